@@ -1,0 +1,152 @@
+/*
+ * core.h - status, tensors, memory, context and random numbers.
+ *
+ * Part of the public C API (include "bertlua.h"). The text between the two
+ * CDEF markers is plain C without macros: the Lua bindings feed it to ffi.cdef
+ * as it stands, so this header is the only declaration of the interface.
+ */
+#ifndef BERTLUA_API_CORE_H
+#define BERTLUA_API_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* CDEF-BEGIN */
+
+/*
+ * Result of every fallible call. On anything but BL_OK, bl_last_error() holds
+ * one line for the calling thread: op, argument, what was got, what was
+ * expected, and the fix. Outputs are untouched when validation fails.
+ */
+typedef enum bl_status {
+    BL_OK = 0,
+    BL_ERROR_ARGUMENT = 1,    /* shape, dtype, device or value out of contract */
+    BL_ERROR_MEMORY = 2,      /* an allocation failed or an arena is full */
+    BL_ERROR_IO = 3,          /* the operating system refused: see the message */
+    BL_ERROR_FORMAT = 4,      /* a file is not what it claims to be */
+    BL_ERROR_UNSUPPORTED = 5, /* valid, but not available on this backend */
+    BL_ERROR_INTERNAL = 6     /* a library we call failed */
+} bl_status;
+
+/* Message of the calling thread's last failure; "" if there was none. Valid until the next failure. */
+const char *bl_last_error(void);
+/* "MAJOR.MINOR.PATCH" of the engine. */
+const char *bl_version(void);
+
+typedef enum bl_dtype { BL_F32 = 0, BL_BF16 = 1, BL_F16 = 2, BL_I32 = 3, BL_I64 = 4, BL_I8 = 5 } bl_dtype;
+
+typedef enum bl_device { BL_CPU = 0, BL_CUDA = 1 } bl_device;
+
+enum { BL_MAX_DIMS = 4 };
+
+/*
+ * A view of memory: shape and strides (in elements) of ndim dimensions, row
+ * major unless a stride says otherwise. A bl_tensor never owns its memory; it
+ * is valid as long as the buffer or arena it was carved from. ndim 0 is a
+ * scalar with one element. Unused shape and stride slots are 1 and 0.
+ */
+typedef struct bl_tensor {
+    void *data;
+    int64_t shape[4];
+    int64_t stride[4];
+    int32_t ndim;
+    int32_t dtype;  /* bl_dtype */
+    int32_t device; /* bl_device */
+    int32_t device_index;
+} bl_tensor;
+
+/* Bytes of one element; 0 for an unknown dtype. */
+size_t bl_dtype_size(int32_t dtype);
+/* "f32", "bf16", "f16", "i32", "i64", "i8"; "?" for an unknown dtype. */
+const char *bl_dtype_name(int32_t dtype);
+/* Number of elements (product of shape). */
+int64_t bl_tensor_numel(const bl_tensor *t);
+/* True if elements lie in row-major order without gaps. */
+bool bl_tensor_is_contiguous(const bl_tensor *t);
+/* Describe memory the caller owns as a contiguous CPU tensor. */
+bl_status bl_tensor_wrap(bl_tensor *out, void *data, int32_t dtype, int32_t ndim, const int64_t *shape);
+/* View of the same elements in another shape; the input must be contiguous and numel must agree. */
+bl_status bl_tensor_reshape(bl_tensor *out, const bl_tensor *t, int32_t ndim, const int64_t *shape);
+/* View of [begin, end) along dimension dim. */
+bl_status bl_tensor_slice(bl_tensor *out, const bl_tensor *t, int32_t dim, int64_t begin, int64_t end);
+/* View with dimensions a and b swapped. */
+bl_status bl_tensor_transpose(bl_tensor *out, const bl_tensor *t, int32_t a, int32_t b);
+
+/*
+ * The context: the device, its backend table, worker threads and scratch
+ * memory. It is the only mutable state of the engine; one context is used by
+ * one thread at a time. threads = 0 takes OMP_NUM_THREADS or all cores.
+ */
+typedef struct bl_context bl_context;
+bl_status bl_context_create(bl_context **out, int32_t device, int32_t device_index, int32_t threads);
+void bl_context_free(bl_context *ctx);
+int32_t bl_context_device(const bl_context *ctx);
+int32_t bl_context_threads(const bl_context *ctx);
+/* True if the device multiplies matrices of this dtype in hardware (bf16 on AVX-512-BF16 or AMX). */
+bool bl_context_fast_dtype(const bl_context *ctx, int32_t dtype);
+/* One line for people: CPU model, cores, vector extensions, oneDNN version. */
+const char *bl_context_describe(const bl_context *ctx);
+/* Wait until all work queued on the device has finished (no-op on the CPU). */
+bl_status bl_context_synchronize(bl_context *ctx);
+
+/* A flat, zero-filled, 64-byte aligned allocation on the context's device. */
+typedef struct bl_buffer bl_buffer;
+bl_status bl_buffer_create(bl_buffer **out, bl_context *ctx, size_t bytes);
+void bl_buffer_free(bl_buffer *buffer);
+void *bl_buffer_data(bl_buffer *buffer);
+size_t bl_buffer_bytes(const bl_buffer *buffer);
+/* Contiguous tensor at byte_offset (a multiple of 64 for tensors that ops read). */
+bl_status bl_buffer_tensor(bl_buffer *buffer, bl_tensor *out, size_t byte_offset, int32_t dtype, int32_t ndim,
+                           const int64_t *shape);
+
+/*
+ * Step arena for activations and their gradients. Address space of `capacity`
+ * bytes is reserved at once and touched only as used. Allocation is first fit
+ * over a coalescing free list: the same sequence of calls yields the same
+ * addresses. Memory is NOT zeroed. reset drops everything but keeps the peak.
+ */
+typedef struct bl_arena bl_arena;
+bl_status bl_arena_create(bl_arena **out, bl_context *ctx, size_t capacity);
+void bl_arena_free(bl_arena *arena);
+bl_status bl_arena_tensor(bl_arena *arena, bl_tensor *out, int32_t dtype, int32_t ndim, const int64_t *shape);
+/* Give back the block that starts at t->data; an error for any other pointer. */
+bl_status bl_arena_release(bl_arena *arena, const bl_tensor *t);
+void bl_arena_reset(bl_arena *arena);
+size_t bl_arena_used(const bl_arena *arena);
+size_t bl_arena_peak(const bl_arena *arena);
+
+/* Copy elements, converting dtype (round to nearest even; float to int truncates). Shapes equal, any strides. */
+bl_status bl_copy(bl_context *ctx, bl_tensor *dst, const bl_tensor *src);
+/* Host memory to tensor and back; the tensor is contiguous, bytes = numel * element size. */
+bl_status bl_upload(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes);
+bl_status bl_download(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes);
+/* Set every element to value (converted to the dtype). */
+bl_status bl_fill(bl_context *ctx, bl_tensor *t, double value);
+/* Values from N(mean, std^2) or U[low, high), Philox stream (seed, stream); the same on every device. */
+bl_status bl_fill_normal(bl_context *ctx, bl_tensor *t, double mean, double std, uint64_t seed, uint64_t stream);
+bl_status bl_fill_uniform(bl_context *ctx, bl_tensor *t, double low, double high, uint64_t seed, uint64_t stream);
+
+/*
+ * Sequential host generator for shuffles and masking: counter-based
+ * Philox4x32-10 (Salmon et al., SC'11), keyed by seed, one independent stream
+ * per `stream`. Plain data, so it can be saved and restored by copying.
+ */
+typedef struct bl_rng {
+    uint64_t seed;
+    uint64_t stream;
+    uint64_t counter; /* numbers drawn so far */
+    uint32_t block[4];
+} bl_rng;
+void bl_rng_init(bl_rng *rng, uint64_t seed, uint64_t stream);
+uint32_t bl_rng_u32(bl_rng *rng);
+/* Uniform in [0, 1), 53 bits. */
+double bl_rng_double(bl_rng *rng);
+/* Uniform integer in [low, high], both included, without modulo bias. */
+int64_t bl_rng_integer(bl_rng *rng, int64_t low, int64_t high);
+/* Fisher-Yates shuffle of n values. */
+void bl_rng_shuffle(bl_rng *rng, int64_t *values, int64_t n);
+
+/* CDEF-END */
+
+#endif

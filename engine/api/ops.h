@@ -1,0 +1,158 @@
+/*
+ * ops.h - fused, differentiable operations of a BERT-class encoder.
+ *
+ * Part of the public C API (include "bertlua.h"). Shapes: B batch, S sequence,
+ * T rows (B*S padded, or the sum of lengths when packed), H hidden, A heads,
+ * D = H/A head size, N output features, K input features, V vocabulary.
+ *
+ * Conventions of every op:
+ *  - outputs first, then inputs, then scalars; outputs are caller-allocated,
+ *    contiguous and overwritten, unless marked "accumulated";
+ *  - gradients of parameters (dw, dbias, dgamma, ...) are f32 and accumulated;
+ *    gradients of activations (dx, ...) are overwritten;
+ *  - "act" is the activation dtype: f32, bf16 or f16, the same for all act
+ *    arguments of one call. Reductions, softmax, statistics accumulate in f32;
+ *  - a NULL output is not computed; an optional input may be NULL.
+ */
+#ifndef BERTLUA_API_OPS_H
+#define BERTLUA_API_OPS_H
+
+#include "core.h"
+
+/* CDEF-BEGIN */
+
+/*
+ * Dropout without a stored mask. Element i of an op is dropped when Philox
+ * word i % 4 of block (counter = {i / 4, op, step low, step high}, key = seed)
+ * is below p * 2^32; kept elements are scaled by 1 / (1 - p). state is an i64
+ * [2] tensor on the op's device: {seed, step}. op numbers the call within the
+ * step. p = 0, or a NULL dropout, switches it off.
+ */
+typedef struct bl_dropout {
+    const bl_tensor *state; /* i64 [2] */
+    float p;                /* 0 <= p < 1 */
+    uint32_t op;
+} bl_dropout;
+
+typedef enum bl_activation { BL_LINEAR = 0, BL_GELU = 1, BL_TANH = 2 } bl_activation;
+
+/*
+ * y = f(x w^T + bias). x act [T,K], w act [N,K], bias f32 [N] or NULL, y act
+ * or f32 [T,N]. f is the identity, GELU in its erf form (arXiv 1606.08415) or
+ * tanh. With GELU, pre act [T,N] receives x w^T + bias for the backward (NULL
+ * in inference); otherwise pre is NULL. x may have a row stride above K.
+ */
+bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, const bl_tensor *x, const bl_tensor *w,
+                            const bl_tensor *bias, int32_t activation);
+/*
+ * dx act [T,K] (NULL to skip), dw f32 [N,K] accumulated, dbias f32 [N]
+ * accumulated (both NULL to skip). dy [T,N] is CLOBBERED when the activation
+ * is not BL_LINEAR. saved is `pre` for GELU, `y` for tanh, else NULL.
+ */
+bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
+                             const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation);
+
+/*
+ * Multi-head self-attention: out = dropout(softmax(Q K^T * scale)) V per head
+ * (arXiv 1706.03762, eq. 1). qkv act [T,3H]: row = q | k | v, each A heads of
+ * D. segments i32 [B,2]: first row and length of each sequence; queries and
+ * keys of one sequence meet only each other. Rows outside every segment
+ * (padding) get 0. stats f32 [B,A,max_length]: log-sum-exp of each query row,
+ * for the backward (entries past a length are unspecified). Dropout element
+ * index: ((b*A + a)*max_length + query)*max_length + key.
+ */
+bl_status bl_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
+                               const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
+                               const bl_dropout *dropout);
+/* dqkv act [T,3H], rows outside every segment 0. out, stats, qkv as in the forward. */
+bl_status bl_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *out,
+                                const bl_tensor *stats, const bl_tensor *qkv, const bl_tensor *segments, int32_t heads,
+                                int32_t max_length, float scale, const bl_dropout *dropout);
+
+/*
+ * z = dropout(x) + residual; y = (z - mean) * rstd * gamma + beta over rows
+ * of H (arXiv 1607.06450), rstd = 1 / sqrt(var + eps). x, residual, z, y act
+ * [T,H]; residual may be NULL. z may be the same memory as x; z may be NULL
+ * in inference. gamma, beta f32 [H]; mean, rstd f32 [T] (NULL in inference).
+ * Plain layer normalisation is this op with no residual and no dropout.
+ */
+bl_status bl_layernorm_forward(bl_context *ctx, bl_tensor *y, bl_tensor *z, bl_tensor *mean, bl_tensor *rstd,
+                               const bl_tensor *x, const bl_tensor *residual, const bl_tensor *gamma,
+                               const bl_tensor *beta, float eps, const bl_dropout *dropout);
+/*
+ * dx act [T,H] = dz through the dropout; dresidual act [T,H] = dz (NULL to
+ * skip; may be the same memory as dy). dgamma, dbeta f32 [H] accumulated.
+ */
+bl_status bl_layernorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dresidual, bl_tensor *dgamma,
+                                bl_tensor *dbeta, const bl_tensor *dy, const bl_tensor *z, const bl_tensor *mean,
+                                const bl_tensor *rstd, const bl_tensor *gamma, const bl_dropout *dropout);
+
+/*
+ * y = dropout(layernorm(word[ids] + position[positions] + type[types])).
+ * Tables act: word [V,H], position [Smax,H], type [C,H]; ids, positions, types
+ * i32 [T]; y act [T,H]; gamma, beta f32 [H]; mean, rstd f32 [T] (NULL in
+ * inference). An index outside its table is BL_ERROR_ARGUMENT on the CPU.
+ */
+bl_status bl_embedding_forward(bl_context *ctx, bl_tensor *y, bl_tensor *mean, bl_tensor *rstd, const bl_tensor *word,
+                               const bl_tensor *position, const bl_tensor *type, const bl_tensor *ids,
+                               const bl_tensor *positions, const bl_tensor *types, const bl_tensor *gamma,
+                               const bl_tensor *beta, float eps, const bl_dropout *dropout);
+/* dword, dposition, dtype, dgamma, dbeta f32, accumulated in an order that does not depend on the thread count. */
+bl_status bl_embedding_backward(bl_context *ctx, bl_tensor *dword, bl_tensor *dposition, bl_tensor *dtype,
+                                bl_tensor *dgamma, bl_tensor *dbeta, const bl_tensor *dy, const bl_tensor *mean,
+                                const bl_tensor *rstd, const bl_tensor *word, const bl_tensor *position,
+                                const bl_tensor *type, const bl_tensor *ids, const bl_tensor *positions,
+                                const bl_tensor *types, const bl_tensor *gamma, const bl_dropout *dropout);
+
+/* y act [M,H] = x act [T,H] at rows index i32 [M]. */
+bl_status bl_gather_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_tensor *index);
+/* dx act [T,H]: sum of the dy rows that were taken from each row, 0 elsewhere. */
+bl_status bl_gather_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *index);
+
+/*
+ * Mean softmax cross-entropy over the rows whose label is not -1. logits act
+ * or f32 [M,V]; only the first `classes` columns count (vocabulary padding is
+ * masked out); labels i32 [M]; loss f32 [1] (0 when every row is ignored);
+ * lse f32 [M] for the backward; correct f32 [1] or NULL: fraction of counted
+ * rows whose largest logit is the label.
+ */
+bl_status bl_cross_entropy_forward(bl_context *ctx, bl_tensor *loss, bl_tensor *lse, bl_tensor *correct,
+                                   const bl_tensor *logits, const bl_tensor *labels, int64_t classes);
+/* dlogits [M,V] may be the same memory as logits; dloss f32 [1]. Columns past `classes` and ignored rows get 0. */
+bl_status bl_cross_entropy_backward(bl_context *ctx, bl_tensor *dlogits, const bl_tensor *logits,
+                                    const bl_tensor *labels, const bl_tensor *lse, const bl_tensor *dloss,
+                                    int64_t classes);
+
+/*
+ * Span loss of extractive question answering: (CE(start) + CE(end)) / 2.
+ * logits act or f32 [T,2] (column 0 start, 1 end); segments i32 [B,2] as in
+ * attention; starts, ends i32 [B] relative to the segment; a position outside
+ * its segment is ignored, as in BertForQuestionAnswering. lse f32 [B,2].
+ */
+bl_status bl_span_loss_forward(bl_context *ctx, bl_tensor *loss, bl_tensor *lse, const bl_tensor *logits,
+                               const bl_tensor *segments, const bl_tensor *starts, const bl_tensor *ends);
+bl_status bl_span_loss_backward(bl_context *ctx, bl_tensor *dlogits, const bl_tensor *logits, const bl_tensor *segments,
+                                const bl_tensor *starts, const bl_tensor *ends, const bl_tensor *lse,
+                                const bl_tensor *dloss);
+
+/* Elementwise, any shape, act dtypes, contiguous. The output may be an input. */
+bl_status bl_gelu_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x);
+bl_status bl_gelu_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *x);
+bl_status bl_tanh_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x);
+bl_status bl_tanh_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *y);
+bl_status bl_dropout_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_dropout *dropout);
+bl_status bl_dropout_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_dropout *dropout);
+/* y = a * x + b * y (y accumulated when b = 1, overwritten without being read when b = 0). */
+bl_status bl_axpby(bl_context *ctx, bl_tensor *y, const bl_tensor *x, float a, float b);
+/* y = softmax(x) over the last dimension. */
+bl_status bl_softmax(bl_context *ctx, bl_tensor *y, const bl_tensor *x);
+
+/* Reductions of all elements to f32 [1]; accumulated in f64 in a fixed order. x is any float dtype, contiguous. */
+typedef enum bl_reduction { BL_SUM = 0, BL_MEAN = 1, BL_MAX = 2, BL_MIN = 3, BL_NORM = 4 } bl_reduction;
+bl_status bl_reduce(bl_context *ctx, bl_tensor *y, const bl_tensor *x, int32_t reduction);
+/* Largest k values of each row of x [M,V], descending, ties by lower index; values f32 [M,k], indices i32 [M,k]. */
+bl_status bl_topk(bl_context *ctx, bl_tensor *values, bl_tensor *indices, const bl_tensor *x, int32_t k);
+
+/* CDEF-END */
+
+#endif

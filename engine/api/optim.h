@@ -1,0 +1,82 @@
+/*
+ * optim.h - global norm, loss scaling and multi-tensor optimizers over flat
+ * buffers.
+ *
+ * Part of the public C API (include "bertlua.h"). Parameters, gradients and
+ * optimizer state of a model lie in flat f32 buffers of the same layout; each
+ * parameter tensor is a segment {offset, length}. Everything that changes from
+ * step to step is read from `scalars`, which lives on the device, so that an
+ * update needs no host synchronisation and can be replayed.
+ */
+#ifndef BERTLUA_API_OPTIM_H
+#define BERTLUA_API_OPTIM_H
+
+#include "core.h"
+
+/* CDEF-BEGIN */
+
+/* Slots of the f32 scalars tensor. */
+enum {
+    BL_SCALAR_LEARNING_RATE = 0, /* set by the host each step */
+    BL_SCALAR_STEP = 1,          /* updates done; +1 by an update that is not skipped */
+    BL_SCALAR_LOSS_SCALE = 2,    /* the loss was multiplied by this */
+    BL_SCALAR_GOOD_STEPS = 3,    /* updates since the scale last changed */
+    BL_SCALAR_OVERFLOW = 4,      /* 1: the gradient has an inf or NaN and this update is skipped */
+    BL_SCALAR_GRAD_NORM = 5,     /* global L2 norm after unscaling, before clipping */
+    BL_SCALAR_GRAD_FACTOR = 6,   /* multiplies the raw gradient: unscale, average and clip */
+    BL_SCALAR_SKIPPED = 7,       /* updates skipped so far */
+    BL_SCALAR_COUNT = 8
+};
+
+/*
+ * Global norm, overflow check and clipping in one pass over grad f32 [N]:
+ *   u = 1 / (LOSS_SCALE * accumulation);  GRAD_NORM = |grad| * u
+ *   GRAD_FACTOR = u * (max_norm > 0 && GRAD_NORM > max_norm ? max_norm / GRAD_NORM : 1)
+ *   OVERFLOW = any element is inf or NaN.
+ * The sum of squares is accumulated in f64 in a fixed order.
+ */
+bl_status bl_grad_norm(bl_context *ctx, bl_tensor *scalars, const bl_tensor *grad, int32_t accumulation,
+                       float max_norm);
+
+typedef struct bl_optim {
+    bl_tensor *param;          /* f32 [N] master weights, updated */
+    bl_tensor *param_low;      /* bf16 or f16 [N], rewritten from param; may be NULL */
+    bl_tensor *m;              /* f32 [N] first moment, updated */
+    bl_tensor *v;              /* f32 [N] second moment, updated */
+    const bl_tensor *grad;     /* f32 [N], multiplied by GRAD_FACTOR when read */
+    const bl_tensor *segments; /* i64 [n,2]: offset and length of each parameter tensor, ascending */
+    const bl_tensor *decay;    /* f32 [n]: weight decay of each parameter tensor */
+    bl_tensor *scalars;        /* f32 [BL_SCALAR_COUNT] */
+    bl_tensor *trust;          /* f32 [n] or NULL: LAMB's trust ratios, for the log */
+    float beta1;
+    float beta2;
+    float eps;
+} bl_optim;
+
+/*
+ * LAMB (arXiv 1904.00962, algorithm 2), t = STEP + 1:
+ *   m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2
+ *   u = (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) + decay * p
+ *   trust = |p| / |u| per segment (1 where either norm is 0)
+ *   p = p - lr * trust * u
+ * Does nothing but SKIPPED += 1 when OVERFLOW is set; else STEP += 1.
+ */
+bl_status bl_lamb_update(bl_context *ctx, const bl_optim *optim);
+/*
+ * AdamW (arXiv 1711.05101), t = STEP + 1: p = p - lr * decay * p, then
+ *   p = p - lr * (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps).
+ */
+bl_status bl_adamw_update(bl_context *ctx, const bl_optim *optim);
+
+/*
+ * Dynamic loss scaling (arXiv 1710.03740), after the update: on OVERFLOW
+ * LOSS_SCALE = max(LOSS_SCALE * backoff, min_scale), GOOD_STEPS = 0; else
+ * GOOD_STEPS += 1 and every growth_interval good steps LOSS_SCALE *= growth
+ * (at most 2^24) and GOOD_STEPS = 0.
+ */
+bl_status bl_loss_scale_update(bl_context *ctx, bl_tensor *scalars, float growth, float backoff,
+                               int32_t growth_interval, float min_scale);
+
+/* CDEF-END */
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * backend.h - the table of functions a device implements.
+ *
+ * Adding an op: declare it in api/ops.h with its contract, validate it in
+ * ops/<family>.c and dispatch through this table, implement it in
+ * cpu/<family>.c (and in the CUDA backend), add its binding in
+ * bindings/bertlua/ops.lua and specify it in spec/engine/ops/<family>_spec.lua
+ * against the float64 reference. Table functions have the signatures of the
+ * public ops, but may assume that the arguments were validated.
+ */
+#ifndef BERTLUA_CORE_BACKEND_H
+#define BERTLUA_CORE_BACKEND_H
+
+#include "internal.h"
+
+typedef struct bl_backend {
+    const char *name;
+
+    bl_status (*open)(bl_context *ctx);
+    void (*close)(bl_context *ctx);
+    bl_status (*synchronize)(bl_context *ctx);
+    bool (*fast_dtype)(const bl_context *ctx, int32_t dtype);
+
+    /* Memory. reserve/unreserve back arenas: address space that costs nothing until touched. */
+    bl_status (*allocate)(bl_context *ctx, size_t bytes, void **out); /* zero-filled */
+    void (*deallocate)(bl_context *ctx, void *data, size_t bytes);
+    bl_status (*reserve)(bl_context *ctx, size_t bytes, void **out);
+    void (*unreserve)(bl_context *ctx, void *data, size_t bytes);
+    bl_status (*upload)(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes);
+    bl_status (*download)(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes);
+
+    __typeof__(bl_copy) *copy;
+    __typeof__(bl_fill) *fill;
+    __typeof__(bl_fill_normal) *fill_normal;
+    __typeof__(bl_fill_uniform) *fill_uniform;
+
+    __typeof__(bl_linear_forward) *linear_forward;
+    __typeof__(bl_linear_backward) *linear_backward;
+    __typeof__(bl_attention_forward) *attention_forward;
+    __typeof__(bl_attention_backward) *attention_backward;
+    __typeof__(bl_layernorm_forward) *layernorm_forward;
+    __typeof__(bl_layernorm_backward) *layernorm_backward;
+    __typeof__(bl_embedding_forward) *embedding_forward;
+    __typeof__(bl_embedding_backward) *embedding_backward;
+    __typeof__(bl_gather_forward) *gather_forward;
+    __typeof__(bl_gather_backward) *gather_backward;
+    __typeof__(bl_cross_entropy_forward) *cross_entropy_forward;
+    __typeof__(bl_cross_entropy_backward) *cross_entropy_backward;
+    __typeof__(bl_span_loss_forward) *span_loss_forward;
+    __typeof__(bl_span_loss_backward) *span_loss_backward;
+    __typeof__(bl_gelu_forward) *gelu_forward;
+    __typeof__(bl_gelu_backward) *gelu_backward;
+    __typeof__(bl_tanh_forward) *tanh_forward;
+    __typeof__(bl_tanh_backward) *tanh_backward;
+    __typeof__(bl_dropout_forward) *dropout_forward;
+    __typeof__(bl_dropout_backward) *dropout_backward;
+    __typeof__(bl_axpby) *axpby;
+    __typeof__(bl_softmax) *softmax;
+    __typeof__(bl_reduce) *reduce;
+    __typeof__(bl_topk) *topk;
+
+    __typeof__(bl_grad_norm) *grad_norm;
+    __typeof__(bl_lamb_update) *lamb_update;
+    __typeof__(bl_adamw_update) *adamw_update;
+    __typeof__(bl_loss_scale_update) *loss_scale_update;
+} bl_backend;
+
+/* The CPU backend: oneDNN for matrix products, OpenMP for the rest. */
+extern const bl_backend bl_cpu_backend;
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * internal.h - what engine files share and programs never see: the context,
+ * the error helper and the visibility mark. The backend table is in backend.h.
+ */
+#ifndef BERTLUA_CORE_INTERNAL_H
+#define BERTLUA_CORE_INTERNAL_H
+
+#include "bertlua.h"
+
+/* Exported from libbertlua; everything else is hidden. */
+#define BL_API __attribute__((visibility("default")))
+
+struct bl_backend;
+
+struct bl_context {
+    const struct bl_backend *backend;
+    int32_t device;
+    int32_t device_index;
+    int32_t threads;
+    void *scratch; /* grows on demand through bl_scratch(); one user at a time */
+    size_t scratch_bytes;
+    void *backend_state; /* the backend's own: primitive caches, streams, handles */
+    char description[256];
+};
+
+/* Sets the calling thread's message (printf form, one line) and returns status. */
+bl_status bl_fail(bl_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* "f32 [2,8]" into buffer, for messages; returns buffer. */
+const char *bl_tensor_format(const bl_tensor *t, char *buffer, size_t bytes);
+
+/*
+ * 64-byte aligned scratch of at least `bytes`, valid until the next
+ * bl_scratch call on this context; contents undefined.
+ */
+bl_status bl_scratch(bl_context *ctx, size_t bytes, void **out);
+
+#define BL_TRY(call)                                                                                                   \
+    do {                                                                                                               \
+        bl_status bl_try_status_ = (call);                                                                             \
+        if (bl_try_status_ != BL_OK) return bl_try_status_;                                                            \
+    } while (0)
+
+#endif

@@ -1,0 +1,103 @@
+--- Who may know whom: the rules that keep the layers apart, checked on the sources themselves.
+
+local lfs = require "lfs"
+
+local function read(path)
+    local file = assert(io.open(path, "rb"))
+    local text = file:read("*a")
+    file:close()
+    return text
+end
+
+local function walk(dir, pattern, found)
+    found = found or {}
+    for name in lfs.dir(dir) do
+        if name ~= "." and name ~= ".." then
+            local path = dir .. "/" .. name
+            local mode = lfs.symlinkattributes(path, "mode")
+            if mode == "directory" then
+                walk(path, pattern, found)
+            elseif mode == "file" and name:match(pattern) then
+                found[#found + 1] = path
+            end
+        end
+    end
+    table.sort(found)
+    return found
+end
+
+--- Files under dir whose text, line by line, matches one of the patterns.
+local function offenders(dir, extension, patterns, allowed)
+    local list = {}
+    local files = walk(dir, extension)
+    assert.is_true(#files > 0, "no file under " .. dir)
+    for _, path in ipairs(files) do
+        if not (allowed and path:match(allowed)) then
+            local number = 0
+            for line in (read(path) .. "\n"):gmatch("(.-)\n") do
+                number = number + 1
+                for _, pattern in ipairs(patterns) do
+                    if line:match(pattern) then list[#list + 1] = path .. ":" .. number .. ": " .. line end
+                end
+            end
+        end
+    end
+    return list
+end
+
+describe("layers", function()
+    it("runs under LuaJIT", function()
+        assert.is_table(rawget(_G, "jit"))
+    end)
+
+    it("keep Lua out of the engine", function()
+        assert.are.same({}, offenders("engine", "%.[ch]$", { "#include%s*[<\"]lua" }))
+    end)
+
+    it("keep ffi inside the bindings", function()
+        local ffi = { "require%s*%(?%s*[\"']ffi[\"']", "ffi%.C[^%w]" }
+        assert.are.same({}, offenders("lua", "%.lua$", ffi))
+        assert.are.same({}, offenders("recipes", "%.lua$", ffi))
+    end)
+
+    it("keep device libraries out of everything above the engine", function()
+        local device = { "dnnl", "cuda_", "cublas", "cudnn", "nccl[A-Z]" }
+        assert.are.same({}, offenders("lua", "%.lua$", device))
+        assert.are.same({}, offenders("recipes", "%.lua$", device))
+    end)
+
+    it("let only the CPU backend see oneDNN", function()
+        assert.are.same({}, offenders("engine", "%.[ch]$", { "#include%s*[<\"].*dnnl" }, "^engine/cpu/"))
+    end)
+
+    it("keep HDF5 in engine/io", function()
+        assert.are.same({}, offenders("engine", "%.[ch]$", { "#include%s*[<\"]hdf5" }, "^engine/io/"))
+    end)
+
+    it("keep process exits and printing out of the library", function()
+        local patterns = { "[^%w_]exit%s*%(", "[^%w_]abort%s*%(", "[^%w_f]printf%s*%(", "fprintf%s*%(%s*std" }
+        assert.are.same({}, offenders("engine", "%.[ch]$", patterns))
+    end)
+end)
+
+describe("files", function()
+    local function long_files(limit)
+        local list = {}
+        for _, rule in ipairs {
+            { "engine", "%.[ch]$" },
+            { "bindings", "%.[chl]u?a?$" },
+            { "lua", "%.lua$" },
+            { "recipes", "%.lua$" },
+        } do
+            for _, path in ipairs(walk(rule[1], rule[2])) do
+                local _, lines = read(path):gsub("\n", "\n")
+                if lines > limit then list[#list + 1] = ("%s: %d lines"):format(path, lines) end
+            end
+        end
+        return list
+    end
+
+    it("stay short enough to read in one sitting", function()
+        assert.are.same({}, long_files(600))
+    end)
+end)

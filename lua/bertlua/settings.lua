@@ -1,0 +1,288 @@
+--- Settings: one table says what a program can be told; it drives the command
+-- line, the validation, --help and the tables of the documentation.
+--
+--     local settings = require "bertlua.settings"
+--     local spec = settings.define {
+--         { name = "batch_size", type = "integer", default = 32, min = 1, group = "Training",
+--           help = "sequences in a micro-step" },
+--     }
+--     local values = spec:parse(arg, { batch_size = 8 }, { program = "recipe.lua", description = "..." })
+--
+-- On the command line: --batch-size 8, --batch-size=8, --batch_size 8; for a
+-- boolean --amp, --no-amp, --amp true|false|yes|no|1|0. Later wins over earlier,
+-- the command line over the recipe, the recipe over the default.
+-- Layout of help and tables: settings/help.lua. The lists of settings themselves
+-- do not belong here: see settings/pretraining.lua.
+
+local fault = require "bertlua.fault"
+local help = require "bertlua.settings.help"
+
+local M = {}
+
+local Spec = {}
+Spec.__index = Spec
+
+local BOOLEANS = {
+    ["true"] = true, yes = true, on = true, ["1"] = true,
+    ["false"] = false, no = false, off = false, ["0"] = false,
+}
+
+--- Letters to insert, delete, replace or swap to turn a into b.
+local function edit_distance(a, b)
+    local before, previous = {}, {}
+    for j = 0, #b do previous[j] = j end
+    for i = 1, #a do
+        local row = { [0] = i }
+        for j = 1, #b do
+            local cost = a:byte(i) == b:byte(j) and 0 or 1
+            row[j] = math.min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + cost)
+            if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+                row[j] = math.min(row[j], before[j - 2] + 1)
+            end
+        end
+        before, previous = previous, row
+    end
+    return previous[#b]
+end
+
+--- The candidate nearest to a mistyped name, or nil when none is near.
+-- @param name what was typed
+-- @param candidates list of strings
+function M.nearest(name, candidates)
+    local best, best_distance
+    for _, candidate in ipairs(candidates) do
+        local distance = edit_distance(name, candidate)
+        if not best or distance < best_distance then best, best_distance = candidate, distance end
+    end
+    if best and best_distance <= math.max(1, math.floor(#name / 3)) then return best end
+    for _, candidate in ipairs(candidates) do
+        if #name >= 4 and (candidate:find(name, 1, true) or name:find(candidate, 1, true)) then return candidate end
+    end
+    return nil
+end
+
+local function to_option(name)
+    return "--" .. name:gsub("_", "-")
+end
+
+--- "an integer of at least 1" and the like, for messages.
+local function expectation(setting)
+    local words = { integer = "an integer", number = "a number", boolean = "true or false", string = "a text",
+        path = "a path" }
+    if setting.type == "choice" then
+        local text = "one of " .. table.concat(setting.choices, ", ")
+        return setting.or_integer and text .. " or a step number" or text
+    end
+    local text = words[setting.type]
+    if setting.min and setting.max then return ("%s between %s and %s"):format(text, setting.min, setting.max) end
+    if setting.above then return ("%s above %s"):format(text, setting.above) end
+    if setting.min then return ("%s of at least %s"):format(text, setting.min) end
+    if setting.max then return ("%s of at most %s"):format(text, setting.max) end
+    return text
+end
+
+local function in_range(setting, value)
+    return value == value and not (setting.min and value < setting.min) and not (setting.max and value > setting.max)
+        and not (setting.above and value <= setting.above) and not (setting.below and value >= setting.below)
+end
+
+--- The value of one setting from text or a Lua value; nil if it does not fit.
+local function convert(setting, value)
+    local kind = setting.type
+    if kind == "boolean" then
+        if type(value) == "boolean" then return value end
+        return BOOLEANS[tostring(value):lower()]
+    elseif kind == "integer" or kind == "number" then
+        local number = tonumber(value)
+        if not number or not in_range(setting, number) then return nil end
+        if kind == "integer" and (number ~= math.floor(number) or math.abs(number) > 2 ^ 53) then return nil end
+        return number
+    elseif kind == "choice" then
+        value = tostring(value)
+        for _, choice in ipairs(setting.choices) do
+            if choice:lower() == value:lower() then return choice end
+        end
+        local number = setting.or_integer and tonumber(value)
+        return number and number >= 0 and number == math.floor(number) and number or nil
+    end
+    if type(value) ~= "string" or (value == "" and not setting.allow_empty) then return nil end
+    return value
+end
+
+local function is_unset(setting, value)
+    return setting.default == nil and (value == "none" or value == "None" or value == "")
+end
+
+--- Put one value into a table of values, or throw a fault that names where it came from.
+function Spec:assign(values, name, value, source, shown)
+    local setting = self.by_name[name]
+    if is_unset(setting, value) then
+        values[name] = nil
+        return
+    end
+    local converted = convert(setting, value)
+    if converted == nil then
+        fault.raisef("%s: got %s, expected %s", shown or name,
+            type(value) == "string" and ("%q"):format(value) or tostring(value), expectation(setting))
+    end
+    values[name] = converted
+    self.sources[name] = source
+end
+
+function Spec:unknown(name, shown)
+    local nearest = M.nearest(name, self.names)
+    local hint = nearest and ("; did you mean %s?"):format(shown:sub(1, 2) == "--" and to_option(nearest) or nearest)
+        or "; --help lists the settings"
+    fault.raisef("unknown setting %s%s", shown, hint)
+end
+
+--- One argument that starts with "--"; returns the index of the last argument it used.
+function Spec:parse_option(values, argv, index)
+    local shown, inline = argv[index]:match("^(%-%-[^=]*)=(.*)$")
+    shown = shown or argv[index]
+    local name = shown:sub(3):gsub("-", "_")
+    local setting = self.by_name[name]
+    local positive = name:match("^no_(.+)$")
+    if not setting and positive and self.by_name[positive] and self.by_name[positive].type == "boolean" then
+        if inline then fault.raisef("%s takes no value: got %q", shown, inline) end
+        self:assign(values, positive, false, "command line", shown)
+        return index
+    end
+    if not setting then self:unknown(name, shown) end
+    if inline then
+        self:assign(values, name, inline, "command line", shown)
+        return index
+    end
+    local following = argv[index + 1]
+    if setting.type == "boolean" then
+        if following and BOOLEANS[following:lower()] ~= nil then
+            self:assign(values, name, following, "command line", shown)
+            return index + 1
+        end
+        self:assign(values, name, true, "command line", shown)
+        return index
+    end
+    if following == nil or following:sub(1, 2) == "--" then
+        fault.raisef("%s: a value is missing, expected %s", shown, expectation(setting))
+    end
+    self:assign(values, name, following, "command line", shown)
+    return index + 1
+end
+
+--- Resolve the settings of a program.
+-- --help prints the table and ends the program.
+-- @param argv list of command-line arguments
+-- @param overrides the recipe's own values, name to value
+-- @param options program, description; positional = {name=, help=} collects the
+--   arguments without "--" into a list of that name; on_help(text) replaces print-and-exit
+-- @return values, name to value (nil where unset and without a default), and
+--   sources, name to "recipe" or "command line" for those that were given
+function Spec:parse(argv, overrides, options)
+    options = options or {}
+    self.sources = {}
+    local values = {}
+    for _, setting in ipairs(self.list) do values[setting.name] = setting.default end
+    for name, value in pairs(overrides or {}) do
+        if not self.by_name[name] then self:unknown(name, name) end
+        self:assign(values, name, value, "recipe")
+    end
+    local rest = {}
+    local index = 1
+    while index <= #argv do
+        local argument = argv[index]
+        if argument == "--help" or argument == "-h" then
+            local text = self:help(values, options)
+            if options.on_help then return options.on_help(text) end
+            io.stdout:write(text)
+            io.stdout:flush()
+            os.exit(0, true)
+        elseif argument:sub(1, 2) == "--" and #argument > 2 then
+            index = self:parse_option(values, argv, index)
+        elseif argument ~= "--" then
+            rest[#rest + 1] = argument
+        end
+        index = index + 1
+    end
+    if options.positional then
+        values[options.positional.name] = rest
+    elseif #rest > 0 then
+        fault.raisef("unexpected argument %q: settings are written --name value", rest[1])
+    end
+    for _, setting in ipairs(self.list) do
+        if setting.required and values[setting.name] == nil then
+            fault.raisef("%s is required: expected %s", to_option(setting.name), expectation(setting))
+        end
+    end
+    return values, self.sources
+end
+
+--- Text of --help: every setting with its default and meaning, within 80 columns.
+-- @param values defaults to show (those of the recipe), or nil for the table's own
+-- @param options program, description, positional as in parse
+function Spec:help(values, options)
+    return help.text(self, values, options or {})
+end
+
+--- The resolved settings as lines of "name value", grouped as in --help.
+function Spec:format(values)
+    return help.values(self, values)
+end
+
+--- The settings as Markdown tables, one a group.
+function Spec:table_markdown()
+    return help.markdown(self)
+end
+
+--- A spec with the settings of this one followed by those of a list; a name met again replaces the first.
+function Spec:extend(list)
+    local position, merged = {}, {}
+    for _, source in ipairs { self.list, list } do
+        for _, setting in ipairs(source) do
+            position[setting.name] = position[setting.name] or #merged + 1
+            merged[position[setting.name]] = setting
+        end
+    end
+    return M.define(merged)
+end
+
+--- A spec with only the named settings, in the order of the names.
+function Spec:subset(names)
+    local list = {}
+    for _, name in ipairs(names) do
+        if not self.by_name[name] then error("settings: subset has no setting " .. tostring(name), 2) end
+        list[#list + 1] = self.by_name[name]
+    end
+    return M.define(list)
+end
+
+local TYPES = { integer = true, number = true, boolean = true, string = true, path = true, choice = true }
+
+--- Define settings.
+-- @param list of { name=, type="integer|number|boolean|string|path|choice", default=, help=, group=,
+--   min=, max=, above=, below= (numbers), choices= (and or_integer=true to accept a number too),
+--   required=true, allow_empty=true }. A setting without default is unset until given;
+--   then "none" unsets it again.
+function M.define(list)
+    local spec = setmetatable({ list = list, by_name = {}, names = {}, sources = {} }, Spec)
+    for index, setting in ipairs(list) do
+        local name = setting.name
+        if type(name) ~= "string" or not name:match("^[a-z][a-z0-9_]*$") then
+            error(("settings: entry %d has no snake_case name"):format(index), 2)
+        elseif spec.by_name[name] then
+            error("settings: " .. name .. " is defined twice", 2)
+        elseif not TYPES[setting.type] then
+            error(("settings: %s: type is %s, expected integer, number, boolean, string, path or choice")
+                :format(name, tostring(setting.type)), 2)
+        elseif setting.type == "choice" and type(setting.choices) ~= "table" then
+            error("settings: " .. name .. ": a choice needs choices", 2)
+        elseif setting.default ~= nil and convert(setting, setting.default) == nil then
+            error(("settings: %s: its default %s is not %s"):format(name, tostring(setting.default),
+                expectation(setting)), 2)
+        end
+        spec.by_name[name] = setting
+        spec.names[index] = name
+    end
+    return spec
+end
+
+return M

@@ -1,0 +1,158 @@
+--- Layout of settings for people: --help within 80 columns, the list of
+-- resolved values, and Markdown tables. What a setting accepts does not belong
+-- here: see settings.lua.
+
+local M = {}
+
+local WIDTH = 80
+local INDENT = 32
+
+--- A number without needless digits: 0.006, 1048576, 1e-06.
+local function number_text(value)
+    if value == math.floor(value) and math.abs(value) < 1e15 then return ("%d"):format(value) end
+    return ("%.14g"):format(value)
+end
+
+--- A value as a user would type it.
+function M.value_text(value)
+    if value == nil then return "none" end
+    if type(value) == "number" then return number_text(value) end
+    return tostring(value)
+end
+
+--- Lines of at most width characters, broken at spaces.
+function M.wrap(text, width)
+    local lines, line = {}, ""
+    for word in text:gmatch("%S+") do
+        if line ~= "" and #line + 1 + #word > width then
+            lines[#lines + 1] = line
+            line = word
+        else
+            line = line == "" and word or line .. " " .. word
+        end
+    end
+    lines[#lines + 1] = line
+    return lines
+end
+
+local PLACEHOLDER = { integer = "N", number = "X", string = "TEXT", path = "PATH" }
+
+local function option_text(setting)
+    local option = "--" .. setting.name:gsub("_", "-")
+    if setting.type == "boolean" then return option .. " BOOL" end
+    if setting.type == "choice" then
+        local choices = table.concat(setting.choices, "|") .. (setting.or_integer and "|N" or "")
+        if #option + #choices < INDENT - 4 then return option .. " " .. choices end
+        return option .. " CHOICE"
+    end
+    return option .. " " .. PLACEHOLDER[setting.type]
+end
+
+local function meaning_text(setting, default)
+    local text = setting.help or ""
+    if setting.type == "choice" then
+        text = text .. ": " .. table.concat(setting.choices, ", ") .. (setting.or_integer and ", or a number" or "")
+    end
+    if default ~= nil then
+        text = text .. " (default " .. M.value_text(default) .. ")"
+    elseif setting.required then
+        text = text .. " (required)"
+    end
+    return text
+end
+
+--- Groups in the order in which they first occur: list of {title, settings}.
+local function groups_of(spec)
+    local order, by_title = {}, {}
+    for _, setting in ipairs(spec.list) do
+        local title = setting.group or "Settings"
+        if not by_title[title] then
+            by_title[title] = { title = title, settings = {} }
+            order[#order + 1] = by_title[title]
+        end
+        table.insert(by_title[title].settings, setting)
+    end
+    return order
+end
+
+local function option_lines(out, left, text)
+    local lines = M.wrap(text, WIDTH - INDENT)
+    if #left > INDENT - 2 then
+        out[#out + 1] = left
+        left = ""
+    end
+    for index, line in ipairs(lines) do
+        out[#out + 1] = (index == 1 and left .. (" "):rep(INDENT - #left) or (" "):rep(INDENT)) .. line
+    end
+end
+
+--- Text of --help.
+function M.text(spec, values, options)
+    local out = {}
+    local positional = options.positional
+    for _, line in ipairs(M.wrap(("Usage: bertlua %s [settings]%s"):format(options.program or "RECIPE",
+        positional and " " .. positional.name:upper() or ""), WIDTH)) do
+        out[#out + 1] = line
+    end
+    if options.description then
+        out[#out + 1] = ""
+        for paragraph in (options.description .. "\n"):gmatch("(.-)\n") do
+            for _, line in ipairs(M.wrap(paragraph, WIDTH)) do out[#out + 1] = line end
+        end
+    end
+    if positional and positional.help then
+        out[#out + 1] = ""
+        option_lines(out, "  " .. positional.name:upper(), positional.help)
+    end
+    for _, group in ipairs(groups_of(spec)) do
+        out[#out + 1] = ""
+        out[#out + 1] = group.title .. ":"
+        for _, setting in ipairs(group.settings) do
+            local default = values and values[setting.name]
+            if default == nil then default = setting.default end
+            option_lines(out, "  " .. option_text(setting), meaning_text(setting, default))
+        end
+    end
+    out[#out + 1] = ""
+    out[#out + 1] = "BOOL is true, false, yes, no, 1 or 0; --name alone is true, --no-name is false."
+    return table.concat(out, "\n") .. "\n"
+end
+
+--- Resolved values, one a line, grouped.
+function M.values(spec, values)
+    local out = {}
+    for _, group in ipairs(groups_of(spec)) do
+        out[#out + 1] = group.title
+        for _, setting in ipairs(group.settings) do
+            out[#out + 1] = ("  %-32s %s"):format(setting.name, M.value_text(values[setting.name]))
+        end
+    end
+    return table.concat(out, "\n") .. "\n"
+end
+
+local function cell(text)
+    return (text:gsub("|", "\\|"))
+end
+
+--- Markdown tables, one a group.
+function M.markdown(spec)
+    local out = {}
+    for _, group in ipairs(groups_of(spec)) do
+        out[#out + 1] = ("**%s**\n"):format(group.title)
+        out[#out + 1] = "| setting | values | default | meaning |"
+        out[#out + 1] = "|---|---|---|---|"
+        for _, setting in ipairs(group.settings) do
+            local kind = setting.type
+            if kind == "choice" then
+                kind = table.concat(setting.choices, ", ") .. (setting.or_integer and ", number" or "")
+            end
+            local default = setting.required and "required" or "`" .. M.value_text(setting.default) .. "`"
+            out[#out + 1] = ("| `%s` | %s | %s | %s |"):format(setting.name, cell(kind), cell(default),
+                cell(setting.help or ""))
+        end
+        out[#out + 1] = ""
+    end
+    return table.concat(out, "\n")
+end
+
+return M

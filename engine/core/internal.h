@@ -35,6 +35,12 @@ const char *bl_tensor_format(const bl_tensor *t, char *buffer, size_t bytes);
  */
 bl_status bl_scratch(bl_context *ctx, size_t bytes, void **out);
 
+/* Bytes of a contiguous tensor of this shape; fails, naming `what`, on a bad dtype, rank, dim or on overflow. */
+bl_status bl_shape_bytes(const char *what, int32_t dtype, int32_t ndim, const int64_t *shape, size_t *bytes);
+/* Fills in a contiguous tensor; the arguments were checked by bl_shape_bytes. */
+void bl_tensor_describe(bl_tensor *out, void *data, int32_t dtype, int32_t ndim, const int64_t *shape, int32_t device,
+                        int32_t device_index);
+
 #define BL_TRY(call)                                                                                                   \
     do {                                                                                                               \
         bl_status bl_try_status_ = (call);                                                                             \

@@ -1,0 +1,135 @@
+/*
+ * check.c - validation of op arguments; see check.h.
+ */
+#include "check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *format_set(uint32_t dtypes, char *buffer, size_t bytes) {
+    size_t used = 0;
+    buffer[0] = '\0';
+    for (int32_t dtype = BL_F32; dtype <= BL_I8 && used < bytes; dtype++) {
+        if (!(dtypes & BL_SET(dtype))) continue;
+        bool last = (dtypes >> (dtype + 1)) == 0;
+        used += (size_t) snprintf(buffer + used, bytes - used, "%s%s",
+                                  used == 0 ? ""
+                                  : last    ? " or "
+                                            : ", ",
+                                  bl_dtype_name(dtype));
+    }
+    return buffer;
+}
+
+static const char *format_dims(const char *letters, const int64_t *dims, char *buffer, size_t bytes) {
+    size_t used = (size_t) snprintf(buffer, bytes, "[");
+    for (size_t i = 0; letters[i] && used < bytes; i++) {
+        if (i && used < bytes) used += (size_t) snprintf(buffer + used, bytes - used, ",");
+        if (used >= bytes) break;
+        if (dims[i] == BL_ANY)
+            used += (size_t) snprintf(buffer + used, bytes - used, "%c", letters[i]);
+        else
+            used += (size_t) snprintf(buffer + used, bytes - used, "%lld", (long long) dims[i]);
+    }
+    if (used < bytes) snprintf(buffer + used, bytes - used, "]");
+    return buffer;
+}
+
+static bl_status fail_shape(const char *op, const char *name, const bl_tensor *t, uint32_t dtypes, const char *letters,
+                            const int64_t *dims) {
+    char got[128], set[64], shape[128];
+    return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is %s, expected %s %s", op, name, bl_tensor_format(t, got, sizeof got),
+                   format_set(dtypes, set, sizeof set), format_dims(letters, dims, shape, sizeof shape));
+}
+
+static bl_status check_device(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t) {
+    static const char *const names[] = {"cpu", "cuda"};
+    if (t->device != ctx->device || t->device_index != ctx->device_index)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is on %s:%d, expected %s:%d", op, name,
+                       t->device >= 0 && t->device <= BL_CUDA ? names[t->device] : "an unknown device",
+                       (int) t->device_index, names[ctx->device], (int) ctx->device_index);
+    if (!t->data && bl_tensor_numel(t) > 0)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: %s has no data; was its arena reset?", op, name);
+    return BL_OK;
+}
+
+static bl_status check_contiguous(const char *op, const char *name, const bl_tensor *t) {
+    char got[128], strides[128];
+    if (bl_tensor_is_contiguous(t)) return BL_OK;
+    return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is %s with strides %s, expected contiguous; copy it first", op, name,
+                   bl_tensor_format(t, got, sizeof got),
+                   format_dims(&"xxxx"[BL_MAX_DIMS - t->ndim], t -> stride, strides, sizeof strides));
+}
+
+bl_status bl_check_strided(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes,
+                           const char *letters, const int64_t *dims) {
+    int32_t ndim = (int32_t) strlen(letters);
+    if (!t || t->dtype < 0 || t->dtype > BL_I8 || !(dtypes & BL_SET(t->dtype)) || t->ndim != ndim)
+        return fail_shape(op, name, t, dtypes, letters, dims);
+    for (int32_t i = 0; i < ndim; i++)
+        if (dims[i] != BL_ANY && t->shape[i] != dims[i]) return fail_shape(op, name, t, dtypes, letters, dims);
+    return check_device(op, ctx, name, t);
+}
+
+bl_status bl_check_tensor(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes,
+                          const char *letters, const int64_t *dims) {
+    BL_TRY(bl_check_strided(op, ctx, name, t, dtypes, letters, dims));
+    return check_contiguous(op, name, t);
+}
+
+bl_status bl_check_flat(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes) {
+    char got[128], set[64];
+    if (!t || t->dtype < 0 || t->dtype > BL_I8 || !(dtypes & BL_SET(t->dtype)) || t->ndim < 0 || t->ndim > BL_MAX_DIMS)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is %s, expected %s of any shape", op, name,
+                       bl_tensor_format(t, got, sizeof got), format_set(dtypes, set, sizeof set));
+    BL_TRY(check_device(op, ctx, name, t));
+    return check_contiguous(op, name, t);
+}
+
+bl_status bl_check_like(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes,
+                        const bl_tensor *model) {
+    return bl_check_tensor(op, ctx, name, t, dtypes, &"ABCD"[BL_MAX_DIMS - model->ndim], model -> shape);
+}
+
+bl_status bl_check_index(const char *op, const bl_context *ctx, const char *name, const bl_tensor *index, int64_t low,
+                         int64_t high) {
+    if (ctx->device != BL_CPU) return BL_OK;
+    const int32_t *values = index->data;
+    int64_t n = bl_tensor_numel(index);
+    for (int64_t i = 0; i < n; i++)
+        if (values[i] < low || values[i] >= high)
+            return bl_fail(BL_ERROR_ARGUMENT, "%s: %s[%lld] (from 0) is %d, expected %lld to %lld", op, name,
+                           (long long) i, (int) values[i], (long long) low, (long long) high - 1);
+    return BL_OK;
+}
+
+bl_status bl_check_segments(const char *op, const bl_context *ctx, const bl_tensor *segments, int64_t rows) {
+    BL_CHECK(op, ctx, segments, BL_SET(BL_I32), "B2", BL_ANY, 2);
+    if (ctx->device != BL_CPU) return BL_OK;
+    const int32_t *values = segments->data;
+    for (int64_t b = 0; b < segments->shape[0]; b++) {
+        int64_t begin = values[2 * b], length = values[2 * b + 1];
+        if (begin < 0 || length < 0 || begin + length > rows)
+            return bl_fail(BL_ERROR_ARGUMENT,
+                           "%s: segments[%lld] (from 0) is {begin %lld, length %lld}, expected within %lld rows", op,
+                           (long long) b, (long long) begin, (long long) length, (long long) rows);
+    }
+    return BL_OK;
+}
+
+bl_status bl_check_dropout(const char *op, const bl_context *ctx, const bl_dropout *dropout) {
+    if (!dropout) return BL_OK;
+    if (!(dropout->p >= 0.0f && dropout->p < 1.0f))
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: dropout p is %g, expected 0 <= p < 1", op, (double) dropout->p);
+    if (dropout->p == 0.0f) return BL_OK;
+    const bl_tensor *state = dropout->state;
+    return bl_check_tensor(op, ctx, "dropout state", state, BL_SET(BL_I64), "2", (const int64_t[]){2});
+}
+
+bl_status bl_check_context(const char *op, const bl_context *ctx) {
+    return ctx ? BL_OK : bl_fail(BL_ERROR_ARGUMENT, "%s: the context is NULL", op);
+}
+
+bl_status bl_fail_backend(const char *op, const bl_context *ctx) {
+    return bl_fail(BL_ERROR_UNSUPPORTED, "%s: not available on the %s backend", op, ctx->backend->name);
+}

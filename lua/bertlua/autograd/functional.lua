@@ -1,0 +1,278 @@
+--- The fused ops of a BERT encoder as differentiable functions on a tape.
+--
+-- Every function takes the tape first, then variables (see tape.lua), then
+-- parameters, then plain settings, and returns a new variable. Parameters are
+-- entries of a ParameterStore: `compute` is what ops read (f32, or the
+-- low-precision copy), `grad` the f32 gradient that ops accumulate into;
+-- biases and LayerNorm parameters are read from `value` (always f32). The
+-- formulas and shapes are in engine/api/ops.h; this file only wires memory
+-- and gradients. T rows, H hidden, N outputs, K inputs, M gathered rows.
+
+local ops = require "bertlua.ops"
+
+local F = {}
+
+local function linear_backward(tape, node)
+    local x, y, weight, bias = node.x, node.output, node.weight, node.bias
+    local activation = node.activation
+    local saved = activation == "tanh" and y.value or node[1]
+    local dx = tape:gradient_like(x)
+    ops.linear_backward(dx, weight.grad, bias and bias.grad, y.grad, x.value, weight.compute, saved, activation)
+    tape:accumulate(x, dx)
+end
+
+--- y = activation(x weight^T + bias).
+-- @param x [T,K]
+-- @param weight parameter [N,K]
+-- @param bias parameter [N], or nil
+-- @param activation "none" (default), "gelu" or "tanh"
+-- @return y [T,N] in x's dtype
+function F.linear(tape, x, weight, bias, activation)
+    activation = activation or "none"
+    local input = tape:value_of(x)
+    local dims = { x.dims[1], weight.dims[1] }
+    local y = tape:variable(x.dtype, dims)
+    local pre = activation == "gelu" and tape.recording and tape:tensor(x.dtype, dims) or nil
+    ops.linear_forward(y.value, pre, input, weight.compute, bias and bias.value, activation)
+    tape:record(y, true, {
+        backward = linear_backward, x = x, weight = weight, bias = bias, activation = activation, pre,
+    })
+    x.disposable = nil
+    y.disposable = activation ~= "tanh"
+    return y
+end
+
+local function attention_backward(tape, node)
+    local qkv, y = node.x, node.output
+    local dqkv = tape:gradient_like(qkv)
+    ops.attention_backward(dqkv, y.grad, y.value, node[1], qkv.value, node.segments, node.heads, node.max_length,
+        node.scale, node.dropout)
+    tape:accumulate(qkv, dqkv)
+end
+
+--- Multi-head self-attention within each segment.
+-- @param qkv [T,3H]: queries, keys and values side by side
+-- @param segments i32 [B,2]: first row and length of each sequence
+-- @param heads number of heads
+-- @param max_length the longest sequence there may be
+-- @param p dropout probability of the attention weights
+-- @return [T,H]
+function F.attention(tape, qkv, segments, heads, max_length, p)
+    local input = tape:value_of(qkv)
+    local hidden = qkv.dims[2] / 3
+    local y = tape:variable(qkv.dtype, { qkv.dims[1], hidden })
+    local stats = tape.recording and tape:tensor("f32", { segments:dims()[1], heads, max_length }) or nil
+    local scale = 1 / math.sqrt(hidden / heads)
+    local dropout = tape:dropout(p)
+    ops.attention_forward(y.value, stats, input, segments, heads, max_length, scale, dropout)
+    if stats and not qkv.needs_grad then
+        tape.arena:release(stats)
+        stats = nil
+    end
+    return tape:record(y, qkv, {
+        backward = attention_backward, x = qkv, segments = segments, heads = heads, max_length = max_length,
+        scale = scale, dropout = dropout, stats,
+    })
+end
+
+local function layer_norm_backward(tape, node)
+    local x, residual, y = node.x, node.residual, node.output
+    local z, mean, rstd = node[1], node[2], node[3]
+    local gamma, beta, dy = node.gamma, node.beta, y.grad
+    local dx = tape:gradient_like(x)
+    -- The residual's gradient takes dy's memory: dy has no other reader.
+    local dresidual = residual and residual.needs_grad and dy or nil
+    ops.layernorm_backward(dx, dresidual, gamma.grad, beta.grad, dy, z, mean, rstd, gamma.value, node.dropout)
+    tape:accumulate(x, dx)
+    if dresidual then tape:pass_gradient(y, residual) end
+end
+
+--- y = layernorm(dropout(x) + residual) * gamma + beta.
+-- Where it can, the sum is kept in x's own memory for the backward pass.
+-- @param x [T,H]
+-- @param residual [T,H] or nil
+-- @param gamma, beta parameters [H]
+-- @param eps added to the variance
+-- @param p dropout probability
+function F.layer_norm(tape, x, residual, gamma, beta, eps, p)
+    local input = tape:value_of(x)
+    local y = tape:variable_like(x)
+    local z, mean, rstd
+    if tape.recording then
+        z = residual ~= x and tape:take(x, "layer_norm") or tape:tensor(x.dtype, x.dims)
+        mean, rstd = tape:tensor("f32", { x.dims[1] }), tape:tensor("f32", { x.dims[1] })
+    end
+    local dropout = tape:dropout(p)
+    ops.layernorm_forward(y.value, z, mean, rstd, input, residual and tape:value_of(residual), gamma.value,
+        beta.value, eps, dropout)
+    y.disposable = true
+    if residual then residual.disposable = nil end
+    return tape:record(y, true, {
+        backward = layer_norm_backward, x = x, residual = residual, gamma = gamma, beta = beta, dropout = dropout,
+        z, mean, rstd,
+    })
+end
+
+local function embedding_backward(_, node)
+    local word, position, kind, gamma, beta = node.word, node.position, node.type, node.gamma, node.beta
+    local batch = node.batch
+    ops.embedding_backward(word.grad, position.grad, kind.grad, gamma.grad, beta.grad, node.output.grad, node[1],
+        node[2], word.compute, position.compute, kind.compute, batch.ids, batch.positions, batch.types, gamma.value,
+        node.dropout)
+end
+
+--- y = dropout(layernorm(word[ids] + position[positions] + type[types])).
+-- @param batch table with ids, positions, types: i32 [T]
+-- @param tables {word=, position=, type=, gamma=, beta=} parameters
+-- @return [T,H] in the tables' dtype
+function F.embedding(tape, batch, tables, eps, p)
+    local word = tables.word
+    local rows = batch.ids:dims()[1]
+    local y = tape:variable(word.compute:dtype_name(), { rows, word.dims[2] })
+    local mean, rstd
+    if tape.recording then mean, rstd = tape:tensor("f32", { rows }), tape:tensor("f32", { rows }) end
+    local dropout = tape:dropout(p)
+    ops.embedding_forward(y.value, mean, rstd, word.compute, tables.position.compute, tables.type.compute, batch.ids,
+        batch.positions, batch.types, tables.gamma.value, tables.beta.value, eps, dropout)
+    return tape:record(y, true, {
+        backward = embedding_backward, batch = batch, word = word, position = tables.position, type = tables.type,
+        gamma = tables.gamma, beta = tables.beta, dropout = dropout, mean, rstd,
+    })
+end
+
+local function gather_backward(tape, node)
+    local x = node.x
+    local dx = tape:gradient_like(x)
+    ops.gather_backward(dx, node.output.grad, node.index)
+    tape:accumulate(x, dx)
+end
+
+--- y = rows of x [T,H] at index i32 [M].
+function F.gather(tape, x, index)
+    local input = tape:value_of(x)
+    local y = tape:variable(x.dtype, { index:dims()[1], x.dims[2] })
+    ops.gather_forward(y.value, input, index)
+    y.disposable = true
+    return tape:record(y, x, { backward = gather_backward, x = x, index = index })
+end
+
+local function cross_entropy_backward(tape, node)
+    local x = node.x
+    -- The gradient takes the logits' memory, unless somebody else owns or reads them.
+    local dx = node.in_place and x.value or tape:gradient_like(x)
+    ops.cross_entropy_backward(dx, x.value, node.labels, node[1], node.output.grad, node.classes)
+    if node.in_place then x.value, x.gone = nil, "cross_entropy's gradient took its memory" end
+    tape:accumulate(x, dx)
+end
+
+--- Mean cross-entropy over the rows whose label is not -1.
+-- @param logits [M,V]
+-- @param labels i32 [M]
+-- @param classes columns that count (V if left out)
+-- @param out {loss=, correct=}: f32 [1] tensors for the results (in the arena if left out; `correct`, the
+--   fraction of counted rows that are right, is computed only when given)
+-- @return the loss, f32 [1]
+function F.cross_entropy(tape, logits, labels, classes, out)
+    local input = tape:value_of(logits)
+    local loss = out and out.loss and tape:input(out.loss) or tape:variable("f32", { 1 })
+    local in_place = logits.disposable and logits.needs_grad
+    local lse = tape:tensor("f32", { logits.dims[1] })
+    ops.cross_entropy_forward(loss.value, lse, out and out.correct, input, labels, classes or logits.dims[2])
+    if not (tape.recording and logits.needs_grad) then
+        tape.arena:release(lse)
+        lse = nil
+    end
+    return tape:record(loss, logits, {
+        backward = cross_entropy_backward, x = logits, labels = labels, classes = classes or logits.dims[2],
+        in_place = in_place, lse,
+    })
+end
+
+local function span_loss_backward(tape, node)
+    local x = node.x
+    local dx = tape:gradient_like(x)
+    ops.span_loss_backward(dx, x.value, node.segments, node.starts, node.ends, node[1], node.output.grad)
+    tape:accumulate(x, dx)
+end
+
+--- Loss of extractive question answering: (CE(start) + CE(end)) / 2.
+-- @param logits [T,2]: start and end
+-- @param segments i32 [B,2]
+-- @param starts, ends i32 [B], relative to the segment
+-- @param out {loss=} as in cross_entropy
+function F.span_loss(tape, logits, segments, starts, ends, out)
+    local input = tape:value_of(logits)
+    local loss = out and out.loss and tape:input(out.loss) or tape:variable("f32", { 1 })
+    local lse = tape:tensor("f32", { segments:dims()[1], 2 })
+    ops.span_loss_forward(loss.value, lse, input, segments, starts, ends)
+    if not (tape.recording and logits.needs_grad) then
+        tape.arena:release(lse)
+        lse = nil
+    end
+    return tape:record(loss, logits, {
+        backward = span_loss_backward, x = logits, segments = segments, starts = starts, ends = ends, lse,
+    })
+end
+
+local function add_backward(tape, node)
+    local y, a, b = node.output, node.a, node.b
+    if a.needs_grad then
+        local da = tape:gradient_like(a)
+        ops.copy(da, y.grad)
+        tape:accumulate(a, da)
+    end
+    tape:pass_gradient(y, b)
+end
+
+--- y = a + b, of one shape and dtype.
+-- @param out tensor for the result (in the arena if left out)
+function F.add(tape, a, b, out)
+    local y = out and tape:input(out) or tape:variable_like(a)
+    ops.copy(y.value, tape:value_of(a))
+    ops.axpby(y.value, tape:value_of(b), 1, 1)
+    a.disposable, b.disposable = nil, nil
+    return tape:record(y, a.needs_grad and a or b, { backward = add_backward, a = a, b = b })
+end
+
+local function gelu_backward(tape, node)
+    local dx = tape:gradient_like(node.x)
+    ops.gelu_backward(dx, node.output.grad, node.x.value)
+    tape:accumulate(node.x, dx)
+end
+
+--- y = gelu(x), the erf form.
+function F.gelu(tape, x)
+    local y = tape:variable_like(x)
+    ops.gelu_forward(y.value, tape:value_of(x))
+    return tape:record(y, x, { backward = gelu_backward, x = x })
+end
+
+local function tanh_backward(tape, node)
+    local dx = tape:gradient_like(node.x)
+    ops.tanh_backward(dx, node.output.grad, node.output.value)
+    tape:accumulate(node.x, dx)
+end
+
+--- y = tanh(x).
+function F.tanh(tape, x)
+    local y = tape:variable_like(x)
+    ops.tanh_forward(y.value, tape:value_of(x))
+    return tape:record(y, x, { backward = tanh_backward, x = x })
+end
+
+local function dropout_backward(tape, node)
+    local dx = tape:gradient_like(node.x)
+    ops.dropout_backward(dx, node.output.grad, node.dropout)
+    tape:accumulate(node.x, dx)
+end
+
+--- y = x with each element zeroed with probability p and the rest scaled by 1 / (1 - p). x itself where p is off.
+function F.dropout(tape, x, p)
+    local dropout = tape:dropout(p)
+    if not dropout then return x end
+    local y = tape:variable_like(x)
+    ops.dropout_forward(y.value, tape:value_of(x), dropout)
+    return tape:record(y, x, { backward = dropout_backward, x = x, dropout = dropout })
+end
+
+return F

@@ -1,0 +1,258 @@
+--- The autograd tape: what the forward pass did, and how to walk it back.
+--
+-- A node of the tape is one fused op. It is a plain table
+--
+--     { backward = function(tape, node) ... end, output = variable,
+--       x = ..., weight = ...,       -- whatever the backward needs by name
+--       saved1, saved2, ... }        -- tensors that only this node owns
+--
+-- and never a closure. Adding an op takes one forward and one backward; this
+-- is GELU, complete:
+--
+--     local function gelu_backward(tape, node)
+--         local dx = tape:gradient_like(node.x)
+--         ops.gelu_backward(dx, node.output.grad, node.x.value)
+--         tape:accumulate(node.x, dx)
+--     end
+--
+--     function F.gelu(tape, x)
+--         local y = tape:variable_like(x)
+--         ops.gelu_forward(y.value, x.value)
+--         return tape:record(y, x, { backward = gelu_backward, x = x })
+--     end
+--
+-- Memory. Activations and their gradients come from a step arena. Every arena
+-- tensor has exactly one owner: a variable (`value`, `grad`) or the array part
+-- of a node. backward() releases the output's value and gradient and the
+-- node's own tensors as soon as the node has been walked, so after a backward
+-- pass the arena is empty, and its peak is the same in every step. An op that
+-- reuses memory in place moves the ownership: see Tape:take() and
+-- Tape:pass_gradient().
+--
+-- In inference (start(step, micro, false)) nothing is recorded. Modules call
+-- tape:free(x) on what the forward will not read again; with recording on,
+-- that call does nothing, since the backward pass still needs the value.
+
+local memory = require "bertlua.memory"
+local ops = require "bertlua.ops"
+
+local Tape = {}
+Tape.__index = Tape
+
+local Variable = {}
+Variable.__index = Variable
+
+function Variable:__tostring()
+    return tostring(self.value)
+end
+
+--- The value as a number, for variables of one element.
+function Variable:item()
+    return self.value:item()
+end
+
+--- The value as nested tables.
+function Variable:tolist()
+    return self.value:tolist()
+end
+
+--- Address space reserved for an arena that the caller did not size. Only what is used is touched.
+local DEFAULT_CAPACITY = 32 * 2 ^ 30
+
+--- Make a tape.
+-- @param options table of
+--   arena: where activations live (one of its own if left out);
+--   capacity: bytes of that own arena; seed: dropout seed (0);
+--   accumulation: micro-steps a step (1), so that each has its own dropout masks
+function Tape.new(options)
+    options = options or {}
+    local self = setmetatable({
+        own_arena = not options.arena,
+        arena = options.arena or memory.arena(options.capacity or DEFAULT_CAPACITY),
+        seed = options.seed or 0,
+        accumulation = options.accumulation or 1,
+        nodes = {},
+        count = 0,
+        recording = false,
+        training = false,
+        dropout_ops = 0,
+    }, Tape)
+    self.state_buffer = memory.buffer(64)
+    self.state = self.state_buffer:tensor(0, "i64", { 2 })
+    self.state:set({ self.seed, 0 })
+    return self
+end
+
+--- Begin a micro-step: empty the arena and the tape, and set the dropout stream.
+-- @param step with micro it keys the dropout masks: step * accumulation + micro
+-- @param micro micro-step within the step, from 0 (0 if left out)
+-- @param training true: record for backward() and apply dropout; false: inference
+function Tape:start(step, micro, training)
+    self.arena:reset()
+    for i = 1, self.count do self.nodes[i] = nil end
+    self.count = 0
+    self.dropout_ops = 0
+    self.training = training and true or false
+    self.recording = self.training
+    self.state:set({ self.seed, (step or 0) * self.accumulation + (micro or 0) })
+    return self
+end
+
+--- A tensor of the step arena. Its contents are undefined.
+function Tape:tensor(dtype, dims)
+    return self.arena:tensor(dtype, dims)
+end
+
+local function variable(value, dtype, dims)
+    return setmetatable({ value = value, dtype = dtype, dims = dims, needs_grad = false }, Variable)
+end
+
+--- A new variable: value uninitialised, from the arena.
+function Tape:variable(dtype, dims)
+    return variable(self.arena:tensor(dtype, dims), dtype, dims)
+end
+
+--- A new variable of x's shape and dtype.
+function Tape:variable_like(x)
+    return variable(self.arena:tensor(x.dtype, x.dims), x.dtype, x.dims)
+end
+
+--- Wrap a tensor that somebody else owns. The tape never releases it.
+-- @param needs_grad true leaves a gradient in `.grad` after backward(), in the arena until the next start()
+function Tape.input(_, value, needs_grad)
+    local x = variable(value, value:dtype_name(), value:dims())
+    x.external, x.needs_grad = true, needs_grad or false
+    return x
+end
+
+--- The value of a variable; an error where an op has already reused its memory.
+function Tape.value_of(_, x)
+    local value = x.value
+    if not value then
+        error("tape: the value is gone: " .. (x.gone or "it was released") .. "; read it earlier or copy it", 3)
+    end
+    return value
+end
+
+--- Add a node. Returns y. The node is kept only while recording, and only if an input (or parameter) needs a gradient.
+-- @param y the output variable
+-- @param x an input variable, or true where the op has parameters to differentiate
+-- @param node {backward=, ..., owned tensors in the array part}
+function Tape:record(y, x, node)
+    if x ~= true then x.disposable = nil end
+    if self.recording and (x == true or x.needs_grad) then
+        y.needs_grad = true
+        node.output = y
+        local count = self.count + 1
+        self.count = count
+        self.nodes[count] = node
+    end
+    return y
+end
+
+--- Take the memory of x's value for an op that works in place, if it may be overwritten.
+-- It may where its producer marked it `disposable` (the producer's backward does not read it) and no
+-- recorded op has read it. Returns nil otherwise; a later reader gets an error that names the op.
+function Tape.take(_, x, op)
+    if not x.disposable then return nil end
+    local value = x.value
+    x.value, x.gone, x.disposable = nil, op .. " reused its memory", nil
+    return value
+end
+
+--- A dropout for the next op, or nil in inference and at p = 0.
+function Tape:dropout(p)
+    if not self.training or p == 0 or not p then return nil end
+    local op = self.dropout_ops
+    self.dropout_ops = op + 1
+    return ops.dropout(self.state, p, op)
+end
+
+--- Say that the forward pass will not read x again. Releases it in inference, does nothing while recording.
+function Tape:free(x)
+    if not self.recording and x.value and not x.external then
+        self.arena:release(x.value)
+        x.value, x.gone = nil, "it was freed after its last use"
+    end
+end
+
+--- A tensor for the gradient of x, of the same shape and dtype; nil if x needs none.
+function Tape:gradient_like(x)
+    if not x.needs_grad then return nil end
+    return self.arena:tensor(x.dtype, x.dims)
+end
+
+--- Hand a gradient to x: the first one becomes x.grad, later ones are added and released.
+-- dx belongs to x from here on; nil is ignored.
+function Tape:accumulate(x, dx)
+    if not dx then return end
+    if x.grad then
+        ops.axpby(x.grad, dx, 1, 1)
+        self.arena:release(dx)
+    else
+        x.grad = dx
+    end
+end
+
+local function release_owned(arena, node)
+    for i = 1, #node do arena:release(node[i]) end
+end
+
+--- Walk the tape back from y.
+-- @param y the variable to differentiate
+-- @param seed gradient of y: nothing (1), an f32 [1] tensor such as the loss scale, or a tensor of y's shape
+function Tape:backward(y, seed)
+    if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
+    if not y.needs_grad then error("tape: the value to differentiate does not depend on any parameter", 2) end
+    local arena, nodes = self.arena, self.nodes
+    y.grad = arena:tensor(y.dtype, y.dims)
+    if seed then
+        ops.copy(y.grad, seed)
+    else
+        ops.fill(y.grad, 1)
+    end
+    for i = self.count, 1, -1 do
+        local node = nodes[i]
+        local output = node.output
+        if output.grad then node.backward(self, node) end
+        release_owned(arena, node)
+        if output.grad then
+            arena:release(output.grad)
+            output.grad = nil
+        end
+        if output.value and not output.external then
+            arena:release(output.value)
+            output.value, output.gone = nil, "backward() has passed it"
+        end
+        nodes[i] = nil
+    end
+    self.count = 0
+end
+
+--- Move the gradient of a node's output to another variable, without copying.
+-- For ops whose backward passes the gradient through unchanged or in place.
+function Tape:pass_gradient(output, x)
+    local grad = output.grad
+    output.grad = nil
+    if x.needs_grad then
+        self:accumulate(x, grad)
+    else
+        self.arena:release(grad)
+    end
+end
+
+--- Bytes in use now, and the most that any step so far has used.
+function Tape:memory()
+    return self.arena:used(), self.arena:peak()
+end
+
+--- Give the arena back, if the tape made it. The tape is of no use afterwards.
+function Tape:close()
+    if self.own_arena then self.arena:free() end
+    self.state_buffer:free()
+    self.arena, self.state = nil, nil
+end
+
+Tape.Variable = Variable
+
+return Tape

@@ -1,0 +1,126 @@
+--- BERT: the encoder, and the model that is pre-trained on masked words and next sentences (arXiv 1810.04805).
+--
+-- A batch is a table of i32 tensors (see bertlua.data.loader): ids, positions,
+-- types [T]; segments [B,2] (first row and length of each sequence); cls_index
+-- [B]; masked_index and masked_labels [M] (-1 = filler); nsp_labels [B]; and the
+-- numbers batch_size, max_length, rows. Padded and packed batches differ only
+-- in these tensors.
+
+local BertConfig = require "bertlua.models.bert_config"
+local Embeddings = require "bertlua.nn.embeddings"
+local Encoder = require "bertlua.nn.encoder"
+local F = require "bertlua.autograd.functional"
+local Module = require "bertlua.nn.module"
+local ParameterStore = require "bertlua.nn.parameters"
+local Pooler = require "bertlua.nn.pooler"
+local PretrainingHeads = require "bertlua.nn.pretraining_heads"
+local memory = require "bertlua.memory"
+
+local BertModel = Module.class("BertModel")
+
+--- Make the encoder with its embeddings and pooler.
+-- @param config BertConfig
+-- @param store ParameterStore
+-- @param prefix "bert" where it is part of a larger model
+function BertModel.new(config, store, prefix)
+    local self = Module.init(BertModel, store, prefix)
+    self.config = config
+    self.embeddings = self:add("embeddings", Embeddings.new(store, self:name("embeddings"), config))
+    self.encoder = self:add("encoder", Encoder.new(store, self:name("encoder"), config))
+    self.pooler = self:add("pooler", Pooler.new(store, self:name("pooler"),
+        config.hidden_size, { std = config.initializer_range }))
+    return self
+end
+
+--- @return variable [T,H]: the last layer's output for every row
+function BertModel:forward(tape, batch)
+    return self.encoder:forward(tape, self.embeddings:forward(tape, batch), batch)
+end
+
+local BertForPretraining = Module.class("BertForPretraining")
+
+local RESULTS = { "loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy" }
+
+--- Make a model for pre-training. Call `model.store:allocate{...}` before use.
+-- @param config BertConfig
+-- @param store ParameterStore (one of its own if left out)
+function BertForPretraining.new(config, store)
+    store = store or ParameterStore.new()
+    local self = Module.init(BertForPretraining, store, "")
+    self.config = config
+    self.bert = self:add("bert", BertModel.new(config, store, "bert"))
+    self.heads = self:add("cls", PretrainingHeads.new(store, "cls", config, self.bert.embeddings.word))
+    return self
+end
+
+--- The scalars of the last forward pass live outside the arena, 64 bytes apart, so that they outlive backward().
+local function results_of(self)
+    if not self.results then
+        self.results_buffer = memory.buffer(64 * #RESULTS)
+        self.results = {}
+        for i, name in ipairs(RESULTS) do
+            self.results[name] = self.results_buffer:tensor(64 * (i - 1), "f32", { 1 })
+        end
+    end
+    return self.results
+end
+
+local function heads(self, tape, batch)
+    local hidden = self.bert:forward(tape, batch)
+    local words = self.heads:words(tape, hidden, batch.masked_index)
+    local pooled = self.bert.pooler:forward(tape, hidden, batch.cls_index)
+    tape:free(hidden)
+    local next_sentence = self.heads:next_sentence(tape, pooled)
+    tape:free(pooled)
+    return words, next_sentence
+end
+
+--- Forward pass with losses: mean MLM cross-entropy over masked words + mean NSP cross-entropy.
+-- @return table of f32 [1] scalars loss (a variable, for tape:backward), mlm_loss, nsp_loss, mlm_accuracy,
+--   nsp_accuracy; their values stay until the next forward
+function BertForPretraining:forward(tape, batch)
+    local results = results_of(self)
+    local words, next_sentence = heads(self, tape, batch)
+    local mlm_loss = F.cross_entropy(tape, words, batch.masked_labels, self.config.vocab_size,
+        { loss = results.mlm_loss, correct = results.mlm_accuracy })
+    tape:free(words)
+    local nsp_loss = F.cross_entropy(tape, next_sentence, batch.nsp_labels, 2,
+        { loss = results.nsp_loss, correct = results.nsp_accuracy })
+    tape:free(next_sentence)
+    local loss = F.add(tape, mlm_loss, nsp_loss, results.loss)
+    return {
+        loss = loss, mlm_loss = results.mlm_loss, nsp_loss = results.nsp_loss, mlm_accuracy = results.mlm_accuracy,
+        nsp_accuracy = results.nsp_accuracy,
+    }
+end
+
+--- Scores without losses. Only the first vocab_size columns of the word scores mean anything.
+-- @return {mlm = [M, padded vocabulary], nsp = [B,2]} variables of the step arena
+function BertForPretraining:logits(tape, batch)
+    local words, next_sentence = heads(self, tape, batch)
+    return { mlm = words, nsp = next_sentence }
+end
+
+--- Floating-point operations of the matrix products of one forward and backward pass.
+--
+-- Counted are 2 K N for each row of a [K] -> [N] matmul and, for attention,
+-- 4 L^2 H for each sequence of length L (its true length, padding left out),
+-- in the forward pass; the backward pass counts twice the forward. Rows are
+-- those of the batch as it is computed, padded or packed; filler of the masked
+-- positions counts. Softmax, GELU, LayerNorm, recomputation and the optimizer
+-- are not counted.
+-- @param batch as in forward()
+-- @return number of operations
+function BertForPretraining:flops(batch)
+    local config = self.config
+    local hidden, inner = config.hidden_size, config.intermediate_size
+    local squares = 0
+    for _, segment in ipairs(batch.segments:tolist()) do squares = squares + segment[2] ^ 2 end
+    local rows, masked, sequences = batch.ids:dims()[1], batch.masked_index:dims()[1], batch.cls_index:dims()[1]
+    local layer = 2 * rows * (4 * hidden * hidden + 2 * hidden * inner) + 4 * squares * hidden
+    local mlm = 2 * masked * hidden * (hidden + config.padded_vocab_size)
+    local nsp = 2 * sequences * hidden * (hidden + 2)
+    return 3 * (config.num_hidden_layers * layer + mlm + nsp)
+end
+
+return { BertConfig = BertConfig, BertModel = BertModel, BertForPretraining = BertForPretraining }

@@ -1,0 +1,147 @@
+--- BertConfig: the shape of a BERT model, in the keys of Hugging Face's config.json.
+--
+-- Strict: an unknown key, a wrong type or an impossible size is a fault of one
+-- line. Keys that Hugging Face writes but that do not change a BERT are known
+-- and kept, so that its files load; a known key with a value we do not
+-- implement (another activation, a decoder) is refused.
+
+local fault = require "bertlua.fault"
+local json = require "bertlua.util.json"
+
+local BertConfig = {}
+BertConfig.__index = BertConfig
+
+-- name, kind, default. Sizes are positive integers; a missing default means the key is required.
+local FIELDS = {
+    { "vocab_size", "size" },
+    { "hidden_size", "size" },
+    { "num_hidden_layers", "size" },
+    { "num_attention_heads", "size" },
+    { "intermediate_size", "size" },
+    { "max_position_embeddings", "size", 512 },
+    { "type_vocab_size", "size", 2 },
+    { "hidden_act", "text", "gelu" },
+    { "hidden_dropout_prob", "probability", 0.1 },
+    { "attention_probs_dropout_prob", "probability", 0.1 },
+    { "initializer_range", "positive", 0.02 },
+    { "layer_norm_eps", "positive", 1e-12 },
+}
+
+-- Keys of published config files that say nothing new about the network; a list gives the values we implement.
+local IGNORED = {
+    architectures = true, attn_implementation = true, bos_token_id = true, classifier_dropout = true, dtype = true,
+    eos_token_id = true, finetuning_task = true, gradient_checkpointing = { false }, id2label = true,
+    is_decoder = { false }, add_cross_attention = { false }, label2id = true, model_type = { "bert" },
+    pad_token_id = { 0 }, position_embedding_type = { "absolute" }, torch_dtype = true, transformers_version = true,
+    use_cache = true, tie_word_embeddings = { true }, directionality = true, pooler_fc_size = true,
+    pooler_num_attention_heads = true, pooler_num_fc_layers = true, pooler_size_per_head = true, pooler_type = true,
+    output_past = true, _name_or_path = true, problem_type = true,
+}
+
+local function distance(a, b)
+    local row = {}
+    for j = 0, #b do row[j] = j end
+    for i = 1, #a do
+        local diagonal = row[0]
+        row[0] = i
+        for j = 1, #b do
+            local above = row[j]
+            local cost = a:byte(i) == b:byte(j) and 0 or 1
+            row[j] = math.min(above + 1, row[j - 1] + 1, diagonal + cost)
+            diagonal = above
+        end
+    end
+    return row[#b]
+end
+
+local function suggestion(name)
+    local best, best_distance = nil, math.max(2, math.floor(#name / 3)) + 1
+    for _, field in ipairs(FIELDS) do
+        local d = distance(name, field[1])
+        if d < best_distance then best, best_distance = field[1], d end
+    end
+    return best and ('; did you mean "%s"?'):format(best) or "; remove it"
+end
+
+local KINDS = {
+    size = {
+        function(v) return type(v) == "number" and v >= 1 and v % 1 == 0 and v < 2 ^ 31 end,
+        "a positive integer",
+    },
+    text = { function(v) return type(v) == "string" end, "a string" },
+    probability = { function(v) return type(v) == "number" and v >= 0 and v < 1 end, "a number in [0, 1)" },
+    positive = { function(v) return type(v) == "number" and v > 0 and v < math.huge end, "a positive number" },
+}
+
+local function check_ignored(where, name, value)
+    local accepted = IGNORED[name]
+    if accepted == true then return end
+    for _, known in ipairs(accepted) do
+        if value == known then return end
+    end
+    fault.raisef("%s: %s is %s, expected %s; other values are not implemented", where, name, tostring(value),
+        tostring(accepted[1]))
+end
+
+--- Make a configuration from a table of Hugging Face's keys.
+-- @param values the table
+-- @param where what to call it in messages ("config" if left out)
+function BertConfig.new(values, where)
+    where = where or "config"
+    if type(values) ~= "table" then fault.raisef("%s: got a %s, expected a table of settings", where, type(values)) end
+    local known = {}
+    for _, field in ipairs(FIELDS) do known[field[1]] = true end
+    local names = {}
+    for name in pairs(values) do names[#names + 1] = tostring(name) end
+    table.sort(names)
+    for _, name in ipairs(names) do
+        if IGNORED[name] then
+            check_ignored(where, name, values[name])
+        elseif not known[name] then
+            fault.raisef('%s: unknown key "%s"%s', where, name, suggestion(name))
+        end
+    end
+    local self = setmetatable({}, BertConfig)
+    for _, field in ipairs(FIELDS) do
+        local name, kind, value = field[1], KINDS[field[2]], values[field[1]]
+        if value == nil then value = field[3] end
+        if value == nil then fault.raisef("%s: %s is missing, expected %s", where, name, kind[2]) end
+        if not kind[1](value) then
+            fault.raisef("%s: %s is %s, expected %s", where, name, tostring(value), kind[2])
+        end
+        self[name] = value
+    end
+    if self.hidden_act ~= "gelu" then
+        fault.raisef('%s: hidden_act is "%s", expected "gelu"; other values are not implemented', where,
+            self.hidden_act)
+    end
+    if self.hidden_size % self.num_attention_heads ~= 0 then
+        fault.raisef("%s: hidden_size is %d, expected a multiple of num_attention_heads (%d)", where, self.hidden_size,
+            self.num_attention_heads)
+    end
+    -- Matmuls like their sizes in multiples of 8; the padding is never saved and never predicted.
+    self.padded_vocab_size = math.ceil(self.vocab_size / 8) * 8
+    return self
+end
+
+--- Read a config.json.
+function BertConfig.load(path)
+    local file, message = io.open(path, "rb")
+    if not file then fault.raisef("cannot read the model configuration: %s", message) end
+    local text = file:read("*a")
+    file:close()
+    local ok, values = pcall(json.decode, text)
+    if not ok or type(values) ~= "table" then
+        fault.raisef("%s: not a JSON object: %s", path, ok and type(values) or fault.message(values))
+    end
+    return BertConfig.new(values, path)
+end
+
+--- The settings as a plain table, ready for config.json; opens in transformers as a BertForPreTraining.
+function BertConfig:to_table()
+    local values = { model_type = "bert", architectures = { "BertForPreTraining" } }
+    for _, field in ipairs(FIELDS) do values[field[1]] = self[field[1]] end
+    return values
+end
+
+return BertConfig

@@ -1,0 +1,10 @@
+--- Models: BERT and what is done with it.
+
+local bert = require "bertlua.models.bert"
+
+return {
+    BertConfig = bert.BertConfig,
+    BertModel = bert.BertModel,
+    BertForPretraining = bert.BertForPretraining,
+    fill_mask = require("bertlua.models.fill_mask").fill_mask,
+}

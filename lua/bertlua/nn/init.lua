@@ -1,0 +1,30 @@
+--- Neural network modules. Each is one short file; see module.lua for how to write another.
+
+local ParameterStore = require "bertlua.nn.parameters"
+
+local nn = {
+    Module = require "bertlua.nn.module",
+    ParameterStore = ParameterStore,
+    Linear = require "bertlua.nn.linear",
+    LayerNorm = require "bertlua.nn.layer_norm",
+    Embeddings = require "bertlua.nn.embeddings",
+    SelfAttention = require "bertlua.nn.self_attention",
+    FeedForward = require "bertlua.nn.feed_forward",
+    Encoder = require "bertlua.nn.encoder",
+    EncoderLayer = require("bertlua.nn.encoder").Layer,
+    Pooler = require "bertlua.nn.pooler",
+    PretrainingHeads = require "bertlua.nn.pretraining_heads",
+}
+
+--- Make one module with a store of its own, ready to use:
+-- `layer = nn.create(nn.Linear, 4, 3, { activation = "gelu" })`.
+-- @param class a module class; the rest are the arguments of its new() after store and prefix
+-- @return the module; its store is `module.store`
+function nn.create(class, ...)
+    local store = ParameterStore.new()
+    local module = class.new(store, "", ...)
+    store:allocate()
+    return module
+end
+
+return nn

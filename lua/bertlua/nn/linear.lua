@@ -1,0 +1,29 @@
+--- Linear layer with an optional activation fused in: y = f(x W^T + b).
+
+local F = require "bertlua.autograd.functional"
+local Module = require "bertlua.nn.module"
+
+local Linear = Module.class("Linear")
+
+--- Make a linear layer.
+-- @param store, prefix see Module.init
+-- @param inputs, outputs sizes K and N
+-- @param options {activation = "none"|"gelu"|"tanh", std = 0.02}
+function Linear.new(store, prefix, inputs, outputs, options)
+    options = options or {}
+    local self = Module.init(Linear, store, prefix)
+    self.activation = options.activation or "none"
+    self.weight = self:parameter("weight", { outputs, inputs }, { init = "normal", std = options.std, low = true })
+    self.bias = self:parameter("bias", { outputs }, { init = "zeros", decay = false })
+    self.description = ("%d -> %d%s"):format(inputs, outputs,
+        self.activation == "none" and "" or ", " .. self.activation)
+    return self
+end
+
+--- @param x variable [T,K]
+--- @return variable [T,N]
+function Linear:forward(tape, x)
+    return F.linear(tape, x, self.weight, self.bias, self.activation)
+end
+
+return Linear

@@ -1,0 +1,98 @@
+--- Base of all modules: named parameters, named children, and the walk over both.
+--
+-- A module is a table with a `forward(tape, ...)` method. Parameters live in a
+-- ParameterStore that the whole model shares:
+--
+--     local Linear = Module.class("Linear")
+--     function Linear.new(store, prefix, inputs, outputs)
+--         local self = Module.init(Linear, store, prefix)
+--         self.weight = self:parameter("weight", { outputs, inputs }, { init = "normal", low = true })
+--         return self
+--     end
+--
+-- To play with one module alone, let nn.create(Linear, 4, 3) make the store.
+
+local Module = {}
+Module.__index = Module
+
+function Module:__tostring()
+    local lines = { self.class_name .. (self.description and " (" .. self.description .. ")" or "") }
+    for _, child in ipairs(self.children) do
+        local text = tostring(child.module):gsub("\n", "\n  ")
+        lines[#lines + 1] = "  " .. child.name .. ": " .. text
+    end
+    return table.concat(lines, "\n")
+end
+
+--- Make a class whose objects are modules.
+function Module.class(name)
+    local class = setmetatable({ class_name = name, __tostring = Module.__tostring }, Module)
+    class.__index = class
+    return class
+end
+
+--- Make an empty object of a class.
+-- @param store the ParameterStore that will hold its parameters
+-- @param prefix full name of the module, "" for the root
+function Module.init(class, store, prefix)
+    if type(store) ~= "table" or not store.register then
+        error(("%s: the first argument is a ParameterStore, got %s"):format(class.class_name, type(store)), 3)
+    end
+    return setmetatable({ store = store, prefix = prefix or "", children = {}, own_parameters = {} }, class)
+end
+
+--- Full name of something inside the module.
+function Module:name(suffix)
+    return self.prefix == "" and suffix or self.prefix .. "." .. suffix
+end
+
+--- Register a parameter under this module's name. See ParameterStore:register().
+function Module:parameter(suffix, dims, options)
+    local entry = self.store:register(self:name(suffix), dims, options)
+    self.own_parameters[#self.own_parameters + 1] = entry
+    return entry
+end
+
+--- Register parameters that lie side by side. See ParameterStore:register_joint().
+function Module:joint_parameter(suffixes, dims, options)
+    local names = {}
+    for i, suffix in ipairs(suffixes) do names[i] = self:name(suffix) end
+    local joint = self.store:register_joint(names, dims, options)
+    for _, name in ipairs(names) do self.own_parameters[#self.own_parameters + 1] = self.store:get(name) end
+    return joint
+end
+
+--- Add a child. Its name is for people; its parameters bring their own names.
+function Module:add(name, module)
+    self.children[#self.children + 1] = { name = name, module = module }
+    return module
+end
+
+--- Call visit(module, path) for this module and everything below it, parents first.
+function Module:walk(visit, path)
+    path = path or ""
+    visit(self, path)
+    for _, child in ipairs(self.children) do
+        child.module:walk(visit, path == "" and child.name or path .. "." .. child.name)
+    end
+end
+
+--- Parameters of this module and everything below it, in order of construction.
+function Module:parameters()
+    local list = {}
+    self:walk(function(module)
+        for _, entry in ipairs(module.own_parameters) do list[#list + 1] = entry end
+    end)
+    return list
+end
+
+--- Number of parameter values below this module, without padding.
+function Module:size()
+    local n = 0
+    for _, entry in ipairs(self:parameters()) do
+        n = n + entry.numel / entry.dims[1] * (entry.rows or entry.dims[1])
+    end
+    return n
+end
+
+return Module

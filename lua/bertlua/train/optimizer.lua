@@ -1,0 +1,164 @@
+--- Optimizer: clipping, loss scaling and LAMB or AdamW over a ParameterStore.
+--
+-- step() is three calls on the device and reads nothing back: the gradient's
+-- norm (with the check for inf and NaN), the update, the loss scale. State that
+-- changes from step to step is in `scalars`, on the device; `m`, `v` and
+-- `scalars` are all that a checkpoint needs to go on exactly.
+
+local fault = require "bertlua.fault"
+local memory = require "bertlua.memory"
+local ops = require "bertlua.ops"
+local optim = require "bertlua.optim"
+
+local Optimizer = {}
+Optimizer.__index = Optimizer
+
+local UPDATES = { Lamb = "lamb_update", AdamW = "adamw_update" }
+
+-- Dynamic loss scaling as in the reference: double after 2000 good steps, halve on one overflow.
+local GROWTH, BACKOFF, GROWTH_INTERVAL, MIN_SCALE = 2, 0.5, 2000, 1
+
+-- Updates in a row that may overflow with a loss scale that cannot adapt.
+local PATIENCE = 10
+
+local function positive(name, value)
+    if type(value) ~= "number" or value ~= value or value <= 0 or value == math.huge then
+        fault.raisef("optimizer: %s is %s, expected a positive number", name, tostring(value))
+    end
+end
+
+--- Make an optimizer.
+-- @param options table of
+--   kind: "Lamb" (default) or "AdamW";
+--   store: an allocated ParameterStore;
+--   beta1 (0.9), beta2 (0.999), epsilon (1e-6), weight_decay (0.01);
+--   max_grad_norm: clip to this global norm (1.0), 0 for no clipping;
+--   accumulation: micro-steps whose gradients were summed (1);
+--   loss_scale: initial loss scale (1); dynamic: adapt it (false)
+function Optimizer.new(options)
+    local store = options.store
+    if not (store and store.grad) then
+        error("optimizer: store is an allocated ParameterStore with gradients, got " .. type(store), 2)
+    end
+    local kind = options.kind or "Lamb"
+    if not UPDATES[kind] then fault.raisef("optimizer: kind is %s, expected Lamb or AdamW", tostring(kind)) end
+    local self = setmetatable({
+        kind = kind,
+        store = store,
+        beta1 = options.beta1 or 0.9,
+        beta2 = options.beta2 or 0.999,
+        epsilon = options.epsilon or 1e-6,
+        weight_decay = options.weight_decay or 0.01,
+        max_grad_norm = options.max_grad_norm or 1.0,
+        accumulation = options.accumulation or 1,
+        dynamic = options.dynamic or false,
+        overflows = 0,
+    }, Optimizer)
+    positive("loss_scale", options.loss_scale or 1)
+    positive("epsilon", self.epsilon)
+    store:set_decay(self.weight_decay)
+
+    local bytes = store.total * 4
+    self.m_buffer, self.v_buffer = memory.buffer(bytes), memory.buffer(bytes)
+    self.m = self.m_buffer:tensor(0, "f32", { store.total })
+    self.v = self.v_buffer:tensor(0, "f32", { store.total })
+    local count, slots = #store.list, optim.SCALAR_COUNT
+    self.scalars_buffer = memory.buffer(64 + count * 4)
+    self.scalars = self.scalars_buffer:tensor(0, "f32", { slots })
+    self.trust = self.scalars_buffer:tensor(64, "f32", { count })
+    self.learning_rate = self.scalars:slice(1, optim.SCALARS.learning_rate, optim.SCALARS.learning_rate)
+    self.loss_scale_tensor = self.scalars:slice(1, optim.SCALARS.loss_scale, optim.SCALARS.loss_scale)
+    ops.fill(self.loss_scale_tensor, options.loss_scale or 1)
+
+    self.update = optim[UPDATES[kind]]
+    self.prepared = optim.prepare {
+        param = store.value, param_low = store.low, m = self.m, v = self.v, grad = store.grad,
+        segments = store.segments, decay = store.decay, scalars = self.scalars, trust = self.trust,
+        beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon,
+    }
+    return self
+end
+
+--- Update the parameters from the gradients of `accumulation` micro-steps, each scaled by the loss scale.
+-- An update whose gradients hold an inf or NaN is skipped.
+-- @param learning_rate of this step
+function Optimizer:step(learning_rate)
+    ops.fill(self.learning_rate, learning_rate)
+    optim.grad_norm(self.scalars, self.store.grad, self.accumulation, self.max_grad_norm)
+    self.update(self.prepared)
+    if self.dynamic then
+        optim.loss_scale_update(self.scalars, GROWTH, BACKOFF, GROWTH_INTERVAL, MIN_SCALE)
+    end
+end
+
+local function is_finite(x)
+    return x == x and x ~= math.huge and x ~= -math.huge
+end
+
+--- What the last step did. Reads the scalars back, which waits for the device.
+-- @return table of grad_norm (unscaled, before clipping), loss_scale, step (updates made), skipped (updates
+--   skipped so far), overflow (true if the last one was), learning_rate
+function Optimizer:stats()
+    local scalars, slot = self.scalars:tolist(), optim.SCALARS
+    return {
+        grad_norm = scalars[slot.grad_norm],
+        loss_scale = scalars[slot.loss_scale],
+        step = scalars[slot.step],
+        skipped = scalars[slot.skipped],
+        overflow = scalars[slot.overflow] ~= 0,
+        learning_rate = scalars[slot.learning_rate],
+    }
+end
+
+--- Name of the first parameter whose gradient (or else value) holds an inf or NaN, and which of the two; or nil.
+function Optimizer:find_non_finite()
+    local buffer = memory.buffer(64)
+    local norm = buffer:tensor(0, "f32", { 1 })
+    local name, what
+    for _, field in ipairs { "grad", "value" } do
+        for _, entry in ipairs(self.store.list) do
+            ops.reduce(norm, entry[field], "norm")
+            if not is_finite(norm:item()) then
+                name, what = entry.name, field == "grad" and "gradient" or "value"
+                break
+            end
+        end
+        if name then break end
+    end
+    buffer:free()
+    return name, what
+end
+
+--- Stop a run that cannot recover, with one line that names the step and the tensor: the dynamic loss scale
+-- overflows at its floor of 1, or updates overflow PATIENCE times in a row at a fixed scale.
+-- Call after step() and before the gradients are zeroed.
+-- @param step number of the step, for the message
+-- @return stats()
+function Optimizer:check(step)
+    local stats = self:stats()
+    if not stats.overflow then
+        self.overflows, self.at_floor = 0, false
+        return stats
+    end
+    self.overflows = self.overflows + 1
+    local hopeless = self.dynamic and self.at_floor or not self.dynamic and self.overflows >= PATIENCE
+    self.at_floor = stats.loss_scale <= MIN_SCALE
+    if hopeless then
+        local name, what = self:find_non_finite()
+        local where = name and ("the %s of %s holds an inf or NaN"):format(what, name) or "the gradient overflows"
+        if self.dynamic then
+            fault.raisef("step %d: %s, even with the loss scale at its floor of %g; lower the learning rate, or use "
+                .. "bf16 or fp32", step, where, MIN_SCALE)
+        end
+        fault.raisef("step %d: %s, and %d updates in a row were skipped at loss scale %g; lower the learning rate or "
+            .. "the loss scale", step, where, self.overflows, stats.loss_scale)
+    end
+    return stats
+end
+
+--- Bytes of optimizer state.
+function Optimizer:bytes()
+    return 2 * self.store.total * 4
+end
+
+return Optimizer

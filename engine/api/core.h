@@ -87,6 +87,13 @@ int32_t bl_context_threads(const bl_context *ctx);
 bool bl_context_fast_dtype(const bl_context *ctx, int32_t dtype);
 /* One line for people: CPU model, cores, vector extensions, oneDNN version. */
 const char *bl_context_describe(const bl_context *ctx);
+/*
+ * Pin worker thread i to the i-th core this process may run on. Done only when
+ * the context uses all of these cores, so that programs with fewer threads
+ * side by side never fight over the first ones; *pinned says whether it was.
+ * Threads that the calling thread starts later inherit its core.
+ */
+bl_status bl_context_pin_threads(bl_context *ctx, bool *pinned);
 /* Wait until all work queued on the device has finished (no-op on the CPU). */
 bl_status bl_context_synchronize(bl_context *ctx);
 

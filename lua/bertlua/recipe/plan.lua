@@ -1,0 +1,190 @@
+--- What a pre-training run will do, worked out from its settings before
+-- anything is allocated: phase, precision, files, and where to start from.
+--
+-- All rules between settings live here, each broken rule is one fault. What a
+-- single setting accepts does not belong here: see settings/pretraining.lua.
+
+local checkpoint = require "bertlua.train.checkpoint"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local paths = require "bertlua.paths"
+
+local M = {}
+
+local function option(name)
+    return "--" .. name:gsub("_", "-")
+end
+
+local function need(values, name, why)
+    if values[name] == nil then fault.raisef("%s is not set: %s", option(name), why) end
+end
+
+local function exclude(values, a, b, why)
+    if values[a] and values[b] then fault.raisef("%s and %s are both set: %s", option(a), option(b), why) end
+end
+
+local function phase_of(values)
+    exclude(values, "phase1", "phase2", "a run is one of them; recipes/pretrain.lua does both in a row")
+    if values.phase1 then return "phase1" end
+    if values.phase2 then return "phase2" end
+    fault.raise("neither --phase1 nor --phase2 is set: say which phase to run")
+end
+
+--- "fp32", "bf16" or "fp16".
+local function precision_of(values, sources)
+    if values.use_pure_fp16 then
+        fault.raise("--use-pure-fp16 needs a GPU: on the CPU use --amp, which keeps fp32 master weights")
+    end
+    if not values.fuse_mha then
+        fault.raise("--no-fuse-mha: attention is always one fused kernel here; drop the setting")
+    end
+    local amp = values.amp
+    if values.precision then
+        local wanted = values.precision == "amp"
+        if sources.amp == "command line" and amp ~= wanted then
+            fault.raisef("--amp %s and --precision %s contradict each other: give one of them", tostring(amp),
+                values.precision)
+        end
+        amp = wanted
+    end
+    return amp and values.amp_dtype or "fp32"
+end
+
+--- Config and vocabulary of the model: given, or found by the model's name.
+local function model_files(values)
+    local config_file, vocab_file = values.config_file, values.vocab_file
+    if not config_file then
+        if values.bert_model == "custom" then
+            fault.raise("--bert-model custom needs --config-file: a JSON file like those in bert_configs/")
+        end
+        config_file = paths.find("bert_configs", values.bert_model .. ".json")
+        if not config_file then fault.raisef("bert_configs/%s.json is missing", values.bert_model) end
+    elseif not fs.is_file(config_file) then
+        fault.raisef("--config-file %s: no such file", config_file)
+    end
+    if vocab_file and not fs.is_file(vocab_file) then
+        fault.raisef("--vocab-file %s: no such file", vocab_file)
+    elseif not vocab_file and values.bert_model ~= "custom" then
+        vocab_file = paths.find("vocab", values.bert_model .. ".txt")
+    end
+    return config_file, vocab_file
+end
+
+--- Where the checkpoints of a phase go.
+function M.checkpoint_dir(values, phase)
+    return ("%s/%s/%s"):format((values.output_dir:gsub("(.)/+$", "%1")), values.bert_model, phase)
+end
+
+local function joined(list)
+    local words = {}
+    for i, value in ipairs(list) do words[i] = ("%d"):format(value) end
+    return table.concat(words, ", ")
+end
+
+--- Where to go on from, as {path=, step=}, or nil to start afresh.
+local function resume_point(values, own_dir, warnings)
+    local wanted, given = values.last_step_of_checkpoint, values.from_checkpoint
+    if wanted == "none" and not given then return nil end
+    local dir = given or own_dir
+    if wanted == "auto" then
+        if given and checkpoint.is_complete(given) then
+            return { path = given, step = checkpoint.progress(given).step }
+        end
+        local path, step, note = checkpoint.latest(dir)
+        if note then warnings[#warnings + 1] = note end
+        if path then return { path = path, step = step } end
+        warnings[#warnings + 1] = ("no checkpoint in %s: starting from step 1"):format(dir)
+        return nil
+    end
+    if given and not fs.is_directory(given) then
+        fault.raisef("--from-checkpoint %s: no such folder", given)
+    end
+    if given and checkpoint.is_complete(given) then
+        local step = checkpoint.progress(given).step
+        if wanted ~= "none" and wanted ~= step then
+            fault.raisef("--last-step-of-checkpoint %d, but %s is a checkpoint of step %d", wanted, given, step)
+        end
+        return { path = given, step = step }
+    end
+    local steps = checkpoint.steps(dir)
+    if wanted == "none" then
+        if #steps == 0 then fault.raisef("--from-checkpoint %s: this folder holds no complete checkpoint", given) end
+        fault.raisef("--from-checkpoint %s holds steps %s: add --last-step-of-checkpoint auto, or one of them", given,
+            joined(steps))
+    end
+    for _, step in ipairs(steps) do
+        if step == wanted then return { path = ("%s/%d"):format(dir, step), step = step } end
+    end
+    fault.raisef("--last-step-of-checkpoint %d: %s holds %s", wanted, dir,
+        #steps > 0 and "the complete steps " .. joined(steps) or "no complete checkpoint")
+end
+
+--- A checkpoint folder to take parameters from; a folder of steps means its newest.
+local function parameter_folder(values, name)
+    local dir = values[name]
+    if not fs.is_directory(dir) then fault.raisef("%s %s: no such folder", option(name), dir) end
+    if checkpoint.has_parameters(dir, values.model_prefix) then return dir end
+    local path = checkpoint.latest(dir)
+    if not path then
+        fault.raisef("%s %s: neither a %s.safetensors nor a complete checkpoint inside", option(name), dir,
+            values.model_prefix)
+    end
+    return path
+end
+
+--- Where parameters and state come from: {kind = "fresh"|"resume"|"parameters", path=, step=}.
+local function starting_point(values, phase, own_dir, warnings)
+    exclude(values, "from_checkpoint", "from_pretrained_params",
+        "the first restores the whole run, the second the parameters only")
+    exclude(values, "from_pretrained_params", "from_phase1_final_params", "both name the parameters to start with")
+    if values.from_phase1_final_params and phase ~= "phase2" then
+        fault.raise("--from-phase1-final-params is for --phase2: phase 1 starts with --from-pretrained-params")
+    end
+    local resume = resume_point(values, own_dir, warnings)
+    if resume then return { kind = "resume", path = resume.path, step = resume.step } end
+    local steps = values.benchmark and {} or checkpoint.steps(own_dir)
+    if #steps > 0 then
+        fault.raisef("%s already holds checkpoints up to step %d: go on with --last-step-of-checkpoint auto, or choose "
+            .. "another --output-dir", own_dir, steps[#steps])
+    end
+    for _, name in ipairs { "from_pretrained_params", "from_phase1_final_params" } do
+        if values[name] then return { kind = "parameters", path = parameter_folder(values, name), step = 0 } end
+    end
+    return { kind = "fresh", step = 0 }
+end
+
+--- Work out a run.
+-- @param values resolved settings
+-- @param sources where each came from, as Spec:parse returns it
+-- @return { phase, precision, config_file, vocab_file, checkpoint_dir, start, first_step, last_step, warnings }
+function M.resolve(values, sources)
+    local plan = { warnings = {} }
+    plan.phase = phase_of(values)
+    need(values, "input_dir", "name the folder that holds the HDF5 shards")
+    need(values, "output_dir", "name the folder for checkpoints")
+    if values.benchmark then
+        plan.last_step = values.benchmark_warmup_steps + values.benchmark_steps
+        plan.max_steps = math.max(values.max_steps or 0, plan.last_step)
+    else
+        need(values, "max_steps", "say how many updates the schedule has")
+        plan.max_steps = values.max_steps
+    end
+    if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
+    plan.precision = precision_of(values, sources or {})
+    plan.config_file, plan.vocab_file = model_files(values)
+    plan.checkpoint_dir = M.checkpoint_dir(values, plan.phase)
+    plan.start = starting_point(values, plan.phase, plan.checkpoint_dir, plan.warnings)
+    if values.benchmark then
+        plan.start.step = 0
+    elseif plan.start.step > plan.max_steps then
+        fault.raisef("%s is at step %d, but --max-steps is %d", plan.start.path, plan.start.step, plan.max_steps)
+    end
+    plan.first_step = plan.start.step + 1
+    plan.last_step = plan.last_step or plan.max_steps
+    if values.steps_this_run and not values.benchmark then
+        plan.last_step = math.min(plan.last_step, plan.start.step + values.steps_this_run)
+    end
+    return plan
+end
+
+return M

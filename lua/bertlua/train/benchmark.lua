@@ -1,0 +1,50 @@
+--- Benchmark mode: steps measured after a warm-up, with the definition of every figure beside it.
+
+local M = {}
+
+--- The p-th percentile (0..100) of a sorted list, between neighbours by proportion.
+function M.percentile(sorted, p)
+    local position = 1 + (#sorted - 1) * p / 100
+    local low = math.floor(position)
+    local high = math.min(low + 1, #sorted)
+    return sorted[low] + (sorted[high] - sorted[low]) * (position - low)
+end
+
+--- Figures from the records of the measured steps (seconds, sequences, tokens of each).
+function M.summary(steps)
+    local seconds, total, sequences, tokens = {}, 0, 0, 0
+    for i, step in ipairs(steps) do
+        seconds[i] = step.seconds
+        total = total + step.seconds
+        sequences = sequences + step.sequences
+        tokens = tokens + step.tokens
+    end
+    table.sort(seconds)
+    return {
+        steps = #steps, seconds = total,
+        sequences_per_second = sequences / total, tokens_per_second = tokens / total,
+        step_p50 = M.percentile(seconds, 50), step_p90 = M.percentile(seconds, 90),
+        step_p99 = M.percentile(seconds, 99), step_min = seconds[1], step_max = seconds[#seconds],
+    }
+end
+
+--- The summary as text.
+-- @param summary of summary()
+-- @param setup { warmup_steps, batch_size, accumulation, max_seq_length, precision, threads, device, packed }
+function M.text(summary, setup)
+    local lines = {
+        ("Benchmark: %d steps after %d of warm-up; %d sequences a step (%d x %d micro-steps), %d tokens long, %s, %s, "
+            .. "%d threads on %s"):format(summary.steps, setup.warmup_steps, setup.batch_size * setup.accumulation,
+            setup.batch_size, setup.accumulation, setup.max_seq_length, setup.precision,
+            setup.packed and "packed" or "padded", setup.threads, setup.device),
+        ("  throughput    %.2f sequences/s, %.0f tokens/s"):format(summary.sequences_per_second,
+            summary.tokens_per_second),
+        ("  step          p50 %.4f s, p90 %.4f s, p99 %.4f s, min %.4f s, max %.4f s"):format(summary.step_p50,
+            summary.step_p90, summary.step_p99, summary.step_min, summary.step_max),
+        "  A step is forward, backward, update and the wait for data. Throughput is all sequences (or real tokens,",
+        "  padding not counted) of the measured steps over their total time.",
+    }
+    return table.concat(lines, "\n") .. "\n"
+end
+
+return M

@@ -1,0 +1,104 @@
+--- Meter: averages losses over the steps between two log lines and measures
+-- throughput. Time spent outside begin_step .. end_step (checkpoints,
+-- evaluation) is not counted.
+
+local clock = require "bertlua.util.clock"
+
+local Meter = {}
+Meter.__index = Meter
+
+local FIELDS = { "loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy" }
+
+--- Peak resident memory of this process in bytes, or nil where the system does not say.
+function Meter.peak_memory()
+    local file = io.open("/proc/self/status")
+    if not file then return nil end
+    local kib = file:read("*a"):match("VmHWM:%s*(%d+)%s*kB")
+    file:close()
+    return kib and tonumber(kib) * 1024
+end
+
+--- @param now function that returns seconds (for tests); the monotonic clock if left out
+function Meter.new(now)
+    local meter = setmetatable({ now = now or clock.monotonic }, Meter)
+    meter.run = { steps = 0, seconds = 0, sequences = 0, tokens = 0 }
+    meter:clear()
+    return meter
+end
+
+--- Start a new window of steps to average over.
+function Meter:clear()
+    self.window = { steps = 0, seconds = 0, sequences = 0, tokens = 0 }
+    for _, field in ipairs(FIELDS) do self.window[field] = 0 end
+end
+
+function Meter:begin_step()
+    self.started = self.now()
+    self.step = { micro_steps = 0, sequences = 0, tokens = 0 }
+    for _, field in ipairs(FIELDS) do self.step[field] = 0 end
+end
+
+--- Count one micro-step.
+-- @param batch the loader's batch: batch_size sequences, tokens real tokens
+-- @param result the model's scalars by name, tensors or variables of the tape
+function Meter:add(batch, result)
+    local step = self.step
+    for _, field in ipairs(FIELDS) do
+        local scalar = result[field]
+        step[field] = step[field] + (scalar.value or scalar):item()
+    end
+    step.micro_steps = step.micro_steps + 1
+    step.sequences = step.sequences + batch.batch_size
+    step.tokens = step.tokens + batch.tokens
+end
+
+--- Close the step: its means over the micro-steps, and seconds.
+function Meter:end_step()
+    local step, window, run = self.step, self.window, self.run
+    step.seconds = self.now() - self.started
+    for _, field in ipairs(FIELDS) do
+        step[field] = step[field] / step.micro_steps
+        window[field] = window[field] + step[field]
+    end
+    for _, total in ipairs { window, run } do
+        total.steps = total.steps + 1
+        for _, field in ipairs { "seconds", "sequences", "tokens" } do total[field] = total[field] + step[field] end
+    end
+    return step
+end
+
+local function rate(count, seconds)
+    return seconds > 0 and count / seconds or 0
+end
+
+--- Means over the window, which is cleared; sequences_per_second counts sequences,
+-- tokens_per_second real tokens (padding is not counted).
+function Meter:flush()
+    local window = self.window
+    local record = {
+        steps = window.steps,
+        seconds = window.seconds,
+        sequences_per_second = rate(window.sequences, window.seconds),
+        tokens_per_second = rate(window.tokens, window.seconds),
+    }
+    for _, field in ipairs(FIELDS) do record[field] = window[field] / window.steps end
+    self:clear()
+    return record
+end
+
+--- Totals of the run: steps, seconds, sequences, tokens and their rates.
+function Meter:totals()
+    local run = self.run
+    return {
+        steps = run.steps, seconds = run.seconds, sequences = run.sequences, tokens = run.tokens,
+        sequences_per_second = rate(run.sequences, run.seconds),
+        tokens_per_second = rate(run.tokens, run.seconds),
+    }
+end
+
+--- Seconds left at the mean pace of the run.
+function Meter:remaining(steps_left)
+    return self.run.steps > 0 and self.run.seconds / self.run.steps * steps_left or 0
+end
+
+return Meter

@@ -1,5 +1,8 @@
 /*
- * storage.h - placeholder header comment, written by its owner.
+ * storage.h - safetensors files, durable writes, checksums.
+ *
+ * Part of the public C API (include "bertlua.h"). HDF5 shards are in data.h.
+ * Every message starts with the file's path and says what is wrong with it.
  */
 #ifndef BERTLUA_API_STORAGE_H
 #define BERTLUA_API_STORAGE_H
@@ -7,6 +10,78 @@
 #include "core.h"
 
 /* CDEF-BEGIN */
+
+/*
+ * Reader of a safetensors file. The whole header is checked at open: length
+ * (at most 100 MB), JSON grammar, UTF-8, duplicate keys, dtype and shape
+ * against the byte range, ranges that cover the data without overlap or hole,
+ * and the file's size. Nothing of a broken file is ever handed out.
+ */
+typedef struct bl_safetensors bl_safetensors;
+
+/* One tensor of an open file; name and dtype stay valid until the file is closed. */
+typedef struct bl_safetensors_info {
+    const char *name;
+    const char *dtype; /* as in the file: "F32", "BF16", "U8", ... */
+    int64_t shape[8];
+    int32_t ndim;
+    int32_t native; /* bl_dtype that holds the values as they are; -1 if there is none */
+    uint64_t bytes;
+} bl_safetensors_info;
+
+bl_status bl_safetensors_open(bl_safetensors **out, const char *path);
+void bl_safetensors_close(bl_safetensors *file);
+int64_t bl_safetensors_count(const bl_safetensors *file);
+/* Tensors are numbered from 0 in the byte order of their names. */
+bl_status bl_safetensors_describe(const bl_safetensors *file, int64_t index, bl_safetensors_info *out);
+/* Number of the tensor called name, -1 if the file has none. */
+int64_t bl_safetensors_find(const bl_safetensors *file, const char *name);
+int64_t bl_safetensors_metadata_count(const bl_safetensors *file);
+/* Key and value number index of the __metadata__ map; valid until the file is closed. */
+bl_status bl_safetensors_metadata(const bl_safetensors *file, int64_t index, const char **key, const char **value);
+/*
+ * Read tensor number index into dst (contiguous, the same shape). Float dtypes
+ * (F64, F32, F16, BF16) convert into any float dtype, rounding to nearest
+ * even; integers and BOOL into any integer dtype that holds the value. Other
+ * pairs are BL_ERROR_ARGUMENT. ctx may be NULL for a CPU tensor.
+ */
+bl_status bl_safetensors_read(bl_context *ctx, const bl_safetensors *file, int64_t index, bl_tensor *dst);
+
+/*
+ * Writer of a safetensors file. add only notes the tensor: its memory must
+ * stay as it is until write, which streams all of them to "<path>.tmp-<pid>",
+ * syncs, renames to path and syncs the folder. The same tensors and metadata
+ * give the same bytes whatever the order of the calls. After a failure the
+ * temporary file is gone and an older file at path is untouched.
+ */
+typedef struct bl_safetensors_writer bl_safetensors_writer;
+bl_status bl_safetensors_writer_create(bl_safetensors_writer **out, const char *path);
+void bl_safetensors_writer_free(bl_safetensors_writer *writer);
+bl_status bl_safetensors_writer_metadata(bl_safetensors_writer *writer, const char *key, const char *value);
+/* Contiguous tensor on any device. */
+bl_status bl_safetensors_writer_add(bl_safetensors_writer *writer, const char *name, const bl_tensor *t);
+/* ctx may be NULL when every tensor is on the CPU. */
+bl_status bl_safetensors_writer_write(bl_context *ctx, bl_safetensors_writer *writer);
+
+/* Replace path by these bytes: temporary file beside it, fsync, rename, folder synced. */
+bl_status bl_file_write(const char *path, const void *data, size_t bytes);
+/* Flush a file or a folder to the disk. */
+bl_status bl_file_sync(const char *path);
+/* rename(2), then sync the folder of the new name. */
+bl_status bl_file_rename(const char *from, const char *to);
+/* CRC32C and size of a whole file. */
+bl_status bl_file_crc32c(const char *path, uint32_t *crc, uint64_t *bytes);
+/* Bytes that an unprivileged user may still write on the file system of path. */
+bl_status bl_file_free_bytes(const char *path, uint64_t *bytes);
+
+/* CRC32C (Castagnoli, RFC 3720) of bytes, continuing from crc (0 to start). */
+uint32_t bl_crc32c(uint32_t crc, const void *data, size_t bytes);
+/* The masked form that TFRecord and TensorBoard event files store. */
+uint32_t bl_crc32c_mask(uint32_t crc);
+
+/* Width in columns of the terminal behind a file descriptor; 0 if it is not a terminal. */
+int32_t bl_terminal_columns(int32_t descriptor);
+
 /* CDEF-END */
 
 #endif

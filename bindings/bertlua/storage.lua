@@ -1,0 +1,206 @@
+--- Files: safetensors in and out, durable writes, checksums.
+-- What the operating system or a broken file refuses comes back as nil and a
+-- message; a wrong argument raises an error at the caller's line.
+-- @module bertlua.storage
+
+local ffi = require "ffi"
+local native = require "bertlua.ffi"
+
+local lib = native.lib
+
+local storage = {}
+
+local ARGUMENT = 1
+
+--- nil and the engine's message, or an error when the caller's argument is to blame.
+local function refused(status)
+    local message = ffi.string(lib.bl_last_error())
+    if tonumber(status) == ARGUMENT then error(message, 3) end
+    return nil, message
+end
+
+--- The current context when a tensor is not on the CPU, else NULL.
+local function context_for(device)
+    if device == 0 then return nil end
+    return require("bertlua.context").current()
+end
+
+local File = {}
+File.__index = File
+
+--- Open a safetensors file; the whole header is checked.
+-- @tparam string path
+-- @return File with methods names, has, info, metadata, read, close; or nil, message
+function storage.open(path)
+    local out = ffi.new "bl_safetensors *[1]"
+    local status = lib.bl_safetensors_open(out, path)
+    if status ~= 0 then return refused(status) end
+    return setmetatable({ path = path, handle = ffi.gc(out[0], lib.bl_safetensors_close) }, File)
+end
+
+local function handle_of(file, level)
+    if not file.handle then error("storage: " .. file.path .. " is closed", (level or 1) + 1) end
+    return file.handle
+end
+
+--- Names of all tensors, ascending.
+function File:names()
+    local handle = handle_of(self, 2)
+    local info = ffi.new "bl_safetensors_info"
+    local list = {}
+    for i = 0, tonumber(lib.bl_safetensors_count(handle)) - 1 do
+        native.check(lib.bl_safetensors_describe(handle, i, info), 2)
+        list[#list + 1] = ffi.string(info.name)
+    end
+    return list
+end
+
+--- Whether the file holds a tensor of this name.
+function File:has(name)
+    return lib.bl_safetensors_find(handle_of(self, 2), name) >= 0
+end
+
+--- Description of one tensor: {dtype = "F32", dims = {...}, bytes = n, native = "f32" or nil}; nil if there is none.
+function File:info(name)
+    local handle = handle_of(self, 2)
+    local index = lib.bl_safetensors_find(handle, name)
+    if index < 0 then return nil end
+    local info = ffi.new "bl_safetensors_info"
+    native.check(lib.bl_safetensors_describe(handle, index, info), 2)
+    local dims = {}
+    for i = 1, info.ndim do dims[i] = tonumber(info.shape[i - 1]) end
+    return {
+        dtype = ffi.string(info.dtype),
+        dims = dims,
+        bytes = tonumber(info.bytes),
+        native = info.native >= 0 and ffi.string(lib.bl_dtype_name(info.native)) or nil,
+    }
+end
+
+--- The file's string map.
+function File:metadata()
+    local handle = handle_of(self, 2)
+    local key, value = ffi.new "const char *[1]", ffi.new "const char *[1]"
+    local map = {}
+    for i = 0, tonumber(lib.bl_safetensors_metadata_count(handle)) - 1 do
+        native.check(lib.bl_safetensors_metadata(handle, i, key, value), 2)
+        map[ffi.string(key[0])] = ffi.string(value[0])
+    end
+    return map
+end
+
+--- Read tensor `name` into a contiguous tensor of the same shape, converting the dtype.
+-- @tparam string name
+-- @param tensor bl_tensor
+-- @return true; or nil, message when the file cannot be read
+function File:read(name, tensor)
+    local handle = handle_of(self, 2)
+    local index = lib.bl_safetensors_find(handle, name)
+    if index < 0 then error("storage: " .. self.path .. " has no tensor " .. tostring(name), 2) end
+    local status = lib.bl_safetensors_read(context_for(tensor.device), handle, index, tensor)
+    if status ~= 0 then return refused(status) end
+    return true
+end
+
+--- Close the file; a second close does nothing.
+function File:close()
+    if self.handle then
+        lib.bl_safetensors_close(ffi.gc(self.handle, nil))
+        self.handle = nil
+    end
+end
+
+local function fill_writer(writer, tensors, metadata)
+    for key, value in pairs(metadata or {}) do
+        local status = lib.bl_safetensors_writer_metadata(writer, tostring(key), tostring(value))
+        if status ~= 0 then return status, 0 end
+    end
+    local device = 0
+    for _, item in ipairs(tensors) do
+        local status = lib.bl_safetensors_writer_add(writer, item.name, item.tensor)
+        if status ~= 0 then return status, 0 end
+        if item.tensor.device ~= 0 then device = item.tensor.device end
+    end
+    return 0, device
+end
+
+--- Write a safetensors file: temporary file, sync, rename. The bytes do not depend on the order.
+-- @tparam string path
+-- @param tensors list of {name = string, tensor = contiguous bl_tensor}
+-- @tparam[opt] table metadata strings by name
+-- @return true; or nil, message (an older file at path is untouched)
+function storage.save(path, tensors, metadata)
+    local out = ffi.new "bl_safetensors_writer *[1]"
+    local status = lib.bl_safetensors_writer_create(out, path)
+    if status ~= 0 then return refused(status) end
+    local writer = ffi.gc(out[0], lib.bl_safetensors_writer_free)
+    local device
+    status, device = fill_writer(writer, tensors, metadata)
+    if status == 0 then status = lib.bl_safetensors_writer_write(context_for(device), writer) end
+    lib.bl_safetensors_writer_free(ffi.gc(writer, nil))
+    if status ~= 0 then return refused(status) end
+    return true
+end
+
+--- Replace a file by this string, durably and at once. True, or nil, message.
+function storage.write(path, text)
+    local status = lib.bl_file_write(path, text, #text)
+    if status ~= 0 then return refused(status) end
+    return true
+end
+
+--- Flush a file or a folder to the disk. True, or nil, message.
+function storage.sync(path)
+    local status = lib.bl_file_sync(path)
+    if status ~= 0 then return refused(status) end
+    return true
+end
+
+--- Rename and sync the folder of the new name. True, or nil, message.
+function storage.rename(from, to)
+    local status = lib.bl_file_rename(from, to)
+    if status ~= 0 then return refused(status) end
+    return true
+end
+
+--- CRC32C and size of a file: crc, bytes; or nil, message.
+function storage.file_crc32c(path)
+    local crc, bytes = ffi.new "uint32_t[1]", ffi.new "uint64_t[1]"
+    local status = lib.bl_file_crc32c(path, crc, bytes)
+    if status ~= 0 then return refused(status) end
+    return tonumber(crc[0]), tonumber(bytes[0])
+end
+
+--- Bytes free on the file system of path; or nil, message.
+function storage.free_bytes(path)
+    local bytes = ffi.new "uint64_t[1]"
+    local status = lib.bl_file_free_bytes(path, bytes)
+    if status ~= 0 then return refused(status) end
+    return tonumber(bytes[0])
+end
+
+--- CRC32C of a string, continuing from crc (0 if absent).
+function storage.crc32c(text, crc)
+    return tonumber(lib.bl_crc32c(crc or 0, text, #text))
+end
+
+--- CRC32C in the masked form of TensorBoard's event files.
+function storage.masked_crc32c(text)
+    return tonumber(lib.bl_crc32c_mask(lib.bl_crc32c(0, text, #text)))
+end
+
+local scalar = ffi.new "union { double f64; float f32; uint32_t u32; uint64_t u64; uint8_t bytes[8]; }"
+
+--- Little-endian bytes of a number: kind is "f64", "f32", "u32" or "u64".
+function storage.pack(kind, value)
+    scalar[kind] = value
+    return ffi.string(scalar.bytes, (kind == "f64" or kind == "u64") and 8 or 4)
+end
+
+--- Columns of the terminal behind a file descriptor (1 is standard output); nil if it is not a terminal.
+function storage.terminal_columns(descriptor)
+    local columns = lib.bl_terminal_columns(descriptor)
+    return columns > 0 and columns or nil
+end
+
+return storage

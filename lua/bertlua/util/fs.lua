@@ -1,0 +1,150 @@
+--- Files and folders. What the system refuses comes back as nil and a message
+-- that names the path; a wrong argument raises an error.
+-- @module bertlua.util.fs
+
+local lfs = require "lfs"
+local storage = require "bertlua.storage"
+
+local fs = {}
+
+--- Parts joined by one slash each; an absolute part starts over.
+function fs.join(...)
+    local path
+    for i = 1, select("#", ...) do
+        local part = tostring((select(i, ...)))
+        if part:sub(1, 1) == "/" or not path or path == "" then
+            path = part
+        elseif part ~= "" then
+            path = path:gsub("/+$", "") .. "/" .. part
+        end
+    end
+    return path or ""
+end
+
+--- Last part of a path.
+function fs.basename(path)
+    return path:match "([^/]+)/*$" or path
+end
+
+--- The folder that holds path; "." for a bare name.
+function fs.dirname(path)
+    local trimmed = path:gsub("(.)/+$", "%1")
+    local parent = trimmed:match "^(.*)/[^/]*$"
+    if not parent then return "." end
+    return parent == "" and "/" or parent
+end
+
+--- "file", "directory", ... of what path leads to; nil if there is nothing.
+function fs.kind(path)
+    return (lfs.attributes(path, "mode"))
+end
+
+--- Whether there is anything at path.
+function fs.exists(path)
+    return lfs.attributes(path, "mode") ~= nil
+end
+
+--- Whether path is a folder.
+function fs.is_folder(path)
+    return lfs.attributes(path, "mode") == "directory"
+end
+
+--- Size of a file in bytes; nil if there is none.
+function fs.size(path)
+    return (lfs.attributes(path, "size"))
+end
+
+--- Make a folder and its parents. True, or nil, message.
+function fs.mkdirs(path)
+    if fs.is_folder(path) then return true end
+    local parent = fs.dirname(path)
+    if parent ~= path then
+        local ok, reason = fs.mkdirs(parent)
+        if not ok then return nil, reason end
+    end
+    local ok, reason = lfs.mkdir(path)
+    -- Another process may have made it meanwhile.
+    if ok or fs.is_folder(path) then return true end
+    if fs.exists(path) then reason = "there is a file of that name" end
+    return nil, ("%s: cannot make the folder: %s"):format(path, reason)
+end
+
+--- Sorted names in a folder, without "." and ".."; or nil, message.
+function fs.list(path)
+    local kind = fs.kind(path)
+    if kind ~= "directory" then
+        return nil, ("%s: %s"):format(path, kind and "not a folder" or "no such folder")
+    end
+    local ok, iterate, state = pcall(lfs.dir, path)
+    if not ok then return nil, ("%s: cannot be listed: %s"):format(path, tostring(iterate)) end
+    local names = {}
+    for name in iterate, state do
+        if name ~= "." and name ~= ".." then names[#names + 1] = name end
+    end
+    table.sort(names)
+    return names
+end
+
+--- All bytes of a file; or nil, message.
+function fs.read(path)
+    local file, reason = io.open(path, "rb")
+    if not file then return nil, reason end
+    local text = file:read "*a"
+    file:close()
+    if not text then return nil, path .. ": cannot be read (is it a folder?)" end
+    return text
+end
+
+--- Replace a file at once and durably: temporary file, sync, rename. True, or nil, message.
+function fs.write(path, text)
+    return storage.write(path, text)
+end
+
+--- The same function under the name of what it guarantees.
+fs.atomic_write = fs.write
+
+--- Copy a file; the copy appears at once and synced. True, or nil, message.
+function fs.copy(from, to)
+    local text, reason = fs.read(from)
+    if not text then return nil, reason end
+    return storage.write(to, text)
+end
+
+--- Flush a file or folder to the disk. True, or nil, message.
+function fs.sync(path)
+    return storage.sync(path)
+end
+
+--- Rename and sync the new name's folder. True, or nil, message.
+function fs.rename(from, to)
+    return storage.rename(from, to)
+end
+
+--- Delete a file, a link or a whole folder; a link is not followed. True, or nil, message.
+function fs.remove(path)
+    if lfs.symlinkattributes(path, "mode") == "directory" then
+        local names, reason = fs.list(path)
+        if not names then return nil, reason end
+        for _, name in ipairs(names) do
+            local ok, inner = fs.remove(path .. "/" .. name)
+            if not ok then return nil, inner end
+        end
+        local ok, problem = lfs.rmdir(path)
+        if not ok then return nil, ("%s: cannot be removed: %s"):format(path, problem) end
+        return true
+    end
+    local ok, reason = os.remove(path)
+    if not ok then return nil, reason end
+    return true
+end
+
+--- A fresh, empty folder under TMPDIR (or /tmp); or nil, message.
+function fs.temporary_folder(prefix)
+    local stdlib = require "posix.stdlib"
+    local base = os.getenv "TMPDIR" or "/tmp"
+    local path, reason = stdlib.mkdtemp(fs.join(base, (prefix or "bertlua") .. "-XXXXXX"))
+    if not path then return nil, reason end
+    return path
+end
+
+return fs

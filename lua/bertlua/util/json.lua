@@ -1,0 +1,194 @@
+--- JSON that loses nothing: numbers keep all their bits, keys come in a fixed
+-- order, NaN follows a policy, and a syntax error names line and column.
+-- Reading is lua-cjson's; its writer cuts numbers at 14 digits, so writing is here.
+-- @module bertlua.util.json
+
+local cjson = require "cjson"
+
+local json = {}
+
+--- Stands for JSON's null, in both directions.
+json.null = cjson.null
+
+-- A decoder of its own, so that another user of cjson cannot change its settings.
+local decoder = cjson.new()
+decoder.decode_max_depth(1000)
+decoder.decode_invalid_numbers(false)
+
+local array_mt = {}
+
+--- Mark a table as a JSON array, also when it is empty. Returns the table.
+function json.array(t)
+    return setmetatable(t or {}, array_mt)
+end
+
+local escapes = {
+    ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t",
+}
+for i = 0, 31 do
+    local c = string.char(i)
+    escapes[c] = escapes[c] or ("\\u%04x"):format(i)
+end
+escapes["\127"] = "\\u007f"
+
+local function quote(s)
+    return '"' .. s:gsub('[%c"\\]', escapes) .. '"'
+end
+
+local policies = { error = true, null = true, string = true }
+
+local function encode_number(x, state)
+    if x ~= x or x == math.huge or x == -math.huge then
+        local name = x ~= x and "NaN" or x > 0 and "Infinity" or "-Infinity"
+        if state.nan == "null" then return "null" end
+        if state.nan == "string" then return '"' .. name .. '"' end
+        error({ json = "cannot write " .. name .. ": choose nan = \"null\" or \"string\"" }, 0)
+    end
+    if x == math.floor(x) and math.abs(x) < 2 ^ 53 then
+        if x == 0 and 1 / x < 0 then return "-0.0" end
+        return ("%d"):format(x)
+    end
+    for digits = 15, 16 do
+        local text = ("%." .. digits .. "g"):format(x)
+        if tonumber(text) == x then return text end
+    end
+    return ("%.17g"):format(x)
+end
+
+--- Whether a table is written as an array: marked, or its keys are exactly 1..n with n > 0.
+local function is_array(t)
+    if getmetatable(t) == array_mt then return true end
+    local count = 0
+    for _ in pairs(t) do count = count + 1 end
+    return count > 0 and count == #t
+end
+
+--- Keys of an object: those of the wanted order first, then the rest sorted.
+local function sorted_keys(t, order)
+    local keys, rank = {}, {}
+    for i, key in ipairs(order or {}) do rank[key] = i end
+    for key in pairs(t) do
+        if type(key) ~= "string" then
+            error({ json = "an object's key is a " .. type(key) .. " (" .. tostring(key) .. "), expected a string" }, 0)
+        end
+        keys[#keys + 1] = key
+    end
+    table.sort(keys, function(a, b)
+        local x, y = rank[a] or math.huge, rank[b] or math.huge
+        if x ~= y then return x < y end
+        return a < b
+    end)
+    return keys
+end
+
+local encode_value
+
+local function encode_list(out, parts, open, close, depth, state)
+    local newline = state.pretty and "\n" .. state.pretty:rep(depth + 1) or ""
+    out[#out + 1] = open
+    for i, write in ipairs(parts) do
+        if i > 1 then out[#out + 1] = "," end
+        out[#out + 1] = newline
+        write()
+    end
+    if state.pretty and #parts > 0 then out[#out + 1] = "\n" .. state.pretty:rep(depth) end
+    out[#out + 1] = close
+end
+
+local function encode_table(out, t, depth, state)
+    if state.open[t] then error({ json = "the table contains itself" }, 0) end
+    state.open[t] = true
+    local parts = {}
+    if is_array(t) then
+        for i = 1, #t do
+            parts[i] = function() encode_value(out, t[i], depth + 1, state) end
+        end
+        encode_list(out, parts, "[", "]", depth, state)
+    else
+        for i, key in ipairs(sorted_keys(t, depth == 0 and state.order or nil)) do
+            parts[i] = function()
+                out[#out + 1] = quote(key) .. (state.pretty and ": " or ":")
+                encode_value(out, t[key], depth + 1, state)
+            end
+        end
+        encode_list(out, parts, "{", "}", depth, state)
+    end
+    state.open[t] = nil
+end
+
+function encode_value(out, value, depth, state)
+    local kind = type(value)
+    if value == json.null or value == nil then
+        out[#out + 1] = "null"
+    elseif kind == "boolean" then
+        out[#out + 1] = tostring(value)
+    elseif kind == "number" then
+        out[#out + 1] = encode_number(value, state)
+    elseif kind == "string" then
+        out[#out + 1] = quote(value)
+    elseif kind == "table" then
+        encode_table(out, value, depth, state)
+    else
+        error({ json = "cannot write a " .. kind }, 0)
+    end
+end
+
+--- Value to JSON text.
+-- @param value nil, boolean, number, string, table or json.null
+-- @tparam[opt] table options pretty = true (two spaces a level); nan = "error" (default), "null" or "string";
+--   order = list of keys that come first in the outermost object
+-- @treturn string
+function json.encode(value, options)
+    options = options or {}
+    local nan = options.nan or "error"
+    if not policies[nan] then
+        error("json.encode: nan is " .. tostring(nan) .. ", expected \"error\", \"null\" or \"string\"", 2)
+    end
+    local out = {}
+    local state = { nan = nan, pretty = options.pretty and "  " or nil, order = options.order, open = {} }
+    local ok, problem = pcall(encode_value, out, value, 0, state)
+    if not ok then
+        if type(problem) ~= "table" then error(problem, 0) end
+        error("json.encode: " .. problem.json, 2)
+    end
+    return table.concat(out)
+end
+
+--- Line and column (in bytes, from 1) of a position in text.
+local function line_and_column(text, position)
+    local line, start = 1, 1
+    for at in text:gmatch "()\n" do
+        if at >= position then break end
+        line, start = line + 1, at + 1
+    end
+    return line, position - start + 1
+end
+
+--- JSON text to a value; null becomes json.null.
+-- @tparam string text
+-- @tparam[opt] string name what the message calls the text, usually its path
+-- @return value; or nil, message with line and column
+function json.decode(text, name)
+    if type(text) ~= "string" then error("json.decode: got a " .. type(text) .. ", expected a string", 2) end
+    local ok, value = pcall(decoder.decode, text)
+    if ok then return value end
+    local reason = tostring(value)
+    local position = tonumber(reason:match "at character (%d+)")
+    reason = reason:gsub("%s*at character %d+", "")
+    if reason:find "T_END" then reason = "the text ends too early" end
+    if not position then return nil, ("%s: not valid JSON: %s"):format(name or "json", reason) end
+    local line, column = line_and_column(text, position)
+    return nil, ("%s:%d:%d: not valid JSON: %s"):format(name or "json", line, column, reason)
+end
+
+--- Read and decode a file: value; or nil, message.
+function json.read(path)
+    local file, reason = io.open(path, "rb")
+    if not file then return nil, reason end
+    local text = file:read "*a"
+    file:close()
+    if not text then return nil, path .. ": cannot be read (is it a folder?)" end
+    return json.decode(text, path)
+end
+
+return json

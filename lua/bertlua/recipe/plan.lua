@@ -50,6 +50,17 @@ local function precision_of(values, sources)
     return amp and values.amp_dtype or "fp32"
 end
 
+--- Micro-steps in an update. Settings made for more processes than there are keep their global batch.
+local function accumulation_of(values, warnings)
+    local micro_steps = values.gradient_merge_steps * values.world_size
+    if values.world_size > 1 then
+        warnings[#warnings + 1] = ("these settings are for %d processes and this run has 1: gradient_merge_steps is %d "
+            .. "instead of %d, so that an update still sees %d sequences"):format(values.world_size, micro_steps,
+            values.gradient_merge_steps, micro_steps * values.batch_size)
+    end
+    return micro_steps
+end
+
 --- Config and vocabulary of the model: given, or found by the model's name.
 local function model_files(values)
     local config_file, vocab_file = values.config_file, values.vocab_file
@@ -59,10 +70,10 @@ local function model_files(values)
         end
         config_file = paths.find("bert_configs", values.bert_model .. ".json")
         if not config_file then fault.raisef("bert_configs/%s.json is missing", values.bert_model) end
-    elseif not fs.is_file(config_file) then
+    elseif fs.kind(config_file) ~= "file" then
         fault.raisef("--config-file %s: no such file", config_file)
     end
-    if vocab_file and not fs.is_file(vocab_file) then
+    if vocab_file and fs.kind(vocab_file) ~= "file" then
         fault.raisef("--vocab-file %s: no such file", vocab_file)
     elseif not vocab_file and values.bert_model ~= "custom" then
         vocab_file = paths.find("vocab", values.bert_model .. ".txt")
@@ -96,7 +107,7 @@ local function resume_point(values, own_dir, warnings)
         warnings[#warnings + 1] = ("no checkpoint in %s: starting from step 1"):format(dir)
         return nil
     end
-    if given and not fs.is_directory(given) then
+    if given and not fs.is_folder(given) then
         fault.raisef("--from-checkpoint %s: no such folder", given)
     end
     if given and checkpoint.is_complete(given) then
@@ -122,7 +133,8 @@ end
 --- A checkpoint folder to take parameters from; a folder of steps means its newest.
 local function parameter_folder(values, name)
     local dir = values[name]
-    if not fs.is_directory(dir) then fault.raisef("%s %s: no such folder", option(name), dir) end
+    if name == "from_phase1_final_params" and dir == "auto" then dir = M.checkpoint_dir(values, "phase1") end
+    if not fs.is_folder(dir) then fault.raisef("%s %s: no such folder", option(name), dir) end
     if checkpoint.has_parameters(dir, values.model_prefix) then return dir end
     local path = checkpoint.latest(dir)
     if not path then
@@ -156,7 +168,8 @@ end
 --- Work out a run.
 -- @param values resolved settings
 -- @param sources where each came from, as Spec:parse returns it
--- @return { phase, precision, config_file, vocab_file, checkpoint_dir, start, first_step, last_step, warnings }
+-- @return { phase, precision, config_file, vocab_file, checkpoint_dir, start, first_step, last_step, max_steps,
+--   accumulation, warnings }
 function M.resolve(values, sources)
     local plan = { warnings = {} }
     plan.phase = phase_of(values)
@@ -169,7 +182,7 @@ function M.resolve(values, sources)
         need(values, "max_steps", "say how many updates the schedule has")
         plan.max_steps = values.max_steps
     end
-    if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
+    if not fs.is_folder(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
     plan.precision = precision_of(values, sources or {})
     plan.config_file, plan.vocab_file = model_files(values)
     plan.checkpoint_dir = M.checkpoint_dir(values, plan.phase)
@@ -181,6 +194,7 @@ function M.resolve(values, sources)
     end
     plan.first_step = plan.start.step + 1
     plan.last_step = plan.last_step or plan.max_steps
+    plan.accumulation = accumulation_of(values, plan.warnings)
     if values.steps_this_run and not values.benchmark then
         plan.last_step = math.min(plan.last_step, plan.start.step + values.steps_this_run)
     end

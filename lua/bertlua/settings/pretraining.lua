@@ -30,8 +30,8 @@ local GLOBAL = {
         default = "none",
         help = "step to go on from; auto takes the newest complete checkpoint, or starts afresh where there is none" },
     { name = "from_phase1_final_params", type = "path",
-        help = "phase 1 checkpoint whose parameters start phase 2; ignored once phase 2 has a checkpoint to go on "
-            .. "from" },
+        help = "phase 1 checkpoint whose parameters start phase 2; auto: the newest in OUTPUT_DIR/BERT_MODEL/phase1; "
+            .. "ignored once phase 2 has a checkpoint to go on from" },
     { name = "seed", type = "integer", min = 0, default = 42, help = "of initial weights, shuffling and dropout" },
     { name = "report_file", type = "path", default = "./report.json", help = "dllogger's JSON lines" },
     { name = "model_prefix", type = "string", default = "model", help = "checkpoints hold MODEL_PREFIX.safetensors" },
@@ -49,6 +49,9 @@ local TRAINING = {
     { name = "optimizer", type = "choice", choices = { "Lamb", "AdamW" }, default = "Lamb", help = "optimizer" },
     { name = "gradient_merge_steps", type = "integer", min = 1, default = 1,
         help = "micro-steps whose gradients are averaged into one update" },
+    { name = "world_size", type = "integer", min = 1, default = 1,
+        help = "processes the batch settings are meant for; where there are fewer, gradient_merge_steps grows by that "
+            .. "factor and the global batch stays" },
     { name = "learning_rate", type = "number", above = 0, default = 1e-4, help = "peak learning rate" },
     { name = "warmup_start_lr", type = "number", min = 0, default = 0, help = "learning rate at the first step" },
     { name = "warmup_proportion", type = "number", min = 0, max = 1, default = 0.01,
@@ -88,8 +91,8 @@ local ADVANCED = {
 local MACHINE = {
     { name = "device", type = "choice", choices = { "cpu" }, default = "cpu", help = "where to compute" },
     { name = "threads", type = "integer", min = 0, default = 0, help = "0: OMP_NUM_THREADS, or all cores" },
-    { name = "activation_memory", type = "number", above = 0,
-        help = "most GiB for the activations of one micro-step; unset: the memory of the machine" },
+    { name = "activation_memory", type = "number", above = 0, max = 4096, default = 32,
+        help = "most GiB that the activations of one micro-step may take" },
     { name = "tensorboard_dir", type = "path", default = "auto",
         help = "event files; auto: beside the checkpoints; none: not written" },
 }

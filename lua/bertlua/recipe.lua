@@ -1,0 +1,68 @@
+--- What a recipe file calls: one line of glue for each kind of job.
+--
+-- A recipe is a table of settings; everything in it can be overridden on the
+-- command line, and --help shows the recipe's own values. Exit codes: 0 done,
+-- 1 a fault of the user's input, 128 + signal number when a signal ended the
+-- run after a last checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1).
+
+local pretraining = require "bertlua.settings.pretraining"
+local phases = require "bertlua.recipe.phases"
+
+local M = {}
+
+local EXIT_CODES = { SIGINT = 130, SIGTERM = 143, SIGUSR1 = 138 }
+
+--- End the program with the exit code of an interrupted run; return otherwise.
+function M.finish(outcome)
+    if outcome.status == "interrupted" then os.exit(EXIT_CODES[outcome.signal] or 1, true) end
+    return outcome
+end
+
+local function program()
+    return arg and arg[0] or "RECIPE"
+end
+
+--- Pre-train one phase.
+-- @param settings the recipe's values for settings of bertlua.settings.pretraining
+-- @param description for --help
+function M.pretrain(settings, description)
+    local values, sources = pretraining:parse(arg or {}, settings, { program = program(), description = description })
+    if values.show_config then io.stdout:write(pretraining:format(values), "\n") end
+    return M.finish(require("bertlua.recipe.pretrain").run(values, sources))
+end
+
+--- Pre-train phase 1 and phase 2 in a row; phase 2 starts from the parameters phase 1 ended with.
+-- Settings that may differ between the phases carry the prefix phase1_ or phase2_.
+-- @param settings { common = {...}, phase1 = {...}, phase2 = {...} }
+-- @param description for --help
+function M.pretrain_phases(settings, description)
+    local spec = phases.spec()
+    local values, sources = spec:parse(arg or {}, phases.flatten(settings),
+        { program = program(), description = description })
+    if values.show_config then io.stdout:write(spec:format(values), "\n") end
+    return M.finish(phases.run(values, sources))
+end
+
+--- Measure a checkpoint on shards: MLM and NSP loss and accuracy.
+function M.evaluate(settings, description)
+    local job = require "bertlua.recipe.evaluate"
+    local values = job.settings:parse(arg or {}, settings, { program = program(), description = description })
+    return job.run(values)
+end
+
+--- Guess the words in place of [MASK].
+function M.fill_mask(settings, description)
+    local job = require "bertlua.recipe.fill_mask"
+    local values = job.settings:parse(arg or {}, settings, { program = program(), description = description,
+        positional = { name = "text", help = "sentences with [MASK]; read from standard input if there is none" } })
+    return job.run(values)
+end
+
+--- The demonstration from raw text to guesses.
+function M.demo(settings, description)
+    local job = require "bertlua.recipe.demo"
+    local values = job.settings:parse(arg or {}, settings, { program = program(), description = description })
+    return M.finish(job.run(values))
+end
+
+return M

@@ -19,7 +19,7 @@
 
 #include "internal.h"
 
-enum { BL_PHILOX_LANES = 16 };
+enum { BL_PHILOX_LANES = 32 };
 
 /* One block: counter in, four random words out. */
 static inline void bl_philox_block(uint32_t words[4], const uint32_t counter[4], uint64_t seed) {

@@ -48,11 +48,11 @@ local function open_loader(values, config, words)
         max_seq_length = values.max_seq_length,
         max_predictions_per_seq = values.max_predictions_per_seq,
         vocab_size = config.vocab_size,
+        type_vocab_size = config.type_vocab_size,
         seed = values.seed,
         pack_sequences = values.pack_sequences,
         dynamic_masking = values.dynamic_masking,
-        mask_token = words and words.mask_id,
-        special_ids = words and { words.pad_id, words.unk_id, words.cls_id, words.sep_id, words.mask_id },
+        special_ids = words and { cls_id = words.cls_id, sep_id = words.sep_id, mask_id = words.mask_id },
         prefetch = values.num_workers > 0,
     }
 end

@@ -1,0 +1,82 @@
+--- Losses and accuracies of a pre-training model on shards, beside what a guesser without a model would reach.
+
+local array = require "bertlua.array"
+
+local M = {}
+
+--- Count the labels of a batch into `counts`; returns how many there were (-1 is filler).
+local function count_labels(labels, counts)
+    local values, total = array.wrap(labels), 0
+    for i = 0, labels:numel() - 1 do
+        local label = values[i]
+        if label >= 0 then
+            counts[label] = (counts[label] or 0) + 1
+            total = total + 1
+        end
+    end
+    return total
+end
+
+local function most_frequent(counts)
+    local best_label, best = nil, 0
+    for label, count in pairs(counts) do
+        if count > best or (count == best and label < best_label) then best_label, best = label, count end
+    end
+    return best_label, best
+end
+
+local function value(scalar)
+    return (scalar.value or scalar):item()
+end
+
+--- Evaluate on whole batches of the loader, each sample at most once.
+-- @param model BertForPretraining
+-- @param tape a tape to work on
+-- @param loader opened without dynamic masking
+-- @param options batch_size: that of the loader; max_batches: stop there; on_batch(n, total): for progress
+-- @return table of samples, masked (tokens), loss, mlm_loss, nsp_loss, mlm_accuracy, nsp_accuracy, and the
+--   shares that constant answers reach on the same samples: mlm_chance (always the most frequent masked token,
+--   mlm_token) and nsp_chance (always the more frequent answer)
+function M.run(model, tape, loader, options)
+    local total = math.floor(loader.samples / options.batch_size)
+    if options.max_batches then total = math.min(total, options.max_batches) end
+    local sums = { mlm_loss = 0, mlm_accuracy = 0, nsp_loss = 0, nsp_accuracy = 0 }
+    local samples, masked, words, answers = 0, 0, {}, {}
+    for n = 0, total - 1 do
+        local batch = loader:batch(n)
+        tape:start(n, 0, false)
+        local result = model:forward(tape, batch)
+        local in_batch = count_labels(batch.masked_labels, words)
+        count_labels(batch.nsp_labels, answers)
+        for _, kind in ipairs { "loss", "accuracy" } do
+            sums["mlm_" .. kind] = sums["mlm_" .. kind] + in_batch * value(result["mlm_" .. kind])
+            sums["nsp_" .. kind] = sums["nsp_" .. kind] + batch.batch_size * value(result["nsp_" .. kind])
+        end
+        samples, masked = samples + batch.batch_size, masked + in_batch
+        if options.on_batch then options.on_batch(n + 1, total) end
+    end
+    if samples == 0 then error("evaluate: the loader has fewer samples than a batch", 2) end
+    local token, token_count = most_frequent(words)
+    local _, answer_count = most_frequent(answers)
+    local report = {
+        samples = samples, masked = masked,
+        mlm_loss = sums.mlm_loss / masked, mlm_accuracy = sums.mlm_accuracy / masked,
+        nsp_loss = sums.nsp_loss / samples, nsp_accuracy = sums.nsp_accuracy / samples,
+        mlm_token = token, mlm_chance = token_count / masked, nsp_chance = answer_count / samples,
+    }
+    report.loss = report.mlm_loss + report.nsp_loss
+    return report
+end
+
+--- The report as lines for people.
+function M.text(report, token_text)
+    return ([[
+  %d samples, %d masked tokens
+  MLM  loss %.4f  accuracy %5.1f %%   always guessing %s: %.1f %%
+  NSP  loss %.4f  accuracy %5.1f %%   always the same answer: %.1f %%
+]]):format(report.samples, report.masked, report.mlm_loss, 100 * report.mlm_accuracy,
+        token_text and ("%q"):format(token_text) or "token " .. report.mlm_token, 100 * report.mlm_chance,
+        report.nsp_loss, 100 * report.nsp_accuracy, 100 * report.nsp_chance)
+end
+
+return M

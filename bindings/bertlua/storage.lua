@@ -171,6 +171,14 @@ function storage.file_crc32c(path)
     return tonumber(crc[0]), tonumber(bytes[0])
 end
 
+--- SHA-256 of a file in hexadecimal; or nil, message.
+function storage.file_sha256(path)
+    local hex = ffi.new "char[65]"
+    local status = lib.bl_file_sha256(path, hex)
+    if status ~= 0 then return refused(status) end
+    return ffi.string(hex)
+end
+
 --- Bytes free on the file system of path; or nil, message.
 function storage.free_bytes(path)
     local bytes = ffi.new "uint64_t[1]"
@@ -179,14 +187,24 @@ function storage.free_bytes(path)
     return tonumber(bytes[0])
 end
 
---- CRC32C of a string, continuing from crc (0 if absent).
-function storage.crc32c(text, crc)
-    return tonumber(lib.bl_crc32c(crc or 0, text, #text))
+--- CRC32C of a string or of a contiguous CPU tensor's bytes, continuing from crc (0 if absent).
+function storage.crc32c(value, crc)
+    if type(value) == "string" then return tonumber(lib.bl_crc32c(crc or 0, value, #value)) end
+    if value.device ~= 0 or not lib.bl_tensor_is_contiguous(value) then
+        error("storage.crc32c: expected a string or a contiguous CPU tensor", 2)
+    end
+    local bytes = lib.bl_tensor_numel(value) * lib.bl_dtype_size(value.dtype)
+    return tonumber(lib.bl_crc32c(crc or 0, value.data, bytes))
 end
 
 --- CRC32C in the masked form of TensorBoard's event files.
 function storage.masked_crc32c(text)
     return tonumber(lib.bl_crc32c_mask(lib.bl_crc32c(0, text, #text)))
+end
+
+--- Version of the engine, for the record.
+function storage.engine_version()
+    return ffi.string(lib.bl_version())
 end
 
 local scalar = ffi.new "union { double f64; float f32; uint32_t u32; uint64_t u64; uint8_t bytes[8]; }"

@@ -71,6 +71,8 @@ bl_status bl_file_sync(const char *path);
 bl_status bl_file_rename(const char *from, const char *to);
 /* CRC32C and size of a whole file. */
 bl_status bl_file_crc32c(const char *path, uint32_t *crc, uint64_t *bytes);
+/* SHA-256 of a whole file as 64 lower-case hexadecimal digits and a NUL: hex has room for 65. */
+bl_status bl_file_sha256(const char *path, char *hex);
 /* Bytes that an unprivileged user may still write on the file system of path. */
 bl_status bl_file_free_bytes(const char *path, uint64_t *bytes);
 

@@ -130,10 +130,8 @@ function BertConfig.load(path)
     if not file then fault.raisef("cannot read the model configuration: %s", message) end
     local text = file:read("*a")
     file:close()
-    local ok, values = pcall(json.decode, text)
-    if not ok or type(values) ~= "table" then
-        fault.raisef("%s: not a JSON object: %s", path, ok and type(values) or fault.message(values))
-    end
+    local values, reason = json.decode(text, path)
+    if type(values) ~= "table" then fault.raise(reason or path .. ": not a JSON object") end
     return BertConfig.new(values, path)
 end
 

@@ -45,8 +45,13 @@ function fs.exists(path)
 end
 
 --- Whether path is a folder.
-function fs.is_folder(path)
+function fs.is_directory(path)
     return lfs.attributes(path, "mode") == "directory"
+end
+
+--- Whether path is a plain file.
+function fs.is_file(path)
+    return lfs.attributes(path, "mode") == "file"
 end
 
 --- Size of a file in bytes; nil if there is none.
@@ -56,7 +61,7 @@ end
 
 --- Make a folder and its parents. True, or nil, message.
 function fs.mkdirs(path)
-    if fs.is_folder(path) then return true end
+    if fs.is_directory(path) then return true end
     local parent = fs.dirname(path)
     if parent ~= path then
         local ok, reason = fs.mkdirs(parent)
@@ -64,7 +69,7 @@ function fs.mkdirs(path)
     end
     local ok, reason = lfs.mkdir(path)
     -- Another process may have made it meanwhile.
-    if ok or fs.is_folder(path) then return true end
+    if ok or fs.is_directory(path) then return true end
     if fs.exists(path) then reason = "there is a file of that name" end
     return nil, ("%s: cannot make the folder: %s"):format(path, reason)
 end

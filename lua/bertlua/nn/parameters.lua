@@ -13,6 +13,7 @@
 local array = require "bertlua.array"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
+local storage = require "bertlua.storage"
 
 local ParameterStore = {}
 ParameterStore.__index = ParameterStore
@@ -190,10 +191,13 @@ function ParameterStore:bytes()
     return { value = self.total * 4, grad = self.grad and self.total * 4 or 0, low = self.low and self.total * 2 or 0 }
 end
 
---- A text that differs (but for a chance of one in 2^32) when any bit of any parameter differs.
+--- CRC32C of all values, as 8 hex digits: equal stores have equal checksums.
 function ParameterStore:checksum()
-    local storage = require "bertlua.storage"
-    return ("%08x"):format(tonumber(storage.crc32c(self.value)))
+    local data, crc, chunk = array.wrap(self.value), 0, 2 ^ 18
+    for first = 0, self.total - 1, chunk do
+        crc = storage.crc32c(array.string(data + first, math.min(chunk, self.total - first) * 4), crc)
+    end
+    return ("%08x"):format(crc)
 end
 
 return ParameterStore

@@ -1,0 +1,241 @@
+--- The tape: gradients by several paths, memory, inference, and every op against finite differences.
+
+local F = require "bertlua.autograd.functional"
+local ParameterStore = require "bertlua.nn.parameters"
+local Tape = require "bertlua.autograd.tape"
+local gradcheck = require "bertlua.autograd.gradcheck"
+local ops = require "bertlua.ops"
+local tensor = require "bertlua.tensor"
+
+local TOLERANCE = 0.01
+
+local function random(dims, stream, scale)
+    local t = tensor.new("f32", dims)
+    ops.fill_normal(t, 0, scale or 1, 11, stream)
+    return t
+end
+
+--- A store with the parameters {name = {dims, std or init}}.
+local function store_of(parameters)
+    local store = ParameterStore.new()
+    for _, p in ipairs(parameters) do store:register(p[1], p[2], { init = "normal", std = p[3] or 0.5 }) end
+    store:allocate { seed = 2 }
+    return store
+end
+
+describe("tape", function()
+    it("adds the gradients of all consumers", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local x = tape:input(tensor.from({ { 1, -2 }, { 3, 4 } }, "f32"), true)
+        local doubled = F.add(tape, x, x)
+        local y = F.add(tape, doubled, x)
+        assert.are.same({ { 3, -6 }, { 9, 12 } }, y:tolist())
+        tape:backward(y)
+        assert.are.same({ { 3, 3 }, { 3, 3 } }, x.grad:tolist())
+        tape:close()
+    end)
+
+    it("scales the gradient by the seed", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local x = tape:input(tensor.from({ 0.5 }, "f32"), true)
+        tape:backward(F.add(tape, x, x), tensor.from({ 8 }, "f32"))
+        assert.are.equal(16, x.grad:item())
+        tape:close()
+    end)
+
+    it("walks past outputs that nobody used", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local x = tape:input(random({ 2, 3 }, 1), true)
+        F.gelu(tape, x)
+        tape:backward(F.tanh(tape, x))
+        tape.arena:release(x.grad)
+        assert.are.equal(0, (tape:memory()))
+        tape:close()
+    end)
+
+    it("keeps results that live outside the arena", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local out = tensor.new("f32", { 1 })
+        local x = tape:input(tensor.from({ 2 }, "f32"), true)
+        local y = F.add(tape, x, x, out)
+        tape:backward(y)
+        assert.are.equal(4, out:item())
+        assert.are.equal(4, y:item())
+        tape:close()
+    end)
+
+    it("records nothing in inference and frees what it is told to", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, false)
+        local x = tape:input(random({ 2, 3 }, 1), true)
+        local y = F.gelu(tape, x)
+        assert.are.equal(0, tape.count)
+        tape:free(x)
+        assert.is_truthy(x.value)
+        tape:free(y)
+        assert.are.equal(0, (tape:memory()))
+        assert.has_error(function() tape:backward(y) end,
+            "tape: backward after an inference forward, start(step, micro, true) first")
+        local _, message = pcall(F.gelu, tape, y)
+        assert.is_truthy(message:find("the value is gone: it was freed after its last use", 1, true))
+        tape:close()
+    end)
+
+    it("refuses to read a value whose memory an op reused", function()
+        local store = store_of { { "w", { 4, 4 } }, { "gamma", { 4 } }, { "beta", { 4 } } }
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local y = F.linear(tape, tape:input(random({ 2, 4 }, 1)), store:get "w")
+        F.layer_norm(tape, y, nil, store:get "gamma", store:get "beta", 1e-12, 0)
+        local _, message = pcall(F.gelu, tape, y)
+        assert.is_truthy(message:find("the value is gone: layer_norm reused its memory", 1, true))
+        tape:close()
+    end)
+
+    it("does not reuse memory that a backward still reads", function()
+        local store = store_of { { "w", { 4, 4 } }, { "gamma", { 4 } }, { "beta", { 4 } } }
+        local worst = gradcheck {
+            store = store, inputs = { random({ 3, 4 }, 1) },
+            forward = function(tape, x)
+                local y = F.linear(tape, x, store:get "w")
+                local z = F.gelu(tape, y)
+                return F.layer_norm(tape, y, z, store:get "gamma", store:get "beta", 1e-6, 0)
+            end,
+        }
+        assert.is_true(worst < TOLERANCE, "error " .. worst)
+    end)
+
+    it("counts dropouts within a step and starts over in the next", function()
+        local tape = Tape.new { seed = 9, accumulation = 4 }
+        tape:start(3, 2, true)
+        assert.are.same({ 9, 14 }, tape.state:tolist())
+        assert.is_nil(tape:dropout(0))
+        assert.are.equal(0, tape:dropout(0.5).op)
+        assert.are.equal(1, tape:dropout(0.5).op)
+        tape:start(4, 0, true)
+        assert.are.equal(0, tape:dropout(0.5).op)
+        tape:start(4, 0, false)
+        assert.is_nil(tape:dropout(0.5))
+        tape:close()
+    end)
+end)
+
+describe("gradients agree with finite differences:", function()
+    local function check(name, options)
+        it(name, function()
+            local worst, checks = gradcheck(options())
+            local lines = {}
+            for _, c in ipairs(checks) do
+                lines[#lines + 1] = ("%s: error %.2g at scale %.2g"):format(c.name, c.error, c.scale)
+            end
+            assert.is_true(worst < TOLERANCE, table.concat(lines, "; "))
+            for _, c in ipairs(checks) do assert.is_true(c.scale > 0, c.name .. " has no gradient") end
+        end)
+    end
+
+    for _, activation in ipairs { "none", "gelu", "tanh" } do
+        check("linear, " .. activation, function()
+            local store = store_of { { "weight", { 5, 7 } }, { "bias", { 5 } } }
+            return {
+                store = store, inputs = { random({ 3, 7 }, 1) },
+                forward = function(tape, x)
+                    return F.linear(tape, x, store:get "weight", store:get "bias", activation)
+                end,
+            }
+        end)
+    end
+
+    check("attention with dropout, two lengths and a pad row", function()
+        local segments = tensor.from({ { 0, 3 }, { 4, 2 } }, "i32")
+        return {
+            inputs = { random({ 6, 24 }, 2) }, samples = 60,
+            forward = function(tape, qkv) return F.attention(tape, qkv, segments, 2, 4, 0.3) end,
+        }
+    end)
+
+    check("layer_norm with residual and dropout", function()
+        local store = store_of { { "gamma", { 8 } }, { "beta", { 8 } } }
+        return {
+            store = store, inputs = { random({ 3, 8 }, 1), random({ 3, 8 }, 2) },
+            forward = function(tape, x, residual)
+                return F.layer_norm(tape, x, residual, store:get "gamma", store:get "beta", 1e-6, 0.3)
+            end,
+        }
+    end)
+
+    check("layer_norm of the same variable twice", function()
+        local store = store_of { { "weight", { 8, 8 } }, { "gamma", { 8 } }, { "beta", { 8 } } }
+        return {
+            store = store, inputs = { random({ 3, 8 }, 1) },
+            forward = function(tape, x)
+                local h = F.linear(tape, x, store:get "weight")
+                return F.layer_norm(tape, h, h, store:get "gamma", store:get "beta", 1e-6, 0.3)
+            end,
+        }
+    end)
+
+    check("embedding with dropout", function()
+        local store = store_of {
+            { "word", { 6, 8 } }, { "position", { 4, 8 } }, { "type", { 2, 8 } }, { "gamma", { 8 } }, { "beta", { 8 } },
+        }
+        local batch = {
+            ids = tensor.from({ 1, 5, 1, 0 }, "i32"), positions = tensor.from({ 0, 1, 2, 0 }, "i32"),
+            types = tensor.from({ 0, 1, 1, 0 }, "i32"),
+        }
+        local tables = {}
+        for _, name in ipairs { "word", "position", "type", "gamma", "beta" } do tables[name] = store:get(name) end
+        return {
+            store = store, samples = 48,
+            forward = function(tape) return F.embedding(tape, batch, tables, 1e-6, 0.3) end,
+        }
+    end)
+
+    check("gather of repeated rows", function()
+        local index = tensor.from({ 2, 0, 2 }, "i32")
+        return {
+            inputs = { random({ 4, 3 }, 1) },
+            forward = function(tape, x) return F.gather(tape, x, index) end,
+        }
+    end)
+
+    check("cross_entropy with an ignored row and padded classes", function()
+        local labels = tensor.from({ 2, -1, 0 }, "i32")
+        return {
+            inputs = { random({ 3, 6 }, 1) },
+            forward = function(tape, x) return F.cross_entropy(tape, x, labels, 4) end,
+        }
+    end)
+
+    check("cross_entropy whose gradient takes the logits' memory", function()
+        local store = store_of { { "weight", { 6, 5 } } }
+        local labels = tensor.from({ 2, -1, 0 }, "i32")
+        return {
+            store = store, inputs = { random({ 3, 5 }, 1) },
+            forward = function(tape, x)
+                return F.cross_entropy(tape, F.linear(tape, x, store:get "weight"), labels, 4)
+            end,
+        }
+    end)
+
+    check("span_loss", function()
+        local segments = tensor.from({ { 0, 3 }, { 3, 2 } }, "i32")
+        local starts, ends = tensor.from({ 1, 0 }, "i32"), tensor.from({ 2, 1 }, "i32")
+        return {
+            inputs = { random({ 5, 2 }, 1) },
+            forward = function(tape, x) return F.span_loss(tape, x, segments, starts, ends) end,
+        }
+    end)
+
+    check("gelu, tanh, dropout and add in a chain", function()
+        return {
+            inputs = { random({ 3, 5 }, 1), random({ 3, 5 }, 2) },
+            forward = function(tape, a, b)
+                return F.add(tape, F.dropout(tape, F.gelu(tape, a), 0.3), F.tanh(tape, F.add(tape, a, b)))
+            end,
+        }
+    end)
+end)

@@ -1,0 +1,61 @@
+--- The learning rate of every step, first and last included.
+
+local fault = require "bertlua.fault"
+local schedule = require "bertlua.train.schedule"
+
+local function near(want, got)
+    assert.is_true(math.abs(want - got) <= 1e-12 * math.abs(want), ("expected %.17g, got %.17g"):format(want, got))
+end
+
+describe("polynomial schedule", function()
+    it("warms up over floor(proportion * steps), peaks there, and ends at 0", function()
+        local rate = schedule.polynomial { learning_rate = 6e-3, warmup_proportion = 0.2843, max_steps = 7038 }
+        local warmup = 2000 -- floor(2000.9)
+        near(6e-3 / warmup, rate(1))
+        near(6e-3 / 2, rate(1000))
+        near(6e-3, rate(warmup))
+        near(6e-3 * (1 - 1 / 5038), rate(warmup + 1))
+        near(6e-3 / 5038, rate(7037))
+        assert.are.equal(0, rate(7038))
+        assert.are.equal(0, rate(8000))
+    end)
+
+    it("starts from warmup_start_lr", function()
+        local rate = schedule.polynomial {
+            learning_rate = 1e-3, warmup_start_lr = 1e-4, warmup_proportion = 0.3, max_steps = 10,
+        }
+        near(1e-4 + 9e-4 / 3, rate(1))
+        near(1e-4 + 9e-4 * 2 / 3, rate(2))
+        near(1e-3, rate(3))
+        near(1e-3 * 6 / 7, rate(4))
+    end)
+
+    it("decays from the first step without a warm-up", function()
+        local rate = schedule.polynomial { learning_rate = 1, max_steps = 4 }
+        assert.are.same({ 0.75, 0.5, 0.25, 0 }, { rate(1), rate(2), rate(3), rate(4) })
+    end)
+
+    it("keeps the peak to the end when all steps are warm-up", function()
+        local rate = schedule.polynomial { learning_rate = 1, warmup_proportion = 1, max_steps = 4 }
+        assert.are.same({ 0.25, 0.5, 0.75, 1 }, { rate(1), rate(2), rate(3), rate(4) })
+    end)
+
+    it("takes a power", function()
+        local rate = schedule.polynomial { learning_rate = 1, max_steps = 4, power = 2 }
+        assert.are.equal(0.25, rate(2))
+    end)
+
+    it("refuses impossible settings", function()
+        for _, case in ipairs {
+            { { learning_rate = -1, max_steps = 4 }, "learning_rate is -1" },
+            { { learning_rate = 1, max_steps = 0 }, "max_steps is 0" },
+            { { learning_rate = 1, max_steps = 4, warmup_proportion = 1.5 }, "warmup_proportion is 1.5" },
+            { { learning_rate = 0 / 0, max_steps = 4 }, "learning_rate is" },
+        } do
+            local ok, err = pcall(schedule.polynomial, case[1])
+            assert.is_false(ok)
+            assert.is_true(fault.is(err))
+            assert.is_truthy(tostring(err):find(case[2], 1, true))
+        end
+    end)
+end)

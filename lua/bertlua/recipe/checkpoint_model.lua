@@ -10,7 +10,7 @@ local M = {}
 
 --- The checkpoint folder meant by a path: itself, or the newest step inside.
 function M.folder(path)
-    if not fs.is_folder(path) then fault.raisef("--checkpoint %s: no such folder", path) end
+    if not fs.is_directory(path) then fault.raisef("--checkpoint %s: no such folder", path) end
     if fs.exists(fs.join(path, "config.json")) then return path end
     local newest = checkpoint.latest(path)
     if not newest then

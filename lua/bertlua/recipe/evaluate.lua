@@ -58,7 +58,7 @@ end
 
 --- Run the job and print the report.
 function M.run(values)
-    if not context.is_open() then context.open { device = "cpu", threads = values.threads } end
+    context.open { device = "cpu", threads = values.threads }
     local opened = checkpoint_model.open(values.checkpoint, values)
     local report = M.report(opened, values)
     local word

@@ -31,7 +31,7 @@ end
 
 --- Run the job over values.text, or the lines of standard input.
 function M.run(values)
-    if not context.is_open() then context.open { device = "cpu", threads = values.threads } end
+    context.open { device = "cpu", threads = values.threads }
     local opened = checkpoint_model.open(values.checkpoint, values)
     local words = checkpoint_model.tokenizer(opened, values.do_lower_case)
     if #values.text > 0 then

@@ -68,15 +68,15 @@ local function model_files(values)
         if values.bert_model == "custom" then
             fault.raise("--bert-model custom needs --config-file: a JSON file like those in bert_configs/")
         end
-        config_file = paths.find("bert_configs", values.bert_model .. ".json")
+        config_file = paths.find("config", values.bert_model .. ".json")
         if not config_file then fault.raisef("bert_configs/%s.json is missing", values.bert_model) end
-    elseif fs.kind(config_file) ~= "file" then
+    elseif not fs.is_file(config_file) then
         fault.raisef("--config-file %s: no such file", config_file)
     end
-    if vocab_file and fs.kind(vocab_file) ~= "file" then
+    if vocab_file and not fs.is_file(vocab_file) then
         fault.raisef("--vocab-file %s: no such file", vocab_file)
     elseif not vocab_file and values.bert_model ~= "custom" then
-        vocab_file = paths.find("vocab", values.bert_model .. ".txt")
+        vocab_file = paths.find("vocab", values.bert_model .. "-vocab.txt")
     end
     return config_file, vocab_file
 end
@@ -107,7 +107,7 @@ local function resume_point(values, own_dir, warnings)
         warnings[#warnings + 1] = ("no checkpoint in %s: starting from step 1"):format(dir)
         return nil
     end
-    if given and not fs.is_folder(given) then
+    if given and not fs.is_directory(given) then
         fault.raisef("--from-checkpoint %s: no such folder", given)
     end
     if given and checkpoint.is_complete(given) then
@@ -134,7 +134,7 @@ end
 local function parameter_folder(values, name)
     local dir = values[name]
     if name == "from_phase1_final_params" and dir == "auto" then dir = M.checkpoint_dir(values, "phase1") end
-    if not fs.is_folder(dir) then fault.raisef("%s %s: no such folder", option(name), dir) end
+    if not fs.is_directory(dir) then fault.raisef("%s %s: no such folder", option(name), dir) end
     if checkpoint.has_parameters(dir, values.model_prefix) then return dir end
     local path = checkpoint.latest(dir)
     if not path then
@@ -182,7 +182,7 @@ function M.resolve(values, sources)
         need(values, "max_steps", "say how many updates the schedule has")
         plan.max_steps = values.max_steps
     end
-    if not fs.is_folder(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
+    if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
     plan.precision = precision_of(values, sources or {})
     plan.config_file, plan.vocab_file = model_files(values)
     plan.checkpoint_dir = M.checkpoint_dir(values, plan.phase)

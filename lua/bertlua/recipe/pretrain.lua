@@ -84,10 +84,18 @@ end
 local function restore(run, parts, values)
     local start = run.start
     if start.kind == "fresh" then return end
-    checkpoint.load(start.path, {
-        store = parts.model.store, config = parts.config, model_prefix = values.model_prefix,
-        optimizer = start.kind == "resume" and parts.optimizer or nil,
-    })
+    local target = { store = parts.model.store, config = parts.config, vocab_file = run.vocab_file,
+        model_prefix = values.model_prefix }
+    if start.kind == "resume" then
+        target.optimizer = parts.optimizer
+        checkpoint.load(start.path, target)
+    else
+        local report = checkpoint.load_pretrained(start.path, target)
+        if #report.missing > 0 then
+            run.warnings[#run.warnings + 1] = ("%s lacks %s: these start with fresh values"):format(start.path,
+                table.concat(report.missing, ", "))
+        end
+    end
 end
 
 --- What must stay the same when a run goes on, kept in progress.json.
@@ -162,7 +170,7 @@ end
 function M.run(values, sources)
     local run = plan.resolve(values, sources)
     compare_progress(run, values, run.warnings)
-    if not context.is_open() then context.open { device = values.device, threads = values.threads } end
+    context.open { device = values.device, threads = values.threads }
     local log = logs.open(run, values)
     if run.first_step > run.last_step then
         log:note(("%s: all %d steps are done"):format(run.start.path, run.max_steps))
@@ -173,7 +181,9 @@ function M.run(values, sources)
     parts.first_step, parts.last_step = run.first_step, run.last_step
     parts.pending_signal = signal.pending
     log:start(parts)
+    signal.trap()
     local outcome = (values.benchmark and run_benchmark or run_training)(run, parts, values, log)
+    signal.untrap()
     outcome.plan = run
     outcome.activation_peak = select(2, parts.tape:memory())
     log:finish(outcome)

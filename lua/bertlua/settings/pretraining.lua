@@ -12,7 +12,7 @@ local GLOBAL = {
         help = "checkpoints go to OUTPUT_DIR/BERT_MODEL/phase1|phase2/STEP" },
     { name = "vocab_file", type = "path",
         help = "vocabulary, one token a line; checked against the model and kept beside its checkpoints; unset: "
-            .. "vocab/BERT_MODEL.txt" },
+            .. "vocab/BERT_MODEL-vocab.txt" },
     { name = "bert_model", type = "choice", choices = MODELS, default = "bert-large-uncased", help = "model" },
     { name = "config_file", type = "path",
         help = "model configuration; unset: bert_configs/BERT_MODEL.json; needed with bert_model custom" },

@@ -1,0 +1,388 @@
+--- Checkpoints: <root>/<step>/ with everything a run needs to go on exactly.
+--
+--     model.safetensors      parameters under Hugging Face's names, true vocabulary size
+--     optimizer.safetensors  m.<name>, v.<name>, scalars
+--     config.json, vocab.txt so that the folder opens in transformers as it is
+--     progress.json          step, settings, and size and CRC32C of the files above
+--
+-- A checkpoint is written into a hidden folder beside it, synced and renamed,
+-- so an integer-named folder is complete whenever the power fails. The newest
+-- three stay; older ones go only after the new one is in place.
+-- @module bertlua.train.checkpoint
+
+local signal = require "posix.signal"
+local unistd = require "posix.unistd"
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local storage = require "bertlua.storage"
+local weights = require "bertlua.train.weights"
+
+local checkpoint = {}
+
+local KEEP = 3
+local FORMAT = 1
+
+-- What a pre-training checkpoint has beyond a bare encoder, and other tasks' heads.
+local HEADS = { "^cls%.", "^qa_outputs%.", "^classifier%.", "^bert%.pooler%." }
+
+local function model_file(prefix)
+    return (prefix or "model") .. ".safetensors"
+end
+
+--- "6" -> 6; nil for any other folder name.
+local function step_of(name)
+    return name:match "^%d+$" and tonumber(name) or nil
+end
+
+--- progress.json of a checkpoint: table; or nil, reason.
+function checkpoint.progress(path)
+    local progress, reason = json.read(path .. "/progress.json")
+    if not progress then return nil, reason end
+    if type(progress) ~= "table" or type(progress.step) ~= "number" or type(progress.files) ~= "table" then
+        return nil, path .. "/progress.json: no step or list of files in it"
+    end
+    return progress
+end
+
+--- Whether a folder holds a whole checkpoint, by the names and sizes of its files.
+-- @return true; or false, reason
+function checkpoint.is_complete(path)
+    if not fs.is_directory(path) then return false, path .. ": no such folder" end
+    if not fs.is_file(path .. "/progress.json") then return false, "progress.json is missing" end
+    local progress, reason = checkpoint.progress(path)
+    if not progress then return false, reason end
+    for name, record in pairs(progress.files) do
+        local size = fs.size(path .. "/" .. name)
+        if not size then return false, name .. " is missing" end
+        if size ~= record.bytes then
+            return false, ("%s has %d bytes, expected %d"):format(name, size, record.bytes)
+        end
+    end
+    return true
+end
+
+--- is_complete, and every byte of every file is as it was written.
+-- @return true; or false, reason
+function checkpoint.verify(path)
+    local ok, reason = checkpoint.is_complete(path)
+    if not ok then return false, reason end
+    for name, record in pairs(checkpoint.progress(path).files) do
+        local crc, problem = storage.file_crc32c(path .. "/" .. name)
+        if not crc then return false, problem end
+        if crc ~= record.crc32c then
+            return false, ("%s is damaged: CRC32C is %08x, expected %08x"):format(name, crc, record.crc32c)
+        end
+    end
+    return true
+end
+
+--- All integers that name a folder in root, ascending.
+local function numbered(root)
+    local list = {}
+    for _, name in ipairs(fs.is_directory(root) and fs.list(root) or {}) do
+        local step = step_of(name)
+        if step and fs.is_directory(root .. "/" .. name) then list[#list + 1] = { step = step, name = name } end
+    end
+    table.sort(list, function(a, b) return a.step < b.step end)
+    return list
+end
+
+--- Steps of the complete checkpoints in root, ascending.
+function checkpoint.steps(root)
+    local steps = {}
+    for _, entry in ipairs(numbered(root)) do
+        if checkpoint.is_complete(root .. "/" .. entry.name) then steps[#steps + 1] = entry.step end
+    end
+    return steps
+end
+
+--- Whether a folder holds a model's parameters, also one that another program wrote.
+function checkpoint.has_parameters(path, model_prefix)
+    return fs.is_file(path .. "/" .. model_file(model_prefix))
+end
+
+local function is_alive(pid)
+    local ok, _, code = signal.kill(pid, 0)
+    -- Not permitted means that it exists and belongs to somebody else.
+    return ok ~= nil or code == require("posix.errno").EPERM
+end
+
+--- Put right what an interrupted save left: half-written folders go, and a checkpoint that was
+-- moved aside to be replaced comes back if its replacement never arrived.
+function checkpoint.clean(root)
+    for _, name in ipairs(fs.is_directory(root) and fs.list(root) or {}) do
+        local kind, step, pid = name:match "^%.(%a+)%-(%d+)%-(%d+)$"
+        pid = tonumber(pid)
+        if (kind == "tmp" or kind == "old") and (pid == unistd.getpid() or not is_alive(pid)) then
+            local path, final = root .. "/" .. name, root .. "/" .. step
+            if kind == "old" and not fs.exists(final) and checkpoint.is_complete(path) then
+                fault.check(fs.rename(path, final))
+            else
+                fault.check(fs.remove(path))
+            end
+        end
+    end
+end
+
+--- The newest checkpoint of root that is whole and undamaged.
+-- @tparam string root folder of one phase
+-- @return path, step, note: nil, nil if there is none; note is nil, or one line that says what was skipped and why
+function checkpoint.latest(root)
+    checkpoint.clean(root)
+    local skipped = {}
+    local entries = numbered(root)
+    for i = #entries, 1, -1 do
+        local path = root .. "/" .. entries[i].name
+        local ok, reason = checkpoint.verify(path)
+        if ok then
+            local note
+            if #skipped > 0 then
+                note = ("skipped %s; going on from %s"):format(table.concat(skipped, "; "), path)
+            end
+            return path, entries[i].step, note
+        end
+        skipped[#skipped + 1] = ("%s (%s)"):format(path, reason)
+    end
+    return nil, nil, #skipped > 0 and "skipped " .. table.concat(skipped, "; ") or nil
+end
+
+local function config_table(config)
+    return type(config.to_table) == "function" and config:to_table() or config
+end
+
+--- The files of a model folder that transformers reads.
+local function write_model(path, parts)
+    fault.check(storage.save(path .. "/" .. model_file(parts.model_prefix), weights.parameters(parts.store),
+        { format = "pt", writer = "bertlua " .. storage.engine_version() }))
+    if parts.config then
+        local text = json.encode(config_table(parts.config), { pretty = true })
+        fault.check(fs.write(path .. "/config.json", text .. "\n"))
+    end
+    if parts.vocab_file then fault.check(fs.copy(parts.vocab_file, path .. "/vocab.txt")) end
+end
+
+local function write_optimizer(path, parts)
+    local optimizer = parts.optimizer
+    local list = weights.state(parts.store, optimizer.m, "m.")
+    for _, item in ipairs(weights.state(parts.store, optimizer.v, "v.")) do list[#list + 1] = item end
+    list[#list + 1] = { name = "scalars", tensor = optimizer.scalars }
+    fault.check(storage.save(path .. "/optimizer.safetensors", list, { optimizer = optimizer.kind or "unknown" }))
+end
+
+--- progress.json, written last: it vouches for the other files.
+local function write_progress(path, step, parts)
+    local progress = {}
+    for key, value in pairs(parts.progress or {}) do progress[key] = value end
+    progress.step = step
+    progress.format = FORMAT
+    progress.bertlua_version = storage.engine_version()
+    if parts.optimizer and parts.optimizer.stats then
+        local stats = parts.optimizer:stats()
+        progress.loss_scale, progress.updates, progress.skipped = stats.loss_scale, stats.step, stats.skipped
+    end
+    if parts.vocab_file then
+        progress.vocabulary_sha256 = fault.check(storage.file_sha256(path .. "/vocab.txt"))
+    end
+    progress.files = {}
+    for _, name in ipairs(fault.check(fs.list(path))) do
+        local crc, bytes = storage.file_crc32c(path .. "/" .. name)
+        fault.check(crc, bytes)
+        progress.files[name] = { bytes = bytes, crc32c = crc }
+    end
+    local text = json.encode(progress, { pretty = true, nan = "null", order = { "step", "format", "bertlua_version" } })
+    fault.check(fs.write(path .. "/progress.json", text .. "\n"))
+end
+
+--- Give the finished folder its name; one of the same step is replaced.
+local function install(root, temporary, step)
+    local final = ("%s/%d"):format(root, step)
+    local aside
+    if fs.exists(final) then
+        aside = ("%s/.old-%d-%d"):format(root, step, unistd.getpid())
+        fault.check(fs.rename(final, aside))
+    end
+    fault.check(fs.rename(temporary, final))
+    if aside then fault.check(fs.remove(aside)) end
+    return final
+end
+
+--- Remove all but the newest `keep` complete checkpoints. Renamed first, so that none is ever seen half removed.
+local function prune(root, keep, saved)
+    local complete = checkpoint.steps(root)
+    local oldest_kept = complete[math.max(1, #complete - keep + 1)]
+    for _, entry in ipairs(numbered(root)) do
+        local path = root .. "/" .. entry.name
+        if entry.step < oldest_kept and entry.step ~= saved and fs.exists(path .. "/progress.json") then
+            local hidden = ("%s/.tmp-%d-%d"):format(root, entry.step, unistd.getpid())
+            fault.check(fs.rename(path, hidden))
+            fault.check(fs.remove(hidden))
+        end
+    end
+end
+
+--- Save a checkpoint. On failure throws a fault; nothing half-written is left and older checkpoints stay.
+-- @tparam string root folder of one phase; made if it is not there
+-- @tparam number step
+-- @tparam table parts store; optimizer, config (BertConfig or table), vocab_file: may be nil;
+--   progress: table for progress.json; model_prefix ("model"); keep (3)
+-- @treturn string the checkpoint's path
+function checkpoint.save(root, step, parts)
+    if type(step) ~= "number" or step < 0 or step % 1 ~= 0 then
+        error("checkpoint.save: step is " .. tostring(step) .. ", expected an integer from 0", 2)
+    end
+    fault.check(fs.mkdirs(root))
+    checkpoint.clean(root)
+    local temporary = ("%s/.tmp-%d-%d"):format(root, step, unistd.getpid())
+    fault.check(fs.mkdirs(temporary))
+    local ok, path = pcall(function()
+        write_model(temporary, parts)
+        if parts.optimizer then write_optimizer(temporary, parts) end
+        write_progress(temporary, step, parts)
+        fault.check(fs.sync(temporary))
+        return install(root, temporary, step)
+    end)
+    if not ok then
+        if fs.exists(temporary) then fs.remove(temporary) end
+        if not fault.is(path) then error(path, 0) end
+        local newest = checkpoint.steps(root)
+        local left = #newest > 0 and ("; the checkpoint of step %d is intact"):format(newest[#newest]) or ""
+        fault.raisef("checkpoint of step %d was not saved: %s%s", step, fault.message(path), left)
+    end
+    prune(root, parts.keep or KEEP, step)
+    return path
+end
+
+--- Files of a checkpoint or of a model that another program wrote: folder and file of the parameters.
+local function locate(path, model_prefix)
+    local kind = fs.kind(path)
+    if kind == "file" then return fs.dirname(path), path end
+    if kind ~= "directory" then fault.raisef("%s: no such checkpoint", path) end
+    local file = path .. "/" .. model_file(model_prefix)
+    if fs.is_file(file) then return path, file end
+    if fs.is_file(path .. "/pytorch_model.bin") then
+        fault.raisef("%s: holds pytorch_model.bin only: save it as safetensors (save_pretrained with "
+            .. "safe_serialization=True)", path)
+    end
+    fault.raisef("%s: %s is missing: not a checkpoint", path, model_file(model_prefix))
+end
+
+--- Settings that no shape shows, but that a model cannot change.
+local function check_config(folder, config)
+    local path = folder .. "/config.json"
+    if not config or not fs.is_file(path) then return end
+    local saved = fault.check(json.read(path))
+    for _, key in ipairs { "num_attention_heads", "hidden_act" } do
+        local before, now = saved[key], config[key]
+        if before ~= nil and now ~= nil and before ~= now then
+            fault.raisef("%s: %s is %s, this model has %s: use the same config_file", path, key, tostring(before),
+                tostring(now))
+        end
+    end
+end
+
+local function check_vocabulary(path, vocab_file)
+    if not vocab_file then return end
+    local progress = checkpoint.progress(path)
+    local before = progress and progress.vocabulary_sha256
+    if before and before ~= fault.check(storage.file_sha256(vocab_file)) then
+        fault.raisef("%s: was trained with another vocabulary than %s: use %s/vocab.txt", path, vocab_file, path)
+    end
+end
+
+--- Zero the pad rows of the vocabulary, which no file holds.
+local function clear_padding(store)
+    for _, entry in ipairs(store.list) do
+        local stored = entry.stored_dims
+        if stored and stored[1] < entry.dims[1] then
+            entry.value:slice(1, stored[1] + 1, entry.dims[1]):fill(0)
+        end
+    end
+end
+
+local function load_parameters(path, parts, options)
+    local folder, file_path = locate(path, parts.model_prefix)
+    check_config(folder, parts.config)
+    local file = weights.open(file_path)
+    local plan = weights.match(file, weights.parameters(parts.store), file_path, options)
+    return file, plan
+end
+
+local function load_optimizer(path, parts)
+    local optimizer = parts.optimizer
+    local file_path = path .. "/optimizer.safetensors"
+    if not fs.is_file(file_path) then
+        fault.raisef("%s: is missing: to start anew from these parameters use --from-pretrained-params", file_path)
+    end
+    local file = weights.open(file_path)
+    local kind = file:metadata().optimizer
+    if optimizer.kind and kind ~= optimizer.kind then
+        fault.raisef("%s: holds the state of %s, this run uses %s: set the same optimizer", file_path, tostring(kind),
+            optimizer.kind)
+    end
+    local wanted = weights.state(parts.store, optimizer.m, "m.")
+    for _, item in ipairs(weights.state(parts.store, optimizer.v, "v.")) do wanted[#wanted + 1] = item end
+    wanted[#wanted + 1] = { name = "scalars", dims = optimizer.scalars:dims(), tensor = optimizer.scalars }
+    return file, weights.match(file, wanted, file_path, {})
+end
+
+--- Load a checkpoint into a model; nothing is changed unless all of it fits. Throws a fault otherwise.
+-- @tparam string path folder of one step
+-- @tparam table parts store; optimizer: restored too if given; config, vocab_file: compared with the checkpoint's;
+--   model_prefix ("model"); missing, unexpected: patterns of names that the file may lack or have in excess
+-- @return progress table (empty if the folder has none), report {missing, unexpected}
+function checkpoint.load(path, parts)
+    if fs.is_file(path .. "/progress.json") then
+        local ok, reason = checkpoint.verify(path)
+        if not ok then fault.raisef("%s: %s: use an older checkpoint", path, reason) end
+    end
+    check_vocabulary(path, parts.vocab_file)
+    local file, plan = load_parameters(path, parts, { missing = parts.missing, unexpected = parts.unexpected })
+    local state_file, state_plan
+    if parts.optimizer then state_file, state_plan = load_optimizer(path, parts) end
+    weights.read(file, plan)
+    file:close()
+    clear_padding(parts.store)
+    parts.store:sync_low()
+    if state_file then
+        parts.optimizer.m:fill(0)
+        parts.optimizer.v:fill(0)
+        weights.read(state_file, state_plan)
+        state_file:close()
+    end
+    return checkpoint.progress(path) or {}, { missing = plan.missing, unexpected = plan.unexpected }
+end
+
+--- Load parameters from a folder or a single safetensors file of Hugging Face or ours. Heads may be missing
+-- (they keep their initial values) or in excess; everything else must fit.
+-- @tparam string path
+-- @tparam table parts as in load, without optimizer
+-- @return report {missing, unexpected}
+function checkpoint.load_pretrained(path, parts)
+    local pretrained = {}
+    for key, value in pairs(parts) do pretrained[key] = value end
+    pretrained.optimizer = nil
+    pretrained.missing, pretrained.unexpected = parts.missing or HEADS, parts.unexpected or HEADS
+    local _, report = checkpoint.load(path, pretrained)
+    return report
+end
+
+--- Write a folder that transformers opens, without any training state.
+-- @tparam string path made if it is not there
+-- @tparam table parts store, config; vocab_file, do_lower_case, model_prefix: may be nil
+function checkpoint.export(path, parts)
+    fault.check(fs.mkdirs(path))
+    write_model(path, parts)
+    if parts.vocab_file then
+        local settings = {
+            tokenizer_class = "BertTokenizer",
+            do_lower_case = parts.do_lower_case ~= false,
+            model_max_length = parts.config and config_table(parts.config).max_position_embeddings or nil,
+        }
+        fault.check(fs.write(path .. "/tokenizer_config.json", json.encode(settings, { pretty = true }) .. "\n"))
+    end
+    return path
+end
+
+return checkpoint

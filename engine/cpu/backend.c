@@ -13,6 +13,7 @@
 #endif
 
 #include "cpu.h"
+#include "matmul.h"
 
 /* From here on, memory comes straight from the kernel: zeroed lazily, in huge pages where it can. */
 enum { LARGE = 1 << 20 };
@@ -75,7 +76,7 @@ static bl_status cpu_open(bl_context *ctx) {
 }
 
 static void cpu_close(bl_context *ctx) {
-    (void) ctx;
+    bl_cpu_matmul_close(ctx);
 }
 
 static bl_status cpu_synchronize(bl_context *ctx) {
@@ -85,7 +86,7 @@ static bl_status cpu_synchronize(bl_context *ctx) {
 
 static bool cpu_fast_dtype(const bl_context *ctx, int32_t dtype) {
     (void) ctx;
-    return dtype == BL_F32 || (dtype == BL_BF16 && (has_avx512_bf16() || has_amx_bf16()));
+    return bl_cpu_matmul_native(dtype);
 }
 
 static bl_status map_memory(size_t bytes, int flags, void **out) {
@@ -154,4 +155,8 @@ const bl_backend bl_cpu_backend = {
     .fill = bl_cpu_fill,
     .fill_normal = bl_cpu_fill_normal,
     .fill_uniform = bl_cpu_fill_uniform,
+    .linear_forward = bl_cpu_linear_forward,
+    .linear_backward = bl_cpu_linear_backward,
+    .attention_forward = bl_cpu_attention_forward,
+    .attention_backward = bl_cpu_attention_backward,
 };

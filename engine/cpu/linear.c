@@ -1,0 +1,134 @@
+/*
+ * linear.c - linear layers: the products go to oneDNN, bias gradients and
+ * activations are done here in one pass each.
+ */
+#include "cpu.h"
+#include "matmul.h"
+#include "vecmath.h"
+
+/* Columns a thread handles at once: the f32 copies of a row's piece stay in the first cache level. */
+enum { PIECE = 512 };
+
+/* A contiguous or row-strided [rows, columns] tensor. */
+static bl_matrix plain(const bl_tensor *t) {
+    return (bl_matrix){.data = t->data, .row = t->stride[0], .column = 1, .dtype = t->dtype};
+}
+
+static bl_matrix transposed(const bl_tensor *t) {
+    return (bl_matrix){.data = t->data, .row = 1, .column = t->stride[0], .dtype = t->dtype};
+}
+
+static void activate(float *y, const float *x, int64_t n, int32_t activation) {
+    if (activation == BL_GELU) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            y[i] = bl_vec_gelu(x[i]);
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            y[i] = bl_vec_tanh(x[i]);
+    }
+}
+
+/* y = f(x) on flat tensors, which may be the same. */
+static void activation_forward_kernel(const bl_context *ctx, bl_tensor *y, const bl_tensor *x, int32_t activation) {
+    int64_t n = bl_tensor_numel(x);
+#pragma omp parallel for num_threads(ctx->threads)
+    for (int64_t first = 0; first < n; first += PIECE) {
+        float in[PIECE], out[PIECE];
+        int64_t count = n - first < PIECE ? n - first : PIECE;
+        const float *from = bl_row_read(x->data, x->dtype, first, count, in);
+        float *to = bl_row_open(y->data, y->dtype, first, out);
+        activate(to, from, count, activation);
+        bl_row_close(y->data, y->dtype, first, count, to);
+    }
+}
+
+/* dy *= f'(saved). */
+static void differentiate(float *dy, const float *saved, int64_t n, int32_t activation) {
+    if (activation == BL_GELU) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            dy[i] *= bl_vec_gelu_derivative(saved[i]);
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            dy[i] *= 1.0f - saved[i] * saved[i];
+    }
+}
+
+/*
+ * dy becomes the gradient of x w^T + bias, in place, and its columns are added
+ * to dbias. A thread owns whole columns, so the sums do not depend on the
+ * number of threads.
+ */
+static void activation_backward_kernel(const bl_context *ctx, float *dbias, bl_tensor *dy, const bl_tensor *saved,
+                                       int32_t activation) {
+    int64_t rows = dy->shape[0], columns = dy->shape[1];
+    /* Narrower pieces when there are few columns, in whole cache lines, so that every thread has one. */
+    int64_t piece = (columns / ctx->threads + 31) / 32 * 32;
+    piece = piece < 32 ? 32 : piece > PIECE ? PIECE : piece;
+#pragma omp parallel for num_threads(ctx->threads)
+    for (int64_t first = 0; first < columns; first += piece) {
+        float gradient[PIECE], kept[PIECE], sum[PIECE] = {0.0f};
+        int64_t count = columns - first < piece ? columns - first : piece;
+        for (int64_t t = 0; t < rows; t++) {
+            int64_t offset = t * columns + first;
+            float *d = bl_row_open(dy->data, dy->dtype, offset, gradient);
+            if (d == gradient) bl_row_to_f32(d, bl_element(dy->data, dy->dtype, offset), dy->dtype, count);
+            if (activation != BL_LINEAR) {
+                differentiate(d, bl_row_read(saved->data, saved->dtype, offset, count, kept), count, activation);
+                bl_row_close(dy->data, dy->dtype, offset, count, d);
+            }
+#pragma omp simd
+            for (int64_t i = 0; i < count; i++)
+                sum[i] += d[i];
+        }
+        if (!dbias) continue;
+#pragma omp simd
+        for (int64_t i = 0; i < count; i++)
+            dbias[first + i] += sum[i];
+    }
+}
+
+bl_status bl_cpu_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, const bl_tensor *x, const bl_tensor *w,
+                                const bl_tensor *bias, int32_t activation) {
+    if (x->shape[0] == 0) return BL_OK;
+    bl_tensor *product = pre ? pre : y;
+    BL_TRY(bl_cpu_matmul(ctx, &(bl_matmul){.m = x->shape[0],
+                                           .n = w->shape[0],
+                                           .k = w->shape[1],
+                                           .a = plain(x),
+                                           .b = transposed(w),
+                                           .c = plain(product),
+                                           .bias = bias ? bias->data : NULL,
+                                           .compute = w->dtype}));
+    if (activation != BL_LINEAR) activation_forward_kernel(ctx, y, product, activation);
+    return BL_OK;
+}
+
+bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
+                                 const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation) {
+    int64_t rows = x->shape[0], inputs = w->shape[1], outputs = w->shape[0];
+    if (rows == 0) return BL_OK;
+    if (activation != BL_LINEAR || dbias)
+        activation_backward_kernel(ctx, dbias ? dbias->data : NULL, dy, saved, activation);
+    if (dx)
+        BL_TRY(bl_cpu_matmul(ctx, &(bl_matmul){.m = rows,
+                                               .n = inputs,
+                                               .k = outputs,
+                                               .a = plain(dy),
+                                               .b = plain(w),
+                                               .c = plain(dx),
+                                               .compute = w->dtype}));
+    if (dw)
+        BL_TRY(bl_cpu_matmul(ctx, &(bl_matmul){.m = outputs,
+                                               .n = inputs,
+                                               .k = rows,
+                                               .a = transposed(dy),
+                                               .b = plain(x),
+                                               .c = plain(dw),
+                                               .accumulate = true,
+                                               .compute = w->dtype}));
+    return BL_OK;
+}

@@ -1,0 +1,328 @@
+/*
+ * matmul.c - matrix products on oneDNN's matmul primitive; see matmul.h.
+ *
+ * Creating a primitive generates code and costs far more than a small
+ * product, so primitives live in a cache keyed by everything that shapes the
+ * code: dims, strides, dtypes, bias and accumulation. The key never holds
+ * addresses: these are set on the memory objects before each run.
+ */
+#include "matmul.h"
+
+#include <dnnl.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/half.h"
+
+enum { BUCKETS = 256, CAPACITY = 1024, ALIGNMENT = 64 };
+
+/* Plain integers without padding, so that keys compare as bytes. */
+typedef struct matmul_key {
+    int64_t m, n, k;
+    int64_t a_row, a_column, b_row, b_column, c_row;
+    int32_t operand; /* dtype of a and b */
+    int32_t result;  /* dtype of c */
+    int32_t bias;
+    int32_t accumulate;
+} matmul_key;
+
+typedef struct matmul_entry {
+    struct matmul_entry *next;
+    matmul_key key;
+    dnnl_primitive_t primitive;
+    dnnl_memory_t a, b, c, bias, scratchpad;
+    size_t scratchpad_bytes;
+} matmul_entry;
+
+typedef struct matmul_state {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    matmul_entry *buckets[BUCKETS];
+    int64_t count;
+} matmul_state;
+
+static bl_status fail_dnnl(dnnl_status_t status, const char *what) {
+    if (status == dnnl_out_of_memory) return bl_fail(BL_ERROR_MEMORY, "matmul: out of memory in %s", what);
+    return bl_fail(BL_ERROR_INTERNAL, "matmul: oneDNN returned %d from %s", (int) status, what);
+}
+
+#define TRY_DNNL(call, what)                                                                                           \
+    do {                                                                                                               \
+        dnnl_status_t dnnl_result_ = (call);                                                                           \
+        if (dnnl_result_ != dnnl_success) return fail_dnnl(dnnl_result_, what);                                        \
+    } while (0)
+
+static void entry_free(matmul_entry *entry) {
+    if (entry->a) dnnl_memory_destroy(entry->a);
+    if (entry->b) dnnl_memory_destroy(entry->b);
+    if (entry->c) dnnl_memory_destroy(entry->c);
+    if (entry->bias) dnnl_memory_destroy(entry->bias);
+    if (entry->scratchpad) dnnl_memory_destroy(entry->scratchpad);
+    if (entry->primitive) dnnl_primitive_destroy(entry->primitive);
+    free(entry);
+}
+
+static void state_clear(matmul_state *state) {
+    for (size_t i = 0; i < BUCKETS; i++) {
+        while (state->buckets[i]) {
+            matmul_entry *entry = state->buckets[i];
+            state->buckets[i] = entry->next;
+            entry_free(entry);
+        }
+    }
+    state->count = 0;
+}
+
+void bl_cpu_matmul_close(bl_context *ctx) {
+    matmul_state *state = ctx->backend_state;
+    if (!state) return;
+    state_clear(state);
+    if (state->stream) dnnl_stream_destroy(state->stream);
+    if (state->engine) dnnl_engine_destroy(state->engine);
+    free(state);
+    ctx->backend_state = NULL;
+}
+
+static bl_status state_open(bl_context *ctx) {
+    if (ctx->backend_state) return BL_OK;
+    matmul_state *state = calloc(1, sizeof *state);
+    if (!state) return bl_fail(BL_ERROR_MEMORY, "matmul: out of memory");
+    ctx->backend_state = state;
+    dnnl_status_t status = dnnl_engine_create(&state->engine, dnnl_cpu, 0);
+    if (status == dnnl_success) status = dnnl_stream_create(&state->stream, state->engine, dnnl_stream_in_order);
+    if (status == dnnl_success) return BL_OK;
+    bl_cpu_matmul_close(ctx);
+    return fail_dnnl(status, "opening the CPU engine");
+}
+
+static dnnl_data_type_t dnnl_dtype(int32_t dtype) {
+    return dtype == BL_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static dnnl_status_t describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t columns, int32_t dtype, int64_t row,
+                              int64_t column) {
+    const dnnl_dims_t dims = {rows, columns};
+    const dnnl_dims_t strides = {row, column};
+    return dnnl_memory_desc_init_by_strides(desc, 2, dims, dnnl_dtype(dtype), strides);
+}
+
+/* The attributes: scratch memory is ours, and C += is a sum post-op. */
+static dnnl_status_t make_attributes(dnnl_primitive_attr_t *out, const matmul_key *key) {
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_post_ops_t post = NULL;
+    dnnl_status_t status = dnnl_primitive_attr_create(&attributes);
+    if (status == dnnl_success) status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success && key->accumulate) {
+        status = dnnl_post_ops_create(&post);
+        if (status == dnnl_success) status = dnnl_post_ops_append_sum(post, 1.0f);
+        if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attributes, post);
+    }
+    if (post) dnnl_post_ops_destroy(post);
+    if (status == dnnl_success)
+        *out = attributes;
+    else if (attributes)
+        dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
+static dnnl_status_t make_description(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const matmul_key *key) {
+    dnnl_memory_desc_t a, b, c, bias;
+    dnnl_status_t status = describe(&a, key->m, key->k, key->operand, key->a_row, key->a_column);
+    if (status == dnnl_success) status = describe(&b, key->k, key->n, key->operand, key->b_row, key->b_column);
+    if (status == dnnl_success) status = describe(&c, key->m, key->n, key->result, key->c_row, 1);
+    if (status == dnnl_success) status = describe(&bias, 1, key->n, BL_F32, key->n, 1);
+    if (status != dnnl_success) return status;
+    dnnl_matmul_desc_t matmul;
+    status = dnnl_matmul_desc_init(&matmul, &a, &b, key->bias ? &bias : NULL, &c);
+    dnnl_primitive_attr_t attributes = NULL;
+    if (status == dnnl_success) status = make_attributes(&attributes, key);
+    if (status == dnnl_success) status = dnnl_primitive_desc_create(out, &matmul, attributes, engine, NULL);
+    if (attributes) dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
+static dnnl_status_t make_memory(dnnl_memory_t *out, dnnl_engine_t engine, const_dnnl_primitive_desc_t description,
+                                 dnnl_query_t query, int index) {
+    return dnnl_memory_create(out, dnnl_primitive_desc_query_md(description, query, index), engine, DNNL_MEMORY_NONE);
+}
+
+static bl_status entry_create(matmul_entry **out, matmul_state *state, const matmul_key *key) {
+    dnnl_primitive_desc_t description = NULL;
+    TRY_DNNL(make_description(&description, state->engine, key), "describing a product");
+    matmul_entry *entry = calloc(1, sizeof *entry);
+    if (!entry) {
+        dnnl_primitive_desc_destroy(description);
+        return bl_fail(BL_ERROR_MEMORY, "matmul: out of memory");
+    }
+    entry->key = *key;
+    const dnnl_memory_desc_t *pad = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
+    entry->scratchpad_bytes = pad ? dnnl_memory_desc_get_size(pad) : 0;
+    dnnl_engine_t engine = state->engine;
+    dnnl_status_t status = dnnl_primitive_create(&entry->primitive, description);
+    if (status == dnnl_success) status = make_memory(&entry->a, engine, description, dnnl_query_src_md, 0);
+    if (status == dnnl_success) status = make_memory(&entry->b, engine, description, dnnl_query_weights_md, 0);
+    if (status == dnnl_success) status = make_memory(&entry->c, engine, description, dnnl_query_dst_md, 0);
+    if (status == dnnl_success && key->bias)
+        status = make_memory(&entry->bias, engine, description, dnnl_query_weights_md, 1);
+    if (status == dnnl_success && entry->scratchpad_bytes)
+        status = make_memory(&entry->scratchpad, engine, description, dnnl_query_scratchpad_md, 0);
+    dnnl_primitive_desc_destroy(description);
+    if (status != dnnl_success) {
+        entry_free(entry);
+        return fail_dnnl(status, "preparing a product");
+    }
+    *out = entry;
+    return BL_OK;
+}
+
+static size_t hash_key(const matmul_key *key) {
+    const unsigned char *bytes = (const unsigned char *) key;
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < sizeof *key; i++)
+        hash = (hash ^ bytes[i]) * 1099511628211u;
+    return (size_t) (hash >> 32) % BUCKETS;
+}
+
+static bl_status entry_find(matmul_entry **out, matmul_state *state, const matmul_key *key) {
+    size_t bucket = hash_key(key);
+    for (matmul_entry *entry = state->buckets[bucket]; entry; entry = entry->next) {
+        if (memcmp(&entry->key, key, sizeof *key) == 0) {
+            *out = entry;
+            return BL_OK;
+        }
+    }
+    /* Endless variety of shapes must not eat memory; refilling the few that recur is cheap. */
+    if (state->count >= CAPACITY) state_clear(state);
+    BL_TRY(entry_create(out, state, key));
+    (*out)->next = state->buckets[bucket];
+    state->buckets[bucket] = *out;
+    state->count++;
+    return BL_OK;
+}
+
+bool bl_cpu_matmul_native(int32_t dtype) {
+#if defined(__x86_64__)
+    /* Without the instructions oneDNN either refuses bf16 or emulates it slower than f32. */
+    if (dtype == BL_BF16)
+        return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+#endif
+    return dtype == BL_F32;
+}
+
+/* Rows and row length of an operand as it lies in memory. */
+static void stored_shape(const bl_matrix *matrix, int64_t rows, int64_t columns, int64_t *count, int64_t *length) {
+    bool transposed = matrix->column != 1;
+    *count = transposed ? columns : rows;
+    *length = transposed ? rows : columns;
+}
+
+/* Copies an operand into scratch in another dtype, without gaps, and points the matrix there. */
+static void convert_operand(const bl_context *ctx, bl_matrix *matrix, int64_t rows, int64_t columns, int32_t dtype,
+                            void *to) {
+    int64_t count, length;
+    stored_shape(matrix, rows, columns, &count, &length);
+    int64_t stride = matrix->column != 1 ? matrix->column : matrix->row;
+    const void *from = matrix->data;
+    int32_t from_dtype = matrix->dtype;
+#pragma omp parallel for num_threads(ctx->threads) if (count * length > 4096)
+    for (int64_t i = 0; i < count; i++) {
+        const void *row = bl_element(from, from_dtype, i * stride);
+        if (dtype == BL_F32)
+            bl_row_to_f32((float *) to + i * length, row, from_dtype, length);
+        else
+            bl_row_from_f32(bl_element(to, dtype, i * length), dtype, row, length);
+    }
+    if (matrix->column != 1)
+        matrix->column = length;
+    else
+        matrix->row = length;
+    matrix->data = to;
+    matrix->dtype = dtype;
+}
+
+/* A single row or column may carry any stride; give it the one of a gapless matrix, which oneDNN accepts. */
+static void normalise(bl_matrix *matrix, int64_t rows, int64_t columns) {
+    if (matrix->column == 1 && rows == 1) matrix->row = columns;
+    if (matrix->column != 1 && columns == 1) matrix->column = rows;
+}
+
+static size_t padded(size_t bytes) {
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static bl_status run(matmul_state *state, matmul_entry *entry, const bl_matmul *p, void *scratchpad) {
+    TRY_DNNL(dnnl_memory_set_data_handle(entry->a, p->a.data), "setting a");
+    TRY_DNNL(dnnl_memory_set_data_handle(entry->b, p->b.data), "setting b");
+    TRY_DNNL(dnnl_memory_set_data_handle(entry->c, p->c.data), "setting c");
+    dnnl_exec_arg_t arguments[5] = {{DNNL_ARG_SRC, entry->a}, {DNNL_ARG_WEIGHTS, entry->b}, {DNNL_ARG_DST, entry->c}};
+    int count = 3;
+    if (entry->bias) {
+        TRY_DNNL(dnnl_memory_set_data_handle(entry->bias, (void *) (uintptr_t) p->bias), "setting the bias");
+        arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, entry->bias};
+    }
+    if (entry->scratchpad) {
+        TRY_DNNL(dnnl_memory_set_data_handle(entry->scratchpad, scratchpad), "setting the scratchpad");
+        arguments[count++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, entry->scratchpad};
+    }
+    TRY_DNNL(dnnl_primitive_execute(entry->primitive, state->stream, count, arguments), "a product");
+    TRY_DNNL(dnnl_stream_wait(state->stream), "waiting for a product");
+    return BL_OK;
+}
+
+static bl_status multiply(bl_context *ctx, const bl_matmul *product) {
+    bl_matmul p = *product;
+    normalise(&p.a, p.m, p.k);
+    normalise(&p.b, p.k, p.n);
+    int32_t operand = bl_cpu_matmul_native(p.compute) ? p.compute : BL_F32;
+    /* oneDNN writes f32, or the operands' dtype; anything else goes through scratch. */
+    int32_t result = p.c.dtype == operand ? operand : BL_F32;
+    size_t size = bl_dtype_size(operand);
+    size_t a_bytes = p.a.dtype != operand ? padded((size_t) (p.m * p.k) * size) : 0;
+    size_t b_bytes = p.b.dtype != operand ? padded((size_t) (p.k * p.n) * size) : 0;
+    size_t c_bytes = p.c.dtype != result ? padded((size_t) (p.m * p.n) * sizeof(float)) : 0;
+
+    matmul_key key = {.m = p.m,
+                      .n = p.n,
+                      .k = p.k,
+                      .a_row = a_bytes && p.a.column == 1 ? p.k : p.a.row,
+                      .a_column = a_bytes && p.a.column != 1 ? p.m : p.a.column,
+                      .b_row = b_bytes && p.b.column == 1 ? p.n : p.b.row,
+                      .b_column = b_bytes && p.b.column != 1 ? p.k : p.b.column,
+                      .c_row = c_bytes ? p.n : p.c.row,
+                      .operand = operand,
+                      .result = result,
+                      .bias = p.bias != NULL,
+                      .accumulate = p.accumulate};
+    matmul_entry *entry = NULL;
+    BL_TRY(entry_find(&entry, ctx->backend_state, &key));
+
+    void *scratch = NULL;
+    size_t need = a_bytes + b_bytes + c_bytes + entry->scratchpad_bytes;
+    if (need) BL_TRY(bl_scratch(ctx, need, &scratch));
+    char *next = scratch;
+    bl_matrix c = p.c;
+    if (a_bytes) convert_operand(ctx, &p.a, p.m, p.k, operand, next);
+    next += a_bytes;
+    if (b_bytes) convert_operand(ctx, &p.b, p.k, p.n, operand, next);
+    next += b_bytes;
+    if (c_bytes) p.c = (bl_matrix){.data = next, .row = p.n, .column = 1, .dtype = BL_F32};
+    next += c_bytes;
+    BL_TRY(run(ctx->backend_state, entry, &p, next));
+    if (c_bytes) {
+#pragma omp parallel for num_threads(ctx->threads) if (p.m * p.n > 4096)
+        for (int64_t i = 0; i < p.m; i++)
+            bl_row_from_f32(bl_element(c.data, c.dtype, i * c.row), c.dtype, (float *) p.c.data + i * p.n, p.n);
+    }
+    return BL_OK;
+}
+
+bl_status bl_cpu_matmul(bl_context *ctx, const bl_matmul *product) {
+    BL_TRY(state_open(ctx));
+    /* oneDNN takes the calling thread's OpenMP setting, when preparing as well as when running. */
+    int before = omp_get_max_threads();
+    if (before != ctx->threads) omp_set_num_threads(ctx->threads);
+    bl_status status = multiply(ctx, product);
+    if (before != ctx->threads) omp_set_num_threads(before);
+    return status;
+}

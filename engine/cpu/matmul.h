@@ -1,0 +1,42 @@
+/*
+ * matmul.h - matrix products of the CPU backend, on oneDNN.
+ *
+ * Knows nothing of layers: C = A B (+ bias) (+ C), any strides, any of the
+ * activation dtypes. Products and the scratch they need are prepared once per
+ * shape and kept in the context.
+ */
+#ifndef BERTLUA_CPU_MATMUL_H
+#define BERTLUA_CPU_MATMUL_H
+
+#include "core/internal.h"
+
+/* A matrix in memory: element (i, j) lies at data + i * row + j * column (in elements); one stride is 1. */
+typedef struct bl_matrix {
+    void *data;
+    int64_t row;
+    int64_t column;
+    int32_t dtype;
+} bl_matrix;
+
+typedef struct bl_matmul {
+    int64_t m; /* rows of C */
+    int64_t n; /* columns of C */
+    int64_t k; /* the summed dimension */
+    bl_matrix a;
+    bl_matrix b;
+    bl_matrix c;       /* column stride 1 */
+    const float *bias; /* [n], added to every row of C; may be NULL */
+    bool accumulate;   /* C += instead of C =; c is then f32 */
+    int32_t compute;   /* dtype the product is wanted in: operands of another dtype are converted first */
+} bl_matmul;
+
+/* Sums are in f32. Where the CPU has no instructions for `compute`, the product is done in f32. Uses the scratch. */
+bl_status bl_cpu_matmul(bl_context *ctx, const bl_matmul *product);
+
+/* True if products of this dtype run without conversion. */
+bool bl_cpu_matmul_native(int32_t dtype);
+
+/* Frees what the products kept in the context; for the backend's close. */
+void bl_cpu_matmul_close(bl_context *ctx);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * linear.c - checks of the linear ops; contracts are in api/ops.h.
+ */
+#include "check.h"
+
+/* x act [T,K] and w act [N,K] of one dtype, K and N above 0; x may have a row stride above K. */
+static bl_status check_operands(const char *op, const bl_context *ctx, const bl_tensor *x, const bl_tensor *w) {
+    char x_text[128], w_text[128];
+    BL_TRY(bl_check_strided(op, ctx, "x", x, BL_SET_ACT, "TK", (const int64_t[]){BL_ANY, BL_ANY}));
+    BL_CHECK(op, ctx, w, BL_SET(x->dtype), "NK", BL_ANY, x->shape[1]);
+    if (w->shape[0] == 0 || w->shape[1] == 0)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: w is %s, expected at least one row and one column", op,
+                       bl_tensor_format(w, w_text, sizeof w_text));
+    if (x->shape[0] > 0 && ((x->shape[1] > 1 && x->stride[1] != 1) || (x->shape[0] > 1 && x->stride[0] < x->shape[1])))
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: x is %s with strides [%lld,%lld], expected [%lld or more,1]", op,
+                       bl_tensor_format(x, x_text, sizeof x_text), (long long) x->stride[0], (long long) x->stride[1],
+                       (long long) x->shape[1]);
+    return BL_OK;
+}
+
+static bl_status check_activation(const char *op, int32_t activation) {
+    if (activation >= BL_LINEAR && activation <= BL_TANH) return BL_OK;
+    return bl_fail(BL_ERROR_ARGUMENT, "%s: activation is %d, expected 0 (none), 1 (gelu) or 2 (tanh)", op,
+                   (int) activation);
+}
+
+BL_API bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, const bl_tensor *x,
+                                   const bl_tensor *w, const bl_tensor *bias, int32_t activation) {
+    static const char op[] = "linear";
+    BL_CHECK_CONTEXT(op, ctx, linear_forward);
+    BL_TRY(check_operands(op, ctx, x, w));
+    BL_TRY(check_activation(op, activation));
+    int64_t rows = x->shape[0], outputs = w->shape[0];
+    BL_CHECK(op, ctx, y, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", rows, outputs);
+    BL_CHECK_OPTIONAL(op, ctx, bias, BL_SET(BL_F32), "N", outputs);
+    if (pre && activation != BL_GELU)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: pre is given, expected NULL without GELU", op);
+    BL_CHECK_OPTIONAL(op, ctx, pre, BL_SET(x->dtype), "TN", rows, outputs);
+    return ctx->backend->linear_forward(ctx, y, pre, x, w, bias, activation);
+}
+
+BL_API bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
+                                    const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved,
+                                    int32_t activation) {
+    static const char op[] = "linear backward";
+    BL_CHECK_CONTEXT(op, ctx, linear_backward);
+    BL_TRY(check_operands(op, ctx, x, w));
+    BL_TRY(check_activation(op, activation));
+    int64_t rows = x->shape[0], inputs = x->shape[1], outputs = w->shape[0];
+    BL_CHECK(op, ctx, dy, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", rows, outputs);
+    BL_CHECK_OPTIONAL(op, ctx, dx, BL_SET(x->dtype), "TK", rows, inputs);
+    BL_CHECK_OPTIONAL(op, ctx, dw, BL_SET(BL_F32), "NK", outputs, inputs);
+    BL_CHECK_OPTIONAL(op, ctx, dbias, BL_SET(BL_F32), "N", outputs);
+    if (activation == BL_GELU) BL_CHECK(op, ctx, saved, BL_SET(x->dtype), "TN", rows, outputs);
+    if (activation == BL_TANH) BL_CHECK(op, ctx, saved, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", rows, outputs);
+    if (activation == BL_LINEAR && saved)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: saved is given, expected NULL without an activation", op);
+    return ctx->backend->linear_backward(ctx, dx, dw, dbias, dy, x, w, saved, activation);
+}

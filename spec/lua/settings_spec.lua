@@ -51,7 +51,8 @@ describe("settings", function()
     end)
 
     it("reads every spelling of a boolean", function()
-        for _, argv in ipairs { { "--amp" }, { "--amp", "true" }, { "--amp=yes" }, { "--amp", "1" }, { "--amp=TRUE" } } do
+        for _, argv in ipairs { { "--amp" }, { "--amp", "true" }, { "--amp=yes" }, { "--amp", "1" },
+            { "--amp=TRUE" } } do
             assert.is_true(spec:parse(argv).amp)
         end
         for _, argv in ipairs { { "--no-amp" }, { "--amp", "false" }, { "--amp=no" }, { "--amp", "0" } } do

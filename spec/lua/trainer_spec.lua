@@ -1,0 +1,206 @@
+--- The training loop on a model of one number: order of calls, accumulation, logs, checkpoints, signals, faults.
+
+local Meter = require "bertlua.train.meter"
+local Trainer = require "bertlua.train.trainer"
+local benchmark = require "bertlua.train.benchmark"
+local fault = require "bertlua.fault"
+
+local function scalar(x)
+    return { item = function() return x end }
+end
+
+--- A trainer of fakes; `calls` records what it did.
+local function rig(changes)
+    local calls = {}
+    local function note(...) calls[#calls + 1] = table.concat({ ... }, " ") end
+    local time = 0
+    local state = { loss_of = function(n) return n end, overflow = false }
+    local parts = {
+        accumulation = 1, first_step = 1, last_step = 4, log_freq = 2,
+        now = function()
+            time = time + 1
+            return time
+        end,
+        loader = { batch = function(_, n)
+            note("batch", n)
+            state.n = n
+            return { batch_size = 3, tokens = 10 }
+        end },
+        tape = {
+            start = function(_, step, micro, training) note("start", step, micro, tostring(training)) end,
+            backward = function(_, loss, scale) note("backward", loss.value:item(), scale) end,
+        },
+        model = { forward = function()
+            local loss = state.loss_of(state.n)
+            return { loss = { value = scalar(loss) }, mlm_loss = scalar(loss), nsp_loss = scalar(0),
+                mlm_accuracy = scalar(0.5), nsp_accuracy = scalar(1) }
+        end },
+        optimizer = {
+            loss_scale_tensor = "scale",
+            store = { zero_grad = function() note("zero") end },
+            step = function(_, rate) note("update", rate) end,
+            check = function() return { grad_norm = 2, loss_scale = 1, skipped = 0 } end,
+            find_non_finite = function() return "a.weight", "gradient" end,
+        },
+        schedule = function(step) return step / 10 end,
+    }
+    for name, value in pairs(changes or {}) do parts[name] = value end
+    return parts, calls, state
+end
+
+describe("trainer", function()
+    it("does one update a step, in order", function()
+        local parts, calls = rig { last_step = 1 }
+        local outcome = Trainer.new(parts):run()
+        assert.are.same({ "zero", "batch 0", "start 1 0 true", "backward 0 scale", "update 0.1" }, calls)
+        assert.are.equal("finished", outcome.status)
+        assert.are.equal(1, outcome.step)
+    end)
+
+    it("accumulates micro-steps whose batches are numbered through the whole run", function()
+        local parts, calls = rig { accumulation = 2, first_step = 3, last_step = 3 }
+        Trainer.new(parts):run()
+        assert.are.same({ "zero", "batch 4", "start 3 0 true", "backward 4 scale", "batch 5", "start 3 1 true",
+            "backward 5 scale", "update 0.3" }, calls)
+    end)
+
+    it("logs means over the steps since the last line, and the last step", function()
+        local records = {}
+        local parts = rig { last_step = 5, on_log = function(record) records[#records + 1] = record end }
+        Trainer.new(parts):run()
+        assert.are.equal(3, #records)
+        assert.are.same({ 2, 4, 5 }, { records[1].step, records[2].step, records[3].step })
+        assert.are.equal(0.5, records[1].loss)
+        assert.are.equal(2.5, records[2].loss)
+        assert.are.equal(4, records[3].loss)
+        assert.are.equal(3, records[2].step_loss)
+        assert.are.equal(0.4, records[2].learning_rate)
+        assert.are.equal(2, records[1].grad_norm)
+        -- The fake clock advances 1 s a look, twice a step.
+        assert.are.equal(3, records[1].sequences_per_second)
+        assert.are.equal(10, records[1].tokens_per_second)
+        assert.are.equal(3, records[1].remaining)
+        assert.are.equal(0, records[3].remaining)
+    end)
+
+    it("saves every checkpoint_freq steps and once at the end", function()
+        local saved = {}
+        local function save(step)
+            saved[#saved + 1] = step
+            return "dir/" .. step
+        end
+        local outcome = Trainer.new((rig { checkpoint_freq = 2, last_step = 5, save = save })):run()
+        assert.are.same({ 2, 4, 5 }, saved)
+        assert.are.equal("dir/5", outcome.checkpoint)
+        saved = {}
+        Trainer.new((rig { checkpoint_freq = 2, last_step = 4, save = save })):run()
+        assert.are.same({ 2, 4 }, saved)
+    end)
+
+    it("finishes the step, logs, saves and stops when a signal came", function()
+        local saved, logged = {}, {}
+        local parts = rig {
+            save = function(step) saved[#saved + 1] = step return "dir/" .. step end,
+            on_log = function(record) logged[#logged + 1] = record.step end,
+        }
+        local steps = 0
+        parts.pending_signal = function()
+            steps = steps + 1
+            return steps == 3 and "SIGTERM" or nil
+        end
+        local outcome = Trainer.new(parts):run()
+        assert.are.equal("interrupted", outcome.status)
+        assert.are.equal("SIGTERM", outcome.signal)
+        assert.are.equal(3, outcome.step)
+        assert.are.same({ 3 }, saved)
+        assert.are.same({ 2, 3 }, logged)
+    end)
+
+    for name, bad in pairs { ["nan"] = 0 / 0, ["inf"] = math.huge } do
+        it("stops at a loss that is " .. name .. ", naming step, tensor and fix, and saves nothing", function()
+            local saved = {}
+            local parts, _, state = rig { checkpoint_freq = 1, save = function(step)
+                saved[#saved + 1] = step
+                return "dir/" .. step
+            end }
+            state.loss_of = function(n) return n == 2 and bad or 1 end
+            local ok, message = pcall(function() Trainer.new(parts):run() end)
+            assert.is_false(ok)
+            assert.is_true(fault.is(message))
+            assert.matches("^step 3: the loss is %-?" .. name .. " %(gradient of a.weight%); lower %-%-learning%-rate",
+                tostring(message))
+            assert.matches("go on from dir/2$", tostring(message))
+            assert.are.same({ 1, 2 }, saved)
+        end)
+    end
+
+    it("lets the optimizer stop a run whose gradients overflow for good", function()
+        local parts = rig()
+        parts.optimizer.check = function(_, step) fault.raise("step " .. step .. ": overflow") end
+        assert.has_error(function() Trainer.new(parts):run() end)
+    end)
+
+    it("does nothing when there is no step left", function()
+        local saved = 0
+        local parts = rig { first_step = 5, last_step = 4, save = function() saved = saved + 1 end }
+        local outcome = Trainer.new(parts):run()
+        assert.are.equal("finished", outcome.status)
+        assert.are.equal(4, outcome.step)
+        assert.are.equal(0, saved)
+    end)
+
+    it("insists on its parts", function()
+        local parts = rig()
+        parts.loader = nil
+        assert.has_error(function() Trainer.new(parts) end, "trainer: loader is missing")
+    end)
+end)
+
+describe("meter", function()
+    it("does not count time between steps", function()
+        local time = 0
+        local meter = Meter.new(function() return time end)
+        local result = { loss = scalar(2), mlm_loss = scalar(1), nsp_loss = scalar(1), mlm_accuracy = scalar(0),
+            nsp_accuracy = scalar(0) }
+        for _ = 1, 2 do
+            meter:begin_step()
+            meter:add({ batch_size = 4, tokens = 100 }, result)
+            meter:add({ batch_size = 4, tokens = 60 }, result)
+            time = time + 2
+            assert.are.equal(2, meter:end_step().loss)
+            time = time + 1000
+        end
+        local totals = meter:totals()
+        assert.are.equal(4, totals.seconds)
+        assert.are.equal(4, totals.sequences_per_second)
+        assert.are.equal(80, totals.tokens_per_second)
+        assert.are.equal(2, meter:flush().steps)
+        assert.are.equal(6, meter:remaining(3))
+    end)
+
+    it("knows the peak memory of this process", function()
+        assert.is_true(Meter.peak_memory() > 2 ^ 20)
+    end)
+end)
+
+describe("benchmark", function()
+    it("takes percentiles between neighbours", function()
+        assert.are.equal(3, benchmark.percentile({ 1, 2, 3, 4, 5 }, 50))
+        assert.are.equal(2.5, benchmark.percentile({ 1, 2, 3, 4 }, 50))
+        assert.are.equal(5, benchmark.percentile({ 1, 5 }, 100))
+        assert.are.equal(1, benchmark.percentile({ 1 }, 99))
+    end)
+
+    it("divides all work by all time", function()
+        local summary = benchmark.summary {
+            { seconds = 1, sequences = 10, tokens = 100 },
+            { seconds = 3, sequences = 10, tokens = 300 },
+        }
+        assert.are.equal(5, summary.sequences_per_second)
+        assert.are.equal(100, summary.tokens_per_second)
+        assert.are.equal(2, summary.step_p50)
+        assert.are.equal(3, summary.step_max)
+        assert.matches("throughput", benchmark.text(summary, { warmup_steps = 1, batch_size = 5, accumulation = 2,
+            max_seq_length = 128, precision = "fp32", threads = 2, device = "cpu", packed = true }))
+    end)
+end)

@@ -60,15 +60,17 @@ end
 
 --- Run the phases.
 -- @param values, sources of spec():parse()
+-- @param options as in recipe/pretrain
 -- @return outcome of the last phase that ran, with `first`, the outcome of phase 1
-function M.run(values, sources)
+function M.run(values, sources, options)
     local pretrain = require "bertlua.recipe.pretrain"
     if values.phase1 and values.phase2 then
         fault.raise("--phase1 and --phase2 are both set: leave out both to run one after the other")
     end
     local first
     if not values.phase2 then
-        first = pretrain.run(M.select(values, sources, "phase1"))
+        local own, own_sources = M.select(values, sources, "phase1")
+        first = pretrain.run(own, own_sources, options)
         if first.status == "interrupted" or values.phase1 then return first end
         if values.phase1_steps_this_run and first.step < values.phase1_max_steps then return first end
     end
@@ -76,7 +78,7 @@ function M.run(values, sources)
     if not values.benchmark and (first or not own.from_pretrained_params) then
         own.from_pretrained_params, own.from_phase1_final_params = nil, "auto"
     end
-    local outcome = pretrain.run(own, own_sources)
+    local outcome = pretrain.run(own, own_sources, options)
     outcome.first = first
     return outcome
 end

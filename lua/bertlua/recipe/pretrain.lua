@@ -166,14 +166,16 @@ end
 --- Run pre-training.
 -- @param values resolved settings (settings/pretraining.lua)
 -- @param sources where each came from
+-- @param options bar: true shows a progress bar in place of a line a log step
 -- @return outcome of the trainer with plan; status "nothing to do" if all steps were done before
-function M.run(values, sources)
+function M.run(values, sources, options)
     local run = plan.resolve(values, sources)
     compare_progress(run, values, run.warnings)
     context.open { device = values.device, threads = values.threads }
-    local log = logs.open(run, values)
+    local log = logs.open(run, values, options)
     if run.first_step > run.last_step then
         log:note(("%s: all %d steps are done"):format(run.start.path, run.max_steps))
+        log:close()
         return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
     end
     local parts = build(run, values)

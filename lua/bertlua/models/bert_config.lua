@@ -130,8 +130,10 @@ function BertConfig.load(path)
     if not file then fault.raisef("cannot read the model configuration: %s", message) end
     local text = file:read("*a")
     file:close()
-    local values, reason = json.decode(text, path)
-    if type(values) ~= "table" then fault.raise(reason or path .. ": not a JSON object") end
+    local values, reason = json.decode(text)
+    if type(values) ~= "table" then
+        fault.raisef("%s: not a JSON object: %s", path, reason or "it is a " .. type(values))
+    end
     return BertConfig.new(values, path)
 end
 

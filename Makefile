@@ -1,35 +1,83 @@
-# bertlua: C engine (build/libbertlua.so) and the LuaJIT executable (build/bertlua).
+# bertlua: the C engine (build/libbertlua.so) and the LuaJIT executable (build/bertlua).
+#
+#   make            build               make test    the whole suite
+#   make demo       train a small BERT  make lint    luacheck, clang-format, cppcheck
+#   make install    PREFIX=/usr/local   make asan    the suite under ASan and UBSan
+#
+# Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs elsewhere), CC=gcc or clang,
+# OPT=-O3, BUILD=build, V=1 to see the commands, CFLAGS and LDFLAGS to add your own.
 BUILD ?= build
 ARCH ?= native
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 OPT ?= -O3
-PKGS := luajit libedit icu-uc icu-i18n
-HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null)
-HDF5_LIBS := $(shell pkg-config --libs hdf5 2>/dev/null || echo -lhdf5)
-CFLAGS_ALL = -std=c11 -D_GNU_SOURCE $(OPT) -g -march=$(ARCH) -fno-math-errno -fno-trapping-math -fopenmp -fPIC \
-  -fvisibility=hidden -Wall -Wextra -Werror -Iengine $(HDF5_CFLAGS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
-LIBS = -ldnnl $(HDF5_LIBS) $(shell pkg-config --libs icu-uc icu-i18n) -lm -lpthread
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUSTED_ARGS ?=
+
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '%-5s %s\n' $(1) $(2))
+
+# Before its packages are there pkg-config knows nothing: `demo` and `test` install them, then call make again.
+pkg = $(shell pkg-config $(1) 2>/dev/null)
+HDF5_LIBS := $(or $(call pkg,--libs hdf5),-lhdf5)
+CPPFLAGS_ALL := -D_GNU_SOURCE -Iengine $(call pkg,--cflags hdf5 icu-uc icu-i18n) $(CPPFLAGS)
+CFLAGS_ALL := -std=c11 $(OPT) -g -march=$(ARCH) -fno-math-errno -fno-trapping-math -fopenmp -fPIC \
+  -fvisibility=hidden -Wall -Wextra -Werror $(CFLAGS)
+LIBS := -ldnnl $(HDF5_LIBS) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) -lm -lpthread
+MAIN_CPPFLAGS := $(call pkg,--cflags luajit libedit)
+MAIN_LIBS := $(or $(call pkg,--libs luajit libedit),-lluajit-5.1 -ledit)
 
 ENGINE_SRC := $(wildcard engine/*/*.c)
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/%.o)
 MAIN_SRC := $(wildcard bindings/*.c)
 MAIN_OBJ := $(MAIN_SRC:%.c=$(BUILD)/%.o)
+# The declarations that the bindings read: what stands between the markers, core first.
+CDEF_HEADERS := $(patsubst %,engine/api/%.h,core ops optim data storage text)
 
-all: $(BUILD)/libbertlua.so $(if $(MAIN_SRC),$(BUILD)/bertlua)
+all: $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(if $(MAIN_SRC),$(BUILD)/bertlua)
 
-$(BUILD)/%.o: %.c
+# Rewritten only when compiler or flags differ from the last build's.
+FLAGS := $(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) $(LIBS) $(MAIN_LIBS) $(LDFLAGS)
+$(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	@printf '%s\n' '$(FLAGS)' | cmp -s - $@ || printf '%s\n' '$(FLAGS)' > $@
 
-$(BUILD)/libbertlua.so: $(ENGINE_OBJ)
-	$(CC) -shared -fopenmp $(LDFLAGS) $^ -o $@.tmp $(LIBS) && mv $@.tmp $@
+$(BUILD)/engine/%.o: engine/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
-$(BUILD)/bertlua: $(MAIN_OBJ) $(BUILD)/libbertlua.so
-	$(CC) -fopenmp $(LDFLAGS) $(MAIN_OBJ) -o $@ -Wl,-rpath,'$$ORIGIN' -Wl,-rpath,'$$ORIGIN/../lib/bertlua' -L$(BUILD) -lbertlua \
-	  $(shell pkg-config --libs luajit libedit) -Wl,-E
+$(BUILD)/bindings/%.o: bindings/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+# Linked beside the target and renamed, so that a process that runs keeps its library.
+$(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(BUILD)/flags
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -fopenmp $(LDFLAGS) $(ENGINE_OBJ) -o $@.tmp $(LIBS)
+	$(Q)mv $@.tmp $@
+
+$(BUILD)/cdef.h: $(CDEF_HEADERS) Makefile
+	@mkdir -p $(@D)
+	$(call say,CDEF,$@)
+	$(Q)awk '/CDEF-END/ { on = 0 } on { print } /CDEF-BEGIN/ { on = 1 }' $(CDEF_HEADERS) > $@.tmp
+	$(Q)mv $@.tmp $@
+
+$(BUILD)/bertlua: $(MAIN_OBJ) $(BUILD)/flags
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) $(MAIN_OBJ) -o $@.tmp $(MAIN_LIBS) -Wl,-E
+	$(Q)mv $@.tmp $@
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) build-asan
 
+FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(MAIN_OBJ:.o=.d)
-.PHONY: all clean
+.PHONY: all clean FORCE
+.DELETE_ON_ERROR:

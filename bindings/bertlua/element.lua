@@ -1,0 +1,42 @@
+--- Single elements of CPU tensors: sizes, C types and readers by dtype number.
+
+local ffi = require "ffi"
+
+local M = {}
+
+M.SIZE = { [0] = 4, 2, 2, 4, 8, 1 }
+M.CTYPE = {
+    [0] = ffi.typeof "float", ffi.typeof "uint16_t", ffi.typeof "uint16_t", ffi.typeof "int32_t",
+    ffi.typeof "int64_t", ffi.typeof "int8_t",
+}
+
+local bits = ffi.new "union { uint32_t u; float f; }"
+local u16 = ffi.typeof "uint16_t *"
+
+local function read_bf16(data, offset)
+    bits.u = bit.lshift(ffi.cast(u16, data)[offset], 16)
+    return tonumber(bits.f)
+end
+
+local function read_f16(data, offset)
+    local half = ffi.cast(u16, data)[offset]
+    local sign = half >= 0x8000 and -1 or 1
+    local exponent, mantissa = bit.band(bit.rshift(half, 10), 31), bit.band(half, 1023)
+    if exponent == 31 then return mantissa == 0 and sign * math.huge or 0 / 0 end
+    if exponent == 0 then return sign * math.ldexp(mantissa, -24) end
+    return sign * math.ldexp(mantissa + 1024, exponent - 25)
+end
+
+local function plain(ctype)
+    local pointer = ffi.typeof(ctype .. " *")
+    return function(data, offset) return tonumber(ffi.cast(pointer, data)[offset]) end
+end
+
+local READER = { [0] = plain "float", read_bf16, read_f16, plain "int32_t", plain "int64_t", plain "int8_t" }
+
+--- Function (data, offset in elements) that returns an element as a Lua number.
+function M.reader(dtype)
+    return READER[dtype]
+end
+
+return M

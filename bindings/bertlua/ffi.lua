@@ -1,0 +1,112 @@
+--- The engine as an FFI namespace: finds libbertlua.so and its declarations.
+--
+-- Only modules under bindings/ use this one. In a source tree the library is
+-- build/libbertlua.so; after `make install` it is PREFIX/lib/bertlua/. The
+-- environment variable BERTLUA_LIB names another one. The declarations
+-- (cdef.h) lie beside the library: `make` cuts them out of engine/api/*.h.
+
+local ffi = require "ffi"
+
+local M = {}
+
+ffi.cdef "char *realpath(const char *path, char *resolved); void free(void *block);"
+
+--- Absolute path without symbolic links, or nil if there is no such file.
+function M.realpath(path)
+    local resolved = ffi.C.realpath(path, nil)
+    if resolved == nil then return nil end
+    local text = ffi.string(resolved)
+    ffi.C.free(resolved)
+    return text
+end
+
+local function here()
+    local source = debug.getinfo(1, "S").source
+    local folder = source:match("^@(.*)/[^/]*$") or "."
+    return M.realpath(folder) or folder
+end
+
+--- Folder that holds lua/, bindings/, recipes/, vocab/: the source tree or PREFIX/share/bertlua.
+M.root = here():gsub("/bindings/bertlua$", "")
+
+local function readable(path)
+    local file = io.open(path, "rb")
+    if file then file:close() end
+    return file ~= nil
+end
+
+local function find_library()
+    local chosen = os.getenv "BERTLUA_LIB"
+    if chosen and chosen ~= "" then
+        if not readable(chosen) then error("bertlua: BERTLUA_LIB is " .. chosen .. ": no such file", 0) end
+        return chosen
+    end
+    local tried = {}
+    for _, path in ipairs { M.root .. "/build/libbertlua.so", M.root .. "/../../lib/bertlua/libbertlua.so" } do
+        if readable(path) then return path end
+        tried[#tried + 1] = path
+    end
+    error("bertlua: no libbertlua.so (" .. table.concat(tried, ", ") .. "); run make", 0)
+end
+
+local function declare(path)
+    local file, message = io.open(path, "rb")
+    if not file then error("bertlua: " .. message .. "; run make", 0) end
+    local text = file:read("*a")
+    file:close()
+    ffi.cdef(text)
+end
+
+M.library_path = M.realpath(find_library())
+declare((M.library_path:gsub("[^/]+$", "cdef.h")))
+local lib = ffi.load(M.library_path)
+
+--- The engine's functions: lib.bl_linear_forward(...).
+M.lib = lib
+
+--- Raise the engine's message if a call failed.
+-- @param status bl_status of the call
+-- @param level whose line to blame, counted from the function that calls check: 1 itself, 2 (default) its caller
+function M.check(status, level)
+    if status ~= 0 then error(ffi.string(lib.bl_last_error()), (level or 2) + 1) end
+end
+
+--- Message of the last failure in this thread.
+function M.last_error()
+    return ffi.string(lib.bl_last_error())
+end
+
+local DTYPE = { f32 = 0, bf16 = 1, f16 = 2, i32 = 3, i64 = 4, i8 = 5 }
+local DTYPE_NAME = {}
+for name, code in pairs(DTYPE) do DTYPE_NAME[code] = name end
+M.DTYPE, M.DTYPE_NAME = DTYPE, DTYPE_NAME
+
+--- Number of a dtype name; an error at `level` (as in check) for an unknown one.
+function M.dtype(name, level)
+    local code = DTYPE[name]
+    if not code then
+        error(("dtype is %s, expected f32, bf16, f16, i32, i64 or i8"):format(tostring(name)), (level or 2) + 1)
+    end
+    return code
+end
+
+-- Shapes go to the engine through one array: it copies them before the call returns.
+local shape = ffi.new "int64_t[4]"
+local floor = math.floor
+M.shape = shape
+
+--- Put dims into `shape`; returns their number. An error at `level` for anything but 0 to 4 whole numbers.
+function M.set_shape(dims, level)
+    local n = #dims
+    if n > 4 then error(("shape has %d dims, expected at most 4"):format(n), (level or 2) + 1) end
+    for i = 1, n do
+        local d = dims[i]
+        if type(d) ~= "number" or d < 0 or d ~= floor(d) then
+            error(("dim %d is %s, expected a whole number of 0 or more"):format(i, tostring(d)), (level or 2) + 1)
+        end
+        shape[i - 1] = d
+    end
+    return n
+end
+
+return M

@@ -1,0 +1,109 @@
+--- Buffers (parameters, optimizer state) and arenas (activations of a step).
+--
+-- Both are released by free() and never by the garbage collector: a tensor is
+-- a plain view and does not keep the memory it looks at.
+
+local ffi = require "ffi"
+local bl = require "bertlua.ffi"
+local context = require "bertlua.context"
+
+local C, check, set_shape, shape = bl.lib, bl.check, bl.set_shape, bl.shape
+local DTYPE = bl.DTYPE
+local new_tensor = ffi.typeof "bl_tensor"
+
+local M = {}
+
+local Buffer = {}
+Buffer.__index = Buffer
+
+--- Allocate a zero-filled buffer on the current device.
+-- @param bytes size
+function M.buffer(bytes)
+    if type(bytes) ~= "number" or bytes < 0 then
+        error(("memory: bytes is %s, expected a number of 0 or more"):format(tostring(bytes)), 2)
+    end
+    local out = ffi.new "bl_buffer *[1]"
+    check(C.bl_buffer_create(out, context.handle(), bytes))
+    return setmetatable({ handle = out[0], bytes = bytes }, Buffer)
+end
+
+local function live(self)
+    local handle = self.handle
+    if not handle then error("memory: it was freed before", 3) end
+    return handle
+end
+
+--- Tensor at a byte offset of the buffer.
+-- @param byte_offset a multiple of 64 for tensors that ops read
+-- @param dtype "f32", "bf16", "f16", "i32", "i64" or "i8"
+-- @param dims list of at most 4 sizes
+function Buffer:tensor(byte_offset, dtype, dims)
+    local handle = live(self)
+    local code = DTYPE[dtype] or bl.dtype(dtype)
+    local n = set_shape(dims)
+    local t = new_tensor()
+    check(C.bl_buffer_tensor(handle, t, byte_offset, code, n, shape))
+    return t
+end
+
+--- Give the memory back. Tensors of the buffer must not be used afterwards.
+function Buffer:free()
+    if self.handle then
+        C.bl_buffer_free(self.handle)
+        self.handle = nil
+    end
+end
+
+local Arena = {}
+Arena.__index = Arena
+
+--- Reserve address space for the activations of a step. Memory is touched only as used.
+-- @param capacity bytes
+function M.arena(capacity)
+    if type(capacity) ~= "number" or capacity <= 0 then
+        error(("memory: capacity is %s, expected a number of bytes above 0"):format(tostring(capacity)), 2)
+    end
+    local out = ffi.new "bl_arena *[1]"
+    check(C.bl_arena_create(out, context.handle(), capacity))
+    return setmetatable({ handle = out[0], capacity = capacity }, Arena)
+end
+
+--- Carve a tensor; its contents are whatever was there before.
+function Arena:tensor(dtype, dims)
+    local handle = live(self)
+    local code = DTYPE[dtype] or bl.dtype(dtype)
+    local n = set_shape(dims)
+    local t = new_tensor()
+    check(C.bl_arena_tensor(handle, t, code, n, shape))
+    return t
+end
+
+--- Give one tensor's memory back for reuse.
+function Arena:release(t)
+    check(C.bl_arena_release(live(self), t))
+end
+
+--- Drop everything; keeps the peak.
+function Arena:reset()
+    C.bl_arena_reset(live(self))
+end
+
+--- Bytes in use.
+function Arena:used()
+    return tonumber(C.bl_arena_used(live(self)))
+end
+
+--- The most bytes that were in use so far.
+function Arena:peak()
+    return tonumber(C.bl_arena_peak(live(self)))
+end
+
+--- Give the address space back. Tensors of the arena must not be used afterwards.
+function Arena:free()
+    if self.handle then
+        C.bl_arena_free(self.handle)
+        self.handle = nil
+    end
+end
+
+return M

@@ -1,0 +1,65 @@
+--- Optimizer calls over flat buffers; formulas in engine/api/optim.h.
+
+local ffi = require "ffi"
+local bl = require "bertlua.ffi"
+local context = require "bertlua.context"
+require "bertlua.tensor"
+
+local C, check, handle = bl.lib, bl.check, context.handle
+
+local M = {}
+
+--- Slots of the scalars tensor, counted from 1 as in tensor:tolist().
+M.SCALARS = {
+    learning_rate = 1, step = 2, loss_scale = 3, good_steps = 4, overflow = 5, grad_norm = 6, grad_factor = 7,
+    skipped = 8,
+}
+M.SCALAR_COUNT = 8
+
+-- A bl_optim only points at its tensors: this keeps them as long as it lives.
+local anchors = setmetatable({}, { __mode = "k" })
+
+local REQUIRED = { "param", "m", "v", "grad", "segments", "decay", "scalars" }
+local OPTIONAL = { "param_low", "trust" }
+
+--- Bundle what an update works on.
+-- @param fields table of the tensors param, m, v, grad, segments, decay, scalars, and optionally param_low and
+--   trust; numbers beta1, beta2, eps
+-- @return bl_optim for lamb_update and adamw_update
+function M.prepare(fields)
+    local optim = ffi.new "bl_optim"
+    local kept = {}
+    for _, name in ipairs(REQUIRED) do
+        if fields[name] == nil then error("optim.prepare: " .. name .. " is missing", 2) end
+        optim[name], kept[name] = fields[name], fields[name]
+    end
+    for _, name in ipairs(OPTIONAL) do
+        optim[name], kept[name] = fields[name], fields[name]
+    end
+    for _, name in ipairs { "beta1", "beta2", "eps" } do
+        if type(fields[name]) ~= "number" then
+            error(("optim.prepare: %s is %s, expected a number"):format(name, tostring(fields[name])), 2)
+        end
+        optim[name] = fields[name]
+    end
+    anchors[optim] = kept
+    return optim
+end
+
+function M.grad_norm(scalars, grad, accumulation, max_norm)
+    check(C.bl_grad_norm(handle(), scalars, grad, accumulation, max_norm))
+end
+
+function M.lamb_update(prepared)
+    check(C.bl_lamb_update(handle(), prepared))
+end
+
+function M.adamw_update(prepared)
+    check(C.bl_adamw_update(handle(), prepared))
+end
+
+function M.loss_scale_update(scalars, growth, backoff, growth_interval, min_scale)
+    check(C.bl_loss_scale_update(handle(), scalars, growth, backoff, growth_interval, min_scale))
+end
+
+return M

@@ -1,0 +1,373 @@
+--- Tensors: methods of the engine's bl_tensor, and scopes that own memory.
+--
+-- A tensor is a view: data, shape, strides, dtype, device. It never owns
+-- memory. tensor.new and tensor.from allocate in the current scope, which
+-- releases everything at its end; the root scope lives as long as the process.
+-- Dims and indices count from 1.
+
+local ffi = require "ffi"
+local bl = require "bertlua.ffi"
+local context = require "bertlua.context"
+local element = require "bertlua.element"
+
+local C, check, set_shape, shape = bl.lib, bl.check, bl.set_shape, bl.shape
+local DTYPE, DTYPE_NAME = bl.DTYPE, bl.DTYPE_NAME
+local new_tensor = ffi.typeof "bl_tensor"
+
+local M = {}
+
+local Tensor = {}
+
+--- List of sizes.
+function Tensor:dims()
+    local n, dims = self.ndim, {}
+    for i = 1, n do dims[i] = tonumber(self.shape[i - 1]) end
+    return dims
+end
+
+--- Size along one dimension.
+function Tensor:size(dim)
+    if type(dim) ~= "number" or dim < 1 or dim > self.ndim then
+        error(("size: dimension is %s, expected 1 to %d"):format(tostring(dim), self.ndim), 2)
+    end
+    return tonumber(self.shape[dim - 1])
+end
+
+--- "f32", "bf16", "f16", "i32", "i64" or "i8".
+function Tensor:dtype_name()
+    return DTYPE_NAME[self.dtype]
+end
+
+--- "cpu" or "cuda".
+function Tensor:device_name()
+    return self.device == 0 and "cpu" or "cuda"
+end
+
+--- Number of elements.
+function Tensor:numel()
+    return tonumber(C.bl_tensor_numel(self))
+end
+
+--- True if the elements lie in row-major order without gaps.
+function Tensor:is_contiguous()
+    return C.bl_tensor_is_contiguous(self)
+end
+
+-- One size may be left to us as -1.
+local function infer(dims, numel)
+    local known, missing = 1, nil
+    for i = 1, #dims do
+        if dims[i] == -1 then
+            if missing then error("view: more than one size is -1", 3) end
+            missing = i
+        else
+            known = known * dims[i]
+        end
+    end
+    if missing and known > 0 and numel % known == 0 then
+        local full = {}
+        for i = 1, #dims do full[i] = dims[i] end
+        full[missing] = numel / known
+        return full
+    end
+    return dims
+end
+
+--- The same elements in another shape. The tensor must be contiguous.
+-- @param ... sizes, or one list of sizes; one of them may be -1
+function Tensor:view(...)
+    local dims = ...
+    if type(dims) ~= "table" then dims = { ... } end
+    local n = set_shape(infer(dims, self:numel()))
+    local view = new_tensor()
+    check(C.bl_tensor_reshape(view, self, n, shape))
+    return view
+end
+Tensor.reshape = Tensor.view
+
+--- Elements first..last (both included, from 1) along a dimension (from 1).
+function Tensor:slice(dim, first, last)
+    if not (type(dim) == "number" and type(first) == "number" and type(last) == "number") then
+        error("slice: expected three numbers: dimension, first, last", 2)
+    end
+    local size = self.shape[dim >= 1 and dim <= self.ndim and dim - 1 or 0]
+    if dim < 1 or dim > self.ndim then
+        error(("slice: dimension is %d, the tensor is %s"):format(dim, self:describe()), 2)
+    end
+    if first < 1 or last < first - 1 or last > size then
+        error(("slice: range is %d to %d, the size along dimension %d is %d"):format(first, last, dim, tonumber(size)),
+            2)
+    end
+    local view = new_tensor()
+    check(C.bl_tensor_slice(view, self, dim - 1, first - 1, last))
+    return view
+end
+
+--- Row number i: a view with one dimension less.
+function Tensor:select(i)
+    if self.ndim == 0 or type(i) ~= "number" or i < 1 or i > self.shape[0] then
+        error(("select: index is %s, the tensor is %s"):format(tostring(i), self:describe()), 2)
+    end
+    local view = new_tensor(self)
+    view.data = ffi.cast("char *", self.data) + (i - 1) * self.stride[0] * element.SIZE[self.dtype]
+    for d = 0, self.ndim - 1 do
+        view.shape[d] = d + 1 < self.ndim and self.shape[d + 1] or 1
+        view.stride[d] = d + 1 < self.ndim and self.stride[d + 1] or 0
+    end
+    view.ndim = self.ndim - 1
+    return view
+end
+
+--- View with two dimensions swapped.
+function Tensor:transpose(a, b)
+    if not (type(a) == "number" and type(b) == "number") then
+        error("transpose: expected two numbers: the dimensions to swap", 2)
+    end
+    local view = new_tensor()
+    check(C.bl_tensor_transpose(view, self, a - 1, b - 1))
+    return view
+end
+
+--- Set every element to a number.
+function Tensor:fill(value)
+    check(C.bl_fill(context.handle(), self, value))
+    return self
+end
+
+--- Copy the elements of another tensor of the same shape, converting the dtype.
+function Tensor:copy_from(other)
+    check(C.bl_copy(context.handle(), self, other))
+    return self
+end
+
+--- Typed pointer to the first element of a CPU tensor: t:data_ptr("float").
+function Tensor:data_ptr(ctype)
+    if self.device ~= 0 then error("data_ptr: the tensor is not on the CPU", 2) end
+    return ffi.cast(ctype .. " *", self.data)
+end
+
+-- Downloaded copies, kept as long as the tensors that look at them.
+local downloads = setmetatable({}, { __mode = "k" })
+
+-- A CPU tensor with the same values.
+local function on_host(t)
+    if t.device == 0 then return t end
+    local bytes = t:numel() * element.SIZE[t.dtype]
+    local copy = ffi.new("uint8_t[?]", bytes)
+    check(C.bl_download(context.handle(), copy, t, bytes), 3)
+    local view = new_tensor(t)
+    view.data, view.device = copy, 0
+    downloads[view] = copy
+    return view
+end
+
+local function nested(t, read, dim, offset)
+    if dim == t.ndim then return read(t.data, offset) end
+    local n, stride, list = tonumber(t.shape[dim]), tonumber(t.stride[dim]), {}
+    for i = 1, n do list[i] = nested(t, read, dim + 1, offset + (i - 1) * stride) end
+    return list
+end
+
+--- Elements as nested lists; a number for a tensor without dimensions.
+function Tensor:tolist()
+    local host = on_host(self)
+    local list = nested(host, element.reader(host.dtype), 0, 0)
+    return list
+end
+
+--- The element of a tensor that has one.
+function Tensor:item()
+    if C.bl_tensor_numel(self) ~= 1 then
+        error("item: expected one element, the tensor is " .. self:describe(), 2)
+    end
+    local host = on_host(self)
+    local value = element.reader(host.dtype)(host.data, 0)
+    return value
+end
+
+local function count(values)
+    if type(values) ~= "table" then return 1 end
+    local n = 0
+    for i = 1, #values do n = n + count(values[i]) end
+    return n
+end
+
+local function flatten(values, out, at, level)
+    for i = 1, #values do
+        local value = values[i]
+        if type(value) == "table" then
+            at = flatten(value, out, at, level + 1)
+        elseif type(value) == "number" then
+            out[at], at = value, at + 1
+        else
+            error(("set: element is %s, expected a number"):format(type(value)), level)
+        end
+    end
+    return at
+end
+
+local function array_length(values)
+    local is_array = tostring(ffi.typeof(values)):match "%["
+    return is_array and ffi.sizeof(values) / ffi.sizeof(values[0]) or math.huge
+end
+
+-- level: whose line to blame, as for error() in here.
+local function set(self, values, level)
+    local n = self:numel()
+    local dtype = (self.dtype == DTYPE.bf16 or self.dtype == DTYPE.f16) and DTYPE.f32 or self.dtype
+    local host = ffi.typeof("$[?]", element.CTYPE[dtype])(n)
+    local kind = type(values)
+    if kind ~= "table" and kind ~= "cdata" then error("set: got " .. kind .. ", expected a list or an array", level) end
+    local given = kind == "table" and count(values) or array_length(values)
+    if kind == "table" and given ~= n or given < n then
+        error(("set: got %d values, the tensor is %s"):format(given, self:describe()), level)
+    end
+    if kind == "table" then
+        flatten(values, host, 0, level + 1)
+    else
+        for i = 0, n - 1 do host[i] = values[i] end
+    end
+    if self.device == 0 then
+        set_shape(self:dims())
+        local source = new_tensor()
+        check(C.bl_tensor_wrap(source, host, dtype, self.ndim, shape), level)
+        check(C.bl_copy(context.handle(), self, source), level)
+    else
+        if dtype ~= self.dtype then error("set: half precision is set on the CPU first, then copied", level) end
+        check(C.bl_upload(context.handle(), self, host, n * element.SIZE[dtype]), level)
+    end
+end
+
+--- Set the elements from a list (nested or flat) or a host array of as many values, in row-major order.
+function Tensor:set(values)
+    set(self, values, 3)
+    return self
+end
+
+--- "f32 2x3 cpu".
+function Tensor:describe()
+    local dims = table.concat(self:dims(), "x")
+    return DTYPE_NAME[self.dtype] .. " " .. (dims == "" and "scalar" or dims) .. " " .. self:device_name()
+end
+
+local function tostring_tensor(self)
+    local host = on_host(self)
+    local text = require("bertlua.tensor_format").format(host, self:describe())
+    return text
+end
+
+ffi.metatype("bl_tensor", { __index = Tensor, __tostring = tostring_tensor })
+
+-- Scopes: a stack of lists of buffers.
+local Scope = {}
+Scope.__index = Scope
+
+local root = setmetatable({ buffers = {} }, Scope)
+local innermost = root
+
+local function owner_index(scope, t)
+    local address = ffi.cast("char *", t.data)
+    for i = #scope.buffers, 1, -1 do
+        local block = scope.buffers[i]
+        if address >= block.first and address < block.first + block.bytes then return i end
+    end
+end
+
+--- Let a tensor that was made in this scope outlive it: it moves to the surrounding scope.
+-- @return the tensor
+function Scope:keep(t)
+    local i = owner_index(self, t)
+    if not i then error("keep: the tensor's memory does not belong to this scope", 2) end
+    if self.parent then
+        local block = table.remove(self.buffers, i)
+        self.parent.buffers[#self.parent.buffers + 1] = block
+    end
+    return t
+end
+
+local function close(scope, ok, ...)
+    innermost = scope.parent
+    for i = #scope.buffers, 1, -1 do C.bl_buffer_free(scope.buffers[i].handle) end
+    scope.buffers = {}
+    if not ok then error((...), 0) end
+    return ...
+end
+
+--- Run fn(scope) and release every tensor made inside, except those given to scope:keep.
+-- @return what fn returns
+function M.scope(fn)
+    local scope = setmetatable({ buffers = {}, parent = innermost }, Scope)
+    innermost = scope
+    return close(scope, pcall(fn, scope))
+end
+
+local function allocate(dtype, dims, level)
+    local code = DTYPE[dtype] or bl.dtype(dtype, level + 1)
+    local n = set_shape(dims, level + 1)
+    local numel = 1
+    for i = 1, n do numel = numel * dims[i] end
+    local bytes = math.max(numel * element.SIZE[code], 1)
+    local out = ffi.new "bl_buffer *[1]"
+    check(C.bl_buffer_create(out, context.handle(), bytes), level + 1)
+    local t = new_tensor()
+    local buffers = innermost.buffers
+    buffers[#buffers + 1] = { handle = out[0], first = ffi.cast("char *", C.bl_buffer_data(out[0])), bytes = bytes }
+    check(C.bl_buffer_tensor(out[0], t, 0, code, n, shape), level + 1)
+    return t
+end
+
+--- A zero-filled tensor, owned by the current scope.
+-- @param dtype "f32", "bf16", "f16", "i32", "i64" or "i8"
+-- @param dims list of at most 4 sizes
+function M.new(dtype, dims)
+    local t = allocate(dtype, dims, 2)
+    return t
+end
+
+local function shape_of(values)
+    local dims, level = {}, values
+    while type(level) == "table" do
+        dims[#dims + 1] = #level
+        level = level[1]
+    end
+    return dims
+end
+
+local function check_rows(values, dims, dim, level)
+    if dim > #dims then return end
+    if type(values) ~= "table" or #values ~= dims[dim] then
+        error(("tensor.from: rows differ in length, expected %d at depth %d"):format(dims[dim], dim), level)
+    end
+    for i = 1, #values do check_rows(values[i], dims, dim + 1, level + 1) end
+end
+
+--- A tensor with the values of a (nested) list or a number.
+-- @param values list, nested up to 4 deep, or a number
+-- @param dtype "f32" if left out
+function M.from(values, dtype)
+    local dims = shape_of(values)
+    check_rows(values, dims, 1, 3)
+    local t = allocate(dtype or "f32", dims, 2)
+    if type(values) == "number" then values = { values } end
+    set(t, values, 3)
+    return t
+end
+
+--- True if a value is a tensor.
+function M.is(value)
+    return ffi.istype(new_tensor, value)
+end
+
+--- Describe memory that the caller owns and keeps: a host array or pointer.
+function M.wrap(ptr, dtype, dims)
+    local code = DTYPE[dtype] or bl.dtype(dtype)
+    local n = set_shape(dims)
+    local t = new_tensor()
+    check(C.bl_tensor_wrap(t, ffi.cast("void *", ptr), code, n, shape))
+    return t
+end
+
+--- The methods of every tensor, for completion and help at the prompt.
+M.methods = Tensor
+
+return M

@@ -1,5 +1,9 @@
 /*
- * text.h - placeholder header comment, written by its owner.
+ * text.h - WordPiece tokenizer, basic tokenization, vocabulary trainer.
+ *
+ * Part of the public C API (include "bertlua.h"). Text is UTF-8 of a given
+ * length (NUL bytes allowed, at most 2^31 - 1 bytes); bytes that are not UTF-8
+ * count as absent. All offsets are byte offsets into the text as it was given.
  */
 #ifndef BERTLUA_API_TEXT_H
 #define BERTLUA_API_TEXT_H
@@ -7,6 +11,78 @@
 #include "core.h"
 
 /* CDEF-BEGIN */
+
+/*
+ * BERT's WordPiece tokenizer (arXiv 1810.04805; longest match first as in
+ * Google's reference implementation). Read-only after creation: any number of
+ * threads may use one tokenizer, each with an encoding of its own.
+ */
+typedef struct bl_tokenizer bl_tokenizer;
+
+/* Ids of the tokens every BERT vocabulary has. */
+typedef struct bl_special_ids {
+    int32_t pad;
+    int32_t unk;
+    int32_t cls;
+    int32_t sep;
+    int32_t mask;
+} bl_special_ids;
+
+/*
+ * vocab_path: one token a line, the line number from 0 is the id. Fails on a
+ * missing or unreadable file, a line that is empty, not UTF-8 or a duplicate,
+ * and when a special token is missing.
+ */
+bl_status bl_tokenizer_create(bl_tokenizer **out, const char *vocab_path, bool do_lower_case);
+void bl_tokenizer_free(bl_tokenizer *tokenizer);
+int32_t bl_tokenizer_size(const bl_tokenizer *tokenizer);
+bl_special_ids bl_tokenizer_special(const bl_tokenizer *tokenizer);
+/* Pieces with an upper-case ASCII letter, special and [unusedN] tokens left out: 0 in an uncased vocabulary. */
+int32_t bl_tokenizer_upper_case_pieces(const bl_tokenizer *tokenizer);
+/* NUL-terminated token of an id, valid as long as the tokenizer; NULL for an id outside the vocabulary. */
+const char *bl_tokenizer_token(const bl_tokenizer *tokenizer, int32_t id);
+/* Id of a token, -1 if the vocabulary lacks it. */
+int32_t bl_tokenizer_id(const bl_tokenizer *tokenizer, const char *token, size_t bytes);
+
+/*
+ * Result and workspace of one thread; every call with it overwrites the
+ * arrays, which may move. starts and ends are filled only when asked for.
+ */
+typedef struct bl_encoding {
+    int32_t *ids;    /* [count] */
+    int32_t *starts; /* [count] first byte of the token's source */
+    int32_t *ends;   /* [count] one past its last byte */
+    int64_t count;
+    int64_t capacity; /* of ids */
+    int64_t offset_capacity;
+    void *scanner; /* private */
+} bl_encoding;
+bl_status bl_encoding_create(bl_encoding **out);
+void bl_encoding_free(bl_encoding *encoding);
+
+/* Text to token ids, no [CLS] or [SEP] added; a word of more than 200 characters is [UNK]. */
+bl_status bl_tokenizer_encode(const bl_tokenizer *tokenizer, bl_encoding *encoding, const char *text, size_t bytes,
+                              bool with_offsets);
+/* One word as it stands (no cleaning or lower-casing) to its pieces; offsets are offsets into the word. */
+bl_status bl_tokenizer_pieces(const bl_tokenizer *tokenizer, bl_encoding *encoding, const char *word, size_t bytes,
+                              bool with_offsets);
+
+/* Basic tokenization alone: words, punctuation and CJK characters, cleaned and, if asked for, lower-cased. */
+typedef struct bl_words {
+    char *text;            /* the words one after the other, not separated */
+    int32_t *text_offsets; /* [count+1] word i is text[text_offsets[i] .. text_offsets[i+1]) */
+    int32_t *starts;       /* [count] first byte of the word's source */
+    int32_t *ends;         /* [count] one past its last byte */
+    int64_t count;
+    int64_t capacity;      /* of the arrays */
+    int64_t text_capacity; /* of text */
+    void *scanner;         /* private */
+} bl_words;
+bl_status bl_words_create(bl_words **out);
+void bl_words_free(bl_words *words);
+/* Casing is the tokenizer's; the vocabulary plays no part. */
+bl_status bl_tokenizer_words(const bl_tokenizer *tokenizer, bl_words *words, const char *text, size_t bytes);
+
 /* CDEF-END */
 
 #endif

@@ -1,0 +1,104 @@
+--- WordPiece tokenization by the engine; bertlua.text.tokenizer is the class on top.
+-- @module bertlua.text
+
+local ffi = require "ffi"
+local native = require "bertlua.ffi"
+
+local lib = native.lib
+local check = native.check
+
+local M = {}
+
+local Native = {}
+Native.__index = Native
+
+local function new_encoding()
+    local out = ffi.new "bl_encoding *[1]"
+    check(lib.bl_encoding_create(out), 3)
+    return ffi.gc(out[0], lib.bl_encoding_free)
+end
+
+--- Load a vocabulary.
+-- @tparam string path of a vocab.txt
+-- @tparam boolean do_lower_case
+-- @return tokenizer; or nil, message
+function M.load(path, do_lower_case)
+    local out = ffi.new "bl_tokenizer *[1]"
+    if lib.bl_tokenizer_create(out, path, do_lower_case) ~= 0 then return nil, native.last_error() end
+    local handle = ffi.gc(out[0], lib.bl_tokenizer_free)
+    local special = lib.bl_tokenizer_special(handle)
+    return setmetatable({
+        handle = handle,
+        encoding = new_encoding(),
+        size = lib.bl_tokenizer_size(handle),
+        upper_case_pieces = lib.bl_tokenizer_upper_case_pieces(handle),
+        pad_id = special.pad,
+        unk_id = special.unk,
+        cls_id = special.cls,
+        sep_id = special.sep,
+        mask_id = special.mask,
+    }, Native)
+end
+
+--- Token ids of a text.
+-- @treturn cdata int32_t *: valid until the next call with this tokenizer
+-- @treturn number their count
+function Native:encode(text)
+    local encoding = self.encoding
+    check(lib.bl_tokenizer_encode(self.handle, encoding, text, #text, false), 3)
+    return encoding.ids, tonumber(encoding.count)
+end
+
+--- Token ids with the byte range [start, end) of each in the text.
+-- @treturn cdata ids, cdata starts, cdata ends, number count; valid until the next call
+function Native:encode_with_offsets(text)
+    local encoding = self.encoding
+    check(lib.bl_tokenizer_encode(self.handle, encoding, text, #text, true), 3)
+    return encoding.ids, encoding.starts, encoding.ends, tonumber(encoding.count)
+end
+
+--- Piece ids of one word, taken as it stands.
+-- @treturn cdata int32_t *: valid until the next call with this tokenizer
+-- @treturn number their count
+function Native:pieces(word)
+    local encoding = self.encoding
+    check(lib.bl_tokenizer_pieces(self.handle, encoding, word, #word, false), 3)
+    return encoding.ids, tonumber(encoding.count)
+end
+
+--- Basic tokenization: list of {text=, start=, stop=}, 0-based byte range [start, stop) of the text.
+function Native:words(text)
+    if not self.word_list then
+        local out = ffi.new "bl_words *[1]"
+        check(lib.bl_words_create(out), 3)
+        self.word_list = ffi.gc(out[0], lib.bl_words_free)
+    end
+    local words = self.word_list
+    check(lib.bl_tokenizer_words(self.handle, words, text, #text), 3)
+    local list = {}
+    for i = 0, tonumber(words.count) - 1 do
+        local from, to = words.text_offsets[i], words.text_offsets[i + 1]
+        list[i + 1] = {
+            text = ffi.string(words.text + from, to - from),
+            start = words.starts[i],
+            stop = words.ends[i],
+        }
+    end
+    return list
+end
+
+--- Token of an id, nil outside the vocabulary.
+function Native:token(id)
+    local token = lib.bl_tokenizer_token(self.handle, id)
+    if token == nil then return nil end
+    return ffi.string(token)
+end
+
+--- Id of a token, nil if the vocabulary lacks it.
+function Native:id(token)
+    local id = lib.bl_tokenizer_id(self.handle, token, #token)
+    if id < 0 then return nil end
+    return id
+end
+
+return M

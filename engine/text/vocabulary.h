@@ -1,0 +1,23 @@
+/*
+ * vocabulary.h - the tokens of a vocab.txt: id to token, and a trie for token
+ * to id and for longest match.
+ */
+#ifndef BERTLUA_TEXT_VOCABULARY_H
+#define BERTLUA_TEXT_VOCABULARY_H
+
+#include "text/trie.h"
+
+typedef struct bl_vocabulary {
+    char *bytes;        /* the file; line ends became NUL */
+    const char **token; /* [size] */
+    int32_t size;
+    int32_t upper_case_pieces;
+    int32_t continuation; /* trie state after "##", -1 if no piece has it */
+    bl_special_ids special;
+    bl_trie trie;
+} bl_vocabulary;
+
+bl_status bl_vocabulary_load(bl_vocabulary *vocabulary, const char *path);
+void bl_vocabulary_clear(bl_vocabulary *vocabulary);
+
+#endif

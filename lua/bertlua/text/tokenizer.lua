@@ -1,0 +1,144 @@
+--- BERT's WordPiece tokenizer, equal to Google's reference, cased and uncased.
+--
+--     local Tokenizer = require "bertlua.text.tokenizer"
+--     local tokenizer = Tokenizer.load("vocab/bert-base-uncased-vocab.txt", { do_lower_case = true })
+--     tokenizer:tokenize("Hello, World!") --> { "hello", ",", "world", "!" }
+--
+-- No [CLS] or [SEP] is added, and "[MASK]" in a text is ordinary text: models
+-- put special tokens in by id. Ids and byte offsets are 0-based.
+-- @classmod bertlua.text.tokenizer
+
+local fault = require "bertlua.fault"
+local text_native = require "bertlua.text"
+
+local Tokenizer = {}
+Tokenizer.__index = Tokenizer
+
+-- A learned cased vocabulary has thousands of pieces with capitals; a few strays do not make one.
+local CASED_SHARE = 0.01
+
+local function check_casing(native, path, do_lower_case)
+    local upper = native.upper_case_pieces
+    if do_lower_case and upper > CASED_SHARE * native.size then
+        fault.raise(("vocabulary %s is cased (%d pieces have capitals), got do_lower_case = true: "
+            .. "they could never match; set do_lower_case to false or take an uncased vocabulary"):format(path, upper))
+    elseif not do_lower_case and upper == 0 then
+        fault.raise(("vocabulary %s is uncased (no piece has a capital), got do_lower_case = false: "
+            .. "every capital would become [UNK]; set do_lower_case to true or take a cased vocabulary"):format(path))
+    end
+end
+
+--- Load a vocabulary.
+-- @tparam string vocab_file one token a line
+-- @tparam table options do_lower_case (boolean, required); any_casing = true accepts a vocabulary
+-- whose casing does not fit do_lower_case (one of a language without capitals, say)
+-- @return tokenizer with fields do_lower_case, vocab_file, pad_id, unk_id, cls_id, sep_id, mask_id;
+-- a fault if the vocabulary is missing, broken or of the other casing
+function Tokenizer.load(vocab_file, options)
+    if type(vocab_file) ~= "string" then
+        error("tokenizer: vocab_file is " .. type(vocab_file) .. ", expected a path", 2)
+    end
+    local lower = type(options) == "table" and options.do_lower_case
+    if type(lower) ~= "boolean" then
+        error("tokenizer: do_lower_case is " .. type(lower) .. ", expected { do_lower_case = true or false }", 2)
+    end
+    local native = fault.check(text_native.load(vocab_file, lower))
+    if not options.any_casing then check_casing(native, vocab_file, lower) end
+    return setmetatable({
+        native = native,
+        vocab_file = vocab_file,
+        do_lower_case = lower,
+        pad_id = native.pad_id,
+        unk_id = native.unk_id,
+        cls_id = native.cls_id,
+        sep_id = native.sep_id,
+        mask_id = native.mask_id,
+    }, Tokenizer)
+end
+
+local function check_text(text, what)
+    if type(text) ~= "string" then
+        error("tokenizer: " .. what .. " is " .. type(text) .. ", expected a string", 3)
+    end
+end
+
+--- Token ids without a table: the fast path.
+-- @tparam string text
+-- @return int32 array (0-based), valid until the next call of this tokenizer
+-- @treturn number its length
+function Tokenizer:encode_array(text)
+    check_text(text, "text")
+    local ids, count = self.native:encode(text)
+    return ids, count
+end
+
+local function to_list(ids, count)
+    local list = {}
+    for i = 1, count do list[i] = ids[i - 1] end
+    return list
+end
+
+--- Token ids of a text.
+-- @treturn {number,...}
+function Tokenizer:encode(text)
+    check_text(text, "text")
+    return to_list(self.native:encode(text))
+end
+
+--- Token ids and the bytes of the text that each stands for.
+-- @treturn {number,...} ids
+-- @treturn {number,...} starts, 0-based
+-- @treturn {number,...} stops, one past the last byte, so that text:sub(start + 1, stop) is the token's source
+function Tokenizer:encode_with_offsets(text)
+    check_text(text, "text")
+    local ids, starts, stops, count = self.native:encode_with_offsets(text)
+    return to_list(ids, count), to_list(starts, count), to_list(stops, count)
+end
+
+--- Tokens of a text.
+-- @treturn {string,...}
+function Tokenizer:tokenize(text)
+    check_text(text, "text")
+    local native = self.native
+    local ids, count = native:encode(text)
+    local list = {}
+    for i = 1, count do list[i] = native:token(ids[i - 1]) end
+    return list
+end
+
+--- Basic tokenization alone: cleaned, lower-cased (if the tokenizer does so) words and punctuation.
+-- @return list of {text=, start=, stop=}: source bytes [start, stop), 0-based
+function Tokenizer:words(text)
+    check_text(text, "text")
+    return self.native:words(text)
+end
+
+--- Ids of the pieces of one word, taken as it stands.
+-- @treturn {number,...}
+function Tokenizer:pieces(word)
+    check_text(word, "word")
+    return to_list(self.native:pieces(word))
+end
+
+--- Token of an id; nil outside the vocabulary.
+function Tokenizer:token(id)
+    return self.native:token(id)
+end
+
+--- Id of a token; nil if the vocabulary lacks it.
+function Tokenizer:id(token)
+    check_text(token, "token")
+    return self.native:id(token)
+end
+
+--- Number of tokens.
+function Tokenizer:size()
+    return self.native.size
+end
+
+function Tokenizer:__tostring()
+    return ("Tokenizer(%s, %d tokens, %s)"):format(self.vocab_file, self.native.size,
+        self.do_lower_case and "uncased" or "cased")
+end
+
+return Tokenizer

@@ -54,3 +54,18 @@ void bl_row_from_f32(void *dst, int32_t dtype, const float *src, int64_t n) {
             half[i] = bl_f32_to_bf16(src[i]);
     }
 }
+
+void bl_row_round(float *row, int32_t dtype, int64_t n) {
+    if (dtype == BL_BF16) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            row[i] = bl_bf16_to_f32(bl_f32_to_bf16(row[i]));
+    } else if (dtype == BL_F16) {
+        uint16_t half[256];
+        for (int64_t done = 0; done < n; done += 256) {
+            int64_t count = n - done < 256 ? n - done : 256;
+            f32_to_f16_row(half, row + done, count);
+            f16_to_f32_row(row + done, half, count);
+        }
+    }
+}

@@ -62,6 +62,16 @@ static inline uint16_t bl_f32_to_f16(float x) {
 /* n elements of a float dtype to f32 and back (core/half.c). */
 void bl_row_to_f32(float *dst, const void *src, int32_t dtype, int64_t n);
 void bl_row_from_f32(void *dst, int32_t dtype, const float *src, int64_t n);
+/* Rounds n f32 values to what dtype can hold. */
+void bl_row_round(float *row, int32_t dtype, int64_t n);
+
+/* sum += row; nothing if sum is NULL. */
+static inline void bl_row_add(float *sum, const float *row, int64_t n) {
+    if (!sum) return;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        sum[i] += row[i];
+}
 
 /* Address of element `offset`. */
 static inline void *bl_element(const void *base, int32_t dtype, int64_t offset) {

@@ -1,0 +1,264 @@
+/*
+ * optimizer.c - global norm, LAMB, AdamW and loss scaling over flat buffers.
+ *
+ * Everything here is bound by memory, so LAMB makes two passes: moments and
+ * both norms (24 bytes a parameter), then the step, with the direction made
+ * again from m and v (16 bytes) rather than stored and read back. Segments go
+ * in groups that fit the cache, so that the second pass often finds its data
+ * there. Work is cut at fixed places: sums do not depend on the thread count.
+ */
+#include <math.h>
+
+#include "core/half.h"
+#include "cpu.h"
+
+enum { CHUNK = 1 << 14, BLOCK = 512 };
+
+bl_status bl_cpu_grad_norm(bl_context *ctx, bl_tensor *scalars, const bl_tensor *grad, int32_t accumulation,
+                           float max_norm) {
+    int64_t n = bl_tensor_numel(grad), chunks = (n + CHUNK - 1) / CHUNK;
+    void *scratch;
+    BL_TRY(bl_scratch(ctx, (size_t) chunks * sizeof(double), &scratch));
+    double *parts = scratch;
+    const float *g = grad->data;
+#pragma omp parallel for num_threads(ctx->threads) schedule(static)
+    for (int64_t c = 0; c < chunks; c++) {
+        int64_t begin = c * CHUNK, end = begin + CHUNK < n ? begin + CHUNK : n;
+        double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = begin; i < end; i++)
+            sum += (double) g[i] * (double) g[i];
+        parts[c] = sum;
+    }
+    /* Squares of finite f32 values cannot overflow f64, so the sum is finite exactly when every element is. */
+    double total = 0.0;
+    for (int64_t c = 0; c < chunks; c++)
+        total += parts[c];
+    float *s = scalars->data;
+    double unscale = 1.0 / ((double) s[BL_SCALAR_LOSS_SCALE] * (double) accumulation);
+    double norm = sqrt(total) * unscale;
+    double clip = max_norm > 0.0f && norm > (double) max_norm ? (double) max_norm / norm : 1.0;
+    s[BL_SCALAR_GRAD_NORM] = (float) norm;
+    s[BL_SCALAR_GRAD_FACTOR] = (float) (unscale * clip);
+    s[BL_SCALAR_OVERFLOW] = isfinite(total) ? 0.0f : 1.0f;
+    return BL_OK;
+}
+
+/* What one update needs, with the step's factors worked out. */
+typedef struct update {
+    float *p;
+    void *low;
+    int32_t low_dtype;
+    float *m;
+    float *v;
+    const float *g;
+    float factor; /* of the gradient */
+    float beta1;
+    float beta2;
+    float correct1; /* 1 / (1 - beta1^t) */
+    float correct2;
+    float eps;
+    float rate;
+} update;
+
+/* A run of elements within one segment. */
+typedef struct chunk {
+    int64_t begin;
+    int64_t end;
+    int64_t segment;
+    double p_square;
+    double u_square;
+} chunk;
+
+static update update_open(const bl_optim *o) {
+    const float *s = o->scalars->data;
+    double t = (double) s[BL_SCALAR_STEP] + 1.0;
+    return (update){.p = o->param->data,
+                    .low = o->param_low ? o->param_low->data : NULL,
+                    .low_dtype = o->param_low ? o->param_low->dtype : BL_F32,
+                    .m = o->m->data,
+                    .v = o->v->data,
+                    .g = o->grad->data,
+                    .factor = s[BL_SCALAR_GRAD_FACTOR],
+                    .beta1 = o->beta1,
+                    .beta2 = o->beta2,
+                    .correct1 = (float) (1.0 / (1.0 - pow((double) o->beta1, t))),
+                    .correct2 = (float) (1.0 / (1.0 - pow((double) o->beta2, t))),
+                    .eps = o->eps,
+                    .rate = s[BL_SCALAR_LEARNING_RATE]};
+}
+
+/* True if this update is to be skipped; counts it either way. */
+static bool skip_update(const bl_optim *o) {
+    float *s = o->scalars->data;
+    bool skip = s[BL_SCALAR_OVERFLOW] != 0.0f;
+    s[skip ? BL_SCALAR_SKIPPED : BL_SCALAR_STEP] += 1.0f;
+    return skip;
+}
+
+static int64_t count_chunks(const int64_t *segments, int64_t count) {
+    int64_t chunks = 0;
+    for (int64_t i = 0; i < count; i++)
+        chunks += (segments[2 * i + 1] + CHUNK - 1) / CHUNK;
+    return chunks;
+}
+
+/* Cuts every segment at multiples of CHUNK from its start. */
+static void list_chunks(chunk *list, const int64_t *segments, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        int64_t end = segments[2 * i] + segments[2 * i + 1];
+        for (int64_t begin = segments[2 * i]; begin < end; begin += CHUNK)
+            *list++ = (chunk){.begin = begin, .end = begin + CHUNK < end ? begin + CHUNK : end, .segment = i};
+    }
+}
+
+static inline float direction(const update *u, float p, float m, float v, float decay) {
+    return m * u->correct1 / (sqrtf(v * u->correct2) + u->eps) + decay * p;
+}
+
+static void update_moments(const update *u, int64_t begin, int64_t end) {
+    float *m = u->m, *v = u->v;
+    const float *gradient = u->g;
+    float factor = u->factor, beta1 = u->beta1, beta2 = u->beta2;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++) {
+        float g = gradient[i] * factor;
+        m[i] = beta1 * m[i] + (1.0f - beta1) * g;
+        v[i] = beta2 * v[i] + (1.0f - beta2) * g * g;
+    }
+}
+
+static void lamb_first_pass(const update *u, chunk *c, float decay) {
+    update own = *u; /* a copy that stores through m and v cannot reach */
+    const float *p = u->p, *m = u->m, *v = u->v;
+    double p_square = 0.0, u_square = 0.0;
+    for (int64_t begin = c->begin; begin < c->end; begin += BLOCK) {
+        int64_t end = begin + BLOCK < c->end ? begin + BLOCK : c->end;
+        update_moments(&own, begin, end);
+#pragma omp simd reduction(+ : p_square, u_square)
+        for (int64_t i = begin; i < end; i++) {
+            float step = direction(&own, p[i], m[i], v[i], decay);
+            p_square += (double) p[i] * (double) p[i];
+            u_square += (double) step * (double) step;
+        }
+    }
+    c->p_square = p_square;
+    c->u_square = u_square;
+}
+
+static void lamb_second_pass(const update *u, const chunk *c, float decay, float rate) {
+    update own = *u;
+    float *p = u->p;
+    const float *m = u->m, *v = u->v;
+#pragma omp simd
+    for (int64_t i = c->begin; i < c->end; i++)
+        p[i] -= rate * direction(&own, p[i], m[i], v[i], decay);
+    if (u->low)
+        bl_row_from_f32(bl_element(u->low, u->low_dtype, c->begin), u->low_dtype, p + c->begin, c->end - c->begin);
+}
+
+/* Trust ratio of each segment whose chunks lie in [first, last): |p| / |u|, 1 where either is 0. */
+static void trust_ratios(float *trust, const chunk *list, int64_t first, int64_t last) {
+    for (int64_t c = first; c < last;) {
+        int64_t segment = list[c].segment;
+        double p_square = 0.0, u_square = 0.0;
+        for (; c < last && list[c].segment == segment; c++) {
+            p_square += list[c].p_square;
+            u_square += list[c].u_square;
+        }
+        trust[segment] = p_square > 0.0 && u_square > 0.0 ? (float) sqrt(p_square / u_square) : 1.0f;
+    }
+}
+
+bl_status bl_cpu_lamb_update(bl_context *ctx, const bl_optim *o) {
+    enum { GROUP = 1 << 20 }; /* elements: 12 MiB of p, m and v */
+    int64_t count = o->segments->shape[0];
+    const int64_t *segments = o->segments->data;
+    const float *decay = o->decay->data;
+    int64_t chunks = count_chunks(segments, count);
+    void *scratch;
+    BL_TRY(bl_scratch(ctx, (size_t) chunks * sizeof(chunk) + (size_t) count * sizeof(float), &scratch));
+    chunk *list = scratch;
+    float *trust = (float *) (void *) (list + chunks);
+    update u = update_open(o);
+    if (skip_update(o)) return BL_OK;
+    list_chunks(list, segments, count);
+    for (int64_t i = 0; i < count; i++)
+        trust[i] = 1.0f; /* of an empty segment */
+#pragma omp parallel num_threads(ctx->threads)
+    for (int64_t first = 0, last; first < chunks; first = last) {
+        int64_t elements = 0;
+        for (last = first; last < chunks; last++) {
+            bool opens = last == 0 || list[last].segment != list[last - 1].segment;
+            if (opens && elements >= GROUP) break;
+            elements += list[last].end - list[last].begin;
+        }
+#pragma omp for schedule(static)
+        for (int64_t c = first; c < last; c++)
+            lamb_first_pass(&u, &list[c], decay[list[c].segment]);
+#pragma omp single
+        trust_ratios(trust, list, first, last);
+#pragma omp for schedule(static)
+        for (int64_t c = first; c < last; c++)
+            lamb_second_pass(&u, &list[c], decay[list[c].segment], u.rate * trust[list[c].segment]);
+    }
+    if (o->trust)
+        for (int64_t i = 0; i < count; i++)
+            ((float *) o->trust->data)[i] = trust[i];
+    return BL_OK;
+}
+
+static void adamw_chunk(const update *u, const chunk *c, float decay) {
+    update own = *u;
+    float *p = u->p;
+    const float *m = u->m, *v = u->v;
+    float shrink = 1.0f - u->rate * decay, rate = u->rate;
+    for (int64_t begin = c->begin; begin < c->end; begin += BLOCK) {
+        int64_t end = begin + BLOCK < c->end ? begin + BLOCK : c->end;
+        update_moments(&own, begin, end);
+#pragma omp simd
+        for (int64_t i = begin; i < end; i++)
+            p[i] = p[i] * shrink - rate * direction(&own, 0.0f, m[i], v[i], 0.0f);
+    }
+    if (u->low)
+        bl_row_from_f32(bl_element(u->low, u->low_dtype, c->begin), u->low_dtype, p + c->begin, c->end - c->begin);
+}
+
+bl_status bl_cpu_adamw_update(bl_context *ctx, const bl_optim *o) {
+    int64_t count = o->segments->shape[0];
+    const int64_t *segments = o->segments->data;
+    const float *decay = o->decay->data;
+    int64_t chunks = count_chunks(segments, count);
+    void *scratch;
+    BL_TRY(bl_scratch(ctx, (size_t) chunks * sizeof(chunk), &scratch));
+    chunk *list = scratch;
+    update u = update_open(o);
+    if (skip_update(o)) return BL_OK;
+    list_chunks(list, segments, count);
+#pragma omp parallel for num_threads(ctx->threads) schedule(static)
+    for (int64_t c = 0; c < chunks; c++)
+        adamw_chunk(&u, &list[c], decay[list[c].segment]);
+    return BL_OK;
+}
+
+bl_status bl_cpu_loss_scale_update(bl_context *ctx, bl_tensor *scalars, float growth, float backoff,
+                                   int32_t growth_interval, float min_scale) {
+    (void) ctx;
+    const float max_scale = 16777216.0f;
+    float *s = scalars->data;
+    float scale = s[BL_SCALAR_LOSS_SCALE];
+    if (s[BL_SCALAR_OVERFLOW] != 0.0f) {
+        float lower = scale * backoff;
+        s[BL_SCALAR_LOSS_SCALE] = lower > min_scale ? lower : min_scale;
+        s[BL_SCALAR_GOOD_STEPS] = 0.0f;
+        return BL_OK;
+    }
+    s[BL_SCALAR_GOOD_STEPS] += 1.0f;
+    if (s[BL_SCALAR_GOOD_STEPS] >= (float) growth_interval) {
+        float higher = scale * growth < max_scale ? scale * growth : max_scale;
+        /* A scale that was set above the limit stays. */
+        s[BL_SCALAR_LOSS_SCALE] = higher > scale ? higher : scale;
+        s[BL_SCALAR_GOOD_STEPS] = 0.0f;
+    }
+    return BL_OK;
+}

@@ -1,0 +1,110 @@
+/*
+ * reduce.c - sums, extremes and norms of all elements, and the largest k of
+ * each row.
+ */
+#include <math.h>
+
+#include "core/half.h"
+#include "cpu.h"
+
+enum { CHUNK = 1 << 15, BLOCK = 1024 };
+
+typedef struct partial {
+    double sum;
+    double square;
+    float max;
+    float min;
+    bool nan;
+} partial;
+
+static void add_block(partial *p, const float *row, int64_t n) {
+    double sum = 0.0, square = 0.0;
+#pragma omp simd reduction(+ : sum, square)
+    for (int64_t i = 0; i < n; i++) {
+        sum += (double) row[i];
+        square += (double) row[i] * (double) row[i];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        p->max = row[i] > p->max ? row[i] : p->max;
+        p->min = row[i] < p->min ? row[i] : p->min;
+        p->nan |= row[i] != row[i];
+    }
+    p->sum += sum;
+    p->square += square;
+}
+
+static float finish(const partial *p, int64_t n, int32_t reduction) {
+    switch (reduction) {
+    case BL_SUM:
+        return (float) p->sum;
+    case BL_MEAN:
+        return (float) (p->sum / (double) n);
+    case BL_MAX:
+        return p->nan ? NAN : p->max;
+    case BL_MIN:
+        return p->nan ? NAN : p->min;
+    default:
+        return (float) sqrt(p->square);
+    }
+}
+
+bl_status bl_cpu_reduce(bl_context *ctx, bl_tensor *y, const bl_tensor *x, int32_t reduction) {
+    int64_t n = bl_tensor_numel(x), chunks = (n + CHUNK - 1) / CHUNK;
+    void *scratch;
+    BL_TRY(bl_scratch(ctx, (size_t) chunks * sizeof(partial), &scratch));
+    partial *parts = scratch;
+#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (chunks > 1)
+    for (int64_t c = 0; c < chunks; c++) {
+        float buffer[BLOCK];
+        partial part = {.max = -INFINITY, .min = INFINITY};
+        int64_t end = (c + 1) * CHUNK < n ? (c + 1) * CHUNK : n;
+        for (int64_t begin = c * CHUNK; begin < end; begin += BLOCK) {
+            int64_t count = end - begin < BLOCK ? end - begin : BLOCK;
+            add_block(&part, bl_row_read(x->data, x->dtype, begin, count, buffer), count);
+        }
+        parts[c] = part;
+    }
+    partial total = {.max = -INFINITY, .min = INFINITY};
+    for (int64_t c = 0; c < chunks; c++) {
+        total.sum += parts[c].sum;
+        total.square += parts[c].square;
+        total.max = parts[c].max > total.max ? parts[c].max : total.max;
+        total.min = parts[c].min < total.min ? parts[c].min : total.min;
+        total.nan |= parts[c].nan;
+    }
+    *(float *) y->data = finish(&total, n, reduction);
+    return BL_OK;
+}
+
+/* Strictly ahead of: larger, and any number is ahead of NaN. */
+static bool ahead(float a, float b) {
+    return a > b || (b != b && a == a);
+}
+
+static void topk_row(float *values, int32_t *indices, const bl_tensor *x, int64_t row, int32_t k) {
+    float buffer[BLOCK];
+    int64_t width = x->shape[1];
+    int32_t held = 0;
+    for (int64_t done = 0; done < width; done += BLOCK) {
+        int64_t n = width - done < BLOCK ? width - done : BLOCK;
+        const float *in = bl_row_read(x->data, x->dtype, row * width + done, n, buffer);
+        for (int64_t i = 0; i < n; i++) {
+            if (held == k && !ahead(in[i], values[k - 1])) continue;
+            int32_t at = held < k ? held++ : k - 1;
+            for (; at > 0 && ahead(in[i], values[at - 1]); at--) {
+                values[at] = values[at - 1];
+                indices[at] = indices[at - 1];
+            }
+            values[at] = in[i];
+            indices[at] = (int32_t) (done + i);
+        }
+    }
+}
+
+bl_status bl_cpu_topk(bl_context *ctx, bl_tensor *values, bl_tensor *indices, const bl_tensor *x, int32_t k) {
+    int64_t rows = x->shape[0];
+#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (bl_tensor_numel(x) > 1 << 14)
+    for (int64_t r = 0; r < rows; r++)
+        topk_row((float *) values->data + r * k, (int32_t *) indices->data + r * k, x, r, k);
+    return BL_OK;
+}

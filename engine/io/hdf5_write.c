@@ -111,9 +111,10 @@ static hid_t properties(const bl_hdf5_rows *rows, int64_t chunk_rows, size_t ele
     hsize_t wanted = chunk_rows > 0 ? (hsize_t) chunk_rows : CHUNK_BYTES / row_bytes;
     if (wanted < 1) wanted = 1;
     if (chunk[0] > wanted) chunk[0] = wanted;
-    bool good = true;
+    /* No time stamps: the same data gives the same bytes. */
+    bool good = H5Pset_obj_track_times(plist, false) >= 0;
     /* Without a filter there is no need for chunks, and HDF5 wants them only then. */
-    if (gzip > 0 || checksum) good = H5Pset_chunk(plist, rows->ndim, chunk) >= 0;
+    if (gzip > 0 || checksum) good = good && H5Pset_chunk(plist, rows->ndim, chunk) >= 0;
     if (gzip > 0) {
         if (element_bytes > 1) good = good && H5Pset_shuffle(plist) >= 0;
         good = good && H5Pset_deflate(plist, (unsigned) gzip) >= 0;

@@ -1,0 +1,370 @@
+--- Pre-training data from Lua: shards in and out, batches, prefetch, and the
+-- helpers that cut raw text. How an epoch is ordered or instances are sampled
+-- does not belong here: see bertlua.data.loader and bertlua.data.instances.
+-- What a broken file or the operating system refuses comes back as nil and a
+-- message; a wrong argument raises an error at the caller's line.
+-- @module bertlua.data
+
+local ffi = require "ffi"
+local native = require "bertlua.ffi"
+require "bertlua.tensor" -- gives the tensors of a batch their methods
+
+local lib = native.lib
+
+local data = {}
+
+local ARGUMENT = 1
+
+local DTYPES = { f32 = 0, i32 = 3, i64 = 4, i8 = 5 }
+
+--- nil and the engine's message, or an error when the caller's argument is to blame.
+local function refused(status)
+    local message = ffi.string(lib.bl_last_error())
+    if tonumber(status) == ARGUMENT then error(message, 3) end
+    return nil, message
+end
+
+--- What shards are checked against: max_seq_length, max_predictions_per_seq, vocab_size, type_vocab_size (0 = any).
+local function limits_of(options)
+    options = options or {}
+    local limits = ffi.new "bl_shard_limits"
+    limits.max_seq_length = options.max_seq_length or 0
+    limits.max_predictions_per_seq = options.max_predictions_per_seq or 0
+    limits.vocab_size = options.vocab_size or 0
+    limits.type_vocab_size = options.type_vocab_size or 0
+    return limits
+end
+
+local function info_table(info)
+    return {
+        samples = tonumber(info.samples),
+        max_seq_length = tonumber(info.max_seq_length),
+        max_predictions_per_seq = tonumber(info.max_predictions_per_seq),
+    }
+end
+
+--- Sizes of a shard, without reading a sample.
+-- @return {samples, max_seq_length, max_predictions_per_seq}; or nil, message
+function data.probe(path, limits)
+    local info = ffi.new "bl_shard_info"
+    local status = lib.bl_shard_probe(info, path, limits_of(limits))
+    if status ~= 0 then return refused(status) end
+    return info_table(info)
+end
+
+-- ---------------------------------------------------------------- shards
+
+local Shard = {}
+Shard.__index = Shard
+
+local function adopt_shard(path, pointer)
+    local info = ffi.new "bl_shard_info"
+    lib.bl_shard_describe(pointer, info)
+    local shard = info_table(info)
+    shard.path = path
+    shard.handle = ffi.gc(pointer, lib.bl_shard_free)
+    return setmetatable(shard, Shard)
+end
+
+--- Read a shard and check every value in it.
+-- @tparam string path
+-- @tparam table limits see limits of bl_shard_limits; a field left out is not checked
+-- @return Shard {path, samples, max_seq_length, max_predictions_per_seq}; or nil, message
+function data.read_shard(path, limits)
+    local out = ffi.new "bl_shard *[1]"
+    local status = lib.bl_shard_read(out, path, limits_of(limits))
+    if status ~= 0 then return refused(status) end
+    return adopt_shard(path, out[0])
+end
+
+local function integers(pointer, n)
+    local list = {}
+    for i = 1, n do list[i] = pointer[i - 1] end
+    return list
+end
+
+--- One sample as plain tables, for inspection; row counts from 0.
+function Shard:row(row)
+    local out = ffi.new "bl_shard_row"
+    native.check(lib.bl_shard_row_get(self.handle, row, out), 2)
+    return {
+        input_ids = integers(out.input_ids, self.max_seq_length),
+        segment_ids = integers(out.segment_ids, self.max_seq_length),
+        masked_lm_positions = integers(out.positions, self.max_predictions_per_seq),
+        masked_lm_ids = integers(out.labels, self.max_predictions_per_seq),
+        length = out.length,
+        masked = out.masked,
+        next_sentence_label = out.next_sentence_label,
+    }
+end
+
+--- Give the memory back now instead of at the next garbage collection.
+function Shard:free()
+    if self.handle then lib.bl_shard_free(ffi.gc(self.handle, nil)) end
+    self.handle = nil
+end
+
+-- ---------------------------------------------------------------- prefetch
+
+local Prefetch = {}
+Prefetch.__index = Prefetch
+
+--- Start to read a shard in another thread.
+-- @return Prefetch; or nil, message
+function data.prefetch(path, limits)
+    local out = ffi.new "bl_prefetch *[1]"
+    local status = lib.bl_prefetch_start(out, path, limits_of(limits))
+    if status ~= 0 then return refused(status) end
+    return setmetatable({ path = path, handle = ffi.gc(out[0], lib.bl_prefetch_free) }, Prefetch)
+end
+
+--- Block until the shard is there.
+-- @return Shard; or nil, message of the reading thread
+function Prefetch:wait()
+    if not self.handle then error("prefetch: " .. self.path .. " was waited for or cancelled before", 2) end
+    local pointer = ffi.new "bl_prefetch *[1]"
+    pointer[0] = ffi.gc(self.handle, nil)
+    self.handle = nil
+    local out = ffi.new "bl_shard *[1]"
+    local status = lib.bl_prefetch_wait(pointer, out)
+    if status ~= 0 then return refused(status) end
+    return adopt_shard(self.path, out[0])
+end
+
+--- Whether wait would return at once.
+function Prefetch:ready()
+    return self.handle == nil or lib.bl_prefetch_ready(self.handle)
+end
+
+--- Drop it; a read that runs is stopped first.
+function Prefetch:cancel()
+    if self.handle then lib.bl_prefetch_free(ffi.gc(self.handle, nil)) end
+    self.handle = nil
+end
+
+-- ---------------------------------------------------------------- masking
+
+--- Rule of masking: probability, max_predictions, vocab_size, cls_id, sep_id, mask_id.
+function data.masking(options)
+    local masking = ffi.new "bl_masking"
+    for _, name in ipairs { "probability", "max_predictions", "vocab_size", "cls_id", "sep_id", "mask_id" } do
+        if not options[name] then error("masking: " .. name .. " is missing", 2) end
+        masking[name] = options[name]
+    end
+    return masking
+end
+
+--- Mask ids (int32 array) in place.
+-- @param rng a bl_rng
+-- @param positions, labels int32 arrays of max_predictions
+-- @return number of masked tokens
+function data.mask_tokens(rng, masking, ids, length, positions, labels)
+    local count = ffi.new "int32_t[1]"
+    native.check(lib.bl_mask_tokens(rng, masking, ids, length, positions, labels, count), 2)
+    return count[0]
+end
+
+-- ---------------------------------------------------------------- batches
+
+local TENSORS = {
+    "ids", "positions", "types", "segments", "cls_index", "masked_index", "masked_labels", "nsp_labels",
+}
+
+local Batch = {}
+Batch.__index = Batch
+
+--- Memory for a batch, filled again and again by begin, append, finish.
+-- Its tensor fields are views of that memory, valid until the next begin.
+function data.batch(batch_size, max_seq_length, max_predictions_per_seq, packed)
+    local out = ffi.new "bl_batch *[1]"
+    native.check(lib.bl_batch_create(out, batch_size, max_seq_length, max_predictions_per_seq, packed), 2)
+    local batch = setmetatable({}, Batch)
+    batch.handle = ffi.gc(out[0], lib.bl_batch_free)
+    batch.batch_size = batch_size
+    batch.max_length = max_seq_length
+    for _, name in ipairs(TENSORS) do batch[name] = batch.handle[name] end
+    return batch
+end
+
+function Batch:begin()
+    lib.bl_batch_begin(self.handle)
+end
+
+--- Append shard rows rows[0..count) (int64 array); with masking, mask afresh for samples sample, sample + 1, ...
+function Batch:append(shard, rows, count, masking, seed, sample)
+    native.check(lib.bl_batch_append(self.handle, shard.handle, rows, count, masking, seed or 0, sample or 0), 2)
+end
+
+function Batch:finish()
+    local handle = self.handle
+    native.check(lib.bl_batch_finish(handle), 2)
+    self.rows = tonumber(handle.ids.shape[0])
+    self.tokens = tonumber(handle.tokens)
+    self.masked = tonumber(handle.masked)
+    return self
+end
+
+-- ---------------------------------------------------------------- writing
+
+--- Write plain datasets to an HDF5 file, atomically.
+-- @tparam string path
+-- @tparam table datasets list of {name=, dtype="i32"|"i8"|"i64"|"f32", dims={..}, data=typed array}
+-- @tparam table options gzip = 0..9 (default 4), checksum = boolean
+-- @return true; or nil, message
+function data.write_hdf5(path, datasets, options)
+    options = options or {}
+    local out = ffi.new "bl_hdf5_writer *[1]"
+    local status = lib.bl_hdf5_writer_create(out, path)
+    if status ~= 0 then return refused(status) end
+    local writer = ffi.gc(out[0], lib.bl_hdf5_writer_free)
+    for _, set in ipairs(datasets) do
+        local dims = ffi.new("int64_t[4]", set.dims)
+        status = lib.bl_hdf5_writer_add(writer, set.name, DTYPES[set.dtype] or -1, #set.dims, dims, set.data,
+            options.gzip or 4, options.checksum or false)
+        if status ~= 0 then break end
+    end
+    if status == 0 then status = lib.bl_hdf5_writer_commit(writer) end
+    local good, message = true, nil
+    if status ~= 0 then good, message = nil, ffi.string(lib.bl_last_error()) end
+    lib.bl_hdf5_writer_free(ffi.gc(writer, nil))
+    if tonumber(status) == ARGUMENT then error(message, 2) end
+    return good, message
+end
+
+local Int32List = {}
+Int32List.__index = Int32List
+
+--- A growing int32 array outside Lua's heap: list:append(pointer, n), list:add(value), list:count(), list:pointer().
+function data.int32_list()
+    return setmetatable({
+        handle = ffi.gc(ffi.new "bl_int32_list", lib.bl_int32_list_free),
+        one = ffi.new "int32_t[1]",
+    }, Int32List)
+end
+
+function Int32List:append(pointer, n)
+    native.check(lib.bl_int32_list_append(self.handle, pointer, n), 2)
+end
+
+function Int32List:add(value)
+    self.one[0] = value
+    native.check(lib.bl_int32_list_append(self.handle, self.one, 1), 2)
+end
+
+function Int32List:count()
+    return tonumber(self.handle.count)
+end
+
+--- The values, 0-based; valid until the next append.
+function Int32List:pointer()
+    return self.handle.values
+end
+
+function Int32List:free()
+    lib.bl_int32_list_free(self.handle)
+end
+
+local InstanceList = {}
+InstanceList.__index = InstanceList
+
+--- A growing list of instances (spans of a flat token array).
+function data.instance_list()
+    return setmetatable({ count = 0, capacity = 1024, list = ffi.new "bl_instance[1024]" }, InstanceList)
+end
+
+function InstanceList:add(first_begin, first_length, second_begin, second_length, random_next)
+    if self.count == self.capacity then
+        local grown = ffi.new("bl_instance[?]", self.capacity * 2)
+        ffi.copy(grown, self.list, self.capacity * ffi.sizeof "bl_instance")
+        self.list, self.capacity = grown, self.capacity * 2
+    end
+    local instance = self.list[self.count]
+    instance.first_begin, instance.first_length = first_begin, first_length
+    instance.second_begin, instance.second_length = second_begin, second_length
+    instance.random_next = random_next and 1 or 0
+    self.count = self.count + 1
+end
+
+--- Instance number i (from 0), with fields first_begin, first_length, second_begin, second_length, random_next.
+function InstanceList:get(i)
+    return self.list[i]
+end
+
+--- Write instances as a shard.
+-- @tparam string path
+-- @tparam table options max_seq_length, gzip (default 4), checksum (default true), seed, stream
+-- @param masking of data.masking
+-- @param tokens of data.int32_list
+-- @param instances of data.instance_list
+-- @param order int64 array, a permutation, or nil
+-- @return true; or nil, message
+function data.write_shard(path, options, masking, tokens, instances, order)
+    local native_options = ffi.new "bl_shard_options"
+    native_options.max_seq_length = options.max_seq_length
+    native_options.gzip = options.gzip or 4
+    native_options.checksum = options.checksum ~= false
+    native_options.seed = options.seed
+    native_options.stream = options.stream or 0
+    local status = lib.bl_shard_write(path, native_options, masking, tokens:pointer(), tokens:count(), instances.list,
+        order, instances.count)
+    if status ~= 0 then return refused(status) end
+    return true
+end
+
+-- ---------------------------------------------------------------- text
+
+local Documents = {}
+Documents.__index = Documents
+
+--- Borders of the documents in text files; blank lines lie between documents.
+-- @tparam table paths list of files
+-- @return Documents with documents:count(), documents:get(i); or nil, message
+function data.scan_documents(paths)
+    local handle = ffi.gc(ffi.new "bl_documents", lib.bl_documents_free)
+    for number, path in ipairs(paths) do
+        local status = lib.bl_documents_scan(handle, path, number - 1)
+        if status ~= 0 then return refused(status) end
+    end
+    return setmetatable({ handle = handle, paths = paths }, Documents)
+end
+
+function Documents:count()
+    return tonumber(self.handle.count)
+end
+
+--- Number of its file (from 1), byte offset and bytes of document i (from 0).
+function Documents:get(i)
+    local document = self.handle.list[i]
+    return document.file + 1, tonumber(document.begin), tonumber(document.bytes)
+end
+
+local Sentences = {}
+Sentences.__index = Sentences
+
+--- Cutter of prose into sentences.
+-- @tparam string locale ICU locale; default "en@ss=standard", which knows common abbreviations
+-- @return Sentences; an unknown locale falls back to ICU's root rules
+function data.sentences(locale)
+    local out = ffi.new "bl_sentences *[1]"
+    native.check(lib.bl_sentences_create(out, locale or "en@ss=standard"), 2)
+    return setmetatable({
+        handle = ffi.gc(out[0], lib.bl_sentences_free),
+        ends = ffi.new "const int64_t *[1]",
+        found = ffi.new "int64_t[1]",
+    }, Sentences)
+end
+
+--- List of the sentences of text, without the white space around them.
+function Sentences:split(text)
+    native.check(lib.bl_sentences_split(self.handle, text, #text, self.ends, self.found), 2)
+    local list, begin = {}, 1
+    for i = 0, tonumber(self.found[0]) - 1 do
+        local last = tonumber(self.ends[0][i])
+        local sentence = text:sub(begin, last):match("^%s*(.-)%s*$")
+        if sentence ~= "" then list[#list + 1] = sentence end
+        begin = last + 1
+    end
+    return list
+end
+
+return data

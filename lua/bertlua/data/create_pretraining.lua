@@ -1,0 +1,234 @@
+--- Text to pre-training shards: documents are dealt to shards, each shard is
+-- tokenised, sampled, masked and written on its own, so that any number of
+-- processes gives the same files. The settings of the reference's
+-- create_pretraining_data, by the same names.
+-- @module bertlua.data.create_pretraining
+
+local array = require "bertlua.array"
+local corpus = require "bertlua.data.corpus"
+local data = require "bertlua.data"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local instances = require "bertlua.data.instances"
+local random = require "bertlua.rng"
+local workers = require "bertlua.data.workers"
+
+local create = {}
+
+-- With shards = 0: this much text a shard, about 150 MB once it is loaded with dupe_factor 10.
+local BYTES_PER_SHARD = 8 * 1024 * 1024
+-- Streams of the seed: shard k samples from stream k and masks its instances from MASK_STREAMS * k up.
+local MASK_STREAMS = 2 ^ 32
+
+--- The settings, in the form of bertlua.settings.
+create.settings = {
+    { name = "input_dir", type = "path", group = "Text",
+      help = "folder of .txt files: one sentence a line, a blank line between documents" },
+    { name = "input_files", type = "string", group = "Text", help = "comma-separated files, instead of input_dir" },
+    { name = "output_dir", type = "path", group = "Text", help = "folder for the .hdf5 shards" },
+    { name = "prefix", type = "string", default = "corpus", group = "Text",
+      help = "files are named PREFIX_training_N.hdf5 and PREFIX_test_N.hdf5" },
+    { name = "overwrite", type = "boolean", default = false, group = "Text",
+      help = "remove shards of the same prefix that are in output_dir" },
+    { name = "vocab_file", type = "path", group = "Tokenizer", help = "WordPiece vocabulary, one token a line" },
+    { name = "do_lower_case", type = "boolean", default = true, group = "Tokenizer",
+      help = "lower-case and strip accents; must fit the vocabulary" },
+    { name = "max_seq_length", type = "integer", default = 128, min = 8, max = 4096, group = "Samples",
+      help = "tokens of a sample" },
+    { name = "max_predictions_per_seq", type = "integer", default = 20, min = 1, max = 4096, group = "Samples",
+      help = "masked tokens of a sample, at most" },
+    { name = "masked_lm_prob", type = "number", default = 0.15, above = 0, max = 1, group = "Samples",
+      help = "share of the tokens that is masked" },
+    { name = "short_seq_prob", type = "number", default = 0.1, min = 0, max = 1, group = "Samples",
+      help = "share of the samples that aim at a shorter length" },
+    { name = "dupe_factor", type = "integer", default = 10, min = 1, group = "Samples",
+      help = "passes over the text, each sampled and masked anew" },
+    { name = "random_seed", type = "integer", default = 12345, min = 0, group = "Samples",
+      help = "the same seed gives the same shards for any num_workers" },
+    { name = "shards", type = "integer", default = 0, min = 0, group = "Output",
+      help = "number of files; 0 makes one for each 8 MB of text" },
+    { name = "test_share", type = "number", default = 0, min = 0, below = 1, group = "Output",
+      help = "share of the shards kept for evaluation (at least one if above 0)" },
+    { name = "num_workers", type = "integer", default = 1, min = 1, max = 1024, group = "Output", help = "processes" },
+    { name = "gzip", type = "integer", default = 4, min = 0, max = 9, group = "Output", help = "compression level" },
+}
+
+--- Text files of the settings, sorted.
+local function input_files(values)
+    local files = {}
+    if values.input_files and values.input_dir then
+        fault.raise("input_dir and input_files are both set: give one of them")
+    elseif values.input_files then
+        if type(values.input_files) == "table" then return values.input_files end
+        for path in values.input_files:gmatch("[^,]+") do files[#files + 1] = path end
+    elseif values.input_dir then
+        local names = fs.is_directory(values.input_dir) and fs.list(values.input_dir)
+        if not names then fault.raise(("%s: no such folder; input_dir must hold .txt files"):format(values.input_dir)) end
+        for _, name in ipairs(names) do
+            if name:match("%.txt$") then files[#files + 1] = fs.join(values.input_dir, name) end
+        end
+        if #files == 0 then
+            fault.raise(("%s: no text in it (looked for *.txt among %d names)"):format(values.input_dir, #names))
+        end
+    else
+        fault.raise("no text given: set input_dir (a folder of .txt files) or input_files")
+    end
+    return files
+end
+
+--- Make the output folder; refuse to mix with older shards of the same prefix.
+local function prepare_output(values)
+    if not values.output_dir then fault.raise("output_dir is not set: name the folder for the shards") end
+    fault.check(fs.mkdirs(values.output_dir))
+    local old = {}
+    for _, name in ipairs(fault.check(fs.list(values.output_dir))) do
+        local rest = name:sub(1, #values.prefix) == values.prefix and name:sub(#values.prefix + 1)
+        if rest and (rest:match("^_training_%d+%.hdf5") or rest:match("^_test_%d+%.hdf5")) then
+            old[#old + 1] = fs.join(values.output_dir, name)
+        end
+    end
+    if #old == 0 then return end
+    if not values.overwrite then
+        fault.raise(("%s: has %d files of prefix %s already (%s); choose another output_dir or prefix, or set overwrite")
+            :format(values.output_dir, #old, values.prefix, fs.basename(old[1])))
+    end
+    for _, path in ipairs(old) do fault.check(fs.remove(path)) end
+end
+
+--- Number of shards, and how many of them are for testing.
+local function shard_counts(values, documents)
+    local count = documents:count()
+    local shards = values.shards
+    if shards == 0 then
+        shards = math.max(1, math.ceil(documents.bytes / BYTES_PER_SHARD))
+        if values.test_share > 0 then shards = math.max(shards, math.ceil(1 / values.test_share)) end
+        shards = math.min(shards, math.max(1, math.floor(count / 2)))
+    end
+    local test = 0
+    if values.test_share > 0 then test = math.max(1, math.floor(shards * values.test_share + 0.5)) end
+    if shards > count then
+        fault.raise(("%d shards of %d documents: set shards to at most %d (blank lines must stand between documents)")
+            :format(shards, count, count))
+    end
+    if test >= shards then
+        fault.raise(("test_share %g of %d shards leaves none to train on; set shards or test_share differently")
+            :format(values.test_share, shards))
+    end
+    return shards, test
+end
+
+local function shard_path(values, shard, training)
+    local name = shard <= training and ("%s_training_%d.hdf5"):format(values.prefix, shard - 1)
+        or ("%s_test_%d.hdf5"):format(values.prefix, shard - training - 1)
+    return fs.join(values.output_dir, name)
+end
+
+--- Everything for one shard.
+local function make_shard(job, shard, report)
+    local values = job.values
+    local text = corpus.tokenize(job.documents, job.order, job.plan[shard], job.tokenizer, report)
+    if text.sentences == 0 then
+        fault.raise(("shard %d of %d has no token to learn from; use fewer shards or check the text")
+            :format(shard, #job.plan))
+    end
+    local rng = random.new(values.random_seed, shard)
+    local list = instances.create(text, rng, values, data.instance_list())
+    local order = array.int64(list.count)
+    for i = 0, list.count - 1 do order[i] = i end
+    rng:shuffle(order, list.count)
+    local path = shard_path(values, shard, job.training)
+    fault.check(data.write_shard(path, {
+        max_seq_length = values.max_seq_length,
+        gzip = values.gzip,
+        seed = values.random_seed,
+        stream = shard * MASK_STREAMS,
+    }, job.masking, text.tokens, list, order))
+    return {
+        documents = text.documents,
+        sentences = text.sentences,
+        tokens = text.token_count,
+        instances = list.count,
+        bytes = text.bytes,
+        file_bytes = fs.size(path) or 0,
+    }
+end
+
+--- A new table of values with the defaults filled in.
+local function with_defaults(options)
+    local values = {}
+    for _, setting in ipairs(create.settings) do
+        values[setting.name] = options[setting.name]
+        if values[setting.name] == nil then values[setting.name] = setting.default end
+    end
+    return values
+end
+
+local function check_tokenizer(tokenizer, values)
+    for _, name in ipairs { "cls_id", "sep_id", "mask_id" } do
+        if not tokenizer[name] then
+            fault.raise(("%s: the vocabulary has no %s"):format(tostring(values.vocab_file),
+                ({ cls_id = "[CLS]", sep_id = "[SEP]", mask_id = "[MASK]" })[name]))
+        end
+    end
+    return data.masking {
+        probability = values.masked_lm_prob,
+        max_predictions = values.max_predictions_per_seq,
+        vocab_size = tokenizer:size(),
+        cls_id = tokenizer.cls_id,
+        sep_id = tokenizer.sep_id,
+        mask_id = tokenizer.mask_id,
+    }
+end
+
+--- Run the whole job.
+-- @tparam table options the settings above by name (input_files may be a list); tokenizer = a loaded one instead of
+--   vocab_file; on_progress = function(bytes more, bytes in all)
+-- @return summary {documents, sentences, tokens, instances, bytes, file_bytes, shards, test_shards, single}; single
+--   is the number of shards with one document only, whose samples cannot have a random next sentence
+function create.run(options)
+    local values = with_defaults(options)
+    if values.max_predictions_per_seq > values.max_seq_length then
+        fault.raise(("max_predictions_per_seq %d exceeds max_seq_length %d"):format(values.max_predictions_per_seq,
+            values.max_seq_length))
+    end
+    local files = input_files(values)
+    local tokenizer = options.tokenizer
+    if not tokenizer then
+        if not values.vocab_file then fault.raise("vocab_file is not set: name a WordPiece vocabulary") end
+        tokenizer = require("bertlua.text.tokenizer").load(values.vocab_file, { do_lower_case = values.do_lower_case })
+    end
+    local documents = corpus.scan(files)
+    if documents:count() == 0 then
+        fault.raise(("%s: no document in it, only blank lines"):format(values.input_dir or files[1]))
+    end
+    local shards, test = shard_counts(values, documents)
+    prepare_output(values)
+    local plan, order = corpus.deal(documents, shards, values.random_seed)
+    local job = {
+        values = values,
+        documents = documents,
+        plan = plan,
+        order = order,
+        tokenizer = tokenizer,
+        masking = check_tokenizer(tokenizer, values),
+        training = shards - test,
+    }
+    local on_progress = options.on_progress
+    local results = workers.run(values.num_workers, shards,
+        function(shard, report) return make_shard(job, shard, report) end,
+        on_progress and function(more) on_progress(more, documents.bytes) end,
+        function(pids)
+            for shard = 1, shards do
+                for _, pid in ipairs(pids) do fs.remove(shard_path(values, shard, job.training) .. ".tmp-" .. pid) end
+            end
+        end)
+    local summary = { documents = 0, sentences = 0, tokens = 0, instances = 0, bytes = 0, file_bytes = 0, single = 0 }
+    for shard = 1, shards do
+        for name, value in pairs(results[shard]) do summary[name] = summary[name] + value end
+        if results[shard].documents == 1 then summary.single = summary.single + 1 end
+    end
+    summary.shards, summary.test_shards = shards, test
+    return summary
+end
+
+return create

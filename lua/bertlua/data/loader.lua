@@ -1,0 +1,298 @@
+--- Batches for pre-training out of a folder of HDF5 shards.
+--
+-- A sample has a number that never depends on what was read before: sample
+-- number i belongs to epoch i / samples, and epoch e visits the shards, and the
+-- rows of each, in an order drawn from (seed, e). So batch(n) is the same after
+-- a restart, every epoch covers each sample once, and nothing needs saving.
+-- At most two shards are in memory; the next one is read by a thread.
+-- Reading and checking a shard does not belong here: see bertlua.data.
+-- @module bertlua.data.loader
+
+local array = require "bertlua.array"
+local data = require "bertlua.data"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local random = require "bertlua.rng"
+
+local loader = {}
+
+local Loader = {}
+Loader.__index = Loader
+
+-- Streams of the seed: order of shards in epoch e, then order of rows of each shard. Fresh masks use streams of 2^63 up.
+local STREAMS_PER_EPOCH = 2 ^ 21
+
+--- Shards of a folder for a split, sorted.
+-- NVIDIA's scripts put "training" and "test" in the names; other names count as training.
+local function shard_files(input_dir, split)
+    if not fs.is_directory(input_dir) then
+        fault.raise(("%s: no such folder; input_dir must hold the .hdf5 files of create_pretraining_data")
+            :format(input_dir))
+    end
+    local names = fault.check(fs.list(input_dir))
+    local all, chosen = {}, {}
+    for _, name in ipairs(names) do
+        if name:match("%.hdf5$") or name:match("%.h5$") then all[#all + 1] = name end
+    end
+    if #all == 0 then
+        fault.raise(("%s: no shard in it (looked for *.hdf5 and *.h5 among %d names); "
+            .. "make some with recipes/create_pretraining_data.lua"):format(input_dir, #names))
+    end
+    for _, name in ipairs(all) do
+        local is_test = name:find("test", 1, true) ~= nil and name:find("training", 1, true) == nil
+        if split == "all" or is_test == (split == "test") then chosen[#chosen + 1] = fs.join(input_dir, name) end
+    end
+    if #chosen == 0 then
+        fault.raise(("%s: none of its %d shards is for split \"%s\" (names with \"test\" are test shards)")
+            :format(input_dir, #all, split))
+    end
+    if #chosen > STREAMS_PER_EPOCH - 2 then fault.raise(input_dir .. ": too many shards, expected fewer than 2^21") end
+    return chosen
+end
+
+--- Sizes of all shards; they must agree with each other and with the settings.
+local function probe_all(files, limits)
+    local counts, total, first = {}, 0, nil
+    for i, path in ipairs(files) do
+        local info = fault.check(data.probe(path, limits))
+        first = first or info
+        for _, field in ipairs { "max_seq_length", "max_predictions_per_seq" } do
+            if info[field] ~= first[field] then
+                fault.raise(("%s: its %s is %d, that of %s is %d; keep data sets of different sizes in folders apart")
+                    :format(path, field, info[field], files[1], first[field]))
+            end
+        end
+        counts[i] = info.samples
+        total = total + info.samples
+    end
+    return counts, total, first
+end
+
+local function masking_rule(options, info)
+    local special = options.special_ids or {}
+    for _, name in ipairs { "vocab_size" } do
+        if not options[name] then error("loader: dynamic_masking needs " .. name, 3) end
+    end
+    local mask_id = options.mask_id or special.mask_id
+    if not (mask_id and special.cls_id and special.sep_id) then
+        error("loader: dynamic_masking needs special_ids = {cls_id=, sep_id=, mask_id=}", 3)
+    end
+    return data.masking {
+        probability = options.masked_lm_prob or 0.15,
+        max_predictions = options.max_predictions_per_seq or info.max_predictions_per_seq,
+        vocab_size = options.vocab_size,
+        cls_id = special.cls_id,
+        sep_id = special.sep_id,
+        mask_id = mask_id,
+    }
+end
+
+--- Open a folder of shards.
+-- @tparam table options input_dir, batch_size (required); max_seq_length, max_predictions_per_seq, vocab_size,
+--   type_vocab_size (2): what the shards are checked against; seed (42); shuffle (true); split ("training", "test" or
+--   "all"); pack_sequences (false); dynamic_masking (false) with special_ids = {cls_id, sep_id, mask_id} and
+--   masked_lm_prob (0.15); rank (0), world_size (1): rank r takes the r-th batch_size samples of each global batch;
+--   prefetch (true)
+-- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq
+function loader.open(options)
+    local batch_size = options.batch_size
+    if type(batch_size) ~= "number" or batch_size < 1 then
+        error("loader: batch_size is " .. tostring(batch_size) .. ", expected at least 1", 2)
+    end
+    local split = options.split or "training"
+    if split ~= "training" and split ~= "test" and split ~= "all" then
+        error("loader: split is " .. tostring(split) .. ", expected training, test or all", 2)
+    end
+    local limits = {
+        max_seq_length = options.max_seq_length,
+        max_predictions_per_seq = options.max_predictions_per_seq,
+        vocab_size = options.vocab_size,
+        type_vocab_size = options.type_vocab_size or 2,
+    }
+    local files = shard_files(options.input_dir, split)
+    local counts, total, info = probe_all(files, limits)
+    local slots = options.max_predictions_per_seq or info.max_predictions_per_seq
+    local self = setmetatable({
+        files = files,
+        counts = counts,
+        limits = limits,
+        samples = total,
+        shards = #files,
+        batch_size = batch_size,
+        max_seq_length = info.max_seq_length,
+        max_predictions_per_seq = slots,
+        seed = options.seed or 42,
+        shuffle = options.shuffle ~= false,
+        rank = options.rank or 0,
+        world_size = options.world_size or 1,
+        masking = options.dynamic_masking and masking_rule(options, info) or nil,
+        prefetching = options.prefetch ~= false,
+        epochs = {},
+        slots = {},
+        turn = 1,
+    }, Loader)
+    local packed = options.pack_sequences or false
+    self.batches = {
+        data.batch(batch_size, self.max_seq_length, slots, packed),
+        data.batch(batch_size, self.max_seq_length, slots, packed),
+    }
+    return self
+end
+
+--- Order of the shards in an epoch: list of shard numbers, and the sample each starts at (one more entry at the end).
+function Loader:epoch_order(epoch)
+    local known = self.epochs[epoch]
+    if known then return known end
+    local count = self.shards
+    local numbers = array.int64(count)
+    for i = 0, count - 1 do numbers[i] = i + 1 end
+    if self.shuffle then random.new(self.seed, epoch * STREAMS_PER_EPOCH):shuffle(numbers, count) end
+    local order, starts, start = {}, {}, 0
+    for i = 1, count do
+        order[i] = tonumber(numbers[i - 1])
+        starts[i] = start
+        start = start + self.counts[order[i]]
+    end
+    starts[count + 1] = start
+    known = { order = order, starts = starts }
+    -- A batch touches two epochs at most; keep no more.
+    for old in pairs(self.epochs) do
+        if math.abs(old - epoch) > 1 then self.epochs[old] = nil end
+    end
+    self.epochs[epoch] = known
+    return known
+end
+
+--- Place of a sample within an epoch: index into the order, by bisection.
+local function find_place(starts, offset)
+    local low, high = 1, #starts - 1
+    while low < high do
+        local middle = math.floor((low + high + 1) / 2)
+        if starts[middle] <= offset then low = middle else high = middle - 1 end
+    end
+    return low
+end
+
+--- Rows of a shard in the order of an epoch, into the slot that holds the shard.
+function Loader:order_rows(slot, epoch)
+    if slot.epoch == epoch then return end
+    local count = slot.shard.samples
+    if not slot.rows or slot.rows_capacity < count then
+        slot.rows, slot.rows_capacity = array.int64(count), count
+    end
+    for i = 0, count - 1 do slot.rows[i] = i end
+    if self.shuffle then
+        random.new(self.seed, epoch * STREAMS_PER_EPOCH + slot.number):shuffle(slot.rows, count)
+    end
+    slot.epoch = epoch
+end
+
+--- The slot to overwrite: a free one, else the one used longer ago.
+function Loader:victim()
+    local slots = self.slots
+    if #slots < 2 then
+        slots[#slots + 1] = { used = 0 }
+        return slots[#slots]
+    end
+    local slot = slots[1].used <= slots[2].used and slots[1] or slots[2]
+    if slot.shard then slot.shard:free() end
+    slot.shard, slot.number, slot.epoch = nil, nil, nil
+    return slot
+end
+
+--- The samples of a shard may not have changed since the folder was opened.
+function Loader:accept(shard, number)
+    if shard.samples ~= self.counts[number] then
+        fault.raise(("%s: has %d samples now, had %d at the start; don't change shards during a run")
+            :format(shard.path, shard.samples, self.counts[number]))
+    end
+    return shard
+end
+
+--- The slot that holds a shard, read now if it is in neither slot nor on its way.
+function Loader:slot_of(number)
+    self.clock = (self.clock or 0) + 1
+    for _, slot in ipairs(self.slots) do
+        if slot.number == number then
+            slot.used = self.clock
+            return slot
+        end
+    end
+    local pending = self.pending
+    local shard, message
+    if pending and pending.number == number then
+        self.pending = nil
+        shard, message = pending.prefetch:wait()
+    else
+        self:drop_pending()
+        local slot = self:victim()
+        shard, message = data.read_shard(self.files[number], self.limits)
+        if not shard then fault.raise(message) end
+        slot.shard, slot.number, slot.epoch, slot.used = self:accept(shard, number), number, nil, self.clock
+        return slot
+    end
+    if not shard then fault.raise(message) end
+    local slot = self:victim()
+    slot.shard, slot.number, slot.epoch, slot.used = self:accept(shard, number), number, nil, self.clock
+    return slot
+end
+
+function Loader:drop_pending()
+    if self.pending then self.pending.prefetch:cancel() end
+    self.pending = nil
+end
+
+--- Start to read the shard that follows a place, if it is not at hand.
+function Loader:read_ahead(epoch, place)
+    if not self.prefetching or self.shards < 2 then return end
+    if place == self.shards then epoch, place = epoch + 1, 1 else place = place + 1 end
+    local number = self:epoch_order(epoch).order[place]
+    if self.pending and self.pending.number == number then return end
+    for _, slot in ipairs(self.slots) do
+        if slot.number == number then return end
+    end
+    self:drop_pending()
+    -- The older slot is done with: free it first, so that two shards are the peak.
+    if #self.slots == 2 then self:victim() end
+    local prefetch = fault.check(data.prefetch(self.files[number], self.limits))
+    self.pending = { number = number, prefetch = prefetch }
+end
+
+--- Micro-batch number n, from 0.
+-- Valid until the second-next call.
+-- @return batch {batch_size, max_length, rows, tokens, masked, ids, positions, types, segments, cls_index,
+--   masked_index, masked_labels, nsp_labels}
+function Loader:batch(n)
+    if n < 0 or n ~= math.floor(n) then error("loader: batch number " .. tostring(n) .. ", expected 0, 1, ...", 2) end
+    local batch = self.batches[self.turn]
+    self.turn = 3 - self.turn
+    local sample = (n * self.world_size + self.rank) * self.batch_size
+    local left = self.batch_size
+    local epoch, place
+    batch:begin()
+    while left > 0 do
+        epoch = math.floor(sample / self.samples)
+        local offset = sample - epoch * self.samples
+        local known = self:epoch_order(epoch)
+        place = find_place(known.starts, offset)
+        local slot = self:slot_of(known.order[place])
+        self:order_rows(slot, epoch)
+        local count = math.min(left, known.starts[place + 1] - offset)
+        batch:append(slot.shard, slot.rows + (offset - known.starts[place]), count, self.masking, self.seed, sample)
+        sample, left = sample + count, left - count
+    end
+    batch:finish()
+    self:read_ahead(epoch, place)
+    return batch
+end
+
+--- Stop reading and give the shards' memory back. The last two batches stay valid.
+function Loader:close()
+    self:drop_pending()
+    for _, slot in ipairs(self.slots) do
+        if slot.shard then slot.shard:free() end
+    end
+    self.slots = {}
+end
+
+return loader

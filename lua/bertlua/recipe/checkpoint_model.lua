@@ -38,12 +38,20 @@ function M.open(path, options)
     return { model = model, config = config, folder = folder, vocab_file = vocab_file }
 end
 
+--- Whether a vocabulary was learned from lower-cased text: next to none of its pieces has a capital.
+local function is_uncased(words)
+    return words.native.upper_case_pieces <= 0.01 * words:size()
+end
+
 --- The vocabulary of an opened checkpoint, which must have the model's size.
+-- @param do_lower_case nil: as the vocabulary asks for
 function M.tokenizer(opened, do_lower_case)
     if not opened.vocab_file then
         fault.raisef("%s holds no vocab.txt: name the vocabulary with --vocab-file", opened.folder)
     end
-    local words = tokenizer.load(opened.vocab_file, { do_lower_case = do_lower_case })
+    local words = tokenizer.load(opened.vocab_file, { do_lower_case = true, any_casing = true })
+    if do_lower_case == nil then do_lower_case = is_uncased(words) end
+    words = tokenizer.load(opened.vocab_file, { do_lower_case = do_lower_case })
     if words:size() ~= opened.config.vocab_size then
         fault.raisef("%s has %d tokens, but the model of %s has %d", opened.vocab_file, words:size(), opened.folder,
             opened.config.vocab_size)

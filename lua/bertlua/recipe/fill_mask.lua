@@ -10,7 +10,8 @@ local M = {}
 M.settings = settings.define {
     { name = "checkpoint", type = "path", required = true, help = "checkpoint folder, or the folder of its steps" },
     { name = "vocab_file", type = "path", help = "unset: vocab.txt of the checkpoint" },
-    { name = "do_lower_case", type = "boolean", default = true, help = "false for a cased vocabulary" },
+    { name = "do_lower_case", type = "boolean",
+        help = "lower-case the text; unset: if the vocabulary has no capitals" },
     { name = "top", type = "integer", min = 1, max = 1000, default = 5, help = "guesses a [MASK]" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
     { name = "threads", type = "integer", min = 0, default = 0, help = "0: OMP_NUM_THREADS, or all cores" },

@@ -30,7 +30,8 @@ local function load_model_files(run, values)
     end
     local words
     if run.vocab_file then
-        words = tokenizer.load(run.vocab_file)
+        -- Only size and ids matter here: the shards hold ids.
+        words = tokenizer.load(run.vocab_file, { do_lower_case = true, any_casing = true })
         if words:size() ~= config.vocab_size then
             fault.raisef("%s has %d tokens, but %s has vocab_size %d", run.vocab_file, words:size(), run.config_file,
                 config.vocab_size)

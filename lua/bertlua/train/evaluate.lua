@@ -1,6 +1,7 @@
 --- Losses and accuracies of a pre-training model on shards, beside what a guesser without a model would reach.
 
 local array = require "bertlua.array"
+local number = require("bertlua.train.meter").number
 
 local M = {}
 
@@ -25,10 +26,6 @@ local function most_frequent(counts)
     return best_label, best
 end
 
-local function value(scalar)
-    return (scalar.value or scalar):item()
-end
-
 --- Evaluate on whole batches of the loader, each sample at most once.
 -- @param model BertForPretraining
 -- @param tape a tape to work on
@@ -49,8 +46,8 @@ function M.run(model, tape, loader, options)
         local in_batch = count_labels(batch.masked_labels, words)
         count_labels(batch.nsp_labels, answers)
         for _, kind in ipairs { "loss", "accuracy" } do
-            sums["mlm_" .. kind] = sums["mlm_" .. kind] + in_batch * value(result["mlm_" .. kind])
-            sums["nsp_" .. kind] = sums["nsp_" .. kind] + batch.batch_size * value(result["nsp_" .. kind])
+            sums["mlm_" .. kind] = sums["mlm_" .. kind] + in_batch * number(result["mlm_" .. kind])
+            sums["nsp_" .. kind] = sums["nsp_" .. kind] + batch.batch_size * number(result["nsp_" .. kind])
         end
         samples, masked = samples + batch.batch_size, masked + in_batch
         if options.on_batch then options.on_batch(n + 1, total) end

@@ -18,6 +18,12 @@ function Meter.peak_memory()
     return kib and tonumber(kib) * 1024
 end
 
+--- The number in a scalar: a tensor, or a variable of the tape.
+function Meter.number(scalar)
+    if type(scalar) == "table" and scalar.value then scalar = scalar.value end
+    return scalar:item()
+end
+
 --- @param now function that returns seconds (for tests); the monotonic clock if left out
 function Meter.new(now)
     local meter = setmetatable({ now = now or clock.monotonic }, Meter)
@@ -43,10 +49,7 @@ end
 -- @param result the model's scalars by name, tensors or variables of the tape
 function Meter:add(batch, result)
     local step = self.step
-    for _, field in ipairs(FIELDS) do
-        local scalar = result[field]
-        step[field] = step[field] + (scalar.value or scalar):item()
-    end
+    for _, field in ipairs(FIELDS) do step[field] = step[field] + Meter.number(result[field]) end
     step.micro_steps = step.micro_steps + 1
     step.sequences = step.sequences + batch.batch_size
     step.tokens = step.tokens + batch.tokens

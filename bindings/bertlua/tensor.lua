@@ -215,7 +215,7 @@ end
 local function set(self, values, level)
     local n = self:numel()
     local dtype = (self.dtype == DTYPE.bf16 or self.dtype == DTYPE.f16) and DTYPE.f32 or self.dtype
-    local host = ffi.typeof("$[?]", element.CTYPE[dtype])(n)
+    local host = element.ARRAY[dtype](n)
     local kind = type(values)
     if kind ~= "table" and kind ~= "cdata" then error("set: got " .. kind .. ", expected a list or an array", level) end
     local given = kind == "table" and count(values) or array_length(values)

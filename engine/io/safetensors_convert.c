@@ -8,12 +8,13 @@
 #include <math.h>
 #include <string.h>
 
+/* In the order in which the format's reference implementation lays tensors out. */
 static const bl_stored_type types[] = {
-    {"F64", BL_STORED_F64, 8, -1},        {"F32", BL_STORED_F32, 4, BL_F32}, {"F16", BL_STORED_F16, 2, BL_F16},
-    {"BF16", BL_STORED_BF16, 2, BL_BF16}, {"I64", BL_STORED_I64, 8, BL_I64}, {"I32", BL_STORED_I32, 4, BL_I32},
-    {"I16", BL_STORED_I16, 2, -1},        {"I8", BL_STORED_I8, 1, BL_I8},    {"U64", BL_STORED_U64, 8, -1},
-    {"U32", BL_STORED_U32, 4, -1},        {"U16", BL_STORED_U16, 2, -1},     {"U8", BL_STORED_U8, 1, -1},
-    {"BOOL", BL_STORED_BOOL, 1, -1},      {"F8_E4M3", BL_STORED_F8, 1, -1},  {"F8_E5M2", BL_STORED_F8, 1, -1},
+    {"U64", BL_STORED_U64, 8, -1},        {"I64", BL_STORED_I64, 8, BL_I64}, {"F64", BL_STORED_F64, 8, -1},
+    {"F32", BL_STORED_F32, 4, BL_F32},    {"U32", BL_STORED_U32, 4, -1},     {"I32", BL_STORED_I32, 4, BL_I32},
+    {"BF16", BL_STORED_BF16, 2, BL_BF16}, {"F16", BL_STORED_F16, 2, BL_F16}, {"U16", BL_STORED_U16, 2, -1},
+    {"I16", BL_STORED_I16, 2, -1},        {"F8_E4M3", BL_STORED_F8, 1, -1},  {"F8_E5M2", BL_STORED_F8, 1, -1},
+    {"I8", BL_STORED_I8, 1, BL_I8},       {"U8", BL_STORED_U8, 1, -1},       {"BOOL", BL_STORED_BOOL, 1, -1},
 };
 
 const bl_stored_type *bl_stored_type_find(const char *name, size_t length) {

@@ -153,7 +153,6 @@ BL_API bl_status bl_safetensors_writer_add(bl_safetensors_writer *writer, const 
 
 static int compare_entries(const void *a, const void *b) {
     const entry *x = a, *y = b;
-    if (x->type->bytes != y->type->bytes) return x->type->bytes > y->type->bytes ? -1 : 1;
     if (x->type != y->type) return x->type < y->type ? -1 : 1;
     return strcmp(x->name, y->name);
 }

@@ -16,6 +16,9 @@ local REDUNDANT = {
     ["bert.embeddings.token_type_ids"] = true,
 }
 
+-- What converts into f32.
+local FLOATS = { F64 = true, F32 = true, F16 = true, BF16 = true }
+
 --- "[2,8]" for {2, 8}.
 function weights.shape(dims)
     return "[" .. table.concat(dims, ",") .. "]"
@@ -91,6 +94,9 @@ function weights.match(file, wanted, label, options)
             if not same(info.dims, want.dims) then
                 fault.raisef("%s: %s is %s, this model needs %s: use the same config_file", label, want.name,
                     weights.shape(info.dims), weights.shape(want.dims))
+            end
+            if not FLOATS[info.dtype] then
+                fault.raisef("%s: %s is %s, expected a float dtype", label, want.name, info.dtype)
             end
             plan.reads[#plan.reads + 1] = { name = name, tensor = want.tensor }
         else

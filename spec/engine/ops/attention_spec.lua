@@ -1,0 +1,152 @@
+--- Attention against float64, forward and backward: packed, padded, odd lengths and head sizes, dropout.
+
+local dense = require "spec.support.dense"
+local reference = require "spec.support.reference_attention"
+local ops = require "bertlua.ops"
+local rng = require "bertlua.rng"
+local tensor = require "bertlua.tensor"
+
+-- rows T, heads, head size D, max_length S, segments {begin, length}.
+local CASES = {
+    single_row = { 1, 1, 1, 1, { { 0, 1 } } },
+    one_short = { 3, 2, 5, 3, { { 0, 3 } } },
+    packed = { 54, 2, 5, 33, { { 0, 1 }, { 1, 3 }, { 4, 17 }, { 21, 33 } } },
+    padded_with_gaps = { 4 * 18, 3, 16, 18, { { 0, 17 }, { 18, 1 }, { 36, 18 }, { 54, 0 } } },
+    bert_heads = { 70, 2, 64, 40, { { 0, 33 }, { 35, 34 } } },
+    several_blocks = { 150, 1, 20, 150, { { 0, 150 } } },
+    out_of_order = { 20, 1, 8, 9, { { 11, 9 }, { 0, 5 } } },
+}
+
+local DROPOUT = { p = 0.25, op = 9, seed = 1234567, step = 42 }
+
+local function make(random, dtype, name, dropout)
+    local rows, heads, size, max_length, segments = unpack(CASES[name])
+    local hidden = heads * size
+    local c = { rows = rows, heads = heads, hidden = hidden, max_length = max_length, segments = segments }
+    c.qkv, c.qkv_list = dense.random(random, dtype, { rows, 3 * hidden }, 1.5)
+    c.dout, c.dout_list = dense.random(random, dtype, { rows, hidden })
+    c.bounds = tensor.from(segments, "i32")
+    c.scale = 1 / math.sqrt(size)
+    c.options = { heads = heads, max_length = max_length, scale = c.scale }
+    if dropout then
+        c.state = tensor.from({ DROPOUT.seed, DROPOUT.step }, "i64")
+        c.dropout = ops.dropout(c.state, DROPOUT.p, DROPOUT.op)
+        c.options.keep = function(element)
+            return reference.keep(element, DROPOUT.p, DROPOUT.op, DROPOUT.seed, DROPOUT.step)
+        end
+    end
+    return c
+end
+
+local function run(c, dtype)
+    c.out = dense.poisoned(dtype, { c.rows, c.hidden })
+    c.stats = dense.poisoned("f32", { #c.segments, c.heads, c.max_length })
+    c.dqkv = dense.poisoned(dtype, { c.rows, 3 * c.hidden })
+    ops.attention_forward(c.out, c.stats, c.qkv, c.bounds, c.heads, c.max_length, c.scale, c.dropout)
+    ops.attention_backward(c.dqkv, c.dout, c.out, c.stats, c.qkv, c.bounds, c.heads, c.max_length, c.scale,
+        c.dropout)
+end
+
+local function check(c, dtype)
+    local limit = dtype == "f32" and 1e-5 or 4 * dense.EPSILON[dtype]
+    local out, lse = reference.forward(c.qkv_list, c.segments, c.options)
+    dense.assert_close(out, c.out, limit, "out")
+    dense.assert_close(reference.backward(c.dout_list, c.qkv_list, c.segments, c.options), c.dqkv, limit, "dqkv")
+    local stats = c.stats:tolist()
+    for b = 1, #lse do
+        for a = 1, #lse[b] do
+            for i = 1, #lse[b][a] do assert.is_true(math.abs(stats[b][a][i] - lse[b][a][i]) < 1e-5) end
+        end
+    end
+end
+
+describe("attention", function()
+    for _, dtype in ipairs { "f32", "bf16", "f16" } do
+        for name in pairs(CASES) do
+            it(("matches float64 in %s: %s"):format(dtype, name), function()
+                tensor.scope(function()
+                    local c = make(rng.new(21), dtype, name, false)
+                    run(c, dtype)
+                    check(c, dtype)
+                end)
+            end)
+        end
+
+        for _, name in ipairs { "packed", "padded_with_gaps", "bert_heads" } do
+            it(("drops the documented elements in %s: %s"):format(dtype, name), function()
+                tensor.scope(function()
+                    local c = make(rng.new(22), dtype, name, true)
+                    run(c, dtype)
+                    check(c, dtype)
+                end)
+            end)
+        end
+    end
+
+    it("sets rows outside every segment to zero", function()
+        tensor.scope(function()
+            local c = make(rng.new(23), "f32", "padded_with_gaps", true)
+            run(c, "f32")
+            local out, dqkv = c.out:tolist(), c.dqkv:tolist()
+            for _, row in ipairs { 18, 20, 36, 55, 72 } do
+                for _, value in ipairs(out[row]) do assert.are.equal(0, value) end
+                for _, value in ipairs(dqkv[row]) do assert.are.equal(0, value) end
+            end
+        end)
+    end)
+
+    it("does not overflow on large scores", function()
+        tensor.scope(function()
+            local qkv = tensor.new("f32", { 2, 3 }):set { 1000, 1000, 1, 1000, -1000, 2 }
+            local out, stats = tensor.new("f32", { 2, 1 }), tensor.new("f32", { 1, 1, 2 })
+            local segments = tensor.from({ { 0, 2 } }, "i32")
+            ops.attention_forward(out, stats, qkv, segments, 1, 2, 1, nil)
+            assert.are.same({ { 1 }, { 1 } }, out:tolist())
+            assert.are.equal(1e6, stats:tolist()[1][1][1])
+        end)
+    end)
+
+    it("repeats bit for bit and needs no stats in inference", function()
+        tensor.scope(function()
+            local first = make(rng.new(24), "bf16", "bert_heads", true)
+            local second = make(rng.new(24), "bf16", "bert_heads", true)
+            run(first, "bf16")
+            run(second, "bf16")
+            assert.are.same(first.dqkv:tolist(), second.dqkv:tolist())
+            local out = dense.poisoned("bf16", { first.rows, first.hidden })
+            ops.attention_forward(out, nil, first.qkv, first.bounds, first.heads, first.max_length, first.scale,
+                first.dropout)
+            assert.are.same(first.out:tolist(), out:tolist())
+        end)
+    end)
+
+    it("takes no sequences", function()
+        tensor.scope(function()
+            local qkv, out = tensor.new("f32", { 2, 6 }), dense.poisoned("f32", { 2, 2 })
+            ops.attention_forward(out, nil, qkv, tensor.new("i32", { 0, 2 }), 1, 4, 1, nil)
+            assert.are.same({ { 0, 0 }, { 0, 0 } }, out:tolist())
+        end)
+    end)
+
+    it("names what does not fit", function()
+        tensor.scope(function()
+            local qkv, out = tensor.new("f32", { 8, 12 }), tensor.new("f32", { 8, 4 })
+            local fails, forward = dense.assert_fails, ops.attention_forward
+            local function bounds(list) return tensor.from(list, "i32") end
+            local good = bounds { { 0, 4 }, { 4, 4 } }
+            fails("attention: qkv is f32 [8,12], expected [T,3*3*D]", forward, out, nil, qkv, good, 3, 4, 1, nil)
+            fails("attention: out is f32 [8,12], expected f32 [8,4]", forward, qkv, nil, qkv, good, 2, 4, 1, nil)
+            fails("max_length is 0", forward, out, nil, qkv, good, 2, 0, 1, nil)
+            fails("segments[0] (from 0) has length 4", forward, out, nil, qkv, good, 2, 3, 1, nil)
+            fails("expected within 8 rows", forward, out, nil, qkv, bounds { { 5, 4 } }, 2, 4, 1, nil)
+            fails("share row 3", forward, out, nil, qkv, bounds { { 3, 4 }, { 0, 4 } }, 2, 4, 1, nil)
+            fails("attention: stats is f32 [2,2,5], expected f32 [2,2,4]", forward, out, tensor.new("f32", { 2, 2, 5 }),
+                qkv, good, 2, 4, 1, nil)
+            fails("attention: scale is inf", forward, out, nil, qkv, good, 2, 4, math.huge, nil)
+            local state = tensor.new("i64", { 2 })
+            fails("dropout p is 1", forward, out, nil, qkv, good, 2, 4, 1, ops.dropout(state, 1, 0))
+            fails("attention backward: stats is NULL, expected f32 [2,2,4]", ops.attention_backward, qkv, out, out, nil, qkv, good, 2, 4, 1,
+                nil)
+        end)
+    end)
+end)

@@ -1,0 +1,175 @@
+--- Linear layers against float64, forward and backward, in every dtype and odd shapes.
+
+local dense = require "spec.support.dense"
+local reference = require "spec.support.reference_linear"
+local ops = require "bertlua.ops"
+local rng = require "bertlua.rng"
+local tensor = require "bertlua.tensor"
+
+-- T, K, N: single rows and columns, heads with two outputs, odd sizes, one larger than any block.
+local SHAPES = { { 1, 1, 1 }, { 1, 8, 2 }, { 3, 5, 7 }, { 17, 33, 1 }, { 5, 1, 9 }, { 37, 48, 65 }, { 2, 16, 530 } }
+
+local function tolerance(dtype, depth)
+    return dtype == "f32" and 2e-6 * math.sqrt(depth + 1) or 3 * dense.EPSILON[dtype]
+end
+
+local function case(random, dtype, shape, with_bias)
+    local rows, inputs, outputs = unpack(shape)
+    local c = {}
+    c.x, c.x_list = dense.random(random, dtype, { rows, inputs })
+    c.w, c.w_list = dense.random(random, dtype, { outputs, inputs }, 1 / math.sqrt(inputs))
+    if with_bias then c.bias, c.bias_list = dense.random(random, "f32", { outputs }) end
+    return c
+end
+
+describe("linear", function()
+    for _, dtype in ipairs { "f32", "bf16", "f16" } do
+        for _, activation in ipairs { "none", "gelu", "tanh" } do
+            it(("computes f(x w^T + bias) in %s, activation %s"):format(dtype, activation), function()
+                local random = rng.new(11)
+                for index, shape in ipairs(SHAPES) do
+                    tensor.scope(function()
+                        local c = case(random, dtype, shape, index % 2 == 1)
+                        local dims = { shape[1], shape[3] }
+                        local y, pre = dense.poisoned(dtype, dims), nil
+                        if activation == "gelu" then pre = dense.poisoned(dtype, dims) end
+                        ops.linear_forward(y, pre, c.x, c.w, c.bias, activation)
+                        local y_list, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list, activation)
+                        dense.assert_close(y_list, y, tolerance(dtype, shape[2]), "y")
+                        if pre then dense.assert_close(pre_list, pre, tolerance(dtype, shape[2]), "pre") end
+                    end)
+                end
+            end)
+
+            it(("differentiates in %s, activation %s"):format(dtype, activation), function()
+                local random = rng.new(12)
+                for _, shape in ipairs(SHAPES) do
+                    tensor.scope(function()
+                        local c = case(random, dtype, shape, true)
+                        local rows, inputs, outputs = unpack(shape)
+                        local dy, dy_list = dense.random(random, dtype, { rows, outputs })
+                        local saved
+                        local y, pre = tensor.new(dtype, { rows, outputs }), tensor.new(dtype, { rows, outputs })
+                        ops.linear_forward(y, activation == "gelu" and pre or nil, c.x, c.w, c.bias, activation)
+                        local _, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list)
+                        if activation == "gelu" then saved = pre end
+                        if activation == "tanh" then saved = y end
+
+                        local dx = dense.poisoned(dtype, { rows, inputs })
+                        local dw = tensor.new("f32", { outputs, inputs }):fill(0.5)
+                        local dbias = tensor.new("f32", { outputs }):fill(-2)
+                        ops.linear_backward(dx, dw, dbias, dy, c.x, c.w, saved, activation)
+                        local dx_list, dw_list, dbias_list =
+                            reference.backward(dy_list, c.x_list, c.w_list, pre_list, activation)
+                        -- Parameter gradients are added to what was there.
+                        for n = 1, outputs do
+                            dbias_list[n] = dbias_list[n] - 2
+                            for k = 1, inputs do dw_list[n][k] = dw_list[n][k] + 0.5 end
+                        end
+                        local limit = 4 * tolerance(dtype, math.max(rows, outputs))
+                        dense.assert_close(dx_list, dx, limit, "dx")
+                        dense.assert_close(dw_list, dw, limit, "dw")
+                        dense.assert_close(dbias_list, dbias, limit, "dbias")
+                    end)
+                end
+            end)
+        end
+
+        it("writes f32 results of " .. dtype .. " operands, and takes f32 gradients back", function()
+            tensor.scope(function()
+                local random = rng.new(13)
+                local c = case(random, dtype, { 6, 20, 10 }, true)
+                local y = dense.poisoned("f32", { 6, 10 })
+                ops.linear_forward(y, nil, c.x, c.w, c.bias, "none")
+                local y_list, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list)
+                -- Only sums are rounded here, so the result must be far better than the dtype.
+                dense.assert_close(y_list, y, 1e-5, "y")
+                local dy, dy_list = dense.random(random, "f32", { 6, 10 })
+                local dx, dw = dense.poisoned(dtype, { 6, 20 }), tensor.new("f32", { 10, 20 })
+                ops.linear_backward(dx, dw, nil, dy, c.x, c.w, nil, "none")
+                local dx_list, dw_list = reference.backward(dy_list, c.x_list, c.w_list, pre_list)
+                dense.assert_close(dx_list, dx, tolerance(dtype, 20), "dx")
+                dense.assert_close(dw_list, dw, tolerance(dtype, 20), "dw")
+                assert.are.same(dy_list, dy:tolist())
+            end)
+        end)
+
+        it("reads every third row of a larger " .. dtype .. " matrix", function()
+            tensor.scope(function()
+                local random = rng.new(14)
+                local all, list = dense.random(random, dtype, { 4, 3 * 6 })
+                local x, x_list = all:slice(2, 1, 6), {}
+                for t = 1, 4 do x_list[t] = { unpack(list[t], 1, 6) } end
+                local w, w_list = dense.random(random, dtype, { 5, 6 })
+                local y = dense.poisoned(dtype, { 4, 5 })
+                ops.linear_forward(y, nil, x, w, nil, "none")
+                local y_list, pre_list = reference.forward(x_list, w_list)
+                dense.assert_close(y_list, y, tolerance(dtype, 6), "y")
+                local dy, dy_list = dense.random(random, dtype, { 4, 5 })
+                local dw = tensor.new("f32", { 5, 6 })
+                ops.linear_backward(nil, dw, nil, dy, x, w, nil, "none")
+                local _, dw_list = reference.backward(dy_list, x_list, w_list, pre_list)
+                dense.assert_close(dw_list, dw, tolerance(dtype, 6), "dw")
+            end)
+        end)
+    end
+
+    it("gives the same inference result as training with GELU", function()
+        tensor.scope(function()
+            local c = case(rng.new(15), "bf16", { 9, 24, 40 }, true)
+            local train, pre = tensor.new("bf16", { 9, 40 }), tensor.new("bf16", { 9, 40 })
+            local infer = tensor.new("bf16", { 9, 40 })
+            ops.linear_forward(train, pre, c.x, c.w, c.bias, "gelu")
+            ops.linear_forward(infer, nil, c.x, c.w, c.bias, "gelu")
+            assert.are.same(train:tolist(), infer:tolist())
+        end)
+    end)
+
+    it("repeats bit for bit", function()
+        tensor.scope(function()
+            local c = case(rng.new(16), "f32", { 50, 300, 200 }, true)
+            local dy = dense.random(rng.new(17), "f32", { 50, 200 })
+            local function run()
+                local y, dx = tensor.new("f32", { 50, 200 }), tensor.new("f32", { 50, 300 })
+                local dw, dbias = tensor.new("f32", { 200, 300 }), tensor.new("f32", { 200 })
+                ops.linear_forward(y, nil, c.x, c.w, c.bias, "none")
+                ops.linear_backward(dx, dw, dbias, dy, c.x, c.w, nil, "none")
+                return { y:tolist(), dx:tolist(), dw:tolist(), dbias:tolist() }
+            end
+            assert.are.same(run(), run())
+        end)
+    end)
+
+    it("takes no rows at all", function()
+        tensor.scope(function()
+            local x, w, y = tensor.new("f32", { 0, 4 }), tensor.new("f32", { 3, 4 }), tensor.new("f32", { 0, 3 })
+            local dw = tensor.new("f32", { 3, 4 }):fill(7)
+            ops.linear_forward(y, nil, x, w, nil, "none")
+            ops.linear_backward(tensor.new("f32", { 0, 4 }), dw, nil, y, x, w, nil, "none")
+            assert.are.equal(7, dw:tolist()[3][4])
+        end)
+    end)
+
+    it("names what does not fit and leaves outputs alone", function()
+        tensor.scope(function()
+            local function new(dtype, ...) return tensor.new(dtype, { ... }) end
+            local x, w, y = new("f32", 2, 8), new("f32", 3, 8), dense.poisoned("f32", { 2, 3 })
+            local fails = dense.assert_fails
+            fails("linear: w is f32 [4,5], expected f32 [N,8]", ops.linear_forward, y, nil, x, new("f32", 4, 5))
+            fails("linear: w is bf16 [3,8], expected f32 [N,8]", ops.linear_forward, y, nil, x, new("bf16", 3, 8))
+            fails("linear: y is f32 [2,4], expected f32 [2,3]", ops.linear_forward, new("f32", 2, 4), nil, x, w)
+            fails("linear: bias is f32 [2], expected f32 [3]", ops.linear_forward, y, nil, x, w, new("f32", 2))
+            fails("linear: x is i32 [2,8]", ops.linear_forward, y, nil, new("i32", 2, 8), w)
+            fails("linear: pre is given", ops.linear_forward, y, new("f32", 2, 3), x, w, nil, "tanh")
+            fails("expected [8 or more,1]", ops.linear_forward, y, nil, new("f32", 8, 2):transpose(1, 2), w)
+            fails("at least one row and one column", ops.linear_forward, y, nil, x, new("f32", 0, 8))
+            fails("linear backward: saved", ops.linear_backward, nil, nil, nil, y, x, w, nil, "gelu")
+            fails("linear backward: saved is given", ops.linear_backward, nil, nil, nil, y, x, w, y, "none")
+            fails("linear backward: dw is bf16 [3,8], expected f32 [3,8]", ops.linear_backward, nil,
+                new("bf16", 3, 8), nil, y, x, w, nil, "none")
+            for _, row in ipairs(y:tolist()) do
+                for _, value in ipairs(row) do assert.is_true(value ~= value) end
+            end
+        end)
+    end)
+end)

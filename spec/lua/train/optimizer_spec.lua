@@ -21,7 +21,7 @@ local function set_gradient(store, value)
 end
 
 describe("Optimizer", function()
-    for kind, peak in pairs { Lamb = 0.02, AdamW = 0.002 } do
+    for kind, peak in pairs { Lamb = 0.006, AdamW = 0.001 } do
         it("makes the same ten steps as an independent " .. kind, function()
             local prefix = kind:lower() .. "."
             local fixture = tiny.open "bert_tiny_steps"

@@ -63,7 +63,7 @@ local function input_files(values)
         for path in values.input_files:gmatch("[^,]+") do files[#files + 1] = path end
     elseif values.input_dir then
         local names = fs.is_directory(values.input_dir) and fs.list(values.input_dir)
-        if not names then fault.raise(("%s: no such folder; input_dir must hold .txt files"):format(values.input_dir)) end
+        if not names then fault.raisef("%s: no such folder; input_dir must hold .txt files", values.input_dir) end
         for _, name in ipairs(names) do
             if name:match("%.txt$") then files[#files + 1] = fs.join(values.input_dir, name) end
         end
@@ -89,8 +89,8 @@ local function prepare_output(values)
     end
     if #old == 0 then return end
     if not values.overwrite then
-        fault.raise(("%s: has %d files of prefix %s already (%s); choose another output_dir or prefix, or set overwrite")
-            :format(values.output_dir, #old, values.prefix, fs.basename(old[1])))
+        fault.raisef("%s: has %d files of prefix %s already (%s); choose another output_dir or prefix or set overwrite",
+            values.output_dir, #old, values.prefix, fs.basename(old[1]))
     end
     for _, path in ipairs(old) do fault.check(fs.remove(path)) end
 end

@@ -19,7 +19,7 @@ local loader = {}
 local Loader = {}
 Loader.__index = Loader
 
--- Streams of the seed: order of shards in epoch e, then order of rows of each shard. Fresh masks use streams of 2^63 up.
+-- Streams of the seed: the order of shards in an epoch, then that of the rows of each shard. Fresh masks use 2^63 up.
 local STREAMS_PER_EPOCH = 2 ^ 21
 
 --- Shards of a folder for a split, sorted.
@@ -70,11 +70,8 @@ end
 
 local function masking_rule(options, info)
     local special = options.special_ids or {}
-    for _, name in ipairs { "vocab_size" } do
-        if not options[name] then error("loader: dynamic_masking needs " .. name, 3) end
-    end
-    local mask_id = options.mask_id or special.mask_id
-    if not (mask_id and special.cls_id and special.sep_id) then
+    if not options.vocab_size then error("loader: dynamic_masking needs vocab_size", 3) end
+    if not (special.mask_id and special.cls_id and special.sep_id) then
         error("loader: dynamic_masking needs special_ids = {cls_id=, sep_id=, mask_id=}", 3)
     end
     return data.masking {
@@ -83,7 +80,7 @@ local function masking_rule(options, info)
         vocab_size = options.vocab_size,
         cls_id = special.cls_id,
         sep_id = special.sep_id,
-        mask_id = mask_id,
+        mask_id = special.mask_id,
     }
 end
 

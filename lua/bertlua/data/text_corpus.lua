@@ -1,0 +1,163 @@
+--- Prose to the form that create_pretraining reads: one sentence a line, a
+-- blank line between documents. Understands wikitext headings (" = Title = "
+-- starts a document), paragraphs that are one line each, and paragraphs that
+-- are wrapped over several lines.
+-- @module bertlua.data.text_corpus
+
+local data = require "bertlua.data"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+
+local text_corpus = {}
+
+-- Wrapped text: nearly all lines inside a block are short, and about as long as each other.
+local WRAPPED_MAX, WRAPPED_MEAN, WRAPPED_SHARE = 100, 40, 0.9
+
+--- Level of a wikitext heading line: 1 for " = Title = ", 2 and more below it; nil for other lines.
+local function heading_level(line)
+    local marks = line:match("^%s*([= ]+)[^=%s].-[^=]* =+%s*$") or line:match("^%s*([= ]+)[^=%s].-[^=]=+%s*$")
+    if not marks then return nil end
+    local _, level = marks:gsub("=", "")
+    return level > 0 and level or nil
+end
+
+--- Lines of a text, without line ends.
+local function lines_of(text)
+    return (text:gsub("\r\n?", "\n") .. "\n"):gmatch("(.-)\n")
+end
+
+--- Whether paragraphs are wrapped over lines.
+local function is_wrapped(text)
+    local inner, short, bytes, previous = 0, 0, 0, nil
+    for line in lines_of(text) do
+        local blank = line:match("^%s*$") ~= nil
+        if previous and not blank then
+            -- `previous` is followed by a line of its block, so it is not the block's last.
+            inner = inner + 1
+            bytes = bytes + #previous
+            if #previous <= WRAPPED_MAX then short = short + 1 end
+        end
+        previous = not blank and line or nil
+    end
+    return inner >= 3 and short >= WRAPPED_SHARE * inner and bytes >= WRAPPED_MEAN * inner
+end
+
+--- Whether a text has wikitext headings of level one.
+local function has_headings(text)
+    for line in lines_of(text) do
+        if heading_level(line) == 1 then return true end
+    end
+    return false
+end
+
+--- Blocks of lines between blank lines; a heading is a block of its own.
+local function blocks_of(text)
+    local blocks, block = {}, nil
+    for line in lines_of(text) do
+        local level = heading_level(line)
+        if level then
+            blocks[#blocks + 1] = { level = level }
+            block = nil
+        elseif line:match("^%s*$") then
+            block = nil
+        else
+            if not block then
+                block = {}
+                blocks[#blocks + 1] = block
+            end
+            block[#block + 1] = line:match("^%s*(.-)%s*$")
+        end
+    end
+    return blocks
+end
+
+--- Documents of a text, each a list of paragraphs.
+-- @tparam string text
+-- @tparam string border "heading" (a level-one heading begins a document), "blank" (blank lines lie between
+--   documents), "none" (one document); default: "heading" if the text has any, else "none"
+-- @return list of documents
+function text_corpus.documents(text, border)
+    border = border or (has_headings(text) and "heading" or "none")
+    if border ~= "heading" and border ~= "blank" and border ~= "none" then
+        error("text_corpus: border is " .. tostring(border) .. ", expected heading, blank or none", 2)
+    end
+    local wrapped = is_wrapped(text)
+    local documents, current = {}, {}
+    local function finish()
+        if #current > 0 then documents[#documents + 1] = current end
+        current = {}
+    end
+    for _, block in ipairs(blocks_of(text)) do
+        if block.level then
+            if border == "heading" and block.level == 1 then finish() end
+        else
+            if border == "blank" then finish() end
+            if wrapped then
+                current[#current + 1] = table.concat(block, " ")
+            else
+                for _, line in ipairs(block) do current[#current + 1] = line end
+            end
+        end
+    end
+    finish()
+    return documents
+end
+
+--- Write documents, sentence by sentence.
+-- @tparam string path file to make
+-- @tparam table documents list of lists of paragraphs
+-- @tparam table options locale = ICU locale of the sentence rules (default "en@ss=standard")
+-- @return number of documents, number of sentences
+function text_corpus.write(path, documents, options)
+    local splitter = data.sentences(options and options.locale)
+    local parts, written, sentences = {}, 0, 0
+    for _, document in ipairs(documents) do
+        local before = sentences
+        for _, paragraph in ipairs(document) do
+            -- A line end within a paragraph would end a sentence, and ICU takes a tab for one too.
+            for _, sentence in ipairs(splitter:split((paragraph:gsub("%s+", " ")))) do
+                parts[#parts + 1] = sentence
+                parts[#parts + 1] = "\n"
+                sentences = sentences + 1
+            end
+        end
+        if sentences > before then
+            parts[#parts + 1] = "\n"
+            written = written + 1
+        end
+    end
+    fault.check(fs.write(path, table.concat(parts)))
+    return written, sentences
+end
+
+--- Turn a folder of .txt files (or a list of files) into a folder of sentence files of the same names.
+-- @tparam table options input_dir or files; output_dir; border and locale as above; a single file without headings
+--   and with several blocks is cut at blank lines, so that there is more than one document
+-- @return {files, documents, sentences}
+function text_corpus.convert(options)
+    local files = options.files
+    if not files then
+        local names = fs.is_directory(options.input_dir) and fs.list(options.input_dir)
+        if not names then fault.raisef("%s: no such folder, expected one with .txt files", options.input_dir) end
+        files = {}
+        for _, name in ipairs(names) do
+            if name:match("%.txt$") then files[#files + 1] = fs.join(options.input_dir, name) end
+        end
+    end
+    if #files == 0 then fault.raisef("%s: no .txt file in it", tostring(options.input_dir)) end
+    fault.check(fs.mkdirs(options.output_dir))
+    local summary = { files = {}, documents = 0, sentences = 0 }
+    for _, path in ipairs(files) do
+        local text = fault.check(fs.read(path))
+        local border = options.border
+        if not border and #files == 1 and not has_headings(text) then border = "blank" end
+        local target = fs.join(options.output_dir, (fs.basename(path):gsub("%.txt$", "") .. ".txt"))
+        local documents, sentences = text_corpus.write(target, text_corpus.documents(text, border), options)
+        summary.files[#summary.files + 1] = target
+        summary.documents = summary.documents + documents
+        summary.sentences = summary.sentences + sentences
+    end
+    return summary
+end
+
+return text_corpus

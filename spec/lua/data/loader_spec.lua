@@ -1,0 +1,298 @@
+--- The loader: order, coverage, restart, ranks, errors.
+
+local array = require "bertlua.array"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local loader = require "bertlua.data.loader"
+local shards = require "spec.support.shards"
+
+local SPECIAL = { cls_id = 2, sep_id = 3, mask_id = 4 }
+
+describe("loader", function()
+    local folder
+    -- 33 samples in four shards; the second token of sample n is 100 + n.
+    local SIZES = { 10, 1, 15, 7 }
+    local TOTAL = 33
+
+    setup(function()
+        folder = assert(fs.temporary_folder("loader_spec"))
+        local first = 0
+        for i, size in ipairs(SIZES) do
+            shards.write(("%s/x_training_%d.hdf5"):format(folder, i - 1), shards.values(size, 16, 4, first))
+            first = first + size
+        end
+        shards.write(folder .. "/x_test_0.hdf5", shards.values(5, 16, 4, 500))
+    end)
+
+    teardown(function()
+        fs.remove(folder)
+    end)
+
+    local function open(options)
+        local all = { input_dir = folder, batch_size = 4, max_seq_length = 16, max_predictions_per_seq = 4,
+            vocab_size = 700, seed = 3 }
+        for name, value in pairs(options or {}) do all[name] = value end
+        return loader.open(all)
+    end
+
+    local function names_of(batch)
+        local list, ids, first = {}, array.wrap(batch.ids), array.wrap(batch.cls_index)
+        for b = 0, batch.batch_size - 1 do list[#list + 1] = ids[first[b] + 1] - 100 end
+        return list
+    end
+
+    local function contents(batch)
+        local copy = { rows = batch.rows, tokens = batch.tokens }
+        for _, name in ipairs { "ids", "positions", "types", "segments", "cls_index", "masked_index", "masked_labels",
+            "nsp_labels" } do
+            copy[name] = batch[name]:tolist()
+        end
+        return copy
+    end
+
+    local function run(reader, first, last, see)
+        local list = {}
+        for n = first, last do list[#list + 1] = (see or contents)(reader:batch(n)) end
+        reader:close()
+        return list
+    end
+
+    --- Names of the samples of batches first..last, in order.
+    local function samples(reader, first, last)
+        local list = {}
+        for _, names in ipairs(run(reader, first, last, names_of)) do
+            for _, name in ipairs(names) do list[#list + 1] = name end
+        end
+        return list
+    end
+
+    local function range(list, first, last)
+        local part = {}
+        for i = first, last do part[#part + 1] = list[i] end
+        return part
+    end
+
+    local function sorted(list)
+        table.sort(list)
+        return list
+    end
+
+    it("counts its training samples and leaves test shards out", function()
+        local reader = open()
+        assert.are.equal(TOTAL, reader.samples)
+        assert.are.equal(4, reader.shards)
+        assert.are.equal(5, open({ split = "test" }).samples)
+        assert.are.equal(38, open({ split = "all" }).samples)
+        reader:close()
+    end)
+
+    it("covers each sample once an epoch, whatever the batch size", function()
+        local expected = {}
+        for n = 1, TOTAL do expected[n] = n end
+        for _, size in ipairs { 1, 3, 4, 33, 50 } do
+            local epochs = 3
+            local list = samples(open { batch_size = size }, 0, math.ceil(epochs * TOTAL / size))
+            for epoch = 0, epochs - 1 do
+                assert.are.same(expected, sorted(range(list, epoch * TOTAL + 1, (epoch + 1) * TOTAL)))
+            end
+        end
+    end)
+
+    it("shuffles by seed and epoch", function()
+        local list = samples(open { batch_size = 1 }, 0, 2 * TOTAL - 1)
+        local first, second = range(list, 1, TOTAL), range(list, TOTAL + 1, 2 * TOTAL)
+        assert.are_not.same(first, second)
+        assert.are_not.same(sorted(range(first, 1, TOTAL)), first)
+        assert.are.same(list, samples(open { batch_size = 1 }, 0, 2 * TOTAL - 1))
+        assert.are_not.same(list, samples(open { batch_size = 1, seed = 4 }, 0, 2 * TOTAL - 1))
+    end)
+
+    it("keeps the order of the files without shuffling", function()
+        local expected = {}
+        for n = 1, TOTAL do expected[n] = n end
+        assert.are.same(expected, samples(open { batch_size = 1, shuffle = false }, 0, TOTAL - 1))
+    end)
+
+    for _, variant in ipairs { {}, { pack_sequences = true }, { dynamic_masking = true, special_ids = SPECIAL },
+        { prefetch = false }, { pack_sequences = true, dynamic_masking = true, special_ids = SPECIAL } } do
+        local label = (variant.pack_sequences and "packed " or "padded ")
+            .. (variant.dynamic_masking and "masked afresh " or "")
+            .. (variant.prefetch == false and "without prefetch" or "")
+        it("gives the same batch after a restart and out of turn: " .. label, function()
+            local all = run(open(variant), 0, 24)
+            assert.are.same(range(all, 12, 25), run(open(variant), 11, 24))
+            local reader = open(variant)
+            for _, n in ipairs { 20, 3, 3, 24, 0, 1, 13 } do
+                assert.are.same(all[n + 1], contents(reader:batch(n)))
+            end
+            reader:close()
+        end)
+    end
+
+    it("gives the same with and without prefetch", function()
+        assert.are.same(run(open(), 0, 30), run(open { prefetch = false }, 0, 30))
+    end)
+
+    it("keeps a batch until the second-next one", function()
+        local reader = open()
+        local first = reader:batch(0)
+        local copy = contents(first)
+        reader:batch(1)
+        assert.are.same(copy, contents(first))
+        reader:close()
+    end)
+
+    it("does not allocate for a step", function()
+        local reader = open { batch_size = 2 }
+        for n = 0, 200 do reader:batch(n) end
+        collectgarbage()
+        collectgarbage "stop"
+        local before = collectgarbage "count"
+        for n = 0, 3 do reader:batch(n % 2) end
+        local grown = collectgarbage "count" - before
+        collectgarbage "restart"
+        assert.is_true(grown < 8, grown .. " kB")
+        reader:close()
+    end)
+
+    it("shares every global batch out among ranks", function()
+        local whole = samples(open { batch_size = 6 }, 0, 9)
+        local parts = {}
+        for rank = 0, 2 do
+            parts[rank] = run(open { batch_size = 2, rank = rank, world_size = 3 }, 0, 9, names_of)
+        end
+        local joined = {}
+        for n = 1, 10 do
+            for rank = 0, 2 do
+                for _, name in ipairs(parts[rank][n]) do joined[#joined + 1] = name end
+            end
+        end
+        assert.are.same(whole, joined)
+    end)
+
+    it("masks a sample differently in each epoch, or always as in the file", function()
+        local function masks(variant)
+            local reader = open(variant)
+            local by_epoch = { {}, {} }
+            for epoch = 1, 2 do
+                for n = (epoch - 1) * TOTAL, epoch * TOTAL - 1 do
+                    local batch = reader:batch(n)
+                    local name = names_of(batch)[1]
+                    by_epoch[epoch][name] = table.concat(batch.masked_index:tolist(), " ")
+                end
+            end
+            reader:close()
+            local same = 0
+            for name, text in pairs(by_epoch[1]) do
+                if by_epoch[2][name] == text then same = same + 1 end
+            end
+            return same
+        end
+        assert.are.equal(TOTAL, masks { batch_size = 1 })
+        -- The names are what the second token says, so count only samples whose name was not masked away.
+        assert.is_true(masks { batch_size = 1, dynamic_masking = true, special_ids = SPECIAL } < TOTAL / 2)
+    end)
+
+    it("closes while a shard is being read", function()
+        for _ = 1, 10 do
+            local reader = open()
+            reader:batch(0)
+            reader:close()
+        end
+    end)
+
+    describe("says in one line", function()
+        local function message(options)
+            local good, problem = pcall(open, options)
+            assert.is_false(good)
+            assert.is_true(fault.is(problem), tostring(problem))
+            assert.is_nil(tostring(problem):find("\n", 1, true))
+            return tostring(problem)
+        end
+
+        it("that there is no such folder", function()
+            local text = message { input_dir = folder .. "/none" }
+            assert.is_truthy(text:find("/none: no such folder; input_dir must hold the .hdf5 files", 1, true), text)
+        end)
+
+        it("that the folder is empty", function()
+            local empty = folder .. "/empty"
+            assert(fs.mkdirs(empty))
+            assert.is_truthy(message({ input_dir = empty }):find("no shard in it (looked for *.hdf5", 1, true))
+            assert(fs.write(empty .. "/notes.txt", "x"))
+            assert.is_truthy(message({ input_dir = empty }):find("among 1 names", 1, true))
+        end)
+
+        it("that no shard is for the split", function()
+            local only = folder .. "/only"
+            assert(fs.mkdirs(only))
+            shards.write(only .. "/a.hdf5", shards.values(3, 16, 4))
+            local text = message { input_dir = only, split = "test" }
+            assert.is_truthy(text:find("none of its 1 shards is for split", 1, true), text)
+        end)
+
+        it("that shards differ in size", function()
+            local mixed = folder .. "/mixed"
+            assert(fs.mkdirs(mixed))
+            shards.write(mixed .. "/a.hdf5", shards.values(3, 16, 4))
+            shards.write(mixed .. "/b.hdf5", shards.values(3, 16, 3))
+            local text = message { input_dir = mixed }
+            assert.is_truthy(text:find("its max_predictions_per_seq is 3, that of ", 1, true), text)
+            shards.write(mixed .. "/b.hdf5", shards.values(3, 32, 4))
+            assert.is_truthy(message({ input_dir = mixed }):find("samples are 32 tokens long", 1, true))
+            local good, problem = pcall(loader.open, { input_dir = mixed, batch_size = 2 })
+            assert.is_false(good)
+            assert.is_truthy(tostring(problem):find("its max_seq_length is 32, that of ", 1, true))
+        end)
+
+        it("what is wrong with a shard that the thread reads, when it is its turn", function()
+            local bad = folder .. "/bad"
+            assert(fs.mkdirs(bad))
+            shards.write(bad .. "/a.hdf5", shards.values(8, 16, 4))
+            local values = shards.values(8, 16, 4)
+            values.input_ids[4][2] = 999
+            shards.write(bad .. "/b.hdf5", values)
+            local reader = open { input_dir = bad, shuffle = false, batch_size = 4 }
+            reader:batch(0)
+            reader:batch(1)
+            local good, problem = pcall(reader.batch, reader, 2)
+            assert.is_false(good)
+            assert.is_true(fault.is(problem))
+            assert.is_truthy(tostring(problem):find("bad/b.hdf5: dataset input_ids, sample 3: token id 999", 1, true))
+            reader:close()
+        end)
+
+        it("that a shard changed during the run", function()
+            local moving = folder .. "/moving"
+            assert(fs.mkdirs(moving))
+            shards.write(moving .. "/a.hdf5", shards.values(8, 16, 4))
+            local reader = open { input_dir = moving }
+            shards.write(moving .. "/a.hdf5", shards.values(9, 16, 4))
+            local good, problem = pcall(reader.batch, reader, 0)
+            assert.is_false(good)
+            assert.is_truthy(tostring(problem):find("has 9 samples now, had 8", 1, true))
+            reader:close()
+        end)
+    end)
+
+    it("blames the caller for wrong arguments", function()
+        assert.has_error(function() open { batch_size = 0 } end)
+        assert.has_error(function() open { split = "dev" } end)
+        assert.has_error(function() open { dynamic_masking = true } end)
+        local reader = open()
+        assert.has_error(function() reader:batch(-1) end)
+        assert.has_error(function() reader:batch(0.5) end)
+        reader:close()
+    end)
+
+    it("reads what h5py wrote", function()
+        local reader = loader.open { input_dir = "spec/fixtures/hdf5", batch_size = 2, max_seq_length = 16,
+            split = "all", vocab_size = 90, shuffle = false }
+        -- nvidia.hdf5 comes first by name.
+        local batch = reader:batch(1)
+        assert.are.equal(12 + 14, batch.tokens)
+        assert.are.equal(5, batch.masked)
+        assert.are.equal(10 + (7 * 2) % 80, batch.ids:tolist()[1])
+        reader:close()
+    end)
+end)

@@ -28,26 +28,27 @@ bl_status bl_cpu_cross_entropy_forward(bl_context *ctx, bl_tensor *loss, bl_tens
                                        const bl_tensor *logits, const bl_tensor *labels, int64_t classes) {
     int64_t rows = logits->shape[0], pitch = logits->shape[1];
     void *scratch;
-    BL_TRY(bl_scratch(ctx, (size_t) (2 * rows) * sizeof(float), &scratch));
-    float *losses = scratch, *hits = losses + rows;
+    BL_TRY(bl_scratch(ctx, (size_t) (2 * rows) * sizeof(double), &scratch));
+    double *losses = scratch, *hits = losses + rows;
     const int32_t *label = labels->data;
 #pragma omp parallel for num_threads(ctx->threads) schedule(static) if (rows * classes > 1 << 14)
     for (int64_t m = 0; m < rows; m++) {
         float max;
         double sum = bl_row_exp_sum(logits->data, logits->dtype, m * pitch, classes, &max);
-        float log_sum = (float) ((double) max + log(sum));
-        losses[m] = hits[m] = 0.0f;
+        double log_sum = log(sum);
+        losses[m] = hits[m] = 0.0;
         if (label[m] != -1) {
             float value = read_element(logits, m * pitch + label[m]);
-            losses[m] = log_sum - value;
-            hits[m] = value == max ? 1.0f : 0.0f;
+            /* Maximum and label first: near certainty they cancel, exactly. */
+            losses[m] = ((double) max - (double) value) + log_sum;
+            hits[m] = value == max ? 1.0 : 0.0;
         }
-        if (lse) ((float *) lse->data)[m] = log_sum;
+        if (lse) ((float *) lse->data)[m] = (float) ((double) max + log_sum);
     }
     double total = 0.0, right = 0.0;
     for (int64_t m = 0; m < rows; m++) {
-        total += (double) losses[m];
-        right += (double) hits[m];
+        total += losses[m];
+        right += hits[m];
     }
     double counted = (double) count_labels(labels);
     if (loss) *(float *) loss->data = counted > 0.0 ? (float) (total / counted) : 0.0f;

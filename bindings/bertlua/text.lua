@@ -101,4 +101,54 @@ function Native:id(token)
     return id
 end
 
+local Trainer = {}
+Trainer.__index = Trainer
+
+--- New vocabulary trainer; see bertlua.text.vocab_trainer.
+-- @tparam boolean do_lower_case
+function M.trainer(do_lower_case)
+    local out = ffi.new "bl_vocab_trainer *[1]"
+    check(lib.bl_vocab_trainer_create(out, do_lower_case))
+    return setmetatable({ handle = ffi.gc(out[0], lib.bl_vocab_trainer_free) }, Trainer)
+end
+
+--- Count the words of a text.
+function Trainer:add(text)
+    check(lib.bl_vocab_trainer_add(self.handle, text, #text))
+end
+
+--- Choose the alphabet; true, or nil and a message if the settings do not fit the text.
+function Trainer:begin(vocab_size, min_frequency, alphabet_limit)
+    if lib.bl_vocab_trainer_begin(self.handle, vocab_size, min_frequency, alphabet_limit) ~= 0 then
+        return nil, native.last_error()
+    end
+    return true
+end
+
+--- Up to `joins` joins; true when there is nothing left to do.
+function Trainer:step(joins)
+    local done = ffi.new "bool[1]"
+    check(lib.bl_vocab_trainer_step(self.handle, joins, done))
+    return done[0]
+end
+
+--- Counts so far: words, distinct_words, uncovered_words, characters, alphabet, tokens, last_pair_count.
+function Trainer:stats()
+    local out = ffi.new "bl_vocab_trainer_stats"
+    lib.bl_vocab_trainer_describe(self.handle, out)
+    local stats = {}
+    for _, name in ipairs { "words", "distinct_words", "uncovered_words", "characters", "alphabet", "tokens",
+        "last_pair_count" } do
+        stats[name] = tonumber(out[name])
+    end
+    return stats
+end
+
+--- Token of an id, nil outside what was learned.
+function Trainer:token(id)
+    local token = lib.bl_vocab_trainer_token(self.handle, id)
+    if token == nil then return nil end
+    return ffi.string(token)
+end
+
 return M

@@ -83,6 +83,42 @@ void bl_words_free(bl_words *words);
 /* Casing is the tokenizer's; the vocabulary plays no part. */
 bl_status bl_tokenizer_words(const bl_tokenizer *tokenizer, bl_words *words, const char *text, size_t bytes);
 
+/*
+ * Learns a WordPiece vocabulary: counts the words of all text added, starts
+ * from single characters and joins the most frequent neighbouring pair again
+ * and again (byte-pair encoding, arXiv 1508.07909, on WordPiece symbols), ties
+ * going to the pair with the older symbols. The result depends only on the word
+ * counts, not on the order of the text.
+ */
+typedef struct bl_vocab_trainer bl_vocab_trainer;
+
+typedef struct bl_vocab_trainer_stats {
+    int64_t words;           /* counted */
+    int64_t distinct_words;  /* of them */
+    int64_t uncovered_words; /* counted words with a character outside the alphabet */
+    int32_t characters;      /* distinct characters met */
+    int32_t alphabet;        /* characters kept */
+    int32_t tokens;          /* learned so far, special tokens included */
+    int64_t last_pair_count; /* frequency of the pair joined last */
+} bl_vocab_trainer_stats;
+
+bl_status bl_vocab_trainer_create(bl_vocab_trainer **out, bool do_lower_case);
+void bl_vocab_trainer_free(bl_vocab_trainer *trainer);
+/* Count the words of a text; words of more than 200 characters are left out. Not after begin. */
+bl_status bl_vocab_trainer_add(bl_vocab_trainer *trainer, const char *text, size_t bytes);
+/*
+ * Choose the alphabet (the alphabet_limit most frequent characters) and lay
+ * down [PAD] [UNK] [CLS] [SEP] [MASK], each character c, each "##c" met inside
+ * a word. Fails if there is no word or vocab_size does not hold these.
+ */
+bl_status bl_vocab_trainer_begin(bl_vocab_trainer *trainer, int32_t vocab_size, int64_t min_frequency,
+                                 int32_t alphabet_limit);
+/* Up to `joins` joins; *done is set when the vocabulary is full or no pair occurs min_frequency times. */
+bl_status bl_vocab_trainer_step(bl_vocab_trainer *trainer, int32_t joins, bool *done);
+void bl_vocab_trainer_describe(const bl_vocab_trainer *trainer, bl_vocab_trainer_stats *out);
+/* Token number id; NULL outside [0, tokens). Valid until the next step. */
+const char *bl_vocab_trainer_token(const bl_vocab_trainer *trainer, int32_t id);
+
 /* CDEF-END */
 
 #endif

@@ -1,0 +1,107 @@
+--- Learns a WordPiece vocabulary from text: byte-pair joins of the most
+-- frequent neighbours over word counts. Words are cut as the tokenizer cuts
+-- them. The same text gives the same vocabulary, whatever the order of files.
+-- @module bertlua.text.vocab_trainer
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local signal = require "bertlua.signal"
+local text_native = require "bertlua.text"
+
+local M = {}
+
+M.DEFAULTS = { vocab_size = 30522, min_frequency = 2, alphabet_limit = 1000, do_lower_case = true }
+
+-- Text goes to the engine in pieces of about this size, cut at line ends, so memory does not follow file size.
+local CHUNK_BYTES = 4 * 1024 * 1024
+-- Joins between two reports.
+local JOINS = 200
+
+local function stop_if_interrupted()
+    local name = signal.pending()
+    if name then fault.raise("interrupted by " .. name .. ": no vocabulary was written") end
+end
+
+--- Text files below a folder: those named *.txt, or every plain file if there is none.
+-- @return sorted list of paths; a fault if the folder is missing or holds no file
+function M.find_files(folder)
+    local plain, text = {}, {}
+    local function walk(path)
+        for _, name in ipairs(fault.check(fs.list(path))) do
+            local child = fs.join(path, name)
+            if fs.is_directory(child) then
+                walk(child)
+            elseif name:sub(1, 1) ~= "." then
+                plain[#plain + 1] = child
+                if name:lower():match "%.txt$" then text[#text + 1] = child end
+            end
+        end
+    end
+    walk(folder)
+    local files = #text > 0 and text or plain
+    if #files == 0 then fault.raise(folder .. ": no file in this folder, expected text files (*.txt)") end
+    return files
+end
+
+local function add_file(trainer, path, report)
+    local file, message = io.open(path, "rb")
+    if not file then fault.raise(message) end
+    while true do
+        local chunk = file:read(CHUNK_BYTES)
+        if not chunk then break end
+        local rest = file:read "*l"
+        if rest then chunk = chunk .. rest .. "\n" end
+        trainer:add(chunk)
+        report(#chunk)
+        stop_if_interrupted()
+    end
+    file:close()
+end
+
+local function option(options, name, kind)
+    local value = options[name]
+    if value == nil then value = M.DEFAULTS[name] end
+    if type(value) ~= kind then
+        error(("vocab_trainer: %s is %s, expected a %s"):format(name, type(value), kind), 3)
+    end
+    return value
+end
+
+--- Learn a vocabulary.
+-- @tparam table options files = list of paths, or iterator = function that returns the next text and nil at the end;
+--   vocab_size, min_frequency (a pair must occur so often to be joined), alphabet_limit (distinct characters kept),
+--   do_lower_case: see DEFAULTS; output_file = where the vocabulary goes, one token a line;
+--   on_read = function(bytes more), on_join = function(tokens, vocab_size)
+-- @return list of tokens, id + 1 is the index
+-- @return stats: words, distinct_words, uncovered_words, characters, alphabet, tokens, last_pair_count
+function M.train(options)
+    local vocab_size = option(options, "vocab_size", "number")
+    local min_frequency = option(options, "min_frequency", "number")
+    local alphabet_limit = option(options, "alphabet_limit", "number")
+    local trainer = text_native.trainer(option(options, "do_lower_case", "boolean"))
+    local on_read, on_join = options.on_read or function() end, options.on_join or function() end
+    if options.iterator then
+        for text in options.iterator do
+            trainer:add(text)
+            on_read(#text)
+        end
+    elseif type(options.files) == "table" then
+        for _, path in ipairs(options.files) do add_file(trainer, path, on_read) end
+    else
+        error("vocab_trainer: neither files nor iterator given, expected one of them", 2)
+    end
+    fault.check(trainer:begin(vocab_size, min_frequency, alphabet_limit))
+    repeat
+        local done = trainer:step(JOINS)
+        on_join(trainer:stats().tokens, vocab_size)
+        stop_if_interrupted()
+    until done
+    local stats, tokens = trainer:stats(), {}
+    for id = 0, stats.tokens - 1 do tokens[id + 1] = trainer:token(id) end
+    if options.output_file then
+        fault.check(fs.write(options.output_file, table.concat(tokens, "\n") .. "\n"))
+    end
+    return tokens, stats
+end
+
+return M

@@ -145,8 +145,8 @@ describe("attention", function()
             fails("attention: scale is inf", forward, out, nil, qkv, good, 2, 4, math.huge, nil)
             local state = tensor.new("i64", { 2 })
             fails("dropout p is 1", forward, out, nil, qkv, good, 2, 4, 1, ops.dropout(state, 1, 0))
-            fails("attention backward: stats is NULL, expected f32 [2,2,4]", ops.attention_backward, qkv, out, out, nil, qkv, good, 2, 4, 1,
-                nil)
+            fails("attention backward: stats is NULL, expected f32 [2,2,4]", ops.attention_backward, qkv, out, out,
+                nil, qkv, good, 2, 4, 1, nil)
         end)
     end)
 end)

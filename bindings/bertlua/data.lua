@@ -342,7 +342,7 @@ local Sentences = {}
 Sentences.__index = Sentences
 
 --- Cutter of prose into sentences.
--- @tparam string locale ICU locale; default "en@ss=standard", which knows common abbreviations
+-- @tparam string locale ICU locale; default "en@ss=standard", which knows some abbreviations
 -- @return Sentences; an unknown locale falls back to ICU's root rules
 function data.sentences(locale)
     local out = ffi.new "bl_sentences *[1]"

@@ -196,7 +196,7 @@ void bl_documents_free(bl_documents *documents);
 
 /*
  * Sentences of prose by Unicode's rules (UAX #29) for a locale such as
- * "en@ss=standard" (which does not break after "Dr."). ends [count] are byte
+ * "en@ss=standard" (which does not break after "Mr."). ends [count] are byte
  * offsets just past each sentence, valid until the next split.
  */
 typedef struct bl_sentences bl_sentences;

@@ -13,6 +13,12 @@ local text_corpus = {}
 -- Wrapped text: nearly all lines inside a block are short, and about as long as each other.
 local WRAPPED_MAX, WRAPPED_MEAN, WRAPPED_SHARE = 100, 40, 0.9
 
+-- ICU's English list knows Mr., Prof. and the like, but not these titles before a name.
+local TITLES = {}
+for title in ("Dr St Gov Gen Sen Rep Lt Col Sgt Rev Hon Capt Adm Maj Messrs Mt Ft"):gmatch "%a+" do
+    TITLES[title] = true
+end
+
 --- Level of a wikitext heading line: 1 for " = Title = ", 2 and more below it; nil for other lines.
 local function heading_level(line)
     local marks = line:match("^%s*([= ]+)[^=%s].-[^=]* =+%s*$") or line:match("^%s*([= ]+)[^=%s].-[^=]=+%s*$")
@@ -103,19 +109,41 @@ function text_corpus.documents(text, border)
     return documents
 end
 
+--- Whether a "sentence" only ends because of a title or an initial ("Harry S.").
+local function is_open(sentence)
+    local word = sentence:match("(%a+)%.$")
+    return word ~= nil and (TITLES[word] or #word == 1 and word:match("%u") ~= nil and #sentence > 2)
+end
+
+--- Sentences of a paragraph.
+-- @param splitter of bertlua.data.sentences
+-- @tparam string paragraph
+-- @tparam boolean english whether English titles and initials are known not to end a sentence
+function text_corpus.sentences(splitter, paragraph, english)
+    -- A line end within a paragraph would end a sentence, and ICU takes a tab for one too.
+    local pieces = splitter:split((paragraph:gsub("%s+", " ")))
+    if not english then return pieces end
+    local list = {}
+    for _, piece in ipairs(pieces) do
+        local last = list[#list]
+        if last and is_open(last) then list[#list] = last .. " " .. piece else list[#list + 1] = piece end
+    end
+    return list
+end
+
 --- Write documents, sentence by sentence.
 -- @tparam string path file to make
 -- @tparam table documents list of lists of paragraphs
 -- @tparam table options locale = ICU locale of the sentence rules (default "en@ss=standard")
 -- @return number of documents, number of sentences
 function text_corpus.write(path, documents, options)
-    local splitter = data.sentences(options and options.locale)
+    local locale = options and options.locale or "en@ss=standard"
+    local splitter, english = data.sentences(locale), locale:match("^en") ~= nil
     local parts, written, sentences = {}, 0, 0
     for _, document in ipairs(documents) do
         local before = sentences
         for _, paragraph in ipairs(document) do
-            -- A line end within a paragraph would end a sentence, and ICU takes a tab for one too.
-            for _, sentence in ipairs(splitter:split((paragraph:gsub("%s+", " ")))) do
+            for _, sentence in ipairs(text_corpus.sentences(splitter, paragraph, english)) do
                 parts[#parts + 1] = sentence
                 parts[#parts + 1] = "\n"
                 sentences = sentences + 1

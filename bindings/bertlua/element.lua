@@ -17,11 +17,21 @@ M.ARRAY = {
 }
 
 local bits = ffi.new "union { uint32_t u; float f; }"
-local u16 = ffi.typeof "uint16_t *"
+local u16, u32 = ffi.typeof "uint16_t *", ffi.typeof "uint32_t *"
+
+-- LuaJIT tags its values with NaN patterns: a foreign NaN, taken as it is, would be read as a pointer.
+local function from_bits(word)
+    if bit.band(word, 0x7fffffff) > 0x7f800000 then return 0 / 0 end
+    bits.u = word
+    return tonumber(bits.f)
+end
+
+local function read_f32(data, offset)
+    return from_bits(ffi.cast(u32, data)[offset])
+end
 
 local function read_bf16(data, offset)
-    bits.u = bit.lshift(ffi.cast(u16, data)[offset], 16)
-    return tonumber(bits.f)
+    return from_bits(bit.lshift(ffi.cast(u16, data)[offset], 16))
 end
 
 local function read_f16(data, offset)
@@ -38,7 +48,7 @@ local function plain(ctype)
     return function(data, offset) return tonumber(ffi.cast(pointer, data)[offset]) end
 end
 
-local READER = { [0] = plain "float", read_bf16, read_f16, plain "int32_t", plain "int64_t", plain "int8_t" }
+local READER = { [0] = read_f32, read_bf16, read_f16, plain "int32_t", plain "int64_t", plain "int8_t" }
 
 --- Function (data, offset in elements) that returns an element as a Lua number.
 function M.reader(dtype)

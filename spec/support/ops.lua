@@ -66,7 +66,8 @@ function M.assert_close(actual, expected, tolerance, what)
     for i = 1, #expected do mean = mean + math.abs(expected[i]) / #expected end
     for i = 1, #expected do
         local limit = tolerance * (math.abs(expected[i]) + mean) + 1e-30
-        if not (math.abs(got[i] - expected[i]) <= limit) and got[i] ~= expected[i] then
+        local within = math.abs(got[i] - expected[i]) <= limit -- false for NaN
+        if not within and got[i] ~= expected[i] then
             error(("%s[%d] is %.9g, expected %.9g within %.3g"):format(what, i, got[i], expected[i], limit), 2)
         end
     end
@@ -122,7 +123,8 @@ end
 function M.assert_gradient(found, gradient, tolerance)
     for _, pair in ipairs(found) do
         local i, derivative = pair[1], pair[2]
-        if not (math.abs(derivative - gradient[i]) <= tolerance * (1 + math.abs(derivative))) then
+        local within = math.abs(derivative - gradient[i]) <= tolerance * (1 + math.abs(derivative)) -- false for NaN
+        if not within then
             error(("gradient[%d] is %.9g, differences give %.9g"):format(i, gradient[i], derivative), 2)
         end
     end

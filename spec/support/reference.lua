@@ -213,9 +213,9 @@ function M.cross_entropy(logits, rows, width, labels, classes)
     local total, counted, right, lse, gradient = 0, 0, 0, {}, zeros(rows * width)
     for m = 1, rows do if labels[m] ~= -1 then counted = counted + 1 end end
     for m = 0, rows - 1 do
-        local at, max = m * width + 1, nil
-        lse[m + 1], max = M.log_sum_exp(logits, at, classes)
-        local label = labels[m + 1]
+        local at, label = m * width + 1, labels[m + 1]
+        local sum, max = M.log_sum_exp(logits, at, classes)
+        lse[m + 1] = sum
         if label ~= -1 then
             total = total + lse[m + 1] - logits[at + label]
             if logits[at + label] == max then right = right + 1 end
@@ -246,7 +246,8 @@ function M.span_loss(logits, rows, segments, starts, ends)
             if answer >= 0 and answer < segment[2] then
                 total = total + sum - logits[first + 2 * answer]
                 for k = 0, segment[2] - 1 do
-                    gradient[first + 2 * k] = (exp(logits[first + 2 * k] - sum) - (k == answer and 1 or 0)) / counted / 2
+                    local probability = exp(logits[first + 2 * k] - sum)
+                    gradient[first + 2 * k] = (probability - (k == answer and 1 or 0)) / counted / 2
                 end
             end
         end

@@ -16,6 +16,7 @@
 
 local fault = require "bertlua.fault"
 local help = require "bertlua.settings.help"
+local suggest = require "bertlua.util.suggest"
 
 local M = {}
 
@@ -27,34 +28,12 @@ local BOOLEANS = {
     ["false"] = false, no = false, off = false, ["0"] = false,
 }
 
---- Letters to insert, delete, replace or swap to turn a into b.
-local function edit_distance(a, b)
-    local before, previous = {}, {}
-    for j = 0, #b do previous[j] = j end
-    for i = 1, #a do
-        local row = { [0] = i }
-        for j = 1, #b do
-            local cost = a:byte(i) == b:byte(j) and 0 or 1
-            row[j] = math.min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + cost)
-            if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-                row[j] = math.min(row[j], before[j - 2] + 1)
-            end
-        end
-        before, previous = previous, row
-    end
-    return previous[#b]
-end
-
 --- The candidate nearest to a mistyped name, or nil when none is near.
 -- @param name what was typed
 -- @param candidates list of strings
 function M.nearest(name, candidates)
-    local best, best_distance
-    for _, candidate in ipairs(candidates) do
-        local distance = edit_distance(name, candidate)
-        if not best or distance < best_distance then best, best_distance = candidate, distance end
-    end
-    if best and best_distance <= math.max(1, math.floor(#name / 3)) then return best end
+    local closest = suggest.closest(name, candidates)
+    if closest then return closest end
     for _, candidate in ipairs(candidates) do
         if #name >= 4 and (candidate:find(name, 1, true) or name:find(candidate, 1, true)) then return candidate end
     end

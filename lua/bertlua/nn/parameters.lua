@@ -186,6 +186,13 @@ function ParameterStore:sync_low()
     if self.low then ops.copy(self.low, self.value) end
 end
 
+--- Give the memory back. The store and its tensors must not be used afterwards.
+function ParameterStore:free()
+    for _, name in ipairs { "value_buffer", "grad_buffer", "low_buffer", "layout_buffer" } do
+        if self[name] then self[name]:free() end
+    end
+end
+
 --- The bytes a training run with this store needs beside activations: {values, gradients, low copy}.
 function ParameterStore:bytes()
     return { value = self.total * 4, grad = self.grad and self.total * 4 or 0, low = self.low and self.total * 2 or 0 }

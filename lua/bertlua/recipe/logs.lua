@@ -27,10 +27,13 @@ end
 --- Open the logs of a run.
 -- @param run the plan
 -- @param values the settings
--- @param options bar: true shows a progress bar in place of a line a log step
+-- @param options bar: true shows a progress bar in place of a line a log step; append: true keeps what the report
+--   file holds, as a run that goes on from a checkpoint always does
 function M.open(run, values, options)
     local self = setmetatable({ run = run, values = values, options = options or {}, warned = {} }, Logs)
-    self.report = fault.check(report.open(values.report_file, { append = run.start.kind == "resume" }))
+    self.report = fault.check(report.open(values.report_file, {
+        append = self.options.append or run.start.kind == "resume",
+    }))
     self:try("report", self.report:parameters(values))
     for metric, unit in pairs(UNITS) do self:try("report", self.report:metadata(metric, { unit = unit })) end
     local folder = values.tensorboard_dir

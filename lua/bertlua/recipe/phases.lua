@@ -78,7 +78,8 @@ function M.run(values, sources, options)
     if not values.benchmark and (first or not own.from_pretrained_params) then
         own.from_pretrained_params, own.from_phase1_final_params = nil, "auto"
     end
-    local outcome = pretrain.run(own, own_sources, options)
+    -- One report file for both phases.
+    local outcome = pretrain.run(own, own_sources, { bar = options and options.bar, append = true })
     outcome.first = first
     return outcome
 end

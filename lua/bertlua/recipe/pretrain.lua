@@ -167,18 +167,17 @@ end
 --- Run pre-training.
 -- @param values resolved settings (settings/pretraining.lua)
 -- @param sources where each came from
--- @param options bar: true shows a progress bar in place of a line a log step
+-- @param options as in recipe/logs
 -- @return outcome of the trainer with plan; status "nothing to do" if all steps were done before
 function M.run(values, sources, options)
     local run = plan.resolve(values, sources)
     compare_progress(run, values, run.warnings)
     context.open { device = values.device, threads = values.threads }
-    local log = logs.open(run, values, options)
     if run.first_step > run.last_step then
-        log:note(("%s: all %d steps are done"):format(run.start.path, run.max_steps))
-        log:close()
+        io.stdout:write(("%s: all %d steps are done\n"):format(run.start.path, run.max_steps))
         return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
     end
+    local log = logs.open(run, values, options)
     local parts = build(run, values)
     restore(run, parts, values)
     parts.first_step, parts.last_step = run.first_step, run.last_step
@@ -190,7 +189,11 @@ function M.run(values, sources, options)
     outcome.plan = run
     outcome.activation_peak = select(2, parts.tape:memory())
     log:finish(outcome)
+    -- A second phase may follow in this process.
     parts.loader:close()
+    parts.tape:close()
+    parts.optimizer:free()
+    parts.model.store:free()
     return outcome
 end
 

@@ -156,6 +156,11 @@ function Optimizer:check(step)
     return stats
 end
 
+--- Give the memory back. The optimizer must not be used afterwards.
+function Optimizer:free()
+    for _, name in ipairs { "m_buffer", "v_buffer", "scalars_buffer" } do self[name]:free() end
+end
+
 --- Bytes of optimizer state.
 function Optimizer:bytes()
     return 2 * self.store.total * 4

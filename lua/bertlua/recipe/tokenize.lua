@@ -1,0 +1,86 @@
+--- Job: JSON lines with a text in, JSON lines with tokens and ids out.
+
+local cjson = require "cjson"
+
+local fault = require "bertlua.fault"
+local paths = require "bertlua.paths"
+local settings = require "bertlua.settings"
+local Tokenizer = require "bertlua.text.tokenizer"
+
+local M = {}
+
+M.settings = settings.define {
+    { name = "vocab_file", type = "path", required = true, group = "Text",
+      help = "one token a line; a bare name is looked up in bertlua's vocab/" },
+    { name = "do_lower_case", type = "boolean", default = true, group = "Text",
+      help = "lower-case and strip accents; must fit the vocabulary" },
+    { name = "any_casing", type = "boolean", default = false, group = "Text",
+      help = "accept a vocabulary whose casing does not fit do_lower_case" },
+}
+
+--- The text of one input line; a fault that names the line if it has none.
+local function text_of(line, number)
+    local ok, value = pcall(cjson.decode, line)
+    if not ok then
+        local reason = tostring(value):gsub("^.-:%d+: ", "")
+        fault.raisef('line %d: not JSON (%s), expected {"text": "..."}', number, reason)
+    elseif type(value) ~= "table" then
+        fault.raisef('line %d: got a JSON %s, expected {"text": "..."}', number, type(value))
+    elseif type(value.text) ~= "string" then
+        local got = value.text == nil and "no member text" or value.text == cjson.null and "text is null"
+            or "text is a " .. type(value.text)
+        fault.raisef('line %d: %s, expected {"text": "..."}', number, got)
+    end
+    return value.text
+end
+
+--- Tokenize line by line; blank lines are skipped.
+-- @param tokenizer bertlua.text.tokenizer
+-- @param lines iterator of input lines
+-- @param write function(line) that takes each result, line end included
+-- @return number of texts
+function M.run(tokenizer, lines, write)
+    local quoted = setmetatable({}, { __index = function(self, id)
+        -- cjson escapes the slash, which JSON allows but nobody expects.
+        local text = cjson.encode(tokenizer:token(id)):gsub("\\/", "/")
+        rawset(self, id, text)
+        return text
+    end })
+    local number, texts = 0, 0
+    for line in lines do
+        number = number + 1
+        if line:find "%S" then
+            local ids, count = tokenizer:encode_array(text_of(line, number))
+            local token_list, id_list = {}, {}
+            for i = 1, count do
+                local id = ids[i - 1]
+                token_list[i], id_list[i] = quoted[id], id
+            end
+            write(('{"tokens": [%s], "ids": [%s]}\n'):format(table.concat(token_list, ", "),
+                table.concat(id_list, ", ")))
+            texts = texts + 1
+        end
+    end
+    return texts
+end
+
+--- What the recipe calls: its own settings, then the command line; standard input to standard output.
+function M.main(overrides, description)
+    local values = M.settings:parse(arg or {}, overrides, {
+        program = "recipes/tokenize.lua",
+        description = description,
+    })
+    local vocab_file = fault.check(paths.find("vocab", values.vocab_file))
+    local tokenizer = Tokenizer.load(vocab_file, {
+        do_lower_case = values.do_lower_case,
+        any_casing = values.any_casing,
+    })
+    M.run(tokenizer, io.stdin:lines(), function(line)
+        local ok, message = io.stdout:write(line)
+        if not ok then fault.raise("standard output: " .. message) end
+    end)
+    local ok, message = io.stdout:flush()
+    if not ok then fault.raise("standard output: " .. message) end
+end
+
+return M

@@ -1,0 +1,119 @@
+--- Job: learn a WordPiece vocabulary from a folder of text, with progress and a summary.
+
+local clock = require "bertlua.util.clock"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local progress = require "bertlua.util.progress"
+local settings = require "bertlua.settings"
+local trainer = require "bertlua.text.vocab_trainer"
+
+local M = {}
+
+local default = trainer.DEFAULTS
+
+M.settings = settings.define {
+    { name = "input_dir", type = "path", group = "Text", help = "folder of text files; subfolders are read too" },
+    { name = "input_files", type = "string", group = "Text", help = "text files instead of a folder, comma-separated" },
+    { name = "output_file", type = "path", required = true, group = "Text",
+      help = "where the vocabulary goes, one token a line" },
+    { name = "vocab_size", type = "integer", default = default.vocab_size, min = 6, max = 2 ^ 24, group = "Vocabulary",
+      help = "tokens to learn, special tokens and characters included" },
+    { name = "do_lower_case", type = "boolean", default = default.do_lower_case, group = "Vocabulary",
+      help = "lower-case and strip accents first" },
+    { name = "min_frequency", type = "integer", default = default.min_frequency, min = 1, group = "Vocabulary",
+      help = "a pair of pieces must occur this often to be joined" },
+    { name = "alphabet_limit", type = "integer", default = default.alphabet_limit, min = 1, max = 1114112,
+      group = "Vocabulary", help = "keep this many distinct characters, the most frequent" },
+}
+
+local function input_files(values)
+    if values.input_files then
+        local files = {}
+        for path in values.input_files:gmatch "[^,]+" do files[#files + 1] = path end
+        return files
+    elseif not values.input_dir then
+        fault.raise("no text given: set input_dir (a folder of .txt files) or input_files")
+    end
+    return trainer.find_files(values.input_dir)
+end
+
+--- The result as lines for people.
+function M.text(stats, summary)
+    local lines = {
+        ("text        %.1f MB in %d files"):format(summary.bytes / 1e6, summary.files),
+        ("words       %d, %d distinct"):format(stats.words, stats.distinct_words),
+        ("alphabet    %d of %d characters"):format(stats.alphabet, stats.characters),
+        ("vocabulary  %d tokens in %s; the last pair joined occurs %d times"):format(stats.tokens,
+            summary.output_file, stats.last_pair_count),
+        ("time        %.1f s: %.1f s reading (%.1f MB/s), %.1f s learning"):format(summary.read_seconds
+            + summary.join_seconds, summary.read_seconds, summary.bytes / 1e6 / math.max(summary.read_seconds, 1e-9),
+            summary.join_seconds),
+    }
+    if stats.uncovered_words > 0 then
+        lines[#lines + 1] = ("rare        %d words (%.3f %%) have a character outside the alphabet and become [UNK]")
+            :format(stats.uncovered_words, 100 * stats.uncovered_words / stats.words)
+    end
+    if stats.tokens < summary.vocab_size then
+        lines[#lines + 1] = ("note: the text gives %d tokens only, not %d: no pair is left that occurs %d times")
+            :format(stats.tokens, summary.vocab_size, summary.min_frequency)
+    end
+    return table.concat(lines, "\n") .. "\n"
+end
+
+--- Run the job.
+-- @param values of M.settings
+-- @return stats of bertlua.text.vocab_trainer
+function M.run(values)
+    local files = input_files(values)
+    local total, done = 0, 0
+    for _, path in ipairs(files) do
+        if not fs.is_file(path) then fault.raise(path .. ": no such file") end
+        total = total + fs.size(path)
+    end
+    local started = clock.monotonic()
+    local read_until
+    local bar = progress.new { total = total, label = "reading", unit = "bytes" }
+    local function on_join(tokens, vocab_size)
+        if not read_until then
+            bar:finish()
+            read_until = clock.monotonic()
+            bar = progress.new { total = vocab_size, label = "learning", unit = "tokens" }
+        end
+        bar:update(tokens)
+    end
+    local _, stats = trainer.train {
+        files = files,
+        vocab_size = values.vocab_size,
+        do_lower_case = values.do_lower_case,
+        min_frequency = values.min_frequency,
+        alphabet_limit = values.alphabet_limit,
+        output_file = values.output_file,
+        on_read = function(more)
+            done = done + more
+            bar:update(math.min(done, total))
+        end,
+        on_join = on_join,
+    }
+    bar:finish()
+    io.stdout:write(M.text(stats, {
+        bytes = total,
+        files = #files,
+        output_file = values.output_file,
+        vocab_size = values.vocab_size,
+        min_frequency = values.min_frequency,
+        read_seconds = read_until - started,
+        join_seconds = clock.monotonic() - read_until,
+    }))
+    return stats
+end
+
+--- What the recipe calls: its own settings, then the command line.
+function M.main(overrides, description)
+    local values = M.settings:parse(arg or {}, overrides, {
+        program = "recipes/train_vocab.lua",
+        description = description,
+    })
+    return M.run(values)
+end
+
+return M

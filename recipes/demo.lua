@@ -1,0 +1,21 @@
+--- From raw text to a BERT that guesses words, in a few minutes on two cores.
+--
+--     bertlua recipes/demo.lua                     the text of Debian's jargon-text
+--     bertlua recipes/demo.lua --corpus FOLDER     your own .txt files
+--
+-- Run it again to see the results again, or to go on after an interruption.
+-- To play: a larger model or more steps; every change starts afresh.
+
+local recipe = require "bertlua.recipe"
+
+recipe.demo({
+    output_dir = "results/demo",
+    vocab_size = 4096,
+    hidden_size = 256,
+    num_hidden_layers = 3,
+    num_attention_heads = 4,
+    batch_size = 32,
+    learning_rate = 1.5e-3,
+    phase1_steps = 1500,
+    phase2_steps = 300,
+}, "Train a small BERT on a small text: vocabulary, samples, both phases, results.")

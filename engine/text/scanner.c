@@ -80,6 +80,18 @@ static bl_status emit(bl_scanner *s, uint32_t code_point, int32_t begin, int32_t
     return BL_OK;
 }
 
+/* A removed accent belongs to the source of the character it stood on. */
+static void extend(bl_scanner *s, int32_t end) {
+    if (!s->characters || s->pending_count || end <= s->end) return;
+    s->end = end;
+    if (!s->offsets || s->characters > s->max_characters) return;
+    int32_t at = s->length;
+    do {
+        at--;
+        s->byte_end[at] = end;
+    } while ((s->word[at] & 0xc0) == 0x80);
+}
+
 static bl_status push_pending(bl_scanner *s, uint32_t code_point, int32_t begin, int32_t end) {
     if (s->pending_count == s->pending_capacity) {
         int32_t capacity = s->pending_capacity ? s->pending_capacity * 2 : 16;
@@ -232,7 +244,10 @@ bl_status bl_scanner_next(bl_scanner *s, bool *found) {
         } else {
             s->at = end;
         }
-        if (item & BL_CHAR_STRIP) continue;
+        if (item & BL_CHAR_STRIP) {
+            extend(s, end);
+            continue;
+        }
         if (item & BL_CHAR_MARK) {
             BL_TRY(push_pending(s, code_point, begin, end));
             continue;

@@ -1,0 +1,10 @@
+--- JSON lines {"text": ...} on standard input to {"tokens": [...], "ids": [...]}.
+--
+--     echo '{"text": "Hello, World!"}' | bertlua recipes/tokenize.lua \
+--         --vocab-file vocab/bert-base-uncased-vocab.txt --do-lower-case true
+
+local job = require "bertlua.recipe.tokenize"
+
+job.main({
+    do_lower_case = true,
+}, "Cut texts into WordPiece tokens, one JSON line in, one out.")

@@ -1,0 +1,14 @@
+--- Learn a WordPiece vocabulary from your own text.
+--
+--     bertlua recipes/train_vocab.lua --input-dir text --output-file vocab.txt --vocab-size 8000
+--
+-- The demo and any language work without a published vocabulary this way.
+
+local job = require "bertlua.recipe.train_vocab"
+
+job.main({
+    vocab_size = 30522,
+    do_lower_case = true,
+    min_frequency = 2,
+    alphabet_limit = 1000,
+}, "Learn a WordPiece vocabulary from text files.")

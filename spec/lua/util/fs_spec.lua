@@ -1,0 +1,69 @@
+--- Files and folders.
+
+local lfs = require "lfs"
+
+local fs = require "bertlua.util.fs"
+
+describe("fs", function()
+    local folder
+
+    before_each(function()
+        folder = assert(fs.temporary_folder "bertlua-fs")
+    end)
+
+    after_each(function()
+        fs.remove(folder)
+    end)
+
+    it("takes paths apart and puts them together", function()
+        assert.are.equal("a/b/c", fs.join("a/", "b", "c"))
+        assert.are.equal("/c/d", fs.join("a", "/c", "d"))
+        assert.are.equal("a", fs.join("", "a", ""))
+        assert.are.equal("/a", fs.join("/", "a"))
+        assert.are.same({ "a", ".", "/", "/", "a" },
+            { fs.dirname "a/b", fs.dirname "b", fs.dirname "/b", fs.dirname "/", fs.dirname "a/b/" })
+        assert.are.same({ "b", "b", "b" }, { fs.basename "a/b", fs.basename "b", fs.basename "/a/b/" })
+    end)
+
+    it("makes folders with their parents", function()
+        assert.is_true(fs.mkdirs(folder .. "/x/y/z"))
+        assert.is_true(fs.mkdirs(folder .. "/x/y/z"))
+        assert.is_true(fs.is_directory(folder .. "/x/y/z"))
+        assert(fs.write(folder .. "/file", "text"))
+        assert.are.same({ nil, folder .. "/file: cannot make the folder: there is a file of that name" },
+            { fs.mkdirs(folder .. "/file/sub") })
+    end)
+
+    it("lists, reads, copies and tells kinds", function()
+        assert(fs.write(folder .. "/b", "two\0"))
+        assert(fs.copy(folder .. "/b", folder .. "/a"))
+        assert(fs.mkdirs(folder .. "/c"))
+        assert.are.same({ "a", "b", "c" }, fs.list(folder))
+        assert.are.equal("two\0", fs.read(folder .. "/a"))
+        assert.are.equal(4, fs.size(folder .. "/a"))
+        assert.are.same({ "file", "directory" }, { fs.kind(folder .. "/a"), fs.kind(folder .. "/c") })
+        assert.is_true(fs.exists(folder .. "/a"))
+        assert.is_true(fs.is_file(folder .. "/a"))
+        assert.is_false(fs.is_file(folder .. "/c"))
+        assert.is_false(fs.exists(folder .. "/d"))
+        assert.is_nil(fs.size(folder .. "/d"))
+        assert.are.same({ nil, folder .. "/d: no such folder" }, { fs.list(folder .. "/d") })
+        assert.are.same({ nil, folder .. "/a: not a folder" }, { fs.list(folder .. "/a") })
+        assert.matches("No such file", select(2, fs.read(folder .. "/d")))
+        assert.are.same({ nil, folder .. "/c: cannot be read (is it a folder?)" }, { fs.read(folder .. "/c") })
+        assert.matches("No such file", select(2, fs.copy(folder .. "/d", folder .. "/e")))
+    end)
+
+    it("removes whole folders but does not follow links", function()
+        assert(fs.mkdirs(folder .. "/tree/sub"))
+        assert(fs.write(folder .. "/kept", "x"))
+        assert(fs.write(folder .. "/tree/sub/f", "x"))
+        assert(lfs.link(folder, folder .. "/tree/link", true))
+        assert.is_true(fs.remove(folder .. "/tree"))
+        assert.are.same({ "kept" }, fs.list(folder))
+        assert.is_true(fs.rename(folder .. "/kept", folder .. "/renamed"))
+        assert.is_true(fs.sync(folder .. "/renamed"))
+        assert.is_true(fs.remove(folder .. "/renamed"))
+        assert.is_nil((fs.remove(folder .. "/renamed")))
+    end)
+end)

@@ -50,7 +50,7 @@ create.settings = {
     { name = "test_share", type = "number", default = 0, min = 0, below = 1, group = "Output",
       help = "share of the shards kept for evaluation (at least one if above 0)" },
     { name = "num_workers", type = "integer", default = 1, min = 1, max = 1024, group = "Output", help = "processes" },
-    { name = "gzip", type = "integer", default = 4, min = 0, max = 9, group = "Output", help = "compression level" },
+    { name = "gzip", type = "integer", default = 1, min = 0, max = 9, group = "Output", help = "compression level" },
 }
 
 --- Text files of the settings, sorted.

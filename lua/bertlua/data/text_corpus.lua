@@ -21,6 +21,8 @@ end
 
 --- Level of a wikitext heading line: 1 for " = Title = ", 2 and more below it; nil for other lines.
 local function heading_level(line)
+    -- Most lines are none: don't let the patterns below backtrack over them.
+    if not line:find("^%s*=") then return nil end
     local marks = line:match("^%s*([= ]+)[^=%s].-[^=]* =+%s*$") or line:match("^%s*([= ]+)[^=%s].-[^=]=+%s*$")
     if not marks then return nil end
     local _, level = marks:gsub("=", "")

@@ -1,0 +1,115 @@
+--- Text to shards: MB of text a second on one thread, beside Python with Hugging Face tokenizers and h5py.
+--
+--     build/bertlua bench/data_preparation.lua [--text FILE] [--python python3] [--repeats 3]
+--
+-- Both sides read the same sentences, sample and mask them dupe_factor times and
+-- write gzip-compressed HDF5; loading libraries and the vocabulary is not
+-- counted. Runs alternate and the best of each side counts. A Python without
+-- tokenizers and h5py is left out, and said so.
+
+local clock = require "bertlua.util.clock"
+local create = require "bertlua.data.create_pretraining"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local paths = require "bertlua.paths"
+local settings = require "bertlua.settings"
+
+local spec = settings.define {
+    { name = "text", type = "path",
+        help = "one sentence a line, blank line between documents; unset: the Jargon File" },
+    { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
+    { name = "repeats", type = "integer", min = 1, default = 3, help = "runs of each side" },
+    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 128, help = "tokens of a sample" },
+    { name = "max_predictions_per_seq", type = "integer", min = 1, max = 100, default = 20, help = "masked tokens" },
+    { name = "dupe_factor", type = "integer", min = 1, default = 10, help = "passes over the text" },
+    { name = "gzip", type = "integer", min = 0, max = 9, default = 4, help = "level; h5py's own default is 4" },
+}
+
+--- A text to work on, made of Debian's jargon-text when none is given.
+local function text_file(values, folder)
+    if values.text then return values.text end
+    local jargon = require "bertlua.recipe.jargon"
+    local text_corpus = require "bertlua.data.text_corpus"
+    local path = folder .. "/jargon.txt"
+    text_corpus.write(path, jargon.documents(jargon.read()))
+    return path
+end
+
+--- One run of ours: seconds for the whole, and for tokenising alone.
+local function run_own(values, text, tokenizer, folder)
+    local corpus = require "bertlua.data.corpus"
+    local begin = clock.monotonic()
+    local summary = create.run {
+        input_files = { text }, output_dir = folder .. "/own", tokenizer = tokenizer, shards = 1, overwrite = true,
+        max_seq_length = values.max_seq_length, max_predictions_per_seq = values.max_predictions_per_seq,
+        dupe_factor = values.dupe_factor, gzip = values.gzip,
+    }
+    local total = clock.monotonic() - begin
+    local documents = corpus.scan { text }
+    local plan, order = corpus.deal(documents, 1, 1)
+    begin = clock.monotonic()
+    corpus.tokenize(documents, order, plan[1], tokenizer)
+    return { total = total, tokenize = clock.monotonic() - begin, tokens = summary.tokens,
+        instances = summary.instances }
+end
+
+local function quote(text)
+    return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- One run of the peer, or nil.
+local function run_peer(values, text, vocab_file, folder)
+    local command = { quote(values.python), quote(paths.root() .. "/bench/peers/data_preparation.py"), quote(text),
+        quote(vocab_file), quote(folder .. "/peer.hdf5"), "true", values.max_seq_length,
+        values.max_predictions_per_seq, values.dupe_factor, "2>" .. quote(folder .. "/peer.log") }
+    local pipe = assert(io.popen(table.concat(command, " "), "r"))
+    local line = pipe:read("*l")
+    pipe:close()
+    return line and json.decode(line)
+end
+
+--- Smallest value of each field over the runs.
+local function best(runs)
+    local least = {}
+    for _, run in ipairs(runs) do
+        for name, value in pairs(run) do
+            if type(value) == "number" and (not least[name] or value < least[name]) then least[name] = value end
+        end
+    end
+    return least
+end
+
+local function main()
+    local values = spec:parse(arg or {}, {}, { program = "bench/data_preparation.lua",
+        description = "Rate of data preparation on one thread." })
+    local folder = fault.check(fs.temporary_folder("bench-data"))
+    local text = text_file(values, folder)
+    local vocab_file = paths.find("vocab", "bert-base-uncased-vocab.txt")
+    local tokenizer = require("bertlua.text.tokenizer").load(vocab_file, { do_lower_case = true })
+    local own, peer, version = {}, {}, nil
+    for repeat_number = 1, values.repeats do
+        own[repeat_number] = run_own(values, text, tokenizer, folder)
+        local other = run_peer(values, text, vocab_file, folder)
+        peer[#peer + 1] = other
+        version = other and other.version
+    end
+    local megabytes = fs.size(text) / 1e6
+    local a, b = best(own), best(peer)
+    print(("text %.2f MB, S=%d, P=%d, dupe_factor %d, gzip %d, one thread, best of %d"):format(megabytes,
+        values.max_seq_length, values.max_predictions_per_seq, values.dupe_factor, values.gzip, values.repeats))
+    print(("%-34s %10s %10s %9s %10s"):format("", "whole", "tokenise", "tokens", "instances"))
+    local row = "%-34s %5.2f MB/s %5.1f MB/s %9d %10d"
+    print(row:format("bertlua", megabytes / a.total, megabytes / a.tokenize, a.tokens, a.instances))
+    if #peer > 0 then
+        print(row:format("Python, tokenizers " .. version .. ", h5py", megabytes / b.total, megabytes / b.tokenize,
+            b.tokens, b.instances))
+        print(("bertlua / Python: %.1f times whole, %.1f times tokenising"):format(b.total / a.total,
+            b.tokenize / a.tokenize))
+    else
+        print("Python: not measured (" .. values.python .. " has no tokenizers or h5py; name one with --python)")
+    end
+    fs.remove(folder)
+end
+
+main()

@@ -106,7 +106,6 @@ function F.layer_norm(tape, x, residual, gamma, beta, eps, p)
     ops.layernorm_forward(y.value, z, mean, rstd, input, residual and tape:value_of(residual), gamma.value,
         beta.value, eps, dropout)
     y.disposable = true
-    if residual then residual.disposable = nil end
     return tape:record(y, true, {
         backward = layer_norm_backward, x = x, residual = residual, gamma = gamma, beta = beta, dropout = dropout,
         z, mean, rstd,
@@ -230,7 +229,6 @@ function F.add(tape, a, b, out)
     local y = out and tape:input(out) or tape:variable_like(a)
     ops.copy(y.value, tape:value_of(a))
     ops.axpby(y.value, tape:value_of(b), 1, 1)
-    a.disposable, b.disposable = nil, nil
     return tape:record(y, a.needs_grad and a or b, { backward = add_backward, a = a, b = b })
 end
 

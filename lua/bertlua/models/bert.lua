@@ -123,4 +123,25 @@ function BertForPretraining:flops(batch)
     return 3 * (config.num_hidden_layers * layer + mlm + nsp)
 end
 
+--- Bytes of the step arena that a training step needs at its peak: never less than the truth, and little more.
+--
+-- At the end of the forward pass, each row holds in each layer 3H (q, k, v) +
+-- 5H (context, two sums, two normalised) + 2I (before and after GELU), and the
+-- heads are there too. The backward pass adds the gradients of one layer,
+-- which do not fit the gaps that the heads leave.
+-- @param shape {rows=, batch_size=, max_length=, masked=} as in the batches to come
+-- @return bytes
+function BertForPretraining:activation_bytes(shape)
+    local config = self.config
+    local size = self.store.low_dtype and 2 or 4
+    local hidden, inner = config.hidden_size, config.intermediate_size
+    local rows, masked = shape.rows, shape.masked
+    local stats = 4 * shape.batch_size * config.num_attention_heads * shape.max_length
+    local layer = rows * (size * (8 * hidden + 2 * inner) + 16) + stats
+    local heads = masked * (size * (4 * hidden + config.padded_vocab_size) + 12)
+        + shape.batch_size * size * (2 * hidden + 2)
+    local gradients = size * (rows * (hidden + inner) + masked * 2 * hidden)
+    return rows * (size * hidden + 8) + config.num_hidden_layers * layer + heads + gradients
+end
+
 return { BertConfig = BertConfig, BertModel = BertModel, BertForPretraining = BertForPretraining }

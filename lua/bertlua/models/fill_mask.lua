@@ -62,7 +62,7 @@ end
 -- @param tape a tape to work on (a new one if left out); its current step is lost
 -- @return for each [MASK], in order, a list of {token=, id=, probability=}, likeliest first
 function M.fill_mask(model, tokenizer, text, k, tape)
-    k = k or 5
+    k = math.min(k or 5, model.config.vocab_size)
     local config = model.config
     local ids, masked = encode(tokenizer, text, config.max_position_embeddings)
     local batch = M.batch(ids, masked)

@@ -234,6 +234,24 @@ describe("BertForPretraining", function()
         assert.are.equal(3 * forward, model:flops(batch))
     end)
 
+    it("foretells the peak of the arena", function()
+        for _, precision in ipairs { "fp32", "bf16" } do
+            for _, packed in ipairs { false, true } do
+                local model = tiny.model(precision)
+                local batch = tiny.batch(samples, { max_length = MAX_LENGTH, packed = packed })
+                local own = Tape.new {}
+                backward(model, own, batch)
+                local _, peak = own:memory()
+                local ratio = model:activation_bytes {
+                    rows = batch.rows, batch_size = #samples, max_length = MAX_LENGTH,
+                    masked = batch.masked_index:dims()[1],
+                } / peak
+                assert.is_true(ratio >= 1 and ratio < 1.12, precision .. ": " .. ratio)
+                own:close()
+            end
+        end
+    end)
+
     it("prints as a tree", function()
         local text = tostring(tiny.model "fp32")
         assert.is_truthy(text:find("layer2: EncoderLayer", 1, true))

@@ -65,11 +65,20 @@ static bl_status sync_parent(const char *path) {
     return status;
 }
 
+/* fsync, started again when a signal cuts it short; 0 or an errno. */
+static int sync_descriptor(int descriptor) {
+    int result;
+    do
+        result = fsync(descriptor);
+    while (result != 0 && errno == EINTR);
+    return result == 0 ? 0 : errno;
+}
+
 BL_API bl_status bl_file_sync(const char *path) {
     if (!path) return bl_fail(BL_ERROR_ARGUMENT, "file_sync: path is NULL");
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) return bl_file_fail(path, "open for sync", errno);
-    int error = fsync(descriptor) == 0 ? 0 : errno;
+    int error = sync_descriptor(descriptor);
     /* Some network and FUSE file systems know no fsync of a folder; there is nothing better to do there. */
     if (error == EINVAL || error == ENOTSUP) error = 0;
     if (close(descriptor) != 0 && error == 0) error = errno;
@@ -119,7 +128,7 @@ bl_status bl_file_output_write(bl_file_output *out, const void *data, size_t byt
 }
 
 bl_status bl_file_output_commit(bl_file_output *out) {
-    int error = fsync(out->descriptor) == 0 ? 0 : errno;
+    int error = sync_descriptor(out->descriptor);
     if (close(out->descriptor) != 0 && error == 0) error = errno;
     out->descriptor = -1;
     if (error == 0 && rename(out->temporary, out->path) != 0) error = errno;

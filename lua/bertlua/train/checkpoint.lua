@@ -43,6 +43,11 @@ function checkpoint.progress(path)
     if type(progress) ~= "table" or type(progress.step) ~= "number" or type(progress.files) ~= "table" then
         return nil, path .. "/progress.json: no step or list of files in it"
     end
+    for name, record in pairs(progress.files) do
+        if type(record) ~= "table" or type(record.bytes) ~= "number" or type(record.crc32c) ~= "number" then
+            return nil, ("%s/progress.json: no size and checksum of %s in it"):format(path, tostring(name))
+        end
+    end
     return progress
 end
 
@@ -53,11 +58,15 @@ function checkpoint.is_complete(path)
     if not fs.is_file(path .. "/progress.json") then return false, "progress.json is missing" end
     local progress, reason = checkpoint.progress(path)
     if not progress then return false, reason end
+    local step = step_of(fs.basename(path))
+    if step and step ~= progress.step then
+        return false, ("progress.json is of step %s"):format(progress.step)
+    end
     for name, record in pairs(progress.files) do
         local size = fs.size(path .. "/" .. name)
         if not size then return false, name .. " is missing" end
         if size ~= record.bytes then
-            return false, ("%s has %d bytes, expected %d"):format(name, size, record.bytes)
+            return false, ("%s has %d bytes, expected %.0f"):format(name, size, record.bytes)
         end
     end
     return true
@@ -72,7 +81,7 @@ function checkpoint.verify(path)
         local crc, problem = storage.file_crc32c(path .. "/" .. name)
         if not crc then return false, problem end
         if crc ~= record.crc32c then
-            return false, ("%s is damaged: CRC32C is %08x, expected %08x"):format(name, crc, record.crc32c)
+            return false, ("%s is damaged: its CRC32C is %.0f, expected %.0f"):format(name, crc, record.crc32c)
         end
     end
     return true

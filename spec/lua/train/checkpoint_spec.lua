@@ -198,7 +198,7 @@ describe("checkpoint", function()
             local file = path .. "/optimizer.safetensors"
             local text = fs.read(file)
             overwrite(file, text:sub(1, -2) .. string.char((text:byte(-1) + 1) % 256))
-            refuses("optimizer.safetensors is damaged: CRC32C is %x+, expected %x+: use an older checkpoint")
+            refuses("optimizer.safetensors is damaged: its CRC32C is %d+, expected %d+: use an older checkpoint")
         end)
 
         it("a missing folder and a folder without a model", function()
@@ -242,6 +242,34 @@ describe("checkpoint", function()
             assert.matches("/30 %(model.safetensors has %d+ bytes, expected %d+%)", note)
             assert.matches("going on from .*/20$", note)
             assert.are.same({ 10, 20 }, checkpoint.steps(root))
+        end)
+
+        it("is not one that was renamed to a number", function()
+            local parts = make(1)
+            checkpoint.save(root, 1, parts)
+            checkpoint.save(root, 2, parts)
+            assert(fs.rename(root .. "/2", root .. "/3"))
+            local path, step, note = checkpoint.latest(root)
+            assert.are.same({ root .. "/1", 1 }, { path, step })
+            assert.matches("/3 %(progress.json is of step 2%)", note)
+        end)
+
+        it("is found or not, but never crashes, whatever a damaged progress.json holds", function()
+            checkpoint.save(root, 1, make(1))
+            local file = root .. "/1/progress.json"
+            local text = fs.read(file)
+            for at = 1, #text do
+                os.remove(file)
+                overwrite(file, text:sub(1, at - 1) .. string.char(bit.bxor(text:byte(at), 2 ^ (at % 8)))
+                    .. text:sub(at + 1))
+                local path, step, note = checkpoint.latest(root)
+                assert.is_true(path == root .. "/1" and step == 1 or path == nil and type(note) == "string")
+            end
+            for _, other in ipairs { "", "[]", "3", "null", '{"step":1,"files":[1]}', '{"step":1,"files":{"a":{}}}',
+                '{"step":1,"files":{"a":{"bytes":"x","crc32c":1}}}' } do
+                overwrite(file, other)
+                assert.is_nil((checkpoint.latest(root)))
+            end
         end)
 
         it("is not one with a flipped bit", function()

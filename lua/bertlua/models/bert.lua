@@ -138,10 +138,10 @@ function BertForPretraining:activation_bytes(shape)
     local rows, masked = shape.rows, shape.masked
     local stats = 4 * shape.batch_size * config.num_attention_heads * shape.max_length
     local layer = rows * (size * (8 * hidden + 2 * inner) + 16) + stats
-    local heads = masked * (size * (4 * hidden + config.padded_vocab_size) + 12)
+    local head_bytes = masked * (size * (4 * hidden + config.padded_vocab_size) + 12)
         + shape.batch_size * size * (2 * hidden + 2)
     local gradients = size * (rows * (hidden + inner) + masked * 2 * hidden)
-    return rows * (size * hidden + 8) + config.num_hidden_layers * layer + heads + gradients
+    return rows * (size * hidden + 8) + config.num_hidden_layers * layer + head_bytes + gradients
 end
 
 return { BertConfig = BertConfig, BertModel = BertModel, BertForPretraining = BertForPretraining }

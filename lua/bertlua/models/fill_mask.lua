@@ -1,7 +1,6 @@
 --- What a pre-trained BERT would write in place of [MASK].
 
 local Tape = require "bertlua.autograd.tape"
-local array = require "bertlua.array"
 local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
@@ -29,9 +28,7 @@ end
 
 local function upload(buffer, offset, values, dims)
     local t = buffer:tensor(offset, "i32", dims or { #values })
-    local data = array.wrap(t)
-    for i, value in ipairs(values) do data[i - 1] = value end
-    return t
+    return t:set(values)
 end
 
 --- A batch of one sequence that asks for the words at some of its rows.

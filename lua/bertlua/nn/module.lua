@@ -10,10 +10,29 @@
 --         return self
 --     end
 --
--- To play with one module alone, let nn.create(Linear, 4, 3) make the store.
+-- Whether a forward pass trains (dropout, recording) is a matter of the tape,
+-- not of the module: tape:start(step, micro, true or false).
+--
+-- To play with one module alone, let nn.create(Linear, 4, 3) make the store,
+-- and call it like a function: layer(x) is the inference forward of a tensor.
+
+local Tape = require "bertlua.autograd.tape"
+local tensor = require "bertlua.tensor"
 
 local Module = {}
 Module.__index = Module
+
+local prompt_tape
+
+--- Inference on a plain tensor, for the prompt: `layer(x, ...)`.
+-- @param x tensor; the rest goes to forward() as it is
+-- @return a new tensor of the current scope
+function Module:__call(x, ...)
+    prompt_tape = prompt_tape or Tape.new()
+    prompt_tape:start(0, 0, false)
+    local y = self:forward(prompt_tape, prompt_tape:input(x), ...)
+    return tensor.new(y.dtype, y.dims):copy_from(y.value)
+end
 
 function Module:__tostring()
     local lines = { self.class_name .. (self.description and " (" .. self.description .. ")" or "") }
@@ -26,7 +45,9 @@ end
 
 --- Make a class whose objects are modules.
 function Module.class(name)
-    local class = setmetatable({ class_name = name, __tostring = Module.__tostring }, Module)
+    local class = setmetatable({ class_name = name, __tostring = Module.__tostring, __call = Module.__call }, {
+        __index = Module,
+    })
     class.__index = class
     return class
 end

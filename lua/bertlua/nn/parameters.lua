@@ -142,11 +142,9 @@ function ParameterStore:allocate(options)
     self.layout_buffer = memory.buffer(round_up(count * 16, 64) + round_up(count * 4, 64))
     self.segments = self.layout_buffer:tensor(0, "i64", { count, 2 })
     self.decay = self.layout_buffer:tensor(round_up(count * 16, 64), "f32", { count })
-    local segments, decay = array.wrap(self.segments), array.wrap(self.decay)
-    for i, entry in ipairs(self.list) do
-        segments[2 * (i - 1)], segments[2 * (i - 1) + 1] = entry.offset, entry.numel
-        decay[i - 1] = 0
-    end
+    local segments = {}
+    for i, entry in ipairs(self.list) do segments[i] = { entry.offset, entry.numel } end
+    self.segments:set(segments)
     self:initialize(options.seed or 0)
     return self
 end
@@ -167,8 +165,9 @@ end
 
 --- Set the weight decay of all parameters that are subject to it; 0 for the rest.
 function ParameterStore:set_decay(weight_decay)
-    local decay = array.wrap(self.decay)
-    for i, entry in ipairs(self.list) do decay[i - 1] = entry.decay and weight_decay or 0 end
+    local decay = {}
+    for i, entry in ipairs(self.list) do decay[i] = entry.decay and weight_decay or 0 end
+    self.decay:set(decay)
 end
 
 --- The parameter of this name, or nil.

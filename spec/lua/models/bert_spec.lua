@@ -201,11 +201,13 @@ describe("BertForPretraining", function()
         assert.is_true(math.abs(result.nsp_loss:item() - math.log(2)) < 0.1)
     end)
 
-    for _, case in ipairs { { "fp32", 0.02 }, { "bf16", 0.05 } } do
+    for _, case in ipairs { { "fp32", 0.02 }, { "bf16", 0.05 }, { "fp16", 0.05, 2 ^ 16 } } do
         it("learns one batch by heart in " .. case[1], function()
             local model = tiny.model(case[1])
             local batch = tiny.batch(samples, { max_length = MAX_LENGTH, packed = true })
-            local optimizer = Optimizer.new { kind = "AdamW", store = model.store }
+            local optimizer = Optimizer.new {
+                kind = "AdamW", store = model.store, loss_scale = case[3], dynamic = case[3] ~= nil,
+            }
             local result
             for step = 1, 60 do
                 model.store:zero_grad()

@@ -35,7 +35,7 @@ function weights.canonical(name, bare)
     return name
 end
 
---- Names of a file by our names: map, list of names not understood as ours (all are in the map too).
+--- Names in a file by our names.
 local function index_file(file)
     local names = file:names()
     local bare = true

@@ -32,7 +32,9 @@ end
 escapes["\127"] = "\\u007f"
 
 local function quote(s)
-    return '"' .. s:gsub('[%c"\\]', escapes) .. '"'
+    -- Most strings need no escape, and looking is cheaper than replacing.
+    if s:find '[%c"\\]' then s = s:gsub('[%c"\\]', escapes) end
+    return '"' .. s .. '"'
 end
 
 local policies = { error = true, null = true, string = true }
@@ -46,7 +48,8 @@ local function encode_number(x, state)
     end
     if x == math.floor(x) and math.abs(x) < 2 ^ 53 then
         if x == 0 and 1 / x < 0 then return "-0.0" end
-        return ("%d"):format(x)
+        -- tostring writes integers of up to 14 digits in full, and compiles.
+        return math.abs(x) < 1e14 and tostring(x) or ("%d"):format(x)
     end
     for digits = 15, 16 do
         local text = ("%." .. digits .. "g"):format(x)
@@ -83,36 +86,39 @@ end
 
 local encode_value
 
-local function encode_list(out, parts, open, close, depth, state)
-    local newline = state.pretty and "\n" .. state.pretty:rep(depth + 1) or ""
-    out[#out + 1] = open
-    for i, write in ipairs(parts) do
-        if i > 1 then out[#out + 1] = "," end
-        out[#out + 1] = newline
-        write()
+--- What comes before each member, and before the closing bracket, at this depth.
+local function indentation(depth, state)
+    if not state.pretty then return "", "" end
+    return "\n" .. state.pretty:rep(depth + 1), "\n" .. state.pretty:rep(depth)
+end
+
+local function encode_array(out, t, depth, state)
+    local before, after = indentation(depth, state)
+    out[#out + 1] = "["
+    for i = 1, #t do
+        out[#out + 1] = i > 1 and "," .. before or before
+        encode_value(out, t[i], depth + 1, state)
     end
-    if state.pretty and #parts > 0 then out[#out + 1] = "\n" .. state.pretty:rep(depth) end
-    out[#out + 1] = close
+    out[#out + 1] = #t > 0 and after .. "]" or "]"
+end
+
+local function encode_object(out, t, depth, state)
+    local before, after = indentation(depth, state)
+    local colon = state.pretty and ": " or ":"
+    local keys = sorted_keys(t, depth == 0 and state.order or nil)
+    out[#out + 1] = "{"
+    for i, key in ipairs(keys) do
+        out[#out + 1] = (i > 1 and "," or "") .. before .. quote(key) .. colon
+        encode_value(out, t[key], depth + 1, state)
+    end
+    out[#out + 1] = #keys > 0 and after .. "}" or "}"
 end
 
 local function encode_table(out, t, depth, state)
     if state.open[t] then error({ json = "the table contains itself" }, 0) end
     state.open[t] = true
-    local parts = {}
-    if is_array(t) then
-        for i = 1, #t do
-            parts[i] = function() encode_value(out, t[i], depth + 1, state) end
-        end
-        encode_list(out, parts, "[", "]", depth, state)
-    else
-        for i, key in ipairs(sorted_keys(t, depth == 0 and state.order or nil)) do
-            parts[i] = function()
-                out[#out + 1] = quote(key) .. (state.pretty and ": " or ":")
-                encode_value(out, t[key], depth + 1, state)
-            end
-        end
-        encode_list(out, parts, "{", "}", depth, state)
-    end
+    local encode = is_array(t) and encode_array or encode_object
+    encode(out, t, depth, state)
     state.open[t] = nil
 end
 

@@ -29,7 +29,8 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -Iengine $(call pkg,--cflags hdf5 icu-uc icu-i18n)
 CFLAGS_ALL := -std=c11 $(OPT) -g -march=$(ARCH) -fno-math-errno -fno-trapping-math -fopenmp -fPIC \
   -fvisibility=hidden -Wall -Wextra -Werror $(CFLAGS)
 LIBS := -ldnnl $(HDF5_LIBS) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) -lm -lpthread
-MAIN_CPPFLAGS := $(call pkg,--cflags luajit libedit)
+MAIN_CPPFLAGS := $(call pkg,--cflags luajit libedit) \
+  -DDEBIAN_LUA_CPATH='"/usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/lua/5.1"'
 MAIN_LIBS := $(or $(call pkg,--libs luajit libedit),-lluajit-5.1 -ledit)
 
 ENGINE_SRC := $(wildcard engine/*/*.c)
@@ -41,11 +42,13 @@ CDEF_HEADERS := $(patsubst %,engine/api/%.h,core ops optim data storage text)
 
 all: $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(if $(MAIN_SRC),$(BUILD)/bertlua)
 
+quote = '$(subst ','\'',$(1))'
+
 # Rewritten only when compiler or flags differ from the last build's.
 FLAGS := $(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) $(LIBS) $(MAIN_LIBS) $(LDFLAGS)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(FLAGS)' | cmp -s - $@ || printf '%s\n' '$(FLAGS)' > $@
+	@printf '%s\n' $(call quote,$(FLAGS)) | cmp -s - $@ || printf '%s\n' $(call quote,$(FLAGS)) > $@
 
 $(BUILD)/engine/%.o: engine/%.c $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -63,8 +63,8 @@ end
 
 function M.embedding_backward(dword, dposition, dtype, dgamma, dbeta, dy, mean, rstd, word, position, type, ids,
                               positions, types, gamma, dropout)
-    check(C.bl_embedding_backward(handle(), dword, dposition, dtype, dgamma, dbeta, dy, mean, rstd, word, position, type,
-        ids, positions, types, gamma, dropout))
+    check(C.bl_embedding_backward(handle(), dword, dposition, dtype, dgamma, dbeta, dy, mean, rstd, word, position,
+        type, ids, positions, types, gamma, dropout))
 end
 
 function M.gather_forward(y, x, index)

@@ -1,0 +1,133 @@
+--- `bertlua --version` and `bertlua doctor`: what is here, what is missing, and how to put it right.
+
+local paths_root = require("bertlua.host").root
+
+local M = {}
+
+local function versions_of_libraries()
+    local version = require "bertlua.version"
+    return {
+        { "oneDNN", version.onednn() },
+        { "HDF5", version.hdf5() },
+        { "ICU", version.icu() },
+        { "CPU", require("bertlua.context").describe() },
+        { "CUDA", "not built" },
+        { "MPI", "not built" },
+    }
+end
+
+--- Text of `bertlua --version`.
+function M.versions()
+    local lines = { "bertlua " .. require("bertlua.version").engine, (jit.version) }
+    for _, entry in ipairs(versions_of_libraries()) do lines[#lines + 1] = entry[1] .. " " .. entry[2] end
+    return table.concat(lines, "\n") .. "\n"
+end
+
+local function read(path)
+    local file = io.open(path)
+    if not file then return "" end
+    local text = file:read "*a"
+    file:close()
+    return text
+end
+
+-- Every check answers: state ("ok", "note" or "missing"), detail, fix.
+local checks = {}
+
+local function check(name, fn)
+    checks[#checks + 1] = { name = name, fn = fn }
+end
+
+check("engine", function()
+    local found, bl = pcall(require, "bertlua.ffi")
+    if not found then
+        return "missing", tostring(bl):gsub("^.-%.lua:%d+: ", ""), "run make (it lists missing Debian packages)"
+    end
+    return "ok", bl.library_path
+end)
+
+check("processor", function()
+    local context = require "bertlua.context"
+    if context.fast_dtype "bf16" then return "ok", context.describe() end
+    return "note", context.describe(), "no bf16 in hardware: fp32 is the faster precision here"
+end)
+
+check("threads", function()
+    local threads = require("bertlua.context").threads()
+    local _, cores = read("/proc/cpuinfo"):gsub("processor%s*:", "")
+    local detail = ("%d of %d cores"):format(threads, cores)
+    if threads < cores then return "note", detail, "unset OMP_NUM_THREADS to use all" end
+    return "ok", detail
+end)
+
+check("memory", function()
+    local free = tonumber(read("/proc/meminfo"):match "MemAvailable:%s*(%d+)")
+    if not free then return "note", "/proc/meminfo cannot be read", "mount /proc" end
+    local gib = free / 2 ^ 20
+    if gib < 4 then
+        return "note", ("%.1f GiB free"):format(gib), "use a small batch or a small model"
+    end
+    return "ok", ("%.1f GiB free"):format(gib)
+end)
+
+check("HDF5", function()
+    local version = require "bertlua.version"
+    if version.hdf5_thread_safe() then return "ok", version.hdf5() .. ", thread-safe" end
+    return "missing", version.hdf5() .. " is not thread-safe: batches cannot be read ahead",
+        "apt-get install libhdf5-dev, then make clean all"
+end)
+
+for _, entry in ipairs {
+    { "argparse", "lua-argparse" }, { "cjson", "lua-cjson" }, { "lfs", "lua-filesystem" },
+    { "posix.unistd", "lua-posix" },
+} do
+    check("Lua " .. entry[1], function()
+        if pcall(require, entry[1]) then return "ok", entry[2] end
+        return "missing", entry[2], "apt-get install " .. entry[2]
+    end)
+end
+
+local function count_files(folder, pattern)
+    local found, lfs = pcall(require, "lfs")
+    local path = paths_root .. "/" .. folder
+    if not found or lfs.attributes(path, "mode") ~= "directory" then return 0, path end
+    local n = 0
+    for name in lfs.dir(path) do
+        if name:match(pattern) then n = n + 1 end
+    end
+    return n, path
+end
+
+local function folder_check(name, folder, pattern)
+    check(name, function()
+        local n, path = count_files(folder, pattern)
+        if n > 0 then return "ok", ("%d in %s"):format(n, path) end
+        return "missing", "none in " .. path, "install bertlua again, or restore the folder from its source"
+    end)
+end
+
+folder_check("recipes", "recipes", "%.lua$")
+folder_check("configurations", "bert_configs", "%.json$")
+folder_check("vocabularies", "vocab", "vocab%.txt$")
+
+check("CUDA", function() return "note", "not built", "training runs on the CPU" end)
+check("MPI", function() return "note", "not built", "training runs in one process" end)
+
+--- Run every check and print a line for each.
+-- @param write function that takes text; standard output if left out
+-- @return true if nothing that is needed is missing
+function M.run(write)
+    write = write or function(text) io.write(text) end
+    local healthy = true
+    for _, entry in ipairs(checks) do
+        local done, state, detail, fix = pcall(entry.fn)
+        if not done then state, detail, fix = "missing", tostring(state):match("^[^\n]*"), "see the first line" end
+        if state == "missing" then healthy = false end
+        write(("%-8s %-16s %s\n"):format(state, entry.name, detail))
+        if state ~= "ok" then write(("%-8s %-16s -> %s\n"):format("", "", fix)) end
+    end
+    write(healthy and "All that is needed is here.\n" or "Something that is needed is missing: see above.\n")
+    return healthy
+end
+
+return M

@@ -1,0 +1,104 @@
+--- Any Lua value as text for people: tables with sorted keys, tensors with their values.
+--
+-- Deep, long and cyclic tables are cut short, so that printing a whole model
+-- stays readable.
+
+local M = {}
+
+M.MAX_DEPTH = 4
+M.MAX_ITEMS = 40
+M.WIDTH = 80
+
+local NAME = "^[%a_][%w_]*$"
+local ORDER = { number = 1, string = 2, boolean = 3 }
+
+local function sorted_keys(t, skip)
+    local keys = {}
+    for k in pairs(t) do
+        if not (type(k) == "number" and k >= 1 and k <= skip and k == math.floor(k)) then keys[#keys + 1] = k end
+    end
+    table.sort(keys, function(a, b)
+        local x, y = ORDER[type(a)] or 4, ORDER[type(b)] or 4
+        if x ~= y then return x < y end
+        if x <= 2 then return a < b end
+        return tostring(a) < tostring(b)
+    end)
+    return keys
+end
+
+local ESCAPE = { ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ['"'] = '\\"', ["\\"] = "\\\\" }
+
+local function quote(text)
+    local cut = #text > 200 and text:sub(1, 200) or text
+    local quoted = '"' .. cut:gsub('[%c"\\]', function(c) return ESCAPE[c] or ("\\%d"):format(c:byte()) end) .. '"'
+    if #text > 200 then quoted = quoted .. (" (%d bytes)"):format(#text) end
+    return quoted
+end
+
+local function describe_function(f)
+    local info = debug.getinfo(f, "S")
+    if info.what == "C" then return "function: built in" end
+    return ("function: %s:%d"):format(info.short_src:gsub("^.*/(bertlua/)", "%1"), info.linedefined)
+end
+
+local format
+
+local function key_text(k, state)
+    if type(k) == "string" then return k:match(NAME) and k or "[" .. quote(k) .. "]" end
+    return "[" .. format(k, state, M.MAX_DEPTH) .. "]"
+end
+
+local function join(items, depth, closed)
+    local indent = ("  "):rep(depth + 1)
+    local flat = "{ " .. table.concat(items, ", ") .. " }"
+    if closed and #flat + 2 * depth <= M.WIDTH and not flat:find "\n" then return flat end
+    return "{\n" .. indent .. table.concat(items, ",\n" .. indent) .. "\n" .. ("  "):rep(depth) .. "}"
+end
+
+local function format_table(t, state, depth)
+    if state.open[t] then return "{ cycle }" end
+    if next(t) == nil then return "{}" end
+    if depth >= M.MAX_DEPTH then return "{ ... }" end
+    state.open[t] = true
+    local items, length = {}, #t
+    local shown = math.min(length, M.MAX_ITEMS)
+    for i = 1, shown do items[i] = format(t[i], state, depth + 1) end
+    if length > shown then items[#items + 1] = ("... %d more"):format(length - shown) end
+    local keys = sorted_keys(t, length)
+    for i, k in ipairs(keys) do
+        if i > M.MAX_ITEMS then
+            items[#items + 1] = ("... %d more"):format(#keys - M.MAX_ITEMS)
+            break
+        end
+        items[#items + 1] = key_text(k, state) .. " = " .. format(t[k], state, depth + 1)
+    end
+    state.open[t] = nil
+    return join(items, depth, true)
+end
+
+-- A tensor inside a table is one line: what it is, not its values.
+local function short_cdata(value)
+    local tensor = package.loaded["bertlua.tensor"]
+    if tensor and tensor.is(value) then return "[" .. value:describe() .. "]" end
+    return tostring(value)
+end
+
+function format(value, state, depth)
+    local kind = type(value)
+    if kind == "string" then return quote(value) end
+    if kind == "function" then return describe_function(value) end
+    if kind == "cdata" then return short_cdata(value) end
+    if kind ~= "table" then return tostring(value) end
+    local meta = getmetatable(value)
+    if type(meta) == "table" and rawget(meta, "__tostring") then return tostring(value) end
+    return format_table(value, state, depth)
+end
+
+--- Text of a value. Strings stand as they are at the top, quoted inside tables.
+function M.inspect(value)
+    local kind = type(value)
+    if kind == "string" or kind == "cdata" then return tostring(value) end
+    return format(value, { open = {} }, 0)
+end
+
+return M

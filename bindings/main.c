@@ -1,0 +1,90 @@
+/*
+ * main.c - the bertlua executable: a LuaJIT state with bertlua's own modules
+ * on the path. Options, the prompt and everything else a user sees is Lua:
+ * bindings/bertlua/command.lua.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <lauxlib.h>
+#include <lualib.h>
+
+#include "host.h"
+
+/* Put bertlua's folders before, and Debian's behind, the field `path` or `cpath` of package. */
+static void extend_path(lua_State *L, const char *field, const char *before, const char *behind) {
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, field);
+    lua_pushfstring(L, "%s%s%s", before, lua_tostring(L, -1), behind);
+    lua_setfield(L, -3, field);
+    lua_pop(L, 2);
+}
+
+static void set_paths(lua_State *L, const host_paths *paths) {
+    const char *root = paths->root;
+    lua_pushfstring(L, "%s/lua/?.lua;%s/lua/?/init.lua;%s/bindings/?.lua;", root, root, root);
+    /* A LUA_PATH without ";;" hides Debian's folders, where our own dependencies are. */
+    extend_path(L, "path", lua_tostring(L, -1), ";/usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua");
+    lua_pop(L, 1);
+    extend_path(L, "cpath", "", ";" DEBIAN_LUA_CPATH "/?.so");
+}
+
+/* package.loaded["bertlua.host"] and the global arg. */
+static void set_host(lua_State *L, const host_paths *paths, int argc, char **argv) {
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaded");
+    host_open(L, paths);
+    lua_setfield(L, -2, "bertlua.host");
+    lua_pop(L, 2);
+
+    lua_createtable(L, argc, 1);
+    for (int i = 0; i < argc; i++) {
+        lua_pushstring(L, argv[i]);
+        lua_rawseti(L, -2, i);
+    }
+    lua_setglobal(L, "arg");
+}
+
+typedef struct launch {
+    const host_paths *paths;
+    int argc;
+    char **argv;
+    int code;
+} launch;
+
+/* Protected part: any failure to start is a message, not a panic. */
+static int start(lua_State *L) {
+    launch *run = lua_touserdata(L, 1);
+    luaL_openlibs(L);
+    set_paths(L, run->paths);
+    set_host(L, run->paths, run->argc, run->argv);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "bertlua.command");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "main");
+    lua_getglobal(L, "arg");
+    lua_call(L, 1, 1);
+    run->code = (int) lua_tointeger(L, -1);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    host_paths paths;
+    if (!host_find_paths(&paths)) {
+        fprintf(stderr, "bertlua: its Lua files are not in %s; run make install, or start build/bertlua\n", paths.root);
+        return EXIT_FAILURE;
+    }
+    lua_State *L = luaL_newstate();
+    if (!L) {
+        fprintf(stderr, "bertlua: out of memory\n");
+        return EXIT_FAILURE;
+    }
+    signals_install(L);
+    launch run = {.paths = &paths, .argc = argc, .argv = argv, .code = EXIT_FAILURE};
+    if (lua_cpcall(L, start, &run) != 0) {
+        const char *message = lua_tostring(L, -1);
+        fprintf(stderr, "bertlua: %s\n", message ? message : "an error that is no text");
+    }
+    lua_close(L);
+    return run.code;
+}

@@ -1,0 +1,134 @@
+/*
+ * signals.c - signals as Lua sees them. Three modes: interrupting (SIGINT
+ * raises an error in the running Lua code; the default), trapping (SIGINT,
+ * SIGTERM and SIGUSR1 set a flag that a training loop asks for) and reading
+ * (SIGINT cancels a line at the prompt).
+ *
+ * The state is static because a handler has no other way to reach it; every
+ * variable the handler writes is a sig_atomic_t.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <lauxlib.h>
+
+#include "host.h"
+
+enum { EXIT_INTERRUPTED = 130 };
+
+static lua_State *interrupted_state;
+static volatile sig_atomic_t trapping;
+static volatile sig_atomic_t reading;
+static volatile sig_atomic_t pending_signal;    /* trapping: the first that came */
+static volatile sig_atomic_t interrupt_waiting; /* interrupting: asked for, not yet served */
+static volatile sig_atomic_t interrupt_served;
+static volatile sig_atomic_t reading_cancelled;
+
+static void interrupt_hook(lua_State *L, lua_Debug *activation) {
+    (void) activation;
+    lua_sethook(L, NULL, 0, 0);
+    interrupt_waiting = 0;
+    interrupt_served = 1;
+    luaL_error(L, "interrupted");
+}
+
+static void handle_signal(int number) {
+    int saved_errno = errno;
+    if (number == SIGINT && reading) {
+        reading_cancelled = 1;
+    } else if (trapping) {
+        if (number == SIGINT && pending_signal == SIGINT) _exit(EXIT_INTERRUPTED);
+        if (!pending_signal) pending_signal = number;
+    } else if (number == SIGINT) {
+        /* Compiled traces don't look at hooks: the second Ctrl-C must not depend on one. */
+        if (interrupt_waiting) _exit(EXIT_INTERRUPTED);
+        interrupt_waiting = 1;
+        lua_sethook(interrupted_state, interrupt_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+    }
+    errno = saved_errno;
+}
+
+static void catch_signal(int number, void (*handler)(int)) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    sigemptyset(&action.sa_mask);
+    /* Interrupted reads of files go on; the line editor asks again by itself. */
+    action.sa_flags = SA_RESTART;
+    sigaction(number, &action, NULL);
+}
+
+void signals_install(lua_State *L) {
+    interrupted_state = L;
+    catch_signal(SIGINT, handle_signal);
+}
+
+void signals_begin_reading(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handle_signal;
+    sigemptyset(&action.sa_mask);
+    reading_cancelled = 0;
+    reading = 1;
+    sigaction(SIGINT, &action, NULL);
+}
+
+bool signals_reading_interrupted(void) {
+    return reading_cancelled != 0;
+}
+
+bool signals_end_reading(void) {
+    catch_signal(SIGINT, handle_signal);
+    reading = 0;
+    return reading_cancelled != 0;
+}
+
+/* trap(on): flags only, or back to interrupting. */
+static int host_trap(lua_State *L) {
+    bool on = lua_toboolean(L, 1);
+    pending_signal = 0;
+    trapping = on;
+    catch_signal(SIGTERM, on ? handle_signal : SIG_DFL);
+    catch_signal(SIGUSR1, on ? handle_signal : SIG_DFL);
+    return 0;
+}
+
+static int host_pending(lua_State *L) {
+    switch (pending_signal) {
+    case SIGINT:
+        lua_pushliteral(L, "SIGINT");
+        break;
+    case SIGTERM:
+        lua_pushliteral(L, "SIGTERM");
+        break;
+    case SIGUSR1:
+        lua_pushliteral(L, "SIGUSR1");
+        break;
+    default:
+        lua_pushnil(L);
+    }
+    return 1;
+}
+
+static int host_clear(lua_State *L) {
+    (void) L;
+    pending_signal = 0;
+    return 0;
+}
+
+/* True if Lua code was interrupted since the last call. */
+static int host_interrupted(lua_State *L) {
+    lua_pushboolean(L, interrupt_served);
+    interrupt_served = 0;
+    return 1;
+}
+
+void signals_open(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"trap", host_trap}, {"pending", host_pending}, {"clear", host_clear}, {"interrupted", host_interrupted},
+        {NULL, NULL},
+    };
+    luaL_register(L, NULL, functions);
+}

@@ -77,10 +77,63 @@ $(BUILD)/bertlua: $(MAIN_OBJ) $(BUILD)/flags
 	$(Q)$(CC) $(LDFLAGS) $(MAIN_OBJ) -o $@.tmp $(MAIN_LIBS) -Wl,-E
 	$(Q)mv $@.tmp $@
 
+# DESTDIR is for packagers: files go below it, but know only PREFIX.
+SHARE := $(DESTDIR)$(PREFIX)/share/bertlua
+LIB := $(DESTDIR)$(PREFIX)/lib/bertlua
+TREES := lua recipes bert_configs vocab
+
+install: all
+	@mkdir -p $(DESTDIR)$(PREFIX)/bin $(LIB) $(SHARE)/bindings/bertlua $(DESTDIR)$(PREFIX)/share/lua/5.1
+	@rm -rf $(addprefix $(SHARE)/,$(TREES) bindings)
+	@mkdir -p $(SHARE)/bindings/bertlua
+	@cp -R $(wildcard $(TREES)) $(SHARE)/
+	@install -m 644 bindings/bertlua/*.lua $(SHARE)/bindings/bertlua/
+	@install -m 644 $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(LIB)/
+	@install -m 644 bindings/require.lua $(DESTDIR)$(PREFIX)/share/lua/5.1/bertlua.lua
+	@install -m 755 $(BUILD)/bertlua $(DESTDIR)$(PREFIX)/bin/bertlua
+	@echo "installed $(DESTDIR)$(PREFIX)/bin/bertlua"
+
+uninstall:
+	@rm -rf $(SHARE) $(LIB)
+	@rm -f $(DESTDIR)$(PREFIX)/bin/bertlua $(DESTDIR)$(PREFIX)/share/lua/5.1/bertlua.lua
+	@echo "removed bertlua from $(DESTDIR)$(PREFIX)"
+
 clean:
 	rm -rf $(BUILD) build-asan
 
+# The path of the source tree, for a plain LuaJIT.
+TREE_PATH := lua/?.lua;lua/?/init.lua;bindings/?.lua;;
+
+test:
+	@scripts/install_dependencies.sh build test
+	@$(MAKE) all
+	LUA_PATH='$(TREE_PATH)' busted $(BUSTED_ARGS)
+
+# CORPUS=folder trains on your own text files instead of the jargon file.
+demo:
+	@scripts/install_dependencies.sh build $(if $(CORPUS),,demo)
+	@$(MAKE) all
+	$(BUILD)/bertlua recipes/demo.lua $(if $(CORPUS),--corpus '$(CORPUS)') $(DEMO_ARGS)
+
+C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch])
+lint:
+	@scripts/install_dependencies.sh build lint
+	luacheck -q .
+	clang-format --dry-run -Werror $(C_FILES)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --language=c --inline-suppr --enable=warning,performance,portability \
+	  --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective -D__GNUC__=12 -Iengine \
+	  $(filter %.c,$(C_FILES))
+
+# LuaJIT itself is not instrumented and lives as long as its process: leaks are not looked for.
+ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+asan:
+	@scripts/install_dependencies.sh build test
+	@$(MAKE) BUILD=build-asan OPT=-O1 CFLAGS='$(CFLAGS) $(ASAN_FLAGS)' LDFLAGS='$(LDFLAGS) -fsanitize=address,undefined' all
+	ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTLUA_LIB=build-asan/libbertlua.so \
+	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	  LUA_PATH='$(TREE_PATH)' busted --lua=luajit $(BUSTED_ARGS)
+
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(MAIN_OBJ:.o=.d)
-.PHONY: all clean FORCE
+.PHONY: all install uninstall clean test demo lint asan FORCE
 .DELETE_ON_ERROR:

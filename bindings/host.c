@@ -72,6 +72,16 @@ void host_open(lua_State *L, const host_paths *paths) {
     lua_setfield(L, -2, "root");
     lua_pushstring(L, paths->executable);
     lua_setfield(L, -2, "executable");
+    /* BUILD may be any folder: the library beside the executable is the one it was built with. */
+    char library[PATH_MAX];
+    char folder[PATH_MAX];
+    struct stat info;
+    snprintf(folder, sizeof folder, "%s", paths->executable);
+    parent(folder);
+    if (join(library, sizeof library, folder, "libbertlua.so") && stat(library, &info) == 0) {
+        lua_pushstring(L, library);
+        lua_setfield(L, -2, "library");
+    }
     signals_open(L);
     editor_open(L);
 }

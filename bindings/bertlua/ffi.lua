@@ -2,7 +2,7 @@
 --
 -- Only modules under bindings/ use this one. In a source tree the library is
 -- build/libbertlua.so; after `make install` it is PREFIX/lib/bertlua/. The
--- environment variable BERTLUA_LIB names another one. The declarations
+-- executable takes the one beside itself, BERTLUA_LIB names any other. The declarations
 -- (cdef.h) lie beside the library: `make` cuts them out of engine/api/*.h.
 
 local ffi = require "ffi"
@@ -41,6 +41,8 @@ local function find_library()
         if not readable(chosen) then error("bertlua: BERTLUA_LIB is " .. chosen .. ": no such file", 0) end
         return chosen
     end
+    local host = package.loaded["bertlua.host"]
+    if host and host.library then return host.library end
     local tried = {}
     for _, path in ipairs { M.root .. "/build/libbertlua.so", M.root .. "/../../lib/bertlua/libbertlua.so" } do
         if readable(path) then return path end
@@ -58,7 +60,8 @@ local function declare(path)
 end
 
 M.library_path = M.realpath(find_library())
-declare((M.library_path:gsub("[^/]+$", "cdef.h")))
+M.cdef_path = M.library_path:gsub("[^/]+$", "cdef.h")
+declare(M.cdef_path)
 local lib = ffi.load(M.library_path)
 
 --- The engine's functions: lib.bl_linear_forward(...).

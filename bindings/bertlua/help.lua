@@ -33,13 +33,14 @@ local function comment_above(lines, at)
     return table.concat(text, "\n")
 end
 
-local function signature(lines, at)
+-- The name as it was asked for, with the parameters of the definition.
+local function signature(name, lines, at)
     local text, i = {}, at
     repeat
         text[#text + 1] = lines[i]:match "^%s*(.-)%s*$"
         i = i + 1
     until i > #lines or text[#text]:find(")", 1, true) or #text > 6
-    return (table.concat(text, " "):gsub("%).*", ")"):gsub("^local%s+", ""))
+    return name .. (table.concat(text, " "):match "%b()" or "()")
 end
 
 local function strip_comment(line)
@@ -48,12 +49,12 @@ end
 
 -- Declarations that follow each other share the comment above the first.
 local function header_comment(name)
-    local lines = read_lines((bl.library_path:gsub("[^/]*$", "cdef.h")))
+    local lines = read_lines(bl.cdef_path)
     if not lines then return nil end
     for at, line in ipairs(lines) do
         if line:find("bl_" .. name .. "(", 1, true) and not line:match "^%s*/?%*" then
             local last = at - 1
-            while last > 0 and not lines[last]:find("*/", 1, true) and lines[last] ~= "" do last = last - 1 end
+            while last > 0 and not lines[last]:find("*/", 1, true) do last = last - 1 end
             local first = last
             while first > 0 and not lines[first]:find("/*", 1, true) do first = first - 1 end
             if first == 0 then return nil end
@@ -65,7 +66,7 @@ local function header_comment(name)
                 i = i + 1
             until declaration[#declaration]:find(";", 1, true) or i > #lines
             return (table.concat(text, "\n"):gsub("^%s+", ""):gsub("%s+$", "")),
-                table.concat(declaration, " ")
+                table.concat(declaration, "\n    ")
         end
     end
 end
@@ -77,7 +78,7 @@ local function describe_function(name, f)
     if not lines then
         return name .. ": " .. (info.what == "C" and "built in" or "its source is not at hand") .. "\n"
     end
-    local parts = { signature(lines, info.linedefined) }
+    local parts = { signature(name, lines, info.linedefined) }
     local comment = comment_above(lines, info.linedefined)
     if comment ~= "" then parts[#parts + 1] = comment end
     -- Thin wrappers of the engine: its header says what they do.

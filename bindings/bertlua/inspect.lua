@@ -15,7 +15,10 @@ local ORDER = { number = 1, string = 2, boolean = 3 }
 local function sorted_keys(t, skip)
     local keys = {}
     for k in pairs(t) do
-        if not (type(k) == "number" and k >= 1 and k <= skip and k == math.floor(k)) then keys[#keys + 1] = k end
+        local in_list = type(k) == "number" and k >= 1 and k <= skip and k == math.floor(k)
+        -- The metamethods of a class say nothing about its contents.
+        local is_meta = type(k) == "string" and k:sub(1, 2) == "__"
+        if not in_list and not is_meta then keys[#keys + 1] = k end
     end
     table.sort(keys, function(a, b)
         local x, y = ORDER[type(a)] or 4, ORDER[type(b)] or 4

@@ -13,14 +13,14 @@ local M = {}
 local PROMPT, CONTINUATION = "> ", ">> "
 local RED, RESET = "\27[31m", "\27[0m"
 
-M.GREETING_HELP = [[
-expression        prints its value, which is also in _ ; a ; at the end keeps it quiet
-? name            help on a function, method or module: ? bl.ops.linear_forward
+M.HELP = [[
+expression        print its value, which is also in _ (a ; at the end: silent)
+? name            help on a function or module, such as ? bl.ops.linear_forward
 $ command         run a shell command
 :time expression  how long it takes
-:quit             leave (so does Ctrl-D); Ctrl-C cancels the line or stops what runs
-Tab               completes names, methods and, inside quotes, file names
-Names set without `local` stay from line to line; bl is require "bertlua".
+:quit             leave, as Ctrl-D does
+Tab completes names, methods and, inside quotes, file names. Ctrl-C cancels the
+line or stops what runs. Names set without `local` stay; bl is require "bertlua".
 ]]
 
 local function is_unfinished(message)
@@ -166,7 +166,7 @@ function Session:command(line)
     if name == "time" and rest ~= "" then return self:time(rest) end
     if name == "quit" or name == "q" then return "quit" end
     if name == "help" then
-        self.write(M.GREETING_HELP)
+        self.write(M.HELP)
         return "done"
     end
     self:complain(name == "time" and ":time is followed by nothing, expected an expression"
@@ -190,7 +190,7 @@ function Session:feed(line)
         if line:match "^%s*$" then return "done" end
         local topic = line:match "^%s*%?%s*(.-)%s*$"
         if topic then
-            self.write(topic == "" and M.GREETING_HELP or help.describe(topic, self.env))
+            self.write(topic == "" and M.HELP or help.describe(topic, self.env))
             return "done"
         end
         local command = line:match "^%s*%$%s*(.+)$"

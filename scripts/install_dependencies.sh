@@ -1,0 +1,63 @@
+#!/bin/sh
+# Installs the Debian packages that bertlua needs and that are not there yet.
+#
+#   scripts/install_dependencies.sh [build] [test] [lint] [demo]
+#
+# Names the missing packages first; asks for root (sudo) only when there are
+# some; does nothing when all are there. On another system it says which
+# packages to look for and leaves the rest to the compiler.
+set -eu
+
+build="gcc make pkg-config libc6-dev luajit libluajit-5.1-dev libdnnl-dev libhdf5-dev libicu-dev libedit-dev
+       lua-cjson lua-argparse lua-filesystem lua-posix"
+test="lua-busted"
+lint="lua-check clang-format cppcheck"
+demo="jargon-text"
+
+wanted=""
+for group in "${@:-build}"; do
+    case $group in
+    build) wanted="$wanted $build" ;;
+    test) wanted="$wanted $test" ;;
+    lint) wanted="$wanted $lint" ;;
+    demo) wanted="$wanted $demo" ;;
+    *)
+        echo "install_dependencies: unknown group $group; expected build, test, lint or demo" >&2
+        exit 1
+        ;;
+    esac
+done
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "install_dependencies: this is no Debian: make sure you have the like of" $wanted >&2
+    exit 0
+fi
+
+missing=""
+for package in $wanted; do
+    state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+echo "Debian packages that are missing:$missing"
+root=""
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "install_dependencies: run as root: apt-get install$missing" >&2
+        exit 1
+    fi
+    echo "Installing them takes root: sudo may ask for your password."
+    root=sudo
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+install() {
+    # shellcheck disable=SC2086 # a list of words
+    $root apt-get install -y -q --no-install-recommends $missing
+}
+# Package lists may be absent or old: fetch them only if the first try fails.
+if ! install; then
+    $root apt-get update -q
+    install
+fi

@@ -3,9 +3,9 @@
  *
  * Everything here is bound by memory, so LAMB makes two passes: moments and
  * both norms (24 bytes a parameter), then the step, with the direction made
- * again from m and v (16 bytes) rather than stored and read back. Segments go
- * in groups that fit the cache, so that the second pass often finds its data
- * there. Work is cut at fixed places: sums do not depend on the thread count.
+ * again from m and v (16 bytes) rather than stored and read back. The second
+ * pass follows the first segment by segment and often finds its data in cache.
+ * Work is cut at fixed places: sums do not depend on the thread count.
  */
 #include <math.h>
 
@@ -157,50 +157,64 @@ static void lamb_second_pass(const update *u, const chunk *c, float decay, float
         bl_row_from_f32(bl_element(u->low, u->low_dtype, c->begin), u->low_dtype, p + c->begin, c->end - c->begin);
 }
 
-/* Trust ratio of each segment whose chunks lie in [first, last): |p| / |u|, 1 where either is 0. */
-static void trust_ratios(float *trust, const chunk *list, int64_t first, int64_t last) {
-    for (int64_t c = first; c < last;) {
-        int64_t segment = list[c].segment;
-        double p_square = 0.0, u_square = 0.0;
-        for (; c < last && list[c].segment == segment; c++) {
-            p_square += list[c].p_square;
-            u_square += list[c].u_square;
-        }
-        trust[segment] = p_square > 0.0 && u_square > 0.0 ? (float) sqrt(p_square / u_square) : 1.0f;
+/* |p| / |u| of a segment, 1 where either is 0. */
+static float trust_ratio(const chunk *list, int64_t first, int64_t last) {
+    double p_square = 0.0, u_square = 0.0;
+    for (int64_t c = first; c < last; c++) {
+        p_square += list[c].p_square;
+        u_square += list[c].u_square;
     }
+    return p_square > 0.0 && u_square > 0.0 ? (float) sqrt(p_square / u_square) : 1.0f;
+}
+
+/* Called by every thread of a team: its members share the chunks [first, last) of one segment. */
+static void lamb_segment_shared(const update *u, chunk *list, int64_t first, int64_t last, float decay, float *trust) {
+#pragma omp for schedule(static)
+    for (int64_t c = first; c < last; c++)
+        lamb_first_pass(u, &list[c], decay);
+#pragma omp single
+    *trust = trust_ratio(list, first, last);
+#pragma omp for schedule(static)
+    for (int64_t c = first; c < last; c++)
+        lamb_second_pass(u, &list[c], decay, u->rate * *trust);
+}
+
+static void lamb_segment_alone(const update *u, chunk *list, int64_t first, int64_t last, float decay, float *trust) {
+    for (int64_t c = first; c < last; c++)
+        lamb_first_pass(u, &list[c], decay);
+    *trust = trust_ratio(list, first, last);
+    for (int64_t c = first; c < last; c++)
+        lamb_second_pass(u, &list[c], decay, u->rate * *trust);
 }
 
 bl_status bl_cpu_lamb_update(bl_context *ctx, const bl_optim *o) {
-    enum { GROUP = 1 << 20 }; /* elements: 12 MiB of p, m and v */
     int64_t count = o->segments->shape[0];
     const int64_t *segments = o->segments->data;
     const float *decay = o->decay->data;
     int64_t chunks = count_chunks(segments, count);
+    size_t bytes = (size_t) chunks * sizeof(chunk) + (size_t) (count + 1) * sizeof(int64_t);
     void *scratch;
-    BL_TRY(bl_scratch(ctx, (size_t) chunks * sizeof(chunk) + (size_t) count * sizeof(float), &scratch));
+    BL_TRY(bl_scratch(ctx, bytes + (size_t) count * sizeof(float), &scratch));
     chunk *list = scratch;
-    float *trust = (float *) (void *) (list + chunks);
+    int64_t *first = (int64_t *) (void *) (list + chunks); /* chunks of segment i: [first[i], first[i + 1]) */
+    float *trust = (float *) (void *) (first + count + 1);
     update u = update_open(o);
     if (skip_update(o)) return BL_OK;
     list_chunks(list, segments, count);
+    first[0] = 0;
     for (int64_t i = 0; i < count; i++)
-        trust[i] = 1.0f; /* of an empty segment */
+        first[i + 1] = first[i] + (segments[2 * i + 1] + CHUNK - 1) / CHUNK;
+    /* Threads share what is too much for one; the rest they take by the segment, without waiting for each other. */
+    int64_t share = chunks / (4 * ctx->threads);
 #pragma omp parallel num_threads(ctx->threads)
-    for (int64_t first = 0, last; first < chunks; first = last) {
-        int64_t elements = 0;
-        for (last = first; last < chunks; last++) {
-            bool opens = last == 0 || list[last].segment != list[last - 1].segment;
-            if (opens && elements >= GROUP) break;
-            elements += list[last].end - list[last].begin;
-        }
-#pragma omp for schedule(static)
-        for (int64_t c = first; c < last; c++)
-            lamb_first_pass(&u, &list[c], decay[list[c].segment]);
-#pragma omp single
-        trust_ratios(trust, list, first, last);
-#pragma omp for schedule(static)
-        for (int64_t c = first; c < last; c++)
-            lamb_second_pass(&u, &list[c], decay[list[c].segment], u.rate * trust[list[c].segment]);
+    {
+        for (int64_t i = 0; i < count; i++)
+            if (first[i + 1] - first[i] > share)
+                lamb_segment_shared(&u, list, first[i], first[i + 1], decay[i], &trust[i]);
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < count; i++)
+            if (first[i + 1] - first[i] <= share)
+                lamb_segment_alone(&u, list, first[i], first[i + 1], decay[i], &trust[i]);
     }
     if (o->trust)
         for (int64_t i = 0; i < count; i++)

@@ -6,6 +6,7 @@
 
 #include "core/half.h"
 #include "cpu.h"
+#include "softmax.h"
 
 enum { CHUNK = 1 << 15, BLOCK = 1024 };
 
@@ -24,11 +25,17 @@ static void add_block(partial *p, const float *row, int64_t n) {
         sum += (double) row[i];
         square += (double) row[i] * (double) row[i];
     }
+    float max = bl_row_max(row, n), negated[BLOCK];
+    int nan = 0;
+#pragma omp simd reduction(| : nan)
     for (int64_t i = 0; i < n; i++) {
-        p->max = row[i] > p->max ? row[i] : p->max;
-        p->min = row[i] < p->min ? row[i] : p->min;
-        p->nan |= row[i] != row[i];
+        negated[i] = -row[i];
+        nan |= row[i] != row[i];
     }
+    float min = -bl_row_max(negated, n);
+    p->max = max > p->max ? max : p->max;
+    p->min = min < p->min ? min : p->min;
+    p->nan |= nan != 0;
     p->sum += sum;
     p->square += square;
 }

@@ -9,7 +9,7 @@
 #include "cpu.h"
 #include "vecmath.h"
 
-enum { BLOCK = 2048, LANES = 16 };
+enum { BLOCK = 2048, LANES = 16, SHORT = 256 }; /* SHORT: terms summed in f32 before f64 takes over */
 
 float bl_row_max(const float *row, int64_t n) {
     /* Lanes by hand: compilers keep the order of comparisons, for the sake of NaN, and would not vectorise. */
@@ -44,11 +44,14 @@ double bl_row_exp_sum(const void *base, int32_t dtype, int64_t offset, int64_t n
         }
         /* While everything was -inf, measure from 0: -inf - -inf would be NaN. */
         float from = highest == -INFINITY ? 0.0f : highest;
-        float sum = 0.0f;
+        for (int64_t begin = 0; begin < count; begin += SHORT) {
+            int64_t end = begin + SHORT < count ? begin + SHORT : count;
+            float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < count; i++)
-            sum += bl_vec_exp(row[i] - from);
-        total += (double) sum;
+            for (int64_t i = begin; i < end; i++)
+                sum += bl_vec_exp(row[i] - from);
+            total += (double) sum;
+        }
     }
     *max = highest;
     return total;

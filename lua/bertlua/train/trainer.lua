@@ -17,7 +17,7 @@ Trainer.__index = Trainer
 --   accumulation: micro-steps in an update;
 --   first_step, last_step: the updates of this run, counted from 1;
 --   log_freq, on_log(record): called every log_freq steps and at the last;
---   checkpoint_freq, save(step, record) -> path: nil for none;
+--   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step;
 --   on_step(step, record): called after every step (progress bars), or nil;
 --   pending_signal() -> name or nil: asked after every step;
 --   now() -> seconds: for tests
@@ -78,16 +78,16 @@ function Trainer:log_record(step, last, stats)
     return record
 end
 
-function Trainer:save_checkpoint(step, record)
+function Trainer:save_checkpoint(step, last)
     if self.save and self.saved_step ~= step then
-        self.saved_path = self.save(step, record)
+        self.saved_path = self.save(step, last)
         self.saved_step = step
     end
 end
 
 --- Run the steps.
--- @return outcome: status "finished" or "interrupted" (then signal), step, record of
---   the last log line, totals, checkpoint path
+-- @return outcome: status "finished" or "interrupted" (then signal), step, last: means of the last step, record
+--   of the last log line, totals, checkpoint path
 function Trainer:run()
     local outcome = { status = "finished", step = self.first_step - 1 }
     for step = self.first_step, self.last_step do
@@ -102,14 +102,15 @@ function Trainer:run()
         end
         if signal then
             outcome.status, outcome.signal = "interrupted", signal
-            self:save_checkpoint(step, outcome.record)
+            self:save_checkpoint(step, last)
             break
         elseif self.checkpoint_freq and step % self.checkpoint_freq == 0 then
-            self:save_checkpoint(step, outcome.record)
+            self:save_checkpoint(step, last)
         end
+        outcome.last = last
     end
     if outcome.status == "finished" and outcome.step >= self.first_step then
-        self:save_checkpoint(outcome.step, outcome.record)
+        self:save_checkpoint(outcome.step, outcome.last)
     end
     outcome.totals = self.meter:totals()
     outcome.checkpoint = self.saved_path

@@ -57,8 +57,9 @@ end
 
 --- Seconds of each job, the peer's; nil if it cannot run.
 local function run_peer(values, path, vocab_file)
-    local pipe = assert(io.popen(table.concat({ quote(values.python), quote(paths.root() .. "/bench/peers/tokenizer.py"),
-        quote(path), quote(vocab_file), tostring(values.do_lower_case), values.train_size, "2>/dev/null" }, " ")))
+    local command = { quote(values.python), quote(paths.root() .. "/bench/peers/tokenizer.py"), quote(path),
+        quote(vocab_file), tostring(values.do_lower_case), values.train_size, "2>/dev/null" }
+    local pipe = assert(io.popen(table.concat(command, " ")))
     local line = pipe:read "*l"
     pipe:close()
     return line and json.decode(line)

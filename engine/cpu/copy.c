@@ -76,6 +76,16 @@ static void copy_row(char *dst, int32_t to, int64_t dst_step, const char *src, i
     }
 }
 
+/* Elements before row number `row` of the last dimension, rows counted through all other dimensions. */
+static int64_t row_offset(const bl_tensor *t, int64_t row) {
+    int64_t offset = 0;
+    for (int32_t d = t->ndim - 2; d >= 0; d--) {
+        offset += row % t->shape[d] * t->stride[d];
+        row /= t->shape[d];
+    }
+    return offset;
+}
+
 bl_status bl_cpu_copy(bl_context *ctx, bl_tensor *dst, const bl_tensor *src) {
     enum { CHUNK = 1 << 15 };
     int64_t to_size = (int64_t) bl_dtype_size(dst->dtype);
@@ -98,21 +108,35 @@ bl_status bl_cpu_copy(bl_context *ctx, bl_tensor *dst, const bl_tensor *src) {
     int64_t width = dst->shape[last];
     int64_t rows = width ? n / width : 0;
 #pragma omp parallel for num_threads(ctx->threads) schedule(static) if (n > CHUNK)
-    for (int64_t row = 0; row < rows; row++) {
-        int64_t rest = row, to_offset = 0, from_offset = 0;
-        for (int32_t d = last - 1; d >= 0; d--) {
-            int64_t index = rest % dst->shape[d];
-            rest /= dst->shape[d];
-            to_offset += index * dst->stride[d];
-            from_offset += index * src->stride[d];
-        }
-        copy_row(to + to_offset * to_size, dst->dtype, dst->stride[last] * to_size, from + from_offset * from_size,
-                 src->dtype, src->stride[last] * from_size, width);
-    }
+    for (int64_t row = 0; row < rows; row++)
+        copy_row(to + row_offset(dst, row) * to_size, dst->dtype, dst->stride[last] * to_size,
+                 from + row_offset(src, row) * from_size, src->dtype, src->stride[last] * from_size, width);
     return BL_OK;
 }
 
+/* n elements of `size` bytes, `step` elements apart, all equal to the first bytes of pattern. */
+static void fill_row(void *row, int64_t size, int64_t step, int64_t n, const int64_t *pattern) {
+    if (size == 4) {
+        uint32_t *p = row, value;
+        memcpy(&value, pattern, sizeof value);
+        for (int64_t i = 0; i < n; i++)
+            p[i * step] = value;
+    } else if (size == 2) {
+        uint16_t *p = row, value;
+        memcpy(&value, pattern, sizeof value);
+        for (int64_t i = 0; i < n; i++)
+            p[i * step] = value;
+    } else if (size == 8) {
+        for (int64_t i = 0; i < n; i++)
+            ((int64_t *) row)[i * step] = *pattern;
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            memcpy((char *) row + i * step, pattern, 1);
+    }
+}
+
 bl_status bl_cpu_fill(bl_context *ctx, bl_tensor *t, double value) {
+    enum { CHUNK = 1 << 14 };
     int64_t size = (int64_t) bl_dtype_size(t->dtype);
     int64_t n = bl_tensor_numel(t);
     int64_t pattern = 0;
@@ -120,29 +144,19 @@ bl_status bl_cpu_fill(bl_context *ctx, bl_tensor *t, double value) {
         store_float(&pattern, t->dtype, (float) value);
     else
         store_int(&pattern, t->dtype, float_to_int(value, t->dtype));
-    bool contiguous = bl_tensor_is_contiguous(t);
     char *base = t->data;
-#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (n > 1 << 15)
-    for (int64_t i = 0; i < n; i++) {
-        int64_t offset = i;
-        if (!contiguous) {
-            int64_t rest = i;
-            offset = 0;
-            for (int32_t d = t->ndim - 1; d >= 0; d--) {
-                offset += rest % t->shape[d] * t->stride[d];
-                rest /= t->shape[d];
-            }
-        }
-        char *p = base + offset * size;
-        if (size == 4)
-            memcpy(p, &pattern, 4);
-        else if (size == 2)
-            memcpy(p, &pattern, 2);
-        else if (size == 8)
-            memcpy(p, &pattern, 8);
-        else
-            memcpy(p, &pattern, 1);
+    if (bl_tensor_is_contiguous(t)) {
+#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (n > 4 * CHUNK)
+        for (int64_t begin = 0; begin < n; begin += CHUNK)
+            fill_row(base + begin * size, size, 1, n - begin < CHUNK ? n - begin : CHUNK, &pattern);
+        return BL_OK;
     }
+    int32_t last = t->ndim - 1;
+    int64_t width = t->shape[last];
+    int64_t rows = width ? n / width : 0;
+#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (n > 4 * CHUNK)
+    for (int64_t row = 0; row < rows; row++)
+        fill_row(base + row_offset(t, row) * size, size, t->stride[last], width, &pattern);
     return BL_OK;
 }
 

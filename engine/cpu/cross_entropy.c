@@ -120,7 +120,6 @@ static void span_count_all(int64_t counted[2], const bl_tensor *segments, const 
 }
 
 static float span_log_sum(const bl_tensor *logits, const span *s, int column) {
-    if (s->length == 0) return -INFINITY;
     float max = -INFINITY;
     for (int64_t i = 0; i < s->length; i++) {
         float value = read_element(logits, 2 * (s->begin + i) + column);
@@ -129,7 +128,8 @@ static float span_log_sum(const bl_tensor *logits, const span *s, int column) {
     double sum = 0.0;
     for (int64_t i = 0; i < s->length; i++)
         sum += (double) bl_vec_exp(read_element(logits, 2 * (s->begin + i) + column) - max);
-    return (float) ((double) max + log(sum));
+    /* 0: an empty segment. */
+    return sum == 0.0 ? -INFINITY : (float) ((double) max + log(sum));
 }
 
 bl_status bl_cpu_span_loss_forward(bl_context *ctx, bl_tensor *loss, bl_tensor *lse, const bl_tensor *logits,

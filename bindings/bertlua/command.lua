@@ -9,7 +9,7 @@ local USAGE = [=[
 Usage: bertlua [FILE [arguments]]
        bertlua -e CODE [arguments]
 
-  bertlua                     a prompt; runs standard input if that is no terminal
+  bertlua                     a prompt, or runs standard input if it is piped in
   bertlua FILE [arguments]    run a Lua file; recipes/NAME.lua is found from any
                               folder, and FILE --help lists a recipe's settings
   bertlua -e CODE             run CODE; prints the value of an expression

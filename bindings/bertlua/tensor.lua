@@ -206,9 +206,10 @@ local function flatten(values, out, at, level)
     return at
 end
 
+-- Number of elements of an FFI array; a pointer does not say.
 local function array_length(values)
-    local is_array = tostring(ffi.typeof(values)):match "%["
-    return is_array and ffi.sizeof(values) / ffi.sizeof(values[0]) or math.huge
+    local ctype = tostring(ffi.typeof(values)):match "^ctype<(.-)%s*%[[%d?]*%]>$"
+    return ctype and ffi.sizeof(values) / ffi.sizeof(ctype) or math.huge
 end
 
 -- level: whose line to blame, as for error() in here.

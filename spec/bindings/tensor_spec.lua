@@ -1,0 +1,204 @@
+--- Methods of bl_tensor, scopes, and how tensors print.
+
+local ffi = require "ffi"
+local array = require "bertlua.array"
+local memory = require "bertlua.memory"
+local tensor = require "bertlua.tensor"
+
+local function line_here()
+    return debug.getinfo(2, "l").currentline
+end
+
+local function message_of(fn, ...)
+    local ok, message = pcall(fn, ...)
+    assert.is_false(ok)
+    return tostring(message)
+end
+
+describe("tensor", function()
+    local function with_scope(fn)
+        return function() tensor.scope(fn) end
+    end
+
+    it("knows its shape, dtype and device", with_scope(function()
+        local t = tensor.new("bf16", { 2, 3, 4 })
+        assert.are.same({ 2, 3, 4 }, t:dims())
+        assert.are.equal(24, t:numel())
+        assert.are.equal(3, t:size(2))
+        assert.are.equal("bf16", t:dtype_name())
+        assert.are.equal("cpu", t:device_name())
+        assert.are.equal("bf16 2x3x4 cpu", t:describe())
+        assert.is_true(tensor.is(t))
+        assert.is_false(tensor.is({}))
+    end))
+
+    it("starts as zeros, aligned to 64 bytes", with_scope(function()
+        for _ = 1, 3 do
+            local t = tensor.new("f32", { 5 })
+            assert.are.same({ 0, 0, 0, 0, 0 }, t:tolist())
+            assert.are.equal(0, tonumber(ffi.cast("uintptr_t", t.data) % 64))
+        end
+    end))
+
+    it("takes and gives nested lists in every dtype", with_scope(function()
+        local values = { { 1, -2, 3 }, { 4, 5, -6 } }
+        for _, dtype in ipairs { "f32", "bf16", "f16", "i32", "i64", "i8" } do
+            local t = tensor.from(values, dtype)
+            assert.are.equal(dtype, t:dtype_name())
+            assert.are.same(values, t:tolist())
+        end
+        assert.are.equal(2.5, tensor.from(2.5):item())
+    end))
+
+    it("rounds to half precision and reads it back", with_scope(function()
+        assert.are.equal(0.0999755859375, tensor.from({ 0.1 }, "f16"):item())
+        assert.are.equal(0.10009765625, tensor.from({ 0.1 }, "bf16"):item())
+        local extremes = tensor.from({ 65504, 2 ^ -24, 1e6, -1e6 }, "f16"):tolist()
+        assert.are.same({ 65504, 2 ^ -24, math.huge, -math.huge }, extremes)
+    end))
+
+    it("looks at the same elements through views", with_scope(function()
+        local t = tensor.from { { 1, 2, 3 }, { 4, 5, 6 } }
+        assert.are.same({ { 1, 2 }, { 3, 4 }, { 5, 6 } }, t:view(3, 2):tolist())
+        assert.are.same({ { 1, 2 }, { 3, 4 }, { 5, 6 } }, t:view({ -1, 2 }):tolist())
+        assert.are.same({ { 2, 3 }, { 5, 6 } }, t:slice(2, 2, 3):tolist())
+        assert.are.same({ { 1, 4 }, { 2, 5 }, { 3, 6 } }, t:transpose(1, 2):tolist())
+        assert.are.same({ 4, 5, 6 }, t:select(2):tolist())
+        assert.are.equal(6, t:select(2):select(3):item())
+        assert.are.same({ 0, 3 }, t:slice(1, 1, 0):dims())
+        t:slice(1, 2, 2):fill(9)
+        assert.are.same({ { 1, 2, 3 }, { 9, 9, 9 } }, t:tolist())
+        assert.is_false(t:transpose(1, 2):is_contiguous())
+    end))
+
+    it("copies between dtypes and from host arrays", with_scope(function()
+        local t = tensor.new("i32", { 4 })
+        t:set(array.int64 { 7, -8, 9, 2 ^ 20 })
+        assert.are.same({ 7, -8, 9, 2 ^ 20 }, t:tolist())
+        assert.are.same({ 7, -8, 9, 2 ^ 20 }, tensor.new("f32", { 4 }):copy_from(t):tolist())
+        local pointer = array.wrap(t)
+        pointer[1] = 5
+        assert.are.equal(5, t:data_ptr("int32_t")[1])
+    end))
+
+    it("puts errors at the caller's line", with_scope(function()
+        local t = tensor.from { { 1, 2, 3 }, { 4, 5, 6 } }
+        local cases = {
+            { "reshape: the input is f32 %[2,3%], expected 7 elements", function() t:view(7); return 1 end },
+            { "slice: range is 2 to 3, the size along dimension 1 is 2", function() t:slice(1, 2, 3); return 1 end },
+            { "slice: dimension is 3, the tensor is f32 2x3 cpu", function() t:slice(3, 1, 1); return 1 end },
+            { "item: expected one element, the tensor is f32 2x3 cpu", function() t:item(); return 1 end },
+            { "set: got 2 values, the tensor is f32 2x3 cpu", function() t:set { 1, 2 }; return 1 end },
+            { "set: got 2 values, the tensor", function() t:set(array.float(2)); return 1 end },
+            { "set: element is string, expected a number", function() t:set { 1, 2, 3, 4, 5, "6" }; return 1 end },
+            { "set: got string", function() t:set "x"; return 1 end },
+            { "copy: dst is f32 %[2,3%]", function() t:copy_from(tensor.new("f32", { 3 })); return 1 end },
+            { "dtype is f33, expected f32", function() tensor.new("f33", { 3 }); return 1 end },
+            { "shape has 5 dims, expected at most 4", function() tensor.new("f32", { 1, 1, 1, 1, 1 }); return 1 end },
+            { "dim 2 is 1.5, expected a whole number", function() tensor.new("f32", { 1, 1.5 }); return 1 end },
+            { "tensor.from: rows differ in length", function() tensor.from { { 1, 2 }, { 3 } }; return 1 end },
+            { "array.wrap: the tensor has gaps", function() array.wrap(t:transpose(1, 2)); return 1 end },
+        }
+        for _, case in ipairs(cases) do
+            local message = message_of(case[2])
+            local line = debug.getinfo(case[2], "S").linedefined
+            assert.is_truthy(message:find("tensor_spec.lua:" .. line .. ": " .. case[1]), message)
+        end
+    end))
+end)
+
+describe("scope", function()
+    it("hands on what its function returns, and its errors", function()
+        assert.are.same({ 1, nil, 3 }, { tensor.scope(function() return 1, nil, 3 end) })
+        local line = line_here() + 1
+        local message = message_of(tensor.scope, function() error "inside" end)
+        assert.is_truthy(message:find("tensor_spec.lua:" .. line .. ": inside", 1, true))
+    end)
+
+    it("keeps a tensor for the scope around it", function()
+        tensor.scope(function(outer)
+            local kept = tensor.scope(function(inner)
+                tensor.new("f32", { 10 })
+                return inner:keep(tensor.from { 1, 2, 3 })
+            end)
+            assert.are.same({ 1, 2, 3 }, kept:tolist())
+            assert.are.equal(1, #outer.buffers)
+            assert.are.equal(kept, outer:keep(kept))
+        end)
+    end)
+
+    it("releases what was made inside, also after an error", function()
+        local scope
+        pcall(tensor.scope, function(s)
+            scope = s
+            tensor.new("f32", { 10 })
+            assert.are.equal(1, #s.buffers)
+            error "stop"
+        end)
+        assert.are.equal(0, #scope.buffers)
+        -- The next tensor belongs to the scope around it, not to the one that failed.
+        tensor.scope(function(s)
+            tensor.new("f32", { 1 })
+            assert.are.equal(1, #s.buffers)
+        end)
+    end)
+
+    it("refuses to keep memory that is not its own", function()
+        local buffer = memory.buffer(64)
+        tensor.scope(function(scope)
+            local message = message_of(function() scope:keep(buffer:tensor(0, "f32", { 1 })) end)
+            assert.is_truthy(message:find "does not belong to this scope")
+        end)
+        buffer:free()
+    end)
+end)
+
+describe("printing", function()
+    local function text(values, dtype)
+        return tensor.scope(function() return tostring(tensor.from(values, dtype)) end)
+    end
+
+    it("aligns columns and names dtype, shape and device", function()
+        assert.are.equal("  1.0000  -2.5000\n 10.2500   0.0000\n[f32 2x2 cpu]", text { { 1, -2.5 }, { 10.25, -1e-9 } })
+        assert.are.equal("   1  -20\n  30    4\n[i32 2x2 cpu]", text({ { 1, -20 }, { 30, 4 } }, "i32"))
+    end)
+
+    it("shows vectors, scalars and empty tensors", function()
+        assert.are.equal(" 1  2  3\n[i64 3 cpu]", text({ 1, 2, 3 }, "i64"))
+        assert.are.equal(" 2.5000\n[f32 scalar cpu]", text(2.5))
+        assert.are.equal(" (empty)\n[f32 0 cpu]", text({}))
+    end)
+
+    it("shows inf and nan, and small and large values in one scale", function()
+        assert.are.equal("    1   nan   inf  -inf\n[f32 4 cpu]", text { 1, 0 / 0, math.huge, -math.huge })
+        assert.is_truthy(text({ 1e-6, 3e-6 }):find("1.0000e-06  3.0000e-06", 1, true))
+        assert.is_truthy(text({ 123456.5, 1 }):find("1.2346e+05", 1, true))
+    end)
+
+    it("shows a matrix for each index of more dimensions", function()
+        assert.are.equal("(1,.,.) =\n 1  2\n 3  4\n(2,.,.) =\n 5  6\n 7  8\n[f32 2x2x2 cpu]",
+            text { { { 1, 2 }, { 3, 4 } }, { { 5, 6 }, { 7, 8 } } })
+    end)
+
+    it("keeps large tensors within 80 columns and a few lines", function()
+        tensor.scope(function()
+            for _, dims in ipairs { { 5000 }, { 300, 700 }, { 20, 30, 40 }, { 3, 7, 50, 60 } } do
+                local t = tensor.new("f32", dims):fill(-1.2345678)
+                local lines = 0
+                for line in (tostring(t) .. "\n"):gmatch "(.-)\n" do
+                    assert.is_true(#line <= 80, line)
+                    lines = lines + 1
+                end
+                assert.is_true(lines < 400, lines)
+                assert.is_truthy(tostring(t):find("...", 1, true))
+            end
+        end)
+    end)
+
+    it("reads through strides", function()
+        tensor.scope(function()
+            local t = tensor.from { { 1, 2 }, { 3, 4 } }
+            assert.are.equal(" 1  3\n 2  4\n[f32 2x2 cpu]", tostring(t:transpose(1, 2)))
+        end)
+    end)
+end)

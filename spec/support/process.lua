@@ -1,0 +1,55 @@
+--- Run programs from specs: the bertlua executable of the build under test, and what it printed.
+
+local M = {}
+
+local library = os.getenv "BERTLUA_LIB"
+local build = library and library ~= "" and library:match "^(.*)/[^/]*$" or "build"
+
+local function absolute(path)
+    if path:sub(1, 1) == "/" then return path end
+    local pipe = assert(io.popen "pwd")
+    local folder = pipe:read "*l"
+    pipe:close()
+    return folder .. "/" .. path
+end
+
+--- The source tree and the executable, absolute.
+M.root = absolute(".")
+M.bertlua = absolute(build .. "/bertlua")
+
+--- Quote for the shell.
+function M.quote(text)
+    return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- Run a shell command.
+-- @return what it wrote to standard output and error together, exit code
+function M.run(command)
+    local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1; echo \"rc=$?\""))
+    local text = pipe:read "*a"
+    pipe:close()
+    local output, code = text:match "^(.*)rc=(%d+)\n$"
+    return output, tonumber(code)
+end
+
+--- Run bertlua with these arguments (already quoted).
+function M.run_bertlua(arguments, setup)
+    return M.run((setup and setup .. " " or "") .. M.quote(M.bertlua) .. " " .. arguments)
+end
+
+--- A file with this text under the system's folder for temporary files.
+function M.temporary(text)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "wb"))
+    file:write(text)
+    file:close()
+    return path
+end
+
+--- A new empty folder.
+function M.temporary_folder()
+    local folder = M.run "mktemp -d"
+    return (folder:gsub("\n", ""))
+end
+
+return M

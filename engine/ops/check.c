@@ -77,12 +77,16 @@ bl_status bl_check_tensor(const char *op, const bl_context *ctx, const char *nam
     return check_contiguous(op, name, t);
 }
 
-bl_status bl_check_flat(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes) {
+bl_status bl_check_view(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes) {
     char got[128], set[64];
     if (!t || t->dtype < 0 || t->dtype > BL_I8 || !(dtypes & BL_SET(t->dtype)) || t->ndim < 0 || t->ndim > BL_MAX_DIMS)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is %s, expected %s of any shape", op, name,
                        bl_tensor_format(t, got, sizeof got), format_set(dtypes, set, sizeof set));
-    BL_TRY(check_device(op, ctx, name, t));
+    return check_device(op, ctx, name, t);
+}
+
+bl_status bl_check_flat(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes) {
+    BL_TRY(bl_check_view(op, ctx, name, t, dtypes));
     return check_contiguous(op, name, t);
 }
 

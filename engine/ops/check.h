@@ -31,6 +31,8 @@ bl_status bl_check_tensor(const char *op, const bl_context *ctx, const char *nam
 /* The same without the demand for contiguity. */
 bl_status bl_check_strided(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes,
                            const char *letters, const int64_t *dims);
+/* Of any shape and with any strides. */
+bl_status bl_check_view(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes);
 /* Contiguous, of any shape. */
 bl_status bl_check_flat(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes);
 /* Flat like `model`: its shape, and its dtype unless dtypes says otherwise. */

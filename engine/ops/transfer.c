@@ -6,10 +6,8 @@
 BL_API bl_status bl_copy(bl_context *ctx, bl_tensor *dst, const bl_tensor *src) {
     static const char op[] = "copy";
     BL_CHECK_CONTEXT(op, ctx, copy);
-    if (!src || !dst) return bl_fail(BL_ERROR_ARGUMENT, "copy: %s is NULL", src ? "dst" : "src");
-    const char *letters = &"ABCD"[BL_MAX_DIMS - src->ndim];
-    BL_TRY(bl_check_strided(op, ctx, "src", src, BL_SET_ALL, letters, src->shape));
-    BL_TRY(bl_check_strided(op, ctx, "dst", dst, BL_SET_ALL, letters, src->shape));
+    BL_TRY(bl_check_view(op, ctx, "src", src, BL_SET_ALL));
+    BL_TRY(bl_check_strided(op, ctx, "dst", dst, BL_SET_ALL, &"ABCD"[BL_MAX_DIMS - src->ndim], src -> shape));
     return ctx->backend->copy(ctx, dst, src);
 }
 

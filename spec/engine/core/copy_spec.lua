@@ -1,5 +1,6 @@
 local tensor = require "bertlua.tensor"
 local array = require "bertlua.array"
+local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local support = require "spec.support.ops"
 
@@ -65,6 +66,18 @@ describe("half precision", function()
             assert.are.equal(math.huge, odd[2])
             assert.are.equal(-math.huge, odd[3])
         end
+    end))
+
+    it("keeps NaN whose mark lies in bits that are cut off", scoped(function()
+        local patterns = { 0x7f800001, 0x7fffffff, 0x7f80ffff, 0x7fc00000, 0x7f801fff }
+        for i = 1, 5 do patterns[i + 5] = patterns[i] - 2 ^ 31 end -- the same with the sign bit
+        local buffer = memory.buffer(256)
+        buffer:tensor(0, "i32", { 10 }):set(patterns)
+        for dtype in pairs(FORMAT) do
+            local got = tensor.new(dtype, { 10 }):copy_from(buffer:tensor(0, "f32", { 10 })):tolist()
+            for i = 1, 10 do assert(got[i] ~= got[i], ("%s: NaN %d became %g"):format(dtype, i, got[i])) end
+        end
+        buffer:free()
     end))
 
     it("rounds alike one by one and in rows", scoped(function()

@@ -1,0 +1,145 @@
+/*
+ * attention.h - what the f32 and the bf16 attention kernels share: the shape
+ * of a call, one (sequence, head) pair of it, and the work on rows of scores.
+ */
+#ifndef BERTLUA_CPU_ATTENTION_H
+#define BERTLUA_CPU_ATTENTION_H
+
+#include <math.h>
+
+#include "core/half.h"
+#include "core/philox.h"
+#include "tile.h"
+#include "vecmath.h"
+
+/* Query rows whose scores are held at once. */
+enum { BL_ATTENTION_BLOCK = 64 };
+
+typedef struct bl_attention_shape {
+    int64_t heads;
+    int64_t size;       /* D */
+    int64_t width;      /* D padded to whole vectors */
+    int64_t max_length; /* S */
+    int64_t max_padded; /* S padded */
+    float scale;
+    bl_dropout_stream drop;
+} bl_attention_shape;
+
+/* One sequence and head. */
+typedef struct bl_attention_pair {
+    int64_t begin;  /* first row */
+    int64_t length; /* rows, above 0 */
+    int64_t padded; /* rows padded to whole vectors */
+    int64_t head;
+    int64_t index; /* b * A + a */
+} bl_attention_pair;
+
+static inline int64_t bl_attention_round(int64_t n, int64_t step) {
+    return (n + step - 1) / step * step;
+}
+
+/* The pair's row i in part 0 (q, or the only one), 1 (k) or 2 (v) of a tensor of rows. */
+static inline void *bl_attention_row(const bl_attention_shape *shape, const bl_attention_pair *pair, const bl_tensor *t,
+                                     int64_t part, int64_t i) {
+    int64_t offset = (pair->begin + i) * t->shape[1] + (part * shape->heads + pair->head) * shape->size;
+    return bl_element(t->data, t->dtype, offset);
+}
+
+/* Rows first .. first + count of the pair in t from a panel with rows of `width` f32. */
+static inline void bl_attention_store(const float *panel, const bl_attention_shape *shape,
+                                      const bl_attention_pair *pair, int64_t first, int64_t count, bl_tensor *t,
+                                      int64_t part) {
+    for (int64_t i = 0; i < count; i++)
+        bl_row_from_f32(bl_attention_row(shape, pair, t, part, first + i), t->dtype, panel + i * shape->width,
+                        shape->size);
+}
+
+static inline void bl_attention_multiply(float *restrict row, const float *restrict factor, int64_t n) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        row[j] *= factor[j];
+}
+
+/* Dropout multipliers of one query's probabilities. */
+static inline void bl_attention_keep(float *keep, const bl_attention_shape *shape, const bl_attention_pair *pair,
+                                     int64_t query) {
+    int64_t element = (pair->index * shape->max_length + query) * shape->max_length;
+    bl_dropout_fill(&shape->drop, element, pair->length, keep);
+}
+
+/*
+ * Products q k of one query become dropped-out probabilities, zero past the
+ * length; returns the log-sum-exp of the scaled scores.
+ */
+static inline float bl_attention_softmax(float *restrict row, float *restrict keep, const bl_attention_shape *shape,
+                                         const bl_attention_pair *pair, int64_t query) {
+    int64_t length = pair->length;
+    float scale = shape->scale, top = row[0] * scale, sum = 0.0f;
+#pragma omp simd reduction(max : top)
+    for (int64_t j = 0; j < length; j++) {
+        row[j] *= scale;
+        top = row[j] > top ? row[j] : top;
+    }
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = 0; j < length; j++) {
+        row[j] = bl_vec_exp(row[j] - top);
+        sum += row[j];
+    }
+    float inverse = 1.0f / sum;
+    if (shape->drop.active) {
+        bl_attention_keep(keep, shape, pair, query);
+#pragma omp simd
+        for (int64_t j = 0; j < length; j++)
+            row[j] *= inverse * keep[j];
+    } else {
+#pragma omp simd
+        for (int64_t j = 0; j < length; j++)
+            row[j] *= inverse;
+    }
+    for (int64_t j = length; j < pair->padded; j++)
+        row[j] = 0.0f;
+    return top + logf(sum);
+}
+
+/*
+ * One query in the backward: row holds q k, gradient holds dO V^T. With P =
+ * exp(scale * row - lse) and R the dropout multipliers, dP = R * gradient,
+ * delta = sum_j P dP, dS = P * (dP - delta) * scale. row becomes P * R, which
+ * the gradient of V needs, and gradient dS; both zero past the length.
+ */
+static inline void bl_attention_backward_row(float *restrict row, float *restrict gradient, float *restrict keep,
+                                             const bl_attention_shape *shape, const bl_attention_pair *pair,
+                                             int64_t query, float lse) {
+    int64_t length = pair->length;
+    float scale = shape->scale, delta = 0.0f;
+    if (shape->drop.active) {
+        bl_attention_keep(keep, shape, pair, query);
+        bl_attention_multiply(gradient, keep, length);
+    }
+#pragma omp simd reduction(+ : delta)
+    for (int64_t j = 0; j < length; j++) {
+        row[j] = bl_vec_exp(row[j] * scale - lse);
+        delta += row[j] * gradient[j];
+    }
+#pragma omp simd
+    for (int64_t j = 0; j < length; j++)
+        gradient[j] = row[j] * scale * (gradient[j] - delta);
+    if (shape->drop.active) bl_attention_multiply(row, keep, length);
+    for (int64_t j = length; j < pair->padded; j++)
+        row[j] = gradient[j] = 0.0f;
+}
+
+/* The work on one pair, and the floats of workspace a thread needs for it (a multiple of 16). */
+typedef struct bl_attention_kernels {
+    int64_t (*forward_floats)(const bl_attention_shape *shape);
+    int64_t (*backward_floats)(const bl_attention_shape *shape);
+    void (*forward)(bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv, const bl_attention_shape *shape,
+                    const bl_attention_pair *pair, float *workspace);
+    void (*backward)(bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *stats, const bl_tensor *qkv,
+                     const bl_attention_shape *shape, const bl_attention_pair *pair, float *workspace);
+} bl_attention_kernels;
+
+/* For bf16 tensors with an even D; NULL where the compiler's target has no bf16 dot product (attention_bf16.c). */
+extern const bl_attention_kernels *const bl_attention_bf16_kernels;
+
+#endif

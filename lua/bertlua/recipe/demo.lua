@@ -58,8 +58,18 @@ local function stage(number, title)
     say("\n[%d/5] %s", number, title)
 end
 
+--- A command to paste into a shell, broken over lines between options.
 local function by_hand(command)
-    say("      by hand: %s", command)
+    local lines, line = {}, "      by hand:"
+    for word in command:gsub(" %-%-", "\n--"):gmatch("[^\n]+") do
+        if #line + #word > 76 then
+            lines[#lines + 1] = line .. " \\"
+            line = "       "
+        end
+        line = line .. " " .. word
+    end
+    lines[#lines + 1] = line
+    say("%s", table.concat(lines, "\n"))
 end
 
 --- Paths of everything the demo makes.
@@ -117,8 +127,9 @@ end
 
 local function make_vocabulary(paths, values)
     stage(2, ("Vocabulary: %d word pieces learned from the text"):format(values.vocab_size))
-    by_hand(("bertlua recipes/train_vocab.lua --input-files %s --output-file %s --vocab-size %d"):format(
-        paths.train_text, paths.vocab, values.vocab_size))
+    by_hand(("bertlua recipes/train_vocab.lua --input-files %s --output-file %s --vocab-size %d "
+        .. "--do-lower-case %s"):format(paths.train_text, paths.vocab, values.vocab_size,
+        tostring(values.do_lower_case)))
     if not fs.exists(paths.vocab) then
         vocab_trainer.train { files = { paths.train_text }, vocab_size = values.vocab_size,
             do_lower_case = values.do_lower_case, output_file = paths.vocab }
@@ -134,9 +145,10 @@ local function make_shards(paths, tokenizer, values)
     for _, phase in ipairs { "phase1", "phase2" } do
         local shape = SHAPES[phase]
         by_hand(("bertlua recipes/create_pretraining_data.lua --input-files %s --output-dir %s --vocab-file %s "
-            .. "--max-seq-length %d --max-predictions-per-seq %d --dupe-factor %d --shards %d"):format(
-            paths.train_text, paths.shards(phase, "train"), paths.vocab, shape.max_seq_length,
-            shape.max_predictions_per_seq, shape.dupe_factor, SHARDS))
+            .. "--do-lower-case %s --max-seq-length %d --max-predictions-per-seq %d --dupe-factor %d --shards %d "
+            .. "--random-seed %d"):format(paths.train_text, paths.shards(phase, "train"), paths.vocab,
+            tostring(values.do_lower_case), shape.max_seq_length, shape.max_predictions_per_seq, shape.dupe_factor,
+            SHARDS, values.seed))
         for _, split in ipairs { "train", "test" } do
             local folder = paths.shards(phase, split)
             local done = fs.join(folder, "complete")

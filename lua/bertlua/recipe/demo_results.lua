@@ -22,10 +22,11 @@ function M.curves(report_file)
     local by_step, phase = { phase1 = {}, phase2 = {} }, "phase1"
     for line in fault.check(fs.read(report_file)):gmatch("[^\n]+") do
         local text = line:match("^DLLL (.*)$")
-        local good, record = pcall(json.decode, text or "")
-        if good and record.step == "PARAMETER" then
+        local good, record = pcall(json.decode, text or "{}")
+        record = good and type(record) == "table" and record or {}
+        if record.step == "PARAMETER" then
             phase = record.data.phase2 and "phase2" or "phase1"
-        elseif good and record.type == "LOG" and type(record.step) == "number" then
+        elseif record.type == "LOG" and type(record.step) == "number" then
             by_step[phase][record.step] = record.data.loss
         end
     end

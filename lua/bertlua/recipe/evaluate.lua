@@ -28,8 +28,9 @@ M.settings = settings.define {
 --- Evaluate an opened model on a folder of shards.
 -- @param opened of checkpoint_model.open()
 -- @param values the settings
+-- @param with_bar true shows a progress bar
 -- @return report of train/evaluate
-function M.report(opened, values)
+function M.report(opened, values, with_bar)
     local shards = loader.open {
         input_dir = values.input_dir, split = values.split, batch_size = values.batch_size, shuffle = false,
         vocab_size = opened.config.vocab_size, type_vocab_size = opened.config.type_vocab_size,
@@ -44,13 +45,13 @@ function M.report(opened, values)
             values.batch_size)
     end
     local tape = Tape.new()
-    local bar = progress.new { total = math.floor(shards.samples / values.batch_size), label = "evaluate",
-        unit = "batches" }
+    local bar = with_bar and progress.new { label = "evaluate", unit = "batches",
+        total = math.min(math.floor(shards.samples / values.batch_size), values.max_batches or math.huge) }
     local report = evaluate.run(opened.model, tape, shards, {
         batch_size = values.batch_size, max_batches = values.max_batches,
-        on_batch = function(done) bar:update(done) end,
+        on_batch = bar and function(done) bar:update(done) end,
     })
-    bar:finish()
+    if bar then bar:finish() end
     shards:close()
     tape:close()
     return report
@@ -60,7 +61,7 @@ end
 function M.run(values)
     context.open { device = "cpu", threads = values.threads }
     local opened = checkpoint_model.open(values.checkpoint, values)
-    local report = M.report(opened, values)
+    local report = M.report(opened, values, true)
     local word
     if opened.vocab_file then word = checkpoint_model.tokenizer(opened):token(report.mlm_token) end
     io.stdout:write(("%s on %s\n"):format(opened.folder, values.input_dir), evaluate.text(report, word))

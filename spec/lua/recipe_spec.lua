@@ -1,0 +1,105 @@
+--- Recipes: the published values, --help of every one, the settings of two phases.
+
+local fs = require "bertlua.util.fs"
+local phases = require "bertlua.recipe.phases"
+local pretraining = require "spec.support.pretraining"
+local pretraining_settings = require "bertlua.settings.pretraining"
+
+--- What a recipe file hands to bertlua.recipe, without running it.
+local function captured(name)
+    local real, settings = package.loaded["bertlua.recipe"], nil
+    local function capture(values) settings = values end
+    package.loaded["bertlua.recipe"] = setmetatable({}, { __index = function() return capture end })
+    local ok, message = pcall(dofile, "recipes/" .. name .. ".lua")
+    package.loaded["bertlua.recipe"] = real
+    assert.is_true(ok, message)
+    return settings
+end
+
+-- Batch a GPU, accumulation, learning rate, warm-up, steps, as published for 8 GPUs.
+local PUBLISHED = {
+    amp = { phase1 = { 256, 32, 6e-3, 0.2843, 7038 }, phase2 = { 32, 128, 4e-3, 0.128, 1563 } },
+    tf32 = { phase1 = { 128, 64, 6e-3, 0.2843, 7038 }, phase2 = { 16, 256, 4e-3, 0.128, 1563 } },
+}
+local SHAPES = { phase1 = { 128, 20, 65536 }, phase2 = { 512, 80, 32768 } }
+
+describe("published recipe", function()
+    for precision, table_of in pairs(PUBLISHED) do
+        for _, gpus in ipairs { 1, 8 } do
+            local name = ("dgxa100_80g_%dgpu_%s"):format(gpus, precision)
+            it(name .. " has the published values", function()
+                local settings = captured(name)
+                local common = settings.common
+                assert.are.equal("bert-large-uncased", common.bert_model)
+                assert.are.equal(gpus, common.world_size)
+                assert.are.equal(precision == "amp", common.amp)
+                assert.are.equal(precision == "amp" and 2 ^ 20 or nil, common.scale_loss)
+                for phase, published in pairs(table_of) do
+                    local values, shape = settings[phase], SHAPES[phase]
+                    assert.are.equal(published[1], values.batch_size)
+                    assert.are.equal(published[2] * 8 / gpus, values.gradient_merge_steps)
+                    assert.are.equal(published[3], values.learning_rate)
+                    assert.are.equal(published[4], values.warmup_proportion)
+                    assert.are.equal(published[5], values.max_steps)
+                    assert.are.equal(shape[1], values.max_seq_length)
+                    assert.are.equal(shape[2], values.max_predictions_per_seq)
+                    assert.are.equal(shape[3], values.batch_size * values.gradient_merge_steps * gpus)
+                    assert.are.equal(200, values.num_steps_per_checkpoint)
+                end
+            end)
+        end
+    end
+
+    it("of one phase has the same values", function()
+        for phase, shape in pairs(SHAPES) do
+            local values = captured("pretrain_" .. phase)
+            assert.is_true(values[phase])
+            assert.are.equal(shape[3], values.batch_size * values.gradient_merge_steps)
+            for name, value in pairs(captured("dgxa100_80g_1gpu_amp")[phase]) do
+                assert.are.equal(value, values[name], name)
+            end
+        end
+    end)
+end)
+
+describe("settings of pre-training", function()
+    it("have the reference's defaults", function()
+        local values = pretraining_settings:parse {}
+        for name, default in pairs { bert_model = "bert-large-uncased", log_freq = 10, num_steps_per_checkpoint = 100,
+            last_step_of_checkpoint = "none", seed = 42, report_file = "./report.json", show_config = true,
+            enable_cpu_affinity = true, num_workers = 1, benchmark = false, benchmark_steps = 20,
+            benchmark_warmup_steps = 20, optimizer = "Lamb", gradient_merge_steps = 1, learning_rate = 1e-4,
+            warmup_start_lr = 0, warmup_proportion = 0.01, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-6,
+            weight_decay = 0.01, max_seq_length = 512, batch_size = 32, phase1 = false, phase2 = false,
+            max_predictions_per_seq = 80, amp = false, scale_loss = 1, use_dynamic_loss_scaling = false,
+            use_pure_fp16 = false } do
+            assert.are.equal(default, values[name], name)
+        end
+    end)
+
+    it("of one phase come out of those of two", function()
+        local values, sources = phases.spec():parse({ "--phase2-max-steps", "7" },
+            phases.flatten { common = { seed = 5 }, phase1 = { max_steps = 3 }, phase2 = { max_steps = 4 } })
+        local one = phases.select(values, sources, "phase1")
+        local two, two_sources = phases.select(values, sources, "phase2")
+        assert.are.same({ 3, 5, true, false }, { one.max_steps, one.seed, one.phase1, one.phase2 })
+        assert.are.same({ 7, 5, false, true }, { two.max_steps, two.seed, two.phase1, two.phase2 })
+        assert.are.same({ "command line", "recipe" }, { two_sources.max_steps, two_sources.seed })
+    end)
+end)
+
+describe("every recipe", function()
+    it("explains itself within 80 columns", function()
+        local count = 0
+        for _, name in ipairs(assert(fs.list "recipes")) do
+            if name:match "%.lua$" then
+                count = count + 1
+                local code, output = pretraining.shell(("%s recipes/%s --help"):format(pretraining.BINARY, name))
+                assert.are.equal(0, code, name .. ": " .. output)
+                assert.are.equal("Usage: bertlua recipes/" .. name .. " [settings]", output:match "^[^\n]*%]")
+                for line in output:gmatch "[^\n]+" do assert.is_true(#line <= 80, name .. ": " .. line) end
+            end
+        end
+        assert.is_true(count >= 10)
+    end)
+end)

@@ -1,0 +1,160 @@
+--- The demonstration, small: every stage, running again, other settings, bad corpora.
+
+local demo_results = require "bertlua.recipe.demo_results"
+local demo_text = require "bertlua.recipe.demo_text"
+local fs = require "bertlua.util.fs"
+local jargon = require "bertlua.recipe.jargon"
+local pretraining = require "spec.support.pretraining"
+
+local SUBJECTS = { "the engine", "a small program", "every user", "the old machine", "our tape drive", "this compiler" }
+local VERBS = { "reads", "writes", "forgets", "repairs", "prints", "follows" }
+local OBJECTS = { "a long line", "the broken file", "some numbers", "the manual", "an empty page", "its own code" }
+
+--- A folder with one text of many short paragraphs.
+local function corpus_folder(dir, bytes)
+    local parts, size, n = {}, 0, 0
+    while size < bytes do
+        n = n + 1
+        local words = {}
+        for i = 1, 3 do
+            words[i] = ("%s %s %s, and %s %s %s again."):format(SUBJECTS[(n + i) % 6 + 1], VERBS[(n * i) % 6 + 1],
+                OBJECTS[(n * n + i) % 6 + 1], SUBJECTS[(n * 5 + i) % 6 + 1], VERBS[(n + 2 * i) % 6 + 1],
+                OBJECTS[(n * 3 + i) % 6 + 1])
+            words[i] = words[i]:gsub("^%l", string.upper)
+        end
+        parts[n] = table.concat(words, " ") .. "\n\n"
+        size = size + #parts[n]
+    end
+    assert(fs.mkdirs(dir))
+    assert(fs.write(dir .. "/text.txt", table.concat(parts)))
+    return dir
+end
+
+describe("demo", function()
+    local dir
+    setup(function() dir = assert(fs.temporary_folder "bertlua-demo") end)
+    teardown(function() assert(fs.remove(dir)) end)
+
+    local function demo(corpus, more)
+        return pretraining.shell(("%s recipes/demo.lua --corpus '%s' --output-dir %s/out --vocab-size 500 "
+            .. "--hidden-size 16 --num-attention-heads 2 --num-hidden-layers 1 --phase1-steps 12 --phase2-steps 4 "
+            .. "--threads 1 %s"):format(pretraining.BINARY, corpus, dir, more or ""))
+    end
+
+    it("goes from text to guesses, and shows them again without training", function()
+        local corpus = corpus_folder(dir .. "/corpus", 120000)
+        local code, output = demo(corpus)
+        assert.are.equal(0, code, output)
+        for number = 1, 5 do assert.is_truthy(output:find(("\n[%d/5] "):format(number), 1, true), output) end
+        assert.matches("pre%-training loss", output)
+        assert.matches("phase 1  MLM +%d+%.%d %%", output)
+        assert.matches("phase 2  MLM +%d+%.%d %%", output)
+        assert.matches("%[MASK%].-\n +%S+ %d+%.%d %%", output)
+        assert.matches("^<svg", assert(fs.read(dir .. "/out/loss.svg")):match "<svg.*")
+        for _, phase in ipairs { "phase1", "phase2" } do
+            assert.is_true(fs.exists(("%s/out/custom/%s"):format(dir, phase)))
+        end
+        local again
+        code, again = demo(corpus)
+        assert.are.equal(0, code, again)
+        assert.matches("phase1/12: all 12 steps are done", again)
+        assert.matches("phase2/4: all 4 steps are done", again)
+        assert.are.equal(output:match "Accuracy on.*", again:match "Accuracy on.*")
+
+        code, again = demo(corpus, "--phase1-steps 2 --phase2-steps 2")
+        assert.are.equal(0, code, again)
+        assert.matches("other text or settings than last time: removing", again)
+        assert.is_true(fs.exists(dir .. "/out/custom/phase1/2"))
+    end)
+
+    --- A command of the demo with its outputs in another folder; text and config stay the demo's.
+    local function elsewhere(command)
+        local root = (dir .. "/out"):gsub("%p", "%%%0")
+        return (command:gsub(root .. "/(%l+)", function(name)
+            return dir .. ((name == "text" or name == "config") and "/out/" or "/hand/") .. name
+        end):gsub("%-%-output%-dir " .. root, "--output-dir " .. dir .. "/hand"))
+    end
+
+    it("prints commands that work by hand", function()
+        local output = select(2, demo(corpus_folder(dir .. "/corpus", 120000), "--phase1-steps 2 --phase2-steps 2"))
+        local commands = {}
+        output = output:gsub("\\\n *", "")
+        for command in output:gmatch "by hand: bertlua ([^\n]+)" do commands[#commands + 1] = command end
+        assert.are.equal(4, #commands)
+        assert(fs.mkdirs(dir .. "/hand"))
+        for i, command in ipairs(commands) do
+            local code, text = pretraining.shell(pretraining.BINARY .. " " .. elsewhere(command))
+            assert.are.equal(0, code, i .. ": " .. text)
+        end
+        local function parameters(root)
+            return assert(fs.read(dir .. root .. "/custom/phase2/2/model.safetensors"))
+        end
+        assert.is_true(parameters "/out" == parameters "/hand")
+    end)
+
+    it("refuses a bad corpus with one line", function()
+        assert(fs.mkdirs(dir .. "/empty"))
+        local cases = {
+            { "/no/such/folder", "corpus /no/such/folder: no such folder" },
+            { dir .. "/empty", "empty: no .txt file in it" },
+            { corpus_folder(dir .. "/short", 2000), "short: %d+ documents with %d+ bytes of text, expected at least" },
+        }
+        for _, case in ipairs(cases) do
+            local code, output = demo(case[1])
+            assert.are.equal(1, code)
+            assert.matches("^bertlua: .*" .. case[2], output)
+            assert.matches("^[^\n]+\n$", output)
+        end
+    end)
+
+    it("leaves a folder alone that it did not make", function()
+        local corpus = corpus_folder(dir .. "/corpus", 120000)
+        assert(fs.mkdirs(dir .. "/mine"))
+        assert(fs.write(dir .. "/mine/thesis.txt", "precious"))
+        local code, output = demo(corpus, "--output-dir " .. dir .. "/mine")
+        assert.are.equal(1, code)
+        assert.matches("not empty, and not made by the demo", output)
+        assert.are.same({ "thesis.txt" }, fs.list(dir .. "/mine"))
+    end)
+end)
+
+describe("demo text", function()
+    it("undoes the marks of the Jargon File", function()
+        local text = table.concat({ "Table", "", "   goat file", "", "Chapter\194\1601. Hacker Slang", "",
+            "   The {hacker} culture is a", "   loose network.", "", "   :goat file: n.", "",
+            "   [common] A file used to test", "   a virus. See {worm}.", "", "   1. To be tested.", "",
+            "   :gobble: vt.", "", "   2 | 3 | 4 = ===", "",
+            "   To eat, see {chomp}; that is what it is about." }, "\n")
+        assert.are.same({
+            { "The hacker culture is a loose network." },
+            { "Goat file: A file used to test a virus. See worm.", },
+            { "Gobble: To eat, see chomp; that is what it is about." },
+        }, jargon.documents(text))
+    end)
+
+    it("holds every tenth document out", function()
+        local documents = {}
+        for i = 1, 25 do documents[i] = { "p" .. i } end
+        local train, test = demo_text.split(documents)
+        assert.are.same({ { "p10" }, { "p20" } }, test)
+        assert.are.equal(23, #train)
+    end)
+end)
+
+describe("demo curves", function()
+    it("counts a step that was logged twice once, and tells the phases apart", function()
+        local path = os.tmpname()
+        local lines = {
+            'DLLL {"type":"LOG","step":"PARAMETER","data":{"phase2":false}}',
+            'DLLL {"type":"LOG","step":10,"data":{"loss":9}}', 'DLLL {"type":"LOG","step":20,"data":{"loss":8}}',
+            'DLLL {"type":"LOG","step":"PARAMETER","data":{"phase2":false}}',
+            'DLLL {"type":"LOG","step":20,"data":{"loss":7}}', 'DLLL {"type":"LOG","step":[],"data":{"loss":7}}',
+            'DLLL {"type":"LOG","step":"PARAMETER","data":{"phase2":true}}', "half a li",
+            'DLLL {"type":"LOG","step":10,"data":{"loss":6}}',
+        }
+        assert(fs.write(path, table.concat(lines, "\n") .. "\n"))
+        local curves = demo_results.curves(path)
+        os.remove(path)
+        assert.are.same({ phase1 = { x = { 10, 20 }, y = { 9, 7 } }, phase2 = { x = { 10 }, y = { 6 } } }, curves)
+    end)
+end)

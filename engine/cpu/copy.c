@@ -136,6 +136,14 @@ static void fill_row(void *row, int64_t size, int64_t step, int64_t n, const int
     }
 }
 
+/* One long run for each thread: the C library clears those without reading the memory first, several times faster. */
+static void clear(const bl_context *ctx, char *base, int64_t bytes) {
+    int64_t run = (bytes / ctx->threads + 63) / 64 * 64 + 64;
+#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (bytes > 1 << 16)
+    for (int64_t begin = 0; begin < bytes; begin += run)
+        memset(base + begin, 0, (size_t) (bytes - begin < run ? bytes - begin : run));
+}
+
 bl_status bl_cpu_fill(bl_context *ctx, bl_tensor *t, double value) {
     enum { CHUNK = 1 << 14 };
     int64_t size = (int64_t) bl_dtype_size(t->dtype);
@@ -146,6 +154,10 @@ bl_status bl_cpu_fill(bl_context *ctx, bl_tensor *t, double value) {
     else
         store_int(&pattern, t->dtype, float_to_int(value, t->dtype));
     char *base = t->data;
+    if (pattern == 0 && bl_tensor_is_contiguous(t)) {
+        clear(ctx, base, n * size);
+        return BL_OK;
+    }
     if (bl_tensor_is_contiguous(t)) {
 #pragma omp parallel for num_threads(ctx->threads) schedule(static) if (n > 4 * CHUNK)
         for (int64_t begin = 0; begin < n; begin += CHUNK)

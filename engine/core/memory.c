@@ -166,11 +166,11 @@ static void arena_merge_with_next(bl_arena *arena, size_t index) {
 }
 
 BL_API bl_status bl_arena_release(bl_arena *arena, const bl_tensor *t) {
-    const char *data = t->data;
     size_t low = 0;
     size_t high = arena->count;
-    if (data >= arena->base && data < arena->base + arena->capacity) {
-        size_t offset = (size_t) (data - arena->base);
+    uintptr_t data = (uintptr_t) t->data, base = (uintptr_t) arena->base;
+    if (data >= base && data - base < arena->capacity) {
+        size_t offset = data - base;
         while (low < high) {
             size_t middle = low + (high - low) / 2;
             if (arena->blocks[middle].offset < offset)

@@ -40,8 +40,7 @@ BL_API bl_status bl_download(bl_context *ctx, void *dst, const bl_tensor *src, s
 BL_API bl_status bl_fill(bl_context *ctx, bl_tensor *t, double value) {
     static const char op[] = "fill";
     BL_CHECK_CONTEXT(op, ctx, fill);
-    if (!t) return bl_fail(BL_ERROR_ARGUMENT, "fill: t is NULL");
-    BL_TRY(bl_check_strided(op, ctx, "t", t, BL_SET_ALL, &"ABCD"[BL_MAX_DIMS - t->ndim], t -> shape));
+    BL_TRY(bl_check_view(op, ctx, "t", t, BL_SET_ALL));
     return ctx->backend->fill(ctx, t, value);
 }
 

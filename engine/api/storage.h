@@ -48,6 +48,32 @@ bl_status bl_safetensors_metadata(const bl_safetensors *file, int64_t index, con
 bl_status bl_safetensors_read(bl_context *ctx, const bl_safetensors *file, int64_t index, bl_tensor *dst);
 
 /*
+ * Where a tensor lies in a file of another format: `bytes` of storage at
+ * `offset`, of which the tensor starts at element `first` and steps by
+ * `stride` elements. latin1 says that each byte of the storage is written as
+ * the code point of its value in UTF-8 (pickles of protocol 2 do so).
+ */
+typedef struct bl_file_region {
+    const char *name;  /* the tensor's, for messages */
+    const char *dtype; /* "F32", "BF16", "I64", ... as in safetensors */
+    uint64_t offset;
+    uint64_t bytes;
+    uint64_t first;
+    int64_t shape[8];
+    int64_t stride[8]; /* 0 or more */
+    int32_t ndim;
+    int32_t latin1;
+} bl_file_region;
+
+/*
+ * Read it into dst (contiguous, the same shape), converting as
+ * bl_safetensors_read does. Nothing outside the storage or beyond the end of
+ * the file is ever read. Memory beside dst: 2 MiB, and a copy of this one
+ * tensor where it is not row-major. ctx may be NULL for a CPU tensor.
+ */
+bl_status bl_file_read_tensor(bl_context *ctx, const char *path, const bl_file_region *where, bl_tensor *dst);
+
+/*
  * Writer of a safetensors file. add only notes the tensor: its memory must
  * stay as it is until write, which streams all of them to "<path>.tmp-<pid>",
  * syncs, renames to path and syncs the folder. The same tensors and metadata

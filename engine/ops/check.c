@@ -56,9 +56,9 @@ static bl_status check_device(const char *op, const bl_context *ctx, const char 
 static bl_status check_contiguous(const char *op, const char *name, const bl_tensor *t) {
     char got[128], strides[128];
     if (bl_tensor_is_contiguous(t)) return BL_OK;
+    const char *letters = &"xxxx"[BL_MAX_DIMS - t->ndim];
     return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is %s with strides %s, expected contiguous; copy it first", op, name,
-                   bl_tensor_format(t, got, sizeof got),
-                   format_dims(&"xxxx"[BL_MAX_DIMS - t->ndim], t -> stride, strides, sizeof strides));
+                   bl_tensor_format(t, got, sizeof got), format_dims(letters, t->stride, strides, sizeof strides));
 }
 
 bl_status bl_check_strided(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes,

@@ -18,7 +18,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BUSTED_ARGS ?=
 
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+# All cores, unless the command line has a -j of its own.
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 Q := $(if $(filter 1,$(V)),,@)
@@ -106,22 +107,22 @@ clean:
 
 test:
 	@scripts/install_dependencies.sh build test
-	@$(MAKE) suite
+	@$(MAKE) --no-print-directory suite
 
 # Leaks are not looked for: LuaJIT is not instrumented, and contexts live as long as their process.
 asan:
 	@scripts/install_dependencies.sh build test
-	@$(MAKE) SANITIZE=1 BUILD=build-asan OPT=-O1 suite
+	@$(MAKE) --no-print-directory SANITIZE=1 BUILD=build-asan OPT=-O1 suite
 
 RUNTIMES = $(foreach name,libasan.so libubsan.so,$(shell $(CC) -print-file-name=$(name)))
 suite: all
-	$(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD='$(RUNTIMES)') \
-	  BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' busted $(BUSTED_ARGS)
+	@$(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD='$(RUNTIMES)') \
+	  BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' BERTLUA_BIN='$(abspath $(BUILD))/bertlua' busted $(BUSTED_ARGS)
 
 # CORPUS=folder trains on your own text files instead of the jargon file.
 demo:
 	@scripts/install_dependencies.sh build $(if $(CORPUS),,demo)
-	@$(MAKE) all
+	@$(MAKE) --no-print-directory all
 	$(BUILD)/bertlua recipes/demo.lua $(if $(CORPUS),--corpus '$(CORPUS)') $(DEMO_ARGS)
 
 # Two false alarms: a row has at least one class, a dataset at least one dimension.

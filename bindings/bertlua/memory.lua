@@ -80,6 +80,7 @@ end
 
 --- Give one tensor's memory back for reuse.
 function Arena:release(t)
+    if t == nil then error("arena: release got nil, expected a tensor of the arena", 2) end
     check(C.bl_arena_release(live(self), t))
 end
 

@@ -44,6 +44,9 @@ local new = ffi.metatype("bl_rng", Rng)
 -- @param seed number or 64-bit integer
 -- @param stream independent streams of one seed; 0 if left out
 function M.new(seed, stream)
+    if type(seed) ~= "number" and type(seed) ~= "cdata" then
+        error(("rng: seed is %s, expected a number"):format(type(seed)), 2)
+    end
     local rng = new()
     C.bl_rng_init(rng, seed, stream or 0)
     return rng

@@ -297,6 +297,7 @@ end
 --- Run fn(scope) and release every tensor made inside, except those given to scope:keep.
 -- @return what fn returns
 function M.scope(fn)
+    if type(fn) ~= "function" then error("tensor.scope: got " .. type(fn) .. ", expected a function", 2) end
     local scope = setmetatable({ buffers = {}, parent = innermost }, Scope)
     innermost = scope
     return close(scope, pcall(fn, scope))
@@ -320,8 +321,12 @@ end
 --- A zero-filled tensor, owned by the current scope.
 -- @param dtype "f32", "bf16", "f16", "i32", "i64" or "i8"
 -- @param dims list of at most 4 sizes
-function M.new(dtype, dims)
-    local t = allocate(dtype, dims, 2)
+-- @param level whose line an error names: 1 (default) the caller, 2 the caller's caller
+function M.new(dtype, dims, level)
+    if type(dims) ~= "table" then
+        error(("tensor.new: dims is %s, expected a list of sizes"):format(type(dims)), (level or 1) + 1)
+    end
+    local t = allocate(dtype, dims, (level or 1) + 1)
     return t
 end
 
@@ -345,12 +350,14 @@ end
 --- A tensor with the values of a (nested) list or a number.
 -- @param values list, nested up to 4 deep, or a number
 -- @param dtype "f32" if left out
-function M.from(values, dtype)
+-- @param level as in new
+function M.from(values, dtype, level)
+    level = (level or 1) + 1
     local dims = shape_of(values)
-    check_rows(values, dims, 1, 3)
-    local t = allocate(dtype or "f32", dims, 2)
+    check_rows(values, dims, 1, level + 1)
+    local t = allocate(dtype or "f32", dims, level)
     if type(values) == "number" then values = { values } end
-    set(t, values, 3)
+    set(t, values, level + 1)
     return t
 end
 

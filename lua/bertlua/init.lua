@@ -63,14 +63,14 @@ end
 --- A tensor of zeros: bl.zeros(2, 3) or bl.zeros(2, 3, "bf16").
 function bl.zeros(...)
     local dims, dtype = dims_of(...)
-    local t = bl.tensor.new(dtype, dims)
+    local t = bl.tensor.new(dtype, dims, 2)
     return t
 end
 
 --- A tensor of ones.
 function bl.ones(...)
     local dims, dtype = dims_of(...)
-    local t = bl.tensor.new(dtype, dims)
+    local t = bl.tensor.new(dtype, dims, 2)
     return t:fill(1)
 end
 
@@ -84,7 +84,7 @@ end
 --- A tensor of values from the normal distribution N(0, 1).
 function bl.randn(...)
     local dims, dtype = dims_of(...)
-    local t = bl.tensor.new(dtype, dims)
+    local t = bl.tensor.new(dtype, dims, 2)
     draws = draws + 1
     bl.ops.fill_normal(t, 0, 1, seed, draws)
     return t
@@ -92,7 +92,7 @@ end
 
 --- A tensor with the values of a (nested) list or a number; f32 unless a dtype is given.
 function bl.from(values, dtype)
-    local t = bl.tensor.from(values, dtype)
+    local t = bl.tensor.from(values, dtype, 2)
     return t
 end
 

@@ -1,6 +1,7 @@
 --- Methods of bl_tensor, scopes, and how tensors print.
 
 local ffi = require "ffi"
+local bl = require "bertlua"
 local array = require "bertlua.array"
 local memory = require "bertlua.memory"
 local tensor = require "bertlua.tensor"
@@ -94,6 +95,11 @@ describe("tensor", function()
             { "set: got string", function() t:set "x"; return 1 end },
             { "copy: dst is f32 %[2,3%]", function() t:copy_from(tensor.new("f32", { 3 })); return 1 end },
             { "dtype is f33, expected f32", function() tensor.new("f33", { 3 }); return 1 end },
+            { "tensor.new: dims is nil", function() tensor.new "f32"; return 1 end },
+            { "dim 1 is %-1", function() bl.ones(-1); return 1 end },
+            { "tensor.from: rows differ", function() bl.from { { 1, 2 }, { 3 } }; return 1 end },
+            { "set: element is string", function() tensor.from { "1" }; return 1 end },
+            { "tensor.scope: got nil", function() tensor.scope(); return 1 end },
             { "shape has 5 dims, expected at most 4", function() tensor.new("f32", { 1, 1, 1, 1, 1 }); return 1 end },
             { "dim 2 is 1.5, expected a whole number", function() tensor.new("f32", { 1, 1.5 }); return 1 end },
             { "tensor.from: rows differ in length", function() tensor.from { { 1, 2 }, { 3 } }; return 1 end },

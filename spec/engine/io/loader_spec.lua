@@ -3,6 +3,7 @@
 local array = require "bertlua.array"
 local data = require "bertlua.data"
 local fs = require "bertlua.util.fs"
+local nanosleep = require("posix.time").nanosleep
 local random = require "bertlua.rng"
 local shards = require "spec.support.shards"
 
@@ -263,7 +264,7 @@ describe("prefetch", function()
         for _ = 1, 5 do assert(data.prefetch(path)) end -- left to the collector
         collectgarbage()
         local prefetch = assert(data.prefetch(path))
-        while not prefetch:ready() do os.execute("sleep 0.01") end
+        while not prefetch:ready() do nanosleep { tv_sec = 0, tv_nsec = 1000000 } end
         assert.are.equal(3000, assert(prefetch:wait()).samples)
     end)
 end)

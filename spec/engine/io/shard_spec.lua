@@ -2,6 +2,7 @@
 
 local data = require "bertlua.data"
 local fs = require "bertlua.util.fs"
+local nanosleep = require("posix.time").nanosleep
 local shards = require "spec.support.shards"
 
 local FIXTURES = "spec/fixtures/hdf5/"
@@ -91,7 +92,7 @@ describe("shard", function()
         local values = shards.values(10, 16, 3)
         shards.write(path, values)
         local before = fs.read(path)
-        os.execute("sleep 1.1") -- HDF5 would stamp whole seconds
+        nanosleep { tv_sec = 1, tv_nsec = 50000000 } -- HDF5 would stamp whole seconds
         shards.write(path, values)
         assert.are.equal(before, fs.read(path))
     end)

@@ -101,6 +101,22 @@ function Native:id(token)
     return id
 end
 
+--- Lower case by Unicode's full mappings.
+-- @tparam string text UTF-8
+-- @treturn string
+function M.lower(text)
+    if not text:find "[\128-\255]" then return text:lower() end
+    local capacity = 3 * #text
+    local out, bytes = ffi.new("char[?]", capacity), ffi.new "size_t[1]"
+    check(lib.bl_text_lower(text, #text, out, capacity, bytes))
+    return ffi.string(out, bytes[0])
+end
+
+--- Whether a code point is a letter, has a numeric value or is "_".
+function M.is_word_character(code_point)
+    return lib.bl_text_is_word_character(code_point)
+end
+
 local Trainer = {}
 Trainer.__index = Trainer
 

@@ -84,6 +84,14 @@ void bl_words_free(bl_words *words);
 bl_status bl_tokenizer_words(const bl_tokenizer *tokenizer, bl_words *words, const char *text, size_t bytes);
 
 /*
+ * Lower case of a whole text by Unicode's full mappings, no language's own rules, final sigma included; bytes that
+ * are not UTF-8 become U+FFFD. out does not overlap text; room for 3 * bytes is always enough. *out_bytes is set.
+ */
+bl_status bl_text_lower(const char *text, size_t bytes, char *out, size_t capacity, size_t *out_bytes);
+/* A letter, a character with a numeric value, or '_': what regular expressions call a word character. */
+bool bl_text_is_word_character(int32_t code_point);
+
+/*
  * Learns a WordPiece vocabulary: counts the words of all text added, starts
  * from single characters and joins the most frequent neighbouring pair again
  * and again (byte-pair encoding, arXiv 1508.07909, on WordPiece symbols), ties

@@ -75,6 +75,15 @@ function Tokenizer:encode_array(text)
     return ids, count
 end
 
+--- Token ids and source bytes without tables.
+-- @tparam string text
+-- @return int32 arrays (0-based) of ids, starts and stops, valid until the next call of this tokenizer
+-- @treturn number their length
+function Tokenizer:encode_array_with_offsets(text)
+    check_text(text, "text")
+    return self.native:encode_with_offsets(text)
+end
+
 local function to_list(ids, count)
     local list = {}
     for i = 1, count do list[i] = ids[i - 1] end

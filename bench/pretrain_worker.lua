@@ -11,6 +11,7 @@ local Tape = require "bertlua.autograd.tape"
 local clock = require "bertlua.util.clock"
 local json = require "bertlua.util.json"
 local ops = require "bertlua.ops"
+local paths = require "bertlua.paths"
 local rng = require "bertlua.rng"
 local tensor = require "bertlua.tensor"
 
@@ -51,7 +52,7 @@ local function peak_rss()
 end
 
 local function train(precision, warmup, steps, sequences, length, masked)
-    local config = BertConfig.load "bert_configs/bert-base-uncased.json"
+    local config = BertConfig.load(paths.find("config", "bert-base-uncased.json"))
     local model = BertForPretraining.new(config)
     model.store:allocate { precision = precision, seed = 1 }
     local optimizer = Optimizer.new { kind = "Lamb", store = model.store, max_grad_norm = 1.0 }

@@ -17,7 +17,9 @@ describe("bertlua", function()
             local value = bl[name]
             assert.is_truthy(value, name)
             local meta = type(value) == "table" and getmetatable(value)
-            for _, inner in ipairs(meta and meta.__names or {}) do assert.is_truthy(value[inner], name .. "." .. inner) end
+            for _, inner in ipairs(meta and meta.__names or {}) do
+                assert.is_truthy(value[inner], name .. "." .. inner)
+            end
         end
     end)
 

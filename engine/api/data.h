@@ -14,9 +14,9 @@
 /* CDEF-BEGIN */
 
 /*
- * Writer of an HDF5 file with plain datasets: everything goes to
- * "<path>.tmp-<pid>", which commit syncs and renames to path. free without a
- * commit removes the temporary file; an older file at path stays untouched.
+ * Writer of an HDF5 file with plain datasets. The file grows in memory; commit
+ * writes it to "<path>.tmp-<pid>", syncs and renames it to path. free without
+ * a commit removes the temporary file; an older file at path stays untouched.
  */
 typedef struct bl_hdf5_writer bl_hdf5_writer;
 bl_status bl_hdf5_writer_create(bl_hdf5_writer **out, const char *path);
@@ -169,8 +169,8 @@ typedef struct bl_shard_options {
 } bl_shard_options;
 /*
  * Write [CLS] A [SEP] B [SEP], masked, for instances[order[i]], i = 0..count,
- * as a shard with the datasets named at bl_shard_read. Row blocks are made as
- * they are written: memory does not grow with count.
+ * as a shard with the datasets named at bl_shard_read. Rows are made and
+ * compressed block by block, so that memory holds the compressed file only.
  */
 bl_status bl_shard_write(const char *path, const bl_shard_options *options, const bl_masking *masking,
                          const int32_t *tokens, int64_t token_count, const bl_instance *instances, const int64_t *order,

@@ -17,6 +17,16 @@ void bl_hdf5_quiet(void) {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
+/* Without a file lock: network file systems may not have any, and a shard at its final name never changes. */
+static hid_t open_read_only(const char *path) {
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access < 0) return access;
+    hid_t file = H5I_INVALID_HID;
+    if (H5Pset_file_locking(access, false, true) >= 0) file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    return file;
+}
+
 bl_status bl_hdf5_input_open(bl_hdf5_input *input, const char *path) {
     struct stat status;
     *input = (bl_hdf5_input){.path = path, .id = H5I_INVALID_HID};
@@ -32,7 +42,7 @@ bl_status bl_hdf5_input_open(bl_hdf5_input *input, const char *path) {
                        "of file? make it again with create_pretraining_data",
                        path, (long long) input->file_bytes);
     }
-    input->id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    input->id = open_read_only(path);
     if (input->id < 0) {
         return bl_fail(BL_ERROR_FORMAT,
                        "%s: HDF5 cannot open it: the file is truncated or damaged (%lld bytes); copy or make it again",

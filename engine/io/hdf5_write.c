@@ -1,80 +1,88 @@
 /*
- * hdf5_write.c - write an HDF5 file to a temporary name, sync it and rename
- * it, so that a shard at its final name is always whole.
+ * hdf5_write.c - write an HDF5 file: HDF5 builds it in memory and the engine's
+ * own file layer puts it on the disk, synced and renamed. So a shard at its
+ * final name is always whole, and HDF5 never sees a disk run full (it crashes
+ * at exit over a file that it could not flush).
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "io/file.h"
 #include "io/hdf5_file.h"
 
 /* Aim for chunks of this size: large enough for gzip, small enough for HDF5's 1 MiB chunk cache. */
 enum { CHUNK_BYTES = 256 * 1024 };
+/* Steps in which the file in memory grows. */
+enum { GROWTH_BYTES = 4 * 1024 * 1024 };
 
 struct bl_hdf5_writer {
     char *path;
-    char *temporary;
-    hid_t file;
-    bool created; /* the temporary file is ours to remove */
+    hid_t file;            /* in memory */
+    bl_file_output output; /* open from the start, so that a missing folder is found before the work is done */
+    bool output_open;
 };
+
+static hid_t create_in_memory(const char *path) {
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access < 0) return access;
+    hid_t file = H5I_INVALID_HID;
+    if (H5Pset_fapl_core(access, GROWTH_BYTES, false) >= 0) file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    H5Pclose(access);
+    return file;
+}
 
 BL_API bl_status bl_hdf5_writer_create(bl_hdf5_writer **out, const char *path) {
     if (!out || !path || !path[0]) return bl_fail(BL_ERROR_ARGUMENT, "hdf5_writer_create: path is empty");
     bl_hdf5_writer *writer = calloc(1, sizeof *writer);
-    size_t bytes = strlen(path) + 32;
     if (writer) {
         writer->file = H5I_INVALID_HID;
         writer->path = strdup(path);
-        writer->temporary = malloc(bytes);
     }
-    if (!writer || !writer->path || !writer->temporary) {
+    if (!writer || !writer->path) {
         bl_hdf5_writer_free(writer);
         return bl_fail(BL_ERROR_MEMORY, "%s: no memory for a writer", path);
     }
-    snprintf(writer->temporary, bytes, "%s.tmp-%ld", path, (long) getpid());
     bl_hdf5_quiet();
-    /* Through open(2) first: its errno tells a full disk from a missing folder, HDF5's stack does not. */
-    int descriptor = open(writer->temporary, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
-    if (descriptor < 0) {
-        bl_status status = bl_file_fail(path, "create", errno);
-        bl_hdf5_writer_free(writer);
-        return status;
+    bl_status status = bl_file_output_open(&writer->output, path);
+    writer->output_open = status == BL_OK;
+    if (status == BL_OK) {
+        writer->file = create_in_memory(path);
+        if (writer->file < 0) status = bl_fail(BL_ERROR_INTERNAL, "%s: HDF5 cannot create a file in memory", path);
     }
-    close(descriptor);
-    writer->created = true;
-    writer->file = H5Fcreate(writer->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    if (writer->file < 0) {
+    if (status == BL_OK) {
+        *out = writer;
+    } else {
         bl_hdf5_writer_free(writer);
-        return bl_fail(BL_ERROR_IO, "%s: HDF5 cannot create the file", path);
     }
-    *out = writer;
-    return BL_OK;
+    return status;
 }
 
 BL_API void bl_hdf5_writer_free(bl_hdf5_writer *writer) {
     if (!writer) return;
     if (writer->file >= 0) H5Fclose(writer->file);
-    if (writer->created) unlink(writer->temporary);
+    if (writer->output_open) bl_file_output_discard(&writer->output);
     free(writer->path);
-    free(writer->temporary);
     free(writer);
 }
 
 BL_API bl_status bl_hdf5_writer_commit(bl_hdf5_writer *writer) {
     if (!writer || writer->file < 0) return bl_fail(BL_ERROR_ARGUMENT, "hdf5_writer_commit: no open file");
-    bool closed = H5Fflush(writer->file, H5F_SCOPE_GLOBAL) >= 0;
-    closed = H5Fclose(writer->file) >= 0 && closed;
-    writer->file = H5I_INVALID_HID;
-    if (!closed) {
-        return bl_fail(BL_ERROR_IO, "%s: HDF5 could not finish the file; is the disk full?", writer->path);
+    ssize_t bytes = -1;
+    if (H5Fflush(writer->file, H5F_SCOPE_GLOBAL) >= 0) bytes = H5Fget_file_image(writer->file, NULL, 0);
+    if (bytes <= 0) return bl_fail(BL_ERROR_INTERNAL, "%s: HDF5 could not finish the file", writer->path);
+    void *image = malloc((size_t) bytes);
+    if (!image) return bl_fail(BL_ERROR_MEMORY, "%s: no memory for its %zd bytes", writer->path, bytes);
+    bl_status status = BL_OK;
+    if (H5Fget_file_image(writer->file, image, (size_t) bytes) != bytes) {
+        status = bl_fail(BL_ERROR_INTERNAL, "%s: HDF5 could not finish the file", writer->path);
     }
-    BL_TRY(bl_file_sync(writer->temporary));
-    BL_TRY(bl_file_rename(writer->temporary, writer->path));
-    writer->created = false;
-    return BL_OK;
+    H5Fclose(writer->file);
+    writer->file = H5I_INVALID_HID;
+    if (status == BL_OK) status = bl_file_output_write(&writer->output, image, (size_t) bytes);
+    free(image);
+    if (status != BL_OK) return status;
+    writer->output_open = false; /* commit ends it either way */
+    return bl_file_output_commit(&writer->output);
 }
 
 /* Types in the file are little-endian whatever the machine; in memory they are native. */
@@ -162,14 +170,12 @@ bl_status bl_hdf5_rows_write(bl_hdf5_rows *rows, int64_t first, int64_t count, c
     hid_t memory_space = H5Screate_simple(rows->ndim, block, NULL);
     bool good = file_space >= 0 && memory_space >= 0 &&
                 H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, NULL, block, NULL) >= 0;
-    errno = 0;
     good = good && H5Dwrite(rows->dataset, rows->type, memory_space, file_space, H5P_DEFAULT, data) >= 0;
-    int error = errno;
     if (memory_space >= 0) H5Sclose(memory_space);
     if (file_space >= 0) H5Sclose(file_space);
     if (good) return BL_OK;
-    if (error == ENOSPC || error == EDQUOT || error == EFBIG) return bl_file_fail(rows->writer->path, "write", error);
-    return bl_fail(BL_ERROR_IO, "%s: cannot write dataset %s", rows->writer->path, rows->name);
+    return bl_fail(BL_ERROR_INTERNAL, "%s: HDF5 cannot add rows to dataset %s; is there no memory left?",
+                   rows->writer->path, rows->name);
 }
 
 bl_status bl_hdf5_rows_close(bl_hdf5_rows *rows) {
@@ -177,7 +183,8 @@ bl_status bl_hdf5_rows_close(bl_hdf5_rows *rows) {
     herr_t closed = H5Dclose(rows->dataset);
     rows->dataset = H5I_INVALID_HID;
     if (closed >= 0) return BL_OK;
-    return bl_fail(BL_ERROR_IO, "%s: cannot finish dataset %s; is the disk full?", rows->writer->path, rows->name);
+    return bl_fail(BL_ERROR_INTERNAL, "%s: HDF5 cannot finish dataset %s; is there no memory left?", rows->writer->path,
+                   rows->name);
 }
 
 BL_API bl_status bl_hdf5_writer_add(bl_hdf5_writer *writer, const char *name, int32_t dtype, int32_t ndim,

@@ -153,6 +153,24 @@ local function make_shard(job, shard, report)
     }
 end
 
+--- Make all shards; a job that fails leaves none of them, so that half a data set is never taken for a whole.
+local function run_workers(job, on_progress)
+    local pids = {}
+    local good, results = pcall(workers.run, job.values.num_workers, #job.plan,
+        function(shard, report) return make_shard(job, shard, report) end,
+        on_progress and function(more) on_progress(more, job.documents.bytes) end,
+        function(stopped) pids = stopped end)
+    if good then return results end
+    for shard = 1, #job.plan do
+        local path = shard_path(job.values, shard, job.training)
+        if fs.exists(path) then fs.remove(path) end
+        for _, pid in ipairs(pids) do
+            if fs.exists(path .. ".tmp-" .. pid) then fs.remove(path .. ".tmp-" .. pid) end
+        end
+    end
+    error(results, 0)
+end
+
 --- A new table of values with the defaults filled in.
 local function with_defaults(options)
     local values = {}
@@ -213,15 +231,7 @@ function create.run(options)
         masking = check_tokenizer(tokenizer, values),
         training = shards - test,
     }
-    local on_progress = options.on_progress
-    local results = workers.run(values.num_workers, shards,
-        function(shard, report) return make_shard(job, shard, report) end,
-        on_progress and function(more) on_progress(more, documents.bytes) end,
-        function(pids)
-            for shard = 1, shards do
-                for _, pid in ipairs(pids) do fs.remove(shard_path(values, shard, job.training) .. ".tmp-" .. pid) end
-            end
-        end)
+    local results = run_workers(job, options.on_progress)
     local summary = { documents = 0, sentences = 0, tokens = 0, instances = 0, bytes = 0, file_bytes = 0, single = 0 }
     for shard = 1, shards do
         for name, value in pairs(results[shard]) do summary[name] = summary[name] + value end

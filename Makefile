@@ -44,7 +44,7 @@ ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/%.o)
 MAIN_SRC := $(wildcard bindings/*.c)
 MAIN_OBJ := $(MAIN_SRC:%.c=$(BUILD)/%.o)
 # The declarations that the bindings read: what stands between the markers, core first.
-CDEF_HEADERS := $(patsubst %,engine/api/%.h,core ops optim data storage text corpus)
+CDEF_HEADERS := engine/api/core.h $(filter-out engine/api/core.h,$(sort $(wildcard engine/api/*.h)))
 
 all: $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(if $(MAIN_SRC),$(BUILD)/bertlua)
 

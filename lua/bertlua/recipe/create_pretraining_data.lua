@@ -67,22 +67,23 @@ end
 
 --- Run the job.
 -- @param values of M.settings
+-- @param write function(text) that gets the summary, and no progress is shown; standard output if left out
 -- @return summary of bertlua.data.create_pretraining
-function M.run(values)
+function M.run(values, write)
     local started = clock.monotonic()
     if values.text_form == "prose" then cut_prose(values) end
     local bar
-    local summary = create.run(setmetatable({
-        on_progress = function(more, total)
-            bar = bar or progress.new { total = total, label = "shards", unit = "bytes" }
-            bar:advance(more)
-        end,
-    }, { __index = values }))
+    local function on_progress(more, total)
+        bar = bar or progress.new { total = total, label = "shards", unit = "bytes" }
+        bar:advance(more)
+    end
+    local summary = create.run(setmetatable({ on_progress = not write and on_progress or nil }, { __index = values }))
     if bar then
         bar:update(summary.bytes)
         bar:finish()
     end
-    io.stdout:write(M.text(summary, clock.monotonic() - started, values.output_dir))
+    local text = M.text(summary, clock.monotonic() - started, values.output_dir)
+    if write then write(text) else io.stdout:write(text) end
     return summary
 end
 

@@ -110,7 +110,7 @@ static hid_t properties(const bl_hdf5_rows *rows, int64_t chunk_rows, size_t ele
                         bool checksum) {
     hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
     if (plist < 0) return plist;
-    hsize_t chunk[4];
+    hsize_t chunk[4] = {1, 1, 1, 1};
     hsize_t row_bytes = element_bytes;
     for (int32_t d = 0; d < rows->ndim; d++) {
         chunk[d] = rows->shape[d] > 0 ? rows->shape[d] : 1;

@@ -77,10 +77,10 @@ static void forward_pair(bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
                          const bl_attention_pair *pair, float *workspace) {
     int64_t width = shape->width, padded = pair->padded, words = shape->size / 2;
     int64_t half = shape->max_padded * width / 2;
-    bl_word *q = (bl_word *) workspace, *k = q + half, *kt = k + half, *v = kt + half;
-    float *scores = (float *) (v + half), *result = scores + BLOCK * shape->max_padded;
+    bl_word *q = (void *) workspace, *k = q + half, *kt = k + half, *v = kt + half;
+    float *scores = (void *) (v + half), *result = scores + BLOCK * shape->max_padded;
     float *keep = result + BLOCK * width;
-    bl_word *p = (bl_word *) (keep + shape->max_padded);
+    bl_word *p = (void *) (keep + shape->max_padded);
     float *lse = stats ? (float *) stats->data + pair->index * shape->max_length : NULL;
 
     load_words(q, shape, pair, qkv, 0);
@@ -115,7 +115,7 @@ static void backward_pair(bl_tensor *dqkv, const bl_tensor *dout, const bl_tenso
     int64_t panel = shape->max_padded * width, half = panel / 2, block = BLOCK * shape->max_padded;
     float *dk = workspace, *dv = dk + panel, *scores = dv + panel, *dscores = scores + block;
     float *dq = dscores + block, *keep = dq + BLOCK * width;
-    bl_word *ds = (bl_word *) (keep + shape->max_padded), *ds_pairs = ds + block / 2, *p_pairs = ds_pairs + block / 2;
+    bl_word *ds = (void *) (keep + shape->max_padded), *ds_pairs = ds + block / 2, *p_pairs = ds_pairs + block / 2;
     bl_word *q = p_pairs + block / 2, *grad = q + half, *kt = grad + half, *vt = kt + half;
     bl_word *k_pairs = vt + half, *q_pairs = k_pairs + half, *grad_pairs = q_pairs + half;
     const float *lse = (const float *) stats->data + pair->index * shape->max_length;

@@ -61,7 +61,7 @@ static inline __attribute__((always_inline)) void bl_tile_block(float *c, int64_
         bl_v16 row[2];
 #pragma GCC unroll 2
         for (int j = 0; j < vectors; j++)
-            row[j] = *(const bl_v16 *) (b + k * b_row + 16 * j);
+            row[j] = *(const bl_v16 *) (const void *) (b + k * b_row + 16 * j);
 #pragma GCC unroll 8
         for (int i = 0; i < BL_TILE_ROWS; i++)
 #pragma GCC unroll 2
@@ -97,8 +97,7 @@ static inline __attribute__((always_inline)) void bl_tile_run(float *c, int64_t 
 static inline void bl_tile_product(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column,
                                    const float *b, int64_t b_row, int64_t m, int64_t n, int64_t depth,
                                    bool accumulate) {
-    bl_tile_run(c, c_row, (const bl_word *) a, a_row, a_column, (const bl_word *) b, b_row, m, n, depth, accumulate,
-                false);
+    bl_tile_run(c, c_row, (const void *) a, a_row, a_column, (const void *) b, b_row, m, n, depth, accumulate, false);
 }
 
 #if BL_TILE_BF16

@@ -39,7 +39,8 @@ local function shard_files(input_dir, split)
             .. "make some with recipes/create_pretraining_data.lua"):format(input_dir, #names))
     end
     for _, name in ipairs(all) do
-        local is_test = name:find("test", 1, true) ~= nil and name:find("training", 1, true) == nil
+        -- The word on its own: "latest_0.hdf5" is for training.
+        local is_test = name:find("%f[%a]test%f[%A]") ~= nil and not name:find("training", 1, true)
         if split == "all" or is_test == (split == "test") then chosen[#chosen + 1] = fs.join(input_dir, name) end
     end
     if #chosen == 0 then

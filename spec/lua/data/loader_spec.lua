@@ -86,6 +86,16 @@ describe("loader", function()
         reader:close()
     end)
 
+    it("takes the word test for a test shard, not a part of a word", function()
+        local named = folder .. "/named"
+        assert(fs.mkdirs(named))
+        for size, name in ipairs { "latest_0.hdf5", "a.h5", "wiki_test_3.hdf5", "test.hdf5", "tests.hdf5" } do
+            shards.write(named .. "/" .. name, shards.values(size, 16, 4))
+        end
+        assert.are.equal(1 + 2 + 5, open({ input_dir = named }).samples)
+        assert.are.equal(3 + 4, open({ input_dir = named, split = "test" }).samples)
+    end)
+
     it("covers each sample once an epoch, whatever the batch size", function()
         local expected = {}
         for n = 1, TOTAL do expected[n] = n end

@@ -110,6 +110,32 @@ function File:close()
     end
 end
 
+local new_region = ffi.typeof "bl_file_region"
+
+--- Read a tensor that lies at a known place of a file of another format.
+-- @tparam string path
+-- @tparam table where name (for messages), dtype ("F32", ...), dims, strides (in elements), first (element), offset and
+--   bytes of the storage, latin1 (true: each byte is written as a code point in UTF-8)
+-- @param tensor contiguous bl_tensor of the same shape; the dtype is converted
+-- @return true; or nil, message when the file cannot be read
+function storage.read_region(path, where, tensor)
+    local count = #where.dims
+    if count > 8 or count ~= #where.strides then
+        error("storage.read_region: " .. where.name .. " has " .. count .. " dims, expected at most 8", 2)
+    end
+    local region = new_region()
+    -- The strings stay alive in `where` while the call runs.
+    region.name, region.dtype = where.name, where.dtype
+    region.offset, region.bytes, region.first = where.offset, where.bytes, where.first
+    region.ndim, region.latin1 = count, where.latin1 and 1 or 0
+    for i = 1, count do
+        region.shape[i - 1], region.stride[i - 1] = where.dims[i], where.strides[i]
+    end
+    local status = lib.bl_file_read_tensor(context_for(tensor.device), path, region, tensor)
+    if status ~= 0 then return refused(status) end
+    return true
+end
+
 local function fill_writer(writer, tensors, metadata)
     for key, value in pairs(metadata or {}) do
         local status = lib.bl_safetensors_writer_metadata(writer, tostring(key), tostring(value))

@@ -130,16 +130,16 @@ local function resume_point(values, own_dir, warnings)
         #steps > 0 and "the complete steps " .. joined(steps) or "no complete checkpoint")
 end
 
---- A checkpoint folder to take parameters from; a folder of steps means its newest.
+--- A folder or file to take parameters from; a folder of steps means its newest.
 local function parameter_folder(values, name)
     local dir = values[name]
     if name == "from_phase1_final_params" and dir == "auto" then dir = M.checkpoint_dir(values, "phase1") end
-    if not fs.is_directory(dir) then fault.raisef("%s %s: no such folder", option(name), dir) end
     if checkpoint.has_parameters(dir, values.model_prefix) then return dir end
+    if not fs.is_directory(dir) then fault.raisef("%s %s: no such folder or file", option(name), dir) end
     local path = checkpoint.latest(dir)
     if not path then
-        fault.raisef("%s %s: neither a %s.safetensors nor a complete checkpoint inside", option(name), dir,
-            values.model_prefix)
+        fault.raisef("%s %s: neither a %s.safetensors nor a pytorch_model.bin, .pdparams or complete checkpoint inside",
+            option(name), dir, values.model_prefix)
     end
     return path
 end

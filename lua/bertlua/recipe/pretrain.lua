@@ -96,6 +96,10 @@ local function restore(run, parts, values)
             run.warnings[#run.warnings + 1] = ("%s lacks %s: these start with fresh values"):format(start.path,
                 table.concat(report.missing, ", "))
         end
+        if #report.unexpected > 0 then
+            run.warnings[#run.warnings + 1] = ("%s has %s: not used here"):format(start.path,
+                table.concat(report.unexpected, ", "))
+        end
     end
 end
 

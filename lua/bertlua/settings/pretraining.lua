@@ -22,7 +22,8 @@ local GLOBAL = {
     { name = "num_steps_per_checkpoint", type = "integer", min = 1, default = 100,
         help = "steps between two checkpoints; one more is written at the end" },
     { name = "from_pretrained_params", type = "path",
-        help = "checkpoint folder to take parameters from; the optimizer starts afresh" },
+        help = "parameters to start with: a checkpoint, a Hugging Face folder, or a .safetensors, .bin, .pt, .pdparams "
+            .. "or .npz file; the optimizer starts afresh" },
     { name = "from_checkpoint", type = "path",
         help = "checkpoint folder to go on from: parameters, optimizer and schedule; either one STEP folder or the "
             .. "folder that holds them" },

@@ -3,7 +3,7 @@
 --     model.safetensors      parameters under Hugging Face's names, true vocabulary size
 --     optimizer.safetensors  m.<name>, v.<name>, scalars
 --     config.json, vocab.txt so that the folder opens in transformers as it is
---     progress.json          step, settings, and size and CRC32C of the files above
+--     progress.json          step, settings, casing, and size and CRC32C of the files above
 --
 -- A checkpoint is written into a hidden folder beside it, synced and renamed,
 -- so an integer-named folder is complete whenever the power fails. The newest
@@ -14,9 +14,11 @@ local signal = require "posix.signal"
 local unistd = require "posix.unistd"
 
 local fault = require "bertlua.fault"
+local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local storage = require "bertlua.storage"
+local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
 
 local checkpoint = {}
@@ -107,9 +109,9 @@ function checkpoint.steps(root)
     return steps
 end
 
---- Whether a folder holds a model's parameters, also one that another program wrote.
+--- Whether a path leads to a model's parameters, also those that another program wrote.
 function checkpoint.has_parameters(path, model_prefix)
-    return fs.is_file(path .. "/" .. model_file(model_prefix))
+    return folder.find(path, model_prefix) ~= nil
 end
 
 local function is_alive(pid)
@@ -161,13 +163,25 @@ local function config_table(config)
     return type(config.to_table) == "function" and config:to_table() or config
 end
 
+--- transformers' class for what a store holds.
+local function architecture_of(store)
+    local found = "BertModel"
+    for _, entry in ipairs(store.list) do
+        if entry.name:find "^cls%." then found = "BertForPreTraining" end
+        if entry.name:find "^qa_outputs%." then found = "BertForQuestionAnswering" end
+    end
+    return found
+end
+
 --- The files of a model folder that transformers reads.
 local function write_model(path, parts)
     fault.check(storage.save(path .. "/" .. model_file(parts.model_prefix), weights.parameters(parts.store),
         { format = "pt", writer = "bertlua " .. storage.engine_version() }))
     if parts.config then
-        local text = json.encode(config_table(parts.config), { pretty = true })
-        fault.check(fs.write(path .. "/config.json", text .. "\n"))
+        local values = {}
+        for key, value in pairs(config_table(parts.config)) do values[key] = value end
+        values.architectures = { architecture_of(parts.store) }
+        fault.check(fs.write(path .. "/config.json", json.encode(values, { pretty = true }) .. "\n"))
     end
     if parts.vocab_file then fault.check(fs.copy(parts.vocab_file, path .. "/vocab.txt")) end
 end
@@ -192,7 +206,9 @@ local function write_progress(path, step, parts)
         progress.loss_scale, progress.updates, progress.skipped = stats.loss_scale, stats.step, stats.skipped
     end
     if parts.vocab_file then
-        progress.vocabulary_sha256 = fault.check(storage.file_sha256(path .. "/vocab.txt"))
+        progress.vocabulary_sha256 = vocabulary.sha256(path .. "/vocab.txt")
+        -- Training sees ids only; what text they came from, the vocabulary tells where nobody said so.
+        if progress.do_lower_case == nil then progress.do_lower_case = vocabulary.casing(path .. "/vocab.txt") end
     end
     progress.files = {}
     for _, name in ipairs(fault.check(fs.list(path))) do
@@ -202,6 +218,17 @@ local function write_progress(path, step, parts)
     end
     local text = json.encode(progress, { pretty = true, nan = "null", order = { "step", "format", "bertlua_version" } })
     fault.check(fs.write(path .. "/progress.json", text .. "\n"))
+end
+
+--- Write a checkpoint without optimizer into a folder of any name, synced; for conversions.
+-- @tparam string path made if it is not there; should be empty
+-- @tparam number step
+-- @tparam table parts store, config, vocab_file, progress, model_prefix as in save
+function checkpoint.write(path, step, parts)
+    fault.check(fs.mkdirs(path))
+    write_model(path, parts)
+    write_progress(path, step, parts)
+    fault.check(fs.sync(path))
 end
 
 --- Give the finished folder its name; one of the same step is replaced.
@@ -263,43 +290,6 @@ function checkpoint.save(root, step, parts)
     return path
 end
 
---- Files of a checkpoint or of a model that another program wrote: folder and file of the parameters.
-local function locate(path, model_prefix)
-    local kind = fs.kind(path)
-    if kind == "file" then return fs.dirname(path), path end
-    if kind ~= "directory" then fault.raisef("%s: no such checkpoint", path) end
-    local file = path .. "/" .. model_file(model_prefix)
-    if fs.is_file(file) then return path, file end
-    if fs.is_file(path .. "/pytorch_model.bin") then
-        fault.raisef("%s: holds pytorch_model.bin only: save it as safetensors (save_pretrained with "
-            .. "safe_serialization=True)", path)
-    end
-    fault.raisef("%s: %s is missing: not a checkpoint", path, model_file(model_prefix))
-end
-
---- Settings that no shape shows, but that a model cannot change.
-local function check_config(folder, config)
-    local path = folder .. "/config.json"
-    if not config or not fs.is_file(path) then return end
-    local saved = fault.check(json.read(path))
-    for _, key in ipairs { "num_attention_heads", "hidden_act" } do
-        local before, now = saved[key], config[key]
-        if before ~= nil and now ~= nil and before ~= now then
-            fault.raisef("%s: %s is %s, this model has %s: use the same config_file", path, key, tostring(before),
-                tostring(now))
-        end
-    end
-end
-
-local function check_vocabulary(path, vocab_file)
-    if not vocab_file then return end
-    local progress = checkpoint.progress(path)
-    local before = progress and progress.vocabulary_sha256
-    if before and before ~= fault.check(storage.file_sha256(vocab_file)) then
-        fault.raisef("%s: was trained with another vocabulary than %s: use %s/vocab.txt", path, vocab_file, path)
-    end
-end
-
 --- Zero the pad rows of the vocabulary, which no file holds.
 local function clear_padding(store)
     for _, entry in ipairs(store.list) do
@@ -308,14 +298,6 @@ local function clear_padding(store)
             entry.value:slice(1, stored[1] + 1, entry.dims[1]):fill(0)
         end
     end
-end
-
-local function load_parameters(path, parts, options)
-    local folder, file_path = locate(path, parts.model_prefix)
-    check_config(folder, parts.config)
-    local file = weights.open(file_path)
-    local plan = weights.match(file, weights.parameters(parts.store), file_path, options)
-    return file, plan
 end
 
 local function load_optimizer(path, parts)
@@ -336,18 +318,19 @@ local function load_optimizer(path, parts)
     return file, weights.match(file, wanted, file_path, {})
 end
 
---- Load a checkpoint into a model; nothing is changed unless all of it fits. Throws a fault otherwise.
--- @tparam string path folder of one step
--- @tparam table parts store; optimizer: restored too if given; config, vocab_file: compared with the checkpoint's;
---   model_prefix ("model"); missing, unexpected: patterns of names that the file may lack or have in excess
--- @return progress table (empty if the folder has none), report {missing, unexpected}
-function checkpoint.load(path, parts)
+--- What both ways of loading share. Nothing is changed before all of it was checked.
+local function load_from(path, file_path, parts)
+    local progress
     if fs.is_file(path .. "/progress.json") then
         local ok, reason = checkpoint.verify(path)
         if not ok then fault.raisef("%s: %s: use an older checkpoint", path, reason) end
+        progress = checkpoint.progress(path)
     end
-    check_vocabulary(path, parts.vocab_file)
-    local file, plan = load_parameters(path, parts, { missing = parts.missing, unexpected = parts.unexpected })
+    folder.check_vocabulary(path, parts, progress)
+    folder.check_config(path, parts.config)
+    local file = weights.open(file_path)
+    local plan = weights.match(file, weights.parameters(parts.store), file_path,
+        { missing = parts.missing, unexpected = parts.unexpected })
     local state_file, state_plan
     if parts.optimizer then state_file, state_plan = load_optimizer(path, parts) end
     weights.read(file, plan)
@@ -360,20 +343,38 @@ function checkpoint.load(path, parts)
         weights.read(state_file, state_plan)
         state_file:close()
     end
-    return checkpoint.progress(path) or {}, { missing = plan.missing, unexpected = plan.unexpected }
+    return progress or {}, { missing = plan.missing, unexpected = plan.unexpected }
 end
 
---- Load parameters from a folder or a single safetensors file of Hugging Face or ours. Heads may be missing
--- (they keep their initial values) or in excess; everything else must fit.
+--- Load a checkpoint into a model; nothing is changed unless all of it fits. Throws a fault otherwise.
+-- @tparam string path folder of one step
+-- @tparam table parts store; optimizer: restored too if given; config, vocab_file, do_lower_case: compared with the
+--   checkpoint's; model_prefix ("model"); missing, unexpected: patterns of names that the file may lack or have in
+--   excess
+-- @return progress table (empty if the folder has none), report {missing, unexpected}
+function checkpoint.load(path, parts)
+    if not fs.is_directory(path) then fault.raisef("%s: no such checkpoint", path) end
+    local file_path = path .. "/" .. model_file(parts.model_prefix)
+    if not fs.is_file(file_path) then
+        fault.raisef("%s: %s is missing: not a checkpoint", path, model_file(parts.model_prefix))
+    end
+    return load_from(path, file_path, parts)
+end
+
+--- Load parameters from our checkpoint, a folder of Hugging Face's, or a single file: safetensors, PyTorch's .bin or
+-- .pt, Paddle's .pdparams, .npz (see bertlua.weights.formats). Heads may be missing (they keep their initial values) or
+-- in excess; everything else must fit.
 -- @tparam string path
--- @tparam table parts as in load, without optimizer
--- @return report {missing, unexpected}
+-- @tparam table parts as in load, without optimizer; missing, unexpected: patterns in place of those of the heads
+-- @return report {missing, unexpected}: sorted names of parameters that were not in the file, or not in the model
 function checkpoint.load_pretrained(path, parts)
+    local home, file_path, reason = folder.find(path, parts.model_prefix)
+    if not home then fault.raise(reason) end
     local pretrained = {}
     for key, value in pairs(parts) do pretrained[key] = value end
     pretrained.optimizer = nil
     pretrained.missing, pretrained.unexpected = parts.missing or HEADS, parts.unexpected or HEADS
-    local _, report = checkpoint.load(path, pretrained)
+    local _, report = load_from(home, file_path, pretrained)
     return report
 end
 
@@ -384,9 +385,11 @@ function checkpoint.export(path, parts)
     fault.check(fs.mkdirs(path))
     write_model(path, parts)
     if parts.vocab_file then
+        local lower = parts.do_lower_case
+        if lower == nil then lower = vocabulary.casing(parts.vocab_file) ~= false end
         local settings = {
             tokenizer_class = "BertTokenizer",
-            do_lower_case = parts.do_lower_case ~= false,
+            do_lower_case = lower,
             model_max_length = parts.config and config_table(parts.config).max_position_embeddings or nil,
         }
         fault.check(fs.write(path .. "/tokenizer_config.json", json.encode(settings, { pretty = true }) .. "\n"))

@@ -1,10 +1,11 @@
---- Parameters in files: which tensor of a safetensors file belongs to which
--- parameter of a model, strictly checked. Knows Hugging Face's names with and
--- without the `bert.` prefix, and LayerNorm's older gamma and beta.
+--- Parameters in files: which tensor of a file belongs to which parameter of a
+-- model, strictly checked. Formats and other programs' names: bertlua.weights.
 -- @module bertlua.train.weights
 
 local fault = require "bertlua.fault"
-local storage = require "bertlua.storage"
+local formats = require "bertlua.weights.formats"
+local names = require "bertlua.weights.names"
+local tensor = require "bertlua.tensor"
 
 local weights = {}
 
@@ -19,38 +20,16 @@ local REDUNDANT = {
 -- What converts into f32.
 local FLOATS = { F64 = true, F32 = true, F16 = true, BF16 = true }
 
+--- Whether a tensor of a file is a parameter of some model of ours, not a copy or a constant.
+-- @tparam string name ours
+-- @tparam string dtype as in the file
+function weights.is_parameter(name, dtype)
+    return FLOATS[dtype] == true and not REDUNDANT[name]
+end
+
 --- "[2,8]" for {2, 8}.
 function weights.shape(dims)
     return "[" .. table.concat(dims, ",") .. "]"
-end
-
---- The name we use for a tensor that another program wrote.
--- @tparam string name
--- @tparam boolean bare whether the file holds a bare BERT, without the `bert.` prefix
-function weights.canonical(name, bare)
-    name = name:gsub("LayerNorm%.gamma$", "LayerNorm.weight"):gsub("LayerNorm%.beta$", "LayerNorm.bias")
-    if bare and (name:find "^embeddings%." or name:find "^encoder%." or name:find "^pooler%.") then
-        name = "bert." .. name
-    end
-    return name
-end
-
---- Names in a file by our names.
-local function index_file(file)
-    local names = file:names()
-    local bare = true
-    for _, name in ipairs(names) do
-        if name:find "^bert%." then bare = false end
-    end
-    local map = {}
-    for _, name in ipairs(names) do
-        local ours = weights.canonical(name, bare)
-        if map[ours] then
-            fault.raisef("%s: %s and %s are the same parameter; remove one of them", file.path, map[ours], name)
-        end
-        map[ours] = name
-    end
-    return map
 end
 
 local function matches_any(name, patterns)
@@ -61,11 +40,11 @@ local function matches_any(name, patterns)
 end
 
 --- "a, b, c and 5 more".
-local function enumerate(names)
+local function enumerate(list)
     local shown = {}
-    for i = 1, math.min(#names, 4) do shown[i] = names[i] end
+    for i = 1, math.min(#list, 4) do shown[i] = list[i] end
     local text = table.concat(shown, ", ")
-    return #names > 4 and ("%s and %d more"):format(text, #names - 4) or text
+    return #list > 4 and ("%s and %d more"):format(text, #list - 4) or text
 end
 
 local function same(a, b)
@@ -76,29 +55,46 @@ local function same(a, b)
     return true
 end
 
+local function reversed(dims)
+    local list = {}
+    for i, d in ipairs(dims) do list[#dims + 1 - i] = d end
+    return list
+end
+
+--- How one wanted tensor is read; a fault if its shape or dtype does not fit.
+local function plan_read(file, want, source, label)
+    local info = file:info(source.name)
+    local dims = source.transposed and reversed(info.dims) or info.dims
+    local target
+    if same(dims, want.dims) then
+        target = want.tensor
+    elseif want.padded and same(dims, want.padded:dims()) then
+        -- Other programs save the rows that only round the vocabulary up; ours are cleared after reading.
+        target = want.padded
+    else
+        fault.raisef("%s: %s is %s, this model needs %s: use the same config_file", label, want.name,
+            weights.shape(dims), weights.shape(want.dims))
+    end
+    if not FLOATS[info.dtype] then
+        fault.raisef("%s: %s is %s, expected a float dtype", label, want.name, info.dtype)
+    end
+    return { name = source.name, tensor = target, transposed = source.transposed and #dims == 2 }
+end
+
 --- Compare a file with the wanted tensors; nothing is read yet.
--- @param file storage.File
--- @param wanted list of {name, dims, tensor}
+-- @param file of bertlua.weights.formats
+-- @param wanted list of {name, dims, tensor, padded: the same with pad rows, or nil}
 -- @param label what the messages call the file
 -- @tparam table options missing, unexpected: lists of Lua patterns of names that may be so
--- @return plan {reads = {{name in the file, tensor}}, missing = names, unexpected = names}
+-- @return plan {reads = {{name in the file, tensor, transposed}}, missing = names, unexpected = names}
 function weights.match(file, wanted, label, options)
-    local map = index_file(file)
+    local map = names.index(file)
     local plan = { reads = {}, missing = {}, unexpected = {} }
     local known, fatal_missing, fatal_unexpected = {}, {}, {}
     for _, want in ipairs(wanted) do
         known[want.name] = true
-        local name = map[want.name]
-        if name then
-            local info = file:info(name)
-            if not same(info.dims, want.dims) then
-                fault.raisef("%s: %s is %s, this model needs %s: use the same config_file", label, want.name,
-                    weights.shape(info.dims), weights.shape(want.dims))
-            end
-            if not FLOATS[info.dtype] then
-                fault.raisef("%s: %s is %s, expected a float dtype", label, want.name, info.dtype)
-            end
-            plan.reads[#plan.reads + 1] = { name = name, tensor = want.tensor }
+        if map[want.name] then
+            plan.reads[#plan.reads + 1] = plan_read(file, want, map[want.name], label)
         else
             plan.missing[#plan.missing + 1] = want.name
             if not matches_any(want.name, options.missing) then fatal_missing[#fatal_missing + 1] = want.name end
@@ -127,12 +123,26 @@ function weights.match(file, wanted, label, options)
     return plan
 end
 
---- Read what a plan says. Faults name the file.
-function weights.read(file, plan)
-    for _, read in ipairs(plan.reads) do fault.check(file:read(read.name, read.tensor)) end
+local function read_transposed(file, read)
+    tensor.scope(function()
+        local stored = tensor.new(read.tensor:dtype_name(), reversed(read.tensor:dims()))
+        fault.check(file:read(read.name, stored))
+        read.tensor:copy_from(stored:transpose(1, 2))
+    end)
 end
 
---- What a file holds for a store's parameters: list of {name, dims, tensor}.
+--- Read what a plan says. Faults name the file.
+function weights.read(file, plan)
+    for _, read in ipairs(plan.reads) do
+        if read.transposed then
+            read_transposed(file, read)
+        else
+            fault.check(file:read(read.name, read.tensor))
+        end
+    end
+end
+
+--- What a file holds for a store's parameters: list of {name, dims, tensor, padded}.
 function weights.parameters(store)
     local list = {}
     for i, entry in ipairs(store.list) do
@@ -140,6 +150,7 @@ function weights.parameters(store)
             name = entry.name,
             dims = entry.stored_dims or entry.dims,
             tensor = entry.stored or entry.value,
+            padded = entry.rows and entry.value or nil,
         }
     end
     return list
@@ -162,9 +173,9 @@ function weights.state(store, flat, prefix)
     return list
 end
 
---- Open a safetensors file or throw a fault that names it.
+--- Open a file of parameters or throw a fault that names it.
 function weights.open(path)
-    return fault.check(storage.open(path))
+    return formats.open(path)
 end
 
 return weights

@@ -1,4 +1,4 @@
---- Parameters in files: names of other programs, and views of the optimizer's state.
+--- Parameters in files: doubled names, and views of the optimizer's state.
 
 local fs = require "bertlua.util.fs"
 local storage = require "bertlua.storage"
@@ -6,20 +6,6 @@ local tensor = require "bertlua.tensor"
 local weights = require "bertlua.train.weights"
 
 describe("weights", function()
-    it("turn other programs' names into ours", function()
-        local cases = {
-            { "bert.encoder.layer.0.output.LayerNorm.gamma", false, "bert.encoder.layer.0.output.LayerNorm.weight" },
-            { "embeddings.LayerNorm.beta", true, "bert.embeddings.LayerNorm.bias" },
-            { "encoder.layer.3.attention.self.query.weight", true,
-                "bert.encoder.layer.3.attention.self.query.weight" },
-            { "pooler.dense.bias", true, "bert.pooler.dense.bias" },
-            { "cls.predictions.bias", true, "cls.predictions.bias" },
-            { "embeddings.word_embeddings.weight", false, "embeddings.word_embeddings.weight" },
-            { "gamma", false, "gamma" },
-        }
-        for _, case in ipairs(cases) do assert.are.equal(case[3], (weights.canonical(case[1], case[2]))) end
-    end)
-
     it("refuse a file that holds one parameter under two names", function()
         local path = os.tmpname()
         local t = tensor.from({ 1 }, "f32")

@@ -1,0 +1,133 @@
+--- Where a model's parameters are, and whether what lies beside them fits the model at hand:
+-- configuration, vocabulary, casing.
+-- @module bertlua.weights.folder
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local vocabulary = require "bertlua.weights.vocabulary"
+
+local folder = {}
+
+--- The only file of a folder with this ending; nil if there is none or more than one.
+local function only(path, ending)
+    local found
+    for _, name in ipairs(fs.list(path) or {}) do
+        if name:sub(-#ending) == ending and fs.is_file(fs.join(path, name)) then
+            if found then return nil end
+            found = name
+        end
+    end
+    return found
+end
+
+--- The file of parameters in a folder: ours first, then Hugging Face's, PyTorch's, Paddle's, TensorFlow's dump.
+local function find_in(path, model_prefix)
+    local prefix = model_prefix or "model"
+    for _, name in ipairs { prefix .. ".safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+        "pytorch_model.bin.index.json", "model_state.pdparams", prefix .. ".pdparams" } do
+        if fs.is_file(fs.join(path, name)) then return fs.join(path, name) end
+    end
+    local name = only(path, ".pdparams") or only(path, ".npz")
+    return name and fs.join(path, name)
+end
+
+--- Find parameters by a folder, a file, or a file without its .pdparams.
+-- @return folder, file; or nil, nil, reason
+function folder.find(path, model_prefix)
+    local kind = fs.kind(path)
+    if kind == "directory" then
+        local file = find_in(path, model_prefix)
+        if file then return path, file end
+        return nil, nil, ("%s: holds no %s.safetensors, pytorch_model.bin or .pdparams"):format(path,
+            model_prefix or "model")
+    end
+    if kind == "file" then return fs.dirname(path), path end
+    if fs.is_file(path .. ".pdparams") then return fs.dirname(path), path .. ".pdparams" end
+    return nil, nil, path .. ": no such file or folder"
+end
+
+--- A JSON object beside the parameters; nil if there is none.
+function folder.read_json(path, name)
+    local file = fs.join(path, name)
+    if not fs.is_file(file) then return nil, file end
+    local value = fault.check(json.read(file))
+    if type(value) ~= "table" then fault.raisef("%s: not a JSON object", file) end
+    return value, file
+end
+
+--- Settings that no shape shows, but that a model cannot change.
+function folder.check_config(path, config)
+    local saved, file = folder.read_json(path, "config.json")
+    if not config or not saved then return end
+    if saved.model_type ~= nil and saved.model_type ~= "bert" then
+        fault.raisef("%s: model_type is %s, expected bert", file, tostring(saved.model_type))
+    end
+    for _, key in ipairs { "num_attention_heads", "hidden_act", "layer_norm_eps" } do
+        local before, now = saved[key], config[key]
+        if before ~= nil and before ~= json.null and now ~= nil and before ~= now then
+            fault.raisef("%s: %s is %s, this model has %s: use the same config_file", file, key, tostring(before),
+                tostring(now))
+        end
+    end
+end
+
+--- do_lower_case of the text that a saved model was trained on, and the file that says so; nil if nothing says it.
+function folder.casing(path, progress)
+    if progress and type(progress.do_lower_case) == "boolean" then
+        return progress.do_lower_case, fs.join(path, "progress.json")
+    end
+    local settings, file = folder.read_json(path, "tokenizer_config.json")
+    if settings and type(settings.do_lower_case) == "boolean" then return settings.do_lower_case, file end
+    return nil
+end
+
+--- Refuse a vocabulary that is not the one the model was trained with, by hash, by words, by size.
+local function check_words(path, vocab_file, config, progress)
+    local before = progress and progress.vocabulary_sha256
+    if before then
+        if before ~= vocabulary.sha256(vocab_file) then
+            fault.raisef("%s: was trained with another vocabulary than %s: use %s/vocab.txt", path, vocab_file, path)
+        end
+        return
+    end
+    local words = vocabulary.words(vocab_file)
+    local own = fs.join(path, "vocab.txt")
+    if fs.is_file(own) and vocabulary.words(own).text ~= words.text then
+        fault.raisef("%s: was trained with another vocabulary than %s: use %s", path, vocab_file, own)
+    end
+    local saved = folder.read_json(path, "config.json") or config
+    local size = saved and saved.vocab_size
+    -- Some programs round the size up to a multiple of 8.
+    if type(size) == "number" and size ~= words.count and size ~= math.ceil(words.count / 8) * 8 then
+        fault.raisef("%s: its vocabulary has %d tokens, but %s has %d", path, size, vocab_file, words.count)
+    end
+end
+
+local function cased(do_lower_case)
+    return do_lower_case and "lower-cased" or "cased"
+end
+
+--- Refuse what would make a trained model read the wrong words.
+-- @tparam string path folder of the parameters
+-- @tparam table parts vocab_file: its words must be the model's; do_lower_case: casing of the text to come, judged by
+--   the vocabulary if nil; config; all may be nil
+-- @tparam[opt] table progress progress.json of our checkpoint
+function folder.check_vocabulary(path, parts, progress)
+    local trained, file = folder.casing(path, progress)
+    if trained ~= nil and parts.do_lower_case ~= nil and parts.do_lower_case ~= trained then
+        fault.raisef("%s: the model was trained on %s text (do_lower_case is %s), got do_lower_case = %s", file,
+            cased(trained), tostring(trained), tostring(parts.do_lower_case))
+    end
+    if not parts.vocab_file then return end
+    if trained ~= nil and parts.do_lower_case == nil then
+        local now = vocabulary.casing(parts.vocab_file)
+        if now ~= nil and now ~= trained then
+            fault.raisef("%s: the model was trained on %s text (do_lower_case is %s), but vocabulary %s is %s", file,
+                cased(trained), tostring(trained), parts.vocab_file, cased(now))
+        end
+    end
+    check_words(path, parts.vocab_file, parts.config, progress)
+end
+
+return folder

@@ -1,0 +1,127 @@
+--- Members of a zip archive (APPNOTE 6.3, with zip64): where their bytes lie.
+--
+-- Only stored members can be read in place; PyTorch and numpy.savez store.
+-- @module bertlua.weights.zip
+
+local Reader = require "bertlua.weights.reader"
+local fault = require "bertlua.fault"
+
+local zip = {}
+
+local END, END64, LOCATOR64 = "PK\5\6", "PK\6\6", "PK\6\7"
+local ENTRY, LOCAL = "PK\1\2", "PK\3\4"
+local END_BYTES, LONGEST_COMMENT = 22, 65535
+local MAX_MEMBERS = 100000
+local STORED = 0
+
+local function little(text, first, n)
+    local value = 0
+    for i = first + n - 1, first, -1 do value = value * 256 + text:byte(i) end
+    return value
+end
+
+--- Offset of the end record, which a comment may follow.
+local function find_end(reader)
+    local first = math.max(0, reader.size - END_BYTES - LONGEST_COMMENT)
+    reader:seek(first)
+    local tail = reader:bytes(reader.size - first)
+    for at = #tail - END_BYTES + 1, 1, -1 do
+        if tail:byte(at) == 0x50 and tail:sub(at, at + 3) == END
+            and at + END_BYTES - 1 + little(tail, at + 20, 2) == #tail then
+            return first + at - 1
+        end
+    end
+    fault.raisef("%s: truncated zip archive: its directory is missing; fetch or save it again", reader.path)
+end
+
+--- Number of members, and offset of the directory.
+local function directory(reader)
+    local at = find_end(reader)
+    reader:seek(at)
+    local text = reader:bytes(END_BYTES)
+    local count, offset = little(text, 11, 2), little(text, 17, 4)
+    if (count == 0xFFFF or offset == 0xFFFFFFFF) and at >= 20 then
+        reader:seek(at - 20)
+        text = reader:bytes(20)
+        if text:sub(1, 4) == LOCATOR64 then
+            reader:seek(little(text, 9, 8))
+            text = reader:bytes(56)
+            if text:sub(1, 4) ~= END64 then fault.raisef("%s: broken zip archive: no zip64 directory", reader.path) end
+            count, offset = little(text, 33, 8), little(text, 49, 8)
+        end
+    end
+    if count > MAX_MEMBERS then
+        fault.raisef("%s: zip archive of %.0f members, at most %d are allowed", reader.path, count, MAX_MEMBERS)
+    end
+    return count, offset
+end
+
+--- Values of 2^32 and more stand in an extra field, in this order, where the short field is full.
+local function read_zip64(extra, fields)
+    local at = 1
+    while at + 3 <= #extra do
+        local id, length = little(extra, at, 2), little(extra, at + 2, 2)
+        if id == 1 then
+            local from = at + 4
+            for _, field in ipairs { "size", "packed", "offset" } do
+                if fields[field] == 0xFFFFFFFF and from + 7 <= math.min(#extra, at + 3 + length) then
+                    fields[field] = little(extra, from, 8)
+                    from = from + 8
+                end
+            end
+            return
+        end
+        at = at + 4 + length
+    end
+end
+
+local function read_entry(reader)
+    local text = reader:bytes(46)
+    if text:sub(1, 4) ~= ENTRY then
+        fault.raisef("%s: broken zip archive: no member at byte %.0f of its directory", reader.path,
+            reader.position - 46)
+    end
+    local member = { flags = little(text, 9, 2), method = little(text, 11, 2), packed = little(text, 21, 4),
+        size = little(text, 25, 4), offset = little(text, 43, 4) }
+    local name_length, extra_length, comment_length = little(text, 29, 2), little(text, 31, 2), little(text, 33, 2)
+    member.name = reader:bytes(name_length)
+    read_zip64(reader:bytes(extra_length), member)
+    reader:skip(comment_length)
+    return member
+end
+
+--- Read the directory.
+-- @tparam string path
+-- @return members by name: {name, size, method, ...}; and their names in order
+function zip.open(path)
+    local reader = Reader.open(path)
+    local count, offset = directory(reader)
+    reader:seek(offset)
+    local members, names = {}, {}
+    for i = 1, count do
+        local member = read_entry(reader)
+        if members[member.name] then fault.raisef("%s: zip archive with two members of one name", path) end
+        members[member.name], names[i] = member, member.name
+    end
+    reader:close()
+    return members, names
+end
+
+--- Where a member's bytes lie in the file.
+-- @return offset, length
+function zip.locate(path, member)
+    if member.flags % 2 == 1 then fault.raisef("%s: member %s is encrypted", path, member.name) end
+    if member.method ~= STORED or member.size ~= member.packed then
+        fault.raisef("%s: member %s is compressed: save it uncompressed (torch.save and numpy.savez do so)", path,
+            member.name)
+    end
+    local reader = Reader.open(path, member.offset)
+    local text = reader:bytes(30)
+    if text:sub(1, 4) ~= LOCAL then fault.raisef("%s: broken zip archive: no member %s", path, member.name) end
+    reader:skip(little(text, 27, 2) + little(text, 29, 2) + member.size)
+    local stop = reader.position
+    reader:close()
+    return stop - member.size, member.size
+end
+
+return zip

@@ -1,0 +1,12 @@
+--- A checkpoint as a folder of Hugging Face's: config.json, model.safetensors, vocab.txt, tokenizer_config.json.
+--
+--     bertlua scripts/convert_to_huggingface.lua --checkpoint results/bert-large-uncased/phase2 --output-dir exported
+--
+-- It opens with transformers' AutoTokenizer and AutoModel. Parameters keep every bit.
+
+local convert = require "bertlua.recipe.convert"
+
+convert.to_huggingface(convert.to_settings:parse({ ... }, nil, {
+    program = "scripts/convert_to_huggingface.lua",
+    description = "Write a checkpoint as a folder that transformers opens.",
+}))

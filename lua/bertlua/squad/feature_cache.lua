@@ -1,0 +1,104 @@
+--- Features on disk: a safetensors file beside the data, named after everything
+-- that the features depend on. A file that is damaged or of other settings is
+-- made anew.
+-- @module bertlua.squad.feature_cache
+
+local array = require "bertlua.array"
+local FeatureSet = require "bertlua.squad.feature_set"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local storage = require "bertlua.storage"
+local tensor = require "bertlua.tensor"
+
+local cache = {}
+
+-- Part of the key: raise it when the same settings give other features.
+local FORMAT = 1
+
+--- Where the features of a file belong, and the key that they must carry.
+-- @param examples of the file
+-- @param tokenizer
+-- @tparam table values the settings of the conversion
+-- @tparam string data_file
+-- @tparam[opt] string cache_dir folder instead of the data's own
+-- @treturn table {path=, key=}
+function cache.entry(examples, tokenizer, values, data_file, cache_dir)
+    if type(data_file) ~= "string" then
+        error("features.cached: data_file is a " .. type(data_file) .. ", expected a path", 3)
+    end
+    local key = table.concat({
+        "format=" .. FORMAT,
+        "data=" .. fault.check(storage.file_sha256(data_file)),
+        "vocabulary=" .. fault.check(storage.file_sha256(tokenizer.vocab_file)),
+        "do_lower_case=" .. tostring(tokenizer.do_lower_case),
+        "max_seq_length=" .. values.max_seq_length,
+        "doc_stride=" .. values.doc_stride,
+        "max_query_length=" .. values.max_query_length,
+        "is_training=" .. tostring(values.is_training),
+        "version_2_with_negative=" .. tostring(values.version_2_with_negative),
+        "examples=" .. #examples,
+    }, " ")
+    local name = ("%s.features-%08x.safetensors"):format(fs.basename(data_file), storage.crc32c(key))
+    return { path = fs.join(cache_dir or fs.dirname(data_file), name), key = key }
+end
+
+--- Copy the tensors of an open file into a set; nil, message at the first that does not fit.
+local function read_arrays(file, set)
+    local metadata = file:metadata()
+    for _, item in ipairs(set:arrays()) do
+        local name, data, count = item[1], item[2], item[3]
+        local info = file:info(name)
+        if not info or info.dtype ~= "I32" or info.bytes ~= 4 * count then return nil, name .. " is missing" end
+        local ok, message = tensor.scope(function()
+            local t = tensor.new("i32", { count })
+            local read, problem = file:read(name, t)
+            if not read then return nil, problem end
+            if ("%08x"):format(storage.crc32c(t)) ~= metadata["crc32c." .. name] then
+                return nil, name .. " is damaged"
+            end
+            array.copy(data, array.wrap(t), 4 * count)
+            return true
+        end)
+        if not ok then return nil, message end
+    end
+    return true
+end
+
+--- Read the features of an entry.
+-- @return FeatureSet; nil if there is no file; nil and the reason if it cannot be used
+function cache.load(entry, values)
+    if not fs.exists(entry.path) then return nil end
+    local file, message = storage.open(entry.path)
+    if not file then return nil, message end
+    local metadata = file:metadata()
+    if metadata.key ~= entry.key then
+        file:close()
+        return nil, entry.path .. ": made with other settings"
+    end
+    local set = FeatureSet.new({ features = tonumber(metadata.features), tokens = tonumber(metadata.tokens),
+        doc_tokens = tonumber(metadata.doc_tokens) }, values)
+    local ok, problem = read_arrays(file, set)
+    file:close()
+    if not ok then return nil, entry.path .. ": " .. problem end
+    return set
+end
+
+--- Write the features of an entry. True; or nil, message.
+function cache.save(entry, set)
+    local metadata = { key = entry.key, features = set.count, tokens = set.tokens, doc_tokens = set.doc_tokens }
+    local ok, message = fs.mkdirs(fs.dirname(entry.path))
+    if not ok then return nil, message end
+    return tensor.scope(function()
+        local list = {}
+        for _, item in ipairs(set:arrays()) do
+            local name, data, count = item[1], item[2], item[3]
+            local t = tensor.new("i32", { count })
+            array.copy(array.wrap(t), data, 4 * count)
+            metadata["crc32c." .. name] = ("%08x"):format(storage.crc32c(t))
+            list[#list + 1] = { name = name, tensor = t }
+        end
+        return storage.save(entry.path, list, metadata)
+    end)
+end
+
+return cache

@@ -1,0 +1,204 @@
+--- Features in flat arrays: what training batches and answers are made from.
+--
+-- Number of features N = count, of tokens T = offsets[N], of context tokens D.
+-- All arrays are int32 and 0-based; features are numbered from 0.
+--
+--     offsets         [N+1] feature f is ids[offsets[f] .. offsets[f+1] - 1]
+--     ids             [T]   [CLS] question [SEP] window [SEP], no padding
+--     query_length    [N]   tokens of the question; the window starts at query_length + 2
+--     start_position  [N]   of the answer in the sequence; 0 if the window does not hold it
+--     end_position    [N]
+--     example         [N]   number of the example in its list, from 1
+--     span            [N]   number of the window within the example, from 0
+--     doc_token       [N]   the window's first context token in the two arrays below
+--     max_first       [N]   first and last place in the sequence whose token has its maximum
+--     max_last        [N]   context here; first > last if there is none
+--     word_start      [D]   bytes of the context's word that holds the token: the first,
+--     word_stop       [D]   and one past the last
+--
+-- How they come about is in features.lua.
+-- @classmod bertlua.squad.feature_set
+
+local array = require "bertlua.array"
+local fault = require "bertlua.fault"
+
+local FeatureSet = {}
+FeatureSet.__index = FeatureSet
+
+--- What a part of a set keeps of each feature, context token and question; a part holds every context and
+-- question once, and only the whole set lays out the sequences.
+local COLUMNS = {
+    { size = "features", "query_length", "start_position", "end_position", "example", "span", "doc_token",
+        "max_first", "max_last", "window", "query" },
+    { size = "doc_tokens", "word_start", "word_stop", "doc_ids" },
+    { size = "query_tokens", "query_ids" },
+}
+-- Not in the set: window is the length of the window, query where its question starts in query_ids.
+local SCRATCH = { window = true, query = true, doc_ids = true, query_ids = true }
+-- What counts from the part's own start.
+local RELATIVE = { doc_token = "doc_tokens", query = "query_tokens" }
+
+--- An array that grows.
+local function vector()
+    return { data = array.int32(1024), count = 0, capacity = 1024 }
+end
+
+--- Room for n more values; returns the array and where they go.
+local function extend(v, n)
+    local count = v.count
+    if count + n > v.capacity then
+        local capacity = math.max(2 * v.capacity, count + n)
+        local data = array.int32(capacity)
+        array.copy(data, v.data, 4 * count)
+        v.data, v.capacity = data, capacity
+    end
+    v.count = count + n
+    return v.data, count
+end
+FeatureSet.extend = extend
+
+--- Call visit(name, size) for every column of a part.
+local function each_column(visit)
+    for _, group in ipairs(COLUMNS) do
+        for _, name in ipairs(group) do visit(name, group.size) end
+    end
+end
+
+--- An empty part of a set, which grows; doc_token and query count from its own start.
+function FeatureSet.new_part()
+    local part = {}
+    each_column(function(name) part[name] = vector() end)
+    return part
+end
+
+--- Sizes of a part, as numbers that travel between processes.
+function FeatureSet.sizes(part)
+    return { features = part.span.count, doc_tokens = part.doc_ids.count, query_tokens = part.query_ids.count }
+end
+
+--- Write a part to a file, for the process that joins the parts. True, or nil, message.
+function FeatureSet.write_part(path, part)
+    local pieces = {}
+    each_column(function(name) pieces[#pieces + 1] = array.string(part[name].data, 4 * part[name].count) end)
+    local file, message = io.open(path, "wb")
+    if not file then return nil, message end
+    local written, problem = file:write(unpack(pieces))
+    local closed, late_problem = file:close()
+    if not written or not closed then return nil, path .. ": " .. (problem or late_problem) end
+    return true
+end
+
+--- Read a part of known sizes. Part; or nil, message.
+function FeatureSet.read_part(path, sizes)
+    local file, message = io.open(path, "rb")
+    if not file then return nil, message end
+    local part, complete = FeatureSet.new_part(), true
+    each_column(function(name, size)
+        local n = sizes[size]
+        local bytes = n > 0 and file:read(4 * n) or ""
+        complete = complete and #(bytes or "") == 4 * n
+        if complete then array.copy(extend(part[name], n), bytes, 4 * n) end
+    end)
+    file:close()
+    if not complete then return nil, path .. ": shorter than it was written" end
+    return part
+end
+
+--- Parts one after the other: table of columns by name, and the sizes in all.
+local function join_columns(parts)
+    local total, at = { features = 0, doc_tokens = 0, query_tokens = 0 }, {}
+    for _, part in ipairs(parts) do
+        for name, n in pairs(FeatureSet.sizes(part)) do total[name] = total[name] + n end
+    end
+    for name in pairs(total) do at[name] = 0 end
+    local columns = {}
+    each_column(function(name, size) columns[name] = array.int32(total[size]) end)
+    for _, part in ipairs(parts) do
+        each_column(function(name, size)
+            local column, from, first = columns[name], part[name], at[size]
+            local shift = RELATIVE[name] and at[RELATIVE[name]] or 0
+            for i = 0, from.count - 1 do column[first + i] = from.data[i] + shift end
+        end)
+        for name, n in pairs(FeatureSet.sizes(part)) do at[name] = at[name] + n end
+    end
+    return columns, total
+end
+
+--- The sequences of all features.
+local function lay_out(set, columns, cls_id, sep_id)
+    local ids, offsets = set.ids, set.offsets
+    for f = 0, set.count - 1 do
+        local at, length, window = offsets[f], set.query_length[f], columns.window[f]
+        ids[at] = cls_id
+        array.copy(ids + at + 1, columns.query_ids + columns.query[f], 4 * length)
+        ids[at + length + 1] = sep_id
+        array.copy(ids + at + length + 2, columns.doc_ids + set.doc_token[f], 4 * window)
+        ids[at + length + window + 2] = sep_id
+    end
+end
+
+--- Join parts, in order, into a set.
+-- @param parts list
+-- @param settings of the conversion, kept as set.settings
+-- @param tokenizer that made the tokens
+function FeatureSet.join(parts, settings, tokenizer)
+    local columns, total = join_columns(parts)
+    local tokens = 3 * total.features
+    for f = 0, total.features - 1 do tokens = tokens + columns.query_length[f] + columns.window[f] end
+    if tokens > 2 ^ 31 - 1 then
+        fault.raisef("%d features have %d tokens, expected at most 2^31 - 1; use a longer doc_stride or less text",
+            total.features, tokens)
+    end
+    local set = setmetatable({ count = total.features, tokens = tokens, doc_tokens = total.doc_tokens,
+        settings = settings, ids = array.int32(tokens), offsets = array.int32(total.features + 1) }, FeatureSet)
+    each_column(function(name)
+        if not SCRATCH[name] then set[name] = columns[name] end
+    end)
+    for f = 0, set.count - 1 do
+        set.offsets[f + 1] = set.offsets[f] + 3 + set.query_length[f] + columns.window[f]
+    end
+    lay_out(set, columns, tokenizer.cls_id, tokenizer.sep_id)
+    return set
+end
+
+--- A set of these sizes, full of zeros.
+-- @tparam table sizes features, tokens, doc_tokens
+function FeatureSet.new(sizes, settings)
+    local set = setmetatable({ count = sizes.features, tokens = sizes.tokens, doc_tokens = sizes.doc_tokens,
+        settings = settings, ids = array.int32(sizes.tokens), offsets = array.int32(sizes.features + 1) }, FeatureSet)
+    each_column(function(name, size)
+        if not SCRATCH[name] then set[name] = array.int32(sizes[size]) end
+    end)
+    return set
+end
+
+--- The arrays as a list of {name, array, count}, for files.
+function FeatureSet:arrays()
+    local list = { { "ids", self.ids, self.tokens }, { "offsets", self.offsets, self.count + 1 } }
+    each_column(function(name, size)
+        if SCRATCH[name] then return end
+        list[#list + 1] = { name, self[name], size == "features" and self.count or self.doc_tokens }
+    end)
+    return list
+end
+
+--- Number of tokens of a feature.
+function FeatureSet:length(f)
+    return self.offsets[f + 1] - self.offsets[f]
+end
+
+--- Features of each example, in order: list by example number of {first=, last=}; nil for an example without any.
+function FeatureSet:by_example()
+    local list, example = {}, self.example
+    for f = 0, self.count - 1 do
+        local entry = list[example[f]]
+        if entry then entry.last = f else list[example[f]] = { first = f, last = f } end
+    end
+    return list
+end
+
+function FeatureSet:__tostring()
+    return ("FeatureSet(%d features, %d tokens)"):format(self.count, self.tokens)
+end
+
+return FeatureSet

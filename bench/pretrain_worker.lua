@@ -9,6 +9,7 @@ local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local Optimizer = require "bertlua.train.optimizer"
 local Tape = require "bertlua.autograd.tape"
 local clock = require "bertlua.util.clock"
+local context = require "bertlua.context"
 local json = require "bertlua.util.json"
 local ops = require "bertlua.ops"
 local paths = require "bertlua.paths"
@@ -91,6 +92,8 @@ local function matmul_peak(dtype)
     return best
 end
 
+-- As the trainer does by default.
+context.pin_threads()
 local kind = arg[1]
 local result
 if kind == "peak" then

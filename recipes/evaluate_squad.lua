@@ -1,0 +1,11 @@
+--- Exact match and F1 of predictions, as the official SQuAD evaluators compute and print them.
+--
+--     bertlua recipes/evaluate_squad.lua --predict-file dev-v1.1.json --predictions predictions.json
+--     bertlua recipes/evaluate_squad.lua --predict-file dev-v2.0.json --predictions predictions.json \
+--         --version-2-with-negative --na-prob-file null_odds.json
+
+local job = require "bertlua.recipe.evaluate_squad"
+
+job.main({
+    version_2_with_negative = false,
+}, "Evaluate SQuAD predictions.")

@@ -40,11 +40,12 @@ local function info_table(info)
         samples = tonumber(info.samples),
         max_seq_length = tonumber(info.max_seq_length),
         max_predictions_per_seq = tonumber(info.max_predictions_per_seq),
+        vocabulary = info.vocabulary[0] ~= 0 and ffi.string(info.vocabulary) or nil,
     }
 end
 
 --- Sizes of a shard, without reading a sample.
--- @return {samples, max_seq_length, max_predictions_per_seq}; or nil, message
+-- @return {samples, max_seq_length, max_predictions_per_seq, vocabulary or nil}; or nil, message
 function data.probe(path, limits)
     local info = ffi.new "bl_shard_info"
     local status = lib.bl_shard_probe(info, path, limits_of(limits))
@@ -292,7 +293,8 @@ end
 
 --- Write instances as a shard.
 -- @tparam string path
--- @tparam table options max_seq_length, gzip (default 4), checksum (default true), seed, stream
+-- @tparam table options max_seq_length, gzip (default 4), checksum (default true), seed, stream; vocabulary = text to
+--   note in the file, at most 95 bytes
 -- @param masking of data.masking
 -- @param tokens of data.int32_list
 -- @param instances of data.instance_list
@@ -305,6 +307,7 @@ function data.write_shard(path, options, masking, tokens, instances, order)
     native_options.checksum = options.checksum ~= false
     native_options.seed = options.seed
     native_options.stream = options.stream or 0
+    native_options.vocabulary = options.vocabulary
     local status = lib.bl_shard_write(path, native_options, masking, tokens:pointer(), tokens:count(), instances.list,
         order, instances.count)
     if status ~= 0 then return refused(status) end

@@ -26,6 +26,8 @@ bl_status bl_hdf5_writer_create(bl_hdf5_writer **out, const char *path);
  */
 bl_status bl_hdf5_writer_add(bl_hdf5_writer *writer, const char *name, int32_t dtype, int32_t ndim,
                              const int64_t *shape, const void *data, int32_t gzip, bool checksum);
+/* Attach a text to the file as a whole (an attribute of its root). */
+bl_status bl_hdf5_writer_note(bl_hdf5_writer *writer, const char *name, const char *text);
 bl_status bl_hdf5_writer_commit(bl_hdf5_writer *writer);
 void bl_hdf5_writer_free(bl_hdf5_writer *writer);
 
@@ -42,6 +44,7 @@ typedef struct bl_shard_info {
     int64_t samples;
     int64_t max_seq_length;
     int64_t max_predictions_per_seq;
+    char vocabulary[96]; /* what bl_shard_options said; "" in other people's shards */
 } bl_shard_info;
 
 /* One shard in memory, every value checked. */
@@ -164,7 +167,8 @@ typedef struct bl_shard_options {
     int64_t max_seq_length;
     int32_t gzip;
     bool checksum;
-    uint64_t seed; /* masks come from Philox streams (seed, stream + instance number) */
+    const char *vocabulary; /* noted in the file: which vocabulary the ids belong to; NULL for none */
+    uint64_t seed;          /* masks come from Philox streams (seed, stream + instance number) */
     uint64_t stream;
 } bl_shard_options;
 /*

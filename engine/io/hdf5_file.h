@@ -41,6 +41,8 @@ void bl_hdf5_dataset_close(bl_hdf5_dataset *dataset);
  * unsigned types in the file are narrowed only where every value fits.
  */
 bl_status bl_hdf5_dataset_read(const bl_hdf5_dataset *dataset, int32_t dtype, void *dst);
+/* Text attribute of the file's root into buffer; "" if there is none. */
+bl_status bl_hdf5_input_note(const bl_hdf5_input *input, const char *name, char *buffer, size_t bytes);
 
 /* ---- writing (hdf5_write.c) ---- */
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "io/file.h"
@@ -191,4 +192,23 @@ bl_status bl_hdf5_dataset_read(const bl_hdf5_dataset *dataset, int32_t dtype, vo
     hid_t memory = dtype == BL_I8 ? H5T_NATIVE_INT8 : H5T_NATIVE_INT32;
     if (H5Dread(dataset->id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, dst) < 0) return read_failed(dataset);
     return BL_OK;
+}
+
+bl_status bl_hdf5_input_note(const bl_hdf5_input *input, const char *name, char *buffer, size_t bytes) {
+    memset(buffer, 0, bytes);
+    htri_t exists = H5Aexists(input->id, name);
+    if (exists < 0) return bl_fail(BL_ERROR_FORMAT, "%s: its notes are damaged; make it again", input->path);
+    if (exists == 0) return BL_OK;
+    hid_t note = H5Aopen(input->id, name, H5P_DEFAULT);
+    hid_t type = note >= 0 ? H5Aget_type(note) : H5I_INVALID_HID;
+    hid_t space = note >= 0 ? H5Aget_space(note) : H5I_INVALID_HID;
+    /* One text of fixed length that leaves room for the final 0; anything else is not ours. */
+    bool good = type >= 0 && space >= 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+                H5Tget_size(type) < bytes && H5Sget_simple_extent_npoints(space) == 1;
+    good = good && H5Aread(note, type, buffer) >= 0;
+    if (space >= 0) H5Sclose(space);
+    if (type >= 0) H5Tclose(type);
+    if (note >= 0) H5Aclose(note);
+    if (good) return BL_OK;
+    return bl_fail(BL_ERROR_FORMAT, "%s: its note %s is not a short text; make it again", input->path, name);
 }

@@ -201,3 +201,21 @@ BL_API bl_status bl_hdf5_writer_add(bl_hdf5_writer *writer, const char *name, in
     bl_status closed = bl_hdf5_rows_close(&rows);
     return status != BL_OK ? status : closed;
 }
+
+BL_API bl_status bl_hdf5_writer_note(bl_hdf5_writer *writer, const char *name, const char *text) {
+    if (!writer || writer->file < 0 || !name || !text || !text[0]) {
+        return bl_fail(BL_ERROR_ARGUMENT, "hdf5_writer_note: no open file, or an empty name or text");
+    }
+    hid_t type = H5Tcopy(H5T_C_S1);
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t note = H5I_INVALID_HID;
+    bool good =
+        type >= 0 && space >= 0 && H5Tset_size(type, strlen(text)) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0;
+    if (good) note = H5Acreate2(writer->file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    good = note >= 0 && H5Awrite(note, type, text) >= 0;
+    if (note >= 0) H5Aclose(note);
+    if (space >= 0) H5Sclose(space);
+    if (type >= 0) H5Tclose(type);
+    if (good) return BL_OK;
+    return bl_fail(BL_ERROR_INTERNAL, "%s: HDF5 cannot add the note %s", writer->path, name);
+}

@@ -51,7 +51,9 @@ static bl_status check_shapes(shard_file *file) {
         return bl_fail(BL_ERROR_FORMAT, "%s: masked_lm_ids has %lld slots, masked_lm_positions has %lld", path,
                        (long long) sets[LABELS].shape[1], (long long) sets[POSITIONS].shape[1]);
     }
-    file->info = (bl_shard_info){sets[INPUT_IDS].shape[0], sets[INPUT_IDS].shape[1], sets[POSITIONS].shape[1]};
+    file->info = (bl_shard_info){.samples = sets[INPUT_IDS].shape[0],
+                                 .max_seq_length = sets[INPUT_IDS].shape[1],
+                                 .max_predictions_per_seq = sets[POSITIONS].shape[1]};
     if (file->info.samples == 0 || file->info.max_seq_length == 0) {
         return bl_fail(BL_ERROR_FORMAT, "%s: dataset input_ids is [%lld,%lld]: a shard without samples; remove it",
                        path, (long long) file->info.samples, (long long) file->info.max_seq_length);
@@ -89,6 +91,9 @@ static bl_status shard_file_open(shard_file *file, const char *path, const bl_sh
     }
     if (status == BL_OK) status = check_shapes(file);
     if (status == BL_OK) status = check_limits(file, limits);
+    if (status == BL_OK) {
+        status = bl_hdf5_input_note(&file->input, "vocabulary", file->info.vocabulary, sizeof file->info.vocabulary);
+    }
     if (status != BL_OK) shard_file_close(file);
     return status;
 }

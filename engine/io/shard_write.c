@@ -168,6 +168,9 @@ BL_API bl_status bl_shard_write(const char *path, const bl_shard_options *option
     }
     bl_status closed = output_close(&out);
     if (status == BL_OK) status = closed;
+    if (status == BL_OK && options->vocabulary) {
+        status = bl_hdf5_writer_note(writer, "vocabulary", options->vocabulary);
+    }
     if (status == BL_OK) status = bl_hdf5_writer_commit(writer);
     bl_hdf5_writer_free(writer);
     blocks_free(&out);

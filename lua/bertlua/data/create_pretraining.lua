@@ -11,6 +11,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local instances = require "bertlua.data.instances"
 local random = require "bertlua.rng"
+local storage = require "bertlua.storage"
 local workers = require "bertlua.data.workers"
 
 local create = {}
@@ -142,6 +143,7 @@ local function make_shard(job, shard, report)
         gzip = values.gzip,
         seed = values.random_seed,
         stream = shard * MASK_STREAMS,
+        vocabulary = job.vocabulary,
     }, job.masking, text.tokens, list, order))
     return {
         documents = text.documents,
@@ -198,6 +200,13 @@ local function check_tokenizer(tokenizer, values)
     }
 end
 
+--- The note that ties shards to their vocabulary, which the loader compares; nil for a tokenizer without a file.
+local function vocabulary_note(tokenizer)
+    if not tokenizer.vocab_file then return nil end
+    local hash = fault.check(storage.file_sha256(tokenizer.vocab_file))
+    return ("sha256:%s %s"):format(hash, tokenizer.do_lower_case and "uncased" or "cased")
+end
+
 --- Run the whole job.
 -- @tparam table options the settings above by name (input_files may be a list); tokenizer = a loaded one instead of
 --   vocab_file; on_progress = function(bytes more, bytes in all)
@@ -229,6 +238,7 @@ function create.run(options)
         order = order,
         tokenizer = tokenizer,
         masking = check_tokenizer(tokenizer, values),
+        vocabulary = vocabulary_note(tokenizer),
         training = shards - test,
     }
     local results = run_workers(job, options.on_progress)

@@ -13,6 +13,7 @@ local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local random = require "bertlua.rng"
+local storage = require "bertlua.storage"
 
 local loader = {}
 
@@ -57,6 +58,10 @@ local function probe_all(files, limits)
     for i, path in ipairs(files) do
         local info = fault.check(data.probe(path, limits))
         first = first or info
+        if info.vocabulary ~= first.vocabulary then
+            fault.raise(("%s and %s were made with different vocabularies; keep them in folders apart"):format(path,
+                files[1]))
+        end
         for _, field in ipairs { "max_seq_length", "max_predictions_per_seq" } do
             if info[field] ~= first[field] then
                 fault.raise(("%s: its %s is %d, that of %s is %d; keep data sets of different sizes in folders apart")
@@ -67,6 +72,17 @@ local function probe_all(files, limits)
         total = total + info.samples
     end
     return counts, total, first
+end
+
+--- Token ids mean nothing under another vocabulary: compare its hash with the one that create_pretraining noted.
+local function check_vocabulary(path, info, vocab_file)
+    local noted = info.vocabulary and info.vocabulary:match("^sha256:(%x+)")
+    if not (noted and vocab_file) then return end
+    local hash = fault.check(storage.file_sha256(vocab_file))
+    if hash ~= noted then
+        fault.raise(("%s: made with the vocabulary of sha256 %s, but %s has %s; give the vocabulary of the data")
+            :format(path, noted:sub(1, 16), vocab_file, hash:sub(1, 16)))
+    end
 end
 
 local function masking_rule(options, info)
@@ -87,7 +103,8 @@ end
 
 --- Open a folder of shards.
 -- @tparam table options input_dir, batch_size (required); max_seq_length, max_predictions_per_seq, vocab_size,
---   type_vocab_size (2): what the shards are checked against; seed (42); shuffle (true); split ("training", "test" or
+--   type_vocab_size (2): what the shards are checked against; vocab_file: its hash must be the one noted in the shards,
+--   if they have one; seed (42); shuffle (true); split ("training", "test" or
 --   "all"); pack_sequences (false); dynamic_masking (false) with special_ids = {cls_id, sep_id, mask_id} and
 --   masked_lm_prob (0.15); rank (0), world_size (1): rank r takes the r-th batch_size samples of each global batch;
 --   prefetch (true)
@@ -109,6 +126,7 @@ function loader.open(options)
     }
     local files = shard_files(options.input_dir, split)
     local counts, total, info = probe_all(files, limits)
+    check_vocabulary(files[1], info, options.vocab_file)
     local slots = options.max_predictions_per_seq or info.max_predictions_per_seq
     local self = setmetatable({
         files = files,

@@ -52,6 +52,19 @@ describe("create_pretraining_data", function()
         reader:close()
     end)
 
+    it("ties shards to their vocabulary", function()
+        local out = folder .. "/tied"
+        run("--input-dir", folder .. "/prose", "--output-dir", out, "--max-seq-length", "32",
+            "--max-predictions-per-seq", "5")
+        loader.open({ input_dir = out, batch_size = 2, vocab_file = folder .. "/vocab.txt" }):close()
+        assert(fs.write(folder .. "/other.txt", assert(fs.read(folder .. "/vocab.txt")) .. "more\n"))
+        local good, problem = pcall(loader.open, { input_dir = out, batch_size = 2,
+            vocab_file = folder .. "/other.txt" })
+        assert.is_false(good)
+        assert.is_true(fault.is(problem))
+        assert.is_truthy(tostring(problem):find("made with the vocabulary of sha256", 1, true), tostring(problem))
+    end)
+
     it("warns of shards with one document", function()
         local _, text = run("--input-files", folder .. "/prose/1.txt", "--shards", "1", "--output-dir",
             folder .. "/lone", "--max-seq-length", "32", "--max-predictions-per-seq", "5")

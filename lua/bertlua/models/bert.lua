@@ -22,13 +22,16 @@ local BertModel = Module.class("BertModel")
 -- @param config BertConfig
 -- @param store ParameterStore
 -- @param prefix "bert" where it is part of a larger model
-function BertModel.new(config, store, prefix)
+-- @param options {pooler = true}: false leaves the pooler out
+function BertModel.new(config, store, prefix, options)
     local self = Module.init(BertModel, store, prefix)
     self.config = config
     self.embeddings = self:add("embeddings", Embeddings.new(store, self:name("embeddings"), config))
     self.encoder = self:add("encoder", Encoder.new(store, self:name("encoder"), config))
-    self.pooler = self:add("pooler", Pooler.new(store, self:name("pooler"),
-        config.hidden_size, { std = config.initializer_range }))
+    if not options or options.pooler ~= false then
+        self.pooler = self:add("pooler", Pooler.new(store, self:name("pooler"),
+            config.hidden_size, { std = config.initializer_range }))
+    end
     return self
 end
 

@@ -29,8 +29,9 @@ end
 -- @param values the settings
 -- @param options bar: true shows a progress bar in place of a line a log step; append: true keeps what the report
 --   file holds, as a run that goes on from a checkpoint always does
-function M.open(run, values, options)
-    local self = setmetatable({ run = run, values = values, options = options or {}, warned = {} }, Logs)
+-- @param class of the object, for jobs that say other things (Logs)
+function M.open(run, values, options, class)
+    local self = setmetatable({ run = run, values = values, options = options or {}, warned = {} }, class or Logs)
     self.report = fault.check(report.open(values.report_file, {
         append = self.options.append or run.start.kind == "resume",
     }))
@@ -39,7 +40,8 @@ function M.open(run, values, options)
     local folder = values.tensorboard_dir
     if folder == "auto" then folder = run.checkpoint_dir .. "/tensorboard" end
     if folder ~= "none" and not values.benchmark then self.events = fault.check(tensorboard.open(folder)) end
-    self.console = console.new { max_steps = run.max_steps, write = function(line) self:note(line) end }
+    self.console = console.new { max_steps = run.max_steps, without = self.options.without_columns,
+        write = function(line) self:note(line) end }
     if self.options.bar then
         self.bar = progress.new { total = run.last_step, start = run.first_step - 1, label = run.phase,
             unit = "steps" }
@@ -110,7 +112,9 @@ function Logs:benchmark(summary, text)
     self:try("report", self.report:log(nil, summary))
 end
 
-local function summary_rows(outcome, values)
+--- What the final table says: list of {name, text}.
+function Logs:rows(outcome)
+    local values = self.values
     local totals, last = outcome.totals, outcome.record
     local rows = { { "steps", ("%d to %d of %d%s"):format(outcome.plan.first_step, outcome.step,
         outcome.plan.max_steps, outcome.status == "interrupted" and ", ended by " .. outcome.signal or "") } }
@@ -139,7 +143,7 @@ function Logs:finish(outcome)
     self.bar = nil
     if not outcome.benchmark then
         self:note("")
-        for _, row in ipairs(summary_rows(outcome, self.values)) do self:note(("%-11s%s"):format(row[1], row[2])) end
+        for _, row in ipairs(self:rows(outcome)) do self:note(("%-11s%s"):format(row[1], row[2])) end
         local totals = outcome.totals
         self:try("report", self.report:log(nil, {
             steps = outcome.step, loss = outcome.record and outcome.record.loss, seconds = totals.seconds,
@@ -154,5 +158,8 @@ function Logs:close()
     self.report:close()
     if self.events then self.events:close() end
 end
+
+M.Logs = Logs
+M.bytes_text = bytes_text
 
 return M

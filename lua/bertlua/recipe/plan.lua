@@ -15,23 +15,23 @@ local function option(name)
     return "--" .. name:gsub("_", "-")
 end
 
-local function need(values, name, why)
+function M.need(values, name, why)
     if values[name] == nil then fault.raisef("%s is not set: %s", option(name), why) end
 end
 
-local function exclude(values, a, b, why)
+function M.exclude(values, a, b, why)
     if values[a] and values[b] then fault.raisef("%s and %s are both set: %s", option(a), option(b), why) end
 end
 
 local function phase_of(values)
-    exclude(values, "phase1", "phase2", "a run is one of them; recipes/pretrain.lua does both in a row")
+    M.exclude(values, "phase1", "phase2", "a run is one of them; recipes/pretrain.lua does both in a row")
     if values.phase1 then return "phase1" end
     if values.phase2 then return "phase2" end
     fault.raise("neither --phase1 nor --phase2 is set: say which phase to run")
 end
 
 --- "fp32", "bf16" or "fp16".
-local function precision_of(values, sources)
+function M.precision(values, sources)
     if values.use_pure_fp16 then
         fault.raise("--use-pure-fp16 needs a GPU: on the CPU use --amp, which keeps fp32 master weights")
     end
@@ -51,7 +51,7 @@ local function precision_of(values, sources)
 end
 
 --- Micro-steps in an update. Settings made for more processes than there are keep their global batch.
-local function accumulation_of(values, warnings)
+function M.accumulation(values, warnings)
     local micro_steps = values.gradient_merge_steps * values.world_size
     if values.world_size > 1 then
         warnings[#warnings + 1] = ("these settings are for %d processes and this run has 1: gradient_merge_steps is %d "
@@ -62,7 +62,7 @@ local function accumulation_of(values, warnings)
 end
 
 --- Config and vocabulary of the model: given, or found by the model's name.
-local function model_files(values)
+function M.model_files(values)
     local config_file, vocab_file = values.config_file, values.vocab_file
     if not config_file then
         if values.bert_model == "custom" then
@@ -93,7 +93,7 @@ local function joined(list)
 end
 
 --- Where to go on from, as {path=, step=}, or nil to start afresh.
-local function resume_point(values, own_dir, warnings)
+function M.resume_point(values, own_dir, warnings)
     local wanted, given = values.last_step_of_checkpoint, values.from_checkpoint
     if wanted == "none" and not given then return nil end
     local dir = given or own_dir
@@ -131,7 +131,7 @@ local function resume_point(values, own_dir, warnings)
 end
 
 --- A folder or file to take parameters from; a folder of steps means its newest.
-local function parameter_folder(values, name)
+function M.parameter_folder(values, name)
     local dir = values[name]
     if name == "from_phase1_final_params" and dir == "auto" then dir = M.checkpoint_dir(values, "phase1") end
     if checkpoint.has_parameters(dir, values.model_prefix) then return dir end
@@ -145,14 +145,14 @@ local function parameter_folder(values, name)
 end
 
 --- Where parameters and state come from: {kind = "fresh"|"resume"|"parameters", path=, step=}.
-local function starting_point(values, phase, own_dir, warnings)
-    exclude(values, "from_checkpoint", "from_pretrained_params",
+function M.starting_point(values, phase, own_dir, warnings)
+    M.exclude(values, "from_checkpoint", "from_pretrained_params",
         "the first restores the whole run, the second the parameters only")
-    exclude(values, "from_pretrained_params", "from_phase1_final_params", "both name the parameters to start with")
+    M.exclude(values, "from_pretrained_params", "from_phase1_final_params", "both name the parameters to start with")
     if values.from_phase1_final_params and phase ~= "phase2" then
         fault.raise("--from-phase1-final-params is for --phase2: phase 1 starts with --from-pretrained-params")
     end
-    local resume = resume_point(values, own_dir, warnings)
+    local resume = M.resume_point(values, own_dir, warnings)
     if resume then return { kind = "resume", path = resume.path, step = resume.step } end
     local steps = values.benchmark and {} or checkpoint.steps(own_dir)
     if #steps > 0 then
@@ -160,7 +160,7 @@ local function starting_point(values, phase, own_dir, warnings)
             .. "another --output-dir", own_dir, steps[#steps])
     end
     for _, name in ipairs { "from_pretrained_params", "from_phase1_final_params" } do
-        if values[name] then return { kind = "parameters", path = parameter_folder(values, name), step = 0 } end
+        if values[name] then return { kind = "parameters", path = M.parameter_folder(values, name), step = 0 } end
     end
     return { kind = "fresh", step = 0 }
 end
@@ -173,20 +173,20 @@ end
 function M.resolve(values, sources)
     local plan = { warnings = {} }
     plan.phase = phase_of(values)
-    need(values, "input_dir", "name the folder that holds the HDF5 shards")
-    need(values, "output_dir", "name the folder for checkpoints")
+    M.need(values, "input_dir", "name the folder that holds the HDF5 shards")
+    M.need(values, "output_dir", "name the folder for checkpoints")
     if values.benchmark then
         plan.last_step = values.benchmark_warmup_steps + values.benchmark_steps
         plan.max_steps = math.max(values.max_steps or 0, plan.last_step)
     else
-        need(values, "max_steps", "say how many updates the schedule has")
+        M.need(values, "max_steps", "say how many updates the schedule has")
         plan.max_steps = values.max_steps
     end
     if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
-    plan.precision = precision_of(values, sources or {})
-    plan.config_file, plan.vocab_file = model_files(values)
+    plan.precision = M.precision(values, sources or {})
+    plan.config_file, plan.vocab_file = M.model_files(values)
     plan.checkpoint_dir = M.checkpoint_dir(values, plan.phase)
-    plan.start = starting_point(values, plan.phase, plan.checkpoint_dir, plan.warnings)
+    plan.start = M.starting_point(values, plan.phase, plan.checkpoint_dir, plan.warnings)
     if values.benchmark then
         plan.start.step = 0
     elseif plan.start.step > plan.max_steps then
@@ -194,7 +194,7 @@ function M.resolve(values, sources)
     end
     plan.first_step = plan.start.step + 1
     plan.last_step = plan.last_step or plan.max_steps
-    plan.accumulation = accumulation_of(values, plan.warnings)
+    plan.accumulation = M.accumulation(values, plan.warnings)
     if values.steps_this_run and not values.benchmark then
         plan.last_step = math.min(plan.last_step, plan.start.step + values.steps_this_run)
     end

@@ -44,35 +44,42 @@ local COLUMNS = {
     { "ETA", 9, function(r) return clock.format(r.remaining) end },
 }
 
-local function row(first, width, cells)
+local function row(first, width, without, cells)
     local parts = { ("%-" .. width .. "s"):format(first) }
-    for i, column in ipairs(COLUMNS) do
-        local text = cells(column)
-        parts[i + 1] = (" "):rep(math.max(1, column[2] - #text)) .. text
+    for _, column in ipairs(COLUMNS) do
+        if not (without and without[column[1]]) then
+            local text = cells(column)
+            parts[#parts + 1] = (" "):rep(math.max(1, column[2] - #text)) .. text
+        end
     end
     return table.concat(parts)
 end
 
 --- The columns' names.
 -- @tparam number max_steps sets the width of the first column
-function console.header(max_steps)
-    return row("step", 2 * #tostring(max_steps) + 1, function(column) return column[1] end)
+-- @tparam[opt] table without columns to leave out: {mlm = true}
+function console.header(max_steps, without)
+    return row("step", 2 * #tostring(max_steps) + 1, without, function(column) return column[1] end)
 end
 
 --- One record as a line.
 -- @tparam table record step, loss, mlm_loss, nsp_loss, learning_rate, grad_norm, loss_scale, sequences_per_second,
 --   tokens_per_second, remaining (seconds); what is missing shows as "-"
 -- @tparam number max_steps
-function console.line(record, max_steps)
+-- @tparam[opt] table without as in header
+function console.line(record, max_steps, without)
     local width = 2 * #tostring(max_steps) + 1
-    return row(("%d/%d"):format(record.step, max_steps), width, function(column) return column[3](record) end)
+    return row(("%d/%d"):format(record.step, max_steps), width, without, function(column)
+        return column[3](record)
+    end)
 end
 
 --- A console that prints records with a header now and then.
--- @tparam table options max_steps; write = function(line without newline), default standard output
+-- @tparam table options max_steps; without as in header; write = function(line without newline), default standard output
 function console.new(options)
     return setmetatable({
         max_steps = options.max_steps,
+        without = options.without,
         write = options.write or function(line)
             io.stdout:write(line, "\n")
             io.stdout:flush()
@@ -83,9 +90,9 @@ end
 
 --- Print one record.
 function Console:record(record)
-    if self.lines % HEADER_LINES == 0 then self.write(console.header(self.max_steps)) end
+    if self.lines % HEADER_LINES == 0 then self.write(console.header(self.max_steps, self.without)) end
     self.lines = self.lines + 1
-    self.write(console.line(record, self.max_steps))
+    self.write(console.line(record, self.max_steps, self.without))
 end
 
 return console

@@ -7,6 +7,7 @@ local clock = require "bertlua.util.clock"
 local Meter = {}
 Meter.__index = Meter
 
+-- The scalars of pre-training.
 local FIELDS = { "loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy" }
 
 --- Peak resident memory of this process in bytes, or nil where the system does not say.
@@ -25,8 +26,9 @@ function Meter.number(scalar)
 end
 
 --- @param now function that returns seconds (for tests); the monotonic clock if left out
-function Meter.new(now)
-    local meter = setmetatable({ now = now or clock.monotonic }, Meter)
+--- @param fields names of the model's scalars to average (those of pre-training if left out)
+function Meter.new(now, fields)
+    local meter = setmetatable({ now = now or clock.monotonic, fields = fields or FIELDS }, Meter)
     meter.run = { steps = 0, seconds = 0, sequences = 0, tokens = 0 }
     meter:clear()
     return meter
@@ -35,13 +37,13 @@ end
 --- Start a new window of steps to average over.
 function Meter:clear()
     self.window = { steps = 0, seconds = 0, sequences = 0, tokens = 0 }
-    for _, field in ipairs(FIELDS) do self.window[field] = 0 end
+    for _, field in ipairs(self.fields) do self.window[field] = 0 end
 end
 
 function Meter:begin_step()
     self.started = self.now()
     self.step = { micro_steps = 0, sequences = 0, tokens = 0 }
-    for _, field in ipairs(FIELDS) do self.step[field] = 0 end
+    for _, field in ipairs(self.fields) do self.step[field] = 0 end
 end
 
 --- Count one micro-step.
@@ -49,7 +51,7 @@ end
 -- @param result the model's scalars by name, tensors or variables of the tape
 function Meter:add(batch, result)
     local step = self.step
-    for _, field in ipairs(FIELDS) do step[field] = step[field] + Meter.number(result[field]) end
+    for _, field in ipairs(self.fields) do step[field] = step[field] + Meter.number(result[field]) end
     step.micro_steps = step.micro_steps + 1
     step.sequences = step.sequences + batch.batch_size
     step.tokens = step.tokens + batch.tokens
@@ -59,7 +61,7 @@ end
 function Meter:end_step()
     local step, window, run = self.step, self.window, self.run
     step.seconds = self.now() - self.started
-    for _, field in ipairs(FIELDS) do
+    for _, field in ipairs(self.fields) do
         step[field] = step[field] / step.micro_steps
         window[field] = window[field] + step[field]
     end
@@ -84,7 +86,7 @@ function Meter:flush()
         sequences_per_second = rate(window.sequences, window.seconds),
         tokens_per_second = rate(window.tokens, window.seconds),
     }
-    for _, field in ipairs(FIELDS) do record[field] = window[field] / window.steps end
+    for _, field in ipairs(self.fields) do record[field] = window[field] / window.steps end
     self:clear()
     return record
 end

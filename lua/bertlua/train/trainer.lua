@@ -20,6 +20,7 @@ Trainer.__index = Trainer
 --   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step;
 --   on_step(step, record): called after every step (progress bars), or nil;
 --   pending_signal() -> name or nil: asked after every step;
+--   fields: names of the model's scalars to log (those of pre-training if left out);
 --   now() -> seconds: for tests
 function Trainer.new(parts)
     for _, name in ipairs { "model", "optimizer", "loader", "tape", "schedule", "accumulation", "first_step",
@@ -28,7 +29,7 @@ function Trainer.new(parts)
     end
     local trainer = setmetatable({}, Trainer)
     for name, value in pairs(parts) do trainer[name] = value end
-    trainer.meter = Meter.new(parts.now)
+    trainer.meter = Meter.new(parts.now, parts.fields)
     return trainer
 end
 

@@ -1,0 +1,157 @@
+--- Batches for question answering out of a FeatureSet.
+--
+-- As in pre-training, a sample has a number that never depends on what was
+-- read before: sample i belongs to epoch i / N, and epoch e visits the features
+-- in an order drawn from (seed, e). So batch(n) is the same after a restart and
+-- nothing needs saving. What a feature is does not belong here: see feature_set.lua.
+-- @module bertlua.squad.loader
+
+local array = require "bertlua.array"
+local memory = require "bertlua.memory"
+local random = require "bertlua.rng"
+
+local loader = {}
+
+local Loader = {}
+Loader.__index = Loader
+
+-- Rows of a packed batch come in multiples of this, so that few shapes of matmuls occur.
+local ROW_MULTIPLE = 64
+-- Epoch e shuffles with this stream of the seed, plus e; parameters start from the low ones.
+local ORDER_STREAM = 2 ^ 40
+
+local function round_up(n, multiple)
+    return math.ceil(n / multiple) * multiple
+end
+
+--- Memory of one batch.
+local function new_slot(batch_size, rows)
+    local row_bytes, sequence_bytes = round_up(rows * 4, 64), round_up(batch_size * 8, 64)
+    local slot = { buffer = memory.buffer(3 * row_bytes + 4 * sequence_bytes) }
+    slot.offsets = { ids = 0, positions = row_bytes, types = 2 * row_bytes }
+    for i, name in ipairs { "segments", "cls_index", "starts", "ends" } do
+        slot.offsets[name] = 3 * row_bytes + (i - 1) * sequence_bytes
+    end
+    return slot
+end
+
+--- Open a set for reading.
+-- @param set FeatureSet
+-- @tparam table options batch_size; max_length: sequences are padded to it (default: of the set's settings);
+--   pack_sequences (false); seed (42) and shuffle (true): of the order; endless (true): the stream goes on into the
+--   next epoch, else the last batch is smaller and there is none after it
+-- @return Loader with the fields samples, batch_size, batches (of an epoch)
+function loader.open(set, options)
+    if type(options.batch_size) ~= "number" or options.batch_size < 1 then
+        error("squad loader: batch_size is " .. tostring(options.batch_size) .. ", expected at least 1", 2)
+    end
+    if set.count == 0 then error("squad loader: the set has no feature", 2) end
+    local max_length = options.max_length or set.settings.max_seq_length
+    local self = setmetatable({
+        set = set, samples = set.count, batch_size = options.batch_size, max_length = max_length,
+        packed = options.pack_sequences or false, seed = options.seed or 42,
+        shuffle = options.shuffle ~= false, endless = options.endless ~= false,
+        batches = math.ceil(set.count / options.batch_size), orders = {}, turn = 1,
+    }, Loader)
+    local rows = round_up(self.batch_size * max_length, ROW_MULTIPLE)
+    self.slots = { new_slot(self.batch_size, rows), new_slot(self.batch_size, rows) }
+    return self
+end
+
+--- Features in the order of an epoch: int64 array; nil for their own order.
+function Loader:order(epoch)
+    if not self.shuffle then return nil end
+    local order = self.orders[epoch]
+    if order then return order end
+    order = array.int64(self.samples)
+    for i = 0, self.samples - 1 do order[i] = i end
+    random.new(self.seed, ORDER_STREAM + epoch):shuffle(order, self.samples)
+    -- A batch touches two epochs at most; keep no more.
+    for old in pairs(self.orders) do
+        if math.abs(old - epoch) > 1 then self.orders[old] = nil end
+    end
+    self.orders[epoch] = order
+    return order
+end
+
+--- Numbers of the features of batch n.
+function Loader:features(n)
+    local first, list = n * self.batch_size, {}
+    local count = self.endless and self.batch_size or math.min(self.batch_size, self.samples - first)
+    for i = 0, count - 1 do
+        local epoch = math.floor((first + i) / self.samples)
+        local place, order = first + i - epoch * self.samples, self:order(epoch)
+        list[i + 1] = order and tonumber(order[place]) or place
+    end
+    return list
+end
+
+local function tensor_of(slot, name, dims)
+    local t = slot.buffer:tensor(slot.offsets[name], "i32", dims)
+    return t, array.wrap(t)
+end
+
+--- Rows that belong to no token: id 0, in no segment.
+local function fill_up(data, first, last)
+    for row = first, last do data.ids[row], data.types[row], data.positions[row] = 0, 0, 0 end
+end
+
+--- Write the tokens of feature f at a row; returns their number.
+local function put(set, f, row, data)
+    local ids, positions, types = data.ids, data.positions, data.types
+    local from, length = set.offsets[f], set.offsets[f + 1] - set.offsets[f]
+    local window = set.query_length[f] + 2
+    for i = 0, length - 1 do
+        ids[row + i], positions[row + i], types[row + i] = set.ids[from + i], i, i < window and 0 or 1
+    end
+    return length
+end
+
+--- Rows that the listed features take, and the first row of each.
+local function place_rows(self, features)
+    local starts, rows = {}, 0
+    for i, f in ipairs(features) do
+        starts[i] = rows
+        rows = rows + (self.packed and self.set:length(f) or self.max_length)
+    end
+    return starts, self.packed and round_up(rows, ROW_MULTIPLE) or rows
+end
+
+--- Micro-batch number n, from 0. Valid until the second-next call.
+-- @return batch {batch_size, max_length, rows, tokens, ids, positions, types, segments, cls_index, starts, ends;
+--   features = numbers in the set}
+function Loader:batch(n)
+    if n < 0 or n ~= math.floor(n) or (not self.endless and n >= self.batches) then
+        error("squad loader: there is no batch number " .. tostring(n), 2)
+    end
+    local slot = self.slots[self.turn]
+    self.turn = 3 - self.turn
+    local set, features = self.set, self:features(n)
+    local first_rows, rows = place_rows(self, features)
+    local batch = { batch_size = #features, max_length = self.max_length, rows = rows, tokens = 0,
+        features = features }
+    local data = {}
+    for _, name in ipairs { "ids", "positions", "types" } do batch[name], data[name] = tensor_of(slot, name, { rows }) end
+    for _, name in ipairs { "cls_index", "starts", "ends" } do
+        batch[name], data[name] = tensor_of(slot, name, { #features })
+    end
+    batch.segments, data.segments = tensor_of(slot, "segments", { #features, 2 })
+    for i, f in ipairs(features) do
+        local row = first_rows[i]
+        local length = put(set, f, row, data)
+        data.segments[2 * i - 2], data.segments[2 * i - 1], data.cls_index[i - 1] = row, length, row
+        data.starts[i - 1], data.ends[i - 1] = set.start_position[f], set.end_position[f]
+        batch.tokens = batch.tokens + length
+        if not self.packed then fill_up(data, row + length, row + self.max_length - 1) end
+    end
+    if self.packed then fill_up(data, batch.tokens, rows - 1) end
+    return batch
+end
+
+--- Give the memory back; the batches must not be used afterwards.
+function Loader:close()
+    for _, slot in ipairs(self.slots) do slot.buffer:free() end
+    self.slots = {}
+end
+
+return loader

@@ -50,6 +50,7 @@ local function open_loader(values, config, words)
         max_predictions_per_seq = values.max_predictions_per_seq,
         vocab_size = config.vocab_size,
         type_vocab_size = config.type_vocab_size,
+        vocab_file = words and words.vocab_file,
         seed = values.seed,
         pack_sequences = values.pack_sequences,
         dynamic_masking = values.dynamic_masking,

@@ -10,6 +10,7 @@ extern "C" {
 #endif
 
 #include "api/core.h"
+#include "api/corpus.h"
 #include "api/data.h"
 #include "api/ops.h"
 #include "api/optim.h"

@@ -1,0 +1,145 @@
+/*
+ * corpus.h - from raw sources to documents: MediaWiki dumps, wikitext to
+ * plain text, downloads, document lists and their division into shards.
+ *
+ * Part of the public C API (include "bertlua.h"). Every message about a file
+ * starts with its path and, where there is one, the byte offset. Objects may
+ * be used by one thread at a time.
+ */
+#ifndef BERTLUA_API_CORPUS_H
+#define BERTLUA_API_CORPUS_H
+
+#include "core.h"
+
+/* CDEF-BEGIN */
+
+/*
+ * Reader of a MediaWiki XML dump, plain or bzip2 (one stream or many), one
+ * page after the other. Memory does not grow with the file: one bzip2 block and
+ * one page (at most 64 MB) are held.
+ */
+typedef struct bl_dump bl_dump;
+
+/* One page; the pointers live until the next call. UTF-8, checked, entities decoded. */
+typedef struct bl_dump_page {
+    const char *title; /* ends in NUL */
+    const char *text;  /* wikitext of the last revision; ends in NUL */
+    int64_t title_bytes;
+    int64_t text_bytes;
+    int64_t id;
+    int32_t ns;       /* namespace number; 0 holds the articles */
+    int32_t redirect; /* 1 if the dump marks the page as a redirect */
+    int32_t wikitext; /* 0 if the content model is another one (JSON, CSS, ...) */
+} bl_dump_page;
+
+/*
+ * Open bytes [begin, end) of the file at path; end 0 means to its end. A page
+ * belongs to the range in which its <page> tag begins, so ranges that touch
+ * give every page once wherever they are cut. In a bzip2 file the range is one
+ * of compressed bytes, and a block belongs to it if its first bit does.
+ */
+bl_status bl_dump_open(bl_dump **out, const char *path, int64_t begin, int64_t end);
+void bl_dump_close(bl_dump *dump);
+/* The next page; *found is false after the last one. Bad XML, bad UTF-8 and damaged data are BL_ERROR_FORMAT. */
+bl_status bl_dump_next(bl_dump *dump, bl_dump_page *page, bool *found);
+/* Bytes of the file taken in so far, compressed ones for bzip2. */
+int64_t bl_dump_position(const bl_dump *dump);
+/* Lines "number name" of the namespaces in <siteinfo>; "" unless opened at begin 0. */
+const char *bl_dump_namespaces(const bl_dump *dump);
+/*
+ * Offsets at which streams begin, from the index of a multistream dump (lines
+ * "offset:page:title", plain or bzip2), ascending, each once. offsets is the
+ * caller's to release with bl_dump_offsets_free.
+ */
+bl_status bl_dump_index_read(const char *path, int64_t **offsets, int64_t *count);
+void bl_dump_offsets_free(int64_t *offsets);
+
+/*
+ * Wikitext to prose. Left out: templates (but the text of a few that only
+ * format, such as {{lang}} and {{convert}}), tables, references, files,
+ * categories, interlanguage links, headings, lists, preformatted lines, math,
+ * code, galleries and other extension tags, comments, magic words. Links,
+ * quotes and HTML tags are reduced to their text, entities decoded. The result
+ * is one paragraph a line.
+ */
+typedef struct bl_wikitext bl_wikitext;
+/* namespaces: what bl_dump_namespaces gave, or NULL for the English names. */
+bl_status bl_wikitext_create(bl_wikitext **out, const char *namespaces);
+void bl_wikitext_free(bl_wikitext *wikitext);
+/* text must be UTF-8; prose lives until the next call. */
+bl_status bl_wikitext_convert(bl_wikitext *wikitext, const char *text, int64_t bytes, const char **prose,
+                              int64_t *prose_bytes);
+/* Whether a page redirects or only lists what its title may mean. */
+bool bl_wikitext_is_redirect(const bl_wikitext *wikitext, const char *text, int64_t bytes);
+bool bl_wikitext_is_disambiguation(const bl_wikitext *wikitext, const char *title, const char *text, int64_t bytes);
+
+/* Offset of the first byte that is not UTF-8 (RFC 3629); -1 if all of it is. */
+int64_t bl_utf8_check(const char *text, int64_t bytes);
+
+/* Documents of text files with a hash of their bytes (64-bit FNV-1a). */
+typedef struct bl_corpus_document {
+    int64_t begin; /* byte offset in its file */
+    int64_t bytes; /* up to and with the end of its last line */
+    uint64_t hash;
+    int32_t file;  /* number of the path, from 0 */
+    int32_t shard; /* set by bl_corpus_deal: from 0; test shards follow the training shards */
+} bl_corpus_document;
+typedef struct bl_corpus {
+    bl_corpus_document *list;
+    int64_t count;
+    int64_t capacity;
+} bl_corpus;
+/*
+ * Append the documents of the file at path, which gets number `file`. A blank
+ * line ends a document; a line of more than max_line bytes is an error that
+ * names its offset.
+ */
+bl_status bl_corpus_scan(bl_corpus *corpus, const char *path, int32_t file, int64_t max_line);
+void bl_corpus_free(bl_corpus *corpus);
+/* Whether a document is for testing: a share of all hashes, whatever else is in the corpus. */
+bool bl_corpus_is_test(uint64_t hash, double test_share);
+/*
+ * Deal documents to `training` shards, and those that bl_corpus_is_test picks
+ * to `test` shards: largest first, each to the smallest shard so far, equals in
+ * an order drawn from seed. sizes [training + test] receives the bytes.
+ */
+bl_status bl_corpus_deal(bl_corpus *corpus, int32_t training, int32_t test, double test_share, uint64_t seed,
+                         int64_t *sizes);
+
+/*
+ * A transfer from a URL (http, https, ftp, file) to the end of a local file,
+ * driven step by step so that the caller can show progress and stop.
+ */
+typedef struct bl_transfer bl_transfer;
+typedef struct bl_transfer_state {
+    int64_t received;  /* bytes of the whole file that are there, the resumed ones included */
+    int64_t total;     /* its size as far as known; -1 if not */
+    int32_t done;      /* 1 when the transfer has ended, well or not */
+    int32_t failed;    /* 1 if it ended badly: see message */
+    int32_t http;      /* status of the answer; 0 if none */
+    int32_t no_resume; /* 1 if the server would not go on at `resume`: start from 0 */
+    int32_t permanent; /* 1 if another try at this URL is no use (no such file, ...) */
+    char message[256];
+    char etag[256]; /* identity the server gave this version of the file; "" if none */
+} bl_transfer_state;
+/*
+ * Begin. resume: bytes of path that are already there, kept, and asked not to be
+ * sent again; etag: of the version they came from, or NULL. timeout_s: seconds
+ * without a byte after which the transfer fails.
+ */
+bl_status bl_transfer_start(bl_transfer **out, const char *url, const char *path, int64_t resume, const char *etag,
+                            int32_t timeout_s);
+/* Go on for at most wait_ms. */
+bl_status bl_transfer_step(bl_transfer *transfer, int32_t wait_ms, bl_transfer_state *state);
+/* Flushes the file; what was received stays there. */
+void bl_transfer_free(bl_transfer *transfer);
+
+/* Hash of a whole file in lower-case hexadecimal: algorithm "md5" or "sha1" (hex has room for 65). */
+bl_status bl_file_digest(const char *path, const char *algorithm, char *hex);
+
+/* Peak resident memory in bytes of this process, and of the largest of its ended children. */
+void bl_memory_peak(int64_t *own, int64_t *child);
+
+/* CDEF-END */
+
+#endif

@@ -1,0 +1,257 @@
+/*
+ * wikitext.c - wikitext to prose: the public functions, and the walk over the
+ * text that hands each construct to the file that knows it (see markup.h).
+ * Reference: MediaWiki's markup specification (mediawiki.org/wiki/Markup_spec).
+ */
+#include <strings.h>
+
+#include "wiki/entity.h"
+#include "wiki/markup.h"
+
+/* Namespaces whose links are not text: media, file, category. */
+static const int dropped_namespaces[] = {-2, 6, 14};
+
+static void add_dropped(bl_wikitext *w, const char *name, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        bl_bytes_put(&w->dropped, bl_markup_lower(name[i]));
+    bl_bytes_put(&w->dropped, '\n');
+}
+
+BL_API bl_status bl_wikitext_create(bl_wikitext **out, const char *namespaces) {
+    if (!out) return bl_fail(BL_ERROR_ARGUMENT, "wikitext_create: out is NULL");
+    bl_wikitext *w = calloc(1, sizeof *w);
+    if (!w) return bl_fail(BL_ERROR_MEMORY, "wikitext_create: no memory");
+    /* Every wiki knows the English names besides its own. */
+    bl_bytes_text(&w->dropped, "\nfile\nimage\nmedia\ncategory\n");
+    for (const char *line = namespaces; line && *line;) {
+        const char *stop = strchr(line, '\n');
+        if (!stop) stop = line + strlen(line);
+        char *name;
+        long number = strtol(line, &name, 10);
+        for (size_t i = 0; i < sizeof dropped_namespaces / sizeof *dropped_namespaces; i++) {
+            if (number == dropped_namespaces[i] && name < stop) add_dropped(w, name + 1, (size_t) (stop - name - 1));
+        }
+        line = *stop ? stop + 1 : stop;
+    }
+    if (!bl_bytes_close(&w->dropped)) {
+        bl_wikitext_free(w);
+        return bl_fail(BL_ERROR_MEMORY, "wikitext_create: no memory");
+    }
+    *out = w;
+    return BL_OK;
+}
+
+BL_API void bl_wikitext_free(bl_wikitext *w) {
+    if (!w) return;
+    free(w->close);
+    free(w->stack);
+    bl_bytes_free(&w->dropped);
+    bl_bytes_free(&w->out);
+    bl_bytes_free(&w->prose);
+    bl_bytes_free(&w->paragraph);
+    bl_bytes_free(&w->line);
+    free(w);
+}
+
+/*
+ * A run of n >= 2 apostrophes: '' italic, ''' bold, ''''' both. One more than
+ * three is text, and so is what exceeds five. "''Title'''s" closes the italics
+ * and keeps one, because no bold is open.
+ */
+static void quotes(bl_wikitext *w, size_t n, char next) {
+    size_t kept = n == 4 ? 1 : n > 5 ? n - 5 : 0;
+    size_t marks = n - kept;
+    if (marks == 3 && !w->bold && w->italic && next == 's') {
+        kept = 1;
+        marks = 2;
+    }
+    bl_markup_hidden(w);
+    for (size_t i = 0; i < kept; i++)
+        bl_bytes_put(&w->out, '\'');
+    if (marks != 3) w->italic = !w->italic;
+    if (marks != 2) w->bold = !w->bold;
+}
+
+/* Length of "__NOTOC__" and the like at p, 0 if it is none: capitals only. */
+static size_t magic_word(const char *p, const char *end) {
+    const char *q = p + 2;
+    while (q < end && *q >= 'A' && *q <= 'Z')
+        q++;
+    if (q - p < 5 || end - q < 2 || q[0] != '_' || q[1] != '_') return 0;
+    return (size_t) (q + 2 - p);
+}
+
+/* An unclosed table at p: it reaches to the next heading. */
+static const char *unclosed_table(const char *p, const char *end) {
+    const char *heading = memmem(p, (size_t) (end - p), "\n==", 3);
+    return heading ? heading : end;
+}
+
+static bool at_line_start(const bl_wikitext *w) {
+    size_t n = w->out.size;
+    while (n > 0 && (w->out.data[n - 1] == ' ' || w->out.data[n - 1] == ':' || w->out.data[n - 1] == BL_MARK_HIDDEN))
+        n--;
+    return n == 0 || w->out.data[n - 1] == '\n';
+}
+
+static const char *braces(bl_wikitext *w, const char *p, const char *end) {
+    const char *close = bl_markup_close(w, p, end);
+    bool table = end - p >= 2 && p[1] == '|' && at_line_start(w);
+    if (close && p[1] == '{') {
+        bl_markup_template(w, p, close);
+        return close;
+    }
+    if (close || table) {
+        bl_bytes_put(&w->out, '\n');
+        return close ? close : unclosed_table(p, end);
+    }
+    if (end - p >= 2 && p[1] == '{') {
+        /* A brace that nothing closes; one inside a longer run may still open a template. */
+        bl_markup_hidden(w);
+        return p[2] == '{' && p + 2 < end ? p + 1 : p + 2;
+    }
+    bl_bytes_put(&w->out, '{');
+    return p + 1;
+}
+
+static const char *brackets(bl_wikitext *w, const char *p, const char *end) {
+    if (end - p >= 2 && p[1] == '[') {
+        const char *close = bl_markup_close(w, p, end);
+        if (close) {
+            bl_markup_link(w, p, close);
+            return close;
+        }
+        bl_markup_hidden(w);
+        return p + 2;
+    }
+    size_t length = bl_markup_external_link(w, p, end);
+    if (length > 0) return p + length;
+    bl_bytes_put(&w->out, '[');
+    return p + 1;
+}
+
+static const char *reference(bl_wikitext *w, const char *p, const char *end) {
+    size_t before = w->out.size;
+    bl_markup_hidden(w);
+    size_t length = bl_entity_decode(p, end, false, &w->out);
+    if (length > 0) return p + length;
+    w->out.size = before;
+    bl_bytes_put(&w->out, '&');
+    return p + 1;
+}
+
+/* Whether a run of text stops at c. */
+static bool is_special(char c) {
+    switch (c) {
+    case '<':
+    case '{':
+    case '}':
+    case '[':
+    case ']':
+    case '\'':
+    case '&':
+    case '_':
+    case '~':
+    case '\n':
+    case BL_MARK_HIDDEN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A pair of c that means nothing is left out, a single one is text. */
+static const char *leftover(bl_wikitext *w, const char *p, const char *end) {
+    if (end - p >= 2 && p[1] == *p) return p + 2;
+    bl_bytes_put(&w->out, *p);
+    return p + 1;
+}
+
+static const char *special(bl_wikitext *w, const char *p, const char *end) {
+    size_t n = 0;
+    switch (*p) {
+    case '<':
+        n = bl_markup_tag(w, p, end);
+        break;
+    case '{':
+        return braces(w, p, end);
+    case '[':
+        return brackets(w, p, end);
+    case '}':
+    case ']':
+        return leftover(w, p, end);
+    case '&':
+        return reference(w, p, end);
+    case '\'':
+        while (p + n < end && p[n] == '\'')
+            n++;
+        if (n >= 2) {
+            quotes(w, n, p + n < end ? p[n] : ' ');
+        } else {
+            n = 0;
+        }
+        break;
+    case '_':
+        if (end - p >= 2 && p[1] == '_') n = magic_word(p, end);
+        break;
+    case '~':
+        /* "~~~~" is a signature; fewer than three are text. */
+        while (p + n < end && p[n] == '~')
+            n++;
+        if (n < 3) n = 0;
+        break;
+    case '\n':
+        w->bold = w->italic = false;
+        break;
+    default:
+        n = 1;
+    }
+    if (n > 0) return p + n;
+    bl_bytes_put(&w->out, *p);
+    return p + 1;
+}
+
+void bl_markup_walk(bl_wikitext *w, const char *p, const char *end) {
+    if (w->depth >= BL_MARKUP_MAX_DEPTH) return;
+    w->depth++;
+    while (p < end) {
+        const char *run = p;
+        while (p < end && !is_special(*p))
+            p++;
+        bl_bytes_append(&w->out, run, (size_t) (p - run));
+        if (p < end) p = special(w, p, end);
+    }
+    w->depth--;
+}
+
+BL_API bl_status bl_wikitext_convert(bl_wikitext *w, const char *text, int64_t bytes, const char **prose,
+                                     int64_t *prose_bytes) {
+    if (!w || !text || !prose || !prose_bytes || bytes < 0 || bytes > INT32_MAX - 8)
+        return bl_fail(BL_ERROR_ARGUMENT, "wikitext_convert: an argument is NULL or the text is 2 GB or larger");
+    if ((size_t) bytes + 1 > w->close_capacity) {
+        int32_t *close = realloc(w->close, ((size_t) bytes + 1) * sizeof *close);
+        if (!close) return bl_fail(BL_ERROR_MEMORY, "wikitext_convert: no memory for %lld bytes", (long long) bytes);
+        w->close = close;
+        w->close_capacity = (size_t) bytes + 1;
+    }
+    memset(w->close, 0, ((size_t) bytes + 1) * sizeof *w->close);
+    memset(w->no_close, 0, sizeof w->no_close);
+    w->text = text;
+    w->end = text + bytes;
+    w->out.size = w->prose.size = w->paragraph.size = 0;
+    w->bold = w->italic = false;
+    w->depth = 0;
+    bool paired = bl_markup_pair(w);
+    if (paired) {
+        bl_markup_walk(w, w->text, w->end);
+        bl_markup_prose(w);
+    }
+    bl_bytes_close(&w->prose);
+    if (!paired || w->out.failed || w->prose.failed || w->paragraph.failed || w->line.failed) {
+        w->out.failed = w->prose.failed = w->paragraph.failed = w->line.failed = false;
+        return bl_fail(BL_ERROR_MEMORY, "wikitext_convert: no memory for %lld bytes", (long long) bytes);
+    }
+    *prose = w->prose.data;
+    *prose_bytes = (int64_t) w->prose.size;
+    return BL_OK;
+}

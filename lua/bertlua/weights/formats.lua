@@ -39,7 +39,7 @@ local function open_torch_zip(path, members, pickle_name)
     end
     local offset, length = zip.locate(path, members[pickle_name])
     local reader = Reader.open(path, offset, length)
-    local value = pickle.load(reader, { objects = objects, persistent = function(machine, id)
+    local value = pickle.load(reader, { globals = objects.globals, persistent = function(machine, id)
         local store = objects.torch_storage(machine, id)
         local member = members[folder .. "data/" .. store.key]
         if not member then machine:broken("storage " .. pickle.printable(store.key) .. " is missing") end
@@ -58,7 +58,7 @@ end
 local function open_torch_legacy(path)
     local reader = Reader.open(path)
     reader:skip(#TORCH_MAGIC)
-    local options = { objects = objects }
+    local options = { globals = objects.globals }
     local version = pickle.load(reader, options)
     if version ~= TORCH_VERSION then
         fault.raisef("%s: version %s of torch.save's old format, expected %d", path, tostring(version), TORCH_VERSION)
@@ -68,7 +68,7 @@ local function open_torch_legacy(path)
         fault.raisef("%s: its numbers are not little-endian: save it on another machine", path)
     end
     local stores = {}
-    local value = pickle.load(reader, { objects = objects, persistent = function(vm, id)
+    local value = pickle.load(reader, { globals = objects.globals, persistent = function(vm, id)
         local store = objects.torch_storage(vm, id)
         local same = stores[store.key]
         if same and (same.dtype ~= store.dtype or same.bytes ~= store.bytes) then
@@ -102,7 +102,7 @@ end
 --- A dictionary of numpy arrays, as paddle.save and paddle.static.save write it.
 local function open_pickle(path)
     local reader = Reader.open(path)
-    local entries = source.from_pickle(path, pickle.load(reader, { objects = objects }))
+    local entries = source.from_pickle(path, pickle.load(reader, { globals = objects.globals }))
     reader:close()
     for _, entry in pairs(entries) do
         -- numpy has no bfloat16; Paddle keeps its bits in uint16.

@@ -1,6 +1,6 @@
 --- The Python names that a pickle of parameters may use, and what they build here.
 --
--- A table for bertlua.weights.pickle: name -> {kind = "global", name, build}.
+-- `globals` is the table for bertlua.weights.pickle: name -> {kind = "global", name, build}.
 -- Without `build` a name may stand in a pickle (as the dtype of a storage, say)
 -- but not be called. Tensors and arrays come out alike:
 --   {kind = "tensor", dtype, dims, strides (in elements), first, storage = {offset, bytes, latin1}}
@@ -8,7 +8,7 @@
 
 local pickle = require "bertlua.weights.pickle"
 
-local objects = {}
+local objects = { globals = {} }
 
 local MAX_DIMS = 8
 local BYTES = { F64 = 8, F32 = 4, F16 = 2, BF16 = 2, I64 = 8, I32 = 4, I16 = 2, I8 = 1, U64 = 8, U32 = 4, U16 = 2,
@@ -20,7 +20,7 @@ objects.BYTES = BYTES
 local function define(name, build, fields)
     local global = fields or {}
     global.kind, global.name, global.build = "global", name, build
-    objects[name] = global
+    objects.globals[name] = global
 end
 
 local function is(value, kind)
@@ -57,6 +57,7 @@ local function dict(machine, arguments)
     if not is(pairs_list, "list") and not is(pairs_list, "tuple") then
         machine:refuse "makes a dictionary of something that is no list"
     end
+    machine:charge(#pairs_list)
     for _, pair in ipairs(pairs_list) do
         local key = (is(pair, "tuple") or is(pair, "list")) and pair[1]
         if is(key, "text") and key.value then
@@ -74,6 +75,7 @@ local function copy_sequence(kind)
             machine:refuse(("makes a %s of something that is none"):format(kind))
         end
         local new = { kind = kind }
+        machine:charge(from and #from or 0)
         for i, item in ipairs(from or {}) do new[i] = item end
         return new
     end
@@ -123,8 +125,9 @@ end)
 --- Meaning of PyTorch's persistent ids ('storage', class, key, device, number of elements[, view]).
 -- @return {kind = "storage", dtype, key, bytes}; its offset is the caller's to find
 function objects.torch_storage(machine, id)
+    if not is(id, "tuple") then machine:refuse "refers to something that is no storage" end
     local class, key, count = id[2], id[3], id[5]
-    if not is(id, "tuple") or not is(id[1], "text") or id[1].value ~= "storage" or not is(class, "global")
+    if not is(id[1], "text") or id[1].value ~= "storage" or not is(class, "global")
         or not class.dtype or not is(key, "text") or not key.value or type(count) ~= "number" or count < 0
         or count % 1 ~= 0 then
         machine:refuse "refers to something that is no storage"
@@ -156,7 +159,8 @@ define("numpy.dtype", function(machine, arguments)
 end)
 
 local function set_array_state(machine, array, state)
-    local dims = is(state, "tuple") and whole_numbers(state[2])
+    if not is(state, "tuple") then machine:broken "an array of odd parts" end
+    local dims = whole_numbers(state[2])
     local dtype, column_major, data = state[3], state[4], state[5]
     if not dims or not is(dtype, "dtype") or not dtype.ready or type(column_major) ~= "boolean" then
         machine:broken "an array of odd parts"

@@ -3,7 +3,7 @@
 -- Python's pickle is a program for a stack machine. This one knows the
 -- instructions that build numbers, strings, tuples, lists and dictionaries.
 -- A name of a Python class or function (GLOBAL) is looked up in a fixed table
--- (bertlua.weights.objects) of constructors written here, for tensors and
+-- (globals of bertlua.weights.objects) of constructors written here, for tensors and
 -- dictionaries; any other name is refused, and so is every instruction that
 -- would make or change another kind of object. Strings longer than a name and
 -- all bytes stay in the file: values only say where they lie.
@@ -18,7 +18,8 @@ local fault = require "bertlua.fault"
 local pickle = {}
 
 -- Far above any model's needs, far below what could hurt.
-local MAX_VALUES, MAX_INLINE, LONGEST_NAME, LONGEST_LONG = 1000000, 64 * 2 ^ 20, 4096, 64
+local MAX_VALUES, MAX_INSTRUCTIONS, MAX_INLINE = 1000000, 10000000, 64 * 2 ^ 20
+local LONGEST_NAME, LONGEST_LONG = 4096, 64
 
 local NONE = { kind = "none" }
 pickle.NONE = NONE
@@ -42,12 +43,17 @@ function Machine:broken(what)
     fault.raisef("%s: broken pickle: %s at byte %.0f", self.label, what, self.reader.position)
 end
 
-function Machine:push(value)
-    local top = self.top + 1
-    self.values = self.values + 1
+--- Count values that are made, so that a small file cannot make many.
+function Machine:charge(n)
+    self.values = self.values + n
     if self.values > MAX_VALUES then
         fault.raisef("%s: its pickle has more than %d values: not a model's parameters", self.label, MAX_VALUES)
     end
+end
+
+function Machine:push(value)
+    local top = self.top + 1
+    self:charge(1)
     self.stack[top], self.top = value, top
 end
 
@@ -121,7 +127,7 @@ function Machine:find_global(module, name)
     -- Python 2's names of the same things.
     if module == "__builtin__" then module = "builtins" end
     local full = module .. "." .. name
-    local global = self.objects[full]
+    local global = self.globals[full]
     if not global then self:refuse("asks for " .. printable(full)) end
     return global
 end
@@ -288,7 +294,6 @@ on(0x93, function(m)
     for _, part in ipairs { name, module } do
         if type(part) ~= "table" or part.kind ~= "text" or not part.value then m:broken "a global without a name" end
     end
-    if type(name) ~= "table" or type(module) ~= "table" then m:broken "a global without a name" end
     m:push(m:find_global(module.value, name.value))
 end)
 on("R", function(m)
@@ -303,7 +308,7 @@ on("b", function(m)
     local object = m.stack[m.top]
     local kind = type(object) == "table" and object.kind or type(object)
     if kind == "dict" then return end -- attributes of an OrderedDict: no parameter among them
-    if not object or not object.set_state then m:refuse(("sets the state of a %s with BUILD"):format(kind)) end
+    if type(object) ~= "table" or not object.set_state then m:refuse(("sets the state of a %s with BUILD"):format(kind)) end
     object.set_state(m, object, state)
 end)
 on("i", function(m)
@@ -338,25 +343,27 @@ on(0x80, function(m)
     if version > 5 then m:broken(("protocol %d is unknown"):format(version)) end
 end)
 
-local STOP = (".") :byte()
+local STOP = 0x2e
 
 --- Read one pickle; the reader stands behind it afterwards.
 -- @param reader bertlua.weights.reader
--- @tparam table options objects: constructors by Python name; persistent(machine, id): what a persistent id means;
+-- @tparam table options globals: constructors by Python name; persistent(machine, id): what a persistent id means;
 --   label: what messages call the file (the reader's path)
 -- @return the value; a fault for anything that is not plain data
 function pickle.load(reader, options)
     local machine = setmetatable({
-        reader = reader, objects = options.objects or {}, persistent = options.persistent,
+        reader = reader, globals = options.globals or {}, persistent = options.persistent,
         label = options.label or reader.path, stack = {}, top = 0, memo = {}, values = 0, entries = 0, inline = 0,
     }, Machine)
-    while true do
+    for _ = 1, MAX_INSTRUCTIONS do
         local code = reader:byte()
         if code == STOP then return machine:pop() end
         local handler = OPS[code]
         if not handler then machine:broken(("unknown instruction 0x%02x"):format(code)) end
         handler(machine)
     end
+    fault.raisef("%s: its pickle has more than %d instructions: not a model's parameters", machine.label,
+        MAX_INSTRUCTIONS)
 end
 
 return pickle

@@ -1,0 +1,321 @@
+--- Files of other programs: one tiny BERT as PyTorch, Paddle, numpy and Hugging Face write it
+-- (scripts/make_weights_fixtures.py), what they hold in detail, and what damage does to their readers.
+
+local BertForPretraining = require("bertlua.models.bert").BertForPretraining
+local BertConfig = require "bertlua.models.bert_config"
+local checkpoint = require "bertlua.train.checkpoint"
+local fault = require "bertlua.fault"
+local formats = require "bertlua.weights.formats"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local names = require "bertlua.weights.names"
+local storage = require "bertlua.storage"
+local tensor = require "bertlua.tensor"
+local weights = require "bertlua.train.weights"
+
+local FOLDER = "spec/fixtures/weights/"
+
+local function config_of(changes)
+    local values = {
+        vocab_size = 24, hidden_size = 8, num_hidden_layers = 2, num_attention_heads = 2, intermediate_size = 16,
+        max_position_embeddings = 12, type_vocab_size = 2,
+    }
+    for key, value in pairs(changes or {}) do values[key] = value end
+    return BertConfig.new(values)
+end
+
+local function make(changes)
+    local config = config_of(changes)
+    local model = BertForPretraining.new(config)
+    model.store:allocate { seed = 1, training = false }
+    return { store = model.store, config = config }
+end
+
+describe("formats", function()
+    local root, path, reference
+
+    setup(function()
+        root = assert(fs.temporary_folder "bertlua-formats")
+        path = root .. "/file"
+        local parts = make()
+        checkpoint.load_pretrained(FOLDER .. "reference.safetensors", parts)
+        reference = parts.store:checksum()
+    end)
+
+    teardown(function() fs.remove(root) end)
+
+    local function write(text, name)
+        local target = name and root .. "/" .. name or path
+        os.remove(target)
+        local file = assert(io.open(target, "wb"))
+        file:write(text)
+        file:close()
+    end
+
+    local function values_of(file, name, dtype)
+        local t = tensor.new(dtype or "f32", file:info(name).dims)
+        assert(file:read(name, t))
+        return t:tolist()
+    end
+
+    describe("give the same parameters, bit for bit, from", function()
+        local function same(name, unexpected)
+            local parts = make()
+            local report = checkpoint.load_pretrained(FOLDER .. name, parts)
+            assert.are.same({ missing = {}, unexpected = unexpected or {} }, report)
+            assert.are.equal(reference, parts.store:checksum())
+        end
+
+        it("PyTorch's zip: bare names, gamma and beta, a transposed view, a tied copy",
+            function() same "model.bin" end)
+        it("PyTorch's pickle before 1.6, inside a training program's dictionary", function() same "legacy.bin" end)
+        it("Paddle's protocol 2, whose bytes are text", function() same "protocol2.pdparams" end)
+        it("Paddle's protocol 4", function() same "protocol4.pdparams" end)
+        it("Paddle's nested dictionaries, whose tensors are pairs", function() same "nested.pdparams" end)
+        it("a static program of Paddle's, whose names are numbers", function() same "static.pdparams" end)
+        it("numpy's archive under TensorFlow's names", function() same "tensorflow.npz" end)
+
+        it("Paddle's bfloat16 as far as 8 bits reach", function()
+            local parts, exact = make(), make()
+            checkpoint.load_pretrained(FOLDER .. "bf16.pdparams", parts)
+            checkpoint.load_pretrained(FOLDER .. "reference.safetensors", exact)
+            for i, entry in ipairs(parts.store.list) do
+                local rounded = tensor.new("bf16", exact.store.list[i].value:dims())
+                rounded:copy_from(exact.store.list[i].value)
+                assert.are.same(rounded:tolist(), entry.value:tolist(), entry.name)
+            end
+        end)
+
+        it("a path without its .pdparams, and a folder that holds one", function()
+            local text = fs.read(FOLDER .. "protocol4.pdparams")
+            assert(fs.mkdirs(root .. "/paddle"))
+            write(text, "paddle/bert.pdparams")
+            for _, place in ipairs { "/paddle/bert", "/paddle" } do
+                local parts = make()
+                checkpoint.load_pretrained(root .. place, parts)
+                assert.are.equal(reference, parts.store:checksum())
+            end
+        end)
+
+        it("safetensors in shards", function()
+            local file = assert(storage.open(FOLDER .. "reference.safetensors"))
+            assert(fs.mkdirs(root .. "/shards"))
+            local lists, map = { {}, {} }, {}
+            for i, name in ipairs(file:names()) do
+                local t = tensor.new("f32", file:info(name).dims)
+                assert(file:read(name, t))
+                table.insert(lists[i % 2 + 1], { name = name, tensor = t })
+                map[name] = ("part-%d.safetensors"):format(i % 2 + 1)
+            end
+            for i, list in ipairs(lists) do
+                assert(storage.save(("%s/shards/part-%d.safetensors"):format(root, i), list))
+            end
+            local function index(changed)
+                write(json.encode { metadata = {}, weight_map = changed }, "shards/model.safetensors.index.json")
+            end
+            index(map)
+            local parts = make()
+            checkpoint.load_pretrained(root .. "/shards", parts)
+            assert.are.equal(reference, parts.store:checksum())
+            local function refuses(pattern, name, value)
+                local before = map[name]
+                map[name] = value
+                index(map)
+                map[name] = before
+                assert.error_matches(function() checkpoint.load_pretrained(root .. "/shards", make()) end, pattern)
+            end
+            refuses("../evil is not the name of a file beside it", "cls.predictions.bias", "../evil")
+            refuses("part%-3.safetensors: is missing, and model.safetensors.index.json lists it",
+                "cls.predictions.bias", "part-3.safetensors")
+            refuses("never.seen is in no file", "never.seen", "part-1.safetensors")
+            write("{}", "shards/model.safetensors.index.json")
+            assert.error_matches(function() checkpoint.load_pretrained(root .. "/shards", make()) end, "no weight_map")
+        end)
+    end)
+
+    it("read every dtype and view of PyTorch's", function()
+        for _, name in ipairs { "views.bin", "views_legacy.bin" } do
+            local file = formats.open(FOLDER .. name)
+            assert.are.equal(11, #file:names())
+            local whole = values_of(file, "whole")
+            assert.are.same({ 6, 7, 8, 9, 10, 11 }, whole[2])
+            local transposed = values_of(file, "transposed")
+            assert.are.same({ 1, 7, 13, 19 }, transposed[2])
+            assert.are.same({ { 8, 9, 10 }, { 14, 15, 16 } }, values_of(file, "part"))
+            assert.are.same({ { 0, 3 }, { 12, 15 } }, values_of(file, "steps"))
+            assert.are.same({ 6, 6, 6 }, values_of(file, "expanded"))
+            assert.are.same(2.5, values_of(file, "scalar"))
+            for _, kind in ipairs { "f16", "bf16", "f64" } do
+                assert.are.equal(kind:upper(), file:info(kind).dtype)
+                assert.are.same({ 0, 1, 2, 3, 4, 5 }, values_of(file, kind))
+            end
+            assert.are.same({ 0, 1, 2 }, values_of(file, "i64", "i64"))
+            assert.are.same({ 0, 4 }, file:info("empty").dims)
+            assert.is_true(file:read("empty", tensor.new("f32", { 0, 4 })))
+            file:close()
+        end
+    end)
+
+    it("accept rows that round the vocabulary up, and clear them", function()
+        local parts, padded = make { vocab_size = 21 }, nil
+        local report = checkpoint.load_pretrained(FOLDER .. "reference.safetensors", parts)
+        assert.are.same({ missing = {}, unexpected = {} }, report)
+        padded = parts.store:get("bert.embeddings.word_embeddings.weight").value
+        local full = values_of(formats.open(FOLDER .. "reference.safetensors"), "bert.embeddings.word_embeddings.weight")
+        assert.are.same(full[21], padded:tolist()[21])
+        for row = 22, 24 do assert.are.same({ 0, 0, 0, 0, 0, 0, 0, 0 }, padded:tolist()[row]) end
+    end)
+
+    it("name both shapes, as they would be here, when one does not fit", function()
+        for name, pattern in pairs {
+            ["protocol4.pdparams"] = "intermediate.dense.weight is %[16,8%], this model needs %[32,8%]",
+            ["model.bin"] = "intermediate.dense.weight is %[16,8%], this model needs %[32,8%]",
+        } do
+            local parts = make { intermediate_size = 32 }
+            local before = parts.store:checksum()
+            assert.error_matches(function() checkpoint.load_pretrained(FOLDER .. name, parts) end, pattern)
+            assert.are.equal(before, parts.store:checksum())
+        end
+    end)
+
+    it("refuse what is no file of parameters, each with its own line", function()
+        local function refuses(pattern, text, name)
+            write(text, name)
+            local ok, message = pcall(formats.open, name and root .. "/" .. name or path)
+            assert.is_false(ok)
+            assert.is_true(fault.is(message), tostring(message))
+            assert.matches(pattern, message.message)
+        end
+        refuses("is empty", "")
+        refuses("pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n")
+        refuses("HDF5 file", "\137HDF\r\n\26\n" .. ("\0"):rep(100))
+        refuses("not a safetensors file", "something else, of some length")
+        refuses("unknown instruction", "\255garbage", "pytorch_model.bin")
+        refuses("neither a data.pkl of PyTorch nor arrays of numpy", "PK\5\6" .. ("\0"):rep(18))
+        refuses("its directory is missing", "PK\3\4" .. ("\0"):rep(100))
+        refuses("its pickle is a list, expected a dictionary", "\128\2].")
+        refuses("no tensors by name", "\128\2}.")
+        assert.error_matches(function() formats.open(root) end, "not a regular file")
+        assert.error_matches(function() formats.open(root .. "/none") end, "No such file")
+        local text = fs.read(FOLDER .. "views.bin")
+        -- Method 8 (deflate) in the directory's entries.
+        refuses("is compressed: save it uncompressed", (text:gsub("(PK\1\2" .. ("."):rep(6) .. ")%z%z", "%1\8\0")))
+    end)
+
+    describe("under damage", function()
+        local wanted
+
+        --- Open and read as a load does. True, or the message of a fault; anything else fails the test.
+        local function attempt(target)
+            local ok, problem = pcall(function()
+                local file = formats.open(target)
+                weights.read(file, weights.match(file, wanted, target, { missing = { "" }, unexpected = { "" } }))
+                file:close()
+            end)
+            if ok then return true end
+            assert.is_true(fault.is(problem), target .. ": " .. tostring(problem))
+            assert.is_nil(problem.message:find("[%z\1-\31]"))
+            return problem.message
+        end
+
+        local function damage(name)
+            local text = fs.read(FOLDER .. name)
+            local file = formats.open(FOLDER .. name)
+            wanted = {}
+            for _, stored in ipairs(file:names()) do
+                local info = file:info(stored)
+                if weights.is_parameter(stored, info.dtype) then
+                    wanted[#wanted + 1] = { name = stored, dims = info.dims, tensor = tensor.new("f32", info.dims) }
+                end
+            end
+            assert.is_true(attempt(FOLDER .. name))
+            local target = root .. "/" .. name
+            for length = 0, #text - 1, 7 do
+                write(text:sub(1, length), name)
+                assert.is_string(attempt(target), "cut at " .. length)
+            end
+            local survived, cases = 0, 0
+            for at = 1, #text do
+                for _, mask in ipairs { 2 ^ (at % 8), 0xFF } do
+                    write(text:sub(1, at - 1) .. string.char(bit.bxor(text:byte(at), mask)) .. text:sub(at + 1), name)
+                    cases = cases + 1
+                    if attempt(target) == true then survived = survived + 1 end
+                end
+            end
+            assert.is_true(survived < cases)
+            assert.are.equal(2 * #text, cases)
+        end
+
+        it("PyTorch's zip never crashes", function() damage "views.bin" end)
+        it("PyTorch's old format never crashes", function() damage "views_legacy.bin" end)
+
+        it("Paddle's and numpy's files never crash", function()
+            for _, name in ipairs { "protocol2.pdparams", "static.pdparams", "tensorflow.npz" } do
+                local text = fs.read(FOLDER .. name)
+                wanted = {}
+                for _, entry in ipairs(make().store.list) do
+                    wanted[#wanted + 1] = { name = entry.name, dims = entry.dims, tensor = entry.value }
+                end
+                assert.is_true(attempt(FOLDER .. name))
+                for case = 1, 150 do
+                    local at = case * 7919 % #text + 1
+                    local cut = case % 3 == 0
+                    write(cut and text:sub(1, at - 1) or text:sub(1, at - 1)
+                        .. string.char(bit.bxor(text:byte(at), 2 ^ (case % 8))) .. text:sub(at + 1), name)
+                    local result = attempt(root .. "/" .. name)
+                    if cut then assert.is_string(result) end
+                end
+            end
+        end)
+    end)
+end)
+
+describe("names of other programs", function()
+    it("of Hugging Face", function()
+        for _, case in ipairs {
+            { "bert.encoder.layer.0.output.LayerNorm.gamma", false, "bert.encoder.layer.0.output.LayerNorm.weight" },
+            { "embeddings.LayerNorm.beta", true, "bert.embeddings.LayerNorm.bias" },
+            { "encoder.layer.3.attention.self.query.weight", true,
+                "bert.encoder.layer.3.attention.self.query.weight" },
+            { "pooler.dense.bias", true, "bert.pooler.dense.bias" },
+            { "module.bert.pooler.dense.bias", false, "bert.pooler.dense.bias" },
+            { "cls.predictions.bias", true, "cls.predictions.bias" },
+            { "embeddings.word_embeddings.weight", false, "embeddings.word_embeddings.weight" },
+            { "gamma", false, "gamma" },
+        } do
+            assert.are.equal(case[3], (names.huggingface(case[1], case[2])))
+        end
+    end)
+
+    it("of Paddle, saying which matrices are transposed", function()
+        for _, case in ipairs {
+            { "bert.encoder.layers.11.self_attn.v_proj.weight", "bert.encoder.layer.11.attention.self.value.weight", true },
+            { "bert.encoder.layers.0.linear2.bias", "bert.encoder.layer.0.output.dense.bias", false },
+            { "bert.encoder.layers.0.norm1.weight", "bert.encoder.layer.0.attention.output.LayerNorm.weight", false },
+            { "bert.embeddings.word_embeddings.weight", "bert.embeddings.word_embeddings.weight", false },
+            { "cls.predictions.decoder_weight", "cls.predictions.decoder.weight", false },
+            { "classifier.weight", "qa_outputs.weight", true },
+            { "something.else", "something.else", false },
+        } do
+            assert.are.same({ case[2], case[3] }, { names.paddle(case[1], false) })
+        end
+        assert.are.equal("bert.pooler.dense.weight", (names.paddle("pooler.dense.weight", true)))
+    end)
+
+    it("of TensorFlow, without the optimizer's", function()
+        assert.are.same({ "bert.encoder.layer.3.attention.self.query.weight", true },
+            { names.tensorflow "bert/encoder/layer_3/attention/self/query/kernel" })
+        assert.are.same({ "qa_outputs.weight", false }, { names.tensorflow "cls/squad/output_weights" })
+        assert.are.same({ "cls.predictions.bias", false }, { names.tensorflow "cls/predictions/output_bias" })
+        assert.is_nil(names.tensorflow "bert/pooler/dense/kernel/adam_m")
+        assert.is_nil(names.tensorflow "global_step")
+    end)
+
+    it("of a static program that is no such BERT are refused", function()
+        local list = { "embedding_0.w_0", "linear_0.w_0", "linear_1.w_0", "layer_norm_0.w_0", "layer_norm_1.w_0",
+            "layer_norm_2.w_0" }
+        local file = { path = "x.pdparams", names = function() return list end }
+        assert.error_matches(function() names.index(file) end,
+            "x.pdparams: 2 linears and 3 LayerNorms are not those of a BERT")
+    end)
+end)

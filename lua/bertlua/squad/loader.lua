@@ -131,7 +131,9 @@ function Loader:batch(n)
     local batch = { batch_size = #features, max_length = self.max_length, rows = rows, tokens = 0,
         features = features }
     local data = {}
-    for _, name in ipairs { "ids", "positions", "types" } do batch[name], data[name] = tensor_of(slot, name, { rows }) end
+    for _, name in ipairs { "ids", "positions", "types" } do
+        batch[name], data[name] = tensor_of(slot, name, { rows })
+    end
     for _, name in ipairs { "cls_index", "starts", "ends" } do
         batch[name], data[name] = tensor_of(slot, name, { #features })
     end

@@ -75,7 +75,8 @@ function console.line(record, max_steps, without)
 end
 
 --- A console that prints records with a header now and then.
--- @tparam table options max_steps; without as in header; write = function(line without newline), default standard output
+-- @tparam table options max_steps; without as in header; write = function(line without newline), standard output if
+--   left out
 function console.new(options)
     return setmetatable({
         max_steps = options.max_steps,

@@ -2,6 +2,8 @@
  * linear.c - linear layers: the products go to oneDNN, bias gradients and
  * activations are done here in one pass each.
  */
+#include <string.h>
+
 #include "cpu.h"
 #include "matmul.h"
 #include "vecmath.h"
@@ -57,38 +59,61 @@ static void differentiate(float *dy, const float *saved, int64_t n, int32_t acti
     }
 }
 
-/*
- * dy becomes the gradient of x w^T + bias, in place, and its columns are added
- * to dbias. A thread owns whole columns, so the sums do not depend on the
- * number of threads.
- */
-static void activation_backward_kernel(const bl_context *ctx, float *dbias, bl_tensor *dy, const bl_tensor *saved,
-                                       int32_t activation) {
-    int64_t rows = dy->shape[0], columns = dy->shape[1];
-    /* Narrower pieces when there are few columns, in whole cache lines, so that every thread has one. */
-    int64_t piece = (columns / ctx->threads + 31) / 32 * 32;
-    piece = piece < 32 ? 32 : piece > PIECE ? PIECE : piece;
-#pragma omp parallel for num_threads(ctx->threads)
-    for (int64_t first = 0; first < columns; first += piece) {
-        float gradient[PIECE], kept[PIECE], sum[PIECE] = {0.0f};
-        int64_t count = columns - first < piece ? columns - first : piece;
-        for (int64_t t = 0; t < rows; t++) {
-            int64_t offset = t * columns + first;
-            float *d = bl_row_open(dy->data, dy->dtype, offset, gradient);
-            if (d == gradient) bl_row_to_f32(d, bl_element(dy->data, dy->dtype, offset), dy->dtype, count);
-            if (activation != BL_LINEAR) {
-                differentiate(d, bl_row_read(saved->data, saved->dtype, offset, count, kept), count, activation);
-                bl_row_close(dy->data, dy->dtype, offset, count, d);
-            }
+static void add_row(float *restrict sum, const float *restrict row, int64_t n) {
 #pragma omp simd
-            for (int64_t i = 0; i < count; i++)
-                sum[i] += d[i];
+    for (int64_t i = 0; i < n; i++)
+        sum[i] += row[i];
+}
+
+/* One row: dy becomes the gradient of x w^T + bias, in place; its elements are added to sum, unless that is NULL. */
+static void backward_row(bl_tensor *dy, const bl_tensor *saved, float *sum, int64_t row, int32_t activation) {
+    float gradient[PIECE], kept[PIECE];
+    int64_t columns = dy->shape[1];
+    for (int64_t first = 0; first < columns; first += PIECE) {
+        int64_t count = columns - first < PIECE ? columns - first : PIECE;
+        int64_t offset = row * columns + first;
+        float *d = bl_row_open(dy->data, dy->dtype, offset, gradient);
+        if (d == gradient) bl_row_to_f32(d, bl_element(dy->data, dy->dtype, offset), dy->dtype, count);
+        if (activation != BL_LINEAR) {
+            differentiate(d, bl_row_read(saved->data, saved->dtype, offset, count, kept), count, activation);
+            bl_row_close(dy->data, dy->dtype, offset, count, d);
         }
-        if (!dbias) continue;
-#pragma omp simd
-        for (int64_t i = 0; i < count; i++)
-            dbias[first + i] += sum[i];
+        if (sum) add_row(sum + first, d, count);
     }
+}
+
+/*
+ * All rows of dy, and dbias += their sum. Rows are summed in chunks fixed by
+ * the shape, then the chunks: the result does not depend on the thread count.
+ */
+static bl_status activation_backward_kernel(bl_context *ctx, float *dbias, bl_tensor *dy, const bl_tensor *saved,
+                                            int32_t activation) {
+    int64_t rows = dy->shape[0], columns = dy->shape[1];
+    int64_t chunk = (rows + 63) / 64;
+    chunk = chunk < 16 ? 16 : chunk;
+    int64_t chunks = (rows + chunk - 1) / chunk, pitch = (columns + 15) / 16 * 16;
+    void *scratch = NULL;
+    size_t bytes = dbias ? (size_t) (chunks * pitch) * sizeof(float) : 0;
+    if (bytes) BL_TRY(bl_scratch(ctx, bytes, &scratch));
+    float *partial = scratch;
+#pragma omp parallel num_threads(ctx->threads) if (rows * columns > 1 << 14)
+    {
+#pragma omp for schedule(static)
+        for (int64_t c = 0; c < chunks; c++) {
+            float *sum = partial ? partial + c * pitch : NULL;
+            if (sum) memset(sum, 0, (size_t) columns * sizeof *sum);
+            int64_t end = (c + 1) * chunk < rows ? (c + 1) * chunk : rows;
+            for (int64_t t = c * chunk; t < end; t++)
+                backward_row(dy, saved, sum, t, activation);
+        }
+        if (partial) {
+#pragma omp for schedule(static)
+            for (int64_t first = 0; first < columns; first += 64)
+                for (int64_t c = 0; c < chunks; c++)
+                    add_row(dbias + first, partial + c * pitch + first, columns - first < 64 ? columns - first : 64);
+        }
+    }
+    return BL_OK;
 }
 
 bl_status bl_cpu_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, const bl_tensor *x, const bl_tensor *w,
@@ -112,7 +137,7 @@ bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, 
     int64_t rows = x->shape[0], inputs = w->shape[1], outputs = w->shape[0];
     if (rows == 0) return BL_OK;
     if (activation != BL_LINEAR || dbias)
-        activation_backward_kernel(ctx, dbias ? dbias->data : NULL, dy, saved, activation);
+        BL_TRY(activation_backward_kernel(ctx, dbias ? dbias->data : NULL, dy, saved, activation));
     if (dx)
         BL_TRY(bl_cpu_matmul(ctx, &(bl_matmul){.m = rows,
                                                .n = inputs,

@@ -30,6 +30,8 @@ M.settings = settings.define {
     { name = "num_hidden_layers", type = "integer", min = 1, default = 3, group = "Model", help = "layers" },
     { name = "num_attention_heads", type = "integer", min = 1, default = 4, group = "Model", help = "heads" },
     { name = "dropout", type = "number", min = 0, below = 1, default = 0.1, group = "Model", help = "everywhere" },
+    { name = "initializer_range", type = "number", above = 0, default = 0.02, group = "Model",
+        help = "standard deviation of initial weights" },
     { name = "batch_size", type = "integer", min = 1, default = 32, group = "Training",
         help = "sequences an update in phase 1; half as many in phase 2" },
     { name = "learning_rate", type = "number", above = 0, default = 1.5e-3, group = "Training",
@@ -92,7 +94,7 @@ local function fingerprint(values, documents)
     end
     local print = { version = 1, text_crc32c = crc, shapes = SHAPES }
     for _, name in ipairs { "do_lower_case", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-        "dropout", "batch_size", "learning_rate", "phase1_steps", "phase2_steps", "seed" } do
+        "dropout", "initializer_range", "batch_size", "learning_rate", "phase1_steps", "phase2_steps", "seed" } do
         print[name] = values[name]
     end
     return json.encode(print, { pretty = true }) .. "\n"
@@ -207,7 +209,7 @@ local function write_config(paths, values, vocab_size)
         vocab_size = vocab_size, hidden_size = values.hidden_size, num_hidden_layers = values.num_hidden_layers,
         num_attention_heads = values.num_attention_heads, intermediate_size = 4 * values.hidden_size,
         max_position_embeddings = SHAPES.phase2.max_seq_length, hidden_dropout_prob = values.dropout,
-        attention_probs_dropout_prob = values.dropout,
+        attention_probs_dropout_prob = values.dropout, initializer_range = values.initializer_range,
     }, { pretty = true }) .. "\n"))
 end
 

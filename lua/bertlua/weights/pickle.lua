@@ -292,7 +292,9 @@ end)
 on(0x93, function(m)
     local name, module = m:pop(), m:pop()
     for _, part in ipairs { name, module } do
-        if type(part) ~= "table" or part.kind ~= "text" or not part.value then m:broken "a global without a name" end
+        if type(part) ~= "table" or part.kind ~= "text" or not part.value then
+            m:broken "a global without a name"
+        end
     end
     m:push(m:find_global(module.value, name.value))
 end)
@@ -308,7 +310,9 @@ on("b", function(m)
     local object = m.stack[m.top]
     local kind = type(object) == "table" and object.kind or type(object)
     if kind == "dict" then return end -- attributes of an OrderedDict: no parameter among them
-    if type(object) ~= "table" or not object.set_state then m:refuse(("sets the state of a %s with BUILD"):format(kind)) end
+    if type(object) ~= "table" or not object.set_state then
+        m:refuse(("sets the state of a %s with BUILD"):format(kind))
+    end
     object.set_state(m, object, state)
 end)
 on("i", function(m)

@@ -157,11 +157,12 @@ describe("formats", function()
     end)
 
     it("accept rows that round the vocabulary up, and clear them", function()
-        local parts, padded = make { vocab_size = 21 }, nil
+        local parts = make { vocab_size = 21 }
         local report = checkpoint.load_pretrained(FOLDER .. "reference.safetensors", parts)
         assert.are.same({ missing = {}, unexpected = {} }, report)
-        padded = parts.store:get("bert.embeddings.word_embeddings.weight").value
-        local full = values_of(formats.open(FOLDER .. "reference.safetensors"), "bert.embeddings.word_embeddings.weight")
+        local word = "bert.embeddings.word_embeddings.weight"
+        local padded = parts.store:get(word).value
+        local full = values_of(formats.open(FOLDER .. "reference.safetensors"), word)
         assert.are.same(full[21], padded:tolist()[21])
         for row = 22, 24 do assert.are.same({ 0, 0, 0, 0, 0, 0, 0, 0 }, padded:tolist()[row]) end
     end)
@@ -289,7 +290,8 @@ describe("names of other programs", function()
 
     it("of Paddle, saying which matrices are transposed", function()
         for _, case in ipairs {
-            { "bert.encoder.layers.11.self_attn.v_proj.weight", "bert.encoder.layer.11.attention.self.value.weight", true },
+            { "bert.encoder.layers.11.self_attn.v_proj.weight", "bert.encoder.layer.11.attention.self.value.weight",
+                true },
             { "bert.encoder.layers.0.linear2.bias", "bert.encoder.layer.0.output.dense.bias", false },
             { "bert.encoder.layers.0.norm1.weight", "bert.encoder.layer.0.attention.output.LayerNorm.weight", false },
             { "bert.embeddings.word_embeddings.weight", "bert.embeddings.word_embeddings.weight", false },

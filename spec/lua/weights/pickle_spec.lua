@@ -40,7 +40,8 @@ describe("pickle", function()
         local cases = {
             { "K\255.", 255 }, { "M\1\2.", 513 }, { "J\255\255\255\255.", -1 }, { "J\0\0\0\128.", -2 ^ 31 },
             { "\138\0.", 0 }, { "\138\1\255.", -1 }, { "\138\2\0\128.", -32768 }, { "\139\1\0\0\0\127.", 127 },
-            { "G\63\240\0\0\0\0\0\0.", 1 }, { "G\192\9\33\251\84\68\45\24.", -math.pi }, { "G\0\0\0\0\0\0\0\1.", 2 ^ -1074 },
+            { "G\63\240\0\0\0\0\0\0.", 1 }, { "G\192\9\33\251\84\68\45\24.", -math.pi },
+            { "G\0\0\0\0\0\0\0\1.", 2 ^ -1074 },
             { "G\127\240\0\0\0\0\0\0.", math.huge }, { "I42\n.", 42 }, { "I-7\n.", -7 }, { "I01\n.", true },
             { "I00\n.", false }, { "L12L\n.", 12 }, { "F1.5e3\n.", 1500 }, { "\136.", true }, { "\137.", false },
         }
@@ -95,7 +96,8 @@ describe("pickle", function()
             local argument = short(command)
             refuses("os.system", "cos\nsystem\n(S'" .. command .. "'\ntR.")
             refuses("posix.system", "cposix\nsystem\n" .. argument .. "\133R.")
-            refuses("subprocess.Popen", "\128\4" .. short "subprocess" .. short "Popen" .. "\147" .. argument .. "\133R.")
+            refuses("subprocess.Popen", "\128\4" .. short "subprocess" .. short "Popen" .. "\147" .. argument
+                .. "\133R.")
             refuses("os.system", "(S'" .. command .. "'\nios\nsystem\n.")
             refuses("os.system", "(cos\nsystem\nS'" .. command .. "'\no.")
             refuses("os.system", "\128\2cos\nsystem\n" .. argument .. "\133\129.")
@@ -135,8 +137,8 @@ describe("pickle", function()
             refuses("refers to an object outside", "K\1Q.")
             refuses("makes an array of a class that is not numpy.ndarray",
                 "cnumpy.core.multiarray\n_reconstruct\n(ctorch\nFloatStorage\nK\0\133C\1btR.")
-            refuses("little%-endian", "cnumpy\ndtype\n(" .. short "f4" .. "\137\136tR(K\3" .. short ">" .. "NNNJ\255\255\255\255"
-                .. "J\255\255\255\255K\0tb.")
+            refuses("little%-endian", "cnumpy\ndtype\n(" .. short "f4" .. "\137\136tR(K\3" .. short ">"
+                .. "NNNJ\255\255\255\255J\255\255\255\255K\0tb.")
             refuses("dtype O8", "cnumpy\ndtype\n(" .. short "O8" .. "\137\136tR.")
             refuses("_codecs.encode for something else", "c_codecs\nencode\n(" .. short "x" .. short "rot13" .. "tR.")
         end)
@@ -152,8 +154,9 @@ describe("pickle", function()
 
     it("says where a pickle is broken", function()
         for text, pattern in pairs {
-            [""] = "truncated at byte 0", ["("] = "truncated", ["0."] = "lacks its operand", ["."] = "lacks its operand",
-            ["(."] = "lacks its operand", ["t."] = "expects a mark", ["K\1a."] = "lacks its operand|expects a list",
+            [""] = "truncated at byte 0", ["("] = "truncated", ["0."] = "lacks its operand",
+            ["."] = "lacks its operand", ["(."] = "lacks its operand",
+            ["t."] = "expects a mark", ["K\1a."] = "lacks its operand|expects a list",
             ["K\1K\1a."] = "expects a list", ["h\7."] = "memo 7 is not set", ["\255."] = "unknown instruction 0xff",
             ["\128\9."] = "protocol 9 is unknown", ["}(K\1u."] = "a key without a value", ["Ix\n."] = "not a number",
             ["X\255\255\255\255a."] = "truncated", ["\142\255\255\255\255\255\255\255\255."] = "truncated",

@@ -116,6 +116,17 @@ describe("bad input", function()
         assert.matches('%-%-device: got "cuda"', refused { device = "cuda" })
     end)
 
+    it("foretells that a micro-step does not fit, and what does", function()
+        assert.matches("one sequence of 16 tokens takes", refused { ["activation-memory"] = 0.00001 })
+        local message = refused { ["activation-memory"] = 0.001, ["batch-size"] = 48, ["gradient-merge-steps"] = 2 }
+        local batch, steps = message:match "%-%-batch%-size (%d+) %-%-gradient%-merge%-steps (%d+) fits"
+        assert.is_string(batch, message)
+        assert.are.equal(96, batch * steps)
+        local code, output = job:run("pretrain_phase1.lua", { ["activation-memory"] = 0.001, ["batch-size"] = batch,
+            ["gradient-merge-steps"] = steps, ["max-steps"] = 1 })
+        assert.are.equal(0, code, output)
+    end)
+
     it("refuses starting points that exclude each other", function()
         assert.matches("%-%-from%-checkpoint and %-%-from%-pretrained%-params are both set",
             refused { ["from-checkpoint"] = "a", ["from-pretrained-params"] = "b" })

@@ -72,9 +72,9 @@ function Logs:start(parts)
     local memory = store:bytes()
     self:note(("machine   %s, %d threads%s"):format(context.describe(), context.threads(),
         parts.pinned and ", pinned" or ""))
-    self:note(("model     %s: %.1f M parameters, %s; parameters, gradients and optimizer take %s"):format(
+    self:note(("model     %s: %.1f M parameters, %s; with gradients and optimizer %s, activations up to %s"):format(
         values.bert_model, store.numel / 1e6, run.precision,
-        bytes_text(memory.value + memory.grad + memory.low + state)))
+        bytes_text(memory.value + memory.grad + memory.low + state), bytes_text(parts.activation_bytes)))
     self:note(("data      %s: %d samples in %d shards, %d tokens long%s%s"):format(values.input_dir, shards.samples,
         shards.shards, shards.max_seq_length, values.pack_sequences and ", packed" or "",
         values.dynamic_masking and ", masked anew" or ""))

@@ -12,6 +12,7 @@ local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local loader = require "bertlua.data.loader"
 local logs = require "bertlua.recipe.logs"
+local memory_plan = require "bertlua.recipe.memory_plan"
 local plan = require "bertlua.recipe.plan"
 local schedule = require "bertlua.train.schedule"
 local signal = require "bertlua.signal"
@@ -66,6 +67,8 @@ local function build(run, values)
     parts.loader = open_loader(values, config, words)
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
     parts.model = bert.BertForPretraining.new(config)
+    -- Measured before anything is taken: pages that nobody touched yet count as free.
+    local room = memory_plan.check_state(parts.model.store, run.precision, memory_plan.available())
     parts.model.store:allocate { precision = run.precision, seed = values.seed }
     parts.optimizer = Optimizer.new {
         kind = values.optimizer, store = parts.model.store,
@@ -73,6 +76,10 @@ local function build(run, values)
         max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
         loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
     }
+    parts.activation_bytes = memory_plan.check_activations(parts.model, {
+        batch_size = values.batch_size, max_seq_length = parts.loader.max_seq_length,
+        max_predictions_per_seq = parts.loader.max_predictions_per_seq, accumulation = run.accumulation,
+    }, math.min(values.activation_memory * GIB, room))
     parts.tape = Tape.new { capacity = values.activation_memory * GIB, seed = values.seed,
         accumulation = run.accumulation }
     parts.schedule = schedule.polynomial {

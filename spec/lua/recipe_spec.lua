@@ -77,6 +77,11 @@ describe("settings of pre-training", function()
         end
     end)
 
+    it("stand in the README as they are in the code", function()
+        local text = assert(fs.read "README.md"):match "<!%-%- settings %-%->\n(.-)<!%-%- /settings %-%->"
+        assert.are.equal("\n" .. pretraining_settings:table_markdown(), text)
+    end)
+
     it("of one phase come out of those of two", function()
         local values, sources = phases.spec():parse({ "--phase2-max-steps", "7" },
             phases.flatten { common = { seed = 5 }, phase1 = { max_steps = 3 }, phase2 = { max_steps = 4 } })

@@ -58,6 +58,23 @@ function M.fill_mask(settings, description)
     return job.run(values)
 end
 
+--- Fine-tune on SQuAD, answer questions, evaluate.
+-- @param settings the recipe's values for settings of bertlua.settings.squad
+-- @param description for --help
+function M.finetune_squad(settings, description)
+    local spec = require "bertlua.settings.squad"
+    local values, sources = spec:parse(arg or {}, settings, { program = program(), description = description })
+    if values.show_config then io.stdout:write(spec:format(values), "\n") end
+    return M.finish(require("bertlua.recipe.finetune_squad").run(values, sources))
+end
+
+--- Answer one question from a context.
+function M.answer(settings, description)
+    local job = require "bertlua.recipe.answer"
+    local values = job.settings:parse(arg or {}, settings, { program = program(), description = description })
+    return job.run(values)
+end
+
 --- The demonstration from raw text to guesses.
 function M.demo(settings, description)
     local job = require "bertlua.recipe.demo"

@@ -24,7 +24,8 @@ function M.summary(steps)
         steps = #steps, seconds = total,
         sequences_per_second = sequences / total, tokens_per_second = tokens / total,
         step_p50 = M.percentile(seconds, 50), step_p90 = M.percentile(seconds, 90),
-        step_p99 = M.percentile(seconds, 99), step_min = seconds[1], step_max = seconds[#seconds],
+        step_p95 = M.percentile(seconds, 95), step_p99 = M.percentile(seconds, 99), step_min = seconds[1],
+        step_max = seconds[#seconds],
     }
 end
 

@@ -1,0 +1,247 @@
+--- Job: fine-tune on SQuAD, answer, evaluate.
+--
+-- OUTPUT_DIR/BERT_MODEL/squad/ gets the model (as a folder that transformers
+-- opens), predictions.json, nbest_predictions.json, null_odds.json (v2.0) and
+-- eval.json; its integer-named folders are checkpoints to go on from. Rules
+-- between settings: squad_plan.lua. What is printed: squad_logs.lua. Answering
+-- and evaluating: squad_answers.lua.
+
+local BertConfig = require "bertlua.models.bert_config"
+local BertForQuestionAnswering = require "bertlua.models.question_answering"
+local Optimizer = require "bertlua.train.optimizer"
+local Tape = require "bertlua.autograd.tape"
+local Trainer = require "bertlua.train.trainer"
+local benchmark = require "bertlua.train.benchmark"
+local checkpoint = require "bertlua.train.checkpoint"
+local clock = require "bertlua.util.clock"
+local context = require "bertlua.context"
+local fault = require "bertlua.fault"
+local loader = require "bertlua.squad.loader"
+local logs = require "bertlua.recipe.squad_logs"
+local plan = require "bertlua.recipe.squad_plan"
+local schedule = require "bertlua.train.schedule"
+local signal = require "bertlua.signal"
+local squad_answers = require "bertlua.recipe.squad_answers"
+local squad_data = require "bertlua.recipe.squad_data"
+
+local M = {}
+
+local GIB = 2 ^ 30
+-- Settings that a run must keep to go on exactly.
+local LASTING = { "max_steps", "seed", "features", "train_batch_size", "gradient_merge_steps", "learning_rate",
+    "optimizer" }
+
+local function load_config(run, values)
+    local config = BertConfig.load(run.config_file)
+    if values.max_seq_length > config.max_position_embeddings then
+        fault.raisef("--max-seq-length %d, but %s has max_position_embeddings %d", values.max_seq_length,
+            run.config_file, config.max_position_embeddings)
+    end
+    if config.type_vocab_size < 2 then
+        fault.raisef("%s has type_vocab_size %d, expected at least 2: question and context are told apart by it",
+            run.config_file, config.type_vocab_size)
+    end
+    return config
+end
+
+--- Questions to train on and to answer, with the lines that say what they are.
+local function load_data(run, values, words)
+    local data, lines = {}, {}
+    for _, kind in ipairs { "train", "predict" } do
+        if run.work[kind] then
+            local loaded = squad_data.load(values[kind .. "_file"], words, values, kind == "train")
+            data[kind] = loaded
+            lines[#lines + 1] = loaded.line
+            for _, warning in ipairs(loaded.warnings) do run.warnings[#run.warnings + 1] = warning end
+        end
+    end
+    if data.train and data.train.set.count == 0 then
+        fault.raisef("%s: its contexts have no token: nothing to train on", values.train_file)
+    end
+    return data, lines
+end
+
+--- Model and, to train, optimizer, loader and schedule.
+local function build(run, values, config, data)
+    local parts = { config = config, accumulation = run.accumulation, fields = { "loss" } }
+    parts.pinned = values.enable_cpu_affinity and context.pin_threads()
+    parts.model = BertForQuestionAnswering.new(config)
+    parts.model.store:allocate { precision = run.precision, seed = values.seed, training = run.work.train or false }
+    parts.tape = Tape.new { capacity = values.activation_memory * GIB, seed = values.seed,
+        accumulation = run.accumulation }
+    if not run.work.train then return parts end
+    parts.optimizer = Optimizer.new {
+        kind = values.optimizer, store = parts.model.store,
+        beta1 = values.beta1, beta2 = values.beta2, epsilon = values.epsilon, weight_decay = values.weight_decay,
+        max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
+        loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
+    }
+    parts.loader = loader.open(data.train.set, { batch_size = values.train_batch_size, seed = values.seed,
+        pack_sequences = values.pack_sequences })
+    parts.schedule = schedule.polynomial {
+        learning_rate = values.learning_rate, warmup_start_lr = values.warmup_start_lr,
+        warmup_proportion = values.warmup_proportion, max_steps = run.max_steps,
+    }
+    return parts
+end
+
+--- Parameters, and for a resumed training the optimizer, from where the plan says.
+local function restore(run, parts, values)
+    local start = run.start
+    if start.kind == "fresh" then return end
+    local target = { store = parts.model.store, config = parts.config, vocab_file = run.vocab_file,
+        do_lower_case = run.do_lower_case, model_prefix = values.model_prefix }
+    if start.kind == "resume" then
+        target.optimizer = parts.optimizer
+        checkpoint.load(start.path, target)
+        return
+    end
+    -- Without training first, a fresh head would answer at random.
+    if not run.work.train and not values.benchmark then target.missing = {} end
+    local report = checkpoint.load_pretrained(start.path, target)
+    if #report.missing > 0 then
+        run.warnings[#run.warnings + 1] = ("%s lacks %s: these start with fresh values"):format(start.path,
+            table.concat(report.missing, ", "))
+    end
+    if #report.unexpected > 0 then
+        run.warnings[#run.warnings + 1] = ("%s has %s: not used here"):format(start.path,
+            table.concat(report.unexpected, ", "))
+    end
+end
+
+local function progress_of(run, values, step, record)
+    return {
+        step = step, phase = run.phase, max_steps = run.max_steps, seed = values.seed, features = run.features,
+        train_batch_size = values.train_batch_size, gradient_merge_steps = run.accumulation,
+        samples = step * values.train_batch_size * run.accumulation, epochs = values.epochs,
+        learning_rate = values.learning_rate, optimizer = values.optimizer, loss = record.loss,
+        do_lower_case = run.do_lower_case, version_2_with_negative = values.version_2_with_negative,
+        max_seq_length = values.max_seq_length, doc_stride = values.doc_stride,
+        max_query_length = values.max_query_length,
+    }
+end
+
+--- Warn where a run goes on with settings other than those it began with.
+local function compare_progress(run, values)
+    if run.start.kind ~= "resume" or not run.work.train then return end
+    local before, now = checkpoint.progress(run.start.path), progress_of(run, values, run.start.step, {})
+    for _, name in ipairs(LASTING) do
+        if before[name] ~= nil and before[name] ~= now[name] then
+            run.warnings[#run.warnings + 1] = ("%s was %s in %s and is %s now: the run will differ from one that never "
+                .. "stopped"):format(name, tostring(before[name]), run.start.path, tostring(now[name]))
+        end
+    end
+end
+
+local function run_training(run, parts, values, log)
+    parts.log_freq = values.log_freq
+    parts.on_step = function(step, record) log:step(step, record) end
+    parts.on_log = function(record) log:record(record) end
+    parts.checkpoint_freq = values.num_steps_per_checkpoint
+    parts.save = function(step, record)
+        return checkpoint.save(run.checkpoint_dir, step, {
+            store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
+            vocab_file = run.vocab_file, model_prefix = values.model_prefix,
+            progress = progress_of(run, values, step, record),
+        })
+    end
+    log:begin_training()
+    local outcome = Trainer.new(parts):run()
+    log:end_training()
+    return outcome
+end
+
+local function benchmark_setup(run, values, batch_size)
+    return {
+        warmup_steps = values.benchmark_warmup_steps, batch_size = batch_size, accumulation = run.accumulation,
+        max_seq_length = values.max_seq_length, precision = run.precision, packed = values.pack_sequences,
+        threads = context.threads(), device = values.device,
+    }
+end
+
+--- Training steps measured after a warm-up; nothing is saved.
+local function benchmark_training(run, parts, values, log)
+    local measured = {}
+    parts.log_freq = run.last_step + 1
+    parts.on_step = function(step, record)
+        if step > values.benchmark_warmup_steps then measured[#measured + 1] = record end
+    end
+    local outcome = Trainer.new(parts):run()
+    if #measured > 0 then
+        outcome.benchmark = benchmark.summary(measured)
+        log:benchmark(outcome.benchmark, benchmark.text(outcome.benchmark,
+            benchmark_setup(run, values, values.train_batch_size)))
+    end
+    return outcome
+end
+
+--- Train, unless all steps were done before. Outcome of the trainer.
+local function train(run, parts, values, log)
+    if run.first_step > run.last_step then
+        log:note(("%s: all %d steps are done"):format(run.start.path, run.max_steps))
+        return { status = "finished", step = run.start.step, checkpoint = run.start.path }
+    end
+    parts.first_step, parts.last_step = run.first_step, run.last_step
+    parts.pending_signal = signal.pending
+    signal.trap()
+    local outcome = (values.benchmark and benchmark_training or run_training)(run, parts, values, log)
+    signal.untrap()
+    return outcome
+end
+
+--- The model in the job's own folder, for transformers and for prediction.
+local function export(run, parts, values)
+    return checkpoint.export(run.checkpoint_dir, {
+        store = parts.model.store, config = parts.config, vocab_file = run.vocab_file,
+        do_lower_case = run.do_lower_case, model_prefix = values.model_prefix,
+    })
+end
+
+--- Whether the training of this run is complete, so that its model may be used.
+local function is_trained(run, outcome)
+    return outcome.status == "finished" and outcome.step >= run.max_steps
+end
+
+local function close(parts)
+    if parts.loader then parts.loader:close() end
+    if parts.optimizer then parts.optimizer:free() end
+    parts.tape:close()
+    parts.model.store:free()
+end
+
+--- Run the job.
+-- @param values resolved settings (settings/squad.lua)
+-- @param sources where each came from
+-- @return outcome: status "finished" or "interrupted" (then signal), step, plan, prediction, metrics, seconds
+function M.run(values, sources)
+    local begun = clock.monotonic()
+    local run = plan.resolve(values, sources or {})
+    context.open { device = values.device, threads = values.threads }
+    local config = load_config(run, values)
+    local words = squad_data.tokenizer(run, config)
+    local data, lines = load_data(run, values, words)
+    if run.work.train then plan.set_steps(run, values, data.train.set.count) end
+    compare_progress(run, values)
+    local parts = build(run, values, config, data)
+    restore(run, parts, values)
+    local log = logs.open(run, values)
+    log:start(parts, lines)
+    local outcome = { status = "finished", step = run.start.step }
+    if run.work.train then
+        outcome = train(run, parts, values, log)
+        if not values.benchmark and is_trained(run, outcome) then outcome.model = export(run, parts, values) end
+    end
+    outcome.plan = run
+    if run.work.predict and values.benchmark then
+        outcome.benchmark = squad_answers.benchmark(run, parts, values, data.predict,
+            benchmark_setup(run, values, values.predict_batch_size), log)
+    elseif run.work.predict and (not run.work.train or is_trained(run, outcome)) then
+        squad_answers.run(run, parts, values, words, data.predict, log, outcome)
+    end
+    outcome.seconds = clock.monotonic() - begun
+    log:finish(outcome)
+    close(parts)
+    return outcome
+end
+
+return M

@@ -1,0 +1,22 @@
+--- Fine-tune BERT on SQuAD and evaluate it: v1.1, or v2.0 with --version-2-with-negative.
+--
+--     bertlua recipes/finetune_squad.lua --train-file train-v1.1.json --predict-file dev-v1.1.json \
+--         --from-pretrained-params results/bert-large-uncased/phase2
+--
+-- --mode train, prediction or eval does a part of it. The model and the answers
+-- go to OUTPUT_DIR/BERT_MODEL/squad; a run that was stopped goes on where it was.
+
+local recipe = require "bertlua.recipe"
+
+recipe.finetune_squad({
+    mode = "train_eval",
+    output_dir = "results",
+    bert_model = "bert-large-uncased",
+    max_seq_length = 384,
+    doc_stride = 128,
+    train_batch_size = 32,
+    learning_rate = 4.6e-5,
+    warmup_proportion = 0.2,
+    epochs = 2,
+    last_step_of_checkpoint = "auto",
+}, "Fine-tune BERT on SQuAD, answer its questions, evaluate the answers.")

@@ -11,6 +11,9 @@
 /* Columns a thread handles at once: the f32 copies of a row's piece stay in the first cache level. */
 enum { PIECE = 512 };
 
+/* Columns of a bf16 weight gradient computed at once: oneDNN 2.6 is 5 to 15 % faster at these than at wider ones. */
+enum { GRADIENT_COLUMNS = 512 };
+
 /* A contiguous or row-strided [rows, columns] tensor. */
 static bl_matrix plain(const bl_tensor *t) {
     return (bl_matrix){.data = t->data, .row = t->stride[0], .column = 1, .dtype = t->dtype};
@@ -132,6 +135,30 @@ bl_status bl_cpu_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, c
     return BL_OK;
 }
 
+/* dw += dy^T x. */
+static bl_status weight_gradient(bl_context *ctx, bl_tensor *dw, const bl_tensor *dy, const bl_tensor *x) {
+    int64_t inputs = x->shape[1];
+    bl_matmul product = {.m = dy->shape[1],
+                         .n = inputs,
+                         .k = x->shape[0],
+                         .a = transposed(dy),
+                         .b = plain(x),
+                         .c = plain(dw),
+                         .accumulate = true,
+                         .compute = x->dtype};
+    bool direct = x->dtype == BL_BF16 && dy->dtype == BL_BF16 && bl_cpu_matmul_native(BL_BF16);
+    if (!direct) return bl_cpu_matmul(ctx, &product);
+    int64_t pieces = (inputs + GRADIENT_COLUMNS - 1) / GRADIENT_COLUMNS;
+    int64_t width = ((inputs + pieces - 1) / pieces + 63) / 64 * 64;
+    for (int64_t first = 0; first < inputs; first += width) {
+        product.n = inputs - first < width ? inputs - first : width;
+        product.b.data = bl_element(x->data, x->dtype, first);
+        product.c.data = bl_element(dw->data, dw->dtype, first);
+        BL_TRY(bl_cpu_matmul(ctx, &product));
+    }
+    return BL_OK;
+}
+
 bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
                                  const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation) {
     int64_t rows = x->shape[0], inputs = w->shape[1], outputs = w->shape[0];
@@ -146,14 +173,6 @@ bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, 
                                                .b = plain(w),
                                                .c = plain(dx),
                                                .compute = w->dtype}));
-    if (dw)
-        BL_TRY(bl_cpu_matmul(ctx, &(bl_matmul){.m = outputs,
-                                               .n = inputs,
-                                               .k = rows,
-                                               .a = transposed(dy),
-                                               .b = plain(x),
-                                               .c = plain(dw),
-                                               .accumulate = true,
-                                               .compute = w->dtype}));
+    if (dw) BL_TRY(weight_gradient(ctx, dw, dy, x));
     return BL_OK;
 }

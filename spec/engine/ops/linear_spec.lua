@@ -6,8 +6,9 @@ local ops = require "bertlua.ops"
 local rng = require "bertlua.rng"
 local tensor = require "bertlua.tensor"
 
--- T, K, N: single rows and columns, heads with two outputs, odd sizes, one larger than any block.
-local SHAPES = { { 1, 1, 1 }, { 1, 8, 2 }, { 3, 5, 7 }, { 17, 33, 1 }, { 5, 1, 9 }, { 37, 48, 65 }, { 2, 16, 530 } }
+-- T, K, N: single rows and columns, heads with two outputs, odd sizes, some larger than any block.
+local SHAPES = { { 1, 1, 1 }, { 1, 8, 2 }, { 3, 5, 7 }, { 17, 33, 1 }, { 5, 1, 9 }, { 37, 48, 65 }, { 2, 16, 530 },
+    { 3, 1100, 5 } }
 
 local function tolerance(dtype, depth)
     return dtype == "f32" and 2e-6 * math.sqrt(depth + 1) or 3 * dense.EPSILON[dtype]

@@ -170,6 +170,23 @@ function Documents:deal(training, test, test_share, seed)
     return list
 end
 
+--- Documents grouped by shard, within a shard in their own order.
+-- @return starts (0-based array of shards + 1 numbers), order (0-based array of document numbers)
+function Documents:by_shard(shards)
+    local count, list = self:count(), self.handle.list
+    local starts, order = ffi.new("int64_t[?]", shards + 2), ffi.new("int32_t[?]", math.max(count, 1))
+    for i = 0, count - 1 do starts[list[i].shard + 2] = starts[list[i].shard + 2] + 1 end
+    for shard = 2, shards + 1 do starts[shard] = starts[shard] + starts[shard - 1] end
+    for i = 0, count - 1 do
+        local shard = list[i].shard + 1
+        order[starts[shard]] = i
+        starts[shard] = starts[shard] + 1
+    end
+    local plain = {}
+    for shard = 0, shards do plain[shard] = tonumber(starts[shard]) end
+    return plain, order
+end
+
 -- ---------------------------------------------------------------- downloads
 
 local Transfer = {}

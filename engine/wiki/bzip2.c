@@ -62,13 +62,13 @@ static bool is_mark(uint64_t bits) {
     return bits == BLOCK_MARK || bits == END_MARK;
 }
 
-/* For each 16 bits whether they are bits k .. k+16 of a marker, k = 16..23: where else no search need look closer. */
+/* For each 16 bits whether they are bits k to k+15 of a marker, k = 17..24: nowhere else need the search look closer. */
 static void middle_table(unsigned char table[1 << 13]) {
     memset(table, 0, 1 << 13);
     const uint64_t marks[] = {BLOCK_MARK, END_MARK};
     for (int m = 0; m < 2; m++) {
         for (int k = 0; k < 8; k++) {
-            uint32_t middle = (uint32_t) (marks[m] >> (16 + k) & 0xffff);
+            uint32_t middle = (uint32_t) (marks[m] >> (17 + k) & 0xffff);
             table[middle >> 3] |= (unsigned char) (1u << (middle & 7));
         }
     }

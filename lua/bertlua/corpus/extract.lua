@@ -1,0 +1,123 @@
+--- Stage extract for MediaWiki dumps: byte ranges of the dump, each to a file of
+-- plain text with a paragraph a line and a blank line between articles.
+-- @module bertlua.corpus.extract
+
+local corpus = require "bertlua.corpus"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local stage = require "bertlua.corpus.stage"
+
+local extract = {}
+
+-- A part's share of the file: small enough that its text fits in memory many times over, the same for any number of
+-- processes. Compressed bytes hold about four times as much XML.
+local MAX_PART = { compressed = 8 * 1024 * 1024, plain = 32 * 1024 * 1024 }
+local MIN_PART = 512 * 1024
+local PARTS = 64
+
+local function is_compressed(path)
+    local file = fault.check(io.open(path, "rb"))
+    local magic = file:read(3)
+    file:close()
+    return magic == "BZh"
+end
+
+--- The first offset of the index at or after a byte.
+local function next_offset(offsets, byte)
+    local low, high = 1, #offsets + 1
+    while low < high do
+        local middle = math.floor((low + high) / 2)
+        if offsets[middle] < byte then low = middle + 1 else high = middle end
+    end
+    return offsets[low]
+end
+
+--- Ranges of a dump.
+-- @tparam string path
+-- @tparam ?string index of a multistream dump: parts then begin where streams do
+-- @tparam string prefix of the parts' names
+-- @return list of parts for bertlua.corpus.stage
+function extract.parts(path, index, prefix)
+    local size = fs.size(path)
+    if not size then fault.raise(path .. ": no such file; --wikipedia names a MediaWiki dump, .xml or .xml.bz2") end
+    if size == 0 then fault.raise(path .. ": the file is empty") end
+    local offsets = index and fault.check(corpus.read_index(index))
+    if offsets and offsets[#offsets] >= size then
+        fault.raisef("%s: it names a stream at byte %d, but %s has %d bytes: they do not belong together, or the dump "
+            .. "is not whole", index, offsets[#offsets], path, size)
+    end
+    local limit = MAX_PART[is_compressed(path) and "compressed" or "plain"]
+    local step = math.min(limit, math.max(MIN_PART, math.ceil(size / PARTS)))
+    local parts, first = {}, 0
+    while first < size do
+        local stop = math.min(first + step, size)
+        -- A last sliver is no part of its own.
+        if size - stop < step / 4 then stop = size end
+        if offsets and stop < size then stop = next_offset(offsets, stop) or size end
+        parts[#parts + 1] = {
+            name = ("%s-%05d"):format(prefix, #parts), path = path, first = first, stop = stop, size = stop - first,
+        }
+        first = stop
+    end
+    return parts
+end
+
+--- Text of the articles in a range.
+-- @return text, counts {pages, documents, redirects, disambiguations, other}
+function extract.range(path, first, stop, namespaces, report)
+    local dump = fault.check(corpus.open_dump(path, first, stop))
+    local converter = corpus.wikitext(namespaces)
+    local pieces = {}
+    local counts = { pages = 0, documents = 0, redirects = 0, disambiguations = 0, other = 0 }
+    local function count(field) counts[field] = counts[field] + 1 end
+    while true do
+        local page, message = dump:next()
+        if page == nil then fault.raise(message) end
+        if not page then break end
+        local bytes = tonumber(page.text_bytes)
+        count "pages"
+        if page.ns ~= 0 or page.wikitext == 0 then
+            count "other"
+        elseif page.redirect ~= 0 or converter:is_redirect(page.text, bytes) then
+            count "redirects"
+        elseif converter:is_disambiguation(page.title, page.text, bytes) then
+            count "disambiguations"
+        else
+            local prose = converter:convert(page.text, bytes)
+            if prose ~= "" then
+                pieces[#pieces + 1] = prose
+                pieces[#pieces + 1] = "\n"
+                count "documents"
+            end
+        end
+        if report then report(math.max(0, math.min(dump:position(), stop) - first)) end
+    end
+    dump:close()
+    return table.concat(pieces), counts
+end
+
+--- Namespaces of a dump, for the local names of files and categories.
+function extract.namespaces(path)
+    local dump = fault.check(corpus.open_dump(path))
+    local text = dump:namespaces()
+    dump:close()
+    return text
+end
+
+--- What makes one part, for bertlua.corpus.stage.
+function extract.run(job, folder, namespaces)
+    return function(part, report)
+        local text, counts = extract.range(part.path, part.first, part.stop, namespaces, report)
+        local record = { files = {}, pages = counts.pages, redirects = counts.redirects,
+            disambiguations = counts.disambiguations, other = counts.other }
+        if text ~= "" then
+            local path = fs.join(folder, part.name .. ".txt")
+            fault.check(fs.write(path, text))
+            record.files[1] = stage.describe(job, path, { documents = counts.documents, source = part.path,
+                first = part.first, stop = part.stop })
+        end
+        return record
+    end
+end
+
+return extract

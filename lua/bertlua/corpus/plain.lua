@@ -1,0 +1,129 @@
+--- Stage extract for text files (books, any folder of text): ranges of the
+-- files, each to a file with a paragraph a line and a blank line between
+-- documents. How a text falls into documents: see bertlua.data.text_corpus.
+-- @module bertlua.corpus.plain
+
+local corpus = require "bertlua.corpus"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local stage = require "bertlua.corpus.stage"
+local text_corpus = require "bertlua.data.text_corpus"
+
+local plain = {}
+
+-- A larger file is cut in pieces of about this size, at a border of documents if it has any, else at a blank line.
+local PIECE = 16 * 1024 * 1024
+-- Prose has no line as long as this.
+plain.MAX_LINE = 4 * 1024 * 1024
+-- Enough of a file to see whether it has headings.
+local SAMPLE = 1024 * 1024
+
+local function read_at(file, path, offset, bytes)
+    file:seek("set", offset)
+    local text = file:read(bytes)
+    if not text then fault.raise(path .. ": it changed while it was read; start again") end
+    return text
+end
+
+local function has_headings(text)
+    return text:find("^%s?= [^=\n]+ =[ \t\r]*\n") ~= nil or text:find("\n%s?= [^=\n]+ =[ \t\r]*\n") ~= nil
+end
+
+--- Where a piece that reaches to about `offset` may end: before a heading, or after a blank line.
+local function cut_after(file, path, offset, size, headings)
+    local seen = ""
+    while offset + #seen < size do
+        seen = seen .. read_at(file, path, offset + #seen, math.min(SAMPLE, size - offset - #seen))
+        local at
+        if headings then
+            at = seen:find("\n%s?= [^=\n]+ =[ \t\r]*\n")
+        else
+            at = select(2, seen:find("\n[ \t\r]*\n"))
+        end
+        if at then return offset + at end
+        if not seen:find("\n", 1, true) and #seen > plain.MAX_LINE then
+            fault.raisef("%s: byte %d: no line ends within %d bytes of here: is this text?", path, offset,
+                plain.MAX_LINE)
+        end
+        if #seen > PIECE then
+            fault.raisef("%s: byte %d: no %s within %d bytes of here, so the file cannot be cut; put blank lines "
+                .. "between documents", path, offset, headings and "heading" or "blank line", PIECE)
+        end
+    end
+    return size
+end
+
+--- Pieces of text files.
+-- @tparam table files paths
+-- @tparam string border auto, heading, blank or none: see text_corpus.documents; auto takes headings where a text has
+--   them, blank lines if there is one file only, else a file as a document
+-- @tparam string prefix of the parts' names
+function plain.parts(files, border, prefix)
+    local parts = {}
+    for _, path in ipairs(files) do
+        local size = fs.size(path)
+        if not size then fault.raise(path .. ": no such file") end
+        local file = fault.check(io.open(path, "rb"))
+        local headings = size > 0 and has_headings(read_at(file, path, 0, math.min(SAMPLE, size)))
+        local chosen = border
+        if border == "auto" then chosen = headings and "heading" or #files == 1 and "blank" or "none" end
+        local first = 0
+        while first < size do
+            local stop = size
+            if size - first > PIECE + PIECE / 4 then
+                stop = cut_after(file, path, first + PIECE, size, chosen == "heading")
+            end
+            parts[#parts + 1] = {
+                name = ("%s-%05d"):format(prefix, #parts), path = path, first = first, stop = stop,
+                size = stop - first, border = chosen,
+            }
+            first = stop
+        end
+        file:close()
+    end
+    return parts
+end
+
+local function check_text(text, path, first)
+    local bad = corpus.invalid_utf8(text)
+    if bad then fault.raisef("%s: byte %d: invalid UTF-8; convert the file (iconv -t UTF-8)", path, first + bad) end
+    local zero = text:find("\0", 1, true)
+    if zero then fault.raisef("%s: byte %d: a NUL byte: is this text?", path, first + zero - 1) end
+    local at = 1
+    while true do
+        local stop = text:find("\n", at, true) or #text + 1
+        if stop - at > plain.MAX_LINE then
+            fault.raisef("%s: byte %d: a line of %d bytes begins here, expected at most %d: is this text?", path,
+                first + at - 1, stop - at, plain.MAX_LINE)
+        end
+        at = stop + 1
+        if at > #text then return end
+    end
+end
+
+--- What makes one part, for bertlua.corpus.stage.
+function plain.run(job, folder)
+    return function(part)
+        local file = fault.check(io.open(part.path, "rb"))
+        local text = read_at(file, part.path, part.first, part.size)
+        file:close()
+        check_text(text, part.path, part.first)
+        if part.first == 0 then text = text:gsub("^\239\187\191", "") end
+        local pieces, documents = {}, 0
+        for _, document in ipairs(text_corpus.documents(text, part.border)) do
+            for _, paragraph in ipairs(document) do pieces[#pieces + 1] = paragraph:gsub("%s+", " ") .. "\n" end
+            pieces[#pieces + 1] = "\n"
+            documents = documents + 1
+        end
+        local record = { files = {} }
+        if documents > 0 then
+            local path = fs.join(folder, part.name .. ".txt")
+            fault.check(fs.write(path, table.concat(pieces)))
+            record.files[1] = stage.describe(job, path, { documents = documents, source = part.path,
+                first = part.first, stop = part.stop })
+        end
+        return record
+    end
+end
+
+return plain

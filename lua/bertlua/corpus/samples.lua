@@ -1,0 +1,92 @@
+--- Stage hdf5: each text shard to one HDF5 file of masked samples for each set
+-- (sequence length and masked tokens), through bertlua.data.create_pretraining.
+-- @module bertlua.corpus.samples
+
+local create = require "bertlua.data.create_pretraining"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local stage = require "bertlua.corpus.stage"
+
+local samples = {}
+
+-- Test shards draw from seeds of their own, far from those of training shards.
+local TEST_SEEDS = 1000000
+
+--- "128:20,512:80" to a list of {max_seq_length, max_predictions_per_seq, folder}.
+function samples.sets(text)
+    local list = {}
+    for item in text:gmatch "[^,%s]+" do
+        local length, predictions = item:match "^(%d+):(%d+)$"
+        length, predictions = tonumber(length), tonumber(predictions)
+        if not length or length < 8 or length > 4096 or predictions < 1 or predictions > length then
+            fault.raisef("sets: got %q, expected LENGTH:MASKED pairs such as 128:20,512:80", text)
+        end
+        list[#list + 1] = { max_seq_length = length, max_predictions_per_seq = predictions,
+            folder = ("seq%d_pred%d"):format(length, predictions) }
+    end
+    if #list == 0 then fault.raise("sets: it is empty, expected LENGTH:MASKED pairs such as 128:20,512:80") end
+    return list
+end
+
+--- One part for each set and shard.
+function samples.parts(files, sets)
+    local parts = {}
+    for _, set in ipairs(sets) do
+        for _, file in ipairs(files) do
+            local kind, number = fs.basename(file.path):match "^(%a+)_(%d+)%.txt$"
+            parts[#parts + 1] = {
+                name = ("%s-%s_%s"):format(set.folder, kind, number), size = file.bytes, file = file, set = set,
+                target = ("%s_%s.hdf5"):format(kind, number),
+                number = tonumber(number) + (kind == "test" and TEST_SEEDS or 0),
+            }
+        end
+    end
+    return parts
+end
+
+--- What makes one part, for bertlua.corpus.stage.
+-- @tparam table job
+-- @tparam string folder
+-- @tparam table settings tokenizer and those of create_pretraining
+function samples.run(job, folder, settings)
+    return function(part, report)
+        local target_folder = fs.join(folder, part.set.folder)
+        -- create_pretraining makes a folder of shards: here one with a single shard, moved out once it is whole.
+        local scratch = fs.join(folder, ".part-" .. part.name)
+        if fs.exists(scratch) then fault.check(fs.remove(scratch)) end
+        fault.check(fs.mkdirs(target_folder))
+        local options = {
+            input_files = { fs.join(job.output_dir, part.file.path) },
+            output_dir = scratch,
+            prefix = "part",
+            tokenizer = settings.tokenizer,
+            vocab_file = settings.vocab_file,
+            do_lower_case = settings.do_lower_case,
+            max_seq_length = part.set.max_seq_length,
+            max_predictions_per_seq = part.set.max_predictions_per_seq,
+            masked_lm_prob = settings.masked_lm_prob,
+            short_seq_prob = settings.short_seq_prob,
+            dupe_factor = settings.dupe_factor,
+            random_seed = settings.seed + part.number,
+            shards = 1,
+            test_share = 0,
+            num_workers = 1,
+            gzip = settings.gzip,
+        }
+        local done = 0
+        options.on_progress = function(more)
+            done = done + more
+            report(done)
+        end
+        local summary = create.run(options)
+        local path = fs.join(target_folder, part.target)
+        fault.check(fs.rename(fs.join(scratch, "part_training_0.hdf5"), path))
+        fault.check(fs.remove(scratch))
+        return { files = { stage.describe(job, path, {
+            source = part.file.path, documents = summary.documents, sentences = summary.sentences,
+            tokens = summary.tokens, samples = summary.instances,
+        }) } }
+    end
+end
+
+return samples

@@ -1,0 +1,97 @@
+--- Stage sentences: paragraphs to one sentence a line, by ICU's sentence breaks
+-- and a list of abbreviations after which a sentence goes on.
+-- @module bertlua.corpus.sentences
+
+local abbreviations = require "bertlua.corpus.abbreviations"
+local data = require "bertlua.data"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local stage = require "bertlua.corpus.stage"
+
+local sentences = {}
+
+local Splitter = {}
+Splitter.__index = Splitter
+
+--- Splitter for a language.
+-- @tparam string language ISO 639 code, or an ICU locale such as "en@ss=standard"
+function sentences.splitter(language)
+    local locale = language:find("@", 1, true) and language or language .. "@ss=standard"
+    return setmetatable({
+        breaks = data.sentences(locale),
+        words = abbreviations[language:match "^%a+"] or {},
+    }, Splitter)
+end
+
+--- Whether a "sentence" ends in an abbreviation or an initial ("Harry S.").
+local function is_open(sentence, words)
+    -- Most end in none, and a match from the front would look at all of it.
+    local tail = sentence:sub(-24)
+    local word = tail:match "([%a\128-\255]+)%.$"
+    if not word then return false end
+    if words[word] then return true end
+    return #word == 1 and word:match "%u" ~= nil and #sentence > 2
+end
+
+--- List of the sentences of a paragraph.
+function Splitter:split(paragraph)
+    local pieces = self.breaks:split(paragraph)
+    local list, count = {}, 0
+    for i = 1, #pieces do
+        local last = list[count]
+        if last and is_open(last, self.words) then
+            list[count] = last .. " " .. pieces[i]
+        else
+            count = count + 1
+            list[count] = pieces[i]
+        end
+    end
+    return list
+end
+
+--- One part for each text file.
+function sentences.parts(files)
+    local parts = {}
+    for i, file in ipairs(files) do
+        parts[i] = { name = fs.basename(file.path):gsub("%.txt$", ""), size = file.bytes, file = file }
+    end
+    return parts
+end
+
+--- What makes one part, for bertlua.corpus.stage.
+function sentences.run(job, folder, language)
+    return function(part, report)
+        local splitter = sentences.splitter(language)
+        local source = fs.join(job.output_dir, part.file.path)
+        local input = fault.check(io.open(source, "rb"))
+        local pieces, done = {}, 0
+        local counts = { documents = 0, sentences = 0, source = part.file.path }
+        local inside = false
+        for line in input:lines() do
+            done = done + #line + 1
+            if line == "" then
+                if inside then pieces[#pieces + 1] = "\n" end
+                inside = false
+            else
+                for _, sentence in ipairs(splitter:split(line)) do
+                    pieces[#pieces + 1] = sentence
+                    pieces[#pieces + 1] = "\n"
+                    counts.sentences = counts.sentences + 1
+                    if not inside then counts.documents = counts.documents + 1 end
+                    inside = true
+                end
+                report(done)
+            end
+        end
+        input:close()
+        local record = { files = {} }
+        if #pieces > 0 then
+            local path = fs.join(folder, part.name .. ".txt")
+            fault.check(fs.write(path, table.concat(pieces)))
+            record.files[1] = stage.describe(job, path, counts)
+        end
+        return record
+    end
+end
+
+return sentences

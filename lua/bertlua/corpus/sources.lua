@@ -1,0 +1,156 @@
+--- Where a corpus comes from: the files of each variant, fetched or local.
+-- @module bertlua.corpus.sources
+
+local download = require "bertlua.corpus.download"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local progress = require "bertlua.util.progress"
+local storage = require "bertlua.storage"
+
+local sources = {}
+
+local SQUAD = {
+    base = "https://rajpurkar.github.io/SQuAD-explorer/dataset/",
+    { name = "train-v1.1.json", checksum = "md5:981b29407e0affa3b1b156f72073b945" },
+    { name = "dev-v1.1.json", checksum = "md5:3e85deb501d4e538b6bc56f786231552" },
+}
+
+local function fetch(job, values, name, urls, checksum)
+    local path = fs.join(job.output_dir, "download", name)
+    local bar
+    local fetched = download.fetch {
+        path = path, urls = urls, checksum = checksum, retries = values.retries, timeout = values.timeout,
+        wait = values.retry_wait, check_present = false,
+        on_progress = function(received, total)
+            if job.quiet then return end
+            bar = bar or progress.new { total = total, label = name, unit = "bytes", start = received }
+            bar:update(received)
+        end,
+        on_retry = function(message) io.stderr:write("download: " .. message .. "\n") end,
+    }
+    if bar then bar:finish() end
+    return path, fetched
+end
+
+local function mirrors(values, name)
+    local urls = {}
+    for base in values.mirrors:gmatch "[^,%s]+" do
+        urls[#urls + 1] = ("%s/%swiki/%s/%s"):format(base:gsub("/+$", ""), values.language, values.dump_date, name)
+    end
+    if #urls == 0 then fault.raise("mirrors: it is empty, expected base URLs separated by commas") end
+    return urls
+end
+
+--- The SHA-1 that a wiki publishes for a file of its dump.
+local function published_checksum(job, values, name)
+    local list = ("%swiki-%s-sha1sums.txt"):format(values.language, values.dump_date)
+    local path = fetch(job, values, list, mirrors(values, list))
+    for digest, file in fault.check(fs.read(path)):gmatch "(%x+)%s+(%S+)" do
+        -- The sums of "latest" carry the dated name.
+        if file:gsub("%-%d+%-", "-") == name:gsub("%-latest%-", "-"):gsub("%-%d+%-", "-") then
+            return "sha1:" .. digest
+        end
+    end
+    fault.raisef("%s: it has no checksum of %s", path, name)
+end
+
+--- Fetch the dump and its index.
+local function fetch_wikipedia(job, values)
+    if values.wikipedia_url then
+        local name = values.wikipedia_url:match "([^/?]+)[^/]*$"
+        local index = values.wikipedia_index_url
+        return (fetch(job, values, name, { values.wikipedia_url }, values.checksum)),
+            index and (fetch(job, values, index:match "([^/?]+)[^/]*$", { index })) or nil
+    end
+    local stem = ("%swiki-%s-pages-articles-multistream"):format(values.language, values.dump_date)
+    local names = { stem .. ".xml.bz2", stem .. "-index.txt.bz2" }
+    local checksum = values.checksum or published_checksum(job, values, names[1])
+    return (fetch(job, values, names[1], mirrors(values, names[1]), checksum)),
+        (fetch(job, values, names[2], mirrors(values, names[2])))
+end
+
+--- Text files below a folder, sorted: *.txt, or every plain file if there is none.
+local function text_files(setting, folder)
+    if not folder then fault.raisef("%s is not set: name a folder of text files", setting) end
+    if fs.is_file(folder) then return { folder } end
+    return require("bertlua.text.vocab_trainer").find_files(folder)
+end
+
+--- Stage download: fetch what the variant needs and is not given as a local file.
+-- @return paths of what was fetched
+function sources.download(job, values)
+    if values.variant == "squad" then
+        local paths = {}
+        for i, file in ipairs(SQUAD) do
+            paths[i] = fetch(job, values, file.name, { (values.squad_url or SQUAD.base) .. file.name }, file.checksum)
+        end
+        return paths
+    end
+    if values.variant == "corpus" or values.wikipedia then return {} end
+    local dump, index = fetch_wikipedia(job, values)
+    return { dump, index }
+end
+
+--- The dump and its index: as set, or as stage download has left them.
+function sources.wikipedia(job, values)
+    if values.wikipedia then return values.wikipedia, values.wikipedia_index end
+    local folder = fs.join(job.output_dir, "download")
+    local dump, index
+    for _, name in ipairs(fs.is_directory(folder) and fs.list(folder) or {}) do
+        if name:match "index%.txt" and not name:match "%.part" then
+            index = fs.join(folder, name)
+        elseif name:match "%.xml$" or name:match "%.xml%.bz2$" then
+            dump = fs.join(folder, name)
+        end
+    end
+    if not dump then
+        fault.raisef("%s: no whole dump in it: give --wikipedia FILE, or run stage download", folder)
+    end
+    return dump, values.wikipedia_index or index
+end
+
+--- Files of the variant's sources, each {kind, path, index}.
+function sources.list(job, values)
+    local list = {}
+    if values.variant == "wiki_only" or values.variant == "wiki_books" then
+        local dump, index = sources.wikipedia(job, values)
+        list[1] = { kind = "wikipedia", path = dump, index = index }
+    end
+    if values.variant == "wiki_books" then
+        list[#list + 1] = { kind = "books", files = text_files("books_dir", values.books_dir), border = "none" }
+    elseif values.variant == "corpus" then
+        list[1] = { kind = "corpus", files = text_files("corpus_dir", values.corpus_dir), border = values.border }
+    end
+    return list
+end
+
+--- Size and SHA-256 of source files; hashes are kept as long as size and time of change stay.
+-- @tparam table job
+-- @tparam table paths
+-- @return list of {path, bytes, sha256}
+function sources.describe(job, paths)
+    local lfs = require "lfs"
+    local cache_path = fs.join(job.output_dir, ".state", "sources.json")
+    local cache = fs.is_file(cache_path) and json.read(cache_path) or {}
+    if type(cache) ~= "table" then cache = {} end
+    local list, kept = {}, {}
+    for i, path in ipairs(paths) do
+        local bytes, changed = fs.size(path), lfs.attributes(path, "modification")
+        if not bytes then fault.raise(path .. ": no such file") end
+        local old = cache[path]
+        local hash
+        if type(old) == "table" and old.bytes == bytes and old.changed == changed then
+            hash = old.sha256
+        else
+            hash = fault.check(storage.file_sha256(path))
+        end
+        list[i] = { path = path, bytes = bytes, sha256 = hash }
+        kept[path] = { bytes = bytes, changed = changed, sha256 = hash }
+    end
+    fault.check(fs.mkdirs(fs.dirname(cache_path)))
+    fault.check(fs.write(cache_path, json.encode(kept)))
+    return list
+end
+
+return sources

@@ -1,0 +1,157 @@
+--- One stage of the preparation: numbered parts that run in any number of
+-- processes, each noted once it is whole, so that a later run goes on where a
+-- killed one stopped. What the parts do belongs to the stages' own modules.
+--
+-- A part writes its files durably and then its record, .state/STAGE/PART.json.
+-- A part whose record is there, and whose files have the noted sizes, is done.
+-- The stage's key (settings and inputs as JSON) is kept beside the records: if
+-- it differs, everything of the stage is made anew.
+-- @module bertlua.corpus.stage
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local progress = require "bertlua.util.progress"
+local storage = require "bertlua.storage"
+local workers = require "bertlua.data.workers"
+
+local stage = {}
+
+local function state_folder(job, name)
+    return fs.join(job.output_dir, ".state", name)
+end
+
+local function record_path(job, name, part)
+    return fs.join(state_folder(job, name), part.name .. ".json")
+end
+
+--- Write JSON durably.
+local function write_json(path, value)
+    fault.check(fs.write(path, json.encode(value, { pretty = true }) .. "\n"))
+end
+
+--- The record of a part if it is done, else nil.
+local function finished(job, name, part)
+    local path = record_path(job, name, part)
+    if not fs.is_file(path) then return nil end
+    local record = json.read(path)
+    if type(record) ~= "table" or type(record.files) ~= "table" then return nil end
+    for _, file in ipairs(record.files) do
+        if fs.size(fs.join(job.output_dir, file.path)) ~= file.bytes then return nil end
+    end
+    return record
+end
+
+--- Remove what a stage with another key has left.
+local function forget(job, name)
+    local folder = state_folder(job, name)
+    for _, entry in ipairs(fs.list(folder) or {}) do
+        local record = entry:match("%.json$") and json.read(fs.join(folder, entry))
+        for _, file in ipairs(type(record) == "table" and record.files or {}) do
+            local path = fs.join(job.output_dir, file.path)
+            if fs.exists(path) then fault.check(fs.remove(path)) end
+        end
+    end
+    fault.check(fs.remove(folder))
+end
+
+--- Remove unfinished files of a killed run.
+local function sweep(folder)
+    for _, entry in ipairs(fs.list(folder) or {}) do
+        if entry:match("%.tmp%-%d+$") or entry:match("^%.part%-") then
+            fault.check(fs.remove(fs.join(folder, entry)))
+        end
+    end
+end
+
+--- Size, hash and counts of a file that a part has made.
+-- @tparam table job
+-- @tparam string path
+-- @tparam table counts further fields (documents, sentences, ...)
+function stage.describe(job, path, counts)
+    local record = { path = path:sub(#job.output_dir + 2), bytes = fs.size(path) }
+    record.sha256 = fault.check(storage.file_sha256(path))
+    for field, value in pairs(counts or {}) do record[field] = value end
+    return record
+end
+
+local function prepare(job, name, key, folder)
+    local state = state_folder(job, name)
+    local key_path = fs.join(state, "key")
+    local text = json.encode(key)
+    if fs.is_directory(state) and fs.read(key_path) ~= text then forget(job, name) end
+    fault.check(fs.mkdirs(state))
+    fault.check(fs.mkdirs(folder))
+    fault.check(fs.write(key_path, text))
+    sweep(folder)
+    sweep(state)
+end
+
+--- Run a stage.
+-- @tparam table job output_dir (without a slash at its end), num_workers, quiet
+-- @tparam table options name; key = table that decides whether old parts still count; folder = where files go;
+--   parts = list of {name = unique and fit for a file, size = amount of work, ...}; unit; run = function(part, report)
+--   that makes the part and returns its record {files = list of stage.describe, ...}; report(amount) of part.size
+-- @return list of the parts' records in order; number of parts that were done before; seconds it took
+function stage.run(job, options)
+    local name, parts = options.name, options.parts
+    prepare(job, name, options.key, options.folder)
+    local records, pending, total, done = {}, {}, 0, 0
+    for i, part in ipairs(parts) do
+        total = total + part.size
+        records[i] = finished(job, name, part)
+        if records[i] then done = done + part.size else pending[#pending + 1] = i end
+    end
+    local kept = #parts - #pending
+    local clock = require "bertlua.util.clock"
+    local started = clock.monotonic()
+    local bar = not job.quiet and progress.new {
+        total = total, label = name, unit = options.unit or "bytes", start = done,
+    }
+    workers.run(math.min(job.num_workers, math.max(#pending, 1)), #pending, function(task, report)
+        local part = parts[pending[task]]
+        local record = options.run(part, report)
+        write_json(record_path(job, name, part), record)
+        report(part.size)
+        return { done = 1 }
+    end, function(more)
+        if bar then bar:advance(more) end
+    end)
+    if bar then
+        bar:update(total)
+        bar:finish()
+    end
+    for _, i in ipairs(pending) do
+        records[i] = finished(job, name, parts[i])
+        if not records[i] then
+            fault.raisef("%s: part %s is not there though it was made: is something else writing to %s?", name,
+                parts[i].name, job.output_dir)
+        end
+    end
+    return records, kept, clock.monotonic() - started, total - done
+end
+
+--- All files of records, in order.
+function stage.files(records)
+    local files = {}
+    for _, record in ipairs(records) do
+        for _, file in ipairs(record.files) do files[#files + 1] = file end
+    end
+    return files
+end
+
+--- Hashes of files, as part of a key.
+function stage.hashes(files)
+    local list = {}
+    for i, file in ipairs(files) do list[i] = file.sha256 end
+    return json.array(list)
+end
+
+--- Sum of a field over files.
+function stage.sum(files, field)
+    local sum = 0
+    for _, file in ipairs(files) do sum = sum + (file[field] or 0) end
+    return sum
+end
+
+return stage

@@ -1,0 +1,19 @@
+--- From a Wikipedia dump, or any folder of text, to shards for pre-training.
+--
+--     bertlua recipes/prepare_corpus.lua --output-dir data --vocab-file vocab/bert-base-uncased-vocab.txt
+--
+-- fetches the English Wikipedia and makes data/hdf5/seq128_pred20 (phase 1) and
+-- data/hdf5/seq512_pred80 (phase 2). With --wikipedia FILE a dump at hand is
+-- taken; with --variant corpus --corpus-dir FOLDER your own text. Stopped at any
+-- point, the same command goes on where it was.
+
+local job = require "bertlua.recipe.prepare_corpus"
+
+job.main({
+    variant = "wiki_only",
+    language = "en",
+    sets = "128:20,512:80",
+    dupe_factor = 10,
+    do_lower_case = true,
+    seed = 12345,
+}, "Turn a Wikipedia dump or a folder of text into shards of masked samples.")

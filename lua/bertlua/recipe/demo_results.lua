@@ -73,8 +73,9 @@ local function show_accuracies(paths, parts)
         local opened = parts.model(phase)
         local report = evaluate_job.report(opened, { input_dir = paths.shards(phase, "test"), split = "all",
             batch_size = 16, pack_sequences = true })
-        say("  phase %-2d %-6s %8.1f %%  %.1f %% (always %q), %d masked tokens", number, "MLM",
-            100 * report.mlm_accuracy, 100 * report.mlm_chance, parts.tokenizer:token(report.mlm_token), report.masked)
+        say("  phase %-2d %-6s %8.1f %%  %.1f %% (always %q), %.1f %% (and leaving words that are not hidden)", number,
+            "MLM", 100 * report.mlm_accuracy, 100 * report.mlm_chance, parts.tokenizer:token(report.mlm_token),
+            100 * report.mlm_copy)
         say("  %-8s %-6s %8.1f %%  %.1f %% (always the same answer), %d samples", "", "NSP",
             100 * report.nsp_accuracy, 100 * report.nsp_chance, report.samples)
         opened.model.store:free()

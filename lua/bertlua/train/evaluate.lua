@@ -18,12 +18,44 @@ local function count_labels(labels, counts)
     return total
 end
 
+--- Count what stands at the masked places: total and labels by the token that the model sees there.
+local function count_places(batch, places)
+    local ids, index, labels = array.wrap(batch.ids), array.wrap(batch.masked_index), array.wrap(batch.masked_labels)
+    for i = 0, batch.masked_labels:numel() - 1 do
+        local label = labels[i]
+        if label >= 0 then
+            local id = ids[index[i]]
+            local place = places[id] or { total = 0, labels = {} }
+            places[id] = place
+            place.total = place.total + 1
+            place.labels[label] = (place.labels[label] or 0) + 1
+        end
+    end
+end
+
 local function most_frequent(counts)
     local best_label, best = nil, 0
     for label, count in pairs(counts) do
         if count > best or (count == best and label < best_label) then best_label, best = label, count end
     end
     return best_label, best
+end
+
+--- Right answers of a guesser without context: it leaves a word that was not hidden, and for [MASK], which is what
+-- stands at most masked places, always says the same.
+local function right_without_context(places)
+    local mask, kept, hidden = nil, 0, 0
+    for id, place in pairs(places) do
+        if not mask or place.total > places[mask].total then mask = id end
+    end
+    for id, place in pairs(places) do
+        if id == mask then
+            hidden = select(2, most_frequent(place.labels))
+        else
+            kept = kept + (place.labels[id] or 0)
+        end
+    end
+    return kept + hidden
 end
 
 --- Evaluate on whole batches of the loader, each sample at most once.
@@ -33,18 +65,20 @@ end
 -- @param options batch_size: that of the loader; max_batches: stop there; on_batch(n, total): for progress
 -- @return table of samples, masked (tokens), loss, mlm_loss, nsp_loss, mlm_accuracy, nsp_accuracy, and the
 --   shares that constant answers reach on the same samples: mlm_chance (always the most frequent masked token,
---   mlm_token) and nsp_chance (always the more frequent answer)
+--   mlm_token) and nsp_chance (always the more frequent answer); mlm_copy is what a guesser reaches that also
+--   leaves the words which masking left in place (a tenth of the masked ones)
 function M.run(model, tape, loader, options)
     local total = math.floor(loader.samples / options.batch_size)
     if options.max_batches then total = math.min(total, options.max_batches) end
     local sums = { mlm_loss = 0, mlm_accuracy = 0, nsp_loss = 0, nsp_accuracy = 0 }
-    local samples, masked, words, answers = 0, 0, {}, {}
+    local samples, masked, words, answers, places = 0, 0, {}, {}, {}
     for n = 0, total - 1 do
         local batch = loader:batch(n)
         tape:start(n, 0, false)
         local result = model:forward(tape, batch)
         local in_batch = count_labels(batch.masked_labels, words)
         count_labels(batch.nsp_labels, answers)
+        count_places(batch, places)
         for _, kind in ipairs { "loss", "accuracy" } do
             sums["mlm_" .. kind] = sums["mlm_" .. kind] + in_batch * number(result["mlm_" .. kind])
             sums["nsp_" .. kind] = sums["nsp_" .. kind] + batch.batch_size * number(result["nsp_" .. kind])
@@ -60,6 +94,7 @@ function M.run(model, tape, loader, options)
         mlm_loss = sums.mlm_loss / masked, mlm_accuracy = sums.mlm_accuracy / masked,
         nsp_loss = sums.nsp_loss / samples, nsp_accuracy = sums.nsp_accuracy / samples,
         mlm_token = token, mlm_chance = token_count / masked, nsp_chance = answer_count / samples,
+        mlm_copy = right_without_context(places) / masked,
     }
     report.loss = report.mlm_loss + report.nsp_loss
     return report
@@ -69,11 +104,11 @@ end
 function M.text(report, token_text)
     return ([[
   %d samples, %d masked tokens
-  MLM  loss %.4f  accuracy %5.1f %%   always guessing %s: %.1f %%
+  MLM  loss %.4f  accuracy %5.1f %%   always guessing %s: %.1f %%; leaving what is not hidden: %.1f %%
   NSP  loss %.4f  accuracy %5.1f %%   always the same answer: %.1f %%
 ]]):format(report.samples, report.masked, report.mlm_loss, 100 * report.mlm_accuracy,
         token_text and ("%q"):format(token_text) or "token " .. report.mlm_token, 100 * report.mlm_chance,
-        report.nsp_loss, 100 * report.nsp_accuracy, 100 * report.nsp_chance)
+        100 * report.mlm_copy, report.nsp_loss, 100 * report.nsp_accuracy, 100 * report.nsp_chance)
 end
 
 return M

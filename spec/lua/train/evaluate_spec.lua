@@ -1,0 +1,68 @@
+--- Evaluation: weighting of batches, and what guessers without a model reach.
+
+local evaluate = require "bertlua.train.evaluate"
+local tensor = require "bertlua.tensor"
+
+local function i32(values)
+    local t = tensor.new("i32", { #values })
+    t:set(values)
+    return t
+end
+
+local function scalar(x)
+    return { item = function() return x end }
+end
+
+local MASK = 4
+
+--- A batch of 4 masked places: what stands there, and what belongs there.
+local function batch(places, labels, nsp)
+    return { batch_size = #nsp, ids = i32(places), masked_index = i32 { 0, 1, 2, 3 }, masked_labels = i32(labels),
+        nsp_labels = i32(nsp) }
+end
+
+describe("evaluate", function()
+    local batches = {
+        batch({ MASK, MASK, 7, 9 }, { 6, 6, 7, 8 }, { 0, 1 }), -- hidden, hidden, left in place, replaced
+        batch({ MASK, MASK, 5, 5 }, { 6, 8, -1, -1 }, { 1, 1 }), -- two of them filler
+    }
+    local results = {
+        { mlm_loss = scalar(4), mlm_accuracy = scalar(0.5), nsp_loss = scalar(1), nsp_accuracy = scalar(1) },
+        { mlm_loss = scalar(1), mlm_accuracy = scalar(1), nsp_loss = scalar(3), nsp_accuracy = scalar(0.5) },
+    }
+    local asked = 0
+    local loader = { samples = 5, batch = function(_, n) return batches[n + 1] end }
+    local tape = { start = function(_, _, _, training) assert.is_false(training) end }
+    local model = { forward = function(_, _, given)
+        asked = asked + 1
+        return given == batches[1] and results[1] or results[2]
+    end }
+
+    it("weights masked words by their number and samples alike", function()
+        local report = evaluate.run(model, tape, loader, { batch_size = 2 })
+        assert.are.equal(2, asked)
+        assert.are.equal(4, report.samples)
+        assert.are.equal(6, report.masked)
+        assert.are.equal((4 * 4 + 2 * 1) / 6, report.mlm_loss)
+        assert.are.equal((4 * 0.5 + 2 * 1) / 6, report.mlm_accuracy)
+        assert.are.equal(2, report.nsp_loss)
+        assert.are.equal(0.75, report.nsp_accuracy)
+        assert.are.equal(5, report.loss)
+    end)
+
+    it("knows what constant answers reach", function()
+        local report = evaluate.run(model, tape, loader, { batch_size = 2 })
+        assert.are.equal(6, report.mlm_token)
+        assert.are.equal(3 / 6, report.mlm_chance)
+        -- The three hidden 6 and the 7 that was left in place.
+        assert.are.equal(4 / 6, report.mlm_copy)
+        assert.are.equal(3 / 4, report.nsp_chance)
+        assert.matches('always guessing "the": 50.0 %%; leaving what is not hidden: 66.7 %%',
+            evaluate.text(report, "the"))
+    end)
+
+    it("stops after max_batches, and refuses a loader without a whole batch", function()
+        assert.are.equal(2, evaluate.run(model, tape, loader, { batch_size = 2, max_batches = 1 }).samples)
+        assert.has_error(function() evaluate.run(model, tape, loader, { batch_size = 6 }) end)
+    end)
+end)

@@ -62,7 +62,8 @@ static bool is_mark(uint64_t bits) {
     return bits == BLOCK_MARK || bits == END_MARK;
 }
 
-/* For each 16 bits whether they are bits k to k+15 of a marker, k = 17..24: nowhere else need the search look closer. */
+/* For each 16 bits whether they are bits k to k+15 of a marker, k = 17..24: nowhere else need the search look closer.
+ */
 static void middle_table(unsigned char table[1 << 13]) {
     memset(table, 0, 1 << 13);
     const uint64_t marks[] = {BLOCK_MARK, END_MARK};

@@ -95,7 +95,7 @@ size_t bl_markup_external_link(bl_wikitext *w, const char *p, const char *end) {
         size_t n = strlen(schemes[i]);
         known = (size_t) (end - url) > n && strncasecmp(url, schemes[i], n) == 0;
     }
-    if (!known) return 0;
+    if (!known || p < w->no_link_end) return 0;
     const char *label = NULL, *q = url;
     /* The label may hold [[links]]. */
     for (; q < end && *q != ']' && *q != '\n'; q++) {
@@ -103,7 +103,10 @@ size_t bl_markup_external_link(bl_wikitext *w, const char *p, const char *end) {
         const char *close = *q == '[' || *q == '{' ? bl_markup_close(w, q, end) : NULL;
         if (close) q = close - 1;
     }
-    if (q >= end || *q != ']') return 0;
+    if (q >= end || *q != ']') {
+        w->no_link_end = q;
+        return 0;
+    }
     bl_markup_hidden(w);
     if (label && label < q) bl_markup_walk(w, label, q);
     return (size_t) (q + 1 - p);

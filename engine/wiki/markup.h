@@ -37,6 +37,7 @@ struct bl_wikitext {
     bl_bytes prose;            /* the result */
     bl_bytes paragraph;        /* joined lines */
     bl_bytes line;             /* the same, tidied */
+    const char *no_link_end;   /* no "]" stands between the last failed [link and here */
     bool bold, italic;
     int depth;
 };

@@ -193,12 +193,17 @@ static const char *special(bl_wikitext *w, const char *p, const char *end) {
         break;
     case '_':
         if (end - p >= 2 && p[1] == '_') n = magic_word(p, end);
+        if (n > 0) bl_markup_hidden(w);
         break;
     case '~':
         /* "~~~~" is a signature; fewer than three are text. */
         while (p + n < end && p[n] == '~')
             n++;
-        if (n < 3) n = 0;
+        if (n < 3) {
+            n = 0;
+        } else {
+            bl_markup_hidden(w);
+        }
         break;
     case '\n':
         w->bold = w->italic = false;
@@ -239,6 +244,7 @@ BL_API bl_status bl_wikitext_convert(bl_wikitext *w, const char *text, int64_t b
     w->text = text;
     w->end = text + bytes;
     w->out.size = w->prose.size = w->paragraph.size = 0;
+    w->no_link_end = text;
     w->bold = w->italic = false;
     w->depth = 0;
     bool paired = bl_markup_pair(w);

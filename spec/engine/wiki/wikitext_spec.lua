@@ -1,0 +1,78 @@
+--- Wikitext to prose: a golden piece for each construct, and what hostile text must not do.
+
+local corpus = require "bertlua.corpus"
+
+describe("wikitext", function()
+    local converter = corpus.wikitext()
+
+    for _, case in ipairs(dofile "spec/fixtures/wiki/constructs.lua") do
+        it("handles " .. case[1], function()
+            assert.are.equal(case[3], converter:convert(case[2]))
+        end)
+    end
+
+    it("turns a whole page into its paragraphs", function()
+        local function read(name)
+            local file = assert(io.open("spec/fixtures/wiki/" .. name, "rb"))
+            local text = file:read "*a"
+            file:close()
+            return text
+        end
+        assert.are.equal(read "page.txt", converter:convert(read "page.wiki"))
+    end)
+
+    it("knows the local names of files and categories", function()
+        local german = corpus.wikitext "6 Datei\n14 Kategorie\n0 \n"
+        local text = "Die Mühle ist alt und grau. [[Datei:Mühle.jpg|mini|Alte Mühle]]\n[[Kategorie:Mühle]]"
+        assert.are.equal("Die Mühle ist alt und grau.\n", german:convert(text))
+        assert.is_truthy(converter:convert(text):find("Alte Mühle", 1, true))
+    end)
+
+    it("tells redirects and disambiguation pages", function()
+        assert.is_true(converter:is_redirect "#REDIRECT [[Mill]]")
+        assert.is_true(converter:is_redirect "\n#Weiterleitung [[Mühle]]")
+        assert.is_false(converter:is_redirect "The # redirect key")
+        assert.is_true(converter:is_disambiguation("Mill", "Mill may mean:\n* [[A]]\n{{Disambig|geo}}"))
+        assert.is_true(converter:is_disambiguation("Mill", "{{ hndis | name=Mill }}"))
+        assert.is_true(converter:is_disambiguation("Mill (disambiguation)", "text"))
+        assert.is_false(converter:is_disambiguation("Mill", "{{For|others|Mill (disambiguation)}} A mill grinds."))
+    end)
+
+    it("is linear in the length of hostile text", function()
+        local clock = require "bertlua.util.clock"
+        for _, piece in ipairs { "{{", "[[", "{|\n", "<ref>", "<!--", "''", "<div", "}}", "[http://a ", "{{{", "<ul>",
+            "[[a|", "&amp", "__A" } do
+            local started = clock.monotonic()
+            converter:convert(piece:rep(math.floor(400000 / #piece)))
+            local seconds = clock.monotonic() - started
+            assert.is_true(seconds < 2, ("%q took %.1f s"):format(piece, seconds))
+        end
+    end)
+
+    it("survives deep nesting", function()
+        local deep = ("{{nowrap|"):rep(5000) .. "x" .. ("}}"):rep(5000)
+        assert.are.equal("The mill is old and grey.\n", converter:convert(deep .. " The mill is old and grey."))
+        converter:convert(("[[a|"):rep(5000) .. ("]]"):rep(5000))
+    end)
+
+    it("takes any bytes without reading beyond them", function()
+        local rng = require("bertlua.rng").new(7, 0)
+        local alphabet = { "{", "}", "[", "]", "|", "'", "<", ">", "=", "\n", "*", "a ", "ref", "/", "!--", "&", ";",
+            "nowiki", "math", "#", "-", "_", "\226", "\194" }
+        for _ = 1, 2000 do
+            local parts = {}
+            for i = 1, 40 do parts[i] = alphabet[rng:integer(1, #alphabet)] end
+            local prose = converter:convert(table.concat(parts))
+            assert.is_true(#prose < 10000)
+        end
+    end)
+
+    it("finds the first byte that is not UTF-8", function()
+        assert.is_nil(corpus.invalid_utf8 "plain, Mühle, 水, 😀")
+        assert.are.equal(3, corpus.invalid_utf8 "abc\255")
+        assert.are.equal(0, corpus.invalid_utf8 "\192\128")
+        assert.are.equal(1, corpus.invalid_utf8 "a\237\160\128")
+        assert.are.equal(8, corpus.invalid_utf8 "12345678\244\144\128\128")
+        assert.are.equal(2, corpus.invalid_utf8 "ab\195")
+    end)
+end)

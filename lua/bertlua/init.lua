@@ -18,6 +18,7 @@ local MODULES = {
 local FOLDERS = {
     autograd = { "functional", "tape" },
     data = { "create_pretraining", "loader" },
+    squad = { "answerer", "answers", "dataset", "features", "loader", "metrics", "predict" },
     text = { "tokenizer", "vocab_trainer" },
     train = {
         "benchmark", "checkpoint", "optimizer", "report", "schedule", "tensorboard", "trainer",

@@ -89,6 +89,7 @@ local function convert(setting, value)
 end
 
 local function is_unset(setting, value)
+    if setting.allow_empty then return false end
     return setting.default == nil and (value == "none" or value == "None" or value == "")
 end
 
@@ -240,7 +241,7 @@ local TYPES = { integer = true, number = true, boolean = true, string = true, pa
 -- @param list of { name=, type="integer|number|boolean|string|path|choice", default=, help=, group=,
 --   min=, max=, above=, below= (numbers), choices= (and or_integer=true to accept a number too),
 --   required=true, allow_empty=true }. A setting without default is unset until given;
---   then "none" unsets it again.
+--   then "none" unsets it again, unless allow_empty says that any text is a value.
 function M.define(list)
     local spec = setmetatable({ list = list, by_name = {}, names = {}, sources = {} }, Spec)
     for index, setting in ipairs(list) do

@@ -6,7 +6,7 @@ local pretraining = require "spec.support.pretraining"
 
 local M = {}
 
-local Job = setmetatable({}, { __index = {} })
+local Job = {}
 Job.__index = Job
 
 local LENGTH, QUERY, STRIDE, WORDS = 32, 6, 8, 200
@@ -34,7 +34,8 @@ function M.data(options)
             local place = 1 + random(#words - 1)
             local answers = { { text = words[place + 1], answer_start = starts[place + 1] } }
             local negative = options.negative and number % 3 == 0
-            qas[q] = { id = "q" .. number, question = "w5 " .. words[place], answers = negative and json.array {} or answers }
+            qas[q] = { id = "q" .. number, question = "w5 " .. words[place],
+                answers = negative and json.array {} or answers }
             if options.negative then qas[q].is_impossible = negative end
         end
         paragraphs[p] = { context = table.concat(words, " "), qas = qas }

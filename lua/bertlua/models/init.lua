@@ -6,5 +6,7 @@ return {
     BertConfig = bert.BertConfig,
     BertModel = bert.BertModel,
     BertForPretraining = bert.BertForPretraining,
+    BertForQuestionAnswering = require "bertlua.models.question_answering",
+    answer = require("bertlua.models.answer").answer,
     fill_mask = require("bertlua.models.fill_mask").fill_mask,
 }

@@ -11,6 +11,7 @@ local BertForQuestionAnswering = require "bertlua.models.question_answering"
 local Optimizer = require "bertlua.train.optimizer"
 local Tape = require "bertlua.autograd.tape"
 local Trainer = require "bertlua.train.trainer"
+local answerer = require "bertlua.squad.answerer"
 local benchmark = require "bertlua.train.benchmark"
 local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
@@ -110,15 +111,15 @@ local function restore(run, parts, values)
 end
 
 local function progress_of(run, values, step, record)
-    return {
+    local progress = {
         step = step, phase = run.phase, max_steps = run.max_steps, seed = values.seed, features = run.features,
         train_batch_size = values.train_batch_size, gradient_merge_steps = run.accumulation,
         samples = step * values.train_batch_size * run.accumulation, epochs = values.epochs,
         learning_rate = values.learning_rate, optimizer = values.optimizer, loss = record.loss,
-        do_lower_case = run.do_lower_case, version_2_with_negative = values.version_2_with_negative,
-        max_seq_length = values.max_seq_length, doc_stride = values.doc_stride,
-        max_query_length = values.max_query_length,
+        do_lower_case = run.do_lower_case,
     }
+    for _, name in ipairs(answerer.SETTINGS) do progress[name] = values[name] end
+    return progress
 end
 
 --- Warn where a run goes on with settings other than those it began with.
@@ -191,10 +192,12 @@ end
 
 --- The model in the job's own folder, for transformers and for prediction.
 local function export(run, parts, values)
-    return checkpoint.export(run.checkpoint_dir, {
+    checkpoint.export(run.checkpoint_dir, {
         store = parts.model.store, config = parts.config, vocab_file = run.vocab_file,
         do_lower_case = run.do_lower_case, model_prefix = values.model_prefix,
     })
+    fault.check(answerer.write_settings(run.checkpoint_dir, values))
+    return run.checkpoint_dir
 end
 
 --- Whether the training of this run is complete, so that its model may be used.

@@ -9,6 +9,7 @@
 local array = require "bertlua.array"
 local memory = require "bertlua.memory"
 local random = require "bertlua.rng"
+require "bertlua.tensor" -- gives the tensors of a batch their methods
 
 local loader = {}
 

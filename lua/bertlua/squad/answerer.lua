@@ -1,0 +1,173 @@
+--- One question, one context, the best answers: a fine-tuned model with its vocabulary, ready to be asked.
+--
+--     local answerer = require "bertlua.squad.answerer"
+--     local model = answerer.open("results/bert-large-uncased/squad")
+--     local best = model:ask("Who wrote it?", "It was written by Ada.")[1]
+--     print(best.text, best.probability)
+--
+-- Files of questions do not belong here: see bertlua.recipe.finetune_squad.
+-- @module bertlua.squad.answerer
+
+local BertConfig = require "bertlua.models.bert_config"
+local BertForQuestionAnswering = require "bertlua.models.question_answering"
+local Tape = require "bertlua.autograd.tape"
+local answers = require "bertlua.squad.answers"
+local checkpoint = require "bertlua.train.checkpoint"
+local dataset = require "bertlua.squad.dataset"
+local fault = require "bertlua.fault"
+local features = require "bertlua.squad.features"
+local folder = require "bertlua.weights.folder"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local predict = require "bertlua.squad.predict"
+local text = require "bertlua.squad.text"
+local tokenizer = require "bertlua.text.tokenizer"
+local vocabulary = require "bertlua.weights.vocabulary"
+
+local answerer = {}
+
+-- What a model is fine-tuned with and asked with alike.
+answerer.SETTINGS = { "version_2_with_negative", "max_seq_length", "doc_stride", "max_query_length" }
+
+local Answerer = {}
+Answerer.__index = Answerer
+
+--- The folder with the parameters that a path means: itself, or its newest checkpoint.
+local function home_of(path, model_prefix)
+    local home = folder.find(path, model_prefix)
+    if home then return home end
+    if not fs.is_directory(path) then fault.raisef("%s: no such checkpoint", path) end
+    local newest = checkpoint.latest(path)
+    if not newest then fault.raisef("%s: holds neither a model nor a complete checkpoint", path) end
+    return newest
+end
+
+--- Settings of its fine-tuning that a model is asked with too, written beside it. True; or nil, message.
+-- @tparam string path folder
+-- @tparam table values those named in answerer.SETTINGS
+function answerer.write_settings(path, values)
+    local kept = {}
+    for _, name in ipairs(answerer.SETTINGS) do kept[name] = values[name] end
+    return fs.write(fs.join(path, "squad_settings.json"),
+        json.encode(kept, { pretty = true, order = answerer.SETTINGS }) .. "\n")
+end
+
+--- These settings of a model or checkpoint; an empty table where nothing says them.
+function answerer.read_settings(path)
+    return folder.read_json(path, "squad_settings.json") or checkpoint.progress(path) or {}
+end
+
+--- Vocabulary and casing of a model.
+local function words_of(home, options, config)
+    local vocab_file = options.vocab_file or fs.join(home, "vocab.txt")
+    if not fs.is_file(vocab_file) then
+        if options.vocab_file then fault.raisef("%s: no such vocabulary", vocab_file) end
+        fault.raisef("%s holds no vocab.txt: name the vocabulary with vocab_file", home)
+    end
+    local lower = options.do_lower_case
+    if lower == nil then lower = folder.casing(home, checkpoint.progress(home)) end
+    if lower == nil then lower = vocabulary.casing(vocab_file) ~= false end
+    local words = tokenizer.load(vocab_file, { do_lower_case = lower })
+    if words:size() > config.vocab_size then
+        fault.raisef("%s has %d tokens, but the model of %s has %d", vocab_file, words:size(), home,
+            config.vocab_size)
+    end
+    return words, vocab_file
+end
+
+--- Open a fine-tuned model.
+-- @tparam string path folder of the model, of a checkpoint, or of checkpoints
+-- @tparam[opt] table options vocab_file, do_lower_case (default: those of the model), model_prefix, precision ("fp32")
+-- @return Answerer: fields model, tokenizer, folder, trained (settings of its fine-tuning)
+function answerer.open(path, options)
+    if type(path) ~= "string" then error("answerer.open: path is a " .. type(path) .. ", expected a string", 2) end
+    options = options or {}
+    local home = home_of(path, options.model_prefix)
+    local config_file = fs.join(home, "config.json")
+    if not fs.is_file(config_file) then fault.raisef("%s holds no config.json", home) end
+    local config = BertConfig.load(config_file)
+    local words, vocab_file = words_of(home, options, config)
+    local model = BertForQuestionAnswering.new(config)
+    model.store:allocate { precision = options.precision or "fp32", training = false }
+    -- A head that is missing is a fault: it would answer at random.
+    checkpoint.load_pretrained(home, { store = model.store, config = config,
+        vocab_file = vocab_file, do_lower_case = words.do_lower_case, model_prefix = options.model_prefix,
+        missing = {} })
+    return setmetatable({ model = model, tokenizer = words, folder = home, tape = Tape.new(),
+        trained = answerer.read_settings(home) }, Answerer)
+end
+
+--- What decides about windows and answers: as asked, else as in the fine-tuning, else the defaults.
+local function settings_of(self, options)
+    local values = { num_workers = 1 }
+    for _, list in ipairs { features.settings, answers.settings } do
+        for _, setting in ipairs(list) do
+            local value = options[setting.name]
+            if value == nil then value = self.trained[setting.name] end
+            if value == nil then value = values[setting.name] end
+            if value == nil then value = setting.default end
+            values[setting.name] = value
+        end
+    end
+    local negative = options.version_2_with_negative
+    if negative == nil then negative = self.trained.version_2_with_negative or false end
+    values.version_2_with_negative = negative
+    local limit = self.model.config.max_position_embeddings
+    if options.max_seq_length == nil then values.max_seq_length = math.min(values.max_seq_length, limit) end
+    if options.max_query_length == nil then
+        values.max_query_length = math.min(values.max_query_length, math.floor(values.max_seq_length / 2))
+    end
+    if values.max_seq_length > limit then
+        fault.raisef("max_seq_length is %d, but the model has max_position_embeddings %d", values.max_seq_length, limit)
+    end
+    return values
+end
+
+--- The question and context as an example; faults where there is nothing to ask or to read.
+local function example_of(self, question, context, values)
+    for name, value in pairs { question = question, context = context } do
+        local bad = text.invalid_byte(value)
+        if bad then fault.raisef("the %s is not UTF-8 at byte %d", name, bad) end
+    end
+    local _, tokens = self.tokenizer:encode_array(question)
+    if tokens == 0 then fault.raise("the question is empty") end
+    if tokens > values.max_query_length then
+        fault.raisef("the question has %d tokens, expected at most %d: shorten it or raise max_query_length", tokens,
+            values.max_query_length)
+    end
+    _, tokens = self.tokenizer:encode_array(context)
+    if tokens == 0 then fault.raise("the context is empty: there is nothing to find an answer in") end
+    local examples = dataset.examples("the question", { data = { { paragraphs = { {
+        context = context, qas = { { id = "question", question = question } },
+    } } } } }, { version_2_with_negative = values.version_2_with_negative })
+    return examples
+end
+
+--- Answers to a question, likeliest first.
+-- A long context is read in windows that overlap.
+-- @tparam string question
+-- @tparam string context
+-- @tparam[opt] table options max_seq_length, doc_stride, max_query_length, n_best_size, max_answer_length,
+--   version_2_with_negative, null_score_diff_threshold (default: as the model was fine-tuned), batch_size (8)
+-- @return list of {text, probability, start_logit, end_logit}; with version_2_with_negative one of them has the text
+--   "": no answer
+-- @treturn table {answer = the text chosen, "" for none; null_odds = score of no answer minus that of the best, v2.0
+--   only; windows}
+function Answerer:ask(question, context, options)
+    options = options or {}
+    local values = settings_of(self, options)
+    local examples = example_of(self, question, context, values)
+    local set = features.convert(examples, self.tokenizer, values)
+    local starts, ends = predict.run(self.model, self.tape, set, { batch_size = options.batch_size or 8 })
+    values.tokenizer, values.layout = self.tokenizer, "packed"
+    local predictions, n_best, null_odds = answers.extract(examples, set, starts, ends, values)
+    return n_best.question, { answer = predictions.question, null_odds = null_odds.question, windows = set.count }
+end
+
+--- Give the memory back.
+function Answerer:close()
+    self.tape:close()
+    self.model.store:free()
+end
+
+return answerer

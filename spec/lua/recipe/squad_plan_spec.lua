@@ -1,0 +1,97 @@
+--- The rules between the settings of a fine-tuning run.
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local plan = require "bertlua.recipe.squad_plan"
+local settings = require "bertlua.settings.squad"
+local squad = require "spec.support.squad"
+
+describe("the plan of a fine-tuning run", function()
+    local job
+    setup(function() job = squad.new() end)
+    teardown(function() job:close() end)
+
+    local function resolve(changes, recipe)
+        local all = { "--output-dir", job.out, "--bert-model", "custom", "--config-file", job.config, "--vocab-file",
+            job.vocab, "--train-file", job.train, "--predict-file", job.dev }
+        for _, word in ipairs(changes or {}) do all[#all + 1] = word end
+        return plan.resolve(settings:parse(all, recipe or { mode = "train" }))
+    end
+
+    local function refused(pattern, changes, recipe)
+        local ok, message = pcall(resolve, changes, recipe)
+        assert.is_false(ok)
+        assert.is_true(fault.is(message), tostring(message))
+        assert.matches(pattern, tostring(message))
+        assert.is_nil(tostring(message):find "\n")
+    end
+
+    it("does what mode or the flags say", function()
+        assert.are.same({ train = true }, resolve().work)
+        assert.are.same({ train = true, predict = true, evaluate = true }, resolve({ "--mode", "train_eval" }).work)
+        -- The command line counts before the recipe, whichever way it says it.
+        assert.are.same({ train = true, predict = true },
+            resolve({ "--do-train", "--do-predict" }, { mode = "train_eval" }).work)
+        assert.are.same({ train = true },
+            resolve({ "--mode", "train" }, { do_train = true, do_predict = true }).work)
+        refused("contradicts", { "--mode", "train", "--do-predict" })
+        refused("nothing to do: set %-%-mode", {}, {})
+        refused("do%-eval needs", { "--do-train", "--do-eval" })
+        refused("mode: got \"sing\", expected one of train, eval, prediction, train_eval", { "--mode", "sing" })
+    end)
+
+    it("says where the data is to be had", function()
+        refused("no%.json: no such file; train%-v1%.1%.json %(md5 981b29407e0affa3b1b156f72073b945%) is at https://",
+            { "--train-file", "no.json" })
+        refused("dev%-v2%.0%.json %(md5 246adae8b7002f8679c027697b0b7cf8%)",
+            { "--mode", "train_eval", "--version-2-with-negative", "--predict-file", "no.json" })
+        refused("train%-file is not set", { "--train-file", "none" })
+    end)
+
+    it("refuses what does not go together", function()
+        refused("holds no fine%-tuned model: train first", { "--mode", "prediction" })
+        refused("both set", { "--from-checkpoint", job.dir, "--from-pretrained-params", job.dir })
+        refused("use%-pure%-fp16 needs a GPU", { "--use-pure-fp16" })
+        refused("benchmark measures one thing", { "--mode", "train_eval", "--benchmark" })
+        refused("eval%-script no%.py: no such file", { "--eval-script", "no.py" })
+        refused("custom needs %-%-vocab%-file", { "--vocab-file", "none" })
+    end)
+
+    it("takes config and vocabulary from beside the parameters of a custom model", function()
+        local folder = job.dir .. "/pretrained"
+        assert(fs.mkdirs(folder))
+        assert(fs.copy(job.config, folder .. "/config.json"))
+        assert(fs.copy(job.vocab, folder .. "/vocab.txt"))
+        assert(fs.write(folder .. "/model.safetensors", ""))
+        assert(fs.write(folder .. "/tokenizer_config.json", '{"do_lower_case": false}'))
+        local run = resolve { "--config-file", "none", "--vocab-file", "none", "--from-pretrained-params", folder }
+        assert.are.equal(folder .. "/config.json", run.config_file)
+        assert.are.equal(folder .. "/vocab.txt", run.vocab_file)
+        assert.is_false(run.do_lower_case)
+        run = resolve { "--from-pretrained-params", folder, "--do-lower-case" }
+        assert.are.equal(job.vocab, run.vocab_file)
+        assert.is_true(run.do_lower_case)
+    end)
+
+    it("counts steps by epochs or max_steps, whichever is fewer", function()
+        local function steps(more, features)
+            local words = { "--train-batch-size", "4", "--epochs", "2" }
+            for _, word in ipairs(more) do words[#words + 1] = word end
+            local all = { "--output-dir", job.out, "--bert-model", "custom", "--config-file", job.config,
+                "--vocab-file", job.vocab, "--train-file", job.train }
+            for _, word in ipairs(words) do all[#all + 1] = word end
+            local values, sources = settings:parse(all, { mode = "train" })
+            local run = plan.resolve(values, sources)
+            plan.set_steps(run, values, features)
+            return run.max_steps, run.last_step, run.steps_per_epoch
+        end
+        assert.are.same({ 6, 6, 3 }, { steps({}, 9) })
+        assert.are.same({ 6, 6, 3 }, { steps({ "--max-steps", "-1" }, 12) })
+        assert.are.same({ 6, 6, 3 }, { steps({ "--max-steps", "none" }, 12) })
+        assert.are.same({ 5, 5, 3 }, { steps({ "--max-steps", "5" }, 12) })
+        assert.are.same({ 6, 6, 3 }, { steps({ "--max-steps", "100" }, 12) })
+        assert.are.same({ 6, 2, 3 }, { steps({ "--steps-this-run", "2" }, 12) })
+        assert.are.same({ 4, 4, 2 }, { steps({ "--gradient-merge-steps", "2" }, 12) })
+        assert.has_error(function() steps({ "--max-steps", "0" }, 12) end)
+    end)
+end)

@@ -1,0 +1,89 @@
+--- Batches of features: what they hold, their order, packing.
+
+local FeatureSet = require "bertlua.squad.feature_set"
+local loader = require "bertlua.squad.loader"
+
+--- Features of lengths 3 + f % 5 + 2: [CLS] question [SEP] window [SEP], with ids that name the feature.
+local function make_set(count)
+    local lengths, tokens = {}, 0
+    for f = 0, count - 1 do
+        lengths[f] = 6 + f % 5
+        tokens = tokens + lengths[f]
+    end
+    local set = FeatureSet.new({ features = count, tokens = tokens, doc_tokens = 0 }, { max_seq_length = 12 })
+    for f = 0, count - 1 do
+        set.offsets[f + 1] = set.offsets[f] + lengths[f]
+        for i = 0, lengths[f] - 1 do set.ids[set.offsets[f] + i] = 100 * f + i + 1 end
+        set.query_length[f], set.start_position[f], set.end_position[f] = 2, f % 3, f % 3 + 1
+    end
+    return set
+end
+
+describe("squad loader", function()
+    it("pads to the full length", function()
+        local batches = loader.open(make_set(5), { batch_size = 2, shuffle = false })
+        local batch = batches:batch(1)
+        assert.are.same({ 2, 3 }, batch.features)
+        assert.are.equal(24, batch.rows)
+        assert.are.equal(8 + 9, batch.tokens)
+        assert.are.same({ { 0, 8 }, { 12, 9 } }, batch.segments:tolist())
+        assert.are.same({ 0, 12 }, batch.cls_index:tolist())
+        assert.are.same({ 2, 0 }, batch.starts:tolist())
+        assert.are.same({ 3, 1 }, batch.ends:tolist())
+        local ids, types, positions = batch.ids:tolist(), batch.types:tolist(), batch.positions:tolist()
+        for i = 1, 8 do assert.are.same({ 200 + i, i <= 4 and 0 or 1, i - 1 }, { ids[i], types[i], positions[i] }) end
+        for i = 9, 12 do assert.are.same({ 0, 0, 0 }, { ids[i], types[i], positions[i] }) end
+        assert.are.equal(301, ids[13])
+        batches:close()
+    end)
+
+    it("packs sequences end to end", function()
+        local batches = loader.open(make_set(5), { batch_size = 3, shuffle = false, pack_sequences = true })
+        local batch = batches:batch(0)
+        assert.are.equal(64, batch.rows)
+        assert.are.same({ { 0, 6 }, { 6, 7 }, { 13, 8 } }, batch.segments:tolist())
+        local ids = batch.ids:tolist()
+        assert.are.same({ 1, 6, 101, 107, 201, 208, 0, 0 },
+            { ids[1], ids[6], ids[7], ids[13], ids[14], ids[21], ids[22], ids[64] })
+        batches:close()
+    end)
+
+    it("sees each feature once an epoch, in a new order, the same after a restart", function()
+        local set = make_set(10)
+        local function stream(first, count, seed)
+            local batches, seen = loader.open(set, { batch_size = 4, seed = seed }), {}
+            for n = first, first + count - 1 do
+                for _, f in ipairs(batches:batch(n).features) do seen[#seen + 1] = f end
+            end
+            batches:close()
+            return seen
+        end
+        local whole, epochs = stream(0, 5, 7), {}
+        for e = 0, 1 do
+            local list = { unpack(whole, 10 * e + 1, 10 * e + 10) }
+            epochs[e] = table.concat(list, " ")
+            table.sort(list)
+            assert.are.same({ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 }, list)
+        end
+        assert.are_not.equal(epochs[0], epochs[1])
+        assert.are.same({ unpack(whole, 13) }, stream(3, 2, 7))
+        assert.are_not.same(whole, stream(0, 5, 8))
+    end)
+
+    it("ends with a smaller batch where it is not endless", function()
+        local batches = loader.open(make_set(5), { batch_size = 2, shuffle = false, endless = false })
+        assert.are.equal(3, batches.batches)
+        assert.are.same({ 4 }, batches:batch(2).features)
+        assert.has_error(function() batches:batch(3) end)
+        batches:close()
+    end)
+
+    it("keeps a batch valid until the second-next", function()
+        local batches = loader.open(make_set(9), { batch_size = 1, shuffle = false })
+        local first = batches:batch(0)
+        batches:batch(1)
+        assert.are.equal(1, first.ids:tolist()[1])
+        assert.are.equal(201, batches:batch(2).ids:tolist()[1])
+        batches:close()
+    end)
+end)

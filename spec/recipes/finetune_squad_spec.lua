@@ -1,0 +1,267 @@
+--- Fine-tuning through the real executable: exact resume, modes, v2.0, outputs, bad input.
+
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local posix_time = require "posix.time"
+local pretraining = require "spec.support.pretraining"
+local squad = require "spec.support.squad"
+
+local function read(path)
+    return assert(fs.read(path))
+end
+
+describe("fine-tuning on SQuAD", function()
+    local job
+    before_each(function() job = squad.new() end)
+    after_each(function() job:close() end)
+
+    local function folder(out)
+        return (out or job.out) .. "/custom/squad"
+    end
+
+    local function succeed(changes)
+        local code, output = job:run(changes)
+        assert.are.equal(0, code, output)
+        return output
+    end
+
+    --- One clear line on standard error.
+    local function refused(pattern, changes)
+        local code, output = job:run(changes)
+        assert.are.equal(1, code, output)
+        local line = output:match "bertlua: ([^\n]*)\n$"
+        assert.is_string(line, output)
+        assert.matches(pattern, line)
+        assert.is_nil(output:find "traceback")
+    end
+
+    --- Start in the background, wait until `path` is there, kill.
+    local function kill_at(path, changes)
+        local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; } 2> /dev/null"):format(
+            job:command(changes), job.dir .. "/background.log")))
+        local pid = pipe:read "*l"
+        for _ = 1, 6000 do
+            if fs.exists(path) then break end
+            posix_time.nanosleep { tv_sec = 0, tv_nsec = 5e6 }
+        end
+        os.execute(("kill -KILL %s 2> /dev/null"):format(pid))
+        pipe:read "*a"
+        pipe:close()
+        assert.is_true(fs.exists(path), read(job.dir .. "/background.log"))
+    end
+
+    for _, variant in ipairs {
+        { name = "fp32, Lamb", changes = {} },
+        { name = "amp, AdamW, accumulation, dynamic loss scale, padded", changes = { amp = "true",
+            optimizer = "AdamW", ["gradient-merge-steps"] = 2, ["use-dynamic-loss-scaling"] = "true",
+            ["scale-loss"] = 128, ["pack-sequences"] = "false" } },
+    } do
+        it("goes on exactly where a killed run left off: " .. variant.name, function()
+            local function with(more)
+                local all = { epochs = 4, ["train-batch-size"] = 3, ["num-steps-per-checkpoint"] = 4 }
+                for _, list in ipairs { variant.changes, more } do
+                    for name, value in pairs(list) do all[name] = value end
+                end
+                return all
+            end
+            local straight, killed = job.dir .. "/straight", job.dir .. "/killed"
+            succeed(with { ["output-dir"] = straight, ["report-file"] = job.dir .. "/straight.json" })
+            kill_at(folder(killed) .. "/4", with { ["output-dir"] = killed,
+                ["report-file"] = job.dir .. "/killed.json" })
+            -- Had the process been faster than the signal, what came after step 4 would be there: take it away.
+            for _, name in ipairs(fs.list(folder(killed))) do
+                if name ~= "4" then assert(fs.remove(folder(killed) .. "/" .. name)) end
+            end
+            local output = succeed(with { ["output-dir"] = killed, ["report-file"] = job.dir .. "/killed.json" })
+            assert.matches("going on from " .. folder(killed) .. "/4", output, 1, true)
+
+            local last = tostring(job:records(job.dir .. "/straight.json").summary.steps)
+            for _, name in ipairs { last .. "/model.safetensors", last .. "/optimizer.safetensors",
+                "model.safetensors", "predictions.json", "nbest_predictions.json", "eval.json" } do
+                assert.is_true(read(folder(straight) .. "/" .. name) == read(folder(killed) .. "/" .. name), name)
+            end
+            local expected = job:records(job.dir .. "/straight.json")
+            local got = job:records(job.dir .. "/killed.json")
+            for step = 1, tonumber(last) do
+                for _, name in ipairs { "step_loss", "grad_norm", "learning_rate", "loss_scale" } do
+                    assert.are.equal(expected[step][name], got[step][name], step .. " " .. name)
+                end
+            end
+            assert.are_not.equal(expected[1].step_loss, expected[2].step_loss)
+        end)
+    end
+
+    it("applies the warm-up", function()
+        succeed { ["warmup-proportion"] = 0.5, mode = "train", epochs = 1 }
+        local records = job:records()
+        for step, rate in pairs { [1] = 0.01 / 3, [2] = 0.02 / 3, [3] = 0.01, [5] = 0.01 / 3, [6] = 0 } do
+            assert.is_true(math.abs(records[step].learning_rate - rate) < 1e-9, "step " .. step)
+        end
+    end)
+
+    it("writes the reference's files", function()
+        local output = succeed {}
+        local names = {}
+        for _, name in ipairs(fs.list(folder())) do names[name] = true end
+        for _, name in ipairs { "12", "model.safetensors", "config.json", "vocab.txt", "tokenizer_config.json",
+            "predictions.json", "nbest_predictions.json", "eval.json", "tensorboard" } do
+            assert.is_true(names[name], name)
+        end
+        assert.is_nil(names["null_odds.json"])
+        assert.are.equal("BertForQuestionAnswering", json.read(folder() .. "/config.json").architectures[1])
+        local predictions, n_best = json.read(folder() .. "/predictions.json"),
+            json.read(folder() .. "/nbest_predictions.json")
+        for i = 1, 12 do
+            assert.is_string(predictions["q" .. i])
+            local sum = 0
+            for _, entry in ipairs(n_best["q" .. i]) do sum = sum + entry.probability end
+            assert.is_true(math.abs(sum - 1) < 1e-9)
+        end
+        local result = json.read(folder() .. "/eval.json")
+        local summary = job:records().summary
+        assert.are.equal(result.f1, summary.f1)
+        assert.are.equal(result.exact_match, summary.exact_match)
+        assert.matches(("result     EM %.2f, F1 %.2f"):format(result.exact_match, result.f1), output, 1, true)
+        assert.matches("training   .* sequences/s", output)
+        assert.matches("prediction 24 windows", output)
+    end)
+
+    it("learns the training questions", function()
+        -- The answer follows the word that the question repeats.
+        local output = succeed { ["predict-file"] = job.train, epochs = 60, optimizer = "AdamW",
+            ["learning-rate"] = 5e-3, ["log-freq"] = 1000, ["config-file"] = job:write_config({ hidden_size = 32,
+                hidden_dropout_prob = 0, attention_probs_dropout_prob = 0 }, "large.json") }
+        -- Of the 24 other words of a window none is likelier than the others without training.
+        assert.is_true(job:records().summary.f1 > 35, output)
+    end)
+
+    it("trains, predicts and evaluates in separate runs as in one", function()
+        succeed {}
+        local whole = read(folder() .. "/nbest_predictions.json")
+        assert(fs.remove(job.out))
+        succeed { mode = "train" }
+        assert.is_false(fs.exists(folder() .. "/predictions.json"))
+        succeed { mode = "prediction" }
+        assert.is_true(whole == read(folder() .. "/nbest_predictions.json"))
+        assert.is_false(fs.exists(folder() .. "/eval.json"))
+        -- From the exported folder alone, with its own config and vocabulary.
+        local elsewhere = job.dir .. "/elsewhere"
+        succeed { mode = "eval", ["from-pretrained-params"] = folder(), ["output-dir"] = elsewhere,
+            ["config-file"] = false, ["vocab-file"] = false }
+        assert.is_true(whole == read(folder(elsewhere) .. "/nbest_predictions.json"))
+        -- The reference's flags.
+        succeed { ["do-predict"] = "true", ["do-eval"] = "true" }
+        assert.is_true(fs.exists(folder() .. "/eval.json"))
+        -- All steps are done: nothing is trained again.
+        assert.matches("all 12 steps are done", succeed {})
+    end)
+
+    it("answers alike for padded and packed batches of any size", function()
+        succeed {}
+        local function probabilities(changes)
+            changes.mode = "prediction"
+            succeed(changes)
+            return json.read(folder() .. "/nbest_predictions.json")
+        end
+        local packed = probabilities { ["predict-batch-size"] = 5 }
+        local padded = probabilities { ["pack-sequences"] = "false", ["predict-batch-size"] = 1 }
+        for id, list in pairs(packed) do
+            assert.are.equal(#list, #padded[id])
+            for i, entry in ipairs(list) do
+                assert.is_true(math.abs(entry.probability - padded[id][i].probability) < 1e-5)
+            end
+        end
+    end)
+
+    it("does SQuAD v2.0", function()
+        job:close()
+        job = squad.new { negative = true }
+        local output = succeed { ["version-2-with-negative"] = "true" }
+        local odds = json.read(folder() .. "/null_odds.json")
+        local result = json.read(folder() .. "/eval.json")
+        assert.are.equal(12, result.total)
+        assert.are.equal(4, result.NoAns_total)
+        assert.is_number(odds.q1)
+        assert.matches("4 without: EM", output)
+        -- A threshold out of reach makes every answer null, and one far below none.
+        succeed { ["version-2-with-negative"] = "true", mode = "prediction", ["null-score-diff-threshold"] = -1000 }
+        for _, answer in pairs(json.read(folder() .. "/predictions.json")) do assert.are.equal("", answer) end
+        succeed { ["version-2-with-negative"] = "true", mode = "prediction", ["null-score-diff-threshold"] = 1000 }
+        for _, answer in pairs(json.read(folder() .. "/predictions.json")) do assert.are_not.equal("", answer) end
+    end)
+
+    it("saves when a signal ends it, and does not answer with a half-trained model", function()
+        local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo code $?; } 2> /dev/null"):format(
+            job:command { epochs = 100000, ["num-steps-per-checkpoint"] = 2, ["log-freq"] = 1000 },
+            job.dir .. "/background.log")))
+        local pid = pipe:read "*l"
+        for _ = 1, 6000 do
+            if fs.exists(folder() .. "/2") then break end
+            posix_time.nanosleep { tv_sec = 0, tv_nsec = 5e6 }
+        end
+        os.execute("kill -TERM " .. pid)
+        local rest = pipe:read "*a"
+        pipe:close()
+        local log = read(job.dir .. "/background.log")
+        assert.matches("code 143", rest, 1, true)
+        local step = log:match "steps +1 to (%d+) of %d+, ended by SIGTERM"
+        assert.is_string(step, log)
+        assert.is_true(fs.exists(("%s/%s/progress.json"):format(folder(), step)), log)
+        assert.is_false(fs.exists(folder() .. "/predictions.json"))
+    end)
+
+    it("starts from pretrained parameters and says what they lack", function()
+        succeed { mode = "train" }
+        local output = succeed { mode = "train", ["from-pretrained-params"] = folder(),
+            ["output-dir"] = job.dir .. "/next", ["max-steps"] = 1 }
+        assert.matches("start     parameters of " .. folder(), output, 1, true)
+        -- An encoder without a head is fit for training, not for answering.
+        local bare = job.dir .. "/bare"
+        local code, text = pretraining.shell(("%s -e '%s' %s %s"):format(pretraining.BINARY, [[
+            local bert, checkpoint = require "bertlua.models.bert", require "bertlua.train.checkpoint"
+            local config = bert.BertConfig.load("]] .. job.config .. [[")
+            local model = bert.BertForPretraining.new(config)
+            model.store:allocate { seed = 5 }
+            checkpoint.export("]] .. bare .. [[", { store = model.store, config = config, vocab_file = "]] .. job.vocab
+            .. [[" })]], bare, job.config))
+        assert.are.equal(0, code, text)
+        output = succeed { mode = "train", ["from-pretrained-params"] = bare, ["output-dir"] = job.dir .. "/third",
+            ["max-steps"] = 1 }
+        assert.matches("lacks qa_outputs.weight, qa_outputs.bias: these start with fresh values", output, 1, true)
+        refused("qa_outputs", { mode = "prediction", ["from-pretrained-params"] = bare })
+    end)
+
+    it("measures training and inference without writing anything", function()
+        local output = succeed { mode = "train", benchmark = "true", ["benchmark-steps"] = 3,
+            ["benchmark-warmup-steps"] = 1 }
+        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 4 sequences a step", output)
+        output = succeed { mode = "prediction", benchmark = "true", ["benchmark-steps"] = 30,
+            ["benchmark-warmup-steps"] = 2, ["predict-batch-size"] = 2 }
+        assert.matches("Benchmark of inference: 30 batches of 2 windows after 2", output)
+        assert.matches("latency       p50 [%d.]+ ms, p90 [%d.]+ ms, p95", output)
+        assert.is_false(fs.exists(job.out))
+    end)
+
+    it("compares its figures with an evaluator's", function()
+        assert(fs.write(job.dir .. "/official.py", 'print("{\\"exact_match\\": 12.5, \\"f1\\": 3.0}")\n'))
+        refused("official%.py: %S+ is [%d.]+, our own evaluator has [%d.]+$",
+            { ["eval-script"] = job.dir .. "/official.py" })
+    end)
+
+    it("refuses bad input in one line", function()
+        refused("no such file; train%-v1%.1%.json %(md5", { ["train-file"] = job.dir .. "/none.json" })
+        refused('got "sing", expected one of', { mode = "sing" })
+        assert(fs.write(job.dir .. "/broken.json", '{"data": [\n  {"title": }]}'))
+        refused("broken%.json:2:%d+", { ["train-file"] = job.dir .. "/broken.json" })
+        assert(fs.write(job.dir .. "/fields.json", '{"data": [{"paragraphs": [{"qas": []}]}]}'))
+        refused("data%[0%]%.paragraphs%[0%]%.context", { ["train-file"] = job.dir .. "/fields.json" })
+        refused("max_position_embeddings 32", { ["max-seq-length"] = 64 })
+        refused("leaves no room for context", { ["max-query-length"] = 30 })
+        assert(fs.write(job.dir .. "/short.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nw6\n"))
+        refused("short%.txt has 6 tokens, but .* has vocab_size 200", { ["vocab-file"] = job.dir .. "/short.txt" })
+        succeed { mode = "train", ["max-steps"] = 1 }
+        refused("use the same config_file", { mode = "prediction",
+            ["from-pretrained-params"] = folder(), ["config-file"] = job:write_config({ hidden_size = 32 }, "b.json") })
+        refused("already holds checkpoints up to step 1", { mode = "train", ["last-step-of-checkpoint"] = "none" })
+    end)
+end)

@@ -65,10 +65,11 @@ local function need_file(values, name, why)
     if not fs.is_file(values[name]) then fault.raisef("%s %s: no such file; %s", option, values[name], hint) end
 end
 
---- Parameters for answering without training first.
-local function trained_parameters(values, own_dir, warnings)
+--- Parameters for answering without training first. A recipe's from_pretrained_params are those that training starts
+-- from; only the command line's are meant for answering.
+local function trained_parameters(values, sources, own_dir, warnings)
     plan.exclude(values, "from_checkpoint", "from_pretrained_params", "both name the parameters to answer with")
-    if values.from_pretrained_params then
+    if values.from_pretrained_params and sources.from_pretrained_params ~= "recipe" then
         return { kind = "parameters", path = plan.parameter_folder(values, "from_pretrained_params"), step = 0 }
     end
     local found
@@ -141,7 +142,7 @@ function M.resolve(values, sources)
             run.warnings[#run.warnings + 1] = "no --from-pretrained-params: training starts from random parameters"
         end
     else
-        run.start = trained_parameters(values, run.checkpoint_dir, run.warnings)
+        run.start = trained_parameters(values, sources, run.checkpoint_dir, run.warnings)
     end
     run.config_file, run.vocab_file = plan.model_files(files_beside_parameters(values, run.start))
     if not run.vocab_file then

@@ -18,6 +18,6 @@ recipe.demo({
     dropout = 0,              -- a few minutes are too short to overfit
     batch_size = 32,
     learning_rate = 1.5e-3,
-    phase1_steps = 4000,
-    phase2_steps = 800,
+    phase1_steps = 5000,
+    phase2_steps = 1200,
 }, "Train a small BERT on a small text: vocabulary, samples, both phases, results.")

@@ -74,11 +74,15 @@ end
 
 --- Pin each worker thread to a core, if the context uses every core this process may run on.
 -- Threads started afterwards inherit the calling thread's core.
--- @return true if they were pinned
+-- @return true if they are pinned, now or by an earlier call
 function M.pin_threads()
-    local pinned = ffi.new "bool[1]"
-    check(C.bl_context_pin_threads(M.handle(), pinned))
-    return pinned[0]
+    local context = M.current()
+    if not context.pinned then
+        local pinned = ffi.new "bool[1]"
+        check(C.bl_context_pin_threads(context.handle, pinned))
+        context.pinned = pinned[0]
+    end
+    return context.pinned
 end
 
 --- Wait until the device has done all work given to it.

@@ -35,9 +35,9 @@ M.settings = settings.define {
     { name = "batch_size", type = "integer", min = 1, default = 32, group = "Training",
         help = "sequences an update in phase 1; half as many in phase 2" },
     { name = "learning_rate", type = "number", above = 0, default = 1.5e-3, group = "Training",
-        help = "peak in phase 1; a third of it in phase 2" },
-    { name = "phase1_steps", type = "integer", min = 1, default = 4000, group = "Training", help = "updates" },
-    { name = "phase2_steps", type = "integer", min = 1, default = 800, group = "Training", help = "updates" },
+        help = "peak in phase 1; half of it in phase 2" },
+    { name = "phase1_steps", type = "integer", min = 1, default = 5000, group = "Training", help = "updates" },
+    { name = "phase2_steps", type = "integer", min = 1, default = 1200, group = "Training", help = "updates" },
     { name = "seed", type = "integer", min = 0, default = 42, group = "Training", help = "of everything random" },
     { name = "threads", type = "integer", min = 0, default = 0, group = "Training",
         help = "0: OMP_NUM_THREADS, or all cores" },
@@ -188,7 +188,7 @@ local function training_settings(paths, values)
             threads = values.threads, show_config = false,
         },
         phase1 = phase("phase1", values.phase1_steps, values.batch_size, values.learning_rate),
-        phase2 = phase("phase2", values.phase2_steps, math.ceil(values.batch_size / 2), values.learning_rate / 3),
+        phase2 = phase("phase2", values.phase2_steps, math.ceil(values.batch_size / 2), values.learning_rate / 2),
     }
 end
 

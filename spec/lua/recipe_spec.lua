@@ -50,6 +50,20 @@ describe("published recipe", function()
         end
     end
 
+    for _, precision in ipairs { "amp", "tf32" } do
+        for _, gpus in ipairs { 1, 8 } do
+            it(("of SQuAD for %d GPUs, %s, has the published values"):format(gpus, precision), function()
+                local values = captured(("dgxa100_80g_%dgpu_%s_squad"):format(gpus, precision))
+                assert.are.same({ "bert-large-uncased", 384, 128, 32, 1, gpus, 4.6e-5, 0.2, 2, precision == "amp" }, {
+                    values.bert_model, values.max_seq_length, values.doc_stride, values.train_batch_size,
+                    values.gradient_merge_steps, values.world_size, values.learning_rate, values.warmup_proportion,
+                    values.epochs, values.amp })
+                assert.are.equal(precision == "amp" and 128 or nil, values.scale_loss)
+                assert.are.equal(precision == "amp" or nil, values.use_dynamic_loss_scaling)
+            end)
+        end
+    end
+
     it("of one phase has the same values", function()
         for phase, shape in pairs(SHAPES) do
             local values = captured("pretrain_" .. phase)

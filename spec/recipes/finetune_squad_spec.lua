@@ -256,6 +256,8 @@ describe("fine-tuning on SQuAD", function()
         assert(fs.write(job.dir .. "/fields.json", '{"data": [{"paragraphs": [{"qas": []}]}]}'))
         refused("data%[0%]%.paragraphs%[0%]%.context", { ["train-file"] = job.dir .. "/fields.json" })
         refused("max_position_embeddings 32", { ["max-seq-length"] = 64 })
+        refused("micro%-steps of 4 sequences take .* %-%-train%-batch%-size %d %-%-gradient%-merge%-steps %d fits",
+            { ["activation-memory"] = 0.0002 })
         refused("leaves no room for context", { ["max-query-length"] = 30 })
         assert(fs.write(job.dir .. "/short.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nw6\n"))
         refused("short%.txt has 6 tokens, but .* has vocab_size 200", { ["vocab-file"] = job.dir .. "/short.txt" })

@@ -53,4 +53,19 @@ function BertForQuestionAnswering:forward(tape, batch)
     return { loss = loss }
 end
 
+--- Bytes of the step arena that a training step needs at its peak: never less than the truth, and little more. What
+-- is counted is explained at BertForPretraining:activation_bytes.
+-- @param shape {rows=, batch_size=, max_length=} as in the batches to come
+-- @return bytes
+function BertForQuestionAnswering:activation_bytes(shape)
+    local config, rows = self.config, shape.rows
+    local size = self.store.low_dtype and 2 or 4
+    local hidden, inner = config.hidden_size, config.intermediate_size
+    local stats = 4 * shape.batch_size * config.num_attention_heads * shape.max_length
+    local layer = rows * (size * (8 * hidden + 2 * inner) + 16) + stats
+    local head = rows * 2 * size + shape.batch_size * 8 + 64
+    local gradients = size * rows * (2 * hidden + inner)
+    return rows * (size * hidden + 8) + config.num_hidden_layers * layer + head + gradients
+end
+
 return BertForQuestionAnswering

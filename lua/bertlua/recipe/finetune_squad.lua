@@ -19,6 +19,7 @@ local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local loader = require "bertlua.squad.loader"
 local logs = require "bertlua.recipe.squad_logs"
+local memory_plan = require "bertlua.recipe.memory_plan"
 local plan = require "bertlua.recipe.squad_plan"
 local schedule = require "bertlua.train.schedule"
 local signal = require "bertlua.signal"
@@ -67,7 +68,15 @@ local function build(run, values, config, data)
     local parts = { config = config, accumulation = run.accumulation, fields = { "loss" } }
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
     parts.model = BertForQuestionAnswering.new(config)
+    -- Measured before anything is taken: pages that nobody touched yet count as free.
+    local room = run.work.train and memory_plan.check_state(parts.model.store, run.precision, memory_plan.available())
     parts.model.store:allocate { precision = run.precision, seed = values.seed, training = run.work.train or false }
+    if room then
+        memory_plan.check_activations(parts.model, {
+            batch_size = values.train_batch_size, max_seq_length = values.max_seq_length, max_predictions_per_seq = 0,
+            accumulation = run.accumulation, batch_option = "--train-batch-size",
+        }, math.min(values.activation_memory * GIB, room))
+    end
     parts.tape = Tape.new { capacity = values.activation_memory * GIB, seed = values.seed,
         accumulation = run.accumulation }
     if not run.work.train then return parts end

@@ -44,7 +44,8 @@ end
 
 --- Refuse micro-steps that do not fit, and say which batch size does.
 -- @param model allocated
--- @param shape batch_size, max_seq_length, max_predictions_per_seq, accumulation
+-- @param shape batch_size, max_seq_length, max_predictions_per_seq, accumulation; batch_option: name of the option that
+--   sets batch_size (--batch-size)
 -- @param limit bytes: that of the settings, or what is free
 -- @return bytes at the most
 function M.check_activations(model, shape, limit)
@@ -62,8 +63,8 @@ function M.check_activations(model, shape, limit)
     -- The nearest divisor keeps the number of sequences an update sees.
     while shape.batch_size % fits ~= 0 do fits = fits - 1 end
     fault.raisef("micro-steps of %d sequences take up to %.2f GiB of activations, but there is room for %.2f GiB: "
-        .. "--batch-size %d --gradient-merge-steps %d fits and gives the same update", shape.batch_size,
-        needed / GIB, limit / GIB, fits, shape.accumulation * shape.batch_size / fits)
+        .. "%s %d --gradient-merge-steps %d fits and gives the same update", shape.batch_size, needed / GIB,
+        limit / GIB, shape.batch_option or "--batch-size", fits, shape.accumulation * shape.batch_size / fits)
 end
 
 return M

@@ -11,7 +11,8 @@ local LENGTH = 32
 -- Their gradients are 0, exactly: the softmax over a row's keys, and that over a sequence's tokens, ignore what is
 -- added to all scores. What is computed is rounding noise, which cannot be compared relatively.
 local function has_no_gradient(name)
-    return name:match "%.key%.bias$" or name == "bert.encoder.layer.1.output.LayerNorm.bias" or name == "qa_outputs.bias"
+    return name:match "%.key%.bias$" or name == "bert.encoder.layer.1.output.LayerNorm.bias"
+        or name == "qa_outputs.bias"
 end
 
 describe("BertForQuestionAnswering", function()
@@ -120,6 +121,21 @@ describe("BertForQuestionAnswering", function()
         local loss = gradients(m, batch(true))
         assert.are.equal(0, (tape:memory()))
         assert.are.equal(loss, m.loss:item())
+    end)
+
+    it("foretells the peak of the arena", function()
+        for _, precision in ipairs { "fp32", "bf16" } do
+            for _, packed in ipairs { false, true } do
+                local m, input, own = model(precision), batch(packed), Tape.new {}
+                own:start(1, 0, true)
+                own:backward(m:forward(own, input).loss)
+                local _, peak = own:memory()
+                local ratio = m:activation_bytes { rows = input.ids:numel(), batch_size = #lengths,
+                    max_length = LENGTH } / peak
+                assert.is_true(ratio >= 1 and ratio < 1.12, precision .. ": " .. ratio)
+                own:close()
+            end
+        end
     end)
 
     it("applies dropout in training only", function()

@@ -20,10 +20,24 @@ function M.value_text(value)
     return tostring(value)
 end
 
+--- Words of a text; those longer than width are cut, after a comma where there is one.
+local function words_of(text, width)
+    local words = {}
+    for word in text:gmatch("%S+") do
+        while #word > width do
+            local cut = #(word:sub(1, width):match("^.*[,/]") or word:sub(1, width))
+            words[#words + 1] = word:sub(1, cut)
+            word = word:sub(cut + 1)
+        end
+        words[#words + 1] = word
+    end
+    return words
+end
+
 --- Lines of at most width characters, broken at spaces.
 function M.wrap(text, width)
     local lines, line = {}, ""
-    for word in text:gmatch("%S+") do
+    for _, word in ipairs(words_of(text, width)) do
         if line ~= "" and #line + 1 + #word > width then
             lines[#lines + 1] = line
             line = word

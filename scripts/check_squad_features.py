@@ -187,7 +187,8 @@ class Rules:
                             "ids": [self.cls] + query + [self.sep] + tokens[start : start + length] + [self.sep],
                             "start_position": begin, "end_position": end, "example": example, "span": index,
                             "query_length": len(query), "spans": spans, "start": start, "length": length,
-                            "token_word": token_word, "places": places, "context": paragraph["context"],
+                            "token_word": token_word, "places": places, "words": words,
+                            "context": paragraph["context"],
                         }
 
 

@@ -67,6 +67,17 @@ describe("answering one question", function()
         assert.are_not.equal("", details.answer)
     end)
 
+    it("keeps a model open until its file changes", function()
+        local answerer = require "bertlua.squad.answerer"
+        local first = answerer.shared(model)
+        assert.are.equal(first, answerer.shared(model))
+        local copy = assert(fs.read(model .. "/model.safetensors"))
+        assert(fs.remove(model .. "/model.safetensors"))
+        assert(fs.write(model .. "/other", "another file takes its place on the disk"))
+        assert(fs.write(model .. "/model.safetensors", copy))
+        assert.are_not.equal(first, answerer.shared(model))
+    end)
+
     it("reads a long text in windows", function()
         local words = {}
         for i = 1, 4000 do words[i] = "w" .. 6 + i % 190 end

@@ -2,14 +2,11 @@
 
 local M = {}
 
--- Opened models by path, so that the next question does not read the parameters again.
-local opened = {}
-
 --- Answers to a question from a context, likeliest first.
--- @param model path of a fine-tuned model or checkpoint (kept open), or an Answerer of bertlua.squad.answerer
+-- @param model path of a fine-tuned model or checkpoint (it stays open for the next question), or an Answerer of bertlua.squad.answerer
 -- @tparam string question
 -- @tparam string context
--- @tparam[opt] table options see Answerer:ask
+-- @tparam[opt] table options see Answerer:ask and answerer.open
 -- @return list of {text, probability, start_logit, end_logit}; text "" is "no answer" (SQuAD v2.0)
 -- @treturn table {answer = the text chosen, null_odds, windows}
 function M.answer(model, question, context, options)
@@ -20,8 +17,7 @@ function M.answer(model, question, context, options)
     end
     if type(model) == "string" then
         -- Not at the top: opening a model is squad's matter, and squad builds on models.
-        opened[model] = opened[model] or require("bertlua.squad.answerer").open(model, options)
-        model = opened[model]
+        model = require("bertlua.squad.answerer").shared(model, options)
     end
     local list, details = model:ask(question, context, options)
     return list, details

@@ -19,6 +19,7 @@ local features = require "bertlua.squad.features"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local posix_stat = require "posix.sys.stat"
 local predict = require "bertlua.squad.predict"
 local text = require "bertlua.squad.text"
 local tokenizer = require "bertlua.text.tokenizer"
@@ -32,14 +33,14 @@ answerer.SETTINGS = { "version_2_with_negative", "max_seq_length", "doc_stride",
 local Answerer = {}
 Answerer.__index = Answerer
 
---- The folder with the parameters that a path means: itself, or its newest checkpoint.
+--- The folder with the parameters that a path means: itself, or its newest checkpoint. Also the file.
 local function home_of(path, model_prefix)
-    local home = folder.find(path, model_prefix)
-    if home then return home end
+    local home, file = folder.find(path, model_prefix)
+    if home then return home, file end
     if not fs.is_directory(path) then fault.raisef("%s: no such checkpoint", path) end
     local newest = checkpoint.latest(path)
     if not newest then fault.raisef("%s: holds neither a model nor a complete checkpoint", path) end
-    return newest
+    return newest, select(2, folder.find(newest, model_prefix))
 end
 
 --- Settings of its fine-tuning that a model is asked with too, written beside it. True; or nil, message.
@@ -95,6 +96,25 @@ function answerer.open(path, options)
         missing = {} })
     return setmetatable({ model = model, tokenizer = words, folder = home, tape = Tape.new(),
         trained = answerer.read_settings(home) }, Answerer)
+end
+
+-- Models that stay open: by path, {key=, model=}.
+local shared = {}
+
+--- Open a model, or take the one opened before from the same path, unless its file or the options have changed.
+-- Do not close it. Parameters as in open.
+function answerer.shared(path, options)
+    options = options or {}
+    local _, file = home_of(path, options.model_prefix)
+    local info = file and posix_stat.stat(file)
+    local key = table.concat({ tostring(file), info and info.st_ino or "", info and info.st_mtime or "",
+        tostring(options.precision), tostring(options.vocab_file), tostring(options.do_lower_case) }, "\n")
+    local entry = shared[path]
+    if entry and entry.key == key then return entry.model end
+    local model = answerer.open(path, options)
+    if entry then entry.model:close() end
+    shared[path] = { key = key, model = model }
+    return model
 end
 
 --- What decides about windows and answers: as asked, else as in the fine-tuning, else the defaults.

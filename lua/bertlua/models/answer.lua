@@ -3,7 +3,8 @@
 local M = {}
 
 --- Answers to a question from a context, likeliest first.
--- @param model path of a fine-tuned model or checkpoint (it stays open for the next question), or an Answerer of bertlua.squad.answerer
+-- @param model path of a fine-tuned model or checkpoint (it stays open for the next question), or an Answerer of
+--   bertlua.squad.answerer
 -- @tparam string question
 -- @tparam string context
 -- @tparam[opt] table options see Answerer:ask and answerer.open

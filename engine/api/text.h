@@ -85,7 +85,7 @@ bl_status bl_tokenizer_words(const bl_tokenizer *tokenizer, bl_words *words, con
 
 /*
  * Lower case of a whole text by Unicode's full mappings, no language's own rules, final sigma included; bytes that
- * are not UTF-8 become U+FFFD. out does not overlap text; room for 3 * bytes is always enough. *out_bytes is set.
+ * are not UTF-8 stay as they are. out does not overlap text; room for 3 * bytes is always enough. *out_bytes is set.
  */
 bl_status bl_text_lower(const char *text, size_t bytes, char *out, size_t capacity, size_t *out_bytes);
 /* A letter, a character with a numeric value, or '_': what regular expressions call a word character. */

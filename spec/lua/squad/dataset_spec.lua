@@ -92,7 +92,8 @@ describe("dataset", function()
         local contents = one_paragraph("a b", {
             { id = "1", question = "?", answers = json.array {} },
             { id = "2", question = "?", answers = json.array {}, is_impossible = true },
-            { id = "3", question = "?", answers = json.array { { text = "a", answer_start = 0 } }, is_impossible = false },
+            { id = "3", question = "?", is_impossible = false,
+                answers = json.array { { text = "a", answer_start = 0 } } },
         })
         local examples = load_text(contents, { version_2_with_negative = true, is_training = true }).examples
         assert.are.same({ true, true, false },
@@ -142,8 +143,8 @@ describe("dataset", function()
             problem(function(_, _, _, q) q.is_impossible = "no" end))
         assert.are.equal("FILE: data[0].paragraphs[0].qas[0].answers[0].text is missing, expected a text",
             problem(function(_, _, _, q) q.answers[1].text = nil end))
-        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].answers[0].answer_start is a text, expected a whole number",
-            problem(function(_, _, _, q) q.answers[1].answer_start = "0" end))
+        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].answers[0].answer_start is a text, expected a whole "
+            .. "number", problem(function(_, _, _, q) q.answers[1].answer_start = "0" end))
         assert.are.equal("FILE: data[0].paragraphs[0].qas[0].answers[0].answer_start is missing, expected a whole "
             .. "number", problem(function(_, _, _, q) q.answers[1].answer_start = nil end))
         assert.are.equal("FILE: no question in it", problem(function(_, _, p) p.qas = json.array {} end))

@@ -55,7 +55,8 @@ describe("windows", function()
                 local owner = reference_owner(list, position)
                 for i = 0, spans.count - 1 do
                     if (owner == i + 1) ~= (position >= spans.first[i] and position <= spans.last[i]) then
-                        wrong = ("token %d of %d, window %d, room %d, stride %d"):format(position, count, i, room, stride)
+                        wrong = ("token %d of %d, window %d, room %d, stride %d"):format(position, count, i, room,
+                            stride)
                     end
                 end
             end

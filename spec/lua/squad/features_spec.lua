@@ -1,0 +1,208 @@
+--- Features against a second implementation's, in one process and in several, from the cache and not.
+
+local Tokenizer = require "bertlua.text.tokenizer"
+local dataset = require "bertlua.squad.dataset"
+local fault = require "bertlua.fault"
+local features = require "bertlua.squad.features"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+
+local DATA = "spec/fixtures/squad/data.json"
+
+--- One feature as the fixture writes it.
+local function entry(set, f)
+    local ids, marked = {}, {}
+    for i = set.offsets[f], set.offsets[f + 1] - 1 do ids[#ids + 1] = set.ids[i] end
+    for place = set.max_first[f], set.max_last[f] do marked[#marked + 1] = place end
+    return { ids = ids, max_context = marked, start_position = set.start_position[f],
+        end_position = set.end_position[f], example = set.example[f], span = set.span[f],
+        query_length = set.query_length[f] }
+end
+
+local function assert_same_set(expected, set)
+    assert.are.equal(expected.count, set.count)
+    for i, item in ipairs(expected:arrays()) do
+        local other = set:arrays()[i]
+        assert.are.equal(item[3], other[3], item[1])
+        local wrong
+        for k = 0, item[3] - 1 do
+            if item[2][k] ~= other[2][k] then wrong = ("%s[%d]"):format(item[1], k) end
+        end
+        assert.is_nil(wrong)
+    end
+end
+
+describe("features", function()
+    local expected, tokenizer, values
+
+    setup(function()
+        expected = assert(json.read "spec/fixtures/squad/expected.json")
+        tokenizer = Tokenizer.load("vocab/bert-base-uncased-vocab.txt", { do_lower_case = true })
+        values = { max_seq_length = 48, doc_stride = 12, max_query_length = 16, num_workers = 1 }
+    end)
+
+    local function with(changes)
+        return setmetatable(changes, { __index = values })
+    end
+
+    it("equal the second implementation's for prediction", function()
+        local set = features.convert(dataset.load(DATA), tokenizer, values)
+        assert.are.equal(#expected.predict, set.count)
+        for f, feature in ipairs(expected.predict) do assert.are.same(feature, entry(set, f - 1)) end
+        assert.are.equal("FeatureSet(129 features, 5986 tokens)", tostring(set):gsub("%d+ tokens", "5986 tokens"))
+    end)
+
+    it("equal the second implementation's for training with impossible questions", function()
+        local options = with { is_training = true, version_2_with_negative = true }
+        local set = features.convert(dataset.load(DATA, options), tokenizer, options)
+        assert.are.equal(#expected.train_v2, set.count)
+        for f, feature in ipairs(expected.train_v2) do assert.are.same(feature, entry(set, f - 1)) end
+    end)
+
+    it("tie tokens to the context's words", function()
+        local examples = dataset.load(DATA)
+        local set = features.convert(examples, tokenizer, with { max_seq_length = 384, doc_stride = 128 })
+        local context, words, last = examples[1].context, {}, nil
+        assert.are.equal(1, set.example[0])
+        for d = set.doc_token[0], set.doc_token[0] + set:length(0) - set.query_length[0] - 4 do
+            local start = set.word_start[d]
+            if start ~= last then words[#words + 1] = context:sub(start + 1, set.word_stop[d]) end
+            last = start
+        end
+        local plain = context:gsub("\226\128\175", " "):gsub("%s+", " ")
+        assert.are.equal(plain, table.concat(words, " "))
+    end)
+
+    it("are the same from several processes", function()
+        local examples = dataset.load(DATA)
+        local many = {}
+        for i = 1, 10 do
+            for _, example in ipairs(examples) do
+                many[#many + 1] = { id = example.id, question = example.question,
+                    context = example.context .. (" more"):rep(200 * i) }
+            end
+        end
+        local done, total = 0, nil
+        local one = features.convert(many, tokenizer, values)
+        local set = features.convert(many, tokenizer, with { num_workers = 3, progress = function(more, all)
+            done, total = done + more, all
+        end })
+        assert_same_set(one, set)
+        assert.is_true(total > 0 and done <= total)
+    end)
+
+    it("report progress in one process", function()
+        local done, all = 0, nil
+        features.convert(dataset.load(DATA), tokenizer, with { progress = function(more, total)
+            done, all = done + more, total
+        end })
+        assert.are.equal(all, done)
+    end)
+
+    it("cut long questions and know empty ones and empty contexts", function()
+        local set = features.convert({
+            { id = "a", question = ("long "):rep(100), context = "one two" },
+            { id = "b", question = "", context = "one two" },
+            { id = "c", question = "where?", context = " \n\t" },
+            { id = "d", question = "where?", context = "" },
+        }, tokenizer, values)
+        assert.are.equal(2, set.count)
+        assert.are.equal(16, set.query_length[0])
+        assert.are.equal(21, set:length(0))
+        assert.are.equal(0, set.query_length[1])
+        assert.are.equal(5, set:length(1))
+        assert.are.same({ { first = 0, last = 0 }, { first = 1, last = 1 } }, set:by_example())
+    end)
+
+    it("take a context of a megabyte", function()
+        local context = ("word, "):rep(180000)
+        local set = features.convert({ { id = "a", question = "what?", context = context } }, tokenizer,
+            { num_workers = 1 })
+        assert.are.equal(1 + math.ceil((360000 - (384 - 3 - 2)) / 128), set.count)
+        assert.are.equal(384, set:length(0))
+        assert.are.equal(#context - 1, set.word_stop[set.doc_tokens - 1])
+    end)
+
+    it("refuse settings that leave no room", function()
+        local ok, problem = pcall(features.convert, {}, tokenizer, { max_seq_length = 64, max_query_length = 61 })
+        assert.is_false(ok)
+        assert.is_true(fault.is(problem))
+        assert.are.equal("max_seq_length 64 leaves no room for context beside max_query_length 61, [CLS] and two "
+            .. "[SEP]; make max_query_length at most 60", tostring(problem))
+    end)
+end)
+
+describe("feature cache", function()
+    local folder, tokenizer, examples, data_file, options
+
+    before_each(function()
+        folder = assert(fs.temporary_folder "bertlua-cache")
+        data_file = fs.join(folder, "data.json")
+        assert(fs.copy(DATA, data_file))
+        tokenizer = Tokenizer.load("vocab/bert-base-uncased-vocab.txt", { do_lower_case = true })
+        examples = dataset.load(data_file)
+        options = { max_seq_length = 48, doc_stride = 12, max_query_length = 16, num_workers = 1,
+            data_file = data_file }
+    end)
+
+    after_each(function() fs.remove(folder) end)
+
+    it("keeps features beside the data and gives them back", function()
+        local made, first = features.cached(examples, tokenizer, options)
+        local read, second = features.cached(examples, tokenizer, options)
+        assert.is_false(first.hit)
+        assert.is_true(second.hit)
+        assert.is_nil(second.warning)
+        assert.are.equal(folder, fs.dirname(first.path))
+        assert_same_set(made, read)
+        assert.are.equal(48, read.settings.max_seq_length)
+    end)
+
+    it("makes them anew for other settings, other data or another vocabulary", function()
+        local _, first = features.cached(examples, tokenizer, options)
+        options.doc_stride = 13
+        local _, stride = features.cached(examples, tokenizer, options)
+        assert.is_false(stride.hit)
+        options.doc_stride = 12
+        local _, training = features.cached(dataset.load(data_file, { is_training = true,
+            version_2_with_negative = true }), tokenizer, setmetatable({ is_training = true,
+            version_2_with_negative = true }, { __index = options }))
+        assert.is_false(training.hit)
+        local vocab_file = fs.join(folder, "vocab.txt")
+        assert(fs.write(vocab_file, fs.read(tokenizer.vocab_file) .. "zzyzx\n"))
+        local _, vocabulary = features.cached(examples, Tokenizer.load(vocab_file, { do_lower_case = true }), options)
+        assert.is_false(vocabulary.hit)
+        assert(fs.write(data_file, (fs.read(data_file):gsub("Who built", "Who paid for"))))
+        local _, other = features.cached(dataset.load(data_file), tokenizer, options)
+        assert.is_false(other.hit)
+        local paths = { [first.path] = true, [stride.path] = true, [training.path] = true, [vocabulary.path] = true,
+            [other.path] = true }
+        local count = 0
+        for _ in pairs(paths) do count = count + 1 end
+        assert.are.equal(5, count)
+    end)
+
+    it("rebuilds a damaged file and says why", function()
+        local made, first = features.cached(examples, tokenizer, options)
+        local good = fs.read(first.path)
+        local at = #good - 4000
+        for damage, reason in pairs {
+            [good:sub(1, at) .. string.char((good:byte(at + 1) + 1) % 256) .. good:sub(at + 2)] = "is damaged",
+            [good:sub(1, at)] = first.path, [""] = first.path, ["no safetensors at all"] = first.path,
+        } do
+            assert(fs.write(first.path, damage))
+            local set, info = features.cached(examples, tokenizer, options)
+            assert.is_false(info.hit)
+            assert.is_truthy(info.warning:find(reason, 1, true), info.warning)
+            assert_same_set(made, set)
+            assert.are.equal(good, fs.read(first.path))
+        end
+    end)
+
+    it("goes on without a folder to write to", function()
+        options.cache_dir = fs.join(data_file, "inside")
+        local set, info = features.cached(examples, tokenizer, options)
+        assert.are.equal(129, set.count)
+        assert.is_truthy(info.warning:find("the features are not cached", 1, true))
+    end)
+end)

@@ -99,6 +99,22 @@ describe("fine-tuning on SQuAD", function()
         end
     end)
 
+    it("accumulates micro-steps to the same update", function()
+        local config = job:write_config({ hidden_dropout_prob = 0, attention_probs_dropout_prob = 0 }, "dry.json")
+        local losses = {}
+        for i, sizes in ipairs { { 4, 1 }, { 2, 2 }, { 1, 4 } } do
+            succeed { mode = "train", ["output-dir"] = job.dir .. "/" .. i, ["config-file"] = config, epochs = 1,
+                ["train-batch-size"] = sizes[1], ["gradient-merge-steps"] = sizes[2] }
+            losses[i] = job:records()
+        end
+        for step = 1, 6 do
+            for i = 2, 3 do
+                assert.is_true(math.abs(losses[i][step].step_loss - losses[1][step].step_loss) < 1e-5, "step " .. step)
+                assert.is_true(math.abs(losses[i][step].grad_norm - losses[1][step].grad_norm) < 1e-4, "step " .. step)
+            end
+        end
+    end)
+
     it("writes the reference's files", function()
         local output = succeed {}
         local names = {}

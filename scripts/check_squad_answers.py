@@ -7,7 +7,8 @@ Makes up logits of several kinds for every feature (noise, noise with many ties,
 peaks around random spans), lets bertlua answer, and recomputes predictions,
 n-best lists and null odds with the rules of Google's run_squad.py: texts,
 logits and null odds must be equal, probabilities to 15 digits. With
---transformers predictions are compared with transformers' (version 4) too.
+--transformers predictions are compared with transformers' (version 4) too,
+which answers "empty" where v2.0 has no span at all and bertlua nothing.
 Needs numpy and safetensors.
 """
 
@@ -177,6 +178,7 @@ def main():
     parser.add_argument("--vocab-file", required=True)
     parser.add_argument("--bertlua", default="build/bertlua")
     parser.add_argument("--transformers", action="store_true")
+    parser.add_argument("--kinds", nargs="+", default=["noise", "ties", "peaks"], choices=["noise", "ties", "peaks"])
     args = parser.parse_args(namespace=argparse.Namespace(
         do_lower_case=True, is_training=False, max_seq_length=384, doc_stride=128, max_query_length=64,
         n_best_size=20, max_answer_length=30, null_score_diff_threshold=0.0, version_2_with_negative=False))
@@ -190,7 +192,7 @@ def main():
         groups[feature["example"] - 1][1].append(feature)
     count = sum(len(group) for _, group in groups)
     rng = numpy.random.default_rng(1)
-    for kind in ("noise", "ties", "peaks"):
+    for kind in args.kinds:
         logits = made_up_logits(kind, (count, args.max_seq_length), rng)
         for v2 in (False, True):
             args.version_2_with_negative = v2

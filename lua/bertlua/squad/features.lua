@@ -164,6 +164,8 @@ local function convert_forked(job, shares, count, on_progress)
     local function path(share) return ("%s/%d.part"):format(folder, share) end
     local ok, result = pcall(function()
         local sizes = workers.run(count, #shares, function(share, report)
+            -- A collection touches every example, and so copies the parent's memory page by page: rarely, then.
+            collectgarbage("setpause", 400)
             local part = convert_share(job, shares[share].first, shares[share].last, report)
             fault.check(FeatureSet.write_part(path(share), part))
             return FeatureSet.sizes(part)

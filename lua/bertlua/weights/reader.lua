@@ -17,7 +17,7 @@ local CHUNK = 65536
 -- @tparam[opt] number length bytes (to the end)
 function Reader.open(path, offset, length)
     local file, reason = io.open(path, "rb")
-    if not file then fault.raisef("%s", reason) end
+    if not file then fault.raisef("%s: cannot open: %s", path, reason:gsub("^.*: ", ""):lower()) end
     local size = file:seek "end"
     -- A folder opens, but has no size.
     if not size or size > 2 ^ 52 then fault.raisef("%s: not a regular file", path) end

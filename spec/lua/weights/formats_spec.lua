@@ -197,7 +197,7 @@ describe("formats", function()
         refuses("its pickle is a list, expected a dictionary", "\128\2].")
         refuses("no tensors by name", "\128\2}.")
         assert.error_matches(function() formats.open(root) end, "not a regular file")
-        assert.error_matches(function() formats.open(root .. "/none") end, "No such file")
+        assert.error_matches(function() formats.open(root .. "/none") end, "/none: cannot open: no such file")
         local text = fs.read(FOLDER .. "views.bin")
         -- Method 8 (deflate) in the directory's entries.
         refuses("is compressed: save it uncompressed", (text:gsub("(PK\1\2" .. ("."):rep(6) .. ")%z%z", "%1\8\0")))

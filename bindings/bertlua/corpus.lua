@@ -242,6 +242,11 @@ function corpus.digest(path, algorithm)
     return ffi.string(hex)
 end
 
+--- Processors that this process may run on.
+function corpus.processors()
+    return lib.bl_processors()
+end
+
 --- Peak resident bytes of this process, and of the largest of its ended children.
 function corpus.memory_peak()
     local own, child = ffi.new "int64_t[1]", ffi.new "int64_t[1]"

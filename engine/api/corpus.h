@@ -100,8 +100,8 @@ void bl_corpus_free(bl_corpus *corpus);
 bool bl_corpus_is_test(uint64_t hash, double test_share);
 /*
  * Deal documents to `training` shards, and those that bl_corpus_is_test picks
- * to `test` shards: largest first, each to the smallest shard so far, equals in
- * an order drawn from seed. sizes [training + test] receives the bytes.
+ * to `test` shards: largest first, each to the smallest shard so far, those
+ * of about one size in an order drawn from seed. sizes [training + test] receives the bytes.
  */
 bl_status bl_corpus_deal(bl_corpus *corpus, int32_t training, int32_t test, double test_share, uint64_t seed,
                          int64_t *sizes);
@@ -137,6 +137,8 @@ void bl_transfer_free(bl_transfer *transfer);
 /* Hash of a whole file in lower-case hexadecimal: algorithm "md5" or "sha1" (hex has room for 65). */
 bl_status bl_file_digest(const char *path, const char *algorithm, char *hex);
 
+/* Processors that this process may run on, at least 1. */
+int32_t bl_processors(void);
 /* Peak resident memory in bytes of this process, and of the largest of its ended children. */
 void bl_memory_peak(int64_t *own, int64_t *child);
 

@@ -4,6 +4,7 @@
  * about one small document apart.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,13 +125,22 @@ BL_API bool bl_corpus_is_test(uint64_t hash, double test_share) {
 
 typedef struct ranked {
     int64_t bytes;
+    int64_t size_class;
     uint64_t key; /* drawn from the seed */
     int64_t document;
 } ranked;
 
+/* bytes cut to its three leading bits: documents of about one size come in an order drawn from the seed. */
+static int64_t size_class(int64_t bytes) {
+    int shift = 0;
+    while (bytes >> shift > 7)
+        shift++;
+    return bytes >> shift << shift;
+}
+
 static int compare_ranked(const void *a, const void *b) {
     const ranked *x = a, *y = b;
-    if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
+    if (x->size_class != y->size_class) return x->size_class > y->size_class ? -1 : 1;
     if (x->key != y->key) return x->key < y->key ? -1 : 1;
     return x->document < y->document ? -1 : 1;
 }
@@ -190,12 +200,20 @@ BL_API bl_status bl_corpus_deal(bl_corpus *corpus, int32_t training, int32_t tes
             const bl_corpus_document *d = &corpus->list[i];
             bool is_test = test > 0 && bl_corpus_is_test(d->hash, test_share);
             if (is_test != (kind == 1)) continue;
-            order[documents++] = (ranked){d->bytes, spread(d->hash ^ spread(seed + 0x9e3779b97f4a7c15ull)), i};
+            order[documents++] =
+                (ranked){d->bytes, size_class(d->bytes), spread(d->hash ^ spread(seed + 0x9e3779b97f4a7c15ull)), i};
         }
         status = deal(corpus, order, documents, kind == 1 ? training : 0, kind == 1 ? test : training, sizes);
     }
     free(order);
     return status;
+}
+
+BL_API int32_t bl_processors(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    int count = CPU_COUNT(&set);
+    return count > 0 ? count : 1;
 }
 
 BL_API void bl_memory_peak(int64_t *own, int64_t *child) {

@@ -228,13 +228,10 @@ end
 -- @return the manifest
 function pipeline.run(values)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the corpus") end
-    local workers = values.num_workers
-    if workers == 0 then
-        local unistd = require "posix.unistd"
-        workers = unistd.sysconf(unistd._SC_NPROCESSORS_ONLN)
-    end
+    local workers = values.num_workers > 0 and values.num_workers or corpus.processors()
     local job = { output_dir = values.output_dir:gsub("(.)/+$", "%1"), num_workers = workers, quiet = values.quiet }
     fault.check(fs.mkdirs(job.output_dir))
+    stage.sweep(job.output_dir)
     for _, name in ipairs(stage_list(values)) do
         if values.variant == "squad" and name ~= "download" and name ~= "verify" then
             print_line(job, name, "nothing to do: SQuAD is used as it is")

@@ -39,7 +39,8 @@ function Splitter:split(paragraph)
     local list, count = {}, 0
     for i = 1, #pieces do
         local last = list[count]
-        if last and is_open(last, self.words) then
+        -- After "Why?" or an unknown abbreviation, a small letter goes on with the sentence.
+        if last and (pieces[i]:find "^%l" or is_open(last, self.words)) then
             list[count] = last .. " " .. pieces[i]
         else
             count = count + 1

@@ -55,8 +55,8 @@ local function forget(job, name)
     fault.check(fs.remove(folder))
 end
 
---- Remove unfinished files of a killed run.
-local function sweep(folder)
+--- Remove unfinished files of a killed run from a folder.
+function stage.sweep(folder)
     for _, entry in ipairs(fs.list(folder) or {}) do
         if entry:match("%.tmp%-%d+$") or entry:match("^%.part%-") then
             fault.check(fs.remove(fs.join(folder, entry)))
@@ -83,8 +83,8 @@ local function prepare(job, name, key, folder)
     fault.check(fs.mkdirs(state))
     fault.check(fs.mkdirs(folder))
     fault.check(fs.write(key_path, text))
-    sweep(folder)
-    sweep(state)
+    stage.sweep(folder)
+    stage.sweep(state)
 end
 
 --- Run a stage.

@@ -6,6 +6,7 @@ local create = require "bertlua.data.create_pretraining"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local stage = require "bertlua.corpus.stage"
+local unistd = require "posix.unistd"
 
 local samples = {}
 
@@ -51,8 +52,9 @@ end
 function samples.run(job, folder, settings)
     return function(part, report)
         local target_folder = fs.join(folder, part.set.folder)
-        -- create_pretraining makes a folder of shards: here one with a single shard, moved out once it is whole.
-        local scratch = fs.join(folder, ".part-" .. part.name)
+        -- create_pretraining makes a folder of shards: here one with a single shard, moved out once it is whole. A
+        -- worker of a killed run may live on for a moment: it keeps its own.
+        local scratch = fs.join(folder, (".part-%s-%d"):format(part.name, unistd.getpid()))
         if fs.exists(scratch) then fault.check(fs.remove(scratch)) end
         fault.check(fs.mkdirs(target_folder))
         local options = {

@@ -10,8 +10,8 @@ local stage = require "bertlua.corpus.stage"
 
 local shards = {}
 
--- With shards = 0: this much text a shard; with dupe_factor 10 about 150 MB of samples once they are loaded.
-local BYTES_PER_SHARD = 8 * 1024 * 1024
+-- With shards = 0: this much text a shard. Stage hdf5 holds one shard in each process: 16 of them stay under 2 GB.
+local BYTES_PER_SHARD = 6 * 1024 * 1024
 -- Sentences are lines here; none is as long as this.
 local MAX_LINE = 4 * 1024 * 1024
 -- Shards further apart than this are worth a warning.

@@ -43,7 +43,7 @@ M.settings = settings.define {
     { name = "timeout", type = "integer", default = 60, min = 1, group = "Download",
       help = "seconds without a byte before a transfer is given up" },
     { name = "shards", type = "integer", default = 0, min = 0, group = "Shards",
-      help = "training shards; 0 makes one for each 8 MB of text" },
+      help = "training shards; 0 makes one for each 6 MB of text" },
     { name = "test_share", type = "number", default = 0.01, min = 0, below = 0.5, group = "Shards",
       help = "share of the documents kept for evaluation, chosen by their hash" },
     { name = "vocab_file", type = "path", group = "Samples",

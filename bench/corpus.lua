@@ -1,0 +1,46 @@
+--- How fast a dump becomes shards: MB/s of each stage, one process, best of some runs.
+--
+--     bertlua bench/corpus.lua --wikipedia FILE [--vocab-file FILE] [--repeats 3]
+--
+-- Sizes are those of a stage's input: compressed bytes of the dump, bytes of text, of sentences.
+
+local clock = require "bertlua.util.clock"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local paths = require "bertlua.paths"
+local prepare = require "bertlua.recipe.prepare_corpus"
+local settings = require "bertlua.settings"
+local stage = require "bertlua.corpus.stage"
+
+local values = settings.define {
+    { name = "wikipedia", type = "path", required = true, help = "dump, .xml or .xml.bz2" },
+    { name = "vocab_file", type = "path", help = "WordPiece vocabulary" },
+    { name = "repeats", type = "integer", default = 3, min = 1, help = "runs; the best counts" },
+}:parse(arg or {}, {}, { program = "bench/corpus.lua", description = "Measure the preparation of a corpus." })
+
+local STAGES = { "extract", "sentences", "shard", "hdf5" }
+local best, input = {}, {}
+
+for _ = 1, values.repeats do
+    local folder = assert(fs.temporary_folder("bertlua-bench"))
+    for i, name in ipairs(STAGES) do
+        local job = prepare.settings:parse({}, {
+            stages = name, wikipedia = values.wikipedia, output_dir = folder, num_workers = 1, quiet = true,
+            vocab_file = values.vocab_file or paths.root() .. "/vocab/bert-base-uncased-vocab.txt",
+        })
+        local started = clock.monotonic()
+        prepare.run(job)
+        local seconds = clock.monotonic() - started
+        best[name] = math.min(best[name] or math.huge, seconds)
+        local before = STAGES[i - 1]
+        local made = before and json.read(fs.join(folder, "manifest.json")).stages[before].files
+        input[name] = made and stage.sum(made, "bytes") or fs.size(values.wikipedia)
+    end
+    assert(fs.remove(folder))
+end
+
+io.stdout:write("stage       input MB   seconds   MB/s a core\n")
+for _, name in ipairs(STAGES) do
+    io.stdout:write(("%-10s %9.2f %9.2f %13.2f\n"):format(name, input[name] / 1e6, best[name],
+        input[name] / 1e6 / best[name]))
+end

@@ -155,12 +155,16 @@ describe("loader", function()
     it("does not allocate for a step", function()
         local reader = open { batch_size = 2 }
         for n = 0, 200 do reader:batch(n) end
-        collectgarbage()
-        collectgarbage "stop"
-        local before = collectgarbage "count"
-        for n = 0, 3 do reader:batch(n % 2) end
-        local grown = collectgarbage "count" - before
-        collectgarbage "restart"
+        -- The least of a few tries: a trace that happens to be compiled within one of them counts as garbage too.
+        local grown = math.huge
+        for _ = 1, 5 do
+            collectgarbage()
+            collectgarbage "stop"
+            local before = collectgarbage "count"
+            for n = 0, 3 do reader:batch(n % 2) end
+            grown = math.min(grown, collectgarbage "count" - before)
+            collectgarbage "restart"
+        end
         assert.is_true(grown < 8, grown .. " kB")
         reader:close()
     end)

@@ -8,27 +8,21 @@
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertForQuestionAnswering = require "bertlua.models.question_answering"
-local Optimizer = require "bertlua.train.optimizer"
-local Tape = require "bertlua.autograd.tape"
-local Trainer = require "bertlua.train.trainer"
 local answerer = require "bertlua.squad.answerer"
-local benchmark = require "bertlua.train.benchmark"
 local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local loader = require "bertlua.squad.loader"
 local logs = require "bertlua.recipe.squad_logs"
-local memory_plan = require "bertlua.recipe.memory_plan"
 local plan = require "bertlua.recipe.squad_plan"
-local schedule = require "bertlua.train.schedule"
 local signal = require "bertlua.signal"
 local squad_answers = require "bertlua.recipe.squad_answers"
 local squad_data = require "bertlua.recipe.squad_data"
+local training = require "bertlua.recipe.training"
 
 local M = {}
 
-local GIB = 2 ^ 30
 -- Settings that a run must keep to go on exactly.
 local LASTING = { "max_steps", "seed", "features", "train_batch_size", "gradient_merge_steps", "learning_rate",
     "optimizer" }
@@ -68,55 +62,30 @@ local function build(run, values, config, data)
     local parts = { config = config, accumulation = run.accumulation, fields = { "loss" } }
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
     parts.model = BertForQuestionAnswering.new(config)
-    -- Measured before anything is taken: pages that nobody touched yet count as free.
-    local room = run.work.train and memory_plan.check_state(parts.model.store, run.precision, memory_plan.available())
-    parts.model.store:allocate { precision = run.precision, seed = values.seed, training = run.work.train or false }
-    if room then
-        memory_plan.check_activations(parts.model, {
+    if run.work.train then
+        training.allocate(run, values, parts.model, {
             batch_size = values.train_batch_size, max_seq_length = values.max_seq_length, max_predictions_per_seq = 0,
             accumulation = run.accumulation, batch_option = "--train-batch-size",
-        }, math.min(values.activation_memory * GIB, room))
+        })
+    else
+        parts.model.store:allocate { precision = run.precision, seed = values.seed, training = false }
     end
-    parts.tape = Tape.new { capacity = values.activation_memory * GIB, seed = values.seed,
-        accumulation = run.accumulation }
+    parts.tape = training.tape(run, values)
     if not run.work.train then return parts end
-    parts.optimizer = Optimizer.new {
-        kind = values.optimizer, store = parts.model.store,
-        beta1 = values.beta1, beta2 = values.beta2, epsilon = values.epsilon, weight_decay = values.weight_decay,
-        max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
-        loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
-    }
+    parts.optimizer = training.optimizer(run, values, parts.model.store)
     parts.loader = loader.open(data.train.set, { batch_size = values.train_batch_size, seed = values.seed,
         pack_sequences = values.pack_sequences })
-    parts.schedule = schedule.polynomial {
-        learning_rate = values.learning_rate, warmup_start_lr = values.warmup_start_lr,
-        warmup_proportion = values.warmup_proportion, max_steps = run.max_steps,
-    }
+    parts.schedule = training.schedule(run, values)
     return parts
 end
 
 --- Parameters, and for a resumed training the optimizer, from where the plan says.
 local function restore(run, parts, values)
-    local start = run.start
-    if start.kind == "fresh" then return end
     local target = { store = parts.model.store, config = parts.config, vocab_file = run.vocab_file,
         do_lower_case = run.do_lower_case, model_prefix = values.model_prefix }
-    if start.kind == "resume" then
-        target.optimizer = parts.optimizer
-        checkpoint.load(start.path, target)
-        return
-    end
     -- Without training first, a fresh head would answer at random.
-    if not run.work.train and not values.benchmark then target.missing = {} end
-    local report = checkpoint.load_pretrained(start.path, target)
-    if #report.missing > 0 then
-        run.warnings[#run.warnings + 1] = ("%s lacks %s: these start with fresh values"):format(start.path,
-            table.concat(report.missing, ", "))
-    end
-    if #report.unexpected > 0 then
-        run.warnings[#run.warnings + 1] = ("%s has %s: not used here"):format(start.path,
-            table.concat(report.unexpected, ", "))
-    end
+    if run.start.kind ~= "resume" and not run.work.train and not values.benchmark then target.missing = {} end
+    training.restore(run, parts.optimizer, target)
 end
 
 local function progress_of(run, values, step, record)
@@ -131,58 +100,17 @@ local function progress_of(run, values, step, record)
     return progress
 end
 
---- Warn where a run goes on with settings other than those it began with.
-local function compare_progress(run, values)
-    if run.start.kind ~= "resume" or not run.work.train then return end
-    local before, now = checkpoint.progress(run.start.path), progress_of(run, values, run.start.step, {})
-    for _, name in ipairs(LASTING) do
-        if before[name] ~= nil and before[name] ~= now[name] then
-            run.warnings[#run.warnings + 1] = ("%s was %s in %s and is %s now: the run will differ from one that never "
-                .. "stopped"):format(name, tostring(before[name]), run.start.path, tostring(now[name]))
-        end
-    end
-end
-
 local function run_training(run, parts, values, log)
-    parts.log_freq = values.log_freq
-    parts.on_step = function(step, record) log:step(step, record) end
-    parts.on_log = function(record) log:record(record) end
-    parts.checkpoint_freq = values.num_steps_per_checkpoint
-    parts.save = function(step, record)
-        return checkpoint.save(run.checkpoint_dir, step, {
-            store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
-            vocab_file = run.vocab_file, model_prefix = values.model_prefix,
-            progress = progress_of(run, values, step, record),
-        })
-    end
     log:begin_training()
-    local outcome = Trainer.new(parts):run()
+    local outcome = training.train(run, parts, values, log, function(step, record)
+        return progress_of(run, values, step, record)
+    end)
     log:end_training()
     return outcome
 end
 
-local function benchmark_setup(run, values, batch_size)
-    return {
-        warmup_steps = values.benchmark_warmup_steps, batch_size = batch_size, accumulation = run.accumulation,
-        max_seq_length = values.max_seq_length, precision = run.precision, packed = values.pack_sequences,
-        threads = context.threads(), device = values.device,
-    }
-end
-
---- Training steps measured after a warm-up; nothing is saved.
 local function benchmark_training(run, parts, values, log)
-    local measured = {}
-    parts.log_freq = run.last_step + 1
-    parts.on_step = function(step, record)
-        if step > values.benchmark_warmup_steps then measured[#measured + 1] = record end
-    end
-    local outcome = Trainer.new(parts):run()
-    if #measured > 0 then
-        outcome.benchmark = benchmark.summary(measured)
-        log:benchmark(outcome.benchmark, benchmark.text(outcome.benchmark,
-            benchmark_setup(run, values, values.train_batch_size)))
-    end
-    return outcome
+    return training.benchmark(run, parts, values, log, values.train_batch_size)
 end
 
 --- Train, unless all steps were done before. Outcome of the trainer.
@@ -232,8 +160,10 @@ function M.run(values, sources)
     local config = load_config(run, values)
     local words = squad_data.tokenizer(run, config)
     local data, lines = load_data(run, values, words)
-    if run.work.train then plan.set_steps(run, values, data.train.set.count) end
-    compare_progress(run, values)
+    if run.work.train then
+        plan.set_steps(run, values, data.train.set.count)
+        training.compare_progress(run, progress_of(run, values, run.start.step, {}), LASTING)
+    end
     local parts = build(run, values, config, data)
     restore(run, parts, values)
     local log = logs.open(run, values)
@@ -246,7 +176,7 @@ function M.run(values, sources)
     outcome.plan = run
     if run.work.predict and values.benchmark then
         outcome.benchmark = squad_answers.benchmark(run, parts, values, data.predict,
-            benchmark_setup(run, values, values.predict_batch_size), log)
+            training.benchmark_setup(run, values, values.predict_batch_size), log)
     elseif run.work.predict and (not run.work.train or is_trained(run, outcome)) then
         squad_answers.run(run, parts, values, words, data.predict, log, outcome)
     end

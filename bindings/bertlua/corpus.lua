@@ -7,17 +7,9 @@ local ffi = require "ffi"
 local native = require "bertlua.ffi"
 
 local lib = native.lib
+local refused = native.refused
 
 local corpus = {}
-
-local ARGUMENT = 1
-
---- nil and the engine's message, or an error when the caller's argument is to blame.
-local function refused(status)
-    local message = ffi.string(lib.bl_last_error())
-    if tonumber(status) == ARGUMENT then error(message, 3) end
-    return nil, message
-end
 
 -- ---------------------------------------------------------------- dumps
 

@@ -10,19 +10,11 @@ local native = require "bertlua.ffi"
 require "bertlua.tensor" -- gives the tensors of a batch their methods
 
 local lib = native.lib
+local refused = native.refused
 
 local data = {}
 
-local ARGUMENT = 1
-
 local DTYPES = { f32 = 0, i32 = 3, i64 = 4, i8 = 5 }
-
---- nil and the engine's message, or an error when the caller's argument is to blame.
-local function refused(status)
-    local message = ffi.string(lib.bl_last_error())
-    if tonumber(status) == ARGUMENT then error(message, 3) end
-    return nil, message
-end
 
 --- What shards are checked against: max_seq_length, max_predictions_per_seq, vocab_size, type_vocab_size (0 = any).
 local function limits_of(options)
@@ -228,7 +220,7 @@ function data.write_hdf5(path, datasets, options)
     local good, message = true, nil
     if status ~= 0 then good, message = nil, ffi.string(lib.bl_last_error()) end
     lib.bl_hdf5_writer_free(ffi.gc(writer, nil))
-    if tonumber(status) == ARGUMENT then error(message, 2) end
+    if tonumber(status) == native.ERROR_ARGUMENT then error(message, 2) end
     return good, message
 end
 

@@ -79,6 +79,18 @@ function M.last_error()
     return ffi.string(lib.bl_last_error())
 end
 
+local ERROR_ARGUMENT = 1
+M.ERROR_ARGUMENT = ERROR_ARGUMENT
+
+--- For functions that hand back what a file or the system refuses: nil and the message. A wrong argument is an error
+-- at the line of the function's caller. Use it as a tail call: `return refused(status)`.
+function M.refused(status)
+    local message = ffi.string(lib.bl_last_error())
+    -- The tail call took the place of the function, so level 2 is its caller.
+    if tonumber(status) == ERROR_ARGUMENT then error(message, 2) end
+    return nil, message
+end
+
 local DTYPE = { f32 = 0, bf16 = 1, f16 = 2, i32 = 3, i64 = 4, i8 = 5 }
 local DTYPE_NAME = {}
 for name, code in pairs(DTYPE) do DTYPE_NAME[code] = name end

@@ -259,9 +259,11 @@ describe("fine-tuning on SQuAD", function()
     end)
 
     it("compares its figures with an evaluator's", function()
-        assert(fs.write(job.dir .. "/official.py", 'print("{\\"exact_match\\": 12.5, \\"f1\\": 3.0}")\n'))
-        refused("official%.py: %S+ is [%d.]+, our own evaluator has [%d.]+$",
-            { ["eval-script"] = job.dir .. "/official.py" })
+        local path = job.dir .. "/official"
+        assert(fs.write(path, '#!/bin/sh\necho \'{"exact_match": 12.5, "f1": 3.0}\'\n'))
+        assert.are.equal(0, os.execute("chmod +x " .. path))
+        refused("official: %S+ is [%d.]+, our own evaluator has [%d.]+$", { ["eval-script"] = path })
+        refused("none%.py: no such file", { ["eval-script"] = job.dir .. "/none.py" })
     end)
 
     it("refuses bad input in one line", function()

@@ -19,7 +19,11 @@ end
 
 --- Run the official evaluator and compare its figures with ours.
 local function check_official(values, folder, result, log)
-    local pipe = io.popen(("python3 %s %s %s 2>&1"):format(quote(values.eval_script), quote(values.predict_file),
+    local script = values.eval_script
+    -- Google's evaluators are Python; anything else is a program of its own.
+    local command = script:match "%.py$" and "python3 " .. quote(script)
+        or quote(script:find("/", 1, true) and script or "./" .. script)
+    local pipe = io.popen(("%s %s %s 2>&1"):format(command, quote(values.predict_file),
         quote(fs.join(folder, "predictions.json"))))
     local text = pipe:read "*a"
     pipe:close()

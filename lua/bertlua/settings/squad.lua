@@ -17,7 +17,8 @@ local JOB = {
     { name = "train_file", type = "path", help = "SQuAD JSON to train on: train-v1.1.json or train-v2.0.json" },
     { name = "predict_file", type = "path", help = "SQuAD JSON to answer: dev-v1.1.json or dev-v2.0.json" },
     { name = "eval_script", type = "path",
-        help = "official evaluator to run too, by python3; its figures must be the same; unset: only our own" },
+        help = "evaluator to run too, a program or a .py file for python3; its figures must be the same; unset: only "
+            .. "our own" },
     { name = "version_2_with_negative", type = "boolean", default = false,
         help = "SQuAD v2.0: questions may have no answer" },
     { name = "output_dir", type = "path",

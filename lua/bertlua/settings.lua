@@ -54,14 +54,17 @@ local function expectation(setting)
     end
     local text = words[setting.type]
     if setting.min and setting.max then return ("%s between %s and %s"):format(text, setting.min, setting.max) end
-    if setting.above then return ("%s above %s"):format(text, setting.above) end
-    if setting.min then return ("%s of at least %s"):format(text, setting.min) end
-    if setting.max then return ("%s of at most %s"):format(text, setting.max) end
-    return text
+    local lower = setting.above and ("above %s"):format(setting.above)
+        or setting.min and ("of at least %s"):format(setting.min)
+    local upper = setting.below and ("below %s"):format(setting.below)
+        or setting.max and ("of at most %s"):format(setting.max)
+    if lower and upper then return ("%s %s and %s"):format(text, lower, upper) end
+    return lower and text .. " " .. lower or upper and text .. " " .. upper or text
 end
 
 local function in_range(setting, value)
-    return value == value and not (setting.min and value < setting.min) and not (setting.max and value > setting.max)
+    return math.abs(value) < math.huge
+        and not (setting.min and value < setting.min) and not (setting.max and value > setting.max)
         and not (setting.above and value <= setting.above) and not (setting.below and value >= setting.below)
 end
 
@@ -140,6 +143,7 @@ function Spec:parse_option(values, argv, index)
             return index + 1
         end
         self:assign(values, name, true, "command line", shown)
+        self.flag_before[index + 1] = shown
         return index
     end
     if following == nil or following:sub(1, 2) == "--" then
@@ -159,7 +163,7 @@ end
 --   sources, name to "recipe" or "command line" for those that were given
 function Spec:parse(argv, overrides, options)
     options = options or {}
-    self.sources = {}
+    self.sources, self.flag_before = {}, {}
     local values = {}
     for _, setting in ipairs(self.list) do values[setting.name] = setting.default end
     for name, value in pairs(overrides or {}) do
@@ -179,6 +183,10 @@ function Spec:parse(argv, overrides, options)
         elseif argument:sub(1, 2) == "--" and #argument > 2 then
             index = self:parse_option(values, argv, index)
         elseif argument ~= "--" then
+            -- After a flag a stray word was meant as its value.
+            if self.flag_before[index] and not options.positional then
+                fault.raisef("%s: got %q, expected true or false", self.flag_before[index], argument)
+            end
             rest[#rest + 1] = argument
         end
         index = index + 1

@@ -11,6 +11,7 @@ local function define()
         { name = "optimizer", type = "choice", choices = { "Lamb", "AdamW" }, default = "Lamb", help = "optimizer" },
         { name = "last_step_of_checkpoint", type = "choice", choices = { "none", "auto" }, or_integer = true,
             default = "none", help = "step to resume from" },
+        { name = "beta1", type = "number", min = 0, below = 1, help = "decay" },
         { name = "input_dir", type = "path", help = "folder of shards" },
     }
 end
@@ -78,6 +79,8 @@ describe("settings", function()
         assert.are.equal('--batch-size: got "1.5", expected an integer of at least 1', refused("--batch-size", "1.5"))
         assert.are.equal('--batch-size: got "nan", expected an integer of at least 1', refused("--batch-size", "nan"))
         assert.are.equal('--learning-rate: got "0", expected a number above 0', refused("--learning-rate=0"))
+        assert.are.equal('--learning-rate: got "inf", expected a number above 0', refused("--learning-rate=inf"))
+        assert.are.equal('--beta1: got "1", expected a number of at least 0 and below 1', refused("--beta1", "1"))
         assert.are.equal('--optimizer: got "sgd", expected one of Lamb, AdamW', refused("--optimizer", "sgd"))
         assert.are.equal('--amp: got "maybe", expected true or false', refused("--amp=maybe"))
         assert.are.equal('--last-step-of-checkpoint: got "-3", expected one of none, auto or a step number',
@@ -90,6 +93,8 @@ describe("settings", function()
         assert.matches("%-%-batch%-size: a value is missing", refused("--batch-size"))
         assert.matches("%-%-batch%-size: a value is missing", refused("--batch-size", "--amp"))
         assert.matches('unexpected argument "data"', refused("data"))
+        assert.are.equal('--amp: got "maybe", expected true or false', refused("--amp", "maybe"))
+        assert.matches('unexpected argument "data"', refused("--amp", "true", "data"))
     end)
 
     it("says what was probably meant", function()

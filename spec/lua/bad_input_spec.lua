@@ -90,6 +90,7 @@ describe("bad input", function()
         assert(fs.write(job.dir .. "/broken.json", "{ no"))
         assert.matches("broken.json", refused { ["config-file"] = job.dir .. "/broken.json" })
         assert.matches("%-%-config%-file /no.json: no such file", refused { ["config-file"] = "/no.json" })
+        assert.matches("shards: is a folder, expected a file", refused { ["config-file"] = job.shards })
         assert.matches("%-%-bert%-model custom needs %-%-config%-file", refused { ["config-file"] = false })
     end)
 
@@ -102,6 +103,34 @@ describe("bad input", function()
     it("refuses both phases at once, and none", function()
         assert.matches("%-%-phase1 and %-%-phase2 are both set", refused { phase2 = "true" })
         assert.matches("neither %-%-phase1 nor %-%-phase2", refused { phase1 = "false" })
+    end)
+
+    it("refuses a name of parameters that leaves the checkpoint", function()
+        assert.matches("%-%-model%-prefix a/b: expected a name without a slash", refused { ["model-prefix"] = "a/b" })
+    end)
+
+    it("keeps the report of an earlier run when the next one cannot start", function()
+        assert(fs.write(job.dir .. "/report.json", "kept\n"))
+        assert.matches("unknown key", refused { ["config-file"] = job:write_config({ hiden = 1 }, "kept.json") })
+        assert.are.equal("kept\n", fs.read(job.dir .. "/report.json"))
+        assert.matches("report file " .. job.shards, refused { ["report-file"] = job.shards }, 1, true)
+    end)
+
+    it("looks at the second phase before the first one trains", function()
+        local own = {}
+        for _, name in ipairs { "input-dir", "batch-size", "gradient-merge-steps", "max-steps", "max-seq-length",
+            "max-predictions-per-seq", "num-steps-per-checkpoint", "learning-rate" } do own[name] = false end
+        for phase = 1, 2 do
+            for name, value in pairs { ["input-dir"] = job.shards, ["batch-size"] = 4, ["gradient-merge-steps"] = 1,
+                ["max-steps"] = 1, ["max-seq-length"] = 16, ["max-predictions-per-seq"] = 3 } do
+                own[("phase%d-%s"):format(phase, name)] = value
+            end
+        end
+        own["phase2-input-dir"] = "/no/such/folder"
+        assert.are.equal("bertlua: --phase2-input-dir /no/such/folder: no such folder", refused(own, "pretrain.lua"))
+        own["phase2-input-dir"], own["phase2-max-seq-length"] = job.shards, 8
+        assert.matches("its samples are 16 tokens long", refused(own, "pretrain.lua"))
+        assert.is_false(fs.exists(job.out))
     end)
 
     it("refuses an unknown setting", function()

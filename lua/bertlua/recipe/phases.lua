@@ -4,6 +4,8 @@
 -- the prefix phase1_ or phase2_. --phase1 or --phase2 runs only that phase.
 
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local plan = require "bertlua.recipe.plan"
 local pretraining = require "bertlua.settings.pretraining"
 local settings = require "bertlua.settings"
 
@@ -58,6 +60,22 @@ function M.select(values, sources, phase)
     return own, own_sources
 end
 
+--- What is wrong with either phase's files, found before the first one spends its days.
+local function check(values, sources)
+    local pretrain = require "bertlua.recipe.pretrain"
+    for _, phase in ipairs(PHASES) do
+        local name = phase .. "_input_dir"
+        plan.need(values, name, "name the folder that holds the HDF5 shards")
+        if not values.benchmark then
+            plan.need(values, phase .. "_max_steps", "say how many updates the schedule has")
+        end
+        if not fs.is_directory(values[name]) then
+            fault.raisef("--%s %s: no such folder", name:gsub("_", "-"), values[name])
+        end
+        pretrain.check(M.select(values, sources, phase))
+    end
+end
+
 --- Run the phases.
 -- @param values, sources of spec():parse()
 -- @param options as in recipe/pretrain
@@ -67,6 +85,7 @@ function M.run(values, sources, options)
     if values.phase1 and values.phase2 then
         fault.raise("--phase1 and --phase2 are both set: leave out both to run one after the other")
     end
+    if not values.phase1 and not values.phase2 then check(values, sources) end
     local first
     if not values.phase2 then
         local own, own_sources = M.select(values, sources, "phase1")

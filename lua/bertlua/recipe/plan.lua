@@ -61,6 +61,10 @@ function M.accumulation(values, warnings)
     return micro_steps
 end
 
+local function no_file(shown, path)
+    fault.raisef("%s %s: %s", shown, path, fs.is_directory(path) and "is a folder, expected a file" or "no such file")
+end
+
 --- Config and vocabulary of the model: given, or found by the model's name.
 function M.model_files(values)
     local config_file, vocab_file = values.config_file, values.vocab_file
@@ -71,10 +75,10 @@ function M.model_files(values)
         config_file = paths.find("config", values.bert_model .. ".json")
         if not config_file then fault.raisef("bert_configs/%s.json is missing", values.bert_model) end
     elseif not fs.is_file(config_file) then
-        fault.raisef("--config-file %s: no such file", config_file)
+        no_file("--config-file", config_file)
     end
     if vocab_file and not fs.is_file(vocab_file) then
-        fault.raisef("--vocab-file %s: no such file", vocab_file)
+        no_file("--vocab-file", vocab_file)
     elseif not vocab_file and values.bert_model ~= "custom" then
         vocab_file = paths.find("vocab", values.bert_model .. "-vocab.txt")
     end
@@ -183,6 +187,10 @@ function M.resolve(values, sources)
         plan.max_steps = values.max_steps
     end
     if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
+    if values.model_prefix:find "/" then
+        fault.raisef("--model-prefix %s: expected a name without a slash; it names a file inside the checkpoint",
+            values.model_prefix)
+    end
     plan.precision = M.precision(values, sources or {})
     plan.config_file, plan.vocab_file = M.model_files(values)
     plan.checkpoint_dir = M.checkpoint_dir(values, plan.phase)

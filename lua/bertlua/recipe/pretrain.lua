@@ -83,6 +83,14 @@ local function progress_of(run, values, step, record)
     }
 end
 
+--- A fault if model files or shards do not fit the settings; trains nothing.
+-- @param values resolved settings
+function M.check(values)
+    local config_file, vocab_file = plan.model_files(values)
+    local config, words = load_model_files({ config_file = config_file, vocab_file = vocab_file }, values)
+    open_loader(values, config, words):close()
+end
+
 --- Run pre-training.
 -- @param values resolved settings (settings/pretraining.lua)
 -- @param sources where each came from
@@ -96,10 +104,11 @@ function M.run(values, sources, options)
         io.stdout:write(("%s: all %d steps are done\n"):format(run.start.path, run.max_steps))
         return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
     end
-    local log = logs.open(run, values, options)
     local parts = build(run, values)
     training.restore(run, parts.optimizer, { store = parts.model.store, config = parts.config,
         vocab_file = run.vocab_file, model_prefix = values.model_prefix })
+    -- Only now: what cannot start must not empty the report of an earlier run.
+    local log = logs.open(run, values, options)
     parts.first_step, parts.last_step = run.first_step, run.last_step
     parts.pending_signal = signal.pending
     log:start(parts)

@@ -39,7 +39,7 @@ function report.open(path, options)
     local repair = options.append and not ends_in_newline(path)
     local file
     file, reason = io.open(path, options.append and "ab" or "wb")
-    if not file then return nil, reason end
+    if not file then return nil, "report file " .. reason end
     if repair then file:write "\n" end
     local now = options.now or clock.wall
     return setmetatable({ path = path, file = file, now = now, started = now() }, Report)

@@ -199,9 +199,10 @@ end
 function M.main(argv)
     local code = dispatch(argv)
     local written, message = host.flush()
-    if not written then
+    -- What failed before has said its line.
+    if not written and code == 0 then
         complain("standard output: " .. message)
-        code = code ~= 0 and code or 1
+        return 1
     end
     return code
 end

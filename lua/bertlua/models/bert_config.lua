@@ -107,7 +107,8 @@ function BertConfig.new(values, where)
         if value == nil then value = field[3] end
         if value == nil then fault.raisef("%s: %s is missing, expected %s", where, name, kind[2]) end
         if not kind[1](value) then
-            fault.raisef("%s: %s is %s, expected %s", where, name, tostring(value), kind[2])
+            fault.raisef("%s: %s is %s, expected %s", where, name,
+                type(value) == "string" and ("%q"):format(value) or tostring(value), kind[2])
         end
         self[name] = value
     end

@@ -25,7 +25,8 @@ local function text_of(line, number)
         local reason = tostring(value):gsub("^.-:%d+: ", "")
         fault.raisef('line %d: not JSON (%s), expected {"text": "..."}', number, reason)
     elseif type(value) ~= "table" then
-        fault.raisef('line %d: got a JSON %s, expected {"text": "..."}', number, type(value))
+        fault.raisef('line %d: got %s, expected {"text": "..."}', number,
+            value == cjson.null and "null" or "a JSON " .. type(value))
     elseif type(value.text) ~= "string" then
         local got = value.text == nil and "no member text" or value.text == cjson.null and "text is null"
             or "text is a " .. type(value.text)

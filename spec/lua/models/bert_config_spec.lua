@@ -71,7 +71,7 @@ describe("BertConfig", function()
         assert.are.equal("my.json: num_hidden_layers is 0, expected a positive integer",
             message { num_hidden_layers = 0 })
         assert.are.equal("my.json: vocab_size is 1.5, expected a positive integer", message { vocab_size = 1.5 })
-        assert.are.equal("my.json: vocab_size is "100", expected a positive integer", message { vocab_size = "100" })
+        assert.are.equal('my.json: vocab_size is "100", expected a positive integer', message { vocab_size = "100" })
         assert.are.equal("my.json: hidden_dropout_prob is 1, expected a number in [0, 1)",
             message { hidden_dropout_prob = 1 })
         assert.is_truthy(message({ hidden_act = "relu" }):find('hidden_act is "relu", expected "gelu"', 1, true))

@@ -34,12 +34,21 @@ static void interrupt_hook(lua_State *L, lua_Debug *activation) {
     luaL_error(L, "interrupted");
 }
 
+/* A step may take minutes: say at once that the first Ctrl-C was heard. */
+static void announce(void) {
+    static const char text[] = "\nbertlua: the step that runs is finished and saved first; Ctrl-C again ends at once\n";
+    /* Nothing can be done about a terminal that is gone. */
+    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void) written;
+}
+
 static void handle_signal(int number) {
     int saved_errno = errno;
     if (number == SIGINT && reading) {
         reading_cancelled = 1;
     } else if (trapping) {
         if (number == SIGINT && pending_signal == SIGINT) _exit(EXIT_INTERRUPTED);
+        if (number == SIGINT && !pending_signal) announce();
         if (!pending_signal) pending_signal = number;
     } else if (number == SIGINT) {
         /* Compiled traces don't look at hooks: the second Ctrl-C must not depend on one. */

@@ -54,7 +54,8 @@ local TRAINING = {
         help = "processes the batch settings are meant for; where there are fewer, gradient_merge_steps grows by that "
             .. "factor and the global batch stays" },
     { name = "learning_rate", type = "number", above = 0, default = 1e-4, help = "peak learning rate" },
-    { name = "warmup_start_lr", type = "number", min = 0, default = 0, help = "learning rate that the warm-up rises from" },
+    { name = "warmup_start_lr", type = "number", min = 0, default = 0,
+        help = "learning rate that the warm-up rises from" },
     { name = "warmup_proportion", type = "number", min = 0, max = 1, default = 0.01,
         help = "share of max_steps that warms up; then linear decay to 0" },
     { name = "beta1", type = "number", min = 0, below = 1, default = 0.9, help = "decay of the first moment" },

@@ -71,10 +71,10 @@ describe("answering one question", function()
         local answerer = require "bertlua.squad.answerer"
         local first = answerer.shared(model)
         assert.are.equal(first, answerer.shared(model))
-        local copy = assert(fs.read(model .. "/model.safetensors"))
-        assert(fs.remove(model .. "/model.safetensors"))
-        assert(fs.write(model .. "/other", "another file takes its place on the disk"))
-        assert(fs.write(model .. "/model.safetensors", copy))
+        -- Written again later; the time is set by hand, as the next second is too far away for a test.
+        local file = model .. "/model.safetensors"
+        assert(fs.write(file, assert(fs.read(file))))
+        assert.are.equal(0, os.execute("touch -d 2001-01-01 " .. file))
         assert.are_not.equal(first, answerer.shared(model))
     end)
 

@@ -107,8 +107,9 @@ function answerer.shared(path, options)
     options = options or {}
     local _, file = home_of(path, options.model_prefix)
     local info = file and posix_stat.stat(file)
-    local key = table.concat({ tostring(file), info and info.st_ino or "", info and info.st_mtime or "",
-        tostring(options.precision), tostring(options.vocab_file), tostring(options.do_lower_case) }, "\n")
+    local stamp = info and ("%d %d %d"):format(info.st_ino, info.st_mtime, info.st_size) or ""
+    local key = table.concat({ tostring(file), stamp, tostring(options.precision),
+        tostring(options.vocab_file), tostring(options.do_lower_case) }, "\n")
     local entry = shared[path]
     if entry and entry.key == key then return entry.model end
     local model = answerer.open(path, options)

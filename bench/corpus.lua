@@ -2,7 +2,7 @@
 --
 --     bertlua bench/corpus.lua --wikipedia FILE [--vocab-file FILE] [--repeats 3]
 --
--- Sizes are those of a stage's input: compressed bytes of the dump, bytes of text, of sentences.
+-- Sizes are those of a stage's input: compressed bytes of the dump, bytes of text, of sentences, of all files.
 
 local clock = require "bertlua.util.clock"
 local fs = require "bertlua.util.fs"
@@ -18,29 +18,41 @@ local values = settings.define {
     { name = "repeats", type = "integer", default = 3, min = 1, help = "runs; the best counts" },
 }:parse(arg or {}, {}, { program = "bench/corpus.lua", description = "Measure the preparation of a corpus." })
 
-local STAGES = { "extract", "sentences", "shard", "hdf5" }
+-- Row, stage, stage whose files it reads, setting.
+local ROWS = {
+    { "extract", "extract" },
+    { "sentences", "sentences", "extract" },
+    { "shard", "shard", "sentences" },
+    { "hdf5 128:20", "hdf5", "shard", "128:20" },
+    { "hdf5 512:80", "hdf5", "shard", "512:80" },
+    { "verify", "verify" },
+}
 local best, input = {}, {}
 
 for _ = 1, values.repeats do
     local folder = assert(fs.temporary_folder("bertlua-bench"))
-    for i, name in ipairs(STAGES) do
+    for _, row in ipairs(ROWS) do
+        local name, stage_name, before, sets = row[1], row[2], row[3], row[4]
         local job = prepare.settings:parse({}, {
-            stages = name, wikipedia = values.wikipedia, output_dir = folder, num_workers = 1, quiet = true,
+            stages = stage_name, sets = sets, wikipedia = values.wikipedia, output_dir = folder, num_workers = 1, quiet = true,
             vocab_file = values.vocab_file or paths.root() .. "/vocab/bert-base-uncased-vocab.txt",
         })
         local started = clock.monotonic()
         prepare.run(job)
         local seconds = clock.monotonic() - started
         best[name] = math.min(best[name] or math.huge, seconds)
-        local before = STAGES[i - 1]
-        local made = before and json.read(fs.join(folder, "manifest.json")).stages[before].files
-        input[name] = made and stage.sum(made, "bytes") or fs.size(values.wikipedia)
+        local manifest = assert(json.read(fs.join(folder, "manifest.json")))
+        input[name] = before and stage.sum(manifest.stages[before].files, "bytes") or fs.size(values.wikipedia)
+        if name == "verify" then
+            for _, made in pairs(manifest.stages) do input[name] = input[name] + stage.sum(made.files, "bytes") end
+        end
     end
     assert(fs.remove(folder))
 end
 
-io.stdout:write("stage       input MB   seconds   MB/s a core\n")
-for _, name in ipairs(STAGES) do
-    io.stdout:write(("%-10s %9.2f %9.2f %13.2f\n"):format(name, input[name] / 1e6, best[name],
+io.stdout:write("stage        input MB   seconds   MB/s a core\n")
+for _, row in ipairs(ROWS) do
+    local name = row[1]
+    io.stdout:write(("%-11s %9.2f %9.2f %13.2f\n"):format(name, input[name] / 1e6, best[name],
         input[name] / 1e6 / best[name]))
 end

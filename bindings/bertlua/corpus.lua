@@ -104,9 +104,12 @@ function Wikitext:is_disambiguation(title, text, bytes)
 end
 
 --- Offset (from 0) of the first byte that is not UTF-8, or nil.
-function corpus.invalid_utf8(text)
-    local offset = tonumber(lib.bl_utf8_check(text, #text))
-    return offset >= 0 and offset or nil
+-- @tparam string text
+-- @tparam ?number from offset of a character to begin at
+function corpus.invalid_utf8(text, from)
+    from = from or 0
+    local offset = tonumber(lib.bl_utf8_check(ffi.cast("const char *", text) + from, #text - from))
+    return offset >= 0 and from + offset or nil
 end
 
 -- ---------------------------------------------------------------- documents
@@ -237,6 +240,15 @@ end
 --- Processors that this process may run on.
 function corpus.processors()
     return lib.bl_processors()
+end
+
+--- Resident bytes of this process now; 0 where the system does not say.
+function corpus.memory_now()
+    local file = io.open("/proc/self/status", "r")
+    if not file then return 0 end
+    local kilobytes = file:read("*a"):match "VmRSS:%s*(%d+)"
+    file:close()
+    return (tonumber(kilobytes) or 0) * 1024
 end
 
 --- Peak resident bytes of this process, and of the largest of its ended children.

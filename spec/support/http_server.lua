@@ -2,29 +2,32 @@
 --
 -- It serves one text under /file, honouring Range and If-Range with an ETag, and misbehaves under other names:
 -- /cut closes the first answer half-way, /norange ignores Range, /changed has another ETag and text in each answer,
+-- /slow takes its time over each 2 KB,
 -- /busy answers 503 twice, /wrong sends another text of the same length, /missing is not there.
 
 local poll = require "posix.poll"
 local signal = require "posix.signal"
 local socket = require "posix.sys.socket"
+local time = require "posix.time"
 local unistd = require "posix.unistd"
 local wait = require "posix.sys.wait"
 
 local M = {}
 
-local function reply(client, status, headers, body)
+local function reply(client, status, headers, body, slow)
     local lines = { "HTTP/1.1 " .. status, "Connection: close" }
     for _, line in ipairs(headers) do lines[#lines + 1] = line end
     socket.send(client, table.concat(lines, "\r\n") .. "\r\n\r\n")
     local at = 1
     while at <= #body do
-        local sent = socket.send(client, body:sub(at, at + 65535))
+        local sent = socket.send(client, body:sub(at, at + (slow and 2047 or 65535)))
         if not sent then return end
         at = at + sent
+        if slow then time.nanosleep { tv_sec = 0, tv_nsec = 20e6 } end
     end
 end
 
-local function serve_file(client, text, etag, request, ranges, cut)
+local function serve_file(client, text, etag, request, ranges, cut, slow)
     local first = ranges and tonumber(request:match "[Rr]ange: bytes=(%d+)%-")
     local condition = request:match "If%-Range: ([^\r\n]+)"
     if condition and condition ~= etag then first = nil end
@@ -33,7 +36,7 @@ local function serve_file(client, text, etag, request, ranges, cut)
     local headers = { "Content-Length: " .. #body, "ETag: " .. etag }
     if first then headers[3] = ("Content-Range: bytes %d-%d/%d"):format(first, #text - 1, #text) end
     if cut then body = body:sub(1, math.floor(#body / 2)) end
-    reply(client, first and "206 Partial Content" or "200 OK", headers, body)
+    reply(client, first and "206 Partial Content" or "200 OK", headers, body, slow)
 end
 
 local function answer(client, text, counts)
@@ -42,6 +45,8 @@ local function answer(client, text, counts)
     counts[name] = (counts[name] or 0) + 1
     if name == "file" then
         serve_file(client, text, '"one"', request, true)
+    elseif name == "slow" then
+        serve_file(client, text, '"one"', request, true, false, true)
     elseif name == "cut" then
         serve_file(client, text, '"one"', request, true, counts.cut == 1)
     elseif name == "norange" then

@@ -89,7 +89,8 @@ end
 --- Fetch a file unless it is there already.
 -- @tparam table options path = where it goes; urls = list of mirrors, tried in turn; checksum = "sha1:..." or nil;
 --   retries = further rounds through the mirrors; timeout = seconds without a byte; wait = seconds before a new round
---   (doubled each time); on_progress = function(received, total or nil); on_retry = function(message)
+--   (doubled each time); on_progress = function(received, total or nil); on_retry = function(message);
+--   on_wait = function(seconds)
 -- @return true if it was fetched, false if it was there
 function download.fetch(options)
     local path = options.path
@@ -107,6 +108,7 @@ function download.fetch(options)
     local wait, last, useless = options.wait or 2, "", {}
     for round = 0, options.retries do
         if round > 0 then
+            if options.on_wait then options.on_wait(wait) end
             require("posix.time").nanosleep { tv_sec = math.floor(wait), tv_nsec = math.floor(wait % 1 * 1e9) }
             wait = math.min(wait * 2, 300)
         end

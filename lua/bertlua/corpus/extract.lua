@@ -104,6 +104,12 @@ function extract.namespaces(path)
     return text
 end
 
+--- Bytes that a process needs for a part of a dump, at most: its text twice, half as much as XML, more than what
+-- is compressed.
+function extract.memory(part)
+    return 32 * 2 ^ 20 + part.size * (is_compressed(part.path) and 8 or 2)
+end
+
 --- What makes one part, for bertlua.corpus.stage.
 function extract.run(job, folder, namespaces)
     return function(part, report)

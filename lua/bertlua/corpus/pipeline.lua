@@ -103,11 +103,13 @@ function runners.extract(job, values)
         end
     end
     local described = sources.describe(job, paths)
-    local run = { wikipedia = extract.run(job, folder, namespaces), books = plain.run(job, folder) }
-    run.corpus = run.books
-    local done = run_stage(job, "extract", { variant = values.variant, border = values.border },
+    local books = plain.run(job, folder, values.invalid_utf8)
+    local run = { wikipedia = extract.run(job, folder, namespaces), books = books, corpus = books }
+    local done = run_stage(job, "extract", { variant = values.variant, border = values.border,
+        invalid_utf8 = values.invalid_utf8 },
         stage.hashes(described), {
             folder = folder, parts = parts,
+            memory = function(part) return (part.kind == "wikipedia" and extract or plain).memory(part) end,
             run = function(part, report) return run[part.kind](part, report) end,
         })
     manifest.set_sources(job.output_dir, described)
@@ -116,6 +118,10 @@ function runners.extract(job, values)
     end
     local articles, text = stage.sum(done.files, "documents"), stage.sum(done.files, "bytes")
     local pages = stage.sum(done.records, "pages")
+    local replaced = stage.sum(done.records, "replaced")
+    if replaced > 0 then
+        io.stderr:write(("warning: %d bytes were no UTF-8 and became U+FFFD\n"):format(replaced))
+    end
     print_line(job, "extract", ("%s%d documents, %.1f MB of text; read %s%s"):format(
         pages > 0 and pages .. " pages, " or "", articles, text / 1e6, rate(done.worked, done.seconds),
         note_kept(done.kept, done.parts)))
@@ -127,6 +133,7 @@ function runners.sentences(job, values)
     local language = values.locale or values.language
     local done = run_stage(job, "sentences", { language = language }, stage.hashes(files), {
         folder = folder, parts = sentences.parts(files), run = sentences.run(job, folder, language),
+        memory = sentences.memory,
     })
     print_line(job, "sentences", ("%d sentences of %d documents; %s%s"):format(stage.sum(done.files, "sentences"),
         stage.sum(done.files, "documents"), rate(done.worked, done.seconds), note_kept(done.kept, done.parts)))
@@ -138,7 +145,8 @@ function runners.shard(job, values)
     local settings = { shards = values.shards, test_share = values.test_share, seed = values.seed }
     local plan, parts = shards.plan(job, files, settings)
     local done = run_stage(job, "shard", settings, stage.hashes(files), {
-        folder = folder, parts = parts, run = shards.run(job, folder, plan),
+        folder = folder, parts = parts, run = shards.run(job, folder, plan), memory = shards.memory,
+        memory_hint = "use more shards, or set memory_limit higher",
     })
     local spread = shards.spread(done.files)
     print_line(job, "shard", ("%d training and %d test shards, sizes within %.2f %%; %s%s"):format(plan.training,
@@ -203,6 +211,7 @@ function runners.hdf5(job, values)
     local done = run_stage(job, "hdf5", settings, stage.hashes(files), {
         folder = folder, parts = samples.parts(files, samples.sets(values.sets)),
         run = samples.run(job, folder, made),
+        memory = samples.memory(values), memory_hint = "use more shards, or set memory_limit higher",
     })
     print_line(job, "hdf5", ("%d samples, %.1f MB in %d files; text %s%s"):format(stage.sum(done.files, "samples"),
         stage.sum(done.files, "bytes") / 1e6, #done.files, rate(done.worked, done.seconds),
@@ -223,16 +232,45 @@ local function stage_list(values)
     return list
 end
 
+--- What can be known to be wrong before hours of work.
+local function check(values, stages)
+    local wanted = {}
+    for _, name in ipairs(stages) do wanted[name] = true end
+    if values.checksum then require("bertlua.corpus.download").checksum(values.checksum) end
+    if values.variant == "squad" then return end
+    if wanted.hdf5 then
+        samples.sets(values.sets)
+        if values.vocab_file and not fs.is_file(values.vocab_file) then
+            fault.raise(values.vocab_file .. ": no such file; --vocab-file names a WordPiece vocabulary")
+        elseif not values.vocab_file and not wanted.vocab
+            and not manifest.read(values.output_dir).stages.vocab then
+            fault.raise("vocab_file is not set: name a WordPiece vocabulary, or add stage vocab before hdf5")
+        end
+    end
+    if wanted.extract then
+        local variant = values.variant
+        if variant ~= "corpus" and values.wikipedia and not fs.is_file(values.wikipedia) then
+            fault.raisef("%s: no such file; --wikipedia names a MediaWiki dump, .xml or .xml.bz2", values.wikipedia)
+        end
+        if variant == "wiki_books" and not values.books_dir then
+            fault.raise("books_dir is not set: name a folder of books, a .txt file each")
+        end
+    end
+end
+
 --- Run the stages.
 -- @tparam table values settings of bertlua.recipe.prepare_corpus
 -- @return the manifest
 function pipeline.run(values)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the corpus") end
     local workers = values.num_workers > 0 and values.num_workers or corpus.processors()
-    local job = { output_dir = values.output_dir:gsub("(.)/+$", "%1"), num_workers = workers, quiet = values.quiet }
+    local job = { output_dir = values.output_dir:gsub("(.)/+$", "%1"), num_workers = workers, quiet = values.quiet,
+        memory_limit = values.memory_limit * 2 ^ 20 }
+    local stages = stage_list(values)
+    check(values, stages)
     fault.check(fs.mkdirs(job.output_dir))
     stage.sweep(job.output_dir)
-    for _, name in ipairs(stage_list(values)) do
+    for _, name in ipairs(stages) do
         if values.variant == "squad" and name ~= "download" and name ~= "verify" then
             print_line(job, name, "nothing to do: SQuAD is used as it is")
         else
@@ -244,6 +282,8 @@ function pipeline.run(values)
     local own, child = corpus.memory_peak()
     print_line(job, "memory", ("peak %.0f MB here, %.0f MB in the largest of %d processes"):format(own / 1e6,
         child / 1e6, workers))
+    local together = own + (job.most_processes or 1) * child
+    print_line(job, "", ("at most %.0f MB together, limit %.0f MB"):format(together / 1e6, job.memory_limit / 1e6))
     return manifest.read(job.output_dir)
 end
 

@@ -84,9 +84,28 @@ function plain.parts(files, border, prefix)
     return parts
 end
 
+--- A text with U+FFFD for each byte that is no UTF-8, and how many there were.
+local function replace_invalid(text)
+    local pieces, at = {}, 0
+    while true do
+        local bad = corpus.invalid_utf8(text, at)
+        if not bad then
+            if at == 0 then return text, 0 end
+            pieces[#pieces + 1] = text:sub(at + 1)
+            return table.concat(pieces), (#pieces - 1) / 2
+        end
+        pieces[#pieces + 1] = text:sub(at + 1, bad)
+        pieces[#pieces + 1] = "\239\191\189"
+        at = bad + 1
+    end
+end
+
 local function check_text(text, path, first)
     local bad = corpus.invalid_utf8(text)
-    if bad then fault.raisef("%s: byte %d: invalid UTF-8; convert the file (iconv -t UTF-8)", path, first + bad) end
+    if bad then
+        fault.raisef("%s: byte %d: invalid UTF-8; convert the file (iconv -t UTF-8), or go on with --invalid-utf8 "
+            .. "replace", path, first + bad)
+    end
     local zero = text:find("\0", 1, true)
     if zero then fault.raisef("%s: byte %d: a NUL byte: is this text?", path, first + zero - 1) end
     local at = 1
@@ -101,12 +120,22 @@ local function check_text(text, path, first)
     end
 end
 
+--- Bytes that a process needs for a part of a text file, at most: the text, its lines and paragraphs.
+function plain.memory(part)
+    return 32 * 2 ^ 20 + 7 * part.size
+end
+
 --- What makes one part, for bertlua.corpus.stage.
-function plain.run(job, folder)
+-- @tparam table job
+-- @tparam string folder
+-- @tparam string invalid_utf8 error, or replace by U+FFFD
+function plain.run(job, folder, invalid_utf8)
     return function(part)
         local file = fault.check(io.open(part.path, "rb"))
         local text = read_at(file, part.path, part.first, part.size)
         file:close()
+        local replaced = 0
+        if invalid_utf8 == "replace" then text, replaced = replace_invalid(text) end
         check_text(text, part.path, part.first)
         if part.first == 0 then text = text:gsub("^\239\187\191", "") end
         local pieces, documents = {}, 0
@@ -115,7 +144,7 @@ function plain.run(job, folder)
             pieces[#pieces + 1] = "\n"
             documents = documents + 1
         end
-        local record = { files = {} }
+        local record = { files = {}, replaced = replaced }
         if documents > 0 then
             local path = fs.join(folder, part.name .. ".txt")
             fault.check(fs.write(path, table.concat(pieces)))

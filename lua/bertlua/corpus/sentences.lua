@@ -59,6 +59,11 @@ function sentences.parts(files)
     return parts
 end
 
+--- Bytes that a process needs for a part, at most: the pieces, their strings and the whole of them.
+function sentences.memory(part)
+    return 32 * 2 ^ 20 + 4 * part.size
+end
+
 --- What makes one part, for bertlua.corpus.stage.
 function sentences.run(job, folder, language)
     return function(part, report)

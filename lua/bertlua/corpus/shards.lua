@@ -11,7 +11,7 @@ local stage = require "bertlua.corpus.stage"
 local shards = {}
 
 -- With shards = 0: this much text a shard. Stage hdf5 holds one shard in each process: 16 of them stay under 2 GB.
-local BYTES_PER_SHARD = 6 * 1024 * 1024
+local BYTES_PER_SHARD = 5 * 1024 * 1024
 -- Sentences are lines here; none is as long as this.
 local MAX_LINE = 4 * 1024 * 1024
 -- Shards further apart than this are worth a warning.
@@ -70,6 +70,11 @@ function shards.spread(files)
         end
     end
     return count > 0 and (high - low) / (sum / count) or 0
+end
+
+--- Bytes that a process needs for a part, at most: the documents, their list and the whole of them.
+function shards.memory(part)
+    return 32 * 2 ^ 20 + 3 * part.size
 end
 
 --- What makes one part, for bertlua.corpus.stage.

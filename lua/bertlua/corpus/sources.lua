@@ -10,24 +10,26 @@ local storage = require "bertlua.storage"
 
 local sources = {}
 
-local SQUAD = {
+--- The files of SQuAD 1.1 and their MD5, as published with them.
+sources.SQUAD = {
     base = "https://rajpurkar.github.io/SQuAD-explorer/dataset/",
     { name = "train-v1.1.json", checksum = "md5:981b29407e0affa3b1b156f72073b945" },
     { name = "dev-v1.1.json", checksum = "md5:3e85deb501d4e538b6bc56f786231552" },
 }
 
-local function fetch(job, values, name, urls, checksum)
+local function fetch(job, values, name, urls, checksum, check_present)
     local path = fs.join(job.output_dir, "download", name)
     local bar
     local fetched = download.fetch {
         path = path, urls = urls, checksum = checksum, retries = values.retries, timeout = values.timeout,
-        wait = values.retry_wait, check_present = false,
+        wait = values.retry_wait, check_present = check_present or false,
         on_progress = function(received, total)
             if job.quiet then return end
             bar = bar or progress.new { total = total, label = name, unit = "bytes", start = received }
             bar:update(received)
         end,
         on_retry = function(message) io.stderr:write("download: " .. message .. "\n") end,
+        on_wait = function(seconds) io.stderr:write(("download: trying again in %g s\n"):format(seconds)) end,
     }
     if bar then bar:finish() end
     return path, fetched
@@ -82,8 +84,10 @@ end
 function sources.download(job, values)
     if values.variant == "squad" then
         local paths = {}
-        for i, file in ipairs(SQUAD) do
-            paths[i] = fetch(job, values, file.name, { (values.squad_url or SQUAD.base) .. file.name }, file.checksum)
+        local base = (values.squad_url or sources.SQUAD.base):gsub("/*$", "/")
+        for i, file in ipairs(sources.SQUAD) do
+            -- Small files: one that is there is checked again.
+            paths[i] = fetch(job, values, file.name, { base .. file.name }, file.checksum, true)
         end
         return paths
     end

@@ -8,6 +8,7 @@
 -- it differs, everything of the stage is made anew.
 -- @module bertlua.corpus.stage
 
+local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -87,11 +88,38 @@ local function prepare(job, name, key, folder)
     stage.sweep(state)
 end
 
+--- How many processes may work on pending parts.
+function stage.processes(job, options, pending)
+    local wanted = math.min(job.num_workers, math.max(#pending, 1))
+    if not options.memory or not job.memory_limit or #pending == 0 then return wanted end
+    local need, size, own = 0, 0, corpus.memory_now()
+    for _, i in ipairs(pending) do
+        local part = options.parts[i]
+        local bytes = options.memory(part)
+        if bytes > need then need, size = bytes, part.size end
+    end
+    local room = math.floor((job.memory_limit - own) / need)
+    if room < 1 then
+        fault.raisef("%s: a part of %.1f MB needs about %.0f MB beside %.0f MB in use, memory_limit is %.0f MB: %s",
+            options.name, size / 1e6, need / 1e6, own / 1e6, job.memory_limit / 1e6,
+            options.memory_hint or "set memory_limit higher")
+    end
+    local count = math.min(wanted, room)
+    if count < wanted and not job.quiet then
+        io.stdout:write(("%-10s %d of %d processes, so that %.0f MB each stay within memory_limit\n"):format(
+            options.name, count, wanted, need / 1e6))
+    end
+    job.most_processes = math.max(job.most_processes or 1, count)
+    return count
+end
+
 --- Run a stage.
 -- @tparam table job output_dir (without a slash at its end), num_workers, quiet
 -- @tparam table options name; key = table that decides whether old parts still count; folder = where files go;
 --   parts = list of {name = unique and fit for a file, size = amount of work, ...}; unit; run = function(part, report)
 --   that makes the part and returns its record {files = list of stage.describe, ...}; report(amount) of part.size
+--   options.memory(part) is what a process needs for it, at most: no more processes run than fit into
+--   job.memory_limit
 -- @return list of the parts' records in order; number of parts that were done before; seconds it took
 function stage.run(job, options)
     local name, parts = options.name, options.parts
@@ -108,7 +136,7 @@ function stage.run(job, options)
     local bar = not job.quiet and progress.new {
         total = total, label = name, unit = options.unit or "bytes", start = done,
     }
-    workers.run(math.min(job.num_workers, math.max(#pending, 1)), #pending, function(task, report)
+    workers.run(stage.processes(job, options, pending), #pending, function(task, report)
         local part = parts[pending[task]]
         local record = options.run(part, report)
         write_json(record_path(job, name, part), record)

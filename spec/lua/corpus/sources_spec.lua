@@ -1,0 +1,219 @@
+--- Fetching what a variant needs: the wiki's own list of sums, SQuAD's MD5, kills in the middle, limits.
+
+local corpus = require "bertlua.corpus"
+local fs = require "bertlua.util.fs"
+local http_server = require "spec.support.http_server"
+local json = require "bertlua.util.json"
+local process = require "spec.support.process"
+local sources = require "bertlua.corpus.sources"
+local storage = require "bertlua.storage"
+
+local FOLDER = process.root .. "/spec/fixtures/wiki/"
+
+local function prepare(folder, arguments, setup)
+    return process.run_bertlua(("%s --output-dir %s %s"):format(process.quote(process.root
+        .. "/recipes/prepare_corpus.lua"), process.quote(folder), arguments), setup)
+end
+
+describe("a dump of the wiki's mirrors", function()
+    local base, mirror, dump, index
+
+    before_each(function()
+        base = process.temporary_folder()
+        mirror = base .. "/mirror/enwiki/latest/"
+        assert(fs.mkdirs(mirror))
+        dump = assert(fs.read(FOLDER .. "dump-multistream.xml.bz2"))
+        index = assert(fs.read(FOLDER .. "dump-multistream-index.txt.bz2"))
+        assert(fs.write(mirror .. "enwiki-latest-pages-articles-multistream.xml.bz2", dump))
+        assert(fs.write(mirror .. "enwiki-latest-pages-articles-multistream-index.txt.bz2", index))
+    end)
+    after_each(function() fs.remove(base) end)
+
+    --- The published list, with this sum for the dump; of "latest" it names the dated files.
+    local function publish(sum)
+        assert(fs.write(mirror .. "enwiki-latest-sha1sums.txt", ("%s  enwiki-20220820-stub-articles.xml.gz\n"
+            .. "%s  enwiki-20220820-pages-articles-multistream.xml.bz2\n"):format(("1"):rep(40), sum)))
+    end
+
+    local function fetch()
+        return prepare(base .. "/out", ("--stages download,extract --retries 0 "
+            .. "--mirrors file://%s/none,file://%s/mirror"):format(base, base))
+    end
+
+    it("is taken if its SHA-1 is the published one", function()
+        publish(corpus.digest(FOLDER .. "dump-multistream.xml.bz2", "sha1"))
+        local output, code = fetch()
+        assert.are.equal(0, code, output)
+        assert.is_truthy(output:find("60 pages, 41 documents", 1, true), output)
+        assert.are.equal(dump, fs.read(base .. "/out/download/enwiki-latest-pages-articles-multistream.xml.bz2"))
+        assert.are.equal(2, #assert(json.read(base .. "/out/manifest.json")).sources)
+    end)
+
+    it("is refused if it is not", function()
+        publish(("0"):rep(40))
+        local output, code = fetch()
+        assert.are.equal(1, code)
+        assert.is_truthy(output:find("expected sha1:" .. ("0"):rep(40), 1, true), output)
+        assert.is_false(fs.exists(base .. "/out/download/enwiki-latest-pages-articles-multistream.xml.bz2"))
+    end)
+
+    it("is refused if the list has no sum of it", function()
+        assert(fs.write(mirror .. "enwiki-latest-sha1sums.txt", ("1"):rep(40) .. "  enwiki-20220820-other.xml\n"))
+        local output, code = fetch()
+        assert.are.equal(1, code)
+        assert.is_truthy(output:find("it has no checksum of enwiki-latest-pages", 1, true), output)
+    end)
+end)
+
+describe("squad", function()
+    local base, sums
+
+    before_each(function()
+        base = process.temporary_folder()
+        sums = { sources.SQUAD[1].checksum, sources.SQUAD[2].checksum }
+        assert(fs.write(base .. "/train-v1.1.json", '{"version":"1.1","data":[]}'))
+        assert(fs.write(base .. "/dev-v1.1.json", '{"version":"1.1","data":[{}]}'))
+    end)
+    after_each(function()
+        for i = 1, 2 do sources.SQUAD[i].checksum = sums[i] end
+        fs.remove(base)
+    end)
+
+    local function run()
+        local job = require "bertlua.recipe.prepare_corpus"
+        return pcall(job.run, job.settings:parse({}, { variant = "squad", output_dir = base .. "/out", retries = 0,
+            squad_url = "file://" .. base, quiet = true }))
+    end
+
+    it("takes files of the published MD5 only", function()
+        local output, code = prepare(base .. "/out", "--variant squad --retries 0 --squad-url file://" .. base)
+        assert.are.equal(1, code)
+        assert.is_truthy(output:find("expected md5:981b29407e0affa3b1b156f72073b945", 1, true), output)
+        assert.is_false(fs.exists(base .. "/out/download/train-v1.1.json"))
+    end)
+
+    it("notes both files, and finds one that is damaged later", function()
+        for _, file in ipairs(sources.SQUAD) do
+            file.checksum = "md5:" .. corpus.digest(fs.join(base, file.name), "md5")
+        end
+        local good, manifest = run()
+        assert.is_true(good, tostring(manifest))
+        assert.are.equal(2, #manifest.sources)
+        assert.are.equal(27, manifest.sources[1].bytes)
+        assert(fs.write(base .. "/out/download/dev-v1.1.json", '{"version":"1.1","data":[{}}]'))
+        local problem
+        good, problem = run()
+        assert.is_false(good)
+        assert.is_truthy(tostring(problem):find("dev-v1.1.json: its checksum is md5:", 1, true), tostring(problem))
+    end)
+end)
+
+describe("kill -9", function()
+    local base
+
+    before_each(function() base = process.temporary_folder() end)
+    after_each(function() fs.remove(base) end)
+
+    it("in a download leaves a part that the next run goes on with", function()
+        local text = assert(fs.read(FOLDER .. "dump.xml.bz2"))
+        local server = http_server.start(text)
+        local folder = base .. "/out/download/"
+        local arguments = ("--stages download,extract --retries 0 --wikipedia-url %sslow --checksum sha1:%s"):format(
+            server.url, corpus.digest(FOLDER .. "dump.xml.bz2", "sha1"))
+        local killed, sizes = 0, {}
+        for _ = 1, 20 do
+            -- As soon as more of the file has come than before.
+            local _, code = process.run(("%s %s --output-dir %s --quiet %s & pid=$!\n"
+                .. "for i in $(seq 200); do sleep 0.02\n"
+                .. "n=$(stat -c %%s %sslow.part 2>/dev/null || echo 0)\n"
+                .. "[ $n -gt %d ] && kill -9 $pid 2>/dev/null && break\ndone\nwait $pid"):format(
+                process.quote(process.bertlua), process.quote(process.root .. "/recipes/prepare_corpus.lua"),
+                base .. "/out", arguments, folder, (sizes[#sizes] or 0) + 2048))
+            if code ~= 137 then break end
+            killed = killed + 1
+            sizes[#sizes + 1] = fs.size(folder .. "slow.part") or 0
+            assert.is_false(fs.exists(folder .. "slow"))
+        end
+        server.stop()
+        assert.is_true(killed >= 2, killed .. " kills")
+        for i = 2, #sizes do assert.is_true(sizes[i] > sizes[i - 1]) end
+        assert.is_truthy(sizes[1] > 0 and sizes[1] < #text)
+        -- The name has no ending of a dump: extract does not take it, the download itself is what counts here.
+        assert.are.equal(text, fs.read(folder .. "slow"))
+        assert.is_false(fs.exists(folder .. "slow.part"))
+    end)
+
+    it("in verify changes nothing", function()
+        local folder = base .. "/out"
+        assert.are.equal(0, select(2, prepare(folder, "--stages extract --wikipedia "
+            .. process.quote(FOLDER .. "dump.xml.bz2"))))
+        -- A large file to verify, of holes, so that there is time for the kill.
+        local large = folder .. "/text/large.txt"
+        assert.are.equal(0, select(2, process.run("truncate -s 150M " .. process.quote(large))))
+        local value = assert(json.read(folder .. "/manifest.json"))
+        local files = value.stages.extract.files
+        files[#files + 1] = { path = "text/large.txt", bytes = fs.size(large), documents = 0,
+            sha256 = assert(storage.file_sha256(large)) }
+        assert(fs.write(folder .. "/manifest.json", json.encode(value)))
+        local before = process.run(("cd %s && find . -type f | sort | xargs sha256sum"):format(process.quote(folder)))
+        local _, code = prepare(folder, "--stages verify", "timeout -s KILL 0.15")
+        assert.are.equal(137, code)
+        assert.are.equal(before, (process.run(("cd %s && find . -type f | sort | xargs sha256sum"):format(
+            process.quote(folder)))))
+        local output
+        output, code = prepare(folder, "--stages verify")
+        assert.are.equal(0, code, output)
+        assert.is_truthy(output:find("all as in the manifest", 1, true), output)
+    end)
+end)
+
+describe("limits", function()
+    local stage = require "bertlua.corpus.stage"
+
+    local function processes(workers, limit, need)
+        local options = { name = "made up", parts = { { size = 5 }, { size = 9 }, { size = 7 } },
+            memory = function(part) return part.size == 9 and need or 1 end }
+        return stage.processes({ num_workers = workers, memory_limit = corpus.memory_now() + limit, quiet = true },
+            options, { 1, 2, 3 })
+    end
+
+    it("of memory bound the number of processes", function()
+        local MB = 2 ^ 20
+        assert.are.equal(3, processes(64, 4000 * MB, 100 * MB))
+        assert.are.equal(2, processes(64, 250 * MB, 100 * MB))
+        assert.are.equal(1, processes(1, 4000 * MB, 100 * MB))
+        assert.has_error(function() processes(4, 50 * MB, 100 * MB) end)
+    end)
+
+    it("are named when one part is already too much", function()
+        local base = process.temporary_folder()
+        assert(fs.mkdirs(base .. "/in"))
+        for i = 1, 8 do
+            local text = {}
+            for k = 1, 9000 do
+                text[k] = ("The mill number %d of %d is old and grey, and its wheel turns."):format(k, i)
+            end
+            assert(fs.write(("%s/in/%d.txt"):format(base, i), table.concat(text, "\n") .. "\n"))
+        end
+        local output, code = prepare(base .. "/out", ("--variant corpus --corpus-dir %s "
+            .. "--stages extract,sentences,shard,hdf5 --memory-limit 100 --shards 1 --test-share 0 "
+            .. "--sets 32:5 --vocab-file %s"):format(base .. "/in",
+            process.quote(process.root .. "/vocab/bert-base-uncased-vocab.txt")))
+        fs.remove(base)
+        assert.are.equal(1, code, output)
+        assert.is_truthy(output:find("hdf5: a part of 4.%d MB needs about .-memory_limit is.-use more shards"), output)
+    end)
+
+    it("let invalid UTF-8 through as U+FFFD on request", function()
+        local base = process.temporary_folder()
+        assert(fs.mkdirs(base .. "/in"))
+        assert(fs.write(base .. "/in/a.txt", "\255A b\255\254d line, caf\195\169.\nEnds in \195"))
+        local output, code = prepare(base .. "/out", ("--variant corpus --corpus-dir %s --stages extract "
+            .. "--invalid-utf8 replace"):format(base .. "/in"))
+        local text = fs.read(base .. "/out/text/corpus-00000.txt")
+        fs.remove(base)
+        assert.are.equal(0, code, output)
+        assert.is_truthy(output:find("4 bytes were no UTF-8", 1, true), output)
+        assert.are.equal("\239\191\189A b\239\191\189\239\191\189d line, caf\195\169.\nEnds in \239\191\189\n\n", text)
+    end)
+end)

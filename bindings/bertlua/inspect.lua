@@ -79,11 +79,21 @@ local function format_table(t, state, depth)
     return join(items, depth, true)
 end
 
+local function is_tensor(value)
+    local tensor = package.loaded["bertlua.tensor"]
+    return tensor and tensor.is(value)
+end
+
 -- A tensor inside a table is one line: what it is, not its values.
 local function short_cdata(value)
-    local tensor = package.loaded["bertlua.tensor"]
-    if tensor and tensor.is(value) then return "[" .. value:describe() .. "]" end
-    return tostring(value)
+    if is_tensor(value) then return "[" .. value:describe() .. "]" end
+    -- shape and stride of a tensor, which are C arrays.
+    local text = tostring(value)
+    local count = tonumber(text:match "^cdata<int64_t %(&%)%[(%d+)%]>")
+    if not count then return text end
+    local numbers = {}
+    for i = 1, count do numbers[i] = ("%d"):format(tonumber(value[i - 1])) end
+    return ("{ %s } int64_t[%d]"):format(table.concat(numbers, ", "), count)
 end
 
 function format(value, state, depth)
@@ -100,7 +110,8 @@ end
 --- Text of a value. Strings stand as they are at the top, quoted inside tables.
 function M.inspect(value)
     local kind = type(value)
-    if kind == "string" or kind == "cdata" then return tostring(value) end
+    if kind == "string" then return value end
+    if kind == "cdata" then return is_tensor(value) and tostring(value) or short_cdata(value) end
     return format(value, { open = {} }, 0)
 end
 

@@ -126,6 +126,7 @@ describe("inspect", function()
         local tensor = require "bertlua.tensor"
         tensor.scope(function()
             assert.are.equal("{ x = [f32 2x3 cpu] }", inspect.inspect { x = tensor.new("f32", { 2, 3 }) })
+            assert.are.equal("{ 2, 3, 1, 1 } int64_t[4]", inspect.inspect(tensor.new("f32", { 2, 3 }).shape))
         end)
         local object = setmetatable({}, { __tostring = function() return "an object" end })
         assert.are.equal("{ an object }", inspect.inspect { object })

@@ -132,7 +132,8 @@ describe("signals", function()
 
     it("only set a flag after trap(), and tell that Ctrl-C was heard", function()
         for _, name in ipairs { "SIGINT", "SIGTERM", "SIGUSR1" } do
-            assert_output((name == "SIGINT" and HEARD or "") .. "nil\t" .. name .. "\tnil\n", 0, run_bertlua(script(prelude .. ([[
+            local heard = name == "SIGINT" and HEARD or ""
+            assert_output(heard .. "nil\t" .. name .. "\tnil\n", 0, run_bertlua(script(prelude .. ([[
                 local signal = require "bertlua.signal"
                 signal.trap()
                 local before = signal.pending()

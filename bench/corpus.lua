@@ -34,7 +34,8 @@ for _ = 1, values.repeats do
     for _, row in ipairs(ROWS) do
         local name, stage_name, before, sets = row[1], row[2], row[3], row[4]
         local job = prepare.settings:parse({}, {
-            stages = stage_name, sets = sets, wikipedia = values.wikipedia, output_dir = folder, num_workers = 1, quiet = true,
+            stages = stage_name, sets = sets, wikipedia = values.wikipedia, output_dir = folder,
+            num_workers = 1, quiet = true,
             vocab_file = values.vocab_file or paths.root() .. "/vocab/bert-base-uncased-vocab.txt",
         })
         local started = clock.monotonic()

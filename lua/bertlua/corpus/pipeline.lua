@@ -238,15 +238,6 @@ local function check(values, stages)
     for _, name in ipairs(stages) do wanted[name] = true end
     if values.checksum then require("bertlua.corpus.download").checksum(values.checksum) end
     if values.variant == "squad" then return end
-    if wanted.hdf5 then
-        samples.sets(values.sets)
-        if values.vocab_file and not fs.is_file(values.vocab_file) then
-            fault.raise(values.vocab_file .. ": no such file; --vocab-file names a WordPiece vocabulary")
-        elseif not values.vocab_file and not wanted.vocab
-            and not manifest.read(values.output_dir).stages.vocab then
-            fault.raise("vocab_file is not set: name a WordPiece vocabulary, or add stage vocab before hdf5")
-        end
-    end
     if wanted.extract then
         local variant = values.variant
         if variant ~= "corpus" and values.wikipedia and not fs.is_file(values.wikipedia) then
@@ -254,6 +245,19 @@ local function check(values, stages)
         end
         if variant == "wiki_books" and not values.books_dir then
             fault.raise("books_dir is not set: name a folder of books, a .txt file each")
+        elseif variant == "wiki_books" and not fs.exists(values.books_dir) then
+            fault.raise(values.books_dir .. ": no such folder; --books-dir names a folder of books, a .txt file each")
+        end
+    end
+    if wanted.hdf5 then
+        samples.sets(values.sets)
+        if values.vocab_file then
+            if not fs.is_file(values.vocab_file) then
+                fault.raise(values.vocab_file .. ": no such file; --vocab-file names a WordPiece vocabulary")
+            end
+            require("bertlua.text.tokenizer").load(values.vocab_file, { do_lower_case = values.do_lower_case })
+        elseif not wanted.vocab and not manifest.read(values.output_dir).stages.vocab then
+            fault.raise("vocab_file is not set: name a WordPiece vocabulary, or add stage vocab before hdf5")
         end
     end
 end

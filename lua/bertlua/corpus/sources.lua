@@ -84,7 +84,7 @@ end
 function sources.download(job, values)
     if values.variant == "squad" then
         local paths = {}
-        local base = (values.squad_url or sources.SQUAD.base):gsub("/*$", "/")
+        local base = (values.squad_url or sources.SQUAD.base):gsub("/+$", "") .. "/"
         for i, file in ipairs(sources.SQUAD) do
             -- Small files: one that is there is checked again.
             paths[i] = fetch(job, values, file.name, { base .. file.name }, file.checksum, true)

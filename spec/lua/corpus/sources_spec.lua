@@ -167,6 +167,32 @@ describe("kill -9", function()
     end)
 end)
 
+describe("what is wrong from the start", function()
+    it("is said before anything is fetched or made", function()
+        local base = process.temporary_folder()
+        local dump = process.quote(FOLDER .. "dump.xml.bz2")
+        local vocab = "--vocab-file " .. process.quote(process.root .. "/vocab/bert-base-uncased-vocab.txt")
+        local cases = {
+            { "--sets 128 " .. vocab, 'sets: got "128"' },
+            { "", "vocab_file is not set" },
+            { "--vocab-file nowhere.txt", "nowhere.txt: no such file" },
+            { "--vocab-file " .. dump, "line 1 is not UTF-8 text" },
+            { "--wikipedia nowhere.xml " .. vocab, "nowhere.xml: no such file" },
+            { "--variant wiki_books " .. vocab, "books_dir is not set" },
+            { "--variant wiki_books --books-dir nowhere " .. vocab, "nowhere: no such folder" },
+            { "--checksum sha1:12 " .. vocab, 'checksum: got "sha1:12"' },
+        }
+        for _, case in ipairs(cases) do
+            local output, code = prepare(base .. "/out", case[1])
+            assert.are.equal(1, code, output)
+            assert.is_truthy(output:find(case[2], 1, true), output)
+            assert.is_nil(output:find("download", 1, true), output)
+            assert.is_false(fs.exists(base .. "/out"))
+        end
+        fs.remove(base)
+    end)
+end)
+
 describe("limits", function()
     local stage = require "bertlua.corpus.stage"
 

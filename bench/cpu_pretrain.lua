@@ -12,6 +12,7 @@ local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
 local readlink = require("posix.unistd").readlink
 local settings = require "bertlua.settings"
+local quote = require("bertlua.util.shell").quote
 
 local spec = settings.define {
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
@@ -34,10 +35,6 @@ of peak    FLOP/s of a step over the best rate of a large oneDNN product in that
            4 L^2 H a sequence for attention, three times for forward and backward.
            Elementwise work, recomputation and the optimizer are not counted.
 peak MiB   largest resident memory of the process, libraries included.]]
-
-local function quote(text)
-    return "'" .. text:gsub("'", "'\\''") .. "'"
-end
 
 --- The JSON object on the last line that a command prints; nil if it fails.
 local function run(command)

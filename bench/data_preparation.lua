@@ -14,6 +14,7 @@ local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
 local settings = require "bertlua.settings"
+local quote = require("bertlua.util.shell").quote
 
 local spec = settings.define {
     { name = "text", type = "path",
@@ -52,10 +53,6 @@ local function run_own(values, text, tokenizer, folder)
     corpus.tokenize(documents, order, plan[1], tokenizer)
     return { total = total, tokenize = clock.monotonic() - begin, tokens = summary.tokens,
         instances = summary.instances }
-end
-
-local function quote(text)
-    return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
 --- One run of the peer, or nil.

@@ -23,6 +23,7 @@ local settings = require "bertlua.settings"
 local squad_data = require "bertlua.recipe.squad_data"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
+local quote = require("bertlua.util.shell").quote
 
 local spec = settings.define {
     { name = "train_file", type = "path", required = true, help = "SQuAD JSON to train on" },
@@ -35,10 +36,6 @@ local spec = settings.define {
     { name = "learning_rate", type = "number", above = 0, default = 3e-4, help = "peak; 10 % warm-up, AdamW" },
     { name = "seed", type = "integer", min = 0, default = 42, help = "of the head and the order" },
 }
-
-local function quote(text)
-    return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
-end
 
 --- The encoder with a fresh head and without dropout, as a folder to start from.
 local function write_start(values, folder)

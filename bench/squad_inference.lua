@@ -13,6 +13,7 @@ local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
 local readlink = require("posix.unistd").readlink
 local settings = require "bertlua.settings"
+local quote = require("bertlua.util.shell").quote
 
 local spec = settings.define {
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
@@ -30,10 +31,6 @@ latency    seconds of a step: forward pass of one batch and its logits on the ho
            so there is no padding; tokenizing and answers are not part of it.
 seq/s      sequences of a batch / median latency.
 peak MiB   largest resident memory of the process, libraries included.]]
-
-local function quote(text)
-    return "'" .. text:gsub("'", "'\\''") .. "'"
-end
 
 local function numbers(text, what)
     local list = {}

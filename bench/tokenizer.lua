@@ -17,6 +17,7 @@ local paths = require "bertlua.paths"
 local settings = require "bertlua.settings"
 local Tokenizer = require "bertlua.text.tokenizer"
 local vocab_trainer = require "bertlua.text.vocab_trainer"
+local quote = require("bertlua.util.shell").quote
 
 local spec = settings.define {
     { name = "file", type = "path", help = "text to work on; unset: the Jargon File of Debian's jargon-text" },
@@ -49,10 +50,6 @@ local function run_own(values, path, tokenizer, lines, text)
     begin = clock.monotonic()
     vocab_trainer.train { files = { path }, vocab_size = values.train_size, do_lower_case = values.do_lower_case }
     return { single = single, batch = batch, train = clock.monotonic() - begin, tokens = tokens }
-end
-
-local function quote(text)
-    return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
 --- Seconds of each job, the peer's; nil if it cannot run.

@@ -7,6 +7,7 @@
 
 local fault = require "bertlua.fault"
 local json = require "bertlua.util.json"
+local suggest = require "bertlua.util.suggest"
 
 local BertConfig = {}
 BertConfig.__index = BertConfig
@@ -38,26 +39,10 @@ local IGNORED = {
     output_past = true, _name_or_path = true, problem_type = true,
 }
 
-local function distance(a, b)
-    local row = {}
-    for j = 0, #b do row[j] = j end
-    for i = 1, #a do
-        local diagonal = row[0]
-        row[0] = i
-        for j = 1, #b do
-            local above = row[j]
-            local cost = a:byte(i) == b:byte(j) and 0 or 1
-            row[j] = math.min(above + 1, row[j - 1] + 1, diagonal + cost)
-            diagonal = above
-        end
-    end
-    return row[#b]
-end
-
 local function suggestion(name)
     local best, best_distance = nil, math.max(2, math.floor(#name / 3)) + 1
     for _, field in ipairs(FIELDS) do
-        local d = distance(name, field[1])
+        local d = suggest.distance(name, field[1])
         if d < best_distance then best, best_distance = field[1], d end
     end
     return best and ('; did you mean "%s"?'):format(best) or "; remove it"

@@ -10,12 +10,9 @@ local json = require "bertlua.util.json"
 local metrics = require "bertlua.squad.metrics"
 local predict = require "bertlua.squad.predict"
 local progress = require "bertlua.util.progress"
+local quote = require("bertlua.util.shell").quote
 
 local M = {}
-
-local function quote(text)
-    return "'" .. text:gsub("'", "'\\''") .. "'"
-end
 
 --- Run the official evaluator and compare its figures with ours.
 local function check_official(values, folder, result, log)

@@ -25,6 +25,8 @@ typedef struct bl_backend {
     bl_status (*allocate)(bl_context *ctx, size_t bytes, void **out); /* zero-filled */
     void (*deallocate)(bl_context *ctx, void *data, size_t bytes);
     bl_status (*reserve)(bl_context *ctx, size_t bytes, void **out);
+    /* The first `bytes` of a reservation are about to be used; NULL where touching memory is enough. */
+    bl_status (*commit)(bl_context *ctx, void *data, size_t bytes);
     void (*unreserve)(bl_context *ctx, void *data, size_t bytes);
     bl_status (*upload)(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes);
     bl_status (*download)(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes);
@@ -64,6 +66,14 @@ typedef struct bl_backend {
     __typeof__(bl_adamw_update) *adamw_update;
     __typeof__(bl_loss_scale_update) *loss_scale_update;
 } bl_backend;
+
+/*
+ * A backend in a shared object of its own (libbertlua-cuda.so) exports a
+ * function of this type, bl_cuda_entry: it hands out its table, or NULL if it
+ * was built for a table of another size. It links to libbertlua.so for what
+ * internal.h marks BL_API.
+ */
+typedef const bl_backend *bl_backend_entry(size_t bytes);
 
 /* The CPU backend: oneDNN for matrix products, OpenMP for the rest. */
 extern const bl_backend bl_cpu_backend;

@@ -7,7 +7,11 @@
 
 #include "bertlua.h"
 
-/* Exported from libbertlua; everything else is hidden. */
+/*
+ * Exported from libbertlua; everything else is hidden. Functions of this header
+ * that carry it are for backends in shared objects of their own (backend.h),
+ * not for programs.
+ */
 #define BL_API __attribute__((visibility("default")))
 
 struct bl_backend;
@@ -24,10 +28,10 @@ struct bl_context {
 };
 
 /* Sets the calling thread's message (printf form, one line) and returns status. */
-bl_status bl_fail(bl_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+BL_API bl_status bl_fail(bl_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* "f32 [2,8]" into buffer, for messages; returns buffer. */
-const char *bl_tensor_format(const bl_tensor *t, char *buffer, size_t bytes);
+BL_API const char *bl_tensor_format(const bl_tensor *t, char *buffer, size_t bytes);
 
 /*
  * 64-byte aligned scratch of at least `bytes`, valid until the next

@@ -1,0 +1,144 @@
+/*
+ * cuda.h - the CUDA backend's state and what its files share on the host:
+ * error mapping, scratch memory, and the functions behind the backend table.
+ * What kernels share is in kernel.cuh.
+ *
+ * Rules of every op: its arguments were validated; it launches on
+ * bl_cuda_of(ctx)->stream and returns; it never allocates (scratch grows in
+ * the first, eager step), never waits for the device, and gives the same bits
+ * each time. A step can then be captured as a graph and replayed.
+ *
+ * The backend is a shared object of its own, libbertlua-cuda.so, that
+ * libbertlua.so opens when a CUDA context is asked for. It uses what
+ * core/internal.h marks BL_API from there, and exports bl_cuda_entry alone.
+ */
+#ifndef BERTLUA_CUDA_CUDA_H
+#define BERTLUA_CUDA_CUDA_H
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+extern "C" {
+#include "core/backend.h"
+}
+
+/* A block that scratch outgrew: captured graphs may still point at it, so it lives as long as the context. */
+struct bl_cuda_retired {
+    struct bl_cuda_retired *next;
+    void *data;
+};
+
+typedef struct bl_cuda {
+    int32_t device;
+    int32_t sm_count;
+    int32_t capability;      /* 10 * major + minor: 80, 89, 90 */
+    size_t shared_per_block; /* most dynamic shared memory a kernel may ask for */
+    int32_t l2_bytes;
+
+    cudaStream_t stream;      /* all ops, in order */
+    cudaStream_t copy_stream; /* input batches from pinned memory */
+
+    cublasLtHandle_t blas;
+    void *blas_workspace; /* for cuBLASLt alone */
+    size_t blas_workspace_bytes;
+    void *blas_state; /* linear.cu's: chosen algorithms by shape; freed by blas_close */
+    void (*blas_close)(struct bl_cuda *cuda);
+
+    void *dnn_state; /* attention over cuDNN: library, handle, plans; freed by dnn_close */
+    void (*dnn_close)(struct bl_cuda *cuda);
+
+    void *scratch;
+    size_t scratch_bytes;
+    struct bl_cuda_retired *retired;
+
+    void *staging; /* pinned, for uploads and downloads of ordinary host memory */
+    size_t staging_bytes;
+
+    void *memory_state; /* memory.cu's: reservations of address space */
+} bl_cuda;
+
+static inline bl_cuda *bl_cuda_of(const bl_context *ctx) {
+    return (bl_cuda *) ctx->backend_state;
+}
+
+/* One line for a failed CUDA call; returns BL_ERROR_MEMORY when memory ran out, else BL_ERROR_INTERNAL. */
+bl_status bl_cuda_fail(cudaError_t error, const char *what);
+bl_status bl_cuda_fail_blas(cublasStatus_t status, const char *what);
+
+/* Return from the function if a CUDA runtime (or cuBLAS) call fails. `what` names the op: "layernorm". */
+#define BL_CUDA_TRY(call, what)                                                                                        \
+    do {                                                                                                               \
+        cudaError_t bl_cuda_error_ = (call);                                                                           \
+        if (bl_cuda_error_ != cudaSuccess) return bl_cuda_fail(bl_cuda_error_, what);                                  \
+    } while (0)
+#define BL_BLAS_TRY(call, what)                                                                                        \
+    do {                                                                                                               \
+        cublasStatus_t bl_blas_status_ = (call);                                                                       \
+        if (bl_blas_status_ != CUBLAS_STATUS_SUCCESS) return bl_cuda_fail_blas(bl_blas_status_, what);                 \
+    } while (0)
+
+/*
+ * 256-byte aligned device memory of at least `bytes`, contents undefined,
+ * until the next call on this context: one op at a time uses it, and because
+ * ops run in order on one stream, the next may take it while this one still
+ * runs. Grows only outside a capture; inside one, a larger demand fails and
+ * says to run one step eagerly first.
+ */
+bl_status bl_cuda_scratch(bl_context *ctx, size_t bytes, void **out);
+
+/* True while the context's stream is being captured into a graph. */
+bool bl_cuda_capturing(const bl_context *ctx);
+
+/* The one exported symbol: fills in the table if `bytes` is the size of the caller's bl_backend, else returns NULL. */
+extern "C" const bl_backend *bl_cuda_entry(size_t bytes);
+
+/* memory.cu */
+bl_status bl_cuda_allocate(bl_context *ctx, size_t bytes, void **out);
+void bl_cuda_deallocate(bl_context *ctx, void *data, size_t bytes);
+bl_status bl_cuda_reserve(bl_context *ctx, size_t bytes, void **out);
+bl_status bl_cuda_commit(bl_context *ctx, void *data, size_t bytes);
+void bl_cuda_unreserve(bl_context *ctx, void *data, size_t bytes);
+bl_status bl_cuda_upload(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes);
+bl_status bl_cuda_download(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes);
+
+/* The ops, with the signatures of the public ones. */
+__typeof__(bl_copy) bl_cuda_copy;
+__typeof__(bl_fill) bl_cuda_fill;
+__typeof__(bl_fill_normal) bl_cuda_fill_normal;
+__typeof__(bl_fill_uniform) bl_cuda_fill_uniform;
+
+__typeof__(bl_linear_forward) bl_cuda_linear_forward;
+__typeof__(bl_linear_backward) bl_cuda_linear_backward;
+__typeof__(bl_attention_forward) bl_cuda_attention_forward;
+__typeof__(bl_attention_backward) bl_cuda_attention_backward;
+
+__typeof__(bl_layernorm_forward) bl_cuda_layernorm_forward;
+__typeof__(bl_layernorm_backward) bl_cuda_layernorm_backward;
+__typeof__(bl_embedding_forward) bl_cuda_embedding_forward;
+__typeof__(bl_embedding_backward) bl_cuda_embedding_backward;
+__typeof__(bl_gather_forward) bl_cuda_gather_forward;
+__typeof__(bl_gather_backward) bl_cuda_gather_backward;
+__typeof__(bl_cross_entropy_forward) bl_cuda_cross_entropy_forward;
+__typeof__(bl_cross_entropy_backward) bl_cuda_cross_entropy_backward;
+__typeof__(bl_span_loss_forward) bl_cuda_span_loss_forward;
+__typeof__(bl_span_loss_backward) bl_cuda_span_loss_backward;
+__typeof__(bl_gelu_forward) bl_cuda_gelu_forward;
+__typeof__(bl_gelu_backward) bl_cuda_gelu_backward;
+__typeof__(bl_tanh_forward) bl_cuda_tanh_forward;
+__typeof__(bl_tanh_backward) bl_cuda_tanh_backward;
+__typeof__(bl_dropout_forward) bl_cuda_dropout_forward;
+__typeof__(bl_dropout_backward) bl_cuda_dropout_backward;
+__typeof__(bl_axpby) bl_cuda_axpby;
+__typeof__(bl_softmax) bl_cuda_softmax;
+__typeof__(bl_reduce) bl_cuda_reduce;
+__typeof__(bl_topk) bl_cuda_topk;
+
+__typeof__(bl_grad_norm) bl_cuda_grad_norm;
+__typeof__(bl_lamb_update) bl_cuda_lamb_update;
+__typeof__(bl_adamw_update) bl_cuda_adamw_update;
+__typeof__(bl_loss_scale_update) bl_cuda_loss_scale_update;
+
+#endif

@@ -19,30 +19,42 @@ M.SCALAR_COUNT = 8
 -- A bl_optim only points at its tensors: this keeps them as long as it lives.
 local anchors = setmetatable({}, { __mode = "k" })
 
-local REQUIRED = { "param", "m", "v", "grad", "segments", "decay", "scalars" }
-local OPTIONAL = { "param_low", "trust" }
+local function fill(optim, fields, required, optional, caller)
+    local kept = {}
+    for _, name in ipairs(required) do
+        if fields[name] == nil then error(("optim.%s: %s is missing"):format(caller, name), 3) end
+        optim[name], kept[name] = fields[name], fields[name]
+    end
+    for _, name in ipairs(optional) do
+        optim[name], kept[name] = fields[name], fields[name]
+    end
+    for _, name in ipairs { "beta1", "beta2", "eps" } do
+        if type(fields[name]) ~= "number" then
+            error(("optim.%s: %s is %s, expected a number"):format(caller, name, tostring(fields[name])), 3)
+        end
+        optim[name] = fields[name]
+    end
+    anchors[optim] = kept
+    return optim
+end
 
 --- Bundle what an update works on.
 -- @param fields table of the tensors param, m, v, grad, segments, decay, scalars, and optionally param_low and
 --   trust; numbers beta1, beta2, eps
 -- @return bl_optim for lamb_update and adamw_update
 function M.prepare(fields)
-    local optim = ffi.new "bl_optim"
-    local kept = {}
-    for _, name in ipairs(REQUIRED) do
-        if fields[name] == nil then error("optim.prepare: " .. name .. " is missing", 2) end
-        optim[name], kept[name] = fields[name], fields[name]
-    end
-    for _, name in ipairs(OPTIONAL) do
-        optim[name], kept[name] = fields[name], fields[name]
-    end
-    for _, name in ipairs { "beta1", "beta2", "eps" } do
-        if type(fields[name]) ~= "number" then
-            error(("optim.prepare: %s is %s, expected a number"):format(name, tostring(fields[name])), 2)
-        end
-        optim[name] = fields[name]
-    end
-    anchors[optim] = kept
+    local optim = fill(ffi.new "bl_optim", fields, { "param", "m", "v", "grad", "segments", "decay", "scalars" },
+        { "param_low", "trust" }, "prepare")
+    return optim
+end
+
+--- Bundle what an update of a shard works on.
+-- @param fields table of the tensors param, m, v, grad, pieces, decay, scalars, sums, and optionally param_low and
+--   trust; numbers beta1, beta2, eps
+-- @return bl_shard_optim for shard_lamb_moments and shard_lamb_apply
+function M.prepare_shard(fields)
+    local optim = fill(ffi.new "bl_shard_optim", fields, { "param", "m", "v", "grad", "pieces", "decay", "scalars",
+        "sums" }, { "param_low", "trust" }, "prepare_shard")
     return optim
 end
 
@@ -60,6 +72,22 @@ end
 
 function M.loss_scale_update(scalars, growth, backoff, growth_interval, min_scale)
     check(C.bl_loss_scale_update(handle(), scalars, growth, backoff, growth_interval, min_scale))
+end
+
+function M.shard_grad_norm(square, scalars, grad, pieces, accumulation)
+    check(C.bl_shard_grad_norm(handle(), square, scalars, grad, pieces, accumulation))
+end
+
+function M.shard_grad_factor(scalars, square, accumulation, max_norm)
+    check(C.bl_shard_grad_factor(handle(), scalars, square, accumulation, max_norm))
+end
+
+function M.shard_lamb_moments(prepared)
+    check(C.bl_shard_lamb_moments(handle(), prepared))
+end
+
+function M.shard_lamb_apply(prepared)
+    check(C.bl_shard_lamb_apply(handle(), prepared))
 end
 
 return M

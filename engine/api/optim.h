@@ -69,6 +69,53 @@ bl_status bl_lamb_update(bl_context *ctx, const bl_optim *optim);
 bl_status bl_adamw_update(bl_context *ctx, const bl_optim *optim);
 
 /*
+ * LAMB whose moments and master weights are divided over the ranks of a job
+ * (stage 1 of ZeRO, arXiv 1910.02054). A rank owns runs of the flat buffers;
+ * pieces i64 [k,5] lists them, one row a run that lies within one parameter
+ * tensor: {segment, state, param, flat, length}: `length` elements of tensor
+ * number `segment` that lie at `state` in m and v, at `param` in param and at
+ * `flat` in grad and param_low. An update is four calls, with a sum over all
+ * ranks after the first and the third (R):
+ *
+ *   bl_shard_grad_norm(square); R(square); bl_shard_grad_factor(square);
+ *   bl_shard_lamb_moments(o);   R(o->sums); bl_shard_lamb_apply(o);
+ *
+ * then every rank gathers the parameters that the others updated. What is
+ * decided from R's results (overflow, clipping, trust ratios) is the same on
+ * every rank without another message.
+ */
+typedef struct bl_shard_optim {
+    bl_tensor *param;        /* f32 [P] master weights, updated where owned */
+    bl_tensor *param_low;    /* bf16 or f16 [N], rewritten where owned; may be NULL */
+    bl_tensor *m;            /* f32 [S] first moment, updated */
+    bl_tensor *v;            /* f32 [S] second moment, updated */
+    const bl_tensor *grad;   /* f32 [N], multiplied by GRAD_FACTOR when read */
+    const bl_tensor *pieces; /* i64 [k,5], m and v in ascending order */
+    const bl_tensor *decay;  /* f32 [n]: weight decay of each parameter tensor */
+    bl_tensor *scalars;      /* f32 [BL_SCALAR_COUNT] */
+    bl_tensor *sums;         /* f32 [n,2]: |p|^2 and |u|^2 of each parameter tensor */
+    bl_tensor *trust;        /* f32 [n] or NULL: trust ratios, for the log */
+    float beta1;
+    float beta2;
+    float eps;
+} bl_shard_optim;
+
+/*
+ * square f32 [1] = sum over the pieces of (grad / (LOSS_SCALE * accumulation))^2,
+ * accumulated in f64 in a fixed order; inf or NaN if an element is, or if the
+ * unscaled norm is beyond 1.8e19, which counts as an overflow too.
+ */
+bl_status bl_shard_grad_norm(bl_context *ctx, bl_tensor *square, const bl_tensor *scalars, const bl_tensor *grad,
+                             const bl_tensor *pieces, int32_t accumulation);
+/* GRAD_NORM, GRAD_FACTOR and OVERFLOW as bl_grad_norm sets them, from the sum of square f32 [1] over all ranks. */
+bl_status bl_shard_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl_tensor *square, int32_t accumulation,
+                               float max_norm);
+/* m, v and this rank's part of sums, as in bl_lamb_update; only zeroes sums when OVERFLOW is set. */
+bl_status bl_shard_lamb_moments(bl_context *ctx, const bl_shard_optim *optim);
+/* The step, from whole sums. Does nothing but SKIPPED += 1 when OVERFLOW is set; else STEP += 1. */
+bl_status bl_shard_lamb_apply(bl_context *ctx, const bl_shard_optim *optim);
+
+/*
  * Dynamic loss scaling (arXiv 1710.03740), after the update: on OVERFLOW
  * LOSS_SCALE = max(LOSS_SCALE * backoff, min_scale), GOOD_STEPS = 0; else
  * GOOD_STEPS += 1 and every growth_interval good steps LOSS_SCALE *= growth

@@ -7,12 +7,8 @@
  * pass follows the first segment by segment and often finds its data in cache.
  * Work is cut at fixed places: sums do not depend on the thread count.
  */
-#include <math.h>
-
-#include "core/half.h"
+#include "optimizer.h"
 #include "cpu.h"
-
-enum { CHUNK = 1 << 14, BLOCK = 512 };
 
 bl_status bl_cpu_grad_norm(bl_context *ctx, bl_tensor *scalars, const bl_tensor *grad, int32_t accumulation,
                            float max_norm) {
@@ -44,35 +40,8 @@ bl_status bl_cpu_grad_norm(bl_context *ctx, bl_tensor *scalars, const bl_tensor 
     return BL_OK;
 }
 
-/* What one update needs, with the step's factors worked out. */
-typedef struct update {
-    float *p;
-    void *low;
-    int32_t low_dtype;
-    float *m;
-    float *v;
-    const float *g;
-    float factor; /* of the gradient */
-    float beta1;
-    float beta2;
-    float correct1; /* 1 / (1 - beta1^t) */
-    float correct2;
-    float eps;
-    float rate;
-} update;
-
-/* A run of elements within one segment. */
-typedef struct chunk {
-    int64_t begin;
-    int64_t end;
-    int64_t segment;
-    double p_square;
-    double u_square;
-} chunk;
-
 static update update_open(const bl_optim *o) {
     const float *s = o->scalars->data;
-    double t = (double) s[BL_SCALAR_STEP] + 1.0;
     return (update){.p = o->param->data,
                     .low = o->param_low ? o->param_low->data : NULL,
                     .low_dtype = o->param_low ? o->param_low->dtype : BL_F32,
@@ -82,18 +51,10 @@ static update update_open(const bl_optim *o) {
                     .factor = s[BL_SCALAR_GRAD_FACTOR],
                     .beta1 = o->beta1,
                     .beta2 = o->beta2,
-                    .correct1 = (float) (1.0 / (1.0 - pow((double) o->beta1, t))),
-                    .correct2 = (float) (1.0 / (1.0 - pow((double) o->beta2, t))),
+                    .correct1 = bias_correction(s, o->beta1),
+                    .correct2 = bias_correction(s, o->beta2),
                     .eps = o->eps,
                     .rate = s[BL_SCALAR_LEARNING_RATE]};
-}
-
-/* True if this update is to be skipped; counts it either way. */
-static bool skip_update(const bl_optim *o) {
-    float *s = o->scalars->data;
-    bool skip = s[BL_SCALAR_OVERFLOW] != 0.0f;
-    s[skip ? BL_SCALAR_SKIPPED : BL_SCALAR_STEP] += 1.0f;
-    return skip;
 }
 
 static int64_t count_chunks(const int64_t *segments, int64_t count) {
@@ -112,59 +73,13 @@ static void list_chunks(chunk *list, const int64_t *segments, int64_t count) {
     }
 }
 
-static inline float direction(const update *u, float p, float m, float v, float decay) {
-    return m * u->correct1 / (sqrtf(v * u->correct2) + u->eps) + decay * p;
-}
-
-static void update_moments(const update *u, int64_t begin, int64_t end) {
-    float *m = u->m, *v = u->v;
-    const float *gradient = u->g;
-    float factor = u->factor, beta1 = u->beta1, beta2 = u->beta2;
-#pragma omp simd
-    for (int64_t i = begin; i < end; i++) {
-        float g = gradient[i] * factor;
-        m[i] = beta1 * m[i] + (1.0f - beta1) * g;
-        v[i] = beta2 * v[i] + (1.0f - beta2) * g * g;
-    }
-}
-
-static void lamb_first_pass(const update *u, chunk *c, float decay) {
-    update own = *u; /* a copy that stores through m and v cannot reach */
-    const float *p = u->p, *m = u->m, *v = u->v;
-    double p_square = 0.0, u_square = 0.0;
-    for (int64_t begin = c->begin; begin < c->end; begin += BLOCK) {
-        int64_t end = begin + BLOCK < c->end ? begin + BLOCK : c->end;
-        update_moments(&own, begin, end);
-#pragma omp simd reduction(+ : p_square, u_square)
-        for (int64_t i = begin; i < end; i++) {
-            float step = direction(&own, p[i], m[i], v[i], decay);
-            p_square += (double) p[i] * (double) p[i];
-            u_square += (double) step * (double) step;
-        }
-    }
-    c->p_square = p_square;
-    c->u_square = u_square;
-}
-
-static void lamb_second_pass(const update *u, const chunk *c, float decay, float rate) {
-    update own = *u;
-    float *p = u->p;
-    const float *m = u->m, *v = u->v;
-#pragma omp simd
-    for (int64_t i = c->begin; i < c->end; i++)
-        p[i] -= rate * direction(&own, p[i], m[i], v[i], decay);
-    if (u->low)
-        bl_row_from_f32(bl_element(u->low, u->low_dtype, c->begin), u->low_dtype, p + c->begin, c->end - c->begin);
-}
-
-/* |p| / |u| of a segment, 1 where either is 0. */
 static float trust_ratio(const chunk *list, int64_t first, int64_t last) {
     double p_square = 0.0, u_square = 0.0;
     for (int64_t c = first; c < last; c++) {
         p_square += list[c].p_square;
         u_square += list[c].u_square;
     }
-    return p_square > 0.0 && u_square > 0.0 ? (float) sqrt(p_square / u_square) : 1.0f;
+    return lamb_trust(p_square, u_square);
 }
 
 /* Called by every thread of a team: its members share the chunks [first, last) of one segment. */
@@ -199,7 +114,7 @@ bl_status bl_cpu_lamb_update(bl_context *ctx, const bl_optim *o) {
     int64_t *first = (int64_t *) (void *) (list + chunks); /* chunks of segment i: [first[i], first[i + 1]) */
     float *trust = (float *) (void *) (first + count + 1);
     update u = update_open(o);
-    if (skip_update(o)) return BL_OK;
+    if (skip_update(o->scalars)) return BL_OK;
     list_chunks(list, segments, count);
     first[0] = 0;
     for (int64_t i = 0; i < count; i++)
@@ -247,7 +162,7 @@ bl_status bl_cpu_adamw_update(bl_context *ctx, const bl_optim *o) {
     BL_TRY(bl_scratch(ctx, (size_t) chunks * sizeof(chunk), &scratch));
     chunk *list = scratch;
     update u = update_open(o);
-    if (skip_update(o)) return BL_OK;
+    if (skip_update(o->scalars)) return BL_OK;
     list_chunks(list, segments, count);
 #pragma omp parallel for num_threads(ctx->threads) schedule(static)
     for (int64_t c = 0; c < chunks; c++)

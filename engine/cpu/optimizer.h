@@ -1,0 +1,105 @@
+/*
+ * optimizer.h - what optimizer.c and optimizer_shard.c share: the arithmetic
+ * of one update on a run of elements. Formulas: api/optim.h.
+ */
+#ifndef BERTLUA_CPU_OPTIMIZER_H
+#define BERTLUA_CPU_OPTIMIZER_H
+
+#include <math.h>
+
+#include "core/half.h"
+#include "core/internal.h"
+
+/* Elements of a unit of work, and of what stays in the first cache between two loops over it. */
+enum { CHUNK = 1 << 14, BLOCK = 512 };
+
+/* What one update needs, with the step's factors worked out. */
+typedef struct update {
+    float *p;
+    void *low;
+    int32_t low_dtype;
+    float *m;
+    float *v;
+    const float *g;
+    float factor; /* of the gradient */
+    float beta1;
+    float beta2;
+    float correct1; /* 1 / (1 - beta1^t) */
+    float correct2;
+    float eps;
+    float rate;
+} update;
+
+/* A run of elements within one segment. */
+typedef struct chunk {
+    int64_t begin;
+    int64_t end;
+    int64_t segment;
+    double p_square;
+    double u_square;
+} chunk;
+
+/* 1 / (1 - beta^t) of the step that is being made. */
+static inline float bias_correction(const float *scalars, float beta) {
+    return (float) (1.0 / (1.0 - pow((double) beta, (double) scalars[BL_SCALAR_STEP] + 1.0)));
+}
+
+/* True if this update is to be skipped; counts it either way. */
+static inline bool skip_update(bl_tensor *scalars) {
+    float *s = scalars->data;
+    bool skip = s[BL_SCALAR_OVERFLOW] != 0.0f;
+    s[skip ? BL_SCALAR_SKIPPED : BL_SCALAR_STEP] += 1.0f;
+    return skip;
+}
+
+/* |p| / |u| of a segment, 1 where either is 0. */
+static inline float lamb_trust(double p_square, double u_square) {
+    return p_square > 0.0 && u_square > 0.0 ? (float) sqrt(p_square / u_square) : 1.0f;
+}
+
+static inline float direction(const update *u, float p, float m, float v, float decay) {
+    return m * u->correct1 / (sqrtf(v * u->correct2) + u->eps) + decay * p;
+}
+
+static inline void update_moments(const update *u, int64_t begin, int64_t end) {
+    float *m = u->m, *v = u->v;
+    const float *gradient = u->g;
+    float factor = u->factor, beta1 = u->beta1, beta2 = u->beta2;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++) {
+        float g = gradient[i] * factor;
+        m[i] = beta1 * m[i] + (1.0f - beta1) * g;
+        v[i] = beta2 * v[i] + (1.0f - beta2) * g * g;
+    }
+}
+
+static inline void lamb_first_pass(const update *u, chunk *c, float decay) {
+    update own = *u; /* a copy that stores through m and v cannot reach */
+    const float *p = u->p, *m = u->m, *v = u->v;
+    double p_square = 0.0, u_square = 0.0;
+    for (int64_t begin = c->begin; begin < c->end; begin += BLOCK) {
+        int64_t end = begin + BLOCK < c->end ? begin + BLOCK : c->end;
+        update_moments(&own, begin, end);
+#pragma omp simd reduction(+ : p_square, u_square)
+        for (int64_t i = begin; i < end; i++) {
+            float step = direction(&own, p[i], m[i], v[i], decay);
+            p_square += (double) p[i] * (double) p[i];
+            u_square += (double) step * (double) step;
+        }
+    }
+    c->p_square = p_square;
+    c->u_square = u_square;
+}
+
+static inline void lamb_second_pass(const update *u, const chunk *c, float decay, float rate) {
+    update own = *u;
+    float *p = u->p;
+    const float *m = u->m, *v = u->v;
+#pragma omp simd
+    for (int64_t i = c->begin; i < c->end; i++)
+        p[i] -= rate * direction(&own, p[i], m[i], v[i], decay);
+    if (u->low)
+        bl_row_from_f32(bl_element(u->low, u->low_dtype, c->begin), u->low_dtype, p + c->begin, c->end - c->begin);
+}
+
+#endif

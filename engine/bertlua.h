@@ -12,6 +12,8 @@ extern "C" {
 #include "api/core.h"
 #include "api/corpus.h"
 #include "api/data.h"
+#include "api/device.h"
+#include "api/graph.h"
 #include "api/ops.h"
 #include "api/optim.h"
 #include "api/storage.h"

@@ -31,6 +31,26 @@ typedef struct bl_backend {
     bl_status (*upload)(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes);
     bl_status (*download)(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes);
 
+    /* Work that overlaps (api/device.h). A mark is what an event records; streams are numbers of bl_stream. */
+    bl_status (*event_create)(bl_context *ctx, bool timed, void **mark);
+    void (*event_destroy)(bl_context *ctx, void *mark);
+    bl_status (*event_record)(bl_context *ctx, void *mark, int32_t stream);
+    bl_status (*event_wait)(bl_context *ctx, void *mark, int32_t stream);
+    bl_status (*event_synchronize)(bl_context *ctx, void *mark);
+    bl_status (*event_query)(bl_context *ctx, void *mark, bool *done);
+    bl_status (*event_elapsed)(bl_context *ctx, void *begin, void *end, double *seconds);
+    bl_status (*pinned_allocate)(bl_context *ctx, size_t bytes, void **out); /* zero-filled */
+    void (*pinned_free)(bl_context *ctx, void *data);
+    bl_status (*upload_async)(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes, int32_t stream);
+    bl_status (*download_async)(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream);
+    bl_status (*memory_info)(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
+
+    /* Recorded work (api/graph.h); NULL where there is none. graph_end with a NULL out drops the recording. */
+    bl_status (*graph_begin)(bl_context *ctx);
+    bl_status (*graph_end)(bl_context *ctx, void **out);
+    bl_status (*graph_launch)(bl_context *ctx, void *graph);
+    void (*graph_destroy)(bl_context *ctx, void *graph);
+
     __typeof__(bl_copy) *copy;
     __typeof__(bl_fill) *fill;
     __typeof__(bl_fill_normal) *fill_normal;

@@ -7,6 +7,20 @@
 
 #include "core/backend.h"
 
+/* device.c */
+bl_status bl_cpu_event_create(bl_context *ctx, bool timed, void **out);
+void bl_cpu_event_destroy(bl_context *ctx, void *mark);
+bl_status bl_cpu_event_record(bl_context *ctx, void *mark, int32_t stream);
+bl_status bl_cpu_event_wait(bl_context *ctx, void *mark, int32_t stream);
+bl_status bl_cpu_event_synchronize(bl_context *ctx, void *mark);
+bl_status bl_cpu_event_query(bl_context *ctx, void *mark, bool *done);
+bl_status bl_cpu_event_elapsed(bl_context *ctx, void *begin, void *end, double *seconds);
+bl_status bl_cpu_pinned_allocate(bl_context *ctx, size_t bytes, void **out);
+void bl_cpu_pinned_free(bl_context *ctx, void *data);
+bl_status bl_cpu_upload_async(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes, int32_t stream);
+bl_status bl_cpu_download_async(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream);
+bl_status bl_cpu_memory_info(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
+
 __typeof__(bl_copy) bl_cpu_copy;
 __typeof__(bl_fill) bl_cpu_fill;
 __typeof__(bl_fill_normal) bl_cpu_fill_normal;

@@ -177,6 +177,22 @@ static bl_backend make_table(void) {
     table.upload = bl_cuda_upload;
     table.download = bl_cuda_download;
 #define BL_ENTRY(op) table.op = bl_cuda_##op
+    BL_ENTRY(event_create);
+    BL_ENTRY(event_destroy);
+    BL_ENTRY(event_record);
+    BL_ENTRY(event_wait);
+    BL_ENTRY(event_synchronize);
+    BL_ENTRY(event_query);
+    BL_ENTRY(event_elapsed);
+    BL_ENTRY(pinned_allocate);
+    BL_ENTRY(pinned_free);
+    BL_ENTRY(upload_async);
+    BL_ENTRY(download_async);
+    BL_ENTRY(memory_info);
+    BL_ENTRY(graph_begin);
+    BL_ENTRY(graph_end);
+    BL_ENTRY(graph_launch);
+    BL_ENTRY(graph_destroy);
     BL_ENTRY(copy);
     BL_ENTRY(fill);
     BL_ENTRY(fill_normal);

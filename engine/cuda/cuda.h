@@ -104,6 +104,24 @@ void bl_cuda_unreserve(bl_context *ctx, void *data, size_t bytes);
 bl_status bl_cuda_upload(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes);
 bl_status bl_cuda_download(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes);
 
+/* device.cu */
+bl_status bl_cuda_event_create(bl_context *ctx, bool timed, void **out);
+void bl_cuda_event_destroy(bl_context *ctx, void *mark);
+bl_status bl_cuda_event_record(bl_context *ctx, void *mark, int32_t stream);
+bl_status bl_cuda_event_wait(bl_context *ctx, void *mark, int32_t stream);
+bl_status bl_cuda_event_synchronize(bl_context *ctx, void *mark);
+bl_status bl_cuda_event_query(bl_context *ctx, void *mark, bool *done);
+bl_status bl_cuda_event_elapsed(bl_context *ctx, void *begin, void *end, double *seconds);
+bl_status bl_cuda_pinned_allocate(bl_context *ctx, size_t bytes, void **out);
+void bl_cuda_pinned_free(bl_context *ctx, void *data);
+bl_status bl_cuda_upload_async(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes, int32_t stream);
+bl_status bl_cuda_download_async(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream);
+bl_status bl_cuda_memory_info(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
+bl_status bl_cuda_graph_begin(bl_context *ctx);
+bl_status bl_cuda_graph_end(bl_context *ctx, void **out);
+bl_status bl_cuda_graph_launch(bl_context *ctx, void *graph);
+void bl_cuda_graph_destroy(bl_context *ctx, void *graph);
+
 /* The ops, with the signatures of the public ones. */
 __typeof__(bl_copy) bl_cuda_copy;
 __typeof__(bl_fill) bl_cuda_fill;

@@ -1,0 +1,54 @@
+/*
+ * device.h - work that overlaps: events, pinned host memory, copies that do
+ * not wait, and how full the device is.
+ *
+ * Part of the public C API (include "bertlua.h"). On the CPU everything has
+ * happened when a call returns, so that callers need one path only.
+ */
+#ifndef BERTLUA_API_DEVICE_H
+#define BERTLUA_API_DEVICE_H
+
+#include "core.h"
+
+/* CDEF-BEGIN */
+
+/* Queues of a device: all ops run on the first, in order; the second is for copies beside them. */
+typedef enum bl_stream { BL_STREAM_COMPUTE = 0, BL_STREAM_COPY = 1 } bl_stream;
+
+/*
+ * A mark in a queue. record puts it behind the work queued so far, and may be
+ * called again; wait holds back what is queued on another stream from now on,
+ * not the caller; synchronize holds back the caller. An event that was never
+ * recorded counts as reached.
+ */
+typedef struct bl_event bl_event;
+/* timed: elapsed() may be asked, at a small cost. */
+bl_status bl_event_create(bl_event **out, bl_context *ctx, bool timed);
+void bl_event_free(bl_event *event);
+bl_status bl_event_record(bl_event *event, int32_t stream);
+bl_status bl_event_wait(bl_event *event, int32_t stream);
+bl_status bl_event_synchronize(bl_event *event);
+/* Whether the work before it is done; never waits. */
+bl_status bl_event_query(bl_event *event, bool *done);
+/* Seconds on the device between two timed events of one context, both reached. */
+bl_status bl_event_elapsed(bl_event *begin, bl_event *end, double *seconds);
+
+/* Zero-filled, 64-byte aligned host memory that the device copies from and to without staging. */
+typedef struct bl_pinned bl_pinned;
+bl_status bl_pinned_create(bl_pinned **out, bl_context *ctx, size_t bytes);
+void bl_pinned_free(bl_pinned *pinned);
+void *bl_pinned_data(bl_pinned *pinned);
+
+/*
+ * As bl_upload and bl_download, without waiting. The host memory is pinned and
+ * stays as it is until an event recorded behind the copy is reached.
+ */
+bl_status bl_upload_async(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes, int32_t stream);
+bl_status bl_download_async(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream);
+
+/* Bytes of the device's memory that are free, and all it has. On the CPU: what programs may still take. */
+bl_status bl_device_memory(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
+
+/* CDEF-END */
+
+#endif

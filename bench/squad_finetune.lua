@@ -1,12 +1,14 @@
---- A short fine-tuning on SQuAD here and in PyTorch: same weights, features and order of samples, fp32, no dropout.
+--- Fine-tuning on SQuAD here and in PyTorch: same weights, features, order of samples and settings, fp32.
 --
 --     build/bertlua bench/squad_finetune.lua --train-file F --predict-file F --pretrained FOLDER [--python PATH]
+--         [--seeds 42,43,44] [--dropout 0.1]
 --
--- FOLDER is a Hugging Face folder of an encoder. The start (with a fresh head)
--- and all batches are written to OUTPUT_DIR; recipes/finetune_squad.lua and
--- bench/peers/squad_finetune.py train from them; the recipe answers and
--- evaluates with both models. With dropout on the masks would differ, and
--- losses could only be compared over many seeds.
+-- FOLDER is a Hugging Face folder of an encoder. For each seed the start (with
+-- a fresh head) and all batches are written to OUTPUT_DIR/SEED; there
+-- recipes/finetune_squad.lua and bench/peers/squad_finetune.py train from them,
+-- and the recipe answers and evaluates with both models. Without dropout the
+-- losses of every step can be compared; with it the masks differ, and only
+-- means over seeds say something.
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertForQuestionAnswering = require "bertlua.models.question_answering"
@@ -31,19 +33,23 @@ local spec = settings.define {
     { name = "pretrained", type = "path", required = true, help = "Hugging Face folder of the encoder" },
     { name = "output_dir", type = "path", default = "results/bench_squad", help = "everything goes here" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
+    { name = "dropout", type = "number", min = 0, default = 0, help = "of hidden states and attention" },
+    { name = "null_window_share", type = "number", min = 0, max = 1, default = 1,
+        help = "share of the windows without the answer that are trained on" },
     { name = "epochs", type = "integer", min = 1, default = 2, help = "times that every feature is seen" },
     { name = "batch_size", type = "integer", min = 1, default = 8, help = "sequences in a step" },
     { name = "learning_rate", type = "number", above = 0, default = 3e-4, help = "peak; 10 % warm-up, AdamW" },
-    { name = "seed", type = "integer", min = 0, default = 42, help = "of the head and the order" },
+    { name = "seeds", type = "string", default = "42", help = "of the head and the order, commas between them" },
+    { name = "threads", type = "integer", min = 0, default = 0, help = "of both; 0: all cores" },
 }
 
---- The encoder with a fresh head and without dropout, as a folder to start from.
-local function write_start(values, folder)
+--- The encoder with a fresh head and the dropout wanted, as a folder to start from.
+local function write_start(values, seed, folder)
     local raw = fault.check(json.read(fs.join(values.pretrained, "config.json")))
-    raw.hidden_dropout_prob, raw.attention_probs_dropout_prob = 0, 0
+    raw.hidden_dropout_prob, raw.attention_probs_dropout_prob = values.dropout, values.dropout
     local config = BertConfig.new(raw)
     local model = BertForQuestionAnswering.new(config)
-    model.store:allocate { seed = values.seed, training = false }
+    model.store:allocate { seed = seed, training = false }
     local vocab_file = fs.join(values.pretrained, "vocab.txt")
     checkpoint.load_pretrained(values.pretrained, { store = model.store, config = config, vocab_file = vocab_file })
     checkpoint.export(folder, { store = model.store, config = config, vocab_file = vocab_file })
@@ -52,14 +58,15 @@ local function write_start(values, folder)
 end
 
 --- All batches of the run in order, as the recipe makes them: ids, types, mask [N,S], starts, ends [N].
-local function write_batches(values, config, start, path)
+local function write_batches(values, seed, config, start, path)
     local words = squad_data.tokenizer({ vocab_file = fs.join(start, "vocab.txt"), do_lower_case = true,
         config_file = fs.join(start, "config.json") }, config)
     local set = squad_data.load(values.train_file, words, { max_seq_length = 384, doc_stride = 128,
         max_query_length = 64, num_workers = 0, version_2_with_negative = false,
         cache_dir = values.output_dir }, true).set
-    local steps = values.epochs * math.ceil(set.count / values.batch_size)
-    local batches = loader.open(set, { batch_size = values.batch_size, seed = values.seed })
+    local batches = loader.open(set, { batch_size = values.batch_size, seed = seed,
+        null_window_share = values.null_window_share })
+    local steps = values.epochs * batches.batches
     local rows = steps * values.batch_size
     local out = { ids = tensor.new("i32", { rows, 384 }), types = tensor.new("i32", { rows, 384 }),
         lengths = tensor.new("i32", { rows }), starts = tensor.new("i32", { rows }),
@@ -90,7 +97,7 @@ end
 local function recipe(values, more)
     local options = { ["bert-model"] = "custom", ["train-file"] = values.train_file,
         ["predict-file"] = values.predict_file, ["show-config"] = "false", ["cache-dir"] = values.output_dir,
-        ["tensorboard-dir"] = "none" }
+        ["tensorboard-dir"] = "none", threads = values.threads }
     for name, value in pairs(more) do options[name] = value end
     local words = { quote((readlink("/proc/self/exe"):gsub(" %(deleted%)$", ""))),
         quote(paths.root() .. "/recipes/finetune_squad.lua") }
@@ -112,42 +119,77 @@ local function read_report(path)
     return losses, summary
 end
 
-local function main()
-    local values = spec:parse(arg, {}, { program = "bench/squad_finetune.lua",
-        description = "Fine-tune on SQuAD here and in PyTorch from the same start, and compare." })
-    context.open {}
-    local dir = values.output_dir
+--- Train and evaluate both with one seed. Losses and summary of each.
+local function run_seed(values, seed)
+    local dir = fs.join(values.output_dir, tostring(seed))
     fault.check(fs.mkdirs(dir))
     local start, ours, theirs = dir .. "/start", dir .. "/bertlua", dir .. "/pytorch"
     for _, old in ipairs { start, ours, theirs } do fs.remove(old) end
-    local config = write_start(values, start)
-    write_batches(values, config, start, dir .. "/batches.safetensors")
+    local config = write_start(values, seed, start)
+    write_batches(values, seed, config, start, dir .. "/batches.safetensors")
     shell(recipe(values, { mode = "train_eval", ["from-pretrained-params"] = start, ["output-dir"] = ours,
         epochs = values.epochs, ["train-batch-size"] = values.batch_size, ["learning-rate"] = values.learning_rate,
-        ["warmup-proportion"] = 0.1, optimizer = "AdamW", seed = values.seed, ["log-freq"] = 1,
-        ["num-steps-per-checkpoint"] = 1000000, ["report-file"] = ours .. "/report.json" }))
-    shell(("OMP_NUM_THREADS=%d %s %s %s %s %s %d %.17g > %s"):format(context.threads(), quote(values.python),
+        ["null-window-share"] = values.null_window_share, ["warmup-proportion"] = 0.1, optimizer = "AdamW",
+        seed = seed, ["log-freq"] = 1, ["num-steps-per-checkpoint"] = 1000000,
+        ["report-file"] = ours .. "/report.json" }))
+    shell(("OMP_NUM_THREADS=%d %s %s %s %s %s %d %.17g %d > %s"):format(context.threads(), quote(values.python),
         quote(paths.root() .. "/bench/peers/squad_finetune.py"), quote(start), quote(dir .. "/batches.safetensors"),
-        quote(theirs .. "/model"), values.batch_size, values.learning_rate, quote(dir .. "/pytorch.json")))
+        quote(theirs .. "/model"), values.batch_size, values.learning_rate, seed, quote(dir .. "/pytorch.json")))
     shell(recipe(values, { mode = "eval", ["from-pretrained-params"] = theirs .. "/model", ["output-dir"] = theirs,
         ["report-file"] = theirs .. "/report.json" }))
-    local losses, summary = read_report(ours .. "/report.json")
-    local peer = fault.check(json.read(dir .. "/pytorch.json"))
-    local _, peer_summary = read_report(theirs .. "/report.json")
-    print(("%-8s %12s %12s %12s"):format("step", "bertlua", "PyTorch", "difference"))
+    local own, peer = {}, fault.check(json.read(dir .. "/pytorch.json"))
+    own.losses, own.summary = read_report(ours .. "/report.json")
+    peer.summary = select(2, read_report(theirs .. "/report.json"))
+    return own, peer
+end
+
+--- Losses of both side by side, and how far they are apart.
+local function print_losses(seed, own, peer)
+    print(("\n%-8s %12s %12s %12s   seed %d"):format("step", "bertlua", "PyTorch", "difference", seed))
     local worst, sum = 0, 0
-    for step, loss in ipairs(losses) do
+    for step, loss in ipairs(own.losses) do
         local difference = math.abs(loss - peer.losses[step])
         worst, sum = math.max(worst, difference), sum + difference
         if step == 1 or step % 10 == 0 then
             print(("%-8d %12.6f %12.6f %12.2e"):format(step, loss, peer.losses[step], difference))
         end
     end
-    print(("\nloss over %d steps: largest difference %.2e, mean %.2e"):format(#losses, worst, sum / #losses))
-    print(("bertlua   EM %.2f, F1 %.2f, %.2f sequences/s"):format(summary.exact_match, summary.f1,
-        summary.training_sequences_per_second))
-    print(("PyTorch   EM %.2f, F1 %.2f, %.2f sequences/s (padding cut to the longest of a batch)"):format(
-        peer_summary.exact_match, peer_summary.f1, peer.sequences_per_second))
+    print(("loss over %d steps: largest difference %.2e, mean %.2e"):format(#own.losses, worst, sum / #own.losses))
+end
+
+local COLUMNS = { "exact_match", "f1", "sequences_per_second" }
+
+local function print_row(name, of_own, of_peer)
+    print(("%-6s %9.2f %9.2f %9.2f %9.2f %11.2f %9.2f"):format(name, of_own.exact_match, of_peer.exact_match,
+        of_own.f1, of_peer.f1, of_own.sequences_per_second, of_peer.sequences_per_second))
+end
+
+local function main()
+    local values = spec:parse(arg, {}, { program = "bench/squad_finetune.lua",
+        description = "Fine-tune on SQuAD here and in PyTorch from the same start, and compare." })
+    context.open { threads = values.threads }
+    local rows, sums = {}, { {}, {} }
+    for word in values.seeds:gmatch "[^,%s]+" do
+        local seed = tonumber(word)
+        if not seed or seed < 0 or seed ~= math.floor(seed) then
+            fault.raisef("--seeds %s: got %q, expected whole numbers with commas between them", values.seeds, word)
+        end
+        local own, peer = run_seed(values, seed)
+        if values.dropout == 0 then print_losses(seed, own, peer) end
+        own.summary.sequences_per_second = own.summary.training_sequences_per_second
+        peer.summary.sequences_per_second = peer.sequences_per_second
+        rows[#rows + 1] = { word, own.summary, peer.summary }
+        for _, column in ipairs(COLUMNS) do
+            for i = 1, 2 do sums[i][column] = (sums[i][column] or 0) + rows[#rows][i + 1][column] end
+        end
+    end
+    print(("\n%-6s %9s %9s %9s %9s %11s %9s"):format("seed", "EM", "PyTorch", "F1", "PyTorch", "training/s", "PyTorch"))
+    for _, row in ipairs(rows) do print_row(unpack(row)) end
+    for i = 1, 2 do
+        for _, column in ipairs(COLUMNS) do sums[i][column] = sums[i][column] / #rows end
+    end
+    print_row("mean", sums[1], sums[2])
+    print "training/s: sequences in a second of training. PyTorch cuts padding to the longest of a batch."
 end
 
 main()

@@ -1,6 +1,6 @@
 """PyTorch's side of bench/squad_finetune.lua: the same start, batches, optimizer and schedule, fp32.
 
-Arguments: START BATCHES OUT BATCH_SIZE LEARNING_RATE. START is a Hugging Face
+Arguments: START BATCHES OUT BATCH_SIZE LEARNING_RATE SEED. START is a Hugging Face
 folder with a question-answering head, BATCHES a safetensors file with ids,
 types [N,S], lengths, starts, ends [N] in the order of training. The trained
 model goes to OUT. AdamW (beta 0.9, 0.999, epsilon 1e-6, decay 0.01 except on
@@ -23,7 +23,8 @@ from transformers import BertForQuestionAnswering
 
 def main():
     start, batches, out = sys.argv[1:4]
-    batch_size, peak = int(sys.argv[4]), float(sys.argv[5])
+    batch_size, peak, seed = int(sys.argv[4]), float(sys.argv[5]), int(sys.argv[6])
+    torch.manual_seed(seed)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     data = load_file(batches)
     model = BertForQuestionAnswering.from_pretrained(start).train()

@@ -24,8 +24,8 @@ local training = require "bertlua.recipe.training"
 local M = {}
 
 -- Settings that a run must keep to go on exactly.
-local LASTING = { "max_steps", "seed", "features", "train_batch_size", "gradient_merge_steps", "learning_rate",
-    "optimizer" }
+local LASTING = { "max_steps", "seed", "features", "null_window_share", "train_batch_size", "gradient_merge_steps",
+    "learning_rate", "optimizer" }
 
 local function load_config(run, values)
     local config = BertConfig.load(run.config_file)
@@ -58,8 +58,8 @@ local function load_data(run, values, words)
 end
 
 --- Model and, to train, optimizer, loader and schedule.
-local function build(run, values, config, data)
-    local parts = { config = config, accumulation = run.accumulation, fields = { "loss" } }
+local function build(run, values, config, batches)
+    local parts = { config = config, loader = batches, accumulation = run.accumulation, fields = { "loss" } }
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
     parts.model = BertForQuestionAnswering.new(config)
     if run.work.train then
@@ -73,8 +73,6 @@ local function build(run, values, config, data)
     parts.tape = training.tape(run, values)
     if not run.work.train then return parts end
     parts.optimizer = training.optimizer(run, values, parts.model.store)
-    parts.loader = loader.open(data.train.set, { batch_size = values.train_batch_size, seed = values.seed,
-        pack_sequences = values.pack_sequences })
     parts.schedule = training.schedule(run, values)
     return parts
 end
@@ -93,7 +91,8 @@ local function progress_of(run, values, step, record)
         step = step, phase = run.phase, max_steps = run.max_steps, seed = values.seed, features = run.features,
         train_batch_size = values.train_batch_size, gradient_merge_steps = run.accumulation,
         samples = step * values.train_batch_size * run.accumulation, epochs = values.epochs,
-        learning_rate = values.learning_rate, optimizer = values.optimizer, loss = record.loss,
+        null_window_share = values.null_window_share, learning_rate = values.learning_rate,
+        optimizer = values.optimizer, loss = record.loss,
         do_lower_case = run.do_lower_case,
     }
     for _, name in ipairs(answerer.SETTINGS) do progress[name] = values[name] end
@@ -160,11 +159,14 @@ function M.run(values, sources)
     local config = load_config(run, values)
     local words = squad_data.tokenizer(run, config)
     local data, lines = load_data(run, values, words)
+    local batches
     if run.work.train then
-        plan.set_steps(run, values, data.train.set.count)
+        batches = loader.open(data.train.set, { batch_size = values.train_batch_size, seed = values.seed,
+            pack_sequences = values.pack_sequences, null_window_share = values.null_window_share })
+        plan.set_steps(run, values, batches.samples)
         training.compare_progress(run, progress_of(run, values, run.start.step, {}), LASTING)
     end
-    local parts = build(run, values, config, data)
+    local parts = build(run, values, config, batches)
     restore(run, parts, values)
     local log = logs.open(run, values)
     log:start(parts, lines)

@@ -61,6 +61,9 @@ local TRAINING = {
 }
 
 local FEATURES = {
+    { name = "null_window_share", type = "number", min = 0, max = 1, default = 1,
+        help = "share of the training windows without their question's answer that are used, drawn by seed; a long "
+            .. "context has many of them" },
     { name = "cache_dir", type = "path", help = "folder for converted features; unset: beside the data" },
 }
 

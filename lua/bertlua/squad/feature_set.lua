@@ -21,9 +21,13 @@
 
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
+local random = require "bertlua.rng"
 
 local FeatureSet = {}
 FeatureSet.__index = FeatureSet
+
+-- Stream of the seed that chooses training windows; the loader's orders start at 2^40.
+local WINDOW_STREAM = 2 ^ 39
 
 --- What a part of a set keeps of each feature, context token and question; a part holds every context and
 -- question once, and only the whole set lays out the sequences.
@@ -195,6 +199,28 @@ function FeatureSet:by_example()
         if entry then entry.last = f else list[example[f]] = { first = f, last = f } end
     end
     return list
+end
+
+--- Features to train on when only a share of the windows that miss their question's answer is wanted.
+-- Windows with the answer, and those of questions without one (SQuAD v2.0), always stay.
+-- @param share of the other windows that stay, at random: 0 to 1
+-- @param seed of the choice
+-- @return int32 array of feature numbers, ascending; their number
+function FeatureSet:training_features(share, seed)
+    local answered = {}
+    for f = 0, self.count - 1 do
+        if self.end_position[f] > 0 then answered[self.example[f]] = true end
+    end
+    local kept, count, draw = array.int32(self.count), 0, random.new(seed, WINDOW_STREAM)
+    for f = 0, self.count - 1 do
+        -- One number for each feature, so that the choice at one place does not move the others.
+        local chosen = draw:double() < share
+        if chosen or self.end_position[f] > 0 or not answered[self.example[f]] then
+            kept[count] = f
+            count = count + 1
+        end
+    end
+    return kept, count
 end
 
 function FeatureSet:__tostring()

@@ -39,20 +39,24 @@ end
 --- Open a set for reading.
 -- @param set FeatureSet
 -- @tparam table options batch_size; max_length: sequences are padded to it (default: of the set's settings);
---   pack_sequences (false); seed (42) and shuffle (true): of the order; endless (true): the stream goes on into the
---   next epoch, else the last batch is smaller and there is none after it
+--   pack_sequences (false); null_window_share (1): see FeatureSet:training_features; seed (42): of that choice and
+--   of the order; shuffle (true); endless (true): the stream goes on into the next epoch, else the last batch is
+--   smaller and there is none after it
 -- @return Loader with the fields samples, batch_size, batches (of an epoch)
 function loader.open(set, options)
     if type(options.batch_size) ~= "number" or options.batch_size < 1 then
         error("squad loader: batch_size is " .. tostring(options.batch_size) .. ", expected at least 1", 2)
     end
-    if set.count == 0 then error("squad loader: the set has no feature", 2) end
+    local share = options.null_window_share or 1
+    local kept, samples = nil, set.count
+    if share < 1 then kept, samples = set:training_features(share, options.seed or 42) end
+    if samples == 0 then error("squad loader: the set has no feature", 2) end
     local max_length = options.max_length or set.settings.max_seq_length
     local self = setmetatable({
-        set = set, samples = set.count, batch_size = options.batch_size, max_length = max_length,
+        set = set, kept = kept, samples = samples, batch_size = options.batch_size, max_length = max_length,
         packed = options.pack_sequences or false, seed = options.seed or 42,
         shuffle = options.shuffle ~= false, endless = options.endless ~= false,
-        batches = math.ceil(set.count / options.batch_size), orders = {}, turn = 1,
+        batches = math.ceil(samples / options.batch_size), orders = {}, turn = 1,
     }, Loader)
     local rows = round_up(self.batch_size * max_length, ROW_MULTIPLE)
     self.slots = { new_slot(self.batch_size, rows), new_slot(self.batch_size, rows) }
@@ -65,7 +69,7 @@ function Loader:order(epoch)
     local order = self.orders[epoch]
     if order then return order end
     order = array.int64(self.samples)
-    for i = 0, self.samples - 1 do order[i] = i end
+    for i = 0, self.samples - 1 do order[i] = self.kept and self.kept[i] or i end
     random.new(self.seed, ORDER_STREAM + epoch):shuffle(order, self.samples)
     -- A batch touches two epochs at most; keep no more.
     for old in pairs(self.orders) do
@@ -82,7 +86,7 @@ function Loader:features(n)
     for i = 0, count - 1 do
         local epoch = math.floor((first + i) / self.samples)
         local place, order = first + i - epoch * self.samples, self:order(epoch)
-        list[i + 1] = order and tonumber(order[place]) or place
+        list[i + 1] = order and tonumber(order[place]) or self.kept and self.kept[place] or place
     end
     return list
 end

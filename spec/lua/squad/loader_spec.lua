@@ -86,4 +86,29 @@ describe("squad loader", function()
         assert.are.equal(201, batches:batch(2).ids:tolist()[1])
         batches:close()
     end)
+
+    it("leaves out windows that miss the answer, but none that holds it or whose question has none", function()
+        local set = make_set(300)
+        -- Three windows a question; every third question has no answer in any.
+        for f = 0, 299 do
+            set.example[f] = math.floor(f / 3) + 1
+            set.end_position[f] = f % 3 == 1 and math.floor(f / 3) % 3 > 0 and 2 or 0
+        end
+        local function open(share, seed)
+            local batches = loader.open(set, { batch_size = 4, seed = seed, null_window_share = share })
+            local order, list = batches:order(0), {}
+            for i = 0, batches.samples - 1 do list[i + 1] = tonumber(order[i]) end
+            batches:close()
+            table.sort(list)
+            return list
+        end
+        -- 100 questions: 34 without an answer keep 102 windows, the others 66 with it.
+        local none, half = open(0, 1), open(0.5, 1)
+        assert.are.equal(102 + 66, #none)
+        for _, f in ipairs(none) do assert.is_true(math.floor(f / 3) % 3 == 0 or f % 3 == 1) end
+        assert.is_true(#half > 168 + 40 and #half < 168 + 92)
+        assert.are.same(half, open(0.5, 1))
+        assert.are_not.same(half, open(0.5, 2))
+        assert.are.equal(300, #open(1, 1))
+    end)
 end)

@@ -83,34 +83,6 @@ bl_status bl_cuda_span_loss_backward(bl_context *, bl_tensor *, const bl_tensor 
     return missing("span_loss_backward");
 }
 
-bl_status bl_cuda_gelu_forward(bl_context *, bl_tensor *, const bl_tensor *) {
-    return missing("gelu_forward");
-}
-
-bl_status bl_cuda_gelu_backward(bl_context *, bl_tensor *, const bl_tensor *, const bl_tensor *) {
-    return missing("gelu_backward");
-}
-
-bl_status bl_cuda_tanh_forward(bl_context *, bl_tensor *, const bl_tensor *) {
-    return missing("tanh_forward");
-}
-
-bl_status bl_cuda_tanh_backward(bl_context *, bl_tensor *, const bl_tensor *, const bl_tensor *) {
-    return missing("tanh_backward");
-}
-
-bl_status bl_cuda_dropout_forward(bl_context *, bl_tensor *, const bl_tensor *, const bl_dropout *) {
-    return missing("dropout_forward");
-}
-
-bl_status bl_cuda_dropout_backward(bl_context *, bl_tensor *, const bl_tensor *, const bl_dropout *) {
-    return missing("dropout_backward");
-}
-
-bl_status bl_cuda_axpby(bl_context *, bl_tensor *, const bl_tensor *, float, float) {
-    return missing("axpby");
-}
-
 bl_status bl_cuda_softmax(bl_context *, bl_tensor *, const bl_tensor *) {
     return missing("softmax");
 }

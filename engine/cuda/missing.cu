@@ -29,18 +29,6 @@ bl_status bl_cuda_attention_backward(bl_context *, bl_tensor *, const bl_tensor 
     return missing("attention_backward");
 }
 
-bl_status bl_cuda_layernorm_forward(bl_context *, bl_tensor *, bl_tensor *, bl_tensor *, bl_tensor *, const bl_tensor *,
-                                    const bl_tensor *, const bl_tensor *, const bl_tensor *, float,
-                                    const bl_dropout *) {
-    return missing("layernorm_forward");
-}
-
-bl_status bl_cuda_layernorm_backward(bl_context *, bl_tensor *, bl_tensor *, bl_tensor *, bl_tensor *,
-                                     const bl_tensor *, const bl_tensor *, const bl_tensor *, const bl_tensor *,
-                                     const bl_tensor *, const bl_dropout *) {
-    return missing("layernorm_backward");
-}
-
 bl_status bl_cuda_embedding_forward(bl_context *, bl_tensor *, bl_tensor *, bl_tensor *, const bl_tensor *,
                                     const bl_tensor *, const bl_tensor *, const bl_tensor *, const bl_tensor *,
                                     const bl_tensor *, const bl_tensor *, const bl_tensor *, float,

@@ -37,6 +37,7 @@ local spec = settings.define {
     { name = "null_window_share", type = "number", min = 0, max = 1, default = 1,
         help = "share of the windows without the answer that are trained on" },
     { name = "epochs", type = "integer", min = 1, default = 2, help = "times that every feature is seen" },
+    { name = "max_steps", type = "integer", min = 1, help = "steps, at most; unset: as many as epochs need" },
     { name = "batch_size", type = "integer", min = 1, default = 8, help = "sequences in a step" },
     { name = "learning_rate", type = "number", above = 0, default = 3e-4, help = "peak; 10 % warm-up, AdamW" },
     { name = "seeds", type = "string", default = "42", help = "of the head and the order, commas between them" },
@@ -66,7 +67,7 @@ local function write_batches(values, seed, config, start, path)
         cache_dir = values.output_dir }, true).set
     local batches = loader.open(set, { batch_size = values.batch_size, seed = seed,
         null_window_share = values.null_window_share })
-    local steps = values.epochs * batches.batches
+    local steps = math.min(values.epochs * batches.batches, values.max_steps or math.huge)
     local rows = steps * values.batch_size
     local out = { ids = tensor.new("i32", { rows, 384 }), types = tensor.new("i32", { rows, 384 }),
         lengths = tensor.new("i32", { rows }), starts = tensor.new("i32", { rows }),
@@ -128,7 +129,8 @@ local function run_seed(values, seed)
     local config = write_start(values, seed, start)
     write_batches(values, seed, config, start, dir .. "/batches.safetensors")
     shell(recipe(values, { mode = "train_eval", ["from-pretrained-params"] = start, ["output-dir"] = ours,
-        epochs = values.epochs, ["train-batch-size"] = values.batch_size, ["learning-rate"] = values.learning_rate,
+        epochs = values.epochs, ["max-steps"] = values.max_steps or -1,
+        ["train-batch-size"] = values.batch_size, ["learning-rate"] = values.learning_rate,
         ["null-window-share"] = values.null_window_share, ["warmup-proportion"] = 0.1, optimizer = "AdamW",
         seed = seed, ["log-freq"] = 1, ["num-steps-per-checkpoint"] = 1000000,
         ["report-file"] = ours .. "/report.json" }))

@@ -80,6 +80,7 @@ function Tape.new(options)
     self.state_buffer = memory.buffer(64)
     self.state = self.state_buffer:tensor(0, "i64", { 2 })
     self.state:set({ self.seed, 0 })
+    self.state_step = self.state:slice(1, 2, 2)
     return self
 end
 
@@ -94,7 +95,8 @@ function Tape:start(step, micro, training)
     self.dropout_ops = 0
     self.training = training and true or false
     self.recording = self.training
-    self.state:set({ self.seed, (step or 0) * self.accumulation + (micro or 0) })
+    -- A fill needs no host memory, so it does not wait for the device.
+    ops.fill(self.state_step, (step or 0) * self.accumulation + (micro or 0))
     return self
 end
 
@@ -198,35 +200,90 @@ local function release_owned(arena, node)
     for i = 1, #node do arena:release(node[i]) end
 end
 
+--- Release a node's tensors and its output's value.
+local function release_node(arena, node)
+    release_owned(arena, node)
+    local output = node.output
+    if output.value and not output.external then
+        arena:release(output.value)
+        output.value, output.gone = nil, "backward() has passed it"
+    end
+end
+
+--- Walk the nodes recorded since number `first` backwards and drop them.
+-- @param watcher as in backward(), or nil
+local function walk_back(self, first, watcher)
+    local arena, nodes = self.arena, self.nodes
+    for i = self.count, first, -1 do
+        local node = nodes[i]
+        local output = node.output
+        -- What the node records while it runs anew comes behind it.
+        self.count = i
+        if output.grad then node.backward(self, node) end
+        if output.grad then
+            arena:release(output.grad)
+            output.grad = nil
+        end
+        release_node(arena, node)
+        nodes[i] = nil
+        if watcher then watcher:passed(i) end
+    end
+    self.count = first - 1
+end
+
+local function checkpoint_backward(self, node)
+    local x, output = node.x, node.output
+    local first, dropout_ops = self.count + 1, self.dropout_ops
+    self.dropout_ops = node.dropout_ops
+    local input = self:input(x.value, true)
+    local y = node.run(node.module, self, input, node.argument)
+    y.grad, output.grad = output.grad, nil
+    walk_back(self, first)
+    self.dropout_ops = dropout_ops
+    if x.needs_grad then
+        self:accumulate(x, input.grad)
+    elseif input.grad then
+        self.arena:release(input.grad)
+    end
+end
+
+--- y = module:forward(tape, x, argument), keeping nothing but x and y for the backward pass: everything between is
+-- computed again there (arXiv 1604.06174). The gradients are the same to the last bit, since dropout masks depend on
+-- op numbers only. In inference just the call.
+-- @param module its forward reads x (others may too), parameters and argument, and returns one variable
+function Tape:checkpoint(module, x, argument)
+    if not self.recording then return module:forward(self, x, argument) end
+    local first, dropout_ops = self.count + 1, self.dropout_ops
+    local result = module:forward(self, self:input(self:value_of(x), true), argument)
+    local y = variable(result.value, result.dtype, result.dims)
+    y.disposable = result.disposable
+    result.external = true
+    for i = self.count, first, -1 do
+        release_node(self.arena, self.nodes[i])
+        self.nodes[i] = nil
+    end
+    self.count = first - 1
+    x.disposable = nil
+    return self:record(y, true, { backward = checkpoint_backward, run = module.forward, module = module, x = x,
+        argument = argument, dropout_ops = dropout_ops })
+end
+
 --- Walk the tape back from y.
 -- @param y the variable to differentiate
 -- @param seed gradient of y: nothing (1), an f32 [1] tensor such as the loss scale, or a tensor of y's shape
-function Tape:backward(y, seed)
+-- @param watcher nil, or an object that is told how far the walk has come: begin(nodes, count) before it, passed(i)
+--   once node i is done. A node names its parameters, or a module of them, directly in its fields.
+function Tape:backward(y, seed, watcher)
     if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
     if not y.needs_grad then error("tape: the value to differentiate does not depend on any parameter", 2) end
-    local arena, nodes = self.arena, self.nodes
-    y.grad = arena:tensor(y.dtype, y.dims)
+    y.grad = self.arena:tensor(y.dtype, y.dims)
     if seed then
         ops.copy(y.grad, seed)
     else
         ops.fill(y.grad, 1)
     end
-    for i = self.count, 1, -1 do
-        local node = nodes[i]
-        local output = node.output
-        if output.grad then node.backward(self, node) end
-        release_owned(arena, node)
-        if output.grad then
-            arena:release(output.grad)
-            output.grad = nil
-        end
-        if output.value and not output.external then
-            arena:release(output.value)
-            output.value, output.gone = nil, "backward() has passed it"
-        end
-        nodes[i] = nil
-    end
-    self.count = 0
+    if watcher then watcher:begin(self.nodes, self.count) end
+    walk_back(self, 1, watcher)
 end
 
 --- Move the gradient of a node's output to another variable, without copying.

@@ -65,7 +65,7 @@ function BertForQuestionAnswering:activation_bytes(shape)
     local layer = rows * (size * (8 * hidden + 2 * inner) + 16) + stats
     local head = rows * 2 * size + shape.batch_size * 8 + 64
     local gradients = size * rows * (2 * hidden + inner)
-    return rows * (size * hidden + 8) + config.num_hidden_layers * layer + head + gradients
+    return rows * (size * hidden + 8) + self.bert.encoder:held_bytes(layer, rows * size * hidden) + head + gradients
 end
 
 return BertForQuestionAnswering

@@ -1,0 +1,177 @@
+--- Work that overlaps: events, pinned host memory, copies that do not wait, graphs.
+--
+-- The contracts are those of engine/api/device.h and graph.h. On the CPU
+-- everything has happened when a call returns and there are no graphs, so code
+-- written for a device that runs on its own needs no second path.
+
+local ffi = require "ffi"
+local bl = require "bertlua.ffi"
+local context = require "bertlua.context"
+require "bertlua.tensor" -- gives tensors their methods
+
+local C, check, handle = bl.lib, bl.check, context.handle
+local set_shape, shape = bl.set_shape, bl.shape
+local new_tensor = ffi.typeof "bl_tensor"
+
+local M = {}
+
+local STREAM = { compute = 0, copy = 1 }
+local UNSUPPORTED = 5
+
+local function stream_code(name)
+    local code = STREAM[name or "compute"]
+    if not code then error(("device: stream is %s, expected compute or copy"):format(tostring(name)), 3) end
+    return code
+end
+
+--- Whether ops of the current context read host memory: then nothing needs to be copied to them.
+function M.is_host()
+    return context.device() == "cpu"
+end
+
+local Event = {}
+Event.__index = Event
+
+--- A mark in a queue of work; until it is recorded it counts as reached.
+-- @param timed true if elapsed() will be asked
+function M.event(timed)
+    local out = ffi.new "bl_event *[1]"
+    check(C.bl_event_create(out, handle(), timed or false))
+    return setmetatable({ handle = out[0], done = ffi.new "bool[1]" }, Event)
+end
+
+--- Put the mark behind all work queued so far on a stream: "compute" (default) or "copy".
+function Event:record(stream)
+    check(C.bl_event_record(self.handle, stream_code(stream)))
+    return self
+end
+
+--- Hold back what is queued on a stream from now on until the mark is reached.
+function Event:hold(stream)
+    check(C.bl_event_wait(self.handle, stream_code(stream)))
+end
+
+--- Wait until the mark is reached.
+function Event:wait()
+    check(C.bl_event_synchronize(self.handle))
+end
+
+--- Whether the mark is reached; never waits.
+function Event:is_reached()
+    check(C.bl_event_query(self.handle, self.done))
+    return self.done[0]
+end
+
+--- Seconds on the device from this timed event to a later one.
+function Event:seconds_to(later)
+    local seconds = ffi.new "double[1]"
+    check(C.bl_event_elapsed(self.handle, later.handle, seconds))
+    return seconds[0]
+end
+
+function Event:free()
+    if self.handle then C.bl_event_free(self.handle) end
+    self.handle = nil
+end
+
+local Pinned = {}
+Pinned.__index = Pinned
+
+--- Zero-filled host memory that the device reads and writes without staging.
+-- Give it back with free(): the garbage collector does not.
+-- @param bytes size
+function M.pinned(bytes)
+    if type(bytes) ~= "number" or bytes < 0 then
+        error(("device: bytes is %s, expected a number of 0 or more"):format(tostring(bytes)), 2)
+    end
+    local out = ffi.new "bl_pinned *[1]"
+    check(C.bl_pinned_create(out, handle(), bytes))
+    return setmetatable({ handle = out[0], bytes = bytes, data = C.bl_pinned_data(out[0]) }, Pinned)
+end
+
+--- CPU tensor at a byte offset of the memory.
+function Pinned:tensor(byte_offset, dtype, dims)
+    local code = bl.DTYPE[dtype] or bl.dtype(dtype)
+    local n = set_shape(dims)
+    local t = new_tensor()
+    check(C.bl_tensor_wrap(t, ffi.cast("char *", self.data) + byte_offset, code, n, shape))
+    if byte_offset < 0 or byte_offset + t:numel() * tonumber(C.bl_dtype_size(code)) > self.bytes then
+        error(("device: %s at byte %d does not fit into %d bytes of pinned memory"):format(t:describe(), byte_offset,
+            self.bytes), 2)
+    end
+    return t
+end
+
+function Pinned:free()
+    if self.handle then C.bl_pinned_free(self.handle) end
+    self.handle, self.data = nil, nil
+end
+
+local function bytes_of(t)
+    return t:numel() * tonumber(C.bl_dtype_size(t.dtype))
+end
+
+--- Queue a copy of a pinned CPU tensor's elements to a tensor of the device.
+function M.upload(dst, pinned, stream)
+    check(C.bl_upload_async(handle(), dst, pinned.data, bytes_of(pinned), stream_code(stream)))
+end
+
+--- Queue a copy of a device tensor's elements to a pinned CPU tensor.
+function M.download(pinned, src, stream)
+    if bytes_of(pinned) ~= bytes_of(src) then
+        error(("download: %s into %s"):format(src:describe(), pinned:describe()), 2)
+    end
+    check(C.bl_download_async(handle(), pinned.data, src, bytes_of(src), stream_code(stream)))
+end
+
+--- View on `block` of what a CPU tensor shows of `pinned`: both hold the same bytes at the same places.
+-- @param t contiguous CPU tensor inside the tensor `pinned`
+-- @param pinned i32 CPU tensor
+-- @param block i32 tensor of the device, at least as long
+function M.mirror(t, pinned, block)
+    local offset = ffi.cast("char *", t.data) - ffi.cast("char *", pinned.data)
+    if offset < 0 or offset + bytes_of(t) > bytes_of(pinned) then
+        error("mirror: the tensor lies outside of the pinned memory", 2)
+    end
+    local view = new_tensor(t)
+    view.data = ffi.cast("char *", block.data) + offset
+    view.device, view.device_index = block.device, block.device_index
+    return view
+end
+
+--- Bytes of the device's memory that are free, and all of it; nil where the system does not say.
+function M.memory()
+    local free, total = ffi.new "uint64_t[1]", ffi.new "uint64_t[1]"
+    if C.bl_device_memory(handle(), free, total) ~= 0 or total[0] == 0 then return nil end
+    return tonumber(free[0]), tonumber(total[0])
+end
+
+local Graph = {}
+Graph.__index = Graph
+
+--- Record the ops that run() calls, without running them.
+-- @return graph; or nil, message where the device has no graphs or the recording failed (then nothing ran either)
+function M.record(run)
+    local status = C.bl_graph_begin(handle())
+    if status ~= 0 then return nil, bl.last_error(), status == UNSUPPORTED end
+    local ok, message = pcall(run)
+    if not ok then
+        C.bl_graph_end(nil, handle())
+        return nil, message
+    end
+    local out = ffi.new "bl_graph *[1]"
+    if C.bl_graph_end(out, handle()) ~= 0 then return nil, bl.last_error() end
+    return setmetatable({ handle = out[0] }, Graph)
+end
+
+--- Queue the recorded ops.
+function Graph:launch()
+    check(C.bl_graph_launch(self.handle))
+end
+
+function Graph:free()
+    if self.handle then C.bl_graph_free(self.handle) end
+    self.handle = nil
+end
+
+return M

@@ -3,9 +3,11 @@
 #   make            build               make test    the whole suite
 #   make demo       train a small BERT  make lint    luacheck, clang-format, cppcheck
 #   make install    PREFIX=/usr/local   make asan    the suite under ASan and UBSan
+#   make cuda       the CUDA backend    make test-cuda, make test-cuda-emulated
 #
 # Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs elsewhere), CC=gcc or clang (with libomp-dev),
-# OPT=-O3, BUILD=build, V=1 to see the commands, CFLAGS and LDFLAGS to add your own.
+# OPT=-O3, BUILD=build, V=1 to see the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (where
+# bin/nvcc is), CUDA_ARCHS="80 89 90a".
 comma := ,
 BUILD ?= build
 ARCH ?= native
@@ -69,7 +71,42 @@ $(BUILD)/bindings/%.o: bindings/%.c $(BUILD)/flags
 # Linked beside the target and renamed, so that a process that runs keeps its library.
 $(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(BUILD)/flags
 	$(call say,LINK,$@)
-	$(Q)$(CC) -shared -fopenmp $(LDFLAGS_ALL) $(ENGINE_OBJ) -o $@.tmp $(LIBS)
+	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so $(LDFLAGS_ALL) $(ENGINE_OBJ) -o $@.tmp $(LIBS) -ldl
+	$(Q)mv $@.tmp $@
+
+# The CUDA backend is a shared object of its own: libbertlua.so opens it when it is asked for. Kernels for each of
+# CUDA_ARCHS, and compute_90 code for the driver to compile on anything newer.
+CUDA_HOME ?= $(or $(patsubst %/bin/nvcc,%,$(shell command -v nvcc 2>/dev/null)),/usr/local/cuda)
+CUDA_ARCHS ?= 80 89 90a
+NVCC := $(CUDA_HOME)/bin/nvcc
+CUDA_SRC := $(wildcard engine/cuda/*.cu)
+CUDA_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/%.o)
+NVCC_FLAGS := $(foreach arch,$(CUDA_ARCHS),-gencode=arch=compute_$(arch)$(comma)code=sm_$(arch)) \
+  -gencode=arch=compute_90$(comma)code=compute_90 -O3 -lineinfo -std=c++17 --threads 2 --Werror all-warnings \
+  -Xptxas -v -Xcompiler -Wall,-Wextra,-Werror,-fPIC,-fvisibility=hidden -Iengine
+
+cuda: $(BUILD)/libbertlua-cuda.so
+
+$(NVCC):
+	@echo "make cuda: no nvcc in PATH or in $(CUDA_HOME)/bin: install the CUDA toolkit (12.4 or newer), or set CUDA_HOME"
+	@false
+
+$(BUILD)/cuda-flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(call quote,$(NVCC) $(NVCC_FLAGS)) | cmp -s - $@ || \
+	  printf '%s\n' $(call quote,$(NVCC) $(NVCC_FLAGS)) > $@
+
+# What ptxas says of registers and spills is kept beside the object, for scripts/check_spills.lua.
+$(BUILD)/engine/cuda/%.o: engine/cuda/%.cu $(BUILD)/cuda-flags | $(NVCC)
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; false; }
+
+# cudart comes in; cuBLASLt is needed where this runs; cuDNN and the driver are looked for at run time.
+$(BUILD)/libbertlua-cuda.so: $(CUDA_OBJ) $(BUILD)/libbertlua.so
+	$(call say,LINK,$@)
+	$(Q)$(CXX) -shared -o $@.tmp $(CUDA_OBJ) -L$(CUDA_HOME)/lib64 -L$(BUILD) -lcudart_static -lcublasLt -lbertlua -ldl \
+	  -lrt -lpthread -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN' -Wl,-rpath,$(abspath $(CUDA_HOME))/lib64 -Wl,-z,defs
 	$(Q)mv $@.tmp $@
 
 $(BUILD)/cdef.h: $(CDEF_HEADERS) Makefile
@@ -94,7 +131,7 @@ install: all
 	@mkdir -p $(SHARE)/bindings/bertlua
 	@cp -R $(wildcard $(TREES)) $(SHARE)/
 	@install -m 644 bindings/bertlua/*.lua $(SHARE)/bindings/bertlua/
-	@install -m 644 $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(LIB)/
+	@install -m 644 $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(wildcard $(BUILD)/libbertlua-cuda.so) $(LIB)/
 	@install -m 644 bindings/require.lua $(DESTDIR)$(PREFIX)/share/lua/5.1/bertlua.lua
 	@install -m 755 $(BUILD)/bertlua $(DESTDIR)$(PREFIX)/bin/bertlua
 	@echo "installed $(DESTDIR)$(PREFIX)/bin/bertlua"
@@ -139,6 +176,6 @@ lint:
 	  $(CPPCHECK_FALSE) $(filter %.c,$(C_FILES))
 
 FORCE:
--include $(ENGINE_OBJ:.o=.d) $(MAIN_OBJ:.o=.d)
-.PHONY: all install uninstall clean test suite demo lint asan FORCE
+-include $(ENGINE_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d)
+.PHONY: all cuda install uninstall clean test suite demo lint asan FORCE
 .DELETE_ON_ERROR:

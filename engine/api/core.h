@@ -74,6 +74,17 @@ bl_status bl_tensor_slice(bl_tensor *out, const bl_tensor *t, int32_t dim, int64
 bl_status bl_tensor_transpose(bl_tensor *out, const bl_tensor *t, int32_t a, int32_t b);
 
 /*
+ * How many devices of a kind there are. Fails where none can be used, and says
+ * why and what to do: the backend is not built, the driver is missing or old.
+ */
+bl_status bl_device_count(int32_t device, int32_t *count);
+/*
+ * What a backend found and misses, a line each of four fields between tabs:
+ * state ("ok", "note" or "missing"), name, detail, fix. Cut to `bytes`.
+ */
+bl_status bl_device_report(int32_t device, char *text, size_t bytes);
+
+/*
  * The context: the device, its backend table, worker threads and scratch
  * memory. It is the only mutable state of the engine; one context is used by
  * one thread at a time. threads = 0 takes OMP_NUM_THREADS or all cores.
@@ -83,9 +94,10 @@ bl_status bl_context_create(bl_context **out, int32_t device, int32_t device_ind
 void bl_context_free(bl_context *ctx);
 int32_t bl_context_device(const bl_context *ctx);
 int32_t bl_context_threads(const bl_context *ctx);
-/* True if the device multiplies matrices of this dtype in hardware (bf16 on AVX-512-BF16 or AMX). */
+/* True if the device multiplies matrices of this dtype in hardware (bf16 on AVX-512-BF16 or AMX, bf16 and f16 on GPUs).
+ */
 bool bl_context_fast_dtype(const bl_context *ctx, int32_t dtype);
-/* One line for people: CPU model, cores, vector extensions, oneDNN version. */
+/* One line for people: CPU model, cores, vector extensions, oneDNN version; or the GPU's. */
 const char *bl_context_describe(const bl_context *ctx);
 /*
  * Pin worker thread i to the i-th core this process may run on. Done only when

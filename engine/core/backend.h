@@ -16,6 +16,10 @@
 typedef struct bl_backend {
     const char *name;
 
+    /* Before any context is open: devices of this kind, and lines about them and their libraries (api/core.h). */
+    bl_status (*count)(int32_t *count);
+    void (*report)(char *text, size_t bytes);
+
     bl_status (*open)(bl_context *ctx);
     void (*close)(bl_context *ctx);
     bl_status (*synchronize)(bl_context *ctx);
@@ -98,6 +102,9 @@ typedef struct bl_backend {
  * internal.h marks BL_API.
  */
 typedef const bl_backend *bl_backend_entry(size_t bytes);
+
+/* The table of a bl_device; fails with what is missing and the fix. */
+bl_status bl_backend_open(int32_t device, const bl_backend **out);
 
 /* The CPU backend: oneDNN for matrix products, OpenMP for the rest. */
 extern const bl_backend bl_cpu_backend;

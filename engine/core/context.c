@@ -8,15 +8,16 @@
 
 BL_API bl_status bl_context_create(bl_context **out, int32_t device, int32_t device_index, int32_t threads) {
     if (!out) return bl_fail(BL_ERROR_ARGUMENT, "context: out is NULL");
-    if (device == BL_CUDA) return bl_fail(BL_ERROR_UNSUPPORTED, "context: device cuda is not available; use cpu");
-    if (device != BL_CPU) return bl_fail(BL_ERROR_ARGUMENT, "context: device is %d, expected 0 (cpu)", (int) device);
-    if (device_index != 0)
-        return bl_fail(BL_ERROR_ARGUMENT, "context: device_index is %d, expected 0 on the CPU", (int) device_index);
+    if (device_index < 0 || (device == BL_CPU && device_index != 0))
+        return bl_fail(BL_ERROR_ARGUMENT, "context: device_index is %d, expected %s", (int) device_index,
+                       device == BL_CPU ? "0 on the CPU" : "0 or more");
     if (threads < 0 || threads > 4096)
         return bl_fail(BL_ERROR_ARGUMENT, "context: threads is %d, expected 0 (all cores) to 4096", (int) threads);
+    const bl_backend *backend = NULL;
+    BL_TRY(bl_backend_open(device, &backend));
     bl_context *ctx = calloc(1, sizeof *ctx);
     if (!ctx) return bl_fail(BL_ERROR_MEMORY, "context: out of memory");
-    ctx->backend = &bl_cpu_backend;
+    ctx->backend = backend;
     ctx->device = device;
     ctx->device_index = device_index;
     ctx->threads = threads ? threads : omp_get_max_threads();

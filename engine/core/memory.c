@@ -144,8 +144,11 @@ BL_API bl_status bl_arena_tensor(bl_arena *arena, bl_tensor *out, int32_t dtype,
         need = (need + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         for (size_t i = 0; i < arena->count; i++) {
             if (arena->blocks[i].live || arena->blocks[i].bytes < need) continue;
-            BL_TRY(arena_split(arena, i, need));
             size_t offset = arena->blocks[i].offset;
+            const bl_backend *backend = arena->ctx->backend;
+            if (offset + need > arena->peak && backend->commit)
+                BL_TRY(backend->commit(arena->ctx, arena->base, offset + need));
+            BL_TRY(arena_split(arena, i, need));
             arena->used += need;
             if (offset + need > arena->peak) arena->peak = offset + need;
             bl_tensor_describe(out, arena->base + offset, dtype, ndim, shape, arena->ctx->device,

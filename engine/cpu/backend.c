@@ -79,6 +79,11 @@ static void cpu_close(bl_context *ctx) {
     bl_cpu_matmul_close(ctx);
 }
 
+static bl_status cpu_count(int32_t *count) {
+    *count = 1;
+    return BL_OK;
+}
+
 static bl_status cpu_synchronize(bl_context *ctx) {
     (void) ctx;
     return BL_OK;
@@ -141,6 +146,7 @@ static bl_status cpu_download(bl_context *ctx, void *dst, const bl_tensor *src, 
 
 const bl_backend bl_cpu_backend = {
     .name = "cpu",
+    .count = cpu_count,
     .open = cpu_open,
     .close = cpu_close,
     .synchronize = cpu_synchronize,

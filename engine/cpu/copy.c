@@ -180,8 +180,8 @@ static void words_to_normal(float *out, const uint32_t *words, double mean, doub
     for (int i = 0; i < RANDOM_CHUNK; i += 2) {
         double first, second;
         bl_normal_pair(words[i], words[i + 1], &first, &second);
-        out[i] = (float) (mean + std * first);
-        out[i + 1] = (float) (mean + std * second);
+        out[i] = (float) bl_normal_fma(std, first, mean);
+        out[i + 1] = (float) bl_normal_fma(std, second, mean);
     }
 }
 
@@ -189,7 +189,7 @@ static void words_to_uniform(float *out, const uint32_t *words, double low, doub
     /* Rounding to f32 must not reach the open end. */
     float limit = high > low ? nextafterf((float) high, (float) low) : (float) high;
     for (int i = 0; i < RANDOM_CHUNK; i++) {
-        float value = (float) (low + (high - low) * ((double) words[i] * 0x1p-32));
+        float value = (float) bl_uniform_value(words[i], low, high - low);
         out[i] = value < limit ? value : limit;
     }
 }

@@ -69,7 +69,7 @@ static void cuda_close(bl_context *ctx) {
         free(cuda->retired);
         cuda->retired = next;
     }
-    if (cuda->staging) (void) cudaFreeHost(cuda->staging);
+    bl_cuda_memory_close(cuda);
     if (cuda->copy_stream) (void) cudaStreamDestroy(cuda->copy_stream);
     if (cuda->stream) (void) cudaStreamDestroy(cuda->stream);
     free(cuda);
@@ -101,6 +101,14 @@ static bl_status fail_device(cudaError_t error, int count, int32_t index) {
 
 __global__ void bl_probe_kernel(int *out) {
     if (out) *out = 1;
+}
+
+static bl_status cuda_count(int32_t *count) {
+    int found = 0;
+    cudaError_t error = cudaGetDeviceCount(&found);
+    if (error != cudaSuccess || found == 0) return fail_device(error, found, 0);
+    *count = found;
+    return BL_OK;
 }
 
 static bl_status open_device(bl_context *ctx, bl_cuda *cuda) {
@@ -160,11 +168,12 @@ static bool cuda_fast_dtype(const bl_context *ctx, int32_t dtype) {
     return dtype == BL_BF16 || dtype == BL_F16;
 }
 
-/* In the order of the table's declaration, which C++17 has no names for. */
 static bl_backend make_table(void) {
     bl_backend table;
     memset(&table, 0, sizeof table);
     table.name = "cuda";
+    table.count = cuda_count;
+    table.report = bl_cuda_report;
     table.open = cuda_open;
     table.close = cuda_close;
     table.synchronize = cuda_synchronize;

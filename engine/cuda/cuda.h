@@ -54,10 +54,8 @@ typedef struct bl_cuda {
     size_t scratch_bytes;
     struct bl_cuda_retired *retired;
 
-    void *staging; /* pinned, for uploads and downloads of ordinary host memory */
-    size_t staging_bytes;
-
-    void *memory_state; /* memory.cu's: reservations of address space */
+    struct bl_cuda_staging *staging; /* memory.cu's: pinned memory that uploads pass through */
+    void *memory_state;              /* memory.cu's: reservations of address space */
 } bl_cuda;
 
 static inline bl_cuda *bl_cuda_of(const bl_context *ctx) {
@@ -95,11 +93,15 @@ bool bl_cuda_capturing(const bl_context *ctx);
 /* The one exported symbol: fills in the table if `bytes` is the size of the caller's bl_backend, else returns NULL. */
 extern "C" const bl_backend *bl_cuda_entry(size_t bytes);
 
+/* report.cu: the lines of bl_device_report */
+void bl_cuda_report(char *text, size_t bytes);
+
 /* memory.cu */
 bl_status bl_cuda_allocate(bl_context *ctx, size_t bytes, void **out);
 void bl_cuda_deallocate(bl_context *ctx, void *data, size_t bytes);
 bl_status bl_cuda_reserve(bl_context *ctx, size_t bytes, void **out);
 bl_status bl_cuda_commit(bl_context *ctx, void *data, size_t bytes);
+void bl_cuda_memory_close(bl_cuda *cuda);
 void bl_cuda_unreserve(bl_context *ctx, void *data, size_t bytes);
 bl_status bl_cuda_upload(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes);
 bl_status bl_cuda_download(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes);

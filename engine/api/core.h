@@ -106,6 +106,21 @@ const char *bl_context_describe(const bl_context *ctx);
  * Threads that the calling thread starts later inherit its core.
  */
 bl_status bl_context_pin_threads(bl_context *ctx, bool *pinned);
+/*
+ * Allow matrix products of f32 tensors to round their operands to TF32 (10
+ * bits of mantissa; sums stay f32) where the device has it: GPUs from Ampere
+ * on. Elsewhere they are computed in f32 all the same. Off at first.
+ */
+bl_status bl_context_allow_tf32(bl_context *ctx, bool allow);
+/*
+ * Time the algorithms of each matrix product at its first use and keep the
+ * fastest, in the file `path`, which later contexts read instead of timing
+ * again: the choice decides in which order sums are taken, so runs that are to
+ * agree bit for bit must share the file. NULL, as at first: no timing, always
+ * the library's first suggestion. A file of another GPU or library version is
+ * started anew. BL_ERROR_UNSUPPORTED on the CPU.
+ */
+bl_status bl_context_matmul_choices(bl_context *ctx, const char *path);
 /* Wait until all work queued on the device has finished (no-op on the CPU). */
 bl_status bl_context_synchronize(bl_context *ctx);
 

@@ -25,6 +25,9 @@ struct bl_context {
     size_t scratch_bytes;
     void *backend_state; /* the backend's own: primitive caches, streams, handles */
     char description[256];
+    bool allow_tf32;
+    int32_t matmul_choices_version; /* counts changes of the name below */
+    char matmul_choices[1024];      /* file of timed algorithms; "" for none */
 };
 
 /* Sets the calling thread's message (printf form, one line) and returns status. */

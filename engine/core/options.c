@@ -1,0 +1,26 @@
+/*
+ * options.c - settings of an open context that kernels look at.
+ */
+#include <string.h>
+
+#include "internal.h"
+
+BL_API bl_status bl_context_allow_tf32(bl_context *ctx, bool allow) {
+    if (!ctx) return bl_fail(BL_ERROR_ARGUMENT, "context: NULL, expected an open context");
+    ctx->allow_tf32 = allow;
+    return BL_OK;
+}
+
+BL_API bl_status bl_context_matmul_choices(bl_context *ctx, const char *path) {
+    if (!ctx) return bl_fail(BL_ERROR_ARGUMENT, "context: NULL, expected an open context");
+    if (ctx->device != BL_CUDA)
+        return bl_fail(BL_ERROR_UNSUPPORTED, "matmul choices: only on cuda; on the CPU oneDNN has but one way");
+    size_t length = path ? strlen(path) : 0;
+    if (length >= sizeof ctx->matmul_choices)
+        return bl_fail(BL_ERROR_ARGUMENT, "matmul choices: the name has %zu characters, expected fewer than %zu",
+                       length, sizeof ctx->matmul_choices);
+    memset(ctx->matmul_choices, 0, sizeof ctx->matmul_choices);
+    if (path) memcpy(ctx->matmul_choices, path, length);
+    ctx->matmul_choices_version++;
+    return BL_OK;
+}

@@ -7,6 +7,7 @@
 
 local ffi = require "ffi"
 local native = require "bertlua.ffi"
+local device = require "bertlua.device"
 require "bertlua.tensor" -- gives the tensors of a batch their methods
 
 local lib = native.lib
@@ -167,12 +168,23 @@ local Batch = {}
 Batch.__index = Batch
 
 --- Memory for a batch, filled again and again by begin, append, finish.
--- Its tensor fields are views of that memory, valid until the next begin.
-function data.batch(batch_size, max_seq_length, max_predictions_per_seq, packed)
+-- Its tensor fields are views of that memory, valid until the next begin. The memory is pinned: `pinned` shows all of
+-- it as i32, and begin waits for `fence`, the event behind the last copy out of it.
+-- @tparam[opt] table multiples rows (64), masked (16): what the numbers of rows of a packed batch and of masked
+--   tokens are rounded up to
+function data.batch(batch_size, max_seq_length, max_predictions_per_seq, packed, multiples)
+    local bytes = tonumber(lib.bl_batch_bytes(batch_size, max_seq_length, max_predictions_per_seq))
+    local memory = device.pinned(bytes, true)
     local out = ffi.new "bl_batch *[1]"
-    native.check(lib.bl_batch_create(out, batch_size, max_seq_length, max_predictions_per_seq, packed), 2)
+    native.check(lib.bl_batch_create_in(out, batch_size, max_seq_length, max_predictions_per_seq, packed, memory.data),
+        2)
     local batch = setmetatable({}, Batch)
     batch.handle = ffi.gc(out[0], lib.bl_batch_free)
+    batch.memory, batch.pinned = memory, memory:tensor(0, "i32", { bytes / 4 })
+    batch.fence = device.event(false, true)
+    if multiples then
+        batch.handle.row_multiple, batch.handle.masked_multiple = multiples.rows, multiples.masked
+    end
     batch.batch_size = batch_size
     batch.max_length = max_seq_length
     for _, name in ipairs(TENSORS) do batch[name] = batch.handle[name] end
@@ -180,6 +192,7 @@ function data.batch(batch_size, max_seq_length, max_predictions_per_seq, packed)
 end
 
 function Batch:begin()
+    self.fence:wait()
     lib.bl_batch_begin(self.handle)
 end
 

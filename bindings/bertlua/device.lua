@@ -33,11 +33,13 @@ local Event = {}
 Event.__index = Event
 
 --- A mark in a queue of work; until it is recorded it counts as reached.
--- @param timed true if elapsed() will be asked
-function M.event(timed)
+-- @param timed true if seconds_to() will be asked
+-- @param collected true: the garbage collector gives it back; else free() does
+function M.event(timed, collected)
     local out = ffi.new "bl_event *[1]"
     check(C.bl_event_create(out, handle(), timed or false))
-    return setmetatable({ handle = out[0], done = ffi.new "bool[1]" }, Event)
+    local event = collected and ffi.gc(out[0], C.bl_event_free) or out[0]
+    return setmetatable({ handle = event, done = ffi.new "bool[1]" }, Event)
 end
 
 --- Put the mark behind all work queued so far on a stream: "compute" (default) or "copy".
@@ -70,7 +72,7 @@ function Event:seconds_to(later)
 end
 
 function Event:free()
-    if self.handle then C.bl_event_free(self.handle) end
+    if self.handle then C.bl_event_free(ffi.gc(self.handle, nil)) end
     self.handle = nil
 end
 
@@ -78,15 +80,16 @@ local Pinned = {}
 Pinned.__index = Pinned
 
 --- Zero-filled host memory that the device reads and writes without staging.
--- Give it back with free(): the garbage collector does not.
 -- @param bytes size
-function M.pinned(bytes)
+-- @param collected true: the garbage collector gives it back with this object; else free() does
+function M.pinned(bytes, collected)
     if type(bytes) ~= "number" or bytes < 0 then
         error(("device: bytes is %s, expected a number of 0 or more"):format(tostring(bytes)), 2)
     end
     local out = ffi.new "bl_pinned *[1]"
     check(C.bl_pinned_create(out, handle(), bytes))
-    return setmetatable({ handle = out[0], bytes = bytes, data = C.bl_pinned_data(out[0]) }, Pinned)
+    local pinned = collected and ffi.gc(out[0], C.bl_pinned_free) or out[0]
+    return setmetatable({ handle = pinned, bytes = bytes, data = C.bl_pinned_data(pinned) }, Pinned)
 end
 
 --- CPU tensor at a byte offset of the memory.
@@ -103,7 +106,7 @@ function Pinned:tensor(byte_offset, dtype, dims)
 end
 
 function Pinned:free()
-    if self.handle then C.bl_pinned_free(self.handle) end
+    if self.handle then C.bl_pinned_free(ffi.gc(self.handle, nil)) end
     self.handle, self.data = nil, nil
 end
 

@@ -108,9 +108,10 @@ bl_status bl_mask_tokens(bl_rng *rng, const bl_masking *masking, int32_t *ids, i
 /*
  * A batch in host memory, made once and filled again and again. Padded: T =
  * B * S, sample b starts at row b * S. Packed: samples follow each other and T
- * is rounded up to a multiple of 64 with rows of id 0 in no segment. M is the
- * number of masked tokens rounded up to a multiple of 16; filler has index 0
- * and label -1. The tensors are views of the batch.
+ * is rounded up to row_multiple with rows of id 0 in no segment. M is the
+ * number of masked tokens rounded up to masked_multiple; filler has index 0
+ * and label -1. Neither passes what B full samples need. The tensors are views
+ * of the batch's memory, always at the same places.
  */
 typedef struct bl_batch {
     int64_t batch_size;              /* B */
@@ -120,6 +121,8 @@ typedef struct bl_batch {
     int64_t tokens;                  /* real tokens so far */
     int64_t masked;                  /* masked tokens so far */
     int32_t packed;
+    int32_t row_multiple;    /* 64 at first; the caller may set a multiple of that */
+    int32_t masked_multiple; /* 16 at first; the caller may set a multiple of that */
     bl_tensor ids;           /* i32 [T] */
     bl_tensor positions;     /* i32 [T] */
     bl_tensor types;         /* i32 [T] */
@@ -131,6 +134,14 @@ typedef struct bl_batch {
 } bl_batch;
 bl_status bl_batch_create(bl_batch **out, int64_t batch_size, int64_t max_seq_length, int64_t max_predictions_per_seq,
                           bool packed);
+/*
+ * The same in memory that the caller owns and keeps (pinned, for instance): at
+ * least bl_batch_bytes, 64-byte aligned. 0 bytes for arguments that
+ * bl_batch_create refuses.
+ */
+bl_status bl_batch_create_in(bl_batch **out, int64_t batch_size, int64_t max_seq_length,
+                             int64_t max_predictions_per_seq, bool packed, void *memory);
+size_t bl_batch_bytes(int64_t batch_size, int64_t max_seq_length, int64_t max_predictions_per_seq);
 void bl_batch_free(bl_batch *batch);
 /* Empty it for the next fill. */
 void bl_batch_begin(bl_batch *batch);

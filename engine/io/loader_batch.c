@@ -12,7 +12,7 @@ enum { ROWS_MULTIPLE = 64, MASKED_MULTIPLE = 16, ALIGNMENT = 64 };
 /* The public view first, so that a bl_batch pointer is also ours. */
 typedef struct batch_memory {
     bl_batch view;
-    void *block;      /* all arrays below */
+    void *block;      /* all arrays below; NULL where the caller owns them */
     int32_t *scratch; /* [S + 2P] one sample while it is masked afresh */
 } batch_memory;
 
@@ -33,34 +33,54 @@ static bl_tensor tensor_i32(int32_t **cursor, int64_t rows, int64_t columns) {
     return t;
 }
 
-BL_API bl_status bl_batch_create(bl_batch **out, int64_t batch_size, int64_t max_seq_length,
-                                 int64_t max_predictions_per_seq, bool packed) {
-    if (!out || batch_size < 1 || max_seq_length < 1 || max_predictions_per_seq < 0 || batch_size > 1 << 20 ||
-        max_seq_length > 1 << 12 || max_predictions_per_seq > max_seq_length) {
+/* Rows and masked slots that a batch of full samples takes. */
+static int64_t row_capacity(int64_t batch_size, int64_t max_seq_length) {
+    return round_up(batch_size * max_seq_length, ROWS_MULTIPLE);
+}
+
+static int64_t masked_capacity(int64_t batch_size, int64_t max_predictions_per_seq) {
+    int64_t masked = round_up(batch_size * max_predictions_per_seq, MASKED_MULTIPLE);
+    return masked > 0 ? masked : MASKED_MULTIPLE;
+}
+
+BL_API size_t bl_batch_bytes(int64_t batch_size, int64_t max_seq_length, int64_t max_predictions_per_seq) {
+    if (batch_size < 1 || max_seq_length < 1 || max_predictions_per_seq < 0 || batch_size > 1 << 20 ||
+        max_seq_length > 1 << 12 || max_predictions_per_seq > max_seq_length)
+        return 0;
+    int64_t rows = row_capacity(batch_size, max_seq_length);
+    int64_t masked = masked_capacity(batch_size, max_predictions_per_seq);
+    int64_t ints =
+        3 * rows + 5 * batch_size + 2 * masked + 9 * (ALIGNMENT / 4) + max_seq_length + 2 * max_predictions_per_seq;
+    return (size_t) round_up(ints * 4, ALIGNMENT);
+}
+
+static bl_status create(bl_batch **out, int64_t batch_size, int64_t max_seq_length, int64_t max_predictions_per_seq,
+                        bool packed, void *given) {
+    size_t bytes = bl_batch_bytes(batch_size, max_seq_length, max_predictions_per_seq);
+    if (!out || bytes == 0) {
         return bl_fail(
             BL_ERROR_ARGUMENT,
             "batch_create: batch_size %lld, max_seq_length %lld (at most 4096), max_predictions_per_seq %lld",
             (long long) batch_size, (long long) max_seq_length, (long long) max_predictions_per_seq);
     }
-    int64_t rows = batch_size * max_seq_length;
-    if (packed) rows = round_up(rows, ROWS_MULTIPLE);
-    int64_t masked = round_up(batch_size * max_predictions_per_seq, MASKED_MULTIPLE);
-    if (masked == 0) masked = MASKED_MULTIPLE;
-    int64_t ints =
-        3 * rows + 4 * batch_size + 2 * masked + 8 * (ALIGNMENT / 4) + max_seq_length + 2 * max_predictions_per_seq;
     batch_memory *memory = calloc(1, sizeof *memory);
-    if (memory) memory->block = aligned_alloc(ALIGNMENT, (size_t) round_up(ints * 4, ALIGNMENT));
-    if (!memory || !memory->block) {
+    if (memory && !given) memory->block = aligned_alloc(ALIGNMENT, bytes);
+    if (!memory || !(memory->block || given)) {
         free(memory);
         return bl_fail(BL_ERROR_MEMORY, "batch_create: no memory for %lld samples of %lld tokens",
                        (long long) batch_size, (long long) max_seq_length);
     }
-    int32_t *cursor = memory->block;
+    int64_t rows = row_capacity(batch_size, max_seq_length);
+    int64_t masked = masked_capacity(batch_size, max_predictions_per_seq);
+    if (!packed) rows = batch_size * max_seq_length;
+    int32_t *cursor = given ? given : memory->block;
     bl_batch *batch = &memory->view;
     batch->batch_size = batch_size;
     batch->max_seq_length = max_seq_length;
     batch->max_predictions_per_seq = max_predictions_per_seq;
     batch->packed = packed;
+    batch->row_multiple = ROWS_MULTIPLE;
+    batch->masked_multiple = MASKED_MULTIPLE;
     batch->ids = tensor_i32(&cursor, rows, 1);
     batch->positions = tensor_i32(&cursor, rows, 1);
     batch->types = tensor_i32(&cursor, rows, 1);
@@ -72,6 +92,18 @@ BL_API bl_status bl_batch_create(bl_batch **out, int64_t batch_size, int64_t max
     memory->scratch = cursor;
     *out = batch;
     return BL_OK;
+}
+
+BL_API bl_status bl_batch_create(bl_batch **out, int64_t batch_size, int64_t max_seq_length,
+                                 int64_t max_predictions_per_seq, bool packed) {
+    return create(out, batch_size, max_seq_length, max_predictions_per_seq, packed, NULL);
+}
+
+BL_API bl_status bl_batch_create_in(bl_batch **out, int64_t batch_size, int64_t max_seq_length,
+                                    int64_t max_predictions_per_seq, bool packed, void *memory) {
+    if (!memory || (uintptr_t) memory % ALIGNMENT != 0)
+        return bl_fail(BL_ERROR_ARGUMENT, "batch_create_in: memory is %p, expected 64-byte aligned", memory);
+    return create(out, batch_size, max_seq_length, max_predictions_per_seq, packed, memory);
 }
 
 BL_API void bl_batch_free(bl_batch *batch) {
@@ -159,14 +191,18 @@ BL_API bl_status bl_batch_finish(bl_batch *batch) {
     }
     int64_t rows = batch->batch_size * batch->max_seq_length;
     if (batch->packed) {
-        rows = round_up(batch->tokens, ROWS_MULTIPLE);
+        rows = round_up(batch->tokens, batch->row_multiple);
+        int64_t most = row_capacity(batch->batch_size, batch->max_seq_length);
+        if (rows > most) rows = most;
         for (int64_t i = batch->tokens; i < rows; i++) {
             ((int32_t *) batch->ids.data)[i] = 0;
             ((int32_t *) batch->positions.data)[i] = 0;
             ((int32_t *) batch->types.data)[i] = 0;
         }
     }
-    int64_t masked = batch->masked > 0 ? round_up(batch->masked, MASKED_MULTIPLE) : MASKED_MULTIPLE;
+    int64_t masked = round_up(batch->masked > 0 ? batch->masked : 1, batch->masked_multiple);
+    int64_t most_masked = masked_capacity(batch->batch_size, batch->max_predictions_per_seq);
+    if (masked > most_masked) masked = most_masked;
     for (int64_t i = batch->masked; i < masked; i++) {
         ((int32_t *) batch->masked_index.data)[i] = 0;
         ((int32_t *) batch->masked_labels.data)[i] = -1;

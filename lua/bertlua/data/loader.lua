@@ -13,6 +13,7 @@ local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local random = require "bertlua.rng"
+local shapes = require "bertlua.data.shapes"
 local storage = require "bertlua.storage"
 
 local loader = {}
@@ -107,7 +108,7 @@ end
 --   if they have one; seed (42); shuffle (true); split ("training", "test" or
 --   "all"); pack_sequences (false); dynamic_masking (false) with special_ids = {cls_id, sep_id, mask_id} and
 --   masked_lm_prob (0.15); rank (0), world_size (1): rank r takes the r-th batch_size samples of each global batch;
---   prefetch (true)
+--   prefetch (true); few_shapes (false): numbers of rows and of masked tokens come in coarse steps (see shapes.lua)
 -- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq
 function loader.open(options)
     local batch_size = options.batch_size
@@ -148,9 +149,13 @@ function loader.open(options)
         turn = 1,
     }, Loader)
     local packed = options.pack_sequences or false
+    local multiples = options.few_shapes and {
+        rows = shapes.step(batch_size * self.max_seq_length, 64, 64),
+        masked = shapes.step(batch_size * slots, 16, 16),
+    }
     self.batches = {
-        data.batch(batch_size, self.max_seq_length, slots, packed),
-        data.batch(batch_size, self.max_seq_length, slots, packed),
+        data.batch(batch_size, self.max_seq_length, slots, packed, multiples),
+        data.batch(batch_size, self.max_seq_length, slots, packed, multiples),
     }
     return self
 end

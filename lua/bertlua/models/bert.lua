@@ -144,7 +144,8 @@ function BertForPretraining:activation_bytes(shape)
     local head_bytes = masked * (size * (4 * hidden + config.padded_vocab_size) + 12)
         + shape.batch_size * size * (2 * hidden + 2)
     local gradients = size * (rows * (hidden + inner) + masked * 2 * hidden)
-    return rows * (size * hidden + 8) + self.bert.encoder:held_bytes(layer, rows * size * hidden) + head_bytes + gradients
+    local layers = self.bert.encoder:held_bytes(layer, rows * size * hidden)
+    return rows * (size * hidden + 8) + layers + head_bytes + gradients
 end
 
 return { BertConfig = BertConfig, BertModel = BertModel, BertForPretraining = BertForPretraining }

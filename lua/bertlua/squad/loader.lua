@@ -7,8 +7,9 @@
 -- @module bertlua.squad.loader
 
 local array = require "bertlua.array"
-local memory = require "bertlua.memory"
+local device = require "bertlua.device"
 local random = require "bertlua.rng"
+local shapes = require "bertlua.data.shapes"
 require "bertlua.tensor" -- gives the tensors of a batch their methods
 
 local loader = {}
@@ -28,7 +29,9 @@ end
 --- Memory of one batch.
 local function new_slot(batch_size, rows)
     local row_bytes, sequence_bytes = round_up(rows * 4, 64), round_up(batch_size * 8, 64)
-    local slot = { buffer = memory.buffer(3 * row_bytes + 4 * sequence_bytes) }
+    local bytes = 3 * row_bytes + 4 * sequence_bytes
+    local slot = { memory = device.pinned(bytes), fence = device.event() }
+    slot.pinned = slot.memory:tensor(0, "i32", { bytes / 4 })
     slot.offsets = { ids = 0, positions = row_bytes, types = 2 * row_bytes }
     for i, name in ipairs { "segments", "cls_index", "starts", "ends" } do
         slot.offsets[name] = 3 * row_bytes + (i - 1) * sequence_bytes
@@ -39,7 +42,8 @@ end
 --- Open a set for reading.
 -- @param set FeatureSet
 -- @tparam table options batch_size; max_length: sequences are padded to it (default: of the set's settings);
---   pack_sequences (false); null_window_share (1): see FeatureSet:training_features; seed (42): of that choice and
+--   pack_sequences (false); few_shapes (false): their numbers of rows come in coarse steps (see shapes.lua);
+--   null_window_share (1): see FeatureSet:training_features; seed (42): of that choice and
 --   of the order; shuffle (true); endless (true): the stream goes on into the next epoch, else the last batch is
 --   smaller and there is none after it
 -- @return Loader with the fields samples, batch_size, batches (of an epoch)
@@ -58,7 +62,9 @@ function loader.open(set, options)
         shuffle = options.shuffle ~= false, endless = options.endless ~= false,
         batches = math.ceil(samples / options.batch_size), orders = {}, turn = 1,
     }, Loader)
-    local rows = round_up(self.batch_size * max_length, ROW_MULTIPLE)
+    local full = self.batch_size * max_length
+    self.row_step = options.few_shapes and shapes.step(full, 64, ROW_MULTIPLE) or ROW_MULTIPLE
+    local rows = round_up(full, ROW_MULTIPLE)
     self.slots = { new_slot(self.batch_size, rows), new_slot(self.batch_size, rows) }
     return self
 end
@@ -92,7 +98,7 @@ function Loader:features(n)
 end
 
 local function tensor_of(slot, name, dims)
-    local t = slot.buffer:tensor(slot.offsets[name], "i32", dims)
+    local t = slot.memory:tensor(slot.offsets[name], "i32", dims)
     return t, array.wrap(t)
 end
 
@@ -119,7 +125,8 @@ local function place_rows(self, features)
         starts[i] = rows
         rows = rows + (self.packed and self.set:length(f) or self.max_length)
     end
-    return starts, self.packed and round_up(rows, ROW_MULTIPLE) or rows
+    if not self.packed then return starts, rows end
+    return starts, shapes.round(rows, self.row_step, self.batch_size * self.max_length, ROW_MULTIPLE)
 end
 
 --- Micro-batch number n, from 0. Valid until the second-next call.
@@ -131,10 +138,11 @@ function Loader:batch(n)
     end
     local slot = self.slots[self.turn]
     self.turn = 3 - self.turn
+    slot.fence:wait()
     local set, features = self.set, self:features(n)
     local first_rows, rows = place_rows(self, features)
     local batch = { batch_size = #features, max_length = self.max_length, rows = rows, tokens = 0,
-        features = features }
+        features = features, pinned = slot.pinned, fence = slot.fence }
     local data = {}
     for _, name in ipairs { "ids", "positions", "types" } do
         batch[name], data[name] = tensor_of(slot, name, { rows })
@@ -157,7 +165,11 @@ end
 
 --- Give the memory back; the batches must not be used afterwards.
 function Loader:close()
-    for _, slot in ipairs(self.slots) do slot.buffer:free() end
+    for _, slot in ipairs(self.slots) do
+        slot.fence:wait()
+        slot.fence:free()
+        slot.memory:free()
+    end
     self.slots = {}
 end
 

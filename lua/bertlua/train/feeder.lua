@@ -1,0 +1,75 @@
+--- Feeder: brings batches from the loader's pinned memory to where ops read them, while the device computes.
+--
+--     loader fills pinned batch --copy stream--> slot --compute stream--> block, read by ops
+--
+-- There are two slots, so the copy of one batch runs beside the computation on
+-- the one before, and one block, so that every batch is read at the same
+-- addresses and a captured step can be replayed. Events order the three; the
+-- host waits only where it would overwrite a pinned batch that has not left
+-- yet (Batch:begin). Where ops read host memory, a batch is used as it is.
+
+local device = require "bertlua.device"
+local memory = require "bertlua.memory"
+local ops = require "bertlua.ops"
+
+local Feeder = {}
+Feeder.__index = Feeder
+
+local TENSORS = {
+    "ids", "positions", "types", "segments", "cls_index", "masked_index", "masked_labels", "nsp_labels", "starts",
+    "ends",
+}
+
+--- A feeder for the current context; it takes its memory when the first batch comes.
+function Feeder.new()
+    return setmetatable({ host = device.is_host(), turn = 1 }, Feeder)
+end
+
+local function allocate(self, bytes)
+    self.bytes, self.slots = bytes, {}
+    self.buffer = memory.buffer(3 * bytes)
+    self.block = self.buffer:tensor(0, "i32", { bytes / 4 })
+    for i = 1, 2 do
+        self.slots[i] = { block = self.buffer:tensor(i * bytes, "i32", { bytes / 4 }), taken = device.event() }
+    end
+end
+
+--- The batch as ops may read it, until the next call.
+-- @param batch of a loader: pinned (all of its memory as i32, a multiple of 64 bytes) and fence (an event), beside its tensors
+function Feeder:load(batch)
+    if self.host then return batch end
+    local pinned = batch.pinned
+    if not pinned then error("feeder: the batch is not in pinned memory", 2) end
+    local bytes = pinned:numel() * 4
+    if bytes ~= self.bytes then
+        self:free()
+        allocate(self, bytes)
+    end
+    local slot = self.slots[self.turn]
+    self.turn = 3 - self.turn
+    slot.taken:hold "copy"
+    device.upload(slot.block, pinned, "copy")
+    batch.fence:record "copy"
+    batch.fence:hold "compute"
+    ops.copy(self.block, slot.block)
+    slot.taken:record "compute"
+    local there = {}
+    for name, value in pairs(batch) do there[name] = value end
+    for _, name in ipairs(TENSORS) do
+        if batch[name] then there[name] = device.mirror(batch[name], pinned, self.block) end
+    end
+    return there
+end
+
+--- Give the memory back, once the device is done with it.
+function Feeder:free()
+    if not self.slots then return end
+    for _, slot in ipairs(self.slots) do
+        slot.taken:wait()
+        slot.taken:free()
+    end
+    self.buffer:free()
+    self.slots, self.buffer, self.block, self.bytes = nil, nil, nil, nil
+end
+
+return Feeder

@@ -1,0 +1,75 @@
+--- Graphs: work of a step that is recorded once per shape, then replayed as one launch.
+--
+-- The first time a key comes, its work runs as it is: scratch memory grows and
+-- algorithms are chosen. The second time it is recorded; from then on it is
+-- launched. The least recently used recording goes when there are too many.
+-- Where the device has no graphs, or a recording fails, the work runs as it is.
+
+local device = require "bertlua.device"
+
+local Graphs = {}
+Graphs.__index = Graphs
+
+local CAPACITY = 32
+
+--- @param options enabled (true); capacity (32): recordings kept; warn(message): called once if a recording fails
+function Graphs.new(options)
+    return setmetatable({ enabled = options.enabled ~= false, capacity = options.capacity or CAPACITY,
+        warn = options.warn, entries = {}, count = 0, clock = 0, replays = 0, records = 0 }, Graphs)
+end
+
+local function drop_oldest(self)
+    local oldest, name
+    for key, entry in pairs(self.entries) do
+        if entry.graph and (not oldest or entry.used < oldest.used) then oldest, name = entry, key end
+    end
+    oldest.graph:free()
+    self.entries[name] = nil
+    self.count = self.count - 1
+end
+
+local function give_up(self, message, unsupported)
+    self:free()
+    self.enabled = false
+    if not unsupported and self.warn then
+        self.warn(("the step could not be recorded as a graph and runs op by op: %s"):format(tostring(message)))
+    end
+end
+
+--- Do work(...), as a replay if it was recorded before.
+-- The work launches the same ops on the same addresses each time it runs under this key, and calling it anew after a
+-- failure is harmless.
+-- @return what work returned when it was recorded or ran
+function Graphs:run(key, work, a, b)
+    if not self.enabled then return work(a, b) end
+    self.clock = self.clock + 1
+    local entry = self.entries[key]
+    if not entry then
+        self.entries[key] = { used = self.clock }
+        return work(a, b)
+    end
+    entry.used = self.clock
+    if not entry.graph then
+        local graph, message, unsupported = device.record(function() entry.result = work(a, b) end)
+        if not graph then
+            give_up(self, message, unsupported)
+            return work(a, b)
+        end
+        if self.count == self.capacity then drop_oldest(self) end
+        entry.graph = graph
+        self.count, self.records = self.count + 1, self.records + 1
+    end
+    entry.graph:launch()
+    self.replays = self.replays + 1
+    return entry.result
+end
+
+--- Give all recordings back.
+function Graphs:free()
+    for _, entry in pairs(self.entries) do
+        if entry.graph then entry.graph:free() end
+    end
+    self.entries, self.count = {}, 0
+end
+
+return Graphs

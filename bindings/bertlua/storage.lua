@@ -128,23 +128,49 @@ function storage.read_region(path, where, tensor)
     return true
 end
 
+--- Shape and dtype of an item whose elements come later.
+local function declared(item)
+    local t = ffi.new "bl_tensor"
+    t.dtype, t.ndim = native.dtype(item.dtype or "f32"), #item.dims
+    local stride = 1
+    for i = 4, 1, -1 do
+        t.shape[i - 1] = item.dims[i] or 1
+        t.stride[i - 1] = item.dims[i] and stride or 0
+        stride = stride * (item.dims[i] or 1)
+    end
+    return t
+end
+
 local function fill_writer(writer, tensors, metadata)
     for key, value in pairs(metadata or {}) do
         local status = lib.bl_safetensors_writer_metadata(writer, tostring(key), tostring(value))
-        if status ~= 0 then return status, 0 end
+        if status ~= 0 then return status end
     end
-    local device = 0
     for _, item in ipairs(tensors) do
-        local status = lib.bl_safetensors_writer_add(writer, item.name, item.tensor)
-        if status ~= 0 then return status, 0 end
-        if item.tensor.device ~= 0 then device = item.tensor.device end
+        local status = lib.bl_safetensors_writer_add(writer, item.name, item.tensor or declared(item))
+        if status ~= 0 then return status end
     end
-    return 0, device
+    return lib.bl_safetensors_writer_begin(writer)
+end
+
+local function write_tensors(writer, tensors)
+    local by_name = {}
+    for _, item in ipairs(tensors) do by_name[item.name] = item end
+    local name = lib.bl_safetensors_writer_next(writer)
+    while name ~= nil do
+        local item = by_name[ffi.string(name)]
+        local t = item.tensor or item.fetch()
+        local status = lib.bl_safetensors_writer_put(context_for(t.device), writer, t)
+        if status ~= 0 then return status end
+        name = lib.bl_safetensors_writer_next(writer)
+    end
+    return lib.bl_safetensors_writer_finish(writer)
 end
 
 --- Write a safetensors file: temporary file, sync, rename. The bytes do not depend on the order.
 -- @tparam string path
--- @param tensors list of {name = string, tensor = contiguous bl_tensor}
+-- @param tensors list of {name = string, tensor = contiguous bl_tensor}; or, instead of tensor, dims and fetch: a
+--   function that returns the tensor (f32), called once in the order of names
 -- @tparam[opt] table metadata strings by name
 -- @return true; or nil, message (an older file at path is untouched)
 function storage.save(path, tensors, metadata)
@@ -152,9 +178,8 @@ function storage.save(path, tensors, metadata)
     local status = lib.bl_safetensors_writer_create(out, path)
     if status ~= 0 then return refused(status) end
     local writer = ffi.gc(out[0], lib.bl_safetensors_writer_free)
-    local device
-    status, device = fill_writer(writer, tensors, metadata)
-    if status == 0 then status = lib.bl_safetensors_writer_write(context_for(device), writer) end
+    status = fill_writer(writer, tensors, metadata)
+    if status == 0 then status = write_tensors(writer, tensors) end
     lib.bl_safetensors_writer_free(ffi.gc(writer, nil))
     if status ~= 0 then return refused(status) end
     return true

@@ -84,10 +84,21 @@ typedef struct bl_safetensors_writer bl_safetensors_writer;
 bl_status bl_safetensors_writer_create(bl_safetensors_writer **out, const char *path);
 void bl_safetensors_writer_free(bl_safetensors_writer *writer);
 bl_status bl_safetensors_writer_metadata(bl_safetensors_writer *writer, const char *key, const char *value);
-/* Contiguous tensor on any device. */
+/* Contiguous tensor on any device; data may be NULL if the elements come with put. */
 bl_status bl_safetensors_writer_add(bl_safetensors_writer *writer, const char *name, const bl_tensor *t);
 /* ctx may be NULL when every tensor is on the CPU. */
 bl_status bl_safetensors_writer_write(bl_context *ctx, bl_safetensors_writer *writer);
+/*
+ * The same in steps, for tensors that are not all in memory at once: begin
+ * opens the file and settles the order, then the elements of each tensor that
+ * was added follow, those of next (NULL: that was the last) first, then finish
+ * gives the file its name. What is not finished when the writer is freed is
+ * removed.
+ */
+bl_status bl_safetensors_writer_begin(bl_safetensors_writer *writer);
+const char *bl_safetensors_writer_next(const bl_safetensors_writer *writer);
+bl_status bl_safetensors_writer_put(bl_context *ctx, bl_safetensors_writer *writer, const bl_tensor *t);
+bl_status bl_safetensors_writer_finish(bl_safetensors_writer *writer);
 
 /* Replace path by these bytes: temporary file beside it, fsync, rename, folder synced. */
 bl_status bl_file_write(const char *path, const void *data, size_t bytes);

@@ -19,6 +19,10 @@ typedef struct entry {
 
 struct bl_safetensors_writer {
     char *path;
+    bl_file_output out; /* open from begin to finish */
+    char *buffer;
+    size_t next; /* entry that put writes next */
+    bool open;
     entry *entries;
     size_t count;
     size_t capacity;
@@ -91,8 +95,10 @@ BL_API bl_status bl_safetensors_writer_create(bl_safetensors_writer **out, const
 
 BL_API void bl_safetensors_writer_free(bl_safetensors_writer *writer) {
     if (!writer) return;
+    if (writer->open) bl_file_output_discard(&writer->out);
     for (size_t i = 0; i < writer->count; i++)
         free(writer->entries[i].name);
+    free(writer->buffer);
     for (size_t i = 0; i < writer->metadata_count; i++) {
         free(writer->metadata[i].key);
         free(writer->metadata[i].value);
@@ -134,6 +140,7 @@ BL_API bl_status bl_safetensors_writer_metadata(bl_safetensors_writer *writer, c
 
 BL_API bl_status bl_safetensors_writer_add(bl_safetensors_writer *writer, const char *name, const bl_tensor *t) {
     if (!writer || !name || !t) return bl_fail(BL_ERROR_ARGUMENT, "safetensors_writer_add: an argument is NULL");
+    if (writer->open) return bl_fail(BL_ERROR_ARGUMENT, "%s: %.200s is added after begin", writer->path, name);
     if (strcmp(name, "__metadata__") == 0)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: a tensor cannot be called __metadata__", writer->path);
     if (!bl_tensor_is_contiguous(t))
@@ -215,12 +222,15 @@ static bl_status build_header(bl_safetensors_writer *writer, text *out) {
     return BL_OK;
 }
 
-static bl_status write_tensor(bl_context *ctx, bl_file_output *out, const entry *e, char *buffer) {
-    if (e->tensor.device == BL_CPU) return bl_file_output_write(out, e->tensor.data, (size_t) e->bytes);
+static bl_status write_tensor(bl_context *ctx, bl_safetensors_writer *writer, const entry *e, const bl_tensor *t) {
+    bl_file_output *out = &writer->out;
+    if (t->device == BL_CPU) return bl_file_output_write(out, t->data, (size_t) e->bytes);
+    if (!ctx)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: %.200s is not on the CPU: a context is needed", writer->path, e->name);
     for (uint64_t done = 0; done < e->bytes; done += CHUNK_BYTES) {
         size_t bytes = e->bytes - done < CHUNK_BYTES ? (size_t) (e->bytes - done) : CHUNK_BYTES;
-        bl_tensor part = e->tensor;
-        part.data = (char *) e->tensor.data + done;
+        bl_tensor part = *t;
+        part.data = (char *) t->data + done;
         part.ndim = 1;
         part.shape[0] = (int64_t) (bytes / e->type->bytes);
         part.stride[0] = 1;
@@ -228,42 +238,72 @@ static bl_status write_tensor(bl_context *ctx, bl_file_output *out, const entry 
             part.shape[i] = 1;
             part.stride[i] = 0;
         }
-        BL_TRY(bl_download(ctx, buffer, &part, bytes));
-        BL_TRY(bl_file_output_write(out, buffer, bytes));
+        BL_TRY(bl_download(ctx, writer->buffer, &part, bytes));
+        BL_TRY(bl_file_output_write(out, writer->buffer, bytes));
     }
     return BL_OK;
 }
 
-static bl_status write_all(bl_context *ctx, bl_safetensors_writer *writer, bl_file_output *out, const text *header,
-                           char *buffer) {
+static bl_status write_header(bl_safetensors_writer *writer, const text *header) {
     unsigned char prefix[8];
     for (int i = 0; i < 8; i++)
         prefix[i] = (unsigned char) ((uint64_t) header->length >> (8 * i));
-    BL_TRY(bl_file_output_write(out, prefix, sizeof prefix));
-    BL_TRY(bl_file_output_write(out, header->data, header->length));
-    for (size_t i = 0; i < writer->count; i++)
-        BL_TRY(write_tensor(ctx, out, &writer->entries[i], buffer));
+    BL_TRY(bl_file_output_write(&writer->out, prefix, sizeof prefix));
+    return bl_file_output_write(&writer->out, header->data, header->length);
+}
+
+BL_API bl_status bl_safetensors_writer_begin(bl_safetensors_writer *writer) {
+    if (!writer) return bl_fail(BL_ERROR_ARGUMENT, "safetensors_writer_begin: writer is NULL");
+    if (writer->open || writer->next > 0)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: begin is called a second time", writer->path);
+    if (!writer->buffer) writer->buffer = malloc(CHUNK_BYTES);
+    if (!writer->buffer) return bl_fail(BL_ERROR_MEMORY, "%s: out of memory for a write buffer", writer->path);
+    text header = {0};
+    bl_status status = build_header(writer, &header);
+    if (status == BL_OK) status = bl_file_output_open(&writer->out, writer->path);
+    if (status == BL_OK) {
+        writer->open = true;
+        status = write_header(writer, &header);
+    }
+    free(header.data);
+    return status;
+}
+
+BL_API const char *bl_safetensors_writer_next(const bl_safetensors_writer *writer) {
+    return writer && writer->open && writer->next < writer->count ? writer->entries[writer->next].name : NULL;
+}
+
+static bool same_shape(const bl_tensor *a, const bl_tensor *b) {
+    if (a->dtype != b->dtype || a->ndim != b->ndim) return false;
+    for (int32_t i = 0; i < a->ndim; i++)
+        if (a->shape[i] != b->shape[i]) return false;
+    return true;
+}
+
+BL_API bl_status bl_safetensors_writer_put(bl_context *ctx, bl_safetensors_writer *writer, const bl_tensor *t) {
+    const char *name = bl_safetensors_writer_next(writer);
+    if (!name || !t) return bl_fail(BL_ERROR_ARGUMENT, "safetensors_writer_put: no tensor is expected or given");
+    const entry *e = &writer->entries[writer->next];
+    if (!same_shape(&e->tensor, t) || !bl_tensor_is_contiguous(t) || (!t->data && e->bytes > 0))
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: what is put for %.200s has not the shape and dtype that were added",
+                       writer->path, name);
+    BL_TRY(write_tensor(ctx, writer, e, t));
+    writer->next++;
     return BL_OK;
 }
 
+BL_API bl_status bl_safetensors_writer_finish(bl_safetensors_writer *writer) {
+    if (!writer || !writer->open)
+        return bl_fail(BL_ERROR_ARGUMENT, "safetensors_writer_finish: begin was not called or failed");
+    if (writer->next < writer->count)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: %.200s was not put", writer->path, writer->entries[writer->next].name);
+    writer->open = false;
+    return bl_file_output_commit(&writer->out);
+}
+
 BL_API bl_status bl_safetensors_writer_write(bl_context *ctx, bl_safetensors_writer *writer) {
-    if (!writer) return bl_fail(BL_ERROR_ARGUMENT, "safetensors_writer_write: writer is NULL");
+    BL_TRY(bl_safetensors_writer_begin(writer));
     for (size_t i = 0; i < writer->count; i++)
-        if (writer->entries[i].tensor.device != BL_CPU && !ctx)
-            return bl_fail(BL_ERROR_ARGUMENT, "%s: %.200s is not on the CPU: a context is needed", writer->path,
-                           writer->entries[i].name);
-    text header = {0};
-    bl_file_output out = {.descriptor = -1};
-    char *buffer = malloc(CHUNK_BYTES);
-    bl_status status = buffer ? BL_OK : bl_fail(BL_ERROR_MEMORY, "%s: out of memory for a write buffer", writer->path);
-    if (status == BL_OK) status = build_header(writer, &header);
-    if (status == BL_OK) status = bl_file_output_open(&out, writer->path);
-    if (status == BL_OK) status = write_all(ctx, writer, &out, &header, buffer);
-    if (status == BL_OK)
-        status = bl_file_output_commit(&out);
-    else
-        bl_file_output_discard(&out);
-    free(buffer);
-    free(header.data);
-    return status;
+        BL_TRY(bl_safetensors_writer_put(ctx, writer, &writer->entries[i].tensor));
+    return bl_safetensors_writer_finish(writer);
 }

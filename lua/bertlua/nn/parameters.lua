@@ -6,6 +6,10 @@
 -- of these buffers, so that the norm, the optimizer and an all-reduce work on
 -- the whole model in one call. Gaps between segments stay 0 for ever.
 --
+-- In a job whose optimizer state is divided over its ranks (shards.lua), bf16
+-- and fp16 models hold f32 values only of the biases and LayerNorm parameters,
+-- which ops read, and of the part of the matrices that this rank updates.
+--
 -- A parameter is a table {name, dims, value, grad, compute, ...}: `value` and
 -- `grad` are f32 views, `compute` what matmuls and table look-ups read. Names
 -- are those of Hugging Face's BERT.
@@ -14,6 +18,7 @@ local array = require "bertlua.array"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local storage = require "bertlua.storage"
+local tensor = require "bertlua.tensor"
 
 local ParameterStore = {}
 ParameterStore.__index = ParameterStore
@@ -38,14 +43,14 @@ function ParameterStore.new()
 end
 
 local function add(self, group, name, dims, options)
-    if self.value then error("parameters: " .. name .. " is registered after allocate()", 3) end
+    if self.value_buffer then error("parameters: " .. name .. " is registered after allocate()", 3) end
     if self.by_name[name] then error("parameters: " .. name .. " is registered twice", 3) end
     if not INITS[options.init] then
         error(("parameters: init of %s is %s, expected normal, zeros or ones"):format(name, tostring(options.init)), 3)
     end
     local entry = {
         name = name, dims = dims, numel = product(dims), init = options.init, std = options.std or 0.02,
-        decay = options.decay ~= false, low = options.low == true, rows = options.rows,
+        decay = options.decay ~= false, low = options.low == true, rows = options.rows, is_parameter = true,
     }
     self.list[#self.list + 1] = entry
     entry.index = #self.list
@@ -76,29 +81,62 @@ end
 -- @return one parameter that spans all of them along the first dimension (not part of `list`)
 function ParameterStore:register_joint(names, dims, options)
     local joint_dims = { dims[1] * #names, dims[2] }
-    local joint = { name = table.concat(names, "+"), dims = joint_dims, low = options.low == true }
+    local joint = { name = table.concat(names, "+"), dims = joint_dims, numel = product(joint_dims),
+        low = options.low == true, is_parameter = true }
     local group = { joint = joint }
     for _, name in ipairs(names) do add(self, group, name, dims, options) end
     self.groups[#self.groups + 1] = group
     return joint
 end
 
-local function bind_views(self, entry, offset)
-    entry.offset = offset
-    entry.value = self.value_buffer:tensor(offset * 4, "f32", entry.dims)
+local function stored_dims_of(entry)
+    return entry.rows and { entry.rows, unpack(entry.dims, 2) } or entry.dims
+end
+
+--- Give every parameter its place in the flat buffers; returns the regions that buckets are cut from.
+-- @param low_first put what ops read in the low dtype before the rest
+-- @param multiple regions are a multiple of this many elements long
+local function lay_out(self, low_first, multiple)
+    local regions, total = {}, 0
+    self.order, self.numel = {}, 0
+    for _, low in ipairs(low_first and { "low", "f32" } or { "any" }) do
+        local begin = total
+        for _, group in ipairs(self.groups) do
+            if low == "any" or (group[1].low and "low" or "f32") == low then
+                if group.joint then group.joint.offset = total end
+                for _, entry in ipairs(group) do
+                    entry.offset, entry.stored_dims = total, stored_dims_of(entry)
+                    total = total + entry.numel
+                    self.order[#self.order + 1] = entry
+                    self.numel = self.numel + product(entry.stored_dims)
+                end
+                total = round_up(total, ALIGNMENT)
+            end
+        end
+        total = round_up(total, multiple)
+        regions[#regions + 1] = { offset = begin, count = total - begin, low = low == "low" }
+    end
+    self.total = total
+    return regions
+end
+
+local function bind_views(self, entry)
+    local offset = entry.offset
+    local place = self:value_place(entry)
+    entry.value = place and self.value_buffer:tensor(place * 4, "f32", entry.dims)
     entry.grad = self.grad_buffer and self.grad_buffer:tensor(offset * 4, "f32", entry.dims) or nil
     local low = entry.low and self.low_buffer
     entry.compute = low and low:tensor(offset * 2, self.low_dtype, entry.dims) or entry.value
     -- What checkpoints hold: without the pad rows.
-    entry.stored = entry.rows and entry.value:slice(1, 1, entry.rows) or entry.value
-    entry.stored_dims = entry.rows and { entry.rows, unpack(entry.dims, 2) } or entry.dims
+    entry.stored = entry.value and entry.rows and entry.value:slice(1, 1, entry.rows) or entry.value
 end
 
 --- Lay the parameters out and initialise them.
 -- @param options table of
 --   precision: "fp32" (default), "bf16" or "fp16": the dtype of activations;
 --   seed: of the initial values (0); parameter i draws from Philox stream i;
---   training: false leaves out the gradients (true)
+--   training: false leaves out the gradients (true);
+--   shards: how to cut the buffers (nn/shards.lua); its buckets are set; nil for a process of its own
 function ParameterStore:allocate(options)
     options = options or {}
     local precision = options.precision or "fp32"
@@ -106,19 +144,22 @@ function ParameterStore:allocate(options)
     if low_dtype == nil then
         error(("parameters: precision is %s, expected fp32, bf16 or fp16"):format(tostring(precision)), 2)
     end
-    if self.value then error("parameters: allocate() was called before", 2) end
+    if self.value_buffer then error("parameters: allocate() was called before", 2) end
     if #self.list == 0 then error("parameters: no parameter is registered", 2) end
 
-    local total, count = 0, #self.list
-    for _, group in ipairs(self.groups) do
-        group.offset = total
-        for _, entry in ipairs(group) do total = total + entry.numel end
-        total = round_up(total, ALIGNMENT)
-    end
-    self.total, self.precision = total, precision
-    self.dtype, self.low_dtype = low_dtype or "f32", low_dtype
-    self.value_buffer = memory.buffer(total * 4)
-    self.value = self.value_buffer:tensor(0, "f32", { total })
+    local shards = options.shards
+    local divided = shards and shards.divide and low_dtype
+    local regions = lay_out(self, divided, shards and shards.multiple or ALIGNMENT)
+    if shards then shards:cut(regions) end
+    self.shards, self.precision = shards, precision
+    self.dtype, self.low_dtype = low_dtype or "f32", low_dtype or nil
+    local total = self.total
+    -- f32 values of the first region are there in part only.
+    self.divided_count = divided and regions[1].count or 0
+    self.values_count = divided and regions[1].count / shards.size + regions[2].count or total
+    self.value_buffer = memory.buffer(self.values_count * 4)
+    self.master = self.value_buffer:tensor(0, "f32", { self.values_count })
+    self.value = not divided and self.master or nil
     if options.training ~= false then
         self.grad_buffer = memory.buffer(total * 4)
         self.grad = self.grad_buffer:tensor(0, "f32", { total })
@@ -128,45 +169,81 @@ function ParameterStore:allocate(options)
         self.low = self.low_buffer:tensor(0, low_dtype, { total })
     end
 
-    self.numel = 0
     for _, group in ipairs(self.groups) do
-        local offset = group.offset
-        if group.joint then bind_views(self, group.joint, offset) end
-        for _, entry in ipairs(group) do
-            bind_views(self, entry, offset)
-            offset = offset + entry.numel
-            self.numel = self.numel + product(entry.stored_dims)
-        end
+        if group.joint then bind_views(self, group.joint) end
+        for _, entry in ipairs(group) do bind_views(self, entry) end
     end
 
+    local count = #self.list
     self.layout_buffer = memory.buffer(round_up(count * 16, 64) + round_up(count * 4, 64))
     self.segments = self.layout_buffer:tensor(0, "i64", { count, 2 })
     self.decay = self.layout_buffer:tensor(round_up(count * 16, 64), "f32", { count })
     local segments = {}
-    for i, entry in ipairs(self.list) do segments[i] = { entry.offset, entry.numel } end
+    for i, entry in ipairs(self.order) do segments[i] = { entry.offset, entry.numel } end
     self.segments:set(segments)
     self:initialize(options.seed or 0)
     return self
 end
 
+--- Where a parameter's f32 values start in `master`, counted from 0; nil if only parts of them are there.
+function ParameterStore:value_place(entry)
+    if entry.offset < self.divided_count then return nil end
+    return entry.offset - self.total + self.values_count
+end
+
+local function fill_initial(entry, stored, seed)
+    if entry.init == "normal" then
+        ops.fill_normal(stored, 0, entry.std, seed, entry.index)
+    else
+        ops.fill(stored, entry.init == "ones" and 1 or 0)
+    end
+end
+
 --- Set every parameter to its initial value.
--- @param seed parameter i draws from Philox stream i of this seed, whatever the device
+-- @param seed parameter i draws from Philox stream i of this seed, whatever the device and the number of ranks
 function ParameterStore:initialize(seed)
     for _, entry in ipairs(self.list) do
-        if entry.init == "normal" then
-            ops.fill(entry.value, 0)
-            ops.fill_normal(entry.stored, 0, entry.std, seed, entry.index)
+        if entry.value then
+            if entry.init == "normal" then ops.fill(entry.value, 0) end
+            fill_initial(entry, entry.init == "normal" and entry.stored or entry.value, seed)
         else
-            ops.fill(entry.value, entry.init == "ones" and 1 or 0)
+            tensor.scope(function()
+                local values = tensor.new("f32", entry.stored_dims)
+                fill_initial(entry, values, seed)
+                self:put(entry, values)
+            end)
         end
     end
     self:sync_low()
 end
 
+--- Set a parameter from f32 values without pad rows; on every rank, of which each keeps what it needs.
+-- @param entry of `list`
+-- @param values contiguous f32 tensor of its stored_dims
+function ParameterStore:put(entry, values)
+    if entry.value then
+        ops.copy(entry.stored, values)
+        if self.low then ops.copy(self:low_of(entry), values) end
+        return
+    end
+    ops.copy(self:low_of(entry), values)
+    local flat, count = values:view(-1), values:numel()
+    self.shards:owned(entry.offset, count, function(first, length, state)
+        local from = first - entry.offset
+        ops.copy(self.master:slice(1, state + 1, state + length), flat:slice(1, from + 1, from + length))
+    end)
+end
+
+--- A parameter's place in the low-precision copy, without pad rows.
+function ParameterStore:low_of(entry)
+    local count = product(entry.stored_dims)
+    return self.low:slice(1, entry.offset + 1, entry.offset + count):view(entry.stored_dims)
+end
+
 --- Set the weight decay of all parameters that are subject to it; 0 for the rest.
 function ParameterStore:set_decay(weight_decay)
     local decay = {}
-    for i, entry in ipairs(self.list) do decay[i] = entry.decay and weight_decay or 0 end
+    for i, entry in ipairs(self.order) do decay[i] = entry.decay and weight_decay or 0 end
     self.decay:set(decay)
 end
 
@@ -181,8 +258,14 @@ function ParameterStore:zero_grad()
 end
 
 --- Rewrite the low-precision copy from the values. Call after values were set by hand or loaded.
+-- What is there in part only has its copy from put().
 function ParameterStore:sync_low()
-    if self.low then ops.copy(self.low, self.value) end
+    if not self.low then return end
+    local first = self.divided_count
+    local place = first - self.total + self.values_count
+    if first < self.total then
+        ops.copy(self.low:slice(1, first + 1, self.total), self.master:slice(1, place + 1, self.values_count))
+    end
 end
 
 --- Give the memory back. The store and its tensors must not be used afterwards.
@@ -194,14 +277,28 @@ end
 
 --- The bytes a training run with this store needs beside activations: {values, gradients, low copy}.
 function ParameterStore:bytes()
-    return { value = self.total * 4, grad = self.grad and self.total * 4 or 0, low = self.low and self.total * 2 or 0 }
+    return { value = self.values_count * 4, grad = self.grad and self.total * 4 or 0,
+        low = self.low and self.total * 2 or 0 }
 end
 
---- CRC32C of all values, as 8 hex digits: equal stores have equal checksums.
+local function crc_of(t, crc)
+    local data, chunk = array.wrap(t), 2 ^ 18
+    local count, bytes = t:numel(), t:dtype_name() == "f32" and 4 or 2
+    for first = 0, count - 1, chunk do
+        crc = storage.crc32c(array.string(data + first, math.min(chunk, count - first) * bytes), crc)
+    end
+    return crc
+end
+
+--- CRC32C of all values that every rank has, as 8 hex digits: equal stores have equal checksums.
 function ParameterStore:checksum()
-    local data, crc, chunk = array.wrap(self.value), 0, 2 ^ 18
-    for first = 0, self.total - 1, chunk do
-        crc = storage.crc32c(array.string(data + first, math.min(chunk, self.total - first) * 4), crc)
+    local crc = 0
+    if self.value then
+        crc = crc_of(self.value, crc)
+    else
+        crc = crc_of(self.low:slice(1, 1, self.divided_count), crc)
+        local place = self.divided_count - self.total + self.values_count
+        if place < self.values_count then crc = crc_of(self.master:slice(1, place + 1, self.values_count), crc) end
     end
     return ("%08x"):format(crc)
 end

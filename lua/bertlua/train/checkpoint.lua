@@ -14,6 +14,7 @@ local signal = require "posix.signal"
 local unistd = require "posix.unistd"
 
 local fault = require "bertlua.fault"
+local Ranks = require "bertlua.train.ranks"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -173,9 +174,59 @@ local function architecture_of(store)
     return found
 end
 
+local function in_file_order(list)
+    local sorted = {}
+    for i, item in ipairs(list) do sorted[i] = item end
+    table.sort(sorted, function(x, y) return x.name < y.name end)
+    return sorted
+end
+
+--- What model and optimizer files hold. Where state is divided over ranks every rank must fetch every item, in the same
+-- order, whatever becomes of rank 0's file: drain() fetches what was not.
+local function contents_of(parts)
+    local contents, fetches, done = { model = weights.parameters(parts.store) }, {}, 0
+    local optimizer = parts.optimizer
+    if optimizer then
+        contents.optimizer = weights.state(parts.store, optimizer.m, "m.", optimizer.gatherer)
+        for _, item in ipairs(weights.state(parts.store, optimizer.v, "v.", optimizer.gatherer)) do
+            table.insert(contents.optimizer, item)
+        end
+        table.insert(contents.optimizer, { name = "scalars", tensor = optimizer.scalars })
+    end
+    for _, kind in ipairs { "model", "optimizer" } do
+        for _, item in ipairs(in_file_order(contents[kind] or {})) do
+            if item.fetch then
+                local fetch = item.fetch
+                fetches[#fetches + 1] = fetch
+                item.fetch = function()
+                    done = done + 1
+                    return fetch()
+                end
+            end
+        end
+    end
+    if parts.store.gatherer then parts.store.gatherer:restart() end
+    function contents.drain()
+        for i = done + 1, #fetches do fetches[i]() end
+    end
+    return contents
+end
+
+--- Run write(contents) on rank 0, which has files to itself; the other ranks help to collect what they hold.
+-- A fault ends it on all.
+local function collect(parts, write)
+    local ranks = parts.ranks or Ranks.new { rank = 0, size = 1 }
+    ranks:together(function()
+        local contents, ok, problem = contents_of(parts), true, nil
+        if ranks.main then ok, problem = pcall(write, contents) end
+        contents.drain()
+        if not ok then error(problem, 0) end
+    end)
+end
+
 --- The files of a model folder that transformers reads.
-local function write_model(path, parts)
-    fault.check(storage.save(path .. "/" .. model_file(parts.model_prefix), weights.parameters(parts.store),
+local function write_model(path, parts, items)
+    fault.check(storage.save(path .. "/" .. model_file(parts.model_prefix), items,
         { format = "pt", writer = "bertlua " .. storage.engine_version() }))
     if parts.config then
         local values = {}
@@ -186,12 +237,14 @@ local function write_model(path, parts)
     if parts.vocab_file then fault.check(fs.copy(parts.vocab_file, path .. "/vocab.txt")) end
 end
 
-local function write_optimizer(path, parts)
-    local optimizer = parts.optimizer
-    local list = weights.state(parts.store, optimizer.m, "m.")
-    for _, item in ipairs(weights.state(parts.store, optimizer.v, "v.")) do list[#list + 1] = item end
-    list[#list + 1] = { name = "scalars", tensor = optimizer.scalars }
-    fault.check(storage.save(path .. "/optimizer.safetensors", list, { optimizer = optimizer.kind or "unknown" }))
+--- Whose checkpoints an optimizer goes on from.
+local function family_of(optimizer)
+    return optimizer.family or optimizer.kind
+end
+
+local function write_optimizer(path, parts, items)
+    fault.check(storage.save(path .. "/optimizer.safetensors", items,
+        { optimizer = family_of(parts.optimizer) or "unknown" }))
 end
 
 --- progress.json, written last: it vouches for the other files.
@@ -226,7 +279,7 @@ end
 -- @tparam table parts store, config, vocab_file, progress, model_prefix as in save
 function checkpoint.write(path, step, parts)
     fault.check(fs.mkdirs(path))
-    write_model(path, parts)
+    write_model(path, parts, weights.parameters(parts.store))
     write_progress(path, step, parts)
     fault.check(fs.sync(path))
 end
@@ -258,43 +311,48 @@ local function prune(root, keep, saved)
     end
 end
 
+local function save(root, step, parts, contents)
+    fault.check(fs.mkdirs(root))
+    checkpoint.clean(root)
+    local temporary = ("%s/.tmp-%d-%d"):format(root, step, unistd.getpid())
+    fault.check(fs.mkdirs(temporary))
+    local ok, problem = pcall(function()
+        write_model(temporary, parts, contents.model)
+        if parts.optimizer then write_optimizer(temporary, parts, contents.optimizer) end
+        write_progress(temporary, step, parts)
+        fault.check(fs.sync(temporary))
+        install(root, temporary, step)
+    end)
+    if not ok then
+        if fs.exists(temporary) then fs.remove(temporary) end
+        if not fault.is(problem) then error(problem, 0) end
+        local newest = checkpoint.steps(root)
+        local left = #newest > 0 and ("; the checkpoint of step %d is intact"):format(newest[#newest]) or ""
+        fault.raisef("checkpoint of step %d was not saved: %s%s", step, fault.message(problem), left)
+    end
+    prune(root, parts.keep or KEEP, step)
+end
+
 --- Save a checkpoint. On failure throws a fault; nothing half-written is left and older checkpoints stay.
+-- Every rank of a job calls it, rank 0 writes, and all go on once the checkpoint is there.
 -- @tparam string root folder of one phase; made if it is not there
 -- @tparam number step
 -- @tparam table parts store; optimizer, config (BertConfig or table), vocab_file: may be nil;
---   progress: table for progress.json; model_prefix ("model"); keep (3)
+--   progress: table for progress.json; model_prefix ("model"); keep (3); ranks: of the job, nil for one process
 -- @treturn string the checkpoint's path
 function checkpoint.save(root, step, parts)
     if type(step) ~= "number" or step < 0 or step % 1 ~= 0 then
         error("checkpoint.save: step is " .. tostring(step) .. ", expected an integer from 0", 2)
     end
-    fault.check(fs.mkdirs(root))
-    checkpoint.clean(root)
-    local temporary = ("%s/.tmp-%d-%d"):format(root, step, unistd.getpid())
-    fault.check(fs.mkdirs(temporary))
-    local ok, path = pcall(function()
-        write_model(temporary, parts)
-        if parts.optimizer then write_optimizer(temporary, parts) end
-        write_progress(temporary, step, parts)
-        fault.check(fs.sync(temporary))
-        return install(root, temporary, step)
-    end)
-    if not ok then
-        if fs.exists(temporary) then fs.remove(temporary) end
-        if not fault.is(path) then error(path, 0) end
-        local newest = checkpoint.steps(root)
-        local left = #newest > 0 and ("; the checkpoint of step %d is intact"):format(newest[#newest]) or ""
-        fault.raisef("checkpoint of step %d was not saved: %s%s", step, fault.message(path), left)
-    end
-    prune(root, parts.keep or KEEP, step)
-    return path
+    collect(parts, function(contents) save(root, step, parts, contents) end)
+    return ("%s/%d"):format(root, step)
 end
 
 --- Zero the pad rows of the vocabulary, which no file holds.
 local function clear_padding(store)
     for _, entry in ipairs(store.list) do
         local stored = entry.stored_dims
-        if stored and stored[1] < entry.dims[1] then
+        if entry.value and stored and stored[1] < entry.dims[1] then
             entry.value:slice(1, stored[1] + 1, entry.dims[1]):fill(0)
         end
     end
@@ -308,12 +366,15 @@ local function load_optimizer(path, parts)
     end
     local file = weights.open(file_path)
     local kind = file:metadata().optimizer
-    if optimizer.kind and kind ~= optimizer.kind then
+    local family = family_of(optimizer)
+    if family and kind ~= family then
         fault.raisef("%s: holds the state of %s, this run uses %s: set the same optimizer", file_path, tostring(kind),
-            optimizer.kind)
+            family)
     end
-    local wanted = weights.state(parts.store, optimizer.m, "m.")
-    for _, item in ipairs(weights.state(parts.store, optimizer.v, "v.")) do wanted[#wanted + 1] = item end
+    local wanted = weights.state(parts.store, optimizer.m, "m.", optimizer.gatherer)
+    for _, item in ipairs(weights.state(parts.store, optimizer.v, "v.", optimizer.gatherer)) do
+        wanted[#wanted + 1] = item
+    end
     wanted[#wanted + 1] = { name = "scalars", dims = optimizer.scalars:dims(), tensor = optimizer.scalars }
     return file, weights.match(file, wanted, file_path, {})
 end
@@ -322,7 +383,9 @@ end
 local function load_from(path, file_path, parts)
     local progress
     if fs.is_file(path .. "/progress.json") then
-        local ok, reason = checkpoint.verify(path)
+        local ok, reason = true, nil
+        -- Once a job: the others would read the same bytes.
+        if not parts.ranks or parts.ranks.main then ok, reason = checkpoint.verify(path) end
         if not ok then fault.raisef("%s: %s: use an older checkpoint", path, reason) end
         progress = checkpoint.progress(path)
     end
@@ -378,12 +441,9 @@ function checkpoint.load_pretrained(path, parts)
     return report
 end
 
---- Write a folder that transformers opens, without any training state.
--- @tparam string path made if it is not there
--- @tparam table parts store, config; vocab_file, do_lower_case, model_prefix: may be nil
-function checkpoint.export(path, parts)
+local function export(path, parts, contents)
     fault.check(fs.mkdirs(path))
-    write_model(path, parts)
+    write_model(path, parts, contents.model)
     if parts.vocab_file then
         local lower = parts.do_lower_case
         if lower == nil then lower = vocabulary.casing(parts.vocab_file) ~= false end
@@ -394,6 +454,14 @@ function checkpoint.export(path, parts)
         }
         fault.check(fs.write(path .. "/tokenizer_config.json", json.encode(settings, { pretty = true }) .. "\n"))
     end
+end
+
+--- Write a folder that transformers opens, without any training state.
+-- Every rank of a job calls it and rank 0 writes, as in save.
+-- @tparam string path made if it is not there
+-- @tparam table parts store, config; vocab_file, do_lower_case, model_prefix, ranks: may be nil
+function checkpoint.export(path, parts)
+    collect(parts, function(contents) export(path, parts, contents) end)
     return path
 end
 

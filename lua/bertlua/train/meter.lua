@@ -1,6 +1,7 @@
 --- Meter: averages losses over the steps between two log lines and measures
 -- throughput. Time spent outside begin_step .. end_step (checkpoints,
--- evaluation) is not counted.
+-- evaluation) is not counted. In a job of several processes losses are means
+-- and counts are sums over all of them, the same on every rank.
 
 local clock = require "bertlua.util.clock"
 
@@ -30,6 +31,8 @@ end
 function Meter.new(now, fields)
     local meter = setmetatable({ now = now or clock.monotonic, fields = fields or FIELDS }, Meter)
     meter.run = { steps = 0, seconds = 0, sequences = 0, tokens = 0 }
+    -- Of this rank alone: sequences, and seconds in the step of which it waited for gradients and other ranks.
+    meter.own = { sequences = 0, waiting = 0 }
     meter:clear()
     return meter
 end
@@ -55,11 +58,61 @@ function Meter:add(batch, result)
     step.micro_steps = step.micro_steps + 1
     step.sequences = step.sequences + batch.batch_size
     step.tokens = step.tokens + batch.tokens
+    self.own.sequences = self.own.sequences + batch.batch_size
 end
 
---- Close the step: its means over the micro-steps, and seconds.
-function Meter:end_step()
+--- This rank has nothing to do until end_wait().
+function Meter:begin_wait()
+    self.wait_started = self.now()
+end
+
+function Meter:end_wait()
+    self.own.waiting = self.own.waiting + self.now() - self.wait_started
+end
+
+-- Signals as the ranks exchange them; of several the last one counts.
+local SIGNALS = { "SIGINT", "SIGTERM", "SIGUSR1" }
+
+local function code_of(signal)
+    for code, name in ipairs(SIGNALS) do
+        if name == signal then return code end
+    end
+    return 0
+end
+
+local function is_finite(x)
+    return x - x == 0
+end
+
+--- Sums of this step over all ranks, into the step; who has a loss that is no number; the signal of any rank.
+local function combine(step, fields, ranks, signal)
+    local mine = { step.micro_steps, step.sequences, step.tokens, code_of(signal) }
+    for _, field in ipairs(fields) do mine[#mine + 1] = step[field] end
+    for _, name in ipairs { "micro_steps", "sequences", "tokens" } do step[name] = 0 end
+    for _, field in ipairs(fields) do step[field] = 0 end
+    step.bad_ranks = {}
+    local code = 0
+    for r, theirs in ipairs(ranks and ranks:exchange(mine) or { mine }) do
+        step.micro_steps, step.sequences = step.micro_steps + theirs[1], step.sequences + theirs[2]
+        step.tokens, code = step.tokens + theirs[3], math.max(code, theirs[4])
+        for i, field in ipairs(fields) do step[field] = step[field] + theirs[4 + i] end
+        local loss = theirs[5] / theirs[1]
+        if not is_finite(loss) then
+            step.bad_ranks[#step.bad_ranks + 1] = r - 1
+            step.bad_loss = step.bad_loss or loss
+        end
+    end
+    return SIGNALS[code]
+end
+
+--- Close the step: its means over the micro-steps of all ranks, and seconds. The first field is the loss.
+-- @param ranks the processes of the job (train/ranks.lua), nil for one
+-- @param signal name of a signal that this rank got, or nil
+-- @return step {micro_steps, sequences, tokens, seconds, the fields; bad_ranks: those whose loss is no number, and
+--   bad_loss, the first of theirs}; the signal that any rank got, or nil
+function Meter:end_step(ranks, signal)
     local step, window, run = self.step, self.window, self.run
+    signal = combine(step, self.fields, ranks, signal)
     step.seconds = self.now() - self.started
     for _, field in ipairs(self.fields) do
         step[field] = step[field] / step.micro_steps
@@ -69,7 +122,7 @@ function Meter:end_step()
         total.steps = total.steps + 1
         for _, field in ipairs { "seconds", "sequences", "tokens" } do total[field] = total[field] + step[field] end
     end
-    return step
+    return step, signal
 end
 
 local function rate(count, seconds)
@@ -99,6 +152,15 @@ function Meter:totals()
         sequences_per_second = rate(run.sequences, run.seconds),
         tokens_per_second = rate(run.tokens, run.seconds),
     }
+end
+
+--- Figures of every rank: list of {rank, sequences, seconds in steps, waiting: of these for gradients of others}.
+function Meter:by_rank(ranks)
+    local list = {}
+    for r, values in ipairs(ranks:exchange { self.own.sequences, self.run.seconds, self.own.waiting }) do
+        list[r] = { rank = r - 1, sequences = values[1], seconds = values[2], waiting = values[3] }
+    end
+    return list
 end
 
 --- Seconds left at the mean pace of the run.

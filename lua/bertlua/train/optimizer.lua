@@ -14,6 +14,8 @@ local Optimizer = {}
 Optimizer.__index = Optimizer
 
 local UPDATES = { Lamb = "lamb_update", AdamW = "adamw_update" }
+-- Kinds in files of their own, with the same methods.
+local OTHERS = { DistributedFusedLamb = "bertlua.train.distributed_lamb" }
 
 -- Dynamic loss scaling as in the reference: double after 2000 good steps, halve on one overflow.
 local GROWTH, BACKOFF, GROWTH_INTERVAL, MIN_SCALE = 2, 0.5, 2000, 1
@@ -29,7 +31,8 @@ end
 
 --- Make an optimizer.
 -- @param options table of
---   kind: "Lamb" (default) or "AdamW";
+--   kind: "Lamb" (default), "AdamW" or "DistributedFusedLamb";
+--   comm: communicator; for DistributedFusedLamb;
 --   store: an allocated ParameterStore;
 --   beta1 (0.9), beta2 (0.999), epsilon (1e-6), weight_decay (0.01);
 --   max_grad_norm: clip to this global norm (1.0), 0 for no clipping;
@@ -41,35 +44,14 @@ function Optimizer.new(options)
         error("optimizer: store is an allocated ParameterStore with gradients, got " .. type(store), 2)
     end
     local kind = options.kind or "Lamb"
-    if not UPDATES[kind] then fault.raisef("optimizer: kind is %s, expected Lamb or AdamW", tostring(kind)) end
-    local self = setmetatable({
-        kind = kind,
-        store = store,
-        beta1 = options.beta1 or 0.9,
-        beta2 = options.beta2 or 0.999,
-        epsilon = options.epsilon or 1e-6,
-        weight_decay = options.weight_decay or 0.01,
-        max_grad_norm = options.max_grad_norm or 1.0,
-        accumulation = options.accumulation or 1,
-        dynamic = options.dynamic or false,
-        overflows = 0,
-    }, Optimizer)
-    positive("loss_scale", options.loss_scale or 1)
-    positive("epsilon", self.epsilon)
-    store:set_decay(self.weight_decay)
-
-    local bytes = store.total * 4
-    self.m_buffer, self.v_buffer = memory.buffer(bytes), memory.buffer(bytes)
-    self.m = self.m_buffer:tensor(0, "f32", { store.total })
-    self.v = self.v_buffer:tensor(0, "f32", { store.total })
-    local count, slots = #store.list, optim.SCALAR_COUNT
-    self.scalars_buffer = memory.buffer(64 + count * 4)
-    self.scalars = self.scalars_buffer:tensor(0, "f32", { slots })
-    self.trust = self.scalars_buffer:tensor(64, "f32", { count })
-    self.learning_rate = self.scalars:slice(1, optim.SCALARS.learning_rate, optim.SCALARS.learning_rate)
-    self.loss_scale_tensor = self.scalars:slice(1, optim.SCALARS.loss_scale, optim.SCALARS.loss_scale)
-    ops.fill(self.loss_scale_tensor, options.loss_scale or 1)
-
+    if OTHERS[kind] then
+        local other = require(OTHERS[kind]).new(options)
+        return other
+    end
+    if not UPDATES[kind] then
+        fault.raisef("optimizer: kind is %s, expected Lamb, AdamW or DistributedFusedLamb", tostring(kind))
+    end
+    local self = Optimizer.init(Optimizer, kind, options, store.total)
     self.update = optim[UPDATES[kind]]
     self.prepared = optim.prepare {
         param = store.value, param_low = store.low, m = self.m, v = self.v, grad = store.grad,
@@ -79,16 +61,55 @@ function Optimizer.new(options)
     return self
 end
 
+--- What every kind has: settings, moments of `count` elements, scalars.
+function Optimizer.init(class, kind, options, count)
+    local store = options.store
+    local self = setmetatable({
+        kind = kind,
+        --- What the state is good for: kinds of one family go on from each other's checkpoints.
+        family = kind,
+        store = store,
+        beta1 = options.beta1 or 0.9,
+        beta2 = options.beta2 or 0.999,
+        epsilon = options.epsilon or 1e-6,
+        weight_decay = options.weight_decay or 0.01,
+        max_grad_norm = options.max_grad_norm or 1.0,
+        accumulation = options.accumulation or 1,
+        dynamic = options.dynamic or false,
+        overflows = 0,
+    }, class)
+    positive("loss_scale", options.loss_scale or 1)
+    positive("epsilon", self.epsilon)
+    store:set_decay(self.weight_decay)
+    self.state_count = count
+    self.m_buffer, self.v_buffer = memory.buffer(count * 4), memory.buffer(count * 4)
+    self.m = self.m_buffer:tensor(0, "f32", { count })
+    self.v = self.v_buffer:tensor(0, "f32", { count })
+    local tensors, slots = #store.list, optim.SCALAR_COUNT
+    self.scalars_buffer = memory.buffer(64 + tensors * 4)
+    self.scalars = self.scalars_buffer:tensor(0, "f32", { slots })
+    self.trust = self.scalars_buffer:tensor(64, "f32", { tensors })
+    self.learning_rate = self.scalars:slice(1, optim.SCALARS.learning_rate, optim.SCALARS.learning_rate)
+    self.loss_scale_tensor = self.scalars:slice(1, optim.SCALARS.loss_scale, optim.SCALARS.loss_scale)
+    ops.fill(self.loss_scale_tensor, options.loss_scale or 1)
+    return self
+end
+
 --- Update the parameters from the gradients of `accumulation` micro-steps, each scaled by the loss scale.
 -- An update whose gradients hold an inf or NaN is skipped.
 -- @param learning_rate of this step
 function Optimizer:step(learning_rate)
     ops.fill(self.learning_rate, learning_rate)
-    optim.grad_norm(self.scalars, self.store.grad, self.accumulation, self.max_grad_norm)
-    self.update(self.prepared)
+    self:update_parameters()
     if self.dynamic then
         optim.loss_scale_update(self.scalars, GROWTH, BACKOFF, GROWTH_INTERVAL, MIN_SCALE)
     end
+end
+
+--- The update alone: norm, moments, parameters.
+function Optimizer:update_parameters()
+    optim.grad_norm(self.scalars, self.store.grad, self.accumulation, self.max_grad_norm)
+    self.update(self.prepared)
 end
 
 local function is_finite(x)
@@ -115,7 +136,7 @@ function Optimizer:find_non_finite()
     local buffer = memory.buffer(64)
     local norm = buffer:tensor(0, "f32", { 1 })
     local name, what
-    for _, field in ipairs { "grad", "value" } do
+    for _, field in ipairs { "grad", "compute" } do
         for _, entry in ipairs(self.store.list) do
             ops.reduce(norm, entry[field], "norm")
             if not is_finite(norm:item()) then
@@ -163,7 +184,7 @@ end
 
 --- Bytes of optimizer state.
 function Optimizer:bytes()
-    return 2 * self.store.total * 4
+    return 2 * self.state_count * 4
 end
 
 return Optimizer

@@ -5,21 +5,32 @@
 -- Everything that changes from step to step is a function of the step number
 -- (batch, dropout, learning rate) or lies in the parameters and the optimizer,
 -- so a run that goes on from a checkpoint equals one that never stopped.
+--
+-- Many processes. An update has `accumulation` micro-steps in all, numbered
+-- through the whole job; rank r of n does number r, r + n, r + 2n, ... Batches
+-- and dropout masks go by that number, and the gradients of all are averaged,
+-- each being that of its own mean loss: so n processes make the same update as
+-- one process that does all micro-steps, but for the order of additions. After
+-- every step the ranks exchange a few numbers, so that they log, save and stop
+-- together.
 
 local fault = require "bertlua.fault"
 local Meter = require "bertlua.train.meter"
+local Ranks = require "bertlua.train.ranks"
 
 local Trainer = {}
 Trainer.__index = Trainer
 
 --- @param parts table of
 --   model, optimizer, loader, tape, schedule: what to train with;
---   accumulation: micro-steps in an update;
+--   accumulation: micro-steps in an update, of all ranks together;
+--   ranks: the processes of the job (train/ranks.lua); gradients: what reduces over them (train/gradients.lua); both
+--   may be left out in a process of its own;
 --   first_step, last_step: the updates of this run, counted from 1;
 --   log_freq, on_log(record): called every log_freq steps and at the last;
 --   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step;
 --   on_step(step, record): called after every step (progress bars), or nil;
---   pending_signal() -> name or nil: asked after every step;
+--   pending_signal() -> name or nil: asked after every step, on every rank; one that came to any rank stops all;
 --   fields: names of the model's scalars to log (those of pre-training if left out);
 --   now() -> seconds: for tests
 function Trainer.new(parts)
@@ -30,38 +41,69 @@ function Trainer.new(parts)
     local trainer = setmetatable({}, Trainer)
     for name, value in pairs(parts) do trainer[name] = value end
     trainer.meter = Meter.new(parts.now, parts.fields)
+    trainer.ranks = parts.ranks or Ranks.new { rank = 0, size = 1 }
+    if trainer.accumulation % trainer.ranks.size ~= 0 then
+        error(("trainer: %d micro-steps do not divide among %d ranks"):format(trainer.accumulation,
+            trainer.ranks.size), 2)
+    end
     return trainer
 end
 
---- One update: forward and backward of every micro-step, then the optimizer.
--- @return means over the micro-steps and the learning rate used
+--- One update: forward and backward of this rank's micro-steps, then the optimizer.
+-- @return means over all micro-steps and the learning rate used; name of a signal that came on any rank, or nil
 function Trainer:step(step)
-    local optimizer, tape = self.optimizer, self.tape
-    self.meter:begin_step()
+    local optimizer, tape, meter = self.optimizer, self.tape, self.meter
+    local rank, size = self.ranks.rank, self.ranks.size
+    meter:begin_step()
     optimizer.store:zero_grad()
-    for micro = 0, self.accumulation - 1 do
-        local batch = self.loader:batch((step - 1) * self.accumulation + micro)
-        tape:start(step, micro, true)
+    for number = rank, self.accumulation - 1, size do
+        local batch = self.loader:batch((step - 1) * self.accumulation + number)
+        tape:start(step, number, true)
         local result = self.model:forward(tape, batch)
-        self.meter:add(batch, result)
-        tape:backward(result.loss, optimizer.loss_scale_tensor)
+        meter:add(batch, result)
+        tape:backward(result.loss, optimizer.loss_scale_tensor, number + size >= self.accumulation and self.gradients
+            or nil)
+    end
+    if self.gradients then
+        meter:begin_wait()
+        self.gradients:finish()
+        meter:end_wait()
     end
     local learning_rate = self.schedule(step)
     optimizer:step(learning_rate)
-    local record = self.meter:end_step()
+    local signal = self.pending_signal and self.pending_signal()
+    local record
+    record, signal = meter:end_step(self.ranks, signal)
     record.learning_rate = learning_rate
-    return record
+    return record, signal
 end
 
---- Stop at a loss that is no number, or at gradients that overflow for good.
+--- The first parameter of any rank that holds an inf or NaN: name and "gradient" or "value"; or nil.
+function Trainer:find_non_finite()
+    local name, what = self.optimizer:find_non_finite()
+    if self.ranks.size == 1 then return name, what end
+    local list = self.optimizer.store.list
+    local mine = #list + 1
+    for i, entry in ipairs(list) do
+        if entry.name == name then mine = i end
+    end
+    local first, kind = #list + 1, nil
+    for _, found in ipairs(self.ranks:exchange { mine, what == "gradient" and 1 or 0 }) do
+        if found[1] < first then first, kind = found[1], found[2] == 1 and "gradient" or "value" end
+    end
+    return list[first] and list[first].name, kind
+end
+
+--- Stop at a loss that is no number, or at gradients that overflow for good; on every rank alike.
 -- @return state of the optimizer after the step
 function Trainer:check(step, last)
-    local loss = last.loss
-    if loss ~= loss or loss == math.huge or loss == -math.huge then
-        local name, what = self.optimizer:find_non_finite()
-        fault.raisef("step %d: the loss is %s%s; lower --learning-rate (%.3g in this step) or lengthen "
-            .. "--warmup-proportion%s", step, tostring(loss), name and (" (%s of %s)"):format(what, name) or "",
-            last.learning_rate, self.saved_path and ", and go on from " .. self.saved_path or "")
+    if #last.bad_ranks > 0 then
+        local name, what = self:find_non_finite()
+        local who = self.ranks.size > 1 and (" on %s"):format(Ranks.names(last.bad_ranks)) or ""
+        fault.raisef("step %d: the loss is %s%s%s; lower --learning-rate (%.3g in this step) or lengthen "
+            .. "--warmup-proportion%s", step, tostring(last.bad_loss), who,
+            name and (" (%s of %s)"):format(what, name) or "", last.learning_rate,
+            self.saved_path and ", and go on from " .. self.saved_path or "")
     end
     return self.optimizer:check(step)
 end
@@ -88,15 +130,14 @@ end
 
 --- Run the steps.
 -- @return outcome: status "finished" or "interrupted" (then signal), step, last: means of the last step, record
---   of the last log line, totals, checkpoint path
+--   of the last log line, totals, ranks: list of figures of each rank, checkpoint path
 function Trainer:run()
     local outcome = { status = "finished", step = self.first_step - 1 }
     for step = self.first_step, self.last_step do
-        local last = self:step(step)
+        local last, signal = self:step(step)
         local stats = self:check(step, last)
         outcome.step = step
         if self.on_step then self.on_step(step, last) end
-        local signal = self.pending_signal and self.pending_signal()
         if step % self.log_freq == 0 or step == self.last_step or signal then
             outcome.record = self:log_record(step, last, stats)
             if self.on_log then self.on_log(outcome.record) end
@@ -114,6 +155,7 @@ function Trainer:run()
         self:save_checkpoint(outcome.step, outcome.last)
     end
     outcome.totals = self.meter:totals()
+    outcome.ranks = self.meter:by_rank(self.ranks)
     outcome.checkpoint = self.saved_path
     return outcome
 end

@@ -65,28 +65,31 @@ end
 local function plan_read(file, want, source, label)
     local info = file:info(source.name)
     local dims = source.transposed and reversed(info.dims) or info.dims
-    local target
-    if same(dims, want.dims) then
-        target = want.tensor
-    elseif want.padded and same(dims, want.padded:dims()) then
-        -- Other programs save the rows that only round the vocabulary up; ours are cleared after reading.
-        target = want.padded
-    else
+    -- Other programs save the rows that only round the vocabulary up; ours are cleared after reading.
+    local padded = want.padded_dims and same(dims, want.padded_dims)
+    if not padded and not same(dims, want.dims) then
         fault.raisef("%s: %s is %s, this model needs %s: use the same config_file", label, want.name,
             weights.shape(dims), weights.shape(want.dims))
     end
     if not FLOATS[info.dtype] then
         fault.raisef("%s: %s is %s, expected a float dtype", label, want.name, info.dtype)
     end
-    return { name = source.name, tensor = target, transposed = source.transposed and #dims == 2 }
+    local read = { name = source.name, transposed = source.transposed and #dims == 2 }
+    if want.put then
+        read.put, read.dims, read.stored_dims = want.put, dims, want.dims
+    else
+        read.tensor = padded and want.padded or want.tensor
+    end
+    return read
 end
 
 --- Compare a file with the wanted tensors; nothing is read yet.
 -- @param file of bertlua.weights.formats
--- @param wanted list of {name, dims, tensor, padded: the same with pad rows, or nil}
+-- @param wanted list of {name, dims, tensor; padded and padded_dims: the same with pad rows, or nil}, or with
+--   put(tensor) in place of the tensors
 -- @param label what the messages call the file
 -- @tparam table options missing, unexpected: lists of Lua patterns of names that may be so
--- @return plan {reads = {{name in the file, tensor, transposed}}, missing = names, unexpected = names}
+-- @return plan {reads = {{name in the file, tensor or put, transposed}}, missing = names, unexpected = names}
 function weights.match(file, wanted, label, options)
     local map = names.index(file)
     local plan = { reads = {}, missing = {}, unexpected = {} }
@@ -123,52 +126,71 @@ function weights.match(file, wanted, label, options)
     return plan
 end
 
-local function read_transposed(file, read)
-    tensor.scope(function()
-        local stored = tensor.new(read.tensor:dtype_name(), reversed(read.tensor:dims()))
-        fault.check(file:read(read.name, stored))
-        read.tensor:copy_from(stored:transpose(1, 2))
-    end)
+local function read_into(file, read, target)
+    if not read.transposed then
+        fault.check(file:read(read.name, target))
+        return
+    end
+    local stored = tensor.new(target:dtype_name(), reversed(target:dims()))
+    fault.check(file:read(read.name, stored))
+    target:copy_from(stored:transpose(1, 2))
 end
 
 --- Read what a plan says. Faults name the file.
 function weights.read(file, plan)
     for _, read in ipairs(plan.reads) do
-        if read.transposed then
-            read_transposed(file, read)
-        else
-            fault.check(file:read(read.name, read.tensor))
-        end
+        tensor.scope(function()
+            if read.tensor then
+                read_into(file, read, read.tensor)
+            else
+                local whole = tensor.new("f32", read.dims)
+                read_into(file, read, whole)
+                -- Pad rows are the last ones.
+                read.put(whole:slice(1, 1, read.stored_dims[1]))
+            end
+        end)
     end
 end
 
---- What a file holds for a store's parameters: list of {name, dims, tensor, padded}.
+--- What a file holds for a store's parameters: list of {name, dims, tensor, padded, padded_dims}; with fetch() and
+-- put(tensor) in place of the tensors where the values are divided over ranks.
 function weights.parameters(store)
     local list = {}
     for i, entry in ipairs(store.list) do
-        list[i] = {
-            name = entry.name,
-            dims = entry.stored_dims or entry.dims,
-            tensor = entry.stored or entry.value,
-            padded = entry.rows and entry.value or nil,
-        }
+        local item = { name = entry.name, dims = entry.stored_dims or entry.dims,
+            padded_dims = entry.rows and entry.dims or nil }
+        if entry.value then
+            item.tensor, item.padded = entry.stored or entry.value, entry.rows and entry.value or nil
+        else
+            item.fetch = function() return store.gatherer:fetch(entry, store.master) end
+            item.put = function(values) store:put(entry, values) end
+        end
+        list[i] = item
     end
     return list
 end
 
---- Views of one flat state tensor (m or v), one a parameter, without the pad rows.
+--- One flat state tensor (m or v) as a file holds it, one a parameter, without the pad rows: as weights.parameters.
 -- @param store ParameterStore
--- @param flat f32 [N] in the layout of the store's values
+-- @param flat f32 [N] in the layout of the store's values, or this rank's part of it
 -- @tparam string prefix put before each name
-function weights.state(store, flat, prefix)
+-- @param gatherer of the state (train/shard_state.lua) where it is divided over ranks, else nil
+function weights.state(store, flat, prefix, gatherer)
     local list = {}
     for i, entry in ipairs(store.list) do
         local dims = entry.stored_dims or entry.dims
-        local count = 1
-        for _, d in ipairs(dims) do count = count * d end
-        -- Pad rows are the last ones, so the stored rows are the first `count` elements of the segment.
-        local segment = flat:slice(1, entry.offset + 1, entry.offset + count)
-        list[i] = { name = prefix .. entry.name, dims = dims, tensor = segment:view(unpack(dims)) }
+        local item = { name = prefix .. entry.name, dims = dims }
+        if gatherer then
+            item.fetch = function() return gatherer:fetch(entry, flat) end
+            item.put = function(values) gatherer:put(entry, flat, values) end
+        else
+            local count = 1
+            for _, d in ipairs(dims) do count = count * d end
+            -- Pad rows are the last ones, so the stored rows are the first `count` elements of the segment.
+            local segment = flat:slice(1, entry.offset + 1, entry.offset + count)
+            item.tensor = segment:view(unpack(dims))
+        end
+        list[i] = item
     end
     return list
 end

@@ -1,0 +1,95 @@
+--- LAMB whose moments and master weights are divided over the ranks of a job.
+--
+-- Stage 1 of ZeRO (arXiv 1910.02054) with LAMB's trust ratios of whole tensors:
+-- a rank receives the sums of its part of each gradient bucket
+-- (gradients.lua), updates its part of the parameters and gathers the others',
+-- in bf16 or fp16 where activations have that dtype. Two small sums go over
+-- the ranks in between: the squared norm of the gradient, and |p|^2 and |u|^2
+-- of every parameter tensor. The parameters are those of Lamb but for the
+-- order in which these sums are added; with one rank it is the same update.
+
+local Optimizer = require "bertlua.train.optimizer"
+local ShardState = require "bertlua.train.shard_state"
+local memory = require "bertlua.memory"
+local optim = require "bertlua.optim"
+
+local DistributedLamb = setmetatable({}, { __index = Optimizer })
+DistributedLamb.__index = DistributedLamb
+
+local function round_up(n, multiple)
+    return math.ceil(n / multiple) * multiple
+end
+
+--- @param options as in Optimizer.new; comm: communicator; the store's shards divide
+function DistributedLamb.new(options)
+    local store, comm = options.store, options.comm
+    if not (store.shards and store.shards.divide) then
+        error("optimizer: DistributedFusedLamb needs a store that was allocated with shards that divide", 3)
+    end
+    if not comm or comm.size ~= store.shards.size then
+        error("optimizer: DistributedFusedLamb needs the communicator of the store's shards", 3)
+    end
+    local self = Optimizer.init(DistributedLamb, "DistributedFusedLamb", options, store.shards.state_count)
+    self.family, self.comm = "Lamb", comm
+    self.gatherer = ShardState.new(store, comm)
+    store.gatherer = self.gatherer
+    -- Without a low-precision copy the values themselves are updated in place, at their own offsets.
+    local divided, offset = store.divided_count, store.values_count - store.total
+    local rows = ShardState.pieces(store, function(flat, state)
+        if flat < divided then return state end
+        return flat + offset
+    end)
+    local tensors = #store.list
+    local sums_at = 64
+    local pieces_at = sums_at + round_up(tensors * 8, 64)
+    self.pieces_buffer = memory.buffer(pieces_at + #rows * 40)
+    self.square = self.pieces_buffer:tensor(0, "f32", { 1 })
+    self.sums = self.pieces_buffer:tensor(sums_at, "f32", { tensors, 2 })
+    self.pieces = self.pieces_buffer:tensor(pieces_at, "i64", { #rows, 5 })
+    self.pieces:set(rows)
+    self.prepared = optim.prepare_shard {
+        param = store.master, param_low = store.low, m = self.m, v = self.v, grad = store.grad, pieces = self.pieces,
+        decay = store.decay, scalars = self.scalars, sums = self.sums, trust = self.trust,
+        beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon,
+    }
+    return self
+end
+
+local function range(t, offset, count)
+    local view = t:slice(1, offset + 1, offset + count)
+    return view
+end
+
+--- Every rank gets what the others updated.
+function DistributedLamb:gather_parameters()
+    local store, comm = self.store, self.comm
+    for _, bucket in ipairs(store.shards.buckets) do
+        local flat, shift = store.low, 0
+        if not bucket.low then flat, shift = store.master, store.values_count - store.total end
+        comm:all_gather(range(flat, bucket.offset + shift, bucket.count), range(flat, bucket.own + shift, bucket.part))
+    end
+    comm:wait()
+end
+
+function DistributedLamb:update_parameters()
+    local comm, accumulation = self.comm, self.accumulation
+    optim.shard_grad_norm(self.square, self.scalars, self.store.grad, self.pieces, accumulation)
+    comm:all_reduce(self.square, "sum")
+    comm:wait()
+    optim.shard_grad_factor(self.scalars, self.square, accumulation, self.max_grad_norm)
+    optim.shard_lamb_moments(self.prepared)
+    comm:all_reduce(self.sums, "sum")
+    comm:wait()
+    optim.shard_lamb_apply(self.prepared)
+    self:gather_parameters()
+    self.gatherer:restart()
+end
+
+function DistributedLamb:free()
+    Optimizer.free(self)
+    self.pieces_buffer:free()
+    self.gatherer:free()
+    self.store.gatherer = nil
+end
+
+return DistributedLamb

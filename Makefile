@@ -41,14 +41,18 @@ MAIN_CPPFLAGS := $(call pkg,--cflags luajit libedit) \
   -DDEBIAN_LUA_CPATH='"/usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/lua/5.1"'
 MAIN_LIBS := $(or $(call pkg,--libs luajit libedit),-lluajit-5.1 -ledit)
 
-ENGINE_SRC := $(wildcard engine/*/*.c)
+# engine/mpi and engine/nccl are shared objects of their own.
+ENGINE_SRC := $(filter-out engine/mpi/% engine/nccl/%,$(wildcard engine/*/*.c))
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/%.o)
 MAIN_SRC := $(wildcard bindings/*.c)
 MAIN_OBJ := $(MAIN_SRC:%.c=$(BUILD)/%.o)
 # The declarations that the bindings read: what stands between the markers, core first.
 CDEF_HEADERS := engine/api/core.h $(filter-out engine/api/core.h,$(sort $(wildcard engine/api/*.h)))
 
-all: $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(if $(MAIN_SRC),$(BUILD)/bertlua)
+# Many processes: built where there is an MPI compiler (apt-get install libopenmpi-dev openmpi-bin).
+MPICC ?= $(shell command -v mpicc 2>/dev/null)
+
+all: $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(if $(MAIN_SRC),$(BUILD)/bertlua) $(if $(MPICC),$(BUILD)/libbertlua-mpi.so)
 
 quote = '$(subst ','\'',$(1))'
 
@@ -72,6 +76,11 @@ $(BUILD)/bindings/%.o: bindings/%.c $(BUILD)/flags
 $(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(BUILD)/flags
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so $(LDFLAGS_ALL) $(ENGINE_OBJ) -o $@.tmp $(LIBS) -ldl
+	$(Q)mv $@.tmp $@
+
+$(BUILD)/libbertlua-mpi.so: engine/mpi/mpi.c engine/comm/p2p.h $(BUILD)/flags
+	$(call say,MPICC,$@)
+	$(Q)OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -shared $(LDFLAGS_ALL) $< -o $@.tmp
 	$(Q)mv $@.tmp $@
 
 # The CUDA backend is a shared object of its own: libbertlua.so opens it when it is asked for. Kernels for each of
@@ -131,7 +140,7 @@ install: all
 	@mkdir -p $(SHARE)/bindings/bertlua
 	@cp -R $(wildcard $(TREES)) $(SHARE)/
 	@install -m 644 bindings/bertlua/*.lua $(SHARE)/bindings/bertlua/
-	@install -m 644 $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(wildcard $(BUILD)/libbertlua-cuda.so) $(LIB)/
+	@install -m 644 $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(wildcard $(BUILD)/libbertlua-*.so) $(LIB)/
 	@install -m 644 bindings/require.lua $(DESTDIR)$(PREFIX)/share/lua/5.1/bertlua.lua
 	@install -m 755 $(BUILD)/bertlua $(DESTDIR)$(PREFIX)/bin/bertlua
 	@echo "installed $(DESTDIR)$(PREFIX)/bin/bertlua"

@@ -82,6 +82,7 @@ void host_open(lua_State *L, const host_paths *paths) {
         lua_pushstring(L, library);
         lua_setfield(L, -2, "library");
     }
+    failure_open(L);
     signals_open(L);
     editor_open(L);
 }

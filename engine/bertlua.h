@@ -9,6 +9,7 @@
 extern "C" {
 #endif
 
+#include "api/comm.h"
 #include "api/core.h"
 #include "api/corpus.h"
 #include "api/data.h"

@@ -1,0 +1,229 @@
+--- Communicators: collectives between the processes of a job.
+--
+--     local comm = require("bertlua.comm").open { device = "cpu" }
+--     comm:all_reduce(gradients, "sum")   -- queued: returns at once
+--     ...                                 -- compute meanwhile
+--     comm:wait()                         -- from here on results are seen
+--
+-- A process of its own gets the same object with one rank, so callers need no
+-- branches. What collectives do, and which tensors they take, is written in
+-- engine/api/comm.h. A job has one communicator; it lives as long as the
+-- process and is closed by the executable, or by close().
+
+local ffi = require "ffi"
+local bl = require "bertlua.ffi"
+local context = require "bertlua.context"
+local fault = require "bertlua.fault"
+local launch_variables = require "bertlua.distributed.launch"
+require "bertlua.tensor"
+
+local C, check, handle = bl.lib, bl.check, context.handle
+
+local M = {}
+
+local Comm = {}
+Comm.__index = Comm
+
+local OP = { sum = 0, max = 1, min = 2 }
+
+--- Exit code of a job that ends because a rank died, hangs or failed.
+M.EXIT_FAILED = C.BL_COMM_EXIT_FAILED
+
+local DEFAULT_TIMEOUT, DEFAULT_PORT = 600, 29500
+
+-- Opened communicators: of this process alone, and of the job.
+local own, world
+
+local folder = bl.library_path:match "^(.*/)[^/]*$" or "./"
+
+local function plugin(kind)
+    local path = folder .. "libbertlua-" .. kind .. ".so"
+    local file = io.open(path, "rb")
+    if not file then return nil end
+    file:close()
+    return path
+end
+
+local function op_code(name)
+    local code = OP[name or "sum"]
+    if not code then error(("op is %s, expected sum, max or min"):format(tostring(name)), 3) end
+    return code
+end
+
+local function live(self)
+    local pointer = self.pointer
+    if not pointer then error("comm: it was closed", 3) end
+    return pointer
+end
+
+--- No rank goes on before every rank is here.
+function Comm:barrier()
+    check(C.bl_comm_barrier(handle(), live(self)))
+end
+
+--- Give every rank the elements that rank `root` (0 if left out) has.
+function Comm:broadcast(t, root)
+    check(C.bl_comm_broadcast(handle(), live(self), t, root or 0))
+end
+
+--- Combine the ranks' tensors, element by element, into every rank's.
+-- @param t f32, bf16, f16 or i64, contiguous
+-- @param op "sum" (default), "max" or "min"
+function Comm:all_reduce(t, op)
+    check(C.bl_comm_all_reduce(handle(), live(self), t, op_code(op)))
+end
+
+--- out = this rank's part of the combination of x; out has 1/size of x's elements and may be that part of x.
+function Comm:reduce_scatter(out, x, op)
+    check(C.bl_comm_reduce_scatter(handle(), live(self), out, x, op_code(op)))
+end
+
+--- out = x of rank 0, x of rank 1, ...; x may be this rank's part of out.
+function Comm:all_gather(out, x)
+    check(C.bl_comm_all_gather(handle(), live(self), out, x))
+end
+
+--- Let work from here on see the results of all collectives so far.
+function Comm:wait()
+    check(C.bl_comm_wait(handle(), live(self)))
+end
+
+--- Keep the times of collectives, or no longer.
+function Comm:record(on)
+    C.bl_comm_record(live(self), on ~= false)
+end
+
+--- Collectives that ended since the last call, while record() was on.
+-- @return list of { name, number, begin, finish (seconds of clock.monotonic), bytes }
+function Comm:spans()
+    local list, capacity = {}, 256
+    local spans = ffi.new("bl_comm_span[?]", capacity)
+    repeat
+        local n = tonumber(C.bl_comm_spans(live(self), spans, capacity))
+        for i = 0, n - 1 do
+            local s = spans[i]
+            list[#list + 1] = { name = ffi.string(s.name), number = tonumber(s.number), bytes = tonumber(s.bytes),
+                begin = tonumber(s.begin) * 1e-9, finish = tonumber(s["end"]) * 1e-9 }
+        end
+    until n < capacity
+    return list
+end
+
+--- Collectives queued and finished so far.
+function Comm:counts()
+    local counts = ffi.new "int64_t[2]"
+    C.bl_comm_counts(live(self), counts, counts + 1)
+    return tonumber(counts[0]), tonumber(counts[1])
+end
+
+--- Tell the other ranks that this one cannot go on, so that the whole job ends.
+-- @param message one line
+-- @param code exit code of the job (EXIT_FAILED if left out)
+-- @return true if this rank should print the message: one of the job does
+function Comm:fail(message, code)
+    local print_it = ffi.new "bool[1]"
+    check(C.bl_comm_fail(live(self), code or M.EXIT_FAILED, message, print_it))
+    return print_it[0]
+end
+
+--- Finish what is queued and take leave of the other ranks; a second close does nothing.
+function Comm:close()
+    local pointer = self.pointer
+    if not pointer then return end
+    self.pointer = nil
+    if own == self then own = nil end
+    if world == self then world = nil end
+    check(C.bl_comm_close(pointer))
+end
+
+function Comm:__tostring()
+    return ("comm: %s, rank %d of %d"):format(self.kind, self.rank, self.size)
+end
+
+local function failure_handler()
+    local found, host = pcall(require, "bertlua.host")
+    return found and host.on_failure and ffi.cast("bl_comm_on_failure", host.on_failure) or nil
+end
+
+local function open(options, ctx, level)
+    local o = ffi.new "bl_comm_options"
+    o.kind, o.library, o.rank, o.size = options.kind, options.library, options.rank, options.size
+    o.master_addr, o.master_port = options.master_addr, options.master_port or DEFAULT_PORT
+    o.timeout, o.on_failure = options.timeout or DEFAULT_TIMEOUT, failure_handler()
+    local out = ffi.new "bl_comm *[1]"
+    check(C.bl_comm_open(out, ctx, o), level + 1)
+    return setmetatable({
+        pointer = out[0], kind = options.kind, rank = options.rank, size = options.size,
+        local_rank = options.local_rank, local_size = options.local_size, timeout = tonumber(o.timeout),
+    }, Comm)
+end
+
+--- The communicator of this process alone.
+function M.self()
+    own = own or open({ kind = "self", rank = 0, size = 1, local_rank = 0, local_size = 1 }, nil, 2)
+    return own
+end
+
+--- Join the job that launched this process; the second call gives the communicator of the first.
+-- @param options table of
+--   device: "cpu" (default) or "cuda": decides the kind, "mpi" or "nccl";
+--   kind: "self", "mpi" or "nccl", where it is not to be decided;
+--   timeout: seconds without a sign of life or progress after which the job is given up (600);
+--   launch: what distributed/launch says, if it was asked before;
+--   library: path of the plug-in
+-- @return Comm: rank, size, local_rank, local_size (processes on this machine), kind
+function M.open(options)
+    options = options or {}
+    if world then return world end
+    local launch = options.launch or launch_variables.detect()
+    local device = options.device or "cpu"
+    local kind = options.kind or launch.size == 1 and "self" or device == "cuda" and "nccl" or "mpi"
+    if kind == "self" then
+        if launch.size > 1 then
+            fault.raisef("kind self is for one process, but %s started %d", launch.source, launch.size)
+        end
+        return M.self()
+    end
+    local library = options.library or plugin(kind)
+    if not library then
+        fault.raise(kind == "mpi" and "this bertlua was built without MPI, which carries many processes on the CPU: "
+            .. "apt-get install libopenmpi-dev openmpi-bin, then make"
+            or "this bertlua was built without NCCL, which carries many processes on GPUs: install NCCL (libnccl-dev), "
+            .. "then make cuda")
+    end
+    world = open({ kind = kind, library = library, rank = launch.rank, size = launch.size, timeout = options.timeout,
+        local_rank = launch.local_rank, local_size = launch.local_size, master_addr = launch.master_addr,
+        master_port = launch.master_port }, kind == "nccl" and handle() or nil, 2)
+    return world
+end
+
+--- The job's communicator if it was opened, else that of this process alone.
+function M.current()
+    return world or M.self()
+end
+
+--- What the executable does at its end: take leave, or tell the others of a failure.
+-- @param message nil for a good end
+-- @return false if another rank prints the message
+function M.leave(message, code)
+    local comm = world
+    if not comm then return true end
+    if message then return comm:fail(message, code) end
+    comm:close()
+    return true
+end
+
+--- The prefix of messages in a job of many processes: "rank 2 of 4: ".
+function M.prefix()
+    return world and launch_variables.prefix(world) or ""
+end
+
+--- What `bertlua --version` says of a plug-in: found, where; nil and what to do.
+function M.find(kind)
+    local path = plugin(kind)
+    if path then return path end
+    return nil, kind == "mpi" and "apt-get install libopenmpi-dev openmpi-bin, then make"
+        or "install NCCL (libnccl-dev), then make cuda"
+end
+
+return M

@@ -8,16 +8,6 @@ static bl_status missing(const char *op) {
     return bl_fail(BL_ERROR_UNSUPPORTED, "%s: not available on the cuda backend", op);
 }
 
-bl_status bl_cuda_linear_forward(bl_context *, bl_tensor *, bl_tensor *, const bl_tensor *, const bl_tensor *,
-                                 const bl_tensor *, int32_t) {
-    return missing("linear_forward");
-}
-
-bl_status bl_cuda_linear_backward(bl_context *, bl_tensor *, bl_tensor *, bl_tensor *, bl_tensor *, const bl_tensor *,
-                                  const bl_tensor *, const bl_tensor *, int32_t) {
-    return missing("linear_backward");
-}
-
 bl_status bl_cuda_attention_forward(bl_context *, bl_tensor *, bl_tensor *, const bl_tensor *, const bl_tensor *,
                                     int32_t, int32_t, float, const bl_dropout *) {
     return missing("attention_forward");

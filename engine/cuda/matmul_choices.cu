@@ -1,0 +1,112 @@
+/*
+ * matmul_choices.cu - the file that keeps which algorithm was timed fastest
+ * for each product; see matmul.h.
+ *
+ * Text, one product a line: the key, then what was chosen. An algorithm is
+ * cuBLASLt's own record, valid for one version of the library and one kind of
+ * GPU; both stand in the second line, and a file of others is started anew.
+ */
+#include "cuda/matmul.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char TITLE[] = "bertlua matmul choices 1";
+static const char COLUMNS[] = "# m n k lda ldb ldd transpose_a transpose_b operand result accumulate epilogue tf32 "
+                              "align_a align_b align_d align_vector : workspace microseconds use : algorithm";
+
+void bl_cuda_choices_free(bl_cuda_choices *choices) {
+    free(choices->items);
+    memset(choices, 0, sizeof *choices);
+}
+
+bl_status bl_cuda_choices_add(bl_cuda_choices *choices, const bl_cuda_choice *choice) {
+    if (choices->count == choices->capacity) {
+        int64_t capacity = choices->capacity ? 2 * choices->capacity : 64;
+        void *items = realloc(choices->items, (size_t) capacity * sizeof *choices->items);
+        if (!items) return bl_fail(BL_ERROR_MEMORY, "matmul: out of memory");
+        choices->items = (bl_cuda_choice *) items;
+        choices->capacity = capacity;
+    }
+    choices->items[choices->count++] = *choice;
+    return BL_OK;
+}
+
+bl_cuda_choice *bl_cuda_choices_find(const bl_cuda_choices *choices, const bl_cuda_matmul_key *key) {
+    for (int64_t i = 0; i < choices->count; i++)
+        if (memcmp(&choices->items[i].key, key, sizeof *key) == 0) return &choices->items[i];
+    return NULL;
+}
+
+static bool parse(bl_cuda_choice *choice, const char *line) {
+    memset(choice, 0, sizeof *choice);
+    bl_cuda_matmul_key *k = &choice->key;
+    uint64_t *w = choice->algorithm.data;
+    int end = 0;
+    int fields = sscanf(line,
+                        "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64
+                        " %d %d %d %d %d %d %d %d %d %d %d : %" SCNu64 " %lf %d : %" SCNx64 " %" SCNx64 " %" SCNx64
+                        " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 " %" SCNx64 "%n",
+                        &k->m, &k->n, &k->k, &k->lda, &k->ldb, &k->ldd, &k->transpose_a, &k->transpose_b, &k->operand,
+                        &k->result, &k->accumulate, &k->epilogue, &k->tf32, &k->align_a, &k->align_b, &k->align_d,
+                        &k->align_vector, &choice->workspace, &choice->microseconds, &choice->use, &w[0], &w[1], &w[2],
+                        &w[3], &w[4], &w[5], &w[6], &w[7], &end);
+    return fields == 28 && line[end] == '\n';
+}
+
+static bl_status read_lines(bl_cuda_choices *choices, FILE *file, const char *path, const char *device) {
+    char line[1024];
+    if (!fgets(line, sizeof line, file) || strncmp(line, TITLE, strlen(TITLE)) != 0)
+        return bl_fail(BL_ERROR_FORMAT, "%s: not a file of matmul choices; give another name or remove it", path);
+    if (!fgets(line, sizeof line, file)) return bl_fail(BL_ERROR_FORMAT, "%s: line 2: no device", path);
+    line[strcspn(line, "\n")] = 0;
+    if (strcmp(line, device) != 0) return BL_OK;
+    for (int number = 3; fgets(line, sizeof line, file); number++) {
+        bl_cuda_choice choice;
+        if (line[0] == '#') continue;
+        if (!parse(&choice, line))
+            return bl_fail(BL_ERROR_FORMAT, "%s: line %d: not a choice of an algorithm; remove the line", path, number);
+        BL_TRY(bl_cuda_choices_add(choices, &choice));
+    }
+    return ferror(file) ? bl_fail(BL_ERROR_IO, "%s: %s", path, strerror(errno)) : BL_OK;
+}
+
+bl_status bl_cuda_choices_read(bl_cuda_choices *choices, const char *path, const char *device) {
+    memset(choices, 0, sizeof *choices);
+    FILE *file = fopen(path, "r");
+    if (!file) return errno == ENOENT ? BL_OK : bl_fail(BL_ERROR_IO, "%s: %s", path, strerror(errno));
+    bl_status status = read_lines(choices, file, path, device);
+    fclose(file);
+    if (status != BL_OK) bl_cuda_choices_free(choices);
+    return status;
+}
+
+static void write_line(FILE *file, const bl_cuda_choice *choice) {
+    const bl_cuda_matmul_key *k = &choice->key;
+    fprintf(file,
+            "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %d %d %d %d %d %d %d %d %d %d",
+            k->m, k->n, k->k, k->lda, k->ldb, k->ldd, k->transpose_a, k->transpose_b, k->operand, k->result,
+            k->accumulate, k->epilogue, k->tf32, k->align_a, k->align_b, k->align_d, k->align_vector);
+    fprintf(file, " : %" PRIu64 " %.2f %d :", choice->workspace, choice->microseconds, choice->use);
+    for (int i = 0; i < 8; i++)
+        fprintf(file, " %" PRIx64, choice->algorithm.data[i]);
+    fputc('\n', file);
+}
+
+bl_status bl_cuda_choices_write(const bl_cuda_choices *choices, const char *path, const char *device) {
+    char beside[4096];
+    if ((size_t) snprintf(beside, sizeof beside, "%s.tmp", path) >= sizeof beside)
+        return bl_fail(BL_ERROR_IO, "%.200s...: the name is too long", path);
+    FILE *file = fopen(beside, "w");
+    if (!file) return bl_fail(BL_ERROR_IO, "%s: %s", beside, strerror(errno));
+    fprintf(file, "%s\n%s\n%s\n", TITLE, device, COLUMNS);
+    for (int64_t i = 0; i < choices->count; i++)
+        write_line(file, &choices->items[i]);
+    bool bad = ferror(file) != 0;
+    if (fclose(file) != 0 || bad) return bl_fail(BL_ERROR_IO, "%s: %s", beside, strerror(errno));
+    if (rename(beside, path) != 0) return bl_fail(BL_ERROR_IO, "%s: %s", path, strerror(errno));
+    return BL_OK;
+}

@@ -1,9 +1,9 @@
 --- Fine-tune BERT on SQuAD and evaluate it: v1.1, or v2.0 with --version-2-with-negative.
 --
---     bertlua recipes/finetune_squad.lua --train-file train-v1.1.json --predict-file dev-v1.1.json \
---         --from-pretrained-params results/bert-large-uncased/phase2
+--     bertlua recipes/finetune_squad.lua --from-pretrained-params results/bert-large-uncased/phase2
 --
--- --mode train, prediction or eval does a part of it. The model and the answers
+-- downloads the published data to data/squad; --train-file and --predict-file
+-- name your own. --mode train, prediction or eval does a part of it. The model and the answers
 -- go to OUTPUT_DIR/BERT_MODEL/squad; a run that was stopped goes on where it was.
 
 local recipe = require "bertlua.recipe"

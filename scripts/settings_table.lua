@@ -1,22 +1,26 @@
---- Print the settings of pre-training as Markdown, for README.md:
+--- Print the settings of pre-training and of fine-tuning as Markdown, for README.md:
 --
 --     bertlua scripts/settings_table.lua
---     bertlua scripts/settings_table.lua README.md    rewrites the part between the markers
---       <!-- settings --> and <!-- /settings -->
+--     bertlua scripts/settings_table.lua README.md    rewrites what stands between the markers
+--       <!-- settings NAME --> and <!-- /settings NAME -->, NAME pretraining or squad
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local pretraining = require "bertlua.settings.pretraining"
 
-local text = pretraining:table_markdown()
 local path = arg and arg[1]
-if not path then
-    io.stdout:write(text)
-    return
+local document = path and fault.check(fs.read(path))
+for _, name in ipairs { "pretraining", "squad" } do
+    local text = require("bertlua.settings." .. name):table_markdown()
+    if path then
+        local first, last = ("<!-- settings %s -->\n"):format(name), ("<!-- /settings %s -->"):format(name)
+        local _, from = document:find(first, 1, true)
+        local to = from and document:find(last, from, true)
+        if not to then
+            fault.raisef("%s: has no line %s followed by %s", path, first:gsub("\n", ""), last)
+        end
+        document = document:sub(1, from) .. "\n" .. text .. document:sub(to)
+    else
+        io.stdout:write(text, "\n")
+    end
 end
-local document = fault.check(fs.read(path))
-local before, after = document:match("^(.-<!%-%- settings %-%->\n).-(<!%-%- /settings %-%->.*)$")
-if not before then
-    fault.raisef("%s: has no line <!-- settings --> followed by <!-- /settings -->", path)
-end
-fault.check(fs.write(path, before .. "\n" .. text .. after))
+if path then fault.check(fs.write(path, document)) end

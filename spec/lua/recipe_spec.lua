@@ -4,6 +4,7 @@ local fs = require "bertlua.util.fs"
 local phases = require "bertlua.recipe.phases"
 local pretraining = require "spec.support.pretraining"
 local pretraining_settings = require "bertlua.settings.pretraining"
+local squad_settings = require "bertlua.settings.squad"
 
 --- What a recipe file hands to bertlua.recipe, without running it.
 local function captured(name)
@@ -92,8 +93,11 @@ describe("settings of pre-training", function()
     end)
 
     it("stand in the README as they are in the code", function()
-        local text = assert(fs.read "README.md"):match "<!%-%- settings %-%->\n(.-)<!%-%- /settings %-%->"
-        assert.are.equal("\n" .. pretraining_settings:table_markdown(), text)
+        local text = assert(fs.read "README.md")
+        for name, spec in pairs { pretraining = pretraining_settings, squad = squad_settings } do
+            local table_text = text:match(("<!%%-%%- settings %s %%-%%->\n(.-)<!%%-%%- /settings"):format(name))
+            assert.are.equal("\n" .. spec:table_markdown(), table_text)
+        end
     end)
 
     it("of one phase come out of those of two", function()

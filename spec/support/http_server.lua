@@ -1,6 +1,7 @@
 --- A small HTTP server for specs, on a free loopback port, in a process of its own.
 --
--- It serves one text under /file, honouring Range and If-Range with an ETag, and misbehaves under other names:
+-- It serves one text under /file and all names that end in .json, honouring Range and If-Range with an ETag, and
+-- misbehaves under other names:
 -- /cut closes the first answer half-way, /norange ignores Range, /changed has another ETag and text in each answer,
 -- /slow takes its time over each 2 KB,
 -- /busy answers 503 twice, /wrong sends another text of the same length, /missing is not there.
@@ -43,7 +44,7 @@ local function answer(client, text, counts)
     local request = socket.recv(client, 8192) or ""
     local name = request:match "^GET /(%S*)" or ""
     counts[name] = (counts[name] or 0) + 1
-    if name == "file" then
+    if name == "file" or name:match "%.json$" then
         serve_file(client, text, '"one"', request, true)
     elseif name == "slow" then
         serve_file(client, text, '"one"', request, true, false, true)

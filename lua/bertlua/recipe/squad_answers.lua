@@ -15,12 +15,12 @@ local quote = require("bertlua.util.shell").quote
 local M = {}
 
 --- Run the official evaluator and compare its figures with ours.
-local function check_official(values, folder, result, log)
+local function check_official(values, data, folder, result, log)
     local script = values.eval_script
     -- Google's evaluators are Python; anything else is a program of its own.
     local command = script:match "%.py$" and "python3 " .. quote(script)
         or quote(script:find("/", 1, true) and script or "./" .. script)
-    local pipe = io.popen(("%s %s %s 2>&1"):format(command, quote(values.predict_file),
+    local pipe = io.popen(("%s %s %s 2>&1"):format(command, quote(data.path),
         quote(fs.join(folder, "predictions.json"))))
     local text = pipe:read "*a"
     pipe:close()
@@ -42,7 +42,7 @@ local function evaluate(values, data, predictions, folder, log)
     local result = values.version_2_with_negative and metrics.v2(data.examples, predictions)
         or metrics.v1(data.examples, predictions)
     fault.check(fs.write(fs.join(folder, "eval.json"), metrics.format(result) .. "\n"))
-    if values.eval_script then check_official(values, folder, result, log) end
+    if values.eval_script then check_official(values, data, folder, result, log) end
     return result
 end
 

@@ -8,6 +8,7 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local plan = require "bertlua.recipe.plan"
+local published = require "bertlua.squad.published"
 local vocabulary = require "bertlua.weights.vocabulary"
 
 local M = {}
@@ -19,19 +20,6 @@ local MODES = {
     train_eval = { train = true, predict = true, evaluate = true },
 }
 local FLAGS = { do_train = "train", do_predict = "predict", do_eval = "evaluate" }
-
--- The published files, for whoever has none yet.
-local ADDRESS = "https://rajpurkar.github.io/SQuAD-explorer/dataset/"
-local PUBLISHED = {
-    train_file = {
-        [false] = { "train-v1.1.json", "981b29407e0affa3b1b156f72073b945" },
-        [true] = { "train-v2.0.json", "62108c273c268d70893182d5cf8df740" },
-    },
-    predict_file = {
-        [false] = { "dev-v1.1.json", "3e85deb501d4e538b6bc56f786231552" },
-        [true] = { "dev-v2.0.json", "246adae8b7002f8679c027697b0b7cf8" },
-    },
-}
 
 --- What to do: {train=, predict=, evaluate=}.
 -- The command line's mode or do_ flags count before those of the recipe.
@@ -56,13 +44,16 @@ local function work_of(values, sources)
     fault.raise("nothing to do: set --mode train, eval, prediction or train_eval")
 end
 
---- A data file that must be there.
-local function need_file(values, name, why)
-    local published = PUBLISHED[name][values.version_2_with_negative]
-    local hint = ("%s (md5 %s) is at %s%s"):format(published[1], published[2], ADDRESS, published[1])
-    local option = "--" .. name:gsub("_", "-")
-    if not values[name] then fault.raisef("%s is not set: %s; %s", option, why, hint) end
-    if not fs.is_file(values[name]) then fault.raisef("%s %s: no such file; %s", option, values[name], hint) end
+--- A data file: as set, else the published one, which is downloaded if it is not there.
+local function data_file(run, values, name, kind)
+    local path = values[name] or published.path(kind, values.version_2_with_negative)
+    if fs.is_file(path) then return path end
+    if not published.is_missing(path) then
+        fault.raisef("--%s %s: no such file; leave the option out, or end it in %s, to download the published file",
+            name:gsub("_", "-"), path, fs.basename(published.path(kind, values.version_2_with_negative)))
+    end
+    run.downloads[#run.downloads + 1] = path
+    return path
 end
 
 --- Parameters for answering without training first. A recipe's from_pretrained_params are those that training starts
@@ -116,18 +107,18 @@ end
 --- Work out a run; how many steps there are comes later, when the features are counted: see set_steps().
 -- @param values resolved settings
 -- @param sources where each came from
--- @return { phase = "squad", work, precision, config_file, vocab_file, do_lower_case, checkpoint_dir, start,
---   accumulation, warnings }
+-- @return { phase = "squad", work, train_file, predict_file, downloads = paths of those to fetch first, precision,
+--   config_file, vocab_file, do_lower_case, checkpoint_dir, start, accumulation, warnings }
 function M.resolve(values, sources)
-    local run = { phase = "squad", warnings = {}, work = work_of(values, sources) }
+    local run = { phase = "squad", warnings = {}, downloads = {}, work = work_of(values, sources) }
     local work = run.work
     if work.evaluate and not work.predict then
         fault.raise("--do-eval needs --do-predict: it measures the answers of this run; for a predictions.json use "
             .. "recipes/evaluate_squad.lua")
     end
     plan.need(values, "output_dir", "name the folder for the model and the answers")
-    if work.train then need_file(values, "train_file", "name the questions to train on") end
-    if work.predict then need_file(values, "predict_file", "name the questions to answer") end
+    run.train_file = work.train and data_file(run, values, "train_file", "train") or nil
+    run.predict_file = work.predict and data_file(run, values, "predict_file", "dev") or nil
     if values.eval_script and not fs.is_file(values.eval_script) then
         fault.raisef("--eval-script %s: no such file", values.eval_script)
     end

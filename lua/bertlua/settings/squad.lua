@@ -14,8 +14,12 @@ local JOB = {
     { name = "do_train", type = "boolean", default = false, help = "fine-tune on train_file" },
     { name = "do_predict", type = "boolean", default = false, help = "answer the questions of predict_file" },
     { name = "do_eval", type = "boolean", default = false, help = "exact match and F1 of the answers" },
-    { name = "train_file", type = "path", help = "SQuAD JSON to train on: train-v1.1.json or train-v2.0.json" },
-    { name = "predict_file", type = "path", help = "SQuAD JSON to answer: dev-v1.1.json or dev-v2.0.json" },
+    { name = "train_file", type = "path",
+        help = "SQuAD JSON to train on; unset: data/squad/v1.1/train-v1.1.json or its v2.0. A file with a published "
+            .. "name that is not there is downloaded and checked" },
+    { name = "predict_file", type = "path",
+        help = "SQuAD JSON to answer; unset: data/squad/v1.1/dev-v1.1.json or its v2.0, as above" },
+    { name = "squad_url", type = "string", help = "folder on the web that has the published files; unset: their own" },
     { name = "eval_script", type = "path",
         help = "evaluator to run too, a program or a .py file for python3; its figures must be the same; unset: only "
             .. "our own" },

@@ -1,12 +1,14 @@
 --- The training loop on a model of one number: order of calls, accumulation, logs, checkpoints, signals, faults.
 
 local Meter = require "bertlua.train.meter"
+local Ranks = require "bertlua.train.ranks"
 local Trainer = require "bertlua.train.trainer"
 local benchmark = require "bertlua.train.benchmark"
 local fault = require "bertlua.fault"
+local tensor = require "bertlua.tensor"
 
 local function scalar(x)
-    return { item = function() return x end }
+    return tensor.from { x }
 end
 
 --- A trainer of fakes; `calls` records what it did.
@@ -27,7 +29,8 @@ local function rig(changes)
             return { batch_size = 3, tokens = 10 }
         end },
         tape = {
-            start = function(_, step, micro, training) note("start", step, micro, tostring(training)) end,
+            set_step = function(_, step, micro) note("start", step, micro) end,
+            reset = function(_, training) note("reset", tostring(training)) end,
             backward = function(_, loss, scale) note("backward", loss.value:item(), scale) end,
         },
         model = { forward = function()
@@ -36,9 +39,10 @@ local function rig(changes)
                 mlm_accuracy = scalar(0.5), nsp_accuracy = scalar(1) }
         end },
         optimizer = {
-            loss_scale_tensor = "scale",
+            loss_scale_tensor = "scale", scalars = tensor.new("f32", { 8 }),
             store = { zero_grad = function() note("zero") end },
-            step = function(_, rate) note("update", rate) end,
+            set_learning_rate = function(_, rate) note("rate", rate) end,
+            apply = function() note "update" end,
             check = function() return { grad_norm = 2, loss_scale = 1, skipped = 0 } end,
             find_non_finite = function() return "a.weight", "gradient" end,
         },
@@ -52,7 +56,8 @@ describe("trainer", function()
     it("does one update a step, in order", function()
         local parts, calls = rig { last_step = 1 }
         local outcome = Trainer.new(parts):run()
-        assert.are.same({ "zero", "batch 0", "start 1 0 true", "backward 0 scale", "update 0.1" }, calls)
+        assert.are.same({ "zero", "batch 0", "start 1 0", "reset true", "backward 0 scale", "rate 0.1",
+            "update" }, calls)
         assert.are.equal("finished", outcome.status)
         assert.are.equal(1, outcome.step)
     end)
@@ -60,8 +65,8 @@ describe("trainer", function()
     it("accumulates micro-steps whose batches are numbered through the whole run", function()
         local parts, calls = rig { accumulation = 2, first_step = 3, last_step = 3 }
         Trainer.new(parts):run()
-        assert.are.same({ "zero", "batch 4", "start 3 0 true", "backward 4 scale", "batch 5", "start 3 1 true",
-            "backward 5 scale", "update 0.3" }, calls)
+        assert.are.same({ "zero", "batch 4", "start 3 0", "reset true", "backward 4 scale", "batch 5", "start 3 1",
+            "reset true", "backward 5 scale", "rate 0.3", "update" }, calls)
     end)
 
     it("logs means over the steps since the last line, and the last step", function()
@@ -140,6 +145,51 @@ describe("trainer", function()
         assert.has_error(function() Trainer.new(parts):run() end)
     end)
 
+    --- A trainer whose device is never done before somebody waits for it.
+    local function lagging(parts)
+        local trainer = Trainer.new(parts)
+        for _, slot in ipairs(trainer.readback.slots) do
+            local event = slot.reached
+            slot.reached = {
+                record = function() event:record() end, wait = function() event:wait() end,
+                is_reached = function() return false end,
+            }
+        end
+        return trainer
+    end
+
+    it("queues the next step before it looks at one; log lines, checkpoints and the end wait", function()
+        local parts, calls = rig { last_step = 6, log_freq = 4, checkpoint_freq = 3, save = function(step)
+            return "dir/" .. step
+        end }
+        local seen = {}
+        parts.on_step = function(step, last)
+            local batches = 0
+            for _, call in ipairs(calls) do
+                if call:match "^batch" then batches = batches + 1 end
+            end
+            seen[step] = { batches, last.loss }
+        end
+        local records = {}
+        parts.on_log = function(record) records[#records + 1] = record end
+        lagging(parts):run()
+        assert.are.same({ { 2, 0 }, { 3, 1 }, { 3, 2 }, { 4, 3 }, { 6, 4 }, { 6, 5 } }, seen)
+        assert.are.equal(1.5, records[1].loss)
+        assert.are.equal(4.5, records[2].loss)
+    end)
+
+    it("computes gradients again to name a tensor when a later step is under way", function()
+        local parts, calls, state = rig { last_step = 4, log_freq = 4 }
+        state.loss_of = function(n) return n == 1 and 0 / 0 or 1 end
+        local ok, message = pcall(function() lagging(parts):run() end)
+        assert.is_false(ok)
+        assert.matches("^step 2: the loss is %-?nan %(gradient of a.weight%)", tostring(message))
+        local batches = {}
+        for _, call in ipairs(calls) do batches[#batches + 1] = call:match "^batch (%d+)" end
+        assert.are.same({ "0", "1", "2", "1" }, batches)
+        assert.are.equal("backward nan scale", (calls[#calls]:gsub("%-nan", "nan")))
+    end)
+
     it("does nothing when there is no step left", function()
         local saved = 0
         local parts = rig { first_step = 5, last_step = 4, save = function() saved = saved + 1 end }
@@ -160,14 +210,13 @@ describe("meter", function()
     it("does not count time between steps", function()
         local time = 0
         local meter = Meter.new(function() return time end)
-        local result = { loss = scalar(2), mlm_loss = scalar(1), nsp_loss = scalar(1), mlm_accuracy = scalar(0),
-            nsp_accuracy = scalar(0) }
+        local sums = { loss = 4, mlm_loss = 2, nsp_loss = 2, mlm_accuracy = 0, nsp_accuracy = 0 }
         for _ = 1, 2 do
-            meter:begin_step()
-            meter:add({ batch_size = 4, tokens = 100 }, result)
-            meter:add({ batch_size = 4, tokens = 60 }, result)
+            local step = meter:begin_step()
+            meter:add(step, { batch_size = 4, tokens = 100 })
+            meter:add(step, { batch_size = 4, tokens = 60 })
             time = time + 2
-            assert.are.equal(2, meter:end_step().loss)
+            assert.are.equal(2, meter:end_step(step, sums, Ranks.new { rank = 0, size = 1 }).loss)
             time = time + 1000
         end
         local totals = meter:totals()
@@ -176,6 +225,21 @@ describe("meter", function()
         assert.are.equal(80, totals.tokens_per_second)
         assert.are.equal(2, meter:flush().steps)
         assert.are.equal(6, meter:remaining(3))
+    end)
+
+    it("counts a step that was queued early from the end of the one before", function()
+        local time = 0
+        local meter, ranks = Meter.new(function() return time end, { "loss" }), Ranks.new { rank = 0, size = 1 }
+        local first = meter:begin_step()
+        meter:add(first, { batch_size = 1, tokens = 1 })
+        time = 1
+        local second = meter:begin_step()
+        meter:add(second, { batch_size = 1, tokens = 1 })
+        time = 4
+        assert.are.equal(4, meter:end_step(first, { loss = 1 }, ranks).seconds)
+        time = 6
+        assert.are.equal(2, meter:end_step(second, { loss = 1 }, ranks).seconds)
+        assert.are.equal(6, meter:totals().seconds)
     end)
 
     it("knows the peak memory of this process", function()

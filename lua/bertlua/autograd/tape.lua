@@ -89,14 +89,24 @@ end
 -- @param micro micro-step within the step, from 0 (0 if left out)
 -- @param training true: record for backward() and apply dropout; false: inference
 function Tape:start(step, micro, training)
+    self:set_step(step, micro)
+    return self:reset(training)
+end
+
+--- Set the dropout stream, in device memory: a recorded micro-step that is replayed reads it there.
+function Tape:set_step(step, micro)
+    -- A fill needs no host memory, so it does not wait for the device.
+    ops.fill(self.state_step, (step or 0) * self.accumulation + (micro or 0))
+end
+
+--- Empty the arena and the tape. Touches nothing on the device.
+function Tape:reset(training)
     self.arena:reset()
     for i = 1, self.count do self.nodes[i] = nil end
     self.count = 0
     self.dropout_ops = 0
     self.training = training and true or false
     self.recording = self.training
-    -- A fill needs no host memory, so it does not wait for the device.
-    ops.fill(self.state_step, (step or 0) * self.accumulation + (micro or 0))
     return self
 end
 

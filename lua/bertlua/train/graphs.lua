@@ -36,24 +36,29 @@ local function give_up(self, message, unsupported)
     end
 end
 
+local function record(entry, work, ...)
+    local arguments, count = { ... }, select("#", ...)
+    return device.record(function() entry.result = work(unpack(arguments, 1, count)) end)
+end
+
 --- Do work(...), as a replay if it was recorded before.
 -- The work launches the same ops on the same addresses each time it runs under this key, and calling it anew after a
 -- failure is harmless.
 -- @return what work returned when it was recorded or ran
-function Graphs:run(key, work, a, b)
-    if not self.enabled then return work(a, b) end
+function Graphs:run(key, work, ...)
+    if not self.enabled then return work(...) end
     self.clock = self.clock + 1
     local entry = self.entries[key]
     if not entry then
         self.entries[key] = { used = self.clock }
-        return work(a, b)
+        return work(...)
     end
     entry.used = self.clock
     if not entry.graph then
-        local graph, message, unsupported = device.record(function() entry.result = work(a, b) end)
+        local graph, message, unsupported = record(entry, work, ...)
         if not graph then
             give_up(self, message, unsupported)
-            return work(a, b)
+            return work(...)
         end
         if self.count == self.capacity then drop_oldest(self) end
         entry.graph = graph

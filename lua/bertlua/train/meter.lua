@@ -43,18 +43,15 @@ function Meter:clear()
     for _, field in ipairs(self.fields) do self.window[field] = 0 end
 end
 
+--- Open the record of a step. More than one may be open; they are closed in the order of opening.
 function Meter:begin_step()
-    self.started = self.now()
-    self.step = { micro_steps = 0, sequences = 0, tokens = 0 }
-    for _, field in ipairs(self.fields) do self.step[field] = 0 end
+    return { started = self.now(), micro_steps = 0, sequences = 0, tokens = 0 }
 end
 
 --- Count one micro-step.
+-- @param step record of begin_step
 -- @param batch the loader's batch: batch_size sequences, tokens real tokens
--- @param result the model's scalars by name, tensors or variables of the tape
-function Meter:add(batch, result)
-    local step = self.step
-    for _, field in ipairs(self.fields) do step[field] = step[field] + Meter.number(result[field]) end
+function Meter:add(step, batch)
     step.micro_steps = step.micro_steps + 1
     step.sequences = step.sequences + batch.batch_size
     step.tokens = step.tokens + batch.tokens
@@ -105,15 +102,22 @@ local function combine(step, fields, ranks, signal)
     return SIGNALS[code]
 end
 
---- Close the step: its means over the micro-steps of all ranks, and seconds. The first field is the loss.
+--- Close the record of a step whose results are there: its means over the micro-steps of all ranks, and seconds. A
+-- step that began while the one before it was still computed counts from the end of that one. The first field is the
+-- loss.
+-- @param step record of begin_step
+-- @param sums of the fields over this rank's micro-steps
 -- @param ranks the processes of the job (train/ranks.lua), nil for one
 -- @param signal name of a signal that this rank got, or nil
 -- @return step {micro_steps, sequences, tokens, seconds, the fields; bad_ranks: those whose loss is no number, and
 --   bad_loss, the first of theirs}; the signal that any rank got, or nil
-function Meter:end_step(ranks, signal)
-    local step, window, run = self.step, self.window, self.run
+function Meter:end_step(step, sums, ranks, signal)
+    local window, run = self.window, self.run
+    for _, field in ipairs(self.fields) do step[field] = sums[field] end
     signal = combine(step, self.fields, ranks, signal)
-    step.seconds = self.now() - self.started
+    local now = self.now()
+    step.seconds = now - math.max(step.started, self.ended or step.started)
+    self.ended = now
     for _, field in ipairs(self.fields) do
         step[field] = step[field] / step.micro_steps
         window[field] = window[field] + step[field]

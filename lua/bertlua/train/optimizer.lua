@@ -99,7 +99,17 @@ end
 -- An update whose gradients hold an inf or NaN is skipped.
 -- @param learning_rate of this step
 function Optimizer:step(learning_rate)
+    self:set_learning_rate(learning_rate)
+    self:apply()
+end
+
+--- The learning rate of the next update.
+function Optimizer:set_learning_rate(learning_rate)
     ops.fill(self.learning_rate, learning_rate)
+end
+
+--- The update, with all that changes from step to step read from `scalars`: it can be recorded and replayed.
+function Optimizer:apply()
     self:update_parameters()
     if self.dynamic then
         optim.loss_scale_update(self.scalars, GROWTH, BACKOFF, GROWTH_INTERVAL, MIN_SCALE)
@@ -116,11 +126,13 @@ local function is_finite(x)
     return x == x and x ~= math.huge and x ~= -math.huge
 end
 
---- What the last step did. Reads the scalars back, which waits for the device.
+--- What a step did.
+-- @param scalars the scalars after it as a list; if left out those of now are read, which waits for the device
 -- @return table of grad_norm (unscaled, before clipping), loss_scale, step (updates made), skipped (updates
 --   skipped so far), overflow (true if the last one was), learning_rate
-function Optimizer:stats()
-    local scalars, slot = self.scalars:tolist(), optim.SCALARS
+function Optimizer:stats(scalars)
+    local slot = optim.SCALARS
+    scalars = scalars or self.scalars:tolist()
     return {
         grad_norm = scalars[slot.grad_norm],
         loss_scale = scalars[slot.loss_scale],
@@ -152,11 +164,13 @@ end
 
 --- Stop a run that cannot recover, with one line that names the step and the tensor: the dynamic loss scale
 -- overflows at its floor of 1, or updates overflow PATIENCE times in a row at a fixed scale.
--- Call after step() and before the gradients are zeroed.
 -- @param step number of the step, for the message
--- @return stats()
-function Optimizer:check(step)
-    local stats = self:stats()
+-- @param scalars as in stats()
+-- @param find function() -> name, what of the tensor to name; find_non_finite() if left out, for which the gradients
+--   must still be those of the step
+-- @return stats(scalars)
+function Optimizer:check(step, scalars, find)
+    local stats = self:stats(scalars)
     if not stats.overflow then
         self.overflows, self.at_floor = 0, false
         return stats
@@ -165,7 +179,7 @@ function Optimizer:check(step)
     local hopeless = self.dynamic and self.at_floor or not self.dynamic and self.overflows >= PATIENCE
     self.at_floor = stats.loss_scale <= MIN_SCALE
     if hopeless then
-        local name, what = self:find_non_finite()
+        local name, what = (find or self.find_non_finite)(self)
         local where = name and ("the %s of %s holds an inf or NaN"):format(what, name) or "the gradient overflows"
         if self.dynamic then
             fault.raisef("step %d: %s, even with the loss scale at its floor of %g; lower the learning rate, or use "

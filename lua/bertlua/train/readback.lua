@@ -55,10 +55,6 @@ function Readback:close(slot, counters)
     slot.reached:record()
 end
 
-function Readback.is_ready(_, slot)
-    return slot.reached:is_reached()
-end
-
 --- Wait for a slot.
 -- @return sums over the micro-steps by field name; the counters as a list
 function Readback:read(slot)

@@ -6,6 +6,12 @@
 -- (batch, dropout, learning rate) or lies in the parameters and the optimizer,
 -- so a run that goes on from a checkpoint equals one that never stopped.
 --
+-- Nothing in a step waits for the device: batches come through the feeder,
+-- losses and counters go out through the readback, and the ops are replayed as
+-- recorded graphs where there are any. The results of a step are looked at
+-- when they are there, at the latest after the next step was queued; a log
+-- line, a checkpoint and the end wait for all of them.
+--
 -- Many processes. An update has `accumulation` micro-steps in all, numbered
 -- through the whole job; rank r of n does number r, r + n, r + 2n, ... Batches
 -- and dropout masks go by that number, and the gradients of all are averaged,
@@ -15,8 +21,11 @@
 -- together.
 
 local fault = require "bertlua.fault"
+local Feeder = require "bertlua.train.feeder"
+local Graphs = require "bertlua.train.graphs"
 local Meter = require "bertlua.train.meter"
 local Ranks = require "bertlua.train.ranks"
+local Readback = require "bertlua.train.readback"
 
 local Trainer = {}
 Trainer.__index = Trainer
@@ -32,6 +41,7 @@ Trainer.__index = Trainer
 --   on_step(step, record): called after every step (progress bars), or nil;
 --   pending_signal() -> name or nil: asked after every step, on every rank; one that came to any rank stops all;
 --   fields: names of the model's scalars to log (those of pre-training if left out);
+--   graphs: Graphs that replay recorded steps (one that is never enabled if left out);
 --   now() -> seconds: for tests
 function Trainer.new(parts)
     for _, name in ipairs { "model", "optimizer", "loader", "tape", "schedule", "accumulation", "first_step",
@@ -46,40 +56,87 @@ function Trainer.new(parts)
         error(("trainer: %d micro-steps do not divide among %d ranks"):format(trainer.accumulation,
             trainer.ranks.size), 2)
     end
+    local several = trainer.ranks.size > 1
+    -- Ranks exchange the figures of each step, so that all look at them at the same time.
+    trainer.in_flight = several and 0 or 1
+    trainer.graphs = not several and parts.graphs or Graphs.new { enabled = false }
+    trainer.feeder = Feeder.new()
+    trainer.readback = Readback.new {
+        fields = trainer.meter.fields, micro_steps = trainer.accumulation / trainer.ranks.size,
+        counters = trainer.optimizer.scalars:numel(), depth = trainer.in_flight + 1,
+    }
+    trainer.pending = {}
     return trainer
 end
 
---- One update: forward and backward of this rank's micro-steps, then the optimizer.
--- @return means over all micro-steps and the learning rate used; name of a signal that came on any rank, or nil
-function Trainer:step(step)
-    local optimizer, tape, meter = self.optimizer, self.tape, self.meter
+--- Forward and backward pass of one micro-step.
+local function compute(trainer, batch, gradients)
+    local tape = trainer.tape
+    tape:reset(true)
+    local result = trainer.model:forward(tape, batch)
+    tape:backward(result.loss, trainer.optimizer.loss_scale_tensor, gradients)
+    return result
+end
+
+--- Two batches of one key give ops of the same shapes.
+local function shape_key(batch)
+    return ("%s %s"):format(batch.rows, batch.masked_index and batch.masked_index:numel())
+end
+
+--- The micro-steps of this rank, up to the sums of their gradients.
+-- @param visit called with each batch and its results
+function Trainer:accumulate(step, visit)
     local rank, size = self.ranks.rank, self.ranks.size
-    meter:begin_step()
-    optimizer.store:zero_grad()
+    self.optimizer.store:zero_grad()
     for number = rank, self.accumulation - 1, size do
         local batch = self.loader:batch((step - 1) * self.accumulation + number)
-        tape:start(step, number, true)
-        local result = self.model:forward(tape, batch)
-        meter:add(batch, result)
-        tape:backward(result.loss, optimizer.loss_scale_tensor, number + size >= self.accumulation and self.gradients
-            or nil)
+        local input = self.feeder:load(batch)
+        self.tape:set_step(step, number)
+        local gradients = number + size >= self.accumulation and self.gradients or nil
+        visit(batch, self.graphs:run(shape_key(batch), compute, self, input, gradients))
     end
+end
+
+--- Queue one update: forward and backward of this rank's micro-steps, then the optimizer.
+function Trainer:launch(step)
+    local optimizer, meter = self.optimizer, self.meter
+    local record, slot = meter:begin_step(), self.readback:take()
+    self:accumulate(step, function(batch, result)
+        meter:add(record, batch)
+        self.readback:add(slot, result)
+    end)
     if self.gradients then
         meter:begin_wait()
         self.gradients:finish()
         meter:end_wait()
     end
-    local learning_rate = self.schedule(step)
-    optimizer:step(learning_rate)
+    record.learning_rate = self.schedule(step)
+    optimizer:set_learning_rate(record.learning_rate)
+    self.graphs:run("update", optimizer.apply, optimizer)
+    self.readback:close(slot, optimizer.scalars)
     local signal = self.pending_signal and self.pending_signal()
-    local record
-    record, signal = meter:end_step(self.ranks, signal)
-    record.learning_rate = learning_rate
-    return record, signal
+    self.pending[#self.pending + 1] = { step = step, record = record, slot = slot, signal = signal }
+    self.launched = step
+    return signal
+end
+
+--- Look at the results of steps, oldest first, until at most `limit` are left and none of these is there yet.
+function Trainer:settle(limit, outcome)
+    local pending = self.pending
+    while pending[1] and (#pending > limit or pending[1].slot.reached:is_reached()) do
+        local entry = table.remove(pending, 1)
+        local sums, scalars = self.readback:read(entry.slot)
+        local last, signal = self.meter:end_step(entry.record, sums, self.ranks, entry.signal)
+        outcome.stats = self:check(entry.step, last, scalars)
+        outcome.step, outcome.last, outcome.signal = entry.step, last, signal
+        if self.on_step then self.on_step(entry.step, last) end
+    end
 end
 
 --- The first parameter of any rank that holds an inf or NaN: name and "gradient" or "value"; or nil.
-function Trainer:find_non_finite()
+-- @param step whose gradients to look at; they are computed again if a later step has overwritten them
+function Trainer:find_non_finite(step)
+    if self.launched > step then self:accumulate(step, function() end) end
     local name, what = self.optimizer:find_non_finite()
     if self.ranks.size == 1 then return name, what end
     local list = self.optimizer.store.list
@@ -96,16 +153,17 @@ end
 
 --- Stop at a loss that is no number, or at gradients that overflow for good; on every rank alike.
 -- @return state of the optimizer after the step
-function Trainer:check(step, last)
+function Trainer:check(step, last, scalars)
     if #last.bad_ranks > 0 then
-        local name, what = self:find_non_finite()
+        local name, what = self:find_non_finite(step)
         local who = self.ranks.size > 1 and (" on %s"):format(Ranks.names(last.bad_ranks)) or ""
         fault.raisef("step %d: the loss is %s%s%s; lower --learning-rate (%.3g in this step) or lengthen "
             .. "--warmup-proportion%s", step, tostring(last.bad_loss), who,
             name and (" (%s of %s)"):format(what, name) or "", last.learning_rate,
             self.saved_path and ", and go on from " .. self.saved_path or "")
     end
-    return self.optimizer:check(step)
+    local stats = self.optimizer:check(step, scalars, function() return self:find_non_finite(step) end)
+    return stats
 end
 
 --- The record of a log line: means since the last one, with the state of this step.
@@ -134,22 +192,18 @@ end
 function Trainer:run()
     local outcome = { status = "finished", step = self.first_step - 1 }
     for step = self.first_step, self.last_step do
-        local last, signal = self:step(step)
-        local stats = self:check(step, last)
-        outcome.step = step
-        if self.on_step then self.on_step(step, last) end
-        if step % self.log_freq == 0 or step == self.last_step or signal then
-            outcome.record = self:log_record(step, last, stats)
+        local signal = self:launch(step)
+        local log = step % self.log_freq == 0 or step == self.last_step
+        local save = self.checkpoint_freq and step % self.checkpoint_freq == 0
+        self:settle((log or save or signal) and 0 or self.in_flight, outcome)
+        signal = outcome.signal
+        if log or signal then
+            outcome.record = self:log_record(step, outcome.last, outcome.stats)
             if self.on_log then self.on_log(outcome.record) end
         end
-        if signal then
-            outcome.status, outcome.signal = "interrupted", signal
-            self:save_checkpoint(step, last)
-            break
-        elseif self.checkpoint_freq and step % self.checkpoint_freq == 0 then
-            self:save_checkpoint(step, last)
-        end
-        outcome.last = last
+        if signal then outcome.status = "interrupted" end
+        if save or signal then self:save_checkpoint(step, outcome.last) end
+        if signal then break end
     end
     if outcome.status == "finished" and outcome.step >= self.first_step then
         self:save_checkpoint(outcome.step, outcome.last)

@@ -16,6 +16,7 @@ local fault = require "bertlua.fault"
 local loader = require "bertlua.squad.loader"
 local logs = require "bertlua.recipe.squad_logs"
 local plan = require "bertlua.recipe.squad_plan"
+local published = require "bertlua.squad.published"
 local signal = require "bertlua.signal"
 local squad_answers = require "bertlua.recipe.squad_answers"
 local squad_data = require "bertlua.recipe.squad_data"
@@ -45,14 +46,14 @@ local function load_data(run, values, words)
     local data, lines = {}, {}
     for _, kind in ipairs { "train", "predict" } do
         if run.work[kind] then
-            local loaded = squad_data.load(values[kind .. "_file"], words, values, kind == "train")
+            local loaded = squad_data.load(run[kind .. "_file"], words, values, kind == "train")
             data[kind] = loaded
             lines[#lines + 1] = loaded.line
             for _, warning in ipairs(loaded.warnings) do run.warnings[#run.warnings + 1] = warning end
         end
     end
     if data.train and data.train.set.count == 0 then
-        fault.raisef("%s: its contexts have no token: nothing to train on", values.train_file)
+        fault.raisef("%s: its contexts have no token: nothing to train on", run.train_file)
     end
     return data, lines
 end
@@ -155,6 +156,7 @@ end
 function M.run(values, sources)
     local begun = clock.monotonic()
     local run = plan.resolve(values, sources or {})
+    for _, path in ipairs(run.downloads) do published.fetch(path, values.squad_url) end
     context.open { device = values.device, threads = values.threads }
     local config = load_config(run, values)
     local words = squad_data.tokenizer(run, config)

@@ -112,74 +112,107 @@ function corpus.invalid_utf8(text, from)
     return offset >= 0 and from + offset or nil
 end
 
+-- ---------------------------------------------------------------- text files
+
+local TextFile = {}
+TextFile.__index = TextFile
+
+--- Begin a file that grows on the disk and gets its name when it is whole.
+-- @return TextFile; or nil, message
+function corpus.text_file(path)
+    local out = ffi.new "bl_text_file *[1]"
+    local status = lib.bl_text_file_create(out, path)
+    if status ~= 0 then return refused(status) end
+    return setmetatable({ handle = ffi.gc(out[0], lib.bl_text_file_free) }, TextFile)
+end
+
+--- Append a text. True, or nil and a message.
+function TextFile:add(text)
+    local status = lib.bl_text_file_add(self.handle, text, #text)
+    if status ~= 0 then return refused(status) end
+    return true
+end
+
+--- Bytes so far.
+function TextFile:bytes()
+    return tonumber(lib.bl_text_file_bytes(self.handle))
+end
+
+--- Sync the file and give it its name. True, or nil and a message.
+function TextFile:commit()
+    local status = lib.bl_text_file_commit(self.handle)
+    if status ~= 0 then return refused(status) end
+    return true
+end
+
+--- Let go of the file; without a commit nothing of it stays.
+function TextFile:close()
+    if self.handle then
+        lib.bl_text_file_free(ffi.gc(self.handle, nil))
+        self.handle = nil
+    end
+end
+
 -- ---------------------------------------------------------------- documents
 
 local Documents = {}
 Documents.__index = Documents
 
---- Documents of text files: runs of lines between blank lines.
--- @tparam table paths
+--- Documents of text files (runs of lines between blank lines), to be dealt to shards.
+-- @tparam table options folder = of temporary files; memory = bytes beyond which they are used; test_share = share of
+--   the documents that goes to the test shards; seed
+-- @return Documents
+function corpus.documents(options)
+    local out = ffi.new "bl_corpus *[1]"
+    native.check(lib.bl_corpus_create(out, options.folder, options.memory, options.test_share, options.seed), 2)
+    return setmetatable({ handle = ffi.gc(out[0], lib.bl_corpus_free), paths = {} }, Documents)
+end
+
+--- Add the documents of a file.
+-- @tparam string path
 -- @tparam number max_line longest line allowed, in bytes
--- @tparam[opt] function report called with the number of files scanned
--- @return Documents; or nil, message
-function corpus.scan(paths, max_line, report)
-    local handle = ffi.gc(ffi.new "bl_corpus", lib.bl_corpus_free)
-    for number, path in ipairs(paths) do
-        local status = lib.bl_corpus_scan(handle, path, number - 1, max_line)
-        if status ~= 0 then return refused(status) end
-        if report then report(number) end
-    end
-    return setmetatable({ handle = handle, paths = paths }, Documents)
+-- @return true; or nil, message
+function Documents:scan(path, max_line)
+    local status = lib.bl_corpus_scan(self.handle, path, #self.paths, max_line)
+    if status ~= 0 then return refused(status) end
+    self.paths[#self.paths + 1] = path
+    return true
 end
 
-function Documents:count()
-    return tonumber(self.handle.count)
-end
-
---- File number (from 1), byte offset, bytes and shard (from 1; 0 before deal) of document i (from 0).
-function Documents:get(i)
-    local d = self.handle.list[i]
-    return d.file + 1, tonumber(d.begin), tonumber(d.bytes), d.shard + 1
-end
-
---- How many documents a share of all hashes picks for testing.
-function Documents:count_test(share)
-    local count = 0
-    for i = 0, self:count() - 1 do
-        if lib.bl_corpus_is_test(self.handle.list[i].hash, share) then count = count + 1 end
-    end
-    return count
+--- Numbers so far: documents, test_documents, bytes.
+function Documents:counts()
+    local counts = ffi.new "bl_corpus_counts"
+    lib.bl_corpus_describe(self.handle, counts)
+    return { documents = tonumber(counts.documents), test_documents = tonumber(counts.test_documents),
+        bytes = tonumber(counts.bytes) }
 end
 
 --- Deal the documents to shards of equal size.
 -- @tparam number training number of training shards
 -- @tparam number test number of test shards, which follow them
--- @tparam number test_share share of the documents that goes to the test shards
--- @tparam number seed
--- @return list of the shards' bytes
-function Documents:deal(training, test, test_share, seed)
+-- @return list of the shards' bytes; or nil, message
+function Documents:deal(training, test)
     local sizes = ffi.new("int64_t[?]", training + test)
-    native.check(lib.bl_corpus_deal(self.handle, training, test, test_share, seed, sizes), 2)
+    local status = lib.bl_corpus_deal(self.handle, training, test, sizes)
+    if status ~= 0 then return refused(status) end
     local list = {}
     for i = 1, training + test do list[i] = tonumber(sizes[i - 1]) end
     return list
 end
 
---- Documents grouped by shard, within a shard in their own order.
--- @return starts (0-based array of shards + 1 numbers), order (0-based array of document numbers)
-function Documents:by_shard(shards)
-    local count, list = self:count(), self.handle.list
-    local starts, order = ffi.new("int64_t[?]", shards + 2), ffi.new("int32_t[?]", math.max(count, 1))
-    for i = 0, count - 1 do starts[list[i].shard + 2] = starts[list[i].shard + 2] + 1 end
-    for shard = 2, shards + 1 do starts[shard] = starts[shard] + starts[shard - 1] end
-    for i = 0, count - 1 do
-        local shard = list[i].shard + 1
-        order[starts[shard]] = i
-        starts[shard] = starts[shard] + 1
-    end
-    local plain = {}
-    for shard = 0, shards do plain[shard] = tonumber(starts[shard]) end
-    return plain, order
+--- Documents of a shard (from 1), in the order of files and offsets: each call gives path, byte offset, bytes.
+-- @return iterator, number of documents; or nil, message
+function Documents:shard(shard)
+    local list, count = ffi.new "const bl_corpus_document *[1]", ffi.new "int64_t[1]"
+    local status = lib.bl_corpus_shard(self.handle, shard - 1, list, count)
+    if status ~= 0 then return refused(status) end
+    local i, documents, total = -1, list[0], tonumber(count[0])
+    return function()
+        i = i + 1
+        if i >= total then return nil end
+        local document = documents[i]
+        return self.paths[document.file + 1], tonumber(document.begin), tonumber(document.bytes)
+    end, total
 end
 
 -- ---------------------------------------------------------------- downloads

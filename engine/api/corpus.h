@@ -76,35 +76,59 @@ bool bl_wikitext_is_disambiguation(const bl_wikitext *wikitext, const char *titl
 /* Offset of the first byte that is not UTF-8 (RFC 3629); -1 if all of it is. */
 int64_t bl_utf8_check(const char *text, int64_t bytes);
 
-/* Documents of text files with a hash of their bytes (64-bit FNV-1a). */
+/*
+ * A text that grows on the disk while it is made: in "<path>.tmp-<pid>", which
+ * is synced and gets the name path with bl_text_file_commit, and is removed by
+ * bl_text_file_free without it. A full disk is an error with path and offset.
+ */
+typedef struct bl_text_file bl_text_file;
+bl_status bl_text_file_create(bl_text_file **out, const char *path);
+bl_status bl_text_file_add(bl_text_file *file, const char *text, int64_t bytes);
+int64_t bl_text_file_bytes(const bl_text_file *file);
+/* Nothing is added after this. */
+bl_status bl_text_file_commit(bl_text_file *file);
+void bl_text_file_free(bl_text_file *file);
+
+/* A document of a text file. */
 typedef struct bl_corpus_document {
     int64_t begin; /* byte offset in its file */
     int64_t bytes; /* up to and with the end of its last line */
-    uint64_t hash;
-    int32_t file;  /* number of the path, from 0 */
-    int32_t shard; /* set by bl_corpus_deal: from 0; test shards follow the training shards */
+    uint64_t key;  /* drawn from its text (64-bit FNV-1a) and the seed */
+    int32_t file;  /* number that bl_corpus_scan got */
+    int32_t shard; /* from 0; test shards follow the training shards */
 } bl_corpus_document;
-typedef struct bl_corpus {
-    bl_corpus_document *list;
-    int64_t count;
-    int64_t capacity;
-} bl_corpus;
 /*
- * Append the documents of the file at path, which gets number `file`. A blank
+ * The documents of text files and their division into shards. Memory does not
+ * grow with the number of documents: beyond memory_bytes they go to nameless
+ * temporary files in folder. A document is for testing by a hash of its text
+ * alone: a test_share of all hashes, whatever else is in the corpus.
+ */
+typedef struct bl_corpus bl_corpus;
+typedef struct bl_corpus_counts {
+    int64_t documents;
+    int64_t test_documents; /* of them */
+    int64_t bytes;
+} bl_corpus_counts;
+bl_status bl_corpus_create(bl_corpus **out, const char *folder, int64_t memory_bytes, double test_share, uint64_t seed);
+void bl_corpus_free(bl_corpus *corpus);
+/*
+ * Add the documents of the file at path, which gets number `file`. A blank
  * line ends a document; a line of more than max_line bytes is an error that
- * names its offset.
+ * names its offset. Not after bl_corpus_deal.
  */
 bl_status bl_corpus_scan(bl_corpus *corpus, const char *path, int32_t file, int64_t max_line);
-void bl_corpus_free(bl_corpus *corpus);
-/* Whether a document is for testing: a share of all hashes, whatever else is in the corpus. */
-bool bl_corpus_is_test(uint64_t hash, double test_share);
+void bl_corpus_describe(const bl_corpus *corpus, bl_corpus_counts *out);
 /*
- * Deal documents to `training` shards, and those that bl_corpus_is_test picks
- * to `test` shards: largest first, each to the smallest shard so far, those
- * of about one size in an order drawn from seed. sizes [training + test] receives the bytes.
+ * Deal documents to `training` shards, and those for testing to `test` shards,
+ * once: largest first, each to the smallest shard so far, those of about one
+ * size in an order drawn from the seed. sizes [training + test] receives the bytes.
  */
-bl_status bl_corpus_deal(bl_corpus *corpus, int32_t training, int32_t test, double test_share, uint64_t seed,
-                         int64_t *sizes);
+bl_status bl_corpus_deal(bl_corpus *corpus, int32_t training, int32_t test, int64_t *sizes);
+/*
+ * The documents of a shard in the order of files and offsets, valid until the
+ * next call. Processes forked after bl_corpus_deal may all call it.
+ */
+bl_status bl_corpus_shard(bl_corpus *corpus, int32_t shard, const bl_corpus_document **list, int64_t *count);
 
 /*
  * A transfer from a URL (http, https, ftp, file) to the end of a local file,

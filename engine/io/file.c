@@ -113,16 +113,22 @@ bl_status bl_file_output_open(bl_file_output *out, const char *path) {
     return BL_OK;
 }
 
+static bl_status write_failed(const bl_file_output *out, int error) {
+    char action[64];
+    snprintf(action, sizeof action, "write at byte %lld", (long long) out->written);
+    return bl_file_fail(out->path, action, error);
+}
+
 bl_status bl_file_output_write(bl_file_output *out, const void *data, size_t bytes) {
     const char *p = data;
     while (bytes > 0) {
         /* Linux moves at most 2 GiB a call. */
         ssize_t n = write(out->descriptor, p, bytes < (1u << 30) ? bytes : (1u << 30));
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return bl_file_fail(out->path, "write", errno);
-        if (n == 0) return bl_file_fail(out->path, "write", ENOSPC);
+        if (n <= 0) return write_failed(out, n < 0 ? errno : ENOSPC);
         p += n;
         bytes -= (size_t) n;
+        out->written += n;
     }
     return BL_OK;
 }

@@ -17,9 +17,11 @@ typedef struct bl_file_output {
     char *path;      /* final name */
     char *temporary; /* "<path>.tmp-<pid>" */
     int descriptor;
+    int64_t written; /* bytes so far */
 } bl_file_output;
 
 bl_status bl_file_output_open(bl_file_output *out, const char *path);
+/* A full disk is BL_ERROR_IO with path and offset. */
 bl_status bl_file_output_write(bl_file_output *out, const void *data, size_t bytes);
 /* Sync, close, rename, sync the folder. The temporary file is removed on failure. */
 bl_status bl_file_output_commit(bl_file_output *out);

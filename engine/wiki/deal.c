@@ -1,7 +1,8 @@
 /*
  * deal.c - documents of text files, and their division into shards of equal
  * size: longest processing time first (Graham 1969), which leaves the shards
- * about one small document apart.
+ * about one small document apart. Memory does not grow with their number: they
+ * are sorted by size, dealt in that order, and sorted by shard.
  */
 #include <errno.h>
 #include <sched.h>
@@ -11,11 +12,105 @@
 #include <sys/resource.h>
 
 #include "io/file.h"
+#include "wiki/document_sort.h"
 
 enum { READ_BYTES = 1 << 20 };
 
+/* What stands for a shard before the documents are dealt: training documents are dealt first. */
+enum { TEST = -1, TRAINING = -2 };
+
 #define FNV_OFFSET 0xcbf29ce484222325ull
 #define FNV_PRIME 0x100000001b3ull
+
+struct bl_corpus {
+    char *folder;
+    double test_share;
+    uint64_t seed_key;
+    bl_corpus_counts counts;
+    bl_document_sort by_size, by_shard;
+    bl_spill lists;  /* the documents of shard 0, of shard 1, ... */
+    int64_t *starts; /* [shards + 1] numbers in lists; NULL before they are dealt */
+    int32_t shards;
+    bl_corpus_document *list; /* of the shard asked for last */
+    int64_t list_capacity;
+};
+
+/* Spread the bits of x (the finalizer of MurmurHash3, Appleby). */
+static uint64_t spread(uint64_t x) {
+    x ^= x >> 33;
+    x *= 0xff51afd7ed558ccdull;
+    x ^= x >> 33;
+    x *= 0xc4ceb9fe1a85ec53ull;
+    return x ^ x >> 33;
+}
+
+static bool is_test(uint64_t hash, double test_share) {
+    return (double) (spread(hash) >> 11) * 0x1p-53 < test_share;
+}
+
+/* bytes cut to its three leading bits: documents of about one size come in an order drawn from the seed. */
+static int64_t size_class(int64_t bytes) {
+    int shift = 0;
+    while (bytes >> shift > 7)
+        shift++;
+    return bytes >> shift << shift;
+}
+
+static int compare_place(const bl_corpus_document *x, const bl_corpus_document *y) {
+    if (x->file != y->file) return x->file < y->file ? -1 : 1;
+    return (x->begin > y->begin) - (x->begin < y->begin);
+}
+
+static int compare_size(const void *a, const void *b) {
+    const bl_corpus_document *x = a, *y = b;
+    if (x->shard != y->shard) return x->shard < y->shard ? -1 : 1;
+    int64_t x_class = size_class(x->bytes), y_class = size_class(y->bytes);
+    if (x_class != y_class) return x_class > y_class ? -1 : 1;
+    if (x->key != y->key) return x->key < y->key ? -1 : 1;
+    return compare_place(x, y);
+}
+
+static int compare_shard(const void *a, const void *b) {
+    const bl_corpus_document *x = a, *y = b;
+    if (x->shard != y->shard) return x->shard < y->shard ? -1 : 1;
+    return compare_place(x, y);
+}
+
+BL_API bl_status bl_corpus_create(bl_corpus **out, const char *folder, int64_t memory_bytes, double test_share,
+                                  uint64_t seed) {
+    if (!out || !folder || memory_bytes < 1 || !(test_share >= 0) || test_share >= 1) {
+        return bl_fail(BL_ERROR_ARGUMENT, "corpus_create: an argument is NULL, memory is %lld bytes or test_share %g",
+                       (long long) memory_bytes, test_share);
+    }
+    bl_corpus *corpus = calloc(1, sizeof *corpus);
+    if (corpus) corpus->folder = strdup(folder);
+    if (!corpus || !corpus->folder) {
+        free(corpus);
+        return bl_fail(BL_ERROR_MEMORY, "corpus_create: no memory");
+    }
+    corpus->test_share = test_share;
+    corpus->seed_key = spread(seed + 0x9e3779b97f4a7c15ull);
+    /* The second sort fills while the first is read. */
+    bl_document_sort_init(&corpus->by_size, corpus->folder, memory_bytes / 2, compare_size);
+    bl_document_sort_init(&corpus->by_shard, corpus->folder, memory_bytes / 2, compare_shard);
+    *out = corpus;
+    return BL_OK;
+}
+
+BL_API void bl_corpus_free(bl_corpus *corpus) {
+    if (!corpus) return;
+    bl_document_sort_clear(&corpus->by_size);
+    bl_document_sort_clear(&corpus->by_shard);
+    bl_spill_close(&corpus->lists);
+    free(corpus->starts);
+    free(corpus->list);
+    free(corpus->folder);
+    free(corpus);
+}
+
+BL_API void bl_corpus_describe(const bl_corpus *corpus, bl_corpus_counts *out) {
+    *out = corpus->counts;
+}
 
 typedef struct scanner {
     bl_corpus *corpus;
@@ -33,17 +128,16 @@ typedef struct scanner {
 static bl_status finish_document(scanner *s) {
     bl_corpus *corpus = s->corpus;
     if (s->begin < 0) return BL_OK;
-    if (corpus->count == corpus->capacity) {
-        int64_t capacity = corpus->capacity ? corpus->capacity * 2 : 1024;
-        bl_corpus_document *list = realloc(corpus->list, (size_t) capacity * sizeof *list);
-        if (!list) return bl_fail(BL_ERROR_MEMORY, "%s: no memory for %lld documents", s->path, (long long) capacity);
-        corpus->list = list;
-        corpus->capacity = capacity;
-    }
-    corpus->list[corpus->count++] = (bl_corpus_document){
-        .begin = s->begin, .bytes = s->end - s->begin, .hash = s->kept, .file = s->file, .shard = -1};
+    bl_corpus_document document = {.begin = s->begin,
+                                   .bytes = s->end - s->begin,
+                                   .key = spread(s->kept ^ corpus->seed_key),
+                                   .file = s->file,
+                                   .shard = is_test(s->kept, corpus->test_share) ? TEST : TRAINING};
     s->begin = -1;
-    return BL_OK;
+    corpus->counts.documents++;
+    corpus->counts.test_documents += document.shard == TEST;
+    corpus->counts.bytes += document.bytes;
+    return bl_document_sort_add(&corpus->by_size, &document);
 }
 
 static bl_status finish_line(scanner *s, int64_t next) {
@@ -92,6 +186,7 @@ BL_API bl_status bl_corpus_scan(bl_corpus *corpus, const char *path, int32_t fil
     if (!corpus || !path || max_line < 1) {
         return bl_fail(BL_ERROR_ARGUMENT, "corpus_scan: an argument is NULL or max_line is %lld", (long long) max_line);
     }
+    if (corpus->starts) return bl_fail(BL_ERROR_ARGUMENT, "corpus_scan: the documents were dealt before");
     FILE *stream = fopen(path, "rb");
     if (!stream) return bl_file_fail(path, "open", errno);
     unsigned char *buffer = malloc(READ_BYTES);
@@ -102,47 +197,6 @@ BL_API bl_status bl_corpus_scan(bl_corpus *corpus, const char *path, int32_t fil
     free(buffer);
     fclose(stream);
     return status;
-}
-
-BL_API void bl_corpus_free(bl_corpus *corpus) {
-    if (!corpus) return;
-    free(corpus->list);
-    *corpus = (bl_corpus){0};
-}
-
-/* Spread the bits of x (the finalizer of MurmurHash3, Appleby). */
-static uint64_t spread(uint64_t x) {
-    x ^= x >> 33;
-    x *= 0xff51afd7ed558ccdull;
-    x ^= x >> 33;
-    x *= 0xc4ceb9fe1a85ec53ull;
-    return x ^ x >> 33;
-}
-
-BL_API bool bl_corpus_is_test(uint64_t hash, double test_share) {
-    return (double) (spread(hash) >> 11) * 0x1p-53 < test_share;
-}
-
-typedef struct ranked {
-    int64_t bytes;
-    int64_t size_class;
-    uint64_t key; /* drawn from the seed */
-    int64_t document;
-} ranked;
-
-/* bytes cut to its three leading bits: documents of about one size come in an order drawn from the seed. */
-static int64_t size_class(int64_t bytes) {
-    int shift = 0;
-    while (bytes >> shift > 7)
-        shift++;
-    return bytes >> shift << shift;
-}
-
-static int compare_ranked(const void *a, const void *b) {
-    const ranked *x = a, *y = b;
-    if (x->size_class != y->size_class) return x->size_class > y->size_class ? -1 : 1;
-    if (x->key != y->key) return x->key < y->key ? -1 : 1;
-    return x->document < y->document ? -1 : 1;
 }
 
 /* A heap of shards, the smallest on top; equal ones by number. */
@@ -164,49 +218,82 @@ static void sink(int32_t *heap, int32_t count, const int64_t *sizes) {
     }
 }
 
-/* Deal the documents of one kind to shards first .. first + count. */
-static bl_status deal(bl_corpus *corpus, ranked *order, int64_t documents, int32_t first, int32_t count,
-                      int64_t *sizes) {
-    if (count == 0) return BL_OK;
-    int32_t *heap = malloc((size_t) count * sizeof *heap);
+/* Every document of one kind to shards first .. first + count; *next is the first document of the other kind. */
+static bl_status deal(bl_corpus *corpus, int32_t kind, int32_t first, int32_t count, int64_t *sizes,
+                      bl_corpus_document *next, bool *found) {
+    int32_t *heap = malloc((size_t) (count > 0 ? count : 1) * sizeof *heap);
     if (!heap) return bl_fail(BL_ERROR_MEMORY, "corpus_deal: no memory for %d shards", count);
     for (int32_t i = 0; i < count; i++)
         heap[i] = first + i;
-    qsort(order, (size_t) documents, sizeof *order, compare_ranked);
-    for (int64_t i = 0; i < documents; i++) {
-        corpus->list[order[i].document].shard = heap[0];
-        sizes[heap[0]] += order[i].bytes;
+    bl_status status = BL_OK;
+    while (status == BL_OK && *found && next->shard == kind) {
+        next->shard = heap[0];
+        sizes[heap[0]] += next->bytes;
+        corpus->starts[heap[0] + 1]++;
+        status = bl_document_sort_add(&corpus->by_shard, next);
         sink(heap, count, sizes);
+        if (status == BL_OK) status = bl_document_sort_next(&corpus->by_size, next, found);
     }
     free(heap);
-    return BL_OK;
+    return status;
 }
 
-BL_API bl_status bl_corpus_deal(bl_corpus *corpus, int32_t training, int32_t test, double test_share, uint64_t seed,
-                                int64_t *sizes) {
-    if (!corpus || !sizes || training < 1 || test < 0 || !(test_share >= 0) || test_share >= 1) {
-        return bl_fail(BL_ERROR_ARGUMENT, "corpus_deal: %d training and %d test shards, test_share %g", training, test,
-                       test_share);
+/* The documents by shard, one after the other in a file. */
+static bl_status write_lists(bl_corpus *corpus) {
+    for (int32_t i = 0; i < corpus->shards; i++)
+        corpus->starts[i + 1] += corpus->starts[i];
+    BL_TRY(bl_document_sort_finish(&corpus->by_shard));
+    BL_TRY(bl_spill_open(&corpus->lists, corpus->folder, "list of documents"));
+    for (;;) {
+        bl_corpus_document document;
+        bool found;
+        BL_TRY(bl_document_sort_next(&corpus->by_shard, &document, &found));
+        if (!found) break;
+        BL_TRY(bl_spill_append(&corpus->lists, &document, sizeof document));
     }
-    ranked *order = malloc(((size_t) corpus->count + 1) * sizeof *order);
-    if (!order) {
-        return bl_fail(BL_ERROR_MEMORY, "corpus_deal: no memory to order %lld documents", (long long) corpus->count);
+    bl_document_sort_clear(&corpus->by_shard);
+    return bl_spill_flush(&corpus->lists);
+}
+
+BL_API bl_status bl_corpus_deal(bl_corpus *corpus, int32_t training, int32_t test, int64_t *sizes) {
+    if (!corpus || !sizes || training < 1 || test < 0 || (test == 0 && corpus->counts.test_documents > 0)) {
+        return bl_fail(BL_ERROR_ARGUMENT, "corpus_deal: %d training and %d test shards for %lld test documents",
+                       training, test, corpus ? (long long) corpus->counts.test_documents : 0);
     }
-    memset(sizes, 0, (size_t) (training + test) * sizeof *sizes);
-    bl_status status = BL_OK;
-    for (int kind = 0; kind < 2 && status == BL_OK; kind++) {
-        int64_t documents = 0;
-        for (int64_t i = 0; i < corpus->count; i++) {
-            const bl_corpus_document *d = &corpus->list[i];
-            bool is_test = test > 0 && bl_corpus_is_test(d->hash, test_share);
-            if (is_test != (kind == 1)) continue;
-            order[documents++] =
-                (ranked){d->bytes, size_class(d->bytes), spread(d->hash ^ spread(seed + 0x9e3779b97f4a7c15ull)), i};
-        }
-        status = deal(corpus, order, documents, kind == 1 ? training : 0, kind == 1 ? test : training, sizes);
+    if (corpus->starts) return bl_fail(BL_ERROR_ARGUMENT, "corpus_deal: the documents were dealt before");
+    corpus->shards = training + test;
+    corpus->starts = calloc((size_t) corpus->shards + 1, sizeof *corpus->starts);
+    if (!corpus->starts) return bl_fail(BL_ERROR_MEMORY, "corpus_deal: no memory for %d shards", corpus->shards);
+    memset(sizes, 0, (size_t) corpus->shards * sizeof *sizes);
+    BL_TRY(bl_document_sort_finish(&corpus->by_size));
+    bl_corpus_document next = {0};
+    bool found;
+    BL_TRY(bl_document_sort_next(&corpus->by_size, &next, &found));
+    BL_TRY(deal(corpus, TRAINING, 0, training, sizes, &next, &found));
+    BL_TRY(deal(corpus, TEST, training, test, sizes, &next, &found));
+    bl_document_sort_clear(&corpus->by_size);
+    return write_lists(corpus);
+}
+
+BL_API bl_status bl_corpus_shard(bl_corpus *corpus, int32_t shard, const bl_corpus_document **list, int64_t *count) {
+    if (!corpus || !list || !count || !corpus->starts || shard < 0 || shard >= corpus->shards) {
+        return bl_fail(BL_ERROR_ARGUMENT, "corpus_shard: an argument is NULL, or %d is no shard that was dealt", shard);
     }
-    free(order);
-    return status;
+    int64_t first = corpus->starts[shard], documents = corpus->starts[shard + 1] - first;
+    if (documents > corpus->list_capacity) {
+        bl_corpus_document *grown = realloc(corpus->list, (size_t) documents * sizeof *grown);
+        if (!grown)
+            return bl_fail(BL_ERROR_MEMORY, "corpus_shard: no memory for %lld documents", (long long) documents);
+        corpus->list = grown;
+        corpus->list_capacity = documents;
+    }
+    if (documents > 0) {
+        BL_TRY(bl_spill_read(&corpus->lists, first * (int64_t) sizeof *corpus->list, corpus->list,
+                             (size_t) documents * sizeof *corpus->list));
+    }
+    *list = corpus->list;
+    *count = documents;
+    return BL_OK;
 }
 
 BL_API int32_t bl_processors(void) {

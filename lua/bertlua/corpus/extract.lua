@@ -63,11 +63,11 @@ function extract.parts(path, index, prefix)
 end
 
 --- Text of the articles in a range.
--- @return text, counts {pages, documents, redirects, disambiguations, other}
-function extract.range(path, first, stop, namespaces, report)
+-- @param add function that gets the text piece by piece
+-- @return counts {pages, documents, redirects, disambiguations, other}
+function extract.range(path, first, stop, namespaces, add, report)
     local dump = fault.check(corpus.open_dump(path, first, stop))
     local converter = corpus.wikitext(namespaces)
-    local pieces = {}
     local counts = { pages = 0, documents = 0, redirects = 0, disambiguations = 0, other = 0 }
     local function count(field) counts[field] = counts[field] + 1 end
     while true do
@@ -85,15 +85,15 @@ function extract.range(path, first, stop, namespaces, report)
         else
             local prose = converter:convert(page.text, bytes)
             if prose ~= "" then
-                pieces[#pieces + 1] = prose
-                pieces[#pieces + 1] = "\n"
+                add(prose)
+                add "\n"
                 count "documents"
             end
         end
         if report then report(math.max(0, math.min(dump:position(), stop) - first)) end
     end
     dump:close()
-    return table.concat(pieces), counts
+    return counts
 end
 
 --- Namespaces of a dump, for the local names of files and categories.
@@ -104,21 +104,21 @@ function extract.namespaces(path)
     return text
 end
 
---- Bytes that a process needs for a part of a dump, at most: its text twice, half as much as XML, more than what
--- is compressed.
-function extract.memory(part)
-    return 32 * 2 ^ 20 + part.size * (is_compressed(part.path) and 8 or 2)
+--- Bytes that a process needs for a part of a dump, of whatever size: its largest page several times.
+function extract.memory()
+    return 96 * 2 ^ 20
 end
 
 --- What makes one part, for bertlua.corpus.stage.
 function extract.run(job, folder, namespaces)
     return function(part, report)
-        local text, counts = extract.range(part.path, part.first, part.stop, namespaces, report)
+        local path, counts = fs.join(folder, part.name .. ".txt"), nil
+        local written = stage.write_text(path, function(add)
+            counts = extract.range(part.path, part.first, part.stop, namespaces, add, report)
+        end)
         local record = { files = {}, pages = counts.pages, redirects = counts.redirects,
             disambiguations = counts.disambiguations, other = counts.other }
-        if text ~= "" then
-            local path = fs.join(folder, part.name .. ".txt")
-            fault.check(fs.write(path, text))
+        if written then
             record.files[1] = stage.describe(job, path, { documents = counts.documents, source = part.path,
                 first = part.first, stop = part.stop })
         end

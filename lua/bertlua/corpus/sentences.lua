@@ -35,16 +35,16 @@ end
 
 --- List of the sentences of a paragraph.
 function Splitter:split(paragraph)
-    local pieces = self.breaks:split(paragraph)
+    local found = self.breaks:split(paragraph)
     local list, count = {}, 0
-    for i = 1, #pieces do
+    for i = 1, #found do
         local last = list[count]
         -- After "Why?" or an unknown abbreviation, a small letter goes on with the sentence.
-        if last and (pieces[i]:find "^%l" or is_open(last, self.words)) then
-            list[count] = last .. " " .. pieces[i]
+        if last and (found[i]:find "^%l" or is_open(last, self.words)) then
+            list[count] = last .. " " .. found[i]
         else
             count = count + 1
-            list[count] = pieces[i]
+            list[count] = found[i]
         end
     end
     return list
@@ -59,9 +59,9 @@ function sentences.parts(files)
     return parts
 end
 
---- Bytes that a process needs for a part, at most: the pieces, their strings and the whole of them.
-function sentences.memory(part)
-    return 32 * 2 ^ 20 + 4 * part.size
+--- Bytes that a process needs for a part of whatever size, at most: its longest line several times.
+function sentences.memory()
+    return 64 * 2 ^ 20
 end
 
 --- What makes one part, for bertlua.corpus.stage.
@@ -70,32 +70,31 @@ function sentences.run(job, folder, language)
         local splitter = sentences.splitter(language)
         local source = fs.join(job.output_dir, part.file.path)
         local input = fault.check(io.open(source, "rb"))
-        local pieces, done = {}, 0
+        local done = 0
         local counts = { documents = 0, sentences = 0, source = part.file.path }
         local inside = false
-        for line in input:lines() do
-            done = done + #line + 1
-            if line == "" then
-                if inside then pieces[#pieces + 1] = "\n" end
-                inside = false
-            else
-                for _, sentence in ipairs(splitter:split(line)) do
-                    pieces[#pieces + 1] = sentence
-                    pieces[#pieces + 1] = "\n"
-                    counts.sentences = counts.sentences + 1
-                    if not inside then counts.documents = counts.documents + 1 end
-                    inside = true
+        local path = fs.join(folder, part.name .. ".txt")
+        local written = stage.write_text(path, function(add)
+            for line in input:lines() do
+                done = done + #line + 1
+                if line == "" then
+                    if inside then add "\n" end
+                    inside = false
+                else
+                    for _, sentence in ipairs(splitter:split(line)) do
+                        add(sentence)
+                        add "\n"
+                        counts.sentences = counts.sentences + 1
+                        if not inside then counts.documents = counts.documents + 1 end
+                        inside = true
+                    end
+                    report(done)
                 end
-                report(done)
             end
-        end
+        end)
         input:close()
         local record = { files = {} }
-        if #pieces > 0 then
-            local path = fs.join(folder, part.name .. ".txt")
-            fault.check(fs.write(path, table.concat(pieces)))
-            record.files[1] = stage.describe(job, path, counts)
-        end
+        if written then record.files[1] = stage.describe(job, path, counts) end
         return record
     end
 end

@@ -14,6 +14,10 @@ local shards = {}
 local BYTES_PER_SHARD = 5 * 1024 * 1024
 -- Sentences are lines here; none is as long as this.
 local MAX_LINE = 4 * 1024 * 1024
+-- What the list of documents may take before it goes to a temporary file: two million of them.
+local LIST_BYTES = 128 * 2 ^ 20
+-- The largest documents: text files are cut into pieces that end within this many bytes.
+local LARGE_DOCUMENT = 24 * 2 ^ 20
 -- Shards further apart than this are worth a warning.
 shards.TOLERANCE = 0.02
 
@@ -21,7 +25,13 @@ shards.TOLERANCE = 0.02
 local function counts(settings, documents, test_documents, bytes)
     local training = settings.shards
     local test = 0
-    if training == 0 then training = math.max(1, math.ceil(bytes * (1 - settings.test_share) / BYTES_PER_SHARD)) end
+    if documents == test_documents then
+        fault.raisef("all %d documents would be for testing: set test_share lower, or give more text", documents)
+    end
+    if training == 0 then
+        training = math.ceil(bytes * (1 - settings.test_share) / BYTES_PER_SHARD)
+        training = math.max(1, math.min(training, documents - test_documents))
+    end
     if test_documents > 0 then
         test = math.max(1, math.floor(training * settings.test_share / (1 - settings.test_share) + 0.5))
         test = math.min(test, test_documents)
@@ -37,19 +47,21 @@ end
 -- @tparam table job
 -- @tparam table files of stage sentences
 -- @tparam table settings shards, test_share, seed
--- @return plan {documents, starts, order, training, test}; parts for bertlua.corpus.stage
+-- @return plan {documents, training, test}; parts for bertlua.corpus.stage
 function shards.plan(job, files, settings)
-    local paths, bytes = {}, 0
-    for i, file in ipairs(files) do
-        paths[i] = fs.join(job.output_dir, file.path)
+    local documents = corpus.documents {
+        folder = job.output_dir, memory = math.min(LIST_BYTES, job.memory_limit / 8), test_share = settings.test_share,
+        seed = settings.seed,
+    }
+    local bytes = 0
+    for _, file in ipairs(files) do
+        fault.check(documents:scan(fs.join(job.output_dir, file.path), MAX_LINE))
         bytes = bytes + file.bytes
     end
-    local documents = fault.check(corpus.scan(paths, MAX_LINE))
-    if documents:count() == 0 then fault.raisef("%s: no document in the sentence files", job.output_dir) end
-    local test_documents = documents:count_test(settings.test_share)
-    local training, test = counts(settings, documents:count(), test_documents, bytes)
-    local sizes = documents:deal(training, test, settings.test_share, settings.seed)
-    local starts, order = documents:by_shard(training + test)
+    local found = documents:counts()
+    if found.documents == 0 then fault.raisef("%s: no document in the sentence files", job.output_dir) end
+    local training, test = counts(settings, found.documents, found.test_documents, bytes)
+    local sizes = fault.check(documents:deal(training, test))
     local parts = {}
     for i = 1, training + test do
         parts[i] = {
@@ -57,7 +69,7 @@ function shards.plan(job, files, settings)
             size = sizes[i], shard = i,
         }
     end
-    return { documents = documents, starts = starts, order = order, training = training, test = test }, parts
+    return { documents = documents, training = training, test = test }, parts
 end
 
 --- By how much the largest of the training shards exceeds the smallest, as a share of the mean.
@@ -72,38 +84,38 @@ function shards.spread(files)
     return count > 0 and (high - low) / (sum / count) or 0
 end
 
---- Bytes that a process needs for a part, at most: the documents, their list and the whole of them.
+--- Bytes that a process needs for a part, at most: its list of documents, and its largest document a few times.
 function shards.memory(part)
-    return 32 * 2 ^ 20 + 3 * part.size
+    return 64 * 2 ^ 20 + part.size / 2 + 2 * math.min(part.size, LARGE_DOCUMENT)
 end
 
 --- What makes one part, for bertlua.corpus.stage.
 function shards.run(job, folder, plan)
     return function(part, report)
-        local pieces, done, sentences = {}, 0, 0
+        local done, sentences = 0, 0
         local open, file
-        for k = plan.starts[part.shard - 1], plan.starts[part.shard] - 1 do
-            local number, begin, bytes = plan.documents:get(plan.order[k])
-            if number ~= open then
-                if file then file:close() end
-                file = fault.check(io.open(plan.documents.paths[number], "rb"))
-                open = number
-            end
-            file:seek("set", begin)
-            local text = file:read(bytes)
-            if not text or #text ~= bytes then
-                fault.raisef("%s: it changed while it was read; start again", plan.documents.paths[number])
-            end
-            pieces[#pieces + 1] = text
-            pieces[#pieces + 1] = "\n"
-            sentences = sentences + select(2, text:gsub("\n", "\n"))
-            done = done + bytes
-            report(done)
-        end
-        if file then file:close() end
+        local list, documents = plan.documents:shard(part.shard)
         local path = fs.join(folder, part.name .. ".txt")
-        fault.check(fs.write(path, table.concat(pieces)))
-        local documents = plan.starts[part.shard] - plan.starts[part.shard - 1]
+        stage.write_text(path, function(add)
+            for source, begin, bytes in fault.check(list, documents) do
+                if source ~= open then
+                    if file then file:close() end
+                    file = fault.check(io.open(source, "rb"))
+                    open = source
+                end
+                file:seek("set", begin)
+                local text = file:read(bytes)
+                if not text or #text ~= bytes then
+                    fault.raisef("%s: it changed while it was read; start again", source)
+                end
+                add(text)
+                add "\n"
+                sentences = sentences + select(2, text:gsub("\n", "\n"))
+                done = done + bytes
+                report(done)
+            end
+        end)
+        if file then file:close() end
         return { files = { stage.describe(job, path, { documents = documents, sentences = sentences }) } }
     end
 end

@@ -76,6 +76,22 @@ function stage.describe(job, path, counts)
     return record
 end
 
+--- Write a text piece by piece; the file appears when it is whole, and not at all if it stays empty.
+-- @tparam string path
+-- @tparam function make called with a function that appends a piece
+-- @return whether there is a file
+function stage.write_text(path, make)
+    local file = fault.check(corpus.text_file(path))
+    local good, problem = pcall(function()
+        make(function(text) fault.check(file:add(text)) end)
+        if file:bytes() > 0 then fault.check(file:commit()) end
+    end)
+    local written = file:bytes() > 0
+    file:close()
+    if not good then error(problem, 0) end
+    return written
+end
+
 local function prepare(job, name, key, folder)
     local state = state_folder(job, name)
     local key_path = fs.join(state, "key")

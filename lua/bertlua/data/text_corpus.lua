@@ -58,25 +58,58 @@ local function has_headings(text)
     return false
 end
 
---- Blocks of lines between blank lines; a heading is a block of its own.
-local function blocks_of(text)
-    local blocks, block = {}, nil
+--- Call visit(block) for each block of lines between blank lines; a heading is a block of its own, {level = number}.
+local function each_block(text, visit)
+    local block
+    local function finish()
+        if block then visit(block) end
+        block = nil
+    end
     for line in lines_of(text) do
         local level = heading_level(line)
         if level then
-            blocks[#blocks + 1] = { level = level }
-            block = nil
-        elseif line:match("^%s*$") then
-            block = nil
+            finish()
+            visit { level = level }
+        elseif not line:find "%S" then
+            finish()
         else
-            if not block then
-                block = {}
-                blocks[#blocks + 1] = block
-            end
+            block = block or {}
             block[#block + 1] = line:match("^%s*(.-)%s*$")
         end
     end
-    return blocks
+    finish()
+end
+
+--- Walk over the documents of a text without holding them all.
+-- @tparam string text
+-- @tparam ?string border see documents
+-- @tparam function on_paragraph called with each paragraph
+-- @tparam function on_end called after the last paragraph of each document
+function text_corpus.walk(text, border, on_paragraph, on_end)
+    border = border or (has_headings(text) and "heading" or "none")
+    if border ~= "heading" and border ~= "blank" and border ~= "none" then
+        error("text_corpus: border is " .. tostring(border) .. ", expected heading, blank or none", 2)
+    end
+    local wrapped = is_wrapped(text)
+    local inside = false
+    local function finish()
+        if inside then on_end() end
+        inside = false
+    end
+    each_block(text, function(block)
+        if block.level then
+            if border == "heading" and block.level == 1 then finish() end
+            return
+        end
+        if border == "blank" then finish() end
+        inside = true
+        if wrapped then
+            on_paragraph(table.concat(block, " "))
+        else
+            for _, line in ipairs(block) do on_paragraph(line) end
+        end
+    end)
+    finish()
 end
 
 --- Documents of a text, each a list of paragraphs.
@@ -85,29 +118,12 @@ end
 --   documents), "none" (one document); default: "heading" if the text has any, else "none"
 -- @return list of documents
 function text_corpus.documents(text, border)
-    border = border or (has_headings(text) and "heading" or "none")
-    if border ~= "heading" and border ~= "blank" and border ~= "none" then
-        error("text_corpus: border is " .. tostring(border) .. ", expected heading, blank or none", 2)
-    end
-    local wrapped = is_wrapped(text)
     local documents, current = {}, {}
-    local function finish()
-        if #current > 0 then documents[#documents + 1] = current end
+    -- No tail call: an error names the line of the caller.
+    text_corpus.walk(text, border, function(paragraph) current[#current + 1] = paragraph end, function()
+        documents[#documents + 1] = current
         current = {}
-    end
-    for _, block in ipairs(blocks_of(text)) do
-        if block.level then
-            if border == "heading" and block.level == 1 then finish() end
-        else
-            if border == "blank" then finish() end
-            if wrapped then
-                current[#current + 1] = table.concat(block, " ")
-            else
-                for _, line in ipairs(block) do current[#current + 1] = line end
-            end
-        end
-    end
-    finish()
+    end)
     return documents
 end
 

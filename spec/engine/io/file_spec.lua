@@ -40,7 +40,7 @@ describe("file", function()
         assert(storage.write(path, "older"))
         local output = limited(8, ("package.path = %q\nprint(require('bertlua.storage').write(%q, ('x'):rep(100000)))")
             :format(package.path, path))
-        assert.are.equal("nil\t" .. path .. ": cannot write: no space left under the file size limit: "
+        assert.are.equal("nil\t" .. path .. ": cannot write at byte 4096: no space left under the file size limit: "
             .. "raise it with ulimit -f\n", output)
         assert.are.equal("older", fs.read(path))
         assert.are.same({ "big", "script.lua" }, fs.list(folder))
@@ -55,7 +55,7 @@ describe("file", function()
             assert(unistd.link("/dev/full", path .. ".tmp-" .. unistd.getpid(), true))
             print(storage.write(path, "x"))
         ]]):format(package.path, folder .. "/f"))
-        assert.are.equal("nil\t" .. folder .. "/f: cannot write: no space left on the device: "
+        assert.are.equal("nil\t" .. folder .. "/f: cannot write at byte 0: no space left on the device: "
             .. "free some space or choose another output folder\n", output)
         assert.are.same({ "script.lua" }, fs.list(folder))
     end)

@@ -236,7 +236,7 @@ describe("prepare_corpus on bad input", function()
             process.quote(process.root .. "/recipes/prepare_corpus.lua"), process.quote(folder),
             process.quote(folder .. "/out")))
         assert.are.equal(1, code, output)
-        assert.is_truthy(output:find("corpus-00000.txt: cannot write: no space left", 1, true), output)
+        assert.is_truthy(output:find("corpus-00000.txt: cannot write at byte 20480: no space left", 1, true), output)
         assert.is_false(fs.exists(folder .. "/out/text/corpus-00000.txt"))
     end)
 

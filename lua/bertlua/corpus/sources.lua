@@ -6,16 +6,13 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local progress = require "bertlua.util.progress"
+local published = require "bertlua.squad.published"
 local storage = require "bertlua.storage"
 
 local sources = {}
 
---- The files of SQuAD 1.1 and their MD5, as published with them.
-sources.SQUAD = {
-    base = "https://rajpurkar.github.io/SQuAD-explorer/dataset/",
-    { name = "train-v1.1.json", checksum = "md5:981b29407e0affa3b1b156f72073b945" },
-    { name = "dev-v1.1.json", checksum = "md5:3e85deb501d4e538b6bc56f786231552" },
-}
+-- What variant squad fetches.
+local SQUAD = { "train-v1.1.json", "dev-v1.1.json" }
 
 local function fetch(job, values, name, urls, checksum, check_present)
     local path = fs.join(job.output_dir, "download", name)
@@ -84,10 +81,10 @@ end
 function sources.download(job, values)
     if values.variant == "squad" then
         local paths = {}
-        local base = (values.squad_url or sources.SQUAD.base):gsub("/+$", "") .. "/"
-        for i, file in ipairs(sources.SQUAD) do
+        local base = (values.squad_url or published.ADDRESS):gsub("/+$", "") .. "/"
+        for i, name in ipairs(SQUAD) do
             -- Small files: one that is there is checked again.
-            paths[i] = fetch(job, values, file.name, { base .. file.name }, file.checksum, true)
+            paths[i] = fetch(job, values, name, { base .. name }, published.checksum(name), true)
         end
         return paths
     end

@@ -9,7 +9,8 @@ local published = {}
 
 published.ADDRESS = "https://rajpurkar.github.io/SQuAD-explorer/dataset/"
 
-local MD5 = {
+--- MD5 by name.
+published.MD5 = {
     ["train-v1.1.json"] = "981b29407e0affa3b1b156f72073b945",
     ["dev-v1.1.json"] = "3e85deb501d4e538b6bc56f786231552",
     ["train-v2.0.json"] = "62108c273c268d70893182d5cf8df740",
@@ -20,7 +21,8 @@ local RETRIES, TIMEOUT = 2, 60
 
 --- "md5:..." of the published file of that name, nil if there is none.
 function published.checksum(name)
-    return MD5[name] and "md5:" .. MD5[name]
+    local digest = published.MD5[name]
+    return digest and "md5:" .. digest
 end
 
 --- Path of a published file, relative to the working folder, for whoever names none.
@@ -33,7 +35,7 @@ end
 
 --- Whether a run can download this file: it is not there and has the name of a published one.
 function published.is_missing(path)
-    return MD5[fs.basename(path)] ~= nil and not fs.is_file(path)
+    return published.checksum(fs.basename(path)) ~= nil and not fs.is_file(path)
 end
 
 --- Download a published file to a path and check it; a file that is there stays as it is.

@@ -5,7 +5,7 @@ local fs = require "bertlua.util.fs"
 local http_server = require "spec.support.http_server"
 local json = require "bertlua.util.json"
 local process = require "spec.support.process"
-local sources = require "bertlua.corpus.sources"
+local published = require "bertlua.squad.published"
 local storage = require "bertlua.storage"
 
 local FOLDER = process.root .. "/spec/fixtures/wiki/"
@@ -66,16 +66,17 @@ describe("a dump of the wiki's mirrors", function()
 end)
 
 describe("squad", function()
-    local base, sums
+    local base
+    local NAMES, sums = { "train-v1.1.json", "dev-v1.1.json" }, {}
 
     before_each(function()
         base = process.temporary_folder()
-        sums = { sources.SQUAD[1].checksum, sources.SQUAD[2].checksum }
+        for _, name in ipairs(NAMES) do sums[name] = published.MD5[name] end
         assert(fs.write(base .. "/train-v1.1.json", '{"version":"1.1","data":[]}'))
         assert(fs.write(base .. "/dev-v1.1.json", '{"version":"1.1","data":[{}]}'))
     end)
     after_each(function()
-        for i = 1, 2 do sources.SQUAD[i].checksum = sums[i] end
+        for _, name in ipairs(NAMES) do published.MD5[name] = sums[name] end
         fs.remove(base)
     end)
 
@@ -93,9 +94,7 @@ describe("squad", function()
     end)
 
     it("notes both files, and finds one that is damaged later", function()
-        for _, file in ipairs(sources.SQUAD) do
-            file.checksum = "md5:" .. corpus.digest(fs.join(base, file.name), "md5")
-        end
+        for _, name in ipairs(NAMES) do published.MD5[name] = corpus.digest(fs.join(base, name), "md5") end
         local good, manifest = run()
         assert.is_true(good, tostring(manifest))
         assert.are.equal(2, #manifest.sources)

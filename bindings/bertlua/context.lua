@@ -22,25 +22,40 @@ local current
 
 --- Open a context and make it the current one.
 -- @param options table of
---   device: "cpu" (default);
---   threads: number of threads, 0 (default) for OMP_NUM_THREADS or all cores
--- @return the context: fields device, threads, handle
+--   device: "cpu" (default), "cuda", or "auto": cuda where one is found;
+--   device_index: which of several (0);
+--   threads: number of threads, 0 (default) for OMP_NUM_THREADS or all cores;
+--   tf32: whether products of f32 matrices may be computed in TF32, where the device has it (false)
+-- @return the context: fields device ("cpu" or "cuda"), device_index, threads, handle
 function M.open(options)
     options = options or {}
-    local device, threads = options.device or "cpu", options.threads or 0
+    local device, threads, index = options.device or "cpu", options.threads or 0, options.device_index or 0
+    if device == "auto" then device = M.count "cuda" > 0 and "cuda" or "cpu" end
     local code = DEVICE[device]
-    if not code then error(("context: device is %s, expected cpu"):format(tostring(device)), 2) end
+    if not code then error(("context: device is %s, expected cpu, cuda or auto"):format(tostring(device)), 2) end
     if type(threads) ~= "number" then error(("context: threads is %s, expected a number"):format(type(threads)), 2) end
-    local key = device .. ":" .. threads
+    local key = ("%s:%s:%s"):format(device, index, threads)
     local context = opened[key]
     if not context then
         local out = ffi.new "bl_context *[1]"
-        check(C.bl_context_create(out, code, 0, threads))
-        context = setmetatable({ handle = out[0], device = device, threads = C.bl_context_threads(out[0]) }, Context)
+        check(C.bl_context_create(out, code, index, threads))
+        context = setmetatable({ handle = out[0], device = device, device_index = index,
+            threads = C.bl_context_threads(out[0]) }, Context)
         opened[key] = context
     end
+    check(C.bl_context_allow_tf32(context.handle, options.tf32 or false))
     current = context
     return context
+end
+
+--- Number of devices of a kind that can be opened: 0 where there is none or its backend is not built.
+-- @return count; the reason where it is 0 for one
+function M.count(device)
+    local count = ffi.new "int32_t[1]"
+    if C.bl_device_count(DEVICE[device] or error("context: device is " .. tostring(device), 2), count) ~= 0 then
+        return 0, bl.last_error()
+    end
+    return count[0]
 end
 
 --- The current context.
@@ -54,7 +69,7 @@ function M.handle()
     return context.handle
 end
 
---- One line for people: CPU, cores, vector extensions, oneDNN.
+--- One line for people: CPU, cores, vector extensions, oneDNN; or GPU, memory, cuBLASLt.
 function M.describe()
     return ffi.string(C.bl_context_describe(M.handle()))
 end
@@ -83,6 +98,20 @@ function M.pin_threads()
         context.pinned = pinned[0]
     end
     return context.pinned
+end
+
+--- Let f32 matrix products round their operands to TF32 where the device has it; elsewhere they stay f32.
+-- @param allow true or false (as at first)
+function M.allow_tf32(allow)
+    if type(allow) ~= "boolean" then error(("context: allow is %s, expected a boolean"):format(type(allow)), 2) end
+    check(C.bl_context_allow_tf32(M.handle(), allow))
+end
+
+--- Time the algorithms of each matrix product on the GPU at its first use, and keep the fastest in a file. Runs that
+-- are to agree bit for bit share the file. An error on the CPU.
+-- @param path the file, made if it is not there; nil, as at first: the library's first suggestion, no timing
+function M.matmul_choices(path)
+    check(C.bl_context_matmul_choices(M.handle(), path))
 end
 
 --- Wait until the device has done all work given to it.

@@ -1,0 +1,182 @@
+--- Matrix products of BERT-large on a GPU: each layer's forward, input gradient and weight gradient, beside PyTorch.
+--
+--     build/bertlua bench/gpu_linear.lua [--rows 32768,16384] [--choices FILE] [--python PATH]
+--
+-- Needs an NVIDIA GPU; elsewhere it says so. Rates are measured in one process
+-- on one GPU: first the bf16 peak of large square products, then the layers in
+-- several rounds, each layer once a round, and the best round counts.
+
+local context = require "bertlua.context"
+local device = require "bertlua.device"
+local fault = require "bertlua.fault"
+local json = require "bertlua.util.json"
+local ops = require "bertlua.ops"
+local paths = require "bertlua.paths"
+local settings = require "bertlua.settings"
+local tensor = require "bertlua.tensor"
+local quote = require("bertlua.util.shell").quote
+
+local spec = settings.define {
+    { name = "rows", type = "string", default = "32768,16384", help = "tokens of a micro-step, several by commas" },
+    { name = "rounds", type = "integer", min = 1, default = 5, help = "measurements of each product" },
+    { name = "milliseconds", type = "number", above = 0, default = 30, help = "least duration of one measurement" },
+    { name = "choices", type = "string", help = "file of the fastest algorithms; timed if it lacks them" },
+    { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
+}
+
+local DEFINITIONS = [[
+TFLOP/s    2 rows K N / seconds on the device, back to back launches, operands random, bf16, sums in f32.
+forward    y = x w^T + bias, then GELU where the layer has one.
+dgrad      dx = dy w.
+wgrad      dw += dy^T x into f32, and dbias += the sums of dy.
+of peak    of the best square product (4096, 8192, 16384) measured in this run.
+PyTorch    F.linear (and erf GELU), dy @ w, and dy^T @ x into bf16 with dy.sum(0); eager, the same operands.]]
+
+-- K inputs, N outputs. The MLM head sees the 20 masked tokens of each 128.
+local LAYERS = {
+    { name = "qkv", inputs = 1024, outputs = 3072 },
+    { name = "attention out", inputs = 1024, outputs = 1024 },
+    { name = "ffn 1 + GELU", inputs = 1024, outputs = 4096, activation = "gelu" },
+    { name = "ffn 2", inputs = 4096, outputs = 1024 },
+    { name = "MLM transform + GELU", inputs = 1024, outputs = 1024, activation = "gelu", masked = true },
+    { name = "MLM decoder", inputs = 1024, outputs = 30528, masked = true },
+}
+
+local KINDS = { "forward", "dgrad", "wgrad" }
+
+--- Seconds of one call of fn, from device events around enough calls to last `least` seconds.
+local function seconds_of(fn, least)
+    local calls = 1
+    while true do
+        local begin, finish = device.event(true), device.event(true)
+        begin:record()
+        for _ = 1, calls do fn() end
+        finish:record():wait()
+        local seconds = begin:seconds_to(finish)
+        begin:free()
+        finish:free()
+        if seconds >= least then return seconds / calls end
+        calls = math.max(calls + 1, math.min(10 * calls, math.ceil(1.2 * calls * least / math.max(seconds, 1e-9))))
+    end
+end
+
+local function random(dtype, dims, stream, std)
+    local t = tensor.new(dtype, dims)
+    ops.fill_normal(t, 0, std or 1, 1, stream)
+    return t
+end
+
+local function peak(values)
+    local best, size = 0, nil
+    for _, n in ipairs { 4096, 8192, 16384 } do
+        tensor.scope(function()
+            local x, w, y = random("bf16", { n, n }, 1), random("bf16", { n, n }, 2), tensor.new("bf16", { n, n })
+            local function product() ops.linear_forward(y, nil, x, w, nil, "none") end
+            product()
+            for _ = 1, values.rounds do
+                local rate = 2 * n ^ 3 / seconds_of(product, values.milliseconds / 1e3)
+                if rate > best then best, size = rate, n end
+            end
+        end)
+    end
+    return best, size
+end
+
+--- The three products of a layer as functions, on tensors of the current scope.
+local function products(layer)
+    local rows, inputs, outputs = layer.rows, layer.inputs, layer.outputs
+    local x, dy = random("bf16", { rows, inputs }, 1), random("bf16", { rows, outputs }, 2)
+    local w, bias = random("bf16", { outputs, inputs }, 3, 0.02), random("f32", { outputs }, 4, 0.02)
+    local y, dx = tensor.new("bf16", { rows, outputs }), tensor.new("bf16", { rows, inputs })
+    local pre = layer.activation and tensor.new("bf16", { rows, outputs })
+    local dw, dbias = tensor.new("f32", { outputs, inputs }), tensor.new("f32", { outputs })
+    return {
+        forward = function() ops.linear_forward(y, pre, x, w, bias, layer.activation) end,
+        dgrad = function() ops.linear_backward(dx, nil, nil, dy, x, w, nil, "none") end,
+        wgrad = function() ops.linear_backward(nil, dw, dbias, dy, x, w, nil, "none") end,
+    }
+end
+
+--- Seconds of each kind of product of a layer: the best of its rounds.
+local function measure(layer, values)
+    local best = {}
+    tensor.scope(function()
+        local work = products(layer)
+        for _, kind in ipairs(KINDS) do work[kind]() end -- algorithms are chosen here
+        for _ = 1, values.rounds do
+            for _, kind in ipairs(KINDS) do
+                best[kind] = math.min(best[kind] or math.huge, seconds_of(work[kind], values.milliseconds / 1e3))
+            end
+        end
+    end)
+    return best
+end
+
+--- PyTorch's seconds of the same products, or nil if it is not there.
+local function peer(layers, values)
+    local shapes = {}
+    for i, layer in ipairs(layers) do
+        shapes[i] = { layer.rows, layer.inputs, layer.outputs, layer.activation == "gelu" and 1 or 0 }
+    end
+    local pipe = io.popen(("%s %s %s %d %g 2>/dev/null"):format(quote(values.python),
+        quote(paths.root() .. "/bench/peers/gpu_linear.py"), quote(json.encode(shapes)), values.rounds,
+        values.milliseconds / 1e3))
+    local text = pipe:read "*a"
+    pipe:close()
+    local line = text:match "(%b{})%s*$"
+    return line and json.decode(line)
+end
+
+local function layers_of(values)
+    local layers = {}
+    for text in values.rows:gmatch "[^,]+" do
+        local rows = tonumber(text)
+        if not rows or rows < 128 or rows % 128 ~= 0 then
+            fault.raisef("--rows: %s, expected multiples of 128, by commas", text)
+        end
+        for _, layer in ipairs(LAYERS) do
+            layers[#layers + 1] = setmetatable({ rows = layer.masked and rows * 20 / 128 or rows }, { __index = layer })
+        end
+    end
+    return layers
+end
+
+local function print_row(name, layer, seconds, top)
+    local cells = {}
+    for i, kind in ipairs(KINDS) do
+        local rate = 2 * layer.rows * layer.inputs * layer.outputs / seconds[kind]
+        cells[i] = ("%8.1f %5.1f %%"):format(rate / 1e12, 100 * rate / top)
+    end
+    print(("%-30s %6d %6d %6d  %s"):format(name, layer.rows, layer.inputs, layer.outputs, table.concat(cells, " ")))
+end
+
+local function main()
+    local values = spec:parse(arg, {}, { program = "bench/gpu_linear.lua",
+        description = "Measure BERT-large's matrix products on a GPU, beside PyTorch." })
+    if not values then return end
+    local layers = layers_of(values)
+    local ok, message = pcall(context.open, { device = "cuda" })
+    if not ok then fault.raisef("this measures a GPU and there is none to use here: %s", tostring(message)) end
+    if values.choices then context.matmul_choices(values.choices) end
+    print(context.describe())
+    local top, size = peak(values)
+    print(("bf16 peak: %.1f TFLOP/s, %d x %d x %d\n"):format(top / 1e12, size, size, size))
+    print(("%-30s %6s %6s %6s  %16s %16s %16s"):format("", "rows", "K", "N", "forward", "dgrad", "wgrad"))
+    for _, layer in ipairs(layers) do
+        layer.seconds = measure(layer, values)
+        print_row(layer.name, layer, layer.seconds, top)
+    end
+    local other = peer(layers, values)
+    if not other then
+        print "\nno PyTorch with CUDA to compare with (--python PATH: one that has torch)."
+    else
+        print()
+        for i, layer in ipairs(layers) do
+            print_row(layer.name .. ", PyTorch", layer, other.seconds[i], top)
+        end
+        print("\nPyTorch " .. other.version .. ", " .. other.device)
+    end
+    print("\n" .. DEFINITIONS)
+end
+
+main()

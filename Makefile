@@ -118,6 +118,37 @@ $(BUILD)/libbertlua-cuda.so: $(CUDA_OBJ) $(BUILD)/libbertlua.so
 	  -lrt -lpthread -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN' -Wl,-rpath,$(abspath $(CUDA_HOME))/lib64 -Wl,-z,defs
 	$(Q)mv $@.tmp $@
 
+# The same kernels for the host compiler, thread by thread (spec/cuda/emulation): what a machine without a GPU can test.
+EMULATION_SRC := $(wildcard spec/cuda/emulation/*.cc spec/cuda/emulation/*.c)
+EMULATION_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/emulated/%.o) $(EMULATION_SRC:%=$(BUILD)/emulated/%.o)
+EMULATION_FLAGS := -DBL_CUDA_EMULATION -Ispec/cuda/emulation -Iengine -isystem $(CUDA_HOME)/include -O1 -g \
+  -march=$(ARCH) -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-maybe-uninitialized
+
+$(BUILD)/emulated/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(call quote,$(CXX) $(EMULATION_FLAGS)) | cmp -s - $@ || \
+	  printf '%s\n' $(call quote,$(CXX) $(EMULATION_FLAGS)) > $@
+
+$(BUILD)/emulated/%.o: %.cu $(BUILD)/emulated/flags | $(NVCC)
+	@mkdir -p $(@D)
+	$(call say,EMUL,$<)
+	$(Q)$(CXX) -x c++ -std=c++17 $(EMULATION_FLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/emulated/%.cc.o: %.cc $(BUILD)/emulated/flags | $(NVCC)
+	@mkdir -p $(@D)
+	$(call say,EMUL,$<)
+	$(Q)$(CXX) -std=c++17 $(EMULATION_FLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/emulated/%.c.o: %.c $(BUILD)/emulated/flags | $(NVCC)
+	@mkdir -p $(@D)
+	$(call say,EMUL,$<)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(EMULATION_FLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libbertlua-cuda-emulated.so: $(EMULATION_OBJ) $(BUILD)/libbertlua.so
+	$(call say,LINK,$@)
+	$(Q)$(CXX) -shared -o $@.tmp $(EMULATION_OBJ) -L$(BUILD) -lbertlua -ldl -lm -lpthread -Wl,-rpath,'$$ORIGIN' -Wl,-z,defs
+	$(Q)mv $@.tmp $@
+
 $(BUILD)/cdef.h: $(CDEF_HEADERS) Makefile
 	@mkdir -p $(@D)
 	$(call say,CDEF,$@)
@@ -185,6 +216,6 @@ lint:
 	  $(CPPCHECK_FALSE) $(filter %.c,$(C_FILES))
 
 FORCE:
--include $(ENGINE_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d)
+-include $(ENGINE_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
 .PHONY: all cuda install uninstall clean test suite demo lint asan FORCE
 .DELETE_ON_ERROR:

@@ -1,0 +1,206 @@
+/*
+ * emulation.h - CUDA C++ for the host compiler: the words kernels are written
+ * in, with the meaning they have on a GPU. engine/cuda/kernel.cuh includes it
+ * under BL_CUDA_EMULATION in place of cuda_runtime.h.
+ *
+ * A thread of a block is a fiber; blocks run one after another (fibers.cc).
+ * Types and declarations come from the CUDA toolkit's own headers; the runtime
+ * functions behind them are in runtime.cc and memory.cc.
+ */
+#ifndef BERTLUA_EMULATION_H
+#define BERTLUA_EMULATION_H
+
+#include <cuda_runtime_api.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#include <vector_functions.h>
+
+#include <functional>
+#include <tuple>
+
+#include "runtime.h"
+
+/* ---- words ---- */
+
+/* Blocks run one after another, so what a block shares is one static variable. */
+#undef __shared__
+#define __shared__ static
+#undef __launch_bounds__
+#define __launch_bounds__(...)
+#undef __constant__
+#define __constant__ static
+#undef __forceinline__
+#define __forceinline__ inline __attribute__((always_inline))
+
+/* ---- where a thread is ---- */
+
+struct bl_emulated_place {
+    uint3 thread;
+    uint3 block;
+    dim3 threads;
+    dim3 blocks;
+    void *shared;
+};
+extern bl_emulated_place bl_emulated_here;
+
+#define threadIdx (bl_emulated_here.thread)
+#define blockIdx (bl_emulated_here.block)
+#define blockDim (bl_emulated_here.threads)
+#define gridDim (bl_emulated_here.blocks)
+static constexpr int warpSize = 32;
+
+#define BL_SHARED(type, name) type *name = static_cast<type *>(bl_emulated_here.shared)
+
+/* ---- launching ---- */
+
+/* Runs every thread of every block; a fault is kept for cudaGetLastError. */
+void bl_emulated_grid(const char *name, dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread);
+/* Puts work at the end of a stream, or into the graph that is being captured from it. */
+cudaError_t bl_emulated_push(cudaStream_t stream, const char *name, std::function<void()> work);
+cudaError_t bl_emulated_check_launch(const char *name, dim3 grid, dim3 block, size_t shared);
+/* A pointer that a kernel may be given: into device or pinned memory, or NULL. */
+bool bl_emulated_reachable(const void *p);
+
+template <typename T> bool bl_emulated_argument(const T &) {
+    return true;
+}
+template <typename T> bool bl_emulated_argument(T *const &p) {
+    return bl_emulated_reachable(reinterpret_cast<const void *>(p));
+}
+
+/* Arguments are converted and copied at the call, as a real launch does: the work may run much later, and often. */
+template <typename... Parameters, typename... Arguments>
+cudaError_t bl_emulated_launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+                               cudaStream_t stream, Arguments &&...arguments) {
+    const cudaError_t error = bl_emulated_check_launch(name, grid, block, shared);
+    if (error != cudaSuccess) return error;
+    std::tuple<Parameters...> values(static_cast<Arguments &&>(arguments)...);
+    const bool reachable =
+        std::apply([](const auto &...value) { return (bl_emulated_argument(value) && ...); }, values);
+    if (!reachable) return bl_emulated_fail(cudaErrorIllegalAddress, "%s: an argument points at host memory", name);
+    return bl_emulated_push(stream, name, [=]() {
+        bl_emulated_grid(name, grid, block, shared, [&values, kernel]() { std::apply(kernel, values); });
+    });
+}
+
+#define BL_LAUNCH(kernel, grid, block, shared, stream, ...)                                                            \
+    do {                                                                                                               \
+        BL_CUDA_TRY(bl_emulated_launch(#kernel, kernel, grid, block, shared, stream, __VA_ARGS__), #kernel);           \
+        BL_CUDA_TRY(cudaGetLastError(), #kernel);                                                                      \
+    } while (0)
+
+template <typename... P>
+static inline cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), cudaFuncAttribute attribute, int value) {
+    return cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel), attribute, value);
+}
+
+/* ---- threads of a block together ---- */
+
+enum { BL_EMULATED_BARRIER, BL_EMULATED_COUNT, BL_EMULATED_AND, BL_EMULATED_OR };
+int bl_emulated_barrier(int kind, int predicate);
+
+static inline void __syncthreads() {
+    bl_emulated_barrier(BL_EMULATED_BARRIER, 0);
+}
+static inline int __syncthreads_count(int predicate) {
+    return bl_emulated_barrier(BL_EMULATED_COUNT, predicate);
+}
+static inline int __syncthreads_and(int predicate) {
+    return bl_emulated_barrier(BL_EMULATED_AND, predicate);
+}
+static inline int __syncthreads_or(int predicate) {
+    return bl_emulated_barrier(BL_EMULATED_OR, predicate);
+}
+
+/* ---- threads of a warp together ---- */
+
+/*
+ * Every lane of the mask calls this with the same `what` and mask; when all
+ * are there, `all` is run once over what each of them brought (NULL for lanes
+ * outside the mask or already returned), and they go on.
+ */
+void bl_emulated_warp(unsigned mask, const char *what, void *mine, void (*all)(void *const lanes[32]));
+
+static inline void __syncwarp(unsigned mask = 0xffffffffu) {
+    bl_emulated_warp(mask, "__syncwarp", &mask, nullptr);
+}
+
+/* Reading a lane that is not there gives the reader's own value, as on the GPU, where it is undefined. */
+template <typename T> struct bl_emulated_shuffle {
+    T value, result;
+    int source;
+
+    static void all(void *const lanes[32]) {
+        for (int lane = 0; lane < 32; lane++) {
+            bl_emulated_shuffle *mine = static_cast<bl_emulated_shuffle *>(lanes[lane]);
+            if (!mine) continue;
+            bl_emulated_shuffle *other = static_cast<bl_emulated_shuffle *>(lanes[mine->source]);
+            mine->result = other ? other->value : mine->value;
+        }
+    }
+
+    static T run(unsigned mask, const char *what, T value, int source) {
+        bl_emulated_shuffle mine;
+        mine.value = value;
+        mine.source = source;
+        bl_emulated_warp(mask, what, &mine, all);
+        return mine.result;
+    }
+};
+
+static inline int bl_emulated_lane() {
+    return static_cast<int>((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32);
+}
+
+template <typename T> static inline T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
+    const int lane = bl_emulated_lane(), base = lane / width * width;
+    return bl_emulated_shuffle<T>::run(mask, "__shfl_sync", value, base + (source & (width - 1)));
+}
+template <typename T> static inline T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32) {
+    const int lane = bl_emulated_lane(), source = lane ^ bits;
+    return bl_emulated_shuffle<T>::run(mask, "__shfl_xor_sync", value, source / width > lane / width ? lane : source);
+}
+template <typename T> static inline T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
+    const int lane = bl_emulated_lane(), source = lane - static_cast<int>(delta);
+    return bl_emulated_shuffle<T>::run(mask, "__shfl_up_sync", value, source < lane / width * width ? lane : source);
+}
+template <typename T> static inline T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32) {
+    const int lane = bl_emulated_lane(), source = lane + static_cast<int>(delta);
+    return bl_emulated_shuffle<T>::run(mask, "__shfl_down_sync", value,
+                                       source >= lane / width * width + width ? lane : source);
+}
+
+struct bl_emulated_vote {
+    bool predicate;
+    unsigned ballot;
+
+    static void all(void *const lanes[32]) {
+        unsigned ballot = 0;
+        for (int lane = 0; lane < 32; lane++)
+            if (lanes[lane] && static_cast<bl_emulated_vote *>(lanes[lane])->predicate) ballot |= 1u << lane;
+        for (int lane = 0; lane < 32; lane++)
+            if (lanes[lane]) static_cast<bl_emulated_vote *>(lanes[lane])->ballot = ballot;
+    }
+};
+
+static inline unsigned __ballot_sync(unsigned mask, int predicate) {
+    bl_emulated_vote mine = {predicate != 0, 0};
+    bl_emulated_warp(mask, "__ballot_sync", &mine, bl_emulated_vote::all);
+    return mine.ballot;
+}
+static inline int __any_sync(unsigned mask, int predicate) {
+    return __ballot_sync(mask, predicate) != 0;
+}
+static inline int __all_sync(unsigned mask, int predicate) {
+    return __ballot_sync(mask, !predicate) == 0;
+}
+
+static inline void __threadfence() {
+}
+static inline void __threadfence_block() {
+}
+
+#include "intrinsics.h"
+
+#endif

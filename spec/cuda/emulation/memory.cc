@@ -1,0 +1,338 @@
+/*
+ * memory.cc - device memory that the host cannot touch: two ranges of
+ * addresses without access rights, opened while work runs.
+ *
+ * The first holds cudaMalloc's blocks, each followed by a fence of known bytes
+ * that is looked at after every piece of work; the second the address space
+ * reserved by cuMemAddressReserve, of which only the mapped part is opened. A
+ * touch at any other time ends the process with a line that says who did it.
+ */
+#include <cuda.h>
+#include <execinfo.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <map>
+
+#include "runtime.h"
+#include "state.h"
+
+static const size_t RANGE = static_cast<size_t>(64) << 30;
+static const size_t TOTAL = static_cast<size_t>(8) << 30;
+static const size_t PAGE = static_cast<size_t>(2) << 20;
+static const size_t FENCE = 256;
+enum { FENCE_BYTE = 0xa7, FRESH_BYTE = 0xa5 };
+
+struct Block {
+    size_t bytes;
+    size_t room; /* with the fence */
+};
+
+struct Range {
+    char *base;
+    size_t used;
+};
+
+static struct {
+    Range blocks, reserved;
+    std::map<char *, Block> live;
+    std::multimap<size_t, char *> free;
+    std::map<char *, size_t> mapped; /* reservation: bytes mapped from its front */
+    std::map<char *, size_t> reservations;
+    std::map<char *, size_t> pinned;
+    size_t taken;
+    int open;
+    const char *who;
+} memory;
+
+static bool within(const Range &range, const void *p) {
+    return range.base && p >= range.base && p < range.base + RANGE;
+}
+
+static void say(const char *text) {
+    if (write(STDERR_FILENO, text, strlen(text)) < 0) return;
+}
+
+static void on_fault(int signal_number, siginfo_t *info, void *) {
+    char text[400];
+    const void *at = info->si_addr;
+    if (within(memory.blocks, at) || within(memory.reserved, at)) {
+        if (memory.open)
+            snprintf(text, sizeof text, "emulated CUDA: %s touched device memory that is not allocated, at %p\n",
+                     memory.who, at);
+        else
+            snprintf(text, sizeof text, "emulated CUDA: the host touched device memory at %p\n", at);
+    } else {
+        snprintf(text, sizeof text, "emulated CUDA: fault at %p%s%s\n", at, memory.open ? " in " : "",
+                 memory.open ? memory.who : "");
+    }
+    say(text);
+    void *frames[32];
+    backtrace_symbols_fd(frames, backtrace(frames, 32), STDERR_FILENO);
+    signal(signal_number, SIG_DFL);
+}
+
+static bool open_range(Range *range) {
+    if (range->base) return true;
+    void *base = mmap(nullptr, RANGE + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) return false;
+    range->base = reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(base) + PAGE - 1) / PAGE * PAGE);
+    /* Large pages make opening and closing cheap; without them it is merely slower. */
+    (void) madvise(range->base, RANGE, MADV_HUGEPAGE);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO | SA_NODEFER;
+    sigaction(SIGSEGV, &action, nullptr);
+    return true;
+}
+
+static void protect(int rights) {
+    if (memory.blocks.used) mprotect(memory.blocks.base, (memory.blocks.used + PAGE - 1) / PAGE * PAGE, rights);
+    for (const auto &entry : memory.mapped)
+        if (entry.second) mprotect(entry.first, entry.second, rights);
+}
+
+void bl_emulated_open_memory(const char *who) {
+    if (memory.open++ == 0) {
+        memory.who = who;
+        protect(PROT_READ | PROT_WRITE);
+    }
+}
+
+static void check_fences() {
+    for (const auto &entry : memory.live)
+        for (size_t i = 0; i < FENCE; i++) {
+            char *fence = entry.first + entry.second.bytes;
+            if (static_cast<unsigned char>(fence[i]) == FENCE_BYTE) continue;
+            fence[i] = static_cast<char>(FENCE_BYTE);
+            bl_emulated_fault(cudaErrorIllegalAddress, "%s: wrote %zu bytes past an allocation of %zu bytes",
+                              memory.who, i + 1, entry.second.bytes);
+            return;
+        }
+}
+
+void bl_emulated_close_memory(void) {
+    if (memory.open == 1) {
+        check_fences();
+        protect(PROT_NONE);
+    }
+    memory.open--;
+}
+
+static bool inside(const std::map<char *, size_t> &blocks, const void *p, size_t bytes) {
+    auto next = blocks.upper_bound(const_cast<char *>(static_cast<const char *>(p)));
+    if (next == blocks.begin()) return false;
+    --next;
+    const size_t offset = static_cast<size_t>(static_cast<const char *>(p) - next->first);
+    return offset <= next->second && bytes <= next->second - offset;
+}
+
+bool bl_emulated_on_device(const void *p, size_t bytes) {
+    Guard guard;
+    auto next = memory.live.upper_bound(const_cast<char *>(static_cast<const char *>(p)));
+    if (next != memory.live.begin()) {
+        --next;
+        const size_t offset = static_cast<size_t>(static_cast<const char *>(p) - next->first);
+        if (offset <= next->second.bytes && bytes <= next->second.bytes - offset) return true;
+    }
+    return inside(memory.mapped, p, bytes);
+}
+
+bool bl_emulated_pinned(const void *p, size_t bytes) {
+    Guard guard;
+    return inside(memory.pinned, p, bytes);
+}
+
+bool bl_emulated_reachable(const void *p) {
+    return !p || within(memory.blocks, p) || within(memory.reserved, p) || bl_emulated_pinned(p, 1);
+}
+
+/* ---- cudaMalloc and its like ---- */
+
+static cudaError_t out_of_memory(size_t bytes) {
+    return bl_emulated_fail(cudaErrorMemoryAllocation, "out of memory: %zu bytes", bytes);
+}
+
+cudaError_t cudaMalloc(void **out, size_t bytes) {
+    Guard guard;
+    if (bl_emulated_capture_forbids("cudaMalloc")) return cudaErrorStreamCaptureUnsupported;
+    if (bytes > TOTAL || bytes > TOTAL - memory.taken || !open_range(&memory.blocks)) return out_of_memory(bytes);
+    const size_t room = (bytes + FENCE + 255) / 256 * 256;
+    char *data = nullptr;
+    auto reuse = memory.free.lower_bound(room);
+    size_t got = room;
+    if (reuse != memory.free.end() && reuse->first <= 2 * room) {
+        data = reuse->second;
+        got = reuse->first;
+        memory.free.erase(reuse);
+    } else {
+        if (room > RANGE - memory.blocks.used) return out_of_memory(bytes);
+        data = memory.blocks.base + memory.blocks.used;
+        memory.blocks.used += room;
+    }
+    memory.live[data] = Block{bytes, got};
+    memory.taken += bytes;
+    bl_emulated_open_memory("cudaMalloc");
+    memset(data, FRESH_BYTE, bytes);
+    memset(data + bytes, FENCE_BYTE, FENCE);
+    bl_emulated_close_memory();
+    *out = data;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *data) {
+    Guard guard;
+    if (!data) return cudaSuccess;
+    bl_emulated_drain_all();
+    auto found = memory.live.find(static_cast<char *>(data));
+    if (found == memory.live.end()) return bl_emulated_fail(cudaErrorInvalidValue, "cudaFree: %p is no block", data);
+    memory.free.emplace(found->second.room, found->first);
+    memory.taken -= found->second.bytes;
+    memory.live.erase(found);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *available, size_t *total) {
+    Guard guard;
+    *available = TOTAL - memory.taken;
+    *total = TOTAL;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **out, size_t bytes) {
+    Guard guard;
+    void *data = nullptr;
+    if (posix_memalign(&data, 256, bytes ? bytes : 1) != 0) return out_of_memory(bytes);
+    memset(data, FRESH_BYTE, bytes);
+    memory.pinned[static_cast<char *>(data)] = bytes;
+    *out = data;
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
+    return cudaMallocHost(out, bytes);
+}
+
+cudaError_t cudaFreeHost(void *data) {
+    Guard guard;
+    bl_emulated_drain_all();
+    if (memory.pinned.erase(static_cast<char *>(data)) == 0 && data)
+        return bl_emulated_fail(cudaErrorInvalidValue, "cudaFreeHost: %p is no block", data);
+    free(data);
+    return cudaSuccess;
+}
+
+/* ---- the driver's reservations of address space ---- */
+
+static CUresult CUDAAPI granularity(size_t *out, const CUmemAllocationProp *, CUmemAllocationGranularity_flags) {
+    *out = PAGE;
+    return CUDA_SUCCESS;
+}
+
+static CUresult CUDAAPI reserve(CUdeviceptr *out, size_t bytes, size_t, CUdeviceptr, unsigned long long) {
+    Guard guard;
+    if (bytes % PAGE || !open_range(&memory.reserved) || bytes + PAGE > RANGE - memory.reserved.used)
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    char *base = memory.reserved.base + memory.reserved.used;
+    /* A page between two of them stays closed. */
+    memory.reserved.used += bytes + PAGE;
+    memory.reservations[base] = bytes;
+    memory.mapped[base] = 0;
+    *out = reinterpret_cast<CUdeviceptr>(base);
+    return CUDA_SUCCESS;
+}
+
+static CUresult CUDAAPI release_addresses(CUdeviceptr base, size_t bytes) {
+    Guard guard;
+    char *p = reinterpret_cast<char *>(base);
+    auto found = memory.reservations.find(p);
+    if (found == memory.reservations.end() || found->second != bytes || memory.mapped[p] != 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    memory.reservations.erase(found);
+    memory.mapped.erase(p);
+    return CUDA_SUCCESS;
+}
+
+/* A handle is the number of bytes behind it. */
+static CUresult CUDAAPI create(CUmemGenericAllocationHandle *out, size_t bytes, const CUmemAllocationProp *,
+                               unsigned long long) {
+    Guard guard;
+    if (bytes % PAGE) return CUDA_ERROR_INVALID_VALUE;
+    if (bytes > TOTAL - memory.taken) return CUDA_ERROR_OUT_OF_MEMORY;
+    memory.taken += bytes;
+    *out = bytes;
+    return CUDA_SUCCESS;
+}
+
+static CUresult CUDAAPI release(CUmemGenericAllocationHandle) {
+    return CUDA_SUCCESS;
+}
+
+static std::map<char *, size_t>::iterator reservation_of(char *at) {
+    auto next = memory.reservations.upper_bound(at);
+    if (next == memory.reservations.begin()) return memory.reservations.end();
+    --next;
+    return at < next->first + next->second ? next : memory.reservations.end();
+}
+
+static CUresult CUDAAPI map(CUdeviceptr base, size_t bytes, size_t, CUmemGenericAllocationHandle handle,
+                            unsigned long long) {
+    Guard guard;
+    char *at = reinterpret_cast<char *>(base);
+    auto found = reservation_of(at);
+    if (handle != bytes || found == memory.reservations.end() || at != found->first + memory.mapped[found->first] ||
+        bytes > found->second - memory.mapped[found->first])
+        return CUDA_ERROR_INVALID_VALUE;
+    return CUDA_SUCCESS;
+}
+
+static CUresult CUDAAPI set_access(CUdeviceptr base, size_t bytes, const CUmemAccessDesc *, size_t) {
+    Guard guard;
+    auto found = reservation_of(reinterpret_cast<char *>(base));
+    if (found == memory.reservations.end()) return CUDA_ERROR_INVALID_VALUE;
+    memory.mapped[found->first] += bytes;
+    bl_emulated_open_memory("cuMemSetAccess");
+    memset(reinterpret_cast<char *>(base), FRESH_BYTE, bytes);
+    bl_emulated_close_memory();
+    return CUDA_SUCCESS;
+}
+
+static CUresult CUDAAPI unmap(CUdeviceptr base, size_t bytes) {
+    Guard guard;
+    bl_emulated_drain_all();
+    char *at = reinterpret_cast<char *>(base);
+    auto found = reservation_of(at);
+    if (found == memory.reservations.end()) return CUDA_ERROR_INVALID_VALUE;
+    /* Its pages go back to the system. */
+    madvise(at, bytes, MADV_DONTNEED);
+    memory.mapped[found->first] -= bytes;
+    memory.taken -= bytes;
+    return CUDA_SUCCESS;
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **out, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult *result) {
+    static const struct {
+        const char *name;
+        void *function;
+    } functions[] = {
+        {"cuMemGetAllocationGranularity", reinterpret_cast<void *>(granularity)},
+        {"cuMemAddressReserve", reinterpret_cast<void *>(reserve)},
+        {"cuMemAddressFree", reinterpret_cast<void *>(release_addresses)},
+        {"cuMemCreate", reinterpret_cast<void *>(create)},
+        {"cuMemRelease", reinterpret_cast<void *>(release)},
+        {"cuMemMap", reinterpret_cast<void *>(map)},
+        {"cuMemUnmap", reinterpret_cast<void *>(unmap)},
+        {"cuMemSetAccess", reinterpret_cast<void *>(set_access)},
+    };
+    *out = nullptr;
+    for (const auto &function : functions)
+        if (strcmp(function.name, symbol) == 0) *out = function.function;
+    if (result) *result = *out ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+    return cudaSuccess;
+}

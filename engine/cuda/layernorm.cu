@@ -36,7 +36,7 @@ template <typename T> struct LayernormRow {
     template <int N>
     __device__ __forceinline__ void read(const DropoutStream &drop, const Held<N> &raw, int64_t t, int column,
                                          float (&sum)[N]) const {
-        float added[N];
+        float added[N] = {};
         widen_elements<N, T>(raw.x, sum);
         if (residual) widen_elements<N, T>(raw.residual, added);
         drop_elements<N>(drop, t * width + column, sum);

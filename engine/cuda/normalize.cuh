@@ -26,9 +26,7 @@
 #ifndef BERTLUA_CUDA_NORMALIZE_CUH
 #define BERTLUA_CUDA_NORMALIZE_CUH
 
-#include <type_traits>
-
-#include "cuda/kernel.cuh"
+#include "cuda/elements.cuh"
 
 enum {
     NORM_WARPS = 4,         /* rows of a forward block */
@@ -38,52 +36,6 @@ enum {
     NORM_CHUNK_ROWS = 32,   /* fewest rows of a chunk ... */
     NORM_CHUNKS = 1024      /* ... of which there are at most these */
 };
-
-/* Rows of `width` elements of T start on 16-byte boundaries in every tensor given; NULL counts as such. */
-template <typename T, typename... Pointers> static bool rows_packed(int64_t width, Pointers... pointers) {
-    return width % Pack<T>::N == 0 && (bl_aligned16(pointers) && ...);
-}
-
-/* ---- N elements, of a pack or one ---- */
-
-/* As they lie in memory: asking for many before using one keeps many loads on their way. */
-template <int N, typename T> using Raw = std::conditional_t<N == 1, T, uint4>;
-
-template <int N, typename T> __device__ __forceinline__ Raw<N, T> fetch_elements(const T *p) {
-    return *reinterpret_cast<const Raw<N, T> *>(p);
-}
-
-template <int N, typename T> __device__ __forceinline__ void widen_elements(const Raw<N, T> &raw, float (&x)[N]) {
-    if constexpr (N == 1)
-        x[0] = to_float(raw);
-    else
-        unpack<T>(raw, x);
-}
-
-template <int N, typename T> __device__ __forceinline__ void write_elements(T *p, const float (&x)[N]) {
-    if constexpr (N == 1)
-        *p = from_float<T>(x[0]);
-    else
-        store_pack<T>(p, x);
-}
-
-/* N floats, a multiple of 4, from a 16-byte boundary. */
-template <int N> __device__ __forceinline__ void load_floats(const float *p, float (&x)[N]) {
-#pragma unroll
-    for (int i = 0; i < N; i += 4) {
-        const float4 four = *reinterpret_cast<const float4 *>(p + i);
-        x[i] = four.x, x[i + 1] = four.y, x[i + 2] = four.z, x[i + 3] = four.w;
-    }
-}
-
-template <int N>
-__device__ __forceinline__ void drop_elements(const DropoutStream &drop, int64_t first, float (&x)[N]) {
-    if constexpr (N == 1) {
-        if (drop.active) x[0] *= drop.keep(first);
-    } else {
-        drop.apply<N>(first, x);
-    }
-}
 
 /* ---- forward ---- */
 

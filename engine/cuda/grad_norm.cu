@@ -1,0 +1,93 @@
+/*
+ * grad_norm.cu - the global norm of the gradient with its overflow check and
+ * clipping factor, and the dynamic loss scale (arXiv 1710.03740).
+ *
+ * One pass over the gradient, 4 bytes a parameter, in chunks of a fixed size
+ * and in f64: squares of finite f32 values cannot overflow f64, so the sum is
+ * finite exactly when every element is, and the check costs nothing. One block
+ * adds up the chunks and writes the scalars, which never leave the device.
+ */
+#include "cuda/elements.cuh"
+
+enum { NORM_CHUNK = 1 << 14, SQUARE_THREADS = 256, NORM_FINISH_THREADS = 1024 };
+
+template <int N>
+static __global__ void __launch_bounds__(SQUARE_THREADS) square_kernel(double *partials, const float *grad, int64_t n) {
+    const int64_t begin = static_cast<int64_t>(blockIdx.x) * NORM_CHUNK;
+    const int64_t end = begin + NORM_CHUNK < n ? begin + NORM_CHUNK : n;
+    double sum = 0.0;
+#pragma unroll 4
+    for (int64_t at = begin + threadIdx.x * N; at < end; at += SQUARE_THREADS * N) {
+        if (at + N <= end) {
+            float x[N];
+            widen_elements<N, float>(fetch_elements<N>(grad + at), x);
+#pragma unroll
+            for (int i = 0; i < N; i++)
+                sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+        } else {
+            for (int64_t i = at; i < end; i++)
+                sum += static_cast<double>(grad[i]) * static_cast<double>(grad[i]);
+        }
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) partials[blockIdx.x] = sum;
+}
+
+static __global__ void __launch_bounds__(NORM_FINISH_THREADS)
+    grad_norm_kernel(float *scalars, const double *partials, int64_t chunks, int32_t accumulation, float max_norm) {
+    double sum = 0.0;
+    for (int64_t c = threadIdx.x; c < chunks; c += NORM_FINISH_THREADS)
+        sum += partials[c];
+    sum = block_sum(sum);
+    if (threadIdx.x != 0) return;
+    const double unscale = 1.0 / (static_cast<double>(scalars[BL_SCALAR_LOSS_SCALE]) * accumulation);
+    const double norm = sqrt(sum) * unscale, limit = static_cast<double>(max_norm);
+    const double clip = limit > 0.0 && norm > limit ? limit / norm : 1.0;
+    scalars[BL_SCALAR_GRAD_NORM] = static_cast<float>(norm);
+    scalars[BL_SCALAR_GRAD_FACTOR] = static_cast<float>(unscale * clip);
+    scalars[BL_SCALAR_OVERFLOW] = isfinite(sum) ? 0.0f : 1.0f;
+}
+
+bl_status bl_cuda_grad_norm(bl_context *ctx, bl_tensor *scalars, const bl_tensor *grad, int32_t accumulation,
+                            float max_norm) {
+    bl_cuda *cuda = bl_cuda_of(ctx);
+    const int64_t n = grad->shape[0], chunks = (n + NORM_CHUNK - 1) / NORM_CHUNK;
+    void *scratch;
+    BL_TRY(bl_cuda_scratch(ctx, static_cast<size_t>(chunks + 1) * sizeof(double), &scratch));
+    double *partials = static_cast<double *>(scratch);
+    const float *in = bl_data<float>(grad);
+    const unsigned grid = static_cast<unsigned>(chunks);
+    if (n > 0 && bl_aligned16(in))
+        BL_LAUNCH((square_kernel<4>), grid, SQUARE_THREADS, 0, cuda->stream, partials, in, n);
+    else if (n > 0)
+        BL_LAUNCH((square_kernel<1>), grid, SQUARE_THREADS, 0, cuda->stream, partials, in, n);
+    BL_LAUNCH(grad_norm_kernel, 1, NORM_FINISH_THREADS, 0, cuda->stream, bl_data<float>(scalars), partials, chunks,
+              accumulation, max_norm);
+    return BL_OK;
+}
+
+static __global__ void loss_scale_kernel(float *scalars, float growth, float backoff, float growth_interval,
+                                         float min_scale) {
+    const float max_scale = 16777216.0f, scale = scalars[BL_SCALAR_LOSS_SCALE];
+    if (scalars[BL_SCALAR_OVERFLOW] != 0.0f) {
+        const float lower = scale * backoff;
+        scalars[BL_SCALAR_LOSS_SCALE] = lower > min_scale ? lower : min_scale;
+        scalars[BL_SCALAR_GOOD_STEPS] = 0.0f;
+        return;
+    }
+    float good = scalars[BL_SCALAR_GOOD_STEPS] + 1.0f;
+    if (good >= growth_interval) {
+        const float higher = scale * growth < max_scale ? scale * growth : max_scale;
+        /* A scale that was set above the limit stays. */
+        scalars[BL_SCALAR_LOSS_SCALE] = higher > scale ? higher : scale;
+        good = 0.0f;
+    }
+    scalars[BL_SCALAR_GOOD_STEPS] = good;
+}
+
+bl_status bl_cuda_loss_scale_update(bl_context *ctx, bl_tensor *scalars, float growth, float backoff,
+                                    int32_t growth_interval, float min_scale) {
+    BL_LAUNCH(loss_scale_kernel, 1, 1, 0, bl_cuda_of(ctx)->stream, bl_data<float>(scalars), growth, backoff,
+              static_cast<float>(growth_interval), min_scale);
+    return BL_OK;
+}

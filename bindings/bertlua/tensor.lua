@@ -212,6 +212,21 @@ local function array_length(values)
     return ctype and ffi.sizeof(values) / ffi.sizeof(ctype) or math.huge
 end
 
+-- Half precision, and views with gaps, by way of a device tensor as the host array lies: the device converts.
+local function upload_converted(self, host, dtype, level)
+    local n = self:numel()
+    local bytes = n * element.SIZE[dtype]
+    local out = ffi.new "bl_buffer *[1]"
+    check(C.bl_buffer_create(out, context.handle(), math.max(bytes, 1)), level)
+    local between = new_tensor()
+    set_shape(self:dims())
+    local status = C.bl_buffer_tensor(out[0], between, 0, dtype, self.ndim, shape)
+    if status == 0 and n > 0 then status = C.bl_upload(context.handle(), between, host, bytes) end
+    if status == 0 then status = C.bl_copy(context.handle(), self, between) end
+    C.bl_buffer_free(out[0])
+    check(status, level)
+end
+
 -- level: whose line to blame, as for error() in here.
 local function set(self, values, level)
     local n = self:numel()
@@ -233,9 +248,10 @@ local function set(self, values, level)
         local source = new_tensor()
         check(C.bl_tensor_wrap(source, host, dtype, self.ndim, shape), level)
         check(C.bl_copy(context.handle(), self, source), level)
-    else
-        if dtype ~= self.dtype then error("set: half precision is set on the CPU first, then copied", level) end
+    elseif dtype == self.dtype and self:is_contiguous() then
         check(C.bl_upload(context.handle(), self, host, n * element.SIZE[dtype]), level)
+    else
+        upload_converted(self, host, dtype, level)
     end
 end
 

@@ -53,7 +53,8 @@ describe("linear", function()
                         local y, pre = tensor.new(dtype, { rows, outputs }), tensor.new(dtype, { rows, outputs })
                         ops.linear_forward(y, activation == "gelu" and pre or nil, c.x, c.w, c.bias, activation)
                         local _, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list)
-                        if activation == "gelu" then saved = pre end
+                        -- What was saved counts, as the dtype holds it: that is the op's input.
+                        if activation == "gelu" then saved, pre_list = pre, pre:tolist() end
                         if activation == "tanh" then saved = y end
 
                         local dx = dense.poisoned(dtype, { rows, inputs })

@@ -107,7 +107,7 @@ end
 --   type_vocab_size (2): what the shards are checked against; vocab_file: its hash must be the one noted in the shards,
 --   if they have one; seed (42); shuffle (true); split ("training", "test" or
 --   "all"); pack_sequences (false); dynamic_masking (false) with special_ids = {cls_id, sep_id, mask_id} and
---   masked_lm_prob (0.15); rank (0), world_size (1): rank r takes the r-th batch_size samples of each global batch;
+--   masked_lm_prob (0.15);
 --   prefetch (true); few_shapes (false): numbers of rows and of masked tokens come in coarse steps (see shapes.lua)
 -- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq
 function loader.open(options)
@@ -140,8 +140,6 @@ function loader.open(options)
         max_predictions_per_seq = slots,
         seed = options.seed or 42,
         shuffle = options.shuffle ~= false,
-        rank = options.rank or 0,
-        world_size = options.world_size or 1,
         masking = options.dynamic_masking and masking_rule(options, info) or nil,
         prefetching = options.prefetch ~= false,
         epochs = {},
@@ -287,7 +285,7 @@ function Loader:batch(n)
     if n < 0 or n ~= math.floor(n) then error("loader: batch number " .. tostring(n) .. ", expected 0, 1, ...", 2) end
     local batch = self.batches[self.turn]
     self.turn = 3 - self.turn
-    local sample = (n * self.world_size + self.rank) * self.batch_size
+    local sample = n * self.batch_size
     local left = self.batch_size
     local epoch, place
     batch:begin()

@@ -49,6 +49,12 @@ function M.open(run, values, options, class)
     return self
 end
 
+--- The logs of a rank that says nothing: rank 0 speaks for all.
+function M.quiet()
+    local nothing = function() end
+    return setmetatable({}, { __index = function() return nothing end })
+end
+
 --- A failing log must not end the training: say so, once a log.
 function Logs:try(name, ok, message)
     if not ok and not self.warned[name] then
@@ -64,6 +70,39 @@ function Logs:note(line)
     io.stdout:flush()
 end
 
+--- " on each of 4 ranks" and the like, for the line about memory; "" for one process.
+function M.memory_share(parts)
+    local ranks, shards = parts.ranks, parts.model.store.shards
+    if not ranks or ranks.size == 1 then return "" end
+    return (" on each of %d ranks%s"):format(ranks.size, shards and shards.divide
+        and ", which divide the optimizer's state" or "")
+end
+
+--- "4 ranks x 32 x 2 micro-steps".
+function M.update_text(parts, batch_size)
+    local size = parts.ranks and parts.ranks.size or 1
+    return ("%s%d x %d micro-steps"):format(size > 1 and size .. " ranks x " or "", batch_size,
+        parts.accumulation / size)
+end
+
+--- Ranks of the job as lines for people and a record for the report: where the time went on each.
+function Logs:ranks(outcome)
+    local list = outcome.ranks
+    if not list or #list < 2 then return nil end
+    local least, most, fields = list[1], list[1], {}
+    for _, figures in ipairs(list) do
+        if figures.waiting < least.waiting then least = figures end
+        if figures.waiting > most.waiting then most = figures end
+        for _, name in ipairs { "seconds", "waiting", "sequences" } do
+            fields[("rank%d_%s"):format(figures.rank, name)] = figures[name]
+        end
+    end
+    self:try("report", self.report:log(nil, fields))
+    return ("%d; waited for the others' gradients %.1f %% (rank %d) to %.1f %% (rank %d) of the time"):format(#list,
+        100 * least.waiting / math.max(least.seconds, 1e-9), least.rank,
+        100 * most.waiting / math.max(most.seconds, 1e-9), most.rank)
+end
+
 --- What is about to run, and on what.
 function Logs:start(parts)
     local run, values = self.run, self.values
@@ -72,15 +111,15 @@ function Logs:start(parts)
     local memory = store:bytes()
     self:note(("machine   %s, %d threads%s"):format(context.describe(), context.threads(),
         parts.pinned and ", pinned" or ""))
-    self:note(("model     %s: %.1f M parameters, %s; with gradients and optimizer %s, activations up to %s"):format(
+    self:note(("model     %s: %.1f M parameters, %s; with gradients and optimizer %s, activations up to %s%s"):format(
         values.bert_model, store.numel / 1e6, run.precision,
-        bytes_text(memory.value + memory.grad + memory.low + state), bytes_text(parts.activation_bytes)))
+        bytes_text(memory.value + memory.grad + memory.low + state), bytes_text(parts.activation_bytes),
+        M.memory_share(parts)))
     self:note(("data      %s: %d samples in %d shards, %d tokens long%s%s"):format(values.input_dir, shards.samples,
         shards.shards, shards.max_seq_length, values.pack_sequences and ", packed" or "",
         values.dynamic_masking and ", masked anew" or ""))
-    self:note(("update    %d sequences: %d x %d micro-steps; steps %d to %d of %d"):format(
-        values.batch_size * run.accumulation, values.batch_size, run.accumulation, run.first_step, run.last_step,
-        run.max_steps))
+    self:note(("update    %d sequences: %s; steps %d to %d of %d"):format(values.batch_size * run.accumulation,
+        M.update_text(parts, values.batch_size), run.first_step, run.last_step, run.max_steps))
     local start = run.start
     self:note(("start     %s"):format(start.kind == "fresh" and "fresh parameters, seed " .. values.seed
         or start.kind == "resume" and "going on from " .. start.path or "parameters of " .. start.path))
@@ -143,7 +182,9 @@ function Logs:finish(outcome)
     self.bar = nil
     if not outcome.benchmark then
         self:note("")
-        for _, row in ipairs(self:rows(outcome)) do self:note(("%-11s%s"):format(row[1], row[2])) end
+        local rows, ranks = self:rows(outcome), self:ranks(outcome)
+        if ranks then table.insert(rows, #rows, { "ranks", ranks }) end
+        for _, row in ipairs(rows) do self:note(("%-11s%s"):format(row[1], row[2])) end
         local totals = outcome.totals
         self:try("report", self.report:log(nil, {
             steps = outcome.step, loss = outcome.record and outcome.record.loss, seconds = totals.seconds,

@@ -15,11 +15,14 @@ function M.available()
     return kib and tonumber(kib) * 1024
 end
 
---- Bytes of parameters, gradients, the two moments and the low-precision copy of a model that is not allocated yet.
-function M.state_bytes(store, precision)
+--- Bytes that one process needs for parameters, gradients, the two moments and the low-precision copy of a model that
+-- is not allocated yet.
+-- @param parts ranks among which an optimizer divides moments and master weights (1)
+function M.state_bytes(store, precision, parts)
     local numel = 0
     for _, entry in ipairs(store.list) do numel = numel + entry.numel end
-    return numel * (precision == "fp32" and 16 or 18)
+    -- What ops read, and gradients, are whole on every rank.
+    return numel * (precision == "fp32" and 8 + 8 / (parts or 1) or 6 + 12 / (parts or 1))
 end
 
 --- Bytes that the activations of one micro-step take at the most: no sequence shorter than the longest.
@@ -32,9 +35,10 @@ end
 
 --- Refuse a model whose parameters and optimizer do not fit into memory.
 -- @param available bytes, nil if unknown
+-- @param parts as in state_bytes
 -- @return bytes left for activations
-function M.check_state(store, precision, available)
-    local bytes = M.state_bytes(store, precision)
+function M.check_state(store, precision, available, parts)
+    local bytes = M.state_bytes(store, precision, parts)
     if available and bytes > available then
         fault.raisef("the model with gradients and optimizer takes %.2f GiB, but %.2f GiB are free: take a smaller one",
             bytes / GIB, available / GIB)
@@ -44,8 +48,8 @@ end
 
 --- Refuse micro-steps that do not fit, and say which batch size does.
 -- @param model allocated
--- @param shape batch_size, max_seq_length, max_predictions_per_seq, accumulation; batch_option: name of the option that
---   sets batch_size (--batch-size)
+-- @param shape batch_size, max_seq_length, max_predictions_per_seq, accumulation: the setting gradient_merge_steps;
+--   batch_option: name of the option that sets batch_size (--batch-size)
 -- @param limit bytes: that of the settings, or what is free
 -- @return bytes at the most
 function M.check_activations(model, shape, limit)

@@ -50,12 +50,21 @@ function M.precision(values, sources)
     return amp and values.amp_dtype or "fp32"
 end
 
---- Micro-steps in an update. Settings made for more processes than there are keep their global batch.
-function M.accumulation(values, warnings)
-    local micro_steps = values.gradient_merge_steps * values.world_size
-    if values.world_size > 1 then
-        warnings[#warnings + 1] = ("these settings are for %d processes and this run has 1: gradient_merge_steps is %d "
-            .. "instead of %d, so that an update still sees %d sequences"):format(values.world_size, micro_steps,
+--- Micro-steps in an update, of all processes together. Settings made for another number of processes than there are
+-- keep their global batch.
+-- @param size processes of the job (1)
+function M.accumulation(values, warnings, size)
+    size = size or 1
+    local wanted = values.world_size or size
+    local micro_steps = values.gradient_merge_steps * wanted
+    if micro_steps % size ~= 0 then
+        fault.raisef("--world-size %d with --gradient-merge-steps %d makes %d micro-steps an update, which do not "
+            .. "divide among %d processes: leave out --world-size, or choose a multiple of %d", wanted,
+            values.gradient_merge_steps, micro_steps, size, size)
+    end
+    if wanted ~= size then
+        warnings[#warnings + 1] = ("these settings are for %d processes and this run has %d: gradient_merge_steps is "
+            .. "%d instead of %d, so that an update still sees %d sequences"):format(wanted, size, micro_steps / size,
             values.gradient_merge_steps, micro_steps * values.batch_size)
     end
     return micro_steps
@@ -100,6 +109,9 @@ end
 function M.resume_point(values, own_dir, warnings)
     local wanted, given = values.last_step_of_checkpoint, values.from_checkpoint
     if wanted == "none" and not given then return nil end
+    if given and not fs.is_directory(given) then
+        fault.raisef("--from-checkpoint %s: no such folder: correct it, or leave it out to look in %s", given, own_dir)
+    end
     local dir = given or own_dir
     if wanted == "auto" then
         if given and checkpoint.is_complete(given) then
@@ -110,9 +122,6 @@ function M.resume_point(values, own_dir, warnings)
         if path then return { path = path, step = step } end
         warnings[#warnings + 1] = ("no checkpoint in %s: starting from step 1"):format(dir)
         return nil
-    end
-    if given and not fs.is_directory(given) then
-        fault.raisef("--from-checkpoint %s: no such folder", given)
     end
     if given and checkpoint.is_complete(given) then
         local step = checkpoint.progress(given).step
@@ -172,9 +181,10 @@ end
 --- Work out a run.
 -- @param values resolved settings
 -- @param sources where each came from, as Spec:parse returns it
+-- @param size processes of the job (1)
 -- @return { phase, precision, config_file, vocab_file, checkpoint_dir, start, first_step, last_step, max_steps,
 --   accumulation, warnings }
-function M.resolve(values, sources)
+function M.resolve(values, sources, size)
     local plan = { warnings = {} }
     plan.phase = phase_of(values)
     M.need(values, "input_dir", "name the folder that holds the HDF5 shards")
@@ -202,7 +212,7 @@ function M.resolve(values, sources)
     end
     plan.first_step = plan.start.step + 1
     plan.last_step = plan.last_step or plan.max_steps
-    plan.accumulation = M.accumulation(values, plan.warnings)
+    plan.accumulation = M.accumulation(values, plan.warnings, size)
     if values.steps_this_run and not values.benchmark then
         plan.last_step = math.min(plan.last_step, plan.start.step + values.steps_this_run)
     end

@@ -56,17 +56,18 @@ local function open_loader(values, config, words)
 end
 
 --- Everything a run trains with: model, optimizer, loader, tape, schedule.
-local function build(run, values)
+local function build(run, values, ranks)
     local config, words = load_model_files(run, values)
-    local parts = { accumulation = run.accumulation, config = config }
+    local parts = { accumulation = run.accumulation, config = config, ranks = ranks }
     parts.loader = open_loader(values, config, words)
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
     parts.model = bert.BertForPretraining.new(config)
     parts.activation_bytes = training.allocate(run, values, parts.model, {
         batch_size = values.batch_size, max_seq_length = parts.loader.max_seq_length,
-        max_predictions_per_seq = parts.loader.max_predictions_per_seq, accumulation = run.accumulation,
-    })
-    parts.optimizer = training.optimizer(run, values, parts.model.store)
+        max_predictions_per_seq = parts.loader.max_predictions_per_seq, accumulation = values.gradient_merge_steps,
+    }, ranks)
+    parts.optimizer = training.optimizer(run, values, parts.model.store, ranks)
+    parts.gradients = training.gradients(values, parts.model.store, ranks)
     parts.tape = training.tape(run, values)
     parts.schedule = training.schedule(run, values)
     return parts
@@ -78,7 +79,7 @@ local function progress_of(run, values, step, record)
         step = step, phase = run.phase, max_steps = run.max_steps, seed = values.seed,
         batch_size = values.batch_size, gradient_merge_steps = run.accumulation,
         samples = step * values.batch_size * run.accumulation,
-        learning_rate = values.learning_rate, optimizer = values.optimizer,
+        learning_rate = values.learning_rate, optimizer = training.optimizer_family(values),
         loss = record.loss, mlm_loss = record.mlm_loss, nsp_loss = record.nsp_loss,
     }
 end
@@ -91,27 +92,8 @@ function M.check(values)
     open_loader(values, config, words):close()
 end
 
---- Run pre-training.
--- @param values resolved settings (settings/pretraining.lua)
--- @param sources where each came from
--- @param options as in recipe/logs
--- @return outcome of the trainer with plan; status "nothing to do" if all steps were done before
-function M.run(values, sources, options)
-    local run = plan.resolve(values, sources)
-    training.compare_progress(run, progress_of(run, values, run.start.step, {}), LASTING)
-    context.open { device = values.device, threads = values.threads }
-    if run.first_step > run.last_step then
-        io.stdout:write(("%s: all %d steps are done\n"):format(run.start.path, run.max_steps))
-        return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
-    end
-    local parts = build(run, values)
-    training.restore(run, parts.optimizer, { store = parts.model.store, config = parts.config,
-        vocab_file = run.vocab_file, model_prefix = values.model_prefix })
-    -- Only now: what cannot start must not empty the report of an earlier run.
-    local log = logs.open(run, values, options)
-    parts.first_step, parts.last_step = run.first_step, run.last_step
-    parts.pending_signal = signal.pending
-    log:start(parts)
+--- Train or measure; the signals that come are answered.
+local function train(run, parts, values, log, held)
     signal.trap()
     local outcome
     if values.benchmark then
@@ -119,17 +101,56 @@ function M.run(values, sources, options)
     else
         outcome = training.train(run, parts, values, log, function(step, record)
             return progress_of(run, values, step, record)
-        end)
+        end, held)
     end
     signal.untrap()
-    outcome.plan = run
-    outcome.activation_peak = select(2, parts.tape:memory())
-    log:finish(outcome)
-    -- A second phase may follow in this process.
+    return outcome
+end
+
+-- A second phase may follow in this process.
+local function close(parts, held)
+    if held then held:release() end
     parts.loader:close()
     parts.tape:close()
     parts.optimizer:free()
+    if parts.gradients then parts.gradients:free() end
     parts.model.store:free()
+end
+
+--- Run pre-training.
+-- @param values resolved settings (settings/pretraining.lua)
+-- @param sources where each came from
+-- @param options as in recipe/logs
+-- @return outcome of the trainer with plan; status "nothing to do" if all steps were done before
+function M.run(values, sources, options)
+    local ranks = training.join(values)
+    local run = ranks:first(function()
+        local run = plan.resolve(values, sources, ranks.size)
+        training.compare_progress(run, progress_of(run, values, run.start.step, {}), LASTING)
+        return run
+    end)
+    if run.first_step > run.last_step then
+        if ranks.main then io.stdout:write(("%s: all %d steps are done\n"):format(run.start.path, run.max_steps)) end
+        return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
+    end
+    local parts = ranks:together(function()
+        local parts = build(run, values, ranks)
+        training.restore(run, parts.optimizer, { store = parts.model.store, config = parts.config,
+            vocab_file = run.vocab_file, model_prefix = values.model_prefix, ranks = ranks })
+        return parts
+    end)
+    training.check_equal_start(parts.model.store, ranks)
+    -- Only now: what cannot start must not empty the report of an earlier run.
+    local held = training.hold(run, values, ranks)
+    local log = ranks.main and logs.open(run, values, options) or logs.quiet()
+    parts.first_step, parts.last_step = run.first_step, run.last_step
+    parts.pending_signal = signal.pending
+    log:start(parts)
+    local outcome = train(run, parts, values, log, held)
+    outcome.plan = run
+    outcome.activation_peak = select(2, parts.tape:memory())
+    log:finish(outcome)
+    close(parts, held)
     return outcome
 end
 

@@ -18,6 +18,8 @@ function M.open(run, values)
     return logs.open(run, values, { without_columns = { mlm = true, nsp = true } }, SquadLogs)
 end
 
+M.quiet = logs.quiet
+
 --- What is about to run, and on what.
 -- @param parts model, pinned; optimizer where it trains
 -- @param lines about the data
@@ -26,13 +28,14 @@ function SquadLogs:start(parts, lines)
     local store, memory = parts.model.store, parts.model.store:bytes()
     self:note(("machine   %s, %d threads%s"):format(context.describe(), context.threads(),
         parts.pinned and ", pinned" or ""))
-    self:note(("model     %s: %.1f M parameters, %s; parameters%s take %s"):format(values.bert_model,
+    self:note(("model     %s: %.1f M parameters, %s; parameters%s take %s%s"):format(values.bert_model,
         store.numel / 1e6, run.precision, parts.optimizer and ", gradients and optimizer" or "",
-        logs.bytes_text(memory.value + memory.grad + memory.low + (parts.optimizer and parts.optimizer:bytes() or 0))))
+        logs.bytes_text(memory.value + memory.grad + memory.low + (parts.optimizer and parts.optimizer:bytes() or 0)),
+        logs.memory_share(parts)))
     for _, line in ipairs(lines) do self:note("data      " .. line) end
     if parts.optimizer then
-        self:note(("update    %d sequences: %d x %d micro-steps; %d an epoch; steps %d to %d of %d"):format(
-            values.train_batch_size * run.accumulation, values.train_batch_size, run.accumulation,
+        self:note(("update    %d sequences: %s; %d an epoch; steps %d to %d of %d"):format(
+            values.train_batch_size * run.accumulation, logs.update_text(parts, values.train_batch_size),
             run.steps_per_epoch, run.first_step, run.last_step, run.max_steps))
     end
     local start = run.start
@@ -122,7 +125,9 @@ function SquadLogs:finish(outcome)
     self:end_training()
     if not outcome.benchmark then
         self:note("")
-        for _, row in ipairs(self:rows(outcome)) do self:note(("%-11s%s"):format(row[1], row[2])) end
+        local rows, ranks = self:rows(outcome), self:ranks(outcome)
+        if ranks then table.insert(rows, #rows, { "ranks", ranks }) end
+        for _, row in ipairs(rows) do self:note(("%-11s%s"):format(row[1], row[2])) end
         local totals, prediction, data = outcome.totals or {}, outcome.prediction or {}, {}
         for name, value in pairs(outcome.metrics or {}) do data[name] = value end
         data.steps, data.loss, data.status = outcome.step, outcome.record and outcome.record.loss, outcome.status

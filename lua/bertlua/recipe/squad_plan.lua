@@ -107,9 +107,10 @@ end
 --- Work out a run; how many steps there are comes later, when the features are counted: see set_steps().
 -- @param values resolved settings
 -- @param sources where each came from
+-- @param size processes of the job (1)
 -- @return { phase = "squad", work, train_file, predict_file, downloads = paths of those to fetch first, precision,
 --   config_file, vocab_file, do_lower_case, checkpoint_dir, start, accumulation, warnings }
-function M.resolve(values, sources)
+function M.resolve(values, sources, size)
     local run = { phase = "squad", warnings = {}, downloads = {}, work = work_of(values, sources) }
     local work = run.work
     if work.evaluate and not work.predict then
@@ -141,7 +142,7 @@ function M.resolve(values, sources)
     end
     run.do_lower_case = casing_of(values, run.start, run.vocab_file)
     run.accumulation = plan.accumulation(setmetatable({ batch_size = values.train_batch_size }, { __index = values }),
-        run.warnings)
+        run.warnings, size)
     return run
 end
 

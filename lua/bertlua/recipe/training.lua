@@ -2,22 +2,89 @@
 -- (finetune_squad.lua) build, restore, run and measure through these. A `run`
 -- is what a job's plan resolved; `values` are its settings.
 
+local Gradients = require "bertlua.train.gradients"
 local Optimizer = require "bertlua.train.optimizer"
+local Ranks = require "bertlua.train.ranks"
+local Shards = require "bertlua.nn.shards"
 local Tape = require "bertlua.autograd.tape"
 local Trainer = require "bertlua.train.trainer"
 local benchmark = require "bertlua.train.benchmark"
 local checkpoint = require "bertlua.train.checkpoint"
+local comm = require "bertlua.comm"
 local context = require "bertlua.context"
+local lock = require "bertlua.util.lock"
 local memory_plan = require "bertlua.recipe.memory_plan"
 local schedule = require "bertlua.train.schedule"
+local storage = require "bertlua.storage"
 
 local M = {}
 
 local GIB = 2 ^ 30
 
-function M.optimizer(run, values, store)
+-- Optimizers whose state is divided over the ranks, and whose checkpoints they share.
+local DIVIDED = { DistributedFusedLamb = "Lamb" }
+
+-- Settings that may differ from rank to rank.
+local OWN = { threads = true, report_file = true, tensorboard_dir = true }
+
+--- Open the device and join the job that this process is part of.
+-- @return its ranks (train/ranks.lua)
+function M.join(values)
+    context.open { device = values.device, threads = values.threads }
+    local ranks = Ranks.new(comm.open { device = values.device })
+    if ranks.size > 1 then
+        local shared = {}
+        for name, value in pairs(values) do
+            if not OWN[name] then shared[#shared + 1] = ("%s=%s"):format(name, tostring(value)) end
+        end
+        table.sort(shared)
+        ranks:require_equal(storage.crc32c(table.concat(shared, "\n")), "settings",
+            "start every process with the same command line")
+    end
+    return ranks
+end
+
+--- Take the run's folder, so that no other run writes there; only measuring needs none.
+-- @return lock on rank 0; nil on the other ranks
+function M.hold(run, values, ranks)
+    local held
+    ranks:first(function()
+        if not values.benchmark then held = lock.take(run.checkpoint_dir) end
+    end)
+    return held
+end
+
+--- The name under which an optimizer's state is known.
+function M.optimizer_family(values)
+    return DIVIDED[values.optimizer] or values.optimizer
+end
+
+--- How the flat buffers are cut; nil for a process that has nothing to share.
+local function shards_of(values, ranks)
+    local divide = DIVIDED[values.optimizer] ~= nil
+    if ranks.size == 1 and not divide then return nil end
+    local shards = Shards.new { rank = ranks.rank, size = ranks.size, divide = divide,
+        bucket_mib = values.gradient_bucket_mib }
+    return shards
+end
+
+--- What reduces gradients over the ranks; nil for one process.
+function M.gradients(values, store, ranks)
+    if ranks.size == 1 then return nil end
+    local gradients = Gradients.new { store = store, comm = ranks.comm, dtype = values.gradient_reduction_dtype }
+    return gradients
+end
+
+--- Every rank must start with the same parameters: read, or drawn from the seed.
+function M.check_equal_start(store, ranks)
+    if ranks.size == 1 then return end
+    ranks:require_equal(tonumber(store:checksum(), 16), "parameters at the start",
+        "see that all machines run the same build and read the same files")
+end
+
+function M.optimizer(run, values, store, ranks)
     local optimizer = Optimizer.new {
-        kind = values.optimizer, store = store,
+        kind = values.optimizer, store = store, comm = ranks.comm,
         beta1 = values.beta1, beta2 = values.beta2, epsilon = values.epsilon, weight_decay = values.weight_decay,
         max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
         loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
@@ -41,11 +108,15 @@ end
 
 --- Give the model of a training run its memory, and foretell what activations will take.
 -- @param shape of a micro-batch, as in memory_plan.check_activations
+-- @param ranks of the job
 -- @return bytes of activations foretold
-function M.allocate(run, values, model, shape)
-    -- Measured before anything is taken: pages that nobody touched yet count as free.
-    local room = memory_plan.check_state(model.store, run.precision, memory_plan.available())
-    model.store:allocate { precision = run.precision, seed = values.seed }
+function M.allocate(run, values, model, shape, ranks)
+    local shards = shards_of(values, ranks)
+    -- Measured before anything is taken: pages that nobody touched yet count as free. Ranks of a machine share it.
+    local available = memory_plan.available()
+    local room = memory_plan.check_state(model.store, run.precision,
+        available and available / (ranks.comm.local_size or 1), shards and shards.divide and ranks.size or 1)
+    model.store:allocate { precision = run.precision, seed = values.seed, shards = shards }
     local bytes = memory_plan.check_activations(model, shape, math.min(values.activation_memory * GIB, room))
     return bytes
 end
@@ -87,16 +158,21 @@ end
 
 --- Run the trainer with logs and checkpoints.
 -- @param progress_of function(step, record) -> contents of progress.json
+-- @param held the lock of the run's folder, or nil
 -- @return outcome of the trainer
-function M.train(run, parts, values, log, progress_of)
+function M.train(run, parts, values, log, progress_of, held)
     parts.log_freq = values.log_freq
-    parts.on_step = function(step, record) log:step(step, record) end
+    parts.on_step = function(step, record)
+        if held then held:touch() end
+        log:step(step, record)
+    end
     parts.on_log = function(record) log:record(record) end
     parts.checkpoint_freq = values.num_steps_per_checkpoint
     parts.save = function(step, record)
         return checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
+            ranks = parts.ranks,
         })
     end
     return Trainer.new(parts):run()

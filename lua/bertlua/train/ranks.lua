@@ -28,9 +28,10 @@ local function with_tensor(dtype, count, fn)
     return result
 end
 
+local pair = array.float(2)
+
 -- A number as two f32: the second holds what the first rounds away, together 48 bits.
 local function split(x)
-    local pair = array.float(2)
     pair[0] = x
     local high = pair[0]
     pair[1] = high - high == 0 and x - high or 0

@@ -1,0 +1,114 @@
+--- A folder for one run at a time: a file in it says who has it.
+--
+-- A lock is stale, and taken over, when its process is gone: on this machine
+-- that is looked up; of another machine's process the same batch job coming
+-- back counts, and a lock that was not touched for 15 minutes. Whoever holds a
+-- lock touches it as it goes on.
+
+local fcntl = require "posix.fcntl"
+local signal = require "posix.signal"
+local stat = require "posix.sys.stat"
+local unistd = require "posix.unistd"
+local utime = require "posix.utime"
+local utsname = require "posix.sys.utsname"
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+
+local M = {}
+
+local Lock = {}
+Lock.__index = Lock
+
+local TOUCH_SECONDS, STALE_SECONDS = 60, 15 * 60
+
+--- When a process began, in ticks since the machine's start; nil where the system does not say.
+local function birth(pid)
+    local file = io.open(("/proc/%d/stat"):format(pid))
+    if not file then return nil end
+    local text = file:read "*a"
+    file:close()
+    -- The name in parentheses may hold anything; the 20th field after it is the start time.
+    local fields, i = text:match "^.*%)(.*)$" or "", 0
+    for word in fields:gmatch "%S+" do
+        i = i + 1
+        if i == 20 then return tonumber(word) end
+    end
+end
+
+local function myself()
+    local pid = unistd.getpid()
+    return { pid = pid, host = utsname.uname().nodename, birth = birth(pid), job = os.getenv "SLURM_JOB_ID" }
+end
+
+local function is_alive(pid)
+    local ok, _, code = signal.kill(pid, 0)
+    -- Not permitted means that it exists and belongs to somebody else.
+    return ok ~= nil or code == require("posix.errno").EPERM
+end
+
+--- Whether the process that wrote a lock is gone.
+-- @param owner contents of the file
+-- @param me as of myself()
+-- @param age seconds since the file was touched
+function M.is_stale(owner, me, age)
+    if owner.host ~= me.host then
+        return age > STALE_SECONDS or (owner.job ~= nil and owner.job == me.job)
+    end
+    if owner.pid == me.pid then return true end
+    if not is_alive(owner.pid) then return true end
+    -- Another process may have got the number since.
+    local born = birth(owner.pid)
+    return born ~= nil and owner.birth ~= nil and born ~= owner.birth
+end
+
+local function create(path, me)
+    local descriptor = fcntl.open(path, fcntl.O_CREAT + fcntl.O_EXCL + fcntl.O_WRONLY, tonumber("644", 8))
+    if not descriptor then return false end
+    unistd.write(descriptor, json.encode(me) .. "\n")
+    unistd.close(descriptor)
+    return true
+end
+
+--- Take the folder; a fault names who has it.
+-- @param folder made if it is not there
+-- @return Lock
+function M.take(folder)
+    fault.check(fs.mkdirs(folder))
+    local path, me = folder .. "/.lock", myself()
+    for _ = 1, 3 do
+        if create(path, me) then return setmetatable({ path = path, touched = os.time() }, Lock) end
+        local info = stat.stat(path)
+        local owner = info and json.read(path)
+        local known = type(owner) == "table" and type(owner.pid) == "number" and type(owner.host) == "string"
+        -- Half written at this moment, or by a machine that broke down.
+        local age = info and os.time() - info.st_mtime or 0
+        if info and (known and not M.is_stale(owner, me, age) or not known and age < TOUCH_SECONDS) then
+            fault.raisef("%s: another run is writing here (process %s on %s): choose another --output-dir, or end that "
+                .. "run; if it is long dead, remove %s", folder, known and ("%d"):format(owner.pid) or "unknown",
+                known and owner.host or "an unknown machine", path)
+        end
+        -- Of two that see a stale lock only one can move it away.
+        local aside = ("%s-%d"):format(path, me.pid)
+        if os.rename(path, aside) then os.remove(aside) end
+    end
+    if not fs.exists(path) then fault.raisef("%s: cannot be written: check the permissions of the folder", path) end
+    fault.raisef("%s: another run is starting here: choose another --output-dir", folder)
+end
+
+--- Show that the run goes on; cheap enough for every step.
+function Lock:touch()
+    local now = os.time()
+    if now - self.touched < TOUCH_SECONDS then return end
+    self.touched = now
+    utime.utime(self.path)
+end
+
+--- Give the folder back.
+function Lock:release()
+    if self.path then os.remove(self.path) end
+    self.path = nil
+end
+
+return M

@@ -1,0 +1,167 @@
+--- Which algorithm a matrix product takes on a GPU: the library's first suggestion, or what a file of choices says.
+
+local context = require "bertlua.context"
+local dense = require "spec.support.dense"
+local ops = require "bertlua.ops"
+local reference = require "spec.support.reference_linear"
+local rng = require "bertlua.rng"
+local tensor = require "bertlua.tensor"
+
+if context.device() ~= "cuda" then return end
+
+-- Records of algorithms can be made up only for the emulated library.
+local emulated = context.describe():find("mulat", 1, true) ~= nil
+
+local function read(path)
+    local file = assert(io.open(path, "rb"))
+    local text = file:read "*a"
+    file:close()
+    return text
+end
+
+local function write(path, text)
+    local file = assert(io.open(path, "wb"))
+    file:write(text)
+    file:close()
+end
+
+-- A context of its own each time: number of threads is part of its name, and means nothing on a GPU.
+local fresh = 40
+local function open(path)
+    fresh = fresh + 1
+    context.open { device = "cuda", threads = fresh }
+    context.matmul_choices(path)
+end
+
+--- A layer forward and backward, in bf16; lists of all results.
+local function train()
+    local random = rng.new(31)
+    return tensor.scope(function()
+        local x, x_list = dense.random(random, "bf16", { 24, 64 })
+        local w, w_list = dense.random(random, "bf16", { 32, 64 }, 0.1)
+        local bias, bias_list = dense.random(random, "f32", { 32 })
+        local dy, dy_list = dense.random(random, "bf16", { 24, 32 })
+        local y, dx = dense.poisoned("bf16", { 24, 32 }), dense.poisoned("bf16", { 24, 64 })
+        local dw, dbias = tensor.new("f32", { 32, 64 }):fill(0.5), tensor.new("f32", { 32 }):fill(-2)
+        ops.linear_forward(y, nil, x, w, bias, "none")
+        ops.linear_backward(dx, dw, dbias, dy, x, w, nil, "none")
+        local y_list, pre_list = reference.forward(x_list, w_list, bias_list)
+        local dx_list, dw_list, dbias_list = reference.backward(dy_list, x_list, w_list, pre_list)
+        for n = 1, 32 do
+            dbias_list[n] = dbias_list[n] - 2
+            for k = 1, 64 do dw_list[n][k] = dw_list[n][k] + 0.5 end
+        end
+        dense.assert_close(y_list, y, 0.01, "y")
+        dense.assert_close(dx_list, dx, 0.01, "dx")
+        dense.assert_close(dw_list, dw, 1e-5, "dw")
+        dense.assert_close(dbias_list, dbias, 1e-5, "dbias")
+        return { y:tolist(), dx:tolist(), dw:tolist(), dbias:tolist() }
+    end)
+end
+
+-- The part of a line that says how the bias gradient is computed: epilogue 2 (sum of dy) and whether to use it.
+local function set_use(text, use)
+    local changed, n = text:gsub("( 1 2 0 %d+ %d+ %d+ %d+ : %d+ [%d.]+ )%-?%d :", "%1" .. use .. " :")
+    assert.are.equal(1, n)
+    return changed
+end
+
+describe("matrix products on a GPU", function()
+    local path
+    before_each(function() path = os.tmpname() os.remove(path) end)
+    after_each(function()
+        os.remove(path)
+        context.open { device = "cuda" }
+    end)
+
+    it("write the timed choice of each product once, and read it afterwards", function()
+        open(path)
+        local first = train()
+        local text = read(path)
+        local _, lines = text:gsub("\n", "")
+        -- Title, device, columns; y, dx, dw, and dw with the sums of dy.
+        assert.are.equal(7, lines)
+        assert.is_truthy(text:find(" use : algorithm\n", 1, true))
+        assert.are.same(first, train())
+        open(path)
+        assert.are.same(first, train())
+        assert.are.equal(text, read(path))
+    end)
+
+    it("take the first suggestion without a file, the same each time", function()
+        open(nil)
+        local first = train()
+        open(nil)
+        assert.are.same(first, train())
+    end)
+
+    it("sum dy in the product of dw where that is the choice, and apart from it where not", function()
+        open(path)
+        train()
+        local text = read(path)
+        for _, use in ipairs { 0, 1 } do
+            write(path, set_use(text, use))
+            open(path)
+            train()
+            assert.are.equal(set_use(text, use), read(path))
+        end
+    end)
+
+    it("start a file of another device or library anew", function()
+        write(path, "bertlua matmul choices 1\nsome other GPU\nnonsense\n")
+        open(path)
+        train()
+        assert.is_nil(read(path):find("some other GPU", 1, true))
+        assert.is_nil(read(path):find("nonsense", 1, true))
+    end)
+
+    it("name the line of a file that is damaged, and files that are something else", function()
+        open(path)
+        train()
+        write(path, read(path) .. "64 24 what\n")
+        open(path)
+        dense.assert_fails(path .. ": line 8: not a choice of an algorithm", train)
+        write(path, "shopping list\n")
+        open(path)
+        dense.assert_fails(path .. ": not a file of matmul choices", train)
+        open("/nowhere/choices.txt")
+        dense.assert_fails("/nowhere/choices.txt.tmp: No such file or directory", train)
+    end)
+
+    it("may round f32 operands to TF32 where that is allowed", function()
+        tensor.scope(function()
+            local random = rng.new(32)
+            local x, x_list = dense.random(random, "f32", { 64, 64 })
+            local w, w_list = dense.random(random, "f32", { 64, 64 })
+            local y = dense.poisoned("f32", { 64, 64 })
+            local expected = reference.forward(x_list, w_list)
+            ops.linear_forward(y, nil, x, w, nil, "none")
+            dense.assert_close(expected, y, 2e-6, "f32")
+            context.allow_tf32(true)
+            ops.linear_forward(y, nil, x, w, nil, "none")
+            context.allow_tf32(false)
+            dense.assert_close(expected, y, 2e-3, "TF32")
+            dense.assert_fails("differs by", dense.assert_close, expected, y, 1e-5, "TF32")
+        end)
+    end)
+
+    if emulated then
+        it("run the algorithm that the file names", function()
+            open(path)
+            local first = train()
+            local text = read(path)
+            -- b1a5 1: in order; b1a5 3: from the last to the first.
+            write(path, (text:gsub(": b1a5 %d", ": b1a5 1")))
+            open(path)
+            local forwards = train()
+            write(path, (text:gsub(": b1a5 %d", ": b1a5 3")))
+            open(path)
+            local backwards = train()
+            assert.are_not.same(forwards[3], backwards[3])
+            assert.are.same(first[4], forwards[4])
+            write(path, set_use(text:gsub(": b1a5 %d", ": b1a5 9"), 1))
+            open(path)
+            dense.assert_fails("invalid value", train)
+        end)
+    end
+end)

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <lauxlib.h>
+
 #include "host.h"
 
 static void on_failure(int32_t code, const char *line, bool print) {
@@ -22,7 +24,14 @@ static void on_failure(int32_t code, const char *line, bool print) {
     _exit(code);
 }
 
+/* quit(code): end at once, without exit handlers. */
+static int host_quit(lua_State *L) {
+    _exit((int) luaL_checkinteger(L, 1));
+}
+
 void failure_open(lua_State *L) {
     lua_pushlightuserdata(L, (void *) (uintptr_t) on_failure);
     lua_setfield(L, -2, "on_failure");
+    lua_pushcfunction(L, host_quit);
+    lua_setfield(L, -2, "quit");
 }

@@ -34,7 +34,7 @@ void signals_begin_reading(void);
 bool signals_reading_interrupted(void);
 bool signals_end_reading(void);
 
-/* Add on_failure, the handler of a failed job as a pointer, to the table on top of the stack. */
+/* Add on_failure, the handler of a failed job as a pointer, and quit to the table on top of the stack. */
 void failure_open(lua_State *L);
 
 /* Add the constructor `editor` to the table on top of the stack. */

@@ -145,13 +145,14 @@ local function failure_handler()
     return found and host.on_failure and ffi.cast("bl_comm_on_failure", host.on_failure) or nil
 end
 
-local function open(options, ctx, level)
+local function open(options, ctx)
     local o = ffi.new "bl_comm_options"
     o.kind, o.library, o.rank, o.size = options.kind, options.library, options.rank, options.size
     o.master_addr, o.master_port = options.master_addr, options.master_port or DEFAULT_PORT
     o.timeout, o.on_failure = options.timeout or DEFAULT_TIMEOUT, failure_handler()
     local out = ffi.new "bl_comm *[1]"
-    check(C.bl_comm_open(out, ctx, o), level + 1)
+    -- Nothing of this is a defect: who launched the job, or the network, is to be put right.
+    if C.bl_comm_open(out, ctx, o) ~= 0 then fault.raise(bl.last_error(), M.EXIT_FAILED) end
     return setmetatable({
         pointer = out[0], kind = options.kind, rank = options.rank, size = options.size,
         local_rank = options.local_rank, local_size = options.local_size, timeout = tonumber(o.timeout),
@@ -160,7 +161,7 @@ end
 
 --- The communicator of this process alone.
 function M.self()
-    own = own or open({ kind = "self", rank = 0, size = 1, local_rank = 0, local_size = 1 }, nil, 2)
+    own = own or open({ kind = "self", rank = 0, size = 1, local_rank = 0, local_size = 1 })
     return own
 end
 
@@ -193,7 +194,7 @@ function M.open(options)
     end
     world = open({ kind = kind, library = library, rank = launch.rank, size = launch.size, timeout = options.timeout,
         local_rank = launch.local_rank, local_size = launch.local_size, master_addr = launch.master_addr,
-        master_port = launch.master_port }, kind == "nccl" and handle() or nil, 2)
+        master_port = launch.master_port }, kind == "nccl" and handle() or nil)
     return world
 end
 
@@ -209,8 +210,15 @@ function M.leave(message, code)
     local comm = world
     if not comm then return true end
     if message then return comm:fail(message, code) end
+    -- A launcher may end the others as soon as one has ended.
+    io.stdout:flush()
     comm:close()
     return true
+end
+
+--- True if this process has joined a job of several and not left it.
+function M.in_job()
+    return world ~= nil
 end
 
 --- The prefix of messages in a job of many processes: "rank 2 of 4: ".

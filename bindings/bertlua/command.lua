@@ -39,6 +39,14 @@ local function first_line(text)
     return text:match("^%s*([^\n]*)")
 end
 
+-- In a job of many processes one rank prints a failure for all of them.
+local function complain_for_job(message, code)
+    local comm = package.loaded["bertlua.comm"]
+    if not comm then return complain(message) end
+    local prefix = comm.prefix()
+    if comm.leave(message, code) then complain(prefix .. message) end
+end
+
 --- Print a problem as one line and return the exit code for it.
 local function report(failure)
     local problem = failure.problem
@@ -55,7 +63,7 @@ local function report(failure)
     elseif os.getenv "BL_DEBUG" ~= "1" then
         message = first_line(message)
     end
-    complain(message)
+    complain_for_job(message, code)
     if os.getenv "BL_DEBUG" == "1" then io.stderr:write((failure.traceback:gsub("^\n", "")), "\n") end
     return code
 end
@@ -193,11 +201,24 @@ local function dispatch(argv)
     return run_file(argv, 1)
 end
 
+-- Take leave of the other processes of a job. After a failure their messages may still be under way: no time for the
+-- libraries' own clean-up.
+local function leave_job(code)
+    local comm = package.loaded["bertlua.comm"]
+    if not comm then return code end
+    if code ~= 0 then
+        host.flush()
+        if comm.in_job() then host.quit(code) end
+        return code
+    end
+    return (run(comm.leave))
+end
+
 --- Run a command line.
 -- @param argv arguments, argv[0] the program
 -- @return exit code
 function M.main(argv)
-    local code = dispatch(argv)
+    local code = leave_job(dispatch(argv))
     local written, message = host.flush()
     -- What failed before has said its line.
     if not written and code == 0 then

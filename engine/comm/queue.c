@@ -4,7 +4,7 @@
  * order of the calls. While the main thread computes, messages move.
  */
 #include <errno.h>
-#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -94,7 +94,11 @@ static void *run(void *argument) {
         if (status == BL_OK && job.kind == BL_JOB_CLOSE) problem = q->link.p2p->finish();
         if (problem) status = bl_fail(BL_ERROR_INTERNAL, "comm: MPI does not end: %s", problem);
         if (status != BL_OK) {
-            bl_comm_break(comm, bl_last_error());
+            char reason[512];
+            snprintf(reason, sizeof reason, "collective %lld, %s: %s", (long long) job.number, job.name,
+                     bl_last_error());
+            if (comm->watch) bl_watch_settle(comm->watch);
+            bl_comm_break(comm, reason);
             break;
         }
         bl_comm_finished(comm, &job, begin, bl_now());

@@ -38,6 +38,7 @@ struct bl_watch {
     uint64_t key;
     pthread_t thread;
     bool running;
+    int64_t last_beat;
     pthread_mutex_t lock; /* guards sending and what follows */
     pthread_cond_t changed;
     atomic_bool leaving;
@@ -237,12 +238,13 @@ static void await_close(int fd) {
     }
 }
 
+/* on_failure first: it ends the process before the thread that waits could print a line of its own. */
 static void tell_process(bl_watch *watch, int32_t code, const char *line, bool print) {
-    bl_comm_break(watch->comm, line);
     if (watch->comm->on_failure) watch->comm->on_failure(code, line, print);
+    bl_comm_break(watch->comm, line);
 }
 
-/* Rank 0: the job ends. speaker: 0 unless that rank prints for itself. */
+/* Rank 0: the job ends. speaker: 0, a rank that prints for itself, or -1 where the line was printed before. */
 static void end_job(bl_watch *watch, int32_t culprit, int32_t speaker, int32_t code, const char *line) {
     if (!end(watch, speaker)) return;
     bl_message m;
@@ -252,7 +254,7 @@ static void end_job(bl_watch *watch, int32_t culprit, int32_t speaker, int32_t c
     m.reserved = speaker;
     snprintf(m.text, sizeof m.text, "%s", line);
     post_all(watch, &m);
-    if (speaker != 0) await_close(watch->peers[speaker].fd);
+    if (speaker > 0) await_close(watch->peers[speaker].fd);
     tell_process(watch, code, line, speaker == 0);
 }
 
@@ -263,7 +265,6 @@ static void obey(bl_watch *watch, const bl_message *m) {
         return;
     }
     if (!end(watch, m->reserved)) return;
-    bl_comm_break(watch->comm, m->text);
     await_close(watch->peers[0].fd);
     tell_process(watch, m->code, m->text, false);
 }
@@ -277,7 +278,6 @@ static void lost_rank_0(bl_watch *watch, const char *how) {
     fill(watch, &m, BL_MESSAGE_BEAT);
     snprintf(line, sizeof line, "rank 0 of %d %s; the job is in collective %lld, %s", (int) comm->size, how,
              (long long) m.started, m.started ? m.name : "none yet");
-    bl_comm_break(comm, line);
     if (comm->rank != 1) usleep(1000000);
     tell_process(watch, BL_COMM_EXIT_FAILED, line, comm->rank == 1);
 }
@@ -293,7 +293,9 @@ static void lost_peer(bl_watch *watch, int32_t rank) {
     note_self(watch);
     bl_watch_where(watch->peers, watch->links, where, sizeof where);
     snprintf(line, sizeof line, "rank %d of %d died; the job is in %s", (int) rank, (int) watch->comm->size, where);
-    end_job(watch, rank, 0, BL_COMM_EXIT_FAILED, line);
+    /* If it was this process that was stopped, the others have left it, and said so. */
+    bool stopped = (double) (bl_now() - watch->last_beat) * 1e-9 > watch->comm->timeout;
+    end_job(watch, rank, stopped ? -1 : 0, BL_COMM_EXIT_FAILED, line);
 }
 
 static void handle(bl_watch *watch, int32_t index, bl_message *m) {
@@ -336,6 +338,7 @@ static void hear(bl_watch *watch, int32_t index) {
     pthread_mutex_lock(&watch->lock);
     close(peer->fd);
     peer->fd = -1;
+    pthread_cond_broadcast(&watch->changed);
     bool fine = peer->left || watch->ended || (watch->leaving && watch->comm->rank != 0);
     pthread_mutex_unlock(&watch->lock);
     if (fine) return;
@@ -371,16 +374,17 @@ static int64_t interval_of(double timeout) {
 
 static void *run(void *argument) {
     bl_watch *watch = argument;
-    int64_t interval = interval_of(watch->comm->timeout), next = bl_now(), last = next;
+    int64_t interval = interval_of(watch->comm->timeout), next = bl_now();
+    watch->last_beat = next;
     struct pollfd *entries = calloc((size_t) watch->links + 1, sizeof *entries);
     /* Without it this process does not hear; the others see that it is silent. */
     while (entries && !watch->ended) {
         int64_t now = bl_now();
         if (now >= next) {
             /* This process itself was stopped or starved: the others' silence proves nothing. */
-            for (int32_t i = 0; now - last > 4 * interval && i < watch->links; i++)
+            for (int32_t i = 0; now - watch->last_beat > 4 * interval && i < watch->links; i++)
                 watch->peers[i].heard = watch->peers[i].moved = now;
-            last = now;
+            watch->last_beat = now;
             beat(watch);
             judge(watch);
             next = now + interval;
@@ -440,6 +444,13 @@ void bl_watch_fail(bl_watch *watch, int32_t code, const char *message, bool *pri
     if (!*print) usleep((useconds_t) (LINGER / 1000 + 500000));
 }
 
+void bl_watch_settle(bl_watch *watch) {
+    pthread_mutex_lock(&watch->lock);
+    AWAIT(watch, watch->ended, 2 * SECOND);
+    pthread_mutex_unlock(&watch->lock);
+    if (watch->ended && watch->comm->on_failure) usleep((useconds_t) (LINGER / 1000 + 500000));
+}
+
 bl_status bl_watch_leave(bl_watch *watch) {
     bl_comm *comm = watch->comm;
     bl_message m;
@@ -448,6 +459,8 @@ bl_status bl_watch_leave(bl_watch *watch) {
     watch->leaving = true;
     if (comm->rank != 0) {
         post(watch, &watch->peers[0], &m);
+        /* Rank 0 hangs up when all are done: so none ends long before the others. */
+        AWAIT(watch, watch->ended || watch->peers[0].fd < 0, (int64_t) (comm->timeout * 1e9));
     } else {
         int32_t here = comm->size;
         int64_t deadline = bl_now() + (int64_t) (comm->timeout * 1e9);

@@ -33,6 +33,8 @@ bl_status bl_watch_meet(bl_watch **out, bl_comm *comm, const bl_watch_address *a
 bl_status bl_watch_start(bl_watch *watch);
 /* Say that this rank fails; *print: whether it is the one to say so. */
 void bl_watch_fail(bl_watch *watch, int32_t code, const char *message, bool *print);
+/* A message failed: give the watch, which knows more, the time to name the rank to blame. */
+void bl_watch_settle(bl_watch *watch);
 /* Say goodbye; rank 0 waits for everyone's. */
 bl_status bl_watch_leave(bl_watch *watch);
 /* Stop and free; NULL is fine. */

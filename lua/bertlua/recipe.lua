@@ -14,7 +14,10 @@ local EXIT_CODES = { SIGINT = 130, SIGTERM = 143, SIGUSR1 = 138 }
 
 --- End the program with the exit code of an interrupted run; return otherwise.
 function M.finish(outcome)
-    if outcome.status == "interrupted" then os.exit(EXIT_CODES[outcome.signal] or 1, true) end
+    if outcome.status == "interrupted" then
+        require("bertlua.comm").leave()
+        os.exit(EXIT_CODES[outcome.signal] or 1, true)
+    end
     return outcome
 end
 

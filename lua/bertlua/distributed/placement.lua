@@ -1,0 +1,180 @@
+--- Which cores each process of a machine computes on.
+--
+-- Launchers bind ranks in different ways or not at all, so the ranks compare
+-- what they were given: those with the same set of cores share it out, and a
+-- rank with a set of its own keeps it. A share stays within one NUMA node where
+-- it can, and takes whole cores with all their hardware threads.
+
+local affinity = require "bertlua.affinity"
+local tensor = require "bertlua.tensor"
+
+local M = {}
+
+local function read(path)
+    local file = io.open(path)
+    if not file then return nil end
+    local text = file:read "*a"
+    file:close()
+    return text
+end
+
+--- "0-3,8" as a list of numbers.
+function M.parse_list(text)
+    local cores = {}
+    for first, last in (text or ""):gmatch "(%d+)%-?(%d*)" do
+        for core = tonumber(first), tonumber(last ~= "" and last or first) do cores[#cores + 1] = core end
+    end
+    return cores
+end
+
+--- NUMA node and physical core of every processor.
+-- @param cores processors to look up
+-- @param root "/sys/devices/system" if left out
+-- @return table by processor of { node, physical }: both 0 and the processor itself where the kernel does not say
+function M.topology(cores, root)
+    root = root or "/sys/devices/system"
+    local node_of, map = {}, {}
+    for _, node in ipairs(M.parse_list(read(root .. "/node/online"))) do
+        for _, core in ipairs(M.parse_list(read(("%s/node/node%d/cpulist"):format(root, node)))) do
+            node_of[core] = node
+        end
+    end
+    for _, core in ipairs(cores) do
+        -- The first of its hardware threads names a physical core.
+        local siblings = M.parse_list(read(("%s/cpu/cpu%d/topology/thread_siblings_list"):format(root, core)))
+        map[core] = { node = node_of[core] or 0, physical = siblings[1] or core }
+    end
+    return map
+end
+
+-- Physical cores as { node, processors }, nodes in order, and how many nodes there are.
+local function physical_cores(cores, map)
+    local list, by_physical, nodes, seen = {}, {}, 0, {}
+    for _, core in ipairs(cores) do
+        local at = map[core]
+        local unit = by_physical[at.physical]
+        if not unit then
+            unit = { node = at.node, first = core, processors = {} }
+            by_physical[at.physical] = unit
+            list[#list + 1] = unit
+        end
+        unit.processors[#unit.processors + 1] = core
+        if not seen[at.node] then seen[at.node], nodes = true, nodes + 1 end
+    end
+    table.sort(list, function(a, b)
+        if a.node ~= b.node then return a.node < b.node end
+        return a.first < b.first
+    end)
+    return list, nodes
+end
+
+-- Items index * n / count to (index + 1) * n / count of a list.
+local function share(list, index, count)
+    local part, first, last = {}, math.floor(index * #list / count), math.floor((index + 1) * #list / count)
+    for i = first + 1, last do part[#part + 1] = list[i] end
+    return part
+end
+
+-- The units of the node, and who of the processes shares it.
+local function within_node(units, nodes, index, count)
+    local order, members = {}, {}
+    for _, unit in ipairs(units) do
+        if not members[unit.node] then
+            members[unit.node] = {}
+            order[#order + 1] = unit.node
+        end
+        table.insert(members[unit.node], unit)
+    end
+    local place = math.floor(index * nodes / count)
+    local first = math.ceil(place * count / nodes)
+    local last = math.ceil((place + 1) * count / nodes)
+    return members[order[place + 1]], index - first, last - first
+end
+
+--- The share of one of `count` processes that may run on the same cores.
+-- @param cores ascending
+-- @param index of the process, from 0
+-- @param count processes
+-- @param map topology() of the cores
+-- @return list of cores, ascending
+function M.split(cores, index, count, map)
+    local units, nodes = physical_cores(cores, map)
+    local n = count
+    if count >= nodes then units, index, n = within_node(units, nodes, index, count) end
+    local part = n > #units and { units[index % #units + 1] } or share(units, index, n)
+    local result = {}
+    for _, unit in ipairs(part) do
+        for _, core in ipairs(unit.processors) do result[#result + 1] = core end
+    end
+    table.sort(result)
+    return result
+end
+
+-- 31 bits of a text, for telling machines apart.
+local function hash(text)
+    local value = 7
+    for i = 1, #text do value = (value * 131 + text:byte(i)) % 2147483647 end
+    return value
+end
+
+local function machine()
+    local name = (read "/proc/sys/kernel/hostname" or "") .. (read "/proc/sys/kernel/random/boot_id" or "")
+    return hash(name), hash(name:reverse())
+end
+
+-- Which of the processes that share this one's machine and cores this is, and how many they are.
+local function compare(comm, cores)
+    local a, b = machine()
+    local own = { a, b, hash(table.concat(cores, ",")), #cores }
+    return tensor.scope(function()
+        local mine, all = tensor.from(own, "i64"), tensor.new("i64", { #own * comm.size })
+        comm:all_gather(all, mine)
+        comm:wait()
+        local values, index, count = all:tolist(), 0, 0
+        for r = 0, comm.size - 1 do
+            local same = true
+            for i = 1, #own do same = same and tonumber(values[r * #own + i]) == own[i] end
+            if same then
+                if r < comm.rank then index = index + 1 end
+                count = count + 1
+            end
+        end
+        return index, count
+    end)
+end
+
+--- Bind this process to its share of the machine's cores; to be called by all ranks, before the trainer's context is
+-- opened. A process of its own stays as it is.
+-- @param comm communicator
+-- @return { cores, threads (as many), shared (processes among which the cores were shared out) }
+function M.apply(comm)
+    local cores = affinity.get()
+    if comm.size == 1 then return { cores = cores, threads = #cores, shared = 1 } end
+    local index, count = compare(comm, cores)
+    if count > 1 then
+        cores = M.split(cores, index, count, M.topology(cores))
+        affinity.set(cores)
+    end
+    return { cores = cores, threads = #cores, shared = count }
+end
+
+--- Threads of a process where the settings leave it open: OMP_NUM_THREADS, or one for each of its cores.
+-- @param placed what apply() returned
+function M.threads(placed)
+    local given = tonumber((os.getenv "OMP_NUM_THREADS" or ""):match "^%d+")
+    return given and given > 0 and given or placed.threads
+end
+
+--- "cores 0-3" for logs.
+function M.describe(placed)
+    local cores, parts, i = placed.cores, {}, 1
+    while i <= #cores do
+        local j = i
+        while cores[j + 1] == cores[j] + 1 do j = j + 1 end
+        parts[#parts + 1] = j > i and ("%d-%d"):format(cores[i], cores[j]) or ("%d"):format(cores[i])
+        i = j + 1
+    end
+    return (#cores == 1 and "core " or "cores ") .. table.concat(parts, ",")
+end
+
+return M

@@ -1,0 +1,32 @@
+--- A job in which one rank fails in a way of choice after ten collectives. Run
+-- by spec/engine/comm/failure_spec.lua.
+--
+--     bertlua spec/support/failing_worker.lua WAY RANK TIMEOUT
+
+local comm = require "bertlua.comm"
+local fault = require "bertlua.fault"
+local signal = require "posix.signal"
+local tensor = require "bertlua.tensor"
+local unistd = require "posix.unistd"
+
+local way, who, timeout = arg[1], tonumber(arg[2]), tonumber(arg[3])
+local c = comm.open { timeout = timeout }
+local t = tensor.new("f32", { 20000 })
+
+local WAYS = {
+    kill = function() signal.kill(unistd.getpid(), signal.SIGKILL) end,
+    stop = function() signal.kill(unistd.getpid(), signal.SIGSTOP) end,
+    spin = function() while true do unistd.getpid() end end,
+    fault = function() fault.raise "step 10: the loss is nan" end,
+    exit = function() os.exit(5) end,
+    order = function()
+        c:barrier()
+        c:wait()
+    end,
+}
+
+for i = 1, 20 do
+    c:all_reduce(t)
+    c:wait()
+    if i == 10 and (c.rank == who or who == -1) then WAYS[way]() end
+end

@@ -1,0 +1,74 @@
+--- Run jobs of several processes from specs.
+
+local process = require "spec.support.process"
+
+local M = {}
+
+local quote = process.quote
+
+local function has(command)
+    local _, code = process.run("command -v " .. command .. " >/dev/null")
+    return code == 0
+end
+
+local plugin = process.bertlua:gsub("[^/]*$", "libbertlua-mpi.so")
+
+--- nil, or why no job of several processes can be run here.
+M.missing = nil
+if not has "mpirun" then
+    M.missing = "no mpirun: apt-get install openmpi-bin"
+elseif not io.open(plugin) then
+    M.missing = plugin .. " was not built: apt-get install libopenmpi-dev, then make"
+end
+
+-- mpirun itself runs without the sanitizers that its processes are given.
+local function passed_on()
+    local flags = {}
+    for _, name in ipairs { "LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS", "BERTLUA_LIB", "BERTLUA_TEST_DEVICE" } do
+        local value = os.getenv(name)
+        if value then flags[#flags + 1] = "-x " .. quote(name .. "=" .. value) end
+    end
+    return table.concat(flags, " ")
+end
+
+--- The command that starts n processes of bertlua.
+-- Root and more processes than cores are allowed, and everything stays on this machine; the threads of each are one.
+-- @param n processes
+-- @param arguments of bertlua, quoted
+-- @param options for mpirun, or nil
+function M.command(n, arguments, options)
+    return ("env -u LD_PRELOAD OMP_NUM_THREADS=1 mpirun --allow-run-as-root --oversubscribe --bind-to none "
+        .. "--mca mpi_yield_when_idle 1 --mca btl_base_warn_component_unused 0 --mca orte_base_help_aggregate 0 "
+        .. "-x OMP_NUM_THREADS %s %s -n %d %s %s"):format(passed_on(), options or "", n, quote(process.bertlua),
+        arguments)
+end
+
+--- Run n processes of bertlua; a job that does not end is ended after a minute.
+-- @return what they wrote, exit code, seconds
+function M.run(n, arguments, options)
+    local clock = require "bertlua.util.clock"
+    local began = clock.monotonic()
+    local output, code = process.run("timeout -k 5 60 " .. M.command(n, arguments, options) .. " </dev/null")
+    return output, code, clock.monotonic() - began
+end
+
+--- The lines that bertlua itself printed as messages.
+function M.messages(output)
+    local lines = {}
+    for line in output:gmatch "[^\n]+" do
+        if line:match "^bertlua: " then lines[#lines + 1] = line end
+    end
+    return lines
+end
+
+--- Like busted's it, or pending with the reason where no job can be run.
+function M.it(name, fn)
+    local busted = require "busted"
+    if M.missing then
+        busted.it(name .. " (" .. M.missing .. ")", function() busted.pending(M.missing) end)
+    else
+        busted.it(name, fn)
+    end
+end
+
+return M

@@ -121,6 +121,21 @@ bl_status bl_context_allow_tf32(bl_context *ctx, bool allow);
  * started anew. BL_ERROR_UNSUPPORTED on the CPU.
  */
 bl_status bl_context_matmul_choices(bl_context *ctx, const char *path);
+/*
+ * Which kernels attention takes. BL_ATTENTION_AUTO, as at first: the fastest
+ * that fits the call. NATIVE: the engine's own fused kernels; on a GPU for bf16
+ * and f16 with head size 32 or 64. UNFUSED: on a GPU, for any call, in f32
+ * arithmetic. CUDNN: cuDNN's fused kernels, on a GPU, bf16 or f16, no dropout.
+ * A later call that the named one does not take fails with
+ * BL_ERROR_UNSUPPORTED; so does naming any but AUTO and NATIVE on the CPU.
+ */
+typedef enum bl_attention {
+    BL_ATTENTION_AUTO = 0,
+    BL_ATTENTION_NATIVE = 1,
+    BL_ATTENTION_UNFUSED = 2,
+    BL_ATTENTION_CUDNN = 3
+} bl_attention;
+bl_status bl_context_attention(bl_context *ctx, int32_t implementation);
 /* Wait until all work queued on the device has finished (no-op on the CPU). */
 bl_status bl_context_synchronize(bl_context *ctx);
 

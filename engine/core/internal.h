@@ -26,6 +26,7 @@ struct bl_context {
     void *backend_state; /* the backend's own: primitive caches, streams, handles */
     char description[256];
     bool allow_tf32;
+    int32_t attention;              /* bl_attention */
     int32_t matmul_choices_version; /* counts changes of the name below */
     char matmul_choices[1024];      /* file of timed algorithms; "" for none */
 };

@@ -24,3 +24,15 @@ BL_API bl_status bl_context_matmul_choices(bl_context *ctx, const char *path) {
     ctx->matmul_choices_version++;
     return BL_OK;
 }
+
+BL_API bl_status bl_context_attention(bl_context *ctx, int32_t implementation) {
+    static const char *const names[] = {"auto", "native", "unfused", "cudnn"};
+    if (!ctx) return bl_fail(BL_ERROR_ARGUMENT, "context: NULL, expected an open context");
+    if (implementation < BL_ATTENTION_AUTO || implementation > BL_ATTENTION_CUDNN)
+        return bl_fail(BL_ERROR_ARGUMENT, "attention: implementation is %d, expected 0 to 3", (int) implementation);
+    if (ctx->device == BL_CPU && implementation > BL_ATTENTION_NATIVE)
+        return bl_fail(BL_ERROR_UNSUPPORTED, "attention: %s needs a GPU; on the CPU only native exists",
+                       names[implementation]);
+    ctx->attention = implementation;
+    return BL_OK;
+}

@@ -1,0 +1,195 @@
+/*
+ * mma.cuh - tensor-core products of 16-bit matrices: the few instructions that
+ * C++ has no words for, each with a twin in plain loads for the emulation.
+ *
+ * A warp multiplies A [16,16] by B [16,8] into C [16,8] of f32. With g =
+ * lane / 4 and t = lane % 4, a lane holds
+ *
+ *   A: a[0] = (g, 2t..2t+1)   a[1] = (g+8, 2t..)   a[2] = (g, 2t+8..)   a[3] = (g+8, 2t+8..)
+ *   B: b0 = (2t..2t+1, g)     b1 = (2t+8..2t+9, g)
+ *   C: c[0..1] = (g, 2t..2t+1)                     c[2..3] = (g+8, 2t..2t+1)
+ *
+ * (PTX ISA, "Matrix fragments for mma.m16n8k16"). So C of one product, rounded
+ * in pairs, is A of the next: attention keeps its probabilities in registers.
+ */
+#ifndef BERTLUA_CUDA_MMA_CUH
+#define BERTLUA_CUDA_MMA_CUH
+
+#include "cuda/kernel.cuh"
+
+/* Two f32 as two T in one word, the first in the low half. */
+template <typename T> __device__ __forceinline__ uint32_t pack_pair(float low, float high);
+
+template <> __device__ __forceinline__ uint32_t pack_pair<bl_bf16>(float low, float high) {
+    union {
+        __nv_bfloat162 pair;
+        uint32_t word;
+    } bits;
+    bits.pair = __floats2bfloat162_rn(low, high);
+    return bits.word;
+}
+
+template <> __device__ __forceinline__ uint32_t pack_pair<bl_f16>(float low, float high) {
+    union {
+        __half2 pair;
+        uint32_t word;
+    } bits;
+    bits.pair = __floats2half2_rn(low, high);
+    return bits.word;
+}
+
+#ifndef BL_CUDA_EMULATION
+
+/* 16, 8 bytes from global to shared memory, past the registers; zeros when not valid (then p is not read). */
+__device__ __forceinline__ void copy_async16(void *shared, const void *p, bool valid) {
+    const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(p), "r"(valid ? 16 : 0) : "memory");
+}
+__device__ __forceinline__ void copy_async8(void *shared, const void *p, bool valid) {
+    const unsigned to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(to), "l"(p), "r"(valid ? 8 : 0) : "memory");
+}
+/* Waits for this thread's copies; others see them after a __syncthreads. */
+__device__ __forceinline__ void copy_async_wait() {
+    asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
+/*
+ * Four 8 x 8 matrices from shared memory, one a register; lane i points at row
+ * i % 8 of matrix i / 8, 16 bytes. The lane gets elements (g, 2t..2t+1) of
+ * each; transposed: (2t, g) and (2t+1, g).
+ */
+__device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void *row) {
+    const unsigned from = static_cast<unsigned>(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(from)
+                 : "memory");
+}
+__device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const void *row) {
+    const unsigned from = static_cast<unsigned>(__cvta_generic_to_shared(row));
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(from)
+                 : "memory");
+}
+
+/* c += a b. */
+template <typename T>
+__device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+
+template <>
+__device__ __forceinline__ void multiply_add<bl_bf16>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+template <>
+__device__ __forceinline__ void multiply_add<bl_f16>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* 2^x in one instruction, within 2 units in the last place; results below 2^-126 are 0. */
+__device__ __forceinline__ float exp2_fast(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+#else
+
+__device__ __forceinline__ void copy_async16(void *shared, const void *p, bool valid) {
+    *static_cast<uint4 *>(shared) = valid ? *static_cast<const uint4 *>(p) : make_uint4(0, 0, 0, 0);
+}
+__device__ __forceinline__ void copy_async8(void *shared, const void *p, bool valid) {
+    *static_cast<uint2 *>(shared) = valid ? *static_cast<const uint2 *>(p) : make_uint2(0, 0);
+}
+__device__ __forceinline__ void copy_async_wait() {
+}
+
+/* One lane's part in a load of matrices; what all lanes brought makes everyone's result. */
+struct bl_mma_load {
+    const void *row;
+    uint32_t *r;
+
+    static const uint16_t *at(void *const lanes[32], int lane) {
+        return static_cast<const uint16_t *>(static_cast<const bl_mma_load *>(lanes[lane])->row);
+    }
+    static void straight(void *const lanes[32]) {
+        for (int lane = 0; lane < 32; lane++)
+            for (int i = 0; i < 4; i++)
+                memcpy(&static_cast<bl_mma_load *>(lanes[lane])->r[i], at(lanes, 8 * i + lane / 4) + lane % 4 * 2, 4);
+    }
+    static void transposed(void *const lanes[32]) {
+        for (int lane = 0; lane < 32; lane++) {
+            const int g = lane / 4, t = lane % 4;
+            for (int i = 0; i < 4; i++) {
+                const uint32_t low = at(lanes, 8 * i + 2 * t)[g], high = at(lanes, 8 * i + 2 * t + 1)[g];
+                static_cast<bl_mma_load *>(lanes[lane])->r[i] = low | high << 16;
+            }
+        }
+    }
+};
+
+__device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void *row) {
+    bl_mma_load mine = {row, r};
+    bl_emulated_warp(BL_FULL_WARP, "load_matrices", &mine, bl_mma_load::straight);
+}
+__device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const void *row) {
+    bl_mma_load mine = {row, r};
+    bl_emulated_warp(BL_FULL_WARP, "load_matrices_transposed", &mine, bl_mma_load::transposed);
+}
+
+template <typename T> struct bl_mma_product {
+    float *c;
+    const uint32_t *a;
+    uint32_t b[2];
+
+    static float element(uint32_t word, int half) {
+        const uint16_t bits = static_cast<uint16_t>(word >> 16 * half);
+        T value;
+        memcpy(static_cast<void *>(&value), &bits, sizeof value);
+        return to_float(value);
+    }
+    static bl_mma_product &of(void *const lanes[32], int lane) {
+        return *static_cast<bl_mma_product *>(lanes[lane]);
+    }
+    static void run(void *const lanes[32]) {
+        float a[16][16], b[8][16]; /* b by columns */
+        for (int lane = 0; lane < 32; lane++) {
+            const int g = lane / 4, t = lane % 4;
+            for (int i = 0; i < 8; i++) {
+                const int half = i % 2, word = i / 2, k = 2 * t + half + word / 2 * 8;
+                a[g + word % 2 * 8][k] = element(of(lanes, lane).a[word], half);
+                if (word < 2) b[g][2 * t + half + word * 8] = element(of(lanes, lane).b[word], half);
+            }
+        }
+        for (int lane = 0; lane < 32; lane++) {
+            for (int i = 0; i < 4; i++) {
+                const float *left = a[lane / 4 + i / 2 * 8], *right = b[lane % 4 * 2 + i % 2];
+                float sum = 0.0f;
+                for (int k = 0; k < 16; k++)
+                    sum += left[k] * right[k];
+                of(lanes, lane).c[i] += sum;
+            }
+        }
+    }
+};
+
+template <typename T>
+__device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    bl_mma_product<T> mine = {c, a, {b0, b1}};
+    bl_emulated_warp(BL_FULL_WARP, "multiply_add", &mine, bl_mma_product<T>::run);
+}
+
+__device__ __forceinline__ float exp2_fast(float x) {
+    return exp2f(x);
+}
+
+#endif
+
+#endif

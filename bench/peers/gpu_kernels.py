@@ -1,0 +1,86 @@
+"""PyTorch's side of bench/gpu_kernels.lua: the same work in eager PyTorch.
+
+Arguments: ROWS MASKED PARAMETERS ROUNDS SECONDS. Prints one JSON line:
+{"rows": [{"name": ..., "bytes": ..., "seconds": ...}, ...], "version": ...,
+"device": ...}. A measurement is as many launches back to back as last SECONDS;
+the best of ROUNDS counts.
+"""
+
+import json
+import sys
+
+import torch
+import torch.nn.functional as F
+
+HIDDEN, VOCABULARY = 1024, 30528
+
+
+def seconds_of(work, least):
+    calls = 1
+    while True:
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin.record()
+        for _ in range(calls):
+            work()
+        end.record()
+        end.synchronize()
+        seconds = begin.elapsed_time(end) / 1e3
+        if seconds >= least:
+            return seconds / calls
+        calls = max(calls + 1, min(10 * calls, int(1.2 * calls * least / max(seconds, 1e-9)) + 1))
+
+
+def random(*dims):
+    return torch.randn(*dims, device="cuda", dtype=torch.bfloat16)
+
+
+def layernorm(rows):
+    x, residual, dy = random(rows, HIDDEN).requires_grad_(), random(rows, HIDDEN).requires_grad_(), random(rows, HIDDEN)
+    gamma = torch.ones(HIDDEN, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    beta = torch.zeros(HIDDEN, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+
+    def forward():
+        return F.layer_norm(F.dropout(x, 0.1) + residual, (HIDDEN,), gamma, beta, 1e-12)
+
+    y = forward()
+    size = 2 * rows * HIDDEN
+    yield "layernorm forward", 4 * size, forward
+    inputs = (x, residual, gamma, beta)
+    yield "layernorm backward", 4 * size, lambda: torch.autograd.grad(y, inputs, dy, retain_graph=True)
+
+
+def cross_entropy(masked):
+    logits = random(masked, VOCABULARY).requires_grad_()
+    labels = torch.randint(VOCABULARY, (masked,), device="cuda")
+
+    def forward():
+        return F.cross_entropy(logits, labels)
+
+    loss = forward()
+    size = 2 * masked * VOCABULARY
+    yield "cross-entropy forward", size, forward
+    yield "cross-entropy backward", 2 * size, lambda: torch.autograd.grad(loss, logits, retain_graph=True)
+
+
+def adamw(parameters):
+    p = torch.nn.Parameter(torch.randn(parameters, device="cuda") * 0.02)
+    p.grad = torch.randn(parameters, device="cuda") * 1e-3
+    step = torch.optim.AdamW([p], lr=1e-6, fused=True)
+    yield "AdamW", 28 * parameters, step.step
+
+
+def main():
+    rows, masked, parameters, rounds = (int(word) for word in sys.argv[1:5])
+    least = float(sys.argv[5])
+    torch.manual_seed(1)
+    result = []
+    for make, size in ((layernorm, rows), (cross_entropy, masked), (adamw, parameters)):
+        for name, count, work in make(size):
+            work()
+            best = min(seconds_of(work, least) for _ in range(rounds))
+            result.append({"name": name, "bytes": count, "seconds": best})
+        torch.cuda.empty_cache()
+    print(json.dumps({"rows": result, "version": torch.__version__, "device": torch.cuda.get_device_name()}))
+
+
+main()

@@ -70,7 +70,8 @@ local function layer_work(rows)
     local mean, rstd = tensor.new("f32", { rows }), tensor.new("f32", { rows })
     local gamma, beta = tensor.new("f32", { H }):fill(1), tensor.new("f32", { H })
     local dgamma, dbeta = tensor.new("f32", { H }), tensor.new("f32", { H })
-    local dropout = ops.dropout(tensor.from({ 1, 2 }, "i64"), 0.1, 3)
+    local state = tensor.from({ 1, 2 }, "i64")
+    local dropout = ops.dropout(state, 0.1, 3)
     local word, position = random("bf16", { VOCAB, H }, 3), random("bf16", { 512, H }, 4)
     local kind = random("bf16", { 2, H }, 5)
     local dword, dposition = tensor.new("f32", { VOCAB, H }), tensor.new("f32", { 512, H })
@@ -80,7 +81,7 @@ local function layer_work(rows)
     places = tensor.from(places, "i32")
     -- Table rows that occur are read and written in f32: of V words, V (1 - (1 - 1/V)^rows).
     local touched = 8 * H * CLASSES * (1 - (1 - 1 / CLASSES) ^ rows)
-    return {
+    local work = {
         { name = "layernorm forward", bytes = 4 * size, fn = function()
             ops.layernorm_forward(y, z, mean, rstd, x, residual, gamma, beta, 1e-12, dropout)
         end },
@@ -95,6 +96,8 @@ local function layer_work(rows)
                 places, kinds, gamma, dropout)
         end },
     }
+    work.state = state -- the dropout only points at it
+    return work
 end
 
 local function head_work(rows)

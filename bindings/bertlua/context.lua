@@ -1,8 +1,9 @@
 --- The context: which device ops run on, and with how many threads.
 --
--- There is one current context. It is opened on first use (CPU, all cores or
--- OMP_NUM_THREADS) or by context.open. Contexts live as long as the process,
--- because buffers keep using the one they were made in.
+-- There is one current context. It is opened on first use (the CPU, or what
+-- BERTLUA_DEVICE names; all cores or OMP_NUM_THREADS) or by context.open.
+-- Contexts live as long as the process, because buffers keep using the one they
+-- were made in.
 
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
@@ -20,17 +21,27 @@ Context.__index = Context
 local opened = {}
 local current
 
---- Open a context and make it the current one.
+--- The device that a name stands for: "cpu", "cuda", "auto" or nil, as in open; an unknown name as it is.
+function M.choose(name)
+    local preset = os.getenv "BERTLUA_DEVICE"
+    if preset == "" then preset = nil end
+    name = name or preset or "cpu"
+    if name == "auto" and preset ~= "auto" then name = preset or name end
+    if name == "auto" then return M.count "cuda" > 0 and "cuda" or "cpu" end
+    return name
+end
+
+--- Open a context and make it the current one. What the one before was given to do is done then.
 -- @param options table of
---   device: "cpu" (default), "cuda", or "auto": cuda where one is found;
+--   device: "cpu", "cuda", or "auto": cuda where one is found; if left out, BERTLUA_DEVICE or else cpu. A
+--   BERTLUA_DEVICE that is set also decides "auto";
 --   device_index: which of several (0);
 --   threads: number of threads, 0 (default) for OMP_NUM_THREADS or all cores;
 --   tf32: whether products of f32 matrices may be computed in TF32, where the device has it (false)
 -- @return the context: fields device ("cpu" or "cuda"), device_index, threads, handle
 function M.open(options)
     options = options or {}
-    local device, threads, index = options.device or "cpu", options.threads or 0, options.device_index or 0
-    if device == "auto" then device = M.count "cuda" > 0 and "cuda" or "cpu" end
+    local device, threads, index = M.choose(options.device), options.threads or 0, options.device_index or 0
     local code = DEVICE[device]
     if not code then error(("context: device is %s, expected cpu, cuda or auto"):format(tostring(device)), 2) end
     if type(threads) ~= "number" then error(("context: threads is %s, expected a number"):format(type(threads)), 2) end
@@ -44,6 +55,8 @@ function M.open(options)
         opened[key] = context
     end
     check(C.bl_context_allow_tf32(context.handle, options.tf32 or false))
+    -- Each has a queue of its own, and they share tensors.
+    if current and current ~= context then check(C.bl_context_synchronize(current.handle)) end
     current = context
     return context
 end
@@ -67,6 +80,18 @@ end
 function M.handle()
     local context = current or M.open()
     return context.handle
+end
+
+--- The context whose ops read a tensor: the current one, or for a host tensor beside a GPU one on the CPU.
+-- @param device number of the tensor's device
+function M.handle_of(device)
+    local context = current or M.open()
+    if device ~= 0 or context.device == "cpu" then return context.handle end
+    if not M.host then
+        M.host = M.open { device = "cpu", threads = context.threads }
+        current = context
+    end
+    return M.host.handle
 end
 
 --- One line for people: CPU, cores, vector extensions, oneDNN; or GPU, memory, cuBLASLt.
@@ -105,6 +130,18 @@ end
 function M.allow_tf32(allow)
     if type(allow) ~= "boolean" then error(("context: allow is %s, expected a boolean"):format(type(allow)), 2) end
     check(C.bl_context_allow_tf32(M.handle(), allow))
+end
+
+local ATTENTION = { auto = 0, native = 1, unfused = 2, cudnn = 3 }
+
+--- Which kernels attention takes from now on; a call that the named one does not take is an error.
+-- @param name "auto" (as at first: the fastest that fits), "native", "unfused" or "cudnn"; the CPU has the first two
+function M.attention(name)
+    local code = ATTENTION[name]
+    if not code then
+        error(("context: attention is %s, expected auto, native, unfused or cudnn"):format(tostring(name)), 2)
+    end
+    check(C.bl_context_attention(M.handle(), code))
 end
 
 --- Time the algorithms of each matrix product on the GPU at its first use, and keep the fastest in a file. Runs that

@@ -132,7 +132,7 @@ $(BUILD)/emulated/flags: FORCE
 $(BUILD)/emulated/%.o: %.cu $(BUILD)/emulated/flags | $(NVCC)
 	@mkdir -p $(@D)
 	$(call say,EMUL,$<)
-	$(Q)$(CXX) -x c++ -std=c++17 $(EMULATION_FLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CXX) -x c++ -std=c++17 $(EMULATION_FLAGS) -Wno-class-memaccess -MMD -MP -c $< -o $@
 
 $(BUILD)/emulated/%.cc.o: %.cc $(BUILD)/emulated/flags | $(NVCC)
 	@mkdir -p $(@D)

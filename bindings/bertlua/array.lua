@@ -23,6 +23,7 @@ local function maker(ctype)
 end
 
 M.int8, M.uint8 = maker "int8_t", maker "uint8_t"
+M.int16, M.uint16 = maker "int16_t", maker "uint16_t"
 M.int32, M.uint32 = maker "int32_t", maker "uint32_t"
 M.int64, M.uint64 = maker "int64_t", maker "uint64_t"
 M.float, M.double = maker "float", maker "double"

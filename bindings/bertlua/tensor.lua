@@ -130,13 +130,7 @@ end
 
 --- Set every element to a number.
 function Tensor:fill(value)
-    check(C.bl_fill(context.handle(), self, value))
-    return self
-end
-
---- Copy the elements of another tensor of the same shape, converting the dtype.
-function Tensor:copy_from(other)
-    check(C.bl_copy(context.handle(), self, other))
+    check(C.bl_fill(context.handle_of(self.device), self, value))
     return self
 end
 
@@ -149,14 +143,40 @@ end
 -- Downloaded copies, kept as long as the tensors that look at them.
 local downloads = setmetatable({}, { __mode = "k" })
 
+-- Run fn(between) on a contiguous tensor of the device, shaped like t, that lives as long as the call.
+-- Returns the status of what failed.
+local function with_buffer(t, dtype, fn)
+    local out = ffi.new "bl_buffer *[1]"
+    local bytes = math.max(t:numel() * element.SIZE[dtype], 1)
+    local status = C.bl_buffer_create(out, context.handle_of(t.device), bytes)
+    if status ~= 0 then return status end
+    local between = new_tensor()
+    set_shape(t:dims())
+    status = C.bl_buffer_tensor(out[0], between, 0, dtype, t.ndim, shape)
+    if status == 0 then status = fn(between) end
+    C.bl_buffer_free(out[0])
+    return status
+end
+
 -- A CPU tensor with the same values.
-local function on_host(t)
+local function on_host(t, level)
     if t.device == 0 then return t end
     local bytes = t:numel() * element.SIZE[t.dtype]
     local copy = ffi.new("uint8_t[?]", bytes)
-    check(C.bl_download(context.handle(), copy, t, bytes), 3)
+    local handle = context.handle()
+    local function fetch(source) return C.bl_download(handle, copy, source, bytes) end
     local view = new_tensor(t)
-    view.data, view.device = copy, 0
+    if C.bl_tensor_is_contiguous(t) then
+        check(fetch(t), level)
+    else
+        check(with_buffer(t, t.dtype, function(between)
+            local status = C.bl_copy(handle, between, t)
+            if status == 0 then status = fetch(between) end
+            view = new_tensor(between)
+            return status
+        end), level)
+    end
+    view.data, view.device, view.device_index = copy, 0, 0
     downloads[view] = copy
     return view
 end
@@ -170,7 +190,7 @@ end
 
 --- Elements as nested lists; a number for a tensor without dimensions.
 function Tensor:tolist()
-    local host = on_host(self)
+    local host = on_host(self, 3)
     local list = nested(host, element.reader(host.dtype), 0, 0)
     return list
 end
@@ -180,7 +200,7 @@ function Tensor:item()
     if C.bl_tensor_numel(self) ~= 1 then
         error("item: expected one element, the tensor is " .. self:describe(), 2)
     end
-    local host = on_host(self)
+    local host = on_host(self, 3)
     local value = element.reader(host.dtype)(host.data, 0)
     return value
 end
@@ -212,19 +232,47 @@ local function array_length(values)
     return ctype and ffi.sizeof(values) / ffi.sizeof(ctype) or math.huge
 end
 
--- Half precision, and views with gaps, by way of a device tensor as the host array lies: the device converts.
-local function upload_converted(self, host, dtype, level)
-    local n = self:numel()
-    local bytes = n * element.SIZE[dtype]
-    local out = ffi.new "bl_buffer *[1]"
-    check(C.bl_buffer_create(out, context.handle(), math.max(bytes, 1)), level)
-    local between = new_tensor()
-    set_shape(self:dims())
-    local status = C.bl_buffer_tensor(out[0], between, 0, dtype, self.ndim, shape)
-    if status == 0 and n > 0 then status = C.bl_upload(context.handle(), between, host, bytes) end
-    if status == 0 then status = C.bl_copy(context.handle(), self, between) end
-    C.bl_buffer_free(out[0])
-    check(status, level)
+-- Half precision, and views with gaps, go by way of a device tensor as the host array lies: the device converts.
+local function upload(self, host, dtype, level)
+    if dtype == self.dtype and self:is_contiguous() then
+        check(C.bl_upload(context.handle(), self, host, self:numel() * element.SIZE[dtype]), level)
+        return
+    end
+    local bytes = self:numel() * element.SIZE[dtype]
+    check(with_buffer(self, dtype, function(between)
+        local status = bytes > 0 and C.bl_upload(context.handle(), between, host, bytes) or 0
+        return status == 0 and C.bl_copy(context.handle(), self, between) or status
+    end), level)
+end
+
+local function same_shape(a, b)
+    if a.ndim ~= b.ndim then return false end
+    for i = 0, a.ndim - 1 do
+        if a.shape[i] ~= b.shape[i] then return false end
+    end
+    return true
+end
+
+--- Copy the elements of another tensor of the same shape, converting the dtype. They may be on different devices.
+function Tensor:copy_from(other)
+    if self.device == other.device then
+        check(C.bl_copy(context.handle_of(self.device), self, other))
+    elseif not same_shape(self, other) then
+        error(("copy_from: got %s, the tensor is %s"):format(other:describe(), self:describe()), 2)
+    elseif self.device == 0 then
+        local host = on_host(other, 3)
+        check(C.bl_copy(context.handle_of(0), self, host))
+    elseif other:is_contiguous() then
+        upload(self, other.data, other.dtype, 3)
+    else
+        local packed = element.ARRAY[other.dtype](other:numel())
+        local view = new_tensor()
+        set_shape(other:dims())
+        check(C.bl_tensor_wrap(view, packed, other.dtype, other.ndim, shape))
+        check(C.bl_copy(context.handle_of(0), view, other))
+        upload(self, packed, other.dtype, 3)
+    end
+    return self
 end
 
 -- level: whose line to blame, as for error() in here.
@@ -247,11 +295,9 @@ local function set(self, values, level)
         set_shape(self:dims())
         local source = new_tensor()
         check(C.bl_tensor_wrap(source, host, dtype, self.ndim, shape), level)
-        check(C.bl_copy(context.handle(), self, source), level)
-    elseif dtype == self.dtype and self:is_contiguous() then
-        check(C.bl_upload(context.handle(), self, host, n * element.SIZE[dtype]), level)
+        check(C.bl_copy(context.handle_of(0), self, source), level)
     else
-        upload_converted(self, host, dtype, level)
+        upload(self, host, dtype, level)
     end
 end
 
@@ -268,7 +314,7 @@ function Tensor:describe()
 end
 
 local function tostring_tensor(self)
-    local host = on_host(self)
+    local host = on_host(self, 3)
     local text = require("bertlua.tensor_format").format(host, self:describe())
     return text
 end

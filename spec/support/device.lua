@@ -1,0 +1,9 @@
+--- Run before the specs: the device that contexts open on, and that `auto` means, in this process and those it starts.
+--
+-- BERTLUA_TEST_DEVICE=cuda runs specs on a GPU, or on its emulation where
+-- BERTLUA_CUDA_LIB names that; without it they run on the CPU, whatever the
+-- machine has.
+
+local stdlib = require "posix.stdlib"
+
+stdlib.setenv("BERTLUA_DEVICE", os.getenv "BERTLUA_TEST_DEVICE" or "cpu")

@@ -34,10 +34,11 @@ local DEFAULT_TIMEOUT, DEFAULT_PORT = 600, 29500
 -- Opened communicators: of this process alone, and of the job.
 local own, world
 
-local folder = bl.library_path:match "^(.*/)[^/]*$" or "./"
+local WITHOUT_MPI = "this bertlua was built without MPI: apt-get install libopenmpi-dev openmpi-bin, then make"
 
-local function plugin(kind)
-    local path = folder .. "libbertlua-" .. kind .. ".so"
+--- Path of libbertlua-mpi.so beside the engine, or nil where it was not built.
+local function mpi_plugin()
+    local path = (bl.library_path:match "^(.*/)[^/]*$" or "./") .. "libbertlua-mpi.so"
     local file = io.open(path, "rb")
     if not file then return nil end
     file:close()
@@ -148,6 +149,7 @@ end
 local function open(options, ctx)
     local o = ffi.new "bl_comm_options"
     o.kind, o.library, o.rank, o.size = options.kind, options.library, options.rank, options.size
+    o.mpi_library = options.mpi_library
     o.master_addr, o.master_port = options.master_addr, options.master_port or DEFAULT_PORT
     o.timeout, o.on_failure = options.timeout or DEFAULT_TIMEOUT, failure_handler()
     local out = ffi.new "bl_comm *[1]"
@@ -157,6 +159,19 @@ local function open(options, ctx)
         pointer = out[0], kind = options.kind, rank = options.rank, size = options.size,
         local_rank = options.local_rank, local_size = options.local_size, timeout = tonumber(o.timeout),
     }, Comm)
+end
+
+-- How the ranks of GPUs find each other: at the address that was given, over the MPI that started them, or, all on one
+-- machine, there.
+local function nccl_meeting(job, launch)
+    local mpi = (launch.source == "Open MPI" or launch.source == "Slurm") and mpi_plugin()
+    if launch.master_addr then
+        job.master_addr = launch.master_addr
+    elseif mpi then
+        job.mpi_library = mpi
+    elseif launch.local_size == launch.size then
+        job.master_addr = "127.0.0.1"
+    end
 end
 
 --- The communicator of this process alone.
@@ -171,7 +186,7 @@ end
 --   kind: "self", "mpi" or "nccl", where it is not to be decided;
 --   timeout: seconds without a sign of life or progress after which the job is given up (600);
 --   launch: what distributed/launch says, if it was asked before;
---   library: path of the plug-in
+--   library: path of libbertlua-mpi.so, or of NCCL (BERTLUA_NCCL, or where the system has it)
 -- @return Comm: rank, size, local_rank, local_size (processes on this machine), kind
 function M.open(options)
     options = options or {}
@@ -185,16 +200,16 @@ function M.open(options)
         end
         return M.self()
     end
-    local library = options.library or plugin(kind)
-    if not library then
-        fault.raise(kind == "mpi" and "this bertlua was built without MPI, which carries many processes on the CPU: "
-            .. "apt-get install libopenmpi-dev openmpi-bin, then make"
-            or "this bertlua was built without NCCL, which carries many processes on GPUs: install NCCL (libnccl-dev), "
-            .. "then make cuda")
+    local job = { kind = kind, rank = launch.rank, size = launch.size, local_rank = launch.local_rank,
+        local_size = launch.local_size, timeout = options.timeout, master_port = launch.master_port }
+    if kind == "nccl" then
+        nccl_meeting(job, launch)
+        job.library = options.library or os.getenv "BERTLUA_NCCL"
+    else
+        job.library = options.library or mpi_plugin() or fault.raise(WITHOUT_MPI .. ". It carries many processes on "
+            .. "the CPU")
     end
-    world = open({ kind = kind, library = library, rank = launch.rank, size = launch.size, timeout = options.timeout,
-        local_rank = launch.local_rank, local_size = launch.local_size, master_addr = launch.master_addr,
-        master_port = launch.master_port }, kind == "nccl" and handle() or nil)
+    world = open(job, kind == "nccl" and handle() or nil)
     return world
 end
 
@@ -226,12 +241,19 @@ function M.prefix()
     return world and launch_variables.prefix(world) or ""
 end
 
---- What `bertlua --version` says of a plug-in: found, where; nil and what to do.
-function M.find(kind)
-    local path = plugin(kind)
-    if path then return path end
-    return nil, kind == "mpi" and "apt-get install libopenmpi-dev openmpi-bin, then make"
-        or "install NCCL (libnccl-dev), then make cuda"
+--- Name and version of the library behind a kind; or nil and what is missing.
+-- @param kind "mpi" or "nccl"
+function M.describe(kind)
+    local library
+    if kind == "mpi" then
+        library = mpi_plugin()
+        if not library then return nil, WITHOUT_MPI end
+    else
+        library = os.getenv "BERTLUA_NCCL"
+    end
+    local text = ffi.new "char[128]"
+    if C.bl_comm_describe(kind, library, text, 128) ~= 0 then return nil, bl.last_error() end
+    return ffi.string(text)
 end
 
 return M

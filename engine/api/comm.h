@@ -15,7 +15,7 @@
 /*
  * A communicator: this process's rank among `size` processes, and a queue of
  * collectives. Kinds: "self" (one process), "mpi" (CPU memory) and "nccl" (GPU
- * memory); the last two are shared objects opened at run time.
+ * memory); the libraries behind the last two are opened at run time.
  *
  * A collective is queued after all work given to the context so far and
  * returns at once; collectives run in the order of the calls, which must be
@@ -26,7 +26,7 @@
  * Sums of bf16 and f16 are added in f32 and rounded once. With "mpi" the terms
  * are added in the order of the ranks: the result is the same on every rank
  * and in every run, and reduce_scatter followed by all_gather equals
- * all_reduce bit for bit.
+ * all_reduce bit for bit. What a maximum or minimum with a NaN is, NCCL decides.
  */
 typedef struct bl_comm bl_comm;
 
@@ -44,11 +44,12 @@ enum { BL_COMM_EXIT_FAILED = 71 };
 typedef void (*bl_comm_on_failure)(int32_t code, const char *line, bool print);
 
 typedef struct bl_comm_options {
-    const char *kind;    /* "self", "mpi" or "nccl" */
-    const char *library; /* path of the kind's shared object; not used by "self" */
-    int32_t rank;        /* what the launcher said; checked against MPI's own idea */
+    const char *kind;        /* "self", "mpi" or "nccl" */
+    const char *library;     /* "mpi": path of libbertlua-mpi.so; "nccl": of NCCL, or NULL to look for libnccl.so.2 */
+    const char *mpi_library; /* "nccl" without master_addr: libbertlua-mpi.so, over which the ranks meet */
+    int32_t rank;            /* what the launcher said; checked against MPI's own idea */
     int32_t size;
-    const char *master_addr; /* where rank 0 is reached, for "nccl"; NULL with "mpi": MPI tells */
+    const char *master_addr; /* "nccl": where rank 0 is reached, or NULL; with "mpi", MPI tells */
     int32_t master_port;
     double timeout; /* seconds without progress or a sign of life after which a rank counts as hung */
     bl_comm_on_failure on_failure;
@@ -96,6 +97,8 @@ typedef struct bl_comm_span {
     int64_t end;
     int64_t bytes; /* of the whole tensor on one rank */
 } bl_comm_span;
+/* "Open MPI v4.1.4", "NCCL 2.28.9"; library as in bl_comm_options. Fails where the library is missing. */
+bl_status bl_comm_describe(const char *kind, const char *library, char *text, size_t bytes);
 /* Keep spans from now on (off at first). */
 void bl_comm_record(bl_comm *comm, bool on);
 /* Move up to `capacity` of the oldest kept spans to out; at most 4096 are kept, later ones are dropped. */

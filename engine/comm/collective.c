@@ -39,7 +39,8 @@ static bl_status finish_messages(bl_link *link) {
     for (int64_t turn = 0;; turn++) {
         LINK_TRY(link->p2p->poll(&done));
         if (done) break;
-        if (atomic_load(&link->comm->stop)) return bl_fail(BL_ERROR_INTERNAL, "comm: the job ended");
+        if (__atomic_load_n(&link->comm->stop, __ATOMIC_ACQUIRE))
+            return bl_fail(BL_ERROR_INTERNAL, "comm: the job ended");
         if (turn < 200) {
             sched_yield();
         } else {
@@ -47,7 +48,7 @@ static bl_status finish_messages(bl_link *link) {
             nanosleep(&nap, NULL);
         }
     }
-    atomic_fetch_add(&link->comm->progress, 1);
+    __atomic_fetch_add(&link->comm->progress, 1, __ATOMIC_RELAXED);
     return BL_OK;
 }
 

@@ -5,6 +5,7 @@
  */
 #include <dlfcn.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,33 +17,38 @@
 
 #define COMM_DTYPES (BL_SET_ACT | BL_SET(BL_I64))
 
-int64_t bl_now(void) {
+BL_API int64_t bl_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-void *bl_comm_load(const char *kind, const char *path, const char *symbol, void **library) {
-    *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (!*library) {
+void *bl_comm_load(const char *kind, const char *path, const char *symbol) {
+    /* It stays loaded: MPI leaves threads and exit handlers behind. */
+    void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
+    if (!library) {
         const char *why = path ? dlerror() : "it was not built";
-        bl_fail(BL_ERROR_UNSUPPORTED, "comm: %s is not available (%s); %s, then make", kind, why ? why : path,
-                strcmp(kind, "mpi") == 0 ? "apt-get install libopenmpi-dev openmpi-bin" : "install CUDA with NCCL");
+        bl_fail(BL_ERROR_UNSUPPORTED,
+                "comm: %s is not available (%s); apt-get install libopenmpi-dev openmpi-bin, then make", kind,
+                why ? why : path);
         return NULL;
     }
-    void *found = dlsym(*library, symbol);
+    void *found = dlsym(library, symbol);
     if (!found) bl_fail(BL_ERROR_UNSUPPORTED, "comm: %s is no plug-in of this bertlua: run make", path);
     return found;
 }
 
-static bl_status find_driver(const char *kind, const bl_comm_options *options, bl_comm *comm) {
+static bl_status find_driver(const char *kind, const bl_comm_driver **driver) {
     if (strcmp(kind, "self") == 0) {
-        comm->driver = &bl_comm_self_driver;
+        *driver = &bl_comm_self_driver;
     } else if (strcmp(kind, "mpi") == 0) {
-        comm->driver = &bl_comm_mpi_driver;
+        *driver = &bl_comm_mpi_driver;
     } else if (strcmp(kind, "nccl") == 0) {
-        comm->driver = bl_comm_load(kind, options->library, "bl_comm_nccl_driver", &comm->library);
-        if (!comm->driver) return BL_ERROR_UNSUPPORTED;
+        const bl_backend *backend = NULL;
+        BL_TRY(bl_backend_open(BL_CUDA, &backend));
+        if (!backend->comm)
+            return bl_fail(BL_ERROR_UNSUPPORTED, "comm: this CUDA backend has no collectives: run make cuda");
+        *driver = backend->comm;
     } else {
         return bl_fail(BL_ERROR_ARGUMENT, "comm: kind is %s, expected self, mpi or nccl", kind);
     }
@@ -64,35 +70,7 @@ static void destroy(bl_comm *comm) {
     pthread_cond_destroy(&comm->changed);
     pthread_mutex_destroy(&comm->lock);
     free(comm->spans);
-    /* The library stays loaded: MPI and NCCL leave threads and exit handlers behind. */
     free(comm);
-}
-
-BL_API bl_status bl_comm_open(bl_comm **out, bl_context *ctx, const bl_comm_options *options) {
-    if (!out) return bl_fail(BL_ERROR_ARGUMENT, "comm: out is NULL");
-    BL_TRY(check_options(options));
-    bl_comm *comm = calloc(1, sizeof *comm);
-    if (!comm) return bl_fail(BL_ERROR_MEMORY, "comm: out of memory");
-    comm->rank = options->rank;
-    comm->size = options->size;
-    comm->timeout = options->timeout;
-    comm->on_failure = options->on_failure;
-    comm->fail = bl_fail;
-    pthread_mutex_init(&comm->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&comm->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    bl_status status = find_driver(options->kind, options, comm);
-    if (status == BL_OK) status = comm->driver->open(comm, ctx, options);
-    if (status != BL_OK) {
-        /* A thread that still starts MPI keeps using it: better lost than freed under it. */
-        if (!comm->state) destroy(comm);
-        return status;
-    }
-    *out = comm;
-    return BL_OK;
 }
 
 BL_API int32_t bl_comm_rank(const bl_comm *comm) {
@@ -107,7 +85,7 @@ BL_API const char *bl_comm_kind(const bl_comm *comm) {
     return comm->driver->kind;
 }
 
-void bl_comm_started(bl_comm *comm, const bl_job *job) {
+BL_API void bl_comm_started(bl_comm *comm, const bl_job *job) {
     pthread_mutex_lock(&comm->lock);
     comm->started = job->number;
     memcpy(comm->current, job->name, sizeof comm->current);
@@ -126,7 +104,7 @@ static void add_span(bl_comm *comm, const bl_job *job, int64_t begin, int64_t en
     comm->span_count++;
 }
 
-void bl_comm_finished(bl_comm *comm, const bl_job *job, int64_t begin, int64_t end) {
+BL_API void bl_comm_finished(bl_comm *comm, const bl_job *job, int64_t begin, int64_t end) {
     pthread_mutex_lock(&comm->lock);
     comm->finished = job->number;
     add_span(comm, job, begin, end);
@@ -134,16 +112,30 @@ void bl_comm_finished(bl_comm *comm, const bl_job *job, int64_t begin, int64_t e
     pthread_mutex_unlock(&comm->lock);
 }
 
-void bl_comm_break(bl_comm *comm, const char *reason) {
+BL_API void bl_comm_break(bl_comm *comm, const char *reason) {
     pthread_mutex_lock(&comm->lock);
     if (!comm->broken) snprintf(comm->reason, sizeof comm->reason, "%s", reason);
     comm->broken = true;
-    atomic_store(&comm->stop, true);
+    __atomic_store_n(&comm->stop, true, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&comm->changed);
     pthread_mutex_unlock(&comm->lock);
 }
 
-bl_status bl_comm_check(bl_comm *comm) {
+BL_API void bl_comm_trouble(bl_comm *comm, const char *reason) {
+    if (comm->watch) bl_watch_settle(comm->watch);
+    bl_comm_break(comm, reason);
+}
+
+BL_API int bl_comm_thread(pthread_t *thread, void *(*run)(void *), void *argument) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failure = pthread_create(thread, NULL, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failure;
+}
+
+BL_API bl_status bl_comm_check(bl_comm *comm) {
     pthread_mutex_lock(&comm->lock);
     bl_status status = comm->broken ? bl_fail(BL_ERROR_INTERNAL, "%s", comm->reason) : BL_OK;
     pthread_mutex_unlock(&comm->lock);
@@ -160,6 +152,82 @@ static bl_status submit(bl_comm *comm, bl_context *ctx, bl_job *job, const char 
     job->number = ++comm->queued;
     pthread_mutex_unlock(&comm->lock);
     return comm->driver->submit(comm, ctx, job);
+}
+
+static int64_t deadline_of(const bl_comm *comm) {
+    return bl_now() + (int64_t) (comm->timeout * 1e9);
+}
+
+/* Over TCP: rank 0 is where the launcher said. */
+static bl_status meet_at(bl_comm *comm, const bl_comm_options *options) {
+    bl_watch_address address = {.port = options->master_port};
+    uint64_t key = UINT64_C(1469598103934665603); /* FNV-1a of what all ranks were told */
+    for (const char *at = options->master_addr; *at; at++)
+        key = (key ^ (uint8_t) *at) * UINT64_C(1099511628211);
+    address.key = (key ^ (uint64_t) comm->size) * UINT64_C(1099511628211);
+    if (comm->rank == 0) {
+        BL_TRY(bl_watch_listen(&comm->watch, comm, options->master_port, &address));
+    } else {
+        snprintf(address.hosts[0], sizeof address.hosts[0], "%s", options->master_addr);
+        address.port = options->master_port;
+    }
+    BL_TRY(bl_watch_meet(&comm->watch, comm, &address, comm->payload, deadline_of(comm)));
+    return bl_watch_start(comm->watch);
+}
+
+/* Over MPI, which started the processes: it carries the payload and lends its watch. */
+static bl_status meet_over_mpi(bl_comm *comm, bl_context *ctx, const bl_comm_options *options) {
+    bl_comm_options over_mpi = *options;
+    over_mpi.kind = "mpi";
+    over_mpi.library = options->mpi_library;
+    BL_TRY(bl_comm_open(&comm->bootstrap, ctx, &over_mpi));
+    bl_job job = {.kind = BL_JOB_BROADCAST, .dtype = BL_I8, .out = comm->payload, .in = comm->payload};
+    job.count = sizeof comm->payload;
+    BL_TRY(submit(comm->bootstrap, NULL, &job, "broadcast"));
+    BL_TRY(comm->bootstrap->driver->wait(comm->bootstrap, NULL));
+    comm->watch = comm->bootstrap->watch;
+    comm->bootstrap->watch = NULL;
+    if (comm->watch) bl_watch_adopt(comm->watch, comm);
+    return BL_OK;
+}
+
+/* All ranks come to know comm->payload of rank 0. */
+static bl_status meet(bl_comm *comm, bl_context *ctx, const bl_comm_options *options) {
+    if (!ctx || ctx->device != BL_CUDA)
+        return bl_fail(BL_ERROR_ARGUMENT, "comm: %s moves GPU memory, expected a context on cuda", options->kind);
+    if (comm->rank == 0) BL_TRY(comm->driver->invite(comm, options));
+    if (comm->size == 1) return BL_OK;
+    if (options->master_addr) return meet_at(comm, options);
+    if (options->mpi_library) return meet_over_mpi(comm, ctx, options);
+    return bl_fail(BL_ERROR_ARGUMENT, "comm: rank %d does not know where rank 0 is: set MASTER_ADDR and MASTER_PORT",
+                   (int) comm->rank);
+}
+
+BL_API bl_status bl_comm_open(bl_comm **out, bl_context *ctx, const bl_comm_options *options) {
+    if (!out) return bl_fail(BL_ERROR_ARGUMENT, "comm: out is NULL");
+    BL_TRY(check_options(options));
+    bl_comm *comm = calloc(1, sizeof *comm);
+    if (!comm) return bl_fail(BL_ERROR_MEMORY, "comm: out of memory");
+    comm->rank = options->rank;
+    comm->size = options->size;
+    comm->timeout = options->timeout;
+    comm->on_failure = options->on_failure;
+    pthread_mutex_init(&comm->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&comm->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    bl_status status = find_driver(options->kind, &comm->driver);
+    if (status == BL_OK && comm->driver->invite) status = meet(comm, ctx, options);
+    if (status == BL_OK) status = comm->driver->open(comm, ctx, options);
+    if (status != BL_OK) {
+        /* A thread that still starts MPI keeps using it: better lost than freed under it. */
+        if (!comm->state) destroy(comm);
+        return status;
+    }
+    *out = comm;
+    return BL_OK;
 }
 
 static bl_status check_both(const char *op, const bl_context *ctx, const bl_comm *comm) {
@@ -254,8 +322,11 @@ BL_API bl_status bl_comm_close(bl_comm *comm) {
     bl_status status = submit(comm, NULL, &job, "close");
     if (status == BL_OK) status = comm->driver->wait(comm, NULL);
     bool broken = bl_comm_check(comm) != BL_OK;
-    if (!broken && comm->watch) status = bl_watch_leave(comm->watch);
     comm->driver->close(comm);
+    /* MPI ends while the watch still looks on. */
+    bl_status last = bl_comm_close(comm->bootstrap);
+    if (status == BL_OK) status = last;
+    if (!broken && comm->watch) (void) bl_watch_leave(comm->watch);
     destroy(comm);
     return status;
 }
@@ -266,6 +337,15 @@ BL_API bl_status bl_comm_fail(bl_comm *comm, int32_t code, const char *message, 
     *print = true;
     if (comm->watch) bl_watch_fail(comm->watch, code, message, print);
     bl_comm_break(comm, message);
+    return BL_OK;
+}
+
+BL_API bl_status bl_comm_describe(const char *kind, const char *library, char *text, size_t bytes) {
+    if (!kind || !text || bytes == 0) return bl_fail(BL_ERROR_ARGUMENT, "comm: there is no room for the text");
+    const bl_comm_driver *driver = NULL;
+    BL_TRY(find_driver(kind, &driver));
+    if (driver->describe) return driver->describe(library, text, bytes);
+    snprintf(text, bytes, "one process");
     return BL_OK;
 }
 

@@ -10,13 +10,13 @@
  *   watch.c       signs of life of all ranks over TCP; failures
  *   watch_rules.c "mpi" and "nccl": which rank is to blame, and the words for it
  *   socket.c      TCP with deadlines
- *   ../mpi, ../nccl  plug-ins, each a shared object of its own
+ *   ../mpi/mpi.c  messages over MPI, a shared object of its own
+ *   ../cuda/comm.cu  "nccl", part of the CUDA backend: reached through its table
  */
 #ifndef BERTLUA_COMM_COMM_H
 #define BERTLUA_COMM_COMM_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "core/internal.h"
 
@@ -49,15 +49,14 @@ enum { BL_SPAN_CAPACITY = 4096 };
 
 struct bl_comm {
     const bl_comm_driver *driver;
-    void *state; /* the driver's own */
-    void *library;
+    void *state;     /* the driver's own */
     bl_watch *watch; /* NULL for "self" */
     int32_t rank;
     int32_t size;
     double timeout;
     bl_comm_on_failure on_failure;
-    /* Plug-ins are linked without libbertlua. */
-    bl_status (*fail)(bl_status status, const char *format, ...);
+    bl_comm *bootstrap; /* "nccl": the "mpi" communicator over which the ranks met, or NULL */
+    char payload[256];  /* "nccl": what rank 0 had to tell all */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
@@ -72,8 +71,9 @@ struct bl_comm {
     int64_t span_first;
     int64_t span_count;
 
-    atomic_bool stop;      /* set with broken: the communication thread gives up */
-    atomic_llong progress; /* messages that arrived: a slow collective is no hung one */
+    /* Read and written with __atomic: this header is C++ as well. */
+    bool stop;        /* set with broken: the communication thread gives up */
+    int64_t progress; /* messages that arrived: a slow collective is no hung one */
 };
 
 struct bl_comm_driver {
@@ -83,10 +83,16 @@ struct bl_comm_driver {
     bl_status (*wait)(bl_comm *comm, bl_context *ctx);
     /* After BL_JOB_CLOSE, or on a broken communicator: frees the state. */
     void (*close)(bl_comm *comm);
+    /* NULL, or: on rank 0, fill in comm->payload, which all ranks have when open is called. */
+    bl_status (*invite)(bl_comm *comm, const bl_comm_options *options);
+    /* Name and version of the library behind it. */
+    bl_status (*describe)(const char *library, char *text, size_t bytes);
 };
 
 extern const bl_comm_driver bl_comm_self_driver;
 extern const bl_comm_driver bl_comm_mpi_driver;
+
+/* What follows up to bl_comm_thread is there for the CUDA backend as well. */
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
 int64_t bl_now(void);
@@ -95,9 +101,14 @@ void bl_comm_started(bl_comm *comm, const bl_job *job);
 void bl_comm_finished(bl_comm *comm, const bl_job *job, int64_t begin, int64_t end);
 /* From now on every call fails with this reason; the first reason stays. Any thread. */
 void bl_comm_break(bl_comm *comm, const char *reason);
+/* A collective failed on the way: let the watch, which knows more, speak first, then break. A driver's thread. */
+void bl_comm_trouble(bl_comm *comm, const char *reason);
 /* BL_OK, or the reason why the communicator is broken. */
 bl_status bl_comm_check(bl_comm *comm);
+/* Start a thread that leaves signals to the program's own: 0, or an errno value. */
+int bl_comm_thread(pthread_t *thread, void *(*run)(void *), void *argument);
+
 /* dlopen with a message that says what to install; NULL on failure. */
-void *bl_comm_load(const char *kind, const char *path, const char *symbol, void **library);
+void *bl_comm_load(const char *kind, const char *path, const char *symbol);
 
 #endif

@@ -10,7 +10,6 @@
 #include <time.h>
 
 #include "collective.h"
-#include "thread.h"
 #include "watch.h"
 
 enum { QUEUE_CAPACITY = 1024 };
@@ -97,8 +96,7 @@ static void *run(void *argument) {
             char reason[512];
             snprintf(reason, sizeof reason, "collective %lld, %s: %s", (long long) job.number, job.name,
                      bl_last_error());
-            if (comm->watch) bl_watch_settle(comm->watch);
-            bl_comm_break(comm, reason);
+            bl_comm_trouble(comm, reason);
             break;
         }
         bl_comm_finished(comm, &job, begin, bl_now());
@@ -108,7 +106,7 @@ static void *run(void *argument) {
 }
 
 static bl_status load(queue *q, const bl_comm_options *options, bl_comm *comm) {
-    q->link.p2p = bl_comm_load("mpi", options->library, BL_P2P_SYMBOL, &comm->library);
+    q->link.p2p = bl_comm_load("mpi", options->library, BL_P2P_SYMBOL);
     if (!q->link.p2p) return BL_ERROR_UNSUPPORTED;
     if (q->link.p2p->version != BL_P2P_VERSION)
         return bl_fail(BL_ERROR_UNSUPPORTED, "comm: %s is of another version of bertlua: run make", options->library);
@@ -156,7 +154,7 @@ static bl_status mpi_open(bl_comm *comm, bl_context *ctx, const bl_comm_options 
     comm->state = q;
     bl_status status = load(q, options, comm);
     if (status == BL_OK) {
-        int failure = bl_thread_start(&q->thread, run, comm);
+        int failure = bl_comm_thread(&q->thread, run, comm);
         q->threaded = failure == 0;
         if (failure) status = bl_fail(BL_ERROR_MEMORY, "comm: cannot start a thread: %s", strerror(failure));
     }
@@ -196,4 +194,11 @@ static bl_status mpi_wait(bl_comm *comm, bl_context *ctx) {
     return bl_comm_check(comm);
 }
 
-const bl_comm_driver bl_comm_mpi_driver = {"mpi", mpi_open, mpi_submit, mpi_wait, release};
+static bl_status mpi_describe(const char *library, char *text, size_t bytes) {
+    const bl_p2p *p2p = bl_comm_load("mpi", library, BL_P2P_SYMBOL);
+    if (!p2p) return BL_ERROR_UNSUPPORTED;
+    snprintf(text, bytes, "%s", p2p->describe());
+    return BL_OK;
+}
+
+const bl_comm_driver bl_comm_mpi_driver = {"mpi", mpi_open, mpi_submit, mpi_wait, release, NULL, mpi_describe};

@@ -36,4 +36,4 @@ static void self_close(bl_comm *comm) {
     (void) comm;
 }
 
-const bl_comm_driver bl_comm_self_driver = {"self", self_open, self_submit, self_wait, self_close};
+const bl_comm_driver bl_comm_self_driver = {"self", self_open, self_submit, self_wait, self_close, NULL, NULL};

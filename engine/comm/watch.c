@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,6 @@
 #include <unistd.h>
 
 #include "socket.h"
-#include "thread.h"
 #include "watch_state.h"
 
 #define SECOND INT64_C(1000000000)
@@ -30,7 +30,7 @@
 #define LINGER (3 * SECOND)
 
 struct bl_watch {
-    bl_comm *comm;
+    _Atomic(bl_comm *) comm;
     int32_t links; /* rank 0: one a rank, its own unused; else 1, to rank 0 */
     bl_peer *peers;
     int listener;
@@ -113,7 +113,7 @@ static void fill(const bl_watch *watch, bl_message *m, bl_message_type type) {
     m->finished = comm->finished;
     memcpy(m->name, comm->current, sizeof m->name);
     pthread_mutex_unlock(&comm->lock);
-    m->progress = atomic_load(&comm->progress);
+    m->progress = __atomic_load_n(&comm->progress, __ATOMIC_RELAXED);
 }
 
 /* A rank that cannot be written to is found out by its silence or its closed connection. */
@@ -402,12 +402,16 @@ static void *run(void *argument) {
     return NULL;
 }
 
+void bl_watch_adopt(bl_watch *watch, bl_comm *comm) {
+    watch->comm = comm;
+}
+
 bl_status bl_watch_start(bl_watch *watch) {
     int64_t now = bl_now();
     for (int32_t i = 0; i < watch->links; i++)
         watch->peers[i].heard = watch->peers[i].moved = now;
     watch->wake = eventfd(0, EFD_CLOEXEC);
-    int failure = watch->wake < 0 ? errno : bl_thread_start(&watch->thread, run, watch);
+    int failure = watch->wake < 0 ? errno : bl_comm_thread(&watch->thread, run, watch);
     if (failure) return bl_fail(BL_ERROR_MEMORY, "comm: cannot start a thread: %s", strerror(failure));
     watch->running = true;
     return BL_OK;

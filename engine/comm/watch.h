@@ -37,6 +37,8 @@ void bl_watch_fail(bl_watch *watch, int32_t code, const char *message, bool *pri
 void bl_watch_settle(bl_watch *watch);
 /* Say goodbye; rank 0 waits for everyone's. */
 bl_status bl_watch_leave(bl_watch *watch);
+/* From now on it watches the collectives of another communicator of the same ranks. */
+void bl_watch_adopt(bl_watch *watch, bl_comm *comm);
 /* Stop and free; NULL is fine. */
 void bl_watch_close(bl_watch *watch);
 

@@ -93,6 +93,9 @@ typedef struct bl_backend {
     __typeof__(bl_shard_grad_factor) *shard_grad_factor;
     __typeof__(bl_shard_lamb_moments) *shard_lamb_moments;
     __typeof__(bl_shard_lamb_apply) *shard_lamb_apply;
+
+    /* Collectives between devices of this kind (engine/comm); NULL where there are none. */
+    const struct bl_comm_driver *comm;
 } bl_backend;
 
 /*

@@ -234,6 +234,7 @@ static bl_backend make_table(void) {
     BL_ENTRY(lamb_update);
     BL_ENTRY(adamw_update);
     BL_ENTRY(loss_scale_update);
+    table.comm = &bl_comm_nccl_driver;
 #undef BL_ENTRY
     return table;
 }

@@ -93,6 +93,9 @@ bool bl_cuda_capturing(const bl_context *ctx);
 /* The one exported symbol: fills in the table if `bytes` is the size of the caller's bl_backend, else returns NULL. */
 extern "C" const bl_backend *bl_cuda_entry(size_t bytes);
 
+/* comm.cu: NCCL. */
+extern "C" const struct bl_comm_driver bl_comm_nccl_driver;
+
 /* report.cu: the lines of bl_device_report */
 void bl_cuda_report(char *text, size_t bytes);
 

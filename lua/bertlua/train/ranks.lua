@@ -165,7 +165,7 @@ end
 
 --- A fault that names the ranks whose number differs from that of rank 0.
 -- @param number for example a checksum
--- @param what what differs: "the parameters at the start"
+-- @param what the number stands for: "parameters at the start"
 -- @param hint what to look at
 function Ranks:require_equal(number, what, hint)
     local all, differ = self:exchange({ number }), {}
@@ -173,8 +173,8 @@ function Ranks:require_equal(number, what, hint)
         if all[r][1] ~= all[1][1] then differ[#differ + 1] = r - 1 end
     end
     if #differ > 0 then
-        fault.raisef("%s of %s %s not the same as on rank 0: %s", what, Ranks.names(differ),
-            what:find "s$" and "are" or "is", hint)
+        fault.raisef("%s: %s %s from rank 0: %s", what, Ranks.names(differ), #differ == 1 and "differs" or "differ",
+            hint)
     end
 end
 

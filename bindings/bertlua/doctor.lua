@@ -12,7 +12,8 @@ local function versions_of_libraries()
         { "ICU", version.icu() },
         { "CPU", require("bertlua.context").describe() },
         { "CUDA", "not built" },
-        { "MPI", "not built" },
+        { "MPI", require("bertlua.comm").describe "mpi" or "not built" },
+        { "NCCL", require("bertlua.comm").describe "nccl" or "not found" },
     }
 end
 
@@ -111,7 +112,20 @@ folder_check("configurations", "bert_configs", "%.json$")
 folder_check("vocabularies", "vocab", "vocab%.txt$")
 
 check("CUDA", function() return "note", "not built", "training runs on the CPU" end)
-check("MPI", function() return "note", "not built", "training runs in one process" end)
+check("MPI", function()
+    local name, missing = require("bertlua.comm").describe "mpi"
+    if not name then return "note", missing, "without it training on the CPU runs in one process" end
+    if os.execute "command -v mpirun >/dev/null 2>&1" ~= 0 then
+        return "note", name .. ", and no mpirun", "apt-get install openmpi-bin, or start processes with srun"
+    end
+    return "ok", name .. ": mpirun -n N bertlua RECIPE trains in N processes"
+end)
+
+check("NCCL", function()
+    local name, missing = require("bertlua.comm").describe "nccl"
+    if name then return "ok", name .. ": one process a GPU" end
+    return "note", "not found", (missing:gsub("^comm: ", ""))
+end)
 
 --- Run every check and print a line for each.
 -- @param write function that takes text; standard output if left out

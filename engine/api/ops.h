@@ -37,9 +37,9 @@ typedef struct bl_dropout {
 typedef enum bl_activation { BL_LINEAR = 0, BL_GELU = 1, BL_TANH = 2 } bl_activation;
 
 /*
- * y = f(x w^T + bias). x act [T,K], w act [N,K], bias f32 [N] or NULL, y act
- * or f32 [T,N]. f is the identity, GELU in its erf form (arXiv 1606.08415) or
- * tanh. With GELU, pre act [T,N] receives x w^T + bias for the backward (NULL
+ * y = f(x w^T + bias). x act [T,K], w act [N,K], bias f32 or act [N] (NULL:
+ * none), y act or f32 [T,N]. f is the identity, GELU in its erf form (arXiv
+ * 1606.08415) or tanh. With GELU, pre act [T,N] receives x w^T + bias for the backward (NULL
  * in inference); otherwise pre is NULL. x may have a row stride above K. A GPU
  * rounds the bias to the dtype of the product before it adds it.
  */

@@ -130,6 +130,7 @@ bl_status bl_cpu_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, c
                                            .b = transposed(w),
                                            .c = plain(product),
                                            .bias = bias ? bias->data : NULL,
+                                           .bias_dtype = bias ? bias->dtype : BL_F32,
                                            .compute = w->dtype}));
     if (activation != BL_LINEAR) activation_forward_kernel(ctx, y, product, activation);
     return BL_OK;

@@ -281,6 +281,7 @@ static bl_status multiply(bl_context *ctx, const bl_matmul *product) {
     size_t a_bytes = p.a.dtype != operand ? padded((size_t) (p.m * p.k) * size) : 0;
     size_t b_bytes = p.b.dtype != operand ? padded((size_t) (p.k * p.n) * size) : 0;
     size_t c_bytes = p.c.dtype != result ? padded((size_t) (p.m * p.n) * sizeof(float)) : 0;
+    size_t bias_bytes = p.bias && p.bias_dtype != BL_F32 ? padded((size_t) p.n * sizeof(float)) : 0;
 
     matmul_key key = {.m = p.m,
                       .n = p.n,
@@ -298,7 +299,7 @@ static bl_status multiply(bl_context *ctx, const bl_matmul *product) {
     BL_TRY(entry_find(&entry, ctx->backend_state, &key));
 
     void *scratch = NULL;
-    size_t need = a_bytes + b_bytes + c_bytes + entry->scratchpad_bytes;
+    size_t need = a_bytes + b_bytes + c_bytes + bias_bytes + entry->scratchpad_bytes;
     if (need) BL_TRY(bl_scratch(ctx, need, &scratch));
     char *next = scratch;
     bl_matrix c = p.c;
@@ -308,6 +309,11 @@ static bl_status multiply(bl_context *ctx, const bl_matmul *product) {
     next += b_bytes;
     if (c_bytes) p.c = (bl_matrix){.data = next, .row = p.n, .column = 1, .dtype = BL_F32};
     next += c_bytes;
+    if (bias_bytes) {
+        bl_row_to_f32((float *) next, p.bias, p.bias_dtype, p.n);
+        p.bias = next;
+    }
+    next += bias_bytes;
     BL_TRY(run(ctx->backend_state, entry, &p, next));
     if (c_bytes) {
 #pragma omp parallel for num_threads(ctx->threads) if (p.m * p.n > 4096)

@@ -24,10 +24,11 @@ typedef struct bl_matmul {
     int64_t k; /* the summed dimension */
     bl_matrix a;
     bl_matrix b;
-    bl_matrix c;       /* column stride 1 */
-    const float *bias; /* [n], added to every row of C; may be NULL */
-    bool accumulate;   /* C += instead of C =; c is then f32 */
-    int32_t compute;   /* dtype the product is wanted in: operands of another dtype are converted first */
+    bl_matrix c;      /* column stride 1 */
+    const void *bias; /* [n], added to every row of C; may be NULL */
+    int32_t bias_dtype;
+    bool accumulate; /* C += instead of C =; c is then f32 */
+    int32_t compute; /* dtype the product is wanted in: operands of another dtype are converted first */
 } bl_matmul;
 
 /* Sums are in f32. Where the CPU has no instructions for `compute`, the product is done in f32. Uses the scratch. */

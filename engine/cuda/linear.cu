@@ -9,9 +9,9 @@
  *     dw += x dy^T  m K, n N, k T, B = dy turned;        epilogue: sum of dy
  *
  * Bias: cuBLASLt adds a bias of D's dtype. With bf16 or f16 results it is
- * rounded to that first, as automatic mixed precision does in PyTorch: far
- * less than what rounding y takes. Where there is no such epilogue (odd row
- * lengths or addresses) the f32 bias is added in a pass of its own.
+ * rounded to that first, as automatic mixed precision does in PyTorch, unless
+ * the caller has it so already and saves the launch. Where there is no such epilogue (odd row
+ * lengths or addresses) the bias is added in a pass of its own.
  *
  * GELU: a pass over 2 T N elements after the product. cuBLASLt's own is the
  * tanh form, see activation.cuh.
@@ -30,15 +30,15 @@ enum { GRADIENT_WARPS = 8, GRADIENT_BLOCKS = 2048, SUM_WARPS = 32 };
 
 /* ---- forward ---- */
 
-template <typename T> __global__ void round_bias_kernel(T *to, const float *from, int64_t n) {
+template <typename To, typename From> __global__ void convert_bias_kernel(To *to, const From *from, int64_t n) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < n) to[i] = from_float<T>(from[i]);
+    if (i < n) to[i] = from_float<To>(to_float(from[i]));
 }
 
 /* For the shapes that cuBLASLt adds no bias to, small ones all: an element a thread. */
-template <typename T> __global__ void add_bias_kernel(T *y, const float *bias, int64_t count, int64_t columns) {
+template <typename T, typename B> __global__ void add_bias_kernel(T *y, const B *bias, int64_t count, int64_t columns) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < count) y[i] = from_float<T>(to_float(y[i]) + bias[i % columns]);
+    if (i < count) y[i] = from_float<T>(to_float(y[i]) + to_float(bias[i % columns]));
 }
 
 /* GELU from a 16-bit `pre` to an f32 y; the kernels of elementwise.cu are for one dtype. */
@@ -52,25 +52,38 @@ static int64_t row_stride(const bl_tensor *t) {
     return t->shape[0] > 1 ? t->stride[0] : t->shape[1];
 }
 
-static bl_status add_bias(bl_context *ctx, bl_tensor *y, const bl_tensor *bias) {
+template <typename B> static bl_status add_bias_of(bl_context *ctx, bl_tensor *y, const bl_tensor *bias) {
     const int64_t count = bl_tensor_numel(y);
     BL_DISPATCH_FLOAT(y->dtype, T, {
-        BL_LAUNCH((add_bias_kernel<T>), bl_blocks(count, 256), 256, 0, bl_cuda_of(ctx)->stream, bl_data<T>(y),
-                  bl_data<float>(bias), count, y->shape[1]);
+        BL_LAUNCH((add_bias_kernel<T, B>), bl_blocks(count, 256), 256, 0, bl_cuda_of(ctx)->stream, bl_data<T>(y),
+                  bl_data<B>(bias), count, y->shape[1]);
     });
     return BL_OK;
 }
 
-/* The bias in the dtype that the epilogue takes: itself, or rounded into scratch. */
+static bl_status add_bias(bl_context *ctx, bl_tensor *y, const bl_tensor *bias) {
+    BL_DISPATCH_FLOAT(bias->dtype, B, { BL_TRY(add_bias_of<B>(ctx, y, bias)); });
+    return BL_OK;
+}
+
+/* The bias in the dtype that the epilogue takes: itself, or rounded (or, for f32 results, widened) into scratch. */
 static bl_status epilogue_bias(bl_context *ctx, const bl_tensor *bias, int32_t dtype, void **out) {
     *out = bias->data;
-    if (dtype == BL_F32) return BL_OK;
+    if (dtype == bias->dtype) return BL_OK;
     const int64_t n = bias->shape[0];
+    const cudaStream_t stream = bl_cuda_of(ctx)->stream;
     BL_TRY(bl_cuda_scratch(ctx, static_cast<size_t>(n) * bl_dtype_size(dtype), out));
-    BL_DISPATCH_FLOAT(dtype, T, {
-        BL_LAUNCH((round_bias_kernel<T>), bl_blocks(n, 256), 256, 0, bl_cuda_of(ctx)->stream, static_cast<T *>(*out),
-                  bl_data<float>(bias), n);
-    });
+    if (dtype == BL_F32) {
+        BL_DISPATCH_FLOAT(bias->dtype, B, {
+            BL_LAUNCH((convert_bias_kernel<float, B>), bl_blocks(n, 256), 256, 0, stream, static_cast<float *>(*out),
+                      bl_data<B>(bias), n);
+        });
+    } else {
+        BL_DISPATCH_FLOAT(dtype, T, {
+            BL_LAUNCH((convert_bias_kernel<T, float>), bl_blocks(n, 256), 256, 0, stream, static_cast<T *>(*out),
+                      bl_data<float>(bias), n);
+        });
+    }
     return BL_OK;
 }
 

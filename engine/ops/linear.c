@@ -32,7 +32,7 @@ BL_API bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre
     BL_TRY(check_activation(op, activation));
     int64_t rows = x->shape[0], outputs = w->shape[0];
     BL_CHECK(op, ctx, y, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", rows, outputs);
-    BL_CHECK_OPTIONAL(op, ctx, bias, BL_SET(BL_F32), "N", outputs);
+    BL_CHECK_OPTIONAL(op, ctx, bias, BL_SET(BL_F32) | BL_SET(x->dtype), "N", outputs);
     if (pre && activation != BL_GELU)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: pre is given, expected NULL without GELU", op);
     BL_CHECK_OPTIONAL(op, ctx, pre, BL_SET(x->dtype), "TN", rows, outputs);

@@ -4,10 +4,12 @@
 -- parameters, then plain settings, and returns a new variable. Parameters are
 -- entries of a ParameterStore: `compute` is what ops read (f32, or the
 -- low-precision copy), `grad` the f32 gradient that ops accumulate into;
--- biases and LayerNorm parameters are read from `value` (always f32). The
+-- biases and LayerNorm parameters are read from `value` (always f32), but for
+-- biases of linear layers on a GPU, which adds their `rounded` copy. The
 -- formulas and shapes are in engine/api/ops.h; this file only wires memory
 -- and gradients. T rows, H hidden, N outputs, K inputs, M gathered rows.
 
+local device = require "bertlua.device"
 local ops = require "bertlua.ops"
 
 local F = {}
@@ -33,7 +35,8 @@ function F.linear(tape, x, weight, bias, activation)
     local dims = { x.dims[1], weight.dims[1] }
     local y = tape:variable(x.dtype, dims)
     local pre = activation == "gelu" and tape.recording and tape:tensor(x.dtype, dims) or nil
-    ops.linear_forward(y.value, pre, input, weight.compute, bias and bias.value, activation)
+    local added = bias and (device.is_host() and bias.value or bias.rounded or bias.value)
+    ops.linear_forward(y.value, pre, input, weight.compute, added, activation)
     tape:record(y, true, {
         backward = linear_backward, x = x, weight = weight, bias = bias, activation = activation, pre,
     })

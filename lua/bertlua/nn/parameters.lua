@@ -126,6 +126,9 @@ local function bind_views(self, entry)
     entry.value = place and self.value_buffer:tensor(place * 4, "f32", entry.dims)
     entry.grad = self.grad_buffer and self.grad_buffer:tensor(offset * 4, "f32", entry.dims) or nil
     local low = entry.low and self.low_buffer
+    -- What a device adds as it is, where the host would rather add f32; parts alone are not kept in step.
+    entry.rounded = self.low_buffer and self.divided_count == 0
+        and self.low_buffer:tensor(offset * 2, self.low_dtype, entry.dims) or nil
     entry.compute = low and low:tensor(offset * 2, self.low_dtype, entry.dims) or entry.value
     -- What checkpoints hold: without the pad rows.
     entry.stored = entry.value and entry.rows and entry.value:slice(1, 1, entry.rows) or entry.value

@@ -96,6 +96,26 @@ describe("linear", function()
             end)
         end)
 
+        it("adds a " .. dtype .. " bias like the same numbers in f32", function()
+            tensor.scope(function()
+                local random = rng.new(18)
+                for _, shape in ipairs { { 6, 20, 16 }, { 5, 9, 7 } } do
+                    local c = case(random, dtype, shape)
+                    local bias = dense.random(random, dtype, { shape[3] })
+                    local wide = tensor.new("f32", { shape[3] }):copy_from(bias)
+                    for _, result in ipairs { dtype, "f32" } do
+                        local y = dense.poisoned(result, { shape[1], shape[3] })
+                        ops.linear_forward(y, nil, c.x, c.w, bias, "none")
+                        local expected = y:tolist()
+                        y:fill(0 / 0)
+                        ops.linear_forward(y, nil, c.x, c.w, wide, "none")
+                        assert.are.same(expected, y:tolist())
+                        assert.is_true(expected[1][1] == expected[1][1])
+                    end
+                end
+            end)
+        end)
+
         it("reads every third row of a larger " .. dtype .. " matrix", function()
             tensor.scope(function()
                 local random = rng.new(14)

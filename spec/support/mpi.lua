@@ -11,7 +11,7 @@ local function has(command)
     return code == 0
 end
 
-local plugin = process.bertlua:gsub("[^/]*$", "libbertlua-mpi.so")
+local plugin = process.bertlua:match "^(.*/)" .. "libbertlua-mpi.so"
 
 --- nil, or why no job of several processes can be run here.
 M.missing = nil
@@ -61,14 +61,10 @@ function M.messages(output)
     return lines
 end
 
---- Like busted's it, or pending with the reason where no job can be run.
-function M.it(name, fn)
-    local busted = require "busted"
-    if M.missing then
-        busted.it(name .. " (" .. M.missing .. ")", function() busted.pending(M.missing) end)
-    else
-        busted.it(name, fn)
-    end
+--- busted's `it`, or one that is pending with the reason where no job can be run.
+function M.specs(it, pending)
+    if not M.missing then return it end
+    return function(name) it(name, function() pending(M.missing) end) end
 end
 
 return M

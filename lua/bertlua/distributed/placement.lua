@@ -146,14 +146,15 @@ end
 --- Bind this process to its share of the machine's cores; to be called by all ranks, before the trainer's context is
 -- opened. A process of its own stays as it is.
 -- @param comm communicator
+-- @param bind false: only say what its share would be
 -- @return { cores, threads (as many), shared (processes among which the cores were shared out) }
-function M.apply(comm)
+function M.apply(comm, bind)
     local cores = affinity.get()
     if comm.size == 1 then return { cores = cores, threads = #cores, shared = 1 } end
     local index, count = compare(comm, cores)
     if count > 1 then
         cores = M.split(cores, index, count, M.topology(cores))
-        affinity.set(cores)
+        if bind ~= false then affinity.set(cores) end
     end
     return { cores = cores, threads = #cores, shared = count }
 end

@@ -2,8 +2,11 @@
 
 local affinity = require "bertlua.affinity"
 local fs = require "bertlua.util.fs"
+local mpi = require "spec.support.mpi"
 local placement = require "bertlua.distributed.placement"
 local process = require "spec.support.process"
+
+local mpi_it = mpi.specs(it, pending)
 
 local function range(first, last)
     local list = {}
@@ -108,8 +111,7 @@ describe("placement", function()
         assert.has_error(function() affinity.set { -1 } end)
     end)
 
-    local mpi = require "spec.support.mpi"
-    mpi.it("shares this machine's cores among the ranks of a job", function()
+    mpi_it("shares this machine's cores among the ranks of a job", function()
         local script = [[
             local placement = require "bertlua.distributed.placement"
             local placed = placement.apply(require("bertlua.comm").open())

@@ -7,27 +7,34 @@
  * finite exactly when every element is, and the check costs nothing. One block
  * adds up the chunks and writes the scalars, which never leave the device.
  */
-#include "cuda/elements.cuh"
+#include "cuda/kernel.cuh"
 
 enum { NORM_CHUNK = 1 << 14, SQUARE_THREADS = 256, NORM_FINISH_THREADS = 1024 };
 
-template <int N>
-static __global__ void __launch_bounds__(SQUARE_THREADS) square_kernel(double *partials, const float *grad, int64_t n) {
+/* Four packs on their way at a time; a last chunk that is not full, and a buffer off 16 bytes, one by one. */
+static __global__ void __launch_bounds__(SQUARE_THREADS)
+    square_kernel(double *partials, const float *grad, int64_t n, bool packed) {
+    constexpr int N = Pack<float>::N, STRIDE = SQUARE_THREADS * N, BATCH = 4;
+    static_assert(NORM_CHUNK % (BATCH * STRIDE) == 0, "a chunk is whole batches");
     const int64_t begin = static_cast<int64_t>(blockIdx.x) * NORM_CHUNK;
-    const int64_t end = begin + NORM_CHUNK < n ? begin + NORM_CHUNK : n;
     double sum = 0.0;
-#pragma unroll 4
-    for (int64_t at = begin + threadIdx.x * N; at < end; at += SQUARE_THREADS * N) {
-        if (at + N <= end) {
-            float x[N];
-            widen_elements<N, float>(fetch_elements<N>(grad + at), x);
+    if (packed && begin + NORM_CHUNK <= n) {
+        const float *own = grad + begin + threadIdx.x * N;
+        for (int at = 0; at < NORM_CHUNK; at += BATCH * STRIDE) {
+            float x[BATCH][N];
 #pragma unroll
-            for (int i = 0; i < N; i++)
-                sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-        } else {
-            for (int64_t i = at; i < end; i++)
-                sum += static_cast<double>(grad[i]) * static_cast<double>(grad[i]);
+            for (int k = 0; k < BATCH; k++)
+                load_pack<float>(own + at + k * STRIDE, x[k]);
+#pragma unroll
+            for (int k = 0; k < BATCH; k++)
+#pragma unroll
+                for (int i = 0; i < N; i++)
+                    sum += static_cast<double>(x[k][i]) * static_cast<double>(x[k][i]);
         }
+    } else {
+        const int64_t end = begin + NORM_CHUNK < n ? begin + NORM_CHUNK : n;
+        for (int64_t at = begin + threadIdx.x; at < end; at += SQUARE_THREADS)
+            sum += static_cast<double>(grad[at]) * static_cast<double>(grad[at]);
     }
     sum = block_sum(sum);
     if (threadIdx.x == 0) partials[blockIdx.x] = sum;
@@ -56,11 +63,9 @@ bl_status bl_cuda_grad_norm(bl_context *ctx, bl_tensor *scalars, const bl_tensor
     BL_TRY(bl_cuda_scratch(ctx, static_cast<size_t>(chunks + 1) * sizeof(double), &scratch));
     double *partials = static_cast<double *>(scratch);
     const float *in = bl_data<float>(grad);
-    const unsigned grid = static_cast<unsigned>(chunks);
-    if (n > 0 && bl_aligned16(in))
-        BL_LAUNCH((square_kernel<4>), grid, SQUARE_THREADS, 0, cuda->stream, partials, in, n);
-    else if (n > 0)
-        BL_LAUNCH((square_kernel<1>), grid, SQUARE_THREADS, 0, cuda->stream, partials, in, n);
+    if (n > 0)
+        BL_LAUNCH(square_kernel, static_cast<unsigned>(chunks), SQUARE_THREADS, 0, cuda->stream, partials, in, n,
+                  bl_aligned16(in));
     BL_LAUNCH(grad_norm_kernel, 1, NORM_FINISH_THREADS, 0, cuda->stream, bl_data<float>(scalars), partials, chunks,
               accumulation, max_norm);
     return BL_OK;

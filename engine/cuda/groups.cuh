@@ -110,7 +110,7 @@ __device__ __forceinline__ void scan_counters(uint32_t *counters) {
     __syncthreads();
 }
 
-static __global__ void __launch_bounds__(SORT_THREADS) group_rows_kernel(Groups groups) {
+static __global__ void __launch_bounds__(SORT_THREADS, 1) group_rows_kernel(Groups groups) {
     __shared__ uint32_t counters[SORT_DIGITS * SORT_WARPS]; /* [digit][warp] */
     const Group group = groups.list[blockIdx.x];
     const int lane = threadIdx.x % BL_WARP, warp = threadIdx.x / BL_WARP;

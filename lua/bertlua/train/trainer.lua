@@ -26,6 +26,7 @@ local Graphs = require "bertlua.train.graphs"
 local Meter = require "bertlua.train.meter"
 local Ranks = require "bertlua.train.ranks"
 local Readback = require "bertlua.train.readback"
+local Trace = require "bertlua.util.trace"
 
 local Trainer = {}
 Trainer.__index = Trainer
@@ -40,6 +41,7 @@ Trainer.__index = Trainer
 --   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step;
 --   on_step(step, record): called after every step (progress bars), or nil;
 --   pending_signal() -> name or nil: asked after every step, on every rank; one that came to any rank stops all;
+--   trace: of what takes how long (util/trace.lua), or nil; on a GPU its spans of computation are those of the host;
 --   fields: names of the model's scalars to log (those of pre-training if left out);
 --   graphs: Graphs that replay recorded steps (one that is never enabled if left out);
 --   now() -> seconds: for tests
@@ -50,6 +52,7 @@ function Trainer.new(parts)
     end
     local trainer = setmetatable({}, Trainer)
     for name, value in pairs(parts) do trainer[name] = value end
+    trainer.trace = parts.trace or Trace.none
     trainer.meter = Meter.new(parts.now, parts.fields)
     trainer.ranks = parts.ranks or Ranks.new { rank = 0, size = 1 }
     if trainer.accumulation % trainer.ranks.size ~= 0 then
@@ -72,9 +75,14 @@ end
 --- Forward and backward pass of one micro-step.
 local function compute(trainer, batch, gradients)
     local tape = trainer.tape
+    local trace = trainer.trace
+    local began = trace.now()
     tape:reset(true)
     local result = trainer.model:forward(tape, batch)
+    local middle = trace.now()
+    trace:span("compute", "forward", began, middle)
     tape:backward(result.loss, trainer.optimizer.loss_scale_tensor, gradients)
+    trace:span("compute", "backward", middle, trace.now())
     return result
 end
 
@@ -105,14 +113,20 @@ function Trainer:launch(step)
         meter:add(record, batch)
         self.readback:add(slot, result)
     end)
+    local trace = self.trace
+    local computed = trace.now()
     if self.gradients then
         meter:begin_wait()
         self.gradients:finish()
         meter:end_wait()
+        trace:span("compute", "wait for gradients", computed, trace.now())
     end
+    local reduced = trace.now()
     record.learning_rate = self.schedule(step)
     optimizer:set_learning_rate(record.learning_rate)
     self.graphs:run("update", optimizer.apply, optimizer)
+    trace:span("compute", "update", reduced, trace.now(), { step = step })
+    trace:collectives(self.ranks.comm)
     self.readback:close(slot, optimizer.scalars)
     local signal = self.pending_signal and self.pending_signal()
     self.pending[#self.pending + 1] = { step = step, record = record, slot = slot, signal = signal }

@@ -2,6 +2,7 @@
 -- non-zero exit, and nothing lost.
 
 local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
 local pretraining = require "spec.support.pretraining"
 
 describe("bad input", function()
@@ -142,7 +143,7 @@ describe("bad input", function()
         assert.matches("%-%-use%-pure%-fp16 needs a GPU", refused { ["use-pure-fp16"] = "true" })
         assert.matches("%-%-no%-fuse%-mha", refused { ["fuse-mha"] = "false" })
         assert.matches("contradict each other", refused { precision = "amp" })
-        assert.matches('%-%-device: got "cuda"', refused { device = "cuda" })
+        assert.matches('%-%-device: got "tpu"', refused { device = "tpu" })
     end)
 
     it("foretells that a micro-step does not fit, and what does", function()
@@ -165,6 +166,28 @@ describe("bad input", function()
             refused({ ["from-phase1-final-params"] = job.dir }, "pretrain_phase2.lua"))
         assert.matches("%-%-from%-pretrained%-params /no: no such folder",
             refused { ["from-pretrained-params"] = "/no" })
+    end)
+
+    it("refuses a --from-checkpoint that is not there, also with auto, and says where else it looks", function()
+        for _, step in ipairs { "auto", "none", 7 } do
+            assert.matches("%-%-from%-checkpoint /no: no such folder: correct it, or leave it out to look in .*/phase1",
+                refused { ["from-checkpoint"] = "/no", ["last-step-of-checkpoint"] = step })
+        end
+    end)
+
+    it("refuses a second run in the same folder, and leaves the first one's files alone", function()
+        local folder = job.out .. "/custom/phase1"
+        assert(fs.mkdirs(folder))
+        local me = { pid = require("posix.unistd").getpid(), host = require("posix.sys.utsname").uname().nodename }
+        assert(fs.write(folder .. "/.lock", json.encode(me)))
+        assert.matches("another run is writing here %(process " .. me.pid .. " on .*choose another %-%-output%-dir",
+            refused {})
+        assert.are.same({ ".lock" }, fs.list(folder))
+        -- Measuring writes nothing there.
+        local code, output = job:run("pretrain_phase1.lua", { benchmark = "true", ["benchmark-steps"] = 1,
+            ["benchmark-warmup-steps"] = 0 })
+        assert.are.equal(0, code, output)
+        assert(fs.remove(folder))
     end)
 
     describe("beside a checkpoint", function()

@@ -63,6 +63,13 @@ function M.is_stale(owner, me, age)
     return born ~= nil and owner.birth ~= nil and born ~= owner.birth
 end
 
+-- Removes the file when the program ends, also with an error; a table has no finalizer in Lua 5.1.
+local function guard(lock)
+    local proxy = newproxy(true)
+    getmetatable(proxy).__gc = function() lock:release() end
+    return proxy
+end
+
 local function create(path, me)
     local descriptor = fcntl.open(path, fcntl.O_CREAT + fcntl.O_EXCL + fcntl.O_WRONLY, tonumber("644", 8))
     if not descriptor then return false end
@@ -78,7 +85,11 @@ function M.take(folder)
     fault.check(fs.mkdirs(folder))
     local path, me = folder .. "/.lock", myself()
     for _ = 1, 3 do
-        if create(path, me) then return setmetatable({ path = path, touched = os.time() }, Lock) end
+        if create(path, me) then
+            local held = setmetatable({ path = path, touched = os.time() }, Lock)
+            held.guard = guard(held)
+            return held
+        end
         local info = stat.stat(path)
         local owner = info and json.read(path)
         local known = type(owner) == "table" and type(owner.pid) == "number" and type(owner.host) == "string"

@@ -1,0 +1,237 @@
+--- Training with mpirun: the same updates as one process, resume on another number of ranks, signals, failures.
+
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local mpi = require "spec.support.mpi"
+local posix_time = require "posix.time"
+local pretraining = require "spec.support.pretraining"
+local storage = require "bertlua.storage"
+local tensor = require "bertlua.tensor"
+
+--- Greatest distance of two files' tensors, relative to the greatest value of each tensor; key biases left out: they
+-- have no effect, and an update normalises the rounding noise of their gradients.
+local function distance(a, b, name)
+    local x, y = assert(storage.open(a .. "/" .. name)), assert(storage.open(b .. "/" .. name))
+    assert.are.same(x:names(), y:names())
+    local worst = 0
+    for _, key in ipairs(x:names()) do
+        if not key:match "%.key%.bias$" then
+            tensor.scope(function()
+                local p, q = tensor.new("f32", x:info(key).dims), tensor.new("f32", x:info(key).dims)
+                assert(x:read(key, p))
+                assert(y:read(key, q))
+                local difference, scale = 0, 1e-30
+                local u, v = p:view(-1):tolist(), q:view(-1):tolist()
+                for i = 1, #u do
+                    difference, scale = math.max(difference, math.abs(u[i] - v[i])), math.max(scale, math.abs(u[i]))
+                end
+                worst = math.max(worst, difference / scale)
+            end)
+        end
+    end
+    x:close()
+    y:close()
+    return worst
+end
+
+describe("many processes", function()
+    local it = mpi.specs(it, pending)
+    local job
+    setup(function() job = pretraining.new() end)
+    teardown(function() job:close() end)
+
+    --- Options of a run that writes to the folder `name` of the job.
+    local function options(name, changes)
+        local all = { device = "cpu", ["max-steps"] = 10, ["output-dir"] = job.dir .. "/" .. name,
+            ["report-file"] = job.dir .. "/" .. name .. ".json", ["tensorboard-dir"] = "none" }
+        for key, value in pairs(changes or {}) do all[key] = value end
+        return all
+    end
+
+    local function folder(name, step)
+        return ("%s/%s/custom/phase1/%d"):format(job.dir, name, step or 10)
+    end
+
+    --- Arguments of bertlua for a run.
+    local function arguments(changes)
+        return (job:command("pretrain_phase1.lua", changes):gsub("^%S+ ", ""))
+    end
+
+    --- Run to the end; an update always sees 4 micro-batches.
+    local function run(name, processes, changes)
+        local all = options(name, changes)
+        all["gradient-merge-steps"] = all["gradient-merge-steps"] or 4 / processes
+        if processes == 1 then return job:run("pretrain_phase1.lua", all) end
+        local output, code = mpi.run(processes, arguments(all))
+        return code, output
+    end
+
+    local function good(...)
+        local code, output = run(...)
+        assert.are.equal(0, code, output)
+        return output
+    end
+
+    local function assert_same_losses(a, b, limit)
+        local x, y = job:losses(job.dir .. "/" .. a .. ".json"), job:losses(job.dir .. "/" .. b .. ".json")
+        for step = 1, 10 do
+            assert.is_near(x[step].loss, y[step].loss, limit, ("step %d of %s"):format(step, b))
+            assert.is_near(x[step].grad_norm, y[step].grad_norm, 1e-4 * x[step].grad_norm)
+        end
+    end
+
+    for _, count in ipairs { 2, 4 } do
+        it(("agree on messages, gradients, updates and state, %d ranks"):format(count), function()
+            local output, code = mpi.run(count, "spec/support/ranks_program.lua")
+            assert.are.equal(0, code, output)
+            for _, name in ipairs { "messages", "gradients", "updates", "state", "overlap" } do
+                assert.is_truthy(output:find("passed: " .. name, 1, true), output)
+            end
+        end)
+    end
+
+    it("make the updates of one process, with dropout", function()
+        good("one", 1)
+        for _, count in ipairs { 2, 4 } do
+            for _, optimizer in ipairs { "Lamb", "DistributedFusedLamb" } do
+                local name = optimizer .. count
+                local output = good(name, count, { optimizer = optimizer, ["gradient-bucket-mib"] = 0.01 })
+                assert_same_losses("one", name, 1e-5)
+                assert.is_true(distance(folder "one", folder(name), "model.safetensors") < 1e-5)
+                assert.is_true(distance(folder "one", folder(name), "optimizer.safetensors") < 1e-4)
+                -- One rank speaks, for all.
+                local _, headers = output:gsub("machine  ", "")
+                assert.are.equal(1, headers)
+                assert.is_truthy(output:find(("update    16 sequences: %d ranks x 4 x %d micro-steps"):format(count,
+                    4 / count), 1, true), output)
+                assert.is_truthy(output:find(("ranks      %d; waited"):format(count), 1, true), output)
+                assert.are.equal(optimizer ~= "Lamb", output:find("divide the optimizer's state", 1, true) ~= nil)
+            end
+        end
+        local figures = assert(fs.read(job.dir .. "/Lamb4.json"))
+        for rank = 0, 3 do
+            assert.is_truthy(figures:find(('"rank%d_sequences":40'):format(rank), 1, true), figures:sub(-600))
+        end
+    end)
+
+    it("make the updates of one process in bf16, and nearly so when they send gradients in bf16", function()
+        good("one16", 1, { amp = "true" })
+        good("two16", 2, { amp = "true", optimizer = "DistributedFusedLamb" })
+        assert_same_losses("one16", "two16", 1e-4)
+        assert.is_true(distance(folder "one16", folder "two16", "model.safetensors") < 1e-3)
+        good("low", 2, { ["gradient-reduction-dtype"] = "bf16" })
+        local exact = job:losses(job.dir .. "/one.json")
+        local rounded = job:losses(job.dir .. "/low.json")
+        local most = 0
+        for step = 1, 10 do
+            -- 8 bits a gradient.
+            assert.is_near(exact[step].grad_norm, rounded[step].grad_norm, 0.005 * exact[step].grad_norm)
+            most = math.max(most, math.abs(exact[step].loss - rounded[step].loss))
+        end
+        assert.is_true(most > 0 and most < 2e-3, most)
+    end)
+
+    it("go on from each other's checkpoints, whatever their number", function()
+        good("straight", 1)
+        good("four", 4, { optimizer = "DistributedFusedLamb", ["steps-this-run"] = 5 })
+        local five = folder("four", 5)
+        for _, resumed in ipairs { { 1, "Lamb" }, { 2, "DistributedFusedLamb" }, { 8, "DistributedFusedLamb" } } do
+            local count, optimizer = resumed[1], resumed[2]
+            local name = "resumed" .. count
+            assert(fs.mkdirs(fs.dirname(folder(name))))
+            assert.are.equal(0, (pretraining.shell(("cp -r %s %s"):format(five, folder(name, 5)))))
+            -- Eight ranks: half the micro-batch, twice as many.
+            local output = good(name, count, { optimizer = optimizer, ["last-step-of-checkpoint"] = "auto",
+                ["gradient-merge-steps"] = math.max(1, 4 / count), ["batch-size"] = count == 8 and 2 or 4 })
+            assert.is_truthy(output:find("going on from " .. folder(name, 5), 1, true), output)
+            if count < 8 then
+                assert.is_nil(output:find("warning", 1, true), output)
+                assert.is_true(distance(folder "straight", folder(name), "model.safetensors") < 1e-5)
+                assert.is_true(distance(folder "straight", folder(name), "optimizer.safetensors") < 1e-4)
+            end
+        end
+    end)
+
+    it("keep the global batch that settings are made for", function()
+        local output = good("meant", 2, { ["world-size"] = 4, ["gradient-merge-steps"] = 1 })
+        assert.is_truthy(output:find("these settings are for 4 processes and this run has 2: gradient_merge_steps is 2 "
+            .. "instead of 1, so that an update still sees 16 sequences", 1, true), output)
+        assert.is_true(distance(folder "one", folder "meant", "model.safetensors") < 1e-5)
+        local code
+        code, output = run("odd", 2, { ["world-size"] = 3, ["gradient-merge-steps"] = 1 })
+        assert.are.equal(1, code)
+        assert.is_truthy(output:find("3 micro-steps an update, which do not divide among 2 processes", 1, true), output)
+        assert.is_false(fs.exists(job.dir .. "/odd"))
+    end)
+
+    --- Start in the background, wait for step 2's checkpoint, send a signal; exit code, output.
+    local function interrupt(name, signal, whom)
+        local log = ("%s/%s.log"):format(job.dir, name)
+        local command = mpi.command(2, arguments(options(name, { ["max-steps"] = 100000,
+            ["num-steps-per-checkpoint"] = 2, ["gradient-merge-steps"] = 2 })))
+        local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo code $?; } 2> /dev/null"):format(command,
+            log)))
+        local pid = pipe:read "*l"
+        for _ = 1, 1000 do
+            if fs.exists(folder(name, 4)) then break end
+            posix_time.nanosleep { tv_sec = 0, tv_nsec = 1e7 }
+        end
+        assert.is_true(fs.exists(folder(name, 4)), fs.read(log))
+        os.execute(whom(pid, signal))
+        local code = tonumber(pipe:read("*a"):match "code (%d+)")
+        pipe:close()
+        return code, assert(fs.read(log))
+    end
+
+    local function the_launcher(pid, signal) return ("kill -%s %s"):format(signal, pid) end
+    local function second_rank(pid, signal) return ("kill -%s $(pgrep -P %s | tail -n 1)"):format(signal, pid) end
+
+    -- mpirun's own exit code after a SIGTERM is 1, whatever the ranks say.
+    for _, case in ipairs { { "TERM", 1, "mpirun", the_launcher }, { "TERM", 143, "one rank", second_rank },
+        { "USR1", 138, "mpirun", the_launcher } } do
+        it(("save one checkpoint and stop when SIG%s comes to %s"):format(case[1], case[3]), function()
+            local name = "signal" .. case[1] .. case[2]
+            local code, output = interrupt(name, case[1], case[4])
+            assert.are.equal(case[2], code, output)
+            assert.is_truthy(output:find("ended by SIG" .. case[1], 1, true), output)
+            local step = tonumber(output:match "steps +1 to (%d+) of 100000, ended")
+            local checkpoint = require "bertlua.train.checkpoint"
+            assert.is_true(checkpoint.verify(folder(name, step)))
+            local steps = checkpoint.steps(fs.dirname(folder(name)))
+            assert.are.equal(step, steps[#steps])
+            assert.is_false(fs.exists(fs.dirname(folder(name)) .. "/.lock"))
+        end)
+    end
+
+    it("end with one line when the loss of one rank is no number", function()
+        local output, code = mpi.run(2, (arguments(options("nan", { ["gradient-merge-steps"] = 1 }))
+            :gsub("recipes/pretrain_phase1.lua", "spec/support/ranks_nan.lua")))
+        assert.are_not.equal(0, code)
+        local _, lines = output:gsub("bertlua: ", "")
+        assert.are.equal(1, lines, output)
+        assert.is_truthy(output:find("step 3: the loss is %-?nan on rank 1; lower %-%-learning%-rate"), output)
+    end)
+
+    it("say which rank's settings differ", function()
+        local other = job:command("pretrain_phase1.lua", options("differ", { ["learning-rate"] = 0.02 }))
+        local output, code = mpi.run(1, ("%s : -n 1 %s"):format(arguments(options "differ"), other))
+        assert.are_not.equal(0, code)
+        assert.is_truthy(output:find("settings: rank 1 differs from rank 0: start every process with the same command "
+            .. "line", 1, true), output)
+    end)
+
+    it("say what rank 0 found wrong, once", function()
+        local code, output = run("typo", 2, { ["from-checkpoint"] = "no/such/folder",
+            ["last-step-of-checkpoint"] = "auto" })
+        assert.are.equal(1, code)
+        local _, lines = output:gsub("bertlua: ", "")
+        assert.are.equal(1, lines, output)
+        assert.is_truthy(output:find("--from-checkpoint no/such/folder: no such folder", 1, true), output)
+    end)
+
+    it("write a report that JSON readers read", function()
+        for line in io.lines(job.dir .. "/Lamb4.json") do
+            assert.is_table(json.decode(line:match "^DLLL (.*)$"))
+        end
+    end)
+end)

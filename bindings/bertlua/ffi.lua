@@ -67,11 +67,23 @@ local lib = ffi.load(M.library_path)
 --- The engine's functions: lib.bl_linear_forward(...).
 M.lib = lib
 
---- Raise the engine's message if a call failed.
+local ERROR_MEMORY = 2
+
+--- Raise the engine's message if a call failed; with memory_advice() behind it, where that is set and memory ran out.
 -- @param status bl_status of the call
 -- @param level whose line to blame, counted from the function that calls check: 1 itself, 2 (default) its caller
 function M.check(status, level)
-    if status ~= 0 then error(ffi.string(lib.bl_last_error()), (level or 2) + 1) end
+    if status ~= 0 then
+        local message = ffi.string(lib.bl_last_error())
+        local advice = M.memory_advice
+        if tonumber(status) == ERROR_MEMORY and advice then
+            -- Its own calls may fail too.
+            M.memory_advice = nil
+            message = message .. ": " .. advice()
+            M.memory_advice = advice
+        end
+        error(message, (level or 2) + 1)
+    end
 end
 
 --- Message of the last failure in this thread.

@@ -16,6 +16,12 @@ local M = {}
 local Buffer = {}
 Buffer.__index = Buffer
 
+--- Say what helps with every failure for lack of memory from now on.
+-- @param advice function() -> text; nil for none
+function M.advise(advice)
+    bl.memory_advice = advice
+end
+
 --- Allocate a zero-filled buffer on the current device.
 -- @param bytes size
 function M.buffer(bytes)

@@ -132,11 +132,12 @@ end
 -- 5H (context, two sums, two normalised) + 2I (before and after GELU), and the
 -- heads are there too. The backward pass adds the gradients of one layer,
 -- which do not fit the gaps that the heads leave.
--- @param shape {rows=, batch_size=, max_length=, masked=} as in the batches to come
+-- @param shape {rows=, batch_size=, max_length=, masked=} as in the batches to come;
+--   precision: of a model that is not allocated yet
 -- @return bytes
 function BertForPretraining:activation_bytes(shape)
     local config = self.config
-    local size = self.store.low_dtype and 2 or 4
+    local size = (shape.precision or self.store.precision or "fp32") == "fp32" and 4 or 2
     local hidden, inner = config.hidden_size, config.intermediate_size
     local rows, masked = shape.rows, shape.masked
     local stats = 4 * shape.batch_size * config.num_attention_heads * shape.max_length

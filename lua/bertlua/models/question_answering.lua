@@ -55,11 +55,12 @@ end
 
 --- Bytes of the step arena that a training step needs at its peak: never less than the truth, and little more. What
 -- is counted is explained at BertForPretraining:activation_bytes.
--- @param shape {rows=, batch_size=, max_length=} as in the batches to come
+-- @param shape {rows=, batch_size=, max_length=} as in the batches to come;
+--   precision: of a model that is not allocated yet
 -- @return bytes
 function BertForQuestionAnswering:activation_bytes(shape)
     local config, rows = self.config, shape.rows
-    local size = self.store.low_dtype and 2 or 4
+    local size = (shape.precision or self.store.precision or "fp32") == "fp32" and 4 or 2
     local hidden, inner = config.hidden_size, config.intermediate_size
     local stats = 4 * shape.batch_size * config.num_attention_heads * shape.max_length
     local layer = rows * (size * (8 * hidden + 2 * inner) + 16) + stats

@@ -65,7 +65,7 @@ local function build(run, values, config, batches, ranks)
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
     parts.model = BertForQuestionAnswering.new(config)
     if run.work.train then
-        training.allocate(run, values, parts.model, {
+        parts.memory = training.allocate(run, values, parts.model, {
             batch_size = values.train_batch_size, max_seq_length = values.max_seq_length, max_predictions_per_seq = 0,
             accumulation = values.gradient_merge_steps, batch_option = "--train-batch-size",
         }, ranks)
@@ -74,6 +74,7 @@ local function build(run, values, config, batches, ranks)
     end
     parts.tape = training.tape(run, values)
     if not run.work.train then return parts end
+    parts.graphs = training.graphs(values)
     parts.optimizer = training.optimizer(run, values, parts.model.store, ranks)
     parts.gradients = training.gradients(values, parts.model.store, ranks)
     parts.schedule = training.schedule(run, values)
@@ -161,7 +162,8 @@ local function prepare(run, values)
     local batches
     if run.work.train then
         batches = loader.open(data.train.set, { batch_size = values.train_batch_size, seed = values.seed,
-            pack_sequences = values.pack_sequences, null_window_share = values.null_window_share })
+            pack_sequences = values.pack_sequences, null_window_share = values.null_window_share,
+            few_shapes = context.device() ~= "cpu" })
         plan.set_steps(run, values, batches.samples)
     end
     return { config = config, words = words, data = data, lines = lines, batches = batches }

@@ -6,6 +6,7 @@ local clock = require "bertlua.util.clock"
 local console = require "bertlua.train.console"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
+local memory_plan = require "bertlua.recipe.memory_plan"
 local progress = require "bertlua.util.progress"
 local report = require "bertlua.train.report"
 local tensorboard = require "bertlua.train.tensorboard"
@@ -103,18 +104,27 @@ function Logs:ranks(outcome)
         100 * most.waiting / math.max(most.seconds, 1e-9), most.rank)
 end
 
+--- "bf16", or "fp32 with products in TF32".
+function M.precision_text(run)
+    return run.precision .. (run.tf32 and " with products in TF32" or "")
+end
+
+--- The memory plan, told before anything was taken.
+function Logs:memory(parts)
+    for _, line in ipairs(memory_plan.lines(parts.memory, bytes_text)) do self:note("memory    " .. line) end
+    local share = M.memory_share(parts)
+    if share ~= "" then self:note("          that is" .. share) end
+end
+
 --- What is about to run, and on what.
 function Logs:start(parts)
     local run, values = self.run, self.values
     local store, shards = parts.model.store, parts.loader
-    local state = parts.optimizer:bytes()
-    local memory = store:bytes()
     self:note(("machine   %s, %d threads%s"):format(context.describe(), context.threads(),
         parts.pinned and ", pinned" or ""))
-    self:note(("model     %s: %.1f M parameters, %s; with gradients and optimizer %s, activations up to %s%s"):format(
-        values.bert_model, store.numel / 1e6, run.precision,
-        bytes_text(memory.value + memory.grad + memory.low + state), bytes_text(parts.activation_bytes),
-        M.memory_share(parts)))
+    self:note(("model     %s: %.1f M parameters, %s"):format(values.bert_model, store.numel / 1e6,
+        M.precision_text(run)))
+    self:memory(parts)
     self:note(("data      %s: %d samples in %d shards, %d tokens long%s%s"):format(values.input_dir, shards.samples,
         shards.shards, shards.max_seq_length, values.pack_sequences and ", packed" or "",
         values.dynamic_masking and ", masked anew" or ""))

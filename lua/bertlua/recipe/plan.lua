@@ -5,6 +5,7 @@
 -- single setting accepts does not belong here: see settings/pretraining.lua.
 
 local checkpoint = require "bertlua.train.checkpoint"
+local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local paths = require "bertlua.paths"
@@ -32,11 +33,18 @@ end
 
 --- "fp32", "bf16" or "fp16".
 function M.precision(values, sources)
-    if values.use_pure_fp16 then
+    local on_cpu = context.choose(values.device) == "cpu"
+    if values.use_pure_fp16 and on_cpu then
         fault.raise("--use-pure-fp16 needs a GPU: on the CPU use --amp, which keeps fp32 master weights")
     end
-    if not values.fuse_mha then
-        fault.raise("--no-fuse-mha: attention is always one fused kernel here; drop the setting")
+    if values.precision == "tf32" and on_cpu then
+        fault.raise("--precision tf32 needs a GPU: on the CPU use fp32 or --amp")
+    end
+    if values.use_pure_fp16 then
+        if values.precision and values.precision ~= "amp" then
+            fault.raisef("--use-pure-fp16 and --precision %s contradict each other: give one of them", values.precision)
+        end
+        return "fp16"
     end
     local amp = values.amp
     if values.precision then
@@ -48,6 +56,22 @@ function M.precision(values, sources)
         amp = wanted
     end
     return amp and values.amp_dtype or "fp32"
+end
+
+--- Kernels of attention: "auto", "native", "unfused" or "cudnn".
+function M.attention(values)
+    local wanted = values.attention or "auto"
+    if values.fuse_mha == false then
+        if wanted ~= "auto" and wanted ~= "unfused" then
+            fault.raisef("--fuse-mha false and --attention %s contradict each other: give one of them", wanted)
+        end
+        wanted = "unfused"
+    end
+    if context.choose(values.device) == "cpu" and wanted ~= "auto" and wanted ~= "native" then
+        fault.raisef("%s: attention is always one fused kernel on the CPU; drop the setting",
+            values.fuse_mha == false and "--no-fuse-mha" or "--attention " .. wanted)
+    end
+    return wanted
 end
 
 --- Micro-steps in an update, of all processes together. Settings made for another number of processes than there are
@@ -201,7 +225,8 @@ function M.resolve(values, sources, size)
         fault.raisef("--model-prefix %s: expected a name without a slash; it names a file inside the checkpoint",
             values.model_prefix)
     end
-    plan.precision = M.precision(values, sources or {})
+    plan.precision, plan.tf32 = M.precision(values, sources or {}), values.precision == "tf32"
+    plan.attention = M.attention(values)
     plan.config_file, plan.vocab_file = M.model_files(values)
     plan.checkpoint_dir = M.checkpoint_dir(values, plan.phase)
     plan.start = M.starting_point(values, plan.phase, plan.checkpoint_dir, plan.warnings)

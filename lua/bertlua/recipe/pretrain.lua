@@ -52,6 +52,7 @@ local function open_loader(values, config, words)
         dynamic_masking = values.dynamic_masking,
         special_ids = words and { cls_id = words.cls_id, sep_id = words.sep_id, mask_id = words.mask_id },
         prefetch = values.num_workers > 0,
+        few_shapes = context.device() ~= "cpu",
     }
 end
 
@@ -62,13 +63,14 @@ local function build(run, values, ranks)
     parts.loader = open_loader(values, config, words)
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
     parts.model = bert.BertForPretraining.new(config)
-    parts.activation_bytes = training.allocate(run, values, parts.model, {
+    parts.memory = training.allocate(run, values, parts.model, {
         batch_size = values.batch_size, max_seq_length = parts.loader.max_seq_length,
         max_predictions_per_seq = parts.loader.max_predictions_per_seq, accumulation = values.gradient_merge_steps,
     }, ranks)
     parts.optimizer = training.optimizer(run, values, parts.model.store, ranks)
     parts.gradients = training.gradients(values, parts.model.store, ranks)
     parts.tape = training.tape(run, values)
+    parts.graphs = training.graphs(values)
     parts.schedule = training.schedule(run, values)
     return parts
 end

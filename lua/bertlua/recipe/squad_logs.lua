@@ -25,13 +25,14 @@ M.quiet = logs.quiet
 -- @param lines about the data
 function SquadLogs:start(parts, lines)
     local run, values = self.run, self.values
-    local store, memory = parts.model.store, parts.model.store:bytes()
+    local store = parts.model.store
     self:note(("machine   %s, %d threads%s"):format(context.describe(), context.threads(),
         parts.pinned and ", pinned" or ""))
-    self:note(("model     %s: %.1f M parameters, %s; parameters%s take %s%s"):format(values.bert_model,
-        store.numel / 1e6, run.precision, parts.optimizer and ", gradients and optimizer" or "",
-        logs.bytes_text(memory.value + memory.grad + memory.low + (parts.optimizer and parts.optimizer:bytes() or 0)),
-        logs.memory_share(parts)))
+    local bytes = store:bytes()
+    self:note(("model     %s: %.1f M parameters, %s%s"):format(values.bert_model, store.numel / 1e6,
+        logs.precision_text(run), parts.memory and ""
+            or ("; they take %s"):format(logs.bytes_text(bytes.value + bytes.low))))
+    if parts.memory then self:memory(parts) end
     for _, line in ipairs(lines) do self:note("data      " .. line) end
     if parts.optimizer then
         self:note(("update    %d sequences: %s; %d an epoch; steps %d to %d of %d"):format(

@@ -126,7 +126,8 @@ function M.resolve(values, sources, size)
     if values.benchmark and work.train and work.predict then
         fault.raise("--benchmark measures one thing: add --mode train or --mode prediction")
     end
-    run.precision = plan.precision(values, sources)
+    run.precision, run.tf32 = plan.precision(values, sources), values.precision == "tf32"
+    run.attention = plan.attention(values)
     run.checkpoint_dir = plan.checkpoint_dir(values, "squad")
     if work.train then
         run.start = plan.starting_point(values, "squad", run.checkpoint_dir, run.warnings)

@@ -3,6 +3,7 @@
 -- is what a job's plan resolved; `values` are its settings.
 
 local Gradients = require "bertlua.train.gradients"
+local Graphs = require "bertlua.train.graphs"
 local Optimizer = require "bertlua.train.optimizer"
 local Ranks = require "bertlua.train.ranks"
 local Shards = require "bertlua.nn.shards"
@@ -12,10 +13,15 @@ local benchmark = require "bertlua.train.benchmark"
 local checkpoint = require "bertlua.train.checkpoint"
 local comm = require "bertlua.comm"
 local context = require "bertlua.context"
+local launch = require "bertlua.distributed.launch"
+local device = require "bertlua.device"
+local fault = require "bertlua.fault"
 local lock = require "bertlua.util.lock"
 local memory_plan = require "bertlua.recipe.memory_plan"
+local placement = require "bertlua.distributed.placement"
 local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
+local Trace = require "bertlua.util.trace"
 
 local M = {}
 
@@ -27,11 +33,26 @@ local DIVIDED = { DistributedFusedLamb = "Lamb" }
 -- Settings that may differ from rank to rank.
 local OWN = { threads = true, report_file = true, tensorboard_dir = true }
 
+-- Processes of one machine take its GPUs in turn; where each sees only its own, that is number 0.
+local function open_context(values, joined, threads)
+    local name, index = context.choose(values.device), 0
+    if name == "cuda" and joined.size > 1 then index = joined.local_rank % math.max(context.count "cuda", 1) end
+    local ok, message = pcall(context.open, { device = name, device_index = index, threads = threads,
+        tf32 = values.precision == "tf32" })
+    -- A device that cannot be used is a matter of the machine, told in one line.
+    if not ok then fault.raise((tostring(message):gsub("^[^:]+%.lua:%d+: ", ""))) end
+end
+
 --- Open the device and join the job that this process is part of.
 -- @return its ranks (train/ranks.lua)
 function M.join(values)
-    context.open { device = values.device, threads = values.threads }
-    local ranks = Ranks.new(comm.open { device = values.device })
+    local joined = launch.detect()
+    open_context(values, joined, values.threads)
+    local ranks = Ranks.new(comm.open { device = context.device(), timeout = values.comm_timeout, launch = joined })
+    if ranks.size > 1 then
+        local placed = placement.apply(ranks.comm, values.enable_cpu_affinity)
+        if values.threads == 0 then open_context(values, joined, placement.threads(placed)) end
+    end
     if ranks.size > 1 then
         local shared = {}
         for name, value in pairs(values) do
@@ -100,8 +121,16 @@ function M.schedule(run, values)
     return rate
 end
 
+--- Most bytes that activations may take: address space, of which only what is used is touched.
+local function activation_limit(values)
+    if values.activation_memory then return values.activation_memory * GIB end
+    local _, total = device.memory()
+    return not device.is_host() and total or 32 * GIB
+end
+
 function M.tape(run, values)
-    local tape = Tape.new { capacity = values.activation_memory * GIB, seed = values.seed,
+    context.attention(run.attention)
+    local tape = Tape.new { capacity = activation_limit(values), seed = values.seed,
         accumulation = run.accumulation }
     return tape
 end
@@ -109,16 +138,27 @@ end
 --- Give the model of a training run its memory, and foretell what activations will take.
 -- @param shape of a micro-batch, as in memory_plan.check_activations
 -- @param ranks of the job
--- @return bytes of activations foretold
+-- @return the memory plan
 function M.allocate(run, values, model, shape, ranks)
     local shards = shards_of(values, ranks)
+    model.bert.encoder.activation_checkpointing = values.activation_checkpointing
+    shape.checkpointing = values.activation_checkpointing
     -- Measured before anything is taken: pages that nobody touched yet count as free. Ranks of a machine share it.
-    local available = memory_plan.available()
-    local room = memory_plan.check_state(model.store, run.precision,
-        available and available / (ranks.comm.local_size or 1), shards and shards.divide and ranks.size or 1)
+    local plan = memory_plan.check(model, {
+        precision = run.precision, shape = shape, limit = activation_limit(values),
+        parts = shards and shards.divide and ranks.size or 1, share = device.is_host() and ranks.comm.local_size or 1,
+    })
     model.store:allocate { precision = run.precision, seed = values.seed, shards = shards }
-    local bytes = memory_plan.check_activations(model, shape, math.min(values.activation_memory * GIB, room))
-    return bytes
+    memory_plan.advise(model, shape)
+    return plan
+end
+
+--- What replays recorded steps; a line for people if that does not work.
+function M.graphs(values)
+    local graphs = Graphs.new { enabled = values.cuda_graph, warn = function(message)
+        io.stderr:write("bertlua: warning: ", message, "\n")
+    end }
+    return graphs
 end
 
 --- Parameters, and for a resumed run the optimizer, from where the plan says.
@@ -156,6 +196,19 @@ function M.compare_progress(run, now, names)
     end
 end
 
+local function run_trainer(parts, values)
+    if values.trace_file then
+        parts.trace = fault.check(Trace.open(values.trace_file, { rank = parts.ranks.rank }))
+        parts.ranks.comm:record()
+    end
+    local outcome = Trainer.new(parts):run()
+    if parts.trace then
+        parts.ranks.comm:record(false)
+        fault.check(parts.trace:close())
+    end
+    return outcome
+end
+
 --- Run the trainer with logs and checkpoints.
 -- @param progress_of function(step, record) -> contents of progress.json
 -- @param held the lock of the run's folder, or nil
@@ -175,7 +228,7 @@ function M.train(run, parts, values, log, progress_of, held)
             ranks = parts.ranks,
         })
     end
-    return Trainer.new(parts):run()
+    return run_trainer(parts, values)
 end
 
 --- How a measurement was set up, for the text under its figures.
@@ -195,7 +248,7 @@ function M.benchmark(run, parts, values, log, batch_size)
     parts.on_step = function(step, record)
         if step > values.benchmark_warmup_steps then measured[#measured + 1] = record end
     end
-    local outcome = Trainer.new(parts):run()
+    local outcome = run_trainer(parts, values)
     if #measured > 0 then
         outcome.benchmark = benchmark.summary(measured)
         log:benchmark(outcome.benchmark, benchmark.text(outcome.benchmark,

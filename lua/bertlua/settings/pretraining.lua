@@ -47,12 +47,13 @@ local GLOBAL = {
 }
 
 local TRAINING = {
-    { name = "optimizer", type = "choice", choices = { "Lamb", "AdamW" }, default = "Lamb", help = "optimizer" },
+    { name = "optimizer", type = "choice", choices = { "Lamb", "AdamW", "DistributedFusedLamb" }, default = "Lamb",
+        help = "DistributedFusedLamb is Lamb with moments and master weights divided over the processes" },
     { name = "gradient_merge_steps", type = "integer", min = 1, default = 1,
         help = "micro-steps whose gradients are averaged into one update" },
-    { name = "world_size", type = "integer", min = 1, default = 1,
-        help = "processes the batch settings are meant for; where there are fewer, gradient_merge_steps grows by that "
-            .. "factor and the global batch stays" },
+    { name = "world_size", type = "integer", min = 1,
+        help = "processes the batch settings are meant for: with fewer or more, gradient_merge_steps grows or shrinks "
+            .. "so that the global batch stays; unset: as many as there are" },
     { name = "learning_rate", type = "number", above = 0, default = 1e-4, help = "peak learning rate" },
     { name = "warmup_start_lr", type = "number", min = 0, default = 0,
         help = "learning rate that the warm-up rises from" },
@@ -76,25 +77,45 @@ local TRAINING = {
 
 local ADVANCED = {
     { name = "amp", type = "boolean", default = false, help = "mixed precision, the same as precision amp" },
-    { name = "precision", type = "choice", choices = { "fp32", "amp" },
-        help = "of matrices and activations; weights, moments and sums are fp32 in both; unset: as amp says" },
+    { name = "precision", type = "choice", choices = { "fp32", "tf32", "amp" },
+        help = "of matrices and activations; weights, moments and sums are fp32 in all; tf32: fp32 whose products are "
+            .. "rounded to TF32, on a GPU; unset: as amp says" },
     { name = "amp_dtype", type = "choice", choices = { "bf16", "fp16" }, default = "bf16",
         help = "low precision of amp; fp16 wants loss scaling" },
     { name = "scale_loss", type = "number", above = 0, default = 1.0, help = "loss scale, the first if dynamic" },
     { name = "use_dynamic_loss_scaling", type = "boolean", default = false,
         help = "skip an update that overflows and halve the scale; double it after 2000 good ones" },
     { name = "use_pure_fp16", type = "boolean", default = false,
-        help = "fp16 without fp32 master weights: refused on the CPU" },
+        help = "all matrices, tables and activations in fp16, on a GPU; the optimizer keeps fp32 master weights, as "
+            .. "NVIDIA's does" },
     { name = "fuse_mha", type = "boolean", default = true,
-        help = "one fused kernel for attention; there is no other here, so false is refused" },
+        help = "one fused kernel for attention; false: attention unfused, on a GPU only" },
+    { name = "attention", type = "choice", choices = { "auto", "native", "cudnn", "unfused" }, default = "auto",
+        help = "kernels of attention on a GPU; auto: the fastest that fits" },
     { name = "pack_sequences", type = "boolean", default = true, help = "compute no padding tokens" },
+    { name = "activation_checkpointing", type = "boolean", default = false,
+        help = "keep only the activations between layers and compute the others again in the backward pass: less "
+            .. "memory, about a third more work, the same gradients" },
+    { name = "cuda_graph", type = "boolean", default = true,
+        help = "on a GPU, record the step once a batch shape and replay it as one launch" },
 }
 
 local MACHINE = {
-    { name = "device", type = "choice", choices = { "cpu" }, default = "cpu", help = "where to compute" },
-    { name = "threads", type = "integer", min = 0, default = 0, help = "0: OMP_NUM_THREADS, or all cores" },
-    { name = "activation_memory", type = "number", above = 0, max = 4096, default = 32,
-        help = "most GiB that the activations of one micro-step may take" },
+    { name = "gradient_reduction_dtype", type = "choice", choices = { "fp32", "bf16" }, default = "fp32",
+        help = "what several processes send each other of their gradients; sums are added in fp32" },
+    { name = "gradient_bucket_mib", type = "number", above = 0, max = 4096, default = 25,
+        help = "MiB of fp32 gradients that are reduced at a time while the backward pass goes on" },
+    { name = "device", type = "choice", choices = { "auto", "cpu", "cuda" }, default = "auto",
+        help = "where to compute; auto: on a GPU where one is found" },
+    { name = "threads", type = "integer", min = 0, default = 0,
+        help = "0: OMP_NUM_THREADS, or all cores; several processes share a machine's cores out" },
+    { name = "comm_timeout", type = "number", above = 0, default = 600,
+        help = "seconds that a process may give no sign of life, or keep the others waiting, until the job is ended" },
+    { name = "trace_file", type = "path",
+        help = "what overlaps with what, for chrome://tracing or Perfetto; FILE.rankN.json for the other processes; "
+            .. "unset: not written" },
+    { name = "activation_memory", type = "number", above = 0, max = 4096,
+        help = "most GiB that the activations of one micro-step may take; unset: 32, or what a GPU has" },
     { name = "tensorboard_dir", type = "path", default = "auto",
         help = "event files; auto: beside the checkpoints; none: not written" },
 }

@@ -74,11 +74,13 @@ local FEATURES = {
 local ADVANCED = {
     { name = "amp" }, { name = "precision" }, { name = "amp_dtype" }, { name = "scale_loss" },
     { name = "use_dynamic_loss_scaling" }, { name = "use_pure_fp16" }, { name = "fuse_mha" },
-    { name = "pack_sequences" },
+    { name = "attention" }, { name = "pack_sequences" }, { name = "activation_checkpointing" }, { name = "cuda_graph" },
 }
 
 local MACHINE = {
-    { name = "device" }, { name = "threads" }, { name = "activation_memory" }, { name = "tensorboard_dir" },
+    { name = "gradient_reduction_dtype" }, { name = "gradient_bucket_mib" },
+    { name = "device" }, { name = "threads" }, { name = "comm_timeout" }, { name = "trace_file" },
+    { name = "activation_memory" }, { name = "tensorboard_dir" },
 }
 
 --- A setting of its own, or pre-training's of that name; in a group.

@@ -65,6 +65,8 @@ function loader.open(set, options)
     local full = self.batch_size * max_length
     self.row_step = options.few_shapes and shapes.step(full, 64, ROW_MULTIPLE) or ROW_MULTIPLE
     local rows = round_up(full, ROW_MULTIPLE)
+    --- The most rows a batch may have.
+    self.max_rows = rows
     self.slots = { new_slot(self.batch_size, rows), new_slot(self.batch_size, rows) }
     return self
 end

@@ -4,19 +4,28 @@
 
 local array = require "bertlua.array"
 local clock = require "bertlua.util.clock"
+local device = require "bertlua.device"
+local Feeder = require "bertlua.train.feeder"
 local loader = require "bertlua.squad.loader"
 local ops = require "bertlua.ops"
 
 local predict = {}
 
---- Logits of one batch as f32, in the step arena.
-local function forward(model, tape, batch, number)
+--- Logits of one batch as f32, on the host until the next batch.
+-- @param work feeder; host: pinned memory for the largest batch; done: event
+local function forward(model, tape, batch, number, work)
     tape:start(number, 0, false)
-    local logits = model:logits(tape, batch).value
-    if logits:dtype_name() == "f32" then return logits end
-    local wide = tape:tensor("f32", logits:dims())
-    ops.copy(wide, logits)
-    return wide
+    local logits = model:logits(tape, work.feeder:load(batch)).value
+    if logits:dtype_name() ~= "f32" then
+        local wide = tape:tensor("f32", logits:dims())
+        ops.copy(wide, logits)
+        logits = wide
+    end
+    local host = work.host:tensor(0, "f32", logits:dims())
+    device.download(host, logits)
+    work.done:record()
+    work.done:wait()
+    return host
 end
 
 --- Copy the rows of a batch to the places of their features.
@@ -46,16 +55,20 @@ function predict.run(model, tape, set, options)
     if set.count == 0 then return start_logits, end_logits, totals end
     local batches = loader.open(set, { batch_size = options.batch_size, shuffle = false, endless = false,
         pack_sequences = options.pack_sequences ~= false })
+    local work = { feeder = Feeder.new(), host = device.pinned(batches.max_rows * 8), done = device.event() }
     for n = 0, math.min(batches.batches, options.last_batch or math.huge) - 1 do
         local begun = clock.monotonic()
         local batch = batches:batch(n)
-        store(set, batch, forward(model, tape, batch, n), start_logits, end_logits)
+        store(set, batch, forward(model, tape, batch, n, work), start_logits, end_logits)
         local seconds = clock.monotonic() - begun
         totals.features, totals.tokens = totals.features + batch.batch_size, totals.tokens + batch.tokens
         totals.seconds = totals.seconds + seconds
         if options.on_batch then options.on_batch(totals.features, seconds, batch) end
     end
     batches:close()
+    work.feeder:free()
+    work.host:free()
+    work.done:free()
     return start_logits, end_logits, totals
 end
 

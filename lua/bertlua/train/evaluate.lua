@@ -1,5 +1,6 @@
 --- Losses and accuracies of a pre-training model on shards, beside what a guesser without a model would reach.
 
+local Feeder = require "bertlua.train.feeder"
 local array = require "bertlua.array"
 local number = require("bertlua.train.meter").number
 
@@ -71,11 +72,12 @@ function M.run(model, tape, loader, options)
     local total = math.floor(loader.samples / options.batch_size)
     if options.max_batches then total = math.min(total, options.max_batches) end
     local sums = { mlm_loss = 0, mlm_accuracy = 0, nsp_loss = 0, nsp_accuracy = 0 }
+    local feeder = Feeder.new()
     local samples, masked, words, answers, places = 0, 0, {}, {}, {}
     for n = 0, total - 1 do
         local batch = loader:batch(n)
         tape:start(n, 0, false)
-        local result = model:forward(tape, batch)
+        local result = model:forward(tape, feeder:load(batch))
         local in_batch = count_labels(batch.masked_labels, words)
         count_labels(batch.nsp_labels, answers)
         count_places(batch, places)
@@ -86,6 +88,7 @@ function M.run(model, tape, loader, options)
         samples, masked = samples + batch.batch_size, masked + in_batch
         if options.on_batch then options.on_batch(n + 1, total) end
     end
+    feeder:free()
     if samples == 0 then error("evaluate: the loader has fewer samples than a batch", 2) end
     local token, token_count = most_frequent(words)
     local _, answer_count = most_frequent(answers)

@@ -35,7 +35,8 @@ local function allocate(self, bytes)
 end
 
 --- The batch as ops may read it, until the next call.
--- @param batch of a loader: pinned (all of its memory as i32, a multiple of 64 bytes) and fence (an event), beside its tensors
+-- @param batch of a loader: pinned (all of its memory as i32, a multiple of 64 bytes) and fence (an event), beside its
+--   tensors
 function Feeder:load(batch)
     if self.host then return batch end
     local pinned = batch.pinned

@@ -50,7 +50,7 @@ function Readback:add(slot, result)
 end
 
 --- Queue the copy of the optimizer's scalars; the slot is then complete.
-function Readback:close(slot, counters)
+function Readback.close(_, slot, counters)
     device.download(slot.counters, counters)
     slot.reached:record()
 end

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that bertlua needs and that are not there yet.
 #
-#   scripts/install_dependencies.sh [build] [test] [lint] [demo]
+#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [demo]
 #
 # Names the missing packages first; asks for root (sudo) only when there are
 # some; does nothing when all are there. On another system it says which
@@ -10,7 +10,8 @@ set -eu
 
 build="gcc make pkg-config libc6-dev luajit libluajit-5.1-dev libdnnl-dev libhdf5-dev libicu-dev libedit-dev
        libbz2-dev libcurl4-openssl-dev lua-cjson lua-argparse lua-filesystem lua-posix"
-test="lua-busted"
+mpi="libopenmpi-dev openmpi-bin"
+test="lua-busted $mpi iproute2"
 lint="lua-check clang-format cppcheck"
 demo="jargon-text"
 
@@ -18,11 +19,12 @@ wanted=""
 for group in "${@:-build}"; do
     case $group in
     build) wanted="$wanted $build" ;;
+    mpi) wanted="$wanted $mpi" ;;
     test) wanted="$wanted $test" ;;
     lint) wanted="$wanted $lint" ;;
     demo) wanted="$wanted $demo" ;;
     *)
-        echo "install_dependencies: unknown group $group; expected build, test, lint or demo" >&2
+        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint or demo" >&2
         exit 1
         ;;
     esac

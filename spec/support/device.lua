@@ -8,6 +8,6 @@ local stdlib = require "posix.stdlib"
 
 stdlib.setenv("BERTLUA_DEVICE", os.getenv "BERTLUA_TEST_DEVICE" or "cpu")
 
--- Modules are loaded anew for each file of specs, but the methods of tensors stay those of the first. Both must mean the
--- same current context, on a device that runs on its own.
+-- Modules are loaded anew for each file of specs, but the methods of tensors stay those of the first file. Both must
+-- mean the same current context, on a device that runs on its own.
 require "bertlua.context"

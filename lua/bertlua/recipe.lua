@@ -5,6 +5,7 @@
 -- 1 a fault of the user's input, 128 + signal number when a signal ended the
 -- run after a last checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1).
 
+local launch = require "bertlua.distributed.launch"
 local pretraining = require "bertlua.settings.pretraining"
 local phases = require "bertlua.recipe.phases"
 
@@ -25,12 +26,17 @@ local function program()
     return arg and arg[0] or "RECIPE"
 end
 
+--- The settings, before the run: rank 0 of a job prints them for all.
+local function show(spec, values)
+    if values.show_config and launch.detect().rank == 0 then io.stdout:write(spec:format(values), "\n") end
+end
+
 --- Pre-train one phase.
 -- @param settings the recipe's values for settings of bertlua.settings.pretraining
 -- @param description for --help
 function M.pretrain(settings, description)
     local values, sources = pretraining:parse(arg or {}, settings, { program = program(), description = description })
-    if values.show_config then io.stdout:write(pretraining:format(values), "\n") end
+    show(pretraining, values)
     return M.finish(require("bertlua.recipe.pretrain").run(values, sources))
 end
 
@@ -42,7 +48,7 @@ function M.pretrain_phases(settings, description)
     local spec = phases.spec()
     local values, sources = spec:parse(arg or {}, phases.flatten(settings),
         { program = program(), description = description })
-    if values.show_config then io.stdout:write(spec:format(values), "\n") end
+    show(spec, values)
     return M.finish(phases.run(values, sources))
 end
 
@@ -67,7 +73,7 @@ end
 function M.finetune_squad(settings, description)
     local spec = require "bertlua.settings.squad"
     local values, sources = spec:parse(arg or {}, settings, { program = program(), description = description })
-    if values.show_config then io.stdout:write(spec:format(values), "\n") end
+    show(spec, values)
     return M.finish(require("bertlua.recipe.finetune_squad").run(values, sources))
 end
 

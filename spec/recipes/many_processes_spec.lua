@@ -262,7 +262,9 @@ describe("many processes", function()
         assert.is_true(far < 1e-5, far)
         assert.are.equal(fs.read(one .. "/predictions.json"), fs.read(two .. "/predictions.json"))
         local a, b = questions:records(questions.dir .. "/one.json"), questions:records(questions.dir .. "/two.json")
-        for step, record in ipairs(a) do assert.is_near(record.loss, b[step].loss, 1e-5) end
+        -- The record of the last step is that of the evaluation.
+        assert.is_true(#a >= 4)
+        for step = 1, #a - 1 do assert.is_near(a[step].loss, b[step].loss, 1e-5) end
         assert.are.same({ a.summary.exact_match, a.summary.f1 }, { b.summary.exact_match, b.summary.f1 })
         questions:close()
     end)

@@ -128,6 +128,11 @@ function M.trainer(do_lower_case)
     return setmetatable({ handle = ffi.gc(out[0], lib.bl_vocab_trainer_free) }, Trainer)
 end
 
+--- Keep within about so many bytes, with temporary files in a folder; before any text.
+function Trainer:limit(bytes, folder)
+    check(lib.bl_vocab_trainer_limit(self.handle, bytes, folder))
+end
+
 --- Count the words of a text.
 function Trainer:add(text)
     check(lib.bl_vocab_trainer_add(self.handle, text, #text))
@@ -148,13 +153,14 @@ function Trainer:step(joins)
     return done[0]
 end
 
---- Counts so far: words, distinct_words, uncovered_words, characters, alphabet, tokens, last_pair_count.
+--- Counts so far: words, distinct_words, uncovered_words, rare_words, rare_distinct_words, rare_count, characters,
+-- alphabet, tokens, last_pair_count.
 function Trainer:stats()
     local out = ffi.new "bl_vocab_trainer_stats"
     lib.bl_vocab_trainer_describe(self.handle, out)
     local stats = {}
-    for _, name in ipairs { "words", "distinct_words", "uncovered_words", "characters", "alphabet", "tokens",
-        "last_pair_count" } do
+    for _, name in ipairs { "words", "distinct_words", "uncovered_words", "rare_words", "rare_distinct_words",
+        "rare_count", "characters", "alphabet", "tokens", "last_pair_count" } do
         stats[name] = tonumber(out[name])
     end
     return stats

@@ -101,17 +101,28 @@ bool bl_text_is_word_character(int32_t code_point);
 typedef struct bl_vocab_trainer bl_vocab_trainer;
 
 typedef struct bl_vocab_trainer_stats {
-    int64_t words;           /* counted */
-    int64_t distinct_words;  /* of them */
-    int64_t uncovered_words; /* counted words with a character outside the alphabet */
-    int32_t characters;      /* distinct characters met */
-    int32_t alphabet;        /* characters kept */
-    int32_t tokens;          /* learned so far, special tokens included */
-    int64_t last_pair_count; /* frequency of the pair joined last */
+    int64_t words;               /* counted */
+    int64_t distinct_words;      /* of them; known after begin */
+    int64_t uncovered_words;     /* counted words with a character outside the alphabet */
+    int64_t rare_words;          /* counted words left out because of the limit of memory */
+    int64_t rare_distinct_words; /* of them */
+    int64_t rare_count;          /* each of these occurs at most so often */
+    int32_t characters;          /* distinct characters met */
+    int32_t alphabet;            /* characters kept */
+    int32_t tokens;              /* learned so far, special tokens included */
+    int64_t last_pair_count;     /* frequency of the pair joined last */
 } bl_vocab_trainer_stats;
 
 bl_status bl_vocab_trainer_create(bl_vocab_trainer **out, bool do_lower_case);
 void bl_vocab_trainer_free(bl_vocab_trainer *trainer);
+/*
+ * Keep within about `bytes` of memory, at any number of distinct words; before
+ * any text. Counts that do not fit go to nameless temporary files in folder
+ * and stay exact; so does the alphabet. If the words do not fit for learning,
+ * all that occur less than some number of times are left out, see
+ * rare_words: the count of no pair is lower by more than these.
+ */
+bl_status bl_vocab_trainer_limit(bl_vocab_trainer *trainer, int64_t bytes, const char *folder);
 /* Count the words of a text; words of more than 200 characters are left out. Not after begin. */
 bl_status bl_vocab_trainer_add(bl_vocab_trainer *trainer, const char *text, size_t bytes);
 /*

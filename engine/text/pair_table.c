@@ -64,16 +64,26 @@ static bl_status intern(bl_pair_table *t, int32_t left, int32_t right, int32_t *
 }
 
 static bl_status remember_word(bl_pair *p, int32_t word) {
-    if (p->word_count && p->words[p->word_count - 1] == word) return BL_OK;
-    if (p->word_count == p->word_capacity) {
-        int32_t capacity = p->word_capacity ? p->word_capacity * 2 : 2;
-        int32_t *grown = realloc(p->words, (size_t) capacity * sizeof *grown);
-        if (!grown) return no_memory();
-        p->words = grown;
-        p->word_capacity = capacity;
+    int32_t n = p->word_count;
+    if (n && bl_pair_words(p)[n - 1] == word) return BL_OK;
+    if (n < BL_PAIR_FEW) {
+        p->words.few[p->word_count++] = word;
+        return BL_OK;
     }
-    p->words[p->word_count++] = word;
+    /* A list is full when its length is a power of two. */
+    if ((n & (n - 1)) == 0) {
+        int32_t *grown = realloc(n > BL_PAIR_FEW ? p->words.list : NULL, 2 * (size_t) n * sizeof *grown);
+        if (!grown) return no_memory();
+        if (n == BL_PAIR_FEW) memcpy(grown, p->words.few, sizeof p->words.few);
+        p->words.list = grown;
+    }
+    p->words.list[p->word_count++] = word;
     return BL_OK;
+}
+
+void bl_pair_forget_words(bl_pair *p) {
+    if (p->word_count > BL_PAIR_FEW) free(p->words.list);
+    p->word_count = 0;
 }
 
 bl_status bl_pair_table_increase(bl_pair_table *t, int32_t left, int32_t right, int32_t word, int64_t amount) {
@@ -97,7 +107,12 @@ bl_status bl_pair_table_increase(bl_pair_table *t, int32_t left, int32_t right, 
 
 void bl_pair_table_decrease(bl_pair_table *t, int32_t left, int32_t right, int64_t amount) {
     int32_t index = t->slots[find_slot(t, left, right)];
-    if (index >= 0) t->pairs[index].count -= amount;
+    if (index < 0) return;
+    bl_pair *p = &t->pairs[index];
+    p->count -= amount;
+    if (p->count > 0) return;
+    /* No word has it: should it come again, its words come with it. */
+    bl_pair_forget_words(p);
 }
 
 /* True if a comes before b. */
@@ -133,7 +148,7 @@ static void sift_down(bl_pair_table *t, bl_pair_claim claim) {
 bl_status bl_pair_table_settle(bl_pair_table *t) {
     for (int32_t i = 0; i < t->risen_count; i++) {
         const bl_pair *p = &t->pairs[t->risen[i]];
-        if (p->count <= 0) continue;
+        if (p->count <= 0 || p->count < t->least) continue;
         if (t->heap_count == t->heap_capacity) {
             int64_t capacity = t->heap_capacity ? t->heap_capacity * 2 : 4096;
             bl_pair_claim *grown = realloc(t->heap, (size_t) capacity * sizeof *grown);
@@ -167,7 +182,7 @@ int32_t bl_pair_table_pop(bl_pair_table *t) {
 
 void bl_pair_table_clear(bl_pair_table *t) {
     for (int32_t i = 0; i < t->count; i++)
-        free(t->pairs[i].words);
+        bl_pair_forget_words(&t->pairs[i]);
     free(t->pairs);
     free(t->slots);
     free(t->heap);

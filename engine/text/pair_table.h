@@ -7,13 +7,18 @@
 
 #include "core/internal.h"
 
+/* Most pairs are rare: their words need no list of their own. */
+enum { BL_PAIR_FEW = 2 };
+
 typedef struct bl_pair {
     int32_t left;
     int32_t right;
     int64_t count;
-    int32_t *words; /* numbers of words that have or had the pair */
+    union {
+        int32_t few[BL_PAIR_FEW]; /* up to so many words */
+        int32_t *list;            /* more: room for the next power of two */
+    } words;                      /* numbers of words that have or had the pair */
     int32_t word_count;
-    int32_t word_capacity;
     int32_t round; /* the round in which its count last rose */
 } bl_pair;
 
@@ -38,6 +43,7 @@ typedef struct bl_pair_table {
     int32_t risen_count;
     int32_t risen_capacity;
     int32_t round;
+    int64_t least; /* pairs that occur less often are not put in order */
 } bl_pair_table;
 
 /* `amount` more occurrences of a pair in a word (a zeroed table is an empty one). */
@@ -46,6 +52,11 @@ bl_status bl_pair_table_increase(bl_pair_table *table, int32_t left, int32_t rig
 void bl_pair_table_decrease(bl_pair_table *table, int32_t left, int32_t right, int64_t amount);
 /* End a round of changes: the pairs that rose take their new place in the order. */
 bl_status bl_pair_table_settle(bl_pair_table *table);
+static inline const int32_t *bl_pair_words(const bl_pair *pair) {
+    return pair->word_count <= BL_PAIR_FEW ? pair->words.few : pair->words.list;
+}
+/* Let go of a pair's words. */
+void bl_pair_forget_words(bl_pair *pair);
 /* Number of the most frequent pair, taken out of the order; -1 if no pair is left. */
 int32_t bl_pair_table_pop(bl_pair_table *table);
 void bl_pair_table_clear(bl_pair_table *table);

@@ -19,6 +19,7 @@ local shards = require "bertlua.corpus.shards"
 local sources = require "bertlua.corpus.sources"
 local stage = require "bertlua.corpus.stage"
 local storage = require "bertlua.storage"
+local vocab_trainer = require "bertlua.text.vocab_trainer"
 
 local pipeline = {}
 
@@ -160,7 +161,7 @@ end
 function runners.vocab(job, values)
     local files = manifest.files(job.output_dir, "shard", "vocab")
     local settings = { vocab_size = values.vocab_size, do_lower_case = values.do_lower_case,
-        min_frequency = values.min_frequency }
+        min_frequency = values.min_frequency, memory_limit = values.memory_limit }
     local training = {}
     for _, file in ipairs(files) do
         if fs.basename(file.path):match "^training" then training[#training + 1] = file end
@@ -172,19 +173,22 @@ function runners.vocab(job, values)
         run = function(_, report)
             local paths, read = {}, 0
             for i, file in ipairs(training) do paths[i] = fs.join(job.output_dir, file.path) end
-            local tokens = require("bertlua.text.vocab_trainer").train {
+            local tokens, stats = vocab_trainer.train {
                 files = paths, vocab_size = settings.vocab_size, do_lower_case = settings.do_lower_case,
                 min_frequency = settings.min_frequency, output_file = target,
+                memory_limit = job.memory_limit, scratch_folder = job.output_dir,
                 on_read = function(more)
                     read = read + more
                     report(read)
                 end,
             }
-            return { files = { stage.describe(job, target, { tokens = #tokens }) } }
+            return { rare = vocab_trainer.rare_text(stats),
+                files = { stage.describe(job, target, { tokens = #tokens }) } }
         end,
     })
-    print_line(job, "vocab", ("%d tokens in %s; %s"):format(done.files[1].tokens, target,
-        rate(done.worked, done.seconds)))
+    print_line(job, "vocab", ("%d tokens in %s; %s%s"):format(done.files[1].tokens, target,
+        rate(done.worked, done.seconds), note_kept(done.kept, done.parts)))
+    if done.records[1].rare then print_line(job, "", done.records[1].rare) end
 end
 
 --- The vocabulary to use: as set, or what stage vocab has made.

@@ -24,6 +24,8 @@ M.settings = settings.define {
       help = "a pair of pieces must occur this often to be joined" },
     { name = "alphabet_limit", type = "integer", default = default.alphabet_limit, min = 1, max = 1114112,
       group = "Vocabulary", help = "keep this many distinct characters, the most frequent" },
+    { name = "memory_limit", type = "integer", default = 2048, min = 96, group = "Text",
+      help = "MiB: more distinct words than fit are counted on disk, and the rarest not learned from" },
 }
 
 local function input_files(values)
@@ -53,6 +55,8 @@ function M.text(stats, summary)
         lines[#lines + 1] = ("rare        %d words (%.3f %%) have a character outside the alphabet and become [UNK]")
             :format(stats.uncovered_words, 100 * stats.uncovered_words / stats.words)
     end
+    local rare = trainer.rare_text(stats)
+    if rare then lines[#lines + 1] = "note: " .. rare end
     if stats.tokens < summary.vocab_size then
         lines[#lines + 1] = ("note: the text gives %d tokens only, not %d: no pair is left that occurs %d times")
             :format(stats.tokens, summary.vocab_size, summary.min_frequency)
@@ -88,6 +92,8 @@ function M.run(values)
         min_frequency = values.min_frequency,
         alphabet_limit = values.alphabet_limit,
         output_file = values.output_file,
+        memory_limit = values.memory_limit * 2 ^ 20,
+        scratch_folder = fs.dirname(values.output_file),
         on_read = function(more)
             done = done + more
             bar:update(math.min(done, total))

@@ -14,6 +14,8 @@ M.DEFAULTS = { vocab_size = 30522, min_frequency = 2, alphabet_limit = 1000, do_
 
 -- Text goes to the engine in pieces of about this size, cut at line ends, so memory does not follow file size.
 local CHUNK_BYTES = 4 * 1024 * 1024
+-- What a process takes besides words: the interpreter, chunks of text, the table of characters.
+local FIXED_BYTES = 64 * 2 ^ 20
 -- Joins between two reports.
 local JOINS = 200
 
@@ -58,6 +60,17 @@ local function add_file(trainer, path, report)
     file:close()
 end
 
+--- Bytes for the engine's tables so that the process stays within a limit.
+local function table_bytes(memory_limit)
+    -- A fixed share, not what is free now: which words are left out must not depend on chance.
+    local bytes = math.floor(0.85 * memory_limit - FIXED_BYTES)
+    if bytes < 2 ^ 20 then
+        fault.raisef("memory_limit is %.0f MiB, learning a vocabulary needs at least %.0f MiB", memory_limit / 2 ^ 20,
+            math.ceil((FIXED_BYTES + 2 ^ 20) / 0.85 / 2 ^ 20))
+    end
+    return bytes
+end
+
 local function option(options, name, kind)
     local value = options[name]
     if value == nil then value = M.DEFAULTS[name] end
@@ -67,18 +80,30 @@ local function option(options, name, kind)
     return value
 end
 
+--- A line about the words left out, or nil if there are none.
+function M.rare_text(stats)
+    if stats.rare_distinct_words == 0 then return nil end
+    return ("%d of %d distinct words (%.2f %% of the text), none of them more than %d times in it, did not fit into "
+        .. "memory_limit and were not learned from"):format(stats.rare_distinct_words, stats.distinct_words,
+        100 * stats.rare_words / stats.words, stats.rare_count)
+end
+
 --- Learn a vocabulary.
 -- @tparam table options files = list of paths, or iterator = function that returns the next text and nil at the end;
 --   vocab_size, min_frequency (a pair must occur so often to be joined), alphabet_limit (distinct characters kept),
 --   do_lower_case: see DEFAULTS; output_file = where the vocabulary goes, one token a line;
+--   memory_limit = bytes for the whole process, or nil for none: counts that do not fit go to temporary files in
+--   scratch_folder, and if there are more distinct words than can be learned from, the rarest are left out (stats);
 --   on_read = function(bytes more), on_join = function(tokens, vocab_size)
 -- @return list of tokens, id + 1 is the index
--- @return stats: words, distinct_words, uncovered_words, characters, alphabet, tokens, last_pair_count
+-- @return stats: words, distinct_words, uncovered_words, rare_words, rare_distinct_words, rare_count, characters,
+--   alphabet, tokens, last_pair_count
 function M.train(options)
     local vocab_size = option(options, "vocab_size", "number")
     local min_frequency = option(options, "min_frequency", "number")
     local alphabet_limit = option(options, "alphabet_limit", "number")
     local trainer = text_native.trainer(option(options, "do_lower_case", "boolean"))
+    if options.memory_limit then trainer:limit(table_bytes(options.memory_limit), options.scratch_folder) end
     local on_read, on_join = options.on_read or function() end, options.on_join or function() end
     if options.iterator then
         for text in options.iterator do

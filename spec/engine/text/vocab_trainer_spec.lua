@@ -114,7 +114,8 @@ describe("vocabulary trainer", function()
     it("puts special tokens first, then characters by code point, then joins", function()
         local tokens, stats = learn({ "ab ab ab, é!" }, 100, 2, 1000, false)
         assert.are.same({ "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "!", ",", "a", "b", "é", "##b", "ab" }, tokens)
-        assert.are.same({ words = 6, distinct_words = 4, uncovered_words = 0, characters = 5, alphabet = 5, tokens = 12,
+        assert.are.same({ words = 6, distinct_words = 4, uncovered_words = 0,
+            rare_words = 0, rare_distinct_words = 0, rare_count = 0, characters = 5, alphabet = 5, tokens = 12,
             last_pair_count = 3 }, stats)
     end)
 

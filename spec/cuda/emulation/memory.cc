@@ -21,7 +21,8 @@
 #include "runtime.h"
 #include "state.h"
 
-static const size_t RANGE = static_cast<size_t>(64) << 30;
+/* Addresses are never given out twice, and a tape reserves 32 GiB of them. */
+static const size_t RANGE = static_cast<size_t>(16) << 40;
 static const size_t TOTAL = static_cast<size_t>(8) << 30;
 static const size_t PAGE = static_cast<size_t>(2) << 20;
 static const size_t FENCE = 256;

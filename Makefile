@@ -137,7 +137,7 @@ $(BUILD)/emulated/%.o: %.cu $(BUILD)/emulated/flags | $(NVCC)
 $(BUILD)/emulated/%.cc.o: %.cc $(BUILD)/emulated/flags | $(NVCC)
 	@mkdir -p $(@D)
 	$(call say,EMUL,$<)
-	$(Q)$(CXX) -std=c++17 $(EMULATION_FLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CXX) -std=c++17 $(EMULATION_FLAGS) -O2 -MMD -MP -c $< -o $@
 
 $(BUILD)/emulated/%.c.o: %.c $(BUILD)/emulated/flags | $(NVCC)
 	@mkdir -p $(@D)

@@ -38,20 +38,35 @@ struct Range {
     size_t used;
 };
 
+/* Address space for an arena, and how much of it is mapped from its front. */
+struct Reservation {
+    size_t bytes;
+    size_t mapped;
+};
+
 static struct {
-    Range blocks, reserved;
+    Range blocks;
     std::map<char *, Block> live;
     std::multimap<size_t, char *> free;
-    std::map<char *, size_t> mapped; /* reservation: bytes mapped from its front */
-    std::map<char *, size_t> reservations;
+    std::map<char *, Reservation> reservations;
     std::map<char *, size_t> pinned;
     size_t taken;
     int open;
     const char *who;
 } memory;
 
-static bool within(const Range &range, const void *p) {
-    return range.base && p >= range.base && p < range.base + RANGE;
+/* The reservation that an address lies in. */
+static std::map<char *, Reservation>::iterator reservation_of(const void *p) {
+    auto next = memory.reservations.upper_bound(const_cast<char *>(static_cast<const char *>(p)));
+    if (next == memory.reservations.begin()) return memory.reservations.end();
+    --next;
+    return p < next->first + next->second.bytes ? next : memory.reservations.end();
+}
+
+/* Where device memory is, or may come to be. */
+static bool is_device_address(const void *p) {
+    return (memory.blocks.base && p >= memory.blocks.base && p < memory.blocks.base + RANGE) ||
+           reservation_of(p) != memory.reservations.end();
 }
 
 static void say(const char *text) {
@@ -61,7 +76,7 @@ static void say(const char *text) {
 static void on_fault(int signal_number, siginfo_t *info, void *) {
     char text[400];
     const void *at = info->si_addr;
-    if (within(memory.blocks, at) || within(memory.reserved, at)) {
+    if (is_device_address(at)) {
         if (memory.open)
             snprintf(text, sizeof text, "emulated CUDA: %s touched device memory that is not allocated, at %p\n",
                      memory.who, at);
@@ -77,13 +92,23 @@ static void on_fault(int signal_number, siginfo_t *info, void *) {
     signal(signal_number, SIG_DFL);
 }
 
-static bool open_range(Range *range) {
-    if (range->base) return true;
-    void *base = mmap(nullptr, RANGE + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) return false;
-    range->base = reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(base) + PAGE - 1) / PAGE * PAGE);
+/* Addresses without access rights, on a border of large pages. */
+static char *take_addresses(size_t bytes) {
+    void *base = mmap(nullptr, bytes + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) return nullptr;
+    char *first = static_cast<char *>(base);
+    char *aligned = reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(base) + PAGE - 1) / PAGE * PAGE);
+    if (aligned > first) munmap(first, static_cast<size_t>(aligned - first));
+    if (aligned < first + PAGE) munmap(aligned + bytes, static_cast<size_t>(first + PAGE - aligned));
     /* Large pages make opening and closing cheap; without them it is merely slower. */
-    (void) madvise(range->base, RANGE, MADV_HUGEPAGE);
+    (void) madvise(aligned, bytes, MADV_HUGEPAGE);
+    return aligned;
+}
+
+static bool open_blocks() {
+    if (memory.blocks.base) return true;
+    memory.blocks.base = take_addresses(RANGE);
+    if (!memory.blocks.base) return false;
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_fault;
@@ -94,8 +119,8 @@ static bool open_range(Range *range) {
 
 static void protect(int rights) {
     if (memory.blocks.used) mprotect(memory.blocks.base, (memory.blocks.used + PAGE - 1) / PAGE * PAGE, rights);
-    for (const auto &entry : memory.mapped)
-        if (entry.second) mprotect(entry.first, entry.second, rights);
+    for (const auto &entry : memory.reservations)
+        if (entry.second.mapped) mprotect(entry.first, entry.second.mapped, rights);
 }
 
 void bl_emulated_open_memory(const char *who) {
@@ -141,7 +166,10 @@ bool bl_emulated_on_device(const void *p, size_t bytes) {
         const size_t offset = static_cast<size_t>(static_cast<const char *>(p) - next->first);
         if (offset <= next->second.bytes && bytes <= next->second.bytes - offset) return true;
     }
-    return inside(memory.mapped, p, bytes);
+    auto found = reservation_of(p);
+    if (found == memory.reservations.end()) return false;
+    const size_t offset = static_cast<size_t>(static_cast<const char *>(p) - found->first);
+    return offset <= found->second.mapped && bytes <= found->second.mapped - offset;
 }
 
 bool bl_emulated_pinned(const void *p, size_t bytes) {
@@ -150,7 +178,8 @@ bool bl_emulated_pinned(const void *p, size_t bytes) {
 }
 
 bool bl_emulated_reachable(const void *p) {
-    return !p || within(memory.blocks, p) || within(memory.reserved, p) || bl_emulated_pinned(p, 1);
+    Guard guard;
+    return !p || is_device_address(p) || bl_emulated_pinned(p, 1);
 }
 
 /* ---- cudaMalloc and its like ---- */
@@ -162,7 +191,7 @@ static cudaError_t out_of_memory(size_t bytes) {
 cudaError_t cudaMalloc(void **out, size_t bytes) {
     Guard guard;
     if (bl_emulated_capture_forbids("cudaMalloc")) return cudaErrorStreamCaptureUnsupported;
-    if (bytes > TOTAL || bytes > TOTAL - memory.taken || !open_range(&memory.blocks)) return out_of_memory(bytes);
+    if (bytes > TOTAL || bytes > TOTAL - memory.taken || !open_blocks()) return out_of_memory(bytes);
     const size_t room = (bytes + FENCE + 255) / 256 * 256;
     char *data = nullptr;
     auto reuse = memory.free.lower_bound(room);
@@ -237,13 +266,10 @@ static CUresult CUDAAPI granularity(size_t *out, const CUmemAllocationProp *, CU
 
 static CUresult CUDAAPI reserve(CUdeviceptr *out, size_t bytes, size_t, CUdeviceptr, unsigned long long) {
     Guard guard;
-    if (bytes % PAGE || !open_range(&memory.reserved) || bytes + PAGE > RANGE - memory.reserved.used)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    char *base = memory.reserved.base + memory.reserved.used;
-    /* A page between two of them stays closed. */
-    memory.reserved.used += bytes + PAGE;
-    memory.reservations[base] = bytes;
-    memory.mapped[base] = 0;
+    if (bytes % PAGE) return CUDA_ERROR_INVALID_VALUE;
+    char *base = take_addresses(bytes);
+    if (!base) return CUDA_ERROR_OUT_OF_MEMORY;
+    memory.reservations[base] = Reservation{bytes, 0};
     *out = reinterpret_cast<CUdeviceptr>(base);
     return CUDA_SUCCESS;
 }
@@ -252,10 +278,10 @@ static CUresult CUDAAPI release_addresses(CUdeviceptr base, size_t bytes) {
     Guard guard;
     char *p = reinterpret_cast<char *>(base);
     auto found = memory.reservations.find(p);
-    if (found == memory.reservations.end() || found->second != bytes || memory.mapped[p] != 0)
+    if (found == memory.reservations.end() || found->second.bytes != bytes || found->second.mapped != 0)
         return CUDA_ERROR_INVALID_VALUE;
     memory.reservations.erase(found);
-    memory.mapped.erase(p);
+    munmap(p, bytes);
     return CUDA_SUCCESS;
 }
 
@@ -274,20 +300,13 @@ static CUresult CUDAAPI release(CUmemGenericAllocationHandle) {
     return CUDA_SUCCESS;
 }
 
-static std::map<char *, size_t>::iterator reservation_of(char *at) {
-    auto next = memory.reservations.upper_bound(at);
-    if (next == memory.reservations.begin()) return memory.reservations.end();
-    --next;
-    return at < next->first + next->second ? next : memory.reservations.end();
-}
-
 static CUresult CUDAAPI map(CUdeviceptr base, size_t bytes, size_t, CUmemGenericAllocationHandle handle,
                             unsigned long long) {
     Guard guard;
     char *at = reinterpret_cast<char *>(base);
     auto found = reservation_of(at);
-    if (handle != bytes || found == memory.reservations.end() || at != found->first + memory.mapped[found->first] ||
-        bytes > found->second - memory.mapped[found->first])
+    if (handle != bytes || found == memory.reservations.end() || at != found->first + found->second.mapped ||
+        bytes > found->second.bytes - found->second.mapped)
         return CUDA_ERROR_INVALID_VALUE;
     return CUDA_SUCCESS;
 }
@@ -296,7 +315,7 @@ static CUresult CUDAAPI set_access(CUdeviceptr base, size_t bytes, const CUmemAc
     Guard guard;
     auto found = reservation_of(reinterpret_cast<char *>(base));
     if (found == memory.reservations.end()) return CUDA_ERROR_INVALID_VALUE;
-    memory.mapped[found->first] += bytes;
+    found->second.mapped += bytes;
     bl_emulated_open_memory("cuMemSetAccess");
     memset(reinterpret_cast<char *>(base), FRESH_BYTE, bytes);
     bl_emulated_close_memory();
@@ -311,7 +330,7 @@ static CUresult CUDAAPI unmap(CUdeviceptr base, size_t bytes) {
     if (found == memory.reservations.end()) return CUDA_ERROR_INVALID_VALUE;
     /* Its pages go back to the system. */
     madvise(at, bytes, MADV_DONTNEED);
-    memory.mapped[found->first] -= bytes;
+    found->second.mapped -= bytes;
     memory.taken -= bytes;
     return CUDA_SUCCESS;
 }

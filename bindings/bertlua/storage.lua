@@ -11,10 +11,10 @@ local refused = native.refused
 
 local storage = {}
 
---- The current context when a tensor is not on the CPU, else NULL.
+--- The current context, as the engine takes it, when a tensor is not on the CPU, else NULL.
 local function context_for(device)
     if device == 0 then return nil end
-    return require("bertlua.context").current()
+    return require("bertlua.context").handle()
 end
 
 local File = {}

@@ -181,6 +181,12 @@ local function on_host(t, level)
     return view
 end
 
+--- A CPU tensor with the same values: the tensor itself, or of one on a device a copy that lives as long as the result.
+function Tensor:host()
+    local host = on_host(self, 3)
+    return host
+end
+
 local function nested(t, read, dim, offset)
     if dim == t.ndim then return read(t.data, offset) end
     local n, stride, list = tonumber(t.shape[dim]), tonumber(t.stride[dim]), {}

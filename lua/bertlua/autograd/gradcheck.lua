@@ -53,14 +53,16 @@ return function(options)
     local buffer = memory.buffer(n * 4)
     local weights = buffer:tensor(0, "f32", y.dims)
     ops.fill_uniform(weights, -1, 1, 1, 1)
-    local r = array.wrap(weights)
+    local host_weights = weights:host()
+    local r = array.wrap(host_weights)
     tape:backward(y, weights)
 
     -- The analytic gradients leave the arena before the next run resets it.
     local checks = {}
     local function add(name, value, grad)
         local count = value:numel()
-        local copy, source, scale = array.double(count), array.wrap(grad), 0
+        local host = grad:host()
+        local copy, source, scale = array.double(count), array.wrap(host), 0
         for i = 0, count - 1 do
             copy[i] = source[i]
             scale = math.max(scale, math.abs(copy[i]))
@@ -70,20 +72,23 @@ return function(options)
     for i, value in ipairs(inputs) do add("input " .. i, value, variables[i].grad) end
     for _, entry in ipairs(store and store.list or {}) do add(entry.name, entry.stored, entry.grad) end
 
-    local function loss_at(data, index, value)
-        data[index] = value
-        local out = run()
-        return dot(array.wrap(out.value), r, n)
+    -- The loss with one element set to a value.
+    local function loss_at(element, value)
+        element:fill(value)
+        local out = run().value:host()
+        local loss = dot(array.wrap(out), r, n)
+        return loss
     end
 
     local worst = 0
     for _, check in ipairs(checks) do
-        local data = array.wrap(check.value)
+        local flat = check.value:view(-1)
         check.error = 0
         for _, i in ipairs(chosen(check.count, samples)) do
-            local before = data[i]
-            local slope = (loss_at(data, i, before + epsilon) - loss_at(data, i, before - epsilon)) / (2 * epsilon)
-            data[i] = before
+            local element = flat:slice(1, i + 1, i + 1)
+            local before = element:tolist()[1]
+            local slope = (loss_at(element, before + epsilon) - loss_at(element, before - epsilon)) / (2 * epsilon)
+            element:fill(before)
             check.error = math.max(check.error, math.abs(slope - check.grad[i]) / math.max(check.scale, 1e-2))
         end
         worst = math.max(worst, check.error)

@@ -285,10 +285,11 @@ function ParameterStore:bytes()
 end
 
 local function crc_of(t, crc)
-    local data, chunk = array.wrap(t), 2 ^ 18
-    local count, bytes = t:numel(), t:dtype_name() == "f32" and 4 or 2
+    local chunk, count, bytes = 2 ^ 18, t:numel(), t:dtype_name() == "f32" and 4 or 2
     for first = 0, count - 1, chunk do
-        crc = storage.crc32c(array.string(data + first, math.min(chunk, count - first) * bytes), crc)
+        local last = math.min(first + chunk, count)
+        local part = t:slice(1, first + 1, last):host()
+        crc = storage.crc32c(array.string(array.wrap(part), (last - first) * bytes), crc)
     end
     return crc
 end

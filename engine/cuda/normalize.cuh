@@ -30,12 +30,17 @@
 
 enum {
     NORM_WARPS = 4,         /* rows of a forward block */
-    NORM_THREADS = 256,     /* of a block of the `any` kernels */
+    NORM_THREADS = 256,     /* most of a block of the `any` kernels */
     NORM_LANE_VALUES = 32,  /* most elements of a row that a lane holds */
     NORM_MAX_THREADS = 256, /* of a backward block: more would leave too few registers */
     NORM_CHUNK_ROWS = 32,   /* fewest rows of a chunk ... */
     NORM_CHUNKS = 1024      /* ... of which there are at most these */
 };
+
+/* Threads of an `any` block: no more than the row has columns. */
+static inline unsigned norm_threads(int width) {
+    return width < NORM_THREADS ? bl_blocks(width, BL_WARP) * BL_WARP : static_cast<unsigned>(NORM_THREADS);
+}
 
 /* ---- forward ---- */
 
@@ -100,18 +105,18 @@ __global__ void __launch_bounds__(NORM_THREADS)
     const DropoutStream drop = row.begin();
     float z[1], y[1];
     float sum = 0.0f;
-    for (int column = threadIdx.x; column < width; column += NORM_THREADS) {
+    for (int column = threadIdx.x; column < width; column += blockDim.x) {
         row.template read<1>(drop, row.template fetch<1>(t, column), t, column, z);
         sum += z[0];
     }
     const float center = block_sum(sum) / static_cast<float>(width);
     float square = 0.0f;
-    for (int column = threadIdx.x; column < width; column += NORM_THREADS) {
+    for (int column = threadIdx.x; column < width; column += blockDim.x) {
         row.template read<1>(drop, row.template fetch<1>(t, column), t, column, z);
         square += (z[0] - center) * (z[0] - center);
     }
     const float scale = 1.0f / sqrtf(block_sum(square) / static_cast<float>(width) + eps);
-    for (int column = threadIdx.x; column < width; column += NORM_THREADS) {
+    for (int column = threadIdx.x; column < width; column += blockDim.x) {
         row.template read<1>(drop, row.template fetch<1>(t, column), t, column, z);
         y[0] = (z[0] - center) * scale * gamma[column] + beta[column];
         row.template write<1>(drop, t, column, z, y);
@@ -129,8 +134,8 @@ static bl_status normalize_forward(bl_cuda *cuda, const Row &row, float *mean, f
     constexpr int N = Row::PACK;
     if (rows == 0) return BL_OK;
     if (!packed || width > BL_WARP * NORM_LANE_VALUES) {
-        BL_LAUNCH((normalize_forward_any_kernel<Row>), static_cast<unsigned>(rows), NORM_THREADS, 0, cuda->stream, row,
-                  mean, rstd, gamma, beta, eps, width);
+        BL_LAUNCH((normalize_forward_any_kernel<Row>), static_cast<unsigned>(rows), norm_threads(width), 0,
+                  cuda->stream, row, mean, rstd, gamma, beta, eps, width);
         return BL_OK;
     }
     const unsigned grid = bl_blocks(rows, NORM_WARPS);
@@ -263,7 +268,7 @@ __global__ void __launch_bounds__(NORM_THREADS)
     for (int64_t t = begin; t < end; t++) {
         const float center = mean[t], rise = rstd[t];
         float sum = 0.0f, product = 0.0f;
-        for (int column = threadIdx.x; column < width; column += NORM_THREADS) {
+        for (int column = threadIdx.x; column < width; column += blockDim.x) {
             row.template read<1>(drop, row.template fetch<1>(t, column), t, column, dy, z);
             const float xhat = (z[0] - center) * rise, g = dy[0] * gamma[column];
             sum += g;
@@ -274,7 +279,7 @@ __global__ void __launch_bounds__(NORM_THREADS)
         }
         sum = block_sum(sum) * over;
         product = block_sum(product) * over;
-        for (int column = threadIdx.x; column < width; column += NORM_THREADS) {
+        for (int column = threadIdx.x; column < width; column += blockDim.x) {
             row.template read<1>(drop, row.template fetch<1>(t, column), t, column, dy, z);
             const float xhat = (z[0] - center) * rise;
             float dz[1] = {rise * (dy[0] * gamma[column] - sum - xhat * product)};
@@ -320,8 +325,8 @@ static bl_status normalize_backward(bl_cuda *cuda, const Row &row, float *dgamma
         BL_LAUNCH((normalize_backward_kernel<Row>), static_cast<unsigned>(chunks), warps * BL_WARP, 0, cuda->stream,
                   row, partial, mean, rstd, gamma, rows, chunk, width);
     } else {
-        BL_LAUNCH((normalize_backward_any_kernel<Row>), static_cast<unsigned>(chunks), NORM_THREADS, 0, cuda->stream,
-                  row, partial, mean, rstd, gamma, rows, chunk, width);
+        BL_LAUNCH((normalize_backward_any_kernel<Row>), static_cast<unsigned>(chunks), norm_threads(width), 0,
+                  cuda->stream, row, partial, mean, rstd, gamma, rows, chunk, width);
     }
     if (!dgamma && !dbeta) return BL_OK;
     BL_LAUNCH(add_partials_kernel, dim3(bl_blocks(width, COLUMN_LANES), 2), COLUMN_LANES * COLUMN_ROWS, 0, cuda->stream,

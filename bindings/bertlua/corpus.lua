@@ -103,6 +103,17 @@ function Wikitext:is_disambiguation(title, text, bytes)
     return lib.bl_wikitext_is_disambiguation(self.handle, title, text, bytes or #text)
 end
 
+--- Languages that ICU knows.
+-- @return list of {code = of ISO 639, name = English, own_name = in the language itself}
+function corpus.languages()
+    local language, list = ffi.new "bl_language", {}
+    while lib.bl_language_at(#list, language) do
+        list[#list + 1] = { code = ffi.string(language.code), name = ffi.string(language.name),
+            own_name = ffi.string(language.own_name) }
+    end
+    return list
+end
+
 --- Offset (from 0) of the first byte that is not UTF-8, or nil.
 -- @tparam string text
 -- @tparam ?number from offset of a character to begin at

@@ -73,6 +73,15 @@ bl_status bl_wikitext_convert(bl_wikitext *wikitext, const char *text, int64_t b
 bool bl_wikitext_is_redirect(const bl_wikitext *wikitext, const char *text, int64_t bytes);
 bool bl_wikitext_is_disambiguation(const bl_wikitext *wikitext, const char *title, const char *text, int64_t bytes);
 
+/* A language of ISO 639. */
+typedef struct bl_language {
+    char code[16];
+    char name[128];     /* English; "" if there is none */
+    char own_name[128]; /* in the language itself */
+} bl_language;
+/* Language number index of those that ICU knows; false past the last one. */
+bool bl_language_at(int32_t index, bl_language *out);
+
 /* Offset of the first byte that is not UTF-8 (RFC 3629); -1 if all of it is. */
 int64_t bl_utf8_check(const char *text, int64_t bytes);
 

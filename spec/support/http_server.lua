@@ -3,7 +3,7 @@
 -- It serves one text under /file and all names that end in .json, honouring Range and If-Range with an ETag, and
 -- misbehaves under other names:
 -- /cut closes the first answer half-way, /norange ignores Range, /changed has another ETag and text in each answer,
--- /slow takes its time over each 2 KB,
+-- names that begin with slow take their time over each 2 KB,
 -- /busy answers 503 twice, /wrong sends another text of the same length, /missing is not there.
 
 local poll = require "posix.poll"
@@ -46,7 +46,7 @@ local function answer(client, text, counts)
     counts[name] = (counts[name] or 0) + 1
     if name == "file" or name:match "%.json$" then
         serve_file(client, text, '"one"', request, true)
-    elseif name == "slow" then
+    elseif name:match "^slow" then
         serve_file(client, text, '"one"', request, true, false, true)
     elseif name == "cut" then
         serve_file(client, text, '"one"', request, true, counts.cut == 1)

@@ -102,6 +102,8 @@ function download.fetch(options)
                     options.checksum)
             end
         end
+        -- A kill right after the file got its name leaves the notes about its part.
+        discard(path)
         return false
     end
     fault.check(fs.mkdirs(fs.dirname(path)))

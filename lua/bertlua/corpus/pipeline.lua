@@ -11,6 +11,7 @@ local extract = require "bertlua.corpus.extract"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local languages = require "bertlua.corpus.languages"
 local manifest = require "bertlua.corpus.manifest"
 local plain = require "bertlua.corpus.plain"
 local samples = require "bertlua.corpus.samples"
@@ -131,7 +132,7 @@ end
 function runners.sentences(job, values)
     local files = manifest.files(job.output_dir, "extract", "sentences")
     local folder = fs.join(job.output_dir, "sentences")
-    local language = values.locale or values.language
+    local language = languages.locale(values.language, values.locale)
     local done = run_stage(job, "sentences", { language = language }, stage.hashes(files), {
         folder = folder, parts = sentences.parts(files), run = sentences.run(job, folder, language),
         memory = sentences.memory,
@@ -242,6 +243,7 @@ local function check(values, stages)
     for _, name in ipairs(stages) do wanted[name] = true end
     if values.checksum then require("bertlua.corpus.download").checksum(values.checksum) end
     if values.variant == "squad" then return end
+    languages.locale(values.language, values.locale)
     if wanted.extract then
         local variant = values.variant
         if variant ~= "corpus" and values.wikipedia and not fs.is_file(values.wikipedia) then
@@ -277,7 +279,7 @@ function pipeline.run(values)
     local stages = stage_list(values)
     check(values, stages)
     fault.check(fs.mkdirs(job.output_dir))
-    stage.sweep(job.output_dir)
+    for _, folder in ipairs { ".", ".state", "download" } do stage.sweep(fs.join(job.output_dir, folder)) end
     for _, name in ipairs(stages) do
         if values.variant == "squad" and name ~= "download" and name ~= "verify" then
             print_line(job, name, "nothing to do: SQuAD is used as it is")

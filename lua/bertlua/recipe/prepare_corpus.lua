@@ -28,7 +28,7 @@ M.settings = settings.define {
     { name = "invalid_utf8", type = "choice", choices = { "error", "replace" }, default = "error", group = "Sources",
       help = "bytes of a text that are no UTF-8: stop and name them, or put U+FFFD in their place" },
     { name = "language", type = "string", default = "en", group = "Sources",
-      help = "of the Wikipedia to fetch, and of sentences and abbreviations" },
+      help = "of the Wikipedia to fetch, and of sentences and abbreviations: a code such as en, de, ja" },
     { name = "locale", type = "string", group = "Sources", help = "ICU locale for sentences, instead of language" },
     { name = "mirrors", type = "string", group = "Download",
       default = "https://dumps.wikimedia.org,https://mirror.accum.se/mirror/wikimedia.org/dumps",

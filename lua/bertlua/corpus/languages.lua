@@ -1,0 +1,62 @@
+--- The language of a corpus: codes are checked, for ICU itself takes any word
+-- and silently falls back to rules of no language.
+-- @module bertlua.corpus.languages
+
+local corpus = require "bertlua.corpus"
+local fault = require "bertlua.fault"
+local suggest = require "bertlua.util.suggest"
+
+local languages = {}
+
+-- Wikipedias whose code is none of a language, and the locale of their sentences.
+local LOCALES = { simple = "en", als = "gsw", ["bat-smg"] = "lt", ["be-x-old"] = "be", ["cbk-zam"] = "es",
+    eml = "it", ["fiu-vro"] = "et", ["map-bms"] = "jv", nah = "es", ["roa-rup"] = "ro", ["roa-tara"] = "it", sh = "hr" }
+
+--- The code that a mistyped one, or the name of a language, stands for; nil if none is near.
+local function closest(text, list)
+    local typed = text:lower()
+    local codes, names, code_of = {}, {}, {}
+    for i, language in ipairs(list) do
+        codes[i], names[i] = language.code, language.name:lower()
+        code_of[names[i]] = language.code
+        if names[i] == typed or language.own_name:lower() == typed then return language.code end
+    end
+    -- "eng", "en_US", "deu": what begins with a code; then names, which are long enough to compare; then codes.
+    local short = typed:match "^(%a%a)[^%a]" or (#typed == 3 and typed:sub(1, 2))
+    for _, code in ipairs(codes) do
+        if code == short then return code end
+    end
+    local name = #typed > 3 and suggest.closest(typed, names)
+    return name and code_of[name] or suggest.closest(typed, codes)
+end
+
+local function check(setting, text)
+    local list = corpus.languages()
+    local code = text:match "^(%l%l%l?)$" or text:match "^(%l%l%l?)[-_@]"
+    for _, language in ipairs(list) do
+        if language.code == code then return end
+    end
+    local near = closest(text, list)
+    local hint = ""
+    for _, language in ipairs(list) do
+        if language.code == near then hint = (", did you mean %q (%s)?"):format(near, language.name) end
+    end
+    fault.raisef("%s: ICU knows no language %q%s It is a code of ISO 639 such as en, de, fr, ja%s", setting, text,
+        hint == "" and ";" or hint, setting == "language" and "; for a Wikipedia of another code set locale too" or "")
+end
+
+--- The ICU locale of a corpus' sentences; a fault if ICU does not know its language.
+-- @tparam string language code of ISO 639 or of a Wikipedia
+-- @tparam ?string locale of ICU, instead of what the language says
+-- @treturn string
+function languages.locale(language, locale)
+    if locale then
+        if locale ~= "root" then check("locale", locale) end
+        return locale
+    end
+    if LOCALES[language] then return LOCALES[language] end
+    check("language", language)
+    return language
+end
+
+return languages

@@ -93,6 +93,17 @@ static bl_status choose(const bl_context *ctx, const Attention &call, int32_t dt
                            bl_dtype_name(dtype), (int) call.size);
         *out = BL_ATTENTION_NATIVE;
         return BL_OK;
+    case BL_ATTENTION_CUDNN:
+        if (call.dropout.state)
+            return bl_fail(BL_ERROR_UNSUPPORTED, "attention: cudnn has no dropout here; set "
+                                                 "attention_probs_dropout_prob to 0, or leave --attention unset");
+        if (dtype == BL_F32 || call.size % 8 != 0 || call.size > 128)
+            return bl_fail(BL_ERROR_UNSUPPORTED,
+                           "attention: cudnn takes bf16 or f16 and a head size that is a multiple of 8 up to 128, got "
+                           "%s and %d; use --attention unfused, or leave it unset",
+                           bl_dtype_name(dtype), (int) call.size);
+        *out = BL_ATTENTION_CUDNN;
+        return BL_OK;
     default:
         *out = native ? BL_ATTENTION_NATIVE : BL_ATTENTION_UNFUSED;
         return BL_OK;
@@ -105,10 +116,11 @@ bl_status bl_cuda_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *
     Attention call = make_call(qkv, segments, heads, max_length, scale, dropout);
     call.out = out->data;
     call.stats = bl_data<float>(stats);
-    int32_t chosen;
+    int32_t chosen = BL_ATTENTION_AUTO;
     BL_TRY(choose(ctx, call, qkv->dtype, &chosen));
     BL_TRY(clear_gaps(ctx, call, out));
     if (call.batch == 0 || call.rows == 0) return BL_OK;
+    if (chosen == BL_ATTENTION_CUDNN) return bl_cuda_attention_cudnn_forward(ctx, call, qkv->dtype);
     if (chosen == BL_ATTENTION_NATIVE) return bl_cuda_attention_native_forward(ctx, call, qkv->dtype);
     return bl_cuda_attention_unfused_forward(ctx, call, qkv->dtype);
 }
@@ -121,10 +133,11 @@ bl_status bl_cuda_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_
     call.stats = static_cast<float *>(stats->data);
     call.dout = dout->data;
     call.dqkv = dqkv->data;
-    int32_t chosen;
+    int32_t chosen = BL_ATTENTION_AUTO;
     BL_TRY(choose(ctx, call, qkv->dtype, &chosen));
     BL_TRY(clear_gaps(ctx, call, dqkv));
     if (call.batch == 0 || call.rows == 0) return BL_OK;
+    if (chosen == BL_ATTENTION_CUDNN) return bl_cuda_attention_cudnn_backward(ctx, call, qkv->dtype);
     if (chosen == BL_ATTENTION_NATIVE) return bl_cuda_attention_native_backward(ctx, call, qkv->dtype);
     return bl_cuda_attention_unfused_backward(ctx, call, qkv->dtype);
 }

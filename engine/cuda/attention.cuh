@@ -216,9 +216,6 @@ struct AttentionDropout {
 
 /* ---- the implementations; each checks nothing ---- */
 
-/* attention.cu: 0 into the rows of t that belong to no segment. */
-bl_status bl_cuda_attention_clear(bl_context *ctx, const Attention &call, bl_tensor *t);
-
 /* attention_unfused.cu: any dtype, head size and length. */
 bl_status bl_cuda_attention_unfused_forward(bl_context *ctx, const Attention &call, int32_t dtype);
 bl_status bl_cuda_attention_unfused_backward(bl_context *ctx, const Attention &call, int32_t dtype);
@@ -226,5 +223,9 @@ bl_status bl_cuda_attention_unfused_backward(bl_context *ctx, const Attention &c
 /* attention_native.cu, attention_native_backward.cu: bf16 and f16, head size 32 or 64. */
 bl_status bl_cuda_attention_native_forward(bl_context *ctx, const Attention &call, int32_t dtype);
 bl_status bl_cuda_attention_native_backward(bl_context *ctx, const Attention &call, int32_t dtype);
+
+/* attention_cudnn.cu: bf16 and f16, no dropout, where cuDNN has an engine. */
+bl_status bl_cuda_attention_cudnn_forward(bl_context *ctx, const Attention &call, int32_t dtype);
+bl_status bl_cuda_attention_cudnn_backward(bl_context *ctx, const Attention &call, int32_t dtype);
 
 #endif

@@ -207,7 +207,7 @@ describe("attention on a GPU", function()
         end)
     end)
 
-    it("says which calls native does not take", function()
+    it("says which calls native and cudnn do not take", function()
         tensor.scope(function()
             local bounds = tensor.from({ { 0, 4 } }, "i32")
             context.attention "native"
@@ -216,7 +216,13 @@ describe("attention on a GPU", function()
                 local out = tensor.new(case[1], { 4, case[2] })
                 dense.assert_fails(case[3], ops.attention_forward, out, nil, qkv, bounds, 1, 4, 1, nil)
             end
-            assert.has_error(function() context.attention "fused" end)
+            context.attention "cudnn"
+            local qkv, out = tensor.new("bf16", { 4, 192 }), tensor.new("bf16", { 4, 64 })
+            local state = tensor.new("i64", { 2 })
+            dense.assert_fails("attention: cudnn has no dropout here", ops.attention_forward, out, nil, qkv, bounds, 1,
+                4, 1, ops.dropout(state, 0.1, 0))
+            qkv, out = tensor.new("f32", { 4, 192 }), tensor.new("f32", { 4, 64 })
+            dense.assert_fails("got f32 and 64", ops.attention_forward, out, nil, qkv, bounds, 1, 4, 1, nil)
         end)
     end)
 end)

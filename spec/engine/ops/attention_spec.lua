@@ -129,6 +129,17 @@ describe("attention", function()
         end)
     end)
 
+    it("has one implementation on the CPU", function()
+        if context.device() ~= "cpu" then return end
+        context.attention "native"
+        context.attention "auto"
+        for _, name in ipairs { "unfused", "cudnn" } do
+            dense.assert_fails("attention: " .. name .. " needs a GPU; on the CPU only native exists",
+                context.attention, name)
+        end
+        dense.assert_fails("attention is fast, expected auto, native, unfused or cudnn", context.attention, "fast")
+    end)
+
     it("names what does not fit", function()
         tensor.scope(function()
             local qkv, out = tensor.new("f32", { 8, 12 }), tensor.new("f32", { 8, 4 })

@@ -204,6 +204,10 @@ demo:
 	@$(MAKE) --no-print-directory all
 	$(BUILD)/bertlua recipes/demo.lua $(if $(CORPUS),--corpus '$(CORPUS)') $(DEMO_ARGS)
 
+# Every check and measurement that needs a GPU, as Markdown (docs/gpu.md). PYTHON: one with torch, for the peers.
+gpu-report: all cuda
+	$(BUILD)/bertlua scripts/gpu_report.lua --output $(BUILD)/gpu-report.md $(if $(PYTHON),--python '$(PYTHON)') $(GPU_REPORT_ARGS)
+
 # Two false alarms: a row has at least one class, a dataset at least one dimension.
 CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/io/hdf5_write.c
 C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch])
@@ -217,5 +221,5 @@ lint:
 
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
-.PHONY: all cuda install uninstall clean test suite demo lint asan FORCE
+.PHONY: all cuda gpu-report install uninstall clean test suite demo lint asan FORCE
 .DELETE_ON_ERROR:

@@ -186,7 +186,7 @@ local function training_settings(paths, values)
             output_dir = paths.dir, bert_model = "custom", config_file = paths.config, vocab_file = paths.vocab,
             report_file = paths.report, optimizer = "AdamW", amp = context.fast_dtype("bf16"),
             dynamic_masking = true, last_step_of_checkpoint = "auto", log_freq = 10, seed = values.seed,
-            threads = values.threads, show_config = false,
+            threads = values.threads, show_config = false, device = "cpu",
         },
         phase1 = phase("phase1", values.phase1_steps, values.batch_size, values.learning_rate),
         phase2 = phase("phase2", values.phase2_steps, math.ceil(values.batch_size / 2), values.learning_rate / 2),

@@ -1,0 +1,136 @@
+--- Training on a GPU, or on its emulation: the CPU's losses, replayed steps equal to eager ones, exact resume.
+
+local context = require "bertlua.context"
+
+if context.device() ~= "cuda" then return end
+
+local Graphs = require "bertlua.train.graphs"
+local Optimizer = require "bertlua.train.optimizer"
+local Tape = require "bertlua.autograd.tape"
+local Trainer = require "bertlua.train.trainer"
+local bert = require "bertlua.models.bert"
+local checkpoint = require "bertlua.train.checkpoint"
+local fs = require "bertlua.util.fs"
+local loader = require "bertlua.data.loader"
+local shards = require "spec.support.shards"
+local tiny = dofile "spec/lua/models/tiny_bert.lua"
+
+local LENGTH, SLOTS, SAMPLES, BATCH = 16, 3, 24, 4
+
+--- A run of a tiny BERT over the shards of a folder.
+-- @param options device ("cuda"), precision, packed, first (1), last, accumulation (1), graphs, from, to: checkpoints,
+--   checkpointing, learning_rate, loss_scale and dynamic
+-- @return losses of every step; checksum of the parameters; the trainer's graphs
+local function train(folder, options)
+    local before = context.current()
+    if options.device then context.open { device = options.device, threads = before.threads } end
+    local model = bert.BertForPretraining.new(tiny.config { hidden_size = 32, num_hidden_layers = 1,
+        num_attention_heads = 2, intermediate_size = 64, hidden_dropout_prob = 0.1,
+        attention_probs_dropout_prob = 0.1 })
+    model.store:allocate { precision = options.precision or "fp32", seed = 5 }
+    model.bert.encoder.activation_checkpointing = options.checkpointing
+    local accumulation = options.accumulation or 1
+    local optimizer = Optimizer.new { kind = "Lamb", store = model.store, accumulation = accumulation,
+        loss_scale = options.loss_scale, dynamic = options.dynamic }
+    if options.from then checkpoint.load(options.from, { store = model.store, optimizer = optimizer }) end
+    local graphs = Graphs.new { enabled = options.graphs or false, warn = function(text) error(text) end }
+    local tape = Tape.new { seed = 6, accumulation = accumulation, capacity = 2 ^ 26 }
+    local reader = loader.open { input_dir = folder, batch_size = BATCH, pack_sequences = options.packed ~= false,
+        few_shapes = true, seed = 7 }
+    local losses, scales = {}, {}
+    Trainer.new({
+        model = model, optimizer = optimizer, tape = tape, loader = reader, accumulation = accumulation,
+        schedule = function(step) return (options.learning_rate or 0.01) * math.min(1, step / 10) end,
+        first_step = options.first or 1, last_step = options.last, log_freq = 5, graphs = graphs,
+        on_step = function(step, last) losses[step] = last.loss end,
+        on_log = function(record) scales[#scales + 1] = record.loss_scale end,
+    }):run()
+    if options.to then
+        assert(checkpoint.save(fs.dirname(options.to), tonumber(fs.basename(options.to)), { store = model.store,
+            optimizer = optimizer, config = model.config, progress = { step = options.last } }))
+    end
+    local sum = model.store:checksum()
+    graphs:free()
+    reader:close()
+    tape:close()
+    optimizer:free()
+    model.store:free()
+    if options.device then context.open { device = before.device, threads = before.threads } end
+    return losses, sum, graphs, scales
+end
+
+describe("training on a GPU", function()
+    local folder
+
+    setup(function()
+        folder = assert(fs.temporary_folder "bertlua-training")
+        assert(fs.mkdirs(folder .. "/shards"))
+        for i = 1, 2 do
+            shards.write(("%s/shards/s_training_%d.hdf5"):format(folder, i),
+                shards.values(SAMPLES, LENGTH, SLOTS, (i - 1) * SAMPLES))
+        end
+    end)
+
+    teardown(function() assert(fs.remove(folder)) end)
+
+    for precision, tolerance in pairs { fp32 = 1e-3, bf16 = 2e-2 } do
+        it(("takes the CPU's course for 50 steps in %s"):format(precision), function()
+            local options = { precision = precision, last = 50, learning_rate = 3e-3 }
+            local here = train(folder .. "/shards", options)
+            options.device = "cpu"
+            local there = train(folder .. "/shards", options)
+            assert.are.equal(50, #here)
+            for step = 1, 50 do
+                assert.is_true(math.abs(here[step] - there[step]) <= tolerance,
+                    ("step %d: %.6f, on the CPU %.6f"):format(step, here[step], there[step]))
+            end
+        end)
+    end
+
+    local function same_with_and_without_graphs(options)
+        options.graphs = false
+        local eager, eager_sum = train(folder .. "/shards", options)
+        options.graphs = true
+        local replayed, sum, graphs = train(folder .. "/shards", options)
+        assert.are.same(eager, replayed)
+        assert.are.equal(eager_sum, sum)
+        assert.is_true(graphs.enabled)
+        return graphs
+    end
+
+    it("replays what 20 eager steps compute, to the last bit", function()
+        local graphs = same_with_and_without_graphs { last = 20, packed = false }
+        -- One shape and the update: each ran once as it was, then replayed.
+        assert.are.equal(2, graphs.records)
+        assert.are.equal(2 * 19, graphs.replays)
+    end)
+
+    it("replays packed batches, one recording a shape", function()
+        local graphs = same_with_and_without_graphs { last = 20, packed = true, precision = "bf16" }
+        assert.is_true(graphs.replays >= 20)
+    end)
+
+    it("replays accumulation and layers that are computed again", function()
+        local graphs = same_with_and_without_graphs { last = 6, accumulation = 3, checkpointing = true, packed = false }
+        assert.are.equal(2, graphs.records)
+        assert.are.equal(17 + 5, graphs.replays)
+    end)
+
+    it("replays fp16 with a loss scale that adapts", function()
+        local options = { last = 12, precision = "fp16", loss_scale = 2 ^ 24, dynamic = true, packed = false }
+        same_with_and_without_graphs(options)
+        local _, _, _, scales = train(folder .. "/shards", options)
+        assert.is_true(scales[#scales] < 2 ^ 24, "the first scale is too large, so it falls")
+    end)
+
+    it("goes on from a checkpoint as if it had never stopped, with graphs and without", function()
+        local whole, whole_sum = train(folder .. "/shards", { last = 12, graphs = true })
+        train(folder .. "/shards", { last = 7, graphs = true, to = folder .. "/checkpoints/7" })
+        for _, graphs in ipairs { true, false } do
+            local rest, sum = train(folder .. "/shards", { first = 8, last = 12, graphs = graphs,
+                from = folder .. "/checkpoints/7" })
+            for step = 8, 12 do assert.are.equal(whole[step], rest[step]) end
+            assert.are.equal(whole_sum, sum)
+        end
+    end)
+end)

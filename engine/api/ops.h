@@ -12,7 +12,10 @@
  *    gradients of activations (dx, ...) are overwritten;
  *  - "act" is the activation dtype: f32, bf16 or f16, the same for all act
  *    arguments of one call. Reductions, softmax, statistics accumulate in f32;
- *  - a NULL output is not computed; an optional input may be NULL.
+ *  - a NULL output is not computed; an optional input may be NULL;
+ *  - an id, index or label out of range is BL_ERROR_ARGUMENT on the CPU. A
+ *    kernel on a GPU cannot report it: there the row it selects (or the loss)
+ *    is NaN, its gradient goes nowhere, and nothing out of range is touched.
  */
 #ifndef BERTLUA_API_OPS_H
 #define BERTLUA_API_OPS_H
@@ -92,7 +95,7 @@ bl_status bl_layernorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dresi
  * y = dropout(layernorm(word[ids] + position[positions] + type[types])).
  * Tables act: word [V,H], position [Smax,H], type [C,H]; ids, positions, types
  * i32 [T]; y act [T,H]; gamma, beta f32 [H]; mean, rstd f32 [T] (NULL in
- * inference). An index outside its table is BL_ERROR_ARGUMENT on the CPU.
+ * inference).
  */
 bl_status bl_embedding_forward(bl_context *ctx, bl_tensor *y, bl_tensor *mean, bl_tensor *rstd, const bl_tensor *word,
                                const bl_tensor *position, const bl_tensor *type, const bl_tensor *ids,

@@ -1,0 +1,58 @@
+--- Pre-training on a GPU through the real executable: the CPU's losses, the same bits each time, graphs included.
+
+local context = require "bertlua.context"
+local fs = require "bertlua.util.fs"
+local pretraining = require "spec.support.pretraining"
+
+if context.device() ~= "cuda" then return end
+
+describe("pre-training on a GPU", function()
+    local job
+    before_each(function() job = pretraining.new() end)
+    after_each(function() job:close() end)
+
+    --- Run on a device; returns the losses by step and the output.
+    local function run(device, name, changes)
+        local report = job.dir .. "/" .. name .. ".json"
+        local all = { ["max-steps"] = 5, ["gradient-merge-steps"] = 2, device = device, ["report-file"] = report,
+            ["output-dir"] = job.dir .. "/" .. name }
+        for key, value in pairs(changes or {}) do all[key] = value end
+        local code, output = job:run("pretrain_phase1.lua", all)
+        assert.are.equal(0, code, output)
+        return job:losses(report), output
+    end
+
+    local function assert_losses(expected, actual, limit)
+        for step = 1, 5 do
+            local difference = math.abs(expected[step].loss - actual[step].loss)
+            assert.is_true(difference <= limit,
+                ("step %d: loss %.6f, expected %.6f"):format(step, actual[step].loss, expected[step].loss))
+        end
+    end
+
+    for _, variant in ipairs {
+        { name = "fp32, packed", limit = 1e-3, changes = {} },
+        { name = "fp32, padded, AdamW", limit = 1e-3, changes = { ["pack-sequences"] = "false", optimizer = "AdamW" } },
+        { name = "bf16", limit = 2e-2, changes = { amp = "true" } },
+    } do
+        it("follows the CPU with the same dropout: " .. variant.name, function()
+            assert_losses(run("cpu", "cpu", variant.changes), (run("cuda", "cuda", variant.changes)), variant.limit)
+        end)
+    end
+
+    it("ends in the same bits eagerly and from graphs, and when it is resumed", function()
+        local eager = run("cuda", "eager", { ["cuda-graph"] = "false", ["pack-sequences"] = "false" })
+        local replayed, output = run("cuda", "replayed", { ["cuda-graph"] = "true", ["pack-sequences"] = "false" })
+        assert_losses(eager, replayed, 0)
+        assert.is_nil(output:match "graph[^\n]*fail", output)
+        local model = "/custom/phase1/5/model.safetensors"
+        local bytes = assert(fs.read(job.dir .. "/eager" .. model))
+        assert.is_true(bytes == fs.read(job.dir .. "/replayed" .. model), "graphs change the parameters")
+        local code, text = job:run("pretrain_phase1.lua", { ["max-steps"] = 5, ["gradient-merge-steps"] = 2,
+            device = "cuda", ["output-dir"] = job.dir .. "/resumed", ["pack-sequences"] = "false",
+            ["steps-this-run"] = 3 })
+        assert.are.equal(0, code, text)
+        run("cuda", "resumed", { ["pack-sequences"] = "false", ["last-step-of-checkpoint"] = "auto" })
+        assert.is_true(bytes == fs.read(job.dir .. "/resumed" .. model), "resuming changes the parameters")
+    end)
+end)

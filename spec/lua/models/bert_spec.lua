@@ -95,8 +95,9 @@ describe("BertForPretraining", function()
         for _, name in ipairs { "bert.embeddings.word_embeddings.weight", "cls.predictions.bias" } do
             local entry = model.store:get(name)
             assert.are.equal(208, entry.dims[1])
-            local grad = array.wrap(entry.grad:slice(1, 204, 208))
-            for i = 0, entry.grad:slice(1, 204, 208):numel() - 1 do assert.are.equal(0, grad[i]) end
+            local pad = entry.grad:slice(1, 204, 208):host()
+            local grad = array.wrap(pad)
+            for i = 0, pad:numel() - 1 do assert.are.equal(0, grad[i]) end
         end
     end)
 

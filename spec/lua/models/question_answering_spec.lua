@@ -159,7 +159,8 @@ describe("BertForQuestionAnswering", function()
         assert.is_true(last < 0.05 * first, first .. " -> " .. last)
         tape:start(0, 0, false)
         local logits = m:logits(tape, input)
-        local data, starts = array.wrap(logits.value), input.starts:tolist()
+        local host = logits.value:host()
+        local data, starts = array.wrap(host), input.starts:tolist()
         for b, length in ipairs(lengths) do
             local row, best = input.first_rows[b][1], 0
             for i = 1, length - 1 do

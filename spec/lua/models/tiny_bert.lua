@@ -104,7 +104,8 @@ end
 --- Distance of two f32 tensors of one size: max |a - b| / max |b|, and max |a - b|.
 function M.distance(a, b)
     assert(a:numel() == b:numel(), "sizes differ")
-    local x, y = array.wrap(a), array.wrap(b)
+    local host_a, host_b = a:host(), b:host()
+    local x, y = array.wrap(host_a), array.wrap(host_b)
     local difference, scale = 0, 0
     for i = 0, a:numel() - 1 do
         local d = math.abs(x[i] - y[i])

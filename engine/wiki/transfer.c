@@ -146,7 +146,9 @@ static void judge(bl_transfer *t, CURLcode result) {
     if (result == CURLE_OK) return;
     s->failed = 1;
     if (t->write_error) {
-        bl_file_fail(t->path, "write", t->write_error);
+        char action[64];
+        snprintf(action, sizeof action, "write at byte %lld", (long long) s->received);
+        bl_file_fail(t->path, action, t->write_error);
         copy_text(s->message, sizeof s->message, bl_last_error(), strlen(bl_last_error()));
         s->permanent = 1;
         return;

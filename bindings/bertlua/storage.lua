@@ -230,12 +230,28 @@ function storage.free_bytes(path)
     return tonumber(bytes[0])
 end
 
---- CRC32C of a string or of a contiguous CPU tensor's bytes, continuing from crc (0 if absent).
+-- What is brought over from a device at a time.
+local CHUNK_BYTES = 2 ^ 20
+
+local function device_crc32c(t, crc)
+    local size, count = tonumber(lib.bl_dtype_size(t.dtype)), tonumber(lib.bl_tensor_numel(t))
+    local flat, step, chunk = t:view(-1), CHUNK_BYTES / size, ffi.new("uint8_t[?]", CHUNK_BYTES)
+    for first = 1, count, step do
+        local part = flat:slice(1, first, math.min(first + step - 1, count))
+        local bytes = part:numel() * size
+        native.check(lib.bl_download(context_for(t.device), chunk, part, bytes), 3)
+        crc = tonumber(lib.bl_crc32c(crc, chunk, bytes))
+    end
+    return crc
+end
+
+--- CRC32C of a string or of a contiguous tensor's bytes, continuing from crc (0 if absent).
 function storage.crc32c(value, crc)
     if type(value) == "string" then return tonumber(lib.bl_crc32c(crc or 0, value, #value)) end
-    if value.device ~= 0 or not lib.bl_tensor_is_contiguous(value) then
-        error("storage.crc32c: expected a string or a contiguous CPU tensor", 2)
+    if not lib.bl_tensor_is_contiguous(value) then
+        error("storage.crc32c: expected a string or a contiguous tensor", 2)
     end
+    if value.device ~= 0 then return device_crc32c(value, crc or 0) end
     local bytes = lib.bl_tensor_numel(value) * lib.bl_dtype_size(value.dtype)
     return tonumber(lib.bl_crc32c(crc or 0, value.data, bytes))
 end

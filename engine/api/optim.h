@@ -90,7 +90,7 @@ typedef struct bl_shard_optim {
     bl_tensor *m;            /* f32 [S] first moment, updated */
     bl_tensor *v;            /* f32 [S] second moment, updated */
     const bl_tensor *grad;   /* f32 [N], multiplied by GRAD_FACTOR when read */
-    const bl_tensor *pieces; /* i64 [k,5], m and v in ascending order */
+    const bl_tensor *pieces; /* i64 [k,5], ascending in state and in segment */
     const bl_tensor *decay;  /* f32 [n]: weight decay of each parameter tensor */
     bl_tensor *scalars;      /* f32 [BL_SCALAR_COUNT] */
     bl_tensor *sums;         /* f32 [n,2]: |p|^2 and |u|^2 of each parameter tensor */

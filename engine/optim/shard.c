@@ -16,24 +16,27 @@ static bool inside(int64_t offset, int64_t length, int64_t size) {
     return offset >= 0 && length >= 0 && length <= size && offset <= size - length;
 }
 
-/* Within the buffers; grouped by segment; only where the host can read them. */
+/* Within the buffers and ascending; only where the host can read them. */
 static bl_status check_pieces(const char *op, const bl_context *ctx, const bl_tensor *pieces, const extents *size) {
     BL_CHECK(op, ctx, pieces, BL_SET(BL_I64), "k5", BL_ANY, 5);
     if (ctx->device != BL_CPU) return BL_OK;
     const int64_t *row = pieces->data;
-    int64_t free_state = 0;
+    int64_t free_state = 0, segment = 0;
     for (int64_t i = 0; i < pieces->shape[0]; i++, row += 5) {
         bool good = row[0] >= 0 && row[0] < size->segments && inside(row[1], row[4], size->state) &&
-                    inside(row[2], row[4], size->param) && inside(row[3], row[4], size->flat) && row[1] >= free_state;
+                    inside(row[2], row[4], size->param) && inside(row[3], row[4], size->flat) && row[1] >= free_state &&
+                    row[0] >= segment;
         if (!good)
-            return bl_fail(BL_ERROR_ARGUMENT,
-                           "%s: pieces[%lld] (from 0) is {segment %lld, state %lld, param %lld, flat %lld, length "
-                           "%lld}, expected within %lld segments and buffers of %lld, %lld and %lld elements, without "
-                           "overlap in m and v",
-                           op, (long long) i, (long long) row[0], (long long) row[1], (long long) row[2],
-                           (long long) row[3], (long long) row[4], (long long) size->segments, (long long) size->state,
-                           (long long) size->param, (long long) size->flat);
+            return bl_fail(
+                BL_ERROR_ARGUMENT,
+                "%s: pieces[%lld] (from 0) is {segment %lld, state %lld, param %lld, flat %lld, length "
+                "%lld}, expected within %lld segments and buffers of %lld, %lld and %lld elements, ascending "
+                "and without overlap in m and v",
+                op, (long long) i, (long long) row[0], (long long) row[1], (long long) row[2], (long long) row[3],
+                (long long) row[4], (long long) size->segments, (long long) size->state, (long long) size->param,
+                (long long) size->flat);
         free_state = row[1] + row[4];
+        segment = row[0];
     }
     return BL_OK;
 }

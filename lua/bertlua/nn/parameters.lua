@@ -14,7 +14,6 @@
 -- `grad` are f32 views, `compute` what matmuls and table look-ups read. Names
 -- are those of Hugging Face's BERT.
 
-local array = require "bertlua.array"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local storage = require "bertlua.storage"
@@ -284,25 +283,17 @@ function ParameterStore:bytes()
         low = self.low and self.total * 2 or 0 }
 end
 
-local function crc_of(t, crc)
-    local chunk, count, bytes = 2 ^ 18, t:numel(), t:dtype_name() == "f32" and 4 or 2
-    for first = 0, count - 1, chunk do
-        local last = math.min(first + chunk, count)
-        local part = t:slice(1, first + 1, last):host()
-        crc = storage.crc32c(array.string(array.wrap(part), (last - first) * bytes), crc)
-    end
-    return crc
-end
-
 --- CRC32C of all values that every rank has, as 8 hex digits: equal stores have equal checksums.
 function ParameterStore:checksum()
-    local crc = 0
+    local crc
     if self.value then
-        crc = crc_of(self.value, crc)
+        crc = storage.crc32c(self.value)
     else
-        crc = crc_of(self.low:slice(1, 1, self.divided_count), crc)
+        crc = storage.crc32c(self.low:slice(1, 1, self.divided_count))
         local place = self.divided_count - self.total + self.values_count
-        if place < self.values_count then crc = crc_of(self.master:slice(1, place + 1, self.values_count), crc) end
+        if place < self.values_count then
+            crc = storage.crc32c(self.master:slice(1, place + 1, self.values_count), crc)
+        end
     end
     return ("%08x"):format(crc)
 end

@@ -15,14 +15,16 @@ Usage: bertlua [FILE [arguments]]
   bertlua -e CODE             run CODE; prints the value of an expression
   bertlua -                   run standard input
   bertlua doctor              check this machine and the installation
+  bertlua --device NAME ...   any of these on cpu, cuda or auto (cuda where one is
+                              found); recipes have a setting of the same name
   bertlua --version           versions of bertlua, its libraries and backends
   bertlua --help              this text
 
 Environment: BL_DEBUG=1 shows tracebacks, OMP_NUM_THREADS sets the threads,
-NO_COLOR turns colours off, BERTLUA_LIB names another build of the library.
+NO_COLOR turns colours off, BERTLUA_DEVICE names the device, BERTLUA_LIB names another build of the library.
 ]=]
 
-local OPTIONS = { "--help", "--version", "-e", "-h", "-v", "-" }
+local OPTIONS = { "--help", "--version", "--device", "-e", "-h", "-v", "-" }
 local COMMANDS = { "doctor" }
 local INTERRUPTED = 130
 
@@ -178,7 +180,23 @@ local function run_prompt()
     return (run(function() require("bertlua.prompt").run() end))
 end
 
+-- Opens it at once, so that a device that is not there is said before anything else.
+local function choose_device(name)
+    if not name then return usage_error "--device is followed by nothing, expected cpu, cuda or auto" end
+    return (run(function()
+        local opened, problem = pcall(require("bertlua.context").open, { device = name })
+        if not opened then error((tostring(problem):gsub("^[^\n]-%.lua:%d+: ", "")), 0) end
+        require("posix.stdlib").setenv("BERTLUA_DEVICE", name)
+    end))
+end
+
 local function dispatch(argv)
+    while argv[1] == "--device" do
+        local code = choose_device(argv[2])
+        if code ~= 0 then return code end
+        table.remove(argv, 1)
+        table.remove(argv, 1)
+    end
     local first = argv[1]
     if first == nil then
         if host.isatty(0) and host.isatty(1) then return run_prompt() end

@@ -71,6 +71,19 @@ function M.count(device)
     return count[0]
 end
 
+--- What a backend found and what it misses: driver, devices, libraries.
+-- @return list of {state = "ok" or "note", name, detail, fix}; or nil and why there is no backend
+function M.report(device)
+    local size = 8192
+    local text = ffi.new("char[?]", size)
+    if C.bl_device_report(DEVICE[device], text, size) ~= 0 then return nil, bl.last_error() end
+    local list = {}
+    for state, name, detail, fix in ffi.string(text):gmatch "([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\n]*)\n" do
+        list[#list + 1] = { state = state, name = name, detail = detail, fix = fix }
+    end
+    return list
+end
+
 --- The current context.
 function M.current()
     return current or M.open()

@@ -4,14 +4,33 @@ local paths_root = require("bertlua.host").root
 
 local M = {}
 
+-- "cuda: what is wrong; what to do" in two, without the device.
+local function problem_and_fix(message)
+    local problem, fix = message:match "^cuda: (.-); (.*)$"
+    return problem or message, fix or "training runs on the CPU"
+end
+
+-- "2 GPUs: name, memory, capability; ...", or why there is none.
+local function describe_cuda()
+    local context = require "bertlua.context"
+    local count, message = context.count "cuda"
+    if count == 0 then return (problem_and_fix(message)) end
+    local found = {}
+    for _, line in ipairs(context.report "cuda" or {}) do
+        if line.name:match "^GPU" then found[#found + 1] = line.detail end
+    end
+    return ("%d GPU%s: %s"):format(count, count == 1 and "" or "s", table.concat(found, "; "))
+end
+
 local function versions_of_libraries()
-    local version = require "bertlua.version"
+    local version, context = require "bertlua.version", require "bertlua.context"
+    context.open { device = "cpu" }
     return {
         { "oneDNN", version.onednn() },
         { "HDF5", version.hdf5() },
         { "ICU", version.icu() },
-        { "CPU", require("bertlua.context").describe() },
-        { "CUDA", "not built" },
+        { "CPU", context.describe() },
+        { "CUDA", describe_cuda() },
         { "MPI", require("bertlua.comm").describe "mpi" or "not built" },
         { "NCCL", require("bertlua.comm").describe "nccl" or "not found" },
     }
@@ -35,8 +54,9 @@ end
 -- Every check answers: state ("ok", "note" or "missing"), detail, fix.
 local checks = {}
 
-local function check(name, fn)
-    checks[#checks + 1] = { name = name, fn = fn }
+-- more: function that returns a list of further lines {state, name, detail, fix}, or nil.
+local function check(name, fn, more)
+    checks[#checks + 1] = { name = name, fn = fn, more = more }
 end
 
 check("engine", function()
@@ -49,6 +69,7 @@ end)
 
 check("processor", function()
     local context = require "bertlua.context"
+    context.open { device = "cpu" }
     if context.fast_dtype "bf16" then return "ok", context.describe() end
     return "note", context.describe(), "no bf16 in hardware: fp32 is the faster precision here"
 end)
@@ -111,7 +132,13 @@ folder_check("recipes", "recipes", "%.lua$")
 folder_check("configurations", "bert_configs", "%.json$")
 folder_check("vocabularies", "vocab", "vocab%.txt$")
 
-check("CUDA", function() return "note", "not built", "training runs on the CPU" end)
+check("CUDA", function()
+    local count, message = require("bertlua.context").count "cuda"
+    if count > 0 then return "ok", ("%d device%s"):format(count, count == 1 and "" or "s") end
+    local problem, fix = problem_and_fix(message)
+    return "note", problem, fix
+end, function() return (require("bertlua.context").report "cuda") end)
+
 check("MPI", function()
     local name, missing = require("bertlua.comm").describe "mpi"
     if not name then return "note", missing, "without it training on the CPU runs in one process" end
@@ -133,12 +160,18 @@ end)
 function M.run(write)
     write = write or function(text) io.write(text) end
     local healthy = true
+    local function show(name, state, detail, fix)
+        if state == "missing" then healthy = false end
+        write(("%-8s %-16s %s\n"):format(state, name, detail))
+        if state ~= "ok" then write(("%-8s %-16s -> %s\n"):format("", "", fix)) end
+    end
     for _, entry in ipairs(checks) do
         local done, state, detail, fix = pcall(entry.fn)
         if not done then state, detail, fix = "missing", tostring(state):match("^[^\n]*"), "see the first line" end
-        if state == "missing" then healthy = false end
-        write(("%-8s %-16s %s\n"):format(state, entry.name, detail))
-        if state ~= "ok" then write(("%-8s %-16s -> %s\n"):format("", "", fix)) end
+        show(entry.name, state, detail, fix)
+        if done and entry.more then
+            for _, line in ipairs(entry.more() or {}) do show(line.name, line.state, line.detail, line.fix) end
+        end
     end
     write(healthy and "All that is needed is here.\n" or "Something that is needed is missing: see above.\n")
     return healthy

@@ -80,7 +80,7 @@ bl_status bl_tensor_transpose(bl_tensor *out, const bl_tensor *t, int32_t a, int
 bl_status bl_device_count(int32_t device, int32_t *count);
 /*
  * What a backend found and misses, a line each of four fields between tabs:
- * state ("ok", "note" or "missing"), name, detail, fix. Cut to `bytes`.
+ * state ("ok" or "note"), name, detail, fix. Lines that do not fit are left out.
  */
 bl_status bl_device_report(int32_t device, char *text, size_t bytes);
 

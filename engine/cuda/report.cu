@@ -36,9 +36,9 @@ static int report_driver(struct page *page) {
     (void) cudaRuntimeGetVersion(&runtime);
     const int need = runtime / 1000 * 1000;
     if (driver == 0)
-        line(page, "missing\tCUDA driver\tno libcuda.so.1\tinstall the NVIDIA driver of this machine's GPU\n");
+        line(page, "note\tCUDA driver\tno libcuda.so.1\twith a GPU in this machine, install the NVIDIA driver\n");
     else if (driver < need)
-        line(page, "missing\tCUDA driver\tfor CUDA %d.%d, this build needs %d.0\tinstall a newer NVIDIA driver\n",
+        line(page, "note\tCUDA driver\tfor CUDA %d.%d, this build needs %d.0\tinstall a newer NVIDIA driver\n",
              driver / 1000, driver % 1000 / 10, runtime / 1000);
     else
         line(page, "ok\tCUDA driver\tfor CUDA %d.%d, built with %d.%d\t\n", driver / 1000, driver % 1000 / 10,
@@ -50,7 +50,7 @@ static void report_devices(struct page *page) {
     int count = 0;
     if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
         (void) cudaGetLastError();
-        line(page, "missing\tGPU\tnone found\tsee nvidia-smi and CUDA_VISIBLE_DEVICES\n");
+        line(page, "note\tGPU\tnone found\tsee nvidia-smi and CUDA_VISIBLE_DEVICES\n");
     }
     for (int i = 0; i < count; i++) {
         struct cudaDeviceProp device;
@@ -78,12 +78,6 @@ static void report_libraries(struct page *page) {
     else
         line(page, "note\tcuDNN\tno libcudnn.so.9\tinstall cuDNN 9 for attention = \"cudnn\"; the other kernels do "
                    "without\n");
-    int (*nccl)(int *) = find<int(int *)>("libnccl.so.2", "ncclGetVersion");
-    int version = 0;
-    if (nccl && nccl(&version) == 0)
-        line(page, "ok\tNCCL\t%d.%d.%d\t\n", version / 10000, version / 100 % 100, version % 100);
-    else
-        line(page, "note\tNCCL\tno libnccl.so.2\tinstall NCCL 2 to train on several GPUs\n");
 }
 
 void bl_cuda_report(char *text, size_t bytes) {

@@ -94,7 +94,8 @@ local function measure(shape, values, p)
                 local result = results[name]
                 context.attention(name)
                 for _, kind in ipairs(result.reason and {} or { "forward", "backward" }) do
-                    result[kind] = math.min(result[kind] or math.huge, seconds_of(work[kind], values.milliseconds / 1e3))
+                    local seconds = seconds_of(work[kind], values.milliseconds / 1e3)
+                    result[kind] = math.min(result[kind] or math.huge, seconds)
                 end
             end
         end

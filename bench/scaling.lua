@@ -123,8 +123,8 @@ end
 
 local function measured(values)
     local busy = load_average()
-    printf("load of the machine before the first run: %.1f%s", busy, busy > 0.5 and ": others compute too, so the figures "
-        .. "below say little of bertlua" or "")
+    printf("load of the machine before the first run: %.1f%s", busy, busy > 0.5
+        and ": others compute too, so the figures below say little of bertlua" or "")
     local folder, config = prepare(values)
     local best = {}
     for round = 1, values.rounds do

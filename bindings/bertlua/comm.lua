@@ -110,6 +110,13 @@ function Comm:spans()
     return list
 end
 
+--- The collective that runs or ran last, for messages: "collective 17, all_reduce f32 1024".
+function Comm:where()
+    local text = ffi.new "char[96]"
+    C.bl_comm_where(live(self), text, 96)
+    return ffi.string(text)
+end
+
 --- Collectives queued and finished so far.
 function Comm:counts()
     local counts = ffi.new "int64_t[2]"
@@ -146,13 +153,18 @@ local function failure_handler()
     return found and host.on_failure and ffi.cast("bl_comm_on_failure", host.on_failure) or nil
 end
 
-local function open(options, ctx)
+-- Strings that are not NULL must outlive the call: they are those of `options`.
+local function engine_options(options)
     local o = ffi.new "bl_comm_options"
     o.kind, o.library, o.rank, o.size = options.kind, options.library, options.rank, options.size
     o.mpi_library = options.mpi_library
     o.master_addr, o.master_port = options.master_addr, options.master_port or DEFAULT_PORT
     o.timeout, o.on_failure = options.timeout or DEFAULT_TIMEOUT, failure_handler()
-    local out = ffi.new "bl_comm *[1]"
+    return o
+end
+
+local function open(options, ctx)
+    local o, out = engine_options(options), ffi.new "bl_comm *[1]"
     -- Nothing of this is a defect: who launched the job, or the network, is to be put right.
     if C.bl_comm_open(out, ctx, o) ~= 0 then fault.raise(bl.last_error(), M.EXIT_FAILED) end
     return setmetatable({
@@ -213,6 +225,21 @@ function M.open(options)
     return world
 end
 
+--- Every rank gets the text of rank 0, over TCP: how ranks meet that no MPI started.
+-- @param text at most 255 bytes without zeros; only that of rank 0 counts
+-- @param options rank, size, master_addr, master_port (29500), timeout: what distributed/launch says
+-- @return text of rank 0; or nil, message
+function M.rendezvous(text, options)
+    local payload = ffi.new "char[256]"
+    if #text > 255 then error(("rendezvous: %d bytes, expected at most 255"):format(#text), 2) end
+    ffi.copy(payload, text)
+    local o = engine_options { kind = "nccl", rank = options.rank, size = options.size, timeout = options.timeout,
+        master_addr = options.master_addr, master_port = options.master_port }
+    local status = C.bl_comm_rendezvous(o, payload, 256)
+    if status ~= 0 then return bl.refused(status) end
+    return ffi.string(payload)
+end
+
 --- The job's communicator if it was opened, else that of this process alone.
 function M.current()
     return world or M.self()
@@ -236,9 +263,10 @@ function M.in_job()
     return world ~= nil
 end
 
---- The prefix of messages in a job of many processes: "rank 2 of 4: ".
-function M.prefix()
-    return world and launch_variables.prefix(world) or ""
+--- A message with the rank of this process in front, "rank 2 of 4: ...", unless it names a rank itself.
+function M.named(message)
+    if not world or message:find "%f[%w]ranks? %d" then return message end
+    return launch_variables.prefix(world) .. message
 end
 
 --- Name and version of the library behind a kind; or nil and what is missing.

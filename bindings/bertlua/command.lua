@@ -15,8 +15,8 @@ Usage: bertlua [FILE [arguments]]
   bertlua -e CODE             run CODE; prints the value of an expression
   bertlua -                   run standard input
   bertlua doctor              check this machine and the installation
-  bertlua --device NAME ...   any of these on cpu, cuda or auto (cuda where one is
-                              found); recipes have a setting of the same name
+  bertlua --device NAME ...   any of these on cpu, cuda or auto (cuda where there
+                              is one); recipes have a setting of that name
   bertlua --version           versions of bertlua, its libraries and backends
   bertlua --help              this text
 
@@ -45,8 +45,8 @@ end
 local function complain_for_job(message, code)
     local comm = package.loaded["bertlua.comm"]
     if not comm then return complain(message) end
-    local prefix = comm.prefix()
-    if comm.leave(message, code) then complain(prefix .. message) end
+    local named = comm.named(message)
+    if comm.leave(message, code) then complain(named) end
 end
 
 --- Print a problem as one line and return the exit code for it.

@@ -62,6 +62,12 @@ typedef struct bl_comm_options {
 bl_status bl_comm_open(bl_comm **out, bl_context *ctx, const bl_comm_options *options);
 /* Finish what is queued, take leave of the other ranks. A process opens "mpi" once. */
 bl_status bl_comm_close(bl_comm *comm);
+/*
+ * Every rank gets rank 0's payload of `bytes`, at most 256, at master_addr and
+ * master_port, within `timeout`; of the other options rank and size count.
+ * This is how the ranks of "nccl" meet where MPI did not start them.
+ */
+bl_status bl_comm_rendezvous(const bl_comm_options *options, void *payload, size_t bytes);
 int32_t bl_comm_rank(const bl_comm *comm);
 int32_t bl_comm_size(const bl_comm *comm);
 const char *bl_comm_kind(const bl_comm *comm);
@@ -103,6 +109,8 @@ bl_status bl_comm_describe(const char *kind, const char *library, char *text, si
 void bl_comm_record(bl_comm *comm, bool on);
 /* Move up to `capacity` of the oldest kept spans to out; at most 4096 are kept, later ones are dropped. */
 int64_t bl_comm_spans(bl_comm *comm, bl_comm_span *out, int64_t capacity);
+/* The collective that runs or ran last, for messages: "collective 17, all_reduce f32 1024". */
+void bl_comm_where(bl_comm *comm, char *text, size_t bytes);
 /* Collectives queued and finished so far. */
 void bl_comm_counts(bl_comm *comm, int64_t *queued, int64_t *finished);
 

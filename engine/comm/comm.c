@@ -65,7 +65,25 @@ static bl_status check_options(const bl_comm_options *o) {
     return BL_OK;
 }
 
-static void destroy(bl_comm *comm) {
+bl_status bl_comm_create(bl_comm **out, const bl_comm_options *options) {
+    BL_TRY(check_options(options));
+    bl_comm *comm = calloc(1, sizeof *comm);
+    if (!comm) return bl_fail(BL_ERROR_MEMORY, "comm: out of memory");
+    comm->rank = options->rank;
+    comm->size = options->size;
+    comm->timeout = options->timeout;
+    comm->on_failure = options->on_failure;
+    pthread_mutex_init(&comm->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&comm->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    *out = comm;
+    return BL_OK;
+}
+
+void bl_comm_destroy(bl_comm *comm) {
     bl_watch_close(comm->watch);
     pthread_cond_destroy(&comm->changed);
     pthread_mutex_destroy(&comm->lock);
@@ -154,27 +172,6 @@ static bl_status submit(bl_comm *comm, bl_context *ctx, bl_job *job, const char 
     return comm->driver->submit(comm, ctx, job);
 }
 
-static int64_t deadline_of(const bl_comm *comm) {
-    return bl_now() + (int64_t) (comm->timeout * 1e9);
-}
-
-/* Over TCP: rank 0 is where the launcher said. */
-static bl_status meet_at(bl_comm *comm, const bl_comm_options *options) {
-    bl_watch_address address = {.port = options->master_port};
-    uint64_t key = UINT64_C(1469598103934665603); /* FNV-1a of what all ranks were told */
-    for (const char *at = options->master_addr; *at; at++)
-        key = (key ^ (uint8_t) *at) * UINT64_C(1099511628211);
-    address.key = (key ^ (uint64_t) comm->size) * UINT64_C(1099511628211);
-    if (comm->rank == 0) {
-        BL_TRY(bl_watch_listen(&comm->watch, comm, options->master_port, &address));
-    } else {
-        snprintf(address.hosts[0], sizeof address.hosts[0], "%s", options->master_addr);
-        address.port = options->master_port;
-    }
-    BL_TRY(bl_watch_meet(&comm->watch, comm, &address, comm->payload, deadline_of(comm)));
-    return bl_watch_start(comm->watch);
-}
-
 /* Over MPI, which started the processes: it carries the payload and lends its watch. */
 static bl_status meet_over_mpi(bl_comm *comm, bl_context *ctx, const bl_comm_options *options) {
     bl_comm_options over_mpi = *options;
@@ -197,7 +194,10 @@ static bl_status meet(bl_comm *comm, bl_context *ctx, const bl_comm_options *opt
         return bl_fail(BL_ERROR_ARGUMENT, "comm: %s moves GPU memory, expected a context on cuda", options->kind);
     if (comm->rank == 0) BL_TRY(comm->driver->invite(comm, options));
     if (comm->size == 1) return BL_OK;
-    if (options->master_addr) return meet_at(comm, options);
+    if (options->master_addr) {
+        BL_TRY(bl_comm_meet(comm, options));
+        return bl_watch_start(comm->watch);
+    }
     if (options->mpi_library) return meet_over_mpi(comm, ctx, options);
     return bl_fail(BL_ERROR_ARGUMENT, "comm: rank %d does not know where rank 0 is: set MASTER_ADDR and MASTER_PORT",
                    (int) comm->rank);
@@ -205,25 +205,14 @@ static bl_status meet(bl_comm *comm, bl_context *ctx, const bl_comm_options *opt
 
 BL_API bl_status bl_comm_open(bl_comm **out, bl_context *ctx, const bl_comm_options *options) {
     if (!out) return bl_fail(BL_ERROR_ARGUMENT, "comm: out is NULL");
-    BL_TRY(check_options(options));
-    bl_comm *comm = calloc(1, sizeof *comm);
-    if (!comm) return bl_fail(BL_ERROR_MEMORY, "comm: out of memory");
-    comm->rank = options->rank;
-    comm->size = options->size;
-    comm->timeout = options->timeout;
-    comm->on_failure = options->on_failure;
-    pthread_mutex_init(&comm->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&comm->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    bl_comm *comm = NULL;
+    BL_TRY(bl_comm_create(&comm, options));
     bl_status status = find_driver(options->kind, &comm->driver);
     if (status == BL_OK && comm->driver->invite) status = meet(comm, ctx, options);
     if (status == BL_OK) status = comm->driver->open(comm, ctx, options);
     if (status != BL_OK) {
         /* A thread that still starts MPI keeps using it: better lost than freed under it. */
-        if (!comm->state) destroy(comm);
+        if (!comm->state) bl_comm_destroy(comm);
         return status;
     }
     *out = comm;
@@ -327,7 +316,7 @@ BL_API bl_status bl_comm_close(bl_comm *comm) {
     bl_status last = bl_comm_close(comm->bootstrap);
     if (status == BL_OK) status = last;
     if (!broken && comm->watch) (void) bl_watch_leave(comm->watch);
-    destroy(comm);
+    bl_comm_destroy(comm);
     return status;
 }
 
@@ -365,6 +354,15 @@ BL_API int64_t bl_comm_spans(bl_comm *comm, bl_comm_span *out, int64_t capacity)
     comm->span_count -= n;
     pthread_mutex_unlock(&comm->lock);
     return n;
+}
+
+BL_API void bl_comm_where(bl_comm *comm, char *text, size_t bytes) {
+    pthread_mutex_lock(&comm->lock);
+    if (comm->started)
+        snprintf(text, bytes, "collective %lld, %s", (long long) comm->started, comm->current);
+    else
+        snprintf(text, bytes, "no collective yet");
+    pthread_mutex_unlock(&comm->lock);
 }
 
 BL_API void bl_comm_counts(bl_comm *comm, int64_t *queued, int64_t *finished) {

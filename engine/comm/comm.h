@@ -3,6 +3,7 @@
  * communicator, one queued collective, and the table a kind implements.
  *
  *   comm.c        public functions: validation, counters, spans
+ *   meet.c        ranks meet over TCP
  *   self.c        one process
  *   queue.c       "mpi": the communication thread and its queue
  *   collective.c  "mpi": collectives out of messages between two ranks
@@ -108,6 +109,11 @@ bl_status bl_comm_check(bl_comm *comm);
 /* Start a thread that leaves signals to the program's own: 0, or an errno value. */
 int bl_comm_thread(pthread_t *thread, void *(*run)(void *), void *argument);
 
+/* An open communicator without a driver, and its end. */
+bl_status bl_comm_create(bl_comm **out, const bl_comm_options *options);
+void bl_comm_destroy(bl_comm *comm);
+/* At options->master_addr: every rank gets comm->payload of rank 0, and a watch that is not started. */
+bl_status bl_comm_meet(bl_comm *comm, const bl_comm_options *options);
 /* dlopen with a message that says what to install; NULL on failure. */
 void *bl_comm_load(const char *kind, const char *path, const char *symbol);
 

@@ -135,7 +135,7 @@ int bl_tcp_receive(int fd, void *data, size_t bytes, int64_t deadline) {
     return 0;
 }
 
-int32_t bl_tcp_addresses(char (*hosts)[48], int32_t capacity) {
+int32_t bl_tcp_addresses(char (*hosts)[BL_HOST_BYTES], int32_t capacity) {
     struct ifaddrs *list = NULL;
     int32_t n = 0;
     if (getifaddrs(&list) != 0) list = NULL;
@@ -144,7 +144,7 @@ int32_t bl_tcp_addresses(char (*hosts)[48], int32_t capacity) {
             if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET || !(a->ifa_flags & IFF_UP)) continue;
             if (((a->ifa_flags & IFF_LOOPBACK) != 0) != loopback) continue;
             const struct sockaddr_in *in = (const void *) a->ifa_addr;
-            if (inet_ntop(AF_INET, &in->sin_addr, hosts[n], 48)) n++;
+            if (inet_ntop(AF_INET, &in->sin_addr, hosts[n], BL_HOST_BYTES)) n++;
         }
     if (list) freeifaddrs(list);
     return n;

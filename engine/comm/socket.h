@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Room for the name of a host. */
+enum { BL_HOST_BYTES = 256 };
+
 /* Listen on every address of this host; *port 0 becomes the port that was free. */
 int bl_tcp_listen(int32_t *port, int *out);
 /* The next caller, or ETIMEDOUT. */
@@ -19,6 +22,6 @@ int bl_tcp_send(int fd, const void *data, size_t bytes, int64_t deadline);
 /* ECONNRESET at the end of the stream. */
 int bl_tcp_receive(int fd, void *data, size_t bytes, int64_t deadline);
 /* Numeric IPv4 addresses of this host, loopback last; returns how many of `capacity`. */
-int32_t bl_tcp_addresses(char (*hosts)[48], int32_t capacity);
+int32_t bl_tcp_addresses(char (*hosts)[BL_HOST_BYTES], int32_t capacity);
 
 #endif

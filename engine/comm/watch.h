@@ -8,12 +8,13 @@
 #define BERTLUA_COMM_WATCH_H
 
 #include "comm.h"
+#include "socket.h"
 
 enum { BL_WATCH_PAYLOAD = 256, BL_WATCH_ADDRESSES = 8 };
 
 /* Where rank 0 listens. */
 typedef struct bl_watch_address {
-    char hosts[BL_WATCH_ADDRESSES][48];
+    char hosts[BL_WATCH_ADDRESSES][BL_HOST_BYTES];
     int32_t port;
     uint64_t key; /* strangers do not know it */
 } bl_watch_address;

@@ -170,7 +170,8 @@ end
 function Trainer:check(step, last, scalars)
     if #last.bad_ranks > 0 then
         local name, what = self:find_non_finite(step)
-        local who = self.ranks.size > 1 and (" on %s"):format(Ranks.names(last.bad_ranks)) or ""
+        local who = self.ranks.size > 1 and (" on %s (found in %s)"):format(
+            Ranks.names(last.bad_ranks), self.ranks.comm:where()) or ""
         fault.raisef("step %d: the loss is %s%s%s; lower --learning-rate (%.3g in this step) or lengthen "
             .. "--warmup-proportion%s", step, tostring(last.bad_loss), who,
             name and (" (%s of %s)"):format(what, name) or "", last.learning_rate,

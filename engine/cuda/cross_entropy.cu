@@ -70,7 +70,7 @@ static __global__ void __launch_bounds__(FINISH_THREADS)
     if (threadIdx.x == 0) *factor = *dloss / static_cast<float>(counted > 0 ? counted : 1);
 }
 
-/* (softmax - one-hot) * factor over the classes, 0 past them and where the label is -1. */
+/* (softmax - one-hot) * factor over the classes, 0 past them and where the label is none of them. */
 template <int N, bool BLOCK, typename T>
 static __global__ void __launch_bounds__(SOFTMAX_THREADS)
     cross_entropy_backward_kernel(T *dlogits, const T *logits, const int32_t *labels, const float *lse,
@@ -82,7 +82,7 @@ static __global__ void __launch_bounds__(SOFTMAX_THREADS)
     T *out = dlogits + row * pitch;
     const int32_t label = labels[row];
     const float scale = *factor, log_sum = lse[row];
-    const int live = label == -1 ? 0 : classes;
+    const int live = label >= 0 && label < classes ? classes : 0;
     for (int first = RowTeam<BLOCK>::rank() * N; first < pitch; first += SOFTMAX_BATCH * STRIDE) {
         Raw<N, T> raw[SOFTMAX_BATCH];
 #pragma unroll

@@ -288,9 +288,9 @@ __global__ void __launch_bounds__(NORM_THREADS)
     }
 }
 
-enum { COLUMN_LANES = 32, COLUMN_ROWS = 16 };
+enum { COLUMN_LANES = 32, COLUMN_ROWS = 32 };
 
-/* dgamma += sum of parts [parts, 2, width] over chunks, dbeta alike: 32 columns a block, chunks in 16 strands. */
+/* dgamma += sum of parts [parts, 2, width] over chunks, dbeta alike: 32 columns a block, chunks in 32 strands. */
 static __global__ void __launch_bounds__(COLUMN_LANES *COLUMN_ROWS)
     add_partials_kernel(float *dgamma, float *dbeta, const float *partial, int64_t chunks, int width) {
     __shared__ float strand[COLUMN_ROWS][COLUMN_LANES];

@@ -198,6 +198,19 @@ suite: all
 	@$(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD='$(RUNTIMES)') \
 	  BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' BERTLUA_BIN='$(abspath $(BUILD))/bertlua' busted $(BUSTED_ARGS)
 
+# What runs on every device: ops and optimizers, each kernel against float64 references, and training. On the GPU of
+# this machine, or on the emulation, where what is timed means nothing.
+DEVICE_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/copy_spec.lua spec/engine/core/philox_spec.lua \
+  spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/lua/models spec/lua/train/optimizer_spec.lua spec/cuda
+DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
+  BERTLUA_BIN='$(abspath $(BUILD))/bertlua' busted $(BUSTED_ARGS)
+
+test-cuda: all cuda
+	BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(DEVICE_SPECS)
+
+test-cuda-emulated: all $(BUILD)/libbertlua-cuda-emulated.so
+	BERTLUA_CUDA_LIB='$(abspath $(BUILD))/libbertlua-cuda-emulated.so' $(DEVICE_TEST) $(DEVICE_SPECS)
+
 # CORPUS=folder trains on your own text files instead of the jargon file.
 demo:
 	@scripts/install_dependencies.sh build $(if $(CORPUS),,demo)
@@ -211,10 +224,11 @@ gpu-report: all cuda
 # Two false alarms: a row has at least one class, a dataset at least one dimension.
 CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/io/hdf5_write.c
 C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch])
+CUDA_FILES = $(wildcard engine/cuda/*.cu engine/cuda/*.cuh spec/cuda/emulation/*)
 lint:
 	@scripts/install_dependencies.sh build lint
 	luacheck -q .
-	clang-format --dry-run -Werror $(C_FILES)
+	clang-format --dry-run -Werror $(C_FILES) $(CUDA_FILES)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --language=c --inline-suppr --enable=warning,performance,portability \
 	  --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective -D__GNUC__=12 -Iengine \
 	  $(CPPCHECK_FALSE) $(filter %.c,$(C_FILES))

@@ -15,13 +15,14 @@ Usage: bertlua [FILE [arguments]]
   bertlua -e CODE             run CODE; prints the value of an expression
   bertlua -                   run standard input
   bertlua doctor              check this machine and the installation
-  bertlua --device NAME ...   any of these on cpu, cuda or auto (cuda where there
-                              is one); recipes have a setting of that name
+  bertlua --device NAME ...   any of these on cpu, cuda or auto (cuda where it
+                              is found); recipes have a setting of that name
   bertlua --version           versions of bertlua, its libraries and backends
   bertlua --help              this text
 
 Environment: BL_DEBUG=1 shows tracebacks, OMP_NUM_THREADS sets the threads,
-NO_COLOR turns colours off, BERTLUA_DEVICE names the device, BERTLUA_LIB names another build of the library.
+NO_COLOR turns colours off, BERTLUA_DEVICE names the device, BERTLUA_LIB another
+build of the library.
 ]=]
 
 local OPTIONS = { "--help", "--version", "--device", "-e", "-h", "-v", "-" }

@@ -17,7 +17,9 @@ static bl_status find_cuda(char *path, size_t bytes) {
     if (chosen && chosen[0]) {
         length = snprintf(path, bytes, "%s", chosen);
         if (length >= 0 && (size_t) length < bytes && access(path, R_OK) != 0)
-            return bl_fail(BL_ERROR_UNSUPPORTED, "cuda: BERTLUA_CUDA_LIB is %.300s: no such file", path);
+            return bl_fail(BL_ERROR_UNSUPPORTED,
+                           "cuda: BERTLUA_CUDA_LIB is %.300s: no such file; correct or unset it, or use --device cpu",
+                           path);
     } else {
         Dl_info engine;
         if (!dladdr((const void *) &bl_cpu_backend, &engine) || !engine.dli_fname)

@@ -92,8 +92,10 @@ describe("context", function()
         assert.are.equal(1, context.threads())
         assert.are.equal(one, context.open { threads = 1, device = "cpu" })
         context.open { threads = before.threads }
-        assert_fails("context: device is gpu, expected cpu", function() context.open { device = "gpu" } end)
-        assert_fails("context: device cuda is not available", function() context.open { device = "cuda" } end)
+        local function unknown() context.open { device = "gpu" } end
+        assert_fails("context: device is gpu, expected cpu, cuda or auto", unknown)
+        local function negative() context.open { device = "cuda", device_index = -1 } end
+        assert_fails("context: device_index is %-1, expected 0 or more", negative)
         assert_fails("context: threads is string", function() context.open { threads = "two" } end)
     end)
 end)

@@ -41,6 +41,10 @@ local function open_context(values, joined, threads)
         tf32 = values.precision == "tf32" })
     -- A device that cannot be used is a matter of the machine, told in one line.
     if not ok then fault.raise((tostring(message):gsub("^[^:]+%.lua:%d+: ", ""))) end
+    local choices = values.matmul_choices
+    if not choices then return end
+    if name ~= "cuda" then fault.raise("--matmul-choices needs a GPU: on the CPU there is nothing to choose from") end
+    context.matmul_choices(joined.rank == 0 and choices or ("%s.rank%d"):format(choices, joined.rank))
 end
 
 --- Open the device and join the job that this process is part of.
@@ -232,8 +236,9 @@ function M.train(run, parts, values, log, progress_of, held)
 end
 
 --- How a measurement was set up, for the text under its figures.
-function M.benchmark_setup(run, values, batch_size)
+function M.benchmark_setup(run, values, batch_size, ranks)
     return {
+        ranks = ranks and ranks.size,
         warmup_steps = values.benchmark_warmup_steps, batch_size = batch_size, accumulation = run.accumulation,
         max_seq_length = values.max_seq_length, precision = run.precision, packed = values.pack_sequences,
         threads = context.threads(), device = values.device,
@@ -252,7 +257,7 @@ function M.benchmark(run, parts, values, log, batch_size)
     if #measured > 0 then
         outcome.benchmark = benchmark.summary(measured)
         log:benchmark(outcome.benchmark, benchmark.text(outcome.benchmark,
-            M.benchmark_setup(run, values, batch_size)))
+            M.benchmark_setup(run, values, batch_size, parts.ranks)))
     end
     return outcome
 end

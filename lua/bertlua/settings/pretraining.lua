@@ -98,6 +98,10 @@ local ADVANCED = {
             .. "memory, about a third more work, the same gradients" },
     { name = "cuda_graph", type = "boolean", default = true,
         help = "on a GPU, record the step once a batch shape and replay it as one launch" },
+    { name = "matmul_choices", type = "path",
+        help = "file of the fastest algorithm of each matrix product on a GPU, timed where it lacks one; a resumed run "
+            .. "repeats the bits only with the same file. FILE.rankN for the other processes; unset: the library's "
+            .. "first suggestion" },
 }
 
 local MACHINE = {

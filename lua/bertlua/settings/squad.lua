@@ -75,6 +75,7 @@ local ADVANCED = {
     { name = "amp" }, { name = "precision" }, { name = "amp_dtype" }, { name = "scale_loss" },
     { name = "use_dynamic_loss_scaling" }, { name = "use_pure_fp16" }, { name = "fuse_mha" },
     { name = "attention" }, { name = "pack_sequences" }, { name = "activation_checkpointing" }, { name = "cuda_graph" },
+    { name = "matmul_choices" },
 }
 
 local MACHINE = {

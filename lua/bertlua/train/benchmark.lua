@@ -31,12 +31,15 @@ end
 
 --- The summary as text.
 -- @param summary of summary()
--- @param setup { warmup_steps, batch_size, accumulation, max_seq_length, precision, threads, device, packed }
+-- @param setup { warmup_steps, batch_size, accumulation: micro-steps of all ranks together, ranks (1), max_seq_length,
+--   precision, threads, device, packed }
 function M.text(summary, setup)
+    local ranks = setup.ranks or 1
     local lines = {
-        ("Benchmark: %d steps after %d of warm-up; %d sequences a step (%d x %d micro-steps), %d tokens long, %s, %s, "
+        ("Benchmark: %d steps after %d of warm-up; %d sequences a step (%s%d x %d micro-steps), %d tokens long, %s, %s, "
             .. "%d threads on %s"):format(summary.steps, setup.warmup_steps, setup.batch_size * setup.accumulation,
-            setup.batch_size, setup.accumulation, setup.max_seq_length, setup.precision,
+            ranks > 1 and ranks .. " ranks x " or "", setup.batch_size, setup.accumulation / ranks,
+            setup.max_seq_length, setup.precision,
             setup.packed and "packed" or "padded", setup.threads, setup.device),
         ("  throughput    %.2f sequences/s, %.0f tokens/s"):format(summary.sequences_per_second,
             summary.tokens_per_second),

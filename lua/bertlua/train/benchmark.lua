@@ -36,8 +36,8 @@ end
 function M.text(summary, setup)
     local ranks = setup.ranks or 1
     local lines = {
-        ("Benchmark: %d steps after %d of warm-up; %d sequences a step (%s%d x %d micro-steps), %d tokens long, %s, %s, "
-            .. "%d threads on %s"):format(summary.steps, setup.warmup_steps, setup.batch_size * setup.accumulation,
+        ("Benchmark: %d steps after %d of warm-up; %d sequences a step (%s%d x %d micro-steps), %d tokens long, %s, "
+            .. "%s, %d threads on %s"):format(summary.steps, setup.warmup_steps, setup.batch_size * setup.accumulation,
             ranks > 1 and ranks .. " ranks x " or "", setup.batch_size, setup.accumulation / ranks,
             setup.max_seq_length, setup.precision,
             setup.packed and "packed" or "padded", setup.threads, setup.device),

@@ -133,4 +133,22 @@ describe("training on a GPU", function()
             assert.are.equal(whole_sum, sum)
         end
     end)
+
+    it("goes on exactly with timed matrix products, as long as their choices are kept", function()
+        local choices = folder .. "/choices.txt"
+        context.matmul_choices(choices)
+        local options = { precision = "bf16", last = 6, graphs = true }
+        local _, whole = train(folder .. "/shards", options)
+        local size = fs.size(choices)
+        assert.is_true(size > 1000)
+        options.last, options.to = 4, folder .. "/timed/4"
+        train(folder .. "/shards", options)
+        context.matmul_choices(nil)
+        context.matmul_choices(choices) -- read anew, as by another process
+        local _, sum = train(folder .. "/shards", { precision = "bf16", first = 5, last = 6, graphs = true,
+            from = options.to })
+        context.matmul_choices(nil)
+        assert.are.equal(whole, sum)
+        assert.are.equal(size, fs.size(choices))
+    end)
 end)

@@ -294,11 +294,22 @@ __global__ void __launch_bounds__(ATTENTION_THREADS, BACKWARD_BLOCKS(DROP))
     }
 }
 
-/* Blocks that fill a device of three blocks a multiprocessor; the more wait their turn on others. */
+/*
+ * Blocks that are on the device at once: one more would wait until another has
+ * gone through all its pairs. Registers allow what BACKWARD_BLOCKS says, and
+ * three with heads of 32; shared memory less on small devices.
+ */
+template <typename T, int D> static int64_t count_blocks(const bl_cuda *cuda, bool drop) {
+    const int64_t registers = D == 32 || (drop && cuda->capability >= 90) ? 3 : 2;
+    const int64_t shared = static_cast<int64_t>((cuda->shared_per_block + 1024) / (BackwardTiles<T, D>::BYTES + 1024));
+    const int64_t each = shared < 1 ? 1 : shared < registers ? shared : registers;
+    return each * cuda->sm_count;
+}
+
 template <typename T, int D> static bl_status launch(bl_context *ctx, const Attention &call) {
     const bl_cuda *cuda = bl_cuda_of(ctx);
-    const int64_t pairs = static_cast<int64_t>(call.batch) * call.heads,
-                  most = 3 * static_cast<int64_t>(cuda->sm_count);
+    const int64_t pairs = static_cast<int64_t>(call.batch) * call.heads;
+    const int64_t most = count_blocks<T, D>(cuda, call.dropout.state != nullptr);
     const unsigned blocks = static_cast<unsigned>(pairs < most ? pairs : most);
     const size_t each = scratch_bytes<D>(call.max_length), shared = BackwardTiles<T, D>::BYTES;
     void *memory;

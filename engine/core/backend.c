@@ -51,7 +51,7 @@ static bl_status open_cuda(const bl_backend **out) {
     bl_backend_entry *entry = NULL;
     void *symbol = dlsym(library, "bl_cuda_entry");
     memcpy(&entry, &symbol, sizeof entry);
-    const bl_backend *backend = entry ? entry(sizeof(bl_backend)) : NULL;
+    const bl_backend *backend = entry ? entry(bl_backend_layout()) : NULL;
     if (!backend)
         return bl_fail(BL_ERROR_UNSUPPORTED, "cuda: %.300s belongs to another version of bertlua; run make cuda", path);
     *out = backend;

@@ -101,10 +101,20 @@ typedef struct bl_backend {
 /*
  * A backend in a shared object of its own (libbertlua-cuda.so) exports a
  * function of this type, bl_cuda_entry: it hands out its table, or NULL if it
- * was built for a table of another size. It links to libbertlua.so for what
- * internal.h marks BL_API.
+ * was built with another layout of what both sides use. It links to
+ * libbertlua.so for what internal.h marks BL_API.
  */
-typedef const bl_backend *bl_backend_entry(size_t bytes);
+typedef const bl_backend *bl_backend_entry(uint64_t layout);
+
+/* Sizes of the table and of the structures that its functions are given, in one number. */
+static inline uint64_t bl_backend_layout(void) {
+    uint64_t sizes[] = {sizeof(bl_backend), sizeof(bl_context), sizeof(bl_tensor), sizeof(bl_dropout),
+                        sizeof(bl_optim)};
+    uint64_t layout = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        layout = layout * 4099u + sizes[i];
+    return layout;
+}
 
 /* The table of a bl_device; fails with what is missing and the fix. */
 bl_status bl_backend_open(int32_t device, const bl_backend **out);

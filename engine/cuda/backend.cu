@@ -243,7 +243,7 @@ static bl_backend make_table(void) {
     return table;
 }
 
-BL_API const bl_backend *bl_cuda_entry(size_t bytes) {
+BL_API const bl_backend *bl_cuda_entry(uint64_t layout) {
     static const bl_backend table = make_table();
-    return bytes == sizeof table ? &table : NULL;
+    return layout == bl_backend_layout() ? &table : NULL;
 }

@@ -90,8 +90,8 @@ bl_status bl_cuda_scratch(bl_context *ctx, size_t bytes, void **out);
 /* True while the context's stream is being captured into a graph. */
 bool bl_cuda_capturing(const bl_context *ctx);
 
-/* The one exported symbol: fills in the table if `bytes` is the size of the caller's bl_backend, else returns NULL. */
-extern "C" const bl_backend *bl_cuda_entry(size_t bytes);
+/* The one exported symbol: the table if `layout` is the caller's bl_backend_layout() too, else NULL. */
+extern "C" const bl_backend *bl_cuda_entry(uint64_t layout);
 
 /* comm.cu: NCCL. */
 extern "C" const struct bl_comm_driver bl_comm_nccl_driver;

@@ -2,7 +2,9 @@
 --
 -- Launchers bind ranks in different ways or not at all, so the ranks compare
 -- what they were given: those with the same set of cores share it out, and a
--- rank with a set of its own keeps it. A share stays within one NUMA node where
+-- rank with a set of its own keeps it. (Open MPI gives each of two ranks a
+-- single core unless it is told otherwise: what nobody asked for is undone
+-- first.) A share stays within one NUMA node where
 -- it can, and takes whole cores with all their hardware threads.
 
 local affinity = require "bertlua.affinity"
@@ -143,6 +145,18 @@ local function compare(comm, cores)
     end)
 end
 
+--- The cores of the launcher, where it bound this process to some of them without having been asked to; else nil.
+-- @param env function(name) -> value; os.getenv if left out
+-- @param proc "/proc" if left out
+function M.launcher_cores(env, proc)
+    env, proc = env or os.getenv, proc or "/proc"
+    -- Open MPI hands its processes the policy that was asked for, and none if none was.
+    if env "OMPI_MCA_orte_bound_at_launch" ~= "1" or env "OMPI_MCA_hwloc_base_binding_policy" then return nil end
+    local parent = (read(proc .. "/self/status") or ""):match "PPid:%s*(%d+)"
+    local list = parent and (read(("%s/%s/status"):format(proc, parent)) or ""):match "Cpus_allowed_list:%s*(%S+)"
+    return list and M.parse_list(list)
+end
+
 --- Bind this process to its share of the machine's cores; to be called by all ranks, before the trainer's context is
 -- opened. A process of its own stays as it is.
 -- @param comm communicator
@@ -151,6 +165,11 @@ end
 function M.apply(comm, bind)
     local cores = affinity.get()
     if comm.size == 1 then return { cores = cores, threads = #cores, shared = 1 } end
+    local free = bind ~= false and M.launcher_cores()
+    if free and #free > #cores then
+        affinity.set(free)
+        cores = affinity.get()
+    end
     local index, count = compare(comm, cores)
     if count > 1 then
         cores = M.split(cores, index, count, M.topology(cores))

@@ -99,6 +99,19 @@ describe("placement", function()
         assert.are.same({ 3, 2 }, of)
     end)
 
+    it("undoes a binding that nobody asked for, up to what the launcher may use", function()
+        local root = process.temporary_folder()
+        roots[#roots + 1] = root
+        write(root .. "/self/status", "Name:\tbertlua\nPPid:\t12\nCpus_allowed_list:\t3\n")
+        write(root .. "/12/status", "Name:\tmpirun\nPPid:\t1\nCpus_allowed_list:\t2-5\n")
+        local function cores(env)
+            return placement.launcher_cores(function(name) return env[name] end, root)
+        end
+        assert.are.same({ 2, 3, 4, 5 }, cores { OMPI_MCA_orte_bound_at_launch = "1" })
+        assert.is_nil(cores { OMPI_MCA_orte_bound_at_launch = "1", OMPI_MCA_hwloc_base_binding_policy = "core" })
+        assert.is_nil(cores {})
+    end)
+
     it("binds this process and says so", function()
         local before = affinity.get()
         assert.is_true(#before >= 1)

@@ -201,6 +201,33 @@ local function check_updates()
     passed "updates"
 end
 
+--- An inf in one rank's gradient skips the update on all.
+local function check_overflow()
+    for _, kind in ipairs { "Lamb", "DistributedFusedLamb" } do
+        for _, dtype in ipairs { "fp32", "bf16" } do
+            local model = model_of("bf16", kind == "DistributedFusedLamb")
+            local store = model.store
+            local optimizer = Optimizer.new { kind = kind, store = store, comm = comm, accumulation = size,
+                loss_scale = 1024, dynamic = true }
+            local gradients = Gradients.new { store = store, comm = comm, dtype = dtype }
+            local before = store:checksum()
+            ops.fill(store.grad, 1)
+            if rank == size - 1 then ops.fill(store.grad:slice(1, 777, 777), math.huge) end
+            gradients:finish()
+            optimizer:step(0.1)
+            local stats = optimizer:stats()
+            same(true, stats.overflow, kind .. ": overflow")
+            same(1, stats.skipped, kind .. ": skipped")
+            same(512, stats.loss_scale, kind .. ": loss scale")
+            same(before, store:checksum(), kind .. ": values")
+            gradients:free()
+            optimizer:free()
+            store:free()
+        end
+    end
+    passed "overflow"
+end
+
 --- Divided state goes into whole tensors and comes back.
 local function check_state()
     local model = model_of("bf16", true)
@@ -265,5 +292,6 @@ end
 if size > 1 then check_messages() end
 check_gradients()
 check_updates()
+check_overflow()
 check_state()
 if size > 1 then check_overlap() end

@@ -219,13 +219,10 @@ size_t bl_markup_tag(bl_wikitext *w, const char *p, const char *end) {
     const char *content_end, *after;
     bool has_content = kind >= TAG_DROP && !found.closing && !found.self_closed;
     bool closed = has_content && find_end(w, found.number, found.end, end, &content_end, &after);
-    if (kind == TAG_SPACE) {
-        bl_bytes_put(&w->out, ' ');
-    } else if (kind == TAG_BREAK) {
-        bl_bytes_text(&w->out, "\n\n");
-    } else {
-        bl_markup_hidden(w);
-    }
+    if (kind == TAG_BREAK) bl_bytes_text(&w->out, "\n\n");
+    /* A space that comes next does not begin a preformatted line. */
+    bl_markup_hidden(w);
+    if (kind == TAG_SPACE) bl_bytes_put(&w->out, ' ');
     if (!has_content) return (size_t) (found.end - p);
     if (!closed) {
         /* Not closed: it reaches to the end of the paragraph. */

@@ -35,6 +35,8 @@ static const kept_template kept[] = {
     {"=", KEEP_TEXT, 0, "="},
     {"abbr", KEEP_ARGUMENT, 1, ""},
     {"abbrv", KEEP_ARGUMENT, 1, ""},
+    {"angbr", KEEP_ARGUMENT, 1, ""},
+    {"angle bracket", KEEP_ARGUMENT, 1, ""},
     {"as of", KEEP_PREFIX, 1, "As of "},
     {"big", KEEP_ARGUMENT, 1, ""},
     {"blockquote", KEEP_BLOCK, 1, ""},
@@ -366,8 +368,11 @@ static void expand(bl_wikitext *w, const kept_template *template, arguments list
     if (!pick(list, template->argument, &value, &end) || value == end) return;
     bool block = template->kind == KEEP_BLOCK;
     bl_bytes_text(&w->out, block ? "\n\n" : template->text);
+    if (block) bl_markup_hidden(w);
     bl_markup_walk(w, value, end);
-    if (block) bl_bytes_text(&w->out, "\n\n");
+    if (!block) return;
+    bl_bytes_text(&w->out, "\n\n");
+    bl_markup_hidden(w);
 }
 
 void bl_markup_template(bl_wikitext *w, const char *p, const char *close) {

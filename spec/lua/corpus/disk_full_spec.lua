@@ -52,7 +52,8 @@ describe("a disk that is full", function()
                 rm -rf DISK/out
                 cp -a BASE/before_STAGE DISK/out
                 (ulimit -f LIMIT; trap '' XFSZ; run); echo "first $?"]]) .. "\nrun; echo \"second $?\"\nHASHES"
-            local words = { DISK = disk, BASE = base, STAGE = stage, FREE = FREE[stage], LIMIT = stage == "vocab" and 1 or 8,
+            local words = { DISK = disk, BASE = base, STAGE = stage, FREE = FREE[stage],
+                LIMIT = stage == "vocab" and 1 or 8,
                 COMMAND = command(stage, disk .. "/out"), HASHES = hashes(disk .. "/out") }
             script = script:gsub("%u%u%u%u+", words)
             local output = process.run((namespace and "unshare -Urm " or "") .. "sh -c " .. process.quote(script))

@@ -223,6 +223,16 @@ describe("many processes", function()
         end)
     end
 
+    it("all end when one is killed, and go on from the last checkpoint", function()
+        local code, output = interrupt("killed", "KILL", second_rank)
+        assert.are.equal(137, code, output)
+        assert.are.same({ 1 }, { select(2, output:gsub("bertlua: rank 1 of 2 died", "")) }, output)
+        local steps = require("bertlua.train.checkpoint").steps(fs.dirname(folder "killed"))
+        output = good("killed", 2, { ["last-step-of-checkpoint"] = "auto", ["max-steps"] = 100000,
+            ["steps-this-run"] = 2, ["gradient-merge-steps"] = 2 })
+        assert.is_truthy(output:find("going on from " .. folder("killed", steps[#steps]), 1, true), output)
+    end)
+
     it("end with one line when the loss of one rank is no number", function()
         local output, code = mpi.run(2, (arguments(options("nan", { ["gradient-merge-steps"] = 1 }))
             :gsub("recipes/pretrain_phase1.lua", "spec/support/ranks_nan.lua")))

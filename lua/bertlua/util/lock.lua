@@ -23,23 +23,25 @@ Lock.__index = Lock
 
 local TOUCH_SECONDS, STALE_SECONDS = 60, 15 * 60
 
---- When a process began, in ticks since the machine's start; nil where the system does not say.
-local function birth(pid)
+--- State letter of a process, and when it began, in ticks since the machine's start; nil where the system does not say.
+local function look_up(pid)
     local file = io.open(("/proc/%d/stat"):format(pid))
     if not file then return nil end
     local text = file:read "*a"
     file:close()
-    -- The name in parentheses may hold anything; the 20th field after it is the start time.
-    local fields, i = text:match "^.*%)(.*)$" or "", 0
-    for word in fields:gmatch "%S+" do
+    -- The name in parentheses may hold anything; the state follows it, and 19 fields later the start time.
+    local fields, i = {}, 0
+    for word in (text:match "^.*%)(.*)$" or ""):gmatch "%S+" do
         i = i + 1
-        if i == 20 then return tonumber(word) end
+        fields[i] = word
     end
+    return fields[1], tonumber(fields[20])
 end
 
 local function myself()
     local pid = unistd.getpid()
-    return { pid = pid, host = utsname.uname().nodename, birth = birth(pid), job = os.getenv "SLURM_JOB_ID" }
+    return { pid = pid, host = utsname.uname().nodename, birth = select(2, look_up(pid)),
+        job = os.getenv "SLURM_JOB_ID" }
 end
 
 local function is_alive(pid)
@@ -58,9 +60,9 @@ function M.is_stale(owner, me, age)
     end
     if owner.pid == me.pid then return true end
     if not is_alive(owner.pid) then return true end
-    -- Another process may have got the number since.
-    local born = birth(owner.pid)
-    return born ~= nil and owner.birth ~= nil and born ~= owner.birth
+    local state, birth = look_up(owner.pid)
+    -- It ended and nobody asked how, or another process has got its number since.
+    return state == "Z" or state == "X" or birth ~= nil and owner.birth ~= nil and birth ~= owner.birth
 end
 
 -- Removes the file when the program ends, also with an error; a table has no finalizer in Lua 5.1.

@@ -59,6 +59,22 @@ describe("lock", function()
         end
     end)
 
+    it("takes over from a process that has ended without its parent asking", function()
+        -- The shell gives its place to sleep, which never asks for the child.
+        local pipe = io.popen "exec sh -c 'exit 0 & echo $!; exec sleep 5'"
+        local zombie = tonumber(pipe:read "*l")
+        write { pid = zombie, host = HOST }
+        local ok
+        for _ = 1, 100 do
+            ok = pcall(lock.take, folder)
+            if ok then break end
+            os.execute "sleep 0.01"
+        end
+        assert.is_true(ok)
+        os.execute(("kill $(awk '{ print $4 }' /proc/%d/stat)"):format(zombie))
+        pipe:close()
+    end)
+
     it("believes another machine for 15 minutes after the last touch", function()
         write({ pid = 1, host = "elsewhere" }, 14 * 60)
         refused "process 1 on elsewhere"

@@ -359,14 +359,14 @@ bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_mat
                                 bl_status (*rest)(bl_context *ctx, void *argument), void *argument) {
     *prefer = false;
     if (!ctx->matmul_choices[0]) return BL_OK;
-    struct bl_cuda_plan *with = NULL, *without = NULL;
-    BL_TRY(bl_cuda_matmul_plan(ctx, &with, fused));
-    if (!with) return BL_OK;
-    BL_TRY(bl_cuda_matmul_plan(ctx, &without, plain));
+    struct bl_cuda_plan *plan = NULL;
+    BL_TRY(bl_cuda_matmul_plan(ctx, &plan, fused));
+    if (!plan) return BL_OK;
+    BL_TRY(bl_cuda_matmul_plan(ctx, &plan, plain)); /* the first one may be gone now, its choice is not */
     matmul_state *state = (matmul_state *) bl_cuda_of(ctx)->blas_state;
-    /* Plans that were made with a file in force have their entry. */
-    bl_cuda_choice *choice = bl_cuda_choices_find(&state->choices, &with->key);
-    const bl_cuda_choice *other = bl_cuda_choices_find(&state->choices, &without->key);
+    const bl_cuda_matmul_key with = key_of(ctx, fused), without = key_of(ctx, plain);
+    bl_cuda_choice *choice = bl_cuda_choices_find(&state->choices, &with);
+    const bl_cuda_choice *other = bl_cuda_choices_find(&state->choices, &without);
     if (!choice || !other) return bl_fail(BL_ERROR_INTERNAL, "matmul: a plan without its choice");
     if (choice->use < 0) {
         double microseconds = 0;

@@ -6,9 +6,10 @@ local ops = require "bertlua.ops"
 local rng = require "bertlua.rng"
 local tensor = require "bertlua.tensor"
 
--- T, K, N: single rows and columns, heads with two outputs, odd sizes, some larger than any block.
+-- T, K, N: single rows and columns, heads with two outputs, odd sizes, some larger than any block; the last ones with
+-- rows that vectors divide.
 local SHAPES = { { 1, 1, 1 }, { 1, 8, 2 }, { 3, 5, 7 }, { 17, 33, 1 }, { 5, 1, 9 }, { 37, 48, 65 }, { 2, 16, 530 },
-    { 3, 1100, 5 } }
+    { 3, 1100, 5 }, { 150, 12, 264 }, { 9, 16, 32 } }
 
 local function tolerance(dtype, depth)
     return dtype == "f32" and 2e-6 * math.sqrt(depth + 1) or 3 * dense.EPSILON[dtype]
@@ -78,22 +79,50 @@ describe("linear", function()
         end
 
         it("writes f32 results of " .. dtype .. " operands, and takes f32 gradients back", function()
-            tensor.scope(function()
-                local random = rng.new(13)
-                local c = case(random, dtype, { 6, 20, 10 }, true)
-                local y = dense.poisoned("f32", { 6, 10 })
-                ops.linear_forward(y, nil, c.x, c.w, c.bias, "none")
-                local y_list, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list)
-                -- Only sums are rounded here, so the result must be far better than the dtype.
-                dense.assert_close(y_list, y, 1e-5, "y")
-                local dy, dy_list = dense.random(random, "f32", { 6, 10 })
-                local dx, dw = dense.poisoned(dtype, { 6, 20 }), tensor.new("f32", { 10, 20 })
-                ops.linear_backward(dx, dw, nil, dy, c.x, c.w, nil, "none")
-                local dx_list, dw_list = reference.backward(dy_list, c.x_list, c.w_list, pre_list)
-                dense.assert_close(dx_list, dx, tolerance(dtype, 20), "dx")
-                dense.assert_close(dw_list, dw, tolerance(dtype, 20), "dw")
-                assert.are.same(dy_list, dy:tolist())
-            end)
+            for _, outputs in ipairs { 10, 16 } do
+                tensor.scope(function()
+                    local random = rng.new(13)
+                    local c = case(random, dtype, { 6, 20, outputs }, true)
+                    local y = dense.poisoned("f32", { 6, outputs })
+                    ops.linear_forward(y, nil, c.x, c.w, c.bias, "none")
+                    local y_list, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list)
+                    -- Only sums are rounded here, so the result must be far better than the dtype.
+                    dense.assert_close(y_list, y, 1e-5, "y")
+                    local dy, dy_list = dense.random(random, "f32", { 6, outputs })
+                    local dx, dw = dense.poisoned(dtype, { 6, 20 }), tensor.new("f32", { outputs, 20 })
+                    local dbias = tensor.new("f32", { outputs })
+                    ops.linear_backward(dx, dw, dbias, dy, c.x, c.w, nil, "none")
+                    local dx_list, dw_list, dbias_list = reference.backward(dy_list, c.x_list, c.w_list, pre_list)
+                    dense.assert_close(dx_list, dx, tolerance(dtype, 20), "dx")
+                    dense.assert_close(dw_list, dw, tolerance(dtype, 20), "dw")
+                    dense.assert_close(dbias_list, dbias, 1e-5, "dbias")
+                    assert.are.same(dy_list, dy:tolist())
+                end)
+            end
+        end)
+
+        it("applies GELU and tanh to f32 results of " .. dtype .. " operands, and back", function()
+            for _, activation in ipairs { "gelu", "tanh" } do
+                tensor.scope(function()
+                    local random = rng.new(19)
+                    local c = case(random, dtype, { 6, 20, 16 }, true)
+                    local y = dense.poisoned("f32", { 6, 16 })
+                    local pre = activation == "gelu" and dense.poisoned(dtype, { 6, 16 }) or nil
+                    ops.linear_forward(y, pre, c.x, c.w, c.bias, activation)
+                    local y_list, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list, activation)
+                    dense.assert_close(y_list, y, tolerance(dtype, 20), "y")
+                    if pre then pre_list = pre:tolist() end
+                    local dy, dy_list = dense.random(random, "f32", { 6, 16 })
+                    local dx, dw = dense.poisoned(dtype, { 6, 20 }), tensor.new("f32", { 16, 20 })
+                    local dbias = tensor.new("f32", { 16 })
+                    ops.linear_backward(dx, dw, dbias, dy, c.x, c.w, pre or y, activation)
+                    local dx_list, dw_list, dbias_list =
+                        reference.backward(dy_list, c.x_list, c.w_list, pre_list, activation)
+                    dense.assert_close(dx_list, dx, 4 * tolerance(dtype, 20), "dx")
+                    dense.assert_close(dw_list, dw, 4 * tolerance(dtype, 20), "dw")
+                    dense.assert_close(dbias_list, dbias, 4 * tolerance(dtype, 20), "dbias")
+                end)
+            end
         end)
 
         it("adds a " .. dtype .. " bias like the same numbers in f32", function()

@@ -115,7 +115,7 @@ local function cases(values, size)
             name = name, kind = kind, device = values.device, precision = values.precision, warmup = values.warmup,
             steps = values.steps, cuda_graph = values.cuda_graph, arena_bytes = size.arena, inner = size.inner,
             config_file = size.config, max_length = shape[1], max_predictions = shape[3], lengths = lengths,
-            packed = packed, activation_checkpointing = false,
+            packed = packed, activation_checkpointing = false, choices = size.choices,
         }
         for key, value in pairs(extra or {}) do job[key] = value end
         list[#list + 1] = job
@@ -140,9 +140,12 @@ end
 
 local function measure(values, size)
     local found = { rows = {} }
+    -- Every process takes the algorithms that the first one timed.
+    local folder = fault.check(fs.temporary_folder "bertlua-gpu")
+    size.choices = values.device == "cuda" and folder .. "/matmul_choices.txt" or nil
     local with_peer = has_peer(values)
     found.peak = own { name = "the peak", kind = "peak", device = values.device, precision = values.precision,
-        peak_sizes = size.peaks, inner = size.inner, copy_elements = size.copy }
+        choices = size.choices, peak_sizes = size.peaks, inner = size.inner, copy_elements = size.copy }
     for _, job in ipairs(cases(values, size)) do
         io.stderr:write(job.name, "\n")
         local row = { job = job, own = own(job) }
@@ -163,6 +166,7 @@ local function measure(values, size)
             end
         end
     end
+    fault.check(fs.remove(folder))
     return found
 end
 

@@ -178,6 +178,7 @@ end
 local job = json.decode(arg[1])
 context.open { device = job.device }
 local kinds = { peak = peak, train = train, answer = answer }
+if job.choices then context.matmul_choices(job.choices) end
 local result = kinds[job.kind](job)
 result.description = context.describe()
 io.write(json.encode(result), "\n")

@@ -157,7 +157,10 @@ Graph.__index = Graph
 function M.record(run)
     local status = C.bl_graph_begin(handle())
     if status ~= 0 then return nil, bl.last_error(), status == UNSUPPORTED end
+    -- What the collector gives back may not be given back while the device records.
+    collectgarbage "stop"
     local ok, message = pcall(run)
+    collectgarbage "restart"
     if not ok then
         C.bl_graph_end(nil, handle())
         return nil, message

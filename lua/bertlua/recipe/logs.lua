@@ -5,6 +5,7 @@ local Meter = require "bertlua.train.meter"
 local clock = require "bertlua.util.clock"
 local console = require "bertlua.train.console"
 local context = require "bertlua.context"
+local device = require "bertlua.device"
 local fault = require "bertlua.fault"
 local memory_plan = require "bertlua.recipe.memory_plan"
 local progress = require "bertlua.util.progress"
@@ -176,8 +177,13 @@ function Logs:rows(outcome)
     rows[#rows + 1] = { "time", ("%s in steps"):format(clock.format(totals.seconds)) }
     rows[#rows + 1] = { "throughput", ("%.1f sequences/s, %.0f tokens/s (padding not counted)"):format(
         totals.sequences_per_second, totals.tokens_per_second) }
+    local free, total = device.memory()
+    if total and not device.is_host() then
+        rows[#rows + 1] = { "memory", ("%s in use on the GPU, of these %s activations at the most"):format(
+            bytes_text(total - free), bytes_text(outcome.activation_peak)) }
+    end
     local peak = Meter.peak_memory()
-    if peak then
+    if peak and device.is_host() then
         rows[#rows + 1] = { "memory", ("%s at the most, of these %s activations"):format(bytes_text(peak),
             bytes_text(outcome.activation_peak)) }
     end

@@ -50,7 +50,7 @@ end
 local function logits_of(parts, values, data)
     local bar = progress.new { total = data.set.count, label = "predict", unit = "windows" }
     local starts, ends, totals = predict.run(parts.model, parts.tape, data.set, {
-        batch_size = values.predict_batch_size, pack_sequences = values.pack_sequences,
+        batch_size = values.predict_batch_size, pack_sequences = values.pack_sequences, cuda_graph = values.cuda_graph,
         on_batch = function(done) bar:update(done) end,
     })
     bar:finish()
@@ -114,6 +114,7 @@ function M.benchmark(_, parts, values, data, setup, log)
     while #steps < wanted do
         predict.run(parts.model, parts.tape, data.set, {
             batch_size = values.predict_batch_size, pack_sequences = values.pack_sequences,
+            cuda_graph = values.cuda_graph,
             last_batch = values.benchmark_warmup_steps + wanted - seen,
             on_batch = function(_, seconds, batch)
                 -- The last batch of a file is smaller than the others.

@@ -3,7 +3,6 @@
 -- made anew.
 -- @module bertlua.squad.feature_cache
 
-local array = require "bertlua.array"
 local FeatureSet = require "bertlua.squad.feature_set"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -42,24 +41,17 @@ function cache.entry(examples, tokenizer, values, data_file, cache_dir)
     return { path = fs.join(cache_dir or fs.dirname(data_file), name), key = key }
 end
 
---- Copy the tensors of an open file into a set; nil, message at the first that does not fit.
+--- Read the tensors of an open file into a set's arrays; nil, message at the first that does not fit.
 local function read_arrays(file, set)
     local metadata = file:metadata()
     for _, item in ipairs(set:arrays()) do
         local name, data, count = item[1], item[2], item[3]
         local info = file:info(name)
         if not info or info.dtype ~= "I32" or info.bytes ~= 4 * count then return nil, name .. " is missing" end
-        local ok, message = tensor.scope(function()
-            local t = tensor.new("i32", { count })
-            local read, problem = file:read(name, t)
-            if not read then return nil, problem end
-            if ("%08x"):format(storage.crc32c(t)) ~= metadata["crc32c." .. name] then
-                return nil, name .. " is damaged"
-            end
-            array.copy(data, array.wrap(t), 4 * count)
-            return true
-        end)
-        if not ok then return nil, message end
+        local t = tensor.wrap(data, "i32", { count })
+        local ok, problem = file:read(name, t)
+        if not ok then return nil, problem end
+        if ("%08x"):format(storage.crc32c(t)) ~= metadata["crc32c." .. name] then return nil, name .. " is damaged" end
     end
     return true
 end
@@ -88,17 +80,14 @@ function cache.save(entry, set)
     local metadata = { key = entry.key, features = set.count, tokens = set.tokens, doc_tokens = set.doc_tokens }
     local ok, message = fs.mkdirs(fs.dirname(entry.path))
     if not ok then return nil, message end
-    return tensor.scope(function()
-        local list = {}
-        for _, item in ipairs(set:arrays()) do
-            local name, data, count = item[1], item[2], item[3]
-            local t = tensor.new("i32", { count })
-            array.copy(array.wrap(t), data, 4 * count)
-            metadata["crc32c." .. name] = ("%08x"):format(storage.crc32c(t))
-            list[#list + 1] = { name = name, tensor = t }
-        end
-        return storage.save(entry.path, list, metadata)
-    end)
+    local list = {}
+    for _, item in ipairs(set:arrays()) do
+        local name, data, count = item[1], item[2], item[3]
+        local t = tensor.wrap(data, "i32", { count })
+        metadata["crc32c." .. name] = ("%08x"):format(storage.crc32c(t))
+        list[#list + 1] = { name = name, tensor = t }
+    end
+    return storage.save(entry.path, list, metadata)
 end
 
 return cache

@@ -6,21 +6,27 @@ local array = require "bertlua.array"
 local clock = require "bertlua.util.clock"
 local device = require "bertlua.device"
 local Feeder = require "bertlua.train.feeder"
+local Graphs = require "bertlua.train.graphs"
 local loader = require "bertlua.squad.loader"
 local ops = require "bertlua.ops"
 
 local predict = {}
 
---- Logits of one batch as f32, on the host until the next batch.
--- @param work feeder; host: pinned memory for the largest batch; done: event
-local function forward(model, tape, batch, number, work)
-    tape:start(number, 0, false)
-    local logits = model:logits(tape, work.feeder:load(batch)).value
-    if logits:dtype_name() ~= "f32" then
-        local wide = tape:tensor("f32", logits:dims())
-        ops.copy(wide, logits)
-        logits = wide
-    end
+--- Logits of a batch as f32, in the step arena.
+local function forward(model, tape, batch)
+    tape:reset(false)
+    local logits = model:logits(tape, batch).value
+    if logits:dtype_name() == "f32" then return logits end
+    local wide = tape:tensor("f32", logits:dims())
+    ops.copy(wide, logits)
+    return wide
+end
+
+--- The same on the host, until the next batch.
+-- @param work feeder; graphs; host: pinned memory for the largest batch; done: event
+local function answer(model, tape, batch, work)
+    local key = ("%d %d"):format(batch.rows, batch.batch_size)
+    local logits = work.graphs:run(key, forward, model, tape, work.feeder:load(batch))
     local host = work.host:tensor(0, "f32", logits:dims())
     device.download(host, logits)
     work.done:record()
@@ -44,7 +50,7 @@ end
 -- @param tape a tape to work on; its current step is lost
 -- @param set FeatureSet
 -- @tparam table options batch_size; pack_sequences (true); on_batch = function(features done, seconds of the batch);
---   last_batch: stop after so many batches
+--   last_batch: stop after so many batches; cuda_graph (true): replay the forward pass of a shape
 -- @return start_logits, end_logits: float arrays in the "packed" layout of answers.extract: those of feature f are at
 --   offsets[f] .. offsets[f+1] - 1
 -- @treturn table {features, tokens, seconds} of the forward passes, batches being made included
@@ -54,18 +60,20 @@ function predict.run(model, tape, set, options)
     -- An empty context has no window.
     if set.count == 0 then return start_logits, end_logits, totals end
     local batches = loader.open(set, { batch_size = options.batch_size, shuffle = false, endless = false,
-        pack_sequences = options.pack_sequences ~= false })
-    local work = { feeder = Feeder.new(), host = device.pinned(batches.max_rows * 8), done = device.event() }
+        pack_sequences = options.pack_sequences ~= false, few_shapes = not device.is_host() })
+    local work = { feeder = Feeder.new(), graphs = Graphs.new { enabled = options.cuda_graph ~= false },
+        host = device.pinned(batches.max_rows * 8), done = device.event() }
     for n = 0, math.min(batches.batches, options.last_batch or math.huge) - 1 do
         local begun = clock.monotonic()
         local batch = batches:batch(n)
-        store(set, batch, forward(model, tape, batch, n, work), start_logits, end_logits)
+        store(set, batch, answer(model, tape, batch, work), start_logits, end_logits)
         local seconds = clock.monotonic() - begun
         totals.features, totals.tokens = totals.features + batch.batch_size, totals.tokens + batch.tokens
         totals.seconds = totals.seconds + seconds
         if options.on_batch then options.on_batch(totals.features, seconds, batch) end
     end
     batches:close()
+    work.graphs:free()
     work.feeder:free()
     work.host:free()
     work.done:free()

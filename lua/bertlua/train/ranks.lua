@@ -19,13 +19,15 @@ function Ranks.new(comm)
     return setmetatable({ comm = comm, rank = comm.rank, size = comm.size, main = comm.rank == 0 }, Ranks)
 end
 
---- fn(tensor) on a tensor of the device that lives as long as the call.
-local function with_tensor(dtype, count, fn)
-    local buffer = memory.buffer(math.max(count, 1) * 8)
-    local ok, result = pcall(fn, buffer:tensor(0, dtype, { count }))
-    buffer:free()
-    if not ok then error(result, 0) end
-    return result
+--- A tensor of the device for one message. The memory is kept for the next one: a device would have to stop for it.
+local function message(self, dtype, count)
+    local bytes = math.max(count, 1) * 8
+    if not self.buffer or self.buffer.bytes < bytes then
+        if self.buffer then self.buffer:free() end
+        self.buffer = memory.buffer(math.max(bytes, 4096))
+    end
+    local t = self.buffer:tensor(0, dtype, { count })
+    return t
 end
 
 -- One for all calls: with an array a call, compiled code crashed in Debian's LuaJIT 2.1, but not with its allocation
@@ -46,23 +48,22 @@ end
 function Ranks:exchange(numbers)
     if self.size == 1 then return { numbers } end
     local count = #numbers
-    return with_tensor("f32", 2 * count * (self.size + 1), function(t)
-        local own, all = t:slice(1, 1, 2 * count), t:slice(1, 2 * count + 1, 2 * count * (self.size + 1))
-        local halves = {}
-        for i, x in ipairs(numbers) do halves[2 * i - 1], halves[2 * i] = split(x) end
-        own:set(halves)
-        self.comm:all_gather(all, own)
-        self.comm:wait()
-        local flat, lists = all:tolist(), {}
-        for r = 1, self.size do
-            lists[r] = {}
-            for i = 1, count do
-                local at = (r - 1) * 2 * count + 2 * i
-                lists[r][i] = flat[at - 1] + flat[at]
-            end
+    local t = message(self, "f32", 2 * count * (self.size + 1))
+    local own, all = t:slice(1, 1, 2 * count), t:slice(1, 2 * count + 1, 2 * count * (self.size + 1))
+    local halves = {}
+    for i, x in ipairs(numbers) do halves[2 * i - 1], halves[2 * i] = split(x) end
+    own:set(halves)
+    self.comm:all_gather(all, own)
+    self.comm:wait()
+    local flat, lists = all:tolist(), {}
+    for r = 1, self.size do
+        lists[r] = {}
+        for i = 1, count do
+            local at = (r - 1) * 2 * count + 2 * i
+            lists[r][i] = flat[at - 1] + flat[at]
         end
-        return lists
-    end)
+    end
+    return lists
 end
 
 -- Bytes of text in one integer that a number holds exactly.
@@ -100,12 +101,11 @@ function Ranks:broadcast_text(text, root)
     local bytes = self:exchange({ self.rank == (root or 0) and #text or 0 })[(root or 0) + 1][1]
     local words = pack(text, self.rank == (root or 0) and bytes or 0, math.ceil(bytes / WORD))
     if #words == 0 then return "" end
-    return with_tensor("i64", #words, function(t)
-        t:set(words)
-        self.comm:broadcast(t, root or 0)
-        self.comm:wait()
-        return unpack_words(t:tolist(), bytes)
-    end)
+    local t = message(self, "i64", #words)
+    t:set(words)
+    self.comm:broadcast(t, root or 0)
+    self.comm:wait()
+    return unpack_words(t:tolist(), bytes)
 end
 
 --- What fn returns on rank 0, on every rank; its faults too.
@@ -150,10 +150,10 @@ function Ranks:together(fn)
         end
     end
     if not first then return value end
-    local message = self:broadcast_text(ok and "" or value.message, first.rank)
+    local text = self:broadcast_text(ok and "" or value.message, first.rank)
     -- What all of them found is a matter of the settings, not of a rank.
-    if failed < self.size then message = ("rank %d: %s"):format(first.rank, message) end
-    fault.raise(message, first.code)
+    if failed < self.size then text = ("rank %d: %s"):format(first.rank, text) end
+    fault.raise(text, first.code)
 end
 
 --- Ranks as text: "rank 3", "ranks 1, 2 and 5 more".

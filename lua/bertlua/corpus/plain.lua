@@ -31,6 +31,17 @@ local function has_headings(text)
     return text:find("^%s?= [^=\n]+ =[ \t\r]*\n") ~= nil or text:find("\n%s?= [^=\n]+ =[ \t\r]*\n") ~= nil
 end
 
+--- Where the line begins that a byte is in.
+local function line_start(file, path, offset)
+    while offset > 0 do
+        local first = math.max(0, offset - SAMPLE)
+        local at = read_at(file, path, first, offset - first):match "()[^\n]*$"
+        if at > 1 then return first + at - 1 end
+        offset = first
+    end
+    return 0
+end
+
 --- Where a piece that reaches to about `offset` may end: before a heading, or after a blank line.
 local function cut_after(file, path, offset, size, headings)
     local seen = ""
@@ -44,8 +55,8 @@ local function cut_after(file, path, offset, size, headings)
         end
         if at then return offset + at end
         if not seen:find("\n", 1, true) and #seen > plain.MAX_LINE then
-            fault.raisef("%s: byte %d: no line ends within %d bytes of here: is this text?", path, offset,
-                plain.MAX_LINE)
+            fault.raisef("%s: byte %d: a line of more than %d bytes begins here: is this text?", path,
+                line_start(file, path, offset), plain.MAX_LINE)
         end
         if #seen > SEARCH then
             fault.raisef("%s: byte %d: no %s within %d bytes of here, so the file cannot be cut; put blank lines "

@@ -86,7 +86,7 @@ end
 local function products(layer)
     local rows, inputs, outputs = layer.rows, layer.inputs, layer.outputs
     local x, dy = random("bf16", { rows, inputs }, 1), random("bf16", { rows, outputs }, 2)
-    local w, bias = random("bf16", { outputs, inputs }, 3, 0.02), random("f32", { outputs }, 4, 0.02)
+    local w, bias = random("bf16", { outputs, inputs }, 3, 0.02), random("bf16", { outputs }, 4, 0.02)
     local y, dx = tensor.new("bf16", { rows, outputs }), tensor.new("bf16", { rows, inputs })
     local pre = layer.activation and tensor.new("bf16", { rows, outputs })
     local dw, dbias = tensor.new("f32", { outputs, inputs }), tensor.new("f32", { outputs })

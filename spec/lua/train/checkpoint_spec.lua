@@ -376,7 +376,8 @@ describe("checkpoint", function()
                 print(require("bertlua.fault").is(fault), fault)
             ]]):format(root), "trap '' XFSZ; ulimit -f 1000; ")
             assert.matches("^true\tcheckpoint of step 40 was not saved: .*/%.tmp%-40%-%d+/model.safetensors: cannot "
-                .. "write at byte %d+: no space left under the file size limit.*; the checkpoint of step 30 is intact\n$", output)
+                .. "write at byte %d+: no space left under the file size limit.*; the checkpoint of step 30 is "
+                .. "intact\n$", output)
             assert.are.same({ "10", "20", "30" }, fs.list(root))
             assert.are.same({ root .. "/30", 30 }, { checkpoint.latest(root) })
         end)

@@ -42,10 +42,20 @@ local function first_line(text)
     return text:match("^%s*([^\n]*)")
 end
 
+-- What goes wrong before the processes of a job have met goes wrong in all of them: the launcher ends the others while
+-- they wait for rank 0 to say it.
+local function let_rank_0_speak()
+    local found, launch = pcall(function() return require("bertlua.distributed.launch").detect() end)
+    if found and launch.rank > 0 then require("posix.unistd").sleep(2) end
+end
+
 -- In a job of many processes one rank prints a failure for all of them.
 local function complain_for_job(message, code)
     local comm = package.loaded["bertlua.comm"]
-    if not comm then return complain(message) end
+    if not (comm and comm.in_job()) then
+        let_rank_0_speak()
+        return complain(message)
+    end
     local named = comm.named(message)
     if comm.leave(message, code) then complain(named) end
 end

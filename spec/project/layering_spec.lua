@@ -51,7 +51,7 @@ describe("layers", function()
     end)
 
     it("keep Lua out of the engine", function()
-        assert.are.same({}, offenders("engine", "%.[ch]$", { "#include%s*[<\"]lua" }))
+        assert.are.same({}, offenders("engine", "%.[ch]u?h?$", { "#include%s*[<\"]lua" }))
     end)
 
     it("keep ffi inside the bindings", function()
@@ -70,13 +70,21 @@ describe("layers", function()
         assert.are.same({}, offenders("engine", "%.[ch]$", { "#include%s*[<\"].*dnnl" }, "^engine/cpu/"))
     end)
 
+    it("let only the CUDA backend see CUDA, which never runs or waits on its own", function()
+        local library = { "#include%s*[<\"]cu[db]" }
+        assert.are.same({}, offenders("engine", "%.[ch]u?h?$", library, "^engine/cuda/"))
+        -- Launches go through BL_LAUNCH, which the emulation knows.
+        local forbidden = { "<<<", "cudaDeviceSynchronize", "cooperative_groups" }
+        assert.are.same({}, offenders("engine/cuda", "%.cuh?$", forbidden, "kernel%.cuh$"))
+    end)
+
     it("keep HDF5 in engine/io", function()
         assert.are.same({}, offenders("engine", "%.[ch]$", { "#include%s*[<\"]hdf5" }, "^engine/io/"))
     end)
 
     it("keep process exits and printing out of the library", function()
         local patterns = { "[^%w_]exit%s*%(", "[^%w_]abort%s*%(", "[^%w_f]printf%s*%(", "fprintf%s*%(%s*std" }
-        assert.are.same({}, offenders("engine", "%.[ch]$", patterns))
+        assert.are.same({}, offenders("engine", "%.[ch]u?h?$", patterns))
     end)
 end)
 
@@ -84,7 +92,8 @@ describe("files", function()
     local function long_files(limit)
         local list = {}
         for _, rule in ipairs {
-            { "engine", "%.[ch]$" },
+            { "engine", "%.[ch]u?h?$" },
+            { "spec/cuda/emulation", "%.[ch]c?$" },
             { "bindings", "%.[chl]u?a?$" },
             { "lua", "%.lua$" },
             { "recipes", "%.lua$" },

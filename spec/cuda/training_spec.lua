@@ -87,6 +87,14 @@ describe("training on a GPU", function()
         end)
     end
 
+    it("accumulates as the CPU does", function()
+        local options = { last = 4, accumulation = 5, learning_rate = 3e-3 }
+        local here = train(folder .. "/shards", options)
+        options.device = "cpu"
+        local there = train(folder .. "/shards", options)
+        for step = 1, 4 do assert.is_true(math.abs(here[step] - there[step]) <= 1e-3) end
+    end)
+
     local function same_with_and_without_graphs(options)
         options.graphs = false
         local eager, eager_sum = train(folder .. "/shards", options)

@@ -31,6 +31,8 @@ local function allocate(self, bytes)
     self.block = self.buffer:tensor(0, "i32", { bytes / 4 })
     for i = 1, 2 do
         self.slots[i] = { block = self.buffer:tensor(i * bytes, "i32", { bytes / 4 }), taken = device.event() }
+        -- New memory is cleared on the compute stream: the first copy must not come before that.
+        self.slots[i].taken:record "compute"
     end
 end
 

@@ -17,6 +17,10 @@
 
 #include "cuda/kernel.cuh"
 
+#ifdef BL_CUDA_EMULATION
+#include <vector>
+#endif
+
 /* Two f32 as two T in one word, the first in the low half. */
 template <typename T> __device__ __forceinline__ uint32_t pack_pair(float low, float high);
 
@@ -102,13 +106,32 @@ __device__ __forceinline__ float exp2_fast(float x) {
 
 #else
 
+/* A thread's copies are held back until it waits, as late as they may come on a GPU. */
+struct bl_mma_copy {
+    void *to;
+    const void *from; /* NULL: zeros */
+    size_t bytes;
+};
+
+static inline std::vector<bl_mma_copy> &bl_mma_copies() {
+    static std::vector<bl_mma_copy> of_threads[1024];
+    return of_threads[threadIdx.x];
+}
+
 __device__ __forceinline__ void copy_async16(void *shared, const void *p, bool valid) {
-    *static_cast<uint4 *>(shared) = valid ? *static_cast<const uint4 *>(p) : make_uint4(0, 0, 0, 0);
+    bl_mma_copies().push_back({shared, valid ? p : nullptr, 16});
 }
 __device__ __forceinline__ void copy_async8(void *shared, const void *p, bool valid) {
-    *static_cast<uint2 *>(shared) = valid ? *static_cast<const uint2 *>(p) : make_uint2(0, 0);
+    bl_mma_copies().push_back({shared, valid ? p : nullptr, 8});
 }
 __device__ __forceinline__ void copy_async_wait() {
+    for (const bl_mma_copy &copy : bl_mma_copies()) {
+        if (copy.from)
+            memcpy(copy.to, copy.from, copy.bytes);
+        else
+            memset(copy.to, 0, copy.bytes);
+    }
+    bl_mma_copies().clear();
 }
 
 /* One lane's part in a load of matrices; what all lanes brought makes everyone's result. */

@@ -310,8 +310,9 @@ static bl_status multiply(bl_context *ctx, const bl_matmul *product) {
     if (c_bytes) p.c = (bl_matrix){.data = next, .row = p.n, .column = 1, .dtype = BL_F32};
     next += c_bytes;
     if (bias_bytes) {
-        bl_row_to_f32((float *) next, p.bias, p.bias_dtype, p.n);
-        p.bias = next;
+        void *wide = next;
+        bl_row_to_f32(wide, p.bias, p.bias_dtype, p.n);
+        p.bias = wide;
     }
     next += bias_bytes;
     BL_TRY(run(ctx->backend_state, entry, &p, next));

@@ -1,4 +1,4 @@
---- Communicators of every kind: spec/support/comm_worker.lua says what they must do.
+--- Communicators of every kind: spec/support/comm_worker.lua says what they must do. NCCL: spec/cuda/comm_spec.lua.
 
 local mpi = require "spec.support.mpi"
 local process = require "spec.support.process"
@@ -28,13 +28,6 @@ describe("communicator", function()
             assert.are.equal(0, code)
         end)
     end
-
-    it("over NCCL, one process", function()
-        if os.getenv "BERTLUA_TEST_DEVICE" ~= "cuda" then pending "no GPU: BERTLUA_TEST_DEVICE is not cuda" end
-        local output, code = process.run_bertlua(worker .. " nccl cuda")
-        all_right(output, 1, "nccl")
-        assert.are.equal(0, code)
-    end)
 
     mpi_it("sums to the same bits in every run and on every rank", function()
         local script = [[

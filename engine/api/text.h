@@ -119,8 +119,8 @@ void bl_vocab_trainer_free(bl_vocab_trainer *trainer);
  * Keep within about `bytes` of memory, at any number of distinct words; before
  * any text. Counts that do not fit go to nameless temporary files in folder
  * and stay exact; so does the alphabet. If the words do not fit for learning,
- * all that occur less than some number of times are left out, see
- * rare_words: the count of no pair is lower by more than these.
+ * all that occur less than some number of times are left out, see rare_words:
+ * the count of a pair lacks only its occurrences in these.
  */
 bl_status bl_vocab_trainer_limit(bl_vocab_trainer *trainer, int64_t bytes, const char *folder);
 /* Count the words of a text; words of more than 200 characters are left out. Not after begin. */

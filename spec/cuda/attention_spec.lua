@@ -207,6 +207,21 @@ describe("attention on a GPU", function()
         end)
     end)
 
+    -- Rows past a sequence's end score 0, which is exp(500) above the others here.
+    it("lets nothing past the end of a sequence in where all scores are far below 0", function()
+        for _, name in ipairs { "native", "unfused" } do
+            local c = packed(64, { 65 })
+            for i = 0, c.rows - 1 do
+                for j = 1, 128 do
+                    for a = 0, 1 do
+                        c.qkv[i * 384 + a * 64 + (j - 1) % 64 + (j > 64 and 128 or 0) + 1] = j > 64 and -8 or 8
+                    end
+                end
+            end
+            check(c, "bf16", name, 0)
+        end
+    end)
+
     it("says which calls native and cudnn do not take", function()
         tensor.scope(function()
             local bounds = tensor.from({ { 0, 4 } }, "i32")

@@ -83,9 +83,10 @@ end
 --- A line about the words left out, or nil if there are none.
 function M.rare_text(stats)
     if stats.rare_distinct_words == 0 then return nil end
-    return ("%d of %d distinct words (%.2f %% of the text), none of them more than %d times in it, did not fit into "
-        .. "memory_limit and were not learned from"):format(stats.rare_distinct_words, stats.distinct_words,
-        100 * stats.rare_words / stats.words, stats.rare_count)
+    local often = stats.rare_count == 1 and "once" or ("at most %d times"):format(stats.rare_count)
+    return ("%d of %d distinct words, that occur %s (%.2f %% of the text), did not fit into memory_limit and were not "
+        .. "learned from"):format(stats.rare_distinct_words, stats.distinct_words, often,
+        100 * stats.rare_words / stats.words)
 end
 
 --- Learn a vocabulary.

@@ -124,6 +124,11 @@ function Comm:counts()
     return tonumber(counts[0]), tonumber(counts[1])
 end
 
+--- Begin (true) or end (false) work of this rank for which the others may wait longer than the timeout.
+function Comm:busy(on)
+    C.bl_comm_busy(live(self), on)
+end
+
 --- Tell the other ranks that this one cannot go on, so that the whole job ends.
 -- @param message one line
 -- @param code exit code of the job (EXIT_FAILED if left out)

@@ -95,6 +95,12 @@ bl_status bl_comm_wait(bl_context *ctx, bl_comm *comm);
  */
 bl_status bl_comm_fail(bl_comm *comm, int32_t code, const char *message, bool *print);
 
+/*
+ * This rank begins, or has ended, work of its own for which the others wait
+ * longer than the timeout: that is no hang. Its signs of life are still watched.
+ */
+void bl_comm_busy(bl_comm *comm, bool busy);
+
 /* One finished collective, for traces. Times: nanoseconds of CLOCK_MONOTONIC. */
 typedef struct bl_comm_span {
     char name[48]; /* "all_reduce f32 1024" */

@@ -356,6 +356,10 @@ BL_API int64_t bl_comm_spans(bl_comm *comm, bl_comm_span *out, int64_t capacity)
     return n;
 }
 
+BL_API void bl_comm_busy(bl_comm *comm, bool busy) {
+    __atomic_store_n(&comm->busy, busy, __ATOMIC_RELAXED);
+}
+
 BL_API void bl_comm_where(bl_comm *comm, char *text, size_t bytes) {
     pthread_mutex_lock(&comm->lock);
     if (comm->started)

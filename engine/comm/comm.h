@@ -73,6 +73,7 @@ struct bl_comm {
     int64_t span_count;
 
     /* Read and written with __atomic: this header is C++ as well. */
+    bool busy;        /* works for the others, who wait */
     bool stop;        /* set with broken: the communication thread gives up */
     int64_t progress; /* messages that arrived: a slow collective is no hung one */
 };

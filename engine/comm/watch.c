@@ -114,6 +114,7 @@ static void fill(const bl_watch *watch, bl_message *m, bl_message_type type) {
     memcpy(m->name, comm->current, sizeof m->name);
     pthread_mutex_unlock(&comm->lock);
     m->progress = __atomic_load_n(&comm->progress, __ATOMIC_RELAXED);
+    m->busy = __atomic_load_n(&comm->busy, __ATOMIC_RELAXED);
 }
 
 /* A rank that cannot be written to is found out by its silence or its closed connection. */
@@ -251,7 +252,7 @@ static void end_job(bl_watch *watch, int32_t culprit, int32_t speaker, int32_t c
     fill(watch, &m, BL_MESSAGE_END);
     m.rank = culprit;
     m.code = code;
-    m.reserved = speaker;
+    m.speaker = speaker;
     snprintf(m.text, sizeof m.text, "%s", line);
     post_all(watch, &m);
     if (speaker > 0) await_close(watch->peers[speaker].fd);
@@ -260,11 +261,11 @@ static void end_job(bl_watch *watch, int32_t culprit, int32_t speaker, int32_t c
 
 /* Other ranks: rank 0 says the job ends. */
 static void obey(bl_watch *watch, const bl_message *m) {
-    if (m->reserved == watch->comm->rank) {
-        end(watch, m->reserved); /* bl_watch_fail waits for this */
+    if (m->speaker == watch->comm->rank) {
+        end(watch, m->speaker); /* bl_watch_fail waits for this */
         return;
     }
-    if (!end(watch, m->reserved)) return;
+    if (!end(watch, m->speaker)) return;
     await_close(watch->peers[0].fd);
     tell_process(watch, m->code, m->text, false);
 }

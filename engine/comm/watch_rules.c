@@ -15,6 +15,9 @@ void bl_peer_note(bl_peer *peer, const bl_message *m, int64_t now) {
     peer->started = m->started;
     peer->finished = m->finished;
     peer->progress = m->progress;
+    /* From the end of its work on it is waited for as usual. */
+    if (peer->busy) peer->moved = now;
+    peer->busy = m->busy != 0;
     memcpy(peer->name, m->name, sizeof peer->name);
     peer->name[sizeof peer->name - 1] = '\0';
 }
@@ -71,6 +74,7 @@ int32_t bl_watch_judge(const bl_peer *peers, int32_t size, int64_t now, double t
     }
     if (waited <= timeout + 2.0) return -1;
     if (peers[behind].started < first->started) {
+        if (peers[behind].busy || seconds_since(peers[behind].moved, now) <= timeout) return -1;
         describe(&peers[behind], own, sizeof own);
         snprintf(text, bytes, "rank %d of %d hangs: it is in %s, and the others have waited %.0f s in %s", (int) behind,
                  (int) size, own, waited, where);

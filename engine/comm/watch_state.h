@@ -21,8 +21,10 @@ typedef struct bl_message {
     uint64_t key;
     int32_t type;
     int32_t rank;
-    int32_t code; /* of END and FAIL: exit code; of HELLO: size of the job */
-    int32_t reserved;
+    int32_t code;    /* of END and FAIL: exit code; of HELLO: size of the job */
+    int32_t speaker; /* of END: the rank that prints it */
+    int32_t busy;
+    int32_t unused;
     int64_t started;
     int64_t finished;
     int64_t progress;
@@ -33,6 +35,7 @@ typedef struct bl_message {
 /* A rank as rank 0 sees it. */
 typedef struct bl_peer {
     int fd;        /* -1: none */
+    bool busy;     /* others may wait for it */
     bool left;     /* said goodbye */
     int64_t heard; /* when it last gave a sign of life */
     int64_t moved; /* when started, finished or progress last changed */

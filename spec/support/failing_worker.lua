@@ -19,6 +19,12 @@ local WAYS = {
     spin = function() while true do unistd.getpid() end end,
     fault = function() fault.raise "step 10: the loss is nan" end,
     exit = function() os.exit(5) end,
+    busy = function()
+        -- Far beyond the timeout and its grace, while the others wait.
+        c:busy(true)
+        for _ = 1, 6 do unistd.sleep(math.ceil(timeout)) end
+        c:busy(false)
+    end,
     order = function()
         c:barrier()
         c:wait()

@@ -172,12 +172,14 @@ end
 --- Answers after, or without, training. Rank 0 alone gives them; the other ranks wait for it.
 local function predict(run, parts, values, prepared, log, outcome)
     if not run.work.predict or not parts.ranks.main then return end
+    parts.ranks.comm:busy(true)
     if values.benchmark then
         outcome.benchmark = squad_answers.benchmark(run, parts, values, prepared.data.predict,
             training.benchmark_setup(run, values, values.predict_batch_size), log)
     elseif not run.work.train or is_trained(run, outcome) then
         squad_answers.run(run, parts, values, prepared.words, prepared.data.predict, log, outcome)
     end
+    parts.ranks.comm:busy(false)
 end
 
 --- What rank 0 finds out for all ranks: the plan, with the files it lacked fetched.

@@ -64,6 +64,12 @@ describe("a job of several processes", function()
         assert.are.equal(1, code)
     end)
 
+    mpi_it("waits for a rank that says it is busy", function()
+        local output, code = mpi.run(2, worker .. " busy 1 1")
+        assert.are.equal(0, code, output)
+        assert.are.same({}, mpi.messages(output))
+    end)
+
     mpi_it("ends when a rank leaves early", function()
         local line, code = fail(2, "exit", 1)
         expect(line, "rank 1 of 2 died")

@@ -52,6 +52,7 @@ local function steps(values, program)
                 .. "--target-processes all"):format(tool)) }
         end
         list[#list + 1] = { name = "Matrix products", command = bench("gpu_linear.lua", python), plain = true }
+        list[#list + 1] = { name = "Attention", command = bench("gpu_attention.lua", python), plain = true }
         list[#list + 1] = { name = "Kernels that memory bounds", command = bench("gpu_kernels.lua", python),
             plain = true }
     end

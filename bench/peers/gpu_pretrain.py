@@ -102,7 +102,7 @@ def main():
         if i >= job["warmup"]:
             seconds.append(time.monotonic() - begun)
     version = torch.__version__ + (f", {torch.cuda.get_device_name()}" if device.type == "cuda" else ", CPU")
-    print(json.dumps({"seconds": seconds, "loss": float(last), "version": version}))
+    print(json.dumps({"seconds": seconds, "loss": last.item(), "version": version}))
 
 
 main()

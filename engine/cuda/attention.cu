@@ -88,9 +88,9 @@ static bl_status choose(const bl_context *ctx, const Attention &call, int32_t dt
     case BL_ATTENTION_NATIVE:
         if (!native)
             return bl_fail(BL_ERROR_UNSUPPORTED,
-                           "attention: native takes bf16 or f16 and head size 32 or 64, got %s and %d; use "
-                           "--attention unfused, or leave it unset",
-                           bl_dtype_name(dtype), (int) call.size);
+                           "attention: native takes bf16 or f16, head size 32 or 64, a scale above 0 and tensors on "
+                           "16-byte boundaries, got %s, %d and %g; use --attention unfused, or leave it unset",
+                           bl_dtype_name(dtype), (int) call.size, (double) call.scale);
         *out = BL_ATTENTION_NATIVE;
         return BL_OK;
     case BL_ATTENTION_CUDNN:

@@ -226,7 +226,7 @@ describe("attention on a GPU", function()
         tensor.scope(function()
             local bounds = tensor.from({ { 0, 4 } }, "i32")
             context.attention "native"
-            for _, case in ipairs { { "f32", 64, "got f32 and 64" }, { "bf16", 48, "got bf16 and 48" } } do
+            for _, case in ipairs { { "f32", 64, "got f32, 64 and 1" }, { "bf16", 48, "got bf16, 48 and 1" } } do
                 local qkv = tensor.new(case[1], { 4, 3 * case[2] })
                 local out = tensor.new(case[1], { 4, case[2] })
                 dense.assert_fails(case[3], ops.attention_forward, out, nil, qkv, bounds, 1, 4, 1, nil)

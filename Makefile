@@ -200,16 +200,22 @@ suite: all
 
 # What runs on every device: ops and optimizers, each kernel against float64 references, and training. On the GPU of
 # this machine, or on the emulation, where what is timed means nothing.
-DEVICE_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/copy_spec.lua spec/engine/core/philox_spec.lua \
-  spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/lua/models spec/lua/train/optimizer_spec.lua spec/cuda
+OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/copy_spec.lua spec/engine/core/philox_spec.lua \
+  spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/cuda
+TRAINING_SPECS := spec/lua/models spec/lua/train/optimizer_spec.lua
 DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
   BERTLUA_BIN='$(abspath $(BUILD))/bertlua' busted $(BUSTED_ARGS)
 
 test-cuda: all cuda
-	BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(DEVICE_SPECS)
+	BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(OP_SPECS) $(TRAINING_SPECS)
 
-test-cuda-emulated: all $(BUILD)/libbertlua-cuda-emulated.so
-	BERTLUA_CUDA_LIB='$(abspath $(BUILD))/libbertlua-cuda-emulated.so' $(DEVICE_TEST) $(DEVICE_SPECS)
+# Two processes side by side: each runs on one core.
+test-cuda-emulated: test-emulated-ops test-emulated-training
+EMULATED_TEST = BERTLUA_CUDA_LIB='$(abspath $(BUILD))/libbertlua-cuda-emulated.so' $(DEVICE_TEST)
+test-emulated-ops: all $(BUILD)/libbertlua-cuda-emulated.so
+	$(Q)$(EMULATED_TEST) $(OP_SPECS)
+test-emulated-training: all $(BUILD)/libbertlua-cuda-emulated.so
+	$(Q)$(EMULATED_TEST) $(TRAINING_SPECS)
 
 # CORPUS=folder trains on your own text files instead of the jargon file.
 demo:

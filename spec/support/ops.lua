@@ -16,6 +16,11 @@ function M.scoped(body)
     return function() tensor.scope(body) end
 end
 
+--- True on the emulation of a GPU, which runs a block of threads some thousand times slower: the place to take fewer.
+function M.emulated()
+    return context.describe():find "^emulated" ~= nil
+end
+
 --- Run body(dtype, tolerance) for each activation dtype. The tolerance is that of an output computed in f32 and
 -- rounded once.
 function M.each_dtype(body)

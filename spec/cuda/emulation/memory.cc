@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <map>
+#include <vector>
 
 #include "runtime.h"
 #include "state.h"
@@ -131,15 +132,17 @@ void bl_emulated_open_memory(const char *who) {
 }
 
 static void check_fences() {
-    for (const auto &entry : memory.live)
-        for (size_t i = 0; i < FENCE; i++) {
-            char *fence = entry.first + entry.second.bytes;
-            if (static_cast<unsigned char>(fence[i]) == FENCE_BYTE) continue;
-            fence[i] = static_cast<char>(FENCE_BYTE);
-            bl_emulated_fault(cudaErrorIllegalAddress, "%s: wrote %zu bytes past an allocation of %zu bytes",
-                              memory.who, i + 1, entry.second.bytes);
-            return;
-        }
+    static const std::vector<char> whole(FENCE, static_cast<char>(FENCE_BYTE));
+    for (const auto &entry : memory.live) {
+        char *fence = entry.first + entry.second.bytes;
+        if (memcmp(fence, whole.data(), FENCE) == 0) continue;
+        size_t i = 0;
+        while (fence[i] == static_cast<char>(FENCE_BYTE))
+            i++;
+        memset(fence, FENCE_BYTE, FENCE);
+        bl_emulated_fault(cudaErrorIllegalAddress, "%s: wrote %zu bytes past an allocation of %zu bytes", memory.who,
+                          i + 1, entry.second.bytes);
+    }
 }
 
 void bl_emulated_close_memory(void) {

@@ -234,8 +234,10 @@ CUDA_FILES = $(wildcard engine/cuda/*.cu engine/cuda/*.cuh spec/cuda/emulation/*
 lint:
 	@scripts/install_dependencies.sh build lint
 	luacheck -q .
-	clang-format --dry-run -Werror $(C_FILES) $(CUDA_FILES)
-	cppcheck --quiet --error-exitcode=1 --std=c11 --language=c --inline-suppr --enable=warning,performance,portability \
+	$(call say,FORMAT,"$(words $(C_FILES) $(CUDA_FILES)) files of C and CUDA")
+	$(Q)clang-format --dry-run -Werror $(C_FILES) $(CUDA_FILES)
+	$(call say,CHECK,"$(words $(filter %.c,$(C_FILES))) files of C by cppcheck")
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --language=c --inline-suppr --enable=warning,performance,portability \
 	  --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective -D__GNUC__=12 -Iengine \
 	  $(CPPCHECK_FALSE) $(filter %.c,$(C_FILES))
 

@@ -44,7 +44,7 @@ describe("pre-training on a GPU", function()
         local eager = run("cuda", "eager", { ["cuda-graph"] = "false", ["pack-sequences"] = "false" })
         local replayed, output = run("cuda", "replayed", { ["cuda-graph"] = "true", ["pack-sequences"] = "false" })
         assert_losses(eager, replayed, 0)
-        assert.is_nil(output:match "graph[^\n]*fail", output)
+        assert.is_nil(output:match "could not be recorded as a graph", output)
         local model = "/custom/phase1/5/model.safetensors"
         local bytes = assert(fs.read(job.dir .. "/eager" .. model))
         assert.is_true(bytes == fs.read(job.dir .. "/replayed" .. model), "graphs change the parameters")

@@ -20,12 +20,15 @@ local function is_idle(name, patterns)
     return false
 end
 
+-- Sums are added in another order, which ten updates carry on: 6e-6 optimised, 1.2e-5 in a build with sanitizers.
+local PARAMETERS = 2e-5
+
 --- Greatest distance of two files' tensors, relative to the greatest value of each tensor.
 -- @param idle how many patterns of IDLE hold for the model (1)
 local function distance(a, b, name, idle)
     local x, y = assert(storage.open(a .. "/" .. name)), assert(storage.open(b .. "/" .. name))
     assert.are.same(x:names(), y:names())
-    local worst = 0
+    local worst, where = 0, nil
     for _, key in ipairs(x:names()) do
         if not is_idle(key, idle or 1) then
             tensor.scope(function()
@@ -37,13 +40,13 @@ local function distance(a, b, name, idle)
                 for i = 1, #u do
                     difference, scale = math.max(difference, math.abs(u[i] - v[i])), math.max(scale, math.abs(u[i]))
                 end
-                worst = math.max(worst, difference / scale)
+                if difference / scale > worst then worst, where = difference / scale, key end
             end)
         end
     end
     x:close()
     y:close()
-    return worst
+    return worst, where
 end
 
 describe("many processes", function()
@@ -90,6 +93,11 @@ describe("many processes", function()
         return folder "one"
     end
 
+    local function assert_close(a, b, file, limit)
+        local apart, name = distance(a, b, file)
+        assert.is_true(apart < limit, ("%s of %s and %s: %g apart"):format(name, a, b, apart))
+    end
+
     local function assert_same_losses(a, b, limit)
         local x, y = job:losses(job.dir .. "/" .. a .. ".json"), job:losses(job.dir .. "/" .. b .. ".json")
         for step = 1, 10 do
@@ -115,8 +123,8 @@ describe("many processes", function()
                 local name = optimizer .. count
                 local output = good(name, count, { optimizer = optimizer, ["gradient-bucket-mib"] = 0.01 })
                 assert_same_losses("one", name, 1e-5)
-                assert.is_true(distance(one, folder(name), "model.safetensors") < 1e-5)
-                assert.is_true(distance(one, folder(name), "optimizer.safetensors") < 1e-4)
+                assert_close(one, folder(name), "model.safetensors", PARAMETERS)
+                assert_close(one, folder(name), "optimizer.safetensors", 1e-4)
                 -- One rank speaks, for all.
                 local _, headers = output:gsub("machine  ", "")
                 assert.are.equal(1, headers)
@@ -138,7 +146,7 @@ describe("many processes", function()
         good("one16", 1, { amp = "true", ["from-pretrained-params"] = start })
         good("two16", 2, { amp = "true", ["from-pretrained-params"] = start, optimizer = "DistributedFusedLamb" })
         assert_same_losses("one16", "two16", 1e-4)
-        assert.is_true(distance(folder "one16", folder "two16", "model.safetensors") < 1e-3)
+        assert_close(folder "one16", folder "two16", "model.safetensors", 1e-3)
         good("low", 2, { ["gradient-reduction-dtype"] = "bf16" })
         local exact = job:losses(job.dir .. "/one.json")
         local rounded = job:losses(job.dir .. "/low.json")
@@ -166,8 +174,8 @@ describe("many processes", function()
             assert.is_truthy(output:find("going on from " .. folder(name, 5), 1, true), output)
             if count < 8 then
                 assert.is_nil(output:find("warning", 1, true), output)
-                assert.is_true(distance(straight, folder(name), "model.safetensors") < 1e-5)
-                assert.is_true(distance(straight, folder(name), "optimizer.safetensors") < 1e-4)
+                assert_close(straight, folder(name), "model.safetensors", PARAMETERS)
+                assert_close(straight, folder(name), "optimizer.safetensors", 1e-4)
             end
         end
     end)
@@ -176,7 +184,7 @@ describe("many processes", function()
         local output = good("meant", 2, { ["world-size"] = 4, ["gradient-merge-steps"] = 1 })
         assert.is_truthy(output:find("these settings are for 4 processes and this run has 2: gradient_merge_steps is 2 "
             .. "instead of 1, so that an update still sees 16 sequences", 1, true), output)
-        assert.is_true(distance(reference(), folder "meant", "model.safetensors") < 1e-5)
+        assert_close(reference(), folder "meant", "model.safetensors", PARAMETERS)
         local code
         code, output = run("odd", 2, { ["world-size"] = 3, ["gradient-merge-steps"] = 1 })
         assert.are.equal(1, code)
@@ -204,7 +212,10 @@ describe("many processes", function()
     end
 
     local function the_launcher(pid, signal) return ("kill -%s %s"):format(signal, pid) end
-    local function second_rank(pid, signal) return ("kill -%s $(pgrep -P %s | tail -n 1)"):format(signal, pid) end
+    local function second_rank(pid, signal)
+        -- pgrep hangs with a sanitizer loaded.
+        return ("kill -%s $(env -u LD_PRELOAD pgrep -P %s | tail -n 1)"):format(signal, pid)
+    end
 
     -- mpirun's own exit code after a SIGTERM is 1, whatever the ranks say.
     for _, case in ipairs { { "TERM", 1, "mpirun", the_launcher }, { "TERM", 143, "one rank", second_rank },

@@ -4,7 +4,7 @@
 --     make gpu-report                       builds first
 --
 -- Writes a Markdown fragment for docs/gpu.md after every step, so that a
--- session that ends early keeps what it measured. A step that fails is noted
+-- run that ends early keeps what it measured. A step that fails is noted
 -- and the next one runs. --emulated does the same on the emulation (no
 -- sanitizer, tiny benchmarks), to see that the report itself works.
 

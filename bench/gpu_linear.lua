@@ -7,7 +7,6 @@
 -- several rounds, each layer once a round, and the best round counts.
 
 local context = require "bertlua.context"
-local device = require "bertlua.device"
 local fault = require "bertlua.fault"
 local json = require "bertlua.util.json"
 local ops = require "bertlua.ops"
@@ -15,6 +14,8 @@ local paths = require "bertlua.paths"
 local settings = require "bertlua.settings"
 local tensor = require "bertlua.tensor"
 local quote = require("bertlua.util.shell").quote
+
+local seconds_of = dofile(paths.root() .. "/bench/gpu_clock.lua").seconds_of
 
 local spec = settings.define {
     { name = "rows", type = "string", default = "32768,16384", help = "tokens of a micro-step, several by commas" },
@@ -43,22 +44,6 @@ local LAYERS = {
 }
 
 local KINDS = { "forward", "dgrad", "wgrad" }
-
---- Seconds of one call of fn, from device events around enough calls to last `least` seconds.
-local function seconds_of(fn, least)
-    local calls = 1
-    while true do
-        local begin, finish = device.event(true), device.event(true)
-        begin:record()
-        for _ = 1, calls do fn() end
-        finish:record():wait()
-        local seconds = begin:seconds_to(finish)
-        begin:free()
-        finish:free()
-        if seconds >= least then return seconds / calls end
-        calls = math.max(calls + 1, math.min(10 * calls, math.ceil(1.2 * calls * least / math.max(seconds, 1e-9))))
-    end
-end
 
 local function random(dtype, dims, stream, std)
     local t = tensor.new(dtype, dims)

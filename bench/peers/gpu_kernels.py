@@ -11,23 +11,9 @@ import sys
 
 import torch
 import torch.nn.functional as F
+from gpu_clock import seconds_of
 
 HIDDEN, VOCABULARY = 1024, 30528
-
-
-def seconds_of(work, least):
-    calls = 1
-    while True:
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        for _ in range(calls):
-            work()
-        end.record()
-        end.synchronize()
-        seconds = begin.elapsed_time(end) / 1e3
-        if seconds >= least:
-            return seconds / calls
-        calls = max(calls + 1, min(10 * calls, int(1.2 * calls * least / max(seconds, 1e-9)) + 1))
 
 
 def random(*dims):

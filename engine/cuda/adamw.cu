@@ -31,7 +31,8 @@ template <typename Low> static __global__ void __launch_bounds__(OPTIM_THREADS) 
 
 template <typename Low> static bl_status adamw_update(bl_cuda *cuda, const bl_optim *o, StepFactors *factors) {
     const Update<Low> u = update_open<Low>(o, factors);
-    BL_LAUNCH(step_factors_kernel, 1, 1, 0, cuda->stream, factors, bl_data<float>(o->scalars), o->beta1, o->beta2);
+    BL_LAUNCH(step_factors_kernel, 1, 1, 0, cuda->stream, factors, bl_data<float>(o->scalars), o->beta1, o->beta2,
+              true);
     if (u.count == 0 || u.size == 0) return BL_OK;
     BL_LAUNCH((adamw_kernel<Low>), static_cast<unsigned>(optim_chunks(u.size)), OPTIM_THREADS, 0, cuda->stream, u);
     return BL_OK;

@@ -28,23 +28,7 @@ static __global__ void __launch_bounds__(OPTIM_THREADS) lamb_moments_kernel(Upda
         const float decay = u.decay[s];
         double p_square = 0.0, u_square = 0.0;
         each_group(begin, end, u.packed, [&](int64_t at, bool whole) {
-            float p[OPTIM_EACH], m[OPTIM_EACH], v[OPTIM_EACH], g[OPTIM_EACH];
-            load_each(u.p, at, begin, end, whole, p);
-            load_each(u.m, at, begin, end, whole, m);
-            load_each(u.v, at, begin, end, whole, v);
-            load_each(u.g, at, begin, end, whole, g);
-#pragma unroll
-            for (int i = 0; i < OPTIM_EACH; i++) {
-                moments(u, f.gradient, g[i], m[i], v[i]);
-                /* Outside the piece all are 0, and 0 / 0 where eps is: that lane must not count. */
-                const float step = direction(f, u.eps, m[i], v[i]) + decay * p[i];
-                const bool inside = whole || (at + i >= begin && at + i < end);
-                const double wide = inside ? static_cast<double>(step) : 0.0;
-                p_square += static_cast<double>(p[i]) * static_cast<double>(p[i]);
-                u_square += wide * wide;
-            }
-            store_each<float>(u.m, at, begin, end, whole, m);
-            store_each<float>(u.v, at, begin, end, whole, v);
+            lamb_moments(u, f, u.p, u.g, decay, at, begin, end, whole, p_square, u_square);
         });
         p_square = block_sum(p_square);
         u_square = block_sum(u_square);
@@ -111,7 +95,8 @@ static void lamb_carve(LambScratch *s, Carver *carver, int64_t count, int64_t ch
 template <typename Low> static bl_status lamb_update(bl_cuda *cuda, const bl_optim *o, const LambScratch &s) {
     const Update<Low> u = update_open<Low>(o, s.factors);
     const unsigned grid = static_cast<unsigned>(optim_chunks(u.size));
-    BL_LAUNCH(step_factors_kernel, 1, 1, 0, cuda->stream, s.factors, bl_data<float>(o->scalars), o->beta1, o->beta2);
+    BL_LAUNCH(step_factors_kernel, 1, 1, 0, cuda->stream, s.factors, bl_data<float>(o->scalars), o->beta1, o->beta2,
+              true);
     if (u.count == 0 || u.size == 0) return BL_OK;
     BL_LAUNCH((lamb_moments_kernel<Low>), grid, OPTIM_THREADS, 0, cuda->stream, u, s.pieces);
     BL_LAUNCH(lamb_trust_kernel, static_cast<unsigned>(u.count), OPTIM_THREADS, 0, cuda->stream, s.ratios,

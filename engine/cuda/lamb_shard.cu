@@ -114,19 +114,6 @@ static __global__ void shard_factor_kernel(float *scalars, const float *square, 
     scalars[BL_SCALAR_OVERFLOW] = isfinite(total) ? 0.0f : 1.0f;
 }
 
-/* step_factors_kernel, with the update counted only when its last part is made. */
-static __global__ void shard_factors_kernel(StepFactors *factors, float *scalars, float beta1, float beta2,
-                                            bool count) {
-    const double t = static_cast<double>(scalars[BL_SCALAR_STEP]) + 1.0;
-    const int32_t skip = scalars[BL_SCALAR_OVERFLOW] != 0.0f;
-    factors->gradient = scalars[BL_SCALAR_GRAD_FACTOR];
-    factors->correct1 = static_cast<float>(1.0 / (1.0 - pow(static_cast<double>(beta1), t)));
-    factors->correct2 = static_cast<float>(1.0 / (1.0 - pow(static_cast<double>(beta2), t)));
-    factors->rate = scalars[BL_SCALAR_LEARNING_RATE];
-    factors->skip = skip;
-    if (count) scalars[skip ? BL_SCALAR_SKIPPED : BL_SCALAR_STEP] += 1.0f;
-}
-
 template <typename Low>
 static __global__ void __launch_bounds__(OPTIM_THREADS)
     shard_moments_kernel(Update<Low> u, const Piece *pieces, int64_t count, double2 *slots) {
@@ -138,23 +125,7 @@ static __global__ void __launch_bounds__(OPTIM_THREADS)
         const bool packed = u.packed && to_param % OPTIM_EACH == 0 && to_flat % OPTIM_EACH == 0;
         double p_square = 0.0, u_square = 0.0;
         each_group(begin, end, packed, [&](int64_t at, bool whole) {
-            float p[OPTIM_EACH], m[OPTIM_EACH], v[OPTIM_EACH], g[OPTIM_EACH];
-            load_each(u.p + to_param, at, begin, end, whole, p);
-            load_each(u.m, at, begin, end, whole, m);
-            load_each(u.v, at, begin, end, whole, v);
-            load_each(u.g + to_flat, at, begin, end, whole, g);
-#pragma unroll
-            for (int i = 0; i < OPTIM_EACH; i++) {
-                moments(u, f.gradient, g[i], m[i], v[i]);
-                /* Outside the piece all are 0, and 0 / 0 where eps is: that lane must not count. */
-                const float step = direction(f, u.eps, m[i], v[i]) + decay * p[i];
-                const bool inside = whole || (at + i >= begin && at + i < end);
-                const double wide = inside ? static_cast<double>(step) : 0.0;
-                p_square += static_cast<double>(p[i]) * static_cast<double>(p[i]);
-                u_square += wide * wide;
-            }
-            store_each<float>(u.m, at, begin, end, whole, m);
-            store_each<float>(u.v, at, begin, end, whole, v);
+            lamb_moments(u, f, u.p + to_param, u.g + to_flat, decay, at, begin, end, whole, p_square, u_square);
         });
         p_square = block_sum(p_square);
         u_square = block_sum(u_square);
@@ -213,25 +184,6 @@ static __global__ void __launch_bounds__(OPTIM_THREADS)
     if (s < count && !factors->skip) trust[s] = trust_of(sums, s);
 }
 
-template <typename Low> static Update<Low> shard_open(const bl_shard_optim *o, const StepFactors *factors) {
-    Update<Low> u;
-    u.p = bl_data<float>(o->param);
-    u.low = bl_data<Low>(o->param_low);
-    u.m = bl_data<float>(o->m);
-    u.v = bl_data<float>(o->v);
-    u.g = bl_data<float>(o->grad);
-    u.segments = NULL;
-    u.decay = bl_data<float>(o->decay);
-    u.factors = factors;
-    u.count = o->decay->shape[0];
-    u.size = o->m->shape[0];
-    u.beta1 = o->beta1;
-    u.beta2 = o->beta2;
-    u.eps = o->eps;
-    u.packed = bl_aligned16(u.p) && bl_aligned16(u.low) && bl_aligned16(u.m) && bl_aligned16(u.v) && bl_aligned16(u.g);
-    return u;
-}
-
 struct ShardScratch {
     StepFactors *factors;
     double2 *slots;
@@ -284,11 +236,11 @@ template <typename Low> static bl_status shard_moments(bl_context *ctx, const bl
     ShardScratch s;
     BL_TRY(shard_scratch(ctx, &s, rows, chunks));
     const Piece *list = static_cast<const Piece *>(o->pieces->data);
-    BL_LAUNCH(shard_factors_kernel, 1, 1, 0, cuda->stream, s.factors, bl_data<float>(o->scalars), o->beta1, o->beta2,
+    BL_LAUNCH(step_factors_kernel, 1, 1, 0, cuda->stream, s.factors, bl_data<float>(o->scalars), o->beta1, o->beta2,
               false);
     if (chunks > 0 && rows > 0)
         BL_LAUNCH((shard_moments_kernel<Low>), static_cast<unsigned>(chunks), OPTIM_THREADS, 0, cuda->stream,
-                  shard_open<Low>(o, s.factors), list, rows, s.slots);
+                  update_buffers<Low>(o, s.factors), list, rows, s.slots);
     if (count > 0)
         BL_LAUNCH(shard_sums_kernel, static_cast<unsigned>(count), OPTIM_THREADS, 0, cuda->stream,
                   bl_data<float>(o->sums), s.slots, list, rows, s.factors);
@@ -301,11 +253,11 @@ template <typename Low> static bl_status shard_step(bl_context *ctx, const bl_sh
     ShardScratch s;
     BL_TRY(shard_scratch(ctx, &s, rows, chunks));
     const float *sums = bl_data<float>(o->sums);
-    BL_LAUNCH(shard_factors_kernel, 1, 1, 0, cuda->stream, s.factors, bl_data<float>(o->scalars), o->beta1, o->beta2,
+    BL_LAUNCH(step_factors_kernel, 1, 1, 0, cuda->stream, s.factors, bl_data<float>(o->scalars), o->beta1, o->beta2,
               true);
     if (chunks > 0 && rows > 0)
         BL_LAUNCH((shard_step_kernel<Low>), static_cast<unsigned>(chunks), OPTIM_THREADS, 0, cuda->stream,
-                  shard_open<Low>(o, s.factors), static_cast<const Piece *>(o->pieces->data), rows, sums);
+                  update_buffers<Low>(o, s.factors), static_cast<const Piece *>(o->pieces->data), rows, sums);
     if (o->trust && count > 0)
         BL_LAUNCH(shard_log_kernel, static_cast<unsigned>((count + OPTIM_THREADS - 1) / OPTIM_THREADS), OPTIM_THREADS,
                   0, cuda->stream, bl_data<float>(o->trust), sums, count, s.factors);

@@ -46,18 +46,19 @@ template <typename Low> struct Update {
     bool packed; /* every buffer starts on 16 bytes */
 };
 
-template <typename Low> static inline Update<Low> update_open(const bl_optim *o, const StepFactors *factors) {
+/* What bl_optim and bl_shard_optim have in common; where the segments are is left to the caller. */
+template <typename Low, class Optim> static inline Update<Low> update_buffers(const Optim *o, const StepFactors *f) {
     Update<Low> u;
     u.p = bl_data<float>(o->param);
     u.low = bl_data<Low>(o->param_low);
     u.m = bl_data<float>(o->m);
     u.v = bl_data<float>(o->v);
     u.g = bl_data<float>(o->grad);
-    u.segments = bl_data<int64_t>(o->segments);
+    u.segments = NULL;
     u.decay = bl_data<float>(o->decay);
-    u.factors = factors;
-    u.count = o->segments->shape[0];
-    u.size = o->param->shape[0];
+    u.factors = f;
+    u.count = o->decay->shape[0];
+    u.size = o->m->shape[0];
     u.beta1 = o->beta1;
     u.beta2 = o->beta2;
     u.eps = o->eps;
@@ -65,12 +66,18 @@ template <typename Low> static inline Update<Low> update_open(const bl_optim *o,
     return u;
 }
 
+template <typename Low> static inline Update<Low> update_open(const bl_optim *o, const StepFactors *factors) {
+    Update<Low> u = update_buffers<Low>(o, factors);
+    u.segments = bl_data<int64_t>(o->segments);
+    return u;
+}
+
 static inline int64_t optim_chunks(int64_t size) {
     return (size + OPTIM_CHUNK - 1) / OPTIM_CHUNK;
 }
 
-/* Launched first, with one thread: fills in the factors and counts the update or the skip. */
-static __global__ void step_factors_kernel(StepFactors *factors, float *scalars, float beta1, float beta2) {
+/* Launched first, with one thread: fills in the factors and, if `count`, counts the update or the skip. */
+static __global__ void step_factors_kernel(StepFactors *factors, float *scalars, float beta1, float beta2, bool count) {
     const double t = static_cast<double>(scalars[BL_SCALAR_STEP]) + 1.0;
     const int32_t skip = scalars[BL_SCALAR_OVERFLOW] != 0.0f;
     factors->gradient = scalars[BL_SCALAR_GRAD_FACTOR];
@@ -78,7 +85,7 @@ static __global__ void step_factors_kernel(StepFactors *factors, float *scalars,
     factors->correct2 = static_cast<float>(1.0 / (1.0 - pow(static_cast<double>(beta2), t)));
     factors->rate = scalars[BL_SCALAR_LEARNING_RATE];
     factors->skip = skip;
-    scalars[skip ? BL_SCALAR_SKIPPED : BL_SCALAR_STEP] += 1.0f;
+    if (count) scalars[skip ? BL_SCALAR_SKIPPED : BL_SCALAR_STEP] += 1.0f;
 }
 
 /* The first segment that ends past `position`; `count` if there is none. */
@@ -151,6 +158,33 @@ __device__ __forceinline__ void moments(const Update<Low> &u, float factor, floa
 /* (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) */
 __device__ __forceinline__ float direction(const StepFactors &f, float eps, float m, float v) {
     return m * f.correct1 / (sqrtf(v * f.correct2) + eps);
+}
+
+/*
+ * LAMB's first pass over the OPTIM_EACH elements at `at`: the moments are
+ * updated, |p|^2 and |u|^2 added up. p and g start where m and v do.
+ */
+template <typename Low>
+__device__ __forceinline__ void lamb_moments(const Update<Low> &u, const StepFactors &f, const float *param,
+                                             const float *grad, float decay, int64_t at, int64_t begin, int64_t end,
+                                             bool whole, double &p_square, double &u_square) {
+    float p[OPTIM_EACH], m[OPTIM_EACH], v[OPTIM_EACH], g[OPTIM_EACH];
+    load_each(param, at, begin, end, whole, p);
+    load_each(u.m, at, begin, end, whole, m);
+    load_each(u.v, at, begin, end, whole, v);
+    load_each(grad, at, begin, end, whole, g);
+#pragma unroll
+    for (int i = 0; i < OPTIM_EACH; i++) {
+        moments(u, f.gradient, g[i], m[i], v[i]);
+        /* Outside the piece all are 0, and 0 / 0 where eps is: that lane must not count. */
+        const float step = direction(f, u.eps, m[i], v[i]) + decay * p[i];
+        const bool inside = whole || (at + i >= begin && at + i < end);
+        const double wide = inside ? static_cast<double>(step) : 0.0;
+        p_square += static_cast<double>(p[i]) * static_cast<double>(p[i]);
+        u_square += wide * wide;
+    }
+    store_each<float>(u.m, at, begin, end, whole, m);
+    store_each<float>(u.v, at, begin, end, whole, v);
 }
 
 #endif

@@ -130,6 +130,14 @@ bl_status bl_check_dropout(const char *op, const bl_context *ctx, const bl_dropo
     return bl_check_tensor(op, ctx, "dropout state", state, BL_SET(BL_I64), "2", (const int64_t[]){2});
 }
 
+bl_status bl_check_moments(const char *op, float beta1, float beta2, float eps) {
+    if (!(beta1 >= 0.0f && beta1 < 1.0f && beta2 >= 0.0f && beta2 < 1.0f))
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: beta1 is %g and beta2 is %g, expected 0 <= beta < 1", op, (double) beta1,
+                       (double) beta2);
+    if (!(eps >= 0.0f)) return bl_fail(BL_ERROR_ARGUMENT, "%s: eps is %g, expected 0 or more", op, (double) eps);
+    return BL_OK;
+}
+
 bl_status bl_check_context(const char *op, const bl_context *ctx) {
     return ctx ? BL_OK : bl_fail(BL_ERROR_ARGUMENT, "%s: the context is NULL", op);
 }

@@ -22,6 +22,9 @@ enum { BL_ANY = -1 };
 #define BL_SET_ACT (BL_SET(BL_F32) | BL_SET(BL_BF16) | BL_SET(BL_F16))
 #define BL_SET_ALL (BL_SET_ACT | BL_SET(BL_I32) | BL_SET(BL_I64) | BL_SET(BL_I8))
 
+/* An optimizer's constants: 0 <= beta < 1, eps 0 or more. */
+bl_status bl_check_moments(const char *op, float beta1, float beta2, float eps);
+
 /*
  * t is not NULL, lies on the context's device, has one of the dtypes, the
  * dimensions (BL_ANY: any size) and is contiguous; strlen(letters) dimensions.

@@ -51,10 +51,7 @@ static bl_status check_optim(const char *op, const bl_context *ctx, const bl_opt
     BL_CHECK(op, ctx, decay, BL_SET(BL_F32), "n", segments->shape[0]);
     BL_CHECK_OPTIONAL(op, ctx, trust, BL_SET(BL_F32), "n", segments->shape[0]);
     BL_TRY(check_scalars(op, ctx, o->scalars));
-    if (!(o->beta1 >= 0.0f && o->beta1 < 1.0f && o->beta2 >= 0.0f && o->beta2 < 1.0f))
-        return bl_fail(BL_ERROR_ARGUMENT, "%s: beta1 is %g and beta2 is %g, expected 0 <= beta < 1", op,
-                       (double) o->beta1, (double) o->beta2);
-    if (!(o->eps >= 0.0f)) return bl_fail(BL_ERROR_ARGUMENT, "%s: eps is %g, expected 0 or more", op, (double) o->eps);
+    BL_TRY(bl_check_moments(op, o->beta1, o->beta2, o->eps));
     return check_segments(op, ctx, segments, size);
 }
 

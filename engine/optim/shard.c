@@ -84,10 +84,7 @@ static bl_status check_optim(const char *op, const bl_context *ctx, const bl_sha
     BL_CHECK(op, ctx, scalars, BL_SET(BL_F32), "8", BL_SCALAR_COUNT);
     BL_CHECK(op, ctx, sums, BL_SET(BL_F32), "n2", decay->shape[0], 2);
     BL_CHECK_OPTIONAL(op, ctx, trust, BL_SET(BL_F32), "n", decay->shape[0]);
-    if (!(o->beta1 >= 0.0f && o->beta1 < 1.0f && o->beta2 >= 0.0f && o->beta2 < 1.0f))
-        return bl_fail(BL_ERROR_ARGUMENT, "%s: beta1 is %g and beta2 is %g, expected 0 <= beta < 1", op,
-                       (double) o->beta1, (double) o->beta2);
-    if (!(o->eps >= 0.0f)) return bl_fail(BL_ERROR_ARGUMENT, "%s: eps is %g, expected 0 or more", op, (double) o->eps);
+    BL_TRY(bl_check_moments(op, o->beta1, o->beta2, o->eps));
     extents size = {decay->shape[0], m->shape[0], param->shape[0], grad->shape[0]};
     return check_pieces(op, ctx, o->pieces, &size);
 }

@@ -1,5 +1,6 @@
 --- The command line of the bertlua executable: options, running files, reporting errors.
 
+require "bertlua.jit_guard"
 local host = require "bertlua.host"
 local suggest = require "bertlua.util.suggest"
 

@@ -7,6 +7,8 @@
 -- Modules are loaded when they are first used: bl.ops is require "bertlua.ops",
 -- bl.train.trainer is require "bertlua.train.trainer".
 
+require "bertlua.jit_guard"
+
 local bl = {}
 
 local MODULES = {

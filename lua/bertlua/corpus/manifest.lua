@@ -26,6 +26,16 @@ function manifest.read(output_dir)
         or type(value.sources) ~= "table" then
         fault.raise(path .. ": no manifest of this version of bertlua; choose another output_dir")
     end
+    local function check(file)
+        if type(file) ~= "table" or not (file.path and file.bytes and file.sha256) then
+            fault.raise(path .. ": a file in it lacks its path, bytes or sha256: it was changed or damaged; remove "
+                .. "it, and the stages make it anew")
+        end
+    end
+    for _, source in ipairs(value.sources) do check(source) end
+    for _, stage in pairs(value.stages) do
+        for _, file in ipairs(stage.files) do check(file) end
+    end
     return value
 end
 

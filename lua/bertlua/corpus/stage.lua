@@ -38,6 +38,7 @@ local function finished(job, name, part)
     local record = json.read(path)
     if type(record) ~= "table" or type(record.files) ~= "table" then return nil end
     for _, file in ipairs(record.files) do
+        if type(file.path) ~= "string" or not file.bytes then return nil end
         if fs.size(fs.join(job.output_dir, file.path)) ~= file.bytes then return nil end
     end
     return record
@@ -71,6 +72,7 @@ end
 -- @tparam table counts further fields (documents, sentences, ...)
 function stage.describe(job, path, counts)
     local record = { path = path:sub(#job.output_dir + 2), bytes = fs.size(path) }
+    if not record.bytes then fault.raise(path .. ": it was made, but is gone: is something else writing there?") end
     record.sha256 = fault.check(storage.file_sha256(path))
     for field, value in pairs(counts or {}) do record[field] = value end
     return record

@@ -126,6 +126,20 @@ describe("prepare_corpus", function()
         assert.is_truthy(output:find("hdf5.-%d+ of %d+ parts were done before"), output)
     end)
 
+    it("names a manifest that lost a field, and what to do", function()
+        local folder = base .. "/lost"
+        assert.are.equal(0, select(2, prepare(folder, WIKI .. "--stages extract")))
+        local path = folder .. "/manifest.json"
+        local before = assert(fs.read(path))
+        assert(fs.write(path, (before:gsub('"bytes": %d+,', "", 1))))
+        local output, code = prepare(folder, WIKI .. "--stages extract,sentences")
+        assert.are.equal(1, code)
+        assert.is_truthy(output:find("manifest.json: a file in it lacks its path, bytes or sha256", 1, true), output)
+        assert(fs.remove(path))
+        assert.are.equal(0, select(2, prepare(folder, WIKI .. "--stages extract")))
+        assert.are.equal(before, assert(fs.read(path)))
+    end)
+
     it("makes a stage anew when its settings change", function()
         local folder = base .. "/changed"
         assert.are.equal(0, select(2, prepare(folder, WIKI .. "--stages extract,sentences,shard")))

@@ -12,6 +12,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local languages = require "bertlua.corpus.languages"
+local limits = require "bertlua.corpus.limits"
 local manifest = require "bertlua.corpus.manifest"
 local plain = require "bertlua.corpus.plain"
 local samples = require "bertlua.corpus.samples"
@@ -238,7 +239,7 @@ local function stage_list(values)
 end
 
 --- What can be known to be wrong before hours of work.
-local function check(values, stages)
+local function check(job, values, stages)
     local wanted = {}
     for _, name in ipairs(stages) do wanted[name] = true end
     if values.checksum then require("bertlua.corpus.download").checksum(values.checksum) end
@@ -266,6 +267,7 @@ local function check(values, stages)
             fault.raise("vocab_file is not set: name a WordPiece vocabulary, or add stage vocab before hdf5")
         end
     end
+    limits.check(job, values, wanted)
 end
 
 --- Run the stages.
@@ -277,7 +279,7 @@ function pipeline.run(values)
     local job = { output_dir = values.output_dir:gsub("(.)/+$", "%1"), num_workers = workers, quiet = values.quiet,
         memory_limit = values.memory_limit * 2 ^ 20 }
     local stages = stage_list(values)
-    check(values, stages)
+    check(job, values, stages)
     fault.check(fs.mkdirs(job.output_dir))
     for _, folder in ipairs { ".", ".state", "download" } do stage.sweep(fs.join(job.output_dir, folder)) end
     for _, name in ipairs(stages) do

@@ -13,6 +13,8 @@ local plain = {}
 
 -- A larger file is cut in pieces of about this size, at a border of documents if it has any, else at a blank line.
 local PIECE = 8 * 1024 * 1024
+-- A rest of up to a quarter of that is no piece of its own.
+plain.MAX_PART = PIECE + PIECE / 4
 -- How far such a border is looked for.
 local SEARCH = 16 * 1024 * 1024
 -- Prose has no line as long as this.
@@ -83,7 +85,7 @@ function plain.parts(files, border, prefix)
         local first = 0
         while first < size do
             local stop = size
-            if size - first > PIECE + PIECE / 4 then
+            if size - first > plain.MAX_PART then
                 stop = cut_after(file, path, first + PIECE, size, chosen == "heading")
             end
             parts[#parts + 1] = {

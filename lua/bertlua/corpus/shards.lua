@@ -14,12 +14,22 @@ local shards = {}
 local BYTES_PER_SHARD = 5 * 1024 * 1024
 -- Sentences are lines here; none is as long as this.
 local MAX_LINE = 4 * 1024 * 1024
--- What the list of documents may take before it goes to a temporary file: two million of them.
+-- What the list of documents may take before it goes to a temporary file: two million of them, or a share of the limit.
 local LIST_BYTES = 128 * 2 ^ 20
+shards.LIST_SHARE = 1 / 8
 -- The largest documents: text files are cut into pieces that end within this many bytes.
 local LARGE_DOCUMENT = 24 * 2 ^ 20
 -- Shards further apart than this are worth a warning.
 shards.TOLERANCE = 0.02
+
+local function training_count(bytes, settings)
+    return math.ceil(bytes * (1 - settings.test_share) / BYTES_PER_SHARD)
+end
+
+--- How many shards for testing belong to a number of them for training.
+local function test_count(training, test_share)
+    return math.max(1, math.floor(training * test_share / (1 - test_share) + 0.5))
+end
 
 --- Numbers of training and test shards.
 local function counts(settings, documents, test_documents, bytes)
@@ -29,18 +39,27 @@ local function counts(settings, documents, test_documents, bytes)
         fault.raisef("all %d documents would be for testing: set test_share lower, or give more text", documents)
     end
     if training == 0 then
-        training = math.ceil(bytes * (1 - settings.test_share) / BYTES_PER_SHARD)
+        training = training_count(bytes, settings)
         training = math.max(1, math.min(training, documents - test_documents))
     end
     if test_documents > 0 then
-        test = math.max(1, math.floor(training * settings.test_share / (1 - settings.test_share) + 0.5))
-        test = math.min(test, test_documents)
+        test = math.min(test_count(training, settings.test_share), test_documents)
     end
     if training > documents - test_documents then
         fault.raisef("%d shards of %d documents: set shards to at most %d, or check that blank lines stand between "
             .. "documents", training, documents - test_documents, documents - test_documents)
     end
     return training, test
+end
+
+--- Bytes of the largest shard to expect.
+-- @tparam table settings shards, test_share
+-- @tparam ?number bytes of text; nil if it is not known: then of a large corpus if the number of shards follows from it
+function shards.largest(settings, bytes)
+    if not bytes then return settings.shards == 0 and BYTES_PER_SHARD or 0 end
+    local training = settings.shards > 0 and settings.shards or math.max(1, training_count(bytes, settings))
+    local test = test_count(training, settings.test_share)
+    return bytes * math.max((1 - settings.test_share) / training, settings.test_share / test)
 end
 
 --- Scan the sentence files and deal their documents.
@@ -50,8 +69,8 @@ end
 -- @return plan {documents, training, test}; parts for bertlua.corpus.stage
 function shards.plan(job, files, settings)
     local documents = corpus.documents {
-        folder = job.output_dir, memory = math.min(LIST_BYTES, job.memory_limit / 8), test_share = settings.test_share,
-        seed = settings.seed,
+        folder = job.output_dir, memory = math.min(LIST_BYTES, job.memory_limit * shards.LIST_SHARE),
+        test_share = settings.test_share, seed = settings.seed,
     }
     local bytes = 0
     for _, file in ipairs(files) do

@@ -16,6 +16,10 @@ M.DEFAULTS = { vocab_size = 30522, min_frequency = 2, alphabet_limit = 1000, do_
 local CHUNK_BYTES = 4 * 1024 * 1024
 -- What a process takes besides words: the interpreter, chunks of text, the table of characters.
 local FIXED_BYTES = 64 * 2 ^ 20
+-- A fixed share, not what is free now: which words are left out must not depend on chance.
+local TABLE_SHARE = 0.85
+-- The engine's tables need some room to be of use.
+local LEAST_TABLE = 2 ^ 20
 -- Joins between two reports.
 local JOINS = 200
 
@@ -60,13 +64,17 @@ local function add_file(trainer, path, report)
     file:close()
 end
 
+--- The smallest memory_limit that M.train takes, in bytes.
+function M.least_memory()
+    return (FIXED_BYTES + LEAST_TABLE) / TABLE_SHARE
+end
+
 --- Bytes for the engine's tables so that the process stays within a limit.
 local function table_bytes(memory_limit)
-    -- A fixed share, not what is free now: which words are left out must not depend on chance.
-    local bytes = math.floor(0.85 * memory_limit - FIXED_BYTES)
-    if bytes < 2 ^ 20 then
+    local bytes = math.floor(TABLE_SHARE * memory_limit - FIXED_BYTES)
+    if bytes < LEAST_TABLE then
         fault.raisef("memory_limit is %.0f MiB, learning a vocabulary needs at least %.0f MiB", memory_limit / 2 ^ 20,
-            math.ceil((FIXED_BYTES + 2 ^ 20) / 0.85 / 2 ^ 20))
+            math.ceil(M.least_memory() / 2 ^ 20))
     end
     return bytes
 end

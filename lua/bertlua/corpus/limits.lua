@@ -1,0 +1,90 @@
+--- Whether memory_limit is enough for every stage that is asked for, told before the first one starts. The stages
+-- themselves look again once they know their parts.
+-- @module bertlua.corpus.limits
+
+local corpus = require "bertlua.corpus"
+local extract = require "bertlua.corpus.extract"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local manifest = require "bertlua.corpus.manifest"
+local plain = require "bertlua.corpus.plain"
+local samples = require "bertlua.corpus.samples"
+local sentences = require "bertlua.corpus.sentences"
+local shards = require "bertlua.corpus.shards"
+local sources = require "bertlua.corpus.sources"
+local stage = require "bertlua.corpus.stage"
+local vocab_trainer = require "bertlua.text.vocab_trainer"
+
+local limits = {}
+
+local MIB = 2 ^ 20
+-- By how much this process grows until its last stage: it had 20 to 34 MiB.
+local GROWTH = 16 * MIB
+
+--- What the sources are known to hold before anything is read.
+-- @return bytes of text, or nil if they are not here yet; bytes of the largest part of stage extract
+local function look_at_sources(job, values, wanted)
+    if values.variant ~= "corpus" and not values.wikipedia and wanted.download then return nil, extract.memory() end
+    local text, need = 0, 0
+    for _, source in ipairs(sources.list(job, values)) do
+        if source.kind == "wikipedia" then
+            need = math.max(need, extract.memory())
+            text = text + extract.least_text(source.path)
+        else
+            for _, path in ipairs(source.files) do
+                local size = fs.size(path) or 0
+                need = math.max(need, plain.memory { size = math.min(size, plain.MAX_PART) })
+                text = text + size
+            end
+        end
+    end
+    return text, need
+end
+
+--- Bytes of the files of the last of some stages that has finished.
+local function finished_bytes(done, names)
+    for _, name in ipairs(names) do
+        if done[name] then return stage.sum(done[name].files, "bytes") end
+    end
+end
+
+--- Bytes of the largest shard, made or expected.
+local function shard_bytes(done, wanted, values, text)
+    if wanted.shard or not done.shard then return shards.largest(values, text) end
+    local largest = 0
+    for _, file in ipairs(done.shard.files) do largest = math.max(largest, file.bytes) end
+    return largest
+end
+
+--- Refuse a limit that a stage cannot keep: one line with the stage that needs most, and how much.
+-- @tparam table job output_dir, memory_limit
+-- @tparam table values settings of bertlua.recipe.prepare_corpus
+-- @tparam table wanted set of the stages' names
+function limits.check(job, values, wanted)
+    local done = manifest.read(job.output_dir).stages
+    local text, extracted
+    if wanted.extract then
+        text, extracted = look_at_sources(job, values, wanted)
+    else
+        text = finished_bytes(done, wanted.sentences and { "extract" } or { "sentences", "extract" })
+    end
+    local own = corpus.memory_now() + GROWTH
+    local size = shard_bytes(done, wanted, values, text)
+    local needs = {
+        { "extract", extracted and own + extracted },
+        { "sentences", own + sentences.memory() },
+        { "shard", (own + shards.memory { size = size }) / (1 - shards.LIST_SHARE), size },
+        { "vocab", vocab_trainer.least_memory() },
+        { "hdf5", own + samples.memory(values) { size = size }, size },
+    }
+    local worst
+    for _, need in ipairs(needs) do
+        if wanted[need[1]] and need[2] and (not worst or need[2] > worst[2]) then worst = need end
+    end
+    if not worst or worst[2] <= job.memory_limit then return end
+    fault.raisef("memory_limit is %.0f MiB, stage %s needs at least %.0f MiB%s", job.memory_limit / MIB, worst[1],
+        math.ceil(worst[2] / MIB), worst[3] and (" for a shard of %.1f MB: set it higher, or use more shards"):format(
+            worst[3] / 1e6) or ": set it higher")
+end
+
+return limits

@@ -1,13 +1,7 @@
 --- Evaluation: weighting of batches, and what guessers without a model reach.
 
+local device = require "bertlua.device"
 local evaluate = require "bertlua.train.evaluate"
-local tensor = require "bertlua.tensor"
-
-local function i32(values)
-    local t = tensor.new("i32", { #values })
-    t:set(values)
-    return t
-end
 
 local function scalar(x)
     return { item = function() return x end }
@@ -15,16 +9,25 @@ end
 
 local MASK = 4
 
---- A batch of 4 masked places: what stands there, and what belongs there.
+--- A batch of 4 masked places as a loader fills it, in pinned memory: what stands there, and what belongs there.
 local function batch(places, labels, nsp)
-    return { batch_size = #nsp, ids = i32(places), masked_index = i32 { 0, 1, 2, 3 }, masked_labels = i32(labels),
-        nsp_labels = i32(nsp) }
+    local memory = device.pinned(256, true)
+    local made = { memory = memory, pinned = memory:tensor(0, "i32", { 64 }), fence = device.event(false, true),
+        batch_size = #nsp }
+    for i, part in ipairs { { "ids", places }, { "masked_index", { 0, 1, 2, 3 } }, { "masked_labels", labels },
+        { "nsp_labels", nsp } } do
+        local name, values = part[1], part[2]
+        made[name] = memory:tensor(64 * (i - 1), "i32", { #values })
+        made[name]:set(values)
+    end
+    return made
 end
 
 describe("evaluate", function()
+    local places = { { MASK, MASK, 7, 9 }, { MASK, MASK, 5, 5 } }
     local batches = {
-        batch({ MASK, MASK, 7, 9 }, { 6, 6, 7, 8 }, { 0, 1 }), -- hidden, hidden, left in place, replaced
-        batch({ MASK, MASK, 5, 5 }, { 6, 8, -1, -1 }, { 1, 1 }), -- two of them filler
+        batch(places[1], { 6, 6, 7, 8 }, { 0, 1 }), -- hidden, hidden, left in place, replaced
+        batch(places[2], { 6, 8, -1, -1 }, { 1, 1 }), -- two of them filler
     }
     local results = {
         { mlm_loss = scalar(4), mlm_accuracy = scalar(0.5), nsp_loss = scalar(1), nsp_accuracy = scalar(1) },
@@ -35,7 +38,9 @@ describe("evaluate", function()
     local tape = { start = function(_, _, _, training) assert.is_false(training) end }
     local model = { forward = function(_, _, given)
         asked = asked + 1
-        return given == batches[1] and results[1] or results[2]
+        local n = given.nsp_labels:tolist()[1] == 0 and 1 or 2
+        assert.are.same(places[n], given.ids:tolist())
+        return results[n]
     end }
 
     it("weights masked words by their number and samples alike", function()

@@ -17,7 +17,8 @@ local data = {}
 
 local DTYPES = { f32 = 0, i32 = 3, i64 = 4, i8 = 5 }
 
---- What shards are checked against: max_seq_length, max_predictions_per_seq, vocab_size, type_vocab_size (0 = any).
+--- What shards are checked against: max_seq_length, max_predictions_per_seq, vocab_size, type_vocab_size, samples
+-- (0 = any).
 local function limits_of(options)
     options = options or {}
     local limits = ffi.new "bl_shard_limits"
@@ -25,7 +26,16 @@ local function limits_of(options)
     limits.max_predictions_per_seq = options.max_predictions_per_seq or 0
     limits.vocab_size = options.vocab_size or 0
     limits.type_vocab_size = options.type_vocab_size or 0
+    limits.samples = options.samples or 0
     return limits
+end
+
+--- Rows to keep: int64 array; nil for all.
+local function part_of(rows, count)
+    if not rows then return nil end
+    local part = ffi.new "bl_shard_part"
+    part.rows, part.count = rows, count
+    return part
 end
 
 local function info_table(info)
@@ -55,18 +65,21 @@ local function adopt_shard(path, pointer)
     local info = ffi.new "bl_shard_info"
     lib.bl_shard_describe(pointer, info)
     local shard = info_table(info)
+    shard.held = tonumber(info.held)
     shard.path = path
     shard.handle = ffi.gc(pointer, lib.bl_shard_free)
     return setmetatable(shard, Shard)
 end
 
---- Read a shard and check every value in it.
+--- Read a shard, or a part of it, and check every value of the file.
 -- @tparam string path
 -- @tparam table limits see limits of bl_shard_limits; a field left out is not checked
--- @return Shard {path, samples, max_seq_length, max_predictions_per_seq}; or nil, message
-function data.read_shard(path, limits)
+-- @param rows int64 array of the file's rows to keep, each once: rows[k] becomes row k; nil: all of them
+-- @param count number of rows
+-- @return Shard {path, samples: of the file, held: rows kept, max_seq_length, max_predictions_per_seq}; or nil, message
+function data.read_shard(path, limits, rows, count)
     local out = ffi.new "bl_shard *[1]"
-    local status = lib.bl_shard_read(out, path, limits_of(limits))
+    local status = lib.bl_shard_read(out, path, limits_of(limits), part_of(rows, count))
     if status ~= 0 then return refused(status) end
     return adopt_shard(path, out[0])
 end
@@ -77,7 +90,7 @@ local function integers(pointer, n)
     return list
 end
 
---- One sample as plain tables, for inspection; row counts from 0.
+--- One held sample as plain tables, for inspection; row counts from 0.
 function Shard:row(row)
     local out = ffi.new "bl_shard_row"
     native.check(lib.bl_shard_row_get(self.handle, row, out), 2)
@@ -103,11 +116,11 @@ end
 local Prefetch = {}
 Prefetch.__index = Prefetch
 
---- Start to read a shard in another thread.
+--- Start to read a shard, or a part of it, in another thread: arguments as for read_shard, copied.
 -- @return Prefetch; or nil, message
-function data.prefetch(path, limits)
+function data.prefetch(path, limits, rows, count)
     local out = ffi.new "bl_prefetch *[1]"
-    local status = lib.bl_prefetch_start(out, path, limits_of(limits))
+    local status = lib.bl_prefetch_start(out, path, limits_of(limits), part_of(rows, count))
     if status ~= 0 then return refused(status) end
     return setmetatable({ path = path, handle = ffi.gc(out[0], lib.bl_prefetch_free) }, Prefetch)
 end
@@ -196,7 +209,7 @@ function Batch:begin()
     lib.bl_batch_begin(self.handle)
 end
 
---- Append shard rows rows[0..count) (int64 array); with masking, mask afresh for samples sample, sample + 1, ...
+--- Append held shard rows rows[0..count) (int64 array); with masking, mask afresh for samples sample, sample + 1, ...
 function Batch:append(shard, rows, count, masking, seed, sample)
     native.check(lib.bl_batch_append(self.handle, shard.handle, rows, count, masking, seed or 0, sample or 0), 2)
 end

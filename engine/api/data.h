@@ -37,18 +37,26 @@ typedef struct bl_shard_limits {
     int64_t max_predictions_per_seq; /* P must not exceed it */
     int64_t vocab_size;              /* token ids and labels lie below it */
     int64_t type_vocab_size;         /* segment ids lie below it */
+    int64_t samples;                 /* N at an earlier look: files must not change meanwhile */
 } bl_shard_limits;
 
 /* Sizes of a shard. */
 typedef struct bl_shard_info {
-    int64_t samples;
+    int64_t samples; /* in the file */
+    int64_t held;    /* in memory; 0 from a probe */
     int64_t max_seq_length;
     int64_t max_predictions_per_seq;
     char vocabulary[96]; /* what bl_shard_options said; "" in other people's shards */
 } bl_shard_info;
 
-/* One shard in memory, every value checked. */
+/* One shard in memory, or the part of it that one process reads; every value of the file checked. */
 typedef struct bl_shard bl_shard;
+
+/* Rows of a file to keep, each once: held row k is row rows[k] of the file. */
+typedef struct bl_shard_part {
+    const int64_t *rows;
+    int64_t count;
+} bl_shard_part;
 
 /* Names, dtypes, shapes and limits only: no sample is read. */
 bl_status bl_shard_probe(bl_shard_info *out, const char *path, const bl_shard_limits *limits);
@@ -56,13 +64,15 @@ bl_status bl_shard_probe(bl_shard_info *out, const char *path, const bl_shard_li
  * Read and check a whole shard: input_ids, masked_lm_positions, masked_lm_ids
  * int32, input_mask, segment_ids, next_sentence_labels int8 in the file (any
  * other integer type is taken if its values fit). input_mask must be ones and
- * then zeros; a masked slot counts up to the first masked_lm_ids of 0.
+ * then zeros; a masked slot counts up to the first masked_lm_ids of 0. With a
+ * part only its rows are kept, in that order, and memory is theirs, about 1 MiB
+ * or a chunk of the file for reading, and meanwhile 12 bytes a sample.
  */
-bl_status bl_shard_read(bl_shard **out, const char *path, const bl_shard_limits *limits);
+bl_status bl_shard_read(bl_shard **out, const char *path, const bl_shard_limits *limits, const bl_shard_part *part);
 void bl_shard_free(bl_shard *shard);
 void bl_shard_describe(const bl_shard *shard, bl_shard_info *out);
 
-/* One row of a shard as it stands in the file; pointers live as long as the shard. */
+/* One held row of a shard as it stands in the file; pointers live as long as the shard. */
 typedef struct bl_shard_row {
     const int32_t *input_ids;    /* [S] */
     const int8_t *segment_ids;   /* [S] */
@@ -75,12 +85,14 @@ typedef struct bl_shard_row {
 bl_status bl_shard_row_get(const bl_shard *shard, int64_t row, bl_shard_row *out);
 
 /*
- * Reads one shard in a thread of its own while the caller works on. start
- * begins; wait blocks until the shard is there and hands it out, or reports
- * the thread's error. free stops a running read at the next dataset.
+ * Reads one shard, or a part of it, in a thread of its own while the caller
+ * works on. start begins and copies its arguments; wait blocks until the shard
+ * is there and hands it out, or reports the thread's error. free stops a
+ * running read at the next block.
  */
 typedef struct bl_prefetch bl_prefetch;
-bl_status bl_prefetch_start(bl_prefetch **out, const char *path, const bl_shard_limits *limits);
+bl_status bl_prefetch_start(bl_prefetch **out, const char *path, const bl_shard_limits *limits,
+                            const bl_shard_part *part);
 /* Ends the prefetch: *prefetch is freed and set to NULL whatever the result. */
 bl_status bl_prefetch_wait(bl_prefetch **prefetch, bl_shard **out);
 /* True once wait would not block. */
@@ -146,7 +158,7 @@ void bl_batch_free(bl_batch *batch);
 /* Empty it for the next fill. */
 void bl_batch_begin(bl_batch *batch);
 /*
- * Append count rows of shard, numbers rows[0..count). With masking, the mask
+ * Append count held rows of shard, numbers rows[0..count). With masking, the mask
  * of the file is undone and a new one drawn from Philox stream (seed,
  * 2^63 + sample + i) for the i-th row.
  */

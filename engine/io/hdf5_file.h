@@ -37,10 +37,16 @@ void bl_hdf5_input_close(bl_hdf5_input *input);
 bl_status bl_hdf5_dataset_open(bl_hdf5_dataset *dataset, const bl_hdf5_input *input, const char *name, int32_t ndim);
 void bl_hdf5_dataset_close(bl_hdf5_dataset *dataset);
 /*
- * Whole dataset into dst of dtype BL_I8 or BL_I32 (numel elements). Wider or
- * unsigned types in the file are narrowed only where every value fits.
+ * Rows [first, first + count) of the first dimension into dst of dtype BL_I8
+ * or BL_I32. Wider or unsigned types in the file are narrowed only where every
+ * value fits.
  */
-bl_status bl_hdf5_dataset_read(const bl_hdf5_dataset *dataset, int32_t dtype, void *dst);
+bl_status bl_hdf5_dataset_read(const bl_hdf5_dataset *dataset, int32_t dtype, int64_t first, int64_t count, void *dst);
+/*
+ * Rows to read at a time, at least 1: about `bytes` of the file's values, but
+ * whole chunks, so that each is decompressed once.
+ */
+int64_t bl_hdf5_dataset_block_rows(const bl_hdf5_dataset *dataset, int64_t bytes);
 /* Text attribute of the file's root into buffer; "" if there is none. */
 bl_status bl_hdf5_input_note(const bl_hdf5_input *input, const char *name, char *buffer, size_t bytes);
 
@@ -65,20 +71,20 @@ bl_status bl_hdf5_rows_close(bl_hdf5_rows *rows);
 
 /* ---- shards ---- */
 
-/* A shard in memory (shard_read.c); rows are contiguous. */
+/* A shard in memory (shard_read.c), K rows of it held; rows are contiguous. */
 struct bl_shard {
     bl_shard_info info;
-    int32_t *input_ids;  /* [N,S] */
-    int8_t *segment_ids; /* [N,S] */
-    int32_t *positions;  /* [N,P] */
-    int32_t *labels;     /* [N,P] */
-    int8_t *next_labels; /* [N] */
-    int32_t *lengths;    /* [N] */
-    int32_t *masked;     /* [N] */
+    int32_t *input_ids;  /* [K,S] */
+    int8_t *segment_ids; /* [K,S] */
+    int32_t *positions;  /* [K,P] */
+    int32_t *labels;     /* [K,P] */
+    int8_t *next_labels; /* [K] */
+    int32_t *lengths;    /* [K] */
+    int32_t *masked;     /* [K] */
 };
 
-/* As bl_shard_read; gives up between datasets once *cancelled is true (BL_ERROR_IO "cancelled"). */
+/* As bl_shard_read; gives up between blocks of rows once *cancelled is true (BL_ERROR_IO "cancelled"). */
 bl_status bl_shard_read_cancellable(bl_shard **out, const char *path, const bl_shard_limits *limits,
-                                    const atomic_bool *cancelled);
+                                    const bl_shard_part *part, const atomic_bool *cancelled);
 
 #endif

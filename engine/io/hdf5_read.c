@@ -148,29 +148,58 @@ static bl_status read_failed(const bl_hdf5_dataset *dataset) {
                    dataset->input->path, dataset->name);
 }
 
-static int64_t numel(const bl_hdf5_dataset *dataset) {
+static int64_t row_elements(const bl_hdf5_dataset *dataset) {
     int64_t n = 1;
-    for (int32_t d = 0; d < dataset->ndim; d++)
+    for (int32_t d = 1; d < dataset->ndim; d++)
         n *= dataset->shape[d];
     return n;
 }
 
+int64_t bl_hdf5_dataset_block_rows(const bl_hdf5_dataset *dataset, int64_t bytes) {
+    int64_t row_bytes = row_elements(dataset) * (int64_t) dataset->element_bytes;
+    int64_t rows = row_bytes > 0 ? bytes / row_bytes : dataset->shape[0];
+    hsize_t chunk[H5S_MAX_RANK] = {0};
+    hid_t plist = H5Dget_create_plist(dataset->id);
+    if (plist >= 0 && H5Pget_layout(plist) == H5D_CHUNKED &&
+        H5Pget_chunk(plist, dataset->ndim, chunk) == dataset->ndim && chunk[0] > 0) {
+        int64_t chunk_rows = chunk[0] < INT32_MAX ? (int64_t) chunk[0] : INT32_MAX;
+        rows = rows > chunk_rows ? rows / chunk_rows * chunk_rows : chunk_rows;
+    }
+    if (plist >= 0) H5Pclose(plist);
+    if (rows > dataset->shape[0]) rows = dataset->shape[0];
+    return rows > 0 ? rows : 1;
+}
+
+/* Rows [first, first + count) as `memory`, the type in dst. */
+static bl_status read_rows(const bl_hdf5_dataset *dataset, hid_t memory, int64_t first, int64_t count, void *dst) {
+    hsize_t start[4] = {(hsize_t) first}, block[4] = {(hsize_t) count};
+    for (int32_t d = 1; d < dataset->ndim; d++)
+        block[d] = (hsize_t) dataset->shape[d];
+    hid_t in_file = H5Dget_space(dataset->id);
+    hid_t in_memory = H5Screate_simple(dataset->ndim, block, NULL);
+    bool good =
+        in_file >= 0 && in_memory >= 0 && H5Sselect_hyperslab(in_file, H5S_SELECT_SET, start, NULL, block, NULL) >= 0;
+    good = good && H5Dread(dataset->id, memory, in_memory, in_file, H5P_DEFAULT, dst) >= 0;
+    if (in_memory >= 0) H5Sclose(in_memory);
+    if (in_file >= 0) H5Sclose(in_file);
+    return good ? BL_OK : read_failed(dataset);
+}
+
 /* Through int64, so that a value that does not fit is seen and not clipped by HDF5. */
-static bl_status read_narrowed(const bl_hdf5_dataset *dataset, int32_t dtype, void *dst) {
-    int64_t n = numel(dataset);
-    int64_t *wide = malloc(n > 0 ? (size_t) n * sizeof *wide : 1);
+static bl_status read_narrowed(const bl_hdf5_dataset *dataset, int32_t dtype, int64_t first, int64_t count, void *dst) {
+    int64_t n = count * row_elements(dataset), before = first * row_elements(dataset);
+    int64_t *wide = malloc((size_t) n * sizeof *wide);
     if (!wide) {
         return bl_fail(BL_ERROR_MEMORY, "%s: dataset %s: no memory for %lld values; use smaller shards",
                        dataset->input->path, dataset->name, (long long) n);
     }
-    bl_status status = BL_OK;
-    if (H5Dread(dataset->id, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, wide) < 0) status = read_failed(dataset);
+    bl_status status = read_rows(dataset, H5T_NATIVE_INT64, first, count, wide);
     int64_t low = dtype == BL_I8 ? INT8_MIN : INT32_MIN;
     int64_t high = dtype == BL_I8 ? INT8_MAX : INT32_MAX;
     for (int64_t i = 0; status == BL_OK && i < n; i++) {
         if (wide[i] < low || wide[i] > high) {
             status = bl_fail(BL_ERROR_FORMAT, "%s: dataset %s: value %lld at index %lld does not fit %s",
-                             dataset->input->path, dataset->name, (long long) wide[i], (long long) i,
+                             dataset->input->path, dataset->name, (long long) wide[i], (long long) (before + i),
                              dtype == BL_I8 ? "int8" : "int32");
         } else if (dtype == BL_I8) {
             ((int8_t *) dst)[i] = (int8_t) wide[i];
@@ -182,16 +211,15 @@ static bl_status read_narrowed(const bl_hdf5_dataset *dataset, int32_t dtype, vo
     return status;
 }
 
-bl_status bl_hdf5_dataset_read(const bl_hdf5_dataset *dataset, int32_t dtype, void *dst) {
+bl_status bl_hdf5_dataset_read(const bl_hdf5_dataset *dataset, int32_t dtype, int64_t first, int64_t count, void *dst) {
+    if (count * row_elements(dataset) == 0) return BL_OK;
     size_t wanted = bl_dtype_size(dtype);
     hid_t type = H5Dget_type(dataset->id);
     if (type < 0) return read_failed(dataset);
     bool fits = dataset->element_bytes < wanted || (dataset->element_bytes == wanted && H5Tget_sign(type) == H5T_SGN_2);
     H5Tclose(type);
-    if (!fits) return read_narrowed(dataset, dtype, dst);
-    hid_t memory = dtype == BL_I8 ? H5T_NATIVE_INT8 : H5T_NATIVE_INT32;
-    if (H5Dread(dataset->id, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, dst) < 0) return read_failed(dataset);
-    return BL_OK;
+    if (!fits) return read_narrowed(dataset, dtype, first, count, dst);
+    return read_rows(dataset, dtype == BL_I8 ? H5T_NATIVE_INT8 : H5T_NATIVE_INT32, first, count, dst);
 }
 
 bl_status bl_hdf5_input_note(const bl_hdf5_input *input, const char *name, char *buffer, size_t bytes) {

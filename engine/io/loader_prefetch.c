@@ -12,6 +12,7 @@ struct bl_prefetch {
     pthread_t thread;
     char *path;
     bl_shard_limits limits;
+    bl_shard_part part; /* its own copy of the rows; NULL for all */
     atomic_bool cancelled;
     atomic_bool done;
     /* written by the thread, read after the join */
@@ -22,8 +23,8 @@ struct bl_prefetch {
 
 static void *read_thread(void *argument) {
     bl_prefetch *prefetch = argument;
-    prefetch->status =
-        bl_shard_read_cancellable(&prefetch->shard, prefetch->path, &prefetch->limits, &prefetch->cancelled);
+    prefetch->status = bl_shard_read_cancellable(&prefetch->shard, prefetch->path, &prefetch->limits,
+                                                 prefetch->part.rows ? &prefetch->part : NULL, &prefetch->cancelled);
     /* The message belongs to this thread: carry it over. */
     if (prefetch->status != BL_OK) prefetch->message = strdup(bl_last_error());
     atomic_store(&prefetch->done, true);
@@ -33,16 +34,29 @@ static void *read_thread(void *argument) {
 static void prefetch_release(bl_prefetch *prefetch) {
     if (!prefetch) return;
     bl_shard_free(prefetch->shard);
+    free((void *) prefetch->part.rows);
     free(prefetch->path);
     free(prefetch->message);
     free(prefetch);
 }
 
-BL_API bl_status bl_prefetch_start(bl_prefetch **out, const char *path, const bl_shard_limits *limits) {
-    if (!out || !path || !limits) return bl_fail(BL_ERROR_ARGUMENT, "prefetch_start: an argument is NULL");
+/* rows copied, as the caller's need not outlive the call. */
+static bl_status copy_part(bl_prefetch *prefetch, const bl_shard_part *part) {
+    size_t bytes = (size_t) part->count * sizeof *part->rows;
+    int64_t *rows = malloc(bytes + 1); /* never NULL for an empty part */
+    if (!rows) return BL_ERROR_MEMORY;
+    memcpy(rows, part->rows, bytes);
+    prefetch->part = (bl_shard_part){.rows = rows, .count = part->count};
+    return BL_OK;
+}
+
+BL_API bl_status bl_prefetch_start(bl_prefetch **out, const char *path, const bl_shard_limits *limits,
+                                   const bl_shard_part *part) {
+    if (!out || !path || !limits || (part && (part->count < 0 || !part->rows)))
+        return bl_fail(BL_ERROR_ARGUMENT, "prefetch_start: an argument is NULL, or the part's count negative");
     bl_prefetch *prefetch = calloc(1, sizeof *prefetch);
     if (prefetch) prefetch->path = strdup(path);
-    if (!prefetch || !prefetch->path) {
+    if (!prefetch || !prefetch->path || (part && copy_part(prefetch, part) != BL_OK)) {
         prefetch_release(prefetch);
         return bl_fail(BL_ERROR_MEMORY, "%s: no memory to start reading", path);
     }

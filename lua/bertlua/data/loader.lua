@@ -4,7 +4,9 @@
 -- number i belongs to epoch i / samples, and epoch e visits the shards, and the
 -- rows of each, in an order drawn from (seed, e). So batch(n) is the same after
 -- a restart, every epoch covers each sample once, and nothing needs saving.
--- At most two shards are in memory; the next one is read by a thread.
+-- At most two shards are in memory; the next one is read by a thread. One of
+-- several ranks holds only the rows of its own batches (rank, rank + ranks, ...),
+-- so a shard is read afresh in every epoch, as the order of the epoch says which.
 -- Reading and checking a shard does not belong here: see bertlua.data.
 -- @module bertlua.data.loader
 
@@ -108,6 +110,7 @@ end
 --   if they have one; seed (42); shuffle (true); split ("training", "test" or
 --   "all"); pack_sequences (false); dynamic_masking (false) with special_ids = {cls_id, sep_id, mask_id} and
 --   masked_lm_prob (0.15);
+--   rank (0), ranks (1): batch n is asked for only where n % ranks is rank;
 --   prefetch (true); few_shapes (false): numbers of rows and of masked tokens come in coarse steps (see shapes.lua)
 -- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq
 function loader.open(options)
@@ -118,6 +121,10 @@ function loader.open(options)
     local split = options.split or "training"
     if split ~= "training" and split ~= "test" and split ~= "all" then
         error("loader: split is " .. tostring(split) .. ", expected training, test or all", 2)
+    end
+    local rank, ranks = options.rank or 0, options.ranks or 1
+    if not (rank >= 0 and rank < ranks) then
+        error(("loader: rank is %s of %s, expected 0 to %s"):format(rank, ranks, ranks - 1), 2)
     end
     local limits = {
         max_seq_length = options.max_seq_length,
@@ -142,9 +149,13 @@ function loader.open(options)
         shuffle = options.shuffle ~= false,
         masking = options.dynamic_masking and masking_rule(options, info) or nil,
         prefetching = options.prefetch ~= false,
+        rank = rank,
+        ranks = ranks,
         epochs = {},
         slots = {},
         turn = 1,
+        clock = 0,
+        ascending_count = 0,
     }, Loader)
     local packed = options.pack_sequences or false
     local multiples = options.few_shapes and {
@@ -192,18 +203,64 @@ local function find_place(starts, offset)
     return low
 end
 
---- Rows of a shard in the order of an epoch, into the slot that holds the shard.
-function Loader:order_rows(slot, epoch)
-    if slot.epoch == epoch then return end
-    local count = slot.shard.samples
-    if not slot.rows or slot.rows_capacity < count then
-        slot.rows, slot.rows_capacity = array.int64(count), count
+--- Rows 0 to count - 1 of a shard in the order of an epoch, written to an int64 array.
+function Loader:order_rows(rows, epoch, number)
+    local count = self.counts[number]
+    for i = 0, count - 1 do rows[i] = i end
+    if self.shuffle then random.new(self.seed, epoch * STREAMS_PER_EPOCH + number):shuffle(rows, count) end
+end
+
+--- How many samples below a number are this rank's.
+function Loader:own_below(sample)
+    local size = self.batch_size
+    local round = size * self.ranks
+    local rounds = math.floor(sample / round)
+    local rest = sample - rounds * round - self.rank * size
+    return rounds * size + math.max(0, math.min(size, rest))
+end
+
+--- What to keep of the shard at a place of an epoch: this rank's rows in the order of the epoch, or all.
+-- @return int64 array, valid until the next call, and count; nil for all
+function Loader:part(epoch, place)
+    if self.ranks == 1 then return nil end
+    local known = self:epoch_order(epoch)
+    local number = known.order[place]
+    if not self.scratch then self.scratch = array.int64(self:largest()) end
+    local rows, first = self.scratch, epoch * self.samples + known.starts[place]
+    self:order_rows(rows, epoch, number)
+    local size, rank, ranks, count = self.batch_size, self.rank, self.ranks, 0
+    for i = 0, self.counts[number] - 1 do
+        if math.floor((first + i) / size) % ranks == rank then
+            rows[count] = rows[i]
+            count = count + 1
+        end
     end
-    for i = 0, count - 1 do slot.rows[i] = i end
-    if self.shuffle then
-        random.new(self.seed, epoch * STREAMS_PER_EPOCH + slot.number):shuffle(slot.rows, count)
+    return rows, count
+end
+
+--- Samples of the largest shard.
+function Loader:largest()
+    local most = 0
+    for _, count in ipairs(self.counts) do most = math.max(most, count) end
+    return most
+end
+
+--- Rows of a slot that follow each other from a sample of its shard on, counted from the shard's first in the epoch.
+function Loader:rows_from(slot, epoch, place, skipped)
+    if self.ranks == 1 then
+        slot.rows = slot.rows or array.int64(self:largest())
+        if slot.ordered ~= epoch then self:order_rows(slot.rows, epoch, slot.number) end
+        slot.ordered = epoch
+        return slot.rows + skipped
     end
-    slot.epoch = epoch
+    -- Held rows are in order already.
+    local held = slot.shard.held
+    if self.ascending_count < held then
+        self.ascending, self.ascending_count = array.int64(held), held
+        for i = 0, held - 1 do self.ascending[i] = i end
+    end
+    local first = epoch * self.samples + self:epoch_order(epoch).starts[place]
+    return self.ascending + (self:own_below(first + skipped) - self:own_below(first))
 end
 
 --- The slot to overwrite: a free one, else the one used longer ago.
@@ -215,44 +272,45 @@ function Loader:victim()
     end
     local slot = slots[1].used <= slots[2].used and slots[1] or slots[2]
     if slot.shard then slot.shard:free() end
-    slot.shard, slot.number, slot.epoch = nil, nil, nil
+    slot.shard, slot.number, slot.epoch, slot.ordered = nil, nil, nil, nil
     return slot
 end
 
---- The samples of a shard may not have changed since the folder was opened.
-function Loader:accept(shard, number)
-    if shard.samples ~= self.counts[number] then
-        fault.raise(("%s: has %d samples now, had %d at the start; don't change shards during a run")
-            :format(shard.path, shard.samples, self.counts[number]))
-    end
-    return shard
+--- Whether a slot, or what is on its way to one, serves a place of an epoch.
+function Loader:holds(slot, epoch, number)
+    return slot.number == number and (self.ranks == 1 or slot.epoch == epoch)
 end
 
---- The slot that holds a shard, read now if it is in neither slot nor on its way.
-function Loader:slot_of(number)
-    self.clock = (self.clock or 0) + 1
+--- The samples of a shard may not have changed since the folder was opened.
+function Loader:limits_of(number)
+    self.limits.samples = self.counts[number]
+    return self.limits
+end
+
+--- The slot that holds what is needed of a place of an epoch, read now if it is in neither slot nor on its way.
+function Loader:slot_of(epoch, place)
+    local number = self:epoch_order(epoch).order[place]
+    self.clock = self.clock + 1
     for _, slot in ipairs(self.slots) do
-        if slot.number == number then
+        if self:holds(slot, epoch, number) then
             slot.used = self.clock
             return slot
         end
     end
     local pending = self.pending
-    local shard, message
-    if pending and pending.number == number then
+    local slot, shard, message
+    if pending and self:holds(pending, epoch, number) then
         self.pending = nil
         shard, message = pending.prefetch:wait()
+        if not shard then fault.raise(message) end
+        slot = self:victim()
     else
         self:drop_pending()
-        local slot = self:victim()
-        shard, message = data.read_shard(self.files[number], self.limits)
+        slot = self:victim()
+        shard, message = data.read_shard(self.files[number], self:limits_of(number), self:part(epoch, place))
         if not shard then fault.raise(message) end
-        slot.shard, slot.number, slot.epoch, slot.used = self:accept(shard, number), number, nil, self.clock
-        return slot
     end
-    if not shard then fault.raise(message) end
-    local slot = self:victim()
-    slot.shard, slot.number, slot.epoch, slot.used = self:accept(shard, number), number, nil, self.clock
+    slot.shard, slot.number, slot.epoch, slot.used = shard, number, epoch, self.clock
     return slot
 end
 
@@ -261,28 +319,43 @@ function Loader:drop_pending()
     self.pending = nil
 end
 
---- Start to read the shard that follows a place, if it is not at hand.
+--- The next place of which this rank needs a row, and its epoch.
+function Loader:next_place(epoch, place)
+    while true do
+        if place == self.shards then epoch, place = epoch + 1, 1 else place = place + 1 end
+        local known = self:epoch_order(epoch)
+        local first = epoch * self.samples
+        if self:own_below(first + known.starts[place + 1]) > self:own_below(first + known.starts[place]) then
+            return epoch, place
+        end
+    end
+end
+
+--- Start to read what follows a place, if it is not at hand.
 function Loader:read_ahead(epoch, place)
-    if not self.prefetching or self.shards < 2 then return end
-    if place == self.shards then epoch, place = epoch + 1, 1 else place = place + 1 end
+    if not self.prefetching or self.shards == 1 and self.ranks == 1 then return end
+    epoch, place = self:next_place(epoch, place)
     local number = self:epoch_order(epoch).order[place]
-    if self.pending and self.pending.number == number then return end
+    if self.pending and self:holds(self.pending, epoch, number) then return end
     for _, slot in ipairs(self.slots) do
-        if slot.number == number then return end
+        if self:holds(slot, epoch, number) then return end
     end
     self:drop_pending()
     -- The older slot is done with: free it first, so that two shards are the peak.
     if #self.slots == 2 then self:victim() end
-    local prefetch = fault.check(data.prefetch(self.files[number], self.limits))
-    self.pending = { number = number, prefetch = prefetch }
+    local prefetch = fault.check(data.prefetch(self.files[number], self:limits_of(number), self:part(epoch, place)))
+    self.pending = { number = number, epoch = epoch, prefetch = prefetch }
 end
 
---- Micro-batch number n, from 0.
+--- Micro-batch number n, from 0; one of this rank's.
 -- Valid until the second-next call.
 -- @return batch {batch_size, max_length, rows, tokens, masked, ids, positions, types, segments, cls_index,
 --   masked_index, masked_labels, nsp_labels}
 function Loader:batch(n)
     if n < 0 or n ~= math.floor(n) then error("loader: batch number " .. tostring(n) .. ", expected 0, 1, ...", 2) end
+    if n % self.ranks ~= self.rank then
+        error(("loader: batch number %d is not rank %d's of %d"):format(n, self.rank, self.ranks), 2)
+    end
     local batch = self.batches[self.turn]
     self.turn = 3 - self.turn
     local sample = n * self.batch_size
@@ -294,15 +367,22 @@ function Loader:batch(n)
         local offset = sample - epoch * self.samples
         local known = self:epoch_order(epoch)
         place = find_place(known.starts, offset)
-        local slot = self:slot_of(known.order[place])
-        self:order_rows(slot, epoch)
+        local slot = self:slot_of(epoch, place)
+        local rows = self:rows_from(slot, epoch, place, offset - known.starts[place])
         local count = math.min(left, known.starts[place + 1] - offset)
-        batch:append(slot.shard, slot.rows + (offset - known.starts[place]), count, self.masking, self.seed, sample)
+        batch:append(slot.shard, rows, count, self.masking, self.seed, sample)
         sample, left = sample + count, left - count
     end
     batch:finish()
     self:read_ahead(epoch, place)
     return batch
+end
+
+--- Rows in memory: own ones of at most two shards, without what a thread is reading.
+function Loader:held_rows()
+    local rows = 0
+    for _, slot in ipairs(self.slots) do rows = rows + (slot.shard and slot.shard.held or 0) end
+    return rows
 end
 
 --- Stop reading and give the shards' memory back. The last two batches stay valid.

@@ -38,7 +38,8 @@ local function load_model_files(run, values)
     return config, words
 end
 
-local function open_loader(values, config, words)
+--- @param ranks the job, of which a process reads its own part; nil: all of it
+local function open_loader(values, config, words, ranks)
     return loader.open {
         input_dir = values.input_dir,
         batch_size = values.batch_size,
@@ -53,6 +54,8 @@ local function open_loader(values, config, words)
         special_ids = words and { cls_id = words.cls_id, sep_id = words.sep_id, mask_id = words.mask_id },
         prefetch = values.num_workers > 0,
         few_shapes = context.device() ~= "cpu",
+        rank = ranks and ranks.rank,
+        ranks = ranks and ranks.size,
     }
 end
 
@@ -60,7 +63,7 @@ end
 local function build(run, values, ranks)
     local config, words = load_model_files(run, values)
     local parts = { accumulation = run.accumulation, config = config, ranks = ranks }
-    parts.loader = open_loader(values, config, words)
+    parts.loader = open_loader(values, config, words, ranks)
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
     parts.model = bert.BertForPretraining.new(config)
     parts.memory = training.allocate(run, values, parts.model, {

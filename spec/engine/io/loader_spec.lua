@@ -243,6 +243,19 @@ describe("prefetch", function()
         assert.has_error(function() prefetch:wait() end)
     end)
 
+    it("reads a part, of rows that it has copied", function()
+        local path = folder .. "/part.hdf5"
+        shards.write(path, shards.values(500, 32, 4))
+        local shard = assert(data.read_shard(path))
+        local rows = array.int64 { 400, 3, 77 }
+        local prefetch = assert(data.prefetch(path, {}, rows, 3))
+        for k = 0, 2 do rows[k] = -1 end
+        local part = assert(prefetch:wait())
+        assert.are.equal(3, part.held)
+        for k, row in ipairs { 400, 3, 77 } do assert.are.same(shard:row(row), part:row(k - 1)) end
+        assert.are.equal(0, assert(assert(data.prefetch(path, {}, rows, 0)):wait()).held)
+    end)
+
     it("reports the thread's error at wait, and to nobody else", function()
         local path = folder .. "/b.hdf5"
         local values = shards.values(5, 16, 4)

@@ -1,5 +1,6 @@
 --- Shards in and out: h5py's files, our own, and every kind of broken one.
 
+local array = require "bertlua.array"
 local data = require "bertlua.data"
 local fs = require "bertlua.util.fs"
 local nanosleep = require("posix.time").nanosleep
@@ -86,6 +87,61 @@ describe("shard", function()
                 assert.are.equal(values.next_sentence_labels[n], row.next_sentence_label)
             end
         end
+    end)
+
+    describe("of which a part is kept", function()
+        --- The part has exactly the rows of the whole that it was asked for.
+        local function check_part(file, limits, rows)
+            local whole = assert(data.read_shard(file, limits))
+            local part = assert(data.read_shard(file, limits, array.int64(rows), #rows))
+            assert.are.equal(whole.samples, part.samples)
+            assert.are.equal(whole.samples, whole.held)
+            assert.are.equal(#rows, part.held)
+            for k, row in ipairs(rows) do assert.are.same(whole:row(row), part:row(k - 1)) end
+            assert.has_error(function() part:row(#rows) end)
+            whole:free()
+            part:free()
+        end
+
+        it("gives its rows in the order asked for, whatever the types in the file", function()
+            for _, name in ipairs { "nvidia.hdf5", "wide.hdf5" } do
+                check_part(FIXTURES .. name, { vocab_size = 90 }, { 4, 0, 3 })
+                check_part(FIXTURES .. name, { vocab_size = 90 }, {})
+            end
+        end)
+
+        it("is read in blocks of whole chunks, or of rows", function()
+            -- A block is of 1 MiB: 8192 rows of ids.
+            local samples = 9600
+            local values = shards.values(samples, 32, 4)
+            local rows = {}
+            for k = 1, 400 do rows[k] = (k * 3877) % samples end
+            rows[401], rows[402] = samples - 1, 8191
+            for _, options in ipairs { { gzip = 0 }, { gzip = 4, checksum = true } } do
+                shards.write(path, values, nil, options)
+                check_part(path, {}, rows)
+                local part = assert(data.read_shard(path, {}, array.int64(rows), #rows))
+                for k, row in ipairs(rows) do assert.are.same(values.input_ids[row + 1], part:row(k - 1).input_ids) end
+            end
+        end)
+
+        it("is refused for what is wrong in any row, and for rows that are not there", function()
+            local values = shards.values(20, 16, 4)
+            values.masked_lm_positions[7][1] = 16
+            shards.write(path, values)
+            local _, whole = data.read_shard(path)
+            local part, message = data.read_shard(path, {}, array.int64 { 1, 2 }, 2)
+            assert.is_nil(part)
+            assert.are.equal(whole, message)
+            assert.is_truthy(message:find("masked_lm_positions, sample 6: position 16", 1, true), message)
+            for _, rows in ipairs { { 0, 20 }, { -1 }, { 3, 4, 3 } } do
+                local good, problem = pcall(data.read_shard, path, {}, array.int64(rows), #rows)
+                assert.is_false(good)
+                assert.is_truthy(problem:find("expected 0..19 and each once", 1, true), problem)
+            end
+            _, message = data.read_shard(path, { samples = 21 }, array.int64 { 0 }, 1)
+            assert.is_truthy(message:find("has 20 samples now, had 21 at the start", 1, true), message)
+        end)
     end)
 
     it("gives the same bytes for the same data", function()

@@ -179,6 +179,139 @@ describe("loader", function()
         assert.are.same(whole, joined)
     end)
 
+    describe("of one of several ranks", function()
+        local VARIANTS = {
+            { batch_size = 1 }, { batch_size = 2, prefetch = false }, { batch_size = 3, pack_sequences = true },
+            { batch_size = 2, shuffle = false }, { batch_size = 50 },
+            { batch_size = 2, dynamic_masking = true, special_ids = SPECIAL },
+        }
+
+        local function with(variant, rank, ranks)
+            local options = { rank = rank, ranks = ranks }
+            for name, value in pairs(variant) do options[name] = value end
+            return open(options)
+        end
+
+        it("gives what one reader gets, in any number and from any batch on", function()
+            for _, variant in ipairs(VARIANTS) do
+                local last = math.ceil(3 * TOTAL / variant.batch_size) + 16
+                local whole = run(open(variant), 0, last)
+                for _, ranks in ipairs { 1, 2, 3, 4, 8 } do
+                    -- What a run goes on with in the middle of a shard is a multiple of its number of ranks.
+                    for _, first in ipairs { 0, ranks, 2 * ranks } do
+                        local joined = {}
+                        for rank = 0, ranks - 1 do
+                            local reader = with(variant, rank, ranks)
+                            for n = first + rank, last, ranks do joined[n - first + 1] = contents(reader:batch(n)) end
+                            reader:close()
+                        end
+                        assert.are.same(range(whole, first + 1, last + 1), joined)
+                    end
+                end
+            end
+        end)
+
+        it("gives the same out of turn", function()
+            local all = run(open { batch_size = 2 }, 0, 60)
+            local reader = open { batch_size = 2, rank = 1, ranks = 3 }
+            for _, n in ipairs { 40, 1, 1, 58, 4, 19, 16, 22 } do
+                assert.are.same(all[n + 1], contents(reader:batch(n)))
+            end
+            reader:close()
+        end)
+
+        it("gives the same of a single shard, epoch after epoch", function()
+            local single = folder .. "/single"
+            assert(fs.mkdirs(single))
+            shards.write(single .. "/a.hdf5", shards.values(21, 16, 4))
+            for _, prefetch in ipairs { true, false } do
+                local options = { input_dir = single, batch_size = 2, prefetch = prefetch }
+                local whole, joined = run(open(options), 0, 47), {}
+                for rank = 0, 3 do
+                    options.rank, options.ranks = rank, 4
+                    local reader = open(options)
+                    for n = rank, 47, 4 do joined[n + 1] = contents(reader:batch(n)) end
+                    reader:close()
+                end
+                assert.are.same(whole, joined)
+            end
+        end)
+
+        it("holds 1/n of the rows, each row in one rank", function()
+            local large = folder .. "/large"
+            assert(fs.mkdirs(large))
+            shards.write(large .. "/a.hdf5", shards.values(600, 16, 4))
+            for _, ranks in ipairs { 1, 2, 3, 4, 8 } do
+                local sum = 0
+                for rank = 0, ranks - 1 do
+                    local reader = open { input_dir = large, batch_size = 4, rank = rank, ranks = ranks,
+                        vocab_size = 800, prefetch = false }
+                    reader:batch(rank)
+                    assert.is_true(math.abs(reader:held_rows() - 600 / ranks) <= 4, reader:held_rows())
+                    sum = sum + reader:held_rows()
+                    -- Into the next epoch: two at most.
+                    local later = math.ceil(150 / ranks) * ranks + rank
+                    reader:batch(later)
+                    assert.is_true(reader:held_rows() <= 2 * (600 / ranks + 4))
+                    reader:close()
+                end
+                assert.are.equal(600, sum)
+            end
+        end)
+
+        it("says on every rank, with the same words, what is wrong with a shard", function()
+            local bad = folder .. "/bad_part"
+            assert(fs.mkdirs(bad))
+            local path = bad .. "/a.hdf5"
+            local function refusals()
+                local list = {}
+                for _, prefetch in ipairs { true, false } do
+                    for rank = 0, 3 do
+                        local reader = open { input_dir = bad, batch_size = 4, shuffle = false, rank = rank, ranks = 4,
+                            prefetch = prefetch }
+                        list[#list + 1] = { pcall(reader.batch, reader, rank) }
+                        reader:close()
+                    end
+                end
+                for _, result in ipairs(list) do
+                    assert.is_false(result[1])
+                    assert.is_true(fault.is(result[2]), tostring(result[2]))
+                    assert.are.equal(tostring(list[1][2]), tostring(result[2]))
+                end
+                return tostring(list[1][2])
+            end
+            -- A value of one sample, which only one rank uses.
+            local values = shards.values(400, 16, 4)
+            values.masked_lm_ids[9][1] = 700
+            shards.write(path, values)
+            assert.is_truthy(refusals():find("a.hdf5: dataset masked_lm_ids, sample 8: label 700 at 0", 1, true))
+            -- A byte of a chunk.
+            values.masked_lm_ids[9][1] = 20
+            shards.write(path, values, nil, { gzip = 0, checksum = true })
+            local bytes = fs.read(path)
+            local middle = math.floor(#bytes / 2)
+            assert(fs.write(path, bytes:sub(1, middle) .. string.char((bytes:byte(middle + 1) + 1) % 256)
+                .. bytes:sub(middle + 2)))
+            assert.is_truthy(refusals():find("cannot be read: the file is truncated or damaged", 1, true))
+            -- Cut off, already when the folder is opened.
+            assert(fs.write(path, bytes:sub(1, middle)))
+            for rank = 0, 3 do
+                local good, problem = pcall(open, { input_dir = bad, rank = rank, ranks = 4 })
+                assert.is_false(good)
+                assert.is_truthy(tostring(problem):find("HDF5 cannot open it: the file is truncated", 1, true))
+            end
+        end)
+
+        it("refuses the batch of another rank", function()
+            local reader = open { rank = 1, ranks = 3 }
+            local good, problem = pcall(reader.batch, reader, 3)
+            assert.is_false(good)
+            assert.is_truthy(problem:find("batch number 3 is not rank 1's of 3", 1, true), problem)
+            reader:close()
+            assert.has_error(function() open { rank = 3, ranks = 3 } end)
+        end)
+    end)
+
     it("masks a sample differently in each epoch, or always as in the file", function()
         local function masks(variant)
             local reader = open(variant)

@@ -160,23 +160,27 @@ describe("many processes", function()
     end)
 
     it("go on from each other's checkpoints, whatever their number", function()
-        local straight = reference()
+        -- Eight ranks take micro-batches of half the size, so that an update sees the same sequences; dropout goes by
+        -- micro-batch, so they have a straight run of their own.
+        good("one_halved", 1, { ["batch-size"] = 2, ["gradient-merge-steps"] = 8 })
+        good("four_halved", 4, { optimizer = "DistributedFusedLamb", ["steps-this-run"] = 5, ["batch-size"] = 2,
+            ["gradient-merge-steps"] = 2 })
         good("four", 4, { optimizer = "DistributedFusedLamb", ["steps-this-run"] = 5 })
-        local five = folder("four", 5)
-        for _, resumed in ipairs { { 1, "Lamb" }, { 2, "DistributedFusedLamb" }, { 8, "DistributedFusedLamb" } } do
-            local count, optimizer = resumed[1], resumed[2]
+        for _, resumed in ipairs {
+            { 1, "Lamb", "four", reference() },
+            { 2, "DistributedFusedLamb", "four", reference() },
+            { 8, "DistributedFusedLamb", "four_halved", folder "one_halved" },
+        } do
+            local count, optimizer, begun, straight = unpack(resumed)
             local name = "resumed" .. count
             assert(fs.mkdirs(fs.dirname(folder(name))))
-            assert.are.equal(0, (pretraining.shell(("cp -r %s %s"):format(five, folder(name, 5)))))
-            -- Eight ranks: half the micro-batch, twice as many.
+            assert.are.equal(0, (pretraining.shell(("cp -r %s %s"):format(folder(begun, 5), folder(name, 5)))))
             local output = good(name, count, { optimizer = optimizer, ["last-step-of-checkpoint"] = "auto",
                 ["gradient-merge-steps"] = math.max(1, 4 / count), ["batch-size"] = count == 8 and 2 or 4 })
             assert.is_truthy(output:find("going on from " .. folder(name, 5), 1, true), output)
-            if count < 8 then
-                assert.is_nil(output:find("warning", 1, true), output)
-                assert_close(straight, folder(name), "model.safetensors", PARAMETERS)
-                assert_close(straight, folder(name), "optimizer.safetensors", 1e-4)
-            end
+            assert.is_nil(output:find("warning", 1, true), output)
+            assert_close(straight, folder(name), "model.safetensors", PARAMETERS)
+            assert_close(straight, folder(name), "optimizer.safetensors", 1e-4)
         end
     end)
 
@@ -192,11 +196,11 @@ describe("many processes", function()
         assert.is_false(fs.exists(job.dir .. "/odd"))
     end)
 
-    --- Start in the background, wait for step 2's checkpoint, send a signal; exit code, output.
-    local function interrupt(name, signal, whom)
+    --- Start in the background, wait for step 4's checkpoint, send a signal; exit code, output.
+    local function interrupt(name, signal, whom, mpirun_options)
         local log = ("%s/%s.log"):format(job.dir, name)
         local command = mpi.command(2, arguments(options(name, { ["max-steps"] = 100000,
-            ["num-steps-per-checkpoint"] = 2, ["gradient-merge-steps"] = 2 })))
+            ["num-steps-per-checkpoint"] = 2, ["gradient-merge-steps"] = 2, ["log-freq"] = 1000 })), mpirun_options)
         local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo code $?; } 2> /dev/null"):format(command,
             log)))
         local pid = pipe:read "*l"
@@ -217,27 +221,37 @@ describe("many processes", function()
         return ("kill -%s $(env -u LD_PRELOAD pgrep -P %s | tail -n 1)"):format(signal, pid)
     end
 
-    -- mpirun's own exit code after a SIGTERM is 1, whatever the ranks say.
-    for _, case in ipairs { { "TERM", 1, "mpirun", the_launcher }, { "TERM", 143, "one rank", second_rank },
+    -- After a SIGTERM mpirun's own exit code is 1, and it sleeps for this long before it passes the signal on, and
+    -- again before it kills. It takes in no output then, so more than a pipe's worth of it would block the ranks.
+    local PATIENCE = "--mca odls_base_sigkill_timeout 3"
+    for _, case in ipairs { { "TERM", 1, "mpirun", the_launcher, PATIENCE }, { "TERM", 143, "one rank", second_rank },
         { "USR1", 138, "mpirun", the_launcher } } do
         it(("save one checkpoint and stop when SIG%s comes to %s"):format(case[1], case[3]), function()
             local name = "signal" .. case[1] .. case[2]
-            local code, output = interrupt(name, case[1], case[4])
+            local code, output = interrupt(name, case[1], case[4], case[5])
             assert.are.equal(case[2], code, output)
+            assert.is_truthy(output:find("ended by SIG" .. case[1], 1, true), output)
             local checkpoint = require "bertlua.train.checkpoint"
             local steps = checkpoint.steps(fs.dirname(folder(name)))
-            assert.is_true(checkpoint.verify(folder(name, steps[#steps])))
-            -- mpirun kills a second after it passed SIGTERM on, perhaps before the last lines came through.
-            if case[4] == the_launcher and case[1] == "TERM" then return end
-            assert.is_truthy(output:find("ended by SIG" .. case[1], 1, true), output)
             assert.are.equal(tonumber(output:match "steps +1 to (%d+) of 100000, ended"), steps[#steps])
+            assert.is_true(checkpoint.verify(folder(name, steps[#steps])))
             assert.is_false(fs.exists(fs.dirname(folder(name)) .. "/.lock"))
         end)
     end
 
+    it("leave whole checkpoints behind when mpirun kills them too early", function()
+        local code, output = interrupt("impatient", "TERM", the_launcher, "--mca odls_base_sigkill_timeout 0")
+        assert.are.equal(1, code, output)
+        local checkpoint = require "bertlua.train.checkpoint"
+        local steps = checkpoint.steps(fs.dirname(folder "impatient"))
+        assert.is_true(steps[#steps] >= 4)
+        for _, step in ipairs(steps) do assert.is_true(checkpoint.verify(folder("impatient", step))) end
+    end)
+
     it("all end when one is killed, and go on from the last checkpoint", function()
         local code, output = interrupt("killed", "KILL", second_rank)
-        assert.are.equal(137, code, output)
+        -- mpirun exits as the rank whose end it hears of first.
+        assert.is_true(code == 137 or code == 71, output)
         assert.are.same({ 1 }, { select(2, output:gsub("bertlua: rank 1 of 2 died", "")) }, output)
         local steps = require("bertlua.train.checkpoint").steps(fs.dirname(folder "killed"))
         output = good("killed", 2, { ["last-step-of-checkpoint"] = "auto", ["max-steps"] = 100000,

@@ -203,7 +203,7 @@ suite: all
 OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/copy_spec.lua spec/engine/core/philox_spec.lua \
   spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train spec/lua/trainer_spec.lua spec/cuda
 TRAINING_SPECS := spec/lua/models spec/lua/recipe spec/lua/data/loader_spec.lua spec/lua/squad/loader_spec.lua \
-  $(addprefix spec/recipes/,answer_spec.lua demo_spec.lua evaluate_squad_spec.lua pretrain_spec.lua trace_spec.lua)
+  $(addprefix spec/recipes/,answer_spec.lua pretrain_spec.lua trace_spec.lua)
 DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
   BERTLUA_BIN='$(abspath $(BUILD))/bertlua' busted $(BUSTED_ARGS)
 

@@ -15,7 +15,8 @@ local settings = require "bertlua.settings"
 local tensor = require "bertlua.tensor"
 local quote = require("bertlua.util.shell").quote
 
-local seconds_of = dofile(paths.root() .. "/bench/gpu_clock.lua").seconds_of
+local clock = dofile(paths.root() .. "/bench/gpu_clock.lua")
+local seconds_of = clock.seconds_of
 
 local spec = settings.define {
     { name = "shapes", type = "string", default = "256x128,32x512,32x384",
@@ -135,8 +136,7 @@ local function main()
             cases[#cases + 1] = { shape = shape, p = p }
         end
     end
-    local ok, message = pcall(context.open, { device = "cuda" })
-    if not ok then fault.raisef("this measures a GPU and there is none to use here: %s", tostring(message)) end
+    clock.open_gpu()
     print(context.describe())
     print(("\n%9s  %4s  %-8s %9s %9s %9s %9s"):format("B x S", "p", "", "forward", "TFLOP/s", "backward", "TFLOP/s"))
     for _, case in ipairs(cases) do case.results = measure(case.shape, values, case.p) end

@@ -1,8 +1,18 @@
---- Seconds on the device: events around enough calls to last a while.
+--- What benchmarks of a GPU share: the GPU, and seconds on it by events around enough calls to last a while.
 
+local context = require "bertlua.context"
 local device = require "bertlua.device"
+local fault = require "bertlua.fault"
 
 local M = {}
+
+--- Open the GPU; a fault where there is none.
+function M.open_gpu()
+    local ok, message = pcall(context.open, { device = "cuda" })
+    if ok then return end
+    -- Another device is no way out here.
+    fault.raisef("this measures a GPU: %s", (fault.message(message):gsub("[,;] ?o?r? use %-%-device cpu$", "")))
+end
 
 --- Seconds of one call of fn, from device events around enough calls back to back to last `least` seconds.
 function M.seconds_of(fn, least)

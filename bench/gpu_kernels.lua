@@ -7,7 +7,6 @@
 -- best round counts.
 
 local context = require "bertlua.context"
-local fault = require "bertlua.fault"
 local json = require "bertlua.util.json"
 local ops = require "bertlua.ops"
 local optim = require "bertlua.optim"
@@ -17,7 +16,8 @@ local settings = require "bertlua.settings"
 local tensor = require "bertlua.tensor"
 local quote = require("bertlua.util.shell").quote
 
-local seconds_of = dofile(paths.root() .. "/bench/gpu_clock.lua").seconds_of
+local clock = dofile(paths.root() .. "/bench/gpu_clock.lua")
+local seconds_of = clock.seconds_of
 
 local spec = settings.define {
     { name = "sequences", type = "integer", min = 1, default = 256, help = "sequences of 128 tokens" },
@@ -184,8 +184,7 @@ local function main()
     local values = spec:parse(arg, {}, { program = "bench/gpu_kernels.lua",
         description = "Measure the kernels that memory bounds on a GPU, beside PyTorch." })
     if not values then return end
-    local ok, message = pcall(context.open, { device = "cuda" })
-    if not ok then fault.raisef("this measures a GPU and there is none to use here: %s", tostring(message)) end
+    clock.open_gpu()
     local rows = values.sequences * LENGTH
     print(context.describe())
     print(("%-34s %9s %10s %8s %9s"):format(("%d sequences of %d"):format(values.sequences, LENGTH), "MB", "us", "GB/s",

@@ -15,7 +15,8 @@ local settings = require "bertlua.settings"
 local tensor = require "bertlua.tensor"
 local quote = require("bertlua.util.shell").quote
 
-local seconds_of = dofile(paths.root() .. "/bench/gpu_clock.lua").seconds_of
+local clock = dofile(paths.root() .. "/bench/gpu_clock.lua")
+local seconds_of = clock.seconds_of
 
 local spec = settings.define {
     { name = "rows", type = "string", default = "32768,16384", help = "tokens of a micro-step, several by commas" },
@@ -140,8 +141,7 @@ local function main()
         description = "Measure BERT-large's matrix products on a GPU, beside PyTorch." })
     if not values then return end
     local layers = layers_of(values)
-    local ok, message = pcall(context.open, { device = "cuda" })
-    if not ok then fault.raisef("this measures a GPU and there is none to use here: %s", tostring(message)) end
+    clock.open_gpu()
     if values.choices then context.matmul_choices(values.choices) end
     print(context.describe())
     local top, size = peak(values)

@@ -6,6 +6,7 @@
 -- Every measurement is a process of its own, ours and PyTorch's in turn. The
 -- result is Markdown, on standard output and in --output.
 
+local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local data = require "bertlua.data"
 local fs = require "bertlua.util.fs"
@@ -138,10 +139,9 @@ local function cases(values, size)
     return list
 end
 
-local function measure(values, size)
+local function measure_all(values, size, folder)
     local found = { rows = {} }
     -- Every process takes the algorithms that the first one timed.
-    local folder = fault.check(fs.temporary_folder "bertlua-gpu")
     size.choices = values.device == "cuda" and folder .. "/matmul_choices.txt" or nil
     local with_peer = has_peer(values)
     found.peak = own { name = "the peak", kind = "peak", device = values.device, precision = values.precision,
@@ -166,7 +166,18 @@ local function measure(values, size)
             end
         end
     end
+    return found
+end
+
+local function measure(values, size)
+    if values.device == "cuda" then
+        local count, reason = context.count "cuda"
+        if count == 0 then fault.raise(reason) end
+    end
+    local folder = fault.check(fs.temporary_folder "bertlua-gpu")
+    local ok, found = pcall(measure_all, values, size, folder)
     fault.check(fs.remove(folder))
+    if not ok then error(found, 0) end
     return found
 end
 

@@ -14,6 +14,7 @@ local Trainer = require "bertlua.train.trainer"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
 local device = require "bertlua.device"
+local devices = require "bertlua.recipe.devices"
 local json = require "bertlua.util.json"
 local ops = require "bertlua.ops"
 local paths = require "bertlua.paths"
@@ -176,7 +177,7 @@ local function answer(job)
 end
 
 local job = json.decode(arg[1])
-context.open { device = job.device }
+devices.open { device = job.device }
 local kinds = { peak = peak, train = train, answer = answer }
 if job.choices then context.matmul_choices(job.choices) end
 local result = kinds[job.kind](job)

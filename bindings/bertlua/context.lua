@@ -43,7 +43,10 @@ function M.open(options)
     options = options or {}
     local device, threads, index = M.choose(options.device), options.threads or 0, options.device_index or 0
     local code = DEVICE[device]
-    if not code then error(("context: device is %s, expected cpu, cuda or auto"):format(tostring(device)), 2) end
+    if not code then
+        local what = device == os.getenv "BERTLUA_DEVICE" and "BERTLUA_DEVICE" or "device"
+        error(("context: %s is %s, expected cpu, cuda or auto"):format(what, tostring(device)), 2)
+    end
     if type(threads) ~= "number" then error(("context: threads is %s, expected a number"):format(type(threads)), 2) end
     local key = ("%s:%s:%s"):format(device, index, threads)
     local context = opened[key]

@@ -5,6 +5,7 @@
 -- 1 a fault of the user's input, 128 + signal number when a signal ended the
 -- run after a last checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1).
 
+local devices = require "bertlua.recipe.devices"
 local launch = require "bertlua.distributed.launch"
 local pretraining = require "bertlua.settings.pretraining"
 local phases = require "bertlua.recipe.phases"
@@ -26,9 +27,14 @@ local function program()
     return arg and arg[0] or "RECIPE"
 end
 
---- The settings, before the run: rank 0 of a job prints them for all.
+--- The settings, before the run, once its device is known to be there: rank 0 of a job prints them for all.
 local function show(spec, values)
-    if values.show_config and launch.detect().rank == 0 then io.stdout:write(spec:format(values), "\n") end
+    devices.open(values)
+    if values.show_config and launch.detect().rank == 0 then
+        io.stdout:write(spec:format(values), "\n")
+        -- Before what goes wrong from here on, in a file as well.
+        io.stdout:flush()
+    end
 end
 
 --- Pre-train one phase.

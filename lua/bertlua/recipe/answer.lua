@@ -2,7 +2,7 @@
 
 local answerer = require "bertlua.squad.answerer"
 local answers = require "bertlua.squad.answers"
-local context = require "bertlua.context"
+local devices = require "bertlua.recipe.devices"
 local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
 local fs = require "bertlua.util.fs"
@@ -25,6 +25,7 @@ local OWN = {
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16" }, default = "fp32",
         help = "of matrices and activations" },
+    devices.setting,
     { name = "threads", type = "integer", min = 0, default = 0, help = "0: OMP_NUM_THREADS, or all cores" },
 }
 
@@ -75,7 +76,7 @@ end
 
 --- Run the job and print the answers.
 function M.run(values)
-    context.open { device = "cpu", threads = values.threads }
+    devices.open(values)
     local passage = context_of(values)
     local model = answerer.open(values.checkpoint, values)
     local list, details = model:ask(values.question, passage, values)

@@ -9,6 +9,7 @@ local context = require "bertlua.context"
 local create = require "bertlua.data.create_pretraining"
 local demo_results = require "bertlua.recipe.demo_results"
 local demo_text = require "bertlua.recipe.demo_text"
+local devices = require "bertlua.recipe.devices"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -39,6 +40,8 @@ M.settings = settings.define {
     { name = "phase1_steps", type = "integer", min = 1, default = 5000, group = "Training", help = "updates" },
     { name = "phase2_steps", type = "integer", min = 1, default = 1200, group = "Training", help = "updates" },
     { name = "seed", type = "integer", min = 0, default = 42, group = "Training", help = "of everything random" },
+    { name = "device", type = "choice", choices = devices.setting.choices, default = devices.setting.default,
+        group = "Training", help = devices.setting.help },
     { name = "threads", type = "integer", min = 0, default = 0, group = "Training",
         help = "0: OMP_NUM_THREADS, or all cores" },
 }
@@ -186,7 +189,7 @@ local function training_settings(paths, values)
             output_dir = paths.dir, bert_model = "custom", config_file = paths.config, vocab_file = paths.vocab,
             report_file = paths.report, optimizer = "AdamW", amp = context.fast_dtype("bf16"),
             dynamic_masking = true, last_step_of_checkpoint = "auto", log_freq = 10, seed = values.seed,
-            threads = values.threads, show_config = false, device = "cpu",
+            threads = values.threads, show_config = false, device = context.device(),
         },
         phase1 = phase("phase1", values.phase1_steps, values.batch_size, values.learning_rate),
         phase2 = phase("phase2", values.phase2_steps, math.ceil(values.batch_size / 2), values.learning_rate / 2),
@@ -228,7 +231,7 @@ end
 -- @param values of M.settings
 -- @return outcome of pre-training
 function M.run(values)
-    context.open { device = "cpu", threads = values.threads }
+    devices.open(values)
     local documents, bytes = demo_text.documents(values.corpus)
     local paths = layout(values)
     prepare_folder(paths, values, fingerprint(values, documents))

@@ -2,7 +2,7 @@
 
 local Tape = require "bertlua.autograd.tape"
 local checkpoint_model = require "bertlua.recipe.checkpoint_model"
-local context = require "bertlua.context"
+local devices = require "bertlua.recipe.devices"
 local evaluate = require "bertlua.train.evaluate"
 local fault = require "bertlua.fault"
 local loader = require "bertlua.data.loader"
@@ -22,6 +22,7 @@ M.settings = settings.define {
     { name = "precision", type = "choice", choices = { "fp32", "bf16" }, default = "fp32",
         help = "of matrices and activations" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
+    devices.setting,
     { name = "threads", type = "integer", min = 0, default = 0, help = "0: OMP_NUM_THREADS, or all cores" },
 }
 
@@ -59,7 +60,7 @@ end
 
 --- Run the job and print the report.
 function M.run(values)
-    context.open { device = "cpu", threads = values.threads }
+    devices.open(values)
     local opened = checkpoint_model.open(values.checkpoint, values)
     local report = M.report(opened, values, true)
     local word

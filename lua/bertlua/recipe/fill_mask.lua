@@ -1,7 +1,7 @@
 --- Job: the likeliest words in place of [MASK].
 
 local checkpoint_model = require "bertlua.recipe.checkpoint_model"
-local context = require "bertlua.context"
+local devices = require "bertlua.recipe.devices"
 local fill_mask = require "bertlua.models.fill_mask"
 local settings = require "bertlua.settings"
 
@@ -14,6 +14,7 @@ M.settings = settings.define {
         help = "lower-case the text; unset: if the vocabulary has no capitals" },
     { name = "top", type = "integer", min = 1, max = 1000, default = 5, help = "guesses a [MASK]" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
+    devices.setting,
     { name = "threads", type = "integer", min = 0, default = 0, help = "0: OMP_NUM_THREADS, or all cores" },
 }
 
@@ -32,7 +33,7 @@ end
 
 --- Run the job over values.text, or the lines of standard input.
 function M.run(values)
-    context.open { device = "cpu", threads = values.threads }
+    devices.open(values)
     local opened = checkpoint_model.open(values.checkpoint, values)
     local words = checkpoint_model.tokenizer(opened, values.do_lower_case)
     if #values.text > 0 then

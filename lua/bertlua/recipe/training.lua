@@ -13,6 +13,7 @@ local benchmark = require "bertlua.train.benchmark"
 local checkpoint = require "bertlua.train.checkpoint"
 local comm = require "bertlua.comm"
 local context = require "bertlua.context"
+local devices = require "bertlua.recipe.devices"
 local launch = require "bertlua.distributed.launch"
 local device = require "bertlua.device"
 local fault = require "bertlua.fault"
@@ -33,14 +34,8 @@ local DIVIDED = { DistributedFusedLamb = "Lamb" }
 -- Settings that may differ from rank to rank.
 local OWN = { threads = true, report_file = true, tensorboard_dir = true }
 
--- Processes of one machine take its GPUs in turn; where each sees only its own, that is number 0.
 local function open_context(values, joined, threads)
-    local name, index = context.choose(values.device), 0
-    if name == "cuda" and joined.size > 1 then index = joined.local_rank % math.max(context.count "cuda", 1) end
-    local ok, message = pcall(context.open, { device = name, device_index = index, threads = threads,
-        tf32 = values.precision == "tf32" })
-    -- A device that cannot be used is a matter of the machine, told in one line.
-    if not ok then fault.raise((tostring(message):gsub("^[^:]+%.lua:%d+: ", ""))) end
+    local name = devices.open(values, joined, threads)
     local choices = values.matmul_choices
     if not choices then return end
     if name ~= "cuda" then fault.raise("--matmul-choices needs a GPU: on the CPU there is nothing to choose from") end

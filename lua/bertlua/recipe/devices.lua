@@ -1,0 +1,31 @@
+--- The device of a job. It is opened before anything else is done or said, so that one that cannot be used ends the
+-- program in one line, with nothing left on disk.
+
+local context = require "bertlua.context"
+local fault = require "bertlua.fault"
+local launch = require "bertlua.distributed.launch"
+local pretraining = require "bertlua.settings.pretraining"
+
+local M = {}
+
+--- The setting, for jobs with few of their own.
+M.setting = { name = "device", type = "choice", choices = pretraining.by_name.device.choices,
+    default = pretraining.by_name.device.default, help = pretraining.by_name.device.help }
+
+--- Open the device that settings name. A device that cannot be used is a matter of the machine: a fault.
+-- @param values device, threads; precision: tf32 lets the device round its products to that
+-- @param joined the process's place in its job (launch.detect() if left out): processes of one machine take its GPUs in
+--   turn; where each sees only its own, that is number 0
+-- @param threads in place of those of the settings
+-- @return "cpu" or "cuda"
+function M.open(values, joined, threads)
+    joined = joined or launch.detect()
+    local name, index = context.choose(values.device), 0
+    if name == "cuda" and joined.size > 1 then index = joined.local_rank % math.max(context.count "cuda", 1) end
+    local ok, message = pcall(context.open, { device = name, device_index = index, threads = threads or values.threads,
+        tf32 = values.precision == "tf32" })
+    if not ok then fault.raise(fault.message(message)) end
+    return name
+end
+
+return M

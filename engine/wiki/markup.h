@@ -2,7 +2,7 @@
  * markup.h - the state that the wikitext files share, and who does what:
  * pairs.c finds which brackets belong together, wikitext.c walks the text and
  * hands each construct to template.c, tag.c or link.c, prose.c makes
- * paragraphs of what is left.
+ * paragraphs of what is left; page_kind.c tells which pages are no articles.
  */
 #ifndef BERTLUA_WIKI_MARKUP_H
 #define BERTLUA_WIKI_MARKUP_H
@@ -15,7 +15,7 @@
  */
 #define BL_MARK_HIDDEN '\x02'
 
-enum { BL_MARKUP_MAX_DEPTH = 40, BL_TAG_MAX = 128 };
+enum { BL_MARKUP_MAX_DEPTH = 40, BL_TAG_MAX = 128, BL_TEMPLATE_NAME = 64 };
 
 /* An open bracket that waits for its partner. */
 typedef struct bl_open_bracket {
@@ -48,12 +48,16 @@ bool bl_markup_pair(bl_wikitext *w);
 void bl_markup_walk(bl_wikitext *w, const char *p, const char *end);
 /* {{...}}: p at the first brace, close just past the last. */
 void bl_markup_template(bl_wikitext *w, const char *p, const char *close);
+/* Name of the template between p and end: lower case, "_" as space, without comments. Its length; 0 if too long. */
+size_t bl_markup_template_name(const char *p, const char *end, char name[BL_TEMPLATE_NAME]);
 /* [[...]] likewise. */
 void bl_markup_link(bl_wikitext *w, const char *p, const char *close);
 /* "[http... label]" at p: its length, or 0 if it is no such link. */
 size_t bl_markup_external_link(bl_wikitext *w, const char *p, const char *end);
 /* A comment or tag at p ('<'): the number of bytes dealt with, 0 if it is only text. */
 size_t bl_markup_tag(bl_wikitext *w, const char *p, const char *end);
+/* Raised text [p, end) comes next: "^" if a number comes and the text so far ends in one, so that 10^24 is not 1024. */
+void bl_markup_raise(bl_wikitext *w, const char *p, const char *end);
 /* End of a comment, or of an element whose content is not wikitext, that begins at p ('<'); NULL if none does. */
 const char *bl_markup_opaque_end(bl_wikitext *w, const char *p, const char *end);
 /* Lines of w->out into paragraphs in w->prose. */

@@ -6,12 +6,14 @@
 #include "wiki/markup.h"
 
 typedef enum tag_kind {
-    TAG_INLINE, /* the tag goes, its content stays */
-    TAG_SPACE,  /* stands for white space */
-    TAG_BREAK,  /* ends a paragraph */
-    TAG_DROP,   /* goes with its content */
-    TAG_OPAQUE, /* likewise, and the content is not wikitext */
-    TAG_NOWIKI  /* content is plain text */
+    TAG_INLINE,  /* the tag goes, its content stays */
+    TAG_RAISED,  /* likewise, raised */
+    TAG_SPACE,   /* stands for white space */
+    TAG_BREAK,   /* ends a paragraph */
+    TAG_DROP,    /* goes with its content */
+    TAG_OPAQUE,  /* likewise, and the content is not wikitext */
+    TAG_FORMULA, /* likewise, but a formula without commands is text */
+    TAG_NOWIKI   /* content is plain text */
 } tag_kind;
 
 typedef struct tag {
@@ -30,9 +32,9 @@ static const tag tags[] = {
     {"br", TAG_SPACE},
     {"caption", TAG_DROP},
     {"categorytree", TAG_OPAQUE},
-    {"ce", TAG_OPAQUE},
+    {"ce", TAG_FORMULA},
     {"center", TAG_BREAK},
-    {"chem", TAG_OPAQUE},
+    {"chem", TAG_FORMULA},
     {"cite", TAG_INLINE},
     {"code", TAG_DROP},
     {"data", TAG_INLINE},
@@ -63,7 +65,7 @@ static const tag tags[] = {
     {"mapframe", TAG_OPAQUE},
     {"maplink", TAG_OPAQUE},
     {"mark", TAG_INLINE},
-    {"math", TAG_OPAQUE},
+    {"math", TAG_FORMULA},
     {"noinclude", TAG_INLINE},
     {"nowiki", TAG_NOWIKI},
     {"ol", TAG_DROP},
@@ -87,7 +89,7 @@ static const tag tags[] = {
     {"strong", TAG_INLINE},
     {"style", TAG_OPAQUE},
     {"sub", TAG_INLINE},
-    {"sup", TAG_INLINE},
+    {"sup", TAG_RAISED},
     {"syntaxhighlight", TAG_OPAQUE},
     {"table", TAG_DROP},
     {"templatedata", TAG_OPAQUE},
@@ -195,7 +197,7 @@ const char *bl_markup_opaque_end(bl_wikitext *w, const char *p, const char *end)
     found_tag found;
     if (!read_tag(p, end, &found) || found.number < 0 || found.closing || found.self_closed) return NULL;
     tag_kind kind = tags[found.number].kind;
-    if (kind != TAG_OPAQUE && kind != TAG_NOWIKI) return NULL;
+    if (kind != TAG_OPAQUE && kind != TAG_FORMULA && kind != TAG_NOWIKI) return NULL;
     const char *content_end, *after;
     return find_end(w, found.number, found.end, end, &content_end, &after) ? after : NULL;
 }
@@ -211,6 +213,28 @@ static size_t comment(bl_wikitext *w, const char *p, const char *end) {
     return (size_t) (close - p);
 }
 
+void bl_markup_raise(bl_wikitext *w, const char *p, const char *end) {
+    if (w->out.size == 0 || w->out.data[w->out.size - 1] < '0' || w->out.data[w->out.size - 1] > '9') return;
+    static const char *const signs[] = {"-", "+", "\xe2\x88\x92", "\xe2\x80\x93", "&minus;", "&ndash;"};
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
+        size_t length = strlen(signs[i]);
+        if ((size_t) (end - p) > length && memcmp(p, signs[i], length) == 0) {
+            p += length;
+            break;
+        }
+    }
+    if (p < end && *p >= '0' && *p <= '9') bl_bytes_put(&w->out, '^');
+}
+
+/* Whether a formula reads the same as plain text: "CO2", "n", "x + 1". */
+static bool is_plain_formula(const char *p, const char *end) {
+    if (end - p > 40) return false;
+    for (; p < end; p++) {
+        if (!is_letter(*p) && !(*p >= '0' && *p <= '9') && !strchr(" +-=<>,.()|/!", *p)) return false;
+    }
+    return true;
+}
+
 size_t bl_markup_tag(bl_wikitext *w, const char *p, const char *end) {
     if (is_comment(p, end)) return comment(w, p, end);
     found_tag found;
@@ -223,6 +247,7 @@ size_t bl_markup_tag(bl_wikitext *w, const char *p, const char *end) {
     /* A space that comes next does not begin a preformatted line. */
     bl_markup_hidden(w);
     if (kind == TAG_SPACE) bl_bytes_put(&w->out, ' ');
+    if (kind == TAG_RAISED && !found.closing) bl_markup_raise(w, found.end, end);
     if (!has_content) return (size_t) (found.end - p);
     if (!closed) {
         /* Not closed: it reaches to the end of the paragraph. */
@@ -230,6 +255,7 @@ size_t bl_markup_tag(bl_wikitext *w, const char *p, const char *end) {
         const char *blank = memmem(found.end, (size_t) (end - found.end), "\n\n", 2);
         return (size_t) ((blank ? blank : end) - p);
     }
-    if (kind == TAG_NOWIKI) bl_bytes_append(&w->out, found.end, (size_t) (content_end - found.end));
+    if (kind == TAG_NOWIKI || (kind == TAG_FORMULA && is_plain_formula(found.end, content_end)))
+        bl_bytes_append(&w->out, found.end, (size_t) (content_end - found.end));
     return (size_t) (after - p);
 }

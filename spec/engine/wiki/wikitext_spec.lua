@@ -11,6 +11,31 @@ describe("wikitext", function()
         end)
     end
 
+    it("keeps what a sentence would miss of each known template", function()
+        local examples = dofile "spec/fixtures/wiki/templates.lua"
+        local used = {}
+        for _, case in ipairs(examples) do
+            for name in case[1]:gmatch "{{([^|}]+)" do used[name:lower()] = true end
+            if case[2]:find("\n", 1, true) then
+                assert.are.equal(case[2], converter:convert(case[1]))
+            else
+                assert.are.equal(("The old mill has %s in it.\n"):format(case[2]),
+                    converter:convert(("The old mill has %s in it."):format(case[1])))
+            end
+        end
+        local file = assert(io.open("engine/wiki/template_table.c", "rb"))
+        local count = 0
+        for name in file:read("*a"):gmatch '{"([^\n]-)", BL_TEMPLATE_' do
+            name = name:gsub("\\(.)", "%1")
+            if name ~= "" then
+                assert.is_true(used[name], name .. " has no example")
+                count = count + 1
+            end
+        end
+        file:close()
+        assert.is_true(count > 100)
+    end)
+
     it("turns a whole page into its paragraphs", function()
         local function read(name)
             local file = assert(io.open("spec/fixtures/wiki/" .. name, "rb"))

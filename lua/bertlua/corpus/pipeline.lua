@@ -28,7 +28,7 @@ local pipeline = {}
 pipeline.STAGES = { "download", "verify", "extract", "sentences", "shard", "vocab", "hdf5" }
 
 -- Raised when a stage's output changes for the same settings: older parts then no longer count.
-local FORMAT = 2
+local FORMAT = 3
 
 local function print_line(job, name, text)
     if not job.quiet then

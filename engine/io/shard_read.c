@@ -284,10 +284,10 @@ static bl_status plan_part(shard_reader *r, const bl_shard_part *part) {
     return BL_OK;
 }
 
-/* Copy what is kept of rows [first, first + count) to its places. */
+/* Copy what is kept of rows [first, first + count) to its places; nothing where there is no target. */
 static void keep_rows(const int32_t *places, int64_t first, int64_t count, const char *values, char *target,
                       size_t row_bytes) {
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; target && i < count; i++) {
         int64_t place = places[first + i];
         if (place >= 0) memcpy(target + (size_t) place * row_bytes, values + (size_t) i * row_bytes, row_bytes);
     }
@@ -314,7 +314,7 @@ static bl_status read_dataset(shard_reader *r, int32_t k, check_function *check,
         }
         status = bl_hdf5_dataset_read(set, LAYOUT[k].dtype, first, count, values);
         if (status == BL_OK) status = check(r, first, count, values);
-        if (status == BL_OK && target && !in_place) keep_rows(r->places, first, count, values, target, row_bytes);
+        if (status == BL_OK && !in_place) keep_rows(r->places, first, count, values, target, row_bytes);
     }
     free(block);
     return status;

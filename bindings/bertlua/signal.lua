@@ -4,7 +4,14 @@
 -- SIGINT, SIGTERM or SIGUSR1 sets a flag and the program goes on; a second
 -- SIGINT ends it with code 130. Without trap() SIGINT interrupts the Lua code.
 
+local ffi = require "ffi"
+local unistd = require "posix.unistd"
+
 local found, host = pcall(require, "bertlua.host")
+
+ffi.cdef "int prctl(int option, unsigned long value, unsigned long, unsigned long, unsigned long);"
+-- linux/prctl.h
+local PR_SET_PDEATHSIG, SIGKILL = 1, 9
 
 local M = {}
 
@@ -30,6 +37,16 @@ end
 --- Forget the signal.
 function M.clear()
     if found then host.clear() end
+end
+
+--- For a process just forked: it dies by SIGKILL when its parent does, in any way, so that the parent's successor has
+-- its files to itself. False where the system cannot do that.
+-- @tparam number parent process id
+function M.die_with(parent)
+    local known, result = pcall(function() return ffi.C.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) end)
+    -- It may have died before.
+    if unistd.getppid() ~= parent then unistd._exit(1) end
+    return known and result == 0
 end
 
 return M

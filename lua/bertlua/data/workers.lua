@@ -15,7 +15,7 @@ local workers = {}
 -- How often the parent looks for Ctrl-C while no worker speaks.
 local POLL_MILLISECONDS = 200
 
---- Write all of a text to a pipe; the parent's death ends the worker through SIGPIPE.
+--- Write all of a text to a pipe; where die_with does not work, the parent's death ends the worker through SIGPIPE.
 local function send(pipe, text)
     local done = 0
     while done < #text do
@@ -56,9 +56,11 @@ local function start(number, count, tasks, run, others)
     if not reader then fault.raise("cannot make a pipe for worker " .. number .. ": " .. tostring(writer)) end
     io.stdout:flush()
     io.stderr:flush()
+    local parent = unistd.getpid()
     local pid, message = unistd.fork()
     if not pid then fault.raise("cannot start worker " .. number .. ": " .. tostring(message)) end
     if pid == 0 then
+        signal.die_with(parent)
         unistd.close(reader)
         for _, other in ipairs(others) do unistd.close(other.pipe) end
         posix_signal.signal(posix_signal.SIGTERM, posix_signal.SIG_DFL)

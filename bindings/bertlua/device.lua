@@ -149,6 +149,32 @@ function M.memory()
     return tonumber(free[0]), tonumber(total[0])
 end
 
+local STEP_SHAPE = { "rows", "picked", "sequences", "max_length", "hidden", "intermediate", "classes", "parameters",
+    "tensors", "activations", "heads" }
+
+--- What a training step takes on the device beside tensors, in bytes; 0 on the CPU.
+-- @param step the fields of bl_step_shape (engine/api/device.h); dtype by name
+-- @return scratch: the most that an op asks for; slack: memory behind an arena of `activations` bytes beyond these
+function M.step_workspace(step)
+    local native = ffi.new "bl_step_shape"
+    for _, name in ipairs(STEP_SHAPE) do
+        local value = step[name]
+        if type(value) ~= "number" then
+            error(("device: %s of a step is a %s, expected a number"):format(name, type(value)), 2)
+        end
+        native[name] = value
+    end
+    native.dtype = bl.dtype(step.dtype)
+    local scratch, slack = ffi.new "uint64_t[1]", ffi.new "uint64_t[1]"
+    check(C.bl_step_workspace(handle(), native, scratch, slack))
+    return tonumber(scratch[0]), tonumber(slack[0])
+end
+
+--- Take scratch memory now, so that ops which need no more will find it. Nothing on the CPU.
+function M.reserve_scratch(bytes)
+    check(C.bl_reserve_scratch(handle(), bytes))
+end
+
 local Graph = {}
 Graph.__index = Graph
 

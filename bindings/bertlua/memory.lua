@@ -16,6 +16,17 @@ local M = {}
 local Buffer = {}
 Buffer.__index = Buffer
 
+-- What has not been given back: objects to bytes, or for arenas true.
+local buffers, arenas = {}, {}
+
+--- Bytes that this process holds through buffers and arenas, as if arenas kept what they had at their peak.
+function M.held()
+    local sum = 0
+    for _, bytes in pairs(buffers) do sum = sum + bytes end
+    for arena in pairs(arenas) do sum = sum + arena:peak() end
+    return sum
+end
+
 --- Say what helps with every failure for lack of memory from now on.
 -- @param advice function() -> text; nil for none
 function M.advise(advice)
@@ -30,7 +41,9 @@ function M.buffer(bytes)
     end
     local out = ffi.new "bl_buffer *[1]"
     check(C.bl_buffer_create(out, context.handle(), bytes))
-    return setmetatable({ handle = out[0], bytes = bytes }, Buffer)
+    local buffer = setmetatable({ handle = out[0], bytes = bytes }, Buffer)
+    buffers[buffer] = bytes
+    return buffer
 end
 
 local function live(self)
@@ -57,6 +70,7 @@ function Buffer:free()
     if self.handle then
         C.bl_buffer_free(self.handle)
         self.handle = nil
+        buffers[self] = nil
     end
 end
 
@@ -71,7 +85,9 @@ function M.arena(capacity)
     end
     local out = ffi.new "bl_arena *[1]"
     check(C.bl_arena_create(out, context.handle(), capacity))
-    return setmetatable({ handle = out[0], capacity = capacity }, Arena)
+    local arena = setmetatable({ handle = out[0], capacity = capacity }, Arena)
+    arenas[arena] = true
+    return arena
 end
 
 --- Carve a tensor; its contents are whatever was there before.
@@ -110,6 +126,7 @@ function Arena:free()
     if self.handle then
         C.bl_arena_free(self.handle)
         self.handle = nil
+        arenas[self] = nil
     end
 end
 

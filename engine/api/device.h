@@ -49,6 +49,31 @@ bl_status bl_download_async(bl_context *ctx, void *dst, const bl_tensor *src, si
 /* Bytes of the device's memory that are free, and all it has. On the CPU: what programs may still take. */
 bl_status bl_device_memory(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
 
+/* The largest operands of a training step of a transformer. */
+typedef struct bl_step_shape {
+    int64_t rows;         /* tokens of a batch */
+    int64_t picked;       /* rows whose words are to be guessed; 0 for none */
+    int64_t sequences;    /* of a batch */
+    int64_t max_length;   /* of a sequence */
+    int64_t hidden;       /* width of a row */
+    int64_t intermediate; /* width between the two products of a layer */
+    int64_t classes;      /* words to guess from; 0 for none */
+    int64_t parameters;   /* elements of all of them */
+    int64_t tensors;      /* that the optimizer tells apart */
+    int64_t activations;  /* bytes of the arena at its peak */
+    int32_t heads;
+    int32_t dtype; /* of rows */
+} bl_step_shape;
+
+/*
+ * What a training step takes on the device beside tensors: scratch, the most
+ * that one op asks for while attention is as it is set now, and slack, by how
+ * much the memory behind an arena of that peak exceeds it. 0 on the CPU.
+ */
+bl_status bl_step_workspace(bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
+/* Takes scratch memory now: ops that ask for no more than that will find it. Does nothing on the CPU. */
+bl_status bl_reserve_scratch(bl_context *ctx, uint64_t bytes);
+
 /* CDEF-END */
 
 #endif

@@ -48,6 +48,9 @@ typedef struct bl_backend {
     bl_status (*upload_async)(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes, int32_t stream);
     bl_status (*download_async)(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream);
     bl_status (*memory_info)(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
+    /* Scratch memory; NULL where ops take none. */
+    void (*step_workspace)(const bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
+    bl_status (*reserve_scratch)(bl_context *ctx, size_t bytes);
 
     /* Recorded work (api/graph.h); NULL where there is none. graph_end with a NULL out drops the recording. */
     bl_status (*graph_begin)(bl_context *ctx);
@@ -108,8 +111,8 @@ typedef const bl_backend *bl_backend_entry(uint64_t layout);
 
 /* Sizes of the table and of the structures that its functions are given, in one number. */
 static inline uint64_t bl_backend_layout(void) {
-    uint64_t sizes[] = {sizeof(bl_backend), sizeof(bl_context), sizeof(bl_tensor), sizeof(bl_dropout),
-                        sizeof(bl_optim)};
+    uint64_t sizes[] = {sizeof(bl_backend), sizeof(bl_context), sizeof(bl_tensor),
+                        sizeof(bl_dropout), sizeof(bl_optim),   sizeof(bl_step_shape)};
     uint64_t layout = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         layout = layout * 4099u + sizes[i];

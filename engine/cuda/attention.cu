@@ -110,6 +110,22 @@ static bl_status choose(const bl_context *ctx, const Attention &call, int32_t dt
     }
 }
 
+size_t bl_cuda_attention_bytes(const bl_context *ctx, const bl_step_shape *shape) {
+    Attention call = {};
+    call.rows = shape->rows;
+    call.hidden = shape->hidden;
+    call.batch = static_cast<int32_t>(shape->sequences);
+    call.heads = shape->heads;
+    call.size = static_cast<int32_t>(shape->hidden / shape->heads);
+    call.max_length = static_cast<int32_t>(shape->max_length);
+    call.scale = 1.0f;
+    int32_t chosen = BL_ATTENTION_AUTO;
+    /* What cuDNN wants depends on its plan; a setting that cannot be kept is refused when the op is called. */
+    if (choose(ctx, call, shape->dtype, &chosen) != BL_OK || chosen == BL_ATTENTION_CUDNN) return 0;
+    if (chosen == BL_ATTENTION_NATIVE) return bl_cuda_attention_native_bytes(bl_cuda_of(ctx), call);
+    return bl_cuda_attention_unfused_bytes(ctx, call);
+}
+
 bl_status bl_cuda_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
                                     const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
                                     const bl_dropout *dropout) {

@@ -217,10 +217,12 @@ struct AttentionDropout {
 /* ---- the implementations; each checks nothing ---- */
 
 /* attention_unfused.cu: any dtype, head size and length. */
+size_t bl_cuda_attention_unfused_bytes(const bl_context *ctx, const Attention &call);
 bl_status bl_cuda_attention_unfused_forward(bl_context *ctx, const Attention &call, int32_t dtype);
 bl_status bl_cuda_attention_unfused_backward(bl_context *ctx, const Attention &call, int32_t dtype);
 
 /* attention_native.cu, attention_native_backward.cu: bf16 and f16, head size 32 or 64. */
+size_t bl_cuda_attention_native_bytes(const bl_cuda *cuda, const Attention &call);
 bl_status bl_cuda_attention_native_forward(bl_context *ctx, const Attention &call, int32_t dtype);
 bl_status bl_cuda_attention_native_backward(bl_context *ctx, const Attention &call, int32_t dtype);
 

@@ -324,6 +324,15 @@ template <typename T, int D> static bl_status launch(bl_context *ctx, const Atte
     return BL_OK;
 }
 
+size_t bl_cuda_attention_native_bytes(const bl_cuda *cuda, const Attention &call) {
+    const int64_t pairs = static_cast<int64_t>(call.batch) * call.heads;
+    /* With dropout there are more blocks, or as many. */
+    const int64_t most =
+        call.size == 64 ? count_blocks<bl_bf16, 64>(cuda, true) : count_blocks<bl_bf16, 32>(cuda, true);
+    const size_t each = call.size == 64 ? scratch_bytes<64>(call.max_length) : scratch_bytes<32>(call.max_length);
+    return static_cast<size_t>(pairs < most ? pairs : most) * each;
+}
+
 bl_status bl_cuda_attention_native_backward(bl_context *ctx, const Attention &call, int32_t dtype) {
     if (dtype == BL_BF16) return call.size == 64 ? launch<bl_bf16, 64>(ctx, call) : launch<bl_bf16, 32>(ctx, call);
     return call.size == 64 ? launch<bl_f16, 64>(ctx, call) : launch<bl_f16, 32>(ctx, call);

@@ -227,11 +227,32 @@ static unsigned count_blocks(const bl_context *ctx, int64_t work) {
     return static_cast<unsigned>(work < most ? work : most);
 }
 
+/* Bytes of scratch: blocks of the forward hold ROWS rows of scores, those of the backward a sequence's sums too. */
+static size_t forward_bytes(const bl_context *ctx, const Attention &call) {
+    const int64_t blocks_a_pair = (call.max_length + ROWS - 1) / ROWS;
+    return static_cast<size_t>(count_blocks(ctx, static_cast<int64_t>(call.batch) * call.heads * blocks_a_pair)) *
+           ROWS * call.max_length * sizeof(float);
+}
+
+static int64_t backward_floats(const Attention &call) {
+    return 2 * static_cast<int64_t>(call.max_length) * (ROWS + call.size);
+}
+
+static size_t backward_bytes(const bl_context *ctx, const Attention &call) {
+    return count_blocks(ctx, static_cast<int64_t>(call.batch) * call.heads) *
+           static_cast<size_t>(backward_floats(call)) * sizeof(float);
+}
+
+size_t bl_cuda_attention_unfused_bytes(const bl_context *ctx, const Attention &call) {
+    const size_t forward = forward_bytes(ctx, call), backward = backward_bytes(ctx, call);
+    return forward > backward ? forward : backward;
+}
+
 bl_status bl_cuda_attention_unfused_forward(bl_context *ctx, const Attention &call, int32_t dtype) {
     const int blocks_a_pair = (call.max_length + ROWS - 1) / ROWS;
     const unsigned blocks = count_blocks(ctx, static_cast<int64_t>(call.batch) * call.heads * blocks_a_pair);
     void *memory;
-    BL_TRY(bl_cuda_scratch(ctx, static_cast<size_t>(blocks) * ROWS * call.max_length * sizeof(float), &memory));
+    BL_TRY(bl_cuda_scratch(ctx, forward_bytes(ctx, call), &memory));
     BL_DISPATCH_FLOAT(dtype, T, {
         BL_LAUNCH((attention_unfused_forward_kernel<T>), blocks, THREADS, 0, bl_cuda_of(ctx)->stream, call,
                   static_cast<float *>(memory), blocks_a_pair);
@@ -241,9 +262,9 @@ bl_status bl_cuda_attention_unfused_forward(bl_context *ctx, const Attention &ca
 
 bl_status bl_cuda_attention_unfused_backward(bl_context *ctx, const Attention &call, int32_t dtype) {
     const unsigned blocks = count_blocks(ctx, static_cast<int64_t>(call.batch) * call.heads);
-    const int64_t each = 2 * static_cast<int64_t>(call.max_length) * (ROWS + call.size);
+    const int64_t each = backward_floats(call);
     void *memory;
-    BL_TRY(bl_cuda_scratch(ctx, blocks * static_cast<size_t>(each) * sizeof(float), &memory));
+    BL_TRY(bl_cuda_scratch(ctx, backward_bytes(ctx, call), &memory));
     BL_DISPATCH_FLOAT(dtype, T, {
         BL_LAUNCH((attention_unfused_backward_kernel<T>), blocks, THREADS, 0, bl_cuda_of(ctx)->stream, call,
                   static_cast<float *>(memory), each);

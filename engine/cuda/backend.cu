@@ -198,6 +198,8 @@ static bl_backend make_table(void) {
     BL_ENTRY(upload_async);
     BL_ENTRY(download_async);
     BL_ENTRY(memory_info);
+    BL_ENTRY(step_workspace);
+    BL_ENTRY(reserve_scratch);
     BL_ENTRY(graph_begin);
     BL_ENTRY(graph_end);
     BL_ENTRY(graph_launch);

@@ -104,6 +104,8 @@ bl_status bl_cuda_allocate(bl_context *ctx, size_t bytes, void **out);
 void bl_cuda_deallocate(bl_context *ctx, void *data, size_t bytes);
 bl_status bl_cuda_reserve(bl_context *ctx, size_t bytes, void **out);
 bl_status bl_cuda_commit(bl_context *ctx, void *data, size_t bytes);
+/* By how much the memory behind an arena whose peak is `bytes` may exceed it. */
+size_t bl_cuda_commit_slack(size_t bytes);
 void bl_cuda_memory_close(bl_cuda *cuda);
 void bl_cuda_unreserve(bl_context *ctx, void *data, size_t bytes);
 bl_status bl_cuda_upload(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes);
@@ -126,6 +128,17 @@ bl_status bl_cuda_graph_begin(bl_context *ctx);
 bl_status bl_cuda_graph_end(bl_context *ctx, void **out);
 bl_status bl_cuda_graph_launch(bl_context *ctx, void *graph);
 void bl_cuda_graph_destroy(bl_context *ctx, void *graph);
+
+/* workspace.cu */
+void bl_cuda_step_workspace(const bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
+bl_status bl_cuda_reserve_scratch(bl_context *ctx, size_t bytes);
+
+/* Scratch that ops ask for at the most, beside each op. */
+size_t bl_cuda_embedding_backward_bytes(int64_t rows, int64_t width);
+size_t bl_cuda_attention_bytes(const bl_context *ctx, const bl_step_shape *shape);
+size_t bl_cuda_linear_bytes(int64_t rows, int64_t columns);
+size_t bl_cuda_lamb_bytes(int64_t parameters, int64_t tensors);
+size_t bl_cuda_grad_norm_bytes(int64_t parameters);
 
 /* The ops, with the signatures of the public ones. */
 __typeof__(bl_copy) bl_cuda_copy;

@@ -181,6 +181,14 @@ static void backward_carve(BackwardScratch *s, Carver *carver, int64_t rows, int
     }
 }
 
+size_t bl_cuda_embedding_backward_bytes(int64_t rows, int64_t width) {
+    BackwardScratch s = {};
+    s.groups.count = 3; /* words, positions, types */
+    Carver carver = {0, 0};
+    backward_carve(&s, &carver, rows, width, (width + 3) / 4 * 4);
+    return carver.used;
+}
+
 static void groups_add(Groups *groups, bl_tensor *table, const bl_tensor *index) {
     if (!table) return;
     Group *group = &groups->list[groups->count++];

@@ -55,12 +55,20 @@ static __global__ void __launch_bounds__(NORM_FINISH_THREADS)
     scalars[BL_SCALAR_OVERFLOW] = isfinite(sum) ? 0.0f : 1.0f;
 }
 
+static size_t partial_bytes(int64_t n) {
+    return static_cast<size_t>((n + NORM_CHUNK - 1) / NORM_CHUNK + 1) * sizeof(double);
+}
+
+size_t bl_cuda_grad_norm_bytes(int64_t parameters) {
+    return partial_bytes(parameters);
+}
+
 bl_status bl_cuda_grad_norm(bl_context *ctx, bl_tensor *scalars, const bl_tensor *grad, int32_t accumulation,
                             float max_norm) {
     bl_cuda *cuda = bl_cuda_of(ctx);
     const int64_t n = grad->shape[0], chunks = (n + NORM_CHUNK - 1) / NORM_CHUNK;
     void *scratch;
-    BL_TRY(bl_cuda_scratch(ctx, static_cast<size_t>(chunks + 1) * sizeof(double), &scratch));
+    BL_TRY(bl_cuda_scratch(ctx, partial_bytes(n), &scratch));
     double *partials = static_cast<double *>(scratch);
     const float *in = bl_data<float>(grad);
     if (n > 0)

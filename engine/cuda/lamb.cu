@@ -105,6 +105,13 @@ template <typename Low> static bl_status lamb_update(bl_cuda *cuda, const bl_opt
     return BL_OK;
 }
 
+size_t bl_cuda_lamb_bytes(int64_t parameters, int64_t tensors) {
+    LambScratch s;
+    Carver carver = {0, 0};
+    lamb_carve(&s, &carver, tensors, optim_chunks(parameters));
+    return carver.used;
+}
+
 bl_status bl_cuda_lamb_update(bl_context *ctx, const bl_optim *o) {
     const int64_t count = o->segments->shape[0], chunks = optim_chunks(o->param->shape[0]);
     LambScratch s;

@@ -241,14 +241,18 @@ typedef struct gradient {
 } gradient;
 
 /* Rows a block sums: enough blocks for any GPU, and few partial sums. Depends on the shape alone. */
-static void divide(gradient *g) {
-    const int64_t rows = g->dy->shape[0], columns = g->dy->shape[1];
-    const int64_t width = BL_WARP * (g->vector ? 8 : 1), step = 4 * GRADIENT_WARPS;
+static int64_t chunk_rows(int64_t rows, int64_t columns, bool vector) {
+    const int64_t width = BL_WARP * (vector ? 8 : 1), step = 4 * GRADIENT_WARPS;
     const int64_t strips = (columns + width - 1) / width;
     int64_t chunk = rows * strips / GRADIENT_BLOCKS;
     const int64_t least = rows / 65535 + 1; /* blocks in the grid's second dimension */
     chunk = chunk < least ? least : chunk;
-    g->chunk = (chunk + 2 * step - 1) / (2 * step) * (2 * step);
+    return (chunk + 2 * step - 1) / (2 * step) * (2 * step);
+}
+
+static void divide(gradient *g) {
+    const int64_t rows = g->dy->shape[0];
+    g->chunk = chunk_rows(rows, g->dy->shape[1], g->vector);
     g->chunks = (rows + g->chunk - 1) / g->chunk;
 }
 
@@ -292,6 +296,13 @@ static bl_status run_gradient_idly(bl_context *ctx, void *argument) {
 
 static size_t padded(size_t bytes) {
     return (bytes + 255) / 256 * 256;
+}
+
+size_t bl_cuda_linear_bytes(int64_t rows, int64_t columns) {
+    const int64_t chunk = chunk_rows(rows, columns, columns % 8 == 0);
+    const size_t partial = padded(static_cast<size_t>((rows + chunk - 1) / chunk * columns) * sizeof(float));
+    /* The forward's bias in another dtype is not larger than the spare sums. */
+    return partial + static_cast<size_t>(columns) * sizeof(float);
 }
 
 /*

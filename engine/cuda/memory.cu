@@ -72,8 +72,12 @@ struct memory_state {
     struct reservation *reservations;
 };
 
-/* Chunks are at least this large, so that a growing arena maps some hundred times at most. */
+/*
+ * A growing arena takes an eighth of what it has at a time, or this if that is
+ * less: some hundred times in all, and little more than it uses.
+ */
 static const size_t CHUNK = (size_t) 64 << 20;
+static const size_t CHUNK_SHARE = 8;
 
 template <typename Function> static bl_status find_driver(Function *function, const char *name) {
     void *found = NULL;
@@ -188,12 +192,18 @@ bl_status bl_cuda_commit(bl_context *ctx, void *data, size_t bytes) {
     if (bytes <= r->mapped) return BL_OK;
     size_t room = r->bytes - r->mapped;
     size_t need = round_up(bytes - r->mapped, state->granularity);
-    size_t comfortable = round_up(need > CHUNK ? need : CHUNK, state->granularity);
+    size_t chunk = r->mapped / CHUNK_SHARE < CHUNK ? r->mapped / CHUNK_SHARE : CHUNK;
+    size_t comfortable = round_up(need > chunk ? need : chunk, state->granularity);
     if (comfortable > room) comfortable = room;
     bl_status status = map_chunk(cuda, state, r, comfortable);
     /* Near the end of the memory the chunk may be what is too much. */
     if (status == BL_ERROR_MEMORY && need < comfortable) status = map_chunk(cuda, state, r, need);
     return status;
+}
+
+size_t bl_cuda_commit_slack(size_t bytes) {
+    const size_t largest_granularity = (size_t) 2 << 20;
+    return (bytes / CHUNK_SHARE < CHUNK ? bytes / CHUNK_SHARE : CHUNK) + 2 * largest_granularity;
 }
 
 static void free_reservation(struct memory_state *state, struct reservation *r) {

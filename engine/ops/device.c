@@ -133,6 +133,22 @@ BL_API bl_status bl_device_memory(bl_context *ctx, uint64_t *free_bytes, uint64_
     return ctx->backend->memory_info(ctx, free_bytes, total_bytes);
 }
 
+BL_API bl_status bl_step_workspace(bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack) {
+    if (!ctx || !shape || !scratch || !slack) return bl_fail(BL_ERROR_ARGUMENT, "step_workspace: an argument is NULL");
+    if (shape->rows < 0 || shape->picked < 0 || shape->sequences < 0 || shape->max_length < 0 || shape->hidden < 1 ||
+        shape->intermediate < 1 || shape->classes < 0 || shape->parameters < 0 || shape->tensors < 0 ||
+        shape->activations < 0 || shape->heads < 1)
+        return bl_fail(BL_ERROR_ARGUMENT, "step_workspace: a size is negative, or there is no width or no head");
+    *scratch = *slack = 0;
+    if (ctx->backend->step_workspace) ctx->backend->step_workspace(ctx, shape, scratch, slack);
+    return BL_OK;
+}
+
+BL_API bl_status bl_reserve_scratch(bl_context *ctx, uint64_t bytes) {
+    if (!ctx) return bl_fail(BL_ERROR_ARGUMENT, "reserve_scratch: the context is NULL");
+    return ctx->backend->reserve_scratch ? ctx->backend->reserve_scratch(ctx, bytes) : BL_OK;
+}
+
 BL_API bl_status bl_graph_begin(bl_context *ctx) {
     BL_CHECK_CONTEXT("graph", ctx, graph_begin);
     return ctx->backend->graph_begin(ctx);

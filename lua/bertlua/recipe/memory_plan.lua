@@ -8,8 +8,16 @@ local M = {}
 
 local GIB = 2 ^ 30
 
---- Set aside on a GPU for scratch memory of ops, input batches and captured steps.
-local WORKSPACE = 0.25 * GIB
+--- Set aside on a GPU for what the driver takes unasked: code of kernels at their first use, captured steps. Not
+-- measured.
+local RESERVE = 0.125 * GIB
+
+-- What an input batch is read from: i32 of tokens, of words to guess and of sequences, each list on a 64-byte border.
+local INPUTS = { rows = 3, picked = 2, sequences = 6, lists = 11 }
+-- The batch that is computed on, and two on their way (train/feeder.lua).
+local INPUT_COPIES = 3
+
+local DTYPES = { fp32 = "f32", bf16 = "bf16", fp16 = "f16" }
 
 --- Bytes that may still be taken on the device, and all it has; nil where the system does not say.
 function M.available()
@@ -34,21 +42,46 @@ function M.state_bytes(store, precision, parts)
     return uses.weights + uses.gradients + uses.optimizer
 end
 
---- Bytes that the activations of one micro-step take at the most: no sequence shorter than the longest.
--- @param precision of a model that is not allocated yet
-function M.activation_bytes(model, batch_size, max_seq_length, max_predictions_per_seq, precision)
-    return model:activation_bytes {
+--- Sizes of the largest micro-step: no sequence is shorter than the longest.
+local function largest(batch_size, max_seq_length, max_predictions_per_seq, precision)
+    return {
         rows = math.ceil(batch_size * max_seq_length / 64) * 64, batch_size = batch_size, max_length = max_seq_length,
         masked = math.ceil(batch_size * max_predictions_per_seq / 16) * 16, precision = precision,
     }
 end
 
+--- Bytes that the activations of one micro-step take at the most.
+-- @param precision of a model that is not allocated yet
+function M.activation_bytes(model, batch_size, max_seq_length, max_predictions_per_seq, precision)
+    return model:activation_bytes(largest(batch_size, max_seq_length, max_predictions_per_seq, precision))
+end
+
+--- Activations of a micro-step of so many sequences, and what it takes beside them on a GPU.
+-- @return activations; workspace: scratch memory of ops, input batches, what the arena maps beyond its peak; scratch
+local function step_bytes(model, shape, batch_size)
+    local size = largest(batch_size, shape.max_seq_length, shape.max_predictions_per_seq, shape.precision)
+    local activations = model:activation_bytes(size)
+    if device.is_host() then return activations, 0, 0 end
+    local config, parameters = model.config, 0
+    for _, entry in ipairs(model.store.list) do parameters = parameters + entry.numel end
+    local scratch, slack = device.step_workspace {
+        rows = size.rows, picked = size.masked, sequences = batch_size, max_length = size.max_length,
+        hidden = config.hidden_size, intermediate = config.intermediate_size, heads = config.num_attention_heads,
+        classes = size.masked > 0 and config.padded_vocab_size or 0, parameters = parameters,
+        tensors = #model.store.list, activations = activations,
+        dtype = DTYPES[shape.precision or model.store.precision or "fp32"],
+    }
+    local input = 4 * (INPUTS.rows * size.rows + INPUTS.picked * size.masked + INPUTS.sequences * batch_size
+        + 16 * INPUTS.lists)
+    return activations, scratch + slack + INPUT_COPIES * input, scratch
+end
+
 --- Refuse a model whose parameters and optimizer do not fit into memory.
 -- @param available bytes, nil if unknown
 -- @param parts as in state()
--- @return bytes left for activations
+-- @return bytes left for micro-steps
 function M.check_state(store, precision, available, parts)
-    local bytes = M.state_bytes(store, precision, parts) + (device.is_host() and 0 or WORKSPACE)
+    local bytes = M.state_bytes(store, precision, parts) + (device.is_host() and 0 or RESERVE)
     if available and bytes > available then
         fault.raisef("the model with gradients and optimizer takes %.2f GiB, but %.2f GiB are free: take a smaller one",
             bytes / GIB, available / GIB)
@@ -56,13 +89,15 @@ function M.check_state(store, precision, available, parts)
     return available and available - bytes or math.huge
 end
 
---- Largest batch size whose activations fit, 0 if none does; of those that divide the wanted one, so that
--- accumulation makes up for it.
-local function fitting(model, shape, limit)
+--- Largest batch size that fits, 0 if none does; of those that divide the wanted one, so that accumulation makes up for
+-- it.
+-- @param limit bytes for activations
+-- @param room bytes for these and the workspace together
+local function fitting(model, shape, limit, room)
     for fits = shape.batch_size, 1, -1 do
-        if shape.batch_size % fits == 0 and M.activation_bytes(model, fits, shape.max_seq_length,
-            shape.max_predictions_per_seq, shape.precision) <= limit then
-            return fits
+        if shape.batch_size % fits == 0 then
+            local activations, workspace = step_bytes(model, shape, fits)
+            if activations <= limit and activations + workspace <= room then return fits end
         end
     end
     return 0
@@ -74,32 +109,40 @@ local function advice(shape, fits)
         shape.accumulation * shape.batch_size / fits)
 end
 
+local function gib(bytes)
+    -- Small models of specs and trials are told in MiB.
+    return bytes < 0.1 * GIB and ("%.1f MiB"):format(bytes / 2 ^ 20) or ("%.2f GiB"):format(bytes / GIB)
+end
+
 --- Refuse micro-steps that do not fit, and say which batch size does.
 -- @param model allocated, or not yet: then shape names its precision
 -- @param shape batch_size, max_seq_length, max_predictions_per_seq, accumulation: its setting; batch_option: name of
 --   the option that sets batch_size (--batch-size); checkpointing: whether layers are computed again already
--- @param limit bytes: that of the settings, or what is free
--- @return bytes at the most
-function M.check_activations(model, shape, limit)
-    local function bytes(batch_size)
-        return M.activation_bytes(model, batch_size, shape.max_seq_length, shape.max_predictions_per_seq,
-            shape.precision)
-    end
-    local needed = bytes(shape.batch_size)
-    if needed <= limit then return needed end
-    local fits = fitting(model, shape, limit)
+-- @param limit bytes for activations: that of the settings, or what is free
+-- @param room bytes for these and the workspace together (no limit if left out)
+-- @return bytes of activations, of workspace, and of scratch in it, at the most
+function M.check_activations(model, shape, limit, room)
+    room = room or math.huge
+    local activations, workspace, scratch = step_bytes(model, shape, shape.batch_size)
+    if activations <= limit and activations + workspace <= room then return activations, workspace, scratch end
+    local fits = fitting(model, shape, limit, room)
     local again = not shape.checkpointing and ", or try --activation-checkpointing" or ""
+    if fits == 0 then activations, workspace = step_bytes(model, shape, 1) end
+    -- Told is whichever of the two limits is short.
+    local text = activations > limit
+        and ("%s of activations, but there is room for %s"):format(gib(activations), gib(limit))
+        or ("%s of activations and %s of workspace, but there is room for %s"):format(gib(activations), gib(workspace),
+            gib(room))
     if fits == 0 then
-        fault.raisef("one sequence of %d tokens takes %.2f GiB of activations, but there is room for %.2f GiB: shorten "
-            .. "the sequences or take a smaller model%s", shape.max_seq_length, bytes(1) / GIB, limit / GIB, again)
+        fault.raisef("one sequence of %d tokens takes %s: shorten the sequences or take a smaller model%s",
+            shape.max_seq_length, text, again)
     end
-    fault.raisef("micro-steps of %d sequences take up to %.2f GiB of activations, but there is room for %.2f GiB: "
-        .. "%s fits and gives the same update%s", shape.batch_size, needed / GIB, limit / GIB, advice(shape, fits),
-        again)
+    fault.raisef("micro-steps of %d sequences take up to %s: %s fits and gives the same update%s", shape.batch_size,
+        text, advice(shape, fits), again)
 end
 
---- The plan by use, before the first allocation: {weights, gradients, optimizer, activations, workspace, sum; free and
--- total of the device, or nil}. A fault where it does not fit.
+--- The plan by use, before the first allocation: {weights, gradients, optimizer, activations, workspace, reserve, sum;
+-- scratch, a part of workspace; free and total of the device, or nil}. A fault where it does not fit.
 -- @param model not allocated
 -- @param options precision; shape: of a micro-batch (see check_activations); parts: see state(); limit: most bytes for
 --   activations; share: processes that share the device's memory (1)
@@ -110,9 +153,10 @@ function M.check(model, options)
     local room = M.check_state(model.store, options.precision, free, options.parts)
     local plan = state(model.store, options.precision, options.parts)
     options.shape.precision = options.precision
-    plan.activations = M.check_activations(model, options.shape, math.min(options.limit, room))
-    plan.workspace = device.is_host() and 0 or WORKSPACE
-    plan.sum = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.workspace
+    plan.activations, plan.workspace, plan.scratch = M.check_activations(model, options.shape,
+        math.min(options.limit, room), room)
+    plan.reserve = device.is_host() and 0 or RESERVE
+    plan.sum = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.workspace + plan.reserve
     plan.free, plan.total = free, total
     return plan
 end
@@ -123,6 +167,7 @@ function M.lines(plan, bytes_text)
     for _, use in ipairs { "weights", "gradients", "optimizer", "activations", "workspace" } do
         if plan[use] > 0 then shown[#shown + 1] = use .. " " .. bytes_text(plan[use]) end
     end
+    if plan.reserve > 0 then shown[#shown + 1] = "set aside for the driver " .. bytes_text(plan.reserve) end
     local lines = { table.concat(shown, ", ") }
     lines[2] = "together " .. bytes_text(plan.sum) .. " at the most"
         .. (plan.free and (" of %s free (%s in all)"):format(bytes_text(plan.free), bytes_text(plan.total)) or "")
@@ -130,17 +175,21 @@ function M.lines(plan, bytes_text)
 end
 
 --- From now on, say with every failure for lack of memory which batch size would fit.
-function M.advise(model, shape)
+-- @param options parts: see state(); limit: most bytes for activations (none if left out)
+function M.advise(model, shape, options)
+    options = options or {}
     memory.advise(function()
+        local precision = shape.precision or model.store.precision or "fp32"
+        local needed = step_bytes(model, shape, shape.batch_size)
+        -- Others may have taken what was free at the start. A new run has what this one holds and what is free now.
         local free = M.available()
-        local needed = M.activation_bytes(model, shape.batch_size, shape.max_seq_length, shape.max_predictions_per_seq)
-        -- Others may have taken what was free at the start. What this run's arena holds is not counted as free, so the
-        -- advice is careful.
-        local fits = fitting(model, shape, math.min(free or math.huge, 0.99 * needed))
+        local room = free and free + memory.held() - M.state_bytes(model.store, precision, options.parts)
+            - (device.is_host() and 0 or RESERVE) or math.huge
+        -- What was tried just now did not fit.
+        local fits = fitting(model, shape, math.min(options.limit or math.huge, 0.99 * needed), room)
         if fits == 0 then return "shorten the sequences or take a smaller model" end
-        return advice(shape, fits) .. " takes "
-            .. ("%.2f GiB of activations instead of %.2f GiB"):format(M.activation_bytes(model, fits,
-                shape.max_seq_length, shape.max_predictions_per_seq) / GIB, needed / GIB)
+        return advice(shape, fits) .. (" takes %s of activations instead of %s"):format(
+            gib((step_bytes(model, shape, fits))), gib(needed))
     end)
 end
 

@@ -28,7 +28,7 @@ local M = {}
 
 local GIB = 2 ^ 30
 
--- Optimizers whose state is divided over the ranks, and whose checkpoints they share.
+-- Optimizers whose state is divided over the ranks; the one whose checkpoints they share, and which one rank takes.
 local DIVIDED = { DistributedFusedLamb = "Lamb" }
 
 -- Settings that may differ from rank to rank.
@@ -81,9 +81,8 @@ end
 
 --- How the flat buffers are cut; nil for a process that has nothing to share.
 local function shards_of(values, ranks)
-    local divide = DIVIDED[values.optimizer] ~= nil
-    if ranks.size == 1 and not divide then return nil end
-    local shards = Shards.new { rank = ranks.rank, size = ranks.size, divide = divide,
+    if ranks.size == 1 then return nil end
+    local shards = Shards.new { rank = ranks.rank, size = ranks.size, divide = DIVIDED[values.optimizer] ~= nil,
         bucket_mib = values.gradient_bucket_mib }
     return shards
 end
@@ -104,7 +103,7 @@ end
 
 function M.optimizer(run, values, store, ranks)
     local optimizer = Optimizer.new {
-        kind = values.optimizer, store = store, comm = ranks.comm,
+        kind = ranks.size == 1 and M.optimizer_family(values) or values.optimizer, store = store, comm = ranks.comm,
         beta1 = values.beta1, beta2 = values.beta2, epsilon = values.epsilon, weight_decay = values.weight_decay,
         max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
         loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
@@ -142,13 +141,18 @@ function M.allocate(run, values, model, shape, ranks)
     local shards = shards_of(values, ranks)
     model.bert.encoder.activation_checkpointing = values.activation_checkpointing
     shape.checkpointing = values.activation_checkpointing
+    -- Which kernels run decides about their scratch memory.
+    context.attention(run.attention)
     -- Measured before anything is taken: pages that nobody touched yet count as free. Ranks of a machine share it.
-    local plan = memory_plan.check(model, {
+    local options = {
         precision = run.precision, shape = shape, limit = activation_limit(values),
         parts = shards and shards.divide and ranks.size or 1, share = device.is_host() and ranks.comm.local_size or 1,
-    })
+    }
+    local plan = memory_plan.check(model, options)
+    memory_plan.advise(model, shape, options)
     model.store:allocate { precision = run.precision, seed = values.seed, shards = shards }
-    memory_plan.advise(model, shape)
+    -- As a whole: growing it later would leave outgrown blocks behind.
+    device.reserve_scratch(plan.scratch)
     return plan
 end
 

@@ -24,7 +24,6 @@
 
 /* Addresses are never given out twice, and a tape reserves 32 GiB of them. */
 static const size_t RANGE = static_cast<size_t>(16) << 40;
-static const size_t TOTAL = static_cast<size_t>(8) << 30;
 static const size_t PAGE = static_cast<size_t>(2) << 20;
 static const size_t FENCE = 256;
 enum { FENCE_BYTE = 0xa7, FRESH_BYTE = 0xa5 };
@@ -44,6 +43,14 @@ struct Reservation {
     size_t bytes;
     size_t mapped;
 };
+
+/* What the device has: 8 GiB, or BERTLUA_EMULATION_MEMORY_MIB. */
+static size_t total() {
+    static const char *given = getenv("BERTLUA_EMULATION_MEMORY_MIB");
+    static const size_t bytes =
+        given && atoll(given) > 0 ? static_cast<size_t>(atoll(given)) << 20 : static_cast<size_t>(8) << 30;
+    return bytes;
+}
 
 static struct {
     Range blocks;
@@ -194,7 +201,7 @@ static cudaError_t out_of_memory(size_t bytes) {
 cudaError_t cudaMalloc(void **out, size_t bytes) {
     Guard guard;
     if (bl_emulated_capture_forbids("cudaMalloc")) return cudaErrorStreamCaptureUnsupported;
-    if (bytes > TOTAL || bytes > TOTAL - memory.taken || !open_blocks()) return out_of_memory(bytes);
+    if (bytes > total() - memory.taken || !open_blocks()) return out_of_memory(bytes);
     const size_t room = (bytes + FENCE + 255) / 256 * 256;
     char *data = nullptr;
     auto reuse = memory.free.lower_bound(room);
@@ -230,10 +237,10 @@ cudaError_t cudaFree(void *data) {
     return cudaSuccess;
 }
 
-cudaError_t cudaMemGetInfo(size_t *available, size_t *total) {
+cudaError_t cudaMemGetInfo(size_t *available, size_t *all) {
     Guard guard;
-    *available = TOTAL - memory.taken;
-    *total = TOTAL;
+    *available = total() - memory.taken;
+    *all = total();
     return cudaSuccess;
 }
 
@@ -293,7 +300,7 @@ static CUresult CUDAAPI create(CUmemGenericAllocationHandle *out, size_t bytes, 
                                unsigned long long) {
     Guard guard;
     if (bytes % PAGE) return CUDA_ERROR_INVALID_VALUE;
-    if (bytes > TOTAL - memory.taken) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (bytes > total() - memory.taken) return CUDA_ERROR_OUT_OF_MEMORY;
     memory.taken += bytes;
     *out = bytes;
     return CUDA_SUCCESS;

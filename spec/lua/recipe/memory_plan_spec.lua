@@ -42,7 +42,8 @@ describe("memory plan", function()
             local taken = bytes.value + bytes.low + bytes.grad
             assert.is_true(math.abs(taken - plan.weights - plan.gradients) < 0.01 * taken)
             assert.are.equal(memory_plan.activation_bytes(model, 12, 32, 5), plan.activations)
-            assert.are.equal(plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.workspace,
+            assert.are.equal(plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.workspace
+                + plan.reserve,
                 plan.sum)
             model.store:free()
         end)

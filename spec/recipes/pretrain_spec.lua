@@ -80,6 +80,18 @@ describe("pre-training", function()
         end)
     end
 
+    it("makes the same bits of DistributedFusedLamb in one process as of Lamb", function()
+        for name, changes in pairs { fp32 = {}, amp = { amp = "true", ["use-dynamic-loss-scaling"] = "true" } } do
+            for _, optimizer in ipairs { "Lamb", "DistributedFusedLamb" } do
+                changes.optimizer, changes["output-dir"] = optimizer, ("%s/%s%s"):format(job.dir, name, optimizer)
+                local code, output = job:run("pretrain_phase1.lua", changes)
+                assert.are.equal(0, code, output)
+            end
+            same_checkpoint(("%s/%sLamb/custom/phase1/4"):format(job.dir, name),
+                ("%s/%sDistributedFusedLamb/custom/phase1/4"):format(job.dir, name))
+        end
+    end)
+
     it("saves and says so with its own exit code when a signal ends it", function()
         for signal, code in pairs { TERM = 143, INT = 130, USR1 = 138 } do
             local out = job.dir .. "/" .. signal

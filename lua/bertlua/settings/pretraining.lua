@@ -48,7 +48,8 @@ local GLOBAL = {
 
 local TRAINING = {
     { name = "optimizer", type = "choice", choices = { "Lamb", "AdamW", "DistributedFusedLamb" }, default = "Lamb",
-        help = "DistributedFusedLamb is Lamb with moments and master weights divided over the processes" },
+        help = "DistributedFusedLamb is Lamb with moments and master weights divided over the processes; of Lamb and "
+            .. "AdamW each process keeps all" },
     { name = "gradient_merge_steps", type = "integer", min = 1, default = 1,
         help = "micro-steps whose gradients are averaged into one update" },
     { name = "world_size", type = "integer", min = 1,

@@ -6,7 +6,7 @@
 -- in bf16 or fp16 where activations have that dtype. Two small sums go over
 -- the ranks in between: the squared norm of the gradient, and |p|^2 and |u|^2
 -- of every parameter tensor. The parameters are those of Lamb but for the
--- order in which these sums are added; with one rank it is the same update.
+-- order and rounding of these sums; a run of one process takes Lamb itself.
 
 local Optimizer = require "bertlua.train.optimizer"
 local ShardState = require "bertlua.train.shard_state"

@@ -8,11 +8,11 @@
 
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
-local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
-local readlink = require("posix.unistd").readlink
 local settings = require "bertlua.settings"
 local quote = require("bertlua.util.shell").quote
+
+local command = dofile(paths.root() .. "/bench/command.lua")
 
 local spec = settings.define {
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
@@ -36,31 +36,18 @@ of peak    FLOP/s of a step over the best rate of a large oneDNN product in that
            Elementwise work, recomputation and the optimizer are not counted.
 peak MiB   largest resident memory of the process, libraries included.]]
 
---- The JSON object on the last line that a command prints; nil if it fails.
-local function run(command)
-    local pipe = io.popen(command)
-    local text = pipe:read "*a"
-    if not pipe:close() and not text:find "}%s*$" then return nil end
-    local line = text:match "(%b{})%s*$"
-    return line and json.decode(line)
-end
-
 local function arguments(kind, values)
     return table.concat({ kind, values.warmup, values.steps, values.batch_size, values.max_seq_length,
         values.max_predictions_per_seq }, " ")
 end
 
 local function own(kind, values)
-    -- The kernel marks the path of a program that was built anew since it started.
-    local program = readlink("/proc/self/exe"):gsub(" %(deleted%)$", "")
-    local result = run(("%s %s %s"):format(quote(program), quote(paths.root() .. "/bench/pretrain_worker.lua"),
-        arguments(kind, values)))
-    return result or fault.raisef("the measurement of %s failed", kind)
+    return command.own("pretrain_worker.lua", arguments(kind, values))
+        or fault.raisef("the measurement of %s failed", kind)
 end
 
 local function peer(kind, values)
-    return run(("OMP_NUM_THREADS=%d %s %s %s"):format(context.threads(), quote(values.python),
-        quote(paths.root() .. "/bench/peers/cpu_pretrain.py"), arguments(kind, values)))
+    return (command.peer(values.python, "cpu_pretrain.py", arguments(kind, values), context.threads()))
 end
 
 local function has_peer(values)

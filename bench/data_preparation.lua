@@ -11,10 +11,11 @@ local clock = require "bertlua.util.clock"
 local create = require "bertlua.data.create_pretraining"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
 local settings = require "bertlua.settings"
 local quote = require("bertlua.util.shell").quote
+
+local command = dofile(paths.root() .. "/bench/command.lua")
 
 local spec = settings.define {
     { name = "text", type = "path",
@@ -57,13 +58,9 @@ end
 
 --- One run of the peer, or nil.
 local function run_peer(values, text, vocab_file, folder)
-    local command = { quote(values.python), quote(paths.root() .. "/bench/peers/data_preparation.py"), quote(text),
-        quote(vocab_file), quote(folder .. "/peer.hdf5"), "true", values.max_seq_length,
-        values.max_predictions_per_seq, values.dupe_factor, "2>" .. quote(folder .. "/peer.log") }
-    local pipe = assert(io.popen(table.concat(command, " "), "r"))
-    local line = pipe:read("*l")
-    pipe:close()
-    return line and json.decode(line)
+    return (command.peer(values.python, "data_preparation.py", table.concat({ quote(text), quote(vocab_file),
+        quote(folder .. "/peer.hdf5"), "true", values.max_seq_length, values.max_predictions_per_seq,
+        values.dupe_factor, "2>" .. quote(folder .. "/peer.log") }, " ")))
 end
 
 --- Smallest value of each field over the runs.

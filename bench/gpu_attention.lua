@@ -16,6 +16,7 @@ local tensor = require "bertlua.tensor"
 local quote = require("bertlua.util.shell").quote
 
 local clock = dofile(paths.root() .. "/bench/gpu_clock.lua")
+local command = dofile(paths.root() .. "/bench/command.lua")
 local seconds_of = clock.seconds_of
 
 local spec = settings.define {
@@ -51,19 +52,13 @@ local function parse_shapes(text)
     return shapes
 end
 
-local function random(dims, stream)
-    local t = tensor.new("bf16", dims)
-    ops.fill_normal(t, 0, 1, 1, stream)
-    return t
-end
-
 --- The forward and the backward of a shape as functions, on tensors of the current scope.
 local function work_of(shape, heads, p)
     local batch, length, hidden = shape.batch, shape.length, heads * SIZE
     local rows, bounds = batch * length, {}
     for b = 1, batch do bounds[b] = { (b - 1) * length, length } end
     local segments, state = tensor.from(bounds, "i32"), tensor.from({ 1, 1 }, "i64")
-    local qkv, dout = random({ rows, 3 * hidden }, 1), random({ rows, hidden }, 2)
+    local qkv, dout = clock.random("bf16", { rows, 3 * hidden }, 1), clock.random("bf16", { rows, hidden }, 2)
     local out, dqkv = tensor.new("bf16", { rows, hidden }), tensor.new("bf16", { rows, 3 * hidden })
     local stats = tensor.new("f32", { batch, heads, length })
     local dropout, scale = p > 0 and ops.dropout(state, p, 1) or nil, 1 / math.sqrt(SIZE)
@@ -109,13 +104,8 @@ end
 local function peer(cases, values)
     local list = {}
     for i, case in ipairs(cases) do list[i] = { case.shape.batch, values.heads, case.shape.length, SIZE, case.p } end
-    local pipe = io.popen(("%s %s %s %d %g 2>/dev/null"):format(quote(values.python),
-        quote(paths.root() .. "/bench/peers/gpu_attention.py"), quote(json.encode(list)), values.rounds,
-        values.milliseconds / 1e3))
-    local text = pipe:read "*a"
-    pipe:close()
-    local line = text:match "(%b{})%s*$"
-    return line and json.decode(line)
+    return (command.peer(values.python, "gpu_attention.py", ("%s %d %g 2>/dev/null"):format(quote(json.encode(list)),
+        values.rounds, values.milliseconds / 1e3)))
 end
 
 local function print_row(case, name, heads, result)
@@ -145,11 +135,7 @@ local function main()
         for _, name in ipairs(NAMES) do print_row(case, name, values.heads, case.results[name]) end
         if other then print_row(case, "PyTorch", values.heads, other.seconds[i]) end
     end
-    if other then
-        print("\nPyTorch " .. other.version .. ", " .. other.device)
-    else
-        print "\nno PyTorch with CUDA to compare with (--python PATH: one that has torch)."
-    end
+    clock.name_peer(other)
     print("\n" .. DEFINITIONS)
 end
 

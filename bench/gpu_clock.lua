@@ -1,8 +1,11 @@
---- What benchmarks of a GPU share: the GPU, and seconds on it by events around enough calls to last a while.
+--- What benchmarks of a GPU share: the GPU, random operands, seconds on it by events around enough calls to last a
+-- while, and the line about the peer.
 
 local context = require "bertlua.context"
 local device = require "bertlua.device"
 local fault = require "bertlua.fault"
+local ops = require "bertlua.ops"
+local tensor = require "bertlua.tensor"
 
 local M = {}
 
@@ -12,6 +15,13 @@ function M.open_gpu()
     if ok then return end
     -- Another device is no way out here.
     fault.raisef("this measures a GPU: %s", (fault.message(message):gsub("[,;] ?o?r? use %-%-device cpu$", "")))
+end
+
+--- A tensor of normal random numbers with mean 0.
+function M.random(dtype, dims, stream, std)
+    local t = tensor.new(dtype, dims)
+    ops.fill_normal(t, 0, std or 1, 1, stream)
+    return t
 end
 
 --- Seconds of one call of fn, from device events around enough calls back to back to last `least` seconds.
@@ -27,6 +37,16 @@ function M.seconds_of(fn, least)
         finish:free()
         if seconds >= least then return seconds / calls end
         calls = math.max(calls + 1, math.min(10 * calls, math.ceil(1.2 * calls * least / math.max(seconds, 1e-9))))
+    end
+end
+
+--- Print what the peer was, or that there is none.
+-- @tparam ?table other what it printed
+function M.name_peer(other)
+    if other then
+        print("\nPyTorch " .. other.version .. ", " .. other.device)
+    else
+        print "\nno PyTorch with CUDA to compare with (--python PATH: one that has torch)."
     end
 end
 

@@ -7,17 +7,16 @@
 -- best round counts.
 
 local context = require "bertlua.context"
-local json = require "bertlua.util.json"
 local ops = require "bertlua.ops"
 local optim = require "bertlua.optim"
 local paths = require "bertlua.paths"
 local rng = require "bertlua.rng"
 local settings = require "bertlua.settings"
 local tensor = require "bertlua.tensor"
-local quote = require("bertlua.util.shell").quote
 
 local clock = dofile(paths.root() .. "/bench/gpu_clock.lua")
-local seconds_of = clock.seconds_of
+local command = dofile(paths.root() .. "/bench/command.lua")
+local random, seconds_of = clock.random, clock.seconds_of
 
 local spec = settings.define {
     { name = "sequences", type = "integer", min = 1, default = 256, help = "sequences of 128 tokens" },
@@ -48,12 +47,6 @@ local function parameter_lengths()
     end
     for _, n in ipairs { H * H, H, H * H, H, H, H, VOCAB, 2 * H, 2 } do list[#list + 1] = n end
     return list
-end
-
-local function random(dtype, dims, stream, std)
-    local t = tensor.new(dtype, dims)
-    ops.fill_normal(t, 0, std or 1, 1, stream)
-    return t
 end
 
 local function integers(n, below, seed)
@@ -171,13 +164,8 @@ end
 
 --- PyTorch's rows {name, bytes, seconds}, or nil if it is not there.
 local function peer(values, rows, parameters)
-    local pipe = io.popen(("%s %s %d %d %d %d %g 2>/dev/null"):format(quote(values.python),
-        quote(paths.root() .. "/bench/peers/gpu_kernels.py"), rows, rows * MASKED / LENGTH, parameters, values.rounds,
-        values.milliseconds / 1e3))
-    local text = pipe:read "*a"
-    pipe:close()
-    local line = text:match "(%b{})%s*$"
-    return line and json.decode(line)
+    return (command.peer(values.python, "gpu_kernels.py", ("%d %d %d %d %g 2>/dev/null"):format(rows,
+        rows * MASKED / LENGTH, parameters, values.rounds, values.milliseconds / 1e3)))
 end
 
 local function main()
@@ -203,16 +191,14 @@ local function main()
         end)
     end
     local other = peer(values, rows, parameters)
-    if not other then
-        print "\nno PyTorch with CUDA to compare with (--python PATH: one that has torch)."
-    else
+    if other then
         print()
         for _, row in ipairs(other.rows) do
             print(("%-34s %9.1f %10.1f %8.0f %7.1f %%"):format(row.name .. ", PyTorch", row.bytes / 1e6,
                 row.seconds * 1e6, row.bytes / row.seconds / 1e9, 100 * row.bytes / row.seconds / copy))
         end
-        print("\nPyTorch " .. other.version .. ", " .. other.device)
     end
+    clock.name_peer(other)
     print("\n" .. DEFINITIONS)
 end
 

@@ -16,7 +16,8 @@ local tensor = require "bertlua.tensor"
 local quote = require("bertlua.util.shell").quote
 
 local clock = dofile(paths.root() .. "/bench/gpu_clock.lua")
-local seconds_of = clock.seconds_of
+local command = dofile(paths.root() .. "/bench/command.lua")
+local random, seconds_of = clock.random, clock.seconds_of
 
 local spec = settings.define {
     { name = "rows", type = "string", default = "32768,16384", help = "tokens of a micro-step, several by commas" },
@@ -45,12 +46,6 @@ local LAYERS = {
 }
 
 local KINDS = { "forward", "dgrad", "wgrad" }
-
-local function random(dtype, dims, stream, std)
-    local t = tensor.new(dtype, dims)
-    ops.fill_normal(t, 0, std or 1, 1, stream)
-    return t
-end
 
 local function peak(values)
     local best, size = 0, nil
@@ -104,13 +99,8 @@ local function peer(layers, values)
     for i, layer in ipairs(layers) do
         shapes[i] = { layer.rows, layer.inputs, layer.outputs, layer.activation == "gelu" and 1 or 0 }
     end
-    local pipe = io.popen(("%s %s %s %d %g 2>/dev/null"):format(quote(values.python),
-        quote(paths.root() .. "/bench/peers/gpu_linear.py"), quote(json.encode(shapes)), values.rounds,
-        values.milliseconds / 1e3))
-    local text = pipe:read "*a"
-    pipe:close()
-    local line = text:match "(%b{})%s*$"
-    return line and json.decode(line)
+    return (command.peer(values.python, "gpu_linear.py", ("%s %d %g 2>/dev/null"):format(quote(json.encode(shapes)),
+        values.rounds, values.milliseconds / 1e3)))
 end
 
 local function layers_of(values)
@@ -152,15 +142,13 @@ local function main()
         print_row(layer.name, layer, layer.seconds, top)
     end
     local other = peer(layers, values)
-    if not other then
-        print "\nno PyTorch with CUDA to compare with (--python PATH: one that has torch)."
-    else
+    if other then
         print()
         for i, layer in ipairs(layers) do
             print_row(layer.name .. ", PyTorch", layer, other.seconds[i], top)
         end
-        print("\nPyTorch " .. other.version .. ", " .. other.device)
     end
+    clock.name_peer(other)
     print("\n" .. DEFINITIONS)
 end
 

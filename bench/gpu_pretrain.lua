@@ -12,10 +12,10 @@ local data = require "bertlua.data"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
-local readlink = require("posix.unistd").readlink
 local settings = require "bertlua.settings"
 local quote = require("bertlua.util.shell").quote
 
+local command = dofile(paths.root() .. "/bench/command.lua")
 local batches = dofile(paths.root() .. "/bench/gpu_batches.lua")
 
 local spec = settings.define {
@@ -63,27 +63,13 @@ local function median(list)
     return (list[math.floor((#list + 1) / 2)] + list[math.ceil((#list + 1) / 2)]) / 2
 end
 
---- The JSON object on the last line that a command prints; nil and what it said if it fails.
-local function run(command)
-    local pipe = io.popen(command .. " 2>&1")
-    local text = pipe:read "*a"
-    pipe:close()
-    local line = text:match "(%b{})%s*$"
-    if not line then return nil, text end
-    return json.decode(line)
-end
-
 local function own(job)
-    -- The kernel marks the path of a program that was built anew since it started.
-    local program = readlink("/proc/self/exe"):gsub(" %(deleted%)$", "")
-    local result, text = run(("%s %s %s"):format(quote(program), quote(paths.root() .. "/bench/gpu_worker.lua"),
-        quote(json.encode(job))))
+    local result, text = command.own("gpu_worker.lua", quote(json.encode(job)) .. " 2>&1")
     return result or fault.raisef("the measurement of %s failed: %s", job.name, text:sub(-2000))
 end
 
 local function peer(values, job)
-    local result, text = run(("%s %s %s"):format(quote(values.python),
-        quote(paths.root() .. "/bench/peers/gpu_pretrain.py"), quote(json.encode(job))))
+    local result, text = command.peer(values.python, "gpu_pretrain.py", quote(json.encode(job)) .. " 2>&1")
     if not result then io.stderr:write(("PyTorch failed at %s: %s\n"):format(job.name, text:sub(-500))) end
     return result
 end

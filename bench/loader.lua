@@ -9,12 +9,12 @@
 local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
 local quote = require("bertlua.util.shell").quote
-local readlink = require("posix.unistd").readlink
 local rng = require "bertlua.rng"
 local settings = require "bertlua.settings"
+
+local command = dofile(paths.root() .. "/bench/command.lua")
 
 local spec = settings.define {
     { name = "samples", type = "integer", min = 1000, default = 390000, help = "of 128 tokens, 20 masked, a shard" },
@@ -49,12 +49,8 @@ end
 
 local function measure(folder, ranks, values)
     local batches = math.floor(SHARDS * values.samples / values.batch_size)
-    local program = readlink("/proc/self/exe"):gsub(" %(deleted%)$", "")
-    local pipe = assert(io.popen(("%s %s %s %d %d %d"):format(quote(program),
-        quote(paths.root() .. "/bench/loader_worker.lua"), quote(folder), ranks, values.batch_size, batches)))
-    local line = pipe:read "*l"
-    pipe:close()
-    return json.decode(line or fault.raise "a run failed")
+    return command.own("loader_worker.lua", ("%s %d %d %d"):format(quote(folder), ranks, values.batch_size, batches))
+        or fault.raise "a run failed"
 end
 
 local function main()

@@ -15,7 +15,6 @@ local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
 local quote = require("bertlua.util.shell").quote
-local readlink = require("posix.unistd").readlink
 local rng = require "bertlua.rng"
 local settings = require "bertlua.settings"
 
@@ -83,11 +82,6 @@ local function prepare(values)
     return folder, values.config_file or folder .. "/config.json"
 end
 
--- The kernel marks the path of a program that was built anew since it started.
-local function program()
-    return (readlink("/proc/self/exe"):gsub(" %(deleted%)$", ""))
-end
-
 --- The figures of benchmark mode, from the report.
 local function read_report(path)
     local found
@@ -106,7 +100,7 @@ local function measure(values, folder, config, processes)
         .. "--output-dir %s --report-file %s --batch-size %d --gradient-merge-steps %d --device cpu --threads 1 "
         .. "--max-seq-length %d --max-predictions-per-seq %d --benchmark --benchmark-steps %d "
         .. "--benchmark-warmup-steps %d --tensorboard-dir none --show-config false >%s 2>&1 </dev/null"):format(
-        launcher, quote(program()), quote(paths.root() .. "/recipes/pretrain_phase1.lua"), quote(config),
+        launcher, quote(paths.program()), quote(paths.root() .. "/recipes/pretrain_phase1.lua"), quote(config),
         quote(folder .. "/vocab.txt"), quote(folder .. "/shards"), quote(folder .. "/out"), quote(report),
         values.batch_size, values.gradient_merge_steps, LENGTH, SLOTS, values.steps, values.warmup,
         quote(folder .. "/log"))

@@ -20,7 +20,6 @@ local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local loader = require "bertlua.squad.loader"
 local paths = require "bertlua.paths"
-local readlink = require("posix.unistd").readlink
 local settings = require "bertlua.settings"
 local squad_data = require "bertlua.recipe.squad_data"
 local storage = require "bertlua.storage"
@@ -100,7 +99,7 @@ local function recipe(values, more)
         ["predict-file"] = values.predict_file, ["show-config"] = "false", ["cache-dir"] = values.output_dir,
         ["tensorboard-dir"] = "none", threads = values.threads }
     for name, value in pairs(more) do options[name] = value end
-    local words = { quote((readlink("/proc/self/exe"):gsub(" %(deleted%)$", ""))),
+    local words = { quote(paths.program()),
         quote(paths.root() .. "/recipes/finetune_squad.lua") }
     for name, value in pairs(options) do words[#words + 1] = ("--%s %s"):format(name, quote(value)) end
     return table.concat(words, " ") .. " 1>&2"

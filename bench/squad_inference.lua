@@ -9,11 +9,11 @@
 local benchmark = require "bertlua.train.benchmark"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
-local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
-local readlink = require("posix.unistd").readlink
 local settings = require "bertlua.settings"
 local quote = require("bertlua.util.shell").quote
+
+local command = dofile(paths.root() .. "/bench/command.lua")
 
 local spec = settings.define {
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
@@ -44,29 +44,18 @@ local function numbers(text, what)
     return list
 end
 
---- The JSON object on the last line that a command prints; nil if it fails.
-local function run(command)
-    local pipe = io.popen(command)
-    local line = pipe:read("*a"):match "(%b{})%s*$"
-    pipe:close()
-    return line and json.decode(line)
-end
-
 local function arguments(kind, values, batch_size, steps)
     return table.concat({ kind, values.warmup, steps, batch_size, values.max_seq_length,
         quote(values.config_file) }, " ")
 end
 
 local function own(...)
-    -- The kernel marks the path of a program that was built anew since it started.
-    local program = readlink("/proc/self/exe"):gsub(" %(deleted%)$", "")
-    return run(("%s %s %s"):format(quote(program), quote(paths.root() .. "/bench/squad_inference_worker.lua"),
-        arguments(...))) or fault.raisef("the measurement of %s failed", (...))
+    return command.own("squad_inference_worker.lua", arguments(...))
+        or fault.raisef("the measurement of %s failed", (...))
 end
 
 local function peer(kind, values, ...)
-    return run(("OMP_NUM_THREADS=%d %s %s %s"):format(context.threads(), quote(values.python),
-        quote(paths.root() .. "/bench/peers/squad_inference.py"), arguments(kind, values, ...)))
+    return (command.peer(values.python, "squad_inference.py", arguments(kind, values, ...), context.threads()))
 end
 
 --- Adds a process's steps to those of its kind.

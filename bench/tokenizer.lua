@@ -12,12 +12,13 @@
 local clock = require "bertlua.util.clock"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
 local settings = require "bertlua.settings"
 local Tokenizer = require "bertlua.text.tokenizer"
 local vocab_trainer = require "bertlua.text.vocab_trainer"
 local quote = require("bertlua.util.shell").quote
+
+local command = dofile(paths.root() .. "/bench/command.lua")
 
 local spec = settings.define {
     { name = "file", type = "path", help = "text to work on; unset: the Jargon File of Debian's jargon-text" },
@@ -54,12 +55,8 @@ end
 
 --- Seconds of each job, the peer's; nil if it cannot run.
 local function run_peer(values, path, vocab_file)
-    local command = { quote(values.python), quote(paths.root() .. "/bench/peers/tokenizer.py"), quote(path),
-        quote(vocab_file), tostring(values.do_lower_case), values.train_size, "2>/dev/null" }
-    local pipe = assert(io.popen(table.concat(command, " ")))
-    local line = pipe:read "*l"
-    pipe:close()
-    return line and json.decode(line)
+    return (command.peer(values.python, "tokenizer.py", table.concat({ quote(path), quote(vocab_file),
+        tostring(values.do_lower_case), values.train_size, "2>/dev/null" }, " ")))
 end
 
 local function best(runs)

@@ -11,7 +11,6 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
-local readlink = require("posix.unistd").readlink
 local settings = require "bertlua.settings"
 local quote = require("bertlua.util.shell").quote
 
@@ -41,8 +40,7 @@ local function pretrain(values, folder, device, precision, name, last_step)
         ["scale-loss"] = 1, ["use-dynamic-loss-scaling"] = false, ["last-step-of-checkpoint"] = "auto",
         ["world-size"] = 1, ["show-config"] = false, ["tensorboard-dir"] = "none",
     }
-    local program = readlink("/proc/self/exe"):gsub(" %(deleted%)$", "")
-    local words = { quote(program), quote(paths.root() .. "/recipes/pretrain_phase1.lua") }
+    local words = { quote(paths.program()), quote(paths.root() .. "/recipes/pretrain_phase1.lua") }
     for option, value in pairs(options) do words[#words + 1] = ("--%s %s"):format(option, quote(value)) end
     local pipe = io.popen(table.concat(words, " ") .. " 2>&1; echo \"code $?\"")
     local text = pipe:read "*a"

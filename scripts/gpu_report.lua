@@ -13,7 +13,6 @@ local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local paths = require "bertlua.paths"
-local readlink = require("posix.unistd").readlink
 local settings = require "bertlua.settings"
 local quote = require("bertlua.util.shell").quote
 
@@ -93,8 +92,7 @@ local function main()
     local values = spec:parse(arg, {}, { program = "scripts/gpu_report.lua",
         description = "Run every check and measurement that needs a GPU." })
     if not values then return end
-    local program = readlink("/proc/self/exe"):gsub(" %(deleted%)$", "")
-    local list = steps(values, program)
+    local list = steps(values, paths.program())
     if values.dry_run then
         for _, step in ipairs(list) do print(("# %s\n%s\n"):format(step.name, step.command)) end
         return

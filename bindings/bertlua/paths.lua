@@ -1,6 +1,7 @@
 --- Where bertlua's own files are: recipes, model configurations, vocabularies.
 
 local ffi = require "bertlua.ffi"
+local readlink = require("posix.unistd").readlink
 
 local M = {}
 
@@ -9,6 +10,12 @@ local FOLDER = { recipe = "recipes", config = "bert_configs", vocab = "vocab", l
 --- Folder that holds lua/, recipes/, bert_configs/ and vocab/: the source tree or PREFIX/share/bertlua.
 function M.root()
     return ffi.root
+end
+
+--- The running executable.
+function M.program()
+    -- The kernel marks the path of a program that was built anew since it started.
+    return (readlink("/proc/self/exe"):gsub(" %(deleted%)$", ""))
 end
 
 --- Find a file: as given (from the current folder), else among bertlua's own.

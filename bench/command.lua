@@ -1,0 +1,40 @@
+--- What benchmarks share that measure in other processes: each prints a JSON object on its last line.
+
+local json = require "bertlua.util.json"
+local paths = require "bertlua.paths"
+local quote = require("bertlua.util.shell").quote
+
+local M = {}
+
+--- The JSON object at the end of what a command prints; nil and all that it printed if there is none.
+function M.json(command)
+    local pipe = assert(io.popen(command))
+    local text = pipe:read "*a"
+    pipe:close()
+    local line = text:match "(%b{})%s*$"
+    if not line then return nil, text end
+    return json.decode(line)
+end
+
+local function script(folder, name)
+    return quote(paths.root() .. folder .. name)
+end
+
+--- The same of a script of bench/, run by this program.
+-- @tparam string name
+-- @tparam string arguments as the shell takes them
+function M.own(name, arguments)
+    return M.json(("%s %s %s"):format(quote(paths.program()), script("/bench/", name), arguments))
+end
+
+--- The same of a script of bench/peers/.
+-- @tparam string python its interpreter
+-- @tparam string name
+-- @tparam string arguments as the shell takes them
+-- @tparam ?number threads that PyTorch may use
+function M.peer(python, name, arguments, threads)
+    return M.json(("%s%s %s %s"):format(threads and ("OMP_NUM_THREADS=%d "):format(threads) or "", quote(python),
+        script("/bench/peers/", name), arguments))
+end
+
+return M

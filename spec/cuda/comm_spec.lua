@@ -1,16 +1,90 @@
---- The NCCL communicator does what those of spec/engine/comm/comm_spec.lua do, with one rank.
+--- Several processes over NCCL: collectives as spec/engine/comm/comm_spec.lua has them, training as
+-- spec/recipes/many_processes_spec.lua has it, on GPUs or on emulated ones.
 
-local process = require "spec.support.process"
+local context = require "bertlua.context"
+
+if context.device() ~= "cuda" then return end
+
+local gpu_ranks = require "spec.support.gpu_ranks"
+local pretraining = require "spec.support.pretraining"
+local storage = require "bertlua.storage"
+local tensor = require "bertlua.tensor"
+local tiny = dofile "spec/lua/models/tiny_bert.lua"
+
+local function same_codes(n, codes, output)
+    for rank = 1, n do assert.are.equal(0, codes[rank], output) end
+end
+
+local function specs_of(n, name, body)
+    it(name, function()
+        local missing = gpu_ranks.missing(n)
+        if missing then pending(missing) end
+        body()
+    end)
+end
 
 describe("communicator over NCCL", function()
-    it("of one rank", function()
-        if os.getenv "BERTLUA_TEST_DEVICE" ~= "cuda" then pending "no GPU: BERTLUA_TEST_DEVICE is not cuda" end
-        -- The emulated GPU brings an NCCL of its own.
-        local library = os.getenv "BERTLUA_CUDA_LIB" or ""
-        local setup = library:find "emulated" and "env BERTLUA_NCCL=" .. process.quote(library) or nil
-        local output, code = process.run_bertlua(process.quote(process.root .. "/spec/support/comm_worker.lua")
-            .. " nccl cuda", setup)
-        assert.is_truthy(output:find("rank 0 of 1: nccl is right", 1, true), output)
-        assert.are.equal(0, code)
+    for n = 1, 3 do
+        specs_of(n, ("of %d ranks"):format(n), function()
+            local output, codes = gpu_ranks.run(n, "spec/support/comm_worker.lua nccl cuda")
+            for rank = 0, n - 1 do
+                assert.is_truthy(output:find(("rank %d of %d: nccl is right"):format(rank, n), 1, true), output)
+            end
+            same_codes(n, codes, output)
+        end)
+    end
+end)
+
+describe("training over NCCL", function()
+    local job
+    setup(function() job = pretraining.new() end)
+    teardown(function() job:close() end)
+
+    specs_of(2, "agrees on messages, gradients, updates and state", function()
+        local output, codes = gpu_ranks.run(2, "spec/support/ranks_program.lua cuda")
+        for _, name in ipairs { "messages", "gradients", "updates", "overflow", "state", "overlap" } do
+            assert.is_truthy(output:find("passed: " .. name, 1, true), output)
+        end
+        same_codes(2, codes, output)
+    end)
+
+    --- Four steps of 6 micro-batches each. The rows of one batch are padded, so that one recording serves all.
+    local function train(name, n, changes)
+        local options = { device = "cuda", ["max-steps"] = 4, ["gradient-merge-steps"] = 6 / n,
+            ["pack-sequences"] = "false", ["output-dir"] = job.dir .. "/" .. name, ["tensorboard-dir"] = "none",
+            ["report-file"] = ("%s/%s.json"):format(job.dir, name) }
+        for key, value in pairs(changes or {}) do options[key] = value end
+        local output, codes = gpu_ranks.run(n, (job:command("pretrain_phase1.lua", options):gsub("^%S+ %S+",
+            "spec/support/ranks_graphs.lua")))
+        same_codes(n, codes, output)
+        return output
+    end
+
+    specs_of(2, "makes the updates of one process, with recorded micro-steps", function()
+        train("one", 1)
+        local one = job:losses(job.dir .. "/one.json")
+        for _, case in ipairs { { "Lamb", 2 + 1 }, { "DistributedFusedLamb", 2 } } do
+            local optimizer = case[1]
+            local output = train(optimizer, 2, { optimizer = optimizer, ["gradient-bucket-mib"] = 0.01 })
+            -- Of three micro-steps a rank the last sends and is not recorded; the update of Lamb alone is.
+            assert.is_truthy(output:find(("replays a step: %d"):format(case[2]), 1, true), output)
+            local several = job:losses(("%s/%s.json"):format(job.dir, optimizer))
+            for step = 1, 4 do assert.is_near(one[step].loss, several[step].loss, 1e-5) end
+            local x = assert(storage.open(job.dir .. "/one/custom/phase1/4/model.safetensors"))
+            local y = assert(storage.open(("%s/%s/custom/phase1/4/model.safetensors"):format(job.dir, optimizer)))
+            for _, key in ipairs(x:names()) do
+                -- The gradient of key biases is 0: an update normalises its rounding noise.
+                if not key:match "%.key%.bias$" then
+                    tensor.scope(function()
+                        local p, q = tensor.new("f32", x:info(key).dims), tensor.new("f32", x:info(key).dims)
+                        assert(x:read(key, p))
+                        assert(y:read(key, q))
+                        assert.is_true(tiny.distance(p, q) < 2e-5, key)
+                    end)
+                end
+            end
+            x:close()
+            y:close()
+        end
     end)
 end)

@@ -1,5 +1,5 @@
---- A program that the specs of many processes start with mpirun: every rank runs all checks below, rank 0 says which
--- passed. A failed check ends the job.
+--- A program that the specs of many processes start as every rank of a job: all run the checks below, rank 0 says
+-- which passed. A failed check ends the job. The argument names the device, the CPU if there is none.
 
 package.path = "./?.lua;" .. package.path
 
@@ -17,8 +17,9 @@ local ops = require "bertlua.ops"
 local tensor = require "bertlua.tensor"
 local tiny = dofile "spec/lua/models/tiny_bert.lua"
 
-context.open { device = "cpu", threads = 1 }
-local comm = comm_module.open { device = "cpu" }
+local device = arg[1] or "cpu"
+context.open { device = device, threads = 1 }
+local comm = comm_module.open { device = device }
 local ranks = Ranks.new(comm)
 local rank, size = ranks.rank, ranks.size
 local fixture = tiny.open "bert_tiny_steps"
@@ -172,7 +173,7 @@ local function check_updates()
                 end)
             end
         end
-        assert(math.abs(lamb:stats().grad_norm - divided:stats().grad_norm) < 1e-4 * lamb:stats().grad_norm, "norm")
+        assert(math.abs(lamb:stats().grad_norm - divided:stats().grad_norm) < limit * lamb:stats().grad_norm, "norm")
         -- What every rank reads is the same on all, and is what the master weights say.
         ranks:require_equal(tonumber(store:checksum(), 16), "values", "")
         ranks:require_equal(tonumber(plain:checksum(), 16), "values", "")

@@ -31,6 +31,8 @@ function DistributedLamb.new(options)
     end
     local self = Optimizer.init(DistributedLamb, "DistributedFusedLamb", options, store.shards.state_count)
     self.family, self.comm = "Lamb", comm
+    -- The update has messages in it: it cannot be recorded as a graph.
+    self.communicates = true
     self.gatherer = ShardState.new(store, comm)
     store.gatherer = self.gatherer
     -- Without a low-precision copy the values themselves are updated in place, at their own offsets.

@@ -62,7 +62,7 @@ function Trainer.new(parts)
     local several = trainer.ranks.size > 1
     -- Ranks exchange the figures of each step, so that all look at them at the same time.
     trainer.in_flight = several and 0 or 1
-    trainer.graphs = not several and parts.graphs or Graphs.new { enabled = false }
+    trainer.graphs = parts.graphs or Graphs.new { enabled = false }
     trainer.feeder = Feeder.new()
     trainer.readback = Readback.new {
         fields = trainer.meter.fields, micro_steps = trainer.accumulation / trainer.ranks.size,
@@ -100,8 +100,11 @@ function Trainer:accumulate(step, visit)
         local batch = self.loader:batch((step - 1) * self.accumulation + number)
         local input = self.feeder:load(batch)
         self.tape:set_step(step, number)
-        local gradients = number + size >= self.accumulation and self.gradients or nil
-        visit(batch, self.graphs:run(shape_key(batch), compute, self, input, gradients))
+        local gradients = number + size >= self.accumulation and self.gradients
+        -- Messages to other ranks are queued op by op, as the pass goes on; they are no part of a recording.
+        local result = gradients and compute(self, input, gradients)
+            or self.graphs:run(shape_key(batch), compute, self, input)
+        visit(batch, result)
     end
 end
 
@@ -124,7 +127,11 @@ function Trainer:launch(step)
     local reduced = trace.now()
     record.learning_rate = self.schedule(step)
     optimizer:set_learning_rate(record.learning_rate)
-    self.graphs:run("update", optimizer.apply, optimizer)
+    if optimizer.communicates then
+        optimizer:apply()
+    else
+        self.graphs:run("update", optimizer.apply, optimizer)
+    end
     trace:span("compute", "update", reduced, trace.now(), { step = step })
     trace:collectives(self.ranks.comm)
     self.readback:close(slot, optimizer.scalars)

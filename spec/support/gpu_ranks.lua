@@ -1,0 +1,49 @@
+--- Run jobs of several processes on GPUs, or on the emulation, from specs: started as torchrun starts them, over NCCL.
+
+local context = require "bertlua.context"
+local process = require "spec.support.process"
+local socket = require "posix.sys.socket"
+local unistd = require "posix.unistd"
+
+local M = {}
+
+local quote = process.quote
+
+local library = os.getenv "BERTLUA_CUDA_LIB" or ""
+M.emulated = library:find("emulated", 1, true) ~= nil
+
+--- nil, or why no job of n processes can be run here.
+function M.missing(n)
+    local found = context.count "cuda"
+    -- Each process has an emulated GPU of its own.
+    if found < n and not M.emulated then return ("%d GPUs are needed, this machine has %d"):format(n, found) end
+    return nil
+end
+
+local function free_port()
+    local fd = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
+    assert(socket.bind(fd, { family = socket.AF_INET, addr = "127.0.0.1", port = 0 }))
+    local port = assert(socket.getsockname(fd)).port
+    unistd.close(fd)
+    return port
+end
+
+--- Run n processes of bertlua; a job that does not end is ended after a minute.
+-- @param arguments of bertlua, quoted
+-- @return what they wrote, exit codes by rank + 1
+function M.run(n, arguments)
+    local port, starts = free_port(), {}
+    for rank = 0, n - 1 do
+        starts[#starts + 1] = ("RANK=%d LOCAL_RANK=%d timeout -k 5 60 %s %s </dev/null & p%d=$!"):format(rank, rank,
+            quote(process.bertlua), arguments, rank)
+    end
+    for rank = 0, n - 1 do starts[#starts + 1] = ("wait $p%d; echo code %d is $?"):format(rank, rank) end
+    local output = process.run(("export WORLD_SIZE=%d LOCAL_WORLD_SIZE=%d MASTER_ADDR=127.0.0.1 MASTER_PORT=%d "
+        .. "OMP_NUM_THREADS=1 BERTLUA_DEVICE=cuda %s\n%s"):format(n, n, port,
+        M.emulated and "BERTLUA_NCCL=" .. quote(library) or "", table.concat(starts, "\n")))
+    local codes = {}
+    for rank, code in output:gmatch "code (%d+) is (%d+)" do codes[tonumber(rank) + 1] = tonumber(code) end
+    return output, codes
+end
+
+return M

@@ -62,13 +62,6 @@ local function largest_gap(a, b)
     return top
 end
 
-local function largest(list)
-    if type(list) ~= "table" then return math.abs(list) end
-    local top = 0
-    for i = 1, #list do top = math.max(top, largest(list[i])) end
-    return top
-end
-
 local function assert_near(expected, actual, limit, name)
     local d = largest_gap(expected, actual)
     if d > limit then error(("%s differs by %g, allowed %g"):format(name, d, limit), 2) end
@@ -84,8 +77,8 @@ local function check(c, dtype, name, p)
     local out, lse = reference.forward(got.qkv, c.segments, options)
     local dqkv = reference.backward(got.dout, got.qkv, c.segments, options)
     local limit = dtype == "f32" and 1e-5 or 4 * dense.EPSILON[dtype]
-    assert_near(out, got.out, limit * largest(out), "out")
-    assert_near(dqkv, got.dqkv, limit * largest(dqkv), "dqkv")
+    assert_near(out, got.out, limit * dense.largest(out), "out")
+    assert_near(dqkv, got.dqkv, limit * dense.largest(dqkv), "dqkv")
     for b = 1, #lse do
         for a = 1, c.heads do
             for i = 1, #lse[b][a] do

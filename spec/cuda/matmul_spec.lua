@@ -2,6 +2,7 @@
 
 local context = require "bertlua.context"
 local dense = require "spec.support.dense"
+local fs = require "bertlua.util.fs"
 local ops = require "bertlua.ops"
 local reference = require "spec.support.reference_linear"
 local rng = require "bertlua.rng"
@@ -11,19 +12,6 @@ if context.device() ~= "cuda" then return end
 
 -- Records of algorithms can be made up only for the emulated library.
 local emulated = context.describe():find("mulat", 1, true) ~= nil
-
-local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read "*a"
-    file:close()
-    return text
-end
-
-local function write(path, text)
-    local file = assert(io.open(path, "wb"))
-    file:write(text)
-    file:close()
-end
 
 -- A context of its own each time: number of threads is part of its name, and means nothing on a GPU.
 local fresh = 40
@@ -77,7 +65,7 @@ describe("matrix products on a GPU", function()
     it("write the timed choice of each product once, and read it afterwards", function()
         open(path)
         local first = train()
-        local text = read(path)
+        local text = fs.read(path)
         local _, lines = text:gsub("\n", "")
         -- Title, device, columns; y, dx, dw, and dw with the sums of dy.
         assert.are.equal(7, lines)
@@ -85,7 +73,7 @@ describe("matrix products on a GPU", function()
         assert.are.same(first, train())
         open(path)
         assert.are.same(first, train())
-        assert.are.equal(text, read(path))
+        assert.are.equal(text, fs.read(path))
     end)
 
     it("take the first suggestion without a file, the same each time", function()
@@ -98,30 +86,30 @@ describe("matrix products on a GPU", function()
     it("sum dy in the product of dw where that is the choice, and apart from it where not", function()
         open(path)
         train()
-        local text = read(path)
+        local text = fs.read(path)
         for _, use in ipairs { 0, 1 } do
-            write(path, set_use(text, use))
+            assert(fs.write(path, set_use(text, use)))
             open(path)
             train()
-            assert.are.equal(set_use(text, use), read(path))
+            assert.are.equal(set_use(text, use), fs.read(path))
         end
     end)
 
     it("start a file of another device or library anew", function()
-        write(path, "bertlua matmul choices 1\nsome other GPU\nnonsense\n")
+        assert(fs.write(path, "bertlua matmul choices 1\nsome other GPU\nnonsense\n"))
         open(path)
         train()
-        assert.is_nil(read(path):find("some other GPU", 1, true))
-        assert.is_nil(read(path):find("nonsense", 1, true))
+        assert.is_nil(fs.read(path):find("some other GPU", 1, true))
+        assert.is_nil(fs.read(path):find("nonsense", 1, true))
     end)
 
     it("name the line of a file that is damaged, and files that are something else", function()
         open(path)
         train()
-        write(path, read(path) .. "64 24 what\n")
+        assert(fs.write(path, fs.read(path) .. "64 24 what\n"))
         open(path)
         dense.assert_fails(path .. ": line 8: not a choice of an algorithm", train)
-        write(path, "shopping list\n")
+        assert(fs.write(path, "shopping list\n"))
         open(path)
         dense.assert_fails(path .. ": not a file of matmul choices", train)
         open("/nowhere/choices.txt")
@@ -149,17 +137,17 @@ describe("matrix products on a GPU", function()
         it("run the algorithm that the file names", function()
             open(path)
             local first = train()
-            local text = read(path)
+            local text = fs.read(path)
             -- b1a5 1: in order; b1a5 3: from the last to the first.
-            write(path, (text:gsub(": b1a5 %d", ": b1a5 1")))
+            assert(fs.write(path, (text:gsub(": b1a5 %d", ": b1a5 1"))))
             open(path)
             local forwards = train()
-            write(path, (text:gsub(": b1a5 %d", ": b1a5 3")))
+            assert(fs.write(path, (text:gsub(": b1a5 %d", ": b1a5 3"))))
             open(path)
             local backwards = train()
             assert.are_not.same(forwards[3], backwards[3])
             assert.are.same(first[4], forwards[4])
-            write(path, set_use(text:gsub(": b1a5 %d", ": b1a5 9"), 1))
+            assert(fs.write(path, set_use(text:gsub(": b1a5 %d", ": b1a5 9"), 1)))
             open(path)
             dense.assert_fails("invalid value", train)
         end)

@@ -22,10 +22,11 @@ function M.poisoned(dtype, dims)
     return tensor.new(dtype, dims):fill(0 / 0)
 end
 
-local function largest(list)
+--- The largest absolute value in nested lists.
+function M.largest(list)
     if type(list) ~= "table" then return math.abs(list) end
     local top = 0
-    for i = 1, #list do top = math.max(top, largest(list[i])) end
+    for i = 1, #list do top = math.max(top, M.largest(list[i])) end
     return top
 end
 
@@ -46,7 +47,7 @@ end
 --- Every element of the tensor within tolerance * largest expected value of the reference; NaN never is.
 function M.assert_close(expected, actual, tolerance, name)
     local d, where = difference(actual:tolist(), expected, name or "value")
-    local limit = tolerance * math.max(largest(expected), 1e-3)
+    local limit = tolerance * math.max(M.largest(expected), 1e-3)
     if d > limit then
         error(("%s differs by %g, allowed %g"):format(where, d, limit), 2)
     end

@@ -1,15 +1,9 @@
 --- The tokenizer against golden values, against a naive one, and against garbage.
 
 local cjson = require "cjson"
+local fs = require "bertlua.util.fs"
 local text_native = require "bertlua.text"
 local vocabulary = require "spec.support.vocabulary"
-
-local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read "*a"
-    file:close()
-    return text
-end
 
 local function list(ids, count)
     local values = {}
@@ -35,7 +29,7 @@ describe("tokenizer", function()
     setup(function()
         uncased = assert(text_native.load("vocab/bert-base-uncased-vocab.txt", true))
         cased = assert(text_native.load("vocab/bert-base-cased-vocab.txt", false))
-        cases = cjson.decode(read "spec/fixtures/text/tokenizer_cases.json")
+        cases = cjson.decode((assert(fs.read "spec/fixtures/text/tokenizer_cases.json")))
     end)
 
     it("equals the golden tokens and ids", function()

@@ -2,17 +2,11 @@
 
 local corpus = require "bertlua.corpus"
 local ffi = require "ffi"
+local fs = require "bertlua.util.fs"
 local process = require "spec.support.process"
 
 local FOLDER = "spec/fixtures/wiki/"
 local PLAIN, SINGLE, MULTI = FOLDER .. "dump.xml", FOLDER .. "dump.xml.bz2", FOLDER .. "dump-multistream.xml.bz2"
-
-local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read "*a"
-    file:close()
-    return text
-end
 
 --- Titles of a range, or nil and the message.
 local function titles(path, first, stop)
@@ -63,7 +57,7 @@ describe("dump", function()
     it("gives every page once, wherever ranges are cut", function()
         local rng = require("bertlua.rng").new(3, 1)
         for _, path in ipairs { PLAIN, SINGLE, MULTI } do
-            local size = #read(path)
+            local size = #fs.read(path)
             for _ = 1, 12 do
                 local cuts = { 0, size }
                 for i = 1, rng:integer(1, 5) do cuts[i + 2] = rng:integer(1, size - 1) end
@@ -84,7 +78,7 @@ describe("dump", function()
     it("reads the index of a multistream dump", function()
         local offsets = assert(corpus.read_index(FOLDER .. "dump-multistream-index.txt.bz2"))
         assert.are.equal(8, #offsets)
-        local text = read(MULTI)
+        local text = fs.read(MULTI)
         for i, offset in ipairs(offsets) do
             assert.are.equal("BZh1", text:sub(offset + 1, offset + 4))
             local list = assert(titles(MULTI, offset, offsets[i + 1]))
@@ -98,14 +92,14 @@ describe("dump", function()
     end)
 
     it("names the byte where a bzip2 file is cut off", function()
-        local text = read(SINGLE)
+        local text = fs.read(SINGLE)
         local message = message_of(text:sub(1, #text - 1))
         assert.is_truthy(message:find("^FILE: byte %d+: the bzip2 stream is cut off at its end"), message)
         for _, length in ipairs { 20, 5000, math.floor(#text / 2), #text - 12 } do
             message = message_of(text:sub(1, length))
             assert.is_truthy(message:find "^FILE: byte %d+: .* cut off", message)
         end
-        text = read(MULTI)
+        text = fs.read(MULTI)
         -- Without its last stream the file is valid bzip2, but no whole dump.
         local last = text:find("BZh1[^B]*$")
         message = message_of(text:sub(1, last - 1))
@@ -113,7 +107,7 @@ describe("dump", function()
     end)
 
     it("finds damage by the checksums", function()
-        local text = read(SINGLE)
+        local text = fs.read(SINGLE)
         local at = math.floor(#text / 2)
         local message = message_of(text:sub(1, at) .. string.char((text:byte(at + 1) + 1) % 256) .. text:sub(at + 2))
         assert.is_truthy(message:find("^FILE: byte %d+: the bzip2 block that begins here is damaged"), message)
@@ -122,7 +116,7 @@ describe("dump", function()
     end)
 
     it("names the byte where XML goes wrong", function()
-        local text = read(PLAIN)
+        local text = fs.read(PLAIN)
         local function broken(old, new, offset, what)
             local at = assert(text:find(old, 1, true))
             local message = message_of(text:sub(1, at - 1) .. new .. text:sub(at + #old))

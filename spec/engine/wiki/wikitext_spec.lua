@@ -1,6 +1,7 @@
 --- Wikitext to prose: a golden piece for each construct, and what hostile text must not do.
 
 local corpus = require "bertlua.corpus"
+local fs = require "bertlua.util.fs"
 
 describe("wikitext", function()
     local converter = corpus.wikitext()
@@ -23,27 +24,20 @@ describe("wikitext", function()
                     converter:convert(("The old mill has %s in it."):format(case[1])))
             end
         end
-        local file = assert(io.open("engine/wiki/template_table.c", "rb"))
         local count = 0
-        for name in file:read("*a"):gmatch '{"([^\n]-)", BL_TEMPLATE_' do
+        for name in assert(fs.read "engine/wiki/template_table.c"):gmatch '{"([^\n]-)", BL_TEMPLATE_' do
             name = name:gsub("\\(.)", "%1")
             if name ~= "" then
                 assert.is_true(used[name], name .. " has no example")
                 count = count + 1
             end
         end
-        file:close()
         assert.is_true(count > 100)
     end)
 
     it("turns a whole page into its paragraphs", function()
-        local function read(name)
-            local file = assert(io.open("spec/fixtures/wiki/" .. name, "rb"))
-            local text = file:read "*a"
-            file:close()
-            return text
-        end
-        assert.are.equal(read "page.txt", converter:convert(read "page.wiki"))
+        assert.are.equal(fs.read "spec/fixtures/wiki/page.txt",
+            converter:convert(assert(fs.read "spec/fixtures/wiki/page.wiki")))
     end)
 
     it("knows the local names of files and categories", function()

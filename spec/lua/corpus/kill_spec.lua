@@ -1,10 +1,10 @@
 --- kill -9 at chosen points of every stage of the preparation: the next run goes on and leaves the same bytes.
 
 local corpus = require "bertlua.corpus"
+local files = require "spec.support.files"
 local fs = require "bertlua.util.fs"
 local http_server = require "spec.support.http_server"
 local process = require "spec.support.process"
-local storage = require "bertlua.storage"
 
 local DUMP = process.root .. "/spec/fixtures/wiki/dump.xml.bz2"
 local RECIPE = process.quote(process.root .. "/recipes/prepare_corpus.lua")
@@ -44,23 +44,10 @@ local POINTS = {
 describe("kill -9", function()
     local base, folder, server, arguments, whole
 
-    --- Hash of every file but those that say what is done, by path.
+    --- Hash of every file but those that say what is done, by path; there is nothing unfinished.
     local function contents()
-        local list = {}
-        local function walk(path)
-            for _, name in ipairs(assert(fs.list(path))) do
-                local child = fs.join(path, name)
-                assert.is_nil(name:match "%.tmp%-%d+$", child)
-                assert.is_nil(name:match "^%.part%-", child)
-                if fs.is_directory(child) then
-                    walk(child)
-                elseif not child:find "/%.state/" then
-                    list[child:sub(#folder + 2)] = assert(storage.file_sha256(child))
-                end
-            end
-        end
-        walk(folder)
-        return list
+        files.assert_finished(folder)
+        return files.hashes(folder)
     end
 
     local function run(script, workers, address)

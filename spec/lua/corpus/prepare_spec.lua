@@ -1,6 +1,7 @@
 --- The whole preparation through the executable: what each stage leaves, equal bytes for any number of processes and
 -- after kills, bad input by name.
 
+local files = require "spec.support.files"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local process = require "spec.support.process"
@@ -14,25 +15,6 @@ local function prepare(folder, arguments, setup)
         .. "/recipes/prepare_corpus.lua"), process.quote(folder), arguments), setup)
 end
 
---- Hash of every file that a preparation made, by path.
-local function contents(folder)
-    local list = {}
-    local function walk(path)
-        for _, name in ipairs(assert(fs.list(path))) do
-            local child = fs.join(path, name)
-            if name == ".state" then
-                assert.is_true(fs.is_directory(child))
-            elseif fs.is_directory(child) then
-                walk(child)
-            else
-                list[child:sub(#folder + 2)] = assert(storage.file_sha256(child))
-            end
-        end
-    end
-    walk(folder)
-    return list
-end
-
 local WIKI = ("--wikipedia %s --vocab-file %s --sets 32:5,64:10 --dupe-factor 2 --test-share 0.2 --shards 3 "):format(
     process.quote(FOLDER .. "dump.xml.bz2"), process.quote(VOCAB))
 
@@ -43,7 +25,7 @@ describe("prepare_corpus", function()
         base = process.temporary_folder()
         local output, code = prepare(base .. "/one", WIKI .. "--num-workers 1")
         assert.are.equal(0, code, output)
-        whole = contents(base .. "/one")
+        whole = files.hashes(base .. "/one")
     end)
     teardown(function() fs.remove(base) end)
 
@@ -81,8 +63,8 @@ describe("prepare_corpus", function()
     it("puts each article into one shard, and the shards near each other", function()
         local shards = require "bertlua.corpus.shards"
         local manifest = assert(json.read(base .. "/one/manifest.json"))
-        local files, seen, documents = manifest.stages.shard.files, {}, 0
-        for _, file in ipairs(files) do
+        local made, seen, documents = manifest.stages.shard.files, {}, 0
+        for _, file in ipairs(made) do
             for document in (assert(fs.read(base .. "/one/" .. file.path))):gmatch "(.-)\n\n" do
                 assert.is_nil(seen[document])
                 seen[document] = file.path
@@ -90,20 +72,20 @@ describe("prepare_corpus", function()
             end
         end
         assert.are.equal(41, documents)
-        assert.is_true(shards.spread(files) < 0.1)
-        assert.are.equal("shards/test_0000.txt", files[4].path)
+        assert.is_true(shards.spread(made) < 0.1)
+        assert.are.equal("shards/test_0000.txt", made[4].path)
     end)
 
     it("gives equal bytes for any number of processes", function()
         local output, code = prepare(base .. "/three", WIKI .. "--num-workers 3")
         assert.are.equal(0, code, output)
-        assert.are.same(whole, contents(base .. "/three"))
+        assert.are.same(whole, files.hashes(base .. "/three"))
     end)
 
     it("keeps the test documents whatever the seed, and deals the others anew", function()
         local output, code = prepare(base .. "/seed", WIKI .. "--seed 7 --stages extract,sentences,shard")
         assert.are.equal(0, code, output)
-        local other = contents(base .. "/seed")
+        local other = files.hashes(base .. "/seed")
         assert.are.equal(whole["shards/test_0000.txt"], other["shards/test_0000.txt"])
         assert.are_not.equal(whole["shards/training_0000.txt"], other["shards/training_0000.txt"])
     end)
@@ -120,7 +102,8 @@ describe("prepare_corpus", function()
         end
         assert.are.equal(0, code)
         assert.is_true(runs > 2)
-        assert.are.same(whole, contents(folder))
+        files.assert_finished(folder)
+        assert.are.same(whole, files.hashes(folder))
         local output = prepare(folder, WIKI)
         assert.is_truthy(output:find("extract.-%d+ of %d+ parts were done before"), output)
         assert.is_truthy(output:find("hdf5.-%d+ of %d+ parts were done before"), output)

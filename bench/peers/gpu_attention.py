@@ -6,12 +6,9 @@ Prints one JSON line: {"seconds": [{"forward": s, "backward": s}, ...],
 as last SECONDS; the best of ROUNDS counts.
 """
 
-import json
-import sys
-
 import torch
 import torch.nn.functional as F
-from gpu_clock import seconds_of
+from gpu_clock import report
 
 
 def work_of(batch, heads, length, size, p):
@@ -27,22 +24,4 @@ def work_of(batch, heads, length, size, p):
     return {"forward": forward, "backward": lambda: torch.autograd.grad(out, (q, k, v), dout, retain_graph=True)}
 
 
-def main():
-    cases, rounds, least = json.loads(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    torch.manual_seed(1)
-    result = []
-    for case in cases:
-        work = work_of(*case)
-        best = {}
-        for call in work.values():
-            call()
-        for _ in range(rounds):
-            for kind, call in work.items():
-                best[kind] = min(best.get(kind, float("inf")), seconds_of(call, least))
-        result.append(best)
-        del work
-        torch.cuda.empty_cache()
-    print(json.dumps({"seconds": result, "version": torch.__version__, "device": torch.cuda.get_device_name()}))
-
-
-main()
+report(work_of)

@@ -6,12 +6,9 @@ Prints one JSON line: {"seconds": [{"forward": s, "dgrad": s, "wgrad": s}, ...],
 as last SECONDS; the best of ROUNDS counts.
 """
 
-import json
-import sys
-
 import torch
 import torch.nn.functional as F
-from gpu_clock import seconds_of
+from gpu_clock import report
 
 
 def products(rows, inputs, outputs, gelu):
@@ -23,23 +20,5 @@ def products(rows, inputs, outputs, gelu):
     return {"forward": forward, "dgrad": lambda: dy @ w, "wgrad": lambda: (dy.t() @ x, dy.sum(0))}
 
 
-def main():
-    shapes, rounds, least = json.loads(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    torch.manual_seed(1)
-    result = []
-    with torch.no_grad():
-        for shape in shapes:
-            work = products(*shape)
-            for call in work.values():
-                call()
-            best = {}
-            for _ in range(rounds):
-                for kind, call in work.items():
-                    best[kind] = min(best.get(kind, float("inf")), seconds_of(call, least))
-            result.append(best)
-            del work
-            torch.cuda.empty_cache()
-    print(json.dumps({"seconds": result, "version": torch.__version__, "device": torch.cuda.get_device_name()}))
-
-
-main()
+with torch.no_grad():
+    report(products)

@@ -16,7 +16,7 @@ local new_tensor = ffi.typeof "bl_tensor"
 local M = {}
 
 local STREAM = { compute = 0, copy = 1 }
-local UNSUPPORTED = 5
+local UNSUPPORTED, DEVICE_FAILED = 5, 7
 
 local function stream_code(name)
     local code = STREAM[name or "compute"]
@@ -178,10 +178,11 @@ end
 local Graph = {}
 Graph.__index = Graph
 
---- Record the ops that run() calls, without running them.
+--- Record the ops that run() calls, without running them. A device that fails meanwhile is raised.
 -- @return graph; or nil, message where the device has no graphs or the recording failed (then nothing ran either)
 function M.record(run)
     local status = C.bl_graph_begin(handle())
+    if status == DEVICE_FAILED then check(status) end
     if status ~= 0 then return nil, bl.last_error(), status == UNSUPPORTED end
     -- What the collector gives back may not be given back while the device records.
     collectgarbage "stop"
@@ -189,10 +190,14 @@ function M.record(run)
     collectgarbage "restart"
     if not ok then
         C.bl_graph_end(nil, handle())
+        -- A device that failed, or memory that ran out, would do so again without a recording.
+        if type(message) == "table" then error(message, 0) end
         return nil, message
     end
     local out = ffi.new "bl_graph *[1]"
-    if C.bl_graph_end(out, handle()) ~= 0 then return nil, bl.last_error() end
+    status = C.bl_graph_end(out, handle())
+    if status == DEVICE_FAILED then check(status) end
+    if status ~= 0 then return nil, bl.last_error() end
     return setmetatable({ handle = out[0] }, Graph)
 end
 

@@ -132,12 +132,23 @@ folder_check("recipes", "recipes", "%.lua$")
 folder_check("configurations", "bert_configs", "%.json$")
 folder_check("vocabularies", "vocab", "vocab%.txt$")
 
+-- Without a GPU all runs on the CPU, unless somebody insists.
+local function gpu_is_needed()
+    return os.getenv "BERTLUA_DEVICE" == "cuda"
+end
+
 check("CUDA", function()
     local count, message = require("bertlua.context").count "cuda"
     if count > 0 then return "ok", ("%d device%s"):format(count, count == 1 and "" or "s") end
     local problem, fix = problem_and_fix(message)
-    return "note", problem, fix
-end, function() return (require("bertlua.context").report "cuda") end)
+    return gpu_is_needed() and "missing" or "note", problem, fix
+end, function()
+    local lines = require("bertlua.context").report "cuda"
+    for _, line in ipairs(lines or {}) do
+        if line.state == "note" and line.name:match "^GPU" and gpu_is_needed() then line.state = "missing" end
+    end
+    return lines
+end)
 
 check("MPI", function()
     local name, missing = require("bertlua.comm").describe "mpi"

@@ -67,9 +67,11 @@ local lib = ffi.load(M.library_path)
 --- The engine's functions: lib.bl_linear_forward(...).
 M.lib = lib
 
-local ERROR_MEMORY = 2
+local ERROR_MEMORY, ERROR_DEVICE = 2, 7
 
 --- Raise the engine's message if a call failed; with memory_advice() behind it, where that is set and memory ran out.
+-- That, and a device that failed, are matters of the machine: no line of a program is to blame, and they are raised as
+-- faults (bertlua.fault).
 -- @param status bl_status of the call
 -- @param level whose line to blame, counted from the function that calls check: 1 itself, 2 (default) its caller
 function M.check(status, level)
@@ -81,6 +83,9 @@ function M.check(status, level)
             M.memory_advice = nil
             message = message .. ": " .. advice()
             M.memory_advice = advice
+            require("bertlua.fault").raise(message)
+        elseif tonumber(status) == ERROR_DEVICE then
+            require("bertlua.fault").raise(message)
         end
         error(message, (level or 2) + 1)
     end

@@ -26,7 +26,8 @@ typedef enum bl_status {
     BL_ERROR_IO = 3,          /* the operating system refused: see the message */
     BL_ERROR_FORMAT = 4,      /* a file is not what it claims to be */
     BL_ERROR_UNSUPPORTED = 5, /* valid, but not available on this backend */
-    BL_ERROR_INTERNAL = 6     /* a library we call failed */
+    BL_ERROR_INTERNAL = 6,    /* a library we call failed */
+    BL_ERROR_DEVICE = 7       /* the device failed: nothing on it can be used any more in this process */
 } bl_status;
 
 /* Message of the calling thread's last failure; "" if there was none. Valid until the next failure. */

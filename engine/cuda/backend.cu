@@ -8,14 +8,46 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Errors that stay: the process has lost the device, whichever call is the first to say so. */
+static bool is_lost(cudaError_t error) {
+    switch (error) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorAssert:
+    case cudaErrorExternalDevice:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bl_status bl_cuda_fail(cudaError_t error, const char *what) {
-    bl_status status = error == cudaErrorMemoryAllocation ? BL_ERROR_MEMORY : BL_ERROR_INTERNAL;
     /* Taken out of the runtime, so that the next call does not report it again. */
     (void) cudaGetLastError();
-    return bl_fail(status, "%s: CUDA: %s (%s)", what, cudaGetErrorString(error), cudaGetErrorName(error));
+    const char *text = cudaGetErrorString(error), *name = cudaGetErrorName(error);
+    if (is_lost(error))
+        return bl_fail(BL_ERROR_DEVICE,
+                       "%s: the GPU failed: %s (%s); start again from the last checkpoint (--last-step-of-checkpoint "
+                       "auto); if it fails again, dmesg tells of faults of the hardware (Xid)",
+                       what, text, name);
+    if (error == cudaErrorMemoryAllocation)
+        return bl_fail(
+            BL_ERROR_MEMORY,
+            "%s: the GPU has no memory left; use a smaller batch, or see nvidia-smi for other programs on it", what);
+    return bl_fail(BL_ERROR_INTERNAL, "%s: CUDA: %s (%s)", what, text, name);
 }
 
 bl_status bl_cuda_fail_blas(cublasStatus_t status, const char *what) {
+    const cudaError_t error = cudaPeekAtLastError();
+    if (is_lost(error)) return bl_cuda_fail(error, what);
     return bl_fail(status == CUBLAS_STATUS_ALLOC_FAILED ? BL_ERROR_MEMORY : BL_ERROR_INTERNAL, "%s: cuBLASLt: %s", what,
                    cublasLtGetStatusString(status));
 }
@@ -111,6 +143,14 @@ static bl_status cuda_count(int32_t *count) {
     return BL_OK;
 }
 
+bool bl_cuda_has_kernels(cudaError_t *error) {
+    struct cudaFuncAttributes attributes;
+    *error = cudaFuncGetAttributes(&attributes, (const void *) bl_probe_kernel);
+    if (*error != cudaErrorNoKernelImageForDevice && *error != cudaErrorInvalidDeviceFunction) return true;
+    (void) cudaGetLastError();
+    return false;
+}
+
 static bl_status open_device(bl_context *ctx, bl_cuda *cuda) {
     int count = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
@@ -123,15 +163,11 @@ static bl_status open_device(bl_context *ctx, bl_cuda *cuda) {
     cuda->capability = 10 * device.major + device.minor;
     cuda->shared_per_block = device.sharedMemPerBlockOptin;
     cuda->l2_bytes = device.l2CacheSize;
-    struct cudaFuncAttributes attributes;
-    error = cudaFuncGetAttributes(&attributes, (const void *) bl_probe_kernel);
-    if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction) {
-        (void) cudaGetLastError();
+    if (!bl_cuda_has_kernels(&error))
         return bl_fail(BL_ERROR_UNSUPPORTED,
                        "cuda: %s has compute capability %d.%d, for which libbertlua-cuda.so has no kernels; run make "
                        "cuda CUDA_ARCHS=%d%d, or use --device cpu",
                        device.name, device.major, device.minor, device.major, device.minor);
-    }
     BL_CUDA_TRY(error, "cuda: opening the device");
     BL_CUDA_TRY(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), "cuda: stream");
     BL_CUDA_TRY(cudaStreamCreateWithFlags(&cuda->copy_stream, cudaStreamNonBlocking), "cuda: stream");

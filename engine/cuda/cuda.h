@@ -62,7 +62,10 @@ static inline bl_cuda *bl_cuda_of(const bl_context *ctx) {
     return (bl_cuda *) ctx->backend_state;
 }
 
-/* One line for a failed CUDA call; returns BL_ERROR_MEMORY when memory ran out, else BL_ERROR_INTERNAL. */
+/*
+ * One line for a failed CUDA call; returns BL_ERROR_MEMORY when memory ran out, BL_ERROR_DEVICE when the device failed
+ * for good, else BL_ERROR_INTERNAL.
+ */
 bl_status bl_cuda_fail(cudaError_t error, const char *what);
 bl_status bl_cuda_fail_blas(cublasStatus_t status, const char *what);
 
@@ -92,6 +95,9 @@ bool bl_cuda_capturing(const bl_context *ctx);
 
 /* The one exported symbol: the table if `layout` is the caller's bl_backend_layout() too, else NULL. */
 extern "C" const bl_backend *bl_cuda_entry(uint64_t layout);
+
+/* False if no kernel of this build runs on the current device; else *error is that of looking for one. */
+bool bl_cuda_has_kernels(cudaError_t *error);
 
 /* comm.cu: NCCL. */
 extern "C" const struct bl_comm_driver bl_comm_nccl_driver;

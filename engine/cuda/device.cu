@@ -68,7 +68,13 @@ bl_status bl_cuda_event_elapsed(bl_context *ctx, void *begin, void *end, double 
 
 bl_status bl_cuda_pinned_allocate(bl_context *ctx, size_t bytes, void **out) {
     (void) ctx;
-    BL_CUDA_TRY(cudaMallocHost(out, bytes), "pinned");
+    cudaError_t error = cudaMallocHost(out, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+        (void) cudaGetLastError();
+        return bl_fail(BL_ERROR_MEMORY, "pinned: %zu bytes of the host's memory cannot be pinned; close other programs",
+                       bytes);
+    }
+    BL_CUDA_TRY(error, "pinned");
     memset(*out, 0, bytes);
     return BL_OK;
 }

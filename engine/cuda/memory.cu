@@ -90,6 +90,8 @@ template <typename Function> static bl_status find_driver(Function *function, co
 }
 
 static bl_status fail_driver(CUresult result, const char *what) {
+    /* Errors of a device that is lost have the same numbers in the runtime, which knows their words. */
+    if (bl_cuda_fail((cudaError_t) result, "arena") == BL_ERROR_DEVICE) return BL_ERROR_DEVICE;
     return bl_fail(BL_ERROR_INTERNAL, "arena: %s: the CUDA driver answered %d", what, (int) result);
 }
 

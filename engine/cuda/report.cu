@@ -55,8 +55,18 @@ static void report_devices(struct page *page) {
     for (int i = 0; i < count; i++) {
         struct cudaDeviceProp device;
         if (cudaGetDeviceProperties(&device, i) != cudaSuccess) continue;
-        line(page, "ok\tGPU %d\t%.100s, %.1f GiB, compute capability %d.%d\t\n", i, device.name,
-             (double) device.totalGlobalMem / (1 << 30), device.major, device.minor);
+        cudaError_t error = cudaSetDevice(i);
+        const bool known = error != cudaSuccess || bl_cuda_has_kernels(&error);
+        line(page, "%s\tGPU %d\t%.100s, %.1f GiB, compute capability %d.%d", known && !error ? "ok" : "note", i,
+             device.name, (double) device.totalGlobalMem / (1 << 30), device.major, device.minor);
+        if (!known)
+            line(page, ", for which this build has no kernels\trun make cuda CUDA_ARCHS=%d%d\n", device.major,
+                 device.minor);
+        else if (error)
+            line(page, ": %s\tsee nvidia-smi\n", cudaGetErrorString(error));
+        else
+            line(page, "\t\n");
+        (void) cudaGetLastError();
     }
 }
 

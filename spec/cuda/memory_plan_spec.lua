@@ -138,7 +138,7 @@ describe("a device that is too small", function()
         local code, output = run(185, changes)
         assert.are.equal(1, code, output)
         local batch, merge = output:match("^bertlua: micro%-steps of 96 sequences take up to .* there is room for .*: "
-            .. "%-%-batch%-size (%d+) %-%-gradient%-merge%-steps (%d+) fits and gives the same update, or try [^\n]*$")
+            .. "%-%-batch%-size (%d+) %-%-gradient%-merge%-steps (%d+) fits and gives the same update, or try ")
         assert.is_truthy(batch, output)
         batch, merge = tonumber(batch), tonumber(merge)
         assert.are.equal(96, batch * merge)

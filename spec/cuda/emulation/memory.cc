@@ -200,8 +200,9 @@ static cudaError_t out_of_memory(size_t bytes) {
 
 cudaError_t cudaMalloc(void **out, size_t bytes) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     if (bl_emulated_capture_forbids("cudaMalloc")) return cudaErrorStreamCaptureUnsupported;
-    if (bytes > total() - memory.taken || !open_blocks()) return out_of_memory(bytes);
+    if (bl_emulated_memory_is_out() || bytes > total() - memory.taken || !open_blocks()) return out_of_memory(bytes);
     const size_t room = (bytes + FENCE + 255) / 256 * 256;
     char *data = nullptr;
     auto reuse = memory.free.lower_bound(room);
@@ -239,6 +240,7 @@ cudaError_t cudaFree(void *data) {
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *all) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     *available = total() - memory.taken;
     *all = total();
     return cudaSuccess;
@@ -300,7 +302,8 @@ static CUresult CUDAAPI create(CUmemGenericAllocationHandle *out, size_t bytes, 
                                unsigned long long) {
     Guard guard;
     if (bytes % PAGE) return CUDA_ERROR_INVALID_VALUE;
-    if (bytes > total() - memory.taken) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (bl_emulated_lost() != cudaSuccess) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    if (bl_emulated_memory_is_out() || bytes > total() - memory.taken) return CUDA_ERROR_OUT_OF_MEMORY;
     memory.taken += bytes;
     *out = bytes;
     return CUDA_SUCCESS;

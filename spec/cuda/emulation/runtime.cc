@@ -50,39 +50,27 @@ void bl_emulated_fault(cudaError_t error, const char *format, ...) {
 }
 
 cudaError_t cudaGetLastError() {
+    BL_EMULATED_ALIVE();
     const cudaError_t error = last_error;
     last_error = cudaSuccess;
     return error;
 }
 
 cudaError_t cudaPeekAtLastError() {
+    BL_EMULATED_ALIVE();
     return last_error;
 }
 
 const char *cudaGetErrorString(cudaError_t error) {
     if (error == message_error && last_message[0]) return last_message;
-    return error == cudaSuccess ? "no error" : "emulated error";
+    return bl_emulated_text(error);
 }
 
 const char *cudaGetErrorName(cudaError_t error) {
-    static thread_local char name[32];
-    switch (error) {
-    case cudaErrorMemoryAllocation:
-        return "cudaErrorMemoryAllocation";
-    case cudaErrorLaunchFailure:
-        return "cudaErrorLaunchFailure";
-    case cudaErrorIllegalAddress:
-        return "cudaErrorIllegalAddress";
-    case cudaErrorInvalidValue:
-        return "cudaErrorInvalidValue";
-    case cudaErrorInvalidConfiguration:
-        return "cudaErrorInvalidConfiguration";
-    case cudaErrorStreamCaptureUnsupported:
-        return "cudaErrorStreamCaptureUnsupported";
-    default:
-        snprintf(name, sizeof name, "error %d", static_cast<int>(error));
-        return name;
-    }
+    static thread_local char unknown[32];
+    if (const char *name = bl_emulated_name(error)) return name;
+    snprintf(unknown, sizeof unknown, "error %d", static_cast<int>(error));
+    return unknown;
 }
 
 /* ---- streams ---- */
@@ -142,7 +130,7 @@ static double now() {
 }
 
 static void run(const Work &work) {
-    if (!work.run) return;
+    if (!work.run || bl_emulated_work_fails(work.name)) return;
     bl_emulated_open_memory(work.name);
     work.run();
     bl_emulated_close_memory();
@@ -175,6 +163,7 @@ bool bl_emulated_capture_forbids(const char *what) {
 }
 
 static cudaError_t push(CUstream_st *stream, const Work &work) {
+    BL_EMULATED_ALIVE();
     if (stream->capture) {
         stream->capture->work.push_back(work);
         return cudaSuccess;
@@ -202,6 +191,7 @@ cudaError_t bl_emulated_enqueue(cudaStream_t stream, const char *name, void (*ru
 }
 
 cudaError_t bl_emulated_check_launch(const char *name, dim3 grid, dim3 block, size_t shared) {
+    BL_EMULATED_ALIVE();
     const uint64_t threads = static_cast<uint64_t>(block.x) * block.y * block.z;
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 ||
         threads == 0 || threads > 1024 || block.z > 64 || shared > 227 * 1024)
@@ -233,6 +223,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     if (stream_of(stream)->capture) {
         stream_of(stream)->capture->spoilt = true;
         return bl_emulated_fail(cudaErrorStreamCaptureUnsupported, "a stream that is captured cannot be waited for");
@@ -269,6 +260,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     CUstream_st *queue = stream_of(stream);
     event->capture = queue->capture;
     if (queue->capture) return cudaSuccess;
@@ -298,6 +290,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     if (event->mark) drain(event->mark->stream, event->mark.get());
     return cudaGetLastError();
 }
@@ -305,13 +298,16 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 /* Not ready at the first question, ready at the next: both answers are met with. */
 cudaError_t cudaEventQuery(cudaEvent_t event) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     if (!event->mark || event->mark->done) return cudaSuccess;
     drain(event->mark->stream, event->mark.get());
+    BL_EMULATED_ALIVE();
     return cudaErrorNotReady;
 }
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEvent_t end) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     if (!begin->timed || !end->timed || !begin->mark || !end->mark)
         return bl_emulated_fail(cudaErrorInvalidResourceHandle, "cudaEventElapsedTime: an event without a time");
     if (!begin->mark->done || !end->mark->done) return cudaErrorNotReady;
@@ -323,6 +319,7 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t begin, cudaEve
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     if (!stream || stream->capture)
         return bl_emulated_fail(cudaErrorStreamCaptureUnsupported, "this stream cannot be captured");
     stream->capture = std::make_shared<Capture>();
@@ -356,6 +353,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     *out = new CUgraphExec_st;
     (*out)->work = std::make_shared<std::vector<Work>>(graph->work);
     return cudaSuccess;
@@ -374,6 +372,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     std::shared_ptr<std::vector<Work>> all = graph->work;
     return push(stream_of(stream), Work{"graph",
                                         [all]() {
@@ -400,6 +399,7 @@ static cudaError_t check_sides(const void *dst, const void *src, size_t bytes, c
 
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     const cudaError_t error = check_sides(dst, src, bytes, kind);
     if (error != cudaSuccess) return error;
     const bool captured = stream_of(stream)->capture != nullptr;
@@ -425,6 +425,7 @@ cudaError_t cudaMemcpy(void *dst, const void *src, size_t bytes, cudaMemcpyKind 
 
 cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t stream) {
     Guard guard;
+    BL_EMULATED_ALIVE();
     if (!bl_emulated_on_device(dst, bytes))
         return bl_emulated_fail(cudaErrorInvalidValue, "cudaMemset: %p is not on the device", dst);
     return bl_emulated_push(stream, "memset", [=]() { memset(dst, value, bytes); });
@@ -433,8 +434,11 @@ cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t str
 /* ---- the device ---- */
 
 cudaError_t cudaGetDeviceCount(int *count) {
-    *count = 1;
-    return cudaSuccess;
+    int driver = 0;
+    *count = 0;
+    const cudaError_t error = bl_emulated_no_device(&driver);
+    if (error == cudaSuccess) *count = 1;
+    return error;
 }
 
 cudaError_t cudaSetDevice(int device) {
@@ -447,7 +451,7 @@ cudaError_t cudaGetDevice(int *device) {
 }
 
 cudaError_t cudaDriverGetVersion(int *version) {
-    *version = CUDART_VERSION;
+    (void) bl_emulated_no_device(version);
     return cudaSuccess;
 }
 
@@ -478,7 +482,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *device, int) {
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *) {
     memset(attributes, 0, sizeof *attributes);
     attributes->maxThreadsPerBlock = 1024;
-    return cudaSuccess;
+    return bl_emulated_has_image() ? cudaSuccess : cudaErrorNoKernelImageForDevice;
 }
 
 cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int) {

@@ -5,6 +5,7 @@ local context = require "bertlua.context"
 
 if context.device() ~= "cuda" then return end
 
+local checkpoint = require "bertlua.train.checkpoint"
 local gpu_ranks = require "spec.support.gpu_ranks"
 local pretraining = require "spec.support.pretraining"
 local storage = require "bertlua.storage"
@@ -87,4 +88,23 @@ describe("training over NCCL", function()
             y:close()
         end
     end)
+
+    for _, case in ipairs { { "KILL", 71, 137 }, { "TERM", 143, 143 } } do
+        specs_of(2, ("ends when SIG%s comes to one rank"):format(case[1]), function()
+            local out = job.dir .. "/" .. case[1]
+            local steps = out .. "/custom/phase1"
+            local output, codes = gpu_ranks.run(2, (job:command("pretrain_phase1.lua", { device = "cuda",
+                ["max-steps"] = 100000, ["num-steps-per-checkpoint"] = 2, ["tensorboard-dir"] = "none",
+                ["output-dir"] = out, ["comm-timeout"] = 20 }):gsub("^%S+ ", "")),
+                { name = case[1], after = steps .. "/4" })
+            assert.are.same({ case[2], case[3] }, codes, output)
+            local list = checkpoint.steps(steps)
+            assert.is_true(checkpoint.verify(("%s/%d"):format(steps, list[#list])))
+            if case[1] == "KILL" then
+                assert.are.equal(1, select(2, output:gsub("bertlua: rank 1 of 2 died", "")), output)
+            else
+                assert.are.equal(tonumber(output:match "steps +1 to (%d+) of 100000, ended by SIGTERM"), list[#list])
+            end
+        end)
+    end
 end)

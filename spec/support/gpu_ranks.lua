@@ -30,12 +30,17 @@ end
 
 --- Run n processes of bertlua; a job that does not end is ended after a minute.
 -- @param arguments of bertlua, quoted
+-- @param signal for the last rank, {name, after}: once the file `after` is there; or nil
 -- @return what they wrote, exit codes by rank + 1
-function M.run(n, arguments)
+function M.run(n, arguments, signal)
     local port, starts = free_port(), {}
     for rank = 0, n - 1 do
         starts[#starts + 1] = ("RANK=%d LOCAL_RANK=%d timeout -k 5 60 %s %s </dev/null & p%d=$!"):format(rank, rank,
             quote(process.bertlua), arguments, rank)
+    end
+    if signal then
+        starts[#starts + 1] = ("for i in $(seq 500); do [ -e %s ] && break; sleep 0.1; done; pkill -%s -P $p%d"):format(
+            quote(signal.after), signal.name, n - 1)
     end
     for rank = 0, n - 1 do starts[#starts + 1] = ("wait $p%d; echo code %d is $?"):format(rank, rank) end
     local output = process.run(("export WORLD_SIZE=%d LOCAL_WORLD_SIZE=%d MASTER_ADDR=127.0.0.1 MASTER_PORT=%d "

@@ -150,11 +150,12 @@ function M.memory()
 end
 
 local STEP_SHAPE = { "rows", "picked", "sequences", "max_length", "hidden", "intermediate", "classes", "parameters",
-    "tensors", "activations", "heads" }
+    "tensors", "activations", "heads", "dropout" }
 
 --- What a training step takes on the device beside tensors, in bytes; 0 on the CPU.
 -- @param step the fields of bl_step_shape (engine/api/device.h); dtype by name
--- @return scratch: the most that an op asks for; slack: memory behind an arena of `activations` bytes beyond these
+-- @return scratch: the most that an op asks for; slack: memory behind an arena of `activations` bytes beyond these; nil
+--   and the reason if attention is set to kernels that do not take it
 function M.step_workspace(step)
     local native = ffi.new "bl_step_shape"
     for _, name in ipairs(STEP_SHAPE) do
@@ -166,7 +167,9 @@ function M.step_workspace(step)
     end
     native.dtype = bl.dtype(step.dtype)
     local scratch, slack = ffi.new "uint64_t[1]", ffi.new "uint64_t[1]"
-    check(C.bl_step_workspace(handle(), native, scratch, slack))
+    local status = C.bl_step_workspace(handle(), native, scratch, slack)
+    if status == UNSUPPORTED then return nil, bl.last_error() end
+    check(status)
     return tonumber(scratch[0]), tonumber(slack[0])
 end
 

@@ -63,12 +63,14 @@ typedef struct bl_step_shape {
     int64_t activations;  /* bytes of the arena at its peak */
     int32_t heads;
     int32_t dtype; /* of rows */
+    float dropout; /* of attention */
 } bl_step_shape;
 
 /*
  * What a training step takes on the device beside tensors: scratch, the most
  * that one op asks for while attention is as it is set now, and slack, by how
  * much the memory behind an arena of that peak exceeds it. 0 on the CPU.
+ * BL_ERROR_UNSUPPORTED where the kernels that attention is set to do not take it.
  */
 bl_status bl_step_workspace(bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
 /* Takes scratch memory now: ops that ask for no more than that will find it. Does nothing on the CPU. */

@@ -49,7 +49,7 @@ typedef struct bl_backend {
     bl_status (*download_async)(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream);
     bl_status (*memory_info)(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
     /* Scratch memory; NULL where ops take none. */
-    void (*step_workspace)(const bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
+    bl_status (*step_workspace)(bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
     bl_status (*reserve_scratch)(bl_context *ctx, size_t bytes);
 
     /* Recorded work (api/graph.h); NULL where there is none. graph_end with a NULL out drops the recording. */

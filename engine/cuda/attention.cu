@@ -94,9 +94,6 @@ static bl_status choose(const bl_context *ctx, const Attention &call, int32_t dt
         *out = BL_ATTENTION_NATIVE;
         return BL_OK;
     case BL_ATTENTION_CUDNN:
-        if (call.dropout.state)
-            return bl_fail(BL_ERROR_UNSUPPORTED, "attention: cudnn has no dropout here; set "
-                                                 "attention_probs_dropout_prob to 0, or leave --attention unset");
         if (dtype == BL_F32 || call.size % 8 != 0 || call.size > 128)
             return bl_fail(BL_ERROR_UNSUPPORTED,
                            "attention: cudnn takes bf16 or f16 and a head size that is a multiple of 8 up to 128, got "
@@ -110,7 +107,7 @@ static bl_status choose(const bl_context *ctx, const Attention &call, int32_t dt
     }
 }
 
-size_t bl_cuda_attention_bytes(const bl_context *ctx, const bl_step_shape *shape) {
+bl_status bl_cuda_attention_bytes(bl_context *ctx, const bl_step_shape *shape, size_t *bytes) {
     Attention call = {};
     call.rows = shape->rows;
     call.hidden = shape->hidden;
@@ -119,11 +116,15 @@ size_t bl_cuda_attention_bytes(const bl_context *ctx, const bl_step_shape *shape
     call.size = static_cast<int32_t>(shape->hidden / shape->heads);
     call.max_length = static_cast<int32_t>(shape->max_length);
     call.scale = 1.0f;
+    call.dropout.threshold = bl_cuda_dropout_threshold(shape->dropout);
     int32_t chosen = BL_ATTENTION_AUTO;
-    /* What cuDNN wants depends on its plan; a setting that cannot be kept is refused when the op is called. */
-    if (choose(ctx, call, shape->dtype, &chosen) != BL_OK || chosen == BL_ATTENTION_CUDNN) return 0;
-    if (chosen == BL_ATTENTION_NATIVE) return bl_cuda_attention_native_bytes(bl_cuda_of(ctx), call);
-    return bl_cuda_attention_unfused_bytes(ctx, call);
+    *bytes = 0;
+    BL_TRY(choose(ctx, call, shape->dtype, &chosen));
+    if (call.batch == 0 || call.rows == 0) return BL_OK;
+    if (chosen == BL_ATTENTION_CUDNN) return bl_cuda_attention_cudnn_bytes(ctx, call, shape->dtype, bytes);
+    *bytes = chosen == BL_ATTENTION_NATIVE ? bl_cuda_attention_native_bytes(bl_cuda_of(ctx), call)
+                                           : bl_cuda_attention_unfused_bytes(ctx, call);
+    return BL_OK;
 }
 
 bl_status bl_cuda_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,

@@ -227,6 +227,8 @@ bl_status bl_cuda_attention_native_forward(bl_context *ctx, const Attention &cal
 bl_status bl_cuda_attention_native_backward(bl_context *ctx, const Attention &call, int32_t dtype);
 
 /* attention_cudnn.cu: bf16 and f16, no dropout, where cuDNN has an engine. */
+/* Both passes of a training step; call has no tensors, and of dropout only the threshold. */
+bl_status bl_cuda_attention_cudnn_bytes(bl_context *ctx, const Attention &call, int32_t dtype, size_t *bytes);
 bl_status bl_cuda_attention_cudnn_forward(bl_context *ctx, const Attention &call, int32_t dtype);
 bl_status bl_cuda_attention_cudnn_backward(bl_context *ctx, const Attention &call, int32_t dtype);
 

@@ -1,8 +1,9 @@
 /*
- * attention_cudnn.cu - attention by cuDNN's own fused kernels, for bf16 and f16
- * without dropout, through its backend API: one operation descriptor each for
- * forward and backward, both with sequence lengths and ragged offsets, so that
- * padded and packed batches are the same to it.
+ * attention_cudnn.cu - attention by cuDNN's own fused kernels, for bf16 and f16,
+ * through its backend API: the graphs of attention_cudnn_graph.h, with sequence
+ * lengths and ragged offsets, so that padded and packed batches are the same
+ * to it. Dropout is drawn by cuDNN, from a seed that (seed, step, op) give: its
+ * masks are not those of the CPU, but the same again after a restart.
  *
  * The library is opened when it is first asked for; nothing here is linked
  * with it. A plan is made for each shape, outside of captures, and kept: making
@@ -10,10 +11,8 @@
  * A forward that is to be differentiated makes the plan of the backward too,
  * so that what cuDNN cannot do is said before a step has begun.
  *
- * cuDNN 9.19 takes the forward's graph, but refuses every graph with its
- * backward operation (tried on a machine without a GPU, where graphs can be
- * made but not run): with it, only inference is possible. Kernels have never
- * run through this file.
+ * cuDNN 9.19 was asked on a machine without a GPU for the engines that take
+ * these graphs (docs/gpu.md). Kernels have never run through this file.
  */
 #include "cuda/attention.cuh"
 
@@ -28,7 +27,10 @@
 
 static bl_status refuse(void) {
     return bl_fail(BL_ERROR_UNSUPPORTED, "attention: cudnn: not part of this build, which had no headers of cuDNN 9.19 "
-                                         "or newer; leave --attention unset");
+                                         "or newer; use --attention native or unfused, or leave it unset");
+}
+bl_status bl_cuda_attention_cudnn_bytes(bl_context *, const Attention &, int32_t, size_t *) {
+    return refuse();
 }
 bl_status bl_cuda_attention_cudnn_forward(bl_context *, const Attention &, int32_t) {
     return refuse();
@@ -39,76 +41,13 @@ bl_status bl_cuda_attention_cudnn_backward(bl_context *, const Attention &, int3
 
 #else
 
+#include "cuda/attention_cudnn_graph.h"
+#include "cuda/carver.h"
+
 /* ---- the library ---- */
 
-#define BL_DNN_FUNCTIONS(entry)                                                                                        \
-    entry(cudnnCreate) entry(cudnnDestroy) entry(cudnnSetStream) entry(cudnnGetVersion) entry(cudnnGetErrorString)     \
-        entry(cudnnGetLastErrorString) entry(cudnnBackendCreateDescriptor) entry(cudnnBackendDestroyDescriptor)        \
-            entry(cudnnBackendSetAttribute) entry(cudnnBackendGetAttribute) entry(cudnnBackendFinalize)                \
-                entry(cudnnBackendExecute)
-
-/* Numbers by which a plan knows its tensors. */
-enum Uid {
-    UID_Q = 1,
-    UID_K,
-    UID_V,
-    UID_OUT,
-    UID_STATS,
-    UID_SCALE,
-    UID_LENGTHS,
-    UID_QKV_OFFSETS,
-    UID_OUT_OFFSETS,
-    UID_DOUT,
-    UID_DQ,
-    UID_DK,
-    UID_DV,
-    UID_END
-};
-
-struct Shape {
-    int64_t batch, heads, size, length, hidden;
-    int32_t dtype;
-    bool stats, backward;
-};
-
-/* Descriptors live as long as the plan that was made of them. */
-enum { MOST_DESCRIPTORS = 96 };
-
-struct Plan {
-    Shape shape;
-    Plan *next;
-    cudnnBackendDescriptor_t plan;
-    int64_t workspace;
-    cudnnBackendDescriptor_t all[MOST_DESCRIPTORS];
-    int count;
-};
-
-struct Dnn {
-    void *library;
-    cudnnHandle_t handle;
-    Plan *plans;
-#define BL_DNN_MEMBER(name) __typeof__(&::name) name;
-    BL_DNN_FUNCTIONS(BL_DNN_MEMBER)
-#undef BL_DNN_MEMBER
-};
-
-static bl_status fail_dnn(const Dnn *dnn, cudnnStatus_t status, const char *what) {
-    char detail[256] = "";
-    dnn->cudnnGetLastErrorString(detail, sizeof detail);
-    for (char *p = detail; *p; p++)
-        if (*p == '\n') *p = ' ';
-    return bl_fail(BL_ERROR_INTERNAL, "attention: cudnn: %s: %s %s", what, dnn->cudnnGetErrorString(status), detail);
-}
-
-#define DNN_TRY(call, what)                                                                                            \
-    do {                                                                                                               \
-        cudnnStatus_t dnn_status_ = (call);                                                                            \
-        if (dnn_status_ != CUDNN_STATUS_SUCCESS) return fail_dnn(dnn, dnn_status_, what);                              \
-    } while (0)
-
 static void free_plan(const Dnn *dnn, Plan *plan) {
-    for (int i = plan->count - 1; i >= 0; i--)
-        (void) dnn->cudnnBackendDestroyDescriptor(plan->all[i]);
+    free_plan_descriptors(dnn, plan);
     free(plan);
 }
 
@@ -166,148 +105,20 @@ static bl_status open_dnn(bl_context *ctx, Dnn **out) {
 
 /* ---- building a plan ---- */
 
-static bl_status create(const Dnn *dnn, Plan *plan, cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *out) {
-    if (plan->count == MOST_DESCRIPTORS) return bl_fail(BL_ERROR_INTERNAL, "attention: cudnn: too many descriptors");
-    DNN_TRY(dnn->cudnnBackendCreateDescriptor(type, out), "descriptor");
-    plan->all[plan->count++] = *out;
-    return BL_OK;
-}
-
-static bl_status set(const Dnn *dnn, cudnnBackendDescriptor_t to, cudnnBackendAttributeName_t name,
-                     cudnnBackendAttributeType_t type, int64_t count, const void *values) {
-    DNN_TRY(dnn->cudnnBackendSetAttribute(to, name, type, count, values), "attribute");
-    return BL_OK;
-}
-
-static bl_status link(const Dnn *dnn, cudnnBackendDescriptor_t to, cudnnBackendAttributeName_t name,
-                      cudnnBackendDescriptor_t descriptor) {
-    return set(dnn, to, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &descriptor);
-}
-
-/* A tensor of four dimensions; `offsets` may be NULL. */
-static bl_status make_tensor(const Dnn *dnn, Plan *plan, int64_t uid, cudnnDataType_t type, const int64_t (&dims)[4],
-                             const int64_t (&strides)[4], cudnnBackendDescriptor_t offsets,
-                             cudnnBackendDescriptor_t *out) {
-    const int64_t alignment = uid == UID_SCALE || type == CUDNN_DATA_INT32 ? 4 : 16;
-    const bool by_value = uid == UID_SCALE;
-    BL_TRY(create(dnn, plan, CUDNN_BACKEND_TENSOR_DESCRIPTOR, out));
-    BL_TRY(set(dnn, *out, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type));
-    BL_TRY(set(dnn, *out, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dims));
-    BL_TRY(set(dnn, *out, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides));
-    BL_TRY(set(dnn, *out, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid));
-    BL_TRY(set(dnn, *out, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment));
-    if (by_value) BL_TRY(set(dnn, *out, CUDNN_ATTR_TENSOR_IS_BY_VALUE, CUDNN_TYPE_BOOLEAN, 1, &by_value));
-    if (offsets) BL_TRY(link(dnn, *out, CUDNN_ATTR_TENSOR_RAGGED_OFFSET_DESC, offsets));
-    DNN_TRY(dnn->cudnnBackendFinalize(*out), "tensor");
-    return BL_OK;
-}
-
-/* An attribute of the operation and the tensor it takes. */
-struct Port {
-    cudnnBackendAttributeName_t name;
-    int uid;
-};
-
-static const Port FORWARD[] = {
-    {CUDNN_ATTR_OPERATION_SDPA_FWD_QDESC, UID_Q},
-    {CUDNN_ATTR_OPERATION_SDPA_FWD_KDESC, UID_K},
-    {CUDNN_ATTR_OPERATION_SDPA_FWD_VDESC, UID_V},
-    {CUDNN_ATTR_OPERATION_SDPA_FWD_ODESC, UID_OUT},
-    {CUDNN_ATTR_OPERATION_SDPA_FWD_STATSDESC, UID_STATS},
-    {CUDNN_ATTR_OPERATION_SDPA_FWD_SCALEDESC, UID_SCALE},
-    {CUDNN_ATTR_OPERATION_SDPA_FWD_SEQ_LEN_QDESC, UID_LENGTHS},
-    {CUDNN_ATTR_OPERATION_SDPA_FWD_SEQ_LEN_KVDESC, UID_LENGTHS},
-};
-
-static const Port BACKWARD[] = {
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_QDESC, UID_Q},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_KDESC, UID_K},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_VDESC, UID_V},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_ODESC, UID_OUT},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_DODDESC, UID_DOUT},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_STATSDESC, UID_STATS},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_SCALEDESC, UID_SCALE},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_SEQ_LEN_QDESC, UID_LENGTHS},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_SEQ_LEN_KVDESC, UID_LENGTHS},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_DQDESC, UID_DQ},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_DKDESC, UID_DK},
-    {CUDNN_ATTR_OPERATION_SDPA_BWD_DVDESC, UID_DV},
-};
-
-/* The operation of a shape, with all its tensors. */
-static bl_status make_operation(const Dnn *dnn, Plan *plan, cudnnBackendDescriptor_t *out) {
-    const Shape &s = plan->shape;
-    const cudnnDataType_t act = s.dtype == BL_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_HALF;
-    const int64_t one[4] = {1, 1, 1, 1}, list[4] = {s.batch, 1, 1, 1}, longer[4] = {s.batch + 1, 1, 1, 1};
-    const int64_t rows[4] = {s.batch, s.heads, s.length, s.size}, sums[4] = {s.batch, s.heads, s.length, 1};
-    /* Of ragged tensors, the first stride has no meaning. */
-    const int64_t qkv_strides[4] = {s.length * 3 * s.hidden, s.size, 3 * s.hidden, 1};
-    const int64_t out_strides[4] = {s.length * s.hidden, s.size, s.hidden, 1};
-    const int64_t sums_strides[4] = {s.heads * s.length, s.length, 1, 1};
-    cudnnBackendDescriptor_t t[UID_END] = {};
-    BL_TRY(make_tensor(dnn, plan, UID_SCALE, CUDNN_DATA_FLOAT, one, one, nullptr, &t[UID_SCALE]));
-    BL_TRY(make_tensor(dnn, plan, UID_LENGTHS, CUDNN_DATA_INT32, list, one, nullptr, &t[UID_LENGTHS]));
-    BL_TRY(make_tensor(dnn, plan, UID_QKV_OFFSETS, CUDNN_DATA_INT32, longer, one, nullptr, &t[UID_QKV_OFFSETS]));
-    BL_TRY(make_tensor(dnn, plan, UID_OUT_OFFSETS, CUDNN_DATA_INT32, longer, one, nullptr, &t[UID_OUT_OFFSETS]));
-    if (s.stats || s.backward)
-        BL_TRY(make_tensor(dnn, plan, UID_STATS, CUDNN_DATA_FLOAT, sums, sums_strides, nullptr, &t[UID_STATS]));
-    for (int uid : {UID_Q, UID_K, UID_V, UID_DQ, UID_DK, UID_DV})
-        if (uid <= UID_V || s.backward)
-            BL_TRY(make_tensor(dnn, plan, uid, act, rows, qkv_strides, t[UID_QKV_OFFSETS], &t[uid]));
-    for (int uid : {UID_OUT, UID_DOUT})
-        if (uid == UID_OUT || s.backward)
-            BL_TRY(make_tensor(dnn, plan, uid, act, rows, out_strides, t[UID_OUT_OFFSETS], &t[uid]));
-
-    BL_TRY(create(
-        dnn, plan,
-        s.backward ? CUDNN_BACKEND_OPERATION_SDPA_BWD_DESCRIPTOR : CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR, out));
-    const Port *ports = s.backward ? BACKWARD : FORWARD;
-    const size_t count = s.backward ? sizeof BACKWARD / sizeof *BACKWARD : sizeof FORWARD / sizeof *FORWARD;
-    for (size_t i = 0; i < count; i++)
-        if (t[ports[i].uid]) BL_TRY(link(dnn, *out, ports[i].name, t[ports[i].uid]));
-    DNN_TRY(dnn->cudnnBackendFinalize(*out), s.backward ? "backward operation" : "forward operation");
-    return BL_OK;
-}
-
-/* True if an engine says that it may give other bits the next time. */
-static bool wavers(const Dnn *dnn, Plan *plan, cudnnBackendDescriptor_t config) {
-    cudnnBackendDescriptor_t engine;
-    cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
-    int64_t count = 0;
-    if (create(dnn, plan, CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != BL_OK ||
-        dnn->cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count,
-                                      &engine) != CUDNN_STATUS_SUCCESS ||
-        dnn->cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-                                      CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes) != CUDNN_STATUS_SUCCESS)
-        return true;
-    for (int64_t i = 0; i < count && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++)
-        if (notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) return true;
-    return false;
-}
-
 /* plan->plan: the first engine that takes the graph and repeats itself; NULL if none does. */
-static bl_status find_engine(const Dnn *dnn, Plan *plan, cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode) {
-    enum { MOST_CONFIGS = 12 };
-    cudnnBackendDescriptor_t heuristics, configs[MOST_CONFIGS];
+static bl_status find_engine(const Dnn *dnn, Plan *plan, Node graph, cudnnBackendHeurMode_t mode) {
+    Node configs[MOST_CONFIGS];
     int64_t count = 0;
-    BL_TRY(create(dnn, plan, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heuristics));
-    BL_TRY(link(dnn, heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph));
-    BL_TRY(set(dnn, heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode));
-    if (dnn->cudnnBackendFinalize(heuristics) != CUDNN_STATUS_SUCCESS) return BL_OK; /* it knows no engine */
-    for (int i = 0; i < MOST_CONFIGS; i++)
-        BL_TRY(create(dnn, plan, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]));
-    if (dnn->cudnnBackendGetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                      MOST_CONFIGS, &count, configs) != CUDNN_STATUS_SUCCESS)
-        return BL_OK;
-    for (int64_t i = 0; i < count && i < MOST_CONFIGS; i++) {
-        cudnnBackendDescriptor_t candidate;
-        if (wavers(dnn, plan, configs[i])) continue;
+    BL_TRY(ask_engines(dnn, plan, graph, mode, nullptr, configs, &count));
+    for (int64_t i = 0; i < count; i++) {
+        Node candidate = nullptr;
         BL_TRY(create(dnn, plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &candidate));
         BL_TRY(set(dnn, candidate, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &dnn->handle));
         BL_TRY(link(dnn, candidate, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configs[i]));
         if (dnn->cudnnBackendFinalize(candidate) != CUDNN_STATUS_SUCCESS) continue;
+        int64_t one = 0;
         DNN_TRY(dnn->cudnnBackendGetAttribute(candidate, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1,
-                                              &count, &plan->workspace),
+                                              &one, &plan->workspace),
                 "workspace");
         plan->plan = candidate;
         return BL_OK;
@@ -316,28 +127,23 @@ static bl_status find_engine(const Dnn *dnn, Plan *plan, cudnnBackendDescriptor_
 }
 
 static bl_status fill_plan(const Dnn *dnn, Plan *plan) {
-    cudnnBackendDescriptor_t operation, graph;
-    BL_TRY(make_operation(dnn, plan, &operation));
-    BL_TRY(create(dnn, plan, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &graph));
-    BL_TRY(set(dnn, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &dnn->handle));
-    BL_TRY(link(dnn, graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, operation));
-    const cudnnStatus_t status = dnn->cudnnBackendFinalize(graph);
-    if (status == CUDNN_STATUS_SUCCESS) {
-        BL_TRY(find_engine(dnn, plan, graph, CUDNN_HEUR_MODE_A));
-        if (!plan->plan) BL_TRY(find_engine(dnn, plan, graph, CUDNN_HEUR_MODE_FALLBACK));
-    }
+    Node graph = nullptr;
+    BL_TRY(make_attention_graph(dnn, plan, &graph));
+    BL_TRY(find_engine(dnn, plan, graph, CUDNN_HEUR_MODE_A));
+    if (!plan->plan) BL_TRY(find_engine(dnn, plan, graph, CUDNN_HEUR_MODE_FALLBACK));
     if (plan->plan) return BL_OK;
     const size_t version = dnn->cudnnGetVersion();
     return bl_fail(BL_ERROR_UNSUPPORTED,
                    "attention: cudnn: version %zu.%zu has no engine for the %s of %lld heads of %lld on this GPU that "
-                   "repeats its results; leave --attention unset",
+                   "repeats its results (its backward needs Hopper or newer); use --attention native or unfused, or "
+                   "leave it unset",
                    version / 10000, version / 100 % 100, plan->shape.backward ? "backward" : "forward",
                    (long long) plan->shape.heads, (long long) plan->shape.size);
 }
 
 static bool same_shape(const Shape &a, const Shape &b) {
     return a.batch == b.batch && a.heads == b.heads && a.size == b.size && a.length == b.length &&
-           a.hidden == b.hidden && a.dtype == b.dtype && a.stats == b.stats && a.backward == b.backward;
+           a.hidden == b.hidden && a.dtype == b.dtype && a.backward == b.backward && a.threshold == b.threshold;
 }
 
 static bl_status find_plan(bl_context *ctx, Dnn *dnn, const Shape &shape, Plan **out) {
@@ -365,8 +171,23 @@ static bl_status find_plan(bl_context *ctx, Dnn *dnn, const Shape &shape, Plan *
 
 /* ---- running it ---- */
 
-/* Lengths of the sequences, and where in qkv and in out each one's first element lies. */
-__global__ void attention_offsets_kernel(const Attention call, int32_t *lengths, int32_t *qkv, int32_t *out) {
+/*
+ * Lengths of the sequences, and where in qkv and in out each one's first element lies; seed and offset of dropout. Of
+ * these only the seed changes, by a bijection of 64 bits (SplitMix64's): offsets nearby would give numbers in common.
+ */
+__global__ void attention_offsets_kernel(const Attention call, int32_t *lengths, int32_t *qkv, int32_t *out,
+                                         int64_t *drawn) {
+    if (threadIdx.x == 0 && call.dropout.state) {
+        uint64_t x = static_cast<uint64_t>(call.dropout.state[0]);
+        for (uint64_t part : {static_cast<uint64_t>(call.dropout.state[1]), static_cast<uint64_t>(call.dropout.op)}) {
+            x += 0x9e3779b97f4a7c15u + part;
+            x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+            x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+            x ^= x >> 31;
+        }
+        drawn[0] = static_cast<int64_t>(x >> 1);
+        drawn[1] = 0;
+    }
     for (int b = threadIdx.x; b <= call.batch; b += blockDim.x) {
         int64_t begin = call.rows;
         if (b < call.batch) {
@@ -379,16 +200,37 @@ __global__ void attention_offsets_kernel(const Attention call, int32_t *lengths,
     }
 }
 
-static bl_status execute(bl_context *ctx, const Dnn *dnn, Plan *plan, const Attention &call) {
-    const size_t list = (static_cast<size_t>(call.batch) + 1 + 63) / 64 * 64;
-    const size_t parts = static_cast<size_t>(call.hidden) * 2; /* bytes from q to k to v */
-    void *memory;
-    BL_TRY(bl_cuda_scratch(ctx, 3 * list * sizeof(int32_t) + static_cast<size_t>(plan->workspace), &memory));
-    int32_t *lengths = static_cast<int32_t *>(memory), *qkv_offsets = lengths + list, *out_offsets = qkv_offsets + list;
-    void *workspace = out_offsets + list;
-    BL_LAUNCH(attention_offsets_kernel, 1, 256, 0, bl_cuda_of(ctx)->stream, call, lengths, qkv_offsets, out_offsets);
+/* Scratch memory of one call; the same calls count and carve. */
+struct Parts {
+    int32_t *lengths, *qkv_offsets, *out_offsets;
+    int64_t *drawn;
+    float *stats;
+    void *workspace;
+};
 
-    float scale = call.scale;
+static void carve(Parts *parts, Carver *carver, const Plan *plan, const Attention &call) {
+    parts->lengths = carver->take<int32_t>(call.batch + 1);
+    parts->qkv_offsets = carver->take<int32_t>(call.batch + 1);
+    parts->out_offsets = carver->take<int32_t>(call.batch + 1);
+    parts->drawn = carver->take<int64_t>(2);
+    const int64_t sums = static_cast<int64_t>(call.batch) * call.heads * call.max_length;
+    parts->stats = call.stats ? call.stats : carver->take<float>(sums);
+    parts->workspace = carver->take<char>(plan->workspace);
+}
+
+static bl_status execute(bl_context *ctx, const Dnn *dnn, Plan *plan, const Attention &call) {
+    const size_t apart = static_cast<size_t>(call.hidden) * 2; /* bytes from q to k to v */
+    Parts parts;
+    Carver carver = {0, 0};
+    carve(&parts, &carver, plan, call);
+    void *memory;
+    BL_TRY(bl_cuda_scratch(ctx, carver.used, &memory));
+    carver = carver_open(memory);
+    carve(&parts, &carver, plan, call);
+    BL_LAUNCH(attention_offsets_kernel, 1, 256, 0, bl_cuda_of(ctx)->stream, call, parts.lengths, parts.qkv_offsets,
+              parts.out_offsets, parts.drawn);
+
+    float scale = call.scale, lowest = -FLT_MAX, keep_scale = call.dropout.scale;
     char *qkv = static_cast<char *>(const_cast<void *>(call.qkv)), *dqkv = static_cast<char *>(call.dqkv);
     int64_t uids[UID_END];
     void *pointers[UID_END];
@@ -398,19 +240,25 @@ static bl_status execute(bl_context *ctx, const Dnn *dnn, Plan *plan, const Atte
         pointers[count++] = p;
     };
     add(UID_Q, qkv);
-    add(UID_K, qkv + parts);
-    add(UID_V, qkv + 2 * parts);
+    add(UID_K, qkv + apart);
+    add(UID_V, qkv + 2 * apart);
     add(UID_OUT, call.out);
     add(UID_SCALE, &scale);
-    add(UID_LENGTHS, lengths);
-    add(UID_QKV_OFFSETS, qkv_offsets);
-    add(UID_OUT_OFFSETS, out_offsets);
-    if (plan->shape.stats || plan->shape.backward) add(UID_STATS, call.stats);
+    add(UID_LOWEST, &lowest);
+    add(UID_LENGTHS, parts.lengths);
+    add(UID_QKV_OFFSETS, parts.qkv_offsets);
+    add(UID_OUT_OFFSETS, parts.out_offsets);
+    add(UID_STATS, parts.stats);
+    if (plan->shape.threshold) {
+        add(UID_SEED, parts.drawn);
+        add(UID_OFFSET, parts.drawn + 1);
+        add(UID_KEEP_SCALE, &keep_scale);
+    }
     if (plan->shape.backward) {
         add(UID_DOUT, const_cast<void *>(call.dout));
         add(UID_DQ, dqkv);
-        add(UID_DK, dqkv + parts);
-        add(UID_DV, dqkv + 2 * parts);
+        add(UID_DK, dqkv + apart);
+        add(UID_DV, dqkv + 2 * apart);
     }
     /* A pack is made anew each time: once finalised it cannot be changed. */
     cudnnBackendDescriptor_t pack;
@@ -418,7 +266,8 @@ static bl_status execute(bl_context *ctx, const Dnn *dnn, Plan *plan, const Atte
     bl_status status = set(dnn, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, uids);
     if (status == BL_OK)
         status = set(dnn, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, pointers);
-    if (status == BL_OK) status = set(dnn, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
+    if (status == BL_OK)
+        status = set(dnn, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &parts.workspace);
     if (status == BL_OK) {
         cudnnStatus_t result = dnn->cudnnBackendFinalize(pack);
         if (result == CUDNN_STATUS_SUCCESS) result = dnn->cudnnBackendExecute(dnn->handle, plan->plan, pack);
@@ -428,22 +277,40 @@ static bl_status execute(bl_context *ctx, const Dnn *dnn, Plan *plan, const Atte
     return status;
 }
 
-static bl_status run(bl_context *ctx, const Attention &call, int32_t dtype, bool backward) {
+/* The plans of a call: of its own pass, and of the backward pass (NULL) if `both`. */
+static bl_status find_plans(bl_context *ctx, Dnn **dnn, Plan **plan, Plan **later, const Attention &call, int32_t dtype,
+                            bool backward, bool both) {
     if (call.rows * 3 * call.hidden > INT32_MAX)
         return bl_fail(BL_ERROR_UNSUPPORTED,
                        "attention: cudnn: more than 2^31 elements in qkv; use smaller batches, or "
                        "leave --attention unset");
+    BL_TRY(open_dnn(ctx, dnn));
+    Shape shape = {call.batch,  call.heads, call.size, call.max_length,
+                   call.hidden, dtype,      backward,  call.dropout.threshold};
+    BL_TRY(find_plan(ctx, *dnn, shape, plan));
+    shape.backward = true;
+    if (both) BL_TRY(find_plan(ctx, *dnn, shape, later));
+    return BL_OK;
+}
+
+static bl_status run(bl_context *ctx, const Attention &call, int32_t dtype, bool backward) {
     Dnn *dnn = nullptr;
     Plan *plan = nullptr, *later = nullptr;
-    BL_TRY(open_dnn(ctx, &dnn));
-    Shape shape = {call.batch, call.heads, call.size, call.max_length, call.hidden, dtype, call.stats != nullptr,
-                   backward};
-    BL_TRY(find_plan(ctx, dnn, shape, &plan));
-    if (shape.stats && !backward) {
-        shape.backward = true;
-        BL_TRY(find_plan(ctx, dnn, shape, &later));
-    }
+    BL_TRY(find_plans(ctx, &dnn, &plan, &later, call, dtype, backward, call.stats && !backward));
     return execute(ctx, dnn, plan, call);
+}
+
+bl_status bl_cuda_attention_cudnn_bytes(bl_context *ctx, const Attention &call, int32_t dtype, size_t *bytes) {
+    Dnn *dnn = nullptr;
+    Plan *plans[2] = {};
+    Parts parts;
+    BL_TRY(find_plans(ctx, &dnn, &plans[0], &plans[1], call, dtype, false, true));
+    for (const Plan *plan : plans) {
+        Carver carver = {0, 0};
+        carve(&parts, &carver, plan, call);
+        if (carver.used > *bytes) *bytes = carver.used;
+    }
+    return BL_OK;
 }
 
 bl_status bl_cuda_attention_cudnn_forward(bl_context *ctx, const Attention &call, int32_t dtype) {

@@ -136,12 +136,12 @@ bl_status bl_cuda_graph_launch(bl_context *ctx, void *graph);
 void bl_cuda_graph_destroy(bl_context *ctx, void *graph);
 
 /* workspace.cu */
-void bl_cuda_step_workspace(const bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
+bl_status bl_cuda_step_workspace(bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
 bl_status bl_cuda_reserve_scratch(bl_context *ctx, size_t bytes);
 
 /* Scratch that ops ask for at the most, beside each op. */
 size_t bl_cuda_embedding_backward_bytes(int64_t rows, int64_t width);
-size_t bl_cuda_attention_bytes(const bl_context *ctx, const bl_step_shape *shape);
+bl_status bl_cuda_attention_bytes(bl_context *ctx, const bl_step_shape *shape, size_t *bytes);
 size_t bl_cuda_linear_bytes(int64_t rows, int64_t columns);
 size_t bl_cuda_lamb_bytes(int64_t parameters, int64_t tensors);
 size_t bl_cuda_grad_norm_bytes(int64_t parameters);

@@ -251,12 +251,16 @@ struct Dropout {
     float scale;
 };
 
+static inline uint32_t bl_cuda_dropout_threshold(float p) {
+    return static_cast<uint32_t>(ceil(static_cast<double>(p) * 4294967296.0));
+}
+
 static inline Dropout bl_cuda_dropout(const bl_dropout *dropout) {
     Dropout drop = {nullptr, 0, 0, 1.0f};
     if (dropout && dropout->p > 0.0f) {
         drop.state = static_cast<const int64_t *>(dropout->state->data);
         drop.op = dropout->op;
-        drop.threshold = static_cast<uint32_t>(ceil(static_cast<double>(dropout->p) * 4294967296.0));
+        drop.threshold = bl_cuda_dropout_threshold(dropout->p);
         drop.scale = 1.0f / (1.0f - dropout->p);
     }
     return drop;

@@ -17,7 +17,7 @@ static size_t list_bytes(int64_t entries) {
     return static_cast<size_t>(2 * entries + 1) * sizeof(uint64_t);
 }
 
-void bl_cuda_step_workspace(const bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack) {
+bl_status bl_cuda_step_workspace(bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack) {
     const int64_t rows = shape->rows, hidden = shape->hidden;
     const int64_t widths[] = {3 * hidden, shape->intermediate, hidden};
     uint64_t most = 0;
@@ -26,12 +26,15 @@ void bl_cuda_step_workspace(const bl_context *ctx, const bl_step_shape *shape, u
     if (shape->classes) at_least(&most, bl_cuda_linear_bytes(shape->picked, shape->classes));
     at_least(&most, static_cast<size_t>(normalize_partial_size(rows, hidden)) * sizeof(float));
     at_least(&most, bl_cuda_embedding_backward_bytes(rows, hidden));
-    at_least(&most, bl_cuda_attention_bytes(ctx, shape));
+    size_t attention = 0;
+    BL_TRY(bl_cuda_attention_bytes(ctx, shape, &attention));
+    at_least(&most, attention);
     at_least(&most, list_bytes(shape->picked > shape->sequences ? shape->picked : shape->sequences));
     at_least(&most, bl_cuda_lamb_bytes(shape->parameters, shape->tensors));
     at_least(&most, bl_cuda_grad_norm_bytes(shape->parameters));
     *scratch = most;
     *slack = shape->activations ? bl_cuda_commit_slack(static_cast<size_t>(shape->activations)) : 0;
+    return BL_OK;
 }
 
 bl_status bl_cuda_reserve_scratch(bl_context *ctx, size_t bytes) {

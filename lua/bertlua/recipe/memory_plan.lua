@@ -70,7 +70,9 @@ local function step_bytes(model, shape, batch_size)
         classes = size.masked > 0 and config.padded_vocab_size or 0, parameters = parameters,
         tensors = #model.store.list, activations = activations,
         dtype = DTYPES[shape.precision or model.store.precision or "fp32"],
+        dropout = config.attention_probs_dropout_prob,
     }
+    if not scratch then fault.raise(slack) end
     local input = 4 * (INPUTS.rows * size.rows + INPUTS.picked * size.masked + INPUTS.sequences * batch_size
         + 16 * INPUTS.lists)
     return activations, scratch + slack + INPUT_COPIES * input, scratch

@@ -3,8 +3,10 @@
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local mpi = require "spec.support.mpi"
+local posix_signal = require "posix.signal"
 local posix_time = require "posix.time"
 local pretraining = require "spec.support.pretraining"
+local process = require "spec.support.process"
 local squad = require "spec.support.squad"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
@@ -209,16 +211,16 @@ describe("many processes", function()
             posix_time.nanosleep { tv_sec = 0, tv_nsec = 1e7 }
         end
         assert.is_true(fs.exists(folder(name, 4)), fs.read(log))
-        os.execute(whom(pid, signal))
+        assert(posix_signal.kill(whom(pid), posix_signal["SIG" .. signal]))
         local code = tonumber(pipe:read("*a"):match "code (%d+)")
         pipe:close()
         return code, assert(fs.read(log))
     end
 
-    local function the_launcher(pid, signal) return ("kill -%s %s"):format(signal, pid) end
-    local function second_rank(pid, signal)
-        -- pgrep hangs with a sanitizer loaded.
-        return ("kill -%s $(env -u LD_PRELOAD pgrep -P %s | tail -n 1)"):format(signal, pid)
+    local function the_launcher(pid) return tonumber(pid) end
+    local function second_rank(pid)
+        local ranks = process.children(pid)
+        return ranks[#ranks]
     end
 
     -- After a SIGTERM mpirun's own exit code is 1, and it sleeps for this long before it passes the signal on, and

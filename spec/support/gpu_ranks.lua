@@ -1,6 +1,9 @@
 --- Run jobs of several processes on GPUs, or on the emulation, from specs: started as torchrun starts them, over NCCL.
 
 local context = require "bertlua.context"
+local fs = require "bertlua.util.fs"
+local posix_signal = require "posix.signal"
+local posix_time = require "posix.time"
 local process = require "spec.support.process"
 local socket = require "posix.sys.socket"
 local unistd = require "posix.unistd"
@@ -28,24 +31,41 @@ local function free_port()
     return port
 end
 
+--- Wait for a file, at most a minute.
+local function wait_for(path)
+    for _ = 1, 600 do
+        if fs.exists(path) then return true end
+        posix_time.nanosleep { tv_sec = 0, tv_nsec = 1e8 }
+    end
+    return false
+end
+
 --- Run n processes of bertlua; a job that does not end is ended after a minute.
 -- @param arguments of bertlua, quoted
 -- @param signal for the last rank, {name, after}: once the file `after` is there; or nil
 -- @return what they wrote, exit codes by rank + 1
 function M.run(n, arguments, signal)
-    local port, starts = free_port(), {}
+    local lines = {
+        ("export WORLD_SIZE=%d LOCAL_WORLD_SIZE=%d MASTER_ADDR=127.0.0.1 MASTER_PORT=%d OMP_NUM_THREADS=1 "
+            .. "BERTLUA_DEVICE=cuda %s"):format(n, n, free_port(), M.emulated and "BERTLUA_NCCL=" .. quote(library)
+            or ""),
+    }
     for rank = 0, n - 1 do
-        starts[#starts + 1] = ("RANK=%d LOCAL_RANK=%d timeout -k 5 60 %s %s </dev/null & p%d=$!"):format(rank, rank,
+        lines[#lines + 1] = ("RANK=%d LOCAL_RANK=%d timeout -k 5 60 %s %s </dev/null & p%d=$!"):format(rank, rank,
             quote(process.bertlua), arguments, rank)
     end
-    if signal then
-        starts[#starts + 1] = ("for i in $(seq 500); do [ -e %s ] && break; sleep 0.1; done; pkill -%s -P $p%d"):format(
-            quote(signal.after), signal.name, n - 1)
+    local pid_file = process.temporary ""
+    lines[#lines + 1] = ("echo $p%d > %s"):format(n - 1, quote(pid_file))
+    for rank = 0, n - 1 do lines[#lines + 1] = ("wait $p%d; echo code %d is $?"):format(rank, rank) end
+    local pipe = assert(io.popen("{ " .. table.concat(lines, "\n") .. "\n} 2>&1"))
+    if signal and wait_for(signal.after) then
+        -- The process started is `timeout`; the rank is its child.
+        local pid = assert(fs.read(pid_file)):match "%d+"
+        posix_signal.kill(process.children(pid)[1], posix_signal["SIG" .. signal.name])
     end
-    for rank = 0, n - 1 do starts[#starts + 1] = ("wait $p%d; echo code %d is $?"):format(rank, rank) end
-    local output = process.run(("export WORLD_SIZE=%d LOCAL_WORLD_SIZE=%d MASTER_ADDR=127.0.0.1 MASTER_PORT=%d "
-        .. "OMP_NUM_THREADS=1 BERTLUA_DEVICE=cuda %s\n%s"):format(n, n, port,
-        M.emulated and "BERTLUA_NCCL=" .. quote(library) or "", table.concat(starts, "\n")))
+    local output = pipe:read "*a"
+    pipe:close()
+    os.remove(pid_file)
     local codes = {}
     for rank, code in output:gmatch "code (%d+) is (%d+)" do codes[tonumber(rank) + 1] = tonumber(code) end
     return output, codes

@@ -1,5 +1,7 @@
 --- Run programs from specs: the bertlua executable of the build under test, and what it printed.
 
+local lfs = require "lfs"
+
 local M = {}
 
 local library = os.getenv "BERTLUA_LIB"
@@ -30,6 +32,21 @@ function M.run(command)
     pipe:close()
     local output, code = text:match "^(.*)rc=(%d+)\n$"
     return output, tonumber(code)
+end
+
+--- Numbers of the processes that one has started and that live, the oldest first.
+function M.children(pid)
+    local list = {}
+    for name in lfs.dir "/proc" do
+        local file = name:match "^%d+$" and io.open(("/proc/%s/stat"):format(name))
+        if file then
+            local parent = (file:read "*a" or ""):match ".*%) %a (%d+)"
+            file:close()
+            if tonumber(parent) == tonumber(pid) then list[#list + 1] = tonumber(name) end
+        end
+    end
+    table.sort(list)
+    return list
 end
 
 --- Run bertlua with these arguments (already quoted).

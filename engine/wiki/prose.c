@@ -143,12 +143,34 @@ static bool worth_keeping(const char *p, const char *end) {
     return letters && words >= MIN_WORDS && end - p >= (ends_sentence(p, end) ? MIN_BYTES : MIN_OPEN_BYTES);
 }
 
+/* Whether a byte goes through as it is: neither tidy nor odd_space has to look at it. */
+static bool is_plain(char c) {
+    switch ((unsigned char) c) {
+    case ')':
+    case ',':
+    case ';':
+    case ':':
+    case '.':
+    case 0xc2:
+    case 0xe2:
+    case 0xef:
+        return false;
+    default:
+        return (unsigned char) c > ' ';
+    }
+}
+
 /* The paragraph at hand is complete: tidy it and, if it says something, keep it. */
 static void finish(bl_wikitext *w) {
     const char *p = w->paragraph.data, *end = p + w->paragraph.size;
     bl_bytes *line = &w->line;
     line->size = 0;
+    /* Tidying makes no line longer. */
+    if (!bl_bytes_reserve(line, w->paragraph.size)) p = end;
     while (p < end) {
+        while (p < end && is_plain(*p))
+            line->data[line->size++] = *p++;
+        if (p == end) break;
         bool space;
         size_t odd = odd_space(p, end, &space);
         if (odd == 0) {

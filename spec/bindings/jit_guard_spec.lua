@@ -49,7 +49,9 @@ describe("bertlua.jit_guard", function()
         local function traces(text)
             local run = assert(loadstring(text))
             local started = 0
-            local function count(what) if what == "start" then started = started + 1 end end
+            local function count(what, _, fn)
+                if what == "start" and fn == run then started = started + 1 end
+            end
             jit.attach(count, "trace")
             run()
             jit.attach(count)

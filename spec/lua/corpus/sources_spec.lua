@@ -128,10 +128,10 @@ describe("kill -9", function()
                 .. "[ $n -gt %d ] && kill -9 $pid 2>/dev/null && break\ndone\nwait $pid"):format(
                 process.quote(process.bertlua), process.quote(process.root .. "/recipes/prepare_corpus.lua"),
                 base .. "/out", arguments, folder, (sizes[#sizes] or 0) + 2048))
-            if code ~= 137 then break end
+            -- On a busy machine the last kill may come when all is there.
+            if code ~= 137 or fs.exists(folder .. "slow") then break end
             killed = killed + 1
             sizes[#sizes + 1] = fs.size(folder .. "slow.part") or 0
-            assert.is_false(fs.exists(folder .. "slow"))
         end
         server.stop()
         assert.is_true(killed >= 2, killed .. " kills")

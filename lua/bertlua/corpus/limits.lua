@@ -18,8 +18,8 @@ local vocab_trainer = require "bertlua.text.vocab_trainer"
 local limits = {}
 
 local MIB = 2 ^ 20
--- By how much this process grows until its last stage: it had 20 to 34 MiB.
-local GROWTH = 16 * MIB
+-- This process had 20 to 34 MiB in its stages; with a sanitizer it is larger.
+local OWN, GROWTH = 40 * MIB, 16 * MIB
 
 --- What the sources are known to hold before anything is read.
 -- @return bytes of text, or nil if they are not here yet; bytes of the largest part of stage extract
@@ -68,7 +68,7 @@ function limits.check(job, values, wanted)
     else
         text = finished_bytes(done, wanted.sentences and { "extract" } or { "sentences", "extract" })
     end
-    local own = corpus.memory_now() + GROWTH
+    local own = math.max(OWN, corpus.memory_now() + GROWTH)
     local size = shard_bytes(done, wanted, values, text)
     local needs = {
         { "extract", extracted and own + extracted },

@@ -1,10 +1,11 @@
---- What README.md tells people to type: it is known to the recipes, and what is quick runs as it stands.
+--- What README.md and docs/ tell people to type: it is known to the recipes, and what of the README is quick runs as
+-- it stands.
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local process = require "spec.support.process"
 
---- Command lines of the README, continued lines joined, comments left out.
+--- Command lines of a text, continued lines joined, comments left out.
 local function commands(text)
     local list = {}
     for line in text:gsub("\\\n%s*", ""):gmatch "[^\n]+" do
@@ -50,8 +51,11 @@ describe("README", function()
     it("names scripts that exist and settings that they have", function()
         assert.is_true(#list >= 12, #list .. " commands")
         local small = assert(text:match 'SMALL="(.-)"')
-        local help, checked = {}, 0
-        for _, command in ipairs(list) do
+        local help, checked, all = {}, 0, text
+        for _, name in ipairs(assert(fs.list "docs")) do
+            if name:match "%.md$" then all = all .. "\n" .. assert(fs.read("docs/" .. name)) end
+        end
+        for _, command in ipairs(commands(all)) do
             local script = command:match "[%w_/]+%.lua"
             if script then
                 assert.is_true(fs.is_file(script), command)

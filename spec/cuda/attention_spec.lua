@@ -230,3 +230,63 @@ describe("attention on a GPU", function()
         end)
     end)
 end)
+
+describe("attention through cuDNN", function()
+    after_each(function() context.attention "auto" end)
+
+    --- Whether it can be had for training here; a reason if not.
+    local function is_there()
+        local ok, message = pcall(run, packed(64, { 64 }), "bf16", "cudnn", 0)
+        context.attention "auto"
+        return ok, (tostring(message):gsub("^[^\n]-%.lua:%d+: ", ""))
+    end
+
+    if context.describe():find "^emulated" then return end -- it has no cuDNN
+    local ok, reason = is_there()
+    if not ok then
+        pending("is not here: " .. reason)
+        return
+    end
+
+    it("matches float64 on packed sequences", function()
+        for _, dtype in ipairs { "bf16", "f16" } do
+            check(packed(64, { 1, 7, 63 }), dtype, "cudnn", 0)
+            check(packed(64, { 127, 128, 65 }), dtype, "cudnn", 0)
+        end
+    end)
+
+    --- Attention whose results show what was dropped: values and gradients are rows of the identity.
+    local function unveil(step)
+        local c = packed(64, { 64 })
+        c.qkv, c.dout = {}, {}
+        for i = 1, 64 do
+            for a = 1, 3 * 2 * 64 do
+                c.qkv[#c.qkv + 1] = a > 256 and (a - 1) % 64 + 1 == i and 1 or 0
+            end
+            for a = 1, 2 * 64 do c.dout[#c.dout + 1] = (a - 1) % 64 + 1 == i and 1 or 0 end
+        end
+        STEP = step
+        return run(c, "bf16", "cudnn", 0.5)
+    end
+
+    it("drops the same in both passes, and something else in the next step", function()
+        local before = STEP
+        local got, again, later = unveil(3), unveil(3), unveil(4)
+        STEP = before
+        assert.are.same(got, again)
+        local dropped, moved = 0, 0
+        for i = 1, 64 do
+            for j = 1, 128 do
+                local zero = got.out[i][j] == 0
+                local key, head = (j - 1) % 64 + 1, j > 64 and 64 or 0
+                dropped = dropped + (zero and 1 or 0)
+                moved = moved + (zero ~= (later.out[i][j] == 0) and 1 or 0)
+                -- Kept probabilities, 1/64 each, are doubled.
+                assert.is_true(zero or math.abs(got.out[i][j] - 1 / 32) < 1e-3)
+                assert.are.equal(zero, got.dqkv[key][256 + head + i] == 0)
+            end
+        end
+        assert.is_true(math.abs(dropped / (64 * 128) - 0.5) < 0.05)
+        assert.is_true(math.abs(moved / (64 * 128) - 0.5) < 0.05)
+    end)
+end)

@@ -12,6 +12,17 @@ local M = {}
 M.setting = { name = "device", type = "choice", choices = pretraining.by_name.device.choices,
     default = pretraining.by_name.device.default, help = pretraining.by_name.device.help }
 
+-- A GPU with a driver that is too old is passed over by auto, but not in silence: it was meant to be used.
+local warned = false
+
+local function warn_of_driver()
+    if warned then return end
+    warned = true
+    local _, reason = context.count "cuda"
+    local driver = reason and reason:match "the NVIDIA driver is for CUDA .-; install a newer driver"
+    if driver then io.stderr:write("bertlua: warning: ", driver, ": this runs on the CPU\n") end
+end
+
 --- Open the device that settings name. A device that cannot be used is a matter of the machine: a fault.
 -- @param values device, threads; precision: tf32 lets the device round its products to that
 -- @param joined the process's place in its job (launch.detect() if left out): processes of one machine take its GPUs in
@@ -25,6 +36,8 @@ function M.open(values, joined, threads)
     local ok, message = pcall(context.open, { device = name, device_index = index, threads = threads or values.threads,
         tf32 = values.precision == "tf32" })
     if not ok then fault.raise(fault.message(message)) end
+    local left_to_us = values.device == "auto" and os.getenv "BERTLUA_DEVICE" ~= "cpu"
+    if left_to_us and name == "cpu" and joined.rank == 0 then warn_of_driver() end
     return name
 end
 

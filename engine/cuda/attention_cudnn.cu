@@ -12,7 +12,8 @@
  * so that what cuDNN cannot do is said before a step has begun.
  *
  * cuDNN 9.19 was asked on a machine without a GPU for the engines that take
- * these graphs (docs/gpu.md). Kernels have never run through this file.
+ * these graphs (docs/gpu.md). Its kernels have never run through this file;
+ * where GPUs are emulated a stand-in for its API computes the graphs.
  */
 #include "cuda/attention.cuh"
 
@@ -23,7 +24,7 @@
 #include <cudnn_graph.h>
 #endif
 
-#if !defined(CUDNN_VERSION) || CUDNN_VERSION < 91900 || defined(BL_CUDA_EMULATION)
+#if !defined(CUDNN_VERSION) || CUDNN_VERSION < 91900
 
 static bl_status refuse(void) {
     return bl_fail(BL_ERROR_UNSUPPORTED, "attention: cudnn: not part of this build, which had no headers of cuDNN 9.19 "
@@ -64,6 +65,12 @@ static void close_dnn(bl_cuda *cuda) {
 }
 
 static bl_status load(Dnn *dnn) {
+#ifdef BL_CUDA_EMULATION
+#define BL_DNN_LOAD(name) dnn->name = name;
+    BL_DNN_FUNCTIONS(BL_DNN_LOAD)
+#undef BL_DNN_LOAD
+    return BL_OK;
+#else
     dnn->library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!dnn->library)
         return bl_fail(BL_ERROR_UNSUPPORTED, "attention: cudnn: libcudnn.so.9 is not found; install cuDNN 9 or add its "
@@ -79,6 +86,7 @@ static bl_status load(Dnn *dnn) {
                        "leave --attention unset",
                        dnn->cudnnGetVersion() / 10000, dnn->cudnnGetVersion() / 100 % 100);
     return BL_OK;
+#endif
 }
 
 static bl_status open_dnn(bl_context *ctx, Dnn **out) {
@@ -179,8 +187,9 @@ __global__ void attention_offsets_kernel(const Attention call, int32_t *lengths,
                                          int64_t *drawn) {
     if (threadIdx.x == 0 && call.dropout.state) {
         uint64_t x = static_cast<uint64_t>(call.dropout.state[0]);
-        for (uint64_t part : {static_cast<uint64_t>(call.dropout.state[1]), static_cast<uint64_t>(call.dropout.op)}) {
-            x += 0x9e3779b97f4a7c15u + part;
+        const uint64_t parts[2] = {static_cast<uint64_t>(call.dropout.state[1]), call.dropout.op};
+        for (int i = 0; i < 2; i++) {
+            x += 0x9e3779b97f4a7c15u + parts[i];
             x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
             x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
             x ^= x >> 31;

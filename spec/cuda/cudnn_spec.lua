@@ -88,13 +88,47 @@ describe("kernels of attention that do not take a run", function()
             assert.are.equal(1, code)
             assert.are.equal("bertlua: " .. line .. "\n", output)
         end
-        -- The emulation has no cuDNN to run.
-        local code, output = job:run("pretrain_phase1.lua", { attention = "cudnn", amp = "true" })
+        local code, output = job:run("pretrain_phase1.lua", { attention = "cudnn", amp = "true" },
+            "BERTLUA_EMULATION_FAIL=no-engine ")
         assert.are.equal(1, code)
-        assert.are.equal("bertlua: attention: cudnn: not part of this build, which had no headers of cuDNN 9.19 or "
-            .. "newer; use --attention native or unfused, or leave it unset\n", output)
+        assert.are.equal("bertlua: attention: cudnn: version 9.19 has no engine for the forward of 2 heads of 8 on "
+            .. "this GPU that repeats its results (its backward needs Hopper or newer); use --attention native or "
+            .. "unfused, or leave it unset\n", output)
         assert.is_false(fs.exists(job.out))
         assert.is_false(fs.exists(job.dir .. "/report.json"))
         job:close()
+    end)
+end)
+
+describe("training through cuDNN", function()
+    local job
+    setup(function() job = pretraining.new() end)
+    teardown(function() job:close() end)
+
+    --- Losses of six steps in bf16.
+    local function losses(changes)
+        local all = { amp = "true", ["max-steps"] = 6, ["num-steps-per-checkpoint"] = 3 }
+        for name, value in pairs(changes) do all[name] = value end
+        local code, output = job:run("pretrain_phase1.lua", all)
+        assert.are.equal(0, code, output)
+        return job:losses()
+    end
+
+    it("takes the course of the other kernels where nothing is dropped", function()
+        local config = job:write_config({ attention_probs_dropout_prob = 0 }, "undropped.json")
+        local changes = { ["config-file"] = config, attention = "unfused", ["output-dir"] = job.out .. 1 }
+        local expected = losses(changes)
+        changes.attention, changes["output-dir"] = "cudnn", job.out .. 2
+        local got = losses(changes)
+        for step = 1, 6 do assert.is_true(math.abs(got[step].loss - expected[step].loss) < 2e-2) end
+    end)
+
+    it("goes on exactly with dropout, recorded steps and packed batches", function()
+        local whole = losses { attention = "cudnn" }
+        assert(fs.remove(job.out))
+        losses { attention = "cudnn", ["steps-this-run"] = 3 }
+        local rest = losses { attention = "cudnn", ["last-step-of-checkpoint"] = "auto" }
+        assert.are.same(whole[6], rest[6])
+        assert.are_not.equal(whole[6].loss, losses({ attention = "unfused", ["output-dir"] = job.out .. 3 })[6].loss)
     end)
 end)

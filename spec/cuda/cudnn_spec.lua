@@ -35,21 +35,22 @@ local ADA = gpu("NVIDIA L40S", 890, 142, 101376, { maxThreadsPerSM = 1536, maxCt
 
 local text, size = ffi.new "char[512]", 512
 
+--- Number of engines, -1 without cuDNN; sizes: batch, heads, head size, length.
+local function engines(properties, sizes, options)
+    local list = ffi.new("int64_t[4]", sizes)
+    local count = library.bl_emulated_cudnn_engines(os.getenv "CUDA_HOME" or "/usr/local/cuda", properties, list,
+        options.dtype or BF16, options.backward or false, options.p or 0, text, size)
+    assert(count >= -1, ffi.string(text))
+    return count
+end
+
+local here = engines(HOPPER, { 1, 1, 64, 64 }, {}) >= 0
+local reason = ffi.string(text)
+
 describe("cuDNN's engines", function()
-    --- Number of engines, -1 without cuDNN; sizes: batch, heads, head size, length.
-    local function engines(properties, sizes, options)
-        local list = ffi.new("int64_t[4]", sizes)
-        local count = library.bl_emulated_cudnn_engines(os.getenv "CUDA_HOME" or "/usr/local/cuda", properties, list,
-            options.dtype or BF16, options.backward or false, options.p or 0, text, size)
-        assert.is_true(count >= -1, ffi.string(text))
-        return count
-    end
-
-    local here = engines(HOPPER, { 1, 1, 64, 64 }, {}) >= 0
-
     --- A spec that is pending where there is no cuDNN to ask.
     local function asks(name, fn)
-        if here then it(name, fn) else pending(name .. ": " .. ffi.string(text)) end
+        if here then it(name, fn) else pending(name .. ": " .. reason) end
     end
 
     asks("take both passes on Hopper, with dropout and without", function()
@@ -76,7 +77,7 @@ describe("cuDNN's engines", function()
 end)
 
 -- Without its headers, nothing of it is in the build.
-if ffi.string(text):find "^no headers" then return end
+if reason:find "^no headers" then return end
 
 describe("kernels of attention that do not take a run", function()
     it("are refused in one line with the alternatives before anything is made", function()

@@ -24,7 +24,10 @@ static bool load(Dnn *dnn, const char *folder, char *text, size_t bytes) {
     char path[1024];
     snprintf(path, sizeof path, "%s/lib64/stubs/libcuda.so", folder);
     /* Its name inside is libcuda.so.1: whoever asks for that afterwards gets this one, unless there is a driver. */
-    if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL)) dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) && !dlopen(path, RTLD_NOW | RTLD_GLOBAL)) {
+        snprintf(text, bytes, "neither a driver nor %s", path);
+        return false;
+    }
     dnn->library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
     const char *parts[] = {"lib64", "lib"};
     for (int i = 0; i < 2; i++) {

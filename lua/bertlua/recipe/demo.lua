@@ -52,8 +52,8 @@ local SHAPES = {
     phase2 = { max_seq_length = 128, max_predictions_per_seq = 20, dupe_factor = 5 },
 }
 local HELD_OUT_PASSES = 2
--- Rows are shuffled within a shard: on so small a text one shard keeps the samples of all documents mixed.
-local SHARDS = 1
+-- Read in turn, as those of a large corpus are. Held-out words guessed by phase 1: 30.6 %, with a single shard 27.4 %.
+local SHARDS = 4
 
 local function say(format, ...)
     io.stdout:write(format:format(...), "\n")

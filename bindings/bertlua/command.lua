@@ -125,9 +125,16 @@ local function find_file(name)
 end
 
 local function missing_file(name)
-    local candidates = own_recipes()
-    for _, command in ipairs(COMMANDS) do candidates[#candidates + 1] = command end
-    local guess = suggest.closest(name, candidates)
+    -- What all paths have in common says nothing about how near they are.
+    local function stem(path) return (path:gsub("^.*/", ""):gsub("%.lua$", "")) end
+    local stems, full = {}, {}
+    for _, list in ipairs { own_recipes(), COMMANDS } do
+        for _, candidate in ipairs(list) do
+            stems[#stems + 1] = stem(candidate)
+            full[stem(candidate)] = candidate
+        end
+    end
+    local guess = full[suggest.closest(stem(name), stems)]
     local folder = io.open(name, "rb")
     if folder then
         folder:close()

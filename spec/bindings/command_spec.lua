@@ -66,6 +66,8 @@ describe("bertlua", function()
             { "--halp", "unknown option %-%-halp; did you mean %-%-help%?" },
             { "docter", "no such file: docter; did you mean doctor%?" },
             { "recipes/pretrain_phase3.lua", "did you mean recipes/pretrain_phase1.lua%?" },
+            { "recipes/nope.lua", "no such file: recipes/nope.lua; bertlua %-%-help shows" },
+            { "pretrain_phase3", "did you mean recipes/pretrain_phase1.lua%?" },
             { "recipes", "recipes is a folder, expected a Lua file" },
             { script "x = ", ":1: unexpected symbol near '<eof>'" },
             { script "error 'plain'", ":1: plain$" },

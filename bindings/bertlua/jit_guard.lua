@@ -20,15 +20,13 @@ local PROBE_PC = 4
 local ISNEXT = bit.band(assert(jit_util.funcbc(assert(loadstring "for _ in pairs(_G) do end"), PROBE_PC)), 0xff)
 
 jit.attach(function(proto)
-    local pc = 1
-    local instruction = jit_util.funcbc(proto, pc)
-    while instruction do
+    for pc = 1, math.huge do
+        local instruction = jit_util.funcbc(proto, pc)
+        if not instruction then return end
         if bit.band(instruction, 0xff) == ISNEXT then
             jit.off(proto)
             return
         end
-        pc = pc + 1
-        instruction = jit_util.funcbc(proto, pc)
     end
 end, "bc")
 

@@ -6,6 +6,7 @@
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local stage = require "bertlua.corpus.stage"
 local storage = require "bertlua.storage"
 
 local manifest = {}
@@ -27,21 +28,21 @@ function manifest.read(output_dir)
         fault.raise(path .. ": no manifest of this version of bertlua; choose another output_dir")
     end
     local function check(file)
-        if type(file) ~= "table" or not (file.path and file.bytes and file.sha256) then
+        if not stage.is_described(file) then
             fault.raise(path .. ": a file in it lacks its path, bytes or sha256: it was changed or damaged; remove "
                 .. "it, and the stages make it anew")
         end
     end
     for _, source in ipairs(value.sources) do check(source) end
-    for _, stage in pairs(value.stages) do
-        for _, file in ipairs(stage.files) do check(file) end
+    for _, made in pairs(value.stages) do
+        for _, file in ipairs(made.files) do check(file) end
     end
     return value
 end
 
 local function write(output_dir, value)
     json.array(value.sources)
-    for _, stage in pairs(value.stages) do json.array(stage.files) end
+    for _, made in pairs(value.stages) do json.array(made.files) end
     fault.check(fs.write(path_of(output_dir), json.encode(value, { pretty = true }) .. "\n"))
 end
 
@@ -63,9 +64,9 @@ function manifest.set_stage(output_dir, name, settings, files)
     local old = value.stages[name]
     if old and json.encode({ settings = old.settings, files = old.files }) ~= text then
         local later = false
-        for _, stage in ipairs(STAGES) do
-            if later and stage ~= "vocab" then value.stages[stage] = nil end
-            later = later or stage == name
+        for _, other in ipairs(STAGES) do
+            if later and other ~= "vocab" then value.stages[other] = nil end
+            later = later or other == name
         end
     end
     value.stages[name] = { settings = settings, files = files }
@@ -74,12 +75,12 @@ end
 
 --- Files of a finished stage, or a fault that names the stage to run first.
 function manifest.files(output_dir, name, wanted_by)
-    local stage = manifest.read(output_dir).stages[name]
-    if not stage then
+    local made = manifest.read(output_dir).stages[name]
+    if not made then
         fault.raisef("%s: stage %s needs the files of stage %s, which is not finished; add it to --stages", output_dir,
             wanted_by, name)
     end
-    return stage.files
+    return made.files
 end
 
 --- Every file that the manifest names, with the folder its path counts from.
@@ -87,8 +88,8 @@ local function all_files(value, output_dir)
     local list = {}
     for _, source in ipairs(value.sources) do list[#list + 1] = { file = source, path = source.path } end
     for _, name in ipairs(STAGES) do
-        local stage = value.stages[name]
-        for _, file in ipairs(stage and stage.files or {}) do
+        local made = value.stages[name]
+        for _, file in ipairs(made and made.files or {}) do
             list[#list + 1] = { file = file, path = fs.join(output_dir, file.path) }
         end
     end
@@ -111,7 +112,6 @@ end
 
 --- No document or sentence may get lost between two stages.
 local function check_counts(value)
-    local stage = require "bertlua.corpus.stage"
     local before
     for _, name in ipairs { "extract", "sentences", "shard" } do
         local present = value.stages[name]

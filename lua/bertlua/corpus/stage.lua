@@ -38,7 +38,7 @@ local function finished(job, name, part)
     local record = json.read(path)
     if type(record) ~= "table" or type(record.files) ~= "table" then return nil end
     for _, file in ipairs(record.files) do
-        if type(file.path) ~= "string" or not file.bytes then return nil end
+        if not stage.is_described(file) then return nil end
         if fs.size(fs.join(job.output_dir, file.path)) ~= file.bytes then return nil end
     end
     return record
@@ -76,6 +76,12 @@ function stage.describe(job, path, counts)
     record.sha256 = fault.check(storage.file_sha256(path))
     for field, value in pairs(counts or {}) do record[field] = value end
     return record
+end
+
+--- Whether a value names a file as describe does, so that it can be found and checked.
+function stage.is_described(file)
+    return type(file) == "table" and type(file.path) == "string" and type(file.bytes) == "number"
+        and type(file.sha256) == "string"
 end
 
 --- Write a text piece by piece; the file appears when it is whole, and not at all if it stays empty.

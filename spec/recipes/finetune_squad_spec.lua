@@ -2,7 +2,7 @@
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local posix_time = require "posix.time"
+local process = require "spec.support.process"
 local pretraining = require "spec.support.pretraining"
 local squad = require "spec.support.squad"
 
@@ -35,19 +35,8 @@ describe("fine-tuning on SQuAD", function()
         assert.is_nil(output:find "traceback")
     end
 
-    --- Start in the background, wait until `path` is there, kill.
     local function kill_at(path, changes)
-        local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; } 2> /dev/null"):format(
-            job:command(changes), job.dir .. "/background.log")))
-        local pid = pipe:read "*l"
-        for _ = 1, 6000 do
-            if fs.exists(path) then break end
-            posix_time.nanosleep { tv_sec = 0, tv_nsec = 5e6 }
-        end
-        os.execute(("kill -KILL %s 2> /dev/null"):format(pid))
-        pipe:read "*a"
-        pipe:close()
-        assert.is_true(fs.exists(path), read(job.dir .. "/background.log"))
+        process.interrupt(job:command(changes), path, "KILL")
     end
 
     for _, variant in ipairs {
@@ -207,19 +196,9 @@ describe("fine-tuning on SQuAD", function()
     end)
 
     it("saves when a signal ends it, and does not answer with a half-trained model", function()
-        local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo code $?; } 2> /dev/null"):format(
-            job:command { epochs = 100000, ["num-steps-per-checkpoint"] = 2, ["log-freq"] = 1000 },
-            job.dir .. "/background.log")))
-        local pid = pipe:read "*l"
-        for _ = 1, 6000 do
-            if fs.exists(folder() .. "/2") then break end
-            posix_time.nanosleep { tv_sec = 0, tv_nsec = 5e6 }
-        end
-        os.execute("kill -TERM " .. pid)
-        local rest = pipe:read "*a"
-        pipe:close()
-        local log = read(job.dir .. "/background.log")
-        assert.matches("code 143", rest, 1, true)
+        local log, code = process.interrupt(job:command { epochs = 100000, ["num-steps-per-checkpoint"] = 2,
+            ["log-freq"] = 1000 }, folder() .. "/2", "TERM")
+        assert.are.equal(143, code, log)
         local step = log:match "steps +1 to (%d+) of %d+, ended by SIGTERM"
         assert.is_string(step, log)
         assert.is_true(fs.exists(("%s/%s/progress.json"):format(folder(), step)), log)

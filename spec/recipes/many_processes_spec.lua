@@ -1,15 +1,12 @@
 --- Training with mpirun: the same updates as one process, resume on another number of ranks, signals, failures.
 
+local checkpoints = require "spec.support.checkpoints"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local mpi = require "spec.support.mpi"
-local posix_signal = require "posix.signal"
-local posix_time = require "posix.time"
 local pretraining = require "spec.support.pretraining"
 local process = require "spec.support.process"
 local squad = require "spec.support.squad"
-local storage = require "bertlua.storage"
-local tensor = require "bertlua.tensor"
 
 -- Parameters that have no effect on the loss, such as what moves all logits of a softmax alike: their gradients are
 -- rounding noise, which an update normalises.
@@ -25,30 +22,9 @@ end
 -- Sums are added in another order, which ten updates carry on: 6e-6 optimised, 1.2e-5 in a build with sanitizers.
 local PARAMETERS = 2e-5
 
---- Greatest distance of two files' tensors, relative to the greatest value of each tensor.
--- @param idle how many patterns of IDLE hold for the model (1)
+--- @param idle how many patterns of IDLE hold for the model (1)
 local function distance(a, b, name, idle)
-    local x, y = assert(storage.open(a .. "/" .. name)), assert(storage.open(b .. "/" .. name))
-    assert.are.same(x:names(), y:names())
-    local worst, where = 0, nil
-    for _, key in ipairs(x:names()) do
-        if not is_idle(key, idle or 1) then
-            tensor.scope(function()
-                local p, q = tensor.new("f32", x:info(key).dims), tensor.new("f32", x:info(key).dims)
-                assert(x:read(key, p))
-                assert(y:read(key, q))
-                local difference, scale = 0, 1e-30
-                local u, v = p:view(-1):tolist(), q:view(-1):tolist()
-                for i = 1, #u do
-                    difference, scale = math.max(difference, math.abs(u[i] - v[i])), math.max(scale, math.abs(u[i]))
-                end
-                if difference / scale > worst then worst, where = difference / scale, key end
-            end)
-        end
-    end
-    x:close()
-    y:close()
-    return worst, where
+    return checkpoints.distance(a, b, name, function(key) return is_idle(key, idle or 1) end)
 end
 
 describe("many processes", function()
@@ -198,26 +174,15 @@ describe("many processes", function()
         assert.is_false(fs.exists(job.dir .. "/odd"))
     end)
 
-    --- Start in the background, wait for step 4's checkpoint, send a signal; exit code, output.
+    --- Run until step 4's checkpoint is there and send a signal; exit code, output.
     local function interrupt(name, signal, whom, mpirun_options)
-        local log = ("%s/%s.log"):format(job.dir, name)
-        local command = mpi.command(2, arguments(options(name, { ["max-steps"] = 100000,
-            ["num-steps-per-checkpoint"] = 2, ["gradient-merge-steps"] = 2, ["log-freq"] = 1000 })), mpirun_options)
-        local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo code $?; } 2> /dev/null"):format(command,
-            log)))
-        local pid = pipe:read "*l"
-        for _ = 1, 1000 do
-            if fs.exists(folder(name, 4)) then break end
-            posix_time.nanosleep { tv_sec = 0, tv_nsec = 1e7 }
-        end
-        assert.is_true(fs.exists(folder(name, 4)), fs.read(log))
-        assert(posix_signal.kill(whom(pid), posix_signal["SIG" .. signal]))
-        local code = tonumber(pipe:read("*a"):match "code (%d+)")
-        pipe:close()
-        return code, assert(fs.read(log))
+        local output, code = process.interrupt(mpi.command(2, arguments(options(name, { ["max-steps"] = 100000,
+            ["num-steps-per-checkpoint"] = 2, ["gradient-merge-steps"] = 2, ["log-freq"] = 1000 })), mpirun_options),
+            folder(name, 4), signal, whom)
+        return code, output
     end
 
-    local function the_launcher(pid) return tonumber(pid) end
+    local function the_launcher(pid) return pid end
     local function second_rank(pid)
         local ranks = process.children(pid)
         return ranks[#ranks]

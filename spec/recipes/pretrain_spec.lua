@@ -2,12 +2,8 @@
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local posix_time = require "posix.time"
 local pretraining = require "spec.support.pretraining"
-
-local function pause(milliseconds)
-    posix_time.nanosleep { tv_sec = 0, tv_nsec = milliseconds * 1e6 }
-end
+local process = require "spec.support.process"
 
 local function read(path)
     return assert(fs.read(path))
@@ -24,21 +20,10 @@ describe("pre-training", function()
     before_each(function() job = pretraining.new() end)
     after_each(function() job:close() end)
 
-    --- Start in the background, wait until `path` is there, send a signal, return output and exit code.
+    --- Run until `path` is there and send a signal; exit code, output.
     local function run_until(path, signal, changes)
-        local log = job.dir .. "/background.log"
-        local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo code $?; } 2> /dev/null"):format(
-            job:command("pretrain_phase1.lua", changes), log)))
-        local pid = pipe:read "*l"
-        for _ = 1, 3000 do
-            if fs.exists(path) then break end
-            pause(10)
-        end
-        assert.is_true(fs.exists(path), "never saw " .. path .. ": " .. read(log))
-        os.execute(("kill -%s %s"):format(signal, pid))
-        local rest = pipe:read "*a"
-        pipe:close()
-        return tonumber(rest:match "code (%d+)"), read(log)
+        local output, code = process.interrupt(job:command("pretrain_phase1.lua", changes), path, signal)
+        return code, output
     end
 
     for _, variant in ipairs {

@@ -1,9 +1,6 @@
 --- Run jobs of several processes on GPUs, or on the emulation, from specs: started as torchrun starts them, over NCCL.
 
 local context = require "bertlua.context"
-local fs = require "bertlua.util.fs"
-local posix_signal = require "posix.signal"
-local posix_time = require "posix.time"
 local process = require "spec.support.process"
 local socket = require "posix.sys.socket"
 local unistd = require "posix.unistd"
@@ -31,15 +28,6 @@ local function free_port()
     return port
 end
 
---- Wait for a file, at most a minute.
-local function wait_for(path)
-    for _ = 1, 600 do
-        if fs.exists(path) then return true end
-        posix_time.nanosleep { tv_sec = 0, tv_nsec = 1e8 }
-    end
-    return false
-end
-
 --- Run n processes of bertlua; a job that does not end is ended after a minute.
 -- @param arguments of bertlua, quoted
 -- @param signal for the last rank, {name, after}: once the file `after` is there; or nil
@@ -54,18 +42,18 @@ function M.run(n, arguments, signal)
         lines[#lines + 1] = ("RANK=%d LOCAL_RANK=%d timeout -k 5 60 %s %s </dev/null & p%d=$!"):format(rank, rank,
             quote(process.bertlua), arguments, rank)
     end
-    local pid_file = process.temporary ""
-    lines[#lines + 1] = ("echo $p%d > %s"):format(n - 1, quote(pid_file))
     for rank = 0, n - 1 do lines[#lines + 1] = ("wait $p%d; echo code %d is $?"):format(rank, rank) end
-    local pipe = assert(io.popen("{ " .. table.concat(lines, "\n") .. "\n} 2>&1"))
-    if signal and wait_for(signal.after) then
-        -- The process started is `timeout`; the rank is its child.
-        local pid = assert(fs.read(pid_file)):match "%d+"
-        posix_signal.kill(process.children(pid)[1], posix_signal["SIG" .. signal.name])
+    local script = "{ " .. table.concat(lines, "\n") .. "\n}"
+    local output
+    if signal then
+        output = process.interrupt(script, signal.after, signal.name, function(pid)
+            -- Started is `timeout`; the rank is its child.
+            local started = process.children(pid)
+            return process.children(started[#started])[1]
+        end)
+    else
+        output = process.run(script)
     end
-    local output = pipe:read "*a"
-    pipe:close()
-    os.remove(pid_file)
     local codes = {}
     for rank, code in output:gmatch "code (%d+) is (%d+)" do codes[tonumber(rank) + 1] = tonumber(code) end
     return output, codes

@@ -1,6 +1,8 @@
 --- Run programs from specs: the bertlua executable of the build under test, and what it printed.
 
 local lfs = require "lfs"
+local posix_signal = require "posix.signal"
+local posix_time = require "posix.time"
 
 local M = {}
 
@@ -47,6 +49,32 @@ function M.children(pid)
     end
     table.sort(list)
     return list
+end
+
+--- Start a shell command, wait for a file, at most half a minute, send a signal, and wait for the end.
+-- @param path of the file; it is an error if it never comes
+-- @param signal "TERM", "KILL", ...
+-- @param whom(pid) -> process to send it to; that of the command if left out
+-- @return what it wrote, exit code
+function M.interrupt(command, path, signal, whom)
+    local log = M.temporary ""
+    local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo rc=$?; } 2> /dev/null"):format(command,
+        M.quote(log))))
+    local pid = tonumber(pipe:read "*l")
+    for _ = 1, 6000 do
+        if lfs.attributes(path) then break end
+        posix_time.nanosleep { tv_sec = 0, tv_nsec = 5e6 }
+    end
+    local came = lfs.attributes(path) ~= nil
+    posix_signal.kill(whom and whom(pid) or pid, posix_signal["SIG" .. (came and signal or "KILL")])
+    local code = tonumber(pipe:read("*a"):match "rc=(%d+)")
+    pipe:close()
+    local file = assert(io.open(log))
+    local output = file:read "*a"
+    file:close()
+    os.remove(log)
+    if not came then error(path .. " never came: " .. output, 2) end
+    return output, code
 end
 
 --- Run bertlua with these arguments (already quoted).

@@ -203,11 +203,11 @@ suite: all
 
 # What runs on every device: ops and optimizers, each kernel against float64 references, and training. On the GPU of
 # this machine, or on the emulation, where what is timed means nothing.
-TRAINING_SPECS := spec/lua/models spec/lua/recipe spec/lua/data/loader_spec.lua spec/lua/squad/loader_spec.lua \
+TRAINING_SPECS := spec/lua/models spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/squad/loader_spec.lua \
   $(addprefix spec/recipes/,answer_spec.lua trace_spec.lua) \
   $(addprefix spec/cuda/,training_spec.lua failures_spec.lua memory_plan_spec.lua)
 OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/copy_spec.lua spec/engine/core/philox_spec.lua \
-  spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train spec/lua/trainer_spec.lua \
+  spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train \
   $(filter-out $(TRAINING_SPECS),$(wildcard spec/cuda/*_spec.lua))
 DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
   BERTLUA_BIN='$(abspath $(BUILD))/bertlua' $(BUSTED)

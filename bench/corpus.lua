@@ -8,7 +8,7 @@ local clock = require "bertlua.util.clock"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
-local prepare = require "bertlua.recipe.prepare_corpus"
+local prepare = require "bertlua.jobs.corpus.prepare"
 local settings = require "bertlua.settings"
 local stage = require "bertlua.corpus.stage"
 

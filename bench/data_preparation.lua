@@ -31,16 +31,16 @@ local spec = settings.define {
 --- A text to work on, made of Debian's jargon-text when none is given.
 local function text_file(values, folder)
     if values.text then return values.text end
-    local jargon = require "bertlua.recipe.jargon"
-    local text_corpus = require "bertlua.data.text_corpus"
+    local jargon = require "bertlua.jobs.demo.jargon"
+    local prose = require "bertlua.data.prose"
     local path = folder .. "/jargon.txt"
-    text_corpus.write(path, jargon.documents(jargon.read()))
+    prose.write(path, jargon.documents(jargon.read()))
     return path
 end
 
 --- One run of ours: seconds for the whole, and for tokenising alone.
 local function run_own(values, text, tokenizer, folder)
-    local corpus = require "bertlua.data.corpus"
+    local document_files = require "bertlua.data.document_files"
     local begin = clock.monotonic()
     local summary = create.run {
         input_files = { text }, output_dir = folder .. "/own", tokenizer = tokenizer, shards = 1, overwrite = true,
@@ -48,10 +48,10 @@ local function run_own(values, text, tokenizer, folder)
         dupe_factor = values.dupe_factor, gzip = values.gzip,
     }
     local total = clock.monotonic() - begin
-    local documents = corpus.scan { text }
-    local plan, order = corpus.deal(documents, 1, 1)
+    local documents = document_files.scan { text }
+    local plan, order = document_files.deal(documents, 1, 1)
     begin = clock.monotonic()
-    corpus.tokenize(documents, order, plan[1], tokenizer)
+    document_files.tokenize(documents, order, plan[1], tokenizer)
     return { total = total, tokenize = clock.monotonic() - begin, tokens = summary.tokens,
         instances = summary.instances }
 end

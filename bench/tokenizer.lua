@@ -32,7 +32,7 @@ local spec = settings.define {
 local function text_file(values, folder)
     if values.file then return values.file end
     local path = folder .. "/jargon.txt"
-    fault.check(fs.write(path, require("bertlua.recipe.jargon").read()))
+    fault.check(fs.write(path, require("bertlua.jobs.demo.jargon").read()))
     return path
 end
 

@@ -21,7 +21,7 @@ static bool join(char *buffer, size_t bytes, const char *path, const char *suffi
 static bool is_root(const char *path) {
     char command[PATH_MAX];
     struct stat info;
-    return join(command, sizeof command, path, "bindings/bertlua/command.lua") && stat(command, &info) == 0;
+    return join(command, sizeof command, path, "lua/bertlua/prompt/command.lua") && stat(command, &info) == 0;
 }
 
 static void parent(char *path) {

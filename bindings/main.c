@@ -1,7 +1,7 @@
 /*
  * main.c - the bertlua executable: a LuaJIT state with bertlua's own modules
  * on the path. Options, the prompt and everything else a user sees is Lua:
- * bindings/bertlua/command.lua.
+ * lua/bertlua/prompt/command.lua.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static int start(lua_State *L) {
     set_paths(L, run->paths);
     set_host(L, run->paths, run->argc, run->argv);
     lua_getglobal(L, "require");
-    lua_pushliteral(L, "bertlua.command");
+    lua_pushliteral(L, "bertlua.prompt.command");
     lua_call(L, 1, 1);
     lua_getfield(L, -1, "main");
     lua_getglobal(L, "arg");

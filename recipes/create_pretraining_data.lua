@@ -7,7 +7,7 @@
 -- --text-form prose any .txt files will do. For phase 2 make a second set with
 -- --max-seq-length 512 --max-predictions-per-seq 80.
 
-local job = require "bertlua.recipe.create_pretraining_data"
+local job = require "bertlua.jobs.corpus.create_pretraining_data"
 
 job.main({
     max_seq_length = 128,

@@ -4,7 +4,7 @@
 --     bertlua recipes/evaluate_squad.lua --predict-file dev-v2.0.json --predictions predictions.json \
 --         --version-2-with-negative --na-prob-file null_odds.json
 
-local job = require "bertlua.recipe.evaluate_squad"
+local job = require "bertlua.jobs.squad.evaluate"
 
 job.main({
     version_2_with_negative = false,

@@ -7,7 +7,7 @@
 -- taken; with --variant corpus --corpus-dir FOLDER your own text. Stopped at any
 -- point, the same command goes on where it was.
 
-local job = require "bertlua.recipe.prepare_corpus"
+local job = require "bertlua.jobs.corpus.prepare"
 
 job.main({
     variant = "wiki_only",

@@ -3,7 +3,7 @@
 --     echo '{"text": "Hello, World!"}' | bertlua recipes/tokenize.lua \
 --         --vocab-file vocab/bert-base-uncased-vocab.txt --do-lower-case true
 
-local job = require "bertlua.recipe.tokenize"
+local job = require "bertlua.jobs.corpus.tokenize"
 
 job.main({
     do_lower_case = true,

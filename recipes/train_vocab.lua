@@ -4,7 +4,7 @@
 --
 -- The demo and any language work without a published vocabulary this way.
 
-local job = require "bertlua.recipe.train_vocab"
+local job = require "bertlua.jobs.corpus.train_vocab"
 
 job.main({
     vocab_size = 30522,

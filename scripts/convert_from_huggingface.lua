@@ -5,7 +5,7 @@
 -- Recipes read such models as they are (--from-pretrained-params); converting them first is for keeping.
 -- scripts/convert_to_huggingface.lua turns the result back, bit for bit.
 
-local convert = require "bertlua.recipe.convert"
+local convert = require "bertlua.jobs.convert"
 
 convert.from_huggingface(convert.from_settings:parse({ ... }, nil, {
     program = "scripts/convert_from_huggingface.lua",

@@ -4,7 +4,7 @@
 --
 -- It opens with transformers' AutoTokenizer and AutoModel. Parameters keep every bit.
 
-local convert = require "bertlua.recipe.convert"
+local convert = require "bertlua.jobs.convert"
 
 convert.to_huggingface(convert.to_settings:parse({ ... }, nil, {
     program = "scripts/convert_to_huggingface.lua",

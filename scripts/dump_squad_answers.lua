@@ -6,7 +6,7 @@
 -- logits.safetensors holds start_logits and end_logits f32 [features, max_seq_length].
 -- Writes predictions.json, nbest_predictions.json and null_odds.json. See scripts/check_squad_answers.py.
 
-local answers = require "bertlua.squad.answers"
+local extraction = require "bertlua.squad.extraction"
 local array = require "bertlua.array"
 local clock = require "bertlua.util.clock"
 local dataset = require "bertlua.squad.dataset"
@@ -17,7 +17,7 @@ local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 local Tokenizer = require "bertlua.text.tokenizer"
 
-local spec = settings.define(features.settings):extend(answers.settings):extend {
+local spec = settings.define(features.settings):extend(extraction.settings):extend {
     { name = "data_file", type = "path", required = true, help = "SQuAD file" },
     { name = "vocab_file", type = "path", required = true, help = "one token a line" },
     { name = "do_lower_case", type = "boolean", default = true, help = "must fit the vocabulary" },
@@ -41,7 +41,7 @@ end
 
 values.tokenizer = tokenizer
 local started = clock.monotonic()
-local predictions, n_best, null_odds = answers.extract(examples, set, logits.start_logits, logits.end_logits, values)
+local predictions, n_best, null_odds = extraction.extract(examples, set, logits.start_logits, logits.end_logits, values)
 io.stdout:write(("%d questions, %d features: answers in %.2f s\n"):format(#examples, set.count,
     clock.monotonic() - started))
-fault.check(answers.write(values.output_dir, examples, predictions, n_best, null_odds))
+fault.check(extraction.write(values.output_dir, examples, predictions, n_best, null_odds))

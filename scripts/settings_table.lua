@@ -9,8 +9,9 @@ local fs = require "bertlua.util.fs"
 
 local path = arg and arg[1]
 local document = path and fault.check(fs.read(path))
-for _, name in ipairs { "pretraining", "squad" } do
-    local text = require("bertlua.settings." .. name):table_markdown()
+for _, entry in ipairs { { "pretraining", "pretrain" }, { "squad", "squad" } } do
+    local name = entry[1]
+    local text = require(("bertlua.jobs.%s.settings"):format(entry[2])):table_markdown()
     if path then
         local first, last = ("<!-- settings %s -->\n"):format(name), ("<!-- /settings %s -->"):format(name)
         local _, from = document:find(first, 1, true)

@@ -20,7 +20,7 @@ local MODULES = {
 local FOLDERS = {
     autograd = { "functional", "tape" },
     data = { "create_pretraining", "loader" },
-    squad = { "answerer", "answers", "dataset", "features", "loader", "metrics", "predict" },
+    squad = { "dataset", "extraction", "features", "loader", "metrics", "predict", "reader" },
     text = { "tokenizer", "vocab_trainer" },
     train = {
         "benchmark", "checkpoint", "optimizer", "report", "schedule", "tensorboard", "trainer",

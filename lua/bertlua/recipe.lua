@@ -5,10 +5,10 @@
 -- 1 a fault of the user's input, 128 + signal number when a signal ended the
 -- run after a last checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1).
 
-local devices = require "bertlua.recipe.devices"
+local devices = require "bertlua.jobs.common.devices"
 local launch = require "bertlua.distributed.launch"
-local pretraining = require "bertlua.settings.pretraining"
-local phases = require "bertlua.recipe.phases"
+local pretraining = require "bertlua.jobs.pretrain.settings"
+local phases = require "bertlua.jobs.pretrain.phases"
 
 local M = {}
 
@@ -38,12 +38,12 @@ local function show(spec, values)
 end
 
 --- Pre-train one phase.
--- @param settings the recipe's values for settings of bertlua.settings.pretraining
+-- @param settings the recipe's values for settings of bertlua.jobs.pretrain.settings
 -- @param description for --help
 function M.pretrain(settings, description)
     local values, sources = pretraining:parse(arg or {}, settings, { program = program(), description = description })
     show(pretraining, values)
-    return M.finish(require("bertlua.recipe.pretrain").run(values, sources))
+    return M.finish(require("bertlua.jobs.pretrain.task").run(values, sources))
 end
 
 --- Pre-train phase 1 and phase 2 in a row; phase 2 starts from the parameters phase 1 ended with.
@@ -60,39 +60,39 @@ end
 
 --- Measure a checkpoint on shards: MLM and NSP loss and accuracy.
 function M.evaluate(settings, description)
-    local job = require "bertlua.recipe.evaluate"
+    local job = require "bertlua.jobs.pretrain.evaluate"
     local values = job.settings:parse(arg or {}, settings, { program = program(), description = description })
     return job.run(values)
 end
 
 --- Guess the words in place of [MASK].
 function M.fill_mask(settings, description)
-    local job = require "bertlua.recipe.fill_mask"
+    local job = require "bertlua.jobs.pretrain.fill_mask"
     local values = job.settings:parse(arg or {}, settings, { program = program(), description = description,
         positional = { name = "text", help = "sentences with [MASK]; read from standard input if there is none" } })
     return job.run(values)
 end
 
 --- Fine-tune on SQuAD, answer questions, evaluate.
--- @param settings the recipe's values for settings of bertlua.settings.squad
+-- @param settings the recipe's values for settings of bertlua.jobs.squad.settings
 -- @param description for --help
 function M.finetune_squad(settings, description)
-    local spec = require "bertlua.settings.squad"
+    local spec = require "bertlua.jobs.squad.settings"
     local values, sources = spec:parse(arg or {}, settings, { program = program(), description = description })
     show(spec, values)
-    return M.finish(require("bertlua.recipe.finetune_squad").run(values, sources))
+    return M.finish(require("bertlua.jobs.squad.task").run(values, sources))
 end
 
 --- Answer one question from a context.
 function M.answer(settings, description)
-    local job = require "bertlua.recipe.answer"
+    local job = require "bertlua.jobs.squad.ask"
     local values = job.settings:parse(arg or {}, settings, { program = program(), description = description })
     return job.run(values)
 end
 
 --- The demonstration from raw text to guesses.
 function M.demo(settings, description)
-    local job = require "bertlua.recipe.demo"
+    local job = require "bertlua.jobs.demo.demo"
     local values = job.settings:parse(arg or {}, settings, { program = program(), description = description })
     return M.finish(job.run(values))
 end

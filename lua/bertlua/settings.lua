@@ -12,7 +12,7 @@
 -- boolean --amp, --no-amp, --amp true|false|yes|no|1|0. Later wins over earlier,
 -- the command line over the recipe, the recipe over the default.
 -- Layout of help and tables: settings/help.lua. The lists of settings themselves
--- do not belong here: see settings/pretraining.lua.
+-- do not belong here: see jobs/pretrain/settings.lua.
 
 local fault = require "bertlua.fault"
 local help = require "bertlua.settings.help"

@@ -1,10 +1,10 @@
 --- Recipes: the published values, --help of every one, the settings of two phases.
 
 local fs = require "bertlua.util.fs"
-local phases = require "bertlua.recipe.phases"
+local phases = require "bertlua.jobs.pretrain.phases"
 local pretraining = require "spec.support.pretraining"
-local pretraining_settings = require "bertlua.settings.pretraining"
-local squad_settings = require "bertlua.settings.squad"
+local pretraining_settings = require "bertlua.jobs.pretrain.settings"
+local squad_settings = require "bertlua.jobs.squad.settings"
 
 --- What a recipe file hands to bertlua.recipe, without running it.
 local function captured(name)

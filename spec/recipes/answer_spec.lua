@@ -68,14 +68,14 @@ describe("answering one question", function()
     end)
 
     it("keeps a model open until its file changes", function()
-        local answerer = require "bertlua.squad.answerer"
-        local first = answerer.shared(model)
-        assert.are.equal(first, answerer.shared(model))
+        local reader = require "bertlua.squad.reader"
+        local first = reader.shared(model)
+        assert.are.equal(first, reader.shared(model))
         -- Written again later; the time is set by hand, as the next second is too far away for a test.
         local file = model .. "/model.safetensors"
         assert(fs.write(file, assert(fs.read(file))))
         assert.are.equal(0, os.execute("touch -d 2001-01-01 " .. file))
-        assert.are_not.equal(first, answerer.shared(model))
+        assert.are_not.equal(first, reader.shared(model))
     end)
 
     it("reads a long text in windows", function()

@@ -1,9 +1,9 @@
 --- The demonstration, small: every stage, running again, other settings, bad corpora.
 
-local demo_results = require "bertlua.recipe.demo_results"
-local demo_text = require "bertlua.recipe.demo_text"
+local demo_results = require "bertlua.jobs.demo.results"
+local demo_text = require "bertlua.jobs.demo.text"
 local fs = require "bertlua.util.fs"
-local jargon = require "bertlua.recipe.jargon"
+local jargon = require "bertlua.jobs.demo.jargon"
 local pretraining = require "spec.support.pretraining"
 
 local SUBJECTS = { "the engine", "a small program", "every user", "the old machine", "our tape drive", "this compiler" }

@@ -1,7 +1,7 @@
 --- The recipe that scores a predictions file: its output, its warnings, its faults.
 
 local fs = require "bertlua.util.fs"
-local job = require "bertlua.recipe.evaluate_squad"
+local job = require "bertlua.jobs.squad.evaluate"
 local json = require "bertlua.util.json"
 
 describe("evaluate_squad", function()

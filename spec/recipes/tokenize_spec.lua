@@ -4,7 +4,7 @@ local cjson = require "cjson"
 local Tokenizer = require "bertlua.text.tokenizer"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local job = require "bertlua.recipe.tokenize"
+local job = require "bertlua.jobs.corpus.tokenize"
 local vocabulary = require "spec.support.vocabulary"
 
 local UNCASED = "vocab/bert-base-uncased-vocab.txt"

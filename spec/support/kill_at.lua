@@ -108,4 +108,4 @@ function create.run(options)
     return run(options)
 end
 
-require("bertlua.recipe.prepare_corpus").main()
+require("bertlua.jobs.corpus.prepare").main()

@@ -58,7 +58,7 @@ end
 
 --- Refuse a limit that a stage cannot keep: one line with the stage that needs most, and how much.
 -- @tparam table job output_dir, memory_limit
--- @tparam table values settings of bertlua.recipe.prepare_corpus
+-- @tparam table values settings of bertlua.jobs.corpus.prepare
 -- @tparam table wanted set of the stages' names
 function limits.check(job, values, wanted)
     local done = manifest.read(job.output_dir).stages

@@ -271,7 +271,7 @@ local function check(job, values, stages)
 end
 
 --- Run the stages.
--- @tparam table values settings of bertlua.recipe.prepare_corpus
+-- @tparam table values settings of bertlua.jobs.corpus.prepare
 -- @return the manifest
 function pipeline.run(values)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the corpus") end

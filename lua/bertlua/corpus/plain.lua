@@ -1,13 +1,13 @@
 --- Stage extract for text files (books, any folder of text): ranges of the
 -- files, each to a file with a paragraph a line and a blank line between
--- documents. How a text falls into documents: see bertlua.data.text_corpus.
+-- documents. How a text falls into documents: see bertlua.data.prose.
 -- @module bertlua.corpus.plain
 
 local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local stage = require "bertlua.corpus.stage"
-local text_corpus = require "bertlua.data.text_corpus"
+local prose = require "bertlua.data.prose"
 
 local plain = {}
 
@@ -70,7 +70,7 @@ end
 
 --- Pieces of text files.
 -- @tparam table files paths
--- @tparam string border auto, heading, blank or none: see text_corpus.documents; auto takes headings where a text has
+-- @tparam string border auto, heading, blank or none: see prose.documents; auto takes headings where a text has
 --   them, blank lines if there is one file only, else a file as a document
 -- @tparam string prefix of the parts' names
 function plain.parts(files, border, prefix)
@@ -158,7 +158,7 @@ function plain.run(job, folder, invalid_utf8)
         if part.first == 0 then text = text:gsub("^\239\187\191", "") end
         local path, documents = fs.join(folder, part.name .. ".txt"), 0
         stage.write_text(path, function(add)
-            text_corpus.walk(text, part.border, function(paragraph)
+            prose.walk(text, part.border, function(paragraph)
                 add((paragraph:gsub("%s+", " ")) .. "\n")
             end, function()
                 add "\n"

@@ -5,7 +5,7 @@
 -- @module bertlua.data.create_pretraining
 
 local array = require "bertlua.array"
-local corpus = require "bertlua.data.corpus"
+local document_files = require "bertlua.data.document_files"
 local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -127,7 +127,7 @@ end
 --- Everything for one shard.
 local function make_shard(job, shard, report)
     local values = job.values
-    local text = corpus.tokenize(job.documents, job.order, job.plan[shard], job.tokenizer, report)
+    local text = document_files.tokenize(job.documents, job.order, job.plan[shard], job.tokenizer, report)
     if text.sentences == 0 then
         fault.raise(("shard %d of %d has no token to learn from; use fewer shards or check the text")
             :format(shard, #job.plan))
@@ -224,13 +224,13 @@ function create.run(options)
         if not values.vocab_file then fault.raise("vocab_file is not set: name a WordPiece vocabulary") end
         tokenizer = require("bertlua.text.tokenizer").load(values.vocab_file, { do_lower_case = values.do_lower_case })
     end
-    local documents = corpus.scan(files)
+    local documents = document_files.scan(files)
     if documents:count() == 0 then
         fault.raise(("%s: no document in it, only blank lines"):format(values.input_dir or files[1]))
     end
     local shards, test = shard_counts(values, documents)
     prepare_output(values)
-    local plan, order = corpus.deal(documents, shards, values.random_seed)
+    local plan, order = document_files.deal(documents, shards, values.random_seed)
     local job = {
         values = values,
         documents = documents,

@@ -2,11 +2,18 @@
 
 local bert = require "bertlua.models.bert"
 
-return {
+local models = {
     BertConfig = bert.BertConfig,
     BertModel = bert.BertModel,
     BertForPretraining = bert.BertForPretraining,
     BertForQuestionAnswering = require "bertlua.models.question_answering",
-    answer = require("bertlua.models.answer").answer,
     fill_mask = require("bertlua.models.fill_mask").fill_mask,
 }
+
+return setmetatable(models, {
+    __names = { "answer" },
+    -- When it is first asked for: squad builds on models.
+    __index = function(_, name)
+        if name == "answer" then return require("bertlua.squad.reader").answer end
+    end,
+})

@@ -51,7 +51,7 @@ end
 -- @param set FeatureSet
 -- @tparam table options batch_size; pack_sequences (true); on_batch = function(features done, seconds of the batch);
 --   last_batch: stop after so many batches; cuda_graph (true): replay the forward pass of a shape
--- @return start_logits, end_logits: float arrays in the "packed" layout of answers.extract: those of feature f are at
+-- @return start_logits, end_logits: float arrays in the "packed" layout of extraction.extract: those of feature f are at
 --   offsets[f] .. offsets[f+1] - 1
 -- @treturn table {features, tokens, seconds} of the forward passes, batches being made included
 function predict.run(model, tape, set, options)

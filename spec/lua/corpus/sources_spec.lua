@@ -81,7 +81,7 @@ describe("squad", function()
     end)
 
     local function run()
-        local job = require "bertlua.recipe.prepare_corpus"
+        local job = require "bertlua.jobs.corpus.prepare"
         return pcall(job.run, job.settings:parse({}, { variant = "squad", output_dir = base .. "/out", retries = 0,
             squad_url = "file://" .. base, quiet = true }))
     end

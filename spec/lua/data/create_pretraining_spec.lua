@@ -138,11 +138,11 @@ describe("create_pretraining", function()
     end)
 
     it("deals documents evenly and completely", function()
-        local corpus = require "bertlua.data.corpus"
-        local documents = corpus.scan { text_dir .. "/1.txt", text_dir .. "/2.txt", text_dir .. "/3.txt" }
+        local document_files = require "bertlua.data.document_files"
+        local documents = document_files.scan { text_dir .. "/1.txt", text_dir .. "/2.txt", text_dir .. "/3.txt" }
         assert.are.equal(75, documents:count())
         for _, count in ipairs { 1, 2, 7, 75 } do
-            local plan, order = corpus.deal(documents, count, 3)
+            local plan, order = document_files.deal(documents, count, 3)
             local seen, next_first = {}, 0
             for _, part in ipairs(plan) do
                 assert.are.equal(next_first, part.first)

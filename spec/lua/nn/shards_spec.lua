@@ -2,7 +2,7 @@
 
 local ParameterStore = require "bertlua.nn.parameters"
 local Shards = require "bertlua.nn.shards"
-local memory_plan = require "bertlua.recipe.memory_plan"
+local memory_plan = require "bertlua.jobs.common.memory_plan"
 local tensor = require "bertlua.tensor"
 
 -- 2,048 elements of f32.

@@ -1,0 +1,209 @@
+--- Prose to the form that create_pretraining reads: one sentence a line, a
+-- blank line between documents. Understands wikitext headings (" = Title = "
+-- starts a document), paragraphs that are one line each, and paragraphs that
+-- are wrapped over several lines.
+-- @module bertlua.data.prose
+
+local data = require "bertlua.data"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+
+local prose = {}
+
+-- Wrapped text: nearly all lines inside a block are short, and about as long as each other.
+local WRAPPED_MAX, WRAPPED_MEAN, WRAPPED_SHARE = 100, 40, 0.9
+
+-- ICU's English list knows Mr., Prof. and the like, but not these titles before a name.
+local TITLES = {}
+for title in ("Dr St Gov Gen Sen Rep Lt Col Sgt Rev Hon Capt Adm Maj Messrs Mt Ft"):gmatch "%a+" do
+    TITLES[title] = true
+end
+
+--- Level of a wikitext heading line: 1 for " = Title = ", 2 and more below it; nil for other lines.
+local function heading_level(line)
+    -- Most lines are none: don't let the patterns below backtrack over them.
+    if not line:find("^%s*=") then return nil end
+    local marks = line:match("^%s*([= ]+)[^=%s].-[^=]* =+%s*$") or line:match("^%s*([= ]+)[^=%s].-[^=]=+%s*$")
+    if not marks then return nil end
+    local _, level = marks:gsub("=", "")
+    return level > 0 and level or nil
+end
+
+--- Lines of a text, without line ends.
+local function lines_of(text)
+    return (text:gsub("\r\n?", "\n") .. "\n"):gmatch("(.-)\n")
+end
+
+--- Whether paragraphs are wrapped over lines.
+local function is_wrapped(text)
+    local inner, short, bytes, previous = 0, 0, 0, nil
+    for line in lines_of(text) do
+        local blank = line:match("^%s*$") ~= nil
+        if previous and not blank then
+            -- `previous` is followed by a line of its block, so it is not the block's last.
+            inner = inner + 1
+            bytes = bytes + #previous
+            if #previous <= WRAPPED_MAX then short = short + 1 end
+        end
+        previous = not blank and line or nil
+    end
+    return inner >= 3 and short >= WRAPPED_SHARE * inner and bytes >= WRAPPED_MEAN * inner
+end
+
+--- Whether a text has wikitext headings of level one.
+local function has_headings(text)
+    for line in lines_of(text) do
+        if heading_level(line) == 1 then return true end
+    end
+    return false
+end
+
+--- Call visit(block) for each block of lines between blank lines; a heading is a block of its own, {level = number}.
+local function each_block(text, visit)
+    local block
+    local function finish()
+        if block then visit(block) end
+        block = nil
+    end
+    for line in lines_of(text) do
+        local level = heading_level(line)
+        if level then
+            finish()
+            visit { level = level }
+        elseif not line:find "%S" then
+            finish()
+        else
+            block = block or {}
+            block[#block + 1] = line:match("^%s*(.-)%s*$")
+        end
+    end
+    finish()
+end
+
+--- Walk over the documents of a text without holding them all.
+-- @tparam string text
+-- @tparam ?string border see documents
+-- @tparam function on_paragraph called with each paragraph
+-- @tparam function on_end called after the last paragraph of each document
+function prose.walk(text, border, on_paragraph, on_end)
+    border = border or (has_headings(text) and "heading" or "none")
+    if border ~= "heading" and border ~= "blank" and border ~= "none" then
+        error("prose: border is " .. tostring(border) .. ", expected heading, blank or none", 2)
+    end
+    local wrapped = is_wrapped(text)
+    local inside = false
+    local function finish()
+        if inside then on_end() end
+        inside = false
+    end
+    each_block(text, function(block)
+        if block.level then
+            if border == "heading" and block.level == 1 then finish() end
+            return
+        end
+        if border == "blank" then finish() end
+        inside = true
+        if wrapped then
+            on_paragraph(table.concat(block, " "))
+        else
+            for _, line in ipairs(block) do on_paragraph(line) end
+        end
+    end)
+    finish()
+end
+
+--- Documents of a text, each a list of paragraphs.
+-- @tparam string text
+-- @tparam string border "heading" (a level-one heading begins a document), "blank" (blank lines lie between
+--   documents), "none" (one document); default: "heading" if the text has any, else "none"
+-- @return list of documents
+function prose.documents(text, border)
+    local documents, current = {}, {}
+    -- No tail call: an error names the line of the caller.
+    prose.walk(text, border, function(paragraph) current[#current + 1] = paragraph end, function()
+        documents[#documents + 1] = current
+        current = {}
+    end)
+    return documents
+end
+
+--- Whether a "sentence" only ends because of a title or an initial ("Harry S.").
+local function is_open(sentence)
+    local word = sentence:match("(%a+)%.$")
+    return word ~= nil and (TITLES[word] or #word == 1 and word:match("%u") ~= nil and #sentence > 2)
+end
+
+--- Sentences of a paragraph.
+-- @param splitter of bertlua.data.sentences
+-- @tparam string paragraph
+-- @tparam boolean english whether English titles and initials are known not to end a sentence
+function prose.sentences(splitter, paragraph, english)
+    -- A line end within a paragraph would end a sentence, and ICU takes a tab for one too.
+    local pieces = splitter:split((paragraph:gsub("%s+", " ")))
+    if not english then return pieces end
+    local list = {}
+    for _, piece in ipairs(pieces) do
+        local last = list[#list]
+        if last and is_open(last) then list[#list] = last .. " " .. piece else list[#list + 1] = piece end
+    end
+    return list
+end
+
+--- Write documents, sentence by sentence.
+-- @tparam string path file to make
+-- @tparam table documents list of lists of paragraphs
+-- @tparam table options locale = ICU locale of the sentence rules (default "en@ss=standard")
+-- @return number of documents, number of sentences
+function prose.write(path, documents, options)
+    local locale = options and options.locale or "en@ss=standard"
+    local splitter, english = data.sentences(locale), locale:match("^en") ~= nil
+    local parts, written, sentences = {}, 0, 0
+    for _, document in ipairs(documents) do
+        local before = sentences
+        for _, paragraph in ipairs(document) do
+            for _, sentence in ipairs(prose.sentences(splitter, paragraph, english)) do
+                parts[#parts + 1] = sentence
+                parts[#parts + 1] = "\n"
+                sentences = sentences + 1
+            end
+        end
+        if sentences > before then
+            parts[#parts + 1] = "\n"
+            written = written + 1
+        end
+    end
+    fault.check(fs.write(path, table.concat(parts)))
+    return written, sentences
+end
+
+--- Turn a folder of .txt files (or a list of files) into a folder of sentence files of the same names.
+-- @tparam table options input_dir or files; output_dir; border and locale as above; a single file without headings
+--   and with several blocks is cut at blank lines, so that there is more than one document
+-- @return {files, documents, sentences}
+function prose.convert(options)
+    local files = options.files
+    if not files then
+        local names = fs.is_directory(options.input_dir) and fs.list(options.input_dir)
+        if not names then fault.raisef("%s: no such folder, expected one with .txt files", options.input_dir) end
+        files = {}
+        for _, name in ipairs(names) do
+            if name:match("%.txt$") then files[#files + 1] = fs.join(options.input_dir, name) end
+        end
+    end
+    if #files == 0 then fault.raisef("%s: no .txt file in it", tostring(options.input_dir)) end
+    fault.check(fs.mkdirs(options.output_dir))
+    local summary = { files = {}, documents = 0, sentences = 0 }
+    for _, path in ipairs(files) do
+        local text = fault.check(fs.read(path))
+        local border = options.border
+        if not border and #files == 1 and not has_headings(text) then border = "blank" end
+        local target = fs.join(options.output_dir, (fs.basename(path):gsub("%.txt$", "") .. ".txt"))
+        local documents, sentences = prose.write(target, prose.documents(text, border), options)
+        summary.files[#summary.files + 1] = target
+        summary.documents = summary.documents + documents
+        summary.sentences = summary.sentences + sentences
+    end
+    return summary
+end
+
+return prose

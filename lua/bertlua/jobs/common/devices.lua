@@ -1,0 +1,44 @@
+--- The device of a job. It is opened before anything else is done or said, so that one that cannot be used ends the
+-- program in one line, with nothing left on disk.
+
+local context = require "bertlua.context"
+local fault = require "bertlua.fault"
+local launch = require "bertlua.distributed.launch"
+local pretraining = require "bertlua.jobs.pretrain.settings"
+
+local M = {}
+
+--- The setting, for jobs with few of their own.
+M.setting = { name = "device", type = "choice", choices = pretraining.by_name.device.choices,
+    default = pretraining.by_name.device.default, help = pretraining.by_name.device.help }
+
+-- A GPU with a driver that is too old is passed over by auto, but not in silence: it was meant to be used.
+local warned = false
+
+local function warn_of_driver()
+    if warned then return end
+    warned = true
+    local _, reason = context.count "cuda"
+    local driver = reason and reason:match "the NVIDIA driver is for CUDA .-; install a newer driver"
+    if driver then io.stderr:write("bertlua: warning: ", driver, ": this runs on the CPU\n") end
+end
+
+--- Open the device that settings name. A device that cannot be used is a matter of the machine: a fault.
+-- @param values device, threads; precision: tf32 lets the device round its products to that
+-- @param joined the process's place in its job (launch.detect() if left out): processes of one machine take its GPUs in
+--   turn; where each sees only its own, that is number 0
+-- @param threads in place of those of the settings
+-- @return "cpu" or "cuda"
+function M.open(values, joined, threads)
+    joined = joined or launch.detect()
+    local name, index = context.choose(values.device), 0
+    if name == "cuda" and joined.size > 1 then index = joined.local_rank % math.max(context.count "cuda", 1) end
+    local ok, message = pcall(context.open, { device = name, device_index = index, threads = threads or values.threads,
+        tf32 = values.precision == "tf32" })
+    if not ok then fault.raise(fault.message(message)) end
+    local left_to_us = values.device == "auto" and os.getenv "BERTLUA_DEVICE" ~= "cpu"
+    if left_to_us and name == "cpu" and joined.rank == 0 then warn_of_driver() end
+    return name
+end
+
+return M

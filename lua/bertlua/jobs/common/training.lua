@@ -1,0 +1,264 @@
+--- What the training jobs share: pre-training (pretrain.lua) and fine-tuning
+-- (finetune_squad.lua) build, restore, run and measure through these. A `run`
+-- is what a job's plan resolved; `values` are its settings.
+
+local Gradients = require "bertlua.train.gradients"
+local Graphs = require "bertlua.train.graphs"
+local Optimizer = require "bertlua.train.optimizer"
+local Ranks = require "bertlua.train.ranks"
+local Shards = require "bertlua.nn.shards"
+local Tape = require "bertlua.autograd.tape"
+local Trainer = require "bertlua.train.trainer"
+local benchmark = require "bertlua.train.benchmark"
+local checkpoint = require "bertlua.train.checkpoint"
+local comm = require "bertlua.comm"
+local context = require "bertlua.context"
+local devices = require "bertlua.jobs.common.devices"
+local launch = require "bertlua.distributed.launch"
+local device = require "bertlua.device"
+local fault = require "bertlua.fault"
+local lock = require "bertlua.util.lock"
+local memory_plan = require "bertlua.jobs.common.memory_plan"
+local placement = require "bertlua.distributed.placement"
+local schedule = require "bertlua.train.schedule"
+local storage = require "bertlua.storage"
+local Trace = require "bertlua.util.trace"
+
+local M = {}
+
+local GIB = 2 ^ 30
+
+-- Optimizers whose state is divided over the ranks; the one whose checkpoints they share, and which one rank takes.
+local DIVIDED = { DistributedFusedLamb = "Lamb" }
+
+-- Settings that may differ from rank to rank.
+local OWN = { threads = true, report_file = true, tensorboard_dir = true }
+
+local function open_context(values, joined, threads)
+    local name = devices.open(values, joined, threads)
+    local choices = values.matmul_choices
+    if not choices then return end
+    if name ~= "cuda" then fault.raise("--matmul-choices needs a GPU: on the CPU there is nothing to choose from") end
+    context.matmul_choices(joined.rank == 0 and choices or ("%s.rank%d"):format(choices, joined.rank))
+end
+
+--- Open the device and join the job that this process is part of.
+-- @return its ranks (train/ranks.lua)
+function M.join(values)
+    local joined = launch.detect()
+    open_context(values, joined, values.threads)
+    local ranks = Ranks.new(comm.open { device = context.device(), timeout = values.comm_timeout, launch = joined })
+    if ranks.size > 1 then
+        local placed = placement.apply(ranks.comm, values.enable_cpu_affinity)
+        if values.threads == 0 then open_context(values, joined, placement.threads(placed)) end
+    end
+    if ranks.size > 1 then
+        local shared = {}
+        for name, value in pairs(values) do
+            if not OWN[name] then shared[#shared + 1] = ("%s=%s"):format(name, tostring(value)) end
+        end
+        table.sort(shared)
+        ranks:require_equal(storage.crc32c(table.concat(shared, "\n")), "settings",
+            "start every process with the same command line")
+    end
+    return ranks
+end
+
+--- Take the run's folder, so that no other run writes there; only measuring needs none.
+-- @return lock on rank 0; nil on the other ranks
+function M.hold(run, values, ranks)
+    local held
+    ranks:first(function()
+        if not values.benchmark then held = lock.take(run.checkpoint_dir) end
+    end)
+    return held
+end
+
+--- The name under which an optimizer's state is known.
+function M.optimizer_family(values)
+    return DIVIDED[values.optimizer] or values.optimizer
+end
+
+--- How the flat buffers are cut; nil for a process that has nothing to share.
+local function shards_of(values, ranks)
+    if ranks.size == 1 then return nil end
+    local shards = Shards.new { rank = ranks.rank, size = ranks.size, divide = DIVIDED[values.optimizer] ~= nil,
+        bucket_mib = values.gradient_bucket_mib }
+    return shards
+end
+
+--- What reduces gradients over the ranks; nil for one process.
+function M.gradients(values, store, ranks)
+    if ranks.size == 1 then return nil end
+    local gradients = Gradients.new { store = store, comm = ranks.comm, dtype = values.gradient_reduction_dtype }
+    return gradients
+end
+
+--- Every rank must start with the same parameters: read, or drawn from the seed.
+function M.check_equal_start(store, ranks)
+    if ranks.size == 1 then return end
+    ranks:require_equal(tonumber(store:checksum(), 16), "parameters at the start",
+        "see that all machines run the same build and read the same files")
+end
+
+function M.optimizer(run, values, store, ranks)
+    local optimizer = Optimizer.new {
+        kind = ranks.size == 1 and M.optimizer_family(values) or values.optimizer, store = store, comm = ranks.comm,
+        beta1 = values.beta1, beta2 = values.beta2, epsilon = values.epsilon, weight_decay = values.weight_decay,
+        max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
+        loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
+    }
+    return optimizer
+end
+
+function M.schedule(run, values)
+    local rate = schedule.polynomial {
+        learning_rate = values.learning_rate, warmup_start_lr = values.warmup_start_lr,
+        warmup_proportion = values.warmup_proportion, max_steps = run.max_steps,
+    }
+    return rate
+end
+
+--- Most bytes that activations may take: address space, of which only what is used is touched.
+local function activation_limit(values)
+    if values.activation_memory then return values.activation_memory * GIB end
+    local _, total = device.memory()
+    return not device.is_host() and total or 32 * GIB
+end
+
+function M.tape(run, values)
+    context.attention(run.attention)
+    local tape = Tape.new { capacity = activation_limit(values), seed = values.seed,
+        accumulation = run.accumulation }
+    return tape
+end
+
+--- Give the model of a training run its memory, and foretell what activations will take.
+-- @param shape of a micro-batch, as in memory_plan.check_activations
+-- @param ranks of the job
+-- @return the memory plan
+function M.allocate(run, values, model, shape, ranks)
+    local shards = shards_of(values, ranks)
+    model.bert.encoder.activation_checkpointing = values.activation_checkpointing
+    shape.checkpointing = values.activation_checkpointing
+    -- Which kernels run decides about their scratch memory.
+    context.attention(run.attention)
+    -- Measured before anything is taken: pages that nobody touched yet count as free. Ranks of a machine share it.
+    local options = {
+        precision = run.precision, shape = shape, limit = activation_limit(values),
+        parts = shards and shards.divide and ranks.size or 1, share = device.is_host() and ranks.comm.local_size or 1,
+    }
+    local plan = memory_plan.check(model, options)
+    memory_plan.advise(model, shape, options)
+    model.store:allocate { precision = run.precision, seed = values.seed, shards = shards }
+    -- As a whole: growing it later would leave outgrown blocks behind.
+    device.reserve_scratch(plan.scratch)
+    return plan
+end
+
+--- What replays recorded steps; a line for people if that does not work.
+function M.graphs(values)
+    local graphs = Graphs.new { enabled = values.cuda_graph, warn = function(message)
+        io.stderr:write("bertlua: warning: ", message, "\n")
+    end }
+    return graphs
+end
+
+--- Parameters, and for a resumed run the optimizer, from where the plan says.
+-- @param target as in checkpoint.load and checkpoint.load_pretrained
+function M.restore(run, optimizer, target)
+    local start = run.start
+    if start.kind == "fresh" then return end
+    if start.kind == "resume" then
+        target.optimizer = optimizer
+        checkpoint.load(start.path, target)
+        return
+    end
+    local report = checkpoint.load_pretrained(start.path, target)
+    if #report.missing > 0 then
+        run.warnings[#run.warnings + 1] = ("%s lacks %s: these start with fresh values"):format(start.path,
+            table.concat(report.missing, ", "))
+    end
+    if #report.unexpected > 0 then
+        run.warnings[#run.warnings + 1] = ("%s has %s: not used here"):format(start.path,
+            table.concat(report.unexpected, ", "))
+    end
+end
+
+--- Warn where a run goes on with settings other than those it began with.
+-- @param now what progress.json would say of this run
+-- @param names of the fields that must stay the same
+function M.compare_progress(run, now, names)
+    if run.start.kind ~= "resume" then return end
+    local before = checkpoint.progress(run.start.path)
+    for _, name in ipairs(names) do
+        if before[name] ~= nil and before[name] ~= now[name] then
+            run.warnings[#run.warnings + 1] = ("%s was %s in %s and is %s now: the run will differ from one that never "
+                .. "stopped"):format(name, tostring(before[name]), run.start.path, tostring(now[name]))
+        end
+    end
+end
+
+local function run_trainer(parts, values)
+    if values.trace_file then
+        parts.trace = fault.check(Trace.open(values.trace_file, { rank = parts.ranks.rank }))
+        parts.ranks.comm:record()
+    end
+    local outcome = Trainer.new(parts):run()
+    if parts.trace then
+        parts.ranks.comm:record(false)
+        fault.check(parts.trace:close())
+    end
+    return outcome
+end
+
+--- Run the trainer with logs and checkpoints.
+-- @param progress_of function(step, record) -> contents of progress.json
+-- @param held the lock of the run's folder, or nil
+-- @return outcome of the trainer
+function M.train(run, parts, values, log, progress_of, held)
+    parts.log_freq = values.log_freq
+    parts.on_step = function(step, record)
+        if held then held:touch() end
+        log:step(step, record)
+    end
+    parts.on_log = function(record) log:record(record) end
+    parts.checkpoint_freq = values.num_steps_per_checkpoint
+    parts.save = function(step, record)
+        return checkpoint.save(run.checkpoint_dir, step, {
+            store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
+            vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
+            ranks = parts.ranks,
+        })
+    end
+    return run_trainer(parts, values)
+end
+
+--- How a measurement was set up, for the text under its figures.
+function M.benchmark_setup(run, values, batch_size, ranks)
+    return {
+        ranks = ranks and ranks.size,
+        warmup_steps = values.benchmark_warmup_steps, batch_size = batch_size, accumulation = run.accumulation,
+        max_seq_length = values.max_seq_length, precision = run.precision, packed = values.pack_sequences,
+        threads = context.threads(), device = values.device,
+    }
+end
+
+--- Run the trainer and measure its steps after a warm-up; nothing is saved.
+-- @return outcome of the trainer, with benchmark
+function M.benchmark(run, parts, values, log, batch_size)
+    local measured = {}
+    parts.log_freq = run.last_step + 1
+    parts.on_step = function(step, record)
+        if step > values.benchmark_warmup_steps then measured[#measured + 1] = record end
+    end
+    local outcome = run_trainer(parts, values)
+    if #measured > 0 then
+        outcome.benchmark = benchmark.summary(measured)
+        log:benchmark(outcome.benchmark, benchmark.text(outcome.benchmark,
+            M.benchmark_setup(run, values, batch_size, parts.ranks)))
+    end
+    return outcome
+end
+
+return M

@@ -1,0 +1,146 @@
+--- Jobs: our checkpoint to a folder of Hugging Face's, and any model's parameters to our checkpoint.
+-- No bit of a parameter changes on the way; 16-bit floats become f32.
+
+local BertConfig = require "bertlua.models.bert_config"
+local checkpoint = require "bertlua.train.checkpoint"
+local checkpoint_model = require "bertlua.jobs.common.checkpoint_model"
+local context = require "bertlua.context"
+local fault = require "bertlua.fault"
+local folder = require "bertlua.weights.folder"
+local fs = require "bertlua.util.fs"
+local memory = require "bertlua.memory"
+local names = require "bertlua.weights.names"
+local settings = require "bertlua.settings"
+local vocabulary = require "bertlua.weights.vocabulary"
+local weights = require "bertlua.train.weights"
+
+local M = {}
+
+local COMMON = {
+    { name = "vocab_file", type = "path", help = "unset: vocab.txt of the model, if there is one" },
+    { name = "do_lower_case", type = "boolean",
+        help = "casing of the text the model was trained on; unset: as the model says, else by the vocabulary" },
+    { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
+}
+
+local function define(list)
+    for _, setting in ipairs(COMMON) do list[#list + 1] = setting end
+    return settings.define(list)
+end
+
+M.to_settings = define {
+    { name = "checkpoint", type = "path", required = true, help = "checkpoint folder, or the folder of its steps" },
+    { name = "output_dir", type = "path", required = true, help = "folder to write; must be empty or not exist" },
+}
+
+M.from_settings = define {
+    { name = "input", type = "path", required = true,
+        help = "Hugging Face folder, or a .safetensors, .bin, .pt, .pdparams or .npz file" },
+    { name = "output_dir", type = "path", required = true, help = "folder to write; must be empty or not exist" },
+    { name = "config_file", type = "path", help = "unset: config.json beside the parameters" },
+}
+
+local function need_empty(path)
+    local list = fs.is_directory(path) and fs.list(path) or {}
+    if #list > 0 or fs.is_file(path) then fault.raisef("--output-dir %s: is not empty: choose another", path) end
+end
+
+--- All parameters of a file as a store that can be saved: {list = {{name, dims, value}}}.
+local function read_all(file_path)
+    local file = weights.open(file_path)
+    local wanted, buffers = {}, {}
+    for name, from in pairs(names.index(file)) do
+        local info = file:info(from.name)
+        if weights.is_parameter(name, info.dtype) then
+            local dims = {}
+            for i, d in ipairs(info.dims) do dims[from.transposed and #info.dims + 1 - i or i] = d end
+            local numel = 1
+            for _, d in ipairs(dims) do numel = numel * d end
+            local buffer = memory.buffer(math.max(numel, 1) * 4)
+            buffers[#buffers + 1] = buffer
+            wanted[#wanted + 1] = { name = name, dims = dims, tensor = buffer:tensor(0, "f32", dims) }
+        end
+    end
+    table.sort(wanted, function(a, b) return a.name < b.name end)
+    weights.read(file, weights.match(file, wanted, file_path, { unexpected = { "" } }))
+    file:close()
+    for _, item in ipairs(wanted) do item.value = item.tensor end
+    return { list = wanted, buffers = buffers }
+end
+
+local function release(store)
+    for _, buffer in ipairs(store.buffers) do buffer:free() end
+end
+
+--- Vocabulary and casing that go with a model.
+local function words_of(values, home, progress)
+    local vocab_file = values.vocab_file
+    if vocab_file and not fs.is_file(vocab_file) then fault.raisef("--vocab-file %s: no such file", vocab_file) end
+    local own = fs.join(home, "vocab.txt")
+    if not vocab_file and fs.is_file(own) then vocab_file = own end
+    local lower = values.do_lower_case
+    if lower == nil then lower = folder.casing(home, progress) end
+    if lower == nil and vocab_file then lower = vocabulary.casing(vocab_file) end
+    return vocab_file, lower
+end
+
+local function config_of(values, home)
+    local file = values.config_file or fs.join(home, "config.json")
+    if not fs.is_file(file) then
+        fault.raisef("%s: no such file: name the model's configuration with --config-file", file)
+    end
+    return BertConfig.load(file)
+end
+
+--- Size of the vocabulary as the parameters have it.
+local function check_size(store, config, file_path)
+    for _, item in ipairs(store.list) do
+        if item.name == "bert.embeddings.word_embeddings.weight" and item.dims[1] ~= config.vocab_size then
+            fault.raisef("%s: %s is %s, but the configuration has vocab_size %d", file_path, item.name,
+                weights.shape(item.dims), config.vocab_size)
+        end
+    end
+end
+
+--- Read a model, check what lies beside it, hand it to write(), give the memory back.
+local function convert(values, home, file_path, progress, write)
+    context.open { device = "cpu" }
+    need_empty(values.output_dir)
+    local config = config_of(values, home)
+    local vocab_file, lower = words_of(values, home, progress)
+    folder.check_vocabulary(home, { vocab_file = vocab_file, do_lower_case = values.do_lower_case, config = config },
+        progress)
+    local store = read_all(file_path)
+    check_size(store, config, file_path)
+    if #store.list == 0 then fault.raisef("%s: no parameters in it", file_path) end
+    write { store = store, config = config, vocab_file = vocab_file, do_lower_case = lower }
+    io.stdout:write(("%s: %d tensors of %s\n"):format(values.output_dir, #store.list, file_path))
+    if not vocab_file then io.stdout:write("no vocab.txt: name one with --vocab-file\n") end
+    release(store)
+end
+
+--- Write a folder that transformers opens.
+function M.to_huggingface(values)
+    local home = checkpoint_model.folder(values.checkpoint)
+    if fs.is_file(fs.join(home, "progress.json")) then
+        local ok, reason = checkpoint.verify(home)
+        if not ok then fault.raisef("%s: %s: use an older checkpoint", home, reason) end
+    end
+    local file_path = fs.join(home, values.model_prefix .. ".safetensors")
+    if not fs.is_file(file_path) then fault.raisef("%s: no such file: not a checkpoint", file_path) end
+    convert(values, home, file_path, checkpoint.progress(home), function(parts)
+        checkpoint.export(values.output_dir, parts)
+    end)
+end
+
+--- Write a checkpoint (of step 0, without optimizer) from another program's parameters.
+function M.from_huggingface(values)
+    local home, file_path, reason = folder.find(values.input, values.model_prefix)
+    if not home then fault.raisef("--input %s", reason) end
+    convert(values, home, file_path, checkpoint.progress(home), function(parts)
+        parts.progress = { do_lower_case = parts.do_lower_case }
+        checkpoint.write(values.output_dir, 0, parts)
+    end)
+end
+
+return M

@@ -1,0 +1,268 @@
+--- The command line of the bertlua executable: options, running files, reporting errors.
+
+require "bertlua.jit_guard"
+local host = require "bertlua.host"
+local suggest = require "bertlua.util.suggest"
+
+local M = {}
+
+local USAGE = [=[
+Usage: bertlua [FILE [arguments]]
+       bertlua -e CODE [arguments]
+
+  bertlua                     a prompt, or runs standard input if it is piped in
+  bertlua FILE [arguments]    run a Lua file; recipes/NAME.lua is found from any
+                              folder, and FILE --help lists a recipe's settings
+  bertlua -e CODE             run CODE; prints the value of an expression
+  bertlua -                   run standard input
+  bertlua doctor              check this machine and the installation
+  bertlua --device NAME ...   any of these on cpu, cuda or auto (cuda where it
+                              is found); recipes have a setting of that name
+  bertlua --version           versions of bertlua, its libraries and backends
+  bertlua --help              this text
+
+Environment: BL_DEBUG=1 shows tracebacks, OMP_NUM_THREADS sets the threads,
+NO_COLOR turns colours off, BERTLUA_DEVICE names the device, BERTLUA_LIB another
+build of the library.
+]=]
+
+local OPTIONS = { "--help", "--version", "--device", "-e", "-h", "-v", "-" }
+local COMMANDS = { "doctor" }
+local INTERRUPTED = 130
+
+local function complain(message)
+    io.stderr:write("bertlua: ", message, "\n")
+end
+
+-- Runs at the point of the error: the traceback is still there.
+local function on_error(problem)
+    return { problem = problem, traceback = debug.traceback("", 2) }
+end
+
+local function first_line(text)
+    return text:match("^%s*([^\n]*)")
+end
+
+-- What goes wrong before the processes of a job have met goes wrong in all of them: the launcher ends the others while
+-- they wait for rank 0 to say it.
+local function let_rank_0_speak()
+    local found, launch = pcall(function() return require("bertlua.distributed.launch").detect() end)
+    if found and launch.rank > 0 then require("posix.unistd").sleep(2) end
+end
+
+-- In a job of many processes one rank prints a failure for all of them.
+local function complain_for_job(message, code)
+    local comm = package.loaded["bertlua.comm"]
+    if not (comm and comm.in_job()) then
+        let_rank_0_speak()
+        return complain(message)
+    end
+    local named = comm.named(message)
+    if comm.leave(message, code) then complain(named) end
+end
+
+--- Print a problem as one line and return the exit code for it.
+local function report(failure)
+    local problem = failure.problem
+    if host.interrupted() and tostring(problem):match("interrupted$") then
+        complain "interrupted"
+        return INTERRUPTED
+    end
+    local message, code = tostring(problem), 1
+    local fault = package.loaded["bertlua.fault"]
+    if fault and fault.is(problem) then
+        code = problem.code
+    elseif problem == nil then
+        message = "an error without a message"
+    elseif os.getenv "BL_DEBUG" ~= "1" then
+        message = first_line(message)
+    end
+    complain_for_job(message, code)
+    if os.getenv "BL_DEBUG" == "1" then io.stderr:write((failure.traceback:gsub("^\n", "")), "\n") end
+    return code
+end
+
+local function run(fn, ...)
+    local ok, result = xpcall(fn, on_error, ...)
+    if not ok then return report(result) end
+    return 0, result
+end
+
+local function usage_error(message)
+    complain(message .. "; bertlua --help shows how to start")
+    return 1
+end
+
+local function readable(path)
+    local file = io.open(path, "rb")
+    if not file then return false end
+    -- A folder can be opened, but not read.
+    local is_file = file:read(0) ~= nil or file:seek "end" == 0
+    file:close()
+    return is_file
+end
+
+local function own_recipes()
+    local list = {}
+    local found, lfs = pcall(require, "lfs")
+    if found and lfs.attributes(host.root .. "/recipes", "mode") == "directory" then
+        for name in lfs.dir(host.root .. "/recipes") do
+            if name:match "%.lua$" then list[#list + 1] = "recipes/" .. name end
+        end
+    end
+    table.sort(list)
+    return list
+end
+
+-- As given, or among bertlua's own files.
+local function find_file(name)
+    if readable(name) then return name end
+    if name:sub(1, 1) ~= "/" then
+        for _, path in ipairs { host.root .. "/" .. name, host.root .. "/recipes/" .. name } do
+            if readable(path) then return path end
+        end
+    end
+end
+
+local function missing_file(name)
+    -- What all paths have in common says nothing about how near they are.
+    local function stem(path) return (path:gsub("^.*/", ""):gsub("%.lua$", "")) end
+    local stems, full = {}, {}
+    for _, list in ipairs { own_recipes(), COMMANDS } do
+        for _, candidate in ipairs(list) do
+            stems[#stems + 1] = stem(candidate)
+            full[stem(candidate)] = candidate
+        end
+    end
+    local guess = full[suggest.closest(stem(name), stems)]
+    local folder = io.open(name, "rb")
+    if folder then
+        folder:close()
+        return usage_error(name .. " is a folder, expected a Lua file")
+    end
+    local hint = guess and "; did you mean " .. guess .. "?" or ""
+    return usage_error("no such file: " .. name .. hint)
+end
+
+-- arg as stand-alone Lua has it: arg[0] the script, arguments from 1.
+local function set_arguments(argv, script_index, name)
+    local arguments = {}
+    for i = 0, #argv do arguments[i - script_index] = argv[i] end
+    arguments[0] = name
+    _G.arg = arguments
+    return arguments
+end
+
+local function run_file(argv, index)
+    local name = argv[index]
+    local path = find_file(name)
+    if not path then return missing_file(name) end
+    local chunk, message = loadfile(path)
+    if not chunk then
+        complain(message)
+        return 1
+    end
+    local arguments = set_arguments(argv, index, name)
+    return (run(chunk, unpack(arguments)))
+end
+
+local function run_stdin(argv, index)
+    local text = io.read "*a"
+    local chunk, message = loadstring(text, "=stdin")
+    if not chunk then
+        complain(message)
+        return 1
+    end
+    local arguments = set_arguments(argv, index, "-")
+    return (run(chunk, unpack(arguments)))
+end
+
+local function run_code(argv, index)
+    local code = argv[index + 1]
+    if not code then return usage_error "-e is followed by nothing, expected Lua code" end
+    local arguments = set_arguments(argv, index + 1, "-e")
+    return (run(function()
+        require("bertlua.prompt.repl").execute(code, "=(command line)", unpack(arguments))
+    end))
+end
+
+local function show_version()
+    return (run(function() io.write(require("bertlua.prompt.doctor").versions()) end))
+end
+
+local function run_doctor()
+    local status, healthy = run(function() return require("bertlua.prompt.doctor").run() end)
+    return status ~= 0 and status or healthy and 0 or 1
+end
+
+local function run_prompt()
+    return (run(function() require("bertlua.prompt").run() end))
+end
+
+-- Opens it at once, so that a device that is not there is said before anything else.
+local function choose_device(name)
+    if not name then return usage_error "--device is followed by nothing, expected cpu, cuda or auto" end
+    return (run(function()
+        local opened, problem = pcall(require("bertlua.context").open, { device = name })
+        if not opened then error((tostring(problem):gsub("^[^\n]-%.lua:%d+: ", "")), 0) end
+        require("posix.stdlib").setenv("BERTLUA_DEVICE", name)
+    end))
+end
+
+local function dispatch(argv)
+    while argv[1] == "--device" do
+        local code = choose_device(argv[2])
+        if code ~= 0 then return code end
+        table.remove(argv, 1)
+        table.remove(argv, 1)
+    end
+    local first = argv[1]
+    if first == nil then
+        if host.isatty(0) and host.isatty(1) then return run_prompt() end
+        return run_stdin(argv, 0)
+    elseif first == "-" then
+        return run_stdin(argv, 1)
+    elseif first == "-h" or first == "--help" then
+        io.write(USAGE)
+        return 0
+    elseif first == "-v" or first == "--version" then
+        return show_version()
+    elseif first == "-e" then
+        return run_code(argv, 1)
+    elseif first == "doctor" then
+        return run_doctor()
+    elseif first:sub(1, 1) == "-" then
+        local guess = suggest.closest(first, OPTIONS)
+        return usage_error("unknown option " .. first .. (guess and "; did you mean " .. guess .. "?" or ""))
+    end
+    return run_file(argv, 1)
+end
+
+-- Take leave of the other processes of a job. After a failure their messages may still be under way: no time for the
+-- libraries' own clean-up.
+local function leave_job(code)
+    local comm = package.loaded["bertlua.comm"]
+    if not comm then return code end
+    if code ~= 0 then
+        host.flush()
+        if comm.in_job() then host.quit(code) end
+        return code
+    end
+    return (run(comm.leave))
+end
+
+--- Run a command line.
+-- @param argv arguments, argv[0] the program
+-- @return exit code
+function M.main(argv)
+    local code = leave_job(dispatch(argv))
+    local written, message = host.flush()
+    -- What failed before has said its line.
+    if not written and code == 0 then
+        complain("standard output: " .. message)
+        return 1
+    end
+    return code
+end
+
+return M

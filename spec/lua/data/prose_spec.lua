@@ -1,0 +1,99 @@
+--- Prose cut into documents, paragraphs and sentences.
+
+local data = require "bertlua.data"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local prose = require "bertlua.data.prose"
+
+describe("sentences", function()
+    it("end where Unicode's rules say so", function()
+        local splitter = data.sentences()
+        assert.are.same({ "Is it so?", "It is!", "Then 3.5 is less than 4." },
+            splitter:split("Is it so? It is! Then 3.5 is less than 4."))
+        assert.are.same({}, splitter:split(""))
+        assert.are.same({}, splitter:split("  \t "))
+        assert.are.same({ "no end" }, splitter:split(" no end "))
+    end)
+
+    it("do not end after common abbreviations, but by the root rules they do", function()
+        assert.are.same({ "Prof. Smith met Mr. Jones.", "They left." },
+            data.sentences():split("Prof. Smith met Mr. Jones. They left."))
+        assert.are.equal(4, #data.sentences("en"):split("Prof. Smith met Mr. Jones. They left."))
+    end)
+
+    it("are cut in other scripts and at the right bytes", function()
+        assert.are.same({ "今日は晴れ。", "明日は雨。" }, data.sentences("ja"):split("今日は晴れ。明日は雨。"))
+        assert.are.same({ "Größe zählt.", "Ähnlich so." }, data.sentences("de"):split("Größe zählt. Ähnlich so."))
+    end)
+
+    it("survive text that is not UTF-8", function()
+        local splitter = data.sentences()
+        local rng = require("bertlua.rng").new(3)
+        for _ = 1, 200 do
+            local bytes = {}
+            for i = 1, 80 do bytes[i] = string.char(rng:integer(1, 255)) end
+            local text = table.concat(bytes)
+            local total = 0
+            for _, sentence in ipairs(splitter:split(text)) do total = total + #sentence end
+            assert.is_true(total <= #text)
+        end
+    end)
+end)
+
+describe("prose", function()
+    it("begins a document at a level-one wikitext heading and drops the others", function()
+        local text = " \n = One = \n \n First paragraph . \n = = Part = = \n Second one . \n"
+            .. " = = = Deep = = = \n Third . \n = Two = \n Fourth with a = b = c . \n"
+        assert.are.same({ { "First paragraph .", "Second one .", "Third ." }, { "Fourth with a = b = c ." } },
+            prose.documents(text))
+    end)
+
+    it("takes each line for a paragraph, or joins lines that are wrapped", function()
+        local long = ("A long paragraph on one line. "):rep(6)
+        assert.are.same({ { (long:gsub(" $", "")), "Another one." } },
+            prose.documents(long .. "\nAnother one.\n"))
+        local wrapped = "This is the first line of a paragraph that somebody wrapped\n"
+            .. "at about sixty columns, so that it goes on over more lines\n"
+            .. "until it ends here.\n\n"
+            .. "A second paragraph begins after a blank line and is as well\n"
+            .. "wrapped at about sixty columns, as the first one was before\n"
+            .. "it came to an end.\n"
+        local documents = prose.documents(wrapped)
+        assert.are.equal(1, #documents)
+        assert.are.equal(2, #documents[1])
+        assert.is_truthy(documents[1][1]:find("wrapped at about", 1, true))
+    end)
+
+    it("cuts at blank lines when asked to", function()
+        local text = "One. Two.\r\nThree.\r\n\r\n\r\nFour.\r\n"
+        assert.are.same({ { "One. Two.", "Three." }, { "Four." } }, prose.documents(text, "blank"))
+        assert.are.same({ { "One. Two.", "Three.", "Four." } }, prose.documents(text, "none"))
+        assert.has_error(function() prose.documents(text, "page") end)
+    end)
+
+    it("goes on after titles and initials in English", function()
+        local text = "Dr. Smith met Harry S. Truman and Gov. Hill. A plan B. I like it. So do we."
+        local splitter = data.sentences()
+        assert.are.same({ "Dr. Smith met Harry S. Truman and Gov. Hill.", "A plan B. I like it.", "So do we." },
+            prose.sentences(splitter, text, true))
+        assert.is_true(#prose.sentences(splitter, text, false) > 3)
+    end)
+
+    it("writes one sentence a line and a blank line after each document", function()
+        local folder = assert(fs.temporary_folder("text_corpus_spec"))
+        finally(function() fs.remove(folder) end)
+        local documents, sentences = prose.write(folder .. "/out.txt",
+            { { "One here. Two\there.", "Three." }, { " " }, { "Four." } })
+        assert.are.same({ 2, 4 }, { documents, sentences })
+        assert.are.equal("One here.\nTwo here.\nThree.\n\nFour.\n\n", fs.read(folder .. "/out.txt"))
+        assert(fs.write(folder .. "/b.txt", "Alpha is one. Beta is two.\n\nGamma is three.\n"))
+        local summary = prose.convert { files = { folder .. "/b.txt" }, output_dir = folder .. "/cut" }
+        assert.are.same({ 2, 3 }, { summary.documents, summary.sentences })
+        assert.are.equal("Alpha is one.\nBeta is two.\n\nGamma is three.\n\n", fs.read(folder .. "/cut/b.txt"))
+        summary = prose.convert { input_dir = folder, output_dir = folder .. "/all" }
+        assert.are.equal(2, #summary.files)
+        local good, problem = pcall(prose.convert, { input_dir = folder .. "/none", output_dir = folder })
+        assert.is_false(good)
+        assert.is_true(fault.is(problem))
+    end)
+end)

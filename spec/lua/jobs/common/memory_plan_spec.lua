@@ -1,0 +1,102 @@
+--- The memory plan: what a run will take by use, which batch fits, and what is said when memory runs out.
+
+local Tape = require "bertlua.autograd.tape"
+local bert = require "bertlua.models.bert"
+local fault = require "bertlua.fault"
+local memory = require "bertlua.memory"
+local memory_plan = require "bertlua.jobs.common.memory_plan"
+local tiny = dofile "spec/lua/models/tiny_bert.lua"
+
+local MIB = 2 ^ 20
+
+local function shape(changes)
+    local values = { batch_size = 12, max_seq_length = 32, max_predictions_per_seq = 5, accumulation = 2 }
+    for name, value in pairs(changes or {}) do values[name] = value end
+    return values
+end
+
+local function refusal(fn)
+    local ok, message = pcall(fn)
+    assert.is_false(ok)
+    assert.is_true(fault.is(message))
+    return tostring(message)
+end
+
+describe("memory plan", function()
+    local model
+
+    before_each(function() model = bert.BertForPretraining.new(tiny.config()) end)
+    after_each(function() memory.advise(nil) end)
+
+    for precision, weight in pairs { fp32 = 4, bf16 = 6, fp16 = 6 } do
+        it("foretells what allocate() takes in " .. precision, function()
+            local plan = memory_plan.check(model, { precision = precision, shape = shape(), limit = 2 ^ 40 })
+            local numel = 0
+            for _, entry in ipairs(model.store.list) do numel = numel + entry.numel end
+            assert.are.equal(weight * numel, plan.weights)
+            assert.are.equal(4 * numel, plan.gradients)
+            assert.are.equal(8 * numel, plan.optimizer)
+            model.store:allocate { precision = precision }
+            local bytes = model.store:bytes()
+            -- Gaps between parameters are not foretold.
+            local taken = bytes.value + bytes.low + bytes.grad
+            assert.is_true(math.abs(taken - plan.weights - plan.gradients) < 0.01 * taken)
+            assert.are.equal(memory_plan.activation_bytes(model, 12, 32, 5), plan.activations)
+            assert.are.equal(plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.workspace
+                + plan.reserve,
+                plan.sum)
+            model.store:free()
+        end)
+    end
+
+    it("says which batch size fits, with accumulation to make up for it, before anything is taken", function()
+        local limit = memory_plan.activation_bytes(model, 5, 32, 5, "bf16")
+        local text = refusal(function()
+            memory_plan.check(model, { precision = "bf16", shape = shape(), limit = limit })
+        end)
+        assert.matches("%-%-batch%-size 4 %-%-gradient%-merge%-steps 6 fits and gives the same update", text)
+        assert.matches("or try %-%-activation%-checkpointing$", text)
+        assert.is_nil(model.store.value)
+        local smaller = memory_plan.check(model, { precision = "bf16", shape = shape { batch_size = 4 },
+            limit = limit })
+        assert.is_true(smaller.activations <= limit)
+    end)
+
+    it("refuses what cannot fit at all", function()
+        local text = refusal(function()
+            memory_plan.check(model, { precision = "fp32", shape = shape { checkpointing = true }, limit = 1000 })
+        end)
+        assert.matches("one sequence of 32 tokens takes .* shorten the sequences or take a smaller model$", text)
+    end)
+
+    it("is shorter where layers are computed again", function()
+        local config = tiny.config { num_hidden_layers = 12 }
+        local deep = bert.BertForPretraining.new(config)
+        local whole = memory_plan.activation_bytes(deep, 8, 32, 5, "bf16")
+        deep.bert.encoder.activation_checkpointing = true
+        assert.is_true(memory_plan.activation_bytes(deep, 8, 32, 5, "bf16") < 0.4 * whole)
+    end)
+
+    it("is told in two lines", function()
+        local plan = memory_plan.check(model, { precision = "fp32", shape = shape(), limit = 2 ^ 40 })
+        local lines = memory_plan.lines(plan, function(bytes) return ("%.1fM"):format(bytes / MIB) end)
+        assert.matches("^weights [%d.]+M, gradients [%d.]+M, optimizer [%d.]+M, activations [%d.]+M", lines[1])
+        assert.matches("^together [%d.]+M at the most", lines[2])
+    end)
+
+    it("adds to a full arena's message what would fit", function()
+        model.store:allocate {}
+        local tape = Tape.new { capacity = memory_plan.activation_bytes(model, 3, 32, 5) / 2 }
+        memory_plan.advise(model, shape { batch_size = 4 })
+        local samples = tiny.samples(tiny.open "bert_tiny")
+        tape:start(1, 0, true)
+        local ok, message = pcall(function()
+            model:forward(tape, tiny.batch({ samples[1], samples[2], samples[3], samples[1] }, { max_length = 32 }))
+        end)
+        assert.is_false(ok)
+        assert.matches("arena: no room for %d+ bytes.*: %-%-batch%-size 2 %-%-gradient%-merge%-steps 4 takes",
+            tostring(message))
+        tape:close()
+        model.store:free()
+    end)
+end)

@@ -1,0 +1,89 @@
+--- The job behind recipes/create_pretraining_data.lua: settings in, shards and a summary out.
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local job = require "bertlua.jobs.corpus.create_pretraining_data"
+local loader = require "bertlua.data.loader"
+
+describe("create_pretraining_data", function()
+    local folder
+
+    setup(function()
+        folder = assert(fs.temporary_folder("recipe_spec"))
+        local vocabulary = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "##s" }
+        for letter in ("abcdefghijklmnopqrstuvwxyz"):gmatch "." do vocabulary[#vocabulary + 1] = letter end
+        for _, word in ipairs { "the", "goat", "eats", "grass", "file", "is", "read" } do
+            vocabulary[#vocabulary + 1] = word
+        end
+        assert(fs.write(folder .. "/vocab.txt", table.concat(vocabulary, "\n") .. "\n"))
+        assert(fs.mkdirs(folder .. "/prose"))
+        local paragraph = "The goat eats grass. A file is read. The goat is a goat."
+        for i = 1, 4 do
+            assert(fs.write(("%s/prose/%d.txt"):format(folder, i), (paragraph .. "\n"):rep(5)))
+        end
+    end)
+
+    teardown(function()
+        fs.remove(folder)
+    end)
+
+    --- Run with the arguments of a command line; returns the summary and what was printed.
+    local function run(...)
+        local values = job.settings:parse({ ... }, { vocab_file = folder .. "/vocab.txt", shards = 2 })
+        local printed = {}
+        local summary = job.run(values, function(text) printed[#printed + 1] = text end)
+        return summary, table.concat(printed)
+    end
+
+    it("cuts prose, makes shards and says how many", function()
+        local out = folder .. "/out"
+        local summary, text = run("--text-form", "prose", "--input-dir", folder .. "/prose", "--output-dir", out,
+            "--max-seq-length", "32", "--max-predictions-per-seq", "5", "--dupe-factor", "2", "--test-share", "0.5")
+        assert.are.equal(4, summary.documents)
+        assert.are.equal(60, summary.sentences)
+        assert.are.equal(1, summary.test_shards)
+        assert.is_truthy(text:find("instances   " .. summary.instances, 1, true), text)
+        assert.is_truthy(text:find("%d MB/s"))
+        assert.are.equal(60, select(2, fs.read(out .. "/sentences/1.txt"):gsub("%.\n", "")) * 4)
+        local reader = loader.open { input_dir = out, split = "all", batch_size = 4, max_seq_length = 32,
+            max_predictions_per_seq = 5, vocab_size = 40 }
+        assert.are.equal(summary.instances, reader.samples)
+        assert.are.equal(4, reader:batch(0).batch_size)
+        reader:close()
+    end)
+
+    it("ties shards to their vocabulary", function()
+        local out = folder .. "/tied"
+        run("--input-dir", folder .. "/prose", "--output-dir", out, "--max-seq-length", "32",
+            "--max-predictions-per-seq", "5")
+        loader.open({ input_dir = out, batch_size = 2, vocab_file = folder .. "/vocab.txt" }):close()
+        assert(fs.write(folder .. "/other.txt", assert(fs.read(folder .. "/vocab.txt")) .. "more\n"))
+        local good, problem = pcall(loader.open, { input_dir = out, batch_size = 2,
+            vocab_file = folder .. "/other.txt" })
+        assert.is_false(good)
+        assert.is_true(fault.is(problem))
+        assert.is_truthy(tostring(problem):find("made with the vocabulary of sha256", 1, true), tostring(problem))
+    end)
+
+    it("warns of shards with one document", function()
+        local _, text = run("--input-files", folder .. "/prose/1.txt", "--shards", "1", "--output-dir",
+            folder .. "/lone", "--max-seq-length", "32", "--max-predictions-per-seq", "5")
+        assert.is_truthy(text:find("warning: 1 shards hold one document only", 1, true), text)
+    end)
+
+    it("ends with one line for bad input", function()
+        for message, arguments in pairs {
+            ["no such folder"] = { "--input-dir", folder .. "/none", "--output-dir", folder .. "/x" },
+            ["no text given"] = { "--output-dir", folder .. "/x", "--text-form", "prose" },
+            ["output_dir is not set"] = { "--input-dir", folder .. "/prose" },
+            ["did you mean --max-seq-length"] = { "--max-seq-lenght", "128" },
+            ["none.txt"] = { "--input-dir", folder .. "/prose", "--output-dir", folder .. "/x",
+                "--vocab-file", folder .. "/none.txt" },
+        } do
+            local good, problem = pcall(run, unpack(arguments))
+            assert.is_false(good)
+            assert.is_true(fault.is(problem), tostring(problem))
+            assert.is_truthy(tostring(problem):find(message, 1, true), tostring(problem))
+        end
+    end)
+end)

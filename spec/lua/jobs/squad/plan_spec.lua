@@ -1,0 +1,124 @@
+--- The rules between the settings of a fine-tuning run.
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local plan = require "bertlua.jobs.squad.plan"
+local settings = require "bertlua.jobs.squad.settings"
+local squad = require "spec.support.squad"
+
+describe("settings of fine-tuning", function()
+    it("have the reference's defaults", function()
+        local values = settings:parse({}, {})
+        for name, default in pairs { bert_model = "bert-large-uncased", log_freq = 10, num_steps_per_checkpoint = 100,
+            last_step_of_checkpoint = "none", seed = 42, report_file = "./report.json", show_config = true,
+            enable_cpu_affinity = true, benchmark = false, benchmark_steps = 20, benchmark_warmup_steps = 20,
+            optimizer = "Lamb", gradient_merge_steps = 1, learning_rate = 1e-4, warmup_start_lr = 0,
+            warmup_proportion = 0.01, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-6, weight_decay = 0.01, amp = false,
+            scale_loss = 1, use_dynamic_loss_scaling = false, use_pure_fp16 = false, epochs = 3, do_train = false,
+            do_predict = false, do_eval = false, train_batch_size = 32, predict_batch_size = 8,
+            verbose_logging = false, doc_stride = 128, max_query_length = 64, n_best_size = 20,
+            max_answer_length = 30, version_2_with_negative = false, null_score_diff_threshold = 0 } do
+            assert.are.equal(default, values[name], name)
+        end
+        for _, name in ipairs { "train_file", "predict_file", "eval_script", "max_steps", "do_lower_case",
+            "from_pretrained_params", "from_checkpoint", "steps_this_run", "model_prefix", "max_seq_length" } do
+            assert.is_table(settings.by_name[name], name)
+        end
+    end)
+end)
+
+describe("the plan of a fine-tuning run", function()
+    local job
+    setup(function() job = squad.new() end)
+    teardown(function() job:close() end)
+
+    local function resolve(changes, recipe)
+        local all = { "--output-dir", job.out, "--bert-model", "custom", "--config-file", job.config, "--vocab-file",
+            job.vocab, "--train-file", job.train, "--predict-file", job.dev }
+        for _, word in ipairs(changes or {}) do all[#all + 1] = word end
+        return plan.resolve(settings:parse(all, recipe or { mode = "train" }))
+    end
+
+    local function refused(pattern, changes, recipe)
+        local ok, message = pcall(resolve, changes, recipe)
+        assert.is_false(ok)
+        assert.is_true(fault.is(message), tostring(message))
+        assert.matches(pattern, tostring(message))
+        assert.is_nil(tostring(message):find "\n")
+    end
+
+    it("does what mode or the flags say", function()
+        assert.are.same({ train = true }, resolve().work)
+        assert.are.same({ train = true, predict = true, evaluate = true }, resolve({ "--mode", "train_eval" }).work)
+        -- The command line counts before the recipe, whichever way it says it.
+        assert.are.same({ train = true, predict = true },
+            resolve({ "--do-train", "--do-predict" }, { mode = "train_eval" }).work)
+        assert.are.same({ train = true },
+            resolve({ "--mode", "train" }, { do_train = true, do_predict = true }).work)
+        refused("contradicts", { "--mode", "train", "--do-predict" })
+        refused("nothing to do: set %-%-mode", {}, {})
+        refused("do%-eval needs", { "--do-train", "--do-eval" })
+        refused("mode: got \"sing\", expected one of train, eval, prediction, train_eval", { "--mode", "sing" })
+    end)
+
+    it("takes the published data where none is named", function()
+        local function downloads(...) return resolve({ "--mode", "train_eval", ... }).downloads end
+        assert.are.same({}, downloads())
+        assert.are.same({ "data/squad/v1.1/train-v1.1.json", "data/squad/v1.1/dev-v1.1.json" },
+            downloads("--train-file", "none", "--predict-file", "none"))
+        assert.are.same({ "data/squad/v2.0/train-v2.0.json", "x/dev-v2.0.json" }, downloads("--train-file", "none",
+            "--predict-file", "x/dev-v2.0.json", "--version-2-with-negative"))
+        assert.are.same({}, resolve({ "--mode", "train", "--predict-file", "none" }).downloads)
+        refused("train%-file no%.json: no such file; leave the option out, or end it in train%-v1%.1%.json",
+            { "--train-file", "no.json" })
+        refused("predict%-file no%.json: no such file;.* dev%-v2%.0%.json,",
+            { "--mode", "train_eval", "--version-2-with-negative", "--predict-file", "no.json" })
+    end)
+
+    it("refuses what does not go together", function()
+        refused("holds no fine%-tuned model: train first", { "--mode", "prediction" })
+        refused("both set", { "--from-checkpoint", job.dir, "--from-pretrained-params", job.dir })
+        refused("use%-pure%-fp16 needs a GPU", { "--use-pure-fp16", "--device", "cpu" })
+        refused("benchmark measures one thing", { "--mode", "train_eval", "--benchmark" })
+        refused("eval%-script no%.py: no such file", { "--eval-script", "no.py" })
+        refused("custom needs %-%-vocab%-file", { "--vocab-file", "none" })
+    end)
+
+    it("takes config and vocabulary from beside the parameters of a custom model", function()
+        local folder = job.dir .. "/pretrained"
+        assert(fs.mkdirs(folder))
+        assert(fs.copy(job.config, folder .. "/config.json"))
+        assert(fs.copy(job.vocab, folder .. "/vocab.txt"))
+        assert(fs.write(folder .. "/model.safetensors", ""))
+        assert(fs.write(folder .. "/tokenizer_config.json", '{"do_lower_case": false}'))
+        local run = resolve { "--config-file", "none", "--vocab-file", "none", "--from-pretrained-params", folder }
+        assert.are.equal(folder .. "/config.json", run.config_file)
+        assert.are.equal(folder .. "/vocab.txt", run.vocab_file)
+        assert.is_false(run.do_lower_case)
+        run = resolve { "--from-pretrained-params", folder, "--do-lower-case" }
+        assert.are.equal(job.vocab, run.vocab_file)
+        assert.is_true(run.do_lower_case)
+    end)
+
+    it("counts steps by epochs or max_steps, whichever is fewer", function()
+        local function steps(more, features)
+            local words = { "--train-batch-size", "4", "--epochs", "2" }
+            for _, word in ipairs(more) do words[#words + 1] = word end
+            local all = { "--output-dir", job.out, "--bert-model", "custom", "--config-file", job.config,
+                "--vocab-file", job.vocab, "--train-file", job.train }
+            for _, word in ipairs(words) do all[#all + 1] = word end
+            local values, sources = settings:parse(all, { mode = "train" })
+            local run = plan.resolve(values, sources)
+            plan.set_steps(run, values, features)
+            return run.max_steps, run.last_step, run.steps_per_epoch
+        end
+        assert.are.same({ 6, 6, 3 }, { steps({}, 9) })
+        assert.are.same({ 6, 6, 3 }, { steps({ "--max-steps", "-1" }, 12) })
+        assert.are.same({ 6, 6, 3 }, { steps({ "--max-steps", "none" }, 12) })
+        assert.are.same({ 5, 5, 3 }, { steps({ "--max-steps", "5" }, 12) })
+        assert.are.same({ 6, 6, 3 }, { steps({ "--max-steps", "100" }, 12) })
+        assert.are.same({ 6, 2, 3 }, { steps({ "--steps-this-run", "2" }, 12) })
+        assert.are.same({ 4, 4, 2 }, { steps({ "--gradient-merge-steps", "2" }, 12) })
+        assert.has_error(function() steps({ "--max-steps", "0" }, 12) end)
+    end)
+end)

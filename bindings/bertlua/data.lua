@@ -200,6 +200,7 @@ function data.batch(batch_size, max_seq_length, max_predictions_per_seq, packed,
     end
     batch.batch_size = batch_size
     batch.max_length = max_seq_length
+    batch.tensors = TENSORS
     for _, name in ipairs(TENSORS) do batch[name] = batch.handle[name] end
     return batch
 end

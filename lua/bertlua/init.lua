@@ -19,8 +19,8 @@ local MODULES = {
 -- Folders of modules; those of data and text also hold the fields of the module of that name.
 local FOLDERS = {
     autograd = { "functional", "tape" },
-    data = { "create_pretraining", "loader" },
-    squad = { "dataset", "extraction", "features", "loader", "metrics", "predict", "reader" },
+    data = { "create_pretraining", "loader", "sequences" },
+    squad = { "dataset", "extraction", "features", "metrics", "predict", "reader" },
     text = { "tokenizer", "vocab_trainer" },
     train = {
         "benchmark", "checkpoint", "optimizer", "report", "schedule", "tensorboard", "trainer",

@@ -47,7 +47,7 @@ describe("the memory plan on a device", function()
         model.bert.encoder.activation_checkpointing = case.checkpointing
         local plan = memory_plan.check(model, { precision = case.precision, limit = 2 ^ 40, shape = {
             batch_size = case.batch_size, max_seq_length = case.length, max_predictions_per_seq = case.slots,
-            accumulation = 1,
+            accumulation = 1, tensors = loader.TENSORS,
         } })
         local before = memory_plan.available()
         model.store:allocate { precision = case.precision, seed = 3 }

@@ -210,7 +210,7 @@ describe("bad input", function()
             assert.matches("already holds checkpoints up to step 2", refused {})
             assert.matches("%-%-last%-step%-of%-checkpoint 3: .* complete steps 2", refused {
                 ["last-step-of-checkpoint"] = 3 })
-            assert.matches("is at step 2, but %-%-max%-steps is 1", refused { ["last-step-of-checkpoint"] = "auto",
+            assert.matches("is at step 2, but this run has 1", refused { ["last-step-of-checkpoint"] = "auto",
                 ["max-steps"] = 1 })
             assert.matches("holds steps 2: add %-%-last%-step%-of%-checkpoint", refused {
                 ["from-checkpoint"] = job.out .. "/custom/phase1" })
@@ -233,7 +233,7 @@ describe("bad input", function()
             assert(fs.write(file, bytes:sub(1, -2) .. string.char((bytes:byte(-1) + 1) % 256)))
             local code, output = job:run("pretrain_phase1.lua", { ["last-step-of-checkpoint"] = "auto" })
             assert.are.equal(0, code, output)
-            assert.matches("skipped .*/4 %(.*damaged.*%); going on from .*/2", output)
+            assert.matches("skipped .*/4 %(.*damaged.*%); resuming from .*/2", output)
         end)
 
         it("keeps the older checkpoint when the disk is full", function()

@@ -4,7 +4,6 @@ local fs = require "bertlua.util.fs"
 local phases = require "bertlua.jobs.pretrain.phases"
 local pretraining = require "spec.support.pretraining"
 local pretraining_settings = require "bertlua.jobs.pretrain.settings"
-local squad_settings = require "bertlua.jobs.squad.settings"
 
 --- What a recipe file hands to bertlua.recipe, without running it.
 local function captured(name)
@@ -92,12 +91,11 @@ describe("settings of pre-training", function()
         end
     end)
 
-    it("stand in the README as they are in the code", function()
-        local text = assert(fs.read "README.md")
-        for name, spec in pairs { pretraining = pretraining_settings, squad = squad_settings } do
-            local table_text = text:match(("<!%%-%%- settings %s %%-%%->\n(.-)<!%%-%%- /settings"):format(name))
-            assert.are.equal("\n" .. spec:table_markdown(), table_text)
-        end
+    it("stand in docs/settings.md as they are in the code", function()
+        local code, output = pretraining.shell(pretraining.BINARY .. " scripts/settings_table.lua")
+        assert.are.equal(0, code)
+        assert.is_true(output == assert(fs.read "docs/settings.md"),
+            "docs/settings.md is out of date: bertlua scripts/settings_table.lua docs/settings.md")
     end)
 
     it("of one phase come out of those of two", function()

@@ -62,7 +62,7 @@ describe("fine-tuning on SQuAD", function()
                 if name ~= "4" then assert(fs.remove(folder(killed) .. "/" .. name)) end
             end
             local output = succeed(with { ["output-dir"] = killed, ["report-file"] = job.dir .. "/killed.json" })
-            assert.matches("going on from " .. folder(killed) .. "/4", output, 1, true)
+            assert.matches("resuming from " .. folder(killed) .. "/4", output, 1, true)
 
             local last = tostring(job:records(job.dir .. "/straight.json").summary.steps)
             for _, name in ipairs { last .. "/model.safetensors", last .. "/optimizer.safetensors",
@@ -128,7 +128,7 @@ describe("fine-tuning on SQuAD", function()
         assert.are.equal(result.exact_match, summary.exact_match)
         assert.matches(("result     EM %.2f, F1 %.2f"):format(result.exact_match, result.f1), output, 1, true)
         assert.matches("training   .* sequences/s", output)
-        assert.matches("prediction 24 windows", output)
+        assert.matches("prediction 24 sequences", output)
     end)
 
     it("learns the training questions", function()
@@ -229,10 +229,10 @@ describe("fine-tuning on SQuAD", function()
     it("measures training and inference without writing anything", function()
         local output = succeed { mode = "train", benchmark = "true", ["benchmark-steps"] = 3,
             ["benchmark-warmup-steps"] = 1 }
-        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 4 sequences a step", output)
+        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 4 sequences per step", output)
         output = succeed { mode = "prediction", benchmark = "true", ["benchmark-steps"] = 30,
             ["benchmark-warmup-steps"] = 2, ["predict-batch-size"] = 2 }
-        assert.matches("Benchmark of inference: 30 batches of 2 windows after 2", output)
+        assert.matches("Benchmark of inference: 30 batches of 2 sequences after 2", output)
         assert.matches("latency       p50 [%d.]+ ms, p90 [%d.]+ ms, p95", output)
         assert.is_false(fs.exists(job.out))
     end)

@@ -155,7 +155,7 @@ describe("many processes", function()
             assert.are.equal(0, (pretraining.shell(("cp -r %s %s"):format(folder(begun, 5), folder(name, 5)))))
             local output = good(name, count, { optimizer = optimizer, ["last-step-of-checkpoint"] = "auto",
                 ["gradient-merge-steps"] = math.max(1, 4 / count), ["batch-size"] = count == 8 and 2 or 4 })
-            assert.is_truthy(output:find("going on from " .. folder(name, 5), 1, true), output)
+            assert.is_truthy(output:find("resuming from " .. folder(name, 5), 1, true), output)
             assert.is_nil(output:find("warning", 1, true), output)
             assert_close(straight, folder(name), "model.safetensors", PARAMETERS)
             assert_close(straight, folder(name), "optimizer.safetensors", 1e-4)
@@ -223,7 +223,7 @@ describe("many processes", function()
         local steps = require("bertlua.train.checkpoint").steps(fs.dirname(folder "killed"))
         output = good("killed", 2, { ["last-step-of-checkpoint"] = "auto", ["max-steps"] = 100000,
             ["steps-this-run"] = 2, ["gradient-merge-steps"] = 2 })
-        assert.is_truthy(output:find("going on from " .. folder("killed", steps[#steps]), 1, true), output)
+        assert.is_truthy(output:find("resuming from " .. folder("killed", steps[#steps]), 1, true), output)
     end)
 
     it("end with one line when the loss of one rank is no number", function()

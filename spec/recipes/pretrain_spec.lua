@@ -56,7 +56,7 @@ describe("pre-training", function()
             code, output = job:run("pretrain_phase1.lua", with { ["output-dir"] = killed,
                 ["report-file"] = job.dir .. "/killed.json", ["last-step-of-checkpoint"] = "auto" })
             assert.are.equal(0, code, output)
-            assert.matches("going on from " .. killed .. "/custom/phase1/10", output, 1, true)
+            assert.matches("resuming from " .. killed .. "/custom/phase1/10", output, 1, true)
 
             same_checkpoint(straight .. "/custom/phase1/20", killed .. "/custom/phase1/20")
             local expected, got = job:losses(job.dir .. "/straight.json"), job:losses(job.dir .. "/killed.json")
@@ -145,7 +145,7 @@ describe("pre-training", function()
         local code, output = job:run("pretrain_phase1.lua", { benchmark = "true", ["benchmark-steps"] = 3,
             ["benchmark-warmup-steps"] = 1, ["max-steps"] = false })
         assert.are.equal(0, code, output)
-        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 4 sequences a step", output)
+        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 4 sequences per step", output)
         assert.matches("p50 %d", output)
         assert.is_false(fs.exists(job.out))
     end)

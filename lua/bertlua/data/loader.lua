@@ -23,6 +23,13 @@ local loader = {}
 local Loader = {}
 Loader.__index = Loader
 
+-- Tensors of a batch: name, what it has one entry for, i32 of an entry.
+loader.TENSORS = {
+    { "ids", "rows", 1 }, { "positions", "rows", 1 }, { "types", "rows", 1 }, { "segments", "sequences", 2 },
+    { "cls_index", "sequences", 1 }, { "masked_index", "masked", 1 }, { "masked_labels", "masked", 1 },
+    { "nsp_labels", "sequences", 1 },
+}
+
 -- Streams of the seed: the order of shards in an epoch, then that of the rows of each shard. Fresh masks use 2^63 up.
 local STREAMS_PER_EPOCH = 2 ^ 21
 
@@ -112,7 +119,7 @@ end
 --   masked_lm_prob (0.15);
 --   rank (0), ranks (1): batch n is asked for only where n % ranks is rank;
 --   prefetch (true); few_shapes (false): numbers of rows and of masked tokens come in coarse steps (see shapes.lua)
--- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq
+-- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq, tensors
 function loader.open(options)
     local batch_size = options.batch_size
     if type(batch_size) ~= "number" or batch_size < 1 then
@@ -137,6 +144,7 @@ function loader.open(options)
     check_vocabulary(files[1], info, options.vocab_file)
     local slots = options.max_predictions_per_seq or info.max_predictions_per_seq
     local self = setmetatable({
+        tensors = loader.TENSORS,
         files = files,
         counts = counts,
         limits = limits,

@@ -3,7 +3,7 @@
 
 local BertConfig = require "bertlua.models.bert_config"
 local checkpoint = require "bertlua.train.checkpoint"
-local checkpoint_model = require "bertlua.jobs.common.checkpoint_model"
+local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
@@ -40,16 +40,36 @@ M.from_settings = define {
     { name = "config_file", type = "path", help = "unset: config.json beside the parameters" },
 }
 
+-- transformers' classes by the parameters that only they have.
+local ARCHITECTURES = { { "^cls%.", "BertForPreTraining" }, { "^qa_outputs%.", "BertForQuestionAnswering" },
+    { "^classifier%.", "BertForSequenceClassification" } }
+
+local function architecture_of(list)
+    for _, entry in ipairs(ARCHITECTURES) do
+        for _, item in ipairs(list) do
+            if item.name:find(entry[1]) then return entry[2] end
+        end
+    end
+    return "BertModel"
+end
+
+--- What a head that is only named "classifier", as all of Paddle's are, is called here: config.json may say the task.
+local function head_of(home)
+    local saved = folder.read_json(home, "config.json") or {}
+    local class = type(saved.architectures) == "table" and tostring(saved.architectures[1]) or ""
+    return class:find "SequenceClassification" and "classifier" or "qa_outputs"
+end
+
 local function need_empty(path)
     local list = fs.is_directory(path) and fs.list(path) or {}
     if #list > 0 or fs.is_file(path) then fault.raisef("--output-dir %s: is not empty: choose another", path) end
 end
 
 --- All parameters of a file as a store that can be saved: {list = {{name, dims, value}}}.
-local function read_all(file_path)
+local function read_all(home, file_path)
     local file = weights.open(file_path)
-    local wanted, buffers = {}, {}
-    for name, from in pairs(names.index(file)) do
+    local wanted, buffers, head = {}, {}, head_of(home)
+    for name, from in pairs(names.index(file, head)) do
         local info = file:info(from.name)
         if weights.is_parameter(name, info.dtype) then
             local dims = {}
@@ -62,10 +82,10 @@ local function read_all(file_path)
         end
     end
     table.sort(wanted, function(a, b) return a.name < b.name end)
-    weights.read(file, weights.match(file, wanted, file_path, { unexpected = { "" } }))
+    weights.read(file, weights.match(file, wanted, file_path, { unexpected = { "" }, head = head }))
     file:close()
     for _, item in ipairs(wanted) do item.value = item.tensor end
-    return { list = wanted, buffers = buffers }
+    return { list = wanted, buffers = buffers, architecture = architecture_of(wanted) }
 end
 
 local function release(store)
@@ -110,7 +130,7 @@ local function convert(values, home, file_path, progress, write)
     local vocab_file, lower = words_of(values, home, progress)
     folder.check_vocabulary(home, { vocab_file = vocab_file, do_lower_case = values.do_lower_case, config = config },
         progress)
-    local store = read_all(file_path)
+    local store = read_all(home, file_path)
     check_size(store, config, file_path)
     if #store.list == 0 then fault.raisef("%s: no parameters in it", file_path) end
     write { store = store, config = config, vocab_file = vocab_file, do_lower_case = lower }

@@ -16,7 +16,9 @@
 -- To play with one module alone, let nn.create(Linear, 4, 3) make the store,
 -- and call it like a function: layer(x) is the inference forward of a tensor.
 
+local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
+local memory = require "bertlua.memory"
 local tensor = require "bertlua.tensor"
 
 local Module = {}
@@ -60,6 +62,29 @@ function Module.init(class, store, prefix)
         error(("%s: the first argument is a ParameterStore, got %s"):format(class.class_name, type(store)), 3)
     end
     return setmetatable({ store = store, prefix = prefix or "", children = {}, own_parameters = {} }, class)
+end
+
+--- Make an empty whole model: a module without a prefix, whose class has `architecture`, the name that transformers has
+-- for it.
+-- @param store the ParameterStore that will hold its parameters; a new one if left out
+function Module.root(class, store)
+    local self = Module.init(class, store or ParameterStore.new(), "")
+    self.store.architecture = class.architecture
+    return self
+end
+
+--- Scalars that outlive the step: f32 [1] tensors outside the arena, 64 bytes apart, made at the first call.
+-- @param ... their names
+-- @return table by name
+function Module:scalars(...)
+    if not self.scalar_tensors then
+        local names = { ... }
+        self.scalar_buffer, self.scalar_tensors = memory.buffer(64 * #names), {}
+        for i, name in ipairs(names) do
+            self.scalar_tensors[name] = self.scalar_buffer:tensor(64 * (i - 1), "f32", { 1 })
+        end
+    end
+    return self.scalar_tensors
 end
 
 --- Full name of something inside the module.

@@ -22,6 +22,7 @@
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
 local random = require "bertlua.rng"
+local sequences = require "bertlua.data.sequences"
 
 local FeatureSet = {}
 FeatureSet.__index = FeatureSet
@@ -221,6 +222,25 @@ function FeatureSet:training_features(share, seed)
         end
     end
     return kept, count
+end
+
+--- The features as sequences (see bertlua.data.sequences), whose labels are the answers' first and last tokens.
+function FeatureSet:sequences()
+    local first_length = array.int32(self.count)
+    for f = 0, self.count - 1 do first_length[f] = self.query_length[f] + 2 end
+    return { count = self.count, ids = self.ids, offsets = self.offsets, first_length = first_length,
+        labels = { starts = self.start_position, ends = self.end_position }, max_length = self.settings.max_seq_length }
+end
+
+--- Open the features for training.
+-- @tparam table options as in sequences.open; null_window_share (1): see training_features; seed (42): of that choice
+--   too
+function FeatureSet:batches(options)
+    local all = { seed = 42 }
+    for name, value in pairs(options) do all[name] = value end
+    local share = options.null_window_share or 1
+    if share < 1 then all.kept = { self:training_features(share, all.seed) } end
+    return sequences.open(self:sequences(), all)
 end
 
 function FeatureSet:__tostring()

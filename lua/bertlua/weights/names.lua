@@ -40,12 +40,12 @@ local PADDLE_REST = {
     ["cls.predictions.transform"] = { "cls.predictions.transform.dense", true },
     ["cls.predictions.layer_norm"] = { "cls.predictions.transform.LayerNorm", false },
     ["cls.seq_relationship"] = { "cls.seq_relationship", true },
-    -- The only classifier of ours; one of another size fails on its shape.
-    classifier = { "qa_outputs", true },
+    classifier = { "classifier", true },
 }
 
 --- Our name of a tensor of Paddle's, and whether it is transposed.
-function names.paddle(name, bare)
+-- @param head what its `classifier` is called here ("classifier"): Paddle has this name for the heads of all tasks
+function names.paddle(name, bare, head)
     if bare and (name:find "^embeddings%." or name:find "^encoder%." or name:find "^pooler%.") then
         name = "bert." .. name
     end
@@ -55,7 +55,8 @@ function names.paddle(name, bare)
     local number, part = (stem or ""):match "^bert%.encoder%.layers%.(%d+)%.(.*)$"
     local known = number and PADDLE_LAYER[part] or PADDLE_REST[stem or ""]
     if not known then return name, false end
-    local ours = number and ("bert.encoder.layer.%s.%s"):format(number, known[1]) or known[1]
+    local ours = number and ("bert.encoder.layer.%s.%s"):format(number, known[1])
+        or stem == "classifier" and head or known[1]
     return ours .. "." .. field, known[2] and field == "weight"
 end
 
@@ -111,7 +112,9 @@ end
 function names.tensorflow(name)
     if name:find "adam_[mv]$" or name:find "^global_step" or name:find "LAMB" then return nil end
     local ours = name:gsub("^cls/squad/output_weights$", "qa_outputs/weight")
-        :gsub("^cls/squad/output_bias$", "qa_outputs/bias"):gsub("/layer_(%d+)/", "/layer/%1/")
+        :gsub("^cls/squad/output_bias$", "qa_outputs/bias")
+        :gsub("^output_weights$", "classifier/weight"):gsub("^output_bias$", "classifier/bias")
+        :gsub("/layer_(%d+)/", "/layer/%1/")
         :gsub("_embeddings$", "_embeddings/weight"):gsub("/gamma$", "/weight"):gsub("/beta$", "/bias")
         :gsub("/output_weights$", "/weight"):gsub("/output_bias$", "/bias"):gsub("/kernel$", "/weight")
         :gsub("/", ".")
@@ -130,8 +133,10 @@ end
 
 --- All tensors of a file under our names.
 -- @param file an open file (bertlua.weights.formats)
+-- @tparam[opt] string head name of the head of the model that reads the file, for a program with one name for all
+--   heads ("classifier")
 -- @return table by our name: {name = in the file, transposed = boolean}
-function names.index(file)
+function names.index(file, head)
     local list = file:names()
     local dialect = dialect_of(list)
     local static = dialect == "static" and static_names(file)
@@ -143,9 +148,9 @@ function names.index(file)
     for _, name in ipairs(list) do
         local ours, transposed
         if static then
-            ours, transposed = names.paddle(static[name] or name, false)
+            ours, transposed = names.paddle(static[name] or name, false, head)
         elseif dialect == "paddle" then
-            ours, transposed = names.paddle(name, bare)
+            ours, transposed = names.paddle(name, bare, head)
         elseif dialect == "tensorflow" then
             ours, transposed = names.tensorflow(name)
         else

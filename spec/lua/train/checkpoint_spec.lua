@@ -243,7 +243,7 @@ describe("checkpoint", function()
             assert.matches("/50 %(.*progress.json:1:%d+: not valid JSON", note)
             assert.matches("/40 %(progress.json is missing%)", note)
             assert.matches("/30 %(model.safetensors has %d+ bytes, expected %d+%)", note)
-            assert.matches("going on from .*/20$", note)
+            assert.matches("resuming from .*/20$", note)
             assert.are.same({ 10, 20 }, checkpoint.steps(root))
         end)
 
@@ -430,10 +430,10 @@ describe("checkpoint", function()
         it("are refused when the encoder is not whole or a dtype is wrong", function()
             local parts = make(1)
             local list = rename_all(parts, function(name) return name end)
-            list[#list].name = "unheard.of"
+            list[#list].name = "bert.encoder.unheard.of"
             assert(storage.save(root .. "/model.safetensors", list))
             assert.error_matches(function() checkpoint.load_pretrained(root, parts) end,
-                "has 1 tensors this model does not know %(unheard.of%)")
+                "has 1 tensors this model does not know %(bert.encoder.unheard.of%)")
             list[#list] = { name = "bert.pooler.dense.bias.x", tensor = tensor.new("i8", { 2 }) }
             list[1] = { name = list[1].name, tensor = tensor.new("i32", list[1].tensor:dims()) }
             assert(storage.save(root .. "/model.safetensors", list))

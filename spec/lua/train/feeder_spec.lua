@@ -12,6 +12,7 @@ local function new_batch()
     local memory = device.pinned(256, true)
     return {
         memory = memory, pinned = memory:tensor(0, "i32", { 64 }), fence = device.event(false, true), rows = ROWS,
+        tensors = { "ids", "segments" },
         ids = memory:tensor(0, "i32", { ROWS }), segments = memory:tensor(128, "i32", { SEQUENCES, 2 }),
     }
 end

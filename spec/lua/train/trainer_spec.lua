@@ -19,6 +19,7 @@ local function rig(changes)
     local state = { loss_of = function(n) return n end, overflow = false }
     local parts = {
         accumulation = 1, first_step = 1, last_step = 4, log_freq = 2,
+        results = { "loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy" },
         now = function() return time end,
         loader = { batch = function(_, n)
             note("batch", n)

@@ -296,18 +296,20 @@ describe("names of other programs", function()
             { "bert.encoder.layers.0.norm1.weight", "bert.encoder.layer.0.attention.output.LayerNorm.weight", false },
             { "bert.embeddings.word_embeddings.weight", "bert.embeddings.word_embeddings.weight", false },
             { "cls.predictions.decoder_weight", "cls.predictions.decoder.weight", false },
-            { "classifier.weight", "qa_outputs.weight", true },
+            { "classifier.weight", "classifier.weight", true },
             { "something.else", "something.else", false },
         } do
             assert.are.same({ case[2], case[3] }, { names.paddle(case[1], false) })
         end
         assert.are.equal("bert.pooler.dense.weight", (names.paddle("pooler.dense.weight", true)))
+        assert.are.same({ "qa_outputs.weight", true }, { names.paddle("classifier.weight", false, "qa_outputs") })
     end)
 
     it("of TensorFlow, without the optimizer's", function()
         assert.are.same({ "bert.encoder.layer.3.attention.self.query.weight", true },
             { names.tensorflow "bert/encoder/layer_3/attention/self/query/kernel" })
         assert.are.same({ "qa_outputs.weight", false }, { names.tensorflow "cls/squad/output_weights" })
+        assert.are.same({ "classifier.bias", false }, { names.tensorflow "output_bias" })
         assert.are.same({ "cls.predictions.bias", false }, { names.tensorflow "cls/predictions/output_bias" })
         assert.is_nil(names.tensorflow "bert/pooler/dense/kernel/adam_m")
         assert.is_nil(names.tensorflow "global_step")

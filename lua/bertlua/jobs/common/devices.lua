@@ -4,13 +4,12 @@
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local launch = require "bertlua.distributed.launch"
-local pretraining = require "bertlua.jobs.pretrain.settings"
+local settings = require "bertlua.jobs.common.settings"
 
 local M = {}
 
 --- The setting, for jobs with few of their own.
-M.setting = { name = "device", type = "choice", choices = pretraining.by_name.device.choices,
-    default = pretraining.by_name.device.default, help = pretraining.by_name.device.help }
+M.setting = settings.shared "device"
 
 -- A GPU with a driver that is too old is passed over by auto, but not in silence: it was meant to be used.
 local warned = false

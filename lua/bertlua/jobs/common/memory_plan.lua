@@ -1,4 +1,4 @@
---- Will it fit? Memory of a training run by use, told before any of it is taken.
+--- Will it fit? Memory of a training run by use, estimated before any of it is taken.
 
 local device = require "bertlua.device"
 local fault = require "bertlua.fault"
@@ -12,8 +12,6 @@ local GIB = 2 ^ 30
 -- measured.
 local RESERVE = 0.125 * GIB
 
--- What an input batch is read from: i32 of tokens, of words to guess and of sequences, each list on a 64-byte border.
-local INPUTS = { rows = 3, picked = 2, sequences = 6, lists = 11 }
 -- The batch that is computed on, and two on their way (train/feeder.lua).
 local INPUT_COPIES = 3
 
@@ -56,6 +54,15 @@ function M.activation_bytes(model, batch_size, max_seq_length, max_predictions_p
     return model:activation_bytes(largest(batch_size, max_seq_length, max_predictions_per_seq, precision))
 end
 
+--- Bytes of an input batch: i32 tensors, each on a 64-byte border.
+-- @param tensors list of {name, what it has one entry for, i32 of an entry}
+local function input_bytes(tensors, size)
+    local count = { rows = size.rows, masked = size.masked, sequences = size.batch_size }
+    local bytes = 0
+    for _, entry in ipairs(tensors) do bytes = bytes + 4 * entry[3] * count[entry[2]] + 64 end
+    return bytes
+end
+
 --- Activations of a micro-step of so many sequences, and what it takes beside them on a GPU.
 -- @return activations; workspace: scratch memory of ops, input batches, what the arena maps beyond its peak; scratch
 local function step_bytes(model, shape, batch_size)
@@ -73,9 +80,7 @@ local function step_bytes(model, shape, batch_size)
         dropout = config.attention_probs_dropout_prob,
     }
     if not scratch then fault.raise(slack) end
-    local input = 4 * (INPUTS.rows * size.rows + INPUTS.picked * size.masked + INPUTS.sequences * batch_size
-        + 16 * INPUTS.lists)
-    return activations, scratch + slack + INPUT_COPIES * input, scratch
+    return activations, scratch + slack + INPUT_COPIES * input_bytes(shape.tensors, size), scratch
 end
 
 --- Refuse a model whose parameters and optimizer do not fit into memory.
@@ -118,8 +123,9 @@ end
 
 --- Refuse micro-steps that do not fit, and say which batch size does.
 -- @param model allocated, or not yet: then shape names its precision
--- @param shape batch_size, max_seq_length, max_predictions_per_seq, accumulation: its setting; batch_option: name of
---   the option that sets batch_size (--batch-size); checkpointing: whether layers are computed again already
+-- @param shape batch_size, max_seq_length, max_predictions_per_seq; tensors: of a batch (see jobs/common/task.lua);
+--   accumulation: its setting; batch_option: name of the option that sets batch_size (--batch-size); checkpointing:
+--   whether layers are recomputed already
 -- @param limit bytes for activations: that of the settings, or what is free
 -- @param room bytes for these and the workspace together (no limit if left out)
 -- @return bytes of activations, of workspace, and of scratch in it, at the most

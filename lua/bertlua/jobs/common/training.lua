@@ -1,6 +1,5 @@
---- What the training jobs share: pre-training (pretrain.lua) and fine-tuning
--- (finetune_squad.lua) build, restore, run and measure through these. A `run`
--- is what a job's plan resolved; `values` are its settings.
+--- Parts of a training run, from the settings of its job: the ranks, the lock, memory, optimizer, tape, schedule, and
+-- the trainer with logs and checkpoints. A `run` is what plan.lua resolved; `values` are the settings.
 
 local Gradients = require "bertlua.train.gradients"
 local Graphs = require "bertlua.train.graphs"
@@ -9,7 +8,6 @@ local Ranks = require "bertlua.train.ranks"
 local Shards = require "bertlua.nn.shards"
 local Tape = require "bertlua.autograd.tape"
 local Trainer = require "bertlua.train.trainer"
-local benchmark = require "bertlua.train.benchmark"
 local checkpoint = require "bertlua.train.checkpoint"
 local comm = require "bertlua.comm"
 local context = require "bertlua.context"
@@ -133,7 +131,7 @@ function M.tape(run, values)
     return tape
 end
 
---- Give the model of a training run its memory, and foretell what activations will take.
+--- Give the model of a training run its memory, and estimate what activations will take.
 -- @param shape of a micro-batch, as in memory_plan.check_activations
 -- @param ranks of the job
 -- @return the memory plan
@@ -185,21 +183,9 @@ function M.restore(run, optimizer, target)
     end
 end
 
---- Warn where a run goes on with settings other than those it began with.
--- @param now what progress.json would say of this run
--- @param names of the fields that must stay the same
-function M.compare_progress(run, now, names)
-    if run.start.kind ~= "resume" then return end
-    local before = checkpoint.progress(run.start.path)
-    for _, name in ipairs(names) do
-        if before[name] ~= nil and before[name] ~= now[name] then
-            run.warnings[#run.warnings + 1] = ("%s was %s in %s and is %s now: the run will differ from one that never "
-                .. "stopped"):format(name, tostring(before[name]), run.start.path, tostring(now[name]))
-        end
-    end
-end
-
-local function run_trainer(parts, values)
+--- Run the trainer, with a trace where the settings ask for one.
+-- @return its outcome
+function M.run_trainer(parts, values)
     if values.trace_file then
         parts.trace = fault.check(Trace.open(values.trace_file, { rank = parts.ranks.rank }))
         parts.ranks.comm:record()
@@ -231,33 +217,7 @@ function M.train(run, parts, values, log, progress_of, held)
             ranks = parts.ranks,
         })
     end
-    return run_trainer(parts, values)
-end
-
---- How a measurement was set up, for the text under its figures.
-function M.benchmark_setup(run, values, batch_size, ranks)
-    return {
-        ranks = ranks and ranks.size,
-        warmup_steps = values.benchmark_warmup_steps, batch_size = batch_size, accumulation = run.accumulation,
-        max_seq_length = values.max_seq_length, precision = run.precision, packed = values.pack_sequences,
-        threads = context.threads(), device = values.device,
-    }
-end
-
---- Run the trainer and measure its steps after a warm-up; nothing is saved.
--- @return outcome of the trainer, with benchmark
-function M.benchmark(run, parts, values, log, batch_size)
-    local measured = {}
-    parts.log_freq = run.last_step + 1
-    parts.on_step = function(step, record)
-        if step > values.benchmark_warmup_steps then measured[#measured + 1] = record end
-    end
-    local outcome = run_trainer(parts, values)
-    if #measured > 0 then
-        outcome.benchmark = benchmark.summary(measured)
-        log:benchmark(outcome.benchmark, benchmark.text(outcome.benchmark,
-            M.benchmark_setup(run, values, batch_size, parts.ranks)))
-    end
+    local outcome = M.run_trainer(parts, values)
     return outcome
 end
 

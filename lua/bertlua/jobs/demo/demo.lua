@@ -4,7 +4,7 @@
 -- says what it does and which commands do the same by hand; each is skipped
 -- when its output is there from the same corpus and settings.
 
-local checkpoint_model = require "bertlua.jobs.common.checkpoint_model"
+local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local context = require "bertlua.context"
 local create = require "bertlua.data.create_pretraining"
 local demo_results = require "bertlua.jobs.demo.results"

@@ -1,7 +1,7 @@
 --- Job: measure a checkpoint on shards.
 
 local Tape = require "bertlua.autograd.tape"
-local checkpoint_model = require "bertlua.jobs.common.checkpoint_model"
+local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local devices = require "bertlua.jobs.common.devices"
 local evaluate = require "bertlua.jobs.pretrain.evaluation"
 local fault = require "bertlua.fault"

@@ -1,6 +1,6 @@
 --- Job: the likeliest words in place of [MASK].
 
-local checkpoint_model = require "bertlua.jobs.common.checkpoint_model"
+local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local devices = require "bertlua.jobs.common.devices"
 local fill_mask = require "bertlua.models.fill_mask"
 local settings = require "bertlua.settings"

@@ -7,7 +7,9 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local plan = require "bertlua.jobs.common.plan"
 local pretraining = require "bertlua.jobs.pretrain.settings"
+local runner = require "bertlua.jobs.common.runner"
 local settings = require "bertlua.settings"
+local task = require "bertlua.jobs.pretrain.task"
 
 local M = {}
 
@@ -62,8 +64,7 @@ end
 
 --- What is wrong with either phase's files, found before the first one spends its days.
 local function check(values, sources)
-    local pretrain = require "bertlua.jobs.pretrain.task"
-    for _, phase in ipairs(PHASES) do
+        for _, phase in ipairs(PHASES) do
         local name = phase .. "_input_dir"
         plan.need(values, name, "name the folder that holds the HDF5 shards")
         if not values.benchmark then
@@ -72,24 +73,23 @@ local function check(values, sources)
         if not fs.is_directory(values[name]) then
             fault.raisef("--%s %s: no such folder", name:gsub("_", "-"), values[name])
         end
-        pretrain.check(M.select(values, sources, phase))
+        runner.check(task, M.select(values, sources, phase))
     end
 end
 
 --- Run the phases.
 -- @param values, sources of spec():parse()
--- @param options as in jobs/pretrain/task
+-- @param options as in logs.open
 -- @return outcome of the last phase that ran, with `first`, the outcome of phase 1
 function M.run(values, sources, options)
-    local pretrain = require "bertlua.jobs.pretrain.task"
-    if values.phase1 and values.phase2 then
+        if values.phase1 and values.phase2 then
         fault.raise("--phase1 and --phase2 are both set: leave out both to run one after the other")
     end
     if not values.phase1 and not values.phase2 then check(values, sources) end
     local first
     if not values.phase2 then
         local own, own_sources = M.select(values, sources, "phase1")
-        first = pretrain.run(own, own_sources, options)
+        first = runner.run(task, own, own_sources, options)
         if first.status == "interrupted" or values.phase1 then return first end
         if values.phase1_steps_this_run and first.step < values.phase1_max_steps then return first end
     end
@@ -98,7 +98,7 @@ function M.run(values, sources, options)
         own.from_pretrained_params, own.from_phase1_final_params = nil, "auto"
     end
     -- One report file for both phases.
-    local outcome = pretrain.run(own, own_sources, { bar = options and options.bar, append = true })
+    local outcome = runner.run(task, own, own_sources, { bar = options and options.bar, append = true })
     outcome.first = first
     return outcome
 end

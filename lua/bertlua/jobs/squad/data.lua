@@ -5,22 +5,8 @@ local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
 local progress = require "bertlua.util.progress"
-local tokenizer = require "bertlua.text.tokenizer"
 
 local M = {}
-
---- The tokenizer of a run, whose vocabulary must fit the model.
--- @param run plan with vocab_file, do_lower_case, config_file
--- @param config BertConfig
-function M.tokenizer(run, config)
-    local words = tokenizer.load(run.vocab_file, { do_lower_case = run.do_lower_case })
-    -- Some programs save the rows that round the size up to a multiple of 8.
-    if words:size() ~= config.vocab_size and math.ceil(words:size() / 8) * 8 ~= config.vocab_size then
-        fault.raisef("%s has %d tokens, but %s has vocab_size %d", run.vocab_file, words:size(), run.config_file,
-            config.vocab_size)
-    end
-    return words
-end
 
 --- Load a file and convert it.
 -- @param path SQuAD JSON

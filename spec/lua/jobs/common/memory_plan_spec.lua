@@ -4,13 +4,15 @@ local Tape = require "bertlua.autograd.tape"
 local bert = require "bertlua.models.bert"
 local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
+local loader = require "bertlua.data.loader"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local tiny = dofile "spec/lua/models/tiny_bert.lua"
 
 local MIB = 2 ^ 20
 
 local function shape(changes)
-    local values = { batch_size = 12, max_seq_length = 32, max_predictions_per_seq = 5, accumulation = 2 }
+    local values = { batch_size = 12, max_seq_length = 32, max_predictions_per_seq = 5, accumulation = 2,
+        tensors = loader.TENSORS }
     for name, value in pairs(changes or {}) do values[name] = value end
     return values
 end

@@ -2,9 +2,10 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local plan = require "bertlua.jobs.squad.plan"
+local plan = require "bertlua.jobs.common.plan"
 local settings = require "bertlua.jobs.squad.settings"
 local squad = require "spec.support.squad"
+local task = require "bertlua.jobs.squad.task"
 
 describe("settings of fine-tuning", function()
     it("have the reference's defaults", function()
@@ -36,7 +37,9 @@ describe("the plan of a fine-tuning run", function()
         local all = { "--output-dir", job.out, "--bert-model", "custom", "--config-file", job.config, "--vocab-file",
             job.vocab, "--train-file", job.train, "--predict-file", job.dev }
         for _, word in ipairs(changes or {}) do all[#all + 1] = word end
-        return plan.resolve(settings:parse(all, recipe or { mode = "train" }))
+        local values, sources = settings:parse(all, recipe or { mode = "train" })
+        local run = plan.resolve(task, values, sources, 1)
+        return run
     end
 
     local function refused(pattern, changes, recipe)
@@ -76,7 +79,7 @@ describe("the plan of a fine-tuning run", function()
     end)
 
     it("refuses what does not go together", function()
-        refused("holds no fine%-tuned model: train first", { "--mode", "prediction" })
+        refused("holds no trained model: train first", { "--mode", "prediction" })
         refused("both set", { "--from-checkpoint", job.dir, "--from-pretrained-params", job.dir })
         refused("use%-pure%-fp16 needs a GPU", { "--use-pure-fp16", "--device", "cpu" })
         refused("benchmark measures one thing", { "--mode", "train_eval", "--benchmark" })
@@ -108,7 +111,7 @@ describe("the plan of a fine-tuning run", function()
                 "--vocab-file", job.vocab, "--train-file", job.train }
             for _, word in ipairs(words) do all[#all + 1] = word end
             local values, sources = settings:parse(all, { mode = "train" })
-            local run = plan.resolve(values, sources)
+            local run = plan.resolve(task, values, sources, 1)
             plan.set_steps(run, values, features)
             return run.max_steps, run.last_step, run.steps_per_epoch
         end

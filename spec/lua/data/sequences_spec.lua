@@ -1,7 +1,6 @@
 --- Batches of features: what they hold, their order, packing.
 
 local FeatureSet = require "bertlua.squad.feature_set"
-local loader = require "bertlua.squad.loader"
 
 --- Features of lengths 3 + f % 5 + 2: [CLS] question [SEP] window [SEP], with ids that name the feature.
 local function make_set(count)
@@ -19,11 +18,11 @@ local function make_set(count)
     return set
 end
 
-describe("squad loader", function()
+describe("sequences", function()
     it("pads to the full length", function()
-        local batches = loader.open(make_set(5), { batch_size = 2, shuffle = false })
+        local batches = make_set(5):batches({ batch_size = 2, shuffle = false })
         local batch = batches:batch(1)
-        assert.are.same({ 2, 3 }, batch.features)
+        assert.are.same({ 2, 3 }, batch.members)
         assert.are.equal(24, batch.rows)
         assert.are.equal(8 + 9, batch.tokens)
         assert.are.same({ { 0, 8 }, { 12, 9 } }, batch.segments:tolist())
@@ -38,7 +37,7 @@ describe("squad loader", function()
     end)
 
     it("packs sequences end to end", function()
-        local batches = loader.open(make_set(5), { batch_size = 3, shuffle = false, pack_sequences = true })
+        local batches = make_set(5):batches({ batch_size = 3, shuffle = false, pack_sequences = true })
         local batch = batches:batch(0)
         assert.are.equal(64, batch.rows)
         assert.are.same({ { 0, 6 }, { 6, 7 }, { 13, 8 } }, batch.segments:tolist())
@@ -51,9 +50,9 @@ describe("squad loader", function()
     it("sees each feature once an epoch, in a new order, the same after a restart", function()
         local set = make_set(10)
         local function stream(first, count, seed)
-            local batches, seen = loader.open(set, { batch_size = 4, seed = seed }), {}
+            local batches, seen = set:batches({ batch_size = 4, seed = seed }), {}
             for n = first, first + count - 1 do
-                for _, f in ipairs(batches:batch(n).features) do seen[#seen + 1] = f end
+                for _, f in ipairs(batches:batch(n).members) do seen[#seen + 1] = f end
             end
             batches:close()
             return seen
@@ -71,15 +70,15 @@ describe("squad loader", function()
     end)
 
     it("ends with a smaller batch where it is not endless", function()
-        local batches = loader.open(make_set(5), { batch_size = 2, shuffle = false, endless = false })
+        local batches = make_set(5):batches({ batch_size = 2, shuffle = false, endless = false })
         assert.are.equal(3, batches.batches)
-        assert.are.same({ 4 }, batches:batch(2).features)
+        assert.are.same({ 4 }, batches:batch(2).members)
         assert.has_error(function() batches:batch(3) end)
         batches:close()
     end)
 
     it("keeps a batch valid until the second-next", function()
-        local batches = loader.open(make_set(9), { batch_size = 1, shuffle = false })
+        local batches = make_set(9):batches({ batch_size = 1, shuffle = false })
         local first = batches:batch(0)
         batches:batch(1)
         assert.are.equal(1, first.ids:tolist()[1])
@@ -95,7 +94,7 @@ describe("squad loader", function()
             set.end_position[f] = f % 3 == 1 and math.floor(f / 3) % 3 > 0 and 2 or 0
         end
         local function open(share, seed)
-            local batches = loader.open(set, { batch_size = 4, seed = seed, null_window_share = share })
+            local batches = set:batches({ batch_size = 4, seed = seed, null_window_share = share })
             local order, list = batches:order(0), {}
             for i = 0, batches.samples - 1 do list[i + 1] = tonumber(order[i]) end
             batches:close()

@@ -11,7 +11,7 @@
 --     ids, offsets [N+1]   sequence s is ids[offsets[s] .. offsets[s+1] - 1], special tokens included, no padding
 --     first_length [N]     its first tokens that have type 0; the others have type 1
 --     labels               {name = int32 array [N]}: each becomes a tensor [B] of the batch
---     max_length           no sequence is longer
+--     max_length           no sequence is longer; longest: how long one really is, where a builder made them
 -- @module bertlua.data.sequences
 
 local array = require "bertlua.array"
@@ -181,6 +181,67 @@ function Loader:batch(n)
     end
     if self.packed then fill_up(data, batch.tokens, rows - 1) end
     return batch
+end
+
+local Builder = {}
+Builder.__index = Builder
+
+--- Make sequences out of texts: [CLS] text [SEP], or [CLS] text [SEP] pair [SEP].
+-- @param words tokenizer
+-- @tparam number max_length tokens of a sequence
+-- @return Builder with the field cut: texts whose end did not fit
+function sequences.builder(words, max_length)
+    return setmetatable({ words = words, max_length = max_length, ids = array.int32(4096), capacity = 4096, used = 0,
+        offsets = { 0 }, first_lengths = {}, cut = 0, longest = 0 }, Builder)
+end
+
+--- Append tokens and a [SEP].
+local function append(self, ids, count)
+    array.copy(self.ids + self.used, ids, 4 * count)
+    self.ids[self.used + count] = self.words.sep_id
+    self.used = self.used + count + 1
+end
+
+--- Add a text, or a pair of texts. Where they do not fit, the longer one loses its end, token by token (the second of
+-- two equally long ones).
+function Builder:add(text, pair)
+    local room, second_ids, second = self.max_length - (pair and 3 or 2), nil, 0
+    if self.capacity - self.used < self.max_length then
+        local larger = array.int32(2 * self.capacity + self.max_length)
+        array.copy(larger, self.ids, 4 * self.used)
+        self.ids, self.capacity = larger, 2 * self.capacity + self.max_length
+    end
+    if pair then
+        -- The tokenizer's array is valid until its next call.
+        local ids, count = self.words:encode_array(pair)
+        second = count
+        second_ids = array.int32(count)
+        array.copy(second_ids, ids, 4 * count)
+    end
+    local ids, first = self.words:encode_array(text)
+    if first + second > room then self.cut = self.cut + 1 end
+    while first + second > room do
+        if first > second then first = first - 1 else second = second - 1 end
+    end
+    local start = self.used
+    self.ids[start] = self.words.cls_id
+    self.used = start + 1
+    append(self, ids, first)
+    self.first_lengths[#self.first_lengths + 1] = self.used - start
+    if pair then append(self, second_ids, second) end
+    self.offsets[#self.offsets + 1] = self.used
+    self.longest = math.max(self.longest, self.used - start)
+end
+
+--- The sequences of all texts added.
+-- @tparam table labels {name = int32 array}
+function Builder:finish(labels)
+    local count = #self.first_lengths
+    local offsets, first_length = array.int32(count + 1), array.int32(count)
+    for i, at in ipairs(self.offsets) do offsets[i - 1] = at end
+    for i, length in ipairs(self.first_lengths) do first_length[i - 1] = length end
+    return { count = count, ids = self.ids, offsets = offsets, first_length = first_length, labels = labels,
+        max_length = self.max_length, longest = self.longest }
 end
 
 --- Give the memory back; the batches must not be used afterwards.

@@ -162,8 +162,8 @@ function checkpoint.latest(root)
     return nil, nil, #skipped > 0 and "skipped " .. table.concat(skipped, "; ") or nil
 end
 
-local function config_table(config)
-    return type(config.to_table) == "function" and config:to_table() or config
+local function config_table(config, with_labels)
+    return type(config.to_table) == "function" and config:to_table(with_labels) or config
 end
 
 local function in_file_order(list)
@@ -221,9 +221,10 @@ local function write_model(path, parts, items)
     fault.check(storage.save(path .. "/" .. model_file(parts.model_prefix), items,
         { format = "pt", writer = "bertlua " .. storage.engine_version() }))
     if parts.config then
-        local values = {}
-        for key, value in pairs(config_table(parts.config)) do values[key] = value end
-        values.architectures = { parts.store.architecture or "BertModel" }
+        local values, architecture = {}, parts.store.architecture or "BertModel"
+        local with_labels = architecture:find "Classification" ~= nil
+        for key, value in pairs(config_table(parts.config, with_labels)) do values[key] = value end
+        values.architectures = { architecture }
         fault.check(fs.write(path .. "/config.json", json.encode(values, { pretty = true }) .. "\n"))
     end
     if parts.vocab_file then fault.check(fs.copy(parts.vocab_file, path .. "/vocab.txt")) end

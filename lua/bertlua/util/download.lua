@@ -2,7 +2,7 @@
 -- after the other, and checked. What has arrived lies in PATH.part, with what
 -- the server said about it in PATH.part.json; only a file that is whole and
 -- matches its checksum gets its name.
--- @module bertlua.corpus.download
+-- @module bertlua.util.download
 
 local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"

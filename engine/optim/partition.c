@@ -1,5 +1,5 @@
 /*
- * shard.c - validation and dispatch of the optimizer whose state is divided
+ * partition.c - validation and dispatch of the optimizer whose state is divided
  * over ranks.
  */
 #include "ops/check.h"
@@ -46,10 +46,10 @@ static bl_status check_accumulation(const char *op, int32_t accumulation) {
     return bl_fail(BL_ERROR_ARGUMENT, "%s: accumulation is %d, expected 1 or more", op, (int) accumulation);
 }
 
-BL_API bl_status bl_shard_grad_norm(bl_context *ctx, bl_tensor *square, const bl_tensor *scalars, const bl_tensor *grad,
-                                    const bl_tensor *pieces, int32_t accumulation) {
-    static const char op[] = "shard_grad_norm";
-    BL_CHECK_CONTEXT(op, ctx, shard_grad_norm);
+BL_API bl_status bl_partition_grad_norm(bl_context *ctx, bl_tensor *square, const bl_tensor *scalars,
+                                        const bl_tensor *grad, const bl_tensor *pieces, int32_t accumulation) {
+    static const char op[] = "partition_grad_norm";
+    BL_CHECK_CONTEXT(op, ctx, partition_grad_norm);
     BL_CHECK(op, ctx, square, BL_SET(BL_F32), "1", 1);
     BL_CHECK(op, ctx, scalars, BL_SET(BL_F32), "8", BL_SCALAR_COUNT);
     BL_CHECK(op, ctx, grad, BL_SET(BL_F32), "N", BL_ANY);
@@ -57,21 +57,21 @@ BL_API bl_status bl_shard_grad_norm(bl_context *ctx, bl_tensor *square, const bl
     /* Only `flat` matters here. */
     extents size = {INT64_MAX, INT64_MAX, INT64_MAX, grad->shape[0]};
     BL_TRY(check_pieces(op, ctx, pieces, &size));
-    return ctx->backend->shard_grad_norm(ctx, square, scalars, grad, pieces, accumulation);
+    return ctx->backend->partition_grad_norm(ctx, square, scalars, grad, pieces, accumulation);
 }
 
-BL_API bl_status bl_shard_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl_tensor *square,
-                                      int32_t accumulation, float max_norm) {
-    static const char op[] = "shard_grad_factor";
-    BL_CHECK_CONTEXT(op, ctx, shard_grad_factor);
+BL_API bl_status bl_partition_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl_tensor *square,
+                                          int32_t accumulation, float max_norm) {
+    static const char op[] = "partition_grad_factor";
+    BL_CHECK_CONTEXT(op, ctx, partition_grad_factor);
     BL_CHECK(op, ctx, scalars, BL_SET(BL_F32), "8", BL_SCALAR_COUNT);
     BL_CHECK(op, ctx, square, BL_SET(BL_F32), "1", 1);
     BL_TRY(check_accumulation(op, accumulation));
     if (max_norm != max_norm) return bl_fail(BL_ERROR_ARGUMENT, "%s: max_norm is NaN", op);
-    return ctx->backend->shard_grad_factor(ctx, scalars, square, accumulation, max_norm);
+    return ctx->backend->partition_grad_factor(ctx, scalars, square, accumulation, max_norm);
 }
 
-static bl_status check_optim(const char *op, const bl_context *ctx, const bl_shard_optim *o) {
+static bl_status check_optim(const char *op, const bl_context *ctx, const bl_partition_optim *o) {
     if (!o) return bl_fail(BL_ERROR_ARGUMENT, "%s: optim is NULL", op);
     const bl_tensor *param = o->param, *param_low = o->param_low, *m = o->m, *v = o->v, *grad = o->grad;
     const bl_tensor *decay = o->decay, *scalars = o->scalars, *sums = o->sums, *trust = o->trust;
@@ -89,16 +89,16 @@ static bl_status check_optim(const char *op, const bl_context *ctx, const bl_sha
     return check_pieces(op, ctx, o->pieces, &size);
 }
 
-BL_API bl_status bl_shard_lamb_moments(bl_context *ctx, const bl_shard_optim *optim) {
-    static const char op[] = "shard_lamb_moments";
-    BL_CHECK_CONTEXT(op, ctx, shard_lamb_moments);
+BL_API bl_status bl_partition_lamb_moments(bl_context *ctx, const bl_partition_optim *optim) {
+    static const char op[] = "partition_lamb_moments";
+    BL_CHECK_CONTEXT(op, ctx, partition_lamb_moments);
     BL_TRY(check_optim(op, ctx, optim));
-    return ctx->backend->shard_lamb_moments(ctx, optim);
+    return ctx->backend->partition_lamb_moments(ctx, optim);
 }
 
-BL_API bl_status bl_shard_lamb_apply(bl_context *ctx, const bl_shard_optim *optim) {
-    static const char op[] = "shard_lamb_apply";
-    BL_CHECK_CONTEXT(op, ctx, shard_lamb_apply);
+BL_API bl_status bl_partition_lamb_apply(bl_context *ctx, const bl_partition_optim *optim) {
+    static const char op[] = "partition_lamb_apply";
+    BL_CHECK_CONTEXT(op, ctx, partition_lamb_apply);
     BL_TRY(check_optim(op, ctx, optim));
-    return ctx->backend->shard_lamb_apply(ctx, optim);
+    return ctx->backend->partition_lamb_apply(ctx, optim);
 }

@@ -6,10 +6,11 @@
 --               rank 0 | rank 1 | rank 2   rank 0 | rank 1 | rank 2
 --
 -- A rank's state is its parts, one after the other. This file only counts
--- elements: memory is in parameters.lua, messages are in train/.
+-- elements: memory is in parameters.lua, messages are in train/. A shard is
+-- something else throughout: a file of samples or text.
 
-local Shards = {}
-Shards.__index = Shards
+local Partition = {}
+Partition.__index = Partition
 
 --- Parts start at a multiple of this many elements: 64 bytes of f32, also in a bf16 buffer whose tensors ops read.
 local ALIGNMENT = 32
@@ -20,11 +21,11 @@ local MIB_OF_F32 = 2 ^ 18
 --   rank (0), size (1): of this process in the job;
 --   divide: true for state that is divided over the ranks (false);
 --   bucket_mib: MiB of f32 gradients a bucket (25)
-function Shards.new(options)
+function Partition.new(options)
     options = options or {}
     local self = setmetatable({
         rank = options.rank or 0, size = options.size or 1, divide = options.divide or false,
-    }, Shards)
+    }, Partition)
     --- What the length of every bucket is a multiple of.
     self.multiple = ALIGNMENT * (self.divide and self.size or 1)
     local elements = (options.bucket_mib or 25) * MIB_OF_F32
@@ -36,7 +37,7 @@ end
 -- @param regions list of {offset, count, low}, ascending; counts are multiples of `multiple`
 -- @return the list `buckets`, ascending: {offset, count, low; own, part: the range of this rank; state: where that
 --   range starts in this rank's state}
-function Shards:cut(regions)
+function Partition:cut(regions)
     local buckets = {}
     for _, region in ipairs(regions) do
         local count = region.count % self.bucket
@@ -59,7 +60,7 @@ function Shards:cut(regions)
 end
 
 --- Call visit(bucket, first, count) for every bucket that overlaps [offset, offset + length) of the flat buffer.
-function Shards:overlaps(offset, length, visit)
+function Partition:overlaps(offset, length, visit)
     for _, bucket in ipairs(self.buckets) do
         local first = math.max(offset, bucket.offset)
         local last = math.min(offset + length, bucket.offset + bucket.count)
@@ -68,7 +69,7 @@ function Shards:overlaps(offset, length, visit)
 end
 
 --- What this rank owns of [offset, offset + length): visit(first, count, state) with `state` the place in its state.
-function Shards:owned(offset, length, visit)
+function Partition:owned(offset, length, visit)
     self:overlaps(offset, length, function(bucket)
         local first = math.max(offset, bucket.own)
         local last = math.min(offset + length, bucket.own + bucket.part)
@@ -76,4 +77,4 @@ function Shards:owned(offset, length, visit)
     end)
 end
 
-return Shards
+return Partition

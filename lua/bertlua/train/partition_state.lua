@@ -6,16 +6,16 @@
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 
-local ShardState = {}
-ShardState.__index = ShardState
+local PartitionState = {}
+PartitionState.__index = PartitionState
 
---- @param store an allocated ParameterStore whose shards divide
+--- @param store an allocated ParameterStore whose partition divides
 -- @param comm communicator
-function ShardState.new(store, comm)
+function PartitionState.new(store, comm)
     local longest, largest = 0, 0
-    for _, bucket in ipairs(store.shards.buckets) do longest = math.max(longest, bucket.count) end
+    for _, bucket in ipairs(store.partition.buckets) do longest = math.max(longest, bucket.count) end
     for _, entry in ipairs(store.list) do largest = math.max(largest, entry.numel) end
-    local self = setmetatable({ store = store, shards = store.shards, comm = comm }, ShardState)
+    local self = setmetatable({ store = store, partition = store.partition, comm = comm }, PartitionState)
     self.bucket_buffer, self.buffer = memory.buffer(longest * 4), memory.buffer(largest * 4)
     self.gathered = self.bucket_buffer:tensor(0, "f32", { longest })
     self.whole = self.buffer:tensor(0, "f32", { largest })
@@ -23,7 +23,7 @@ function ShardState.new(store, comm)
 end
 
 --- All of a bucket, from every rank. Kept for the next call: parameters come in the order of memory, more or less.
-function ShardState:gather(flat, bucket)
+function PartitionState:gather(flat, bucket)
     local gathered = self.gathered:slice(1, 1, bucket.count)
     if self.flat ~= flat or self.bucket ~= bucket then
         self.comm:all_gather(gathered, flat:slice(1, bucket.state + 1, bucket.state + bucket.part))
@@ -44,9 +44,9 @@ end
 -- @param entry of the store's list
 -- @param flat this rank's state: f32 [state_count], or longer
 -- @return f32 tensor of the entry's stored_dims
-function ShardState:fetch(entry, flat)
+function PartitionState:fetch(entry, flat)
     local count = count_of(entry)
-    self.shards:overlaps(entry.offset, count, function(bucket, first, length)
+    self.partition:overlaps(entry.offset, count, function(bucket, first, length)
         local gathered = self:gather(flat, bucket)
         local from, to = first - bucket.offset, first - entry.offset
         ops.copy(self.whole:slice(1, to + 1, to + length), gathered:slice(1, from + 1, from + length))
@@ -55,26 +55,26 @@ function ShardState:fetch(entry, flat)
 end
 
 --- Forget what was gathered: the state has changed.
-function ShardState:restart()
+function PartitionState:restart()
     self.flat, self.bucket = nil, nil
 end
 
 --- Set this rank's part of a parameter's state.
 -- @param values contiguous f32 tensor of the entry's stored_dims
-function ShardState:put(entry, flat, values)
+function PartitionState:put(entry, flat, values)
     self:restart()
     local source = values:view(-1)
-    self.shards:owned(entry.offset, source:numel(), function(first, length, state)
+    self.partition:owned(entry.offset, source:numel(), function(first, length, state)
         local from = first - entry.offset
         ops.copy(flat:slice(1, state + 1, state + length), source:slice(1, from + 1, from + length))
     end)
 end
 
 --- Rows of the engine's `pieces`: what this rank updates; param_place(flat offset, state offset) -> offset in `param`.
-function ShardState.pieces(store, param_place)
+function PartitionState.pieces(store, param_place)
     local rows = {}
     for i, entry in ipairs(store.order) do
-        store.shards:owned(entry.offset, entry.numel, function(first, length, state)
+        store.partition:owned(entry.offset, entry.numel, function(first, length, state)
             rows[#rows + 1] = { i - 1, state, param_place(first, state), first, length }
         end)
     end
@@ -84,9 +84,9 @@ function ShardState.pieces(store, param_place)
 end
 
 --- Give the memory back.
-function ShardState:free()
+function PartitionState:free()
     self.bucket_buffer:free()
     self.buffer:free()
 end
 
-return ShardState
+return PartitionState

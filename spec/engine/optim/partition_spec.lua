@@ -60,7 +60,7 @@ local function rank_of(f, range)
     local size
     rank.pieces, size = pieces_of(range[1], range[2])
     rank.m, rank.v = tensor.new("f32", { size }), tensor.new("f32", { size })
-    rank.prepared = optim.prepare_shard(rank)
+    rank.prepared = optim.prepare_partition(rank)
     return rank
 end
 
@@ -76,15 +76,15 @@ end
 local function update(ranks, accumulation, max_norm, learning_rate)
     for _, rank in ipairs(ranks) do
         rank.scalars:slice(1, S.learning_rate, S.learning_rate):fill(learning_rate)
-        optim.shard_grad_norm(rank.square, rank.scalars, rank.grad, rank.pieces, accumulation)
+        optim.partition_grad_norm(rank.square, rank.scalars, rank.grad, rank.pieces, accumulation)
     end
     reduce(ranks, "square")
     for _, rank in ipairs(ranks) do
-        optim.shard_grad_factor(rank.scalars, rank.square, accumulation, max_norm)
-        optim.shard_lamb_moments(rank.prepared)
+        optim.partition_grad_factor(rank.scalars, rank.square, accumulation, max_norm)
+        optim.partition_lamb_moments(rank.prepared)
     end
     reduce(ranks, "sums")
-    for _, rank in ipairs(ranks) do optim.shard_lamb_apply(rank.prepared) end
+    for _, rank in ipairs(ranks) do optim.partition_lamb_apply(rank.prepared) end
 end
 
 describe("divided LAMB", function()
@@ -142,7 +142,7 @@ describe("divided LAMB", function()
             row[3] = row[2]
         end
         rank.pieces = tensor.from(rows, "i64")
-        rank.prepared = optim.prepare_shard(rank)
+        rank.prepared = optim.prepare_partition(rank)
         f.grad:copy_from((support.random("f32", { SIZE }, 9, 0.3)))
         whole.grad:copy_from(f.grad)
         update({ rank }, 1, 1, 0.01)
@@ -188,25 +188,26 @@ describe("divided LAMB", function()
             local rank = rank_of(f, { 0, 1000 })
             local before = support.flat(f.param)
             rank.pieces = tensor.from(rows, "i64")
-            support.assert_rejects(message, {}, function() optim.shard_lamb_moments(optim.prepare_shard(rank)) end)
+            local prepared = optim.prepare_partition(rank)
+            support.assert_rejects(message, {}, function() optim.partition_lamb_moments(prepared) end)
             support.assert_close(f.param, before, 0)
         end
         local tail = "expected within 5 segments and buffers of 21000, 20880 and 20880 elements, ascending and "
             .. "without overlap in m and v"
-        rejects("shard_lamb_moments: pieces[0] (from 0) is {segment 5, state 0, param 0, flat 0, length 1}, " .. tail,
-            { { 5, 0, 0, 0, 1 } })
-        rejects("shard_lamb_moments: pieces[1] (from 0) is {segment 1, state 4, param 9, flat 9, length 1}, " .. tail,
-            { { 0, 0, 0, 0, 5 }, { 1, 4, 9, 9, 1 } })
-        rejects("shard_lamb_moments: pieces[0] (from 0) is {segment 0, state 0, param 20880, flat 0, length 1}, "
+        rejects("partition_lamb_moments: pieces[0] (from 0) is {segment 5, state 0, param 0, flat 0, length 1}, "
+            .. tail, { { 5, 0, 0, 0, 1 } })
+        rejects("partition_lamb_moments: pieces[1] (from 0) is {segment 1, state 4, param 9, flat 9, length 1}, "
+            .. tail, { { 0, 0, 0, 0, 5 }, { 1, 4, 9, 9, 1 } })
+        rejects("partition_lamb_moments: pieces[0] (from 0) is {segment 0, state 0, param 20880, flat 0, length 1}, "
             .. tail, { { 0, 0, 20880, 0, 1 } })
-        support.assert_rejects("shard_grad_norm: accumulation is 0, expected 1 or more", {}, function()
-            optim.shard_grad_norm(tensor.new("f32", { 1 }), scalars(), tensor.new("f32", { 4 }),
+        support.assert_rejects("partition_grad_norm: accumulation is 0, expected 1 or more", {}, function()
+            optim.partition_grad_norm(tensor.new("f32", { 1 }), scalars(), tensor.new("f32", { 4 }),
                 tensor.from({ { 0, 0, 0, 0, 4 } }, "i64"), 0)
         end)
-        support.assert_rejects("shard_lamb_apply: sums is f32 [10], expected f32 [5,2]", {}, function()
+        support.assert_rejects("partition_lamb_apply: sums is f32 [10], expected f32 [5,2]", {}, function()
             local rank = rank_of(values(), { 0, 1000 })
             rank.sums = tensor.new("f32", { 10 })
-            optim.shard_lamb_apply(optim.prepare_shard(rank))
+            optim.partition_lamb_apply(optim.prepare_partition(rank))
         end)
     end))
 end)

@@ -1,5 +1,5 @@
 /*
- * optimizer_shard.c - LAMB over the runs of the flat buffers that one rank
+ * partition.c - LAMB over the runs of the flat buffers that one rank
  * owns (api/optim.h). Pieces are cut into chunks at fixed places, and sums are
  * added in their order: they do not depend on the thread count.
  */
@@ -43,8 +43,8 @@ static bl_status list_shares(bl_context *ctx, const bl_tensor *pieces, share **o
     return BL_OK;
 }
 
-bl_status bl_cpu_shard_grad_norm(bl_context *ctx, bl_tensor *square, const bl_tensor *scalars, const bl_tensor *grad,
-                                 const bl_tensor *pieces, int32_t accumulation) {
+bl_status bl_cpu_partition_grad_norm(bl_context *ctx, bl_tensor *square, const bl_tensor *scalars,
+                                     const bl_tensor *grad, const bl_tensor *pieces, int32_t accumulation) {
     share *shares;
     int64_t count;
     BL_TRY(list_shares(ctx, pieces, &shares, &count));
@@ -65,8 +65,8 @@ bl_status bl_cpu_shard_grad_norm(bl_context *ctx, bl_tensor *square, const bl_te
     return BL_OK;
 }
 
-bl_status bl_cpu_shard_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl_tensor *square, int32_t accumulation,
-                                   float max_norm) {
+bl_status bl_cpu_partition_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl_tensor *square,
+                                       int32_t accumulation, float max_norm) {
     (void) ctx;
     float *s = scalars->data;
     float total = *(const float *) square->data;
@@ -80,7 +80,7 @@ bl_status bl_cpu_shard_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl
 }
 
 /* The update whose element 0 is the first of a piece. */
-static update update_of(const bl_shard_optim *o, const piece *p) {
+static update update_of(const bl_partition_optim *o, const piece *p) {
     const float *s = o->scalars->data;
     int32_t low_dtype = o->param_low ? o->param_low->dtype : BL_F32;
     return (update){.p = (float *) o->param->data + p->param,
@@ -98,7 +98,7 @@ static update update_of(const bl_shard_optim *o, const piece *p) {
                     .rate = s[BL_SCALAR_LEARNING_RATE]};
 }
 
-bl_status bl_cpu_shard_lamb_moments(bl_context *ctx, const bl_shard_optim *o) {
+bl_status bl_cpu_partition_lamb_moments(bl_context *ctx, const bl_partition_optim *o) {
     share *shares;
     int64_t count, segments = o->decay->shape[0];
     BL_TRY(list_shares(ctx, o->pieces, &shares, &count));
@@ -126,7 +126,7 @@ bl_status bl_cpu_shard_lamb_moments(bl_context *ctx, const bl_shard_optim *o) {
     return BL_OK;
 }
 
-bl_status bl_cpu_shard_lamb_apply(bl_context *ctx, const bl_shard_optim *o) {
+bl_status bl_cpu_partition_lamb_apply(bl_context *ctx, const bl_partition_optim *o) {
     share *shares;
     int64_t count, segments = o->decay->shape[0];
     BL_TRY(list_shares(ctx, o->pieces, &shares, &count));

@@ -1,52 +1,52 @@
 --- How flat buffers are cut into buckets and parts, and where a divided store keeps what.
 
 local ParameterStore = require "bertlua.nn.parameters"
-local Shards = require "bertlua.nn.shards"
+local Partition = require "bertlua.nn.partition"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local tensor = require "bertlua.tensor"
 
 -- 2,048 elements of f32.
 local BUCKET = 2048 / 2 ^ 18
 
-local function build(shards, precision)
+local function build(partition, precision)
     local store = ParameterStore.new()
     store:register("word", { 104, 40 }, { init = "normal", low = true, rows = 100 })
     store:register("bias", { 40 }, { init = "ones", decay = false })
     store:register_joint({ "q", "k", "v" }, { 37, 19 }, { init = "normal", std = 0.5, low = true })
     store:register("gamma", { 19 }, { init = "ones", decay = false })
-    return store:allocate { precision = precision, seed = 3, shards = shards }
+    return store:allocate { precision = precision, seed = 3, partition = partition }
 end
 
-describe("shards", function()
+describe("partition", function()
     it("cut buckets from the end, and each into a part a rank", function()
-        local shards = Shards.new { rank = 1, size = 3, divide = true, bucket_mib = BUCKET }
-        assert.are.equal(96, shards.multiple)
-        assert.are.equal(2016, shards.bucket)
-        local buckets = shards:cut { { offset = 0, count = 96 * 50, low = true }, { offset = 4800, count = 96 } }
+        local partition = Partition.new { rank = 1, size = 3, divide = true, bucket_mib = BUCKET }
+        assert.are.equal(96, partition.multiple)
+        assert.are.equal(2016, partition.bucket)
+        local buckets = partition:cut { { offset = 0, count = 96 * 50, low = true }, { offset = 4800, count = 96 } }
         local seen = {}
         for i, b in ipairs(buckets) do seen[i] = { b.offset, b.count, b.part, b.own, b.state } end
         assert.are.same({ { 0, 768, 256, 256, 0 }, { 768, 2016, 672, 1440, 256 }, { 2784, 2016, 672, 3456, 928 },
             { 4800, 96, 32, 4832, 1600 } }, seen)
-        assert.are.equal(1632, shards.state_count)
+        assert.are.equal(1632, partition.state_count)
         assert.are.equal(true, buckets[1].low)
         assert.is_nil(buckets[4].low)
     end)
 
     it("leave buckets whole where nothing is divided", function()
-        local shards = Shards.new { rank = 1, size = 3, bucket_mib = BUCKET }
-        for _, b in ipairs(shards:cut { { offset = 0, count = 5000 * 32 } }) do
+        local partition = Partition.new { rank = 1, size = 3, bucket_mib = BUCKET }
+        for _, b in ipairs(partition:cut { { offset = 0, count = 5000 * 32 } }) do
             assert.are.same({ b.offset, b.count }, { b.own, b.part })
         end
-        assert.are.equal(160000, shards.state_count)
+        assert.are.equal(160000, partition.state_count)
     end)
 
     it("say what a rank owns of a range; together the ranks own all of it, once", function()
         local owners = {}
         for rank = 0, 2 do
-            local shards = Shards.new { rank = rank, size = 3, divide = true, bucket_mib = BUCKET }
-            shards:cut { { offset = 0, count = 4800 } }
-            shards:owned(100, 4000, function(first, count, state)
-                assert.is_true(state >= 0 and state + count <= shards.state_count)
+            local partition = Partition.new { rank = rank, size = 3, divide = true, bucket_mib = BUCKET }
+            partition:cut { { offset = 0, count = 4800 } }
+            partition:owned(100, 4000, function(first, count, state)
+                assert.is_true(state >= 0 and state + count <= partition.state_count)
                 for i = first, first + count - 1 do
                     assert.is_nil(owners[i])
                     owners[i] = rank
@@ -61,9 +61,9 @@ describe("a divided ParameterStore", function()
     local function each_rank(size, precision, visit)
         for rank = 0, size - 1 do
             tensor.scope(function()
-                local shards = Shards.new { rank = rank, size = size, divide = true, bucket_mib = BUCKET }
-                local store = build(shards, precision)
-                visit(store, shards)
+                local partition = Partition.new { rank = rank, size = size, divide = true, bucket_mib = BUCKET }
+                local store = build(partition, precision)
+                visit(store, partition)
                 store:free()
             end)
         end
@@ -72,15 +72,15 @@ describe("a divided ParameterStore", function()
     it("keeps f32 values of vectors, a part of those of matrices, and the whole low copy", function()
         local plain = build(nil, "bf16")
         for _, size in ipairs { 1, 3, 4 } do
-            each_rank(size, "bf16", function(store, shards)
+            each_rank(size, "bf16", function(store, partition)
                 -- Matrices first, then vectors, each a multiple of what the ranks divide.
                 assert.are.equal("word q k v bias gamma", (function()
                     local names = {}
                     for i, entry in ipairs(store.order) do names[i] = entry.name end
                     return table.concat(names, " ")
                 end)())
-                assert.are.equal(0, store.total % shards.multiple)
-                assert.are.equal(0, store.divided_count % shards.multiple)
+                assert.are.equal(0, store.total % partition.multiple)
+                assert.are.equal(0, store.divided_count % partition.multiple)
                 assert.are.equal(store.divided_count / size + store.total - store.divided_count, store.values_count)
                 assert.are.equal(4 * store.values_count, store:bytes().value)
                 assert.is_nil(store:get("q").value)
@@ -92,7 +92,7 @@ describe("a divided ParameterStore", function()
                 local rows = 100 * 40
                 local expected = plain:get("word").value:view(-1):tolist()
                 local master = store.master:tolist()
-                shards:owned(store:get("word").offset, rows, function(first, count, state)
+                partition:owned(store:get("word").offset, rows, function(first, count, state)
                     for i = 0, count - 1 do
                         assert.are.equal(expected[first - store:get("word").offset + i + 1], master[state + i + 1])
                     end

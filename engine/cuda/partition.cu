@@ -1,5 +1,5 @@
 /*
- * lamb_shard.cu - LAMB over the runs of the flat buffers that one rank owns
+ * partition.cu - LAMB over the runs of the flat buffers that one rank owns
  * (api/optim.h), in the passes of lamb.cu with a sum over the ranks after the
  * norm and after the moments.
  *
@@ -76,7 +76,7 @@ __device__ __forceinline__ void add_slots(const double2 *slots, const Piece &pie
 }
 
 static __global__ void __launch_bounds__(OPTIM_THREADS)
-    shard_square_kernel(double2 *slots, const float *grad, const Piece *pieces, int64_t count, bool packed) {
+    partition_square_kernel(double2 *slots, const float *grad, const Piece *pieces, int64_t count, bool packed) {
     each_owned(pieces, count, blockIdx.x, [&](int64_t number, const Piece &piece, int64_t begin, int64_t end) {
         const int64_t shift = piece.flat - piece.state;
         double sum = 0.0;
@@ -94,7 +94,8 @@ static __global__ void __launch_bounds__(OPTIM_THREADS)
 
 /* Slots without a piece are 0. */
 static __global__ void __launch_bounds__(NORM_THREADS)
-    shard_norm_kernel(float *square, const float *scalars, const double2 *slots, int64_t count, int32_t accumulation) {
+    partition_norm_kernel(float *square, const float *scalars, const double2 *slots, int64_t count,
+                          int32_t accumulation) {
     double sum = 0.0;
     for (int64_t i = threadIdx.x; i < count; i += NORM_THREADS)
         sum += slots[i].x;
@@ -104,7 +105,8 @@ static __global__ void __launch_bounds__(NORM_THREADS)
     *square = static_cast<float>(sum / (scale * scale));
 }
 
-static __global__ void shard_factor_kernel(float *scalars, const float *square, int32_t accumulation, float max_norm) {
+static __global__ void partition_factor_kernel(float *scalars, const float *square, int32_t accumulation,
+                                               float max_norm) {
     const float total = *square;
     const double unscale = 1.0 / (static_cast<double>(scalars[BL_SCALAR_LOSS_SCALE]) * accumulation);
     const double norm = sqrt(static_cast<double>(total)), limit = static_cast<double>(max_norm);
@@ -116,7 +118,7 @@ static __global__ void shard_factor_kernel(float *scalars, const float *square, 
 
 template <typename Low>
 static __global__ void __launch_bounds__(OPTIM_THREADS)
-    shard_moments_kernel(Update<Low> u, const Piece *pieces, int64_t count, double2 *slots) {
+    partition_moments_kernel(Update<Low> u, const Piece *pieces, int64_t count, double2 *slots) {
     const StepFactors f = *u.factors;
     if (f.skip) return;
     each_owned(pieces, count, blockIdx.x, [&](int64_t number, const Piece &piece, int64_t begin, int64_t end) {
@@ -135,8 +137,8 @@ static __global__ void __launch_bounds__(OPTIM_THREADS)
 
 /* A block a segment: this rank's part of |p|^2 and |u|^2; 0 in an update that is skipped. */
 static __global__ void __launch_bounds__(OPTIM_THREADS)
-    shard_sums_kernel(float *sums, const double2 *slots, const Piece *pieces, int64_t count,
-                      const StepFactors *factors) {
+    partition_sums_kernel(float *sums, const double2 *slots, const Piece *pieces, int64_t count,
+                          const StepFactors *factors) {
     const int64_t s = blockIdx.x;
     double2 sum = make_double2(0.0, 0.0);
     if (!factors->skip) {
@@ -157,7 +159,7 @@ __device__ __forceinline__ float trust_of(const float *sums, int64_t s) {
 
 template <typename Low>
 static __global__ void __launch_bounds__(OPTIM_THREADS)
-    shard_step_kernel(Update<Low> u, const Piece *pieces, int64_t count, const float *sums) {
+    partition_step_kernel(Update<Low> u, const Piece *pieces, int64_t count, const float *sums) {
     const StepFactors f = *u.factors;
     if (f.skip) return;
     each_owned(pieces, count, blockIdx.x, [&](int64_t, const Piece &piece, int64_t begin, int64_t end) {
@@ -179,96 +181,97 @@ static __global__ void __launch_bounds__(OPTIM_THREADS)
 }
 
 static __global__ void __launch_bounds__(OPTIM_THREADS)
-    shard_log_kernel(float *trust, const float *sums, int64_t count, const StepFactors *factors) {
+    partition_log_kernel(float *trust, const float *sums, int64_t count, const StepFactors *factors) {
     const int64_t s = static_cast<int64_t>(blockIdx.x) * OPTIM_THREADS + threadIdx.x;
     if (s < count && !factors->skip) trust[s] = trust_of(sums, s);
 }
 
-struct ShardScratch {
+struct PartitionScratch {
     StepFactors *factors;
     double2 *slots;
 };
 
-static void shard_carve(ShardScratch *s, Carver *carver, int64_t rows, int64_t chunks) {
+static void partition_carve(PartitionScratch *s, Carver *carver, int64_t rows, int64_t chunks) {
     s->factors = carver->take<StepFactors>(1);
     s->slots = carver->take<double2>(chunks + rows);
 }
 
-static bl_status shard_scratch(bl_context *ctx, ShardScratch *s, int64_t rows, int64_t chunks) {
+static bl_status partition_scratch(bl_context *ctx, PartitionScratch *s, int64_t rows, int64_t chunks) {
     Carver carver = {0, 0};
-    shard_carve(s, &carver, rows, chunks);
+    partition_carve(s, &carver, rows, chunks);
     void *scratch;
     BL_TRY(bl_cuda_scratch(ctx, carver.used, &scratch));
     carver = carver_open(scratch);
-    shard_carve(s, &carver, rows, chunks);
+    partition_carve(s, &carver, rows, chunks);
     return BL_OK;
 }
 
 /* The grid covers the flat buffer: how much of it the pieces take is not known here, and blocks beyond end at once. */
-bl_status bl_cuda_shard_grad_norm(bl_context *ctx, bl_tensor *square, const bl_tensor *scalars, const bl_tensor *grad,
-                                  const bl_tensor *pieces, int32_t accumulation) {
+bl_status bl_cuda_partition_grad_norm(bl_context *ctx, bl_tensor *square, const bl_tensor *scalars,
+                                      const bl_tensor *grad, const bl_tensor *pieces, int32_t accumulation) {
     const int64_t rows = pieces->shape[0], chunks = optim_chunks(grad->shape[0]);
     bl_cuda *cuda = bl_cuda_of(ctx);
-    ShardScratch s;
-    BL_TRY(shard_scratch(ctx, &s, rows, chunks));
+    PartitionScratch s;
+    BL_TRY(partition_scratch(ctx, &s, rows, chunks));
     const Piece *list = static_cast<const Piece *>(pieces->data);
     const float *in = bl_data<float>(grad);
     BL_CUDA_TRY(cudaMemsetAsync(s.slots, 0, static_cast<size_t>(chunks + rows) * sizeof(double2), cuda->stream),
-                "shard_grad_norm: zero the sums");
+                "partition_grad_norm: zero the sums");
     if (chunks > 0 && rows > 0)
-        BL_LAUNCH(shard_square_kernel, static_cast<unsigned>(chunks), OPTIM_THREADS, 0, cuda->stream, s.slots, in, list,
-                  rows, bl_aligned16(in));
-    BL_LAUNCH(shard_norm_kernel, 1, NORM_THREADS, 0, cuda->stream, bl_data<float>(square), bl_data<float>(scalars),
+        BL_LAUNCH(partition_square_kernel, static_cast<unsigned>(chunks), OPTIM_THREADS, 0, cuda->stream, s.slots, in,
+                  list, rows, bl_aligned16(in));
+    BL_LAUNCH(partition_norm_kernel, 1, NORM_THREADS, 0, cuda->stream, bl_data<float>(square), bl_data<float>(scalars),
               s.slots, chunks + rows, accumulation);
     return BL_OK;
 }
 
-bl_status bl_cuda_shard_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl_tensor *square, int32_t accumulation,
-                                    float max_norm) {
-    BL_LAUNCH(shard_factor_kernel, 1, 1, 0, bl_cuda_of(ctx)->stream, bl_data<float>(scalars), bl_data<float>(square),
-              accumulation, max_norm);
+bl_status bl_cuda_partition_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl_tensor *square,
+                                        int32_t accumulation, float max_norm) {
+    BL_LAUNCH(partition_factor_kernel, 1, 1, 0, bl_cuda_of(ctx)->stream, bl_data<float>(scalars),
+              bl_data<float>(square), accumulation, max_norm);
     return BL_OK;
 }
 
-template <typename Low> static bl_status shard_moments(bl_context *ctx, const bl_shard_optim *o) {
+template <typename Low> static bl_status partition_moments(bl_context *ctx, const bl_partition_optim *o) {
     const int64_t rows = o->pieces->shape[0], chunks = optim_chunks(o->m->shape[0]), count = o->decay->shape[0];
     bl_cuda *cuda = bl_cuda_of(ctx);
-    ShardScratch s;
-    BL_TRY(shard_scratch(ctx, &s, rows, chunks));
+    PartitionScratch s;
+    BL_TRY(partition_scratch(ctx, &s, rows, chunks));
     const Piece *list = static_cast<const Piece *>(o->pieces->data);
     BL_LAUNCH(step_factors_kernel, 1, 1, 0, cuda->stream, s.factors, bl_data<float>(o->scalars), o->beta1, o->beta2,
               false);
     if (chunks > 0 && rows > 0)
-        BL_LAUNCH((shard_moments_kernel<Low>), static_cast<unsigned>(chunks), OPTIM_THREADS, 0, cuda->stream,
+        BL_LAUNCH((partition_moments_kernel<Low>), static_cast<unsigned>(chunks), OPTIM_THREADS, 0, cuda->stream,
                   update_buffers<Low>(o, s.factors), list, rows, s.slots);
     if (count > 0)
-        BL_LAUNCH(shard_sums_kernel, static_cast<unsigned>(count), OPTIM_THREADS, 0, cuda->stream,
+        BL_LAUNCH(partition_sums_kernel, static_cast<unsigned>(count), OPTIM_THREADS, 0, cuda->stream,
                   bl_data<float>(o->sums), s.slots, list, rows, s.factors);
     return BL_OK;
 }
 
-template <typename Low> static bl_status shard_step(bl_context *ctx, const bl_shard_optim *o) {
+template <typename Low> static bl_status partition_step(bl_context *ctx, const bl_partition_optim *o) {
     const int64_t rows = o->pieces->shape[0], chunks = optim_chunks(o->m->shape[0]), count = o->decay->shape[0];
     bl_cuda *cuda = bl_cuda_of(ctx);
-    ShardScratch s;
-    BL_TRY(shard_scratch(ctx, &s, rows, chunks));
+    PartitionScratch s;
+    BL_TRY(partition_scratch(ctx, &s, rows, chunks));
     const float *sums = bl_data<float>(o->sums);
     BL_LAUNCH(step_factors_kernel, 1, 1, 0, cuda->stream, s.factors, bl_data<float>(o->scalars), o->beta1, o->beta2,
               true);
     if (chunks > 0 && rows > 0)
-        BL_LAUNCH((shard_step_kernel<Low>), static_cast<unsigned>(chunks), OPTIM_THREADS, 0, cuda->stream,
+        BL_LAUNCH((partition_step_kernel<Low>), static_cast<unsigned>(chunks), OPTIM_THREADS, 0, cuda->stream,
                   update_buffers<Low>(o, s.factors), static_cast<const Piece *>(o->pieces->data), rows, sums);
     if (o->trust && count > 0)
-        BL_LAUNCH(shard_log_kernel, static_cast<unsigned>((count + OPTIM_THREADS - 1) / OPTIM_THREADS), OPTIM_THREADS,
-                  0, cuda->stream, bl_data<float>(o->trust), sums, count, s.factors);
+        BL_LAUNCH(partition_log_kernel, static_cast<unsigned>((count + OPTIM_THREADS - 1) / OPTIM_THREADS),
+                  OPTIM_THREADS, 0, cuda->stream, bl_data<float>(o->trust), sums, count, s.factors);
     return BL_OK;
 }
 
-bl_status bl_cuda_shard_lamb_moments(bl_context *ctx, const bl_shard_optim *o) {
-    return o->param_low && o->param_low->dtype == BL_F16 ? shard_moments<bl_f16>(ctx, o)
-                                                         : shard_moments<bl_bf16>(ctx, o);
+bl_status bl_cuda_partition_lamb_moments(bl_context *ctx, const bl_partition_optim *o) {
+    return o->param_low && o->param_low->dtype == BL_F16 ? partition_moments<bl_f16>(ctx, o)
+                                                         : partition_moments<bl_bf16>(ctx, o);
 }
 
-bl_status bl_cuda_shard_lamb_apply(bl_context *ctx, const bl_shard_optim *o) {
-    return o->param_low && o->param_low->dtype == BL_F16 ? shard_step<bl_f16>(ctx, o) : shard_step<bl_bf16>(ctx, o);
+bl_status bl_cuda_partition_lamb_apply(bl_context *ctx, const bl_partition_optim *o) {
+    return o->param_low && o->param_low->dtype == BL_F16 ? partition_step<bl_f16>(ctx, o)
+                                                         : partition_step<bl_bf16>(ctx, o);
 }

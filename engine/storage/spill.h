@@ -3,8 +3,8 @@
  * once from front to back, read anywhere. It has no name in its folder, so
  * that a killed process leaves nothing behind.
  */
-#ifndef BERTLUA_IO_SPILL_H
-#define BERTLUA_IO_SPILL_H
+#ifndef BERTLUA_STORAGE_SPILL_H
+#define BERTLUA_STORAGE_SPILL_H
 
 #include "core/internal.h"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/file.h"
+#include "storage/file.h"
 
 /* Room for one more document; the list doubles. */
 static bl_status documents_reserve(bl_documents *documents, const char *path) {

@@ -2,14 +2,13 @@
  * file.c - durable files: atomic replacement, sync, checksum, free space, and
  * the messages for what the operating system refuses.
  */
-#include "io/file.h"
+#include "storage/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -203,12 +202,4 @@ BL_API bl_status bl_file_free_bytes(const char *path, uint64_t *bytes) {
     if (statvfs(path, &info) != 0) return bl_file_fail(path, "ask for the free space", errno);
     *bytes = (uint64_t) info.f_bavail * (uint64_t) info.f_frsize;
     return BL_OK;
-}
-
-BL_API int32_t bl_terminal_columns(int32_t descriptor) {
-    struct winsize size;
-    if (!isatty(descriptor)) return 0;
-    /* A terminal that does not tell its width (a serial line, some editors) is taken as 80 wide. */
-    if (ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
-    return size.ws_col;
 }

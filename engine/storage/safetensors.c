@@ -1,9 +1,9 @@
 /*
  * safetensors.c - reader of safetensors files: the header here, the data in region.c.
  */
-#include "io/safetensors.h"
-#include "io/file.h"
-#include "io/region.h"
+#include "storage/safetensors.h"
+#include "storage/file.h"
+#include "storage/region.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * file. It accepts exactly what the format allows and nothing else, never
  * reads past the text, and checks that the byte ranges tile the data.
  */
-#include "io/safetensors.h"
+#include "storage/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>

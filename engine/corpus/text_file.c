@@ -2,8 +2,8 @@
  * text_file.c - a text that grows on the disk while it is made and gets its
  * name when it is whole, so that memory does not follow its size.
  */
-#include "io/file.h"
-#include "wiki/bytes.h"
+#include "core/bytes.h"
+#include "storage/file.h"
 
 enum { BUFFER_BYTES = 256 << 10 };
 

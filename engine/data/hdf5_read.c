@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "io/file.h"
-#include "io/hdf5_file.h"
+#include "data/hdf5_file.h"
+#include "storage/file.h"
 
 /* deflate never shrinks data by more than this; a larger claim is a damaged header. */
 enum { DEFLATE_MAX_RATIO = 1040 };

@@ -1,7 +1,7 @@
 /*
  * digest.c - MD5 (RFC 1321) and SHA-1 (FIPS 180-4) of a file: the checksums
  * that publishers of dumps and data sets give. Not for security; the manifest's
- * own checksum is SHA-256 (io/sha256.c).
+ * own checksum is SHA-256 (sha256.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/file.h"
+#include "storage/file.h"
 
 typedef void (*compress_function)(uint32_t *state, const unsigned char *block, const uint32_t *table);
 

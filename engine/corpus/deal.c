@@ -5,14 +5,12 @@
  * are sorted by size, dealt in that order, and sorted by shard.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
-#include "io/file.h"
-#include "wiki/document_sort.h"
+#include "corpus/document_sort.h"
+#include "storage/file.h"
 
 enum { READ_BYTES = 1 << 20 };
 
@@ -294,18 +292,4 @@ BL_API bl_status bl_corpus_shard(bl_corpus *corpus, int32_t shard, const bl_corp
     *list = corpus->list;
     *count = documents;
     return BL_OK;
-}
-
-BL_API int32_t bl_processors(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int count = CPU_COUNT(&set);
-    return count > 0 ? count : 1;
-}
-
-BL_API void bl_memory_peak(int64_t *own, int64_t *child) {
-    struct rusage usage;
-    /* Linux counts in KiB. */
-    *own = getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t) usage.ru_maxrss * 1024 : 0;
-    *child = getrusage(RUSAGE_CHILDREN, &usage) == 0 ? (int64_t) usage.ru_maxrss * 1024 : 0;
 }

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/file.h"
-#include "io/hdf5_file.h"
+#include "data/hdf5_file.h"
+#include "storage/file.h"
 
 /* Aim for chunks of this size: large enough for gzip, small enough for HDF5's 1 MiB chunk cache. */
 enum { CHUNK_BYTES = 256 * 1024 };

@@ -2,8 +2,8 @@
  * region.c - tensors out of files. Data are read with pread, not mapped: a
  * file cut short under a mapping would kill the process.
  */
-#include "io/region.h"
-#include "io/file.h"
+#include "storage/region.h"
+#include "storage/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * sha256.c - SHA-256 of a file (FIPS 180-4): the identity of vocabularies and
  * downloads. Not used where speed matters; checkpoints use CRC32C.
  */
-#include "io/file.h"
+#include "storage/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
  * checked, messages that name file and dataset. What a shard is made of is
  * known in shard_*.c, not here.
  */
-#ifndef BERTLUA_IO_HDF5_FILE_H
-#define BERTLUA_IO_HDF5_FILE_H
+#ifndef BERTLUA_DATA_HDF5_FILE_H
+#define BERTLUA_DATA_HDF5_FILE_H
 
 #include <hdf5.h>
 #include <stdatomic.h>

@@ -3,7 +3,7 @@
  * conversion on the host. Not a compute kernel: it runs once a load.
  */
 #include "core/half.h"
-#include "io/safetensors.h"
+#include "storage/safetensors.h"
 
 #include <math.h>
 #include <string.h>

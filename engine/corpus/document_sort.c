@@ -1,7 +1,7 @@
 /*
  * document_sort.c - external merge sort: see document_sort.h.
  */
-#include "wiki/document_sort.h"
+#include "corpus/document_sort.h"
 
 #include <stdlib.h>
 #include <string.h>

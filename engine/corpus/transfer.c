@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/file.h"
-#include "wiki/bytes.h"
+#include "core/bytes.h"
+#include "storage/file.h"
 
 struct bl_transfer {
     CURLM *multi;

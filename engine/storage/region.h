@@ -3,10 +3,10 @@
  * float or integer type and with any strides. The formats' readers only find
  * out where: safetensors here, pickles and zip archives in Lua.
  */
-#ifndef BERTLUA_IO_REGION_H
-#define BERTLUA_IO_REGION_H
+#ifndef BERTLUA_STORAGE_REGION_H
+#define BERTLUA_STORAGE_REGION_H
 
-#include "io/safetensors.h"
+#include "storage/safetensors.h"
 
 typedef struct bl_region {
     const char *path; /* for messages */

@@ -3,8 +3,8 @@
  * then by name, so that every tensor is aligned and equal input gives equal
  * bytes. Streams from any device through one small buffer.
  */
-#include "io/file.h"
-#include "io/safetensors.h"
+#include "storage/file.h"
+#include "storage/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

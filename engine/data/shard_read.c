@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/hdf5_file.h"
+#include "data/hdf5_file.h"
 
 /* Rows are read so many bytes at a time, or a chunk of the file if that is more. */
 enum { BLOCK_BYTES = 1 << 20 };

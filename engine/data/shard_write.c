@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/hdf5_file.h"
+#include "data/hdf5_file.h"
 
 /* Rows made at once; a multiple of every chunk length below, so that HDF5 gets whole chunks. */
 enum { BLOCK_ROWS = 4096, ID_CHUNK_ROWS = 512, SMALL_CHUNK_ROWS = 2048 };

@@ -1,7 +1,7 @@
 /*
  * spill.c - nameless temporary files: see spill.h.
  */
-#include "io/spill.h"
+#include "storage/spill.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/file.h"
+#include "storage/file.h"
 
 enum { BUFFER_BYTES = 256 << 10 };
 

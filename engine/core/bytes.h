@@ -2,8 +2,8 @@
  * bytes.h - a growing string of bytes. A failed allocation is remembered in
  * `failed`, so that writers check once at the end.
  */
-#ifndef BERTLUA_WIKI_BYTES_H
-#define BERTLUA_WIKI_BYTES_H
+#ifndef BERTLUA_CORE_BYTES_H
+#define BERTLUA_CORE_BYTES_H
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * file.h - durable writes for the engine's own files: a temporary file beside
  * the target, synced, then renamed over it.
  */
-#ifndef BERTLUA_IO_FILE_H
-#define BERTLUA_IO_FILE_H
+#ifndef BERTLUA_STORAGE_FILE_H
+#define BERTLUA_STORAGE_FILE_H
 
 #include "core/internal.h"
 

@@ -2,10 +2,10 @@
  * document_sort.h - documents in a given order, however many: sorted in
  * memory while they fit, else in runs of a temporary file that are merged.
  */
-#ifndef BERTLUA_WIKI_DOCUMENT_SORT_H
-#define BERTLUA_WIKI_DOCUMENT_SORT_H
+#ifndef BERTLUA_CORPUS_DOCUMENT_SORT_H
+#define BERTLUA_CORPUS_DOCUMENT_SORT_H
 
-#include "io/spill.h"
+#include "storage/spill.h"
 
 /* A run of sorted documents in the file, and the part of it that is in memory. */
 typedef struct bl_document_run {

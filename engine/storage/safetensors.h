@@ -4,8 +4,8 @@
  * the header, a JSON object {name: {dtype, shape, data_offsets}} with an
  * optional __metadata__ map of strings, padded with spaces, then the data.
  */
-#ifndef BERTLUA_IO_SAFETENSORS_H
-#define BERTLUA_IO_SAFETENSORS_H
+#ifndef BERTLUA_STORAGE_SAFETENSORS_H
+#define BERTLUA_STORAGE_SAFETENSORS_H
 
 #include "core/internal.h"
 

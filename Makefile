@@ -234,7 +234,7 @@ gpu-report: all cuda
 	$(BUILD)/bertlua scripts/gpu_report.lua --output $(BUILD)/gpu-report.md $(if $(PYTHON),--python '$(PYTHON)') $(GPU_REPORT_ARGS)
 
 # Two false alarms: a row has at least one class, a dataset at least one dimension.
-CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/io/hdf5_write.c
+CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/data/hdf5_write.c
 C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch])
 CUDA_FILES = $(wildcard engine/cuda/*.cu engine/cuda/*.cuh spec/cuda/emulation/*)
 lint:

@@ -1,6 +1,6 @@
 /*
- * optimizer.h - what optimizer.c and optimizer_shard.c share: the arithmetic
- * of one update on a run of elements. Formulas: api/optim.h.
+ * optimizer.h - what optimizer.c and partition.c share: the arithmetic of one
+ * update on a run of elements. Formulas: api/optim.h.
  */
 #ifndef BERTLUA_CPU_OPTIMIZER_H
 #define BERTLUA_CPU_OPTIMIZER_H

@@ -6,7 +6,7 @@
 -- of these buffers, so that the norm, the optimizer and an all-reduce work on
 -- the whole model in one call. Gaps between segments stay 0 for ever.
 --
--- In a job whose optimizer state is divided over its ranks (shards.lua), bf16
+-- In a job whose optimizer state is divided over its ranks (partition.lua), bf16
 -- and fp16 models hold f32 values only of the biases and LayerNorm parameters,
 -- which ops read, and of the part of the matrices that this rank updates.
 --
@@ -138,7 +138,7 @@ end
 --   precision: "fp32" (default), "bf16" or "fp16": the dtype of activations;
 --   seed: of the initial values (0); parameter i draws from Philox stream i;
 --   training: false leaves out the gradients (true);
---   shards: how to cut the buffers (nn/shards.lua); its buckets are set; nil for a process of its own
+--   partition: how to cut the buffers (nn/partition.lua); its buckets are set; nil for a process of its own
 function ParameterStore:allocate(options)
     options = options or {}
     local precision = options.precision or "fp32"
@@ -149,16 +149,16 @@ function ParameterStore:allocate(options)
     if self.value_buffer then error("parameters: allocate() was called before", 2) end
     if #self.list == 0 then error("parameters: no parameter is registered", 2) end
 
-    local shards = options.shards
-    local divided = shards and shards.divide and low_dtype
-    local regions = lay_out(self, divided, shards and shards.multiple or ALIGNMENT)
-    if shards then shards:cut(regions) end
-    self.shards, self.precision = shards, precision
+    local partition = options.partition
+    local divided = partition and partition.divide and low_dtype
+    local regions = lay_out(self, divided, partition and partition.multiple or ALIGNMENT)
+    if partition then partition:cut(regions) end
+    self.partition, self.precision = partition, precision
     self.dtype, self.low_dtype = low_dtype or "f32", low_dtype or nil
     local total = self.total
     -- f32 values of the first region are there in part only.
     self.divided_count = divided and regions[1].count or 0
-    self.values_count = divided and regions[1].count / shards.size + regions[2].count or total
+    self.values_count = divided and regions[1].count / partition.size + regions[2].count or total
     self.value_buffer = memory.buffer(self.values_count * 4)
     self.master = self.value_buffer:tensor(0, "f32", { self.values_count })
     self.value = not divided and self.master or nil
@@ -230,7 +230,7 @@ function ParameterStore:put(entry, values)
     end
     ops.copy(self:low_of(entry), values)
     local flat, count = values:view(-1), values:numel()
-    self.shards:owned(entry.offset, count, function(first, length, state)
+    self.partition:owned(entry.offset, count, function(first, length, state)
         local from = first - entry.offset
         ops.copy(self.master:slice(1, state + 1, state + length), flat:slice(1, from + 1, from + length))
     end)

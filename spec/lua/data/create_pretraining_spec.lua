@@ -88,7 +88,7 @@ describe("create_pretraining", function()
                 end
                 assert.are.equal(3, ids[second - 1])
                 assert.is_true(second >= 4 and second < row.length)
-                -- Half to even, as the masking itself is specified in spec/engine/io/loader_spec.lua.
+                -- Half to even, as the masking itself is specified in spec/engine/data/loader_spec.lua.
                 local share = row.length * 0.15
                 local rounded = math.floor(share + 0.5)
                 if share % 1 == 0.5 and rounded % 2 == 1 then rounded = rounded - 1 end

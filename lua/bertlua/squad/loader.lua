@@ -1,9 +1,9 @@
---- Batches for question answering out of a FeatureSet.
+--- Question-answering batches from a FeatureSet.
 --
 -- As in pre-training, a sample has a number that never depends on what was
 -- read before: sample i belongs to epoch i / N, and epoch e visits the features
 -- in an order drawn from (seed, e). So batch(n) is the same after a restart and
--- nothing needs saving. What a feature is does not belong here: see feature_set.lua.
+-- no state needs to be saved. For what a feature is, see feature_set.lua.
 -- @module bertlua.squad.loader
 
 local array = require "bertlua.array"
@@ -17,9 +17,9 @@ local loader = {}
 local Loader = {}
 Loader.__index = Loader
 
--- Rows of a packed batch come in multiples of this, so that few shapes of matmuls occur.
+-- The rows of a packed batch are rounded up to a multiple of this, to limit the number of matmul shapes.
 local ROW_MULTIPLE = 64
--- Epoch e shuffles with this stream of the seed, plus e; parameters start from the low ones.
+-- Epoch e shuffles with stream ORDER_STREAM + e of the seed; parameters are initialised from the low ones.
 local ORDER_STREAM = 2 ^ 40
 
 local function round_up(n, multiple)
@@ -41,10 +41,10 @@ end
 
 --- Open a set for reading.
 -- @param set FeatureSet
--- @tparam table options batch_size; max_length: sequences are padded to it (default: of the set's settings);
---   pack_sequences (false); few_shapes (false): their numbers of rows come in coarse steps (see shapes.lua);
---   null_window_share (1): see FeatureSet:training_features; seed (42): of that choice and
---   of the order; shuffle (true); endless (true): the stream goes on into the next epoch, else the last batch is
+-- @tparam table options batch_size; max_length: sequences are padded to it (default: from the set's settings);
+--   pack_sequences (false); few_shapes (false): the number of rows varies in coarse steps (see shapes.lua);
+--   null_window_share (1): see FeatureSet:training_features; seed (42): for that choice and
+--   the order; shuffle (true); endless (true): the stream continues into the next epoch, else the last batch is
 --   smaller and there is none after it
 -- @return Loader with the fields samples, batch_size, batches (of an epoch)
 function loader.open(set, options)
@@ -54,7 +54,7 @@ function loader.open(set, options)
     local share = options.null_window_share or 1
     local kept, samples = nil, set.count
     if share < 1 then kept, samples = set:training_features(share, options.seed or 42) end
-    if samples == 0 then error("squad loader: the set has no feature", 2) end
+    if samples == 0 then error("squad loader: the set has no features", 2) end
     local max_length = options.max_length or set.settings.max_seq_length
     local self = setmetatable({
         set = set, kept = kept, samples = samples, batch_size = options.batch_size, max_length = max_length,
@@ -65,13 +65,13 @@ function loader.open(set, options)
     local full = self.batch_size * max_length
     self.row_step = options.few_shapes and shapes.step(full, 64, ROW_MULTIPLE) or ROW_MULTIPLE
     local rows = round_up(full, ROW_MULTIPLE)
-    --- The most rows a batch may have.
+    --- Maximum rows of a batch.
     self.max_rows = rows
     self.slots = { new_slot(self.batch_size, rows), new_slot(self.batch_size, rows) }
     return self
 end
 
---- Features in the order of an epoch: int64 array; nil for their own order.
+--- Features in the order of an epoch: int64 array; nil if they are not shuffled.
 function Loader:order(epoch)
     if not self.shuffle then return nil end
     local order = self.orders[epoch]
@@ -79,7 +79,7 @@ function Loader:order(epoch)
     order = array.int64(self.samples)
     for i = 0, self.samples - 1 do order[i] = self.kept and self.kept[i] or i end
     random.new(self.seed, ORDER_STREAM + epoch):shuffle(order, self.samples)
-    -- A batch touches two epochs at most; keep no more.
+    -- A batch touches at most two epochs; keep no more.
     for old in pairs(self.orders) do
         if math.abs(old - epoch) > 1 then self.orders[old] = nil end
     end
@@ -104,7 +104,7 @@ local function tensor_of(slot, name, dims)
     return t, array.wrap(t)
 end
 
---- Rows that belong to no token: id 0, in no segment.
+--- Fill rows that belong to no token: id 0, in no segment.
 local function fill_up(data, first, last)
     for row = first, last do data.ids[row], data.types[row], data.positions[row] = 0, 0, 0 end
 end
@@ -120,7 +120,7 @@ local function put(set, f, row, data)
     return length
 end
 
---- Rows that the listed features take, and the first row of each.
+--- Rows that the listed features occupy, and the first row of each.
 local function place_rows(self, features)
     local starts, rows = {}, 0
     for i, f in ipairs(features) do
@@ -136,7 +136,7 @@ end
 --   features = numbers in the set}
 function Loader:batch(n)
     if n < 0 or n ~= math.floor(n) or (not self.endless and n >= self.batches) then
-        error("squad loader: there is no batch number " .. tostring(n), 2)
+        error("squad loader: there is no batch " .. tostring(n), 2)
     end
     local slot = self.slots[self.turn]
     self.turn = 3 - self.turn
@@ -165,7 +165,7 @@ function Loader:batch(n)
     return batch
 end
 
---- Give the memory back; the batches must not be used afterwards.
+--- Free the memory; the batches must not be used afterwards.
 function Loader:close()
     for _, slot in ipairs(self.slots) do
         slot.fence:wait()

@@ -1,5 +1,5 @@
 --- Start and end logits of every token of a FeatureSet.
--- How logits become answers does not belong here: see answers.lua.
+-- For how logits become answers, see extraction.lua.
 -- @module bertlua.squad.predict
 
 local array = require "bertlua.array"
@@ -22,7 +22,7 @@ local function forward(model, tape, batch)
     return wide
 end
 
---- The same on the host, until the next batch.
+--- The same on the host, valid until the next batch.
 -- @param work feeder; graphs; host: pinned memory for the largest batch; done: event
 local function answer(model, tape, batch, work)
     local key = ("%d %d"):format(batch.rows, batch.batch_size)
@@ -47,13 +47,13 @@ end
 
 --- Run a model over a set.
 -- @param model BertForQuestionAnswering
--- @param tape a tape to work on; its current step is lost
+-- @param tape the tape to use; its current step is lost
 -- @param set FeatureSet
 -- @tparam table options batch_size; pack_sequences (true); on_batch = function(features done, seconds of the batch);
---   last_batch: stop after so many batches; cuda_graph (true): replay the forward pass of a shape
--- @return start_logits, end_logits: float arrays in the "packed" layout of extraction.extract: those of feature f are at
+--   last_batch: stop after this many batches; cuda_graph (true): replay the forward pass of each shape
+-- @return start_logits, end_logits: float arrays in the "packed" layout of extraction.extract: feature f's are at
 --   offsets[f] .. offsets[f+1] - 1
--- @treturn table {features, tokens, seconds} of the forward passes, batches being made included
+-- @treturn table {features, tokens, seconds} of the forward passes, including the time to build batches
 function predict.run(model, tape, set, options)
     local start_logits, end_logits = array.float(set.tokens), array.float(set.tokens)
     local totals = { features = 0, tokens = 0, seconds = 0 }

@@ -62,7 +62,7 @@ describe("create_pretraining_data", function()
             vocab_file = folder .. "/other.txt" })
         assert.is_false(good)
         assert.is_true(fault.is(problem))
-        assert.is_truthy(tostring(problem):find("made with the vocabulary of sha256", 1, true), tostring(problem))
+        assert.is_truthy(tostring(problem):find("made with a vocabulary with sha256", 1, true), tostring(problem))
     end)
 
     it("warns of shards with one document", function()

@@ -206,7 +206,7 @@ suite: all
 TRAINING_SPECS := spec/lua/models spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/squad/loader_spec.lua \
   $(addprefix spec/recipes/,answer_spec.lua trace_spec.lua) \
   $(addprefix spec/cuda/,training_spec.lua failures_spec.lua memory_plan_spec.lua)
-OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/copy_spec.lua spec/engine/core/philox_spec.lua \
+OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \
   spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train \
   $(filter-out $(TRAINING_SPECS),$(wildcard spec/cuda/*_spec.lua))
 DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \

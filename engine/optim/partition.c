@@ -2,7 +2,7 @@
  * partition.c - validation and dispatch of the optimizer whose state is divided
  * over ranks.
  */
-#include "ops/check.h"
+#include "optim/check.h"
 
 /* Where a piece may lie: sizes of the buffers, 0 or more. */
 typedef struct extents {
@@ -51,7 +51,7 @@ BL_API bl_status bl_partition_grad_norm(bl_context *ctx, bl_tensor *square, cons
     static const char op[] = "partition_grad_norm";
     BL_CHECK_CONTEXT(op, ctx, partition_grad_norm);
     BL_CHECK(op, ctx, square, BL_SET(BL_F32), "1", 1);
-    BL_CHECK(op, ctx, scalars, BL_SET(BL_F32), "8", BL_SCALAR_COUNT);
+    BL_TRY(bl_check_scalars(op, ctx, scalars));
     BL_CHECK(op, ctx, grad, BL_SET(BL_F32), "N", BL_ANY);
     BL_TRY(check_accumulation(op, accumulation));
     /* Only `flat` matters here. */
@@ -64,7 +64,7 @@ BL_API bl_status bl_partition_grad_factor(bl_context *ctx, bl_tensor *scalars, c
                                           int32_t accumulation, float max_norm) {
     static const char op[] = "partition_grad_factor";
     BL_CHECK_CONTEXT(op, ctx, partition_grad_factor);
-    BL_CHECK(op, ctx, scalars, BL_SET(BL_F32), "8", BL_SCALAR_COUNT);
+    BL_TRY(bl_check_scalars(op, ctx, scalars));
     BL_CHECK(op, ctx, square, BL_SET(BL_F32), "1", 1);
     BL_TRY(check_accumulation(op, accumulation));
     if (max_norm != max_norm) return bl_fail(BL_ERROR_ARGUMENT, "%s: max_norm is NaN", op);
@@ -81,7 +81,7 @@ static bl_status check_optim(const char *op, const bl_context *ctx, const bl_par
     BL_CHECK(op, ctx, m, BL_SET(BL_F32), "S", BL_ANY);
     BL_CHECK(op, ctx, v, BL_SET(BL_F32), "S", m->shape[0]);
     BL_CHECK(op, ctx, decay, BL_SET(BL_F32), "n", BL_ANY);
-    BL_CHECK(op, ctx, scalars, BL_SET(BL_F32), "8", BL_SCALAR_COUNT);
+    BL_TRY(bl_check_scalars(op, ctx, scalars));
     BL_CHECK(op, ctx, sums, BL_SET(BL_F32), "n2", decay->shape[0], 2);
     BL_CHECK_OPTIONAL(op, ctx, trust, BL_SET(BL_F32), "n", decay->shape[0]);
     BL_TRY(bl_check_moments(op, o->beta1, o->beta2, o->eps));

@@ -8,6 +8,11 @@
 -- biases of linear layers on a GPU, which adds their `rounded` copy. The
 -- formulas and shapes are in engine/api/ops.h; this file only wires memory
 -- and gradients. T rows, H hidden, N outputs, K inputs, M gathered rows.
+--
+-- A function has the name of its op, which is also the name of the op's files
+-- in engine/ops, engine/cpu, engine/cuda and spec/engine/ops; gelu, tanh,
+-- dropout and add (axpby) are in those called elementwise. Each takes 10 to 40
+-- lines, so they share this file.
 
 local device = require "bertlua.device"
 local ops = require "bertlua.ops"
@@ -78,7 +83,7 @@ function F.attention(tape, qkv, segments, heads, max_length, p)
     })
 end
 
-local function layer_norm_backward(tape, node)
+local function layernorm_backward(tape, node)
     local x, residual, y = node.x, node.residual, node.output
     local z, mean, rstd = node[1], node[2], node[3]
     local gamma, beta, dy = node.gamma, node.beta, y.grad
@@ -97,12 +102,12 @@ end
 -- @param gamma, beta parameters [H]
 -- @param eps added to the variance
 -- @param p dropout probability
-function F.layer_norm(tape, x, residual, gamma, beta, eps, p)
+function F.layernorm(tape, x, residual, gamma, beta, eps, p)
     local input = tape:value_of(x)
     local y = tape:variable_like(x)
     local z, mean, rstd
     if tape.recording then
-        z = residual ~= x and tape:take(x, "layer_norm") or tape:tensor(x.dtype, x.dims)
+        z = residual ~= x and tape:take(x, "layernorm") or tape:tensor(x.dtype, x.dims)
         mean, rstd = tape:tensor("f32", { x.dims[1] }), tape:tensor("f32", { x.dims[1] })
     end
     local dropout = tape:dropout(p)
@@ -110,7 +115,7 @@ function F.layer_norm(tape, x, residual, gamma, beta, eps, p)
         beta.value, eps, dropout)
     y.disposable = true
     return tape:record(y, true, {
-        backward = layer_norm_backward, x = x, residual = residual, gamma = gamma, beta = beta, dropout = dropout,
+        backward = layernorm_backward, x = x, residual = residual, gamma = gamma, beta = beta, dropout = dropout,
         z, mean, rstd,
     })
 end

@@ -23,7 +23,7 @@ end
 --- @param residual variable [T,H] or nil
 --- @return variable [T,H]
 function LayerNorm:forward(tape, x, residual)
-    return F.layer_norm(tape, x, residual, self.gamma, self.beta, self.eps, self.dropout)
+    return F.layernorm(tape, x, residual, self.gamma, self.beta, self.eps, self.dropout)
 end
 
 return LayerNorm

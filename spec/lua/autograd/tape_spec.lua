@@ -90,9 +90,9 @@ describe("tape", function()
         local tape = Tape.new {}
         tape:start(1, 0, true)
         local y = F.linear(tape, tape:input(random({ 2, 4 }, 1)), store:get "w")
-        F.layer_norm(tape, y, nil, store:get "gamma", store:get "beta", 1e-12, 0)
+        F.layernorm(tape, y, nil, store:get "gamma", store:get "beta", 1e-12, 0)
         local _, message = pcall(F.gelu, tape, y)
-        assert.is_truthy(message:find("the value is gone: layer_norm reused its memory", 1, true))
+        assert.is_truthy(message:find("the value is gone: layernorm reused its memory", 1, true))
         tape:close()
     end)
 
@@ -104,7 +104,7 @@ describe("tape", function()
                 forward = function(tape, x)
                     local y = F.linear(tape, x, store:get "w")
                     local z = F[reader](tape, y, store:get "v")
-                    return F.layer_norm(tape, y, z, store:get "gamma", store:get "beta", 1e-6, 0)
+                    return F.layernorm(tape, y, z, store:get "gamma", store:get "beta", 1e-6, 0)
                 end,
             }
             assert.is_true(worst < TOLERANCE, "error " .. worst)
@@ -159,23 +159,23 @@ describe("gradients agree with finite differences:", function()
         }
     end)
 
-    check("layer_norm with residual and dropout", function()
+    check("layernorm with residual and dropout", function()
         local store = store_of { { "gamma", { 8 } }, { "beta", { 8 } } }
         return {
             store = store, inputs = { random({ 3, 8 }, 1), random({ 3, 8 }, 2) },
             forward = function(tape, x, residual)
-                return F.layer_norm(tape, x, residual, store:get "gamma", store:get "beta", 1e-6, 0.3)
+                return F.layernorm(tape, x, residual, store:get "gamma", store:get "beta", 1e-6, 0.3)
             end,
         }
     end)
 
-    check("layer_norm of the same variable twice", function()
+    check("layernorm of the same variable twice", function()
         local store = store_of { { "weight", { 8, 8 } }, { "gamma", { 8 } }, { "beta", { 8 } } }
         return {
             store = store, inputs = { random({ 3, 8 }, 1) },
             forward = function(tape, x)
                 local h = F.linear(tape, x, store:get "weight")
-                return F.layer_norm(tape, h, h, store:get "gamma", store:get "beta", 1e-6, 0.3)
+                return F.layernorm(tape, h, h, store:get "gamma", store:get "beta", 1e-6, 0.3)
             end,
         }
     end)

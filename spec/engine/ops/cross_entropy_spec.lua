@@ -6,43 +6,12 @@ local reference = require "spec.support.reference"
 
 local scoped = support.scoped
 
+--- A class for each row; with `ignore`, -1 for every third.
 local function labels_of(rows, classes, seed, ignore)
     local source, list = rng.new(seed), {}
     for m = 1, rows do list[m] = ignore and m % 3 == 0 and -1 or source:integer(0, classes - 1) end
     return tensor.from(list, "i32"), list
 end
-
-describe("gather", function()
-    it("takes rows and sums gradients back into them", scoped(function()
-        support.each_dtype(function(dtype, tolerance)
-            for _, shape in ipairs { { 1, 1 }, { 5, 7 }, { 9, 33 }, { 12, 771 } } do
-                local rows, width = shape[1], shape[2]
-                local index, list = labels_of(7, rows, 2)
-                local x, values = support.random(dtype, { rows, width }, 3)
-                local y = support.poisoned(dtype, { 7, width })
-                ops.gather_forward(y, x, index)
-                support.assert_close(y, reference.lookup_sum(width, { values, list }), 0, "y")
-                local dy, dy_values = support.random(dtype, { 7, width }, 4)
-                local dx = support.poisoned(dtype, { rows, width })
-                ops.gather_backward(dx, dy, index)
-                support.assert_close(dx, reference.scatter_add(dy_values, width, list, rows), tolerance, "dx")
-            end
-        end)
-    end))
-
-    it("names op, argument, got and expected, and leaves outputs alone", scoped(function()
-        local x, y = tensor.new("f32", { 4, 3 }), support.poisoned("f32", { 2, 3 })
-        support.assert_rejects("gather: index[1] (from 0) is 4, expected 0 to 3", { y }, function()
-            ops.gather_forward(y, x, tensor.from({ 0, 4 }, "i32"))
-        end)
-        support.assert_rejects("gather: y is f32 [2,3], expected f32 [1,3]", { y }, function()
-            ops.gather_forward(y, x, tensor.from({ 0 }, "i32"))
-        end)
-        support.assert_rejects("gather_backward: index[0] (from 0) is 2, expected 0 to 1", { y }, function()
-            ops.gather_backward(y, x, tensor.from({ 2, 0, 0, 0 }, "i32"))
-        end)
-    end))
-end)
 
 describe("cross_entropy", function()
     -- {rows, columns, classes}: padding columns, more classes than one block of a row.
@@ -157,68 +126,6 @@ describe("cross_entropy", function()
             tensor.from({ 0 }, "i32"), 5)
         support.assert_rejects("cross_entropy_backward: dlogits is bf16 [2,5], expected f32 [2,5]", { loss }, function()
             ops.cross_entropy_backward(tensor.new("bf16", { 2, 5 }), logits, labels, lse, loss, 5)
-        end)
-    end))
-end)
-
-describe("span_loss", function()
-    local SEGMENTS = { { 0, 5 }, { 5, 1 }, { 8, 9 }, { 17, 0 } }
-    local STARTS, ENDS = { 2, 0, 9, 0 }, { 4, 0, 3, -1 } -- start 9 lies outside a segment of 9
-    local ROWS = 19
-
-    local function run(dtype)
-        local s = {}
-        s.logits, s.values = support.random(dtype, { ROWS, 2 }, 7, 5)
-        s.segments = tensor.from(SEGMENTS, "i32")
-        s.starts, s.ends = tensor.from(STARTS, "i32"), tensor.from(ENDS, "i32")
-        s.loss, s.lse = support.poisoned("f32", { 1 }), support.poisoned("f32", { 4, 2 })
-        ops.span_loss_forward(s.loss, s.lse, s.logits, s.segments, s.starts, s.ends)
-        return s
-    end
-
-    it("is the mean of start and end cross-entropy within each segment", scoped(function()
-        support.each_dtype(function(dtype)
-            local s = run(dtype)
-            local loss, lse = reference.span_loss(s.values, ROWS, SEGMENTS, STARTS, ENDS)
-            support.assert_close(s.loss, { loss }, 2e-6, "loss")
-            local got = support.flat(s.lse)
-            for i = 1, 6 do assert.is_near(lse[i], got[i], 5e-6) end
-        end)
-    end))
-
-    it("has the gradient of the formula, 0 outside segments, also in place", scoped(function()
-        support.each_dtype(function(dtype, tolerance)
-            local s = run(dtype)
-            local dlogits = support.poisoned(dtype, { ROWS, 2 })
-            ops.span_loss_backward(dlogits, s.logits, s.segments, s.starts, s.ends, s.lse, tensor.from { 12 })
-            local _, _, gradient = reference.span_loss(s.values, ROWS, SEGMENTS, STARTS, ENDS)
-            support.assert_close(dlogits, reference.map(gradient, function(g) return 12 * g end), tolerance + 1e-5)
-            ops.span_loss_backward(s.logits, s.logits, s.segments, s.starts, s.ends, s.lse, tensor.from { 12 })
-            support.assert_same(s.logits, dlogits)
-        end)
-    end))
-
-    it("agrees with differences of the reference", scoped(function()
-        local s = run "f32"
-        local _, _, gradient = reference.span_loss(s.values, ROWS, SEGMENTS, STARTS, ENDS)
-        support.assert_gradient(reference.differences(function(x)
-            return (reference.span_loss(x, ROWS, SEGMENTS, STARTS, ENDS))
-        end, s.values, 1e-5), gradient, 1e-8)
-    end))
-
-    it("names op, argument, got and expected, and leaves outputs alone", scoped(function()
-        local s = run "f32"
-        local loss = support.poisoned("f32", { 1 })
-        support.assert_rejects("span_loss: segments[1] (from 0) is {begin 15, length 5}, expected within 19 rows",
-            { loss }, function()
-                ops.span_loss_forward(loss, nil, s.logits, tensor.from({ { 0, 5 }, { 15, 5 } }, "i32"),
-                    tensor.new("i32", { 2 }), tensor.new("i32", { 2 }))
-            end)
-        support.assert_rejects("span_loss: ends is i32 [2], expected i32 [4]", { loss }, function()
-            ops.span_loss_forward(loss, nil, s.logits, s.segments, s.starts, tensor.new("i32", { 2 }))
-        end)
-        support.assert_rejects("span_loss: logits is f32 [19], expected f32, bf16 or f16 [T,2]", { loss }, function()
-            ops.span_loss_forward(loss, nil, tensor.new("f32", { 19 }), s.segments, s.starts, s.ends)
         end)
     end))
 end)

@@ -55,7 +55,7 @@ describe("layers", function()
     end)
 
     it("keep ffi inside the bindings", function()
-        local ffi = { "require%s*%(?%s*[\"']ffi[\"']", "ffi%.C[^%w]" }
+        local ffi = { "[\"']ffi[\"']", "[\"']bertlua%.ffi[\"']", "ffi%.C[^%w]" }
         assert.are.same({}, offenders("lua", "%.lua$", ffi))
         assert.are.same({}, offenders("recipes", "%.lua$", ffi))
     end)
@@ -107,6 +107,102 @@ describe("layers", function()
     it("keep process exits and printing out of the library", function()
         local patterns = { "[^%w_]exit%s*%(", "[^%w_]abort%s*%(", "[^%w_f]printf%s*%(", "fprintf%s*%(%s*std" }
         assert.are.same({}, offenders("engine", "%.[ch]u?h?$", patterns))
+    end)
+end)
+
+-- ---------------------------------------------------------------- rooms of Lua
+
+-- What each folder and file of lua/bertlua may know of the others; all may know the bindings. A room comes after
+-- those it knows.
+local LUA_ROOMS = {
+    { "util" },
+    { "text", "util" },
+    { "weights", "text", "util" },
+    { "autograd" },
+    { "nn", "autograd" },
+    { "models", "autograd", "nn", "util" },
+    { "distributed" },
+    { "data", "text", "util" },
+    { "train", "data", "util", "weights" },
+    { "squad", "autograd", "data", "models", "text", "train", "util", "weights" },
+    { "corpus", "data", "squad", "text", "util" },
+    { "settings", "util" },
+    { "jobs", "autograd", "corpus", "data", "distributed", "models", "nn", "settings", "squad", "text", "train", "util",
+        "weights" },
+    { "recipe", "distributed", "jobs" },
+    { "prompt", "distributed", "util" },
+    -- The names of all of it.
+    { "init", "autograd", "corpus", "data", "distributed", "models", "nn", "recipe", "settings", "squad", "text",
+        "train", "util", "weights" },
+}
+
+--- The file that `require` finds for a module, or nil.
+local function module_path(name)
+    local stem = name:gsub("%.", "/")
+    for _, path in ipairs { "lua/" .. stem .. ".lua", "lua/" .. stem .. "/init.lua", "bindings/" .. stem .. ".lua" } do
+        if lfs.attributes(path, "mode") == "file" then return path end
+    end
+end
+
+local function lua_room(path)
+    local room = path:match "^lua/bertlua/([^/]+)"
+    return room and (room:gsub("%.lua$", ""))
+end
+
+--- Calls visit(path, module, path of the module) for every module that the code of a file below dir names in quotes.
+local function each_module(dir, visit)
+    for _, path in ipairs(walk(dir, "%.lua$")) do
+        local code = ("\n" .. read(path)):gsub("\n%s*%-%-[^\n]*", "")
+        for name in code:gmatch "[\"'](bertlua%.[%w_.]*[%w_])[\"']" do visit(path, name, module_path(name)) end
+    end
+end
+
+describe("modules", function()
+    it("of the bindings know none of Lua's", function()
+        local list = {}
+        each_module("bindings", function(path, name, target)
+            if target and target:match "^lua/" then list[#list + 1] = ("%s: %s"):format(path, name) end
+        end)
+        assert.are.same({}, list)
+    end)
+
+    it("know only the rooms they may", function()
+        local knows, list = {}, {}
+        for _, row in ipairs(LUA_ROOMS) do
+            local room = row[1]
+            knows[room] = { [room] = true }
+            for i = 2, #row do
+                assert.is_table(knows[row[i]], row[i] .. " comes after " .. room .. ", which may know it")
+                knows[room][row[i]] = true
+            end
+        end
+        each_module("lua", function(path, name, target)
+            local room, other = lua_room(path), target and lua_room(target)
+            assert.is_table(knows[room], path .. ": its room is not in the table")
+            if other and not knows[room][other] then list[#list + 1] = ("%s: %s"):format(path, name) end
+        end)
+        assert.are.same({}, list)
+    end)
+
+    it("that are jobs are run through bertlua.recipe", function()
+        local list = {}
+        each_module("recipes", function(path, name)
+            if name:match "^bertlua%.jobs%." then list[#list + 1] = ("%s: %s"):format(path, name) end
+        end)
+        assert.are.same({}, list)
+    end)
+
+    it("that are named exist", function()
+        local list = {}
+        local unknown = function(path, name, target)
+            local in_folder = lfs.attributes("lua/" .. name:gsub("%.", "/"), "mode") == "directory"
+            -- bertlua.host is the executable's own.
+            if not target and not in_folder and name ~= "bertlua.host" then
+                list[#list + 1] = ("%s: %s"):format(path, name)
+            end
+        end
+        for _, dir in ipairs { "bindings", "lua", "recipes", "scripts", "bench" } do each_module(dir, unknown) end
+        assert.are.same({}, list)
     end)
 end)
 

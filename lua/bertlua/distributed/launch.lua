@@ -132,9 +132,4 @@ function M.detect(env)
     return launch
 end
 
---- "rank 2 of 4: " or "" for a process of its own.
-function M.prefix(launch)
-    return launch.size > 1 and ("rank %d of %d: "):format(launch.rank, launch.size) or ""
-end
-
 return M

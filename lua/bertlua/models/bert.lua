@@ -18,10 +18,10 @@ local memory = require "bertlua.memory"
 
 local BertModel = Module.class("BertModel")
 
---- Make the encoder with its embeddings and pooler.
+--- Create the encoder with its embeddings and pooler.
 -- @param config BertConfig
 -- @param store ParameterStore
--- @param prefix "bert" where it is part of a larger model
+-- @param prefix "bert" if it is part of a larger model
 -- @param options {pooler = true}: false leaves the pooler out
 function BertModel.new(config, store, prefix, options)
     local self = Module.init(BertModel, store, prefix)
@@ -44,9 +44,9 @@ local BertForPretraining = Module.class("BertForPretraining")
 
 local RESULTS = { "loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy" }
 
---- Make a model for pre-training. Call `model.store:allocate{...}` before use.
+--- Create a model for pre-training. Call `model.store:allocate{...}` before use.
 -- @param config BertConfig
--- @param store ParameterStore (one of its own if left out)
+-- @param store ParameterStore (default: its own)
 function BertForPretraining.new(config, store)
     store = store or ParameterStore.new()
     local self = Module.init(BertForPretraining, store, "")
@@ -80,7 +80,7 @@ end
 
 --- Forward pass with losses: mean MLM cross-entropy over masked words + mean NSP cross-entropy.
 -- @return table of f32 [1] scalars loss (a variable, for tape:backward), mlm_loss, nsp_loss, mlm_accuracy,
---   nsp_accuracy; their values stay until the next forward
+--   nsp_accuracy; their values are valid until the next forward
 function BertForPretraining:forward(tape, batch)
     local results = results_of(self)
     local words, next_sentence = heads(self, tape, batch)
@@ -97,8 +97,8 @@ function BertForPretraining:forward(tape, batch)
     }
 end
 
---- Scores without losses. Only the first vocab_size columns of the word scores mean anything.
--- @return {mlm = [M, padded vocabulary], nsp = [B,2]} variables of the step arena
+--- Scores without losses. Only the first vocab_size columns of the word scores are meaningful.
+-- @return {mlm = [M, padded vocabulary], nsp = [B,2]} variables in the step arena
 function BertForPretraining:logits(tape, batch)
     local words, next_sentence = heads(self, tape, batch)
     return { mlm = words, nsp = next_sentence }
@@ -106,12 +106,11 @@ end
 
 --- Floating-point operations of the matrix products of one forward and backward pass.
 --
--- Counted are 2 K N for each row of a [K] -> [N] matmul and, for attention,
--- 4 L^2 H for each sequence of length L (its true length, padding left out),
--- in the forward pass; the backward pass counts twice the forward. Rows are
--- those of the batch as it is computed, padded or packed; filler of the masked
--- positions counts. Softmax, GELU, LayerNorm, recomputation and the optimizer
--- are not counted.
+-- The forward pass counts 2 K N per row of a [K] -> [N] matmul and, for
+-- attention, 4 L^2 H per sequence of length L (its true length, without padding);
+-- the backward pass counts twice the forward. Rows are those of the batch as
+-- computed, padded or packed; filler of the masked positions counts. Softmax,
+-- GELU, LayerNorm, recomputation and the optimizer are not counted.
 -- @param batch as in forward()
 -- @return number of operations
 function BertForPretraining:flops(batch)
@@ -126,12 +125,12 @@ function BertForPretraining:flops(batch)
     return 3 * (config.num_hidden_layers * layer + mlm + nsp)
 end
 
---- Bytes of the step arena that a training step needs at its peak: never less than the truth, and little more.
+--- Bytes of the step arena that a training step needs at its peak: never less than the actual value, and little more.
 --
--- At the end of the forward pass, each row holds in each layer 3H (q, k, v) +
--- 5H (context, two sums, two normalised) + 2I (before and after GELU), and the
--- heads are there too. The backward pass adds the gradients of one layer,
--- which do not fit the gaps that the heads leave.
+-- At the end of the forward pass, each row takes in each layer 3H (q, k, v) +
+-- 5H (context, two sums, two normalised) + 2I (before and after GELU), in
+-- addition to the heads. The backward pass adds the gradients of one layer,
+-- which do not fit into the gaps left by the heads.
 -- @param shape {rows=, batch_size=, max_length=, masked=} as in the batches to come;
 --   precision: of a model that is not allocated yet
 -- @return bytes

@@ -1,4 +1,4 @@
---- Models: BERT and what is done with it.
+--- Models: BERT and its uses.
 
 local bert = require "bertlua.models.bert"
 
@@ -12,7 +12,7 @@ local models = {
 
 return setmetatable(models, {
     __names = { "answer" },
-    -- When it is first asked for: squad builds on models.
+    -- Loaded on first use, as squad builds on models.
     __index = function(_, name)
         if name == "answer" then return require("bertlua.squad.reader").answer end
     end,

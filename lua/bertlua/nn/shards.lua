@@ -1,41 +1,41 @@
---- How the flat buffers of a model are cut: into buckets that are reduced one
--- by one while the backward pass goes on, and each bucket into one part a rank
--- where the optimizer's state is divided (stage 1 of ZeRO, arXiv 1910.02054).
+--- How the flat buffers of a model are divided: into buckets that are reduced one
+-- by one while the backward pass continues, and each bucket into one part per rank
+-- if the optimizer's state is divided (stage 1 of ZeRO, arXiv 1910.02054).
 --
 --     flat     |-------- bucket 1 --------|-------- bucket 2 --------| ...
 --               rank 0 | rank 1 | rank 2   rank 0 | rank 1 | rank 2
 --
--- A rank's state is its parts, one after the other. This file only counts
--- elements: memory is in parameters.lua, messages are in train/.
+-- A rank's state is its parts, one after another. This file only counts
+-- elements: memory is in parameters.lua, communication in train/.
 
 local Shards = {}
 Shards.__index = Shards
 
---- Parts start at a multiple of this many elements: 64 bytes of f32, also in a bf16 buffer whose tensors ops read.
+--- Parts start at a multiple of this many elements: 64 bytes even in a bf16 buffer, whose tensors ops read.
 local ALIGNMENT = 32
 local MIB_OF_F32 = 2 ^ 18
 
---- How to cut; the buckets come with cut().
+--- Create the division; cut() sets the buckets.
 -- @param options table of
 --   rank (0), size (1): of this process in the job;
---   divide: true for state that is divided over the ranks (false);
---   bucket_mib: MiB of f32 gradients a bucket (25)
+--   divide: true if the state is divided over the ranks (false);
+--   bucket_mib: MiB of f32 gradients per bucket (25)
 function Shards.new(options)
     options = options or {}
     local self = setmetatable({
         rank = options.rank or 0, size = options.size or 1, divide = options.divide or false,
     }, Shards)
-    --- What the length of every bucket is a multiple of.
+    --- The length of every bucket is a multiple of this.
     self.multiple = ALIGNMENT * (self.divide and self.size or 1)
     local elements = (options.bucket_mib or 25) * MIB_OF_F32
     self.bucket = math.max(1, math.floor(elements / self.multiple)) * self.multiple
     return self
 end
 
---- Cut regions of the flat buffer, from the end of each: the backward pass comes by there first.
+--- Divide regions of the flat buffer, from the end of each, as the backward pass gets there first.
 -- @param regions list of {offset, count, low}, ascending; counts are multiples of `multiple`
--- @return the list `buckets`, ascending: {offset, count, low; own, part: the range of this rank; state: where that
---   range starts in this rank's state}
+-- @return the list `buckets`, ascending: {offset, count, low; own, part: this rank's range; state: where that range
+--   starts in this rank's state}
 function Shards:cut(regions)
     local buckets = {}
     for _, region in ipairs(regions) do
@@ -67,7 +67,7 @@ function Shards:overlaps(offset, length, visit)
     end
 end
 
---- What this rank owns of [offset, offset + length): visit(first, count, state) with `state` the place in its state.
+--- What this rank owns of [offset, offset + length): visit(first, count, state); `state` is the place in its state.
 function Shards:owned(offset, length, visit)
     self:overlaps(offset, length, function(bucket)
         local first = math.max(offset, bucket.own)

@@ -206,7 +206,7 @@ suite: all
 TRAINING_SPECS := spec/lua/models spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/squad/loader_spec.lua \
   $(addprefix spec/recipes/,answer_spec.lua trace_spec.lua) \
   $(addprefix spec/cuda/,training_spec.lua failures_spec.lua memory_plan_spec.lua)
-OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/copy_spec.lua spec/engine/core/philox_spec.lua \
+OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \
   spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train \
   $(filter-out $(TRAINING_SPECS),$(wildcard spec/cuda/*_spec.lua))
 DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
@@ -234,7 +234,7 @@ gpu-report: all cuda
 	$(BUILD)/bertlua scripts/gpu_report.lua --output $(BUILD)/gpu-report.md $(if $(PYTHON),--python '$(PYTHON)') $(GPU_REPORT_ARGS)
 
 # Two false alarms: a row has at least one class, a dataset at least one dimension.
-CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/io/hdf5_write.c
+CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/data/hdf5_write.c
 C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch])
 CUDA_FILES = $(wildcard engine/cuda/*.cu engine/cuda/*.cuh spec/cuda/emulation/*)
 lint:

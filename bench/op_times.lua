@@ -14,7 +14,7 @@ Probe.__index = Probe
 local SIZE = { f32 = 4, bf16 = 2, f16 = 2, i32 = 4, i64 = 8, i8 = 1 }
 
 -- What is no op: it queues nothing by itself.
-local PLAIN = { dropout = true, prepare = true, prepare_shard = true }
+local PLAIN = { dropout = true, prepare = true, prepare_partition = true }
 
 function Probe.new()
     return setmetatable({ spans = {}, count = 0, originals = {} }, Probe)

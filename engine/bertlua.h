@@ -1,6 +1,12 @@
 /*
  * bertlua.h - the public C API of the engine; the only header that bindings
  * and embedding programs include.
+ *
+ * engine/X implements api/X.h: core (status, tensors, memory, machine), ops and
+ * optim (checks, then dispatch to the kernels of cpu or cuda), comm, text,
+ * storage (safetensors, durable files, checksums), data (HDF5 shards, batches)
+ * and corpus, which for MediaWiki's dumps and markup has a room of its own,
+ * wiki. api/device.h and api/graph.h are in ops, too.
  */
 #ifndef BERTLUA_H
 #define BERTLUA_H

@@ -4,7 +4,7 @@ nvidia.hdf5   as NVIDIA's create_pretraining_data.py writes its shards: the same
               datasets, dtypes and h5py's gzip.
 wide.hdf5     the same values as int64 and uint8, as other scripts store them.
 too_wide.hdf5 an id that does not fit int32.
-The values follow formulas that spec/engine/io/shard_spec.lua repeats.
+The values follow formulas that spec/engine/data/shard_spec.lua repeats.
 
     python scripts/make_hdf5_fixtures.py
 """

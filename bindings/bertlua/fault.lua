@@ -1,8 +1,8 @@
---- Faults of the user's input: one line that says what was wrong and how to put it right.
+--- Faults in the user's input: one line that says what was wrong and how to fix it.
 --
--- A fault is thrown as a table, so that the executable can tell it from a
--- defect of ours: it prints `bertlua: MESSAGE` and exits with the fault's code,
--- without a traceback (unless BL_DEBUG=1). Defects stay plain error() strings.
+-- A fault is thrown as a table, so that the executable can tell it from a bug
+-- in bertlua: it prints `bertlua: MESSAGE` and exits with the fault's code,
+-- without a traceback (unless BL_DEBUG=1). Bugs stay plain error() strings.
 
 local M = {}
 
@@ -15,12 +15,12 @@ end
 
 --- Throw a fault.
 -- @param message one line: what, got ..., expected ...; the fix
--- @param code exit code of the executable (1 if left out)
+-- @param code exit code of the executable (default 1)
 function M.raise(message, code)
     error(setmetatable({ message = (tostring(message):gsub("%s*\n%s*", "; ")), code = code or 1 }, Fault), 0)
 end
 
---- Throw a fault whose message is built by string.format.
+--- Throw a fault whose message is built with string.format.
 function M.raisef(format, ...)
     M.raise(format:format(...))
 end
@@ -37,7 +37,7 @@ function M.message(value)
 end
 
 --- Return value, or throw message as a fault where value is nil or false.
--- For functions that answer `nil, message`.
+-- For functions that return `nil, message`.
 function M.check(value, message)
     if not value then M.raise(message or "unknown failure") end
     return value

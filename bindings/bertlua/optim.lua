@@ -48,13 +48,13 @@ function M.prepare(fields)
     return optim
 end
 
---- Bundle what an update of a shard works on.
+--- Bundle what an update of a partition works on.
 -- @param fields table of the tensors param, m, v, grad, pieces, decay, scalars, sums, and optionally param_low and
 --   trust; numbers beta1, beta2, eps
--- @return bl_shard_optim for shard_lamb_moments and shard_lamb_apply
-function M.prepare_shard(fields)
-    local optim = fill(ffi.new "bl_shard_optim", fields, { "param", "m", "v", "grad", "pieces", "decay", "scalars",
-        "sums" }, { "param_low", "trust" }, "prepare_shard")
+-- @return bl_partition_optim for partition_lamb_moments and partition_lamb_apply
+function M.prepare_partition(fields)
+    local optim = fill(ffi.new "bl_partition_optim", fields, { "param", "m", "v", "grad", "pieces", "decay", "scalars",
+        "sums" }, { "param_low", "trust" }, "prepare_partition")
     return optim
 end
 
@@ -74,20 +74,20 @@ function M.loss_scale_update(scalars, growth, backoff, growth_interval, min_scal
     check(C.bl_loss_scale_update(handle(), scalars, growth, backoff, growth_interval, min_scale))
 end
 
-function M.shard_grad_norm(square, scalars, grad, pieces, accumulation)
-    check(C.bl_shard_grad_norm(handle(), square, scalars, grad, pieces, accumulation))
+function M.partition_grad_norm(square, scalars, grad, pieces, accumulation)
+    check(C.bl_partition_grad_norm(handle(), square, scalars, grad, pieces, accumulation))
 end
 
-function M.shard_grad_factor(scalars, square, accumulation, max_norm)
-    check(C.bl_shard_grad_factor(handle(), scalars, square, accumulation, max_norm))
+function M.partition_grad_factor(scalars, square, accumulation, max_norm)
+    check(C.bl_partition_grad_factor(handle(), scalars, square, accumulation, max_norm))
 end
 
-function M.shard_lamb_moments(prepared)
-    check(C.bl_shard_lamb_moments(handle(), prepared))
+function M.partition_lamb_moments(prepared)
+    check(C.bl_partition_lamb_moments(handle(), prepared))
 end
 
-function M.shard_lamb_apply(prepared)
-    check(C.bl_shard_lamb_apply(handle(), prepared))
+function M.partition_lamb_apply(prepared)
+    check(C.bl_partition_lamb_apply(handle(), prepared))
 end
 
 return M

@@ -120,11 +120,6 @@ void bl_comm_where(bl_comm *comm, char *text, size_t bytes);
 /* Collectives queued and finished so far. */
 void bl_comm_counts(bl_comm *comm, int64_t *queued, int64_t *finished);
 
-/* Cores the process may run on, as a set of bits: bit i % 64 of words[i / 64]; count words of 64. */
-bl_status bl_affinity_get(uint64_t *words, int32_t count);
-/* Bind every thread of the process, and those they will start, to these cores. */
-bl_status bl_affinity_set(const uint64_t *words, int32_t count);
-
 /* CDEF-END */
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * core.h - status, tensors, memory, context and random numbers.
+ * core.h - status, tensors, memory, context, random numbers, and the machine the
+ * process runs on.
  *
  * Part of the public C API (include "bertlua.h"). The text between the two
  * CDEF markers is plain C without macros: the Lua bindings feed it to ffi.cdef
@@ -196,6 +197,18 @@ double bl_rng_double(bl_rng *rng);
 int64_t bl_rng_integer(bl_rng *rng, int64_t low, int64_t high);
 /* Fisher-Yates shuffle of n values. */
 void bl_rng_shuffle(bl_rng *rng, int64_t *values, int64_t n);
+
+/* Cores the process may run on, as a set of bits: bit i % 64 of words[i / 64]; count words of 64. */
+bl_status bl_affinity_get(uint64_t *words, int32_t count);
+/* Bind every thread of the process, and those they will start, to these cores. */
+bl_status bl_affinity_set(const uint64_t *words, int32_t count);
+
+/* Processors that this process may run on, at least 1. */
+int32_t bl_processors(void);
+/* Peak resident memory in bytes of this process, and of the largest of its ended children. */
+void bl_memory_peak(int64_t *own, int64_t *child);
+/* Width in columns of the terminal behind a file descriptor; 0 if it is not a terminal. */
+int32_t bl_terminal_columns(int32_t descriptor);
 
 /* CDEF-END */
 

@@ -73,18 +73,6 @@ bl_status bl_wikitext_convert(bl_wikitext *wikitext, const char *text, int64_t b
 bool bl_wikitext_is_redirect(const bl_wikitext *wikitext, const char *text, int64_t bytes);
 bool bl_wikitext_is_disambiguation(const bl_wikitext *wikitext, const char *title, const char *text, int64_t bytes);
 
-/* A language of ISO 639. */
-typedef struct bl_language {
-    char code[16];
-    char name[128];     /* English; "" if there is none */
-    char own_name[128]; /* in the language itself */
-} bl_language;
-/* Language number index of those that ICU knows; false past the last one. */
-bool bl_language_at(int32_t index, bl_language *out);
-
-/* Offset of the first byte that is not UTF-8 (RFC 3629); -1 if all of it is. */
-int64_t bl_utf8_check(const char *text, int64_t bytes);
-
 /*
  * A text that grows on the disk while it is made: in "<path>.tmp-<pid>", which
  * is synced and gets the name path with bl_text_file_commit, and is removed by
@@ -166,14 +154,6 @@ bl_status bl_transfer_start(bl_transfer **out, const char *url, const char *path
 bl_status bl_transfer_step(bl_transfer *transfer, int32_t wait_ms, bl_transfer_state *state);
 /* Flushes the file; what was received stays there. */
 void bl_transfer_free(bl_transfer *transfer);
-
-/* Hash of a whole file in lower-case hexadecimal: algorithm "md5" or "sha1" (hex has room for 65). */
-bl_status bl_file_digest(const char *path, const char *algorithm, char *hex);
-
-/* Processors that this process may run on, at least 1. */
-int32_t bl_processors(void);
-/* Peak resident memory in bytes of this process, and of the largest of its ended children. */
-void bl_memory_peak(int64_t *own, int64_t *child);
 
 /* CDEF-END */
 

@@ -1,6 +1,6 @@
 /*
  * data.h - pre-training data: HDF5 files, shards, masking, batches, prefetch,
- * and the few text helpers that cutting raw text into instances needs.
+ * and the documents of text files that instances are made of.
  *
  * Part of the public C API (include "bertlua.h"). N samples, S tokens a
  * sample, P masked slots a sample, B samples a batch, T rows of a batch. Every
@@ -220,17 +220,6 @@ typedef struct bl_documents {
 /* Append the documents of the file at path, which gets number `file`. */
 bl_status bl_documents_scan(bl_documents *documents, const char *path, int32_t file);
 void bl_documents_free(bl_documents *documents);
-
-/*
- * Sentences of prose by Unicode's rules (UAX #29) for a locale such as
- * "en@ss=standard" (which does not break after "Mr."). ends [count] are byte
- * offsets just past each sentence, valid until the next split.
- */
-typedef struct bl_sentences bl_sentences;
-bl_status bl_sentences_create(bl_sentences **out, const char *locale);
-bl_status bl_sentences_split(bl_sentences *sentences, const char *text, int64_t bytes, const int64_t **ends,
-                             int64_t *count);
-void bl_sentences_free(bl_sentences *sentences);
 
 /* CDEF-END */
 

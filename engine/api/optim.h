@@ -77,14 +77,14 @@ bl_status bl_adamw_update(bl_context *ctx, const bl_optim *optim);
  * `flat` in grad and param_low. An update is four calls, with a sum over all
  * ranks after the first and the third (R):
  *
- *   bl_shard_grad_norm(square); R(square); bl_shard_grad_factor(square);
- *   bl_shard_lamb_moments(o);   R(o->sums); bl_shard_lamb_apply(o);
+ *   bl_partition_grad_norm(square); R(square); bl_partition_grad_factor(square);
+ *   bl_partition_lamb_moments(o);   R(o->sums); bl_partition_lamb_apply(o);
  *
  * then every rank gathers the parameters that the others updated. What is
  * decided from R's results (overflow, clipping, trust ratios) is the same on
  * every rank without another message.
  */
-typedef struct bl_shard_optim {
+typedef struct bl_partition_optim {
     bl_tensor *param;        /* f32 [P] master weights, updated where owned */
     bl_tensor *param_low;    /* bf16 or f16 [N], rewritten where owned; may be NULL */
     bl_tensor *m;            /* f32 [S] first moment, updated */
@@ -98,22 +98,22 @@ typedef struct bl_shard_optim {
     float beta1;
     float beta2;
     float eps;
-} bl_shard_optim;
+} bl_partition_optim;
 
 /*
  * square f32 [1] = sum over the pieces of (grad / (LOSS_SCALE * accumulation))^2,
  * accumulated in f64 in a fixed order; inf or NaN if an element is, or if the
  * unscaled norm is beyond 1.8e19, which counts as an overflow too.
  */
-bl_status bl_shard_grad_norm(bl_context *ctx, bl_tensor *square, const bl_tensor *scalars, const bl_tensor *grad,
-                             const bl_tensor *pieces, int32_t accumulation);
+bl_status bl_partition_grad_norm(bl_context *ctx, bl_tensor *square, const bl_tensor *scalars, const bl_tensor *grad,
+                                 const bl_tensor *pieces, int32_t accumulation);
 /* GRAD_NORM, GRAD_FACTOR and OVERFLOW as bl_grad_norm sets them, from the sum of square f32 [1] over all ranks. */
-bl_status bl_shard_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl_tensor *square, int32_t accumulation,
-                               float max_norm);
+bl_status bl_partition_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl_tensor *square, int32_t accumulation,
+                                   float max_norm);
 /* m, v and this rank's part of sums, as in bl_lamb_update; only zeroes sums when OVERFLOW is set. */
-bl_status bl_shard_lamb_moments(bl_context *ctx, const bl_shard_optim *optim);
+bl_status bl_partition_lamb_moments(bl_context *ctx, const bl_partition_optim *optim);
 /* The step, from whole sums. Does nothing but SKIPPED += 1 when OVERFLOW is set; else STEP += 1. */
-bl_status bl_shard_lamb_apply(bl_context *ctx, const bl_shard_optim *optim);
+bl_status bl_partition_lamb_apply(bl_context *ctx, const bl_partition_optim *optim);
 
 /*
  * Dynamic loss scaling (arXiv 1710.03740), after the update: on OVERFLOW

@@ -110,6 +110,8 @@ bl_status bl_file_rename(const char *from, const char *to);
 bl_status bl_file_crc32c(const char *path, uint32_t *crc, uint64_t *bytes);
 /* SHA-256 of a whole file as 64 lower-case hexadecimal digits and a NUL: hex has room for 65. */
 bl_status bl_file_sha256(const char *path, char *hex);
+/* Hash of a whole file in lower-case hexadecimal: algorithm "md5" or "sha1" (hex has room for 65). */
+bl_status bl_file_digest(const char *path, const char *algorithm, char *hex);
 /* Bytes that an unprivileged user may still write on the file system of path. */
 bl_status bl_file_free_bytes(const char *path, uint64_t *bytes);
 
@@ -117,9 +119,6 @@ bl_status bl_file_free_bytes(const char *path, uint64_t *bytes);
 uint32_t bl_crc32c(uint32_t crc, const void *data, size_t bytes);
 /* The masked form that TFRecord and TensorBoard event files store. */
 uint32_t bl_crc32c_mask(uint32_t crc);
-
-/* Width in columns of the terminal behind a file descriptor; 0 if it is not a terminal. */
-int32_t bl_terminal_columns(int32_t descriptor);
 
 /* CDEF-END */
 

@@ -1,5 +1,6 @@
 /*
- * text.h - WordPiece tokenizer, basic tokenization, vocabulary trainer.
+ * text.h - WordPiece tokenizer, basic tokenization, vocabulary trainer, and what
+ * Unicode says of text: UTF-8, lower case, languages, sentences.
  *
  * Part of the public C API (include "bertlua.h"). Text is UTF-8 of a given
  * length (NUL bytes allowed, at most 2^31 - 1 bytes); bytes that are not UTF-8
@@ -90,6 +91,29 @@ bl_status bl_tokenizer_words(const bl_tokenizer *tokenizer, bl_words *words, con
 bl_status bl_text_lower(const char *text, size_t bytes, char *out, size_t capacity, size_t *out_bytes);
 /* A letter, a character with a numeric value, or '_': what regular expressions call a word character. */
 bool bl_text_is_word_character(int32_t code_point);
+
+/* Offset of the first byte that is not UTF-8 (RFC 3629); -1 if all of it is. */
+int64_t bl_utf8_check(const char *text, int64_t bytes);
+
+/* A language of ISO 639. */
+typedef struct bl_language {
+    char code[16];
+    char name[128];     /* English; "" if there is none */
+    char own_name[128]; /* in the language itself */
+} bl_language;
+/* Language number index of those that ICU knows; false past the last one. */
+bool bl_language_at(int32_t index, bl_language *out);
+
+/*
+ * Sentences of prose by Unicode's rules (UAX #29) for a locale such as
+ * "en@ss=standard" (which does not break after "Mr."). ends [count] are byte
+ * offsets just past each sentence, valid until the next split.
+ */
+typedef struct bl_sentences bl_sentences;
+bl_status bl_sentences_create(bl_sentences **out, const char *locale);
+bl_status bl_sentences_split(bl_sentences *sentences, const char *text, int64_t bytes, const int64_t **ends,
+                             int64_t *count);
+void bl_sentences_free(bl_sentences *sentences);
 
 /*
  * Learns a WordPiece vocabulary: counts the words of all text added, starts

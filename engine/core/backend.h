@@ -92,10 +92,10 @@ typedef struct bl_backend {
     __typeof__(bl_lamb_update) *lamb_update;
     __typeof__(bl_adamw_update) *adamw_update;
     __typeof__(bl_loss_scale_update) *loss_scale_update;
-    __typeof__(bl_shard_grad_norm) *shard_grad_norm;
-    __typeof__(bl_shard_grad_factor) *shard_grad_factor;
-    __typeof__(bl_shard_lamb_moments) *shard_lamb_moments;
-    __typeof__(bl_shard_lamb_apply) *shard_lamb_apply;
+    __typeof__(bl_partition_grad_norm) *partition_grad_norm;
+    __typeof__(bl_partition_grad_factor) *partition_grad_factor;
+    __typeof__(bl_partition_lamb_moments) *partition_lamb_moments;
+    __typeof__(bl_partition_lamb_apply) *partition_lamb_apply;
 
     /* Collectives between devices of this kind (engine/comm); NULL where there are none. */
     const struct bl_comm_driver *comm;

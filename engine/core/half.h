@@ -87,6 +87,12 @@ static inline const float *bl_row_read(const void *base, int32_t dtype, int64_t 
     return buffer;
 }
 
+/* One element of a tensor of a float dtype. */
+static inline float bl_element_read(const bl_tensor *t, int64_t offset) {
+    float buffer[1];
+    return *bl_row_read(t->data, t->dtype, offset, 1, buffer);
+}
+
 /* Where to write elements as f32: in place for f32, else buffer; bl_row_close then converts. */
 static inline float *bl_row_open(void *base, int32_t dtype, int64_t offset, float *buffer) {
     return dtype == BL_F32 ? bl_element(base, dtype, offset) : buffer;

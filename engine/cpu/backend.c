@@ -201,8 +201,8 @@ const bl_backend bl_cpu_backend = {
     .lamb_update = bl_cpu_lamb_update,
     .adamw_update = bl_cpu_adamw_update,
     .loss_scale_update = bl_cpu_loss_scale_update,
-    .shard_grad_norm = bl_cpu_shard_grad_norm,
-    .shard_grad_factor = bl_cpu_shard_grad_factor,
-    .shard_lamb_moments = bl_cpu_shard_lamb_moments,
-    .shard_lamb_apply = bl_cpu_shard_lamb_apply,
+    .partition_grad_norm = bl_cpu_partition_grad_norm,
+    .partition_grad_factor = bl_cpu_partition_grad_factor,
+    .partition_lamb_moments = bl_cpu_partition_lamb_moments,
+    .partition_lamb_apply = bl_cpu_partition_lamb_apply,
 };

@@ -1,6 +1,7 @@
 /*
- * optimizer.h - what optimizer.c and optimizer_shard.c share: the arithmetic
- * of one update on a run of elements. Formulas: api/optim.h.
+ * optimizer.h - what the optimizers share: the cut of the flat buffers into
+ * chunks, and the arithmetic of one update on a run of elements. Formulas:
+ * api/optim.h.
  */
 #ifndef BERTLUA_CPU_OPTIMIZER_H
 #define BERTLUA_CPU_OPTIMIZER_H
@@ -42,6 +43,40 @@ typedef struct chunk {
 /* 1 / (1 - beta^t) of the step that is being made. */
 static inline float bias_correction(const float *scalars, float beta) {
     return (float) (1.0 / (1.0 - pow((double) beta, (double) scalars[BL_SCALAR_STEP] + 1.0)));
+}
+
+/* The update whose element 0 is the first of the buffers. */
+static inline update update_open(const bl_optim *o) {
+    const float *s = o->scalars->data;
+    return (update){.p = o->param->data,
+                    .low = o->param_low ? o->param_low->data : NULL,
+                    .low_dtype = o->param_low ? o->param_low->dtype : BL_F32,
+                    .m = o->m->data,
+                    .v = o->v->data,
+                    .g = o->grad->data,
+                    .factor = s[BL_SCALAR_GRAD_FACTOR],
+                    .beta1 = o->beta1,
+                    .beta2 = o->beta2,
+                    .correct1 = bias_correction(s, o->beta1),
+                    .correct2 = bias_correction(s, o->beta2),
+                    .eps = o->eps,
+                    .rate = s[BL_SCALAR_LEARNING_RATE]};
+}
+
+static inline int64_t count_chunks(const int64_t *segments, int64_t count) {
+    int64_t chunks = 0;
+    for (int64_t i = 0; i < count; i++)
+        chunks += (segments[2 * i + 1] + CHUNK - 1) / CHUNK;
+    return chunks;
+}
+
+/* Cuts every segment at multiples of CHUNK from its start. */
+static inline void list_chunks(chunk *list, const int64_t *segments, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        int64_t end = segments[2 * i] + segments[2 * i + 1];
+        for (int64_t begin = segments[2 * i]; begin < end; begin += CHUNK)
+            *list++ = (chunk){.begin = begin, .end = begin + CHUNK < end ? begin + CHUNK : end, .segment = i};
+    }
 }
 
 /* True if this update is to be skipped; counts it either way. */

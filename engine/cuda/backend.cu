@@ -272,10 +272,10 @@ static bl_backend make_table(void) {
     BL_ENTRY(lamb_update);
     BL_ENTRY(adamw_update);
     BL_ENTRY(loss_scale_update);
-    BL_ENTRY(shard_grad_norm);
-    BL_ENTRY(shard_grad_factor);
-    BL_ENTRY(shard_lamb_moments);
-    BL_ENTRY(shard_lamb_apply);
+    BL_ENTRY(partition_grad_norm);
+    BL_ENTRY(partition_grad_factor);
+    BL_ENTRY(partition_lamb_moments);
+    BL_ENTRY(partition_lamb_apply);
     table.comm = &bl_comm_nccl_driver;
 #undef BL_ENTRY
     return table;

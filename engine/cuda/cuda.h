@@ -182,9 +182,9 @@ __typeof__(bl_grad_norm) bl_cuda_grad_norm;
 __typeof__(bl_lamb_update) bl_cuda_lamb_update;
 __typeof__(bl_adamw_update) bl_cuda_adamw_update;
 __typeof__(bl_loss_scale_update) bl_cuda_loss_scale_update;
-__typeof__(bl_shard_grad_norm) bl_cuda_shard_grad_norm;
-__typeof__(bl_shard_grad_factor) bl_cuda_shard_grad_factor;
-__typeof__(bl_shard_lamb_moments) bl_cuda_shard_lamb_moments;
-__typeof__(bl_shard_lamb_apply) bl_cuda_shard_lamb_apply;
+__typeof__(bl_partition_grad_norm) bl_cuda_partition_grad_norm;
+__typeof__(bl_partition_grad_factor) bl_cuda_partition_grad_factor;
+__typeof__(bl_partition_lamb_moments) bl_cuda_partition_lamb_moments;
+__typeof__(bl_partition_lamb_apply) bl_cuda_partition_lamb_apply;
 
 #endif

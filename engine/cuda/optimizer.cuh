@@ -46,7 +46,7 @@ template <typename Low> struct Update {
     bool packed; /* every buffer starts on 16 bytes */
 };
 
-/* What bl_optim and bl_shard_optim have in common; where the segments are is left to the caller. */
+/* What bl_optim and bl_partition_optim have in common; where the segments are is left to the caller. */
 template <typename Low, class Optim> static inline Update<Low> update_buffers(const Optim *o, const StepFactors *f) {
     Update<Low> u;
     u.p = bl_data<float>(o->param);

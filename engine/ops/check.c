@@ -95,6 +95,13 @@ bl_status bl_check_like(const char *op, const bl_context *ctx, const char *name,
     return bl_check_tensor(op, ctx, name, t, dtypes, &"ABCD"[BL_MAX_DIMS - model->ndim], model -> shape);
 }
 
+bl_status bl_check_same(const char *op, const bl_context *ctx, const char *const names[3], const bl_tensor *first,
+                        const bl_tensor *second, const bl_tensor *third) {
+    BL_TRY(bl_check_flat(op, ctx, names[0], first, BL_SET_ACT));
+    BL_TRY(bl_check_like(op, ctx, names[1], second, BL_SET(first->dtype), first));
+    return names[2] ? bl_check_like(op, ctx, names[2], third, BL_SET(first->dtype), first) : BL_OK;
+}
+
 bl_status bl_check_index(const char *op, const bl_context *ctx, const char *name, const bl_tensor *index, int64_t low,
                          int64_t high) {
     if (ctx->device != BL_CPU) return BL_OK;
@@ -130,11 +137,14 @@ bl_status bl_check_dropout(const char *op, const bl_context *ctx, const bl_dropo
     return bl_check_tensor(op, ctx, "dropout state", state, BL_SET(BL_I64), "2", (const int64_t[]){2});
 }
 
-bl_status bl_check_moments(const char *op, float beta1, float beta2, float eps) {
-    if (!(beta1 >= 0.0f && beta1 < 1.0f && beta2 >= 0.0f && beta2 < 1.0f))
-        return bl_fail(BL_ERROR_ARGUMENT, "%s: beta1 is %g and beta2 is %g, expected 0 <= beta < 1", op, (double) beta1,
-                       (double) beta2);
+bl_status bl_check_eps(const char *op, float eps) {
     if (!(eps >= 0.0f)) return bl_fail(BL_ERROR_ARGUMENT, "%s: eps is %g, expected 0 or more", op, (double) eps);
+    return BL_OK;
+}
+
+bl_status bl_check_rows(const char *op, const bl_context *ctx, const char *name, const bl_tensor *x) {
+    BL_TRY(bl_check_tensor(op, ctx, name, x, BL_SET_ACT, "TH", (const int64_t[]){BL_ANY, BL_ANY}));
+    if (x->shape[1] < 1) return bl_fail(BL_ERROR_ARGUMENT, "%s: %s has 0 columns, expected 1 or more", op, name);
     return BL_OK;
 }
 

@@ -22,9 +22,6 @@ enum { BL_ANY = -1 };
 #define BL_SET_ACT (BL_SET(BL_F32) | BL_SET(BL_BF16) | BL_SET(BL_F16))
 #define BL_SET_ALL (BL_SET_ACT | BL_SET(BL_I32) | BL_SET(BL_I64) | BL_SET(BL_I8))
 
-/* An optimizer's constants: 0 <= beta < 1, eps 0 or more. */
-bl_status bl_check_moments(const char *op, float beta1, float beta2, float eps);
-
 /*
  * t is not NULL, lies on the context's device, has one of the dtypes, the
  * dimensions (BL_ANY: any size) and is contiguous; strlen(letters) dimensions.
@@ -41,6 +38,9 @@ bl_status bl_check_flat(const char *op, const bl_context *ctx, const char *name,
 /* Flat like `model`: its shape, and its dtype unless dtypes says otherwise. */
 bl_status bl_check_like(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t, uint32_t dtypes,
                         const bl_tensor *model);
+/* `first` is flat and of any shape, the others (NULL name: none) have its shape and dtype. */
+bl_status bl_check_same(const char *op, const bl_context *ctx, const char *const names[3], const bl_tensor *first,
+                        const bl_tensor *second, const bl_tensor *third);
 /* Every element of an i32 tensor in [low, high); only where the host can read it. */
 bl_status bl_check_index(const char *op, const bl_context *ctx, const char *name, const bl_tensor *index, int64_t low,
                          int64_t high);
@@ -48,6 +48,10 @@ bl_status bl_check_index(const char *op, const bl_context *ctx, const char *name
 bl_status bl_check_segments(const char *op, const bl_context *ctx, const bl_tensor *segments, int64_t rows);
 /* A dropout (or NULL) has 0 <= p < 1 and a state i64 [2]. */
 bl_status bl_check_dropout(const char *op, const bl_context *ctx, const bl_dropout *dropout);
+/* x act [T,H] with H of at least 1. */
+bl_status bl_check_rows(const char *op, const bl_context *ctx, const char *name, const bl_tensor *x);
+/* eps of a normalisation: 0 or more. */
+bl_status bl_check_eps(const char *op, float eps);
 /* The context exists and its backend has the function. */
 bl_status bl_check_context(const char *op, const bl_context *ctx);
 bl_status bl_fail_backend(const char *op, const bl_context *ctx);

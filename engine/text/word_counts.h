@@ -6,7 +6,7 @@
 #ifndef BERTLUA_TEXT_WORD_COUNTS_H
 #define BERTLUA_TEXT_WORD_COUNTS_H
 
-#include "io/spill.h"
+#include "storage/spill.h"
 #include "text/string_table.h"
 
 /* No word is longer. */

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "io/file.h"
+#include "storage/file.h"
 
 #define BLOCK_MARK 0x314159265359ull /* digits of pi */
 #define END_MARK 0x177245385090ull   /* and of its square root */

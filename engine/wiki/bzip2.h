@@ -8,7 +8,7 @@
 #ifndef BERTLUA_WIKI_BZIP2_H
 #define BERTLUA_WIKI_BZIP2_H
 
-#include "wiki/bytes.h"
+#include "core/bytes.h"
 
 typedef struct bl_bzip2 {
     const char *path; /* the owner's */

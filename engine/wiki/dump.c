@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/file.h"
+#include "storage/file.h"
 #include "wiki/bzip2.h"
 #include "wiki/page.h"
 

@@ -4,7 +4,7 @@
 #ifndef BERTLUA_WIKI_ENTITY_H
 #define BERTLUA_WIKI_ENTITY_H
 
-#include "wiki/bytes.h"
+#include "core/bytes.h"
 
 /*
  * Append what the reference at p ('&') stands for. Returns its length, 0 if

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/file.h"
+#include "storage/file.h"
 #include "wiki/bzip2.h"
 
 typedef struct index_reader {

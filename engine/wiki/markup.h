@@ -7,7 +7,7 @@
 #ifndef BERTLUA_WIKI_MARKUP_H
 #define BERTLUA_WIKI_MARKUP_H
 
-#include "wiki/bytes.h"
+#include "core/bytes.h"
 
 /*
  * Stands in the intermediate text where something invisible was: a line that

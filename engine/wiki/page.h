@@ -6,7 +6,7 @@
 #ifndef BERTLUA_WIKI_PAGE_H
 #define BERTLUA_WIKI_PAGE_H
 
-#include "wiki/bytes.h"
+#include "core/bytes.h"
 
 typedef struct bl_page_text {
     bl_bytes title;

@@ -63,7 +63,7 @@ describe("demo", function()
 
         code, again = demo(corpus, "--phase1-steps 2 --phase2-steps 2")
         assert.are.equal(0, code, again)
-        assert.matches("other text or settings than last time: removing", again)
+        assert.matches("text or settings differ from last time: removing", again)
         assert.is_true(fs.exists(dir .. "/out/custom/phase1/2"))
     end)
 
@@ -96,7 +96,7 @@ describe("demo", function()
         assert(fs.mkdirs(dir .. "/empty"))
         local cases = {
             { "/no/such/folder", "corpus /no/such/folder: no such folder" },
-            { dir .. "/empty", "empty: no .txt file in it" },
+            { dir .. "/empty", "empty: contains no .txt files" },
             { corpus_folder(dir .. "/short", 2000), "short: %d+ documents with %d+ bytes of text, expected at least" },
         }
         for _, case in ipairs(cases) do

@@ -38,7 +38,7 @@ describe("bad input", function()
 
     it("names an empty folder", function()
         assert(fs.mkdirs(job.dir .. "/empty"))
-        assert.matches("empty: no shard in it", refused { ["input-dir"] = job.dir .. "/empty" })
+        assert.matches("empty: contains no shards", refused { ["input-dir"] = job.dir .. "/empty" })
     end)
 
     it("refuses a truncated shard", function()

@@ -44,6 +44,13 @@ function M.random(dtype, dims, seed, scale, shift)
     return t, M.flat(t)
 end
 
+--- An i32 tensor of n integers in [0, below), and the list.
+function M.integers(n, below, seed)
+    local source, list = rng.new(seed), {}
+    for i = 1, n do list[i] = source:integer(0, below - 1) end
+    return tensor.from(list, "i32"), list
+end
+
 --- An output full of NaN (or -99): what an op leaves unwritten shows.
 function M.poisoned(dtype, dims)
     local t = tensor.new(dtype, dims)

@@ -7,8 +7,8 @@ package.path = "./?.lua;" .. package.path
 local Gradients = require "bertlua.train.gradients"
 local Optimizer = require "bertlua.train.optimizer"
 local Ranks = require "bertlua.train.ranks"
-local ShardState = require "bertlua.train.shard_state"
-local Shards = require "bertlua.nn.shards"
+local PartitionState = require "bertlua.train.partition_state"
+local Partition = require "bertlua.nn.partition"
 local Tape = require "bertlua.autograd.tape"
 local clock = require "bertlua.util.clock"
 local comm_module = require "bertlua.comm"
@@ -40,8 +40,8 @@ end
 --- A tiny BERT with the fixture's weights, cut for this job. About 90,000 parameters, 20 buckets.
 local function model_of(precision, divide, changes, bucket_mib)
     local model = require("bertlua.models.bert").BertForPretraining.new(tiny.config(changes))
-    local shards = Shards.new { rank = rank, size = size, divide = divide, bucket_mib = bucket_mib or 0.02 }
-    model.store:allocate { precision = precision, seed = 1, shards = shards }
+    local partition = Partition.new { rank = rank, size = size, divide = divide, bucket_mib = bucket_mib or 0.02 }
+    model.store:allocate { precision = precision, seed = 1, partition = partition }
     return model
 end
 
@@ -236,8 +236,8 @@ end
 local function check_state()
     local model = model_of("bf16", true)
     local store = model.store
-    local state = ShardState.new(store, comm)
-    local flat = tensor.new("f32", { store.shards.state_count })
+    local state = PartitionState.new(store, comm)
+    local flat = tensor.new("f32", { store.partition.state_count })
     for i, entry in ipairs(store.list) do
         tensor.scope(function()
             local values = tensor.new("f32", entry.stored_dims)

@@ -1,4 +1,4 @@
---- Models: BERT and what is done with it.
+--- Models: BERT and its uses.
 
 local bert = require "bertlua.models.bert"
 

@@ -5,7 +5,7 @@ local Module = require "bertlua.nn.module"
 
 local LayerNorm = Module.class("LayerNorm")
 
---- Make a layer normalisation.
+--- Create a layer normalisation.
 -- @param store, prefix see Module.init
 -- @param size H
 -- @param options {eps = 1e-12, dropout = 0}
@@ -23,7 +23,7 @@ end
 --- @param residual variable [T,H] or nil
 --- @return variable [T,H]
 function LayerNorm:forward(tape, x, residual)
-    return F.layer_norm(tape, x, residual, self.gamma, self.beta, self.eps, self.dropout)
+    return F.layernorm(tape, x, residual, self.gamma, self.beta, self.eps, self.dropout)
 end
 
 return LayerNorm

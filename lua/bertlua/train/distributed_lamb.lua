@@ -9,7 +9,7 @@
 -- order and rounding of these sums; a run of one process takes Lamb itself.
 
 local Optimizer = require "bertlua.train.optimizer"
-local ShardState = require "bertlua.train.shard_state"
+local PartitionState = require "bertlua.train.partition_state"
 local memory = require "bertlua.memory"
 local optim = require "bertlua.optim"
 
@@ -20,24 +20,24 @@ local function round_up(n, multiple)
     return math.ceil(n / multiple) * multiple
 end
 
---- @param options as in Optimizer.new; comm: communicator; the store's shards divide
+--- @param options as in Optimizer.new; comm: communicator; the store's partition divides
 function DistributedLamb.new(options)
     local store, comm = options.store, options.comm
-    if not (store.shards and store.shards.divide) then
-        error("optimizer: DistributedFusedLamb needs a store that was allocated with shards that divide", 3)
+    if not (store.partition and store.partition.divide) then
+        error("optimizer: DistributedFusedLamb needs a store that was allocated with a partition that divides", 3)
     end
-    if not comm or comm.size ~= store.shards.size then
-        error("optimizer: DistributedFusedLamb needs the communicator of the store's shards", 3)
+    if not comm or comm.size ~= store.partition.size then
+        error("optimizer: DistributedFusedLamb needs the communicator of the store's partition", 3)
     end
-    local self = Optimizer.init(DistributedLamb, "DistributedFusedLamb", options, store.shards.state_count)
+    local self = Optimizer.init(DistributedLamb, "DistributedFusedLamb", options, store.partition.state_count)
     self.family, self.comm = "Lamb", comm
     -- The update has messages in it: it cannot be recorded as a graph.
     self.communicates = true
-    self.gatherer = ShardState.new(store, comm)
+    self.gatherer = PartitionState.new(store, comm)
     store.gatherer = self.gatherer
     -- Without a low-precision copy the values themselves are updated in place, at their own offsets.
     local divided, offset = store.divided_count, store.values_count - store.total
-    local rows = ShardState.pieces(store, function(flat, state)
+    local rows = PartitionState.pieces(store, function(flat, state)
         if flat < divided then return state end
         return flat + offset
     end)
@@ -49,7 +49,7 @@ function DistributedLamb.new(options)
     self.sums = self.pieces_buffer:tensor(sums_at, "f32", { tensors, 2 })
     self.pieces = self.pieces_buffer:tensor(pieces_at, "i64", { #rows, 5 })
     self.pieces:set(rows)
-    self.prepared = optim.prepare_shard {
+    self.prepared = optim.prepare_partition {
         param = store.master, param_low = store.low, m = self.m, v = self.v, grad = store.grad, pieces = self.pieces,
         decay = store.decay, scalars = self.scalars, sums = self.sums, trust = self.trust,
         beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon,
@@ -65,7 +65,7 @@ end
 --- Every rank gets what the others updated.
 function DistributedLamb:gather_parameters()
     local store, comm = self.store, self.comm
-    for _, bucket in ipairs(store.shards.buckets) do
+    for _, bucket in ipairs(store.partition.buckets) do
         local flat, shift = store.low, 0
         if not bucket.low then flat, shift = store.master, store.values_count - store.total end
         comm:all_gather(range(flat, bucket.offset + shift, bucket.count), range(flat, bucket.own + shift, bucket.part))
@@ -75,14 +75,14 @@ end
 
 function DistributedLamb:update_parameters()
     local comm, accumulation = self.comm, self.accumulation
-    optim.shard_grad_norm(self.square, self.scalars, self.store.grad, self.pieces, accumulation)
+    optim.partition_grad_norm(self.square, self.scalars, self.store.grad, self.pieces, accumulation)
     comm:all_reduce(self.square, "sum")
     comm:wait()
-    optim.shard_grad_factor(self.scalars, self.square, accumulation, self.max_grad_norm)
-    optim.shard_lamb_moments(self.prepared)
+    optim.partition_grad_factor(self.scalars, self.square, accumulation, self.max_grad_norm)
+    optim.partition_lamb_moments(self.prepared)
     comm:all_reduce(self.sums, "sum")
     comm:wait()
-    optim.shard_lamb_apply(self.prepared)
+    optim.partition_lamb_apply(self.prepared)
     self:gather_parameters()
     self.gatherer:restart()
 end

@@ -18,7 +18,7 @@ Gradients.__index = Gradients
 local LOW = { fp32 = false, bf16 = "bf16" }
 
 --- @param options table of
---   store: an allocated ParameterStore with shards;
+--   store: an allocated ParameterStore with a partition;
 --   comm: communicator (bertlua.comm);
 --   dtype: "fp32" (default) or "bf16": what is sent; sums are added in f32 and, with bf16, rounded once more
 function Gradients.new(options)
@@ -26,11 +26,11 @@ function Gradients.new(options)
     if low == nil then
         error(("gradients: dtype is %s, expected fp32 or bf16"):format(tostring(options.dtype)), 2)
     end
-    if not (store and store.shards and store.grad) then
-        error("gradients: store is an allocated ParameterStore with gradients and shards", 2)
+    if not (store and store.partition and store.grad) then
+        error("gradients: store is an allocated ParameterStore with gradients and a partition", 2)
     end
     local self = setmetatable({
-        store = store, comm = comm, divide = store.shards.divide, buckets = store.shards.buckets, low = low,
+        store = store, comm = comm, divide = store.partition.divide, buckets = store.partition.buckets, low = low,
         queued = {}, due = {},
     }, Gradients)
     if low then

@@ -184,7 +184,7 @@ end
 -- @param store ParameterStore
 -- @param flat f32 [N] in the layout of the store's values, or this rank's part of it
 -- @tparam string prefix put before each name
--- @param gatherer of the state (train/shard_state.lua) where it is divided over ranks, else nil
+-- @param gatherer of the state (train/partition_state.lua) where it is divided over ranks, else nil
 function weights.state(store, flat, prefix, gatherer)
     local list = {}
     for i, entry in ipairs(store.list) do

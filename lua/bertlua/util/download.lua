@@ -1,7 +1,7 @@
---- Downloads that survive interruptions: resumed, tried again, from one mirror
--- after the other, and checked. What has arrived lies in PATH.part, with what
--- the server said about it in PATH.part.json; only a file that is whole and
--- matches its checksum gets its name.
+--- Downloads that survive interruptions: resumed, retried, from one mirror after
+-- another, and checked. The data received so far is in PATH.part, and what the
+-- server said about it in PATH.part.json; a file gets its final name only once it
+-- is complete and matches its checksum.
 -- @module bertlua.util.download
 
 local corpus = require "bertlua.corpus"
@@ -16,16 +16,16 @@ local download = {}
 local STEP_MILLISECONDS = 200
 local HEX_DIGITS = { md5 = 32, sha1 = 40, sha256 = 64 }
 
---- "sha1:da39..." to algorithm and digest; a fault if it is neither.
+--- "sha1:da39..." to algorithm and digest; a fault if it is malformed.
 function download.checksum(text)
     local algorithm, digest = text:lower():match "^(%w+):(%x+)$"
     if not algorithm or HEX_DIGITS[algorithm] ~= #digest then
-        fault.raisef("checksum: got %q, expected md5:, sha1: or sha256: and the digest in hexadecimal", text)
+        fault.raisef("checksum: got %q, expected md5:, sha1: or sha256: followed by the digest in hexadecimal", text)
     end
     return algorithm, digest
 end
 
---- Whether a file has a checksum: true; or false, what it has.
+--- Whether a file has a given checksum: true; or false and the actual one.
 function download.matches(path, checksum)
     local algorithm, digest = download.checksum(checksum)
     local found
@@ -42,13 +42,13 @@ local function read_notes(path)
     return type(notes) == "table" and notes or {}
 end
 
---- One transfer from one URL to the end or to a failure.
--- @return state of bertlua.corpus's transfer
+--- One transfer from one URL, until it completes or fails.
+-- @return state of the transfer in bertlua.corpus
 local function transfer(url, path, options)
     local part, notes_path = path .. ".part", path .. ".part.json"
     local notes = read_notes(notes_path)
     local have = fs.size(part) or 0
-    -- The identity is a server's own; another mirror is held to the size, and all to the checksum.
+    -- An ETag is specific to a server; another mirror is checked by the size, and all of them by the checksum.
     local etag = notes.url == url and notes.etag ~= "" and notes.etag or nil
     if have > 0 and notes.total and have >= notes.total then have = 0 end
     local running = fault.check(corpus.transfer(url, part, have, etag, options.timeout))
@@ -60,7 +60,7 @@ local function transfer(url, path, options)
             if notes.total and have > 0 and notes.total ~= state.total then
                 running:close()
                 state.done, state.failed, state.no_resume = true, true, true
-                state.message = ("the file has %d bytes there, not %d"):format(state.total, notes.total)
+                state.message = ("the server's file has %d bytes, not %d"):format(state.total, notes.total)
                 return state
             end
             fault.check(fs.write(notes_path, json.encode { url = url, total = state.total, etag = state.etag }))
@@ -69,13 +69,14 @@ local function transfer(url, path, options)
         local pending = signal.pending()
         if pending then
             running:close()
-            fault.raise(("stopped by %s: what has arrived is kept, the same command goes on"):format(pending), 130)
+            fault.raise(("stopped by %s: the partial download is kept, run the same command to resume"):format(pending),
+                130)
         end
     until state.done
     running:close()
     if not state.failed and state.total and fs.size(part) ~= state.total then
         state.failed = true
-        state.message = ("%d of %d bytes arrived"):format(fs.size(part), state.total)
+        state.message = ("only %d of %d bytes received"):format(fs.size(part), state.total)
     end
     return state
 end
@@ -86,23 +87,23 @@ local function discard(path)
     end
 end
 
---- Fetch a file unless it is there already.
+--- Fetch a file unless it already exists.
 -- @tparam table options path = where it goes; urls = list of mirrors, tried in turn; checksum = "sha1:..." or nil;
 --   retries = further rounds through the mirrors; timeout = seconds without a byte; wait = seconds before a new round
 --   (doubled each time); on_progress = function(received, total or nil); on_retry = function(message);
 --   on_wait = function(seconds)
--- @return true if it was fetched, false if it was there
+-- @return true if it was fetched, false if it already existed
 function download.fetch(options)
     local path = options.path
     if fs.is_file(path) then
         if options.checksum and options.check_present ~= false then
             local good, found = download.matches(path, options.checksum)
             if not good then
-                fault.raisef("%s: its checksum is %s, expected %s: remove the file to fetch it again", path, found,
+                fault.raisef("%s: checksum is %s, expected %s; remove the file to fetch it again", path, found,
                     options.checksum)
             end
         end
-        -- A kill right after the file got its name leaves the notes about its part.
+        -- A process killed right after renaming the file leaves PATH.part.json behind.
         discard(path)
         return false
     end
@@ -117,7 +118,7 @@ function download.fetch(options)
         for number, url in ipairs(options.urls) do
             if not useless[number] then
                 local state = transfer(url, path, options)
-                -- Both mean that what is here cannot be gone on with.
+                -- Either way the partial file cannot be resumed.
                 if state.failed and state.no_resume then
                     discard(path)
                     state = transfer(url, path, options)
@@ -131,7 +132,7 @@ function download.fetch(options)
                         return true
                     end
                     discard(path)
-                    last = ("%s: what arrived has checksum %s, expected %s"):format(url, found, options.checksum)
+                    last = ("%s: the download has checksum %s, expected %s"):format(url, found, options.checksum)
                 else
                     last = ("%s: %s"):format(url, state.message)
                     useless[number] = state.permanent
@@ -143,7 +144,8 @@ function download.fetch(options)
         for number in ipairs(options.urls) do left = left or not useless[number] end
         if not left then break end
     end
-    fault.raisef("%s: download failed; last: %s; what has arrived is kept, the same command goes on", path, last)
+    fault.raisef("%s: download failed; last error: %s; the partial download is kept, run the same command to resume",
+        path, last)
 end
 
 return download

@@ -1,6 +1,5 @@
 local tensor = require "bertlua.tensor"
 local ops = require "bertlua.ops"
-local rng = require "bertlua.rng"
 local support = require "spec.support.ops"
 local reference = require "spec.support.reference"
 
@@ -10,20 +9,14 @@ local VOCAB, POSITIONS, TYPES = 11, 6, 2
 -- {rows, width}: the last has more rows than are scattered at a time.
 local SHAPES = { { 1, 1 }, { 1, 7 }, { 3, 33 }, { 4, 771 }, { 40, 16 }, { 1100, 5 } }
 
-local function indices(n, below, seed)
-    local source, list = rng.new(seed), {}
-    for i = 1, n do list[i] = source:integer(0, below - 1) end
-    return tensor.from(list, "i32"), list
-end
-
 local function forward(dtype, rows, width, dropout)
     local f = { rows = rows, width = width, dropout = dropout }
     f.word, f.word_values = support.random(dtype, { VOCAB, width }, 1)
     f.position, f.position_values = support.random(dtype, { POSITIONS, width }, 2)
     f.type, f.type_values = support.random(dtype, { TYPES, width }, 3)
-    f.ids, f.ids_list = indices(rows, VOCAB, 4)
-    f.positions, f.positions_list = indices(rows, POSITIONS, 5)
-    f.types, f.types_list = indices(rows, TYPES, 6)
+    f.ids, f.ids_list = support.integers(rows, VOCAB, 4)
+    f.positions, f.positions_list = support.integers(rows, POSITIONS, 5)
+    f.types, f.types_list = support.integers(rows, TYPES, 6)
     f.gamma, f.gamma_values = support.random("f32", { width }, 7, 1, 1)
     f.beta, f.beta_values = support.random("f32", { width }, 8)
     f.y = support.poisoned(dtype, { rows, width })

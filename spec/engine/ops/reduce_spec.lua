@@ -1,37 +1,9 @@
 local tensor = require "bertlua.tensor"
 local ops = require "bertlua.ops"
-local rng = require "bertlua.rng"
 local support = require "spec.support.ops"
 local reference = require "spec.support.reference"
 
 local scoped = support.scoped
-
-describe("softmax", function()
-    it("is softmax over the last dimension, also in place", scoped(function()
-        support.each_dtype(function(dtype, tolerance)
-            for _, dims in ipairs { { 1 }, { 1, 1 }, { 3, 7 }, { 2, 3, 33 }, { 2, 2, 1, 771 }, { 3, 5000 } } do
-                local width = dims[#dims]
-                local x, values = support.random(dtype, dims, 1, 6)
-                local y = support.poisoned(dtype, dims)
-                ops.softmax(y, x)
-                local expected = {}
-                for from = 1, #values, width do
-                    local sum = reference.log_sum_exp(values, from, width)
-                    for i = from, from + width - 1 do expected[i] = math.exp(values[i] - sum) end
-                end
-                support.assert_close(y, expected, tolerance + (dtype == "f16" and 2 ^ -11 or 0))
-                ops.softmax(x, x)
-                support.assert_same(x, y)
-            end
-        end)
-    end))
-
-    it("gives 0 to -inf beside numbers", scoped(function()
-        local y = support.poisoned("f32", { 3 })
-        ops.softmax(y, tensor.from { -math.huge, 1, 1 })
-        assert.are.same({ 0, 0.5, 0.5 }, y:tolist())
-    end))
-end)
 
 describe("reduce", function()
     local FORMULA = {
@@ -93,58 +65,6 @@ describe("reduce", function()
         local wide = support.poisoned("f32", { 2 })
         support.assert_rejects("reduce: y is f32 [2], expected f32 [1]", { wide }, function()
             ops.reduce(wide, tensor.new("f32", { 3 }), "sum")
-        end)
-    end))
-end)
-
-describe("topk", function()
-    local function expect(values, from, width, k)
-        local order = {}
-        for i = 1, width do order[i] = i - 1 end
-        table.sort(order, function(a, b)
-            local x, y = values[from + a], values[from + b]
-            if x ~= y then return x > y end
-            return a < b
-        end)
-        local top = {}
-        for i = 1, k do top[i] = values[from + order[i]] end
-        return top, { unpack(order, 1, k) }
-    end
-
-    it("lists the largest, descending, ties by lower index", scoped(function()
-        support.each_dtype(function(dtype)
-            for _, case in ipairs { { 1, 1, 1 }, { 3, 7, 7 }, { 2, 33, 5 }, { 4, 771, 20 }, { 2, 3000, 3 } } do
-                local rows, width, k = case[1], case[2], case[3]
-                local source, values = rng.new(9), {}
-                for i = 1, rows * width do values[i] = source:integer(-40, 40) end -- many ties
-                local x = tensor.new(dtype, { rows, width }):set(values)
-                local top, index = support.poisoned("f32", { rows, k }), support.poisoned("i32", { rows, k })
-                ops.topk(top, index, x, k)
-                for r = 1, rows do
-                    local values_expected, index_expected = expect(values, (r - 1) * width + 1, width, k)
-                    assert.are.same(values_expected, top:tolist()[r])
-                    assert.are.same(index_expected, index:tolist()[r])
-                end
-            end
-        end)
-    end))
-
-    it("puts NaN last", scoped(function()
-        local top, index = support.poisoned("f32", { 1, 3 }), support.poisoned("i32", { 1, 3 })
-        ops.topk(top, index, tensor.from { { 0 / 0, 1, -math.huge } }, 3)
-        assert.are.same({ { 1, 2, 0 } }, index:tolist())
-    end))
-
-    it("names op, argument, got and expected, and leaves outputs alone", scoped(function()
-        local top, index = support.poisoned("f32", { 2, 3 }), support.poisoned("i32", { 2, 3 })
-        support.assert_rejects("topk: k is 6, expected 1 to 5 (columns of x)", { top, index }, function()
-            ops.topk(top, index, tensor.new("f32", { 2, 5 }), 6)
-        end)
-        support.assert_rejects("topk: values is f32 [2,3], expected f32 [2,4]", { top, index }, function()
-            ops.topk(top, index, tensor.new("f32", { 2, 5 }), 4)
-        end)
-        support.assert_rejects("topk: x is f32 [5], expected f32, bf16 or f16 [M,V]", { top, index }, function()
-            ops.topk(top, index, tensor.new("f32", { 5 }), 3)
         end)
     end))
 end)

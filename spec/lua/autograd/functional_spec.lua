@@ -55,23 +55,23 @@ describe("gradients agree with finite differences:", function()
         }
     end)
 
-    check("layer_norm with residual and dropout", function()
+    check("layernorm with residual and dropout", function()
         local store = store_of { { "gamma", { 8 } }, { "beta", { 8 } } }
         return {
             store = store, inputs = { random({ 3, 8 }, 1), random({ 3, 8 }, 2) },
             forward = function(tape, x, residual)
-                return F.layer_norm(tape, x, residual, store:get "gamma", store:get "beta", 1e-6, 0.3)
+                return F.layernorm(tape, x, residual, store:get "gamma", store:get "beta", 1e-6, 0.3)
             end,
         }
     end)
 
-    check("layer_norm of the same variable twice", function()
+    check("layernorm of the same variable twice", function()
         local store = store_of { { "weight", { 8, 8 } }, { "gamma", { 8 } }, { "beta", { 8 } } }
         return {
             store = store, inputs = { random({ 3, 8 }, 1) },
             forward = function(tape, x)
                 local h = F.linear(tape, x, store:get "weight")
-                return F.layer_norm(tape, h, h, store:get "gamma", store:get "beta", 1e-6, 0.3)
+                return F.layernorm(tape, h, h, store:get "gamma", store:get "beta", 1e-6, 0.3)
             end,
         }
     end)

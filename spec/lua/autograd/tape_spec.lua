@@ -90,9 +90,9 @@ describe("tape", function()
         local tape = Tape.new {}
         tape:start(1, 0, true)
         local y = F.linear(tape, tape:input(random({ 2, 4 }, 1)), store:get "w")
-        F.layer_norm(tape, y, nil, store:get "gamma", store:get "beta", 1e-12, 0)
+        F.layernorm(tape, y, nil, store:get "gamma", store:get "beta", 1e-12, 0)
         local _, message = pcall(F.gelu, tape, y)
-        assert.is_truthy(message:find("the value is gone: layer_norm reused its memory", 1, true))
+        assert.is_truthy(message:find("the value is gone: layernorm reused its memory", 1, true))
         tape:close()
     end)
 
@@ -104,7 +104,7 @@ describe("tape", function()
                 forward = function(tape, x)
                     local y = F.linear(tape, x, store:get "w")
                     local z = F[reader](tape, y, store:get "v")
-                    return F.layer_norm(tape, y, z, store:get "gamma", store:get "beta", 1e-6, 0)
+                    return F.layernorm(tape, y, z, store:get "gamma", store:get "beta", 1e-6, 0)
                 end,
             }
             assert.is_true(worst < TOLERANCE, "error " .. worst)

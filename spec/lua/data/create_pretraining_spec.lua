@@ -88,7 +88,7 @@ describe("create_pretraining", function()
                 end
                 assert.are.equal(3, ids[second - 1])
                 assert.is_true(second >= 4 and second < row.length)
-                -- Half to even, as the masking itself is specified in spec/engine/io/loader_spec.lua.
+                -- Half to even, as the masking itself is specified in spec/engine/data/loader_spec.lua.
                 local share = row.length * 0.15
                 local rounded = math.floor(share + 0.5)
                 if share % 1 == 0.5 and rounded % 2 == 1 then rounded = rounded - 1 end
@@ -233,15 +233,16 @@ describe("create_pretraining", function()
         it("that the folder has no text", function()
             local empty = folder .. "/blank"
             assert(fs.mkdirs(empty))
-            assert.is_truthy(message({ input_dir = empty }):find("no text in it (looked for *.txt among 0", 1, true))
+            assert.is_truthy(message({ input_dir = empty }):find("contains no text (no *.txt among 0", 1, true))
             assert(fs.write(empty .. "/a.txt", "\n \n\t\n"))
-            assert.is_truthy(message({ input_dir = empty }):find("no document in it", 1, true))
+            assert.is_truthy(message({ input_dir = empty }):find("contains no documents", 1, true))
         end)
 
         it("that there are older shards, and replaces them on demand", function()
             run("twice", { shards = 6 })
             local text = message { output_dir = folder .. "/twice" }
-            assert.is_truthy(text:find("has 6 files of prefix corpus already (corpus_training_0.hdf5)", 1, true), text)
+            assert.is_truthy(text:find("already contains shards with prefix corpus (6, such as corpus_training_0.hdf5)",
+                1, true), text)
             run("twice", { shards = 2, overwrite = true })
             assert.are.equal(2, #fs.list(folder .. "/twice"))
         end)

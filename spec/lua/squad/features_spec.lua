@@ -126,7 +126,7 @@ describe("features", function()
         local ok, problem = pcall(features.convert, {}, tokenizer, { max_seq_length = 64, max_query_length = 61 })
         assert.is_false(ok)
         assert.is_true(fault.is(problem))
-        assert.are.equal("max_seq_length 64 leaves no room for context beside max_query_length 61, [CLS] and two "
+        assert.are.equal("max_seq_length 64 leaves no room for context after max_query_length 61, [CLS] and two "
             .. "[SEP]; make max_query_length at most 60", tostring(problem))
     end)
 end)

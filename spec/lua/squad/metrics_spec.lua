@@ -46,7 +46,7 @@ describe("metrics", function()
             assert.is_true(fault.is(message))
             return tostring(message)
         end
-        assert.are.equal("question q7 has no gold answer, which SQuAD v1.1 does not know; evaluate as v2.0 with "
+        assert.are.equal("question q7 has no gold answer, which SQuAD v1.1 does not allow; evaluate as v2.0 with "
             .. "version_2_with_negative", problem(metrics.v1, examples, scores.predictions.gold))
         assert.are.equal('question q4 has no prediction; v2.0 needs one for every question ("" for no answer)',
             problem(metrics.v2, examples, scores.partly))

@@ -40,7 +40,7 @@ describe("published SQuAD files", function()
         local ok, message = pcall(published.fetch, path, server.url, quiet)
         assert.is_false(ok)
         assert.is_true(fault.is(message))
-        assert.matches("train%-v1%.1%.json: what arrived has checksum md5:9001%x+, expected md5:981b",
+        assert.matches("train%-v1%.1%.json: the download has checksum md5:9001%x+, expected md5:981b",
             tostring(message))
         assert.is_false(fs.exists(path))
         ok, message = pcall(published.fetch, path, "http://127.0.0.1:1", quiet)

@@ -105,7 +105,7 @@ describe("download", function()
         local good, _, messages = fetch("missing wrong file", { checksum = sha1 })
         assert.is_true(good)
         assert.is_truthy(messages[1]:find("404", 1, true), messages[1])
-        assert.is_truthy(messages[2]:find("what arrived has checksum", 1, true), messages[2])
+        assert.is_truthy(messages[2]:find("the download has checksum", 1, true), messages[2])
         assert_whole()
     end)
 

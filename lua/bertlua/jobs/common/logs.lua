@@ -74,9 +74,9 @@ end
 
 --- " on each of 4 ranks" and the like, for the line about memory; "" for one process.
 local function memory_share(parts)
-    local ranks, shards = parts.ranks, parts.model.store.shards
+    local ranks, partition = parts.ranks, parts.model.store.partition
     if not ranks or ranks.size == 1 then return "" end
-    return (" on each of %d ranks%s"):format(ranks.size, shards and shards.divide
+    return (" on each of %d ranks%s"):format(ranks.size, partition and partition.divide
         and ", which divide the optimizer's state" or "")
 end
 

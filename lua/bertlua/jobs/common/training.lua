@@ -5,7 +5,7 @@ local Gradients = require "bertlua.train.gradients"
 local Graphs = require "bertlua.train.graphs"
 local Optimizer = require "bertlua.train.optimizer"
 local Ranks = require "bertlua.train.ranks"
-local Shards = require "bertlua.nn.shards"
+local Partition = require "bertlua.nn.partition"
 local Tape = require "bertlua.autograd.tape"
 local Trainer = require "bertlua.train.trainer"
 local checkpoint = require "bertlua.train.checkpoint"
@@ -78,11 +78,11 @@ function M.optimizer_family(values)
 end
 
 --- How the flat buffers are cut; nil for a process that has nothing to share.
-local function shards_of(values, ranks)
+local function partition_of(values, ranks)
     if ranks.size == 1 then return nil end
-    local shards = Shards.new { rank = ranks.rank, size = ranks.size, divide = DIVIDED[values.optimizer] ~= nil,
+    local partition = Partition.new { rank = ranks.rank, size = ranks.size, divide = DIVIDED[values.optimizer] ~= nil,
         bucket_mib = values.gradient_bucket_mib }
-    return shards
+    return partition
 end
 
 --- What reduces gradients over the ranks; nil for one process.
@@ -136,7 +136,7 @@ end
 -- @param ranks of the job
 -- @return the memory plan
 function M.allocate(run, values, model, shape, ranks)
-    local shards = shards_of(values, ranks)
+    local partition = partition_of(values, ranks)
     model.bert.encoder.activation_checkpointing = values.activation_checkpointing
     shape.checkpointing = values.activation_checkpointing
     -- Which kernels run decides about their scratch memory.
@@ -144,11 +144,12 @@ function M.allocate(run, values, model, shape, ranks)
     -- Measured before anything is taken: pages that nobody touched yet count as free. Ranks of a machine share it.
     local options = {
         precision = run.precision, shape = shape, limit = activation_limit(values),
-        parts = shards and shards.divide and ranks.size or 1, share = device.is_host() and ranks.comm.local_size or 1,
+        parts = partition and partition.divide and ranks.size or 1,
+        share = device.is_host() and ranks.comm.local_size or 1,
     }
     local plan = memory_plan.check(model, options)
     memory_plan.advise(model, shape, options)
-    model.store:allocate { precision = run.precision, seed = values.seed, shards = shards }
+    model.store:allocate { precision = run.precision, seed = values.seed, partition = partition }
     -- As a whole: growing it later would leave outgrown blocks behind.
     device.reserve_scratch(plan.scratch)
     return plan

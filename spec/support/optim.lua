@@ -1,0 +1,95 @@
+--- What the specs of optimizers share: a flat buffer with segments, scalars, and the comparison with the reference.
+
+local assert = require "luassert"
+local tensor = require "bertlua.tensor"
+local optim = require "bertlua.optim"
+local support = require "spec.support.ops"
+local reference = require "spec.support.reference"
+
+local M = {}
+
+local S = optim.SCALARS
+
+-- Segments with gaps between them, one longer than a chunk of work, one of a single element, one all zeros.
+M.SEGMENTS = { { 0, 33 }, { 48, 1 }, { 64, 20000 }, { 20080, 771 }, { 20864, 16 } }
+M.SIZE = 20880
+M.DECAY = { 0.01, 0, 0.01, 0, 0.01 }
+M.ZERO_SEGMENT = 5
+
+local function in_segment()
+    local inside = {}
+    for _, segment in ipairs(M.SEGMENTS) do
+        for i = segment[1] + 1, segment[1] + segment[2] do inside[i] = true end
+    end
+    return inside
+end
+
+function M.scalars(values)
+    local list = reference.zeros(optim.SCALAR_COUNT)
+    list[S.loss_scale], list[S.grad_factor] = 1, 1
+    for name, value in pairs(values or {}) do list[S[name]] = value end
+    return tensor.from(list)
+end
+
+function M.scalar(t, name)
+    return t:tolist()[S[name]]
+end
+
+function M.model(low)
+    local f = { beta1 = 0.9, beta2 = 0.999, eps = 1e-6 }
+    f.param = support.random("f32", { M.SIZE }, 1, 0.05)
+    f.param:slice(1, 20865, 20880):fill(0)
+    f.param_values = support.flat(f.param)
+    f.grad = tensor.new("f32", { M.SIZE })
+    f.m, f.v = tensor.new("f32", { M.SIZE }), tensor.new("f32", { M.SIZE })
+    f.segments = tensor.from(M.SEGMENTS, "i64")
+    f.decay = tensor.from(M.DECAY)
+    f.scalars = M.scalars()
+    f.trust = support.poisoned("f32", { #M.SEGMENTS })
+    f.param_low = low and support.poisoned(low, { M.SIZE })
+    return f
+end
+
+-- What f32 holds of a number.
+function M.held(x)
+    return tensor.from({ x }):item()
+end
+
+function M.check_updates(kind, low)
+    local f = M.model(low)
+    local prepared = optim.prepare(f)
+    local state = { m = reference.zeros(M.SIZE), v = reference.zeros(M.SIZE), step = 0 }
+    local decay = support.flat(f.decay)
+    local inside = in_segment()
+    local outside = {}
+    for i, value in ipairs(f.param_values) do if not inside[i] then outside[i] = value end end
+    for step = 1, 5 do
+        local grad, grad_values = support.random("f32", { M.SIZE }, 100 + step, 0.3)
+        f.grad:copy_from(grad)
+        local lr, factor = M.held(0.004 * step), M.held(0.37)
+        local values = f.scalars:tolist()
+        values[S.learning_rate], values[S.grad_factor] = lr, factor
+        f.scalars:set(values)
+        optim[kind .. "_update"](prepared)
+        local trust = reference.optimize(f.param_values, grad_values, state, {
+            kind = kind, segments = M.SEGMENTS, decay = decay, lr = lr, factor = factor, beta1 = M.held(f.beta1),
+            beta2 = M.held(f.beta2), eps = M.held(f.eps),
+        })
+        if kind == "lamb" then support.assert_close(f.trust, trust, 2e-6, "trust") end
+        assert.are.equal(step, M.scalar(f.scalars, "step"))
+    end
+    support.assert_close(f.param, f.param_values, 2e-6, "param")
+    support.assert_close(f.m, state.m, 2e-6, "m")
+    support.assert_close(f.v, state.v, 2e-6, "v")
+    local got = support.flat(f.param)
+    for i, value in pairs(outside) do assert.are.equal(value, got[i]) end
+    if low then
+        local rounded = tensor.new(low, { M.SIZE }):copy_from(f.param)
+        local expected, lower = support.flat(rounded), support.flat(f.param_low)
+        for i = 1, M.SIZE do
+            if inside[i] then assert.are.equal(expected[i], lower[i]) else assert.is_true(lower[i] ~= lower[i]) end
+        end
+    end
+end
+
+return M

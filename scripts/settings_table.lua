@@ -1,7 +1,7 @@
 --- Print the settings of pre-training and of fine-tuning as Markdown, for README.md:
 --
 --     bertlua scripts/settings_table.lua
---     bertlua scripts/settings_table.lua README.md    rewrites what stands between the markers
+--     bertlua scripts/settings_table.lua README.md    rewrites what is between the markers
 --       <!-- settings NAME --> and <!-- /settings NAME -->, NAME pretraining or squad
 
 local fault = require "bertlua.fault"

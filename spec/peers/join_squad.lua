@@ -1,6 +1,6 @@
 --- Join SQuAD files, or parts of them, into one:
 --
---     bertlua scripts/join_squad.lua OUT.json FILE[:FIRST-LAST] ...
+--     bertlua spec/peers/join_squad.lua OUT.json FILE[:FIRST-LAST] ...
 --
 -- FIRST and LAST are article numbers from 1, inclusive.
 

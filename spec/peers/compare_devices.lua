@@ -1,6 +1,6 @@
 --- The same pre-training steps on the CPU and on a GPU, with real data: losses side by side, and an exact resume.
 --
---     build/bertlua scripts/compare_devices.lua [--input-dir DIR --config-file FILE --vocab-file FILE]
+--     build/bertlua spec/peers/compare_devices.lua [--input-dir DIR --config-file FILE --vocab-file FILE]
 --
 -- Without options it uses what `make demo` leaves in results/demo. Each run is
 -- recipes/pretrain_phase1.lua in a separate process. Prints a table and exits
@@ -71,7 +71,7 @@ local function compare(values, folder, precision)
 end
 
 local function main()
-    local values = spec:parse(arg, {}, { program = "scripts/compare_devices.lua",
+    local values = spec:parse(arg, {}, { program = "spec/peers/compare_devices.lua",
         description = "Compare pre-training steps on the CPU and on a GPU." })
     if not values then return end
     if not fs.is_directory(values.input_dir) then

@@ -1,8 +1,34 @@
---- What bertlua says of a GPU that is asked for and not there: one line, with the way out.
+--- The context: what it is opened with, and the device where none is named or none is there.
 
+local context = require "bertlua.context"
+local paths = require "bertlua.paths"
 local process = require "spec.support.process"
 
+local fails_here = require("spec.support.errors").fails_here
+
 local run, quote = process.run, process.quote
+
+describe("context", function()
+    it("opens on first use and describes the device", function()
+        assert.are.equal("cpu", context.device())
+        assert.is_true(context.threads() >= 1)
+        assert.is_truthy(context.describe():find "oneDNN")
+        assert.is_boolean(context.fast_dtype "bf16")
+    end)
+
+    it("opens the same settings once, and refuses wrong ones", function()
+        local before = context.current()
+        local one = context.open { threads = 1 }
+        assert.are.equal(1, context.threads())
+        assert.are.equal(one, context.open { threads = 1, device = "cpu" })
+        context.open { threads = before.threads }
+        local function unknown() context.open { device = "gpu" } end
+        fails_here("context: device is gpu, expected cpu, cuda or auto", unknown)
+        local function negative() context.open { device = "cuda", device_index = -1 } end
+        fails_here("context: device_index is %-1, expected 0 or more", negative)
+        fails_here("context: threads is string", function() context.open { threads = "two" } end)
+    end)
+end)
 
 local function bertlua(arguments, library)
     return run(("env -u BERTLUA_DEVICE BERTLUA_CUDA_LIB=%s %s %s"):format(quote(library), quote(process.bertlua),
@@ -35,7 +61,7 @@ describe("a GPU that is not there", function()
             .. "vocab/bert-base-uncased/vocab.txt", "/no/such.so")
         assert_line("^bertlua: cuda: .*cannot be opened; install the CUDA libraries", "--device cuda -e 1", text_file)
         assert_line("^bertlua: cuda: .*another version of bertlua; run make cuda", "--device cuda -e 1",
-            require("bertlua.ffi").library_path)
+            paths.library())
         assert_line("^bertlua: context: device is gpu, expected cpu, cuda or auto", "--device gpu -e 1", "")
     end)
 
@@ -55,7 +81,6 @@ end)
 
 describe("the default device", function()
     it("is what BERTLUA_DEVICE names, and auto means it", function()
-        local context = require "bertlua.context"
         assert.are.equal(os.getenv "BERTLUA_DEVICE", context.choose())
         assert.are.equal(os.getenv "BERTLUA_DEVICE", context.choose "auto")
         assert.are.equal("cuda", context.choose "cuda")

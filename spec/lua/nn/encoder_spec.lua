@@ -1,12 +1,56 @@
---- Activation checkpointing: the same gradients to the last bit, out of less memory.
+--- The encoder: gradients, memory of an inference pass, and activation checkpointing, which gives the same gradients to
+-- the last bit, out of less memory.
 
 local Tape = require "bertlua.autograd.tape"
 local random = require "bertlua.rng"
 local bert = require "bertlua.models.bert"
-local copy_op = require("bertlua.ops").copy
+local gradcheck = require "bertlua.autograd.gradcheck"
+local nn = require "bertlua.nn"
+local ops = require "bertlua.ops"
+local tensor = require "bertlua.tensor"
 local tiny = dofile "spec/lua/models/tiny_bert.lua"
 
 local LENGTH = 24
+
+local function normal(dims, stream)
+    local t = tensor.new("f32", dims)
+    ops.fill_normal(t, 0, 1, 11, stream)
+    return t
+end
+
+describe("encoder", function()
+    it("differentiates a whole encoder layer with dropout", function()
+        local config = {
+            hidden_size = 16, num_attention_heads = 2, intermediate_size = 24, initializer_range = 0.3,
+            layer_norm_eps = 1e-6, hidden_dropout_prob = 0.2, attention_probs_dropout_prob = 0.2,
+        }
+        local layer = nn.create(nn.EncoderLayer, config)
+        local batch = { segments = tensor.from({ { 0, 3 }, { 3, 2 } }, "i32"), max_length = 4 }
+        local worst, checks = gradcheck {
+            store = layer.store, inputs = { normal({ 5, 16 }, 1) }, samples = 8,
+            forward = function(tape, x) return layer:forward(tape, x, batch) end,
+        }
+        local lines = {}
+        for _, c in ipairs(checks) do lines[#lines + 1] = ("%s %.2g"):format(c.name, c.error) end
+        assert.is_true(worst < 0.02, table.concat(lines, "; "))
+    end)
+
+    it("frees every intermediate value of an inference pass", function()
+        local config = {
+            hidden_size = 16, num_attention_heads = 2, intermediate_size = 24, initializer_range = 0.3,
+            layer_norm_eps = 1e-6, hidden_dropout_prob = 0.2, attention_probs_dropout_prob = 0.2,
+            num_hidden_layers = 2,
+        }
+        local encoder = nn.create(nn.Encoder, config)
+        local batch = { segments = tensor.from({ { 0, 5 } }, "i32"), max_length = 5 }
+        local tape = Tape.new {}
+        tape:start(0, 0, false)
+        local y = encoder:forward(tape, tape:input(normal({ 5, 16 }, 1)), batch)
+        tape:free(y)
+        assert.are.equal(0, (tape:memory()))
+        tape:close()
+    end)
+end)
 
 local function samples()
     local list, draw = {}, random.new(8)
@@ -28,11 +72,12 @@ local function run(precision, packed, again)
     local tape = Tape.new { seed = 4, accumulation = 2 }
     tape:start(5, 1, true)
     local result = model:forward(tape, tiny.batch(samples(), { max_length = LENGTH, packed = packed }))
-    local ops = tape.dropout_ops
+    local dropout_ops = tape.dropout_ops
     tape:backward(result.loss)
     local used, peak = tape:memory()
-    copy_op(model.store.value, model.store.grad)
-    local found = { loss = result.loss:item(), gradients = model.store:checksum(), used = used, peak = peak, ops = ops }
+    ops.copy(model.store.value, model.store.grad)
+    local found = { loss = result.loss:item(), gradients = model.store:checksum(), used = used, peak = peak,
+        dropout_ops = dropout_ops }
     tape:close()
     model.store:free()
     return found
@@ -46,7 +91,7 @@ describe("activation checkpointing", function()
                     local whole, again = run(precision, packed, false), run(precision, packed, true)
                     assert.are.equal(whole.loss, again.loss)
                     assert.are.equal(whole.gradients, again.gradients)
-                    assert.are.equal(whole.ops, again.ops, "op numbers of the dropout masks")
+                    assert.are.equal(whole.dropout_ops, again.dropout_ops, "op numbers of the dropout masks")
                     assert.are.equal(0, again.used, "the arena is empty after the backward pass")
                     assert.is_true(again.peak < 0.55 * whole.peak, ("peak %d of %d"):format(again.peak, whole.peak))
                 end)

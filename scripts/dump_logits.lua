@@ -2,7 +2,7 @@
 --
 --     build/bertlua scripts/dump_logits.lua FOLDER OUT.safetensors
 --
--- FOLDER holds config.json and model.safetensors. OUT gets input_ids,
+-- FOLDER contains config.json and model.safetensors. OUT gets input_ids,
 -- token_type_ids and attention_mask i32 [B,S], and prediction_logits f32
 -- [B,S,V] and seq_relationship_logits f32 [B,2] of BertForPreTraining in fp32
 -- (rows past a sequence's length are 0). See scripts/check_huggingface_export.py.

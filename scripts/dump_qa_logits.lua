@@ -2,7 +2,7 @@
 --
 --     build/bertlua scripts/dump_qa_logits.lua FOLDER OUT.safetensors
 --
--- FOLDER holds config.json and model.safetensors. OUT gets input_ids,
+-- FOLDER contains config.json and model.safetensors. OUT gets input_ids,
 -- token_type_ids and attention_mask i32 [B,S], and start_logits and end_logits
 -- f32 [B,S] in fp32 (0 past a sequence's length). See scripts/check_huggingface_qa.py.
 

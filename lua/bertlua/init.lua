@@ -52,6 +52,16 @@ local function folder(prefix, names)
     })
 end
 
+--- bl.models has answer() besides: it comes from squad, which builds on models.
+local function with_answer(models)
+    return setmetatable(models, {
+        __names = { "answer" },
+        __index = function(_, name)
+            if name == "answer" then return require("bertlua.squad.reader").answer end
+        end,
+    })
+end
+
 local is_module = {}
 for _, name in ipairs(MODULES) do is_module[name] = true end
 
@@ -112,6 +122,7 @@ return setmetatable(bl, {
             value = folder("bertlua." .. name, FOLDERS[name])
         elseif is_module[name] then
             value = require("bertlua." .. name)
+            if name == "models" then value = with_answer(value) end
         elseif name == "version" then
             value = require("bertlua.version").engine
         else

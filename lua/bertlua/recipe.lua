@@ -95,6 +95,14 @@ function M.answer(settings, description)
     return job.run(values)
 end
 
+--- Run a job that neither trains nor measures a model.
+-- @param name of the job below lua/bertlua/jobs, such as "corpus.tokenize"
+-- @param settings the recipe's values for its settings
+-- @param description for --help
+function M.main(name, settings, description)
+    return require("bertlua.jobs." .. name).main(settings, description)
+end
+
 --- The demonstration from raw text to guesses.
 function M.demo(settings, description)
     local job = require "bertlua.jobs.demo.demo"

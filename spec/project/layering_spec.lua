@@ -55,7 +55,7 @@ describe("layers", function()
     end)
 
     it("keep ffi inside the bindings", function()
-        local ffi = { "require%s*%(?%s*[\"']ffi[\"']", "ffi%.C[^%w]" }
+        local ffi = { "[\"']ffi[\"']", "[\"']bertlua%.ffi[\"']", "ffi%.C[^%w]" }
         assert.are.same({}, offenders("lua", "%.lua$", ffi))
         assert.are.same({}, offenders("recipes", "%.lua$", ffi))
     end)
@@ -107,6 +107,151 @@ describe("layers", function()
     it("keep process exits and printing out of the library", function()
         local patterns = { "[^%w_]exit%s*%(", "[^%w_]abort%s*%(", "[^%w_f]printf%s*%(", "fprintf%s*%(%s*std" }
         assert.are.same({}, offenders("engine", "%.[ch]u?h?$", patterns))
+    end)
+end)
+
+-- ---------------------------------------------------------------- rooms of Lua
+
+-- What each folder and file of lua/bertlua may know of the others; all may know the bindings. A room comes after
+-- those it knows.
+local LUA_ROOMS = {
+    { "util" },
+    { "text", "util" },
+    { "weights", "text", "util" },
+    { "autograd" },
+    { "nn", "autograd" },
+    { "models", "autograd", "nn", "util" },
+    { "distributed" },
+    { "data", "text", "util" },
+    { "train", "data", "util", "weights" },
+    { "squad", "autograd", "data", "models", "text", "train", "util", "weights" },
+    { "corpus", "data", "squad", "text", "util" },
+    { "settings", "util" },
+    { "jobs", "autograd", "corpus", "data", "distributed", "models", "nn", "settings", "squad", "text", "train", "util",
+        "weights" },
+    { "recipe", "distributed", "jobs" },
+    { "prompt", "distributed", "util" },
+    -- The names of all of it.
+    { "init", "autograd", "corpus", "data", "distributed", "models", "nn", "recipe", "settings", "squad", "text",
+        "train", "util", "weights" },
+}
+
+--- The file that `require` finds for a module, or nil.
+local function module_path(name)
+    local stem = name:gsub("%.", "/")
+    for _, path in ipairs { "lua/" .. stem .. ".lua", "lua/" .. stem .. "/init.lua", "bindings/" .. stem .. ".lua" } do
+        if lfs.attributes(path, "mode") == "file" then return path end
+    end
+end
+
+local function lua_room(path)
+    local room = path:match "^lua/bertlua/([^/]+)"
+    return room and (room:gsub("%.lua$", ""))
+end
+
+--- Calls visit(path, module, path of the module) for every module that the code of a file below dir names in quotes.
+local function each_module(dir, visit)
+    for _, path in ipairs(walk(dir, "%.lua$")) do
+        local code = ("\n" .. read(path)):gsub("\n%s*%-%-[^\n]*", "")
+        for name in code:gmatch "[\"'](bertlua%.[%w_.]*[%w_])[\"']" do visit(path, name, module_path(name)) end
+    end
+end
+
+describe("modules", function()
+    it("of the bindings know none of Lua's", function()
+        local list = {}
+        each_module("bindings", function(path, name, target)
+            if target and target:match "^lua/" then list[#list + 1] = ("%s: %s"):format(path, name) end
+        end)
+        assert.are.same({}, list)
+    end)
+
+    it("know only the rooms they may", function()
+        local knows, list = {}, {}
+        for _, row in ipairs(LUA_ROOMS) do
+            local room = row[1]
+            knows[room] = { [room] = true }
+            for i = 2, #row do
+                assert.is_table(knows[row[i]], row[i] .. " comes after " .. room .. ", which may know it")
+                knows[room][row[i]] = true
+            end
+        end
+        each_module("lua", function(path, name, target)
+            local room, other = lua_room(path), target and lua_room(target)
+            assert.is_table(knows[room], path .. ": its room is not in the table")
+            if other and not knows[room][other] then list[#list + 1] = ("%s: %s"):format(path, name) end
+        end)
+        assert.are.same({}, list)
+    end)
+
+    it("that are jobs are run through bertlua.recipe", function()
+        local list = {}
+        each_module("recipes", function(path, name)
+            if name:match "^bertlua%.jobs%." then list[#list + 1] = ("%s: %s"):format(path, name) end
+        end)
+        assert.are.same({}, list)
+    end)
+
+    it("that are named exist", function()
+        local list = {}
+        local unknown = function(path, name, target)
+            local in_folder = lfs.attributes("lua/" .. name:gsub("%.", "/"), "mode") == "directory"
+            -- bertlua.host is the executable's own.
+            if not target and not in_folder and name ~= "bertlua.host" then
+                list[#list + 1] = ("%s: %s"):format(path, name)
+            end
+        end
+        for _, dir in ipairs { "bindings", "lua", "recipes", "scripts", "bench" } do each_module(dir, unknown) end
+        assert.are.same({}, list)
+    end)
+end)
+
+describe("ops", function()
+    local rows = {}
+    for where, op, file in read("engine/core/op_list.h"):gmatch "\n    ([A-Z]+)%(([%w_]+), ([%w_]+)%)" do
+        rows[#rows + 1] = { where = where, op = op, file = file }
+    end
+
+    --- Missing files and functions: places are patterns of a path and of what stands in it.
+    local function missing(places)
+        local list = {}
+        for _, row in ipairs(rows) do
+            local found
+            for _, place in ipairs(places) do
+                if place.only and row.where ~= "BOTH" and row.where ~= place.only then found = true end
+                local path = place[1]:gsub("FILE", row.file)
+                if lfs.attributes(path, "mode") == "file" then
+                    found = found or read(path):find((place[2]:gsub("OP", row.op)))
+                end
+            end
+            if not found then list[#list + 1] = row.op .. ": " .. places[1][1]:gsub("FILE", row.file) end
+        end
+        return list
+    end
+
+    it("are in the files that the list names: checks, kernels, specs", function()
+        assert.is_true(#rows > 30)
+        assert.are.same({}, missing { { "engine/ops/FILE.c", "bl_OP%(" }, { "engine/optim/FILE.c", "bl_OP%(" } })
+        assert.are.same({}, missing { { "engine/cpu/FILE.c", "bl_cpu_OP%(", only = "CPU" } })
+        assert.are.same({}, missing { { "engine/cuda/FILE.cu", "bl_cuda_OP%(", only = "CUDA" } })
+        assert.are.same({}, missing {
+            { "spec/engine/ops/FILE_spec.lua", "" }, { "spec/engine/optim/FILE_spec.lua", "" },
+        })
+    end)
+
+    it("are bound, and only there", function()
+        assert.are.same({}, missing {
+            { "bindings/bertlua/ops.lua", "bl_OP%(" }, { "bindings/bertlua/optim.lua", "bl_OP%(" },
+        })
+        local known = {}
+        for _, row in ipairs(rows) do known[row.op] = true end
+        local strangers = {}
+        for _, name in ipairs { "ops", "optim" } do
+            for op in read("bindings/bertlua/" .. name .. ".lua"):gmatch "check%(C%.bl_([%w_]+)" do
+                if not known[op] then strangers[#strangers + 1] = op end
+            end
+        end
+        assert.are.same({}, strangers)
     end)
 end)
 

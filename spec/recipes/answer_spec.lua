@@ -2,7 +2,7 @@
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local models = require "bertlua.models"
+local models = require("bertlua").models
 local pretraining = require "spec.support.pretraining"
 local squad = require "spec.support.squad"
 

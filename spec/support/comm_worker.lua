@@ -7,13 +7,14 @@
 local array = require "bertlua.array"
 local comm = require "bertlua.comm"
 local context = require "bertlua.context"
+local launch = require "bertlua.distributed.launch"
 local ops = require "bertlua.ops"
 local posix_time = require "posix.time"
 local tensor = require "bertlua.tensor"
 
 local kind, device = arg[1], arg[2] or "cpu"
 context.open { device = device }
-local c = comm.open { kind = kind, device = device, timeout = 30 }
+local c = comm.open { kind = kind, device = device, launch = launch.detect(), timeout = 30 }
 
 local function expect(condition, ...)
     if not condition then error(("rank %d: "):format(c.rank) .. string.format(...), 2) end

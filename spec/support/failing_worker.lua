@@ -5,12 +5,13 @@
 
 local comm = require "bertlua.comm"
 local fault = require "bertlua.fault"
+local launch = require "bertlua.distributed.launch"
 local signal = require "posix.signal"
 local tensor = require "bertlua.tensor"
 local unistd = require "posix.unistd"
 
 local way, who, timeout = arg[1], tonumber(arg[2]), tonumber(arg[3])
-local c = comm.open { timeout = timeout }
+local c = comm.open { launch = launch.detect(), timeout = timeout }
 local t = tensor.new("f32", { 20000 })
 
 local WAYS = {

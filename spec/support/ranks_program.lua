@@ -14,6 +14,7 @@ local clock = require "bertlua.util.clock"
 local comm_module = require "bertlua.comm"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
+local launch = require "bertlua.distributed.launch"
 local ops = require "bertlua.ops"
 local tensor = require "bertlua.tensor"
 local tiny = dofile "spec/lua/models/tiny_bert.lua"
@@ -21,7 +22,7 @@ local tiny = dofile "spec/lua/models/tiny_bert.lua"
 local device, brief = arg[1] or "cpu", arg[2] == "brief"
 local UPDATES = brief and 3 or 10
 context.open { device = device, threads = 1 }
-local comm = comm_module.open { device = device }
+local comm = comm_module.open { device = device, launch = launch.detect() }
 local ranks = Ranks.new(comm)
 local rank, size = ranks.rank, ranks.size
 local fixture = tiny.open "bert_tiny_steps"

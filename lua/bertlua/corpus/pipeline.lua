@@ -72,7 +72,7 @@ function runners.verify(job, values)
         local checked = 0
         for _, source in ipairs(sources.list(job, values)) do
             if source.path and values.checksum then
-                local good, found = require("bertlua.corpus.download").matches(source.path, values.checksum)
+                local good, found = require("bertlua.util.download").matches(source.path, values.checksum)
                 if not good then
                     fault.raisef("%s: checksum is %s, expected %s", source.path, found, values.checksum)
                 end
@@ -244,7 +244,7 @@ end
 local function check(job, values, stages)
     local wanted = {}
     for _, name in ipairs(stages) do wanted[name] = true end
-    if values.checksum then require("bertlua.corpus.download").checksum(values.checksum) end
+    if values.checksum then require("bertlua.util.download").checksum(values.checksum) end
     if values.variant == "squad" then return end
     languages.locale(values.language, values.locale)
     if wanted.extract then

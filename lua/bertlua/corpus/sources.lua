@@ -1,7 +1,7 @@
 --- Where a corpus comes from: the files of each variant, fetched or local.
 -- @module bertlua.corpus.sources
 
-local download = require "bertlua.corpus.download"
+local download = require "bertlua.util.download"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"

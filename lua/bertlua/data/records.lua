@@ -1,5 +1,5 @@
---- Records out of table files: CSV (RFC 4180: quotes, line breaks inside them), TSV (no quotes, as GLUE's files) and
--- JSON lines, the first two with a header line. What the columns mean does not belong here.
+--- Records out of table files: CSV (RFC 4180: quotes, line breaks inside them), TSV (no quotes, as in GLUE's files),
+-- both under a header line, and JSON lines. What the columns mean does not belong here.
 -- @module bertlua.data.records
 
 local fault = require "bertlua.fault"
@@ -9,114 +9,98 @@ local utf8 = require "bertlua.util.utf8"
 
 local records = {}
 
---- Fields of CSV records: iterator over (line of the record's start, list of fields).
-local function csv_rows(text, path)
-    local at, line = 1, 1
-    return function()
-        if at > #text then return nil end
-        local fields, first = {}, line
-        while true do
-            local field, stop
-            if text:byte(at) == 34 then
-                local parts, from = {}, at + 1
-                repeat
-                    local quote = text:find('"', from, true)
-                    if not quote then fault.raisef('%s:%d: a " is not closed', path, first) end
-                    parts[#parts + 1] = text:sub(from, quote - 1)
-                    from = quote + 2
-                until text:byte(quote + 1) ~= 34
-                field, stop = table.concat(parts, '"'), from - 1
-                line = line + select(2, field:gsub("\n", ""))
-                if not text:find("^[,\r\n]", stop) and stop <= #text then
-                    fault.raisef('%s:%d: text follows a closing ": write " inside a field as ""', path, line)
-                end
-            else
-                stop = text:find("[,\n]", at) or #text + 1
-                field = text:sub(at, stop - 1):gsub("\r$", "")
+--- The fields of a CSV record; a fault where a quote stands that has no meaning.
+local function csv_fields(row, where)
+    local fields, at = {}, 1
+    repeat
+        local field, stop = "", row:find(",", at, true) or #row + 1
+        if row:byte(at) == 34 then
+            local from = at + 1
+            repeat
+                local quote = row:find('"', from, true)
+                field, from = field .. row:sub(from, quote - 1), quote + 2
+                local again = row:byte(quote + 1) == 34
+                if again then field = field .. '"' else stop = quote + 1 end
+            until not again
+            if stop <= #row and row:byte(stop) ~= 44 then
+                fault.raisef('%s: text follows a closing ": inside a field write " as ""', where)
             end
-            fields[#fields + 1] = field
-            if text:sub(stop, stop) ~= "," then
-                at = (text:find("\n", stop, true) or #text) + 1
-                line = line + 1
-                return first, fields
-            end
-            at = stop + 1
+        else
+            field = row:sub(at, stop - 1)
         end
-    end
+        fields[#fields + 1], at = field, stop + 1
+    until stop > #row
+    return fields
 end
 
-local function tsv_rows(text)
-    local at, line = 1, 0
+local function tsv_fields(row)
+    local fields = {}
+    for field in (row .. "\t"):gmatch "(.-)\t" do fields[#fields + 1] = field end
+    return fields
+end
+
+--- Iterator over (number of its first line, text) of the rows that are not blank.
+-- @param quoted true: a row goes on over line breaks until its quotes are closed
+local function rows_of(text, quoted, path)
+    local next_line, number = (text:gsub("\r\n", "\n"):gsub("\n$", "") .. "\n"):gmatch "(.-)\n", 0
     return function()
-        if at > #text then return nil end
-        local stop = text:find("\n", at, true) or #text + 1
-        local row, fields = text:sub(at, stop - 1):gsub("\r$", ""), {}
-        for field in (row .. "\t"):gmatch "(.-)\t" do fields[#fields + 1] = field end
-        at, line = stop + 1, line + 1
-        return line, fields
+        local row, first
+        repeat
+            row, first = next_line(), number + 1
+            number = first
+        until not row or row:find "%S"
+        while quoted and row and select(2, row:gsub('"', "")) % 2 == 1 do
+            local more = next_line()
+            if not more then fault.raisef('%s:%d: a " is not closed', path, first) end
+            row, number = row .. "\n" .. more, number + 1
+        end
+        return row and first, row
     end
 end
 
---- Rows under a header as records by column name.
-local function by_header(rows, path)
-    local _, header = rows()
-    return header, function()
-        local line, fields = rows()
-        while fields and #fields == 1 and fields[1] == "" do line, fields = rows() end
-        if not fields then return nil end
-        if #fields ~= #header then
-            fault.raisef("%s:%d: %d fields, expected %d as in the header", path, line, #fields, #header)
-        end
-        local record = {}
-        for i, name in ipairs(header) do record[name] = fields[i] end
-        return line, record
+--- One record as a table by column.
+local function record_of(row, where, header, fields_of)
+    local record = {}
+    if not header then
+        local value, reason = json.decode(row)
+        if type(value) == "table" then return value end
+        fault.raisef("%s: not a JSON object: %s", where, reason or "it is a " .. type(value))
     end
-end
-
-local function json_rows(text, path)
-    local lines = tsv_rows(text:gsub("\t", " "))
-    return nil, function()
-        local line, fields = lines()
-        while fields and not fields[1]:find "%S" do line, fields = lines() end
-        if not fields then return nil end
-        local record, reason = json.decode(fields[1])
-        if type(record) ~= "table" then
-            fault.raisef("%s:%d: not a JSON object: %s", path, line, reason or "it is a " .. type(record))
-        end
-        return line, record
+    local fields = fields_of(row, where)
+    if #fields ~= #header then
+        fault.raisef("%s: %d fields, expected %d as in the header", where, #fields, #header)
     end
+    for i, name in ipairs(header) do record[name] = fields[i] end
+    return record
 end
 
 --- Read a file.
--- @tparam string path *.tsv, *.csv; *.json, *.jsonl or any other that starts with "{": JSON lines
+-- @tparam string path *.tsv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV
 -- @tparam table columns list of the columns wanted; one that the file lacks is a fault
 -- @return list of {line = number, [column] = string}; numbers of JSON become strings
 function records.read(path, columns)
     local text = fault.check(fs.read(path)):gsub("^\239\187\191", "")
     local bad = utf8.invalid_byte(text)
-    if bad then
-        fault.raisef("%s:%d: not UTF-8", path, 1 + select(2, text:sub(1, bad):gsub("\n", "")))
-    end
+    if bad then fault.raisef("%s:%d: not UTF-8", path, 1 + select(2, text:sub(1, bad):gsub("\n", ""))) end
     local is_json = text:find "^%s*{" or path:find "%.jsonl?$"
-    local header, rows
-    if is_json then
-        header, rows = json_rows(text, path)
-    else
-        header, rows = by_header((path:find "%.tsv$" and tsv_rows or csv_rows)(text, path), path)
-        if not header then fault.raisef("%s: is empty, expected a header line and records", path) end
-    end
-    local list = {}
-    for line, record in rows do
-        local row = { line = line }
-        for _, name in ipairs(columns) do
-            local value = record[name]
-            if value == nil then
-                fault.raisef("%s:%d: no column %q%s", path, is_json and line or 1, name,
-                    header and "; it has " .. table.concat(header, ", ") or "")
+    local fields_of = path:find "%.tsv$" and tsv_fields or csv_fields
+    local header, list = nil, {}
+    for line, row in rows_of(text, not is_json and fields_of == csv_fields, path) do
+        local where = ("%s:%d"):format(path, line)
+        if not is_json and not header then
+            header = fields_of(row, where)
+        else
+            local record, wanted = record_of(row, where, header, fields_of), { line = line }
+            for _, name in ipairs(columns) do
+                local value = record[name]
+                if value == nil or value == json.null then
+                    fault.raisef("%s: no column %q%s", where, name,
+                        header and "; the header has " .. table.concat(header, ", ") or "")
+                end
+                wanted[name] = type(value) == "number" and ("%.14g"):format(value) or tostring(value)
             end
-            row[name] = type(value) == "number" and ("%.14g"):format(value) or tostring(value)
+            list[#list + 1] = wanted
         end
-        list[#list + 1] = row
     end
     if #list == 0 then fault.raisef("%s: no record in it", path) end
     return list

@@ -16,10 +16,10 @@ local PretrainingHeads = require "bertlua.nn.pretraining_heads"
 
 local BertModel = Module.class("BertModel")
 
---- Make the encoder with its embeddings and pooler.
+--- Create the encoder with its embeddings and pooler.
 -- @param config BertConfig
 -- @param store ParameterStore
--- @param prefix "bert" where it is part of a larger model
+-- @param prefix "bert" if it is part of a larger model
 -- @param options {pooler = true}: false leaves the pooler out
 function BertModel.new(config, store, prefix, options)
     local self = Module.init(BertModel, store, prefix)
@@ -63,9 +63,9 @@ end
 local BertForPretraining = Module.class("BertForPretraining")
 BertForPretraining.architecture = "BertForPreTraining"
 
---- Make a model for pre-training. Call `model.store:allocate{...}` before use.
+--- Create a model for pre-training. Call `model.store:allocate{...}` before use.
 -- @param config BertConfig
--- @param store ParameterStore (one of its own if left out)
+-- @param store ParameterStore (default: its own)
 function BertForPretraining.new(config, store)
     local self = Module.root(BertForPretraining, store)
     self.config = config
@@ -86,7 +86,7 @@ end
 
 --- Forward pass with losses: mean MLM cross-entropy over masked words + mean NSP cross-entropy.
 -- @return table of f32 [1] scalars loss (a variable, for tape:backward), mlm_loss, nsp_loss, mlm_accuracy,
---   nsp_accuracy; their values stay until the next forward
+--   nsp_accuracy; their values are valid until the next forward
 function BertForPretraining:forward(tape, batch)
     local results = self:scalars("loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy")
     local words, next_sentence = heads(self, tape, batch)
@@ -103,8 +103,8 @@ function BertForPretraining:forward(tape, batch)
     }
 end
 
---- Scores without losses. Only the first vocab_size columns of the word scores mean anything.
--- @return {mlm = [M, padded vocabulary], nsp = [B,2]} variables of the step arena
+--- Scores without losses. Only the first vocab_size columns of the word scores are meaningful.
+-- @return {mlm = [M, padded vocabulary], nsp = [B,2]} variables in the step arena
 function BertForPretraining:logits(tape, batch)
     local words, next_sentence = heads(self, tape, batch)
     return { mlm = words, nsp = next_sentence }
@@ -112,12 +112,11 @@ end
 
 --- Floating-point operations of the matrix products of one forward and backward pass.
 --
--- Counted are 2 K N for each row of a [K] -> [N] matmul and, for attention,
--- 4 L^2 H for each sequence of length L (its true length, padding left out),
--- in the forward pass; the backward pass counts twice the forward. Rows are
--- those of the batch as it is computed, padded or packed; filler of the masked
--- positions counts. Softmax, GELU, LayerNorm, recomputation and the optimizer
--- are not counted.
+-- The forward pass counts 2 K N per row of a [K] -> [N] matmul and, for
+-- attention, 4 L^2 H per sequence of length L (its true length, without padding);
+-- the backward pass counts twice the forward. Rows are those of the batch as
+-- computed, padded or packed; filler of the masked positions counts. Softmax,
+-- GELU, LayerNorm, recomputation and the optimizer are not counted.
 -- @param batch as in forward()
 -- @return number of operations
 function BertForPretraining:flops(batch)

@@ -1,9 +1,9 @@
---- BertConfig: the shape of a BERT model, in the keys of Hugging Face's config.json.
+--- BertConfig: the shape of a BERT model, with the keys of Hugging Face's config.json.
 --
--- Strict: an unknown key, a wrong type or an impossible size is a fault of one
--- line. Keys that Hugging Face writes but that do not change a BERT are known
--- and kept, so that its files load; a known key with a value we do not
--- implement (another activation, a decoder) is refused.
+-- Strict: an unknown key, a wrong type or an impossible size is a one-line fault.
+-- Keys that Hugging Face writes but that do not affect a BERT are known and kept,
+-- so that its files load; a known key with a value we do not implement (another
+-- activation, a decoder) is refused.
 
 local fault = require "bertlua.fault"
 local json = require "bertlua.util.json"
@@ -28,7 +28,7 @@ local FIELDS = {
     { "layer_norm_eps", "positive", 1e-12 },
 }
 
--- Keys of published config files that say nothing new about the network; a list gives the values we implement.
+-- Keys of published config files that add nothing about the network; a list gives the values we implement.
 local IGNORED = {
     architectures = true, attn_implementation = true, bos_token_id = true, classifier_dropout = true, dtype = true,
     eos_token_id = true, finetuning_task = true, gradient_checkpointing = { false }, id2label = true,
@@ -82,7 +82,7 @@ end
 
 --- Make a configuration from a table of Hugging Face's keys.
 -- @param values the table
--- @param where what to call it in messages ("config" if left out)
+-- @param where its name in messages (default "config")
 function BertConfig.new(values, where)
     where = where or "config"
     if type(values) ~= "table" then fault.raisef("%s: got a %s, expected a table of settings", where, type(values)) end

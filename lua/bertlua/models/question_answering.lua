@@ -1,10 +1,10 @@
 --- BERT for extractive question answering: every token is scored as the start and as the end of the answer.
 --
--- A batch is that of bertlua.models.bert (ids, positions, types, segments,
--- max_length) with starts and ends i32 [B]: the answer's first and last token,
--- relative to its sequence; 0, 0 ([CLS]) where there is none. Parameters carry
+-- A batch is as in bertlua.models.bert (ids, positions, types, segments,
+-- max_length), with starts and ends i32 [B]: the answer's first and last token,
+-- relative to its sequence; 0, 0 ([CLS]) if there is none. Parameters have
 -- Hugging Face's names: bert.*, qa_outputs.weight [2,H], qa_outputs.bias [2].
--- Windows, answers as text and files do not belong here: see bertlua.squad.
+-- For windows, answers as text and files, see bertlua.squad.
 
 local BertModel = require("bertlua.models.bert").BertModel
 local F = require "bertlua.autograd.functional"
@@ -14,9 +14,9 @@ local Module = require "bertlua.nn.module"
 local BertForQuestionAnswering = Module.class("BertForQuestionAnswering")
 BertForQuestionAnswering.architecture = "BertForQuestionAnswering"
 
---- Make a model. Call `model.store:allocate{...}` before use.
+--- Create a model. Call `model.store:allocate{...}` before use.
 -- @param config BertConfig
--- @param store ParameterStore (one of its own if left out)
+-- @param store ParameterStore (default: its own)
 function BertForQuestionAnswering.new(config, store)
     local self = Module.root(BertForQuestionAnswering, store)
     self.config = config
@@ -27,8 +27,8 @@ function BertForQuestionAnswering.new(config, store)
 end
 
 --- Scores of every token.
--- @param tape, batch as above; starts and ends are not needed
--- @return variable [T,2] in the activation dtype: column 1 start, column 2 end; rows of no sequence mean nothing
+-- @param tape, batch as above; starts and ends are not required
+-- @return variable [T,2] in the activation dtype: column 1 start, column 2 end; undefined in rows of no sequence
 function BertForQuestionAnswering:logits(tape, batch)
     local hidden = self.bert:forward(tape, batch)
     local logits = self.qa_outputs:forward(tape, hidden)
@@ -36,9 +36,9 @@ function BertForQuestionAnswering:logits(tape, batch)
     return logits
 end
 
---- Forward pass with loss: (CE(start) + CE(end)) / 2, means over the sequences; each softmax is over the tokens of
--- its sequence, padding left out (arXiv 1810.04805, section 4.2).
--- @return {loss = variable f32 [1]} for tape:backward; its value stays until the next forward
+--- Forward pass with loss: (CE(start) + CE(end)) / 2, averaged over the sequences; each softmax is over the tokens of
+-- its sequence, excluding padding (arXiv 1810.04805, section 4.2).
+-- @return {loss = variable f32 [1]} for tape:backward; its value is valid until the next forward
 function BertForQuestionAnswering:forward(tape, batch)
     local results = self:scalars("loss")
     local logits = self:logits(tape, batch)

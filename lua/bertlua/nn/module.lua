@@ -1,4 +1,4 @@
---- Base of all modules: named parameters, named children, and the walk over both.
+--- Base class of all modules: named parameters, named children, and traversal of both.
 --
 -- A module is a table with a `forward(tape, ...)` method. Parameters live in a
 -- ParameterStore that the whole model shares:
@@ -10,11 +10,11 @@
 --         return self
 --     end
 --
--- Whether a forward pass trains (dropout, recording) is a matter of the tape,
--- not of the module: tape:start(step, micro, true or false).
+-- Whether a forward pass trains (dropout, recording) is decided by the tape, not
+-- the module: tape:start(step, micro, true or false).
 --
--- To play with one module alone, let nn.create(Linear, 4, 3) make the store,
--- and call it like a function: layer(x) is the inference forward of a tensor.
+-- To try out a single module, let nn.create(Linear, 4, 3) create the store, and
+-- call the module like a function: layer(x) is the inference forward of a tensor.
 
 local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
@@ -27,8 +27,8 @@ Module.__index = Module
 local prompt_tape
 
 --- Inference on a plain tensor, for the prompt: `layer(x, ...)`.
--- @param x tensor; the rest goes to forward() as it is
--- @return a new tensor of the current scope
+-- @param x tensor; the other arguments go to forward() unchanged
+-- @return a new tensor in the current scope
 function Module:__call(x, ...)
     prompt_tape = prompt_tape or Tape.new()
     prompt_tape:start(0, 0, false)
@@ -45,7 +45,7 @@ function Module:__tostring()
     return table.concat(lines, "\n")
 end
 
---- Make a class whose objects are modules.
+--- Create a class whose objects are modules.
 function Module.class(name)
     local class = setmetatable({ class_name = name, __tostring = Module.__tostring, __call = Module.__call }, {
         __index = Module,
@@ -54,12 +54,12 @@ function Module.class(name)
     return class
 end
 
---- Make an empty object of a class.
+--- Create an empty object of a class.
 -- @param store the ParameterStore that will hold its parameters
 -- @param prefix full name of the module, "" for the root
 function Module.init(class, store, prefix)
     if type(store) ~= "table" or not store.register then
-        error(("%s: the first argument is a ParameterStore, got %s"):format(class.class_name, type(store)), 3)
+        error(("%s: expected a ParameterStore as first argument, got %s"):format(class.class_name, type(store)), 3)
     end
     return setmetatable({ store = store, prefix = prefix or "", children = {}, own_parameters = {} }, class)
 end
@@ -99,7 +99,7 @@ function Module:parameter(suffix, dims, options)
     return entry
 end
 
---- Register parameters that lie side by side. See ParameterStore:register_joint().
+--- Register parameters that are adjacent in memory. See ParameterStore:register_joint().
 function Module:joint_parameter(suffixes, dims, options)
     local names = {}
     for i, suffix in ipairs(suffixes) do names[i] = self:name(suffix) end
@@ -108,7 +108,7 @@ function Module:joint_parameter(suffixes, dims, options)
     return joint
 end
 
---- Add a child. Its name is for people; its parameters bring their own names.
+--- Add a child. Its name is only for display; its parameters have their own names.
 function Module:add(name, module)
     self.children[#self.children + 1] = { name = name, module = module }
     return module

@@ -1,7 +1,7 @@
 --- The published SQuAD files: where they are, their MD5, and how a run gets the missing ones.
 -- @module bertlua.squad.published
 
-local download = require "bertlua.corpus.download"
+local download = require "bertlua.util.download"
 local fs = require "bertlua.util.fs"
 local progress = require "bertlua.util.progress"
 
@@ -42,7 +42,7 @@ end
 -- @param path whose last part is the published name
 -- @param base URL of the folder that holds it; nil for ADDRESS
 -- @param options changes to checksum, retries, timeout, wait, on_progress and on_retry of
---   bertlua.corpus.download
+--   bertlua.util.download
 -- @return true if it was downloaded
 function published.fetch(path, base, options)
     local name = fs.basename(path)

@@ -1,4 +1,4 @@
---- Names of parameters in other programs' files, by the names used here (Hugging Face's BERT).
+--- Maps the names of parameters in other programs' files to those used here (Hugging Face's BERT).
 --
 --   Hugging Face   with or without `bert.`; `module.` of parallel training; LayerNorm's gamma and beta
 --   Paddle         encoder.layers.N.self_attn.q_proj ...; matrices are [in, out]
@@ -11,9 +11,9 @@ local pickle = require "bertlua.weights.pickle"
 
 local names = {}
 
---- The name we use for a tensor of Hugging Face's.
+--- Our name for a Hugging Face tensor.
 -- @tparam string name
--- @tparam boolean bare whether the file holds a bare BERT, without the `bert.` prefix
+-- @tparam boolean bare whether the file contains a bare BERT, without the `bert.` prefix
 function names.huggingface(name, bare)
     name = name:gsub("^module%.", ""):gsub("LayerNorm%.gamma$", "LayerNorm.weight")
         :gsub("LayerNorm%.beta$", "LayerNorm.bias")
@@ -64,8 +64,8 @@ local TABLES = { "word_embeddings", "position_embeddings", "token_type_embedding
 local LINEARS = { "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "linear1",
     "linear2" }
 
---- Paddle's structured names for the static graph's, which count modules as they were made: three embeddings and
--- their LayerNorm; for each layer six linears and two LayerNorms; pooler; then the heads.
+--- Paddle's structured names for those of the static graph, which number modules in order of creation: three embeddings
+-- and their LayerNorm; for each layer six linears and two LayerNorms; pooler; then the heads.
 local function static_names(file)
     local list, linears, norms = file:names(), 0, 0
     for _, name in ipairs(list) do
@@ -101,14 +101,14 @@ local function static_names(file)
         if stem and stems[stem] then
             map[name] = stems[stem] .. (field == "w" and ".weight" or ".bias")
         elseif field == "b" and not stem:find "^linear_" and not stem:find "^layer_norm_" then
-            -- The bias of the word scores is no module's: it bears the name of the head's class.
+            -- The bias of the word scores does not belong to a module: it is named after the head's class.
             map[name] = "cls.predictions.decoder_bias"
         end
     end
     return map
 end
 
---- Our name of a variable of TensorFlow's, and whether it is transposed; nil for the optimizer's.
+--- Our name for a TensorFlow variable, and whether it is transposed; nil for the optimizer's.
 function names.tensorflow(name)
     if name:find "adam_[mv]$" or name:find "^global_step" or name:find "LAMB" then return nil end
     local ours = name:gsub("^cls/squad/output_weights$", "qa_outputs/weight")
@@ -121,7 +121,7 @@ function names.tensorflow(name)
     return ours, name:find "/kernel$" ~= nil
 end
 
---- Which program's names a file has: "huggingface", "paddle", "static" or "tensorflow".
+--- Which program's names a file uses: "huggingface", "paddle", "static" or "tensorflow".
 local function dialect_of(list)
     for _, name in ipairs(list) do
         if name:find "self_attn%.[qkv]_proj%." then return "paddle" end

@@ -1,7 +1,7 @@
---- Bytes of a part of a file, in order, without ever holding much of it.
+--- Reads the bytes of a part of a file in order, without ever holding much of it.
 --
--- Every method throws a fault that names the file where the part ends too
--- early. Positions are offsets in the file, from 0.
+-- Every method throws a fault that names the file if the part ends too early.
+-- Positions are offsets in the file, from 0.
 -- @classmod bertlua.weights.reader
 
 local fault = require "bertlua.fault"
@@ -69,7 +69,7 @@ function Reader:unsigned(n)
     return value
 end
 
---- Pass over n bytes.
+--- Skip n bytes.
 function Reader:skip(n)
     self:seek(self.position + n)
 end

@@ -27,12 +27,10 @@ describe("launch", function()
     it("is one process without a launcher", function()
         local found = detect {}
         assert.are.same({ rank = 0, size = 1, local_rank = 0, local_size = 1 }, found)
-        assert.are.equal("", launch.prefix(found))
     end)
 
     it("reads Open MPI's variables", function()
         assert.are.same({ source = "Open MPI", rank = 5, size = 8, local_rank = 1, local_size = 4 }, detect(OPEN_MPI))
-        assert.are.equal("rank 5 of 8: ", launch.prefix(detect(OPEN_MPI)))
     end)
 
     it("reads Slurm's, tasks of the node included", function()

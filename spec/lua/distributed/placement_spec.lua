@@ -127,7 +127,8 @@ describe("placement", function()
     mpi_it("shares this machine's cores among the ranks of a job", function()
         local script = [[
             local placement = require "bertlua.distributed.placement"
-            local placed = placement.apply(require("bertlua.comm").open())
+            local launch = require("bertlua.distributed.launch").detect()
+            local placed = placement.apply(require("bertlua.comm").open { launch = launch })
             io.write(("share %s of %d\n"):format(table.concat(placed.cores, ","), placed.shared))]]
         local output = mpi.run(2, "-e " .. process.quote(script))
         local seen, cores, n = {}, affinity.get(), 0

@@ -37,7 +37,7 @@ describe("nn", function()
 
     it("says what a constructor wants", function()
         assert.has_error(function() nn.Linear.new(4, "x", 1, 1) end,
-            "Linear: the first argument is a ParameterStore, got number")
+            "Linear: expected a ParameterStore as first argument, got number")
     end)
 
     it("differentiates a whole encoder layer with dropout", function()

@@ -96,7 +96,7 @@ describe("ParameterStore", function()
         local store = build()
         assert.has_error(function() store:register("late", { 1 }, { init = "zeros" }) end,
             "parameters: late is registered after allocate()")
-        assert.has_error(function() store:allocate() end, "parameters: allocate() was called before")
+        assert.has_error(function() store:allocate() end, "parameters: allocate() was already called")
         local other = ParameterStore.new()
         other:register("w", { 1 }, { init = "zeros" })
         assert.has_error(function() other:register("w", { 1 }, { init = "zeros" }) end,

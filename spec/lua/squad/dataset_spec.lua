@@ -113,7 +113,7 @@ describe("dataset", function()
     it("names the line and column of broken JSON", function()
         assert.are.equal("FILE:3:11: not valid JSON: Expected colon but found T_ARR_BEGIN",
             load_text('{"data": [\n  {"paragraphs": [\n   {"qas" []}]}]}').problem)
-        assert.is_truthy(load_text('{"data": [').problem:find("^FILE:1:%d+: not valid JSON: the text ends too early"))
+        assert.is_truthy(load_text('{"data": [').problem:find("^FILE:1:%d+: not valid JSON: unexpected end of text"))
         assert.are.equal("FILE:2:3: not UTF-8 (byte 0xff)", load_text('{"data":\n"a\255"}').problem)
         assert.is_truthy(load_text('{"data": "\\ud83d"}').problem:find("^FILE:1:%d+: not valid JSON: .*unicode"))
     end)

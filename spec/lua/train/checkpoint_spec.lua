@@ -137,7 +137,7 @@ describe("checkpoint", function()
             checkpoint.load(path, parts)
             overwrite(parts.vocab_file, "[PAD]\nA\n")
             assert.error_matches(function() checkpoint.load(path, parts) end,
-                "trained with another vocabulary than .*/words: use .*/1/vocab.txt")
+                "was not trained with vocabulary .*/words: use .*/1/vocab.txt")
         end)
 
         it("replace a checkpoint of the same step", function()
@@ -190,7 +190,7 @@ describe("checkpoint", function()
         end)
 
         it("another number of heads, which no shape shows", function()
-            refuses("num_attention_heads is 2, this model has 4", { num_attention_heads = 4 })
+            refuses("num_attention_heads is 2, but this model has 4", { num_attention_heads = 4 })
         end)
 
         it("the state of another optimizer", function()

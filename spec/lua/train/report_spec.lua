@@ -80,7 +80,7 @@ describe("report", function()
     end)
 
     it("says why it cannot write", function()
-        assert.matches("cannot make the folder", select(2, report.open "/proc/none/report.json"))
+        assert.matches("cannot create the folder", select(2, report.open "/proc/none/report.json"))
         assert.matches("Is a directory", select(2, report.open(folder)))
         local full = assert(report.open "/dev/full")
         local ok, message = full:log(1, {})

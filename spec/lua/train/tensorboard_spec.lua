@@ -122,6 +122,6 @@ describe("tensorboard", function()
     end)
 
     it("says why it cannot write", function()
-        assert.matches("cannot make the folder", select(2, tensorboard.open "/proc/none"))
+        assert.matches("cannot create the folder", select(2, tensorboard.open "/proc/none"))
     end)
 end)

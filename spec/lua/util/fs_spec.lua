@@ -30,7 +30,7 @@ describe("fs", function()
         assert.is_true(fs.mkdirs(folder .. "/x/y/z"))
         assert.is_true(fs.is_directory(folder .. "/x/y/z"))
         assert(fs.write(folder .. "/file", "text"))
-        assert.are.same({ nil, folder .. "/file: cannot make the folder: there is a file of that name" },
+        assert.are.same({ nil, folder .. "/file: cannot create the folder: a file with that name exists" },
             { fs.mkdirs(folder .. "/file/sub") })
     end)
 

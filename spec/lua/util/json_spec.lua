@@ -75,7 +75,7 @@ describe("json", function()
         assert.matches("^x%.json:2:7: not valid JSON: Expected colon", message)
         value, message = json.decode('{"a":', "x.json")
         assert.is_nil(value)
-        assert.are.equal("x.json:1:6: not valid JSON: the text ends too early", message)
+        assert.are.equal("x.json:1:6: not valid JSON: unexpected end of text", message)
         for _, text in ipairs { "", "[1,]", "{'a':1}", "[NaN]", "[1] 2", "nul", "\255", ("["):rep(2000) } do
             value, message = json.decode(text)
             assert.is_nil(value, text)

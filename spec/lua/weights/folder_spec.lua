@@ -87,7 +87,7 @@ describe("a model's folder", function()
                 .. "%), got do_lower_case = " .. tostring(not case[2]), path, { do_lower_case = not case[2] })
             refuses("trained on [%w-]+ text .* but vocabulary .*%.txt is", path, { vocab_file = case[3] })
             local other = write("other.txt", (words(case[2] and "w" or "W"):gsub("ord77\n", "orx77\n")))
-            refuses("was trained with another vocabulary than .*/other.txt: use .*/1/vocab.txt", path,
+            refuses("was not trained with vocabulary .*/other.txt: use .*/1/vocab.txt", path,
                 { vocab_file = other })
         end
         local parts = make(1)
@@ -104,7 +104,7 @@ describe("a model's folder", function()
         accepts(path, { vocab_file = write("dos.txt", (words "w"):gsub("\n", "\r\n")) })
         refuses("tokenizer_config.json: the model was trained on lower%-cased text", path, { do_lower_case = false })
         refuses("tokenizer_config.json: .* but vocabulary .*/upper.txt is cased", path, { vocab_file = upper })
-        refuses("another vocabulary than .*/other.txt: use .*/hf/vocab.txt", path,
+        refuses("was not trained with vocabulary .*/other.txt: use .*/hf/vocab.txt", path,
             { vocab_file = write("other.txt", (words "w"):gsub("ord77\n", "orx77\n")) })
         assert(fs.remove(path .. "/vocab.txt"))
         refuses("/hf: its vocabulary has 1200 tokens, but .*/shorter.txt has 1099", path,
@@ -112,8 +112,8 @@ describe("a model's folder", function()
         local config = json.read(path .. "/config.json")
         for key, case in pairs {
             model_type = { "roberta", "model_type is roberta, expected bert" },
-            num_attention_heads = { 4, "num_attention_heads is 4, this model has 2" },
-            layer_norm_eps = { 1e-5, "layer_norm_eps is 1e%-05, this model has 1e%-12" },
+            num_attention_heads = { 4, "num_attention_heads is 4, but this model has 2" },
+            layer_norm_eps = { 1e-5, "layer_norm_eps is 1e%-05, but this model has 1e%-12" },
         } do
             local before = config[key]
             config[key] = case[1]
@@ -127,7 +127,7 @@ describe("a model's folder", function()
 
     it("without parameters is one clear line", function()
         assert(fs.mkdirs(root .. "/empty"))
-        refuses("/empty: holds no model.safetensors, pytorch_model.bin or .pdparams", root .. "/empty", {})
+        refuses("/empty: contains no model.safetensors, pytorch_model.bin or .pdparams", root .. "/empty", {})
         refuses("/none: no such file or folder", root .. "/none", {})
         assert.is_nil((folder.find(root .. "/none")))
     end)

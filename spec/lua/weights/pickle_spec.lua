@@ -140,14 +140,14 @@ describe("pickle", function()
             refuses("little%-endian", "cnumpy\ndtype\n(" .. short "f4" .. "\137\136tR(K\3" .. short ">"
                 .. "NNNJ\255\255\255\255J\255\255\255\255K\0tb.")
             refuses("dtype O8", "cnumpy\ndtype\n(" .. short "O8" .. "\137\136tR.")
-            refuses("_codecs.encode for something else", "c_codecs\nencode\n(" .. short "x" .. short "rot13" .. "tR.")
+            refuses("_codecs.encode for something other", "c_codecs\nencode\n(" .. short "x" .. short "rot13" .. "tR.")
         end)
 
         it("persistent ids that are no storages", function()
             local options = { globals = objects.globals, persistent = objects.torch_storage }
-            refuses("no storage", "K\1Q.", options)
-            refuses("no storage", "(S'module'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nK\1tQ.", options)
-            refuses("no storage", "(S'storage'\nccollections\nOrderedDict\nS'0'\nS'cpu'\nK\1tQ.", options)
+            refuses("not a storage", "K\1Q.", options)
+            refuses("not a storage", "(S'module'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nK\1tQ.", options)
+            refuses("not a storage", "(S'storage'\nccollections\nOrderedDict\nS'0'\nS'cpu'\nK\1tQ.", options)
             refuses("view of a storage", "(S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nK\1(K\1ttQ.", options)
         end)
     end)

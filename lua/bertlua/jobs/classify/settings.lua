@@ -5,8 +5,8 @@ local settings = require "bertlua.jobs.common.settings"
 return settings.finetuning {
     { "Data", {
         { name = "train_file", type = "path",
-            help = "texts with labels to train on: .csv or .tsv with a header line, or JSON lines; unset: no training" },
-        { name = "dev_file", type = "path", help = "texts with labels to evaluate on; unset: no evaluation" },
+            help = "labeled texts to train on: .csv or .tsv with a header line, or JSON lines; unset: no training" },
+        { name = "dev_file", type = "path", help = "labeled texts to evaluate on; unset: no evaluation" },
         { name = "predict_file", type = "path",
             help = "texts to predict the labels of; unset: those of dev_file. Predictions go to predictions.jsonl" },
         { name = "text_column", type = "string", default = "text", lasting = true, help = "column of the text" },

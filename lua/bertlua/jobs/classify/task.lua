@@ -7,7 +7,6 @@
 local BertConfig = require "bertlua.models.bert_config"
 local BertForSequenceClassification = require "bertlua.models.sequence_classification"
 local array = require "bertlua.array"
-local classify_data = require "bertlua.jobs.classify.data"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -15,61 +14,87 @@ local inference = require "bertlua.train.inference"
 local json = require "bertlua.util.json"
 local model_files = require "bertlua.jobs.common.model_files"
 local progress = require "bertlua.util.progress"
+local records = require "bertlua.data.records"
 local sequences = require "bertlua.data.sequences"
 local task = require "bertlua.jobs.common.task"
 
+local FILES = { train = "train_file", evaluate = "dev_file", predict = "predict_file" }
+
 local function make_plan(run, values)
-    local files = { train = values.train_file, evaluate = values.dev_file, predict = values.predict_file }
-    if not next(files) then fault.raise("nothing to do: name a --train-file, --dev-file or --predict-file") end
     run.work = {}
-    for part, path in pairs(files) do
-        if not fs.is_file(path) then fault.raisef("%s: no such file", path) end
-        run.work[part] = true
+    for part, setting in pairs(FILES) do
+        local path = values[setting]
+        if path and not fs.is_file(path) then fault.raisef("--%s %s: no such file", setting:gsub("_", "-"), path) end
+        run.work[part] = path and true
     end
+    if not next(run.work) then fault.raise("nothing to do: name a --train-file, --dev-file or --predict-file") end
 end
 
---- The labels of a model that was trained before: those of its folder; nil for one that starts to train.
+--- Labels of records, sorted; by number where all are numbers.
+local function labels_of(list, column)
+    local seen, labels, numeric = {}, {}, true
+    for _, record in ipairs(list) do
+        local label = record[column]
+        if not seen[label] then seen[label], labels[#labels + 1] = true, label end
+        numeric = numeric and tonumber(label) ~= nil
+    end
+    table.sort(labels, numeric and function(a, b) return tonumber(a) < tonumber(b) end or nil)
+    return labels
+end
+
+--- The labels of a model that was trained before, as its folder says; nil for one that was not.
 local function trained_labels(run)
     if run.work.train and run.start.kind ~= "resume" or not run.start.path then return nil end
     local file = fs.join(run.start.path, "config.json")
     local labels = fs.is_file(file) and BertConfig.load(file).labels
-    if not labels then fault.raisef("%s: no id2label in it: it does not say what its labels are called", file) end
+    if not labels then fault.raisef("%s: no id2label in it: the names of the model's labels are not known", file) end
     return labels
+end
+
+--- Records of a file, and their texts as sequences with labels {labels = i32 [N]}, -1 where there is none.
+-- @param job with data.words, data.config
+-- @param list the records, or nil to read them
+local function load(job, part, list)
+    local values, data, path = job.values, job.data, job.values[FILES[part]]
+    local pair, label_column = values.text_pair_column, part ~= "predict" and values.label_column or nil
+    list = list or records.read(path, { values.text_column, pair or label_column, label_column })
+    local builder, ids, numbers = sequences.builder(data.words, values.max_seq_length), array.int32(#list), {}
+    for i, label in ipairs(data.config.labels) do numbers[label] = i - 1 end
+    for i, record in ipairs(list) do
+        builder:add(record[values.text_column], pair and record[pair])
+        local label = record[label_column]
+        if label and not numbers[label] then
+            fault.raisef("%s:%d: label %q is none of the model's %d", path, record.line, label, #data.config.labels)
+        end
+        ids[i - 1] = label and numbers[label] or -1
+    end
+    local set = builder:finish { labels = ids }
+    data.lines[#data.lines + 1] = ("%s: %d texts of up to %d tokens, %d labels"):format(path, #list, set.longest,
+        #data.config.labels)
+    if builder.cut > 0 then
+        job.run.warnings[#job.run.warnings + 1] = ("%s: %d of %d texts are longer than max_seq_length %d: their ends "
+            .. "are cut off"):format(path, builder.cut, #list, values.max_seq_length)
+    end
+    return { records = list, set = set }
 end
 
 local function open(job)
     local run, values = job.run, job.values
     local config, words = model_files.load(run, values)
     local data = { config = config, words = words, lines = {} }
-    local texts = run.work.train and classify_data.read(values.train_file, values, true)
-    config.labels = trained_labels(run) or texts and classify_data.labels(texts, values.label_column)
-        or { "LABEL_0", "LABEL_1" }
+    job.data = data
+    local file = values.train_file or values.dev_file
+    local list = file and records.read(file, { values.text_column, values.label_column, values.text_pair_column })
+    config.labels = trained_labels(run) or list and labels_of(list, values.label_column) or { "0", "1" }
     if #config.labels < 2 then
-        fault.raisef("%s: all of its texts have the label %q, expected at least two labels", values.train_file,
-            config.labels[1])
+        fault.raisef("%s: all texts have the label %q, expected at least two labels", file, config.labels[1])
     end
-    for _, name in ipairs { "train", "dev" } do
-        local path = values[name .. "_file"]
-        if path then
-            local loaded = classify_data.load(path, values, words, config.labels, name == "train" and texts or nil)
-            data[name .. "_set"], data.lines[#data.lines + 1] = loaded, loaded.line
-            run.warnings[#run.warnings + 1] = loaded.warning
-        end
+    for _, part in ipairs { "train", "evaluate", "predict" } do
+        if run.work[part] then data[part .. "_set"] = load(job, part, file == values[FILES[part]] and list or nil) end
     end
-    if run.work.train then
-        data.train = sequences.open(data.train_set.set, { batch_size = values.train_batch_size,
-            seed = values.seed, pack_sequences = values.pack_sequences, few_shapes = context.device() ~= "cpu" })
-    end
+    data.train = run.work.train and sequences.open(data.train_set.set, { batch_size = values.train_batch_size,
+        seed = values.seed, pack_sequences = values.pack_sequences, few_shapes = context.device() ~= "cpu" })
     return data
-end
-
---- Records to predict, as classify_data.load returns them.
-local function to_predict(job)
-    local values, data = job.values, job.data
-    if not values.predict_file then return data.dev_set end
-    local list = classify_data.read(values.predict_file, values, false)
-    local set = classify_data.sequences(list, values, data.words, data.config.labels)
-    return { path = values.predict_file, records = list, set = set }
 end
 
 --- The likeliest label of every sequence, as its number from 0, and its probability.
@@ -95,46 +120,37 @@ local function classify(job, set)
     return best, probability, totals
 end
 
---- Accuracy, and the mean F1 of the labels that occur among gold or predictions (sklearn's f1_score, "macro").
+--- Accuracy, and the mean F1 of the labels that occur among gold or predictions (as scikit-learn's macro average).
 local function metrics_of(gold, best, count, classes)
-    local right, hits, golds, guesses = 0, {}, {}, {}
-    for c = 0, classes - 1 do hits[c], golds[c], guesses[c] = 0, 0, 0 end
+    local right, sum, occurring, hits, marks = 0, 0, 0, {}, {}
+    for c = 0, classes - 1 do hits[c], marks[c] = 0, 0 end
     for i = 0, count - 1 do
         local is, said = gold[i], best[i]
-        golds[is], guesses[said] = golds[is] + 1, guesses[said] + 1
+        marks[is] = marks[is] + 1
+        marks[said] = marks[said] + 1
         if is == said then right, hits[is] = right + 1, hits[is] + 1 end
     end
-    local sum, labels = 0, 0
     for c = 0, classes - 1 do
-        if golds[c] + guesses[c] > 0 then
-            sum, labels = sum + 2 * hits[c] / (golds[c] + guesses[c]), labels + 1
-        end
+        if marks[c] > 0 then sum, occurring = sum + 2 * hits[c] / marks[c], occurring + 1 end
     end
-    return { accuracy = right / count, macro_f1 = sum / labels }
-end
-
-local function write_predictions(path, values, list, labels, best, probability)
-    local lines = {}
-    for i, record in ipairs(list) do
-        lines[i] = json.encode({ text = record[values.text_column],
-            text_pair = values.text_pair_column and record[values.text_pair_column],
-            label = labels[best[i - 1] + 1], score = tonumber(probability[i - 1]) },
-            { order = { "text", "text_pair", "label", "score" } })
-    end
-    fault.check(fs.write(path, table.concat(lines, "\n") .. "\n"))
+    return { accuracy = right / count, macro_f1 = sum / occurring }
 end
 
 local function predict(job, outcome)
-    local values, folder, labels = job.values, job.run.checkpoint_dir, job.data.config.labels
+    local values, folder, data = job.values, job.run.checkpoint_dir, job.data
     fault.check(fs.mkdirs(folder))
-    local wanted, dev = to_predict(job), job.data.dev_set
+    local wanted, lines, gold = data.predict_set or data.evaluate_set, {}, data.evaluate_set
     local best, probability, totals = classify(job, wanted.set)
-    write_predictions(fs.join(folder, "predictions.jsonl"), values, wanted.records, labels, best, probability)
-    outcome.prediction = totals
-    totals.file = fs.join(folder, "predictions.jsonl")
-    if not dev then return end
-    if dev ~= wanted then best = classify(job, dev.set) end
-    outcome.metrics = metrics_of(dev.set.labels.labels, best, dev.set.count, #labels)
+    for i, record in ipairs(wanted.records) do
+        lines[i] = json.encode({ text = record[values.text_column], text_pair = record[values.text_pair_column],
+            label = data.config.labels[best[i - 1] + 1], score = tonumber(probability[i - 1]) },
+            { order = { "text", "text_pair", "label", "score" } })
+    end
+    totals.file, outcome.prediction = fs.join(folder, "predictions.jsonl"), totals
+    fault.check(fs.write(totals.file, table.concat(lines, "\n") .. "\n"))
+    if not gold then return end
+    if gold ~= wanted then best = classify(job, gold.set) end
+    outcome.metrics = metrics_of(gold.set.labels.labels, best, gold.set.count, #data.config.labels)
     fault.check(fs.write(fs.join(folder, "eval.json"), json.encode(outcome.metrics, { pretty = true }) .. "\n"))
 end
 
@@ -148,14 +164,12 @@ return task.define {
     model = function(data) return BertForSequenceClassification.new(data.config) end,
     exported = function() end,
     predict = predict,
-    inference = function(job) return to_predict(job).set end,
+    inference = function(job) return (job.data.predict_set or job.data.evaluate_set).set end,
     rows = function(outcome)
-        local rows, metrics = {}, outcome.metrics
-        if outcome.prediction then rows[1] = { "labels", outcome.prediction.file } end
-        if metrics then
-            rows[#rows + 1] = { "result", ("accuracy %.2f %%, macro F1 %.2f %%"):format(100 * metrics.accuracy,
-                100 * metrics.macro_f1) }
-        end
+        local metrics, rows = outcome.metrics, {}
+        if outcome.prediction then rows[1] = { "output", outcome.prediction.file } end
+        rows[#rows + 1] = metrics and { "result", ("accuracy %.2f %%, macro F1 %.2f %%"):format(100 * metrics.accuracy,
+            100 * metrics.macro_f1) }
         return rows
     end,
 }

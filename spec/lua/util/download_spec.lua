@@ -1,7 +1,7 @@
 --- Downloads against a server of the spec's own: resumed, tried again, checked, never half taken for whole.
 
 local corpus = require "bertlua.corpus"
-local download = require "bertlua.corpus.download"
+local download = require "bertlua.util.download"
 local fs = require "bertlua.util.fs"
 local http_server = require "spec.support.http_server"
 

@@ -2,7 +2,7 @@
 -- another, and checked. The data received so far is in PATH.part, and what the
 -- server said about it in PATH.part.json; a file gets its final name only once it
 -- is complete and matches its checksum.
--- @module bertlua.corpus.download
+-- @module bertlua.util.download
 
 local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"

@@ -20,7 +20,7 @@ static bl_status self_submit(bl_comm *comm, bl_context *ctx, const bl_job *job) 
         bl_tensor_describe(&out, job->out, job->dtype, 1, &job->count, ctx->device, ctx->device_index);
         in = out;
         in.data = (void *) (uintptr_t) job->in;
-        status = ctx->backend->copy(ctx, &out, &in);
+        status = ctx->backend->ops.copy(ctx, &out, &in);
     }
     bl_comm_finished(comm, job, begin, bl_now());
     return status;

@@ -1,17 +1,22 @@
 /*
  * backend.h - the table of functions a device implements.
  *
- * Adding an op: declare it in api/ops.h with its contract, validate it in
- * ops/<family>.c and dispatch through this table, implement it in
- * cpu/<family>.c (and in the CUDA backend), add its binding in
- * bindings/bertlua/ops.lua and specify it in spec/engine/ops/<family>_spec.lua
- * against the float64 reference. Table functions have the signatures of the
- * public ops, but may assume that the arguments were validated.
+ * Ops are listed in op_list.h, which also says how to add one. Table functions
+ * have the signatures of the public ops, but may assume that the arguments were
+ * validated.
  */
 #ifndef BERTLUA_CORE_BACKEND_H
 #define BERTLUA_CORE_BACKEND_H
 
 #include "internal.h"
+#include "op_list.h"
+
+/* The ops of the list; NULL where a kind of device has no kernel. */
+typedef struct bl_ops {
+#define BL_MEMBER(op, file) __typeof__(bl_##op) *op;
+    BL_OP_LIST(BL_MEMBER, BL_MEMBER, BL_MEMBER)
+#undef BL_MEMBER
+} bl_ops;
 
 typedef struct bl_backend {
     const char *name;
@@ -58,44 +63,7 @@ typedef struct bl_backend {
     bl_status (*graph_launch)(bl_context *ctx, void *graph);
     void (*graph_destroy)(bl_context *ctx, void *graph);
 
-    __typeof__(bl_copy) *copy;
-    __typeof__(bl_fill) *fill;
-    __typeof__(bl_fill_normal) *fill_normal;
-    __typeof__(bl_fill_uniform) *fill_uniform;
-
-    __typeof__(bl_linear_forward) *linear_forward;
-    __typeof__(bl_linear_backward) *linear_backward;
-    __typeof__(bl_attention_forward) *attention_forward;
-    __typeof__(bl_attention_backward) *attention_backward;
-    __typeof__(bl_layernorm_forward) *layernorm_forward;
-    __typeof__(bl_layernorm_backward) *layernorm_backward;
-    __typeof__(bl_embedding_forward) *embedding_forward;
-    __typeof__(bl_embedding_backward) *embedding_backward;
-    __typeof__(bl_gather_forward) *gather_forward;
-    __typeof__(bl_gather_backward) *gather_backward;
-    __typeof__(bl_cross_entropy_forward) *cross_entropy_forward;
-    __typeof__(bl_cross_entropy_backward) *cross_entropy_backward;
-    __typeof__(bl_span_loss_forward) *span_loss_forward;
-    __typeof__(bl_span_loss_backward) *span_loss_backward;
-    __typeof__(bl_gelu_forward) *gelu_forward;
-    __typeof__(bl_gelu_backward) *gelu_backward;
-    __typeof__(bl_tanh_forward) *tanh_forward;
-    __typeof__(bl_tanh_backward) *tanh_backward;
-    __typeof__(bl_dropout_forward) *dropout_forward;
-    __typeof__(bl_dropout_backward) *dropout_backward;
-    __typeof__(bl_axpby) *axpby;
-    __typeof__(bl_softmax) *softmax;
-    __typeof__(bl_reduce) *reduce;
-    __typeof__(bl_topk) *topk;
-
-    __typeof__(bl_grad_norm) *grad_norm;
-    __typeof__(bl_lamb_update) *lamb_update;
-    __typeof__(bl_adamw_update) *adamw_update;
-    __typeof__(bl_loss_scale_update) *loss_scale_update;
-    __typeof__(bl_partition_grad_norm) *partition_grad_norm;
-    __typeof__(bl_partition_grad_factor) *partition_grad_factor;
-    __typeof__(bl_partition_lamb_moments) *partition_lamb_moments;
-    __typeof__(bl_partition_lamb_apply) *partition_lamb_apply;
+    bl_ops ops;
 
     /* Collectives between devices of this kind (engine/comm); NULL where there are none. */
     const struct bl_comm_driver *comm;
@@ -109,13 +77,18 @@ typedef struct bl_backend {
  */
 typedef const bl_backend *bl_backend_entry(uint64_t layout);
 
-/* Sizes of the table and of the structures that its functions are given, in one number. */
+/* The ops, and the sizes of the table and of the structures that its functions are given, in one number. */
 static inline uint64_t bl_backend_layout(void) {
+#define BL_NAME(op, file) #op " "
+    static const char ops[] = BL_OP_LIST(BL_NAME, BL_NAME, BL_NAME);
+#undef BL_NAME
     uint64_t sizes[] = {sizeof(bl_backend), sizeof(bl_context), sizeof(bl_tensor),
                         sizeof(bl_dropout), sizeof(bl_optim),   sizeof(bl_step_shape)};
     uint64_t layout = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         layout = layout * 4099u + sizes[i];
+    for (size_t i = 0; i < sizeof ops; i++)
+        layout = layout * 31u + (unsigned char) ops[i];
     return layout;
 }
 

@@ -1,6 +1,6 @@
 /*
- * cpu.h - kernels of the CPU backend, one per entry of the backend table, with
- * the signature of the public op. Arguments were validated by the caller.
+ * cpu.h - the functions behind the CPU backend's table. Arguments were validated
+ * by the caller.
  */
 #ifndef BERTLUA_CPU_CPU_H
 #define BERTLUA_CPU_CPU_H
@@ -21,44 +21,9 @@ bl_status bl_cpu_upload_async(bl_context *ctx, bl_tensor *dst, const void *src, 
 bl_status bl_cpu_download_async(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream);
 bl_status bl_cpu_memory_info(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
 
-__typeof__(bl_copy) bl_cpu_copy;
-__typeof__(bl_fill) bl_cpu_fill;
-__typeof__(bl_fill_normal) bl_cpu_fill_normal;
-__typeof__(bl_fill_uniform) bl_cpu_fill_uniform;
-
-__typeof__(bl_linear_forward) bl_cpu_linear_forward;
-__typeof__(bl_linear_backward) bl_cpu_linear_backward;
-__typeof__(bl_attention_forward) bl_cpu_attention_forward;
-__typeof__(bl_attention_backward) bl_cpu_attention_backward;
-
-__typeof__(bl_layernorm_forward) bl_cpu_layernorm_forward;
-__typeof__(bl_layernorm_backward) bl_cpu_layernorm_backward;
-__typeof__(bl_embedding_forward) bl_cpu_embedding_forward;
-__typeof__(bl_embedding_backward) bl_cpu_embedding_backward;
-__typeof__(bl_gather_forward) bl_cpu_gather_forward;
-__typeof__(bl_gather_backward) bl_cpu_gather_backward;
-__typeof__(bl_cross_entropy_forward) bl_cpu_cross_entropy_forward;
-__typeof__(bl_cross_entropy_backward) bl_cpu_cross_entropy_backward;
-__typeof__(bl_span_loss_forward) bl_cpu_span_loss_forward;
-__typeof__(bl_span_loss_backward) bl_cpu_span_loss_backward;
-__typeof__(bl_gelu_forward) bl_cpu_gelu_forward;
-__typeof__(bl_gelu_backward) bl_cpu_gelu_backward;
-__typeof__(bl_tanh_forward) bl_cpu_tanh_forward;
-__typeof__(bl_tanh_backward) bl_cpu_tanh_backward;
-__typeof__(bl_dropout_forward) bl_cpu_dropout_forward;
-__typeof__(bl_dropout_backward) bl_cpu_dropout_backward;
-__typeof__(bl_axpby) bl_cpu_axpby;
-__typeof__(bl_softmax) bl_cpu_softmax;
-__typeof__(bl_reduce) bl_cpu_reduce;
-__typeof__(bl_topk) bl_cpu_topk;
-
-__typeof__(bl_grad_norm) bl_cpu_grad_norm;
-__typeof__(bl_lamb_update) bl_cpu_lamb_update;
-__typeof__(bl_adamw_update) bl_cpu_adamw_update;
-__typeof__(bl_loss_scale_update) bl_cpu_loss_scale_update;
-__typeof__(bl_partition_grad_norm) bl_cpu_partition_grad_norm;
-__typeof__(bl_partition_grad_factor) bl_cpu_partition_grad_factor;
-__typeof__(bl_partition_lamb_moments) bl_cpu_partition_lamb_moments;
-__typeof__(bl_partition_lamb_apply) bl_cpu_partition_lamb_apply;
+/* Kernels: the ops of the list that the CPU has, with their signatures. */
+#define BL_KERNEL(op, file) __typeof__(bl_##op) bl_cpu_##op;
+BL_OP_LIST(BL_KERNEL, BL_KERNEL, BL_NO_ROW)
+#undef BL_KERNEL
 
 #endif

@@ -221,7 +221,7 @@ static bl_backend make_table(void) {
     table.unreserve = bl_cuda_unreserve;
     table.upload = bl_cuda_upload;
     table.download = bl_cuda_download;
-#define BL_ENTRY(op) table.op = bl_cuda_##op
+#define BL_ENTRY(name) table.name = bl_cuda_##name
     BL_ENTRY(event_create);
     BL_ENTRY(event_destroy);
     BL_ENTRY(event_record);
@@ -240,44 +240,11 @@ static bl_backend make_table(void) {
     BL_ENTRY(graph_end);
     BL_ENTRY(graph_launch);
     BL_ENTRY(graph_destroy);
-    BL_ENTRY(copy);
-    BL_ENTRY(fill);
-    BL_ENTRY(fill_normal);
-    BL_ENTRY(fill_uniform);
-    BL_ENTRY(linear_forward);
-    BL_ENTRY(linear_backward);
-    BL_ENTRY(attention_forward);
-    BL_ENTRY(attention_backward);
-    BL_ENTRY(layernorm_forward);
-    BL_ENTRY(layernorm_backward);
-    BL_ENTRY(embedding_forward);
-    BL_ENTRY(embedding_backward);
-    BL_ENTRY(gather_forward);
-    BL_ENTRY(gather_backward);
-    BL_ENTRY(cross_entropy_forward);
-    BL_ENTRY(cross_entropy_backward);
-    BL_ENTRY(span_loss_forward);
-    BL_ENTRY(span_loss_backward);
-    BL_ENTRY(gelu_forward);
-    BL_ENTRY(gelu_backward);
-    BL_ENTRY(tanh_forward);
-    BL_ENTRY(tanh_backward);
-    BL_ENTRY(dropout_forward);
-    BL_ENTRY(dropout_backward);
-    BL_ENTRY(axpby);
-    BL_ENTRY(softmax);
-    BL_ENTRY(reduce);
-    BL_ENTRY(topk);
-    BL_ENTRY(grad_norm);
-    BL_ENTRY(lamb_update);
-    BL_ENTRY(adamw_update);
-    BL_ENTRY(loss_scale_update);
-    BL_ENTRY(partition_grad_norm);
-    BL_ENTRY(partition_grad_factor);
-    BL_ENTRY(partition_lamb_moments);
-    BL_ENTRY(partition_lamb_apply);
-    table.comm = &bl_comm_nccl_driver;
 #undef BL_ENTRY
+#define BL_ROW(op, file) table.ops.op = bl_cuda_##op;
+    BL_OP_LIST(BL_ROW, BL_NO_ROW, BL_ROW)
+#undef BL_ROW
+    table.comm = &bl_comm_nccl_driver;
     return table;
 }
 

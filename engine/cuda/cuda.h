@@ -146,45 +146,9 @@ size_t bl_cuda_linear_bytes(int64_t rows, int64_t columns);
 size_t bl_cuda_lamb_bytes(int64_t parameters, int64_t tensors);
 size_t bl_cuda_grad_norm_bytes(int64_t parameters);
 
-/* The ops, with the signatures of the public ones. */
-__typeof__(bl_copy) bl_cuda_copy;
-__typeof__(bl_fill) bl_cuda_fill;
-__typeof__(bl_fill_normal) bl_cuda_fill_normal;
-__typeof__(bl_fill_uniform) bl_cuda_fill_uniform;
-
-__typeof__(bl_linear_forward) bl_cuda_linear_forward;
-__typeof__(bl_linear_backward) bl_cuda_linear_backward;
-__typeof__(bl_attention_forward) bl_cuda_attention_forward;
-__typeof__(bl_attention_backward) bl_cuda_attention_backward;
-
-__typeof__(bl_layernorm_forward) bl_cuda_layernorm_forward;
-__typeof__(bl_layernorm_backward) bl_cuda_layernorm_backward;
-__typeof__(bl_embedding_forward) bl_cuda_embedding_forward;
-__typeof__(bl_embedding_backward) bl_cuda_embedding_backward;
-__typeof__(bl_gather_forward) bl_cuda_gather_forward;
-__typeof__(bl_gather_backward) bl_cuda_gather_backward;
-__typeof__(bl_cross_entropy_forward) bl_cuda_cross_entropy_forward;
-__typeof__(bl_cross_entropy_backward) bl_cuda_cross_entropy_backward;
-__typeof__(bl_span_loss_forward) bl_cuda_span_loss_forward;
-__typeof__(bl_span_loss_backward) bl_cuda_span_loss_backward;
-__typeof__(bl_gelu_forward) bl_cuda_gelu_forward;
-__typeof__(bl_gelu_backward) bl_cuda_gelu_backward;
-__typeof__(bl_tanh_forward) bl_cuda_tanh_forward;
-__typeof__(bl_tanh_backward) bl_cuda_tanh_backward;
-__typeof__(bl_dropout_forward) bl_cuda_dropout_forward;
-__typeof__(bl_dropout_backward) bl_cuda_dropout_backward;
-__typeof__(bl_axpby) bl_cuda_axpby;
-__typeof__(bl_softmax) bl_cuda_softmax;
-__typeof__(bl_reduce) bl_cuda_reduce;
-__typeof__(bl_topk) bl_cuda_topk;
-
-__typeof__(bl_grad_norm) bl_cuda_grad_norm;
-__typeof__(bl_lamb_update) bl_cuda_lamb_update;
-__typeof__(bl_adamw_update) bl_cuda_adamw_update;
-__typeof__(bl_loss_scale_update) bl_cuda_loss_scale_update;
-__typeof__(bl_partition_grad_norm) bl_cuda_partition_grad_norm;
-__typeof__(bl_partition_grad_factor) bl_cuda_partition_grad_factor;
-__typeof__(bl_partition_lamb_moments) bl_cuda_partition_lamb_moments;
-__typeof__(bl_partition_lamb_apply) bl_cuda_partition_lamb_apply;
+/* Kernels: the ops of the list that CUDA has, with their signatures. */
+#define BL_KERNEL(op, file) __typeof__(bl_##op) bl_cuda_##op;
+BL_OP_LIST(BL_KERNEL, BL_NO_ROW, BL_KERNEL)
+#undef BL_KERNEL
 
 #endif

@@ -59,7 +59,7 @@ BL_API bl_status bl_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor
     BL_TRY(check_inputs(op, ctx, qkv, segments, heads, max_length, scale, dropout));
     BL_CHECK(op, ctx, out, BL_SET(qkv->dtype), "TH", qkv->shape[0], qkv->shape[1] / 3);
     BL_CHECK_OPTIONAL(op, ctx, stats, BL_SET(BL_F32), "BAS", segments->shape[0], heads, max_length);
-    return ctx->backend->attention_forward(ctx, out, stats, qkv, segments, heads, max_length, scale, dropout);
+    return ctx->backend->ops.attention_forward(ctx, out, stats, qkv, segments, heads, max_length, scale, dropout);
 }
 
 BL_API bl_status bl_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *out,
@@ -73,6 +73,6 @@ BL_API bl_status bl_attention_backward(bl_context *ctx, bl_tensor *dqkv, const b
     BL_CHECK(op, ctx, dout, BL_SET(qkv->dtype), "TH", rows, hidden);
     BL_CHECK(op, ctx, out, BL_SET(qkv->dtype), "TH", rows, hidden);
     BL_CHECK(op, ctx, stats, BL_SET(BL_F32), "BAS", segments->shape[0], heads, max_length);
-    return ctx->backend->attention_backward(ctx, dqkv, dout, out, stats, qkv, segments, heads, max_length, scale,
-                                            dropout);
+    return ctx->backend->ops.attention_backward(ctx, dqkv, dout, out, stats, qkv, segments, heads, max_length, scale,
+                                                dropout);
 }

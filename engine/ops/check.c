@@ -152,6 +152,16 @@ bl_status bl_check_context(const char *op, const bl_context *ctx) {
     return ctx ? BL_OK : bl_fail(BL_ERROR_ARGUMENT, "%s: the context is NULL", op);
 }
 
-bl_status bl_fail_backend(const char *op, const bl_context *ctx) {
-    return bl_fail(BL_ERROR_UNSUPPORTED, "%s: not available on the %s backend", op, ctx->backend->name);
+static const char *other_device(const bl_context *ctx) {
+    return ctx->device == BL_CPU ? "cuda" : "cpu";
+}
+
+bl_status bl_fail_no_kernel(const char *op, const bl_context *ctx, const char *function) {
+    return bl_fail(BL_ERROR_UNSUPPORTED, "%s: there is no %s kernel for %s; use --device %s", op, ctx->backend->name,
+                   function, other_device(ctx));
+}
+
+bl_status bl_fail_no_feature(const char *what, const bl_context *ctx) {
+    return bl_fail(BL_ERROR_UNSUPPORTED, "%s: not available on %s; use --device %s", what, ctx->backend->name,
+                   other_device(ctx));
 }

@@ -52,14 +52,23 @@ bl_status bl_check_dropout(const char *op, const bl_context *ctx, const bl_dropo
 bl_status bl_check_rows(const char *op, const bl_context *ctx, const char *name, const bl_tensor *x);
 /* eps of a normalisation: 0 or more. */
 bl_status bl_check_eps(const char *op, float eps);
-/* The context exists and its backend has the function. */
 bl_status bl_check_context(const char *op, const bl_context *ctx);
-bl_status bl_fail_backend(const char *op, const bl_context *ctx);
+/* BL_ERROR_UNSUPPORTED: the device has no kernel for `function`, an op of the list; or it has no `what` at all. */
+bl_status bl_fail_no_kernel(const char *op, const bl_context *ctx, const char *function);
+bl_status bl_fail_no_feature(const char *what, const bl_context *ctx);
 
+/* The context exists, and its device has a kernel for `function`: a name of core/op_list.h. */
 #define BL_CHECK_CONTEXT(op, ctx, function)                                                                            \
     do {                                                                                                               \
         BL_TRY(bl_check_context(op, ctx));                                                                             \
-        if (!(ctx)->backend->function) return bl_fail_backend(op, ctx);                                                \
+        if (!(ctx)->backend->ops.function) return bl_fail_no_kernel(op, ctx, #function);                               \
+    } while (0)
+
+/* The same for what is no op: events, graphs. */
+#define BL_CHECK_FEATURE(what, ctx, function)                                                                          \
+    do {                                                                                                               \
+        BL_TRY(bl_check_context(what, ctx));                                                                           \
+        if (!(ctx)->backend->function) return bl_fail_no_feature(what, ctx);                                           \
     } while (0)
 
 #define BL_CHECK(op, ctx, t, dtypes, letters, ...)                                                                     \

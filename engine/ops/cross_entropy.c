@@ -21,7 +21,7 @@ BL_API bl_status bl_cross_entropy_forward(bl_context *ctx, bl_tensor *loss, bl_t
     BL_CHECK(op, ctx, loss, BL_SET(BL_F32), "1", 1);
     BL_CHECK_OPTIONAL(op, ctx, lse, BL_SET(BL_F32), "M", logits->shape[0]);
     BL_CHECK_OPTIONAL(op, ctx, correct, BL_SET(BL_F32), "1", 1);
-    return ctx->backend->cross_entropy_forward(ctx, loss, lse, correct, logits, labels, classes);
+    return ctx->backend->ops.cross_entropy_forward(ctx, loss, lse, correct, logits, labels, classes);
 }
 
 BL_API bl_status bl_cross_entropy_backward(bl_context *ctx, bl_tensor *dlogits, const bl_tensor *logits,
@@ -33,5 +33,5 @@ BL_API bl_status bl_cross_entropy_backward(bl_context *ctx, bl_tensor *dlogits, 
     BL_CHECK(op, ctx, dlogits, BL_SET(logits->dtype), "MV", logits->shape[0], logits->shape[1]);
     BL_CHECK(op, ctx, lse, BL_SET(BL_F32), "M", logits->shape[0]);
     BL_CHECK(op, ctx, dloss, BL_SET(BL_F32), "1", 1);
-    return ctx->backend->cross_entropy_backward(ctx, dlogits, logits, labels, lse, dloss, classes);
+    return ctx->backend->ops.cross_entropy_backward(ctx, dlogits, logits, labels, lse, dloss, classes);
 }

@@ -29,7 +29,7 @@ static bl_status check_stream(const char *op, int32_t stream) {
 }
 
 BL_API bl_status bl_event_create(bl_event **out, bl_context *ctx, bool timed) {
-    BL_CHECK_CONTEXT("event", ctx, event_create);
+    BL_CHECK_FEATURE("event", ctx, event_create);
     if (!out) return bl_fail(BL_ERROR_ARGUMENT, "event: out is NULL");
     bl_event *event = calloc(1, sizeof *event);
     if (!event) return bl_fail(BL_ERROR_MEMORY, "event: out of memory");
@@ -77,7 +77,7 @@ BL_API bl_status bl_event_elapsed(bl_event *begin, bl_event *end, double *second
 }
 
 BL_API bl_status bl_pinned_create(bl_pinned **out, bl_context *ctx, size_t bytes) {
-    BL_CHECK_CONTEXT("pinned", ctx, pinned_allocate);
+    BL_CHECK_FEATURE("pinned", ctx, pinned_allocate);
     if (!out) return bl_fail(BL_ERROR_ARGUMENT, "pinned: out is NULL");
     bl_pinned *pinned = calloc(1, sizeof *pinned);
     if (!pinned) return bl_fail(BL_ERROR_MEMORY, "pinned: out of memory");
@@ -116,19 +116,19 @@ static bl_status check_copy(const char *op, const bl_context *ctx, const bl_tens
 }
 
 BL_API bl_status bl_upload_async(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes, int32_t stream) {
-    BL_CHECK_CONTEXT("upload_async", ctx, upload_async);
+    BL_CHECK_FEATURE("upload_async", ctx, upload_async);
     BL_TRY(check_copy("upload_async", ctx, dst, src, bytes, stream));
     return bytes ? ctx->backend->upload_async(ctx, dst, src, bytes, stream) : BL_OK;
 }
 
 BL_API bl_status bl_download_async(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream) {
-    BL_CHECK_CONTEXT("download_async", ctx, download_async);
+    BL_CHECK_FEATURE("download_async", ctx, download_async);
     BL_TRY(check_copy("download_async", ctx, src, dst, bytes, stream));
     return bytes ? ctx->backend->download_async(ctx, dst, src, bytes, stream) : BL_OK;
 }
 
 BL_API bl_status bl_device_memory(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes) {
-    BL_CHECK_CONTEXT("device_memory", ctx, memory_info);
+    BL_CHECK_FEATURE("device_memory", ctx, memory_info);
     if (!free_bytes || !total_bytes) return bl_fail(BL_ERROR_ARGUMENT, "device_memory: an output is NULL");
     return ctx->backend->memory_info(ctx, free_bytes, total_bytes);
 }
@@ -150,12 +150,12 @@ BL_API bl_status bl_reserve_scratch(bl_context *ctx, uint64_t bytes) {
 }
 
 BL_API bl_status bl_graph_begin(bl_context *ctx) {
-    BL_CHECK_CONTEXT("graph", ctx, graph_begin);
+    BL_CHECK_FEATURE("graph", ctx, graph_begin);
     return ctx->backend->graph_begin(ctx);
 }
 
 BL_API bl_status bl_graph_end(bl_graph **out, bl_context *ctx) {
-    BL_CHECK_CONTEXT("graph", ctx, graph_end);
+    BL_CHECK_FEATURE("graph", ctx, graph_end);
     bl_graph *graph = NULL;
     if (out) graph = calloc(1, sizeof *graph);
     if (out && !graph) {

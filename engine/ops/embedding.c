@@ -36,8 +36,8 @@ BL_API bl_status bl_embedding_forward(bl_context *ctx, bl_tensor *y, bl_tensor *
     BL_CHECK(op, ctx, beta, BL_SET(BL_F32), "H", width);
     BL_TRY(bl_check_eps(op, eps));
     BL_TRY(bl_check_dropout(op, ctx, dropout));
-    return ctx->backend->embedding_forward(ctx, y, mean, rstd, word, position, type, ids, positions, types, gamma, beta,
-                                           eps, dropout);
+    return ctx->backend->ops.embedding_forward(ctx, y, mean, rstd, word, position, type, ids, positions, types, gamma,
+                                               beta, eps, dropout);
 }
 
 BL_API bl_status bl_embedding_backward(bl_context *ctx, bl_tensor *dword, bl_tensor *dposition, bl_tensor *dtype,
@@ -59,6 +59,6 @@ BL_API bl_status bl_embedding_backward(bl_context *ctx, bl_tensor *dword, bl_ten
     BL_CHECK(op, ctx, rstd, BL_SET(BL_F32), "T", rows);
     BL_CHECK(op, ctx, gamma, BL_SET(BL_F32), "H", width);
     BL_TRY(bl_check_dropout(op, ctx, dropout));
-    return ctx->backend->embedding_backward(ctx, dword, dposition, dtype, dgamma, dbeta, dy, mean, rstd, word, position,
-                                            type, ids, positions, types, gamma, dropout);
+    return ctx->backend->ops.embedding_backward(ctx, dword, dposition, dtype, dgamma, dbeta, dy, mean, rstd, word,
+                                                position, type, ids, positions, types, gamma, dropout);
 }

@@ -7,7 +7,7 @@ BL_API bl_status bl_fill(bl_context *ctx, bl_tensor *t, double value) {
     static const char op[] = "fill";
     BL_CHECK_CONTEXT(op, ctx, fill);
     BL_TRY(bl_check_view(op, ctx, "t", t, BL_SET_ALL));
-    return ctx->backend->fill(ctx, t, value);
+    return ctx->backend->ops.fill(ctx, t, value);
 }
 
 BL_API bl_status bl_fill_normal(bl_context *ctx, bl_tensor *t, double mean, double std, uint64_t seed,
@@ -16,7 +16,7 @@ BL_API bl_status bl_fill_normal(bl_context *ctx, bl_tensor *t, double mean, doub
     BL_CHECK_CONTEXT(op, ctx, fill_normal);
     BL_TRY(bl_check_flat(op, ctx, "t", t, BL_SET_ACT));
     if (!(std >= 0.0)) return bl_fail(BL_ERROR_ARGUMENT, "fill_normal: std is %g, expected 0 or more", std);
-    return ctx->backend->fill_normal(ctx, t, mean, std, seed, stream);
+    return ctx->backend->ops.fill_normal(ctx, t, mean, std, seed, stream);
 }
 
 BL_API bl_status bl_fill_uniform(bl_context *ctx, bl_tensor *t, double low, double high, uint64_t seed,
@@ -26,5 +26,5 @@ BL_API bl_status bl_fill_uniform(bl_context *ctx, bl_tensor *t, double low, doub
     BL_TRY(bl_check_flat(op, ctx, "t", t, BL_SET_ACT));
     if (!(high >= low))
         return bl_fail(BL_ERROR_ARGUMENT, "fill_uniform: high is %g, expected at least low (%g)", high, low);
-    return ctx->backend->fill_uniform(ctx, t, low, high, seed, stream);
+    return ctx->backend->ops.fill_uniform(ctx, t, low, high, seed, stream);
 }

@@ -20,7 +20,7 @@ BL_API bl_status bl_layernorm_forward(bl_context *ctx, bl_tensor *y, bl_tensor *
     BL_CHECK(op, ctx, beta, BL_SET(BL_F32), "H", width);
     BL_TRY(bl_check_eps(op, eps));
     BL_TRY(bl_check_dropout(op, ctx, dropout));
-    return ctx->backend->layernorm_forward(ctx, y, z, mean, rstd, x, residual, gamma, beta, eps, dropout);
+    return ctx->backend->ops.layernorm_forward(ctx, y, z, mean, rstd, x, residual, gamma, beta, eps, dropout);
 }
 
 BL_API bl_status bl_layernorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dresidual, bl_tensor *dgamma,
@@ -40,5 +40,5 @@ BL_API bl_status bl_layernorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor
     BL_CHECK(op, ctx, rstd, BL_SET(BL_F32), "T", rows);
     BL_CHECK(op, ctx, gamma, BL_SET(BL_F32), "H", width);
     BL_TRY(bl_check_dropout(op, ctx, dropout));
-    return ctx->backend->layernorm_backward(ctx, dx, dresidual, dgamma, dbeta, dy, z, mean, rstd, gamma, dropout);
+    return ctx->backend->ops.layernorm_backward(ctx, dx, dresidual, dgamma, dbeta, dy, z, mean, rstd, gamma, dropout);
 }

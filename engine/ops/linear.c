@@ -36,7 +36,7 @@ BL_API bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre
     if (pre && activation != BL_GELU)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: pre is given, expected NULL without GELU", op);
     BL_CHECK_OPTIONAL(op, ctx, pre, BL_SET(x->dtype), "TN", rows, outputs);
-    return ctx->backend->linear_forward(ctx, y, pre, x, w, bias, activation);
+    return ctx->backend->ops.linear_forward(ctx, y, pre, x, w, bias, activation);
 }
 
 BL_API bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
@@ -55,5 +55,5 @@ BL_API bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *d
     if (activation == BL_TANH) BL_CHECK(op, ctx, saved, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", rows, outputs);
     if (activation == BL_LINEAR && saved)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: saved is given, expected NULL without an activation", op);
-    return ctx->backend->linear_backward(ctx, dx, dw, dbias, dy, x, w, saved, activation);
+    return ctx->backend->ops.linear_backward(ctx, dx, dw, dbias, dy, x, w, saved, activation);
 }

@@ -11,5 +11,5 @@ BL_API bl_status bl_reduce(bl_context *ctx, bl_tensor *y, const bl_tensor *x, in
     if (bl_tensor_numel(x) == 0) return bl_fail(BL_ERROR_ARGUMENT, "reduce: x is empty");
     if (reduction < BL_SUM || reduction > BL_NORM)
         return bl_fail(BL_ERROR_ARGUMENT, "reduce: reduction is %d, expected 0 to %d", (int) reduction, BL_NORM);
-    return ctx->backend->reduce(ctx, y, x, reduction);
+    return ctx->backend->ops.reduce(ctx, y, x, reduction);
 }

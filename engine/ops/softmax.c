@@ -8,5 +8,5 @@ BL_API bl_status bl_softmax(bl_context *ctx, bl_tensor *y, const bl_tensor *x) {
     BL_CHECK_CONTEXT(op, ctx, softmax);
     BL_TRY(bl_check_same(op, ctx, names, x, y, NULL));
     if (x->ndim < 1) return bl_fail(BL_ERROR_ARGUMENT, "softmax: x is a scalar, expected 1 dimension or more");
-    return ctx->backend->softmax(ctx, y, x);
+    return ctx->backend->ops.softmax(ctx, y, x);
 }

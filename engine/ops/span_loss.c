@@ -19,7 +19,7 @@ BL_API bl_status bl_span_loss_forward(bl_context *ctx, bl_tensor *loss, bl_tenso
     BL_TRY(check_spans(op, ctx, logits, segments, starts, ends));
     BL_CHECK(op, ctx, loss, BL_SET(BL_F32), "1", 1);
     BL_CHECK_OPTIONAL(op, ctx, lse, BL_SET(BL_F32), "B2", segments->shape[0], 2);
-    return ctx->backend->span_loss_forward(ctx, loss, lse, logits, segments, starts, ends);
+    return ctx->backend->ops.span_loss_forward(ctx, loss, lse, logits, segments, starts, ends);
 }
 
 BL_API bl_status bl_span_loss_backward(bl_context *ctx, bl_tensor *dlogits, const bl_tensor *logits,
@@ -31,5 +31,5 @@ BL_API bl_status bl_span_loss_backward(bl_context *ctx, bl_tensor *dlogits, cons
     BL_CHECK(op, ctx, dlogits, BL_SET(logits->dtype), "T2", logits->shape[0], 2);
     BL_CHECK(op, ctx, lse, BL_SET(BL_F32), "B2", segments->shape[0], 2);
     BL_CHECK(op, ctx, dloss, BL_SET(BL_F32), "1", 1);
-    return ctx->backend->span_loss_backward(ctx, dlogits, logits, segments, starts, ends, lse, dloss);
+    return ctx->backend->ops.span_loss_backward(ctx, dlogits, logits, segments, starts, ends, lse, dloss);
 }

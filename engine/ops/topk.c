@@ -12,5 +12,5 @@ BL_API bl_status bl_topk(bl_context *ctx, bl_tensor *values, bl_tensor *indices,
                        (long long) x->shape[1]);
     BL_CHECK(op, ctx, values, BL_SET(BL_F32), "Mk", x->shape[0], k);
     BL_CHECK(op, ctx, indices, BL_SET(BL_I32), "Mk", x->shape[0], k);
-    return ctx->backend->topk(ctx, values, indices, x, k);
+    return ctx->backend->ops.topk(ctx, values, indices, x, k);
 }

@@ -16,7 +16,7 @@ static bl_status check_bytes(const char *op, const bl_tensor *t, const void *hos
 
 BL_API bl_status bl_upload(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes) {
     static const char op[] = "upload";
-    BL_CHECK_CONTEXT(op, ctx, upload);
+    BL_CHECK_FEATURE(op, ctx, upload);
     BL_TRY(bl_check_flat(op, ctx, "dst", dst, BL_SET_ALL));
     BL_TRY(check_bytes(op, dst, src, bytes));
     return bytes ? ctx->backend->upload(ctx, dst, src, bytes) : BL_OK;
@@ -24,7 +24,7 @@ BL_API bl_status bl_upload(bl_context *ctx, bl_tensor *dst, const void *src, siz
 
 BL_API bl_status bl_download(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes) {
     static const char op[] = "download";
-    BL_CHECK_CONTEXT(op, ctx, download);
+    BL_CHECK_FEATURE(op, ctx, download);
     BL_TRY(bl_check_flat(op, ctx, "src", src, BL_SET_ALL));
     BL_TRY(check_bytes(op, src, dst, bytes));
     return bytes ? ctx->backend->download(ctx, dst, src, bytes) : BL_OK;

@@ -12,5 +12,5 @@ BL_API bl_status bl_grad_norm(bl_context *ctx, bl_tensor *scalars, const bl_tens
     if (accumulation < 1)
         return bl_fail(BL_ERROR_ARGUMENT, "grad_norm: accumulation is %d, expected 1 or more", (int) accumulation);
     if (max_norm != max_norm) return bl_fail(BL_ERROR_ARGUMENT, "grad_norm: max_norm is NaN");
-    return ctx->backend->grad_norm(ctx, scalars, grad, accumulation, max_norm);
+    return ctx->backend->ops.grad_norm(ctx, scalars, grad, accumulation, max_norm);
 }

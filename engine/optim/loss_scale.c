@@ -16,5 +16,5 @@ BL_API bl_status bl_loss_scale_update(bl_context *ctx, bl_tensor *scalars, float
         return bl_fail(BL_ERROR_ARGUMENT, "%s: growth_interval is %d, expected 1 or more", op, (int) growth_interval);
     if (!(min_scale > 0.0f))
         return bl_fail(BL_ERROR_ARGUMENT, "%s: min_scale is %g, expected above 0", op, (double) min_scale);
-    return ctx->backend->loss_scale_update(ctx, scalars, growth, backoff, growth_interval, min_scale);
+    return ctx->backend->ops.loss_scale_update(ctx, scalars, growth, backoff, growth_interval, min_scale);
 }

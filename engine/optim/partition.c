@@ -57,7 +57,7 @@ BL_API bl_status bl_partition_grad_norm(bl_context *ctx, bl_tensor *square, cons
     /* Only `flat` matters here. */
     extents size = {INT64_MAX, INT64_MAX, INT64_MAX, grad->shape[0]};
     BL_TRY(check_pieces(op, ctx, pieces, &size));
-    return ctx->backend->partition_grad_norm(ctx, square, scalars, grad, pieces, accumulation);
+    return ctx->backend->ops.partition_grad_norm(ctx, square, scalars, grad, pieces, accumulation);
 }
 
 BL_API bl_status bl_partition_grad_factor(bl_context *ctx, bl_tensor *scalars, const bl_tensor *square,
@@ -68,7 +68,7 @@ BL_API bl_status bl_partition_grad_factor(bl_context *ctx, bl_tensor *scalars, c
     BL_CHECK(op, ctx, square, BL_SET(BL_F32), "1", 1);
     BL_TRY(check_accumulation(op, accumulation));
     if (max_norm != max_norm) return bl_fail(BL_ERROR_ARGUMENT, "%s: max_norm is NaN", op);
-    return ctx->backend->partition_grad_factor(ctx, scalars, square, accumulation, max_norm);
+    return ctx->backend->ops.partition_grad_factor(ctx, scalars, square, accumulation, max_norm);
 }
 
 static bl_status check_optim(const char *op, const bl_context *ctx, const bl_partition_optim *o) {
@@ -93,12 +93,12 @@ BL_API bl_status bl_partition_lamb_moments(bl_context *ctx, const bl_partition_o
     static const char op[] = "partition_lamb_moments";
     BL_CHECK_CONTEXT(op, ctx, partition_lamb_moments);
     BL_TRY(check_optim(op, ctx, optim));
-    return ctx->backend->partition_lamb_moments(ctx, optim);
+    return ctx->backend->ops.partition_lamb_moments(ctx, optim);
 }
 
 BL_API bl_status bl_partition_lamb_apply(bl_context *ctx, const bl_partition_optim *optim) {
     static const char op[] = "partition_lamb_apply";
     BL_CHECK_CONTEXT(op, ctx, partition_lamb_apply);
     BL_TRY(check_optim(op, ctx, optim));
-    return ctx->backend->partition_lamb_apply(ctx, optim);
+    return ctx->backend->ops.partition_lamb_apply(ctx, optim);
 }

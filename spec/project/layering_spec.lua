@@ -206,6 +206,55 @@ describe("modules", function()
     end)
 end)
 
+describe("ops", function()
+    local rows = {}
+    for where, op, file in read("engine/core/op_list.h"):gmatch "\n    ([A-Z]+)%(([%w_]+), ([%w_]+)%)" do
+        rows[#rows + 1] = { where = where, op = op, file = file }
+    end
+
+    --- Missing files and functions: places are patterns of a path and of what stands in it.
+    local function missing(places)
+        local list = {}
+        for _, row in ipairs(rows) do
+            local found
+            for _, place in ipairs(places) do
+                if place.only and row.where ~= "BOTH" and row.where ~= place.only then found = true end
+                local path = place[1]:gsub("FILE", row.file)
+                if lfs.attributes(path, "mode") == "file" then
+                    found = found or read(path):find((place[2]:gsub("OP", row.op)))
+                end
+            end
+            if not found then list[#list + 1] = row.op .. ": " .. places[1][1]:gsub("FILE", row.file) end
+        end
+        return list
+    end
+
+    it("are in the files that the list names: checks, kernels, specs", function()
+        assert.is_true(#rows > 30)
+        assert.are.same({}, missing { { "engine/ops/FILE.c", "bl_OP%(" }, { "engine/optim/FILE.c", "bl_OP%(" } })
+        assert.are.same({}, missing { { "engine/cpu/FILE.c", "bl_cpu_OP%(", only = "CPU" } })
+        assert.are.same({}, missing { { "engine/cuda/FILE.cu", "bl_cuda_OP%(", only = "CUDA" } })
+        assert.are.same({}, missing {
+            { "spec/engine/ops/FILE_spec.lua", "" }, { "spec/engine/optim/FILE_spec.lua", "" },
+        })
+    end)
+
+    it("are bound, and only there", function()
+        assert.are.same({}, missing {
+            { "bindings/bertlua/ops.lua", "bl_OP%(" }, { "bindings/bertlua/optim.lua", "bl_OP%(" },
+        })
+        local known = {}
+        for _, row in ipairs(rows) do known[row.op] = true end
+        local strangers = {}
+        for _, name in ipairs { "ops", "optim" } do
+            for op in read("bindings/bertlua/" .. name .. ".lua"):gmatch "check%(C%.bl_([%w_]+)" do
+                if not known[op] then strangers[#strangers + 1] = op end
+            end
+        end
+        assert.are.same({}, strangers)
+    end)
+end)
+
 describe("files", function()
     local function long_files(limit)
         local list = {}

@@ -7,5 +7,6 @@ return {
     BertModel = bert.BertModel,
     BertForPretraining = bert.BertForPretraining,
     BertForQuestionAnswering = require "bertlua.models.question_answering",
+    BertForSequenceClassification = require "bertlua.models.sequence_classification",
     fill_mask = require("bertlua.models.fill_mask").fill_mask,
 }

@@ -33,26 +33,9 @@ describe("BertForQuestionAnswering", function()
 
     --- The fixture's batch, padded or packed.
     local function batch(packed)
-        local ids = tiny.read(fixture, "batch.input_ids"):tolist()
-        local types = tiny.read(fixture, "batch.segment_ids"):tolist()
-        local flat, kinds, positions, segments = {}, {}, {}, {}
-        for b, length in ipairs(lengths) do
-            segments[b] = { #flat, length }
-            for i = 1, packed and length or LENGTH do
-                local at = #flat + 1
-                flat[at], kinds[at], positions[at] = ids[b][i], types[b][i], i - 1
-            end
-        end
-        while #flat % 64 ~= 0 do
-            local at = #flat + 1
-            flat[at], kinds[at], positions[at] = 0, 0, 0
-        end
-        return {
-            batch_size = #lengths, max_length = LENGTH, ids = tensor.from(flat, "i32"),
-            types = tensor.from(kinds, "i32"), positions = tensor.from(positions, "i32"),
-            segments = tensor.from(segments, "i32"), starts = tiny.read(fixture, "batch.starts"),
-            ends = tiny.read(fixture, "batch.ends"), first_rows = segments,
-        }
+        local input = tiny.sequences(fixture, LENGTH, packed)
+        input.starts, input.ends = tiny.read(fixture, "batch.starts"), tiny.read(fixture, "batch.ends")
+        return input
     end
 
     --- Worst distance of the logits of real tokens to the fixture's, relative to the largest.

@@ -11,7 +11,7 @@ local json = require "bertlua.util.json"
 
 local WIDTH = 48
 
---- The formula of scripts/make_squad_fixtures.py.
+--- The formula of spec/peers/make_squad_fixtures.py.
 local function logit(feature, place, side)
     return (feature * 37 + place * 101 + side * 53 + place * place * 7) % 97 / 8
 end

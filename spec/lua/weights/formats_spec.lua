@@ -1,5 +1,5 @@
 --- Files of other programs: one tiny BERT as PyTorch, Paddle, numpy and Hugging Face write it
--- (scripts/make_weights_fixtures.py), what they hold in detail, and what damage does to their readers.
+-- (spec/peers/make_weights_fixtures.py), what they hold in detail, and what damage does to their readers.
 
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local BertConfig = require "bertlua.models.bert_config"

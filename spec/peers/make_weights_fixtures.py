@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make spec/fixtures/weights: one tiny BERT as other programs save it.
 
-    python3 scripts/make_weights_fixtures.py
+    python3 spec/peers/make_weights_fixtures.py
 
 Each part needs its own packages and is skipped without them: torch writes
 model.bin, legacy.bin, views.bin; paddle writes *.pdparams through the modules

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check the answers made from logits against a second implementation of the published rules.
 
-    python3 scripts/check_squad_answers.py --data-file D.json --vocab-file V.txt [--bertlua build/bertlua]
+    python3 spec/peers/check_squad_answers.py --data-file D.json --vocab-file V.txt [--bertlua build/bertlua]
 
 Makes up logits of several kinds for every feature (noise, noise with many ties,
 peaks around random spans), lets bertlua answer, and recomputes predictions,
@@ -205,7 +205,7 @@ def main():
                 path = os.path.join(folder, "logits.safetensors")
                 save_file({"start_logits": logits[0], "end_logits": logits[1]}, path)
                 out = subprocess.run(
-                    [args.bertlua, "scripts/dump_squad_answers.lua", "--data-file", args.data_file, "--vocab-file",
+                    [args.bertlua, "spec/peers/dump_squad_answers.lua", "--data-file", args.data_file, "--vocab-file",
                      args.vocab_file, "--logits", path, "--output-dir", folder, "--version-2-with-negative",
                      str(v2).lower()], capture_output=True, text=True)
                 if out.returncode != 0:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Check SQuAD features against a second implementation of the published rules.
 
-    build/bertlua scripts/dump_squad_features.lua --data-file D.json --vocab-file V.txt --output-dir /tmp/f
-    python3 scripts/check_squad_features.py --data-file D.json --vocab-file V.txt --features /tmp/f/D.json....safetensors
+    build/bertlua spec/peers/dump_squad_features.lua --data-file D.json --vocab-file V.txt --output-dir /tmp/f
+    python3 spec/peers/check_squad_features.py --data-file D.json --vocab-file V.txt --features /tmp/f/D.json....safetensors
 
 Features are recomputed from the JSON with the rules of Google's run_squad.py
 (words, WordPiece tokens, windows, maximum context by exhaustive comparison,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Load a folder of our event files with the tensorboard package and print what it sees.
 
-Usage: scripts/check_tensorboard.py FOLDER
+Usage: spec/peers/check_tensorboard.py FOLDER
 
 Prints each scalar's tag, number of points, first and last point. Exits with 1
 when the folder holds no scalar. Needs the tensorboard package; run by hand

@@ -1,10 +1,10 @@
---- Answers from logits made elsewhere, for comparison with another program.
+--- Writes answers for logits computed elsewhere, for comparison with another program.
 --
---     build/bertlua scripts/dump_squad_answers.lua --data-file dev.json --vocab-file V.txt \
+--     build/bertlua spec/peers/dump_squad_answers.lua --data-file dev.json --vocab-file V.txt \
 --         --logits logits.safetensors --output-dir /tmp/answers
 --
--- logits.safetensors holds start_logits and end_logits f32 [features, max_seq_length].
--- Writes predictions.json, nbest_predictions.json and null_odds.json. See scripts/check_squad_answers.py.
+-- logits.safetensors contains start_logits and end_logits f32 [features, max_seq_length].
+-- Writes predictions.json, nbest_predictions.json and null_odds.json. See spec/peers/check_squad_answers.py.
 
 local extraction = require "bertlua.squad.extraction"
 local array = require "bertlua.array"
@@ -19,13 +19,13 @@ local Tokenizer = require "bertlua.text.tokenizer"
 
 local spec = settings.define(features.settings):extend(extraction.settings):extend {
     { name = "data_file", type = "path", required = true, help = "SQuAD file" },
-    { name = "vocab_file", type = "path", required = true, help = "one token a line" },
-    { name = "do_lower_case", type = "boolean", default = true, help = "must fit the vocabulary" },
+    { name = "vocab_file", type = "path", required = true, help = "one token per line" },
+    { name = "do_lower_case", type = "boolean", default = true, help = "must match the vocabulary" },
     { name = "version_2_with_negative", type = "boolean", default = false, help = "questions may have no answer" },
     { name = "logits", type = "path", required = true, help = "safetensors file" },
     { name = "output_dir", type = "path", required = true, help = "folder for the files" },
 }
-local values = spec:parse(arg, {}, { program = "scripts/dump_squad_answers.lua", description = "Write answers." })
+local values = spec:parse(arg, {}, { program = "spec/peers/dump_squad_answers.lua", description = "Write answers." })
 
 local examples = dataset.load(values.data_file, values)
 local tokenizer = Tokenizer.load(values.vocab_file, { do_lower_case = values.do_lower_case })

@@ -5,8 +5,8 @@ Unicode tables, written from the description in the BERT repository's README:
 clean, space out CJK, split at white space, lower-case and strip accents, split
 at punctuation, longest match first. Needs Python 3 alone.
 
-    python3 scripts/make_tokenizer_fixture.py          writes the fixture
-    python3 scripts/make_tokenizer_fixture.py --check FILE   compares with a file of the same form
+    python3 spec/peers/make_tokenizer_fixture.py          writes the fixture
+    python3 spec/peers/make_tokenizer_fixture.py --check FILE   compares with a file of the same form
 """
 
 import json
@@ -14,7 +14,7 @@ import sys
 import unicodedata
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 VOCAB = {"uncased": "bert-base-uncased-vocab.txt", "cased": "bert-base-cased-vocab.txt"}
 IDEOGRAPHS = [
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),

@@ -1,11 +1,11 @@
 --- Writes the features of a SQuAD file, for comparison with another program.
 --
---     build/bertlua scripts/dump_squad_features.lua --data-file dev.json \
+--     build/bertlua spec/peers/dump_squad_features.lua --data-file dev.json \
 --         --vocab-file vocab/bert-base-uncased-vocab.txt --output-dir /tmp/features
 --
--- Prints the path of the safetensors file and the time of the conversion
--- without reading and writing. Arrays: lua/bertlua/squad/feature_set.lua.
--- See scripts/check_squad_features.py.
+-- Prints the path of the safetensors file and the time of the conversion,
+-- excluding reading and writing. Arrays: lua/bertlua/squad/feature_set.lua.
+-- See spec/peers/check_squad_features.py.
 
 local clock = require "bertlua.util.clock"
 local dataset = require "bertlua.squad.dataset"
@@ -17,13 +17,13 @@ local Tokenizer = require "bertlua.text.tokenizer"
 
 local spec = settings.define(features.settings):extend {
     { name = "data_file", type = "path", required = true, help = "SQuAD file" },
-    { name = "vocab_file", type = "path", required = true, help = "one token a line" },
-    { name = "do_lower_case", type = "boolean", default = true, help = "must fit the vocabulary" },
-    { name = "is_training", type = "boolean", default = true, help = "find the answers' places" },
+    { name = "vocab_file", type = "path", required = true, help = "one token per line" },
+    { name = "do_lower_case", type = "boolean", default = true, help = "must match the vocabulary" },
+    { name = "is_training", type = "boolean", default = true, help = "find the answers' positions" },
     { name = "version_2_with_negative", type = "boolean", default = false, help = "questions may have no answer" },
     { name = "output_dir", type = "path", required = true, help = "folder for the file" },
 }
-local values = spec:parse(arg, {}, { program = "scripts/dump_squad_features.lua", description = "Write features." })
+local values = spec:parse(arg, {}, { program = "spec/peers/dump_squad_features.lua", description = "Write features." })
 
 local examples, summary = dataset.load(values.data_file, values)
 local tokenizer = Tokenizer.load(values.vocab_file, { do_lower_case = values.do_lower_case })

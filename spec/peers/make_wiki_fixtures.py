@@ -12,7 +12,7 @@ import pathlib
 import random
 from xml.sax.saxutils import escape
 
-FOLDER = pathlib.Path(__file__).resolve().parent.parent / "spec" / "fixtures" / "wiki"
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "wiki"
 WORDS = ("mill river stone wheel corn flour miller sack cart horse bridge water wind sail cap oak iron gear shaft rope "
          "bank field village church tower road winter summer storm fire grain bread oven baker market price record map "
          "stream dam pond gate wall roof floor ladder hoist bell clock house barn yard").split()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compare the last hidden states of a pre-trained encoder with transformers', in fp32, for 100 sentences.
 
-    python3 scripts/check_embeddings.py FOLDER [--bertlua build/bertlua] [--forms safetensors,bin,legacy,...]
+    python3 spec/peers/check_embeddings.py FOLDER [--bertlua build/bertlua] [--forms safetensors,bin,legacy,...]
 
 FOLDER is a Hugging Face folder (config.json, model.safetensors or
 pytorch_model.bin, vocab.txt). bertlua reads it in each of the forms:
@@ -127,7 +127,8 @@ def main():
                 model = transformers.AutoModel.from_pretrained(paths[form], dtype=torch.float32).eval()
             out = os.path.join(scratch, form + ".safetensors")
             config, vocab = (os.path.join(args.folder, name) for name in ("config.json", "vocab.txt"))
-            subprocess.run([args.bertlua, "scripts/dump_embeddings.lua", paths[form], config, vocab, text, out], check=True)
+            command = [args.bertlua, "spec/peers/dump_embeddings.lua", paths[form], config, vocab, text, out]
+            subprocess.run(command, check=True)
             difference, scale = compare(model, tokenizer, sentences, load_file(out))
             print(f"{form}: max difference {difference:.3g}, largest value {scale:.3g}, {len(sentences)} sentences")
             worst = max(worst, difference)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make spec/fixtures/squad: a small data set of our own, its features, answers and scores.
 
-    python3 scripts/make_squad_fixtures.py
+    python3 spec/peers/make_squad_fixtures.py
 
 Expected values come from the rules in check_squad_features.py,
 check_squad_answers.py and check_squad_metrics.py. Logits are a formula that

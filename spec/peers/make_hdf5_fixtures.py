@@ -6,7 +6,7 @@ wide.hdf5     the same values as int64 and uint8, as other scripts store them.
 too_wide.hdf5 an id that does not fit int32.
 The values follow formulas that spec/engine/data/shard_spec.lua repeats.
 
-    python scripts/make_hdf5_fixtures.py
+    python spec/peers/make_hdf5_fixtures.py
 """
 
 import os
@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 SAMPLES, LENGTH, SLOTS = 5, 16, 4
-FOLDER = os.path.join(os.path.dirname(__file__), "..", "spec", "fixtures", "hdf5")
+FOLDER = os.path.join(os.path.dirname(__file__), "..", "fixtures", "hdf5")
 
 
 def features():

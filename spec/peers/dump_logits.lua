@@ -1,11 +1,11 @@
 --- Writes the logits of a saved model for one fixed batch, for comparison with another program.
 --
---     build/bertlua scripts/dump_logits.lua FOLDER OUT.safetensors
+--     build/bertlua spec/peers/dump_logits.lua FOLDER OUT.safetensors
 --
--- FOLDER holds config.json and model.safetensors. OUT gets input_ids,
+-- FOLDER contains config.json and model.safetensors. OUT gets input_ids,
 -- token_type_ids and attention_mask i32 [B,S], and prediction_logits f32
 -- [B,S,V] and seq_relationship_logits f32 [B,2] of BertForPreTraining in fp32
--- (rows past a sequence's length are 0). See scripts/check_huggingface_export.py.
+-- (rows past a sequence's length are 0). See spec/peers/check_huggingface_export.py.
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining
@@ -16,7 +16,7 @@ local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 
 local folder, out = ...
-if not out then fault.raise "usage: bertlua scripts/dump_logits.lua FOLDER OUT.safetensors" end
+if not out then fault.raise "usage: bertlua spec/peers/dump_logits.lua FOLDER OUT.safetensors" end
 
 local config = BertConfig.load(folder .. "/config.json")
 local model = BertForPretraining.new(config)

@@ -1,10 +1,10 @@
---- Writes the encoder's last hidden states for the lines of a text, for comparison with another program.
+--- Writes the encoder's last hidden states for each line of a text, for comparison with another program.
 --
---     build/bertlua scripts/dump_embeddings.lua MODEL CONFIG VOCAB SENTENCES.txt OUT.safetensors
+--     build/bertlua spec/peers/dump_embeddings.lua MODEL CONFIG VOCAB SENTENCES.txt OUT.safetensors
 --
--- MODEL is anything that from_pretrained_params takes. OUT gets input_ids and
+-- MODEL is anything that from_pretrained_params accepts. OUT gets input_ids and
 -- attention_mask i32 [B,S] and last_hidden_state f32 [B,S,H], computed in fp32
--- (rows past a sequence's length are 0). See scripts/check_embeddings.py.
+-- (rows past a sequence's length are 0). See spec/peers/check_embeddings.py.
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertModel = require("bertlua.models.bert").BertModel
@@ -19,7 +19,7 @@ local vocabulary = require "bertlua.weights.vocabulary"
 
 local model_path, config_file, vocab_file, text_file, out = ...
 if not out then
-    fault.raise "usage: bertlua scripts/dump_embeddings.lua MODEL CONFIG VOCAB SENTENCES.txt OUT.safetensors"
+    fault.raise "usage: bertlua spec/peers/dump_embeddings.lua MODEL CONFIG VOCAB SENTENCES.txt OUT.safetensors"
 end
 
 local config = BertConfig.load(config_file)

@@ -1,10 +1,10 @@
 --- Writes the logits of a fine-tuned model for one fixed batch, for comparison with another program.
 --
---     build/bertlua scripts/dump_qa_logits.lua FOLDER OUT.safetensors
+--     build/bertlua spec/peers/dump_qa_logits.lua FOLDER OUT.safetensors
 --
--- FOLDER holds config.json and model.safetensors. OUT gets input_ids,
+-- FOLDER contains config.json and model.safetensors. OUT gets input_ids,
 -- token_type_ids and attention_mask i32 [B,S], and start_logits and end_logits
--- f32 [B,S] in fp32 (0 past a sequence's length). See scripts/check_huggingface_qa.py.
+-- f32 [B,S] in fp32 (0 past a sequence's length). See spec/peers/check_huggingface_qa.py.
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertForQuestionAnswering = require "bertlua.models.question_answering"
@@ -16,7 +16,7 @@ local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 
 local folder, out = ...
-if not out then fault.raise "usage: bertlua scripts/dump_qa_logits.lua FOLDER OUT.safetensors" end
+if not out then fault.raise "usage: bertlua spec/peers/dump_qa_logits.lua FOLDER OUT.safetensors" end
 
 local config = BertConfig.load(folder .. "/config.json")
 local model = BertForQuestionAnswering.new(config)

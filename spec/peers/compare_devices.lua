@@ -1,11 +1,11 @@
 --- The same pre-training steps on the CPU and on a GPU, with real data: losses side by side, and an exact resume.
 --
---     build/bertlua scripts/compare_devices.lua [--input-dir DIR --config-file FILE --vocab-file FILE]
+--     build/bertlua spec/peers/compare_devices.lua [--input-dir DIR --config-file FILE --vocab-file FILE]
 --
--- Without options it takes what `make demo` leaves in results/demo. Each run is
--- recipes/pretrain_phase1.lua in a process of its own. Prints a table and
--- ends with 1 if losses differ by more than the tolerance, or if the GPU's run
--- in two halves is not the GPU's run in one.
+-- Without options it uses what `make demo` leaves in results/demo. Each run is
+-- recipes/pretrain_phase1.lua in a separate process. Prints a table and exits
+-- with 1 if losses differ by more than the tolerance, or if the GPU's run in two
+-- halves differs from its run in one.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -23,12 +23,12 @@ local spec = settings.define {
     { name = "vocab_file", type = "path", default = DEMO .. "vocab.txt", help = "vocabulary" },
     { name = "max_seq_length", type = "integer", min = 8, default = 64, help = "of the shards" },
     { name = "max_predictions_per_seq", type = "integer", min = 1, default = 10, help = "of the shards" },
-    { name = "batch_size", type = "integer", min = 1, default = 32, help = "sequences in a step" },
-    { name = "steps", type = "integer", min = 2, default = 50, help = "to compare" },
+    { name = "batch_size", type = "integer", min = 1, default = 32, help = "sequences per step" },
+    { name = "steps", type = "integer", min = 2, default = 50, help = "steps to compare" },
     { name = "learning_rate", type = "number", above = 0, default = 1e-3, help = "peak" },
 }
 
---- Run steps; a fault with the last lines if that fails.
+--- Run steps; a fault with the last lines of output if that fails.
 local function pretrain(values, folder, device, precision, name, last_step)
     local options = {
         ["bert-model"] = "custom", ["config-file"] = values.config_file, ["vocab-file"] = values.vocab_file,
@@ -71,7 +71,7 @@ local function compare(values, folder, precision)
 end
 
 local function main()
-    local values = spec:parse(arg, {}, { program = "scripts/compare_devices.lua",
+    local values = spec:parse(arg, {}, { program = "spec/peers/compare_devices.lua",
         description = "Compare pre-training steps on the CPU and on a GPU." })
     if not values then return end
     if not fs.is_directory(values.input_dir) then

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Check the evaluation of SQuAD predictions against a second implementation of the official rules.
 
-    python3 scripts/check_squad_metrics.py --bertlua build/bertlua DATA.json ...
+    python3 spec/peers/check_squad_metrics.py --bertlua build/bertlua DATA.json ...
 
 For each SQuAD file, predictions of several kinds are made up (gold answers,
 empty, perturbed, of other questions, some missing), v2.0 questions without

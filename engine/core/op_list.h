@@ -1,0 +1,70 @@
+/*
+ * op_list.h - every op, once. The backend's table (backend.h), the prototypes
+ * of the kernels (cpu/cpu.h, cuda/cuda.h) and the rows of both tables are made
+ * from this list.
+ *
+ * Adding an op, say rmsnorm, on the CPU first:
+ *
+ *   1. api/ops.h: declare bl_rmsnorm_forward and bl_rmsnorm_backward; say what
+ *      they compute, the shapes, and what is overwritten or accumulated;
+ *   2. here: CPU(rmsnorm_forward, rmsnorm) and CPU(rmsnorm_backward, rmsnorm);
+ *   3. ops/rmsnorm.c: check the arguments and call the table (check.h);
+ *   4. cpu/rmsnorm.c: bl_cpu_rmsnorm_forward and bl_cpu_rmsnorm_backward, with
+ *      the signatures of the public ops, on arguments that were checked;
+ *   5. bindings/bertlua/ops.lua: the same two, without the context;
+ *   6. lua/bertlua/autograd/functional.lua: rmsnorm on a tape;
+ *   7. spec/engine/ops/rmsnorm_spec.lua: against the float64 reference.
+ *
+ * On a GPU it is then an error that names the op and the way out, and its
+ * specs are pending there. With cuda/rmsnorm.cu the rows become BOTH.
+ */
+#ifndef BERTLUA_CORE_OP_LIST_H
+#define BERTLUA_CORE_OP_LIST_H
+
+/*
+ * A row says which backends have the op, its name, which is that of its
+ * function without bl_, and the name of the files that hold it: ops/FILE.c (or
+ * optim/FILE.c), cpu/FILE.c, cuda/FILE.cu and spec/engine/.../FILE_spec.lua.
+ */
+#define BL_OP_LIST(BOTH, CPU, CUDA)                                                                                    \
+    BOTH(copy, copy)                                                                                                   \
+    BOTH(fill, fill)                                                                                                   \
+    BOTH(fill_normal, fill)                                                                                            \
+    BOTH(fill_uniform, fill)                                                                                           \
+    BOTH(linear_forward, linear)                                                                                       \
+    BOTH(linear_backward, linear)                                                                                      \
+    BOTH(attention_forward, attention)                                                                                 \
+    BOTH(attention_backward, attention)                                                                                \
+    BOTH(layernorm_forward, layernorm)                                                                                 \
+    BOTH(layernorm_backward, layernorm)                                                                                \
+    BOTH(embedding_forward, embedding)                                                                                 \
+    BOTH(embedding_backward, embedding)                                                                                \
+    BOTH(gather_forward, gather)                                                                                       \
+    BOTH(gather_backward, gather)                                                                                      \
+    BOTH(cross_entropy_forward, cross_entropy)                                                                         \
+    BOTH(cross_entropy_backward, cross_entropy)                                                                        \
+    BOTH(span_loss_forward, span_loss)                                                                                 \
+    BOTH(span_loss_backward, span_loss)                                                                                \
+    BOTH(gelu_forward, elementwise)                                                                                    \
+    BOTH(gelu_backward, elementwise)                                                                                   \
+    BOTH(tanh_forward, elementwise)                                                                                    \
+    BOTH(tanh_backward, elementwise)                                                                                   \
+    BOTH(dropout_forward, elementwise)                                                                                 \
+    BOTH(dropout_backward, elementwise)                                                                                \
+    BOTH(axpby, elementwise)                                                                                           \
+    BOTH(softmax, softmax)                                                                                             \
+    BOTH(reduce, reduce)                                                                                               \
+    BOTH(topk, topk)                                                                                                   \
+    BOTH(grad_norm, grad_norm)                                                                                         \
+    BOTH(lamb_update, lamb)                                                                                            \
+    BOTH(adamw_update, adamw)                                                                                          \
+    BOTH(loss_scale_update, loss_scale)                                                                                \
+    BOTH(partition_grad_norm, partition)                                                                               \
+    BOTH(partition_grad_factor, partition)                                                                             \
+    BOTH(partition_lamb_moments, partition)                                                                            \
+    BOTH(partition_lamb_apply, partition)
+
+/* For the rows that an expansion leaves out. */
+#define BL_NO_ROW(op, file)
+
+#endif

@@ -203,7 +203,7 @@ suite: all
 
 # What runs on every device: ops and optimizers, each kernel against float64 references, and training. On the GPU of
 # this machine, or on the emulation, where what is timed means nothing.
-TRAINING_SPECS := spec/lua/models spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/squad/loader_spec.lua \
+TRAINING_SPECS := spec/lua/models spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/data/sequences_spec.lua \
   $(addprefix spec/recipes/,answer_spec.lua trace_spec.lua) \
   $(addprefix spec/cuda/,training_spec.lua failures_spec.lua memory_plan_spec.lua)
 OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \

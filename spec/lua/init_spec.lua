@@ -36,11 +36,4 @@ describe("bertlua", function()
             assert.are_not.same(first, second)
         end)
     end)
-
-    it("suggests the closest name", function()
-        local suggest = require "bertlua.util.suggest"
-        assert.are.equal(3, suggest.distance("kitten", "sitting"))
-        assert.are.equal("--help", suggest.closest("--hlep", { "--version", "--help" }))
-        assert.is_nil(suggest.closest("abc", { "xyz" }))
-    end)
 end)

@@ -1,44 +1,8 @@
---- Pieces of the preparation on their own: sentences by language, cutting of large files, dealing.
+--- Dealing documents to shards: even sizes, each document whole, with any memory.
 
 local corpus = require "bertlua.corpus"
 local fs = require "bertlua.util.fs"
-local plain = require "bertlua.corpus.plain"
 local process = require "spec.support.process"
-local sentences = require "bertlua.corpus.sentences"
-
-describe("sentences", function()
-    it("go on after English titles, initials and reference words", function()
-        local splitter = sentences.splitter "en"
-        assert.are.same({ "Dr. Marsh met Harry S. Truman in St. Ives.", "See vol. 3 and fig. 2 there.", "It rained." },
-            splitter:split "Dr. Marsh met Harry S. Truman in St. Ives. See vol. 3 and fig. 2 there. It rained.")
-        assert.are.same({ "It cost 3.5 pounds.", "\"Why?\" he asked.", "Nobody knew!" },
-            splitter:split "It cost 3.5 pounds. \"Why?\" he asked. Nobody knew!")
-    end)
-
-    it("follow the language", function()
-        local text = "Die Mühle steht bzw. Stand dort. Sie ist alt."
-        assert.are.same({ "Die Mühle steht bzw. Stand dort.", "Sie ist alt." }, sentences.splitter("de"):split(text))
-        assert.are.equal(3, #sentences.splitter("en"):split(text))
-        assert.are.same({ "水は流れる。", "風車は回る。" }, sentences.splitter("ja"):split "水は流れる。風車は回る。")
-    end)
-end)
-
-describe("large text files", function()
-    it("are cut between documents", function()
-        local paragraph = ("The mill is old and grey. "):rep(40) .. "\n"
-        local article = " = Mill = \n\n " .. paragraph .. "\n = = Wheel = = \n\n " .. paragraph .. "\n"
-        local path = process.temporary(article:rep(math.ceil(17 * 2 ^ 20 / #article)))
-        local parts = plain.parts({ path }, "auto", "corpus")
-        assert.are.equal(2, #parts)
-        local file = assert(io.open(path, "rb"))
-        file:seek("set", parts[2].first)
-        assert.are.equal(" = Mill = ", file:read "*l")
-        file:close()
-        assert.are.equal(parts[1].stop, parts[2].first)
-        assert.are.equal(fs.size(path), parts[2].stop)
-        os.remove(path)
-    end)
-end)
 
 describe("dealing", function()
     local folder

@@ -3,9 +3,9 @@
 --
 -- The data is train-v1.1.json and dev-v1.1.json, the parameters those that
 -- pre-training ended with; --from-pretrained-params names others. The other
--- settings are those of lua/bertlua/recipe/bert_large.lua; --help shows them all.
+-- settings are those of lua/bertlua/bert_large.lua; --help shows them all.
 
-local bert_large = require "bertlua.recipe.bert_large"
+local bert_large = require "bertlua.bert_large"
 local recipe = require "bertlua.recipe"
 
 recipe.finetune_squad(bert_large.squad {

@@ -3,11 +3,11 @@
 --
 -- A single process keeps the global batch: world_size makes it accumulate 8
 -- times as many micro-steps, and the run says so.
--- The other settings are those of lua/bertlua/recipe/bert_large.lua; --help
+-- The other settings are those of lua/bertlua/bert_large.lua; --help
 -- shows them all. Settings of one phase carry its name: --phase1-max-steps 100.
 -- --phase1 or --phase2 alone runs only that phase.
 
-local bert_large = require "bertlua.recipe.bert_large"
+local bert_large = require "bertlua.bert_large"
 local recipe = require "bertlua.recipe"
 
 recipe.pretrain_phases(bert_large.pretraining {

@@ -160,6 +160,7 @@ local LUA_ROOMS = {
     { "settings", "util" },
     { "jobs", "autograd", "corpus", "data", "distributed", "models", "nn", "settings", "squad", "text", "train", "util",
         "weights" },
+    { "bert_large" },
     { "recipe", "distributed", "jobs" },
     { "prompt", "distributed", "util" },
     -- The names of all of it.

@@ -1,6 +1,6 @@
 --- Settings that the published recipes share. The values themselves: spec/lua/recipe_spec.lua.
 
-local bert_large = require "bertlua.recipe.bert_large"
+local bert_large = require "bertlua.bert_large"
 
 describe("settings of BERT-large", function()
     it("take a recipe's own values", function()

@@ -57,7 +57,7 @@ local function steps(values, program)
     end
     if fs.is_directory(paths.root() .. "/results/demo/shards") then
         list[#list + 1] = { name = "Demo corpus: GPU and CPU", markdown = true,
-            command = ("cd %s && %s scripts/compare_devices.lua"):format(root, quote(program)) }
+            command = ("cd %s && %s spec/peers/compare_devices.lua"):format(root, quote(program)) }
     end
     list[#list + 1] = { name = "BERT", command = bench("gpu_pretrain.lua", python
         .. (values.emulated and " --small --steps 2 --warmup 3 --peer false" or "")), markdown = true }

@@ -20,7 +20,7 @@ describe("shard", function()
         fs.remove(folder)
     end)
 
-    -- The formulas of scripts/make_hdf5_fixtures.py.
+    -- The formulas of spec/peers/make_hdf5_fixtures.py.
     local function check_fixture(shard)
         assert.are.equal(5, shard.samples)
         assert.are.equal(16, shard.max_seq_length)

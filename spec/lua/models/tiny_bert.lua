@@ -1,4 +1,4 @@
---- What the specs share: the tiny BERT of spec/fixtures (see scripts/make_fixtures.py), its batches, comparisons.
+--- What the specs share: the tiny BERT of spec/fixtures (see spec/peers/make_fixtures.py), its batches, comparisons.
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining

@@ -4,7 +4,6 @@ local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
 local json = require "bertlua.util.json"
 local metrics = require "bertlua.squad.metrics"
-local native = require "bertlua.text"
 
 describe("metrics", function()
     local examples, answered, scores
@@ -84,25 +83,6 @@ describe("metrics", function()
             ["5e-324"] = 5e-324, ["1.7976931348623157e+308"] = 1.7976931348623157e308,
         } do
             assert.are.equal(text, metrics.python_float(value))
-        end
-    end)
-end)
-
-describe("lower case", function()
-    it("follows Unicode's full mappings", function()
-        assert.are.equal("plain 1", native.lower "PLAIN 1")
-        assert.are.equal("àβгⱥk", native.lower "ÀΒГȺK")
-        assert.are.equal("ς σα", native.lower "ς ΣΑ")
-        assert.are.equal("", native.lower "")
-        assert.are.equal("aé\255", native.lower "AÉ\255")
-    end)
-
-    it("is told from other characters by words", function()
-        for _, c in ipairs { 0x41, 0x5f, 0x30, 0xe9, 0x4e00, 0xb2, 0xbd, 0x2160, 0x661 } do
-            assert.is_true(native.is_word_character(c))
-        end
-        for _, c in ipairs { 0x20, 0x2d, 0x301, 0xab, 0x1f98a, 0x200b, 0xe000 } do
-            assert.is_false(native.is_word_character(c))
         end
     end)
 end)

@@ -45,7 +45,8 @@ describe("console", function()
 
     it("repeats the header now and then", function()
         local lines = {}
-        local log = console.new { max_steps = 7038, results = RESULTS, write = function(line) lines[#lines + 1] = line end }
+        local function write(line) lines[#lines + 1] = line end
+        local log = console.new { max_steps = 7038, results = RESULTS, write = write }
         for _ = 1, 41 do log:record(RECORD) end
         assert.are.equal(43, #lines)
         assert.matches("^step ", lines[1])

@@ -1,6 +1,5 @@
 --- Progress: what is drawn, how often and how wide.
 
-local clock = require "bertlua.util.clock"
 local progress = require "bertlua.util.progress"
 local term = require "bertlua.util.term"
 
@@ -135,31 +134,5 @@ describe("progress", function()
         }
         for value, text in pairs(cases) do assert.are.equal(text, progress.short(value)) end
         assert.are.equal("nan", progress.short(0 / 0):match "nan")
-    end)
-end)
-
-describe("clock", function()
-    it("formats durations", function()
-        assert.are.same({ "0:00", "0:59", "1:00", "1:01:01", "2d03h", "--:--", "--:--", "--:--" },
-            { clock.format(0), clock.format(59.4), clock.format(59.6), clock.format(3661), clock.format(183600),
-                clock.format(nil), clock.format(0 / 0), clock.format(math.huge) })
-    end)
-
-    it("runs forward", function()
-        local a, b = clock.monotonic(), clock.monotonic()
-        assert.is_true(b >= a)
-        assert.is_true(math.abs(clock.wall() - os.time()) < 2)
-    end)
-end)
-
-describe("term", function()
-    it("cuts text at characters, not bytes", function()
-        assert.are.equal(4, term.width "é█😀x")
-        assert.are.equal("é█😀", term.cut("é█😀x", 3))
-        assert.are.equal("é█😀x", term.cut("é█😀x", 4))
-    end)
-
-    it("is at least 20 columns wide", function()
-        assert.is_true(term.columns() >= 20)
     end)
 end)

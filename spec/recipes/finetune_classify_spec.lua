@@ -32,8 +32,8 @@ describe("fine-tuning on classification", function()
 
     it("learns, evaluates, predicts, and leaves a model that transformers opens", function()
         job:close()
-        job = classify.new { texts = 480 }
-        local output = succeed { epochs = 20, ["learning-rate"] = 5e-3, ["log-freq"] = 200 }
+        job = classify.new { texts = 320 }
+        local output = succeed { epochs = 8, ["learning-rate"] = 5e-3, ["log-freq"] = 200 }
         local folder = job.out .. "/custom/classify"
         local metrics = assert(json.read(folder .. "/eval.json"))
         assert.are.equal(1, metrics.accuracy)
@@ -83,9 +83,9 @@ describe("fine-tuning on classification", function()
     end)
 
     mpi.specs(it, pending)("trains alike on several processes", function()
-        succeed { ["output-dir"] = job.dir .. "/one", ["gradient-merge-steps"] = 2, ["max-steps"] = 6 }
+        succeed { ["output-dir"] = job.dir .. "/one", ["gradient-merge-steps"] = 2, ["max-steps"] = 6, device = "cpu" }
         local command = job:command { ["output-dir"] = job.dir .. "/two", ["gradient-merge-steps"] = 2,
-            ["world-size"] = 1, ["max-steps"] = 6 }
+            ["world-size"] = 1, ["max-steps"] = 6, device = "cpu" }
         local output, code = mpi.run(2, (command:gsub("^%S+ ", "")))
         assert.are.equal(0, code, output)
         local one, two = job.dir .. "/one/custom/classify", job.dir .. "/two/custom/classify"

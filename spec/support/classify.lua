@@ -40,7 +40,7 @@ function M.new(options)
     assert(fs.write(self.dev, csv(20, 5)))
     assert(fs.write(self.config, json.encode { vocab_size = WORDS, hidden_size = 16, num_hidden_layers = 2,
         num_attention_heads = 2, intermediate_size = 32, max_position_embeddings = 16, hidden_dropout_prob = 0.1,
-        attention_probs_dropout_prob = 0.1 } .. "\n"))
+        attention_probs_dropout_prob = 0.1, initializer_range = 0.1 } .. "\n"))
     return self
 end
 

@@ -1,9 +1,6 @@
 --- The training loop on a model of one number: order of calls, accumulation, logs, checkpoints, signals, faults.
 
-local Meter = require "bertlua.train.meter"
-local Ranks = require "bertlua.train.ranks"
 local Trainer = require "bertlua.train.trainer"
-local benchmark = require "bertlua.train.benchmark"
 local fault = require "bertlua.fault"
 local tensor = require "bertlua.tensor"
 
@@ -202,68 +199,5 @@ describe("trainer", function()
         local parts = rig()
         parts.loader = nil
         assert.has_error(function() Trainer.new(parts) end, "trainer: loader is missing")
-    end)
-end)
-
-describe("meter", function()
-    it("does not count time between steps", function()
-        local time = 0
-        local meter = Meter.new(function() return time end)
-        local sums = { loss = 4, mlm_loss = 2, nsp_loss = 2, mlm_accuracy = 0, nsp_accuracy = 0 }
-        for _ = 1, 2 do
-            local step = meter:begin_step()
-            meter:add(step, { batch_size = 4, tokens = 100 })
-            meter:add(step, { batch_size = 4, tokens = 60 })
-            time = time + 2
-            assert.are.equal(2, meter:end_step(step, sums, Ranks.new { rank = 0, size = 1 }).loss)
-            time = time + 1000
-        end
-        local totals = meter:totals()
-        assert.are.equal(4, totals.seconds)
-        assert.are.equal(4, totals.sequences_per_second)
-        assert.are.equal(80, totals.tokens_per_second)
-        assert.are.equal(2, meter:flush().steps)
-        assert.are.equal(6, meter:remaining(3))
-    end)
-
-    it("counts a step that was queued early from the end of the one before", function()
-        local time = 0
-        local meter, ranks = Meter.new(function() return time end, { "loss" }), Ranks.new { rank = 0, size = 1 }
-        local first = meter:begin_step()
-        meter:add(first, { batch_size = 1, tokens = 1 })
-        time = 1
-        local second = meter:begin_step()
-        meter:add(second, { batch_size = 1, tokens = 1 })
-        time = 4
-        assert.are.equal(4, meter:end_step(first, { loss = 1 }, ranks).seconds)
-        time = 6
-        assert.are.equal(2, meter:end_step(second, { loss = 1 }, ranks).seconds)
-        assert.are.equal(6, meter:totals().seconds)
-    end)
-
-    it("knows the peak memory of this process", function()
-        assert.is_true(Meter.peak_memory() > 2 ^ 20)
-    end)
-end)
-
-describe("benchmark", function()
-    it("takes percentiles between neighbours", function()
-        assert.are.equal(3, benchmark.percentile({ 1, 2, 3, 4, 5 }, 50))
-        assert.are.equal(2.5, benchmark.percentile({ 1, 2, 3, 4 }, 50))
-        assert.are.equal(5, benchmark.percentile({ 1, 5 }, 100))
-        assert.are.equal(1, benchmark.percentile({ 1 }, 99))
-    end)
-
-    it("divides all work by all time", function()
-        local summary = benchmark.summary {
-            { seconds = 1, sequences = 10, tokens = 100 },
-            { seconds = 3, sequences = 10, tokens = 300 },
-        }
-        assert.are.equal(5, summary.sequences_per_second)
-        assert.are.equal(100, summary.tokens_per_second)
-        assert.are.equal(2, summary.step_p50)
-        assert.are.equal(3, summary.step_max)
-        assert.matches("throughput", benchmark.text(summary, { warmup_steps = 1, batch_size = 5, accumulation = 2,
-            max_seq_length = 128, precision = "fp32", threads = 2, device = "cpu", packed = true }))
     end)
 end)

@@ -13,12 +13,13 @@ local MASK = 4
 local function batch(places, labels, nsp)
     local memory = device.pinned(256, true)
     local made = { memory = memory, pinned = memory:tensor(0, "i32", { 64 }), fence = device.event(false, true),
-        batch_size = #nsp }
+        batch_size = #nsp, tensors = {} }
     for i, part in ipairs { { "ids", places }, { "masked_index", { 0, 1, 2, 3 } }, { "masked_labels", labels },
         { "nsp_labels", nsp } } do
         local name, values = part[1], part[2]
         made[name] = memory:tensor(64 * (i - 1), "i32", { #values })
         made[name]:set(values)
+        made.tensors[i] = name
     end
     return made
 end

@@ -75,7 +75,8 @@ $(BUILD)/bindings/%.o: bindings/%.c $(BUILD)/flags
 # Linked to a temporary file and renamed, so that running processes keep their library.
 $(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(BUILD)/flags
 	$(call say,LINK,$@)
-	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so $(LDFLAGS_ALL) $(ENGINE_OBJ) -o $@.tmp $(LIBS) -ldl
+	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS_ALL) $(ENGINE_OBJ) -o $@.tmp \
+	  $(LIBS) -ldl
 	$(Q)mv $@.tmp $@
 
 $(BUILD)/libbertlua-mpi.so: engine/mpi/mpi.c engine/comm/p2p.h $(BUILD)/flags

@@ -8,6 +8,7 @@ local fs = require "bertlua.util.fs"
 local paths = require "bertlua.paths"
 local settings = require "bertlua.settings"
 local shared = require "bertlua.jobs.common.settings"
+local tasks = require "bertlua.jobs.common.task"
 
 local INTRODUCTION = [[
 # Settings
@@ -53,7 +54,7 @@ local function document()
         beyond(tuning, every):table_markdown() }
     for _, name in ipairs(task_names()) do
         local task = require(("bertlua.jobs.%s.task"):format(name))
-        local finetunes = task.settings.by_name.epochs ~= nil
+        local finetunes = tasks.finetunes(task)
         parts[#parts + 1] = ("## %s\n\nBeyond the settings of every job%s:\n"):format(task.name,
             finetunes and " and of every fine-tuning" or "")
         parts[#parts + 1] = beyond(task.settings, finetunes and tuning or every):table_markdown()

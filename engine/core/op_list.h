@@ -13,10 +13,13 @@
  *      the signatures of the public ops, on arguments that were checked;
  *   5. bindings/bertlua/ops.lua: the same two, without the context;
  *   6. lua/bertlua/autograd/functional.lua: rmsnorm on a tape;
- *   7. spec/engine/ops/rmsnorm_spec.lua: against the float64 reference.
+ *   7. spec/engine/ops/rmsnorm_spec.lua: against the formula in float64, and
+ *      what the checks reject;
+ *   8. spec/lua/autograd/tape_spec.lua: gradients against finite differences.
  *
  * On a GPU it is then an error that names the op and the way out, and its
- * specs are pending there. With cuda/rmsnorm.cu the rows become BOTH.
+ * specs are pending there. With cuda/rmsnorm.cu the rows become BOTH; a kernel
+ * that a row promises and nobody wrote does not link.
  */
 #ifndef BERTLUA_CORE_OP_LIST_H
 #define BERTLUA_CORE_OP_LIST_H

@@ -55,7 +55,7 @@ bl_status bl_cpu_embedding_forward(bl_context *ctx, bl_tensor *y, bl_tensor *mea
                                    const bl_tensor *gamma, const bl_tensor *beta, float eps,
                                    const bl_dropout *dropout) {
     int64_t rows = y->shape[0], width = y->shape[1];
-    int64_t pitch = (width + 15) / 16 * 16;
+    int64_t pitch = bl_norm_pitch(width);
     tables e = tables_open(word, position, type, ids, positions, types);
     bl_dropout_stream drop = bl_dropout_open(dropout);
     const float *scale = gamma->data, *shift = beta->data;
@@ -100,7 +100,7 @@ bl_status bl_cpu_embedding_backward(bl_context *ctx, bl_tensor *dword, bl_tensor
                                     const bl_tensor *types, const bl_tensor *gamma, const bl_dropout *dropout) {
     enum { CHUNK = 32, GROUP = 16 }; /* rows summed together; chunks whose dz is held at a time */
     int64_t rows = dy->shape[0], width = dy->shape[1];
-    int64_t pitch = (width + 15) / 16 * 16;
+    int64_t pitch = bl_norm_pitch(width);
     tables e = tables_open(word, position, type, ids, positions, types);
     bl_dropout_stream drop = bl_dropout_open(dropout);
     void *scratch;

@@ -56,7 +56,7 @@ bl_status bl_cpu_layernorm_forward(bl_context *ctx, bl_tensor *y, bl_tensor *z, 
                                    const bl_tensor *x, const bl_tensor *residual, const bl_tensor *gamma,
                                    const bl_tensor *beta, float eps, const bl_dropout *dropout) {
     int64_t rows = x->shape[0], width = x->shape[1];
-    int64_t pitch = (width + 15) / 16 * 16;
+    int64_t pitch = bl_norm_pitch(width);
     bl_dropout_stream drop = bl_dropout_open(dropout);
     void *scratch;
     BL_TRY(bl_scratch(ctx, (size_t) (ctx->threads * pitch) * sizeof(float), &scratch));
@@ -93,7 +93,7 @@ bl_status bl_cpu_layernorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *d
                                     bl_tensor *dbeta, const bl_tensor *dy, const bl_tensor *z, const bl_tensor *mean,
                                     const bl_tensor *rstd, const bl_tensor *gamma, const bl_dropout *dropout) {
     int64_t rows = dy->shape[0], width = dy->shape[1];
-    int64_t pitch = (width + 15) / 16 * 16;
+    int64_t pitch = bl_norm_pitch(width);
     int64_t chunk = bl_norm_chunk_rows(rows), chunks = (rows + chunk - 1) / chunk;
     int32_t dtype = dy->dtype;
     bl_dropout_stream drop = bl_dropout_open(dropout);

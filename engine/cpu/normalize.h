@@ -14,6 +14,11 @@ static inline int64_t bl_norm_chunk_rows(int64_t rows) {
     return chunk < 32 ? 32 : chunk;
 }
 
+/* Floats that a row's buffer takes: whole cache lines, so that threads share none. */
+static inline int64_t bl_norm_pitch(int64_t width) {
+    return (width + 15) / 16 * 16;
+}
+
 /* Two passes over a row in cache: no cancellation. */
 static inline void bl_norm_statistics(const float *z, int64_t n, float eps, float *mean, float *rstd) {
     float sum = 0.0f;

@@ -56,7 +56,7 @@ describe("README, CONTRIBUTING and docs", function()
     it("name files that exist", function()
         local missing, checked = {}, 0
         for path, text in pairs(pages()) do
-            for name in text:gmatch "`([%w_/.-]+)`" do
+            for name in text:gmatch "[%w_/.-]*%w" do
                 local room = name:match "^(%l+)/"
                 local is_path = room and name:match "%.%w+$" and not name:match "%u%u" and fs.is_directory(room)
                 if is_path and room ~= "build" and room ~= "results" and room ~= "data" then

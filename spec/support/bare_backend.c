@@ -1,7 +1,8 @@
 /*
- * bare_backend.c - a backend without a single op, for specs of what is said
- * where a kernel is missing. It stands in for libbertlua-cuda.so: its device is
- * host memory. Compiled by the spec that uses it.
+ * bare_backend.c - a backend that can fill f32 tensors and nothing else, for
+ * specs of what is said where a kernel is missing. It stands in for
+ * libbertlua-cuda.so: its device is host memory. Compiled by the spec that uses
+ * it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@ static bl_status bare_count(int32_t *count) {
 }
 
 static bl_status bare_open(bl_context *ctx) {
-    strcpy(ctx->description, "a device without ops");
+    strcpy(ctx->description, "a bare device");
     return BL_OK;
 }
 
@@ -55,6 +56,13 @@ static bl_status bare_download(bl_context *ctx, void *dst, const bl_tensor *src,
     return BL_OK;
 }
 
+static bl_status bare_fill(bl_context *ctx, bl_tensor *t, double value) {
+    (void) ctx;
+    for (int64_t i = 0; t->dtype == BL_F32 && i < t->shape[0] * t->shape[1]; i++)
+        ((float *) t->data)[i] = (float) value;
+    return BL_OK;
+}
+
 BL_API bl_backend_entry bl_cuda_entry;
 
 BL_API const bl_backend *bl_cuda_entry(uint64_t layout) {
@@ -69,6 +77,7 @@ BL_API const bl_backend *bl_cuda_entry(uint64_t layout) {
         .deallocate = bare_deallocate,
         .upload = bare_upload,
         .download = bare_download,
+        .ops = {.fill = bare_fill},
     };
     return layout == bl_backend_layout() ? &table : NULL;
 }

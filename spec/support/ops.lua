@@ -101,7 +101,7 @@ function M.assert_rejects(message, outputs, fn)
     if message:find("(from 0)", 1, true) and context.device() ~= "cpu" then return end
     local ok, err = pcall(fn)
     if ok then error("no error, expected: " .. message, 2) end
-    err = tostring(err)
+    if type(err) ~= "string" then error(err, 0) end -- the device lacks the op: the spec is pending
     if not err:find(message, 1, true) then error(("error is %q, expected %q"):format(err, message), 2) end
     for i, t in ipairs(outputs) do
         if not M.is_poisoned(t) then error(("output %d was written although validation failed"):format(i), 2) end

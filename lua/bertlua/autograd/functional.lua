@@ -9,6 +9,10 @@
 -- formulas and shapes are in engine/api/ops.h; this file only wires up memory
 -- and gradients. T rows, H hidden, N outputs, K inputs, M gathered rows.
 --
+-- An op that reads x in its backward and has parameters (record with `true`)
+-- sets x.disposable = nil; one whose backward does not read its own output sets
+-- y.disposable = true: the next op may then work in that memory (Tape:take).
+--
 -- A function has the name of its op, which is also the name of the op's files
 -- in engine/ops, engine/cpu, engine/cuda and spec/engine/ops; gelu, tanh,
 -- dropout and add (axpby) are in those called elementwise. Each takes 10 to 40

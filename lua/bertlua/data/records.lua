@@ -6,6 +6,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local native = require "bertlua.text"
+local plural = require "bertlua.util.plural"
 
 local records = {}
 
@@ -68,7 +69,7 @@ local function record_of(row, where, header, fields_of)
     end
     local fields = fields_of(row, where)
     if #fields ~= #header then
-        fault.raisef("%s: %d fields, expected %d as in the header", where, #fields, #header)
+        fault.raisef("%s: %s, expected %d as in the header", where, plural.count(#fields, "field"), #header)
     end
     for i, name in ipairs(header) do record[name] = fields[i] end
     return record
@@ -77,20 +78,20 @@ end
 --- Read a file.
 -- @tparam string path *.tsv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV
 -- @tparam table columns list of the columns wanted; one that the file lacks is a fault
--- @return list of {line = number, [column] = string}; numbers of JSON become strings
+-- @return list of {[column] = string}, numbers of JSON as strings; list of the lines where they start
 function records.read(path, columns)
     local text = fault.check(fs.read(path)):gsub("^\239\187\191", "")
     local bad = native.invalid_utf8(text)
     if bad then fault.raisef("%s:%d: not UTF-8", path, 1 + select(2, text:sub(1, bad):gsub("\n", ""))) end
     local is_json = text:find "^%s*{" or path:find "%.jsonl?$"
     local fields_of = path:find "%.tsv$" and tsv_fields or csv_fields
-    local header, list = nil, {}
+    local header, list, lines = nil, {}, {}
     for line, row in rows_of(text, not is_json and fields_of == csv_fields, path) do
         local where = ("%s:%d"):format(path, line)
         if not is_json and not header then
             header = fields_of(row, where)
         else
-            local record, wanted = record_of(row, where, header, fields_of), { line = line }
+            local record, wanted = record_of(row, where, header, fields_of), {}
             for _, name in ipairs(columns) do
                 local value = record[name]
                 if value == nil or value == json.null then
@@ -99,11 +100,11 @@ function records.read(path, columns)
                 end
                 wanted[name] = type(value) == "number" and ("%.14g"):format(value) or tostring(value)
             end
-            list[#list + 1] = wanted
+            list[#list + 1], lines[#lines + 1] = wanted, line
         end
     end
     if #list == 0 then fault.raisef("%s: no record in it", path) end
-    return list
+    return list, lines
 end
 
 return records

@@ -100,7 +100,7 @@ check("HDF5", function()
 end)
 
 for _, entry in ipairs {
-    { "argparse", "lua-argparse" }, { "cjson", "lua-cjson" }, { "lfs", "lua-filesystem" },
+    { "cjson", "lua-cjson" }, { "lfs", "lua-filesystem" },
     { "posix.unistd", "lua-posix" },
 } do
     check("Lua " .. entry[1], function()

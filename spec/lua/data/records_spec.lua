@@ -12,7 +12,9 @@ describe("records", function()
     local function read(name, text, columns)
         local path = folder .. "/" .. name
         assert(fs.write(path, text))
-        return records.read(path, columns or { "text", "label" })
+        local list, lines = records.read(path, columns or { "text", "label" })
+        for i, record in ipairs(list) do record.line = lines[i] end
+        return list
     end
 
     local function refused(expected, name, text, columns)
@@ -33,7 +35,7 @@ describe("records", function()
     it("of TSV have no quotes", function()
         assert.are.same({ { line = 2, label = "1", text = '"a, b' }, { line = 4, label = "", text = "c" } },
             read("a.tsv", 'id\ttext\tlabel\n7\t"a, b\t1\r\n\n8\tc\t\n'))
-        refused(":2: 1 fields, expected 2 as in the header", "b.tsv", "text\tlabel\nalone\n")
+        refused(":2: 1 field, expected 2 as in the header", "b.tsv", "text\tlabel\nalone\n")
     end)
 
     it("of JSON lines are known by the name or the first character", function()

@@ -53,18 +53,18 @@ end
 
 --- Records of a file, and their texts as sequences with labels {labels = i32 [N]}, -1 where there is none.
 -- @param job with data.words, data.config
--- @param list the records, or nil to read them
-local function load(job, part, list)
+-- @param list, lines the records, or nil to read them
+local function load(job, part, list, lines)
     local values, data, path = job.values, job.data, job.values[FILES[part]]
     local pair, label_column = values.text_pair_column, part ~= "predict" and values.label_column or nil
-    list = list or records.read(path, { values.text_column, pair or label_column, label_column })
+    if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }) end
     local builder, ids, numbers = sequences.builder(data.words, values.max_seq_length), array.int32(#list), {}
     for i, label in ipairs(data.config.labels) do numbers[label] = i - 1 end
     for i, record in ipairs(list) do
         builder:add(record[values.text_column], pair and record[pair])
         local label = record[label_column]
         if label and not numbers[label] then
-            fault.raisef("%s:%d: label %q is none of the model's %d", path, record.line, label, #data.config.labels)
+            fault.raisef("%s:%d: label %q is none of the model's %d", path, lines[i], label, #data.config.labels)
         end
         ids[i - 1] = label and numbers[label] or -1
     end
@@ -84,13 +84,17 @@ local function open(job)
     local data = { config = config, words = words, lines = {} }
     job.data = data
     local file = values.train_file or values.dev_file
-    local list = file and records.read(file, { values.text_column, values.label_column, values.text_pair_column })
+    local list, lines
+    if file then
+        list, lines = records.read(file, { values.text_column, values.label_column, values.text_pair_column })
+    end
     config.labels = trained_labels(run) or list and labels_of(list, values.label_column) or { "0", "1" }
     if #config.labels < 2 then
         fault.raisef("%s: all texts have the label %q, expected at least two labels", file, config.labels[1])
     end
     for _, part in ipairs { "train", "evaluate", "predict" } do
-        if run.work[part] then data[part .. "_set"] = load(job, part, file == values[FILES[part]] and list or nil) end
+        local known = file == values[FILES[part]] and list
+        if run.work[part] then data[part .. "_set"] = load(job, part, known, lines) end
     end
     data.train = run.work.train and sequences.open(data.train_set.set, { batch_size = values.train_batch_size,
         seed = values.seed, pack_sequences = values.pack_sequences, few_shapes = context.device() ~= "cpu" })

@@ -11,6 +11,7 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local paths = require "bertlua.paths"
+local tasks = require "bertlua.jobs.common.task"
 local training = require "bertlua.jobs.common.training"
 local vocabulary = require "bertlua.weights.vocabulary"
 
@@ -167,38 +168,36 @@ function M.resume_point(values, own_dir, warnings)
 end
 
 --- A folder or file to take parameters from; a folder of steps means its newest.
-function M.parameter_folder(values, name)
-    local dir = values[name]
-    if name == "from_phase1_final_params" and dir == "auto" then dir = M.checkpoint_dir(values, "phase1") end
-    if checkpoint.has_parameters(dir, values.model_prefix) then return dir end
-    if not fs.is_directory(dir) then fault.raisef("%s %s: no such folder or file", option(name), dir) end
-    local path = checkpoint.latest(dir)
-    if not path then
+-- @param given {setting = name of the setting that names it, path}
+local function parameters_at(given, model_prefix)
+    local shown, path = option(given.setting), given.path
+    if checkpoint.has_parameters(path, model_prefix) then return path end
+    if not fs.is_directory(path) then fault.raisef("%s %s: no such folder or file", shown, path) end
+    local newest = checkpoint.latest(path)
+    if not newest then
         fault.raisef("%s %s: neither a %s.safetensors nor a pytorch_model.bin, .pdparams or complete checkpoint inside",
-            option(name), dir, values.model_prefix)
+            shown, path, model_prefix)
     end
-    return path
+    return newest
 end
 
 --- Where parameters and state come from: {kind = "fresh"|"resume"|"parameters", path=, step=}.
-function M.starting_point(values, phase, own_dir, warnings)
+-- @param given parameters to start from, as in parameters_at(), that the task named; from_pretrained_params is ours
+function M.starting_point(values, own_dir, warnings, given)
     M.exclude(values, "from_checkpoint", "from_pretrained_params",
         "the first restores the whole run, the second the parameters only")
-    M.exclude(values, "from_pretrained_params", "from_phase1_final_params", "both name the parameters to start with")
-    if values.from_phase1_final_params and phase ~= "phase2" then
-        fault.raise("--from-phase1-final-params is for --phase2: phase 1 starts with --from-pretrained-params")
-    end
     local resume = M.resume_point(values, own_dir, warnings)
     if resume then return { kind = "resume", path = resume.path, step = resume.step } end
     local steps = values.benchmark and {} or checkpoint.steps(own_dir)
     if #steps > 0 then
-        fault.raisef("%s already holds checkpoints up to step %d: go on with --last-step-of-checkpoint auto, or choose "
-            .. "another --output-dir", own_dir, steps[#steps])
+        fault.raisef("%s already holds checkpoints up to step %d: resume with --last-step-of-checkpoint auto, or "
+            .. "choose another --output-dir", own_dir, steps[#steps])
     end
-    for _, name in ipairs { "from_pretrained_params", "from_phase1_final_params" } do
-        if values[name] then return { kind = "parameters", path = M.parameter_folder(values, name), step = 0 } end
+    if values.from_pretrained_params then
+        given = { setting = "from_pretrained_params", path = values.from_pretrained_params }
     end
-    return { kind = "fresh", step = 0 }
+    if not given then return { kind = "fresh", step = 0 } end
+    return { kind = "parameters", path = parameters_at(given, values.model_prefix), step = 0 }
 end
 
 --- Parameters for predicting without training first. A recipe's from_pretrained_params are those that training starts
@@ -206,7 +205,8 @@ end
 local function trained_parameters(values, sources, own_dir, warnings)
     M.exclude(values, "from_checkpoint", "from_pretrained_params", "both name the parameters to predict with")
     if values.from_pretrained_params and sources.from_pretrained_params ~= "recipe" then
-        return { kind = "parameters", path = M.parameter_folder(values, "from_pretrained_params"), step = 0 }
+        local given = { setting = "from_pretrained_params", path = values.from_pretrained_params }
+        return { kind = "parameters", path = parameters_at(given, values.model_prefix), step = 0 }
     end
     local found
     if values.from_checkpoint or values.last_step_of_checkpoint ~= "auto" then
@@ -305,8 +305,8 @@ end
 --   features: samples per epoch, warnings; and what the task added }
 function M.resolve(task, values, sources, size)
     local run = { phase = task.name, work = { train = true }, warnings = {} }
-    if task.plan then task.plan(run, values, sources) end
     M.need(values, "output_dir", "name the folder for checkpoints and results")
+    if task.plan then task.plan(run, values, sources) end
     if values.model_prefix:find "/" then
         fault.raisef("--model-prefix %s: expected a name without a slash; it names a file inside the checkpoint",
             values.model_prefix)
@@ -317,9 +317,9 @@ function M.resolve(task, values, sources, size)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
     run.attention = M.attention(values)
     run.checkpoint_dir = M.checkpoint_dir(values, run.phase)
-    local finetunes = task.settings.by_name.epochs ~= nil
+    local finetunes = tasks.finetunes(task)
     if run.work.train then
-        run.start = M.starting_point(values, run.phase, run.checkpoint_dir, run.warnings)
+        run.start = M.starting_point(values, run.checkpoint_dir, run.warnings, run.parameters)
         if finetunes and run.start.kind == "fresh" and not values.benchmark then
             run.warnings[#run.warnings + 1] = "no --from-pretrained-params: training starts from random parameters"
         end

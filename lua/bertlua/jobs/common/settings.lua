@@ -119,12 +119,15 @@ local MACHINE = {
         help = "TensorBoard event files; auto: next to the checkpoints; none: not written" },
 }
 
--- What fine-tuning has beyond these.
-local FINETUNING_JOB = {
+-- What fine-tuning adds and changes.
+local FINETUNING = { { "Job", {
+    { name = "config_file", help = "model configuration; unset: bert_configs/BERT_MODEL.json, or config.json of "
+        .. "from_pretrained_params with bert_model custom" },
+    { name = "vocab_file", help = "vocabulary, one token per line; unset: vocab/BERT_MODEL-vocab.txt, or vocab.txt of "
+        .. "from_pretrained_params with bert_model custom" },
     { name = "do_lower_case", type = "boolean",
         help = "lower-case the text; unset: as the pretrained model says, else as the vocabulary suggests" },
-}
-local FINETUNING = {
+} }, { "Training", {
     { name = "epochs", type = "integer", min = 1, default = 3, lasting = true,
         help = "number of passes over the training data" },
     { name = "max_steps", type = "integer", min = -1, lasting = true,
@@ -132,7 +135,9 @@ local FINETUNING = {
     { name = "train_batch_size", type = "integer", min = 1, default = 32, lasting = true,
         help = "sequences per micro-step, per device" },
     { name = "predict_batch_size", type = "integer", min = 1, default = 8, help = "sequences per batch in prediction" },
-}
+} } }
+
+local SHARED = { { "Job", JOB }, { "Training", TRAINING }, { "Advanced", ADVANCED }, { "Machine and logs", MACHINE } }
 
 local function merged(shared, own)
     local setting = {}
@@ -141,22 +146,24 @@ local function merged(shared, own)
     return setting
 end
 
---- Own groups first; then the shared ones, without what an own group replaced.
-local function define(own, shared)
+--- Settings of several layers, each a list of groups {title, settings}, the most special one first: a setting stands
+-- where the first layer that has it puts it, with the fields of the last one, as changed by those before it.
+local function define(layers)
     local by_name, list, taken = {}, {}, {}
-    for _, group in ipairs(shared) do
-        for _, setting in ipairs(group[2]) do by_name[setting.name] = setting end
+    for i = #layers, 1, -1 do
+        for _, group in ipairs(layers[i]) do
+            for _, setting in ipairs(group[2]) do by_name[setting.name] = merged(by_name[setting.name], setting) end
+        end
     end
-    local function add(title, setting)
-        if taken[setting.name] then return end
-        taken[setting.name] = true
-        list[#list + 1] = merged(setting, { group = title })
-    end
-    for _, group in ipairs(own) do
-        for _, setting in ipairs(group[2]) do add(group[1], merged(by_name[setting.name], setting)) end
-    end
-    for _, group in ipairs(shared) do
-        for _, setting in ipairs(group[2]) do add(group[1], setting) end
+    for _, layer in ipairs(layers) do
+        for _, group in ipairs(layer) do
+            for _, setting in ipairs(group[2]) do
+                if not taken[setting.name] then
+                    taken[setting.name] = true
+                    list[#list + 1] = merged(by_name[setting.name], { group = group[1] })
+                end
+            end
+        end
     end
     -- A group stays together, at the place where it began.
     local order, sorted = {}, {}
@@ -178,16 +185,14 @@ end
 --   { name = "output_dir", help = "..." }
 -- @return settings.Spec
 function M.task(own)
-    local spec = define(own, { { "Job", JOB }, { "Training", TRAINING }, { "Advanced", ADVANCED },
-        { "Machine and logs", MACHINE } })
+    local spec = define { own, SHARED }
     return spec
 end
 
 --- The settings of a fine-tuning task: its own, those of every fine-tuning, those of every job.
 -- @param own as in task()
 function M.finetuning(own)
-    local spec = define(own, { { "Job", FINETUNING_JOB }, { "Job", JOB }, { "Training", FINETUNING },
-        { "Training", TRAINING }, { "Advanced", ADVANCED }, { "Machine and logs", MACHINE } })
+    local spec = define { own, FINETUNING, SHARED }
     return spec
 end
 

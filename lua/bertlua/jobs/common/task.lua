@@ -21,7 +21,8 @@
 -- and what it may say:
 --
 --     plan(run, values, sources)  rules between its settings, checked before anything is opened. Sets run.work =
---                    {train=, predict=, evaluate=} ({train = true} if it does not), run.phase (name)
+--                    {train=, predict=, evaluate=} ({train = true} if it does not), run.phase (name), run.parameters
+--                    (parameters to start from: {setting, path}, where they are not from_pretrained_params)
 --     prepare(run, values)  work for rank 0 before data are opened, such as a download
 --     exported(job)  called on rank 0 once the trained model lies in the task's folder, to add files of its own; a
 --                    task without it exports no model
@@ -66,6 +67,12 @@ function M.define(task)
         error(("task %s: the first of its results is not the loss"):format(task.name), 2)
     end
     return task
+end
+
+--- Whether a task fine-tunes: its settings are those of settings.finetuning(), so epochs decide the number of steps, it
+-- starts from pretrained parameters, and it reads text.
+function M.finetunes(task)
+    return task.settings.by_name.epochs ~= nil
 end
 
 --- Names of a task's results.

@@ -17,11 +17,24 @@ local function phase_of(values)
     fault.raise("neither --phase1 nor --phase2 is set: say which phase to run")
 end
 
+--- Parameters that phase 2 starts from: {setting, path}, or nil.
+local function final_params_of_phase1(run, values)
+    local path = values.from_phase1_final_params
+    if not path then return nil end
+    plan.exclude(values, "from_pretrained_params", "from_phase1_final_params", "both name the parameters to start with")
+    if run.phase ~= "phase2" then
+        fault.raise("--from-phase1-final-params is for --phase2: phase 1 starts with --from-pretrained-params")
+    end
+    return { setting = "from_phase1_final_params",
+        path = path == "auto" and plan.checkpoint_dir(values, "phase1") or path }
+end
+
 local function make_plan(run, values)
     run.phase = phase_of(values)
     plan.need(values, "input_dir", "name the folder that holds the HDF5 shards")
     if not values.benchmark then plan.need(values, "max_steps", "say how many updates the schedule has") end
     if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
+    run.parameters = final_params_of_phase1(run, values)
 end
 
 --- Config of the model and its vocabulary, checked against each other and the shards' length.

@@ -27,10 +27,6 @@ return settings.finetuning {
             help = "SQuAD v2.0: questions may have no answer" },
         { name = "output_dir",
             help = "model and answers go to OUTPUT_DIR/BERT_MODEL/squad, checkpoints to its STEP folders" },
-        { name = "config_file", help = "model configuration; unset: bert_configs/BERT_MODEL.json, or config.json of "
-            .. "from_pretrained_params with bert_model custom" },
-        { name = "vocab_file", help = "vocabulary, one token per line; unset: vocab/BERT_MODEL-vocab.txt, or vocab.txt "
-            .. "of from_pretrained_params with bert_model custom" },
         { name = "seed", help = "of the head, shuffling and dropout" },
         { name = "benchmark",
             help = "measure training, or inference with mode prediction; writes no checkpoint and no answers" },

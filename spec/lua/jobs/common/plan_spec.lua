@@ -99,10 +99,10 @@ describe("the start of a run", function()
     it("is afresh, or with a warning where auto finds nothing", function()
         local warnings = {}
         assert.are.same({ kind = "fresh", step = 0 },
-            plan.starting_point({ last_step_of_checkpoint = "none" }, "phase1", folder, warnings))
+            plan.starting_point({ last_step_of_checkpoint = "none" }, folder, warnings))
         assert.are.same({}, warnings)
         assert.are.same({ kind = "fresh", step = 0 },
-            plan.starting_point({ last_step_of_checkpoint = "auto" }, "phase1", folder, warnings))
+            plan.starting_point({ last_step_of_checkpoint = "auto" }, folder, warnings))
         assert.are.same({ ("no checkpoint in %s: starting from step 1"):format(folder) }, warnings)
     end)
 
@@ -111,23 +111,38 @@ describe("the start of a run", function()
         local values = { last_step_of_checkpoint = "none", model_prefix = "model" }
         values.from_pretrained_params = folder
         assert.are.same({ kind = "parameters", path = folder, step = 0 },
-            plan.starting_point(values, "phase1", folder .. "/own", {}))
+            plan.starting_point(values, folder .. "/own", {}))
         values.from_pretrained_params = folder .. "/none"
-        refused("^%-%-from%-pretrained%-params .*/none: no such folder or file$", plan.starting_point, values, "phase1",
+        refused("^%-%-from%-pretrained%-params .*/none: no such folder or file$", plan.starting_point, values,
             folder .. "/own", {})
     end)
 
     it("refuses what is not there or contradicts", function()
-        local function start(values, phase)
+        local function start(values)
             values.last_step_of_checkpoint = values.last_step_of_checkpoint or "none"
-            return plan.starting_point(values, phase or "phase1", folder, {})
+            return plan.starting_point(values, folder, {})
         end
         refused("^%-%-last%-step%-of%-checkpoint 7: .* holds no complete checkpoint$", start,
             { last_step_of_checkpoint = 7 })
         refused("this folder holds no complete checkpoint$", start, { from_checkpoint = folder })
         refused("^%-%-from%-checkpoint /no/such: no such folder", start, { from_checkpoint = "/no/such" })
-        refused("from%-phase1%-final%-params is for %-%-phase2", start, { from_phase1_final_params = "auto" })
-        refused("both name the parameters", start, { from_pretrained_params = "a", from_phase1_final_params = "b" },
-            "phase2")
+        refused("both set: the first restores the whole run", start, { from_pretrained_params = "a",
+            from_checkpoint = "b" })
+    end)
+
+    it("may be phase 1's end, for phase 2 alone", function()
+        local make = require("bertlua.jobs.pretrain.task").plan
+        local function resolve(changes)
+            local run, values = {}, { input_dir = folder, output_dir = folder, bert_model = "custom", max_steps = 1 }
+            for name, value in pairs(changes) do values[name] = value end
+            make(run, values, {})
+            return run
+        end
+        assert.are.same({ setting = "from_phase1_final_params", path = folder .. "/custom/phase1" },
+            resolve({ phase2 = true, from_phase1_final_params = "auto" }).parameters)
+        refused("from%-phase1%-final%-params is for %-%-phase2", resolve, { phase1 = true,
+            from_phase1_final_params = "auto" })
+        refused("both name the parameters", resolve, { phase2 = true, from_pretrained_params = "a",
+            from_phase1_final_params = "b" })
     end)
 end)

@@ -35,7 +35,7 @@ local function bertlua(arguments, library)
         arguments))
 end
 
-describe("a GPU that is not there", function()
+describe("a missing GPU", function()
     local text_file
 
     setup(function()

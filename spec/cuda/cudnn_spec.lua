@@ -127,7 +127,7 @@ describe("training through cuDNN", function()
         for step = 1, 6 do assert.is_true(math.abs(got[step].loss - expected[step].loss) < 2e-2) end
     end)
 
-    it("goes on exactly with dropout, recorded steps and packed batches", function()
+    it("resumes exactly with dropout, recorded steps and packed batches", function()
         local whole = losses { attention = "cudnn" }
         assert(fs.remove(job.out))
         losses { attention = "cudnn", ["steps-this-run"] = 3 }

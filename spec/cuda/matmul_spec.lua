@@ -95,7 +95,7 @@ describe("matrix products on a GPU", function()
         end
     end)
 
-    it("start a file of another device or library anew", function()
+    it("start over a file of another device or library", function()
         assert(fs.write(path, "bertlua matmul choices 1\nsome other GPU\nnonsense\n"))
         open(path)
         train()

@@ -27,7 +27,7 @@ describe("device memory", function()
         assert.is_truthy(message:find("[%d.]+ GiB of [%d.]+ GiB free; use a smaller batch"), message)
     end)
 
-    it("reserves addresses for an arena beyond it, and goes on after it was out", function()
+    it("reserves addresses for an arena beyond it, and continues after running out", function()
         local arena = memory.arena(2 ^ 40)
         local t = arena:tensor("f32", { 1000, 1000 }):fill(3)
         assert.is_truthy(message_of(function() arena:tensor("i8", { 500 * GIB }) end):find "arena: %d+ bytes .* of GPU")

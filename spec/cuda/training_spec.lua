@@ -131,7 +131,7 @@ describe("training on a GPU", function()
         assert.is_true(scales[#scales] < 2 ^ 24, "the first scale is too large, so it falls")
     end)
 
-    it("goes on from a checkpoint as if it had never stopped, with graphs and without", function()
+    it("resumes from a checkpoint as if it had never stopped, with graphs and without", function()
         local whole, whole_sum = train(folder .. "/shards", { last = 12, graphs = true })
         train(folder .. "/shards", { last = 7, graphs = true, to = folder .. "/checkpoints/7" })
         for _, graphs in ipairs { true, false } do
@@ -142,7 +142,7 @@ describe("training on a GPU", function()
         end
     end)
 
-    it("goes on exactly with timed matrix products, as long as their choices are kept", function()
+    it("resumes exactly with timed matrix products, as long as their choices are kept", function()
         local choices = folder .. "/choices.txt"
         context.matmul_choices(choices)
         local options = { precision = "bf16", last = 6, graphs = true }

@@ -106,7 +106,7 @@ describe("fine-tuning on classification", function()
         assert.is_false(fs.exists(job.out))
     end)
 
-    it("reads pairs, TSV, and says what it cuts", function()
+    it("reads pairs and TSV, and says what it truncates", function()
         assert(fs.write(job.dir .. "/pairs.tsv",
             'a\tb\tc\nw7 "w8\tw9 w10\t1\n' .. ("w11 "):rep(20) .. "\tw12\t0\n"))
         local output = succeed { ["train-file"] = job.dir .. "/pairs.tsv", ["dev-file"] = false, ["text-column"] = "a",

@@ -45,7 +45,7 @@ describe("fine-tuning on SQuAD", function()
             optimizer = "AdamW", ["gradient-merge-steps"] = 2, ["use-dynamic-loss-scaling"] = "true",
             ["scale-loss"] = 128, ["pack-sequences"] = "false" } },
     } do
-        it("goes on exactly where a killed run left off: " .. variant.name, function()
+        it("resumes exactly where a killed run left off: " .. variant.name, function()
             local function with(more)
                 local all = { epochs = 4, ["train-batch-size"] = 3, ["num-steps-per-checkpoint"] = 4 }
                 for _, list in ipairs { variant.changes, more } do
@@ -88,7 +88,7 @@ describe("fine-tuning on SQuAD", function()
         end
     end)
 
-    it("accumulates micro-steps to the same update", function()
+    it("accumulates micro-steps into the same update", function()
         local config = job:write_config({ hidden_dropout_prob = 0, attention_probs_dropout_prob = 0 }, "dry.json")
         local losses = {}
         for i, sizes in ipairs { { 4, 1 }, { 2, 2 }, { 1, 4 } } do
@@ -104,7 +104,7 @@ describe("fine-tuning on SQuAD", function()
         end
     end)
 
-    it("writes the reference's files", function()
+    it("writes the same files as the reference", function()
         local output = succeed {}
         local names = {}
         for _, name in ipairs(fs.list(folder())) do names[name] = true end
@@ -140,7 +140,7 @@ describe("fine-tuning on SQuAD", function()
         assert.is_true(job:records().summary.f1 > 35, output)
     end)
 
-    it("trains, predicts and evaluates in separate runs as in one", function()
+    it("trains, predicts and evaluates in separate runs with the same result as in one", function()
         succeed {}
         local whole = read(folder() .. "/nbest_predictions.json")
         assert(fs.remove(job.out))
@@ -161,7 +161,7 @@ describe("fine-tuning on SQuAD", function()
         assert.matches("all 12 steps are done", succeed {})
     end)
 
-    it("answers alike for padded and packed batches of any size", function()
+    it("gives the same answers for padded and packed batches of any size", function()
         succeed {}
         local function probabilities(changes)
             changes.mode = "prediction"
@@ -195,7 +195,7 @@ describe("fine-tuning on SQuAD", function()
         for _, answer in pairs(json.read(folder() .. "/predictions.json")) do assert.are_not.equal("", answer) end
     end)
 
-    it("saves when a signal ends it, and does not answer with a half-trained model", function()
+    it("saves when a signal ends it, and does not predict with a half-trained model", function()
         local log, code = process.interrupt(job:command { epochs = 100000, ["num-steps-per-checkpoint"] = 2,
             ["log-freq"] = 1000 }, folder() .. "/2", "TERM")
         assert.are.equal(143, code, log)
@@ -205,7 +205,7 @@ describe("fine-tuning on SQuAD", function()
         assert.is_false(fs.exists(folder() .. "/predictions.json"))
     end)
 
-    it("starts from pretrained parameters and says what they lack", function()
+    it("starts from pretrained parameters and says which are missing", function()
         succeed { mode = "train" }
         local output = succeed { mode = "train", ["from-pretrained-params"] = folder(),
             ["output-dir"] = job.dir .. "/next", ["max-steps"] = 1 }
@@ -237,7 +237,7 @@ describe("fine-tuning on SQuAD", function()
         assert.is_false(fs.exists(job.out))
     end)
 
-    it("compares its figures with an evaluator's", function()
+    it("agrees with an independent evaluator", function()
         local path = job.dir .. "/official"
         assert(fs.write(path, '#!/bin/sh\necho \'{"exact_match": 12.5, "f1": 3.0}\'\n'))
         assert.are.equal(0, os.execute("chmod +x " .. path))

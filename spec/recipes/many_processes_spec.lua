@@ -94,7 +94,7 @@ describe("many processes", function()
         end)
     end
 
-    it("make the updates of one process, with dropout", function()
+    it("make the same updates as one process, with dropout", function()
         local one = reference()
         for _, count in ipairs { 2, 4 } do
             for _, optimizer in ipairs { "Lamb", "DistributedFusedLamb" } do
@@ -119,7 +119,7 @@ describe("many processes", function()
         end
     end)
 
-    it("make the updates of one process in bf16, and nearly so when they send gradients in bf16", function()
+    it("make the same updates as one process in bf16, and nearly the same with gradients sent in bf16", function()
         local start = reference()
         good("one16", 1, { amp = "true", ["from-pretrained-params"] = start })
         good("two16", 2, { amp = "true", ["from-pretrained-params"] = start, optimizer = "DistributedFusedLamb" })
@@ -137,7 +137,7 @@ describe("many processes", function()
         assert.is_true(most > 0 and most < 2e-3, most)
     end)
 
-    it("go on from each other's checkpoints, whatever their number", function()
+    it("resume each other's checkpoints, whatever their number", function()
         -- Eight ranks take micro-batches of half the size, so that an update sees the same sequences; dropout goes by
         -- micro-batch, so they have a straight run of their own.
         good("one_halved", 1, { ["batch-size"] = 2, ["gradient-merge-steps"] = 8 })
@@ -206,7 +206,7 @@ describe("many processes", function()
         end)
     end
 
-    it("leave whole checkpoints behind when mpirun kills them too early", function()
+    it("leave complete checkpoints behind when mpirun kills them too early", function()
         local code, output = interrupt("impatient", "TERM", the_launcher, "--mca odls_base_sigkill_timeout 0")
         assert.are.equal(1, code, output)
         local checkpoint = require "bertlua.train.checkpoint"
@@ -215,7 +215,7 @@ describe("many processes", function()
         for _, step in ipairs(steps) do assert.is_true(checkpoint.verify(folder("impatient", step))) end
     end)
 
-    it("all end when one is killed, and go on from the last checkpoint", function()
+    it("all end when one is killed, and resume from the last checkpoint", function()
         local code, output = interrupt("killed", "KILL", second_rank)
         -- mpirun exits as the rank whose end it hears of first.
         assert.is_true(code == 137 or code == 71, output)
@@ -226,7 +226,7 @@ describe("many processes", function()
         assert.is_truthy(output:find("resuming from " .. folder("killed", steps[#steps]), 1, true), output)
     end)
 
-    it("end with one line when the loss of one rank is no number", function()
+    it("end with one line when one rank's loss is not a number", function()
         local output, code = mpi.run(2, (arguments(options("nan", { ["gradient-merge-steps"] = 1 }))
             :gsub("recipes/pretrain_phase1.lua", "spec/support/ranks_nan.lua")))
         assert.are_not.equal(0, code)
@@ -243,7 +243,7 @@ describe("many processes", function()
             .. "line", 1, true), output)
     end)
 
-    it("say what rank 0 found wrong, once", function()
+    it("report once what rank 0 found wrong", function()
         local code, output = run("typo", 2, { ["from-checkpoint"] = "no/such/folder",
             ["last-step-of-checkpoint"] = "auto" })
         assert.are.equal(1, code)
@@ -252,7 +252,7 @@ describe("many processes", function()
         assert.is_truthy(output:find("--from-checkpoint no/such/folder: no such folder", 1, true), output)
     end)
 
-    it("fine-tune on SQuAD to the model and the answers of one process", function()
+    it("fine-tune on SQuAD to the same model and answers as one process", function()
         local questions = squad.new()
         local function tune(name, processes)
             local changes = { device = "cpu", ["output-dir"] = questions.dir .. "/" .. name, mode = "train_eval",

@@ -35,7 +35,7 @@ describe("file", function()
         assert.are.same({ "f" }, fs.list(folder))
     end)
 
-    it("says no space left, names the path, removes the part and keeps the older file", function()
+    it("reports a full disk with the path, removes the part and keeps the older file", function()
         local path = folder .. "/big"
         assert(storage.write(path, "older"))
         local output = limited(8, ("package.path = %q\nprint(require('bertlua.storage').write(%q, ('x'):rep(100000)))")
@@ -60,7 +60,7 @@ describe("file", function()
         assert.are.same({ "script.lua" }, fs.list(folder))
     end)
 
-    it("syncs files and folders, renames, and says what it cannot", function()
+    it("syncs files and folders, renames, and says what it cannot do", function()
         assert(storage.write(folder .. "/a", "x"))
         assert.is_true(storage.sync(folder .. "/a"))
         assert.is_true(storage.sync(folder))

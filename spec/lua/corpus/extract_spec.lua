@@ -36,7 +36,7 @@ describe("a dump", function()
         return parts
     end
 
-    it("is cut into ranges of bounded size, smaller ones if it is compressed", function()
+    it("is cut into ranges of bounded size, smaller if it is compressed", function()
         assert.are.equal(1, #parts_of(1000, "<mediawiki>"))
         assert.are.equal(4, #parts_of(2 * MIB, "<mediawiki>"))
         -- The rest of an eighth of a part belongs to the part before.
@@ -45,7 +45,7 @@ describe("a dump", function()
         for _, part in ipairs(parts_of(2 ^ 32, "BZh9")) do assert.is_true(part.size <= 10 * MIB) end
     end)
 
-    it("is cut where its index says that streams begin", function()
+    it("is cut where its index says streams begin", function()
         local path, index = FOLDER .. "dump-multistream.xml.bz2", FOLDER .. "dump-multistream-index.txt.bz2"
         local parts = extract.parts(path, index, "w")
         assert.are.equal(fs.size(path), parts[#parts].stop)
@@ -55,7 +55,7 @@ describe("a dump", function()
             "dump%-multistream%-index.txt.bz2: lists a stream at byte %d+, but .*/half.bz2 has 2000 bytes")
     end)
 
-    it("is refused if it is not there or empty", function()
+    it("is refused if it is missing or empty", function()
         assert.error_matches(function() extract.parts("/no/such/dump.xml", nil, "w") end,
             "^/no/such/dump.xml: no such file; %-%-wikipedia must name a MediaWiki dump")
         assert(fs.write(folder .. "/empty", ""))
@@ -83,7 +83,7 @@ describe("a dump", function()
         for field, count in pairs(whole) do assert.are.equal(count, first[field] + second[field], field) end
     end)
 
-    it("holds at least some text, more of it for each byte if it is compressed", function()
+    it("holds some minimum of text, more per byte if it is compressed", function()
         assert.are.equal(0.1 * 1000, extract.least_text(sparse(folder .. "/plain", 1000, "<mediawiki>")))
         assert.are.equal(0.5 * 1000, extract.least_text(sparse(folder .. "/packed", 1000, "BZh9")))
     end)

@@ -11,7 +11,7 @@ local function prepare(folder, arguments, setup)
 end
 
 describe("limits of memory", function()
-    it("are named when one part is already too much", function()
+    it("are reported when a single part exceeds them", function()
         local base = process.temporary_folder()
         assert(fs.mkdirs(base .. "/in"))
         for i = 1, 8 do
@@ -37,7 +37,7 @@ describe("limits of memory", function()
         assert.is_truthy(least, output)
     end)
 
-    it("are named from the start, for the stage that needs most, and the value named is enough", function()
+    it("are reported at the start, for the stage that needs most, and the value named suffices", function()
         local base = process.temporary_folder()
         local text = {}
         for i = 1, 4000 do

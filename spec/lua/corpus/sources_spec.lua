@@ -39,7 +39,7 @@ describe("a dump of the wiki's mirrors", function()
             .. "--mirrors file://%s/none,file://%s/mirror"):format(base, base))
     end
 
-    it("is taken if its SHA-1 is the published one", function()
+    it("is accepted if its SHA-1 matches the published one", function()
         publish(storage.digest(FOLDER .. "dump-multistream.xml.bz2", "sha1"))
         local output, code = fetch()
         assert.are.equal(0, code, output)
@@ -48,7 +48,7 @@ describe("a dump of the wiki's mirrors", function()
         assert.are.equal(2, #assert(json.read(base .. "/out/manifest.json")).sources)
     end)
 
-    it("is refused if it is not", function()
+    it("is refused if it does not", function()
         publish(("0"):rep(40))
         local output, code = fetch()
         assert.are.equal(1, code)
@@ -56,7 +56,7 @@ describe("a dump of the wiki's mirrors", function()
         assert.is_false(fs.exists(base .. "/out/download/enwiki-latest-pages-articles-multistream.xml.bz2"))
     end)
 
-    it("is refused if the list has no sum of it", function()
+    it("is refused if the list does not contain it", function()
         assert(fs.write(mirror .. "enwiki-latest-sha1sums.txt", ("1"):rep(40) .. "  enwiki-20220820-other.xml\n"))
         local output, code = fetch()
         assert.are.equal(1, code)
@@ -85,14 +85,14 @@ describe("squad", function()
             squad_url = "file://" .. base, quiet = true }))
     end
 
-    it("takes files of the published MD5 only", function()
+    it("accepts only files with the published MD5", function()
         local output, code = prepare(base .. "/out", "--variant squad --retries 0 --squad-url file://" .. base)
         assert.are.equal(1, code)
         assert.is_truthy(output:find("expected md5:981b29407e0affa3b1b156f72073b945", 1, true), output)
         assert.is_false(fs.exists(base .. "/out/download/train-v1.1.json"))
     end)
 
-    it("notes both files, and finds one that is damaged later", function()
+    it("records both files, and finds one that is damaged later", function()
         for _, name in ipairs(NAMES) do published.MD5[name] = storage.digest(fs.join(base, name), "md5") end
         local good, manifest = run()
         assert.is_true(good, tostring(manifest))
@@ -112,7 +112,7 @@ describe("kill -9", function()
     before_each(function() base = process.temporary_folder() end)
     after_each(function() fs.remove(base) end)
 
-    it("in a download leaves a part that the next run goes on with", function()
+    it("during a download leaves a part that the next run resumes", function()
         local text = assert(fs.read(FOLDER .. "dump.xml.bz2"))
         local server = http_server.start(text)
         local folder = base .. "/out/download/"
@@ -141,7 +141,7 @@ describe("kill -9", function()
         assert.is_false(fs.exists(folder .. "slow.part"))
     end)
 
-    it("in verify changes nothing", function()
+    it("during verify changes nothing", function()
         local folder = base .. "/out"
         assert.are.equal(0, select(2, prepare(folder, "--stages extract --wikipedia "
             .. process.quote(FOLDER .. "dump.xml.bz2"))))
@@ -166,7 +166,7 @@ describe("kill -9", function()
 end)
 
 describe("what is wrong from the start", function()
-    it("is said before anything is fetched or made", function()
+    it("is reported before anything is fetched or written", function()
         local base = process.temporary_folder()
         local dump = process.quote(FOLDER .. "dump.xml.bz2")
         local vocab = "--vocab-file " .. process.quote(process.root .. "/vocab/bert-base-uncased-vocab.txt")

@@ -74,7 +74,7 @@ describe("instances", function()
         assert.is_true(randoms > 0)
     end)
 
-    it("draw a random next in half of the cases where there is a choice", function()
+    it("draw a random next half of the time where there is a choice", function()
         -- Long documents of short sentences: every chunk but the last ones holds several.
         local long = make_corpus(20, 400, 6, 9)
         local list, randoms = create(long, { dupe_factor = 12, short_seq_prob = 0 }), 0
@@ -109,7 +109,7 @@ describe("instances", function()
         for token = 0, short.tokens - 1 do assert.is_true(seen[token], "token " .. token) end
     end)
 
-    it("fill the length, but for a share of about short_seq_prob", function()
+    it("fill the length, except for a share of about short_seq_prob", function()
         local long = make_corpus(20, 400, 6, 9)
         local function share_below(list, length)
             local count = 0
@@ -154,7 +154,7 @@ describe("instances", function()
         assert.are_not.same(create(corpus, {}, 8), create(corpus, {}, 9))
     end)
 
-    it("refuse a length without room for two tokens", function()
+    it("refuse a length with no room for two tokens", function()
         assert.has_error(function() create(corpus, { max_seq_length = 4 }) end)
     end)
 end)

@@ -86,7 +86,7 @@ describe("loader", function()
         reader:close()
     end)
 
-    it("takes the word test for a test shard, not a part of a word", function()
+    it("recognises test shards by the word test, not by part of a word", function()
         local named = folder .. "/named"
         assert(fs.mkdirs(named))
         for size, name in ipairs { "latest_0.hdf5", "a.h5", "wiki_test_3.hdf5", "test.hdf5", "tests.hdf5" } do
@@ -96,7 +96,7 @@ describe("loader", function()
         assert.are.equal(3 + 4, open({ input_dir = named, split = "test" }).samples)
     end)
 
-    it("covers each sample once an epoch, whatever the batch size", function()
+    it("covers each sample once per epoch, whatever the batch size", function()
         local expected = {}
         for n = 1, TOTAL do expected[n] = n end
         for _, size in ipairs { 1, 3, 4, 33, 50 } do
@@ -128,7 +128,7 @@ describe("loader", function()
         local label = (variant.pack_sequences and "packed " or "padded ")
             .. (variant.dynamic_masking and "masked afresh " or "")
             .. (variant.prefetch == false and "without prefetch" or "")
-        it("gives the same batch after a restart and out of turn: " .. label, function()
+        it("gives the same batch after a restart and out of order: " .. label, function()
             local all = run(open(variant), 0, 24)
             assert.are.same(range(all, 12, 25), run(open(variant), 11, 24))
             local reader = open(variant)
@@ -143,7 +143,7 @@ describe("loader", function()
         assert.are.same(run(open(), 0, 30), run(open { prefetch = false }, 0, 30))
     end)
 
-    it("keeps a batch until the second-next one", function()
+    it("keeps a batch until the one after next", function()
         local reader = open()
         local first = reader:batch(0)
         local copy = contents(first)
@@ -152,7 +152,7 @@ describe("loader", function()
         reader:close()
     end)
 
-    it("does not allocate for a step", function()
+    it("allocates nothing per step", function()
         local reader = open { batch_size = 2 }
         for n = 0, 200 do reader:batch(n) end
         -- The least of a few tries: a trace that happens to be compiled within one of them counts as garbage too.
@@ -169,7 +169,7 @@ describe("loader", function()
         reader:close()
     end)
 
-    it("gives several ranks, each of which reads every third batch, what one reader gets", function()
+    it("gives several ranks, each reading every third batch, what one reader gets", function()
         local whole, joined = run(open { batch_size = 2 }, 0, 29, names_of), {}
         for rank = 0, 2 do
             local reader = open { batch_size = 2 }
@@ -211,7 +211,7 @@ describe("loader", function()
             end
         end)
 
-        it("gives the same out of turn", function()
+        it("gives the same out of order", function()
             local all = run(open { batch_size = 2 }, 0, 60)
             local reader = open { batch_size = 2, rank = 1, ranks = 3 }
             for _, n in ipairs { 40, 1, 1, 58, 4, 19, 16, 22 } do
@@ -220,7 +220,7 @@ describe("loader", function()
             reader:close()
         end)
 
-        it("gives the same of a single shard, epoch after epoch", function()
+        it("gives the same from a single shard, epoch after epoch", function()
             local single = folder .. "/single"
             assert(fs.mkdirs(single))
             shards.write(single .. "/a.hdf5", shards.values(21, 16, 4))
@@ -259,7 +259,7 @@ describe("loader", function()
             end
         end)
 
-        it("says on every rank, with the same words, what is wrong with a shard", function()
+        it("says on every rank, in the same words, what is wrong with a shard", function()
             local bad = folder .. "/bad_part"
             assert(fs.mkdirs(bad))
             local path = bad .. "/a.hdf5"
@@ -312,7 +312,7 @@ describe("loader", function()
         end)
     end)
 
-    it("masks a sample differently in each epoch, or always as in the file", function()
+    it("masks a sample anew in each epoch, or always as in the file", function()
         local function masks(variant)
             local reader = open(variant)
             local by_epoch = { {}, {} }
@@ -365,7 +365,7 @@ describe("loader", function()
             assert.is_truthy(message({ input_dir = empty }):find("among 1 entry)", 1, true))
         end)
 
-        it("that no shard is for the split", function()
+        it("that no shard belongs to the split", function()
             local only = folder .. "/only"
             assert(fs.mkdirs(only))
             shards.write(only .. "/a.hdf5", shards.values(3, 16, 4))
@@ -387,7 +387,7 @@ describe("loader", function()
             assert.is_truthy(tostring(problem):find(": max_seq_length is 32, but ", 1, true))
         end)
 
-        it("what is wrong with a shard that the thread reads, when it is its turn", function()
+        it("what is wrong with a prefetched shard, when its turn comes", function()
             local bad = folder .. "/bad"
             assert(fs.mkdirs(bad))
             shards.write(bad .. "/a.hdf5", shards.values(8, 16, 4))

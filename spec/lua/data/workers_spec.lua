@@ -22,7 +22,7 @@ local function lives(pid)
 end
 
 describe("workers", function()
-    it("die at once when their parent is killed", function()
+    it("die immediately when their parent is killed", function()
         local base = process.temporary_folder()
         local parent = tonumber((process.run(("%s %s %s/pid >%s/output 2>&1 & echo $!"):format(
             process.quote(process.bertlua), process.quote(process.root .. "/spec/support/waiting_workers.lua"), base,

@@ -55,7 +55,7 @@ describe("placement", function()
         assert.are.same({}, placement.parse_list(nil))
     end)
 
-    it("keeps a share within a node and threads of a core together", function()
+    it("keeps a share within one node, and the threads of a core together", function()
         -- Two nodes of four cores; processor c + 8 is the other thread of core c.
         local cores = range(0, 15)
         local map = topology(cores, { "0-3,8-11", "4-7,12-15" }, function(core)
@@ -72,7 +72,7 @@ describe("placement", function()
         assert.are.same({ { 2, 3 }, { 4, 5 } }, shares(few, 2, map))
     end)
 
-    it("gives whole nodes where there are more nodes than processes", function()
+    it("hands out whole nodes where there are more nodes than processes", function()
         local cores = range(0, 7)
         local map = topology(cores, { "0-1", "2-3", "4-5", "6-7" }, tostring)
         assert.are.same({ { 0, 1, 2, 3 }, { 4, 5, 6, 7 } }, shares(cores, 2, map))
@@ -99,7 +99,7 @@ describe("placement", function()
         assert.are.same({ 3, 2 }, of)
     end)
 
-    it("undoes a binding that nobody asked for, up to what the launcher may use", function()
+    it("undoes a binding nobody asked for, up to what the launcher may use", function()
         local root = process.temporary_folder()
         roots[#roots + 1] = root
         write(root .. "/self/status", "Name:\tbertlua\nPPid:\t12\nCpus_allowed_list:\t3\n")

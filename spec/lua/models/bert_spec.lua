@@ -89,7 +89,7 @@ describe("BertForPretraining", function()
         end
     end)
 
-    it("gives the pad rows of the vocabulary no gradient", function()
+    it("gives the vocabulary's pad rows no gradient", function()
         local model = tiny.model "fp32"
         backward(model, tape, tiny.batch(samples, { max_length = MAX_LENGTH }))
         for _, name in ipairs { "bert.embeddings.word_embeddings.weight", "cls.predictions.bias" } do
@@ -158,7 +158,7 @@ describe("BertForPretraining", function()
         assert.is_true(worst > 2e-5, "fp16 cannot be this exact: was it used?")
     end)
 
-    it("leaves the arena empty and its peak equal in every step", function()
+    it("leaves the arena empty, with the same peak in every step", function()
         local model = tiny.model("fp32", { hidden_dropout_prob = 0.1, attention_probs_dropout_prob = 0.1 })
         local batch = tiny.batch(samples, { max_length = MAX_LENGTH })
         local own = Tape.new {}
@@ -181,7 +181,7 @@ describe("BertForPretraining", function()
         own:close()
     end)
 
-    it("draws other dropout masks in every step and the same ones for the same step", function()
+    it("draws new dropout masks in every step, and the same ones for the same step", function()
         local model = tiny.model("fp32", { hidden_dropout_prob = 0.1, attention_probs_dropout_prob = 0.1 })
         local batch = tiny.batch(samples, { max_length = MAX_LENGTH })
         local function loss(step, micro)
@@ -238,7 +238,7 @@ describe("BertForPretraining", function()
         assert.are.equal(3 * forward, model:flops(batch))
     end)
 
-    it("foretells the peak of the arena", function()
+    it("estimates the peak of the arena", function()
         for _, precision in ipairs { "fp32", "bf16" } do
             for _, packed in ipairs { false, true } do
                 local model = tiny.model(precision)

@@ -18,7 +18,7 @@ local function build(partition, precision)
 end
 
 describe("partition", function()
-    it("cut buckets from the end, and each into a part a rank", function()
+    it("cuts buckets from the end, and each into one part per rank", function()
         local partition = Partition.new { rank = 1, size = 3, divide = true, bucket_mib = BUCKET }
         assert.are.equal(96, partition.multiple)
         assert.are.equal(2016, partition.bucket)
@@ -32,7 +32,7 @@ describe("partition", function()
         assert.is_nil(buckets[4].low)
     end)
 
-    it("leave buckets whole where nothing is divided", function()
+    it("leaves buckets whole where nothing is divided", function()
         local partition = Partition.new { rank = 1, size = 3, bucket_mib = BUCKET }
         for _, b in ipairs(partition:cut { { offset = 0, count = 5000 * 32 } }) do
             assert.are.same({ b.offset, b.count }, { b.own, b.part })
@@ -40,7 +40,7 @@ describe("partition", function()
         assert.are.equal(160000, partition.state_count)
     end)
 
-    it("say what a rank owns of a range; together the ranks own all of it, once", function()
+    it("says what a rank owns of a range; together the ranks own all of it, once", function()
         local owners = {}
         for rank = 0, 2 do
             local partition = Partition.new { rank = rank, size = 3, divide = true, bucket_mib = BUCKET }
@@ -125,7 +125,7 @@ describe("a divided ParameterStore", function()
         for i = 2, 4 do assert.are.equal(sums[1], sums[i]) end
     end)
 
-    it("needs memory that falls with the number of ranks, as foretold", function()
+    it("needs memory that falls with the number of ranks, as predicted", function()
         local store = ParameterStore.new()
         store:register("w", { 1024, 1024 }, { init = "zeros", low = true })
         local n = 1024 * 1024

@@ -22,7 +22,7 @@ describe("the prompt at a terminal", function()
         return (output:gsub("\r", ""))
     end
 
-    terminal_it("says what it is, answers, goes on after an error and ends with the input", function()
+    terminal_it("says what it is, answers, continues after an error and ends with the input", function()
         local output = type_in "x = 20 + 1\\nx * 2\\nerror(\"boo\")\\n\"still \" .. \"here\"\\n"
         assert.matches("\nbertlua %d+%.%d+%.%d+, .*\n%? for help", "\n" .. output)
         assert.is_truthy(output:find("\n42\n", 1, true), output)
@@ -44,7 +44,7 @@ describe("the prompt at a terminal", function()
         assert.is_truthy(history:find "first_line" and history:find "third_line", history)
     end)
 
-    terminal_it("needs no home", function()
+    terminal_it("needs no home folder", function()
         assert.is_truthy(type_in("6 * 7\\n", "env -u HOME -u XDG_STATE_HOME"):find("\n42\n", 1, true))
         assert.are.same({}, fs.list(state))
     end)

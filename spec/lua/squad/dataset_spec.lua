@@ -45,7 +45,7 @@ describe("dataset", function()
         assert.are.equal("", examples[18].context)
     end)
 
-    it("skips training questions whose answer is elsewhere, and says so", function()
+    it("skips training questions whose answer is not in the text, and says so", function()
         local path = "spec/fixtures/squad/data.json"
         local examples, summary = dataset.load(path, { is_training = true, version_2_with_negative = true })
         assert.are.equal(16, #examples)
@@ -151,7 +151,7 @@ describe("dataset", function()
         assert.are.equal('FILE: the file holds a list, expected an object {"data": [...]}', load_text("[1]").problem)
     end)
 
-    it("refuses a file that is not there", function()
+    it("refuses a missing file", function()
         local ok, problem = pcall(dataset.load, "/no/such/file.json")
         assert.is_false(ok)
         assert.is_true(fault.is(problem))

@@ -81,7 +81,7 @@ describe("answers", function()
         return predictions.x, n_best.x, odds.x
     end
 
-    it("give the characters of the context", function()
+    it("are written as in the context", function()
         -- [CLS] who [SEP] begins the sequence, so that the context's tokens start at place 3.
         assert.are.equal("José Álvarez", one("Said (José Álvarez), once.", { [5] = 9 }, { [6] = 9 }))
         assert.are.equal("京の", one("東京の 駅", { [4] = 9 }, { [5] = 9 }))
@@ -89,7 +89,7 @@ describe("answers", function()
         assert.are.equal("Some", one("Some text here", {}, {}))
     end)
 
-    it("hold to max_answer_length and never end before they start", function()
+    it("respect max_answer_length and never end before they start", function()
         local long = one("one two three four five", { [3] = 9 }, { [7] = 9 }, { max_answer_length = 5 })
         assert.are.equal("one two three four five", long)
         local short = one("one two three four five", { [3] = 9 }, { [7] = 9, [4] = 1 }, { max_answer_length = 4 })

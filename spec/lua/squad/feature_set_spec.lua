@@ -90,7 +90,7 @@ describe("FeatureSet", function()
         for i = 0, 4999 do assert.is_true(part.doc_ids.data[i] == i) end
     end)
 
-    it("has all its arrays, and none that only joining needs, in a file", function()
+    it("puts all its arrays into a file, except those needed only for joining", function()
         local names = {}
         for _, item in ipairs(join():arrays()) do names[item[1]] = item[3] end
         assert.are.same({ ids = 19, offsets = 4, query_length = 3, start_position = 3, end_position = 3, example = 3,
@@ -103,7 +103,7 @@ describe("FeatureSet", function()
         assert.are.same({ { first = 0, last = 1 }, { first = 2, last = 2 } }, join():by_example())
     end)
 
-    it("trains on a share of the windows that miss their answer, and on all others", function()
+    it("trains on a share of the windows without their answer, and on all others", function()
         -- 200 examples of two windows, the first with the answer; and one without an answer.
         local list = {}
         for i = 1, 200 do list[i] = part_of(i, { 11 }, { 21, 22 }, { { 0, 1, 3, 3 }, { 1, 1 } }) end

@@ -14,7 +14,7 @@ describe("final text", function()
         return (final_text.align(predicted, final_text.prepare(tokenizer, original)))
     end
 
-    it("keeps case, accents and marks of the context", function()
+    it("keeps the context's case, accents and punctuation", function()
         assert.are.equal("Steve Smith", align("steve smith", "Steve Smith's"))
         assert.are.equal("Álvarez", align("alvarez", "(Álvarez),"))
         assert.are.equal("1895", align("1895", "(1895-1943)."))
@@ -23,7 +23,7 @@ describe("final text", function()
         assert.are.equal("5€", align("5€", "5€,"))
     end)
 
-    it("falls back to whole words where letters do not correspond", function()
+    it("falls back to whole words where letters cannot be aligned", function()
         -- A combining mark is a letter of the context only.
         assert.are.equal("nai\204\136ve,", align("naive", "nai\204\136ve,"))
         assert.are.equal("a\226\128\139b c", align("ab", "a\226\128\139b c"))

@@ -39,7 +39,7 @@ describe("metrics", function()
         end
     end)
 
-    it("refuse what the rules cannot score", function()
+    it("refuse what cannot be scored", function()
         local function problem(fn, ...)
             local ok, message = pcall(fn, ...)
             assert.is_false(ok)

@@ -28,7 +28,7 @@ local function fill(batch, n)
 end
 
 describe("feeder", function()
-    it("hands on every batch as it was, however far the host runs ahead", function()
+    it("passes every batch on unchanged, however far the host runs ahead", function()
         local feeder, batches = Feeder.new(), { new_batch(), new_batch() }
         local seen = {}
         for n = 1, 7 do

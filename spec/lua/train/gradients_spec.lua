@@ -57,7 +57,7 @@ end
 local LAYERS = { "one", "two", "three" }
 
 describe("gradients", function()
-    it("are reduced bucket by bucket, the last layer's first, while the pass goes on", function()
+    it("are reduced bucket by bucket, the last layer's first, while the pass continues", function()
         local store = store_of()
         assert.are.equal(3, #store.partition.buckets)
         local calls, queued = {}, {}
@@ -98,7 +98,7 @@ describe("gradients", function()
         store:free()
     end)
 
-    it("go in parts to where the state is divided", function()
+    it("are scattered where the state is divided", function()
         local store, calls = store_of(true), {}
         local gradients = Gradients.new { store = store, comm = comm_of(store.grad, calls) }
         pass(store, gradients, LAYERS)
@@ -127,7 +127,7 @@ describe("gradients", function()
         store:free()
     end)
 
-    it("need a store that is cut for them", function()
+    it("need a store with a partition", function()
         assert.error_matches(function() Gradients.new { store = ParameterStore.new() } end, "gradients: store is")
         local store = store_of()
         assert.error_matches(function() Gradients.new { store = store, dtype = "f16" } end,

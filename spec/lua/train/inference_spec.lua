@@ -63,7 +63,7 @@ describe("inference", function()
         assert.are.same({ 1.5, 1.5, 2.5 }, logits)
     end)
 
-    it("stops where it is told to, and says how far it is", function()
+    it("stops where it is told to, and reports progress", function()
         local told = {}
         local totals, seen = run(7, { batch_size = 2, last_batch = 2,
             on_batch = function(done, seconds, batch)
@@ -75,12 +75,12 @@ describe("inference", function()
         assert.are.equal(4, totals.sequences)
     end)
 
-    it("has nothing to do for no sequences", function()
+    it("does nothing without sequences", function()
         assert.are.same({ { sequences = 0, tokens = 0, seconds = 0 }, {}, {} }, { run(0, { batch_size = 2 }) })
         assert.are.same({}, starts)
     end)
 
-    it("is measured over as many whole batches as wanted, after the warm-up", function()
+    it("is measured over as many whole batches as requested, after the warm-up", function()
         local steps = inference.measure(model(), tape, set_of(5), { batch_size = 2, warmup_steps = 1, steps = 4,
             cuda_graph = false })
         assert.are.equal(4, #steps)

@@ -18,7 +18,7 @@ describe("weights", function()
         assert.error_matches(function() weights.open(path) end, "cannot open: no such file")
     end)
 
-    it("cut the optimizer's flat state into tensors without the pad rows", function()
+    it("split the optimizer's flat state into tensors without the pad rows", function()
         local flat = tensor.new("f32", { 40 })
         for i = 1, 40 do flat:slice(1, i, i):fill(i) end
         local store = { list = {

@@ -29,7 +29,7 @@ describe("precision", function()
             { precision = "fp32", amp = true }, { amp = "command line" })
     end)
 
-    it("that only a GPU has is refused on the CPU", function()
+    it("that only a GPU supports is refused on the CPU", function()
         refused("use%-pure%-fp16 needs a GPU", precision, { use_pure_fp16 = true })
         refused("precision tf32 needs a GPU", precision, { precision = "tf32" })
     end)
@@ -57,7 +57,7 @@ describe("micro-steps", function()
         assert.are.same({ 6, {} }, { accumulation(3, 2, 2) })
     end)
 
-    it("keep the batch that other settings were made for, and say so", function()
+    it("keep the global batch the settings were made for, and say so", function()
         local count, warnings = accumulation(2, 8, 4)
         assert.are.equal(16, count)
         assert.are.same({ "these settings are for 8 processes and this run has 4: gradient_merge_steps is 4 instead of "
@@ -96,7 +96,7 @@ describe("the start of a run", function()
     setup(function() folder = assert(fs.temporary_folder "plan_spec") end)
     teardown(function() fs.remove(folder) end)
 
-    it("is afresh, or with a warning where auto finds nothing", function()
+    it("is a fresh one, with a warning where auto finds nothing", function()
         local warnings = {}
         assert.are.same({ kind = "fresh", step = 0 },
             plan.starting_point({ last_step_of_checkpoint = "none" }, folder, warnings))
@@ -117,7 +117,7 @@ describe("the start of a run", function()
             folder .. "/own", {})
     end)
 
-    it("refuses what is not there or contradicts", function()
+    it("refuses what is missing or contradictory", function()
         local function start(values)
             values.last_step_of_checkpoint = values.last_step_of_checkpoint or "none"
             return plan.starting_point(values, folder, {})

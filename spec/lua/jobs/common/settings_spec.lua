@@ -31,7 +31,7 @@ describe("settings of a task", function()
         assert.are.equal(#settings.task({}).list + 2, #spec.list)
     end)
 
-    it("replace of a shared one only the fields that they give", function()
+    it("replace only the given fields of a shared setting", function()
         local shared = settings.task({}).by_name
         local spec = settings.task { { "Training", {
             { name = "learning_rate", default = 2e-5 }, { name = "seed", lasting = false, help = "other" } } } }
@@ -47,7 +47,7 @@ describe("settings of a task", function()
         assert.are.equal("Job", settings.task({}).by_name.seed.group)
     end)
 
-    it("of fine-tuning count epochs and say the casing; others do not", function()
+    it("of fine-tuning count epochs and state the casing; others do not", function()
         local spec = settings.finetuning {}
         for _, name in ipairs { "epochs", "max_steps", "train_batch_size", "predict_batch_size", "do_lower_case" } do
             assert.is_table(spec.by_name[name], name)
@@ -57,7 +57,7 @@ describe("settings of a task", function()
         assert.are.same({ 2, 9, 32 }, { values.epochs, values.max_steps, values.train_batch_size })
     end)
 
-    it("last where a resumed run must keep them", function()
+    it("are lasting where a resumed run must keep them", function()
         local lasting = {}
         for _, setting in ipairs(settings.finetuning({}).list) do
             if setting.lasting then lasting[setting.name] = true end
@@ -66,7 +66,7 @@ describe("settings of a task", function()
             epochs = true, max_steps = true, train_batch_size = true }, lasting)
     end)
 
-    it("are lent one by one, without their group", function()
+    it("can be borrowed one by one, without their group", function()
         local threads = settings.shared("threads", { default = 3 })
         assert.are.same({ "threads", 3, 0 }, { threads.name, threads.default, threads.min })
         assert.is_nil(threads.group)

@@ -31,14 +31,14 @@ local function refused(message, value)
 end
 
 describe("a task", function()
-    it("is given back as it is", function()
+    it("is returned as it is", function()
         local whole = table_of { plan = nothing, predict = nothing, summary = nothing, exported = nothing }
         assert.are.equal(whole, task.define(whole))
         assert.are.same({ "loss", "accuracy" }, task.result_names(whole))
         assert.are.same({ "batch_size", "seed" }, task.lasting(whole))
     end)
 
-    it("says all that it must", function()
+    it("says everything required", function()
         for name, kind in pairs { settings = "table", batch_setting = "string", results = "table", model = "function",
             open = "function" } do
             refused(("task made_up: %s is missing, expected a %s"):format(name, kind), table_of({}, name))
@@ -47,13 +47,13 @@ describe("a task", function()
         refused("task: got a nil, expected a table", nil)
     end)
 
-    it("says nothing else, and each in its kind", function()
+    it("says nothing else, each field with its type", function()
         refused('task made_up: it says "predcit", which no task has', table_of { predcit = nothing })
         refused("task made_up: model is a table, expected a function", table_of { model = {} })
         refused("task made_up: summary is a string, expected a function", table_of { summary = "text" })
     end)
 
-    it("has its batch among its settings, and the loss first", function()
+    it("has its batch size among its settings, and the loss first", function()
         refused("task made_up: batch_setting is size, which is none of its settings",
             table_of { batch_setting = "size" })
         refused("task made_up: the first of its results is not the loss",

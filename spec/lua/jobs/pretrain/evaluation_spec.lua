@@ -44,7 +44,7 @@ describe("evaluate", function()
         return results[n]
     end }
 
-    it("weights masked words by their number and samples alike", function()
+    it("weights masked words by their number, and samples equally", function()
         local report = evaluate.run(model, tape, loader, { batch_size = 2 })
         assert.are.equal(2, asked)
         assert.are.equal(4, report.samples)
@@ -56,7 +56,7 @@ describe("evaluate", function()
         assert.are.equal(5, report.loss)
     end)
 
-    it("knows what constant answers reach", function()
+    it("knows what constant answers would score", function()
         local report = evaluate.run(model, tape, loader, { batch_size = 2 })
         assert.are.equal(6, report.mlm_token)
         assert.are.equal(3 / 6, report.mlm_chance)

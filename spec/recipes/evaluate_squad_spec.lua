@@ -3,6 +3,7 @@
 local fs = require "bertlua.util.fs"
 local job = require "bertlua.jobs.squad.evaluate"
 local json = require "bertlua.util.json"
+local process = require "spec.support.process"
 
 describe("evaluate_squad", function()
     local folder, scores
@@ -22,7 +23,7 @@ describe("evaluate_squad", function()
 
     --- The recipe as a program: its standard output, its standard error, whether it ended well.
     local function run(...)
-        local words = { "build/bertlua", "recipes/evaluate_squad.lua", ... }
+        local words = { process.bertlua, "recipes/evaluate_squad.lua", ... }
         for i, word in ipairs(words) do words[i] = "'" .. word .. "'" end
         local errors = fs.join(folder, "stderr")
         local pipe = assert(io.popen(table.concat(words, " ") .. " 2>'" .. errors .. "'; echo $?"))

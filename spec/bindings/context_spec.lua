@@ -1,4 +1,4 @@
---- The context: what it is opened with, and the device where none is named or none is there.
+--- The context: its settings, the default device, and a missing one.
 
 local context = require "bertlua.context"
 local paths = require "bertlua.paths"

@@ -108,7 +108,7 @@ describe("training on a GPU", function()
 
     it("replays what 20 eager steps compute, to the last bit", function()
         local graphs = same_with_and_without_graphs { last = 20, packed = false }
-        -- One shape and the update: each ran once as it was, then replayed.
+        -- One shape and the update: each ran once eagerly, then was replayed.
         assert.are.equal(2, graphs.records)
         assert.are.equal(2 * 19, graphs.replays)
     end)
@@ -152,7 +152,7 @@ describe("training on a GPU", function()
         options.last, options.to = 4, folder .. "/timed/4"
         train(folder .. "/shards", options)
         context.matmul_choices(nil)
-        context.matmul_choices(choices) -- read anew, as by another process
+        context.matmul_choices(choices) -- reread, as by another process
         local _, sum = train(folder .. "/shards", { precision = "bf16", first = 5, last = 6, graphs = true,
             from = options.to })
         context.matmul_choices(nil)

@@ -71,7 +71,7 @@ describe("answering one question", function()
         local reader = require "bertlua.squad.reader"
         local first = reader.shared(model)
         assert.are.equal(first, reader.shared(model))
-        -- Written again later; the time is set by hand, as the next second is too far away for a test.
+        -- Rewritten later; the time is set by hand, since a test cannot wait for the next second.
         local file = model .. "/model.safetensors"
         assert(fs.write(file, assert(fs.read(file))))
         assert.are.equal(0, os.execute("touch -d 2001-01-01 " .. file))

@@ -64,7 +64,7 @@ describe("demo", function()
         assert.is_true(fs.exists(dir .. "/out/custom/phase1/2"))
     end)
 
-    --- A command of the demo with its outputs in another folder; text and config stay the demo's.
+    --- A command of the demo with its outputs in another folder; text and config are still the demo's.
     local function elsewhere(command)
         local root = (dir .. "/out"):gsub("%p", "%%%0")
         return (command:gsub(root .. "/(%l+)", function(name)

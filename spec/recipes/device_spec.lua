@@ -1,10 +1,10 @@
---- A device that is not there, or that nobody knows: every recipe and benchmark says so in one line before anything
+--- A device that is missing or unknown: every recipe and benchmark says so in one line before anything
 -- else, and leaves nothing on disk.
 
 local fs = require "bertlua.util.fs"
 local process = require "spec.support.process"
 
--- What recipes ask for before they look at a device.
+-- What recipes require before they look at the device.
 local REQUIRED = {
     answer = "--checkpoint missing --question who --context nobody",
     evaluate_pretraining = "--checkpoint missing --input-dir missing",
@@ -23,7 +23,7 @@ describe("a device that cannot be used", function()
         folder = assert(fs.temporary_folder "bertlua-device")
         for _, file in ipairs(assert(fs.list(process.root .. "/recipes"))) do
             local text = assert(fs.read(process.root .. "/recipes/" .. file))
-            -- recipe.main runs what computes nothing and has no such setting.
+            -- recipe.main runs jobs that compute nothing and have no such setting.
             if not text:match "recipe%.main%(" then recipes[#recipes + 1] = file:match "^(.*)%.lua$" end
         end
         table.sort(recipes)

@@ -1,4 +1,4 @@
---- The recipe that scores a predictions file: its output, its warnings, its faults.
+--- The recipe that scores a predictions file: output, warnings, faults.
 
 local fs = require "bertlua.util.fs"
 local job = require "bertlua.jobs.squad.evaluate"
@@ -21,7 +21,7 @@ describe("evaluate_squad", function()
         return path
     end
 
-    --- The recipe as a program: its standard output, its standard error, whether it ended well.
+    --- The recipe as a program: its standard output, its standard error, whether it succeeded.
     local function run(...)
         local words = { process.bertlua, "recipes/evaluate_squad.lua", ... }
         for i, word in ipairs(words) do words[i] = "'" .. word .. "'" end

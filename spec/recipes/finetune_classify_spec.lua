@@ -47,7 +47,7 @@ describe("fine-tuning on classification", function()
         assert.matches("^label %d$", first.label)
         assert.is_true(first.score > 0.5 and first.score <= 1)
 
-        -- The trained model, without training: on other texts, which need no label.
+        -- The trained model on other texts, which need no label.
         assert(fs.write(job.dir .. "/more.jsonl", '{"text": "w7 w20 w21"}\n\n{"text": "w8 w20", "label": null}\n'))
         output = succeed { ["train-file"] = false, ["dev-file"] = false, ["predict-file"] = job.dir .. "/more.jsonl" }
         assert.matches("prediction 2 sequences", output)
@@ -68,7 +68,7 @@ describe("fine-tuning on classification", function()
         succeed(changes "straight")
         local killed = job.dir .. "/killed/custom/classify"
         process.interrupt(job:command(changes "killed"), killed .. "/18", "KILL")
-        -- Had the process been faster than the signal, the end would be there already: take it away.
+        -- In case the process was faster than the signal: remove what came after.
         for _, step in ipairs { 48, 42, 36, 30, 24 } do
             if fs.exists(killed .. "/" .. step) then assert(fs.remove(killed .. "/" .. step)) end
         end

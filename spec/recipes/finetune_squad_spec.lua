@@ -57,7 +57,7 @@ describe("fine-tuning on SQuAD", function()
             succeed(with { ["output-dir"] = straight, ["report-file"] = job.dir .. "/straight.json" })
             kill_at(folder(killed) .. "/4", with { ["output-dir"] = killed,
                 ["report-file"] = job.dir .. "/killed.json" })
-            -- Had the process been faster than the signal, what came after step 4 would be there: take it away.
+            -- In case the process was faster than the signal: remove what came after step 4.
             for _, name in ipairs(fs.list(folder(killed))) do
                 if name ~= "4" then assert(fs.remove(folder(killed) .. "/" .. name)) end
             end
@@ -132,11 +132,11 @@ describe("fine-tuning on SQuAD", function()
     end)
 
     it("learns the training questions", function()
-        -- The answer follows the word that the question repeats.
+        -- The answer follows the word repeated from the question.
         local output = succeed { ["predict-file"] = job.train, epochs = 60, optimizer = "AdamW",
             ["learning-rate"] = 5e-3, ["log-freq"] = 1000, ["config-file"] = job:write_config({ hidden_size = 32,
                 hidden_dropout_prob = 0, attention_probs_dropout_prob = 0 }, "large.json") }
-        -- Of the 24 other words of a window none is likelier than the others without training.
+        -- Without training none of a window's 24 other words is likelier than the others.
         assert.is_true(job:records().summary.f1 > 35, output)
     end)
 
@@ -149,7 +149,7 @@ describe("fine-tuning on SQuAD", function()
         succeed { mode = "prediction" }
         assert.is_true(whole == read(folder() .. "/nbest_predictions.json"))
         assert.is_false(fs.exists(folder() .. "/eval.json"))
-        -- From the exported folder alone, with its own config and vocabulary.
+        -- From the exported folder alone, with its config and vocabulary.
         local elsewhere = job.dir .. "/elsewhere"
         succeed { mode = "eval", ["from-pretrained-params"] = folder(), ["output-dir"] = elsewhere,
             ["config-file"] = false, ["vocab-file"] = false }
@@ -188,7 +188,7 @@ describe("fine-tuning on SQuAD", function()
         assert.are.equal(4, result.NoAns_total)
         assert.is_number(odds.q1)
         assert.matches("4 without: EM", output)
-        -- A threshold out of reach makes every answer null, and one far below none.
+        -- An unreachable threshold makes every answer null, and a very low one none.
         succeed { ["version-2-with-negative"] = "true", mode = "prediction", ["null-score-diff-threshold"] = -1000 }
         for _, answer in pairs(json.read(folder() .. "/predictions.json")) do assert.are.equal("", answer) end
         succeed { ["version-2-with-negative"] = "true", mode = "prediction", ["null-score-diff-threshold"] = 1000 }

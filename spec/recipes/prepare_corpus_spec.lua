@@ -1,4 +1,4 @@
---- The whole preparation through the executable: what each stage leaves, equal bytes for any number of processes and
+--- The whole preparation through the executable: what each stage leaves, the same bytes for any number of processes and
 -- after kills, bad input by name.
 
 local files = require "spec.support.files"
@@ -93,7 +93,7 @@ describe("prepare_corpus", function()
     it("resumes after kill -9 and gives the same bytes", function()
         local folder = base .. "/killed"
         local code, runs = nil, 0
-        -- Each run gets a little further than the one before, so that kills fall into every stage.
+        -- Each run gets a little further than the one before, so that every stage is killed.
         for i = 1, 200 do
             local _
             _, code = prepare(folder, WIKI .. "--quiet --num-workers 2", ("timeout -s KILL %.3f"):format(0.01 * i))
@@ -190,7 +190,7 @@ describe("prepare_corpus on bad input", function()
     setup(function() base = process.temporary_folder() end)
     teardown(function() fs.remove(base) end)
 
-    --- What it says about a corpus of one file with this text.
+    --- Its message for a corpus of one file with this text.
     local function complaint(name, text, arguments)
         local folder = base .. "/" .. name
         assert(fs.mkdirs(folder))

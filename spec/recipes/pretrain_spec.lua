@@ -47,11 +47,11 @@ describe("pre-training", function()
                 with { ["output-dir"] = straight, ["report-file"] = job.dir .. "/straight.json" })
             assert.are.equal(0, code, output)
 
-            -- Endless in practice, so that it cannot end before the signal comes.
+            -- Practically endless, so that it cannot end before the signal.
             code = run_until(killed .. "/custom/phase1/10", "KILL",
                 with { ["output-dir"] = killed, ["report-file"] = job.dir .. "/killed.json" })
             assert.is_true(code == 137 or code == 0)
-            -- Had the process been faster than the signal, step 20 would be there already: take it away.
+            -- In case the process was faster than the signal: remove step 20.
             if fs.exists(killed .. "/custom/phase1/20") then assert(fs.remove(killed .. "/custom/phase1/20")) end
             code, output = job:run("pretrain_phase1.lua", with { ["output-dir"] = killed,
                 ["report-file"] = job.dir .. "/killed.json", ["last-step-of-checkpoint"] = "auto" })

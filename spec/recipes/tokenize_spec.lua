@@ -57,8 +57,8 @@ describe("tokenize", function()
 
     it("runs as a program and fails with one line", function()
         vocabulary.with_files(function(write, folder)
-            local command = (process.bertlua .. " recipes/tokenize.lua --vocab-file %s --do-lower-case true < %s > %s 2> %s; "
-                .. "echo $?")
+            local command = process.bertlua
+                .. " recipes/tokenize.lua --vocab-file %s --do-lower-case true < %s > %s 2> %s; echo $?"
             local out, err = folder .. "/out", folder .. "/err"
             local function start(vocab_file, text)
                 local pipe = assert(io.popen(command:format(vocab_file, write(text), out, err)))

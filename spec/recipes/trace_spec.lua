@@ -1,4 +1,4 @@
---- A trace of training in two processes shows that gradients are reduced while the backward pass goes on.
+--- A trace of training in two processes shows that gradients are reduced during the backward pass.
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"

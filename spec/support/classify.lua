@@ -27,7 +27,7 @@ local function csv(count, shift)
     return table.concat(lines, "\n") .. "\n"
 end
 
---- Make the files of a job in a fresh folder.
+--- Create the files of a job in a fresh folder.
 -- @param options texts to train on (48)
 function M.new(options)
     local dir = assert(fs.temporary_folder "bertlua-classify")

@@ -13,7 +13,7 @@ M.BINARY = os.getenv "BERTLUA_BIN" or "build/bertlua"
 
 local LENGTH, SLOTS, SAMPLES, WORDS = 16, 3, 24, 200
 
---- Make the files of a job in a fresh folder.
+--- Create the files of a job in a fresh folder.
 function M.new()
     local dir = assert(fs.temporary_folder "bertlua-pretraining")
     local self = setmetatable({ dir = dir, shards = dir .. "/shards", vocab = dir .. "/vocab.txt",
@@ -91,7 +91,7 @@ function Job:run(recipe, changes, prefix)
     return M.shell((prefix or "") .. self:command(recipe, changes))
 end
 
---- Values of a step as the report file has them, by step; the last record of a step counts.
+--- Values by step as in the report file; the last record of a step counts.
 function Job:losses(path)
     local by_step = {}
     for line in io.lines(path or self.dir .. "/report.json") do

@@ -7,7 +7,7 @@ local mpi_it = mpi.specs(it, pending)
 
 local worker = process.quote(process.root .. "/spec/support/failing_worker.lua")
 
--- Seconds of silence; and what the whole job may take beyond, start of its processes included.
+-- Seconds of silence, and what the whole job may take beyond that, including startup.
 local TIMEOUT, MORE = 1.5, 10
 
 --- @return the one line that the job printed, exit code

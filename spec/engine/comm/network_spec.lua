@@ -52,7 +52,7 @@ describe("two hosts", function()
     end)
 
     it("end and name the rank when one of them is cut off", function()
-        -- What it computes on is gone; the other host sees silence, as from a machine without power.
+        -- The other host sees silence, as from a machine without power.
         local worker = process.quote(process.root .. "/spec/support/failing_worker.lua")
         local output, code = process.run("timeout -k 5 60 " .. hosts:on("a",
             mpi.command(2, worker .. " stop 1 2", hosts:mpirun_options())) .. " </dev/null")

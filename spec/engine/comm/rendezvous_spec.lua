@@ -1,8 +1,8 @@
---- Ranks that no MPI started meet over TCP.
+--- Ranks not started by MPI meet over TCP.
 
 local process = require "spec.support.process"
 
---- Start n processes by hand, with torchrun's variables, and gather what they wrote.
+--- Start n processes by hand, with torchrun's variables, and collect their output.
 -- @param present ranks that are started
 local function meet(n, present, port, script)
     local commands = {}
@@ -13,7 +13,7 @@ local function meet(n, present, port, script)
     return (process.run(table.concat(commands, "\n") .. "\nwait"))
 end
 
--- Ports below the range from which the kernel takes those of callers.
+-- Ports below the kernel's ephemeral range.
 local port = 20000 + tonumber(require("posix.unistd").getpid()) % 10000
 
 local SCRIPT = [[

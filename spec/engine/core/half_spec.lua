@@ -1,4 +1,4 @@
---- bf16 and f16 on the way from f32 and back, by copies of every device.
+--- bf16 and f16 converted from f32 and back, by copies on every device.
 
 local tensor = require "bertlua.tensor"
 local array = require "bertlua.array"

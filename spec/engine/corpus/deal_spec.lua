@@ -13,7 +13,7 @@ describe("dealing", function()
         return corpus.documents { folder = folder, memory = memory or 2 ^ 20, test_share = test_share, seed = 1 }
     end
 
-    --- A text of so many documents; some of them are alike to the byte.
+    --- A text of this many documents, some of them identical.
     local function text(count)
         local rng = require("bertlua.rng").new(5, 0)
         local pieces = {}

@@ -1,4 +1,4 @@
---- Shards in and out: h5py's files, our own, and every kind of broken one.
+--- Shards in and out: h5py's files, our own, and every kind of damage.
 
 local array = require "bertlua.array"
 local data = require "bertlua.data"
@@ -90,7 +90,7 @@ describe("shard", function()
     end)
 
     describe("of which only part is kept", function()
-        --- The part has exactly the rows of the whole that it was asked for.
+        --- The part has exactly the requested rows of the whole.
         local function check_part(file, limits, rows)
             local whole = assert(data.read_shard(file, limits))
             local part = assert(data.read_shard(file, limits, array.int64(rows), #rows))
@@ -111,7 +111,7 @@ describe("shard", function()
         end)
 
         it("is read in blocks of whole chunks, or of rows", function()
-            -- A block is of 1 MiB: 8192 rows of ids.
+            -- A block is 1 MiB: 8192 rows of ids.
             local samples = 9600
             local values = shards.values(samples, 32, 4)
             local rows = {}
@@ -285,7 +285,7 @@ describe("shard", function()
             local refused = 0
             for _ = 1, 60 do
                 local at = rng:integer(1, #bytes)
-                -- In place, without fs.write: its sync would take longer than all the rest.
+                -- In place, without fs.write, whose sync would take longer than everything else.
                 local file = io.open(path, "wb")
                 file:write(bytes:sub(1, at - 1), string.char(rng:integer(0, 255)), bytes:sub(at + 1))
                 file:close()

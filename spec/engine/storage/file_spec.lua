@@ -1,4 +1,4 @@
---- Durable files: replaced at once or not at all, and what the system's refusals read like.
+--- Durable files: replaced atomically or not at all, and the messages for the system's refusals.
 
 local fs = require "bertlua.util.fs"
 local storage = require "bertlua.storage"
@@ -47,7 +47,7 @@ describe("file", function()
     end)
 
     it("reports a full disk as such", function()
-        -- A device that is always full; the write goes there through a link of the temporary file's name.
+        -- A device that is always full; the write goes there through a link with the temporary file's name.
         local output = limited(1000, ([[
             package.path = %q
             local storage, unistd = require "bertlua.storage", require "posix.unistd"

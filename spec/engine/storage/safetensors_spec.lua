@@ -28,7 +28,7 @@ describe("safetensors", function()
         file:close()
     end
 
-    --- A file of this header and data, with a true length in front unless given.
+    --- A file of this header and data, with the true length in front unless given.
     local function build(header, data, length)
         length = length or #header
         put(ffi.string(ffi.new("uint64_t[1]", length), 8) .. header .. (data or ""))

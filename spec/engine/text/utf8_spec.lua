@@ -12,7 +12,7 @@ describe("UTF-8", function()
 
     it("finds the first byte that is not part of one", function()
         for bytes, at in pairs {
-            ["\128"] = 0,                 -- without a lead
+            ["\128"] = 0,                 -- no lead byte
             ["ab\255"] = 2,
             ["é\195"] = 2,                -- cut short
             ["水\230\176"] = 3,
@@ -20,7 +20,7 @@ describe("UTF-8", function()
             ["\195x"] = 0,
             ["\230\176x"] = 0,
             ["\240\159\166x"] = 0,
-            ["\192\128"] = 0,             -- longer than it need be
+            ["\192\128"] = 0,             -- overlong
             ["\193\191"] = 0,
             ["\224\159\191"] = 0,
             ["\240\143\191\191"] = 0,

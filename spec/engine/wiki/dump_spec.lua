@@ -100,7 +100,7 @@ describe("dump", function()
             assert.is_truthy(message:find "^FILE: byte %d+: .* cut off", message)
         end
         text = fs.read(MULTI)
-        -- Without its last stream the file is valid bzip2, but no whole dump.
+        -- Without its last stream the file is valid bzip2, but not a complete dump.
         local last = text:find("BZh1[^B]*$")
         message = message_of(text:sub(1, last - 1))
         assert.is_truthy(message:find("ends without </mediawiki>", 1, true), message)

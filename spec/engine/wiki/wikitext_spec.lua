@@ -1,4 +1,4 @@
---- Wikitext to prose: a golden piece for each construct, and what hostile text must not do.
+--- Wikitext to prose: a golden example per construct, and what hostile text must not do.
 
 local corpus = require "bertlua.corpus"
 local fs = require "bertlua.util.fs"

@@ -1,4 +1,4 @@
---- Ranges of a dump, and the articles in one. What prose is made of an article: spec/engine/wiki.
+--- Ranges of a dump, and the articles in one. How an article becomes prose: spec/engine/wiki.
 
 local extract = require "bertlua.corpus.extract"
 local fs = require "bertlua.util.fs"
@@ -7,7 +7,7 @@ local process = require "spec.support.process"
 local FOLDER = process.root .. "/spec/fixtures/wiki/"
 local MIB = 2 ^ 20
 
---- A file of this size without its content.
+--- A sparse file of this size.
 local function sparse(path, bytes, magic)
     local file = assert(io.open(path, "wb"))
     file:write(magic)
@@ -23,7 +23,7 @@ describe("a dump", function()
     before_each(function() folder = assert(fs.temporary_folder()) end)
     after_each(function() fs.remove(folder) end)
 
-    --- Every byte must be in one part; @return the parts.
+    --- Every byte must be in exactly one part; @return the parts.
     local function parts_of(bytes, magic)
         local parts = extract.parts(sparse(folder .. "/dump", bytes, magic), nil, "wikipedia")
         local at = 0
@@ -39,7 +39,7 @@ describe("a dump", function()
     it("is cut into ranges of bounded size, smaller if it is compressed", function()
         assert.are.equal(1, #parts_of(1000, "<mediawiki>"))
         assert.are.equal(4, #parts_of(2 * MIB, "<mediawiki>"))
-        -- The rest of an eighth of a part belongs to the part before.
+        -- A remainder of an eighth of a part goes to the part before.
         assert.are.equal(4, #parts_of(2 * MIB + 2 ^ 16, "<mediawiki>"))
         for _, part in ipairs(parts_of(2 ^ 32, "<mediawiki>")) do assert.is_true(part.size <= 40 * MIB) end
         for _, part in ipairs(parts_of(2 ^ 32, "BZh9")) do assert.is_true(part.size <= 10 * MIB) end

@@ -1,4 +1,4 @@
---- Languages: known codes pass, others are refused with a suggestion before anything is made.
+--- Languages: known codes pass, others are refused with a suggestion before anything is written.
 
 local fs = require "bertlua.util.fs"
 local languages = require "bertlua.corpus.languages"

@@ -1,4 +1,4 @@
---- The manifest: what is noted, what an older stage takes with it, and what verify finds.
+--- The manifest: what it records, what a changed stage invalidates, and what verify finds.
 
 local fs = require "bertlua.util.fs"
 local manifest = require "bertlua.corpus.manifest"
@@ -82,7 +82,7 @@ describe("manifest", function()
         manifest.set_stage(folder, "shard", {}, { file("shard.txt", "shard", { documents = 1 }) })
         assert.error_matches(function() manifest.verify(job) end,
             "the shards contain 1 documents, but the sentence files 2")
-        -- One without a sentence ends before.
+        -- A document without a sentence is dropped by the sentences stage.
         manifest.set_stage(folder, "extract", {}, { file("extract.txt", "extract", { documents = 9 }) })
         manifest.set_stage(folder, "sentences", {}, { file("sentences.txt", "sentences", { documents = 2 }) })
         assert.are.equal(4, (manifest.verify(job)))

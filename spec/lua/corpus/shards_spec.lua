@@ -11,7 +11,7 @@ describe("shards", function()
     before_each(function() job = { output_dir = assert(fs.temporary_folder()), memory_limit = 2 ^ 30 } end)
     after_each(function() fs.remove(job.output_dir) end)
 
-    --- A sentence file with so many documents.
+    --- A sentence file with this many documents.
     local function file_of(documents)
         local lines = {}
         for i = 1, documents do lines[i] = ("Mill %d is old.\nIt is grey.\n"):format(i) end
@@ -72,7 +72,7 @@ describe("shards", function()
     it("have an estimated size, from which memory is planned", function()
         assert.are.equal(25 * MIB, shards.largest({ shards = 4, test_share = 0 }, 100 * MIB))
         assert.are.equal(5 * MIB, shards.largest({ shards = 0, test_share = 0 }, 100 * MIB))
-        -- A tenth for testing makes one test shard, larger than each of 90 for training.
+        -- A tenth for testing makes ten test shards beside 90 for training.
         assert.is_near(10 * MIB, shards.largest({ shards = 90, test_share = 0.1 }, 100 * MIB) * 10, 1)
         assert.are.equal(5 * MIB, shards.largest({ shards = 0, test_share = 0.1 }))
         assert.are.equal(0, shards.largest({ shards = 4, test_share = 0.1 }))

@@ -1,4 +1,4 @@
---- A stage of the preparation: parts that are noted when they are whole, and made again only when they must be.
+--- A stage of the preparation: parts are recorded when complete, and rebuilt only when they must be.
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -16,7 +16,7 @@ describe("stage", function()
     end)
     after_each(function() fs.remove(job.output_dir) end)
 
-    --- Run a stage of parts a, b, c; what a part makes is its name and its size.
+    --- Run a stage of parts a, b, c; each writes its name as many times as its size.
     local function run(key, parts)
         local folder = job.output_dir .. "/out"
         made = {}
@@ -137,7 +137,7 @@ describe("stage", function()
             assert.are.equal(1, processes(1, 4000 * MIB, 100 * MIB))
             assert.are.equal(3, processes(3, nil, 100 * MIB))
             assert.are.equal(1, processes(4, 10 * MIB, 100 * MIB, {}))
-            -- What is done needs none.
+            -- Finished parts need none.
             assert.are.equal(2, processes(4, 10 * MIB, 100 * MIB, { 1, 3 }))
         end)
 

@@ -1,4 +1,4 @@
---- Text to shards, whole: structure, determinism, processes, messages.
+--- From text to shards: structure, determinism, processes, messages.
 
 local create = require "bertlua.data.create_pretraining"
 local data = require "bertlua.data"

@@ -53,7 +53,7 @@ describe("document files", function()
                     bytes = bytes + select(3, documents:get(number))
                     text[#text + 1] = shard .. ":" .. number
                 end
-                -- No further off than one document.
+                -- Within one document of the mean.
                 assert.is_true(math.abs(bytes - documents.bytes / shards) < 60, bytes)
             end
             assert.are.equal(documents:count(), at)

@@ -155,7 +155,7 @@ describe("loader", function()
     it("allocates nothing per step", function()
         local reader = open { batch_size = 2 }
         for n = 0, 200 do reader:batch(n) end
-        -- The least of a few tries: a trace that happens to be compiled within one of them counts as garbage too.
+        -- The minimum of a few tries: a trace that happens to be compiled during one counts as garbage too.
         local grown = math.huge
         for _ = 1, 5 do
             collectgarbage()
@@ -197,7 +197,7 @@ describe("loader", function()
                 local last = math.ceil(3 * TOTAL / variant.batch_size) + 16
                 local whole = run(open(variant), 0, last)
                 for _, ranks in ipairs { 1, 2, 3, 4, 8 } do
-                    -- What a run goes on with in the middle of a shard is a multiple of its number of ranks.
+                    -- A run resumes in the middle of a shard only at a multiple of its number of ranks.
                     for _, first in ipairs { 0, ranks, 2 * ranks } do
                         local joined = {}
                         for rank = 0, ranks - 1 do
@@ -280,12 +280,12 @@ describe("loader", function()
                 end
                 return tostring(list[1][2])
             end
-            -- A value of one sample, which only one rank uses.
+            -- A value in one sample, which only one rank uses.
             local values = shards.values(400, 16, 4)
             values.masked_lm_ids[9][1] = 700
             shards.write(path, values)
             assert.is_truthy(refusals():find("a.hdf5: dataset masked_lm_ids, sample 8: label 700 at 0", 1, true))
-            -- A byte of a chunk.
+            -- A byte within a chunk.
             values.masked_lm_ids[9][1] = 20
             shards.write(path, values, nil, { gzip = 0, checksum = true })
             local bytes = fs.read(path)
@@ -293,7 +293,7 @@ describe("loader", function()
             assert(fs.write(path, bytes:sub(1, middle) .. string.char((bytes:byte(middle + 1) + 1) % 256)
                 .. bytes:sub(middle + 2)))
             assert.is_truthy(refusals():find("cannot be read: the file is truncated or damaged", 1, true))
-            -- Cut off, already when the folder is opened.
+            -- Truncated before the folder is opened.
             assert(fs.write(path, bytes:sub(1, middle)))
             for rank = 0, 3 do
                 local good, problem = pcall(open, { input_dir = bad, rank = rank, ranks = 4 })
@@ -331,7 +331,7 @@ describe("loader", function()
             return same
         end
         assert.are.equal(TOTAL, masks { batch_size = 1 })
-        -- The names are what the second token says, so count only samples whose name was not masked away.
+        -- A sample's name is its second token, so count only samples where that was not masked.
         assert.is_true(masks { batch_size = 1, dynamic_masking = true, special_ids = SPECIAL } < TOTAL / 2)
     end)
 

@@ -1,4 +1,4 @@
---- Records of CSV, TSV and JSON lines, and what is said of files that hold none.
+--- Records of CSV, TSV and JSON lines, and messages about files that hold none.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"

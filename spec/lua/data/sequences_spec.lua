@@ -88,7 +88,7 @@ describe("sequences", function()
 
     it("leaves out windows without the answer, except where the question has none", function()
         local set = make_set(300)
-        -- Three windows a question; every third question has no answer in any.
+        -- Three windows per question; every third question has no answer in any.
         for f = 0, 299 do
             set.example[f] = math.floor(f / 3) + 1
             set.end_position[f] = f % 3 == 1 and math.floor(f / 3) % 3 > 0 and 2 or 0

@@ -1,4 +1,4 @@
---- How coarse the sizes of packed batches are.
+--- How coarsely the sizes of packed batches are rounded.
 
 local shapes = require "bertlua.data.shapes"
 

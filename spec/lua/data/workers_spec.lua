@@ -1,4 +1,4 @@
---- Forked workers: none outlives its parent, however that ends.
+--- Forked workers: none outlives its parent, however the parent ends.
 
 local clock = require "bertlua.util.clock"
 local fs = require "bertlua.util.fs"
@@ -15,7 +15,7 @@ local function wait_until(condition)
     return nil
 end
 
---- Whether a process lives; one that only waits to be noticed does not.
+--- Whether a process is alive; a zombie is not.
 local function lives(pid)
     local state = fs.read(("/proc/%d/stat"):format(pid))
     return state ~= nil and state:match "%) (%a)" ~= "Z"

@@ -70,7 +70,7 @@ describe("launch", function()
         local batch = { SLURM_JOB_ID = "1", SLURM_PROCID = "0", SLURM_NTASKS = "8", SLURM_LOCALID = "0" }
         assert.are.equal(1, detect(batch).size)
         assert.are.equal(5, detect(with(OPEN_MPI, batch)).rank)
-        -- mpirun starts one daemon a node with srun; its ranks inherit the daemon's variables.
+        -- mpirun starts one daemon per node with srun; its ranks inherit the daemon's variables.
         local daemon = { SLURM_JOB_ID = "1", SLURM_STEP_ID = "0", SLURM_PROCID = "1", SLURM_NTASKS = "2",
             SLURM_STEP_NUM_TASKS = "2", SLURM_STEP_NUM_NODES = "2" }
         local found = detect(with(OPEN_MPI, daemon))

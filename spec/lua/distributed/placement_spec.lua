@@ -1,4 +1,4 @@
---- Cores of the processes of a machine, on machines made of files.
+--- Which cores the processes of a machine get, on machines simulated by files.
 
 local affinity = require "bertlua.affinity"
 local fs = require "bertlua.util.fs"
@@ -65,7 +65,7 @@ describe("placement", function()
         assert.are.same({ { 0, 1, 2, 3, 8, 9, 10, 11 }, { 4, 5, 6, 7, 12, 13, 14, 15 } }, shares(cores, 2, map))
         assert.are.same({ { 0, 1, 8, 9 }, { 2, 3, 10, 11 }, { 4, 5, 12, 13 }, { 6, 7, 14, 15 } },
             shares(cores, 4, map))
-        -- Three processes on two nodes: none lies across both.
+        -- Three processes on two nodes: none spans both.
         assert.are.same({ { 0, 1, 8, 9 }, { 2, 3, 10, 11 }, { 4, 5, 6, 7, 12, 13, 14, 15 } }, shares(cores, 3, map))
         -- The cores that a container leaves, on both nodes.
         local few = { 2, 3, 4, 5 }

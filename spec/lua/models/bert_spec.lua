@@ -117,7 +117,7 @@ describe("BertForPretraining", function()
     end)
 
     it("sums the gradients of micro-steps to those of the whole batch", function()
-        -- The loss is a mean over masked words, so the halves need as many each.
+        -- The loss is a mean over masked words, so both halves need the same number.
         local whole = tiny.samples(fixture)
         for _, sample in ipairs(whole) do sample.masked = { { 2, 17 }, { 5, 100 } } end
         local model = tiny.model "fp32"
@@ -252,7 +252,7 @@ describe("BertForPretraining", function()
                         rows = batch.rows, batch_size = #samples, max_length = MAX_LENGTH,
                         masked = batch.masked_index:dims()[1],
                     } / peak
-                    -- With two layers, what is computed again weighs most.
+                    -- With two layers, recomputation weighs most.
                     local most = checkpointing and 1.25 or 1.12
                     assert.is_true(ratio >= 1 and ratio < most, ("%s, again %s: %.3f"):format(precision,
                         tostring(checkpointing), ratio))

@@ -1,4 +1,4 @@
---- How flat buffers are cut into buckets and parts, and where a divided store keeps what.
+--- How flat buffers are cut into buckets and parts, and what a divided store keeps where.
 
 local ParameterStore = require "bertlua.nn.parameters"
 local Partition = require "bertlua.nn.partition"
@@ -88,7 +88,7 @@ describe("a divided ParameterStore", function()
                     assert.are.same(plain:get(entry.name).compute:tolist(), entry.compute:tolist())
                 end
                 assert.are.same(plain:get("gamma").value:tolist(), store:get("gamma").value:tolist())
-                -- The parts hold the values that the plain store has there.
+                -- The parts hold the same values as the plain store.
                 local rows = 100 * 40
                 local expected = plain:get("word").value:view(-1):tolist()
                 local master = store.master:tolist()

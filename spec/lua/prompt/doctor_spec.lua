@@ -1,4 +1,4 @@
---- `bertlua doctor`, where all is well and where the engine is missing.
+--- `bertlua doctor`, with everything in place and with the engine missing.
 
 local process = require "spec.support.process"
 

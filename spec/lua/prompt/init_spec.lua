@@ -1,4 +1,4 @@
---- The prompt at a terminal, which `script` makes.
+--- The prompt at a terminal, provided by `script`.
 
 local fs = require "bertlua.util.fs"
 local process = require "spec.support.process"
@@ -13,7 +13,7 @@ describe("the prompt at a terminal", function()
     before_each(function() state = assert(fs.temporary_folder()) end)
     after_each(function() fs.remove(state) end)
 
-    --- What stands on the terminal after these lines were typed.
+    --- What is on the terminal after typing these lines.
     local function type_in(lines, environment)
         local output, code = process.run(("printf %s | XDG_STATE_HOME=%s NO_COLOR=1 TERM=xterm %s timeout 30 "
             .. "script -qec %s /dev/null"):format(process.quote(lines), process.quote(state), environment or "",

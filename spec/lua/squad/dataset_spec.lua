@@ -1,4 +1,4 @@
---- SQuAD files: what is read, what is refused and with which words.
+--- SQuAD files: what is read, what is refused and with which message.
 
 local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
@@ -71,7 +71,7 @@ describe("dataset", function()
         assert.are.same({ 1, 2 }, words("naïve  東京", 3))
         assert.are.same({ 3, 3 }, words("fox", 14))
         assert.are.same({ 3, 3 }, words("(fox).", 13))
-        -- The words around must hold the answer; its exact place may be off.
+        -- The words at the offset must contain the answer; its exact place may be off.
         assert.are.same({ 3, 3 }, words("fox", 13))
         assert.are.equal(1, words("fox", 3))
         assert.are.equal(1, words("fox", 400))

@@ -1,4 +1,4 @@
---- Features beside their data: taken again, rebuilt, done without.
+--- Features cached beside their data: reused, rebuilt, or not cached at all.
 
 local Tokenizer = require "bertlua.text.tokenizer"
 local dataset = require "bertlua.squad.dataset"

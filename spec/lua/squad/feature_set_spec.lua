@@ -57,7 +57,7 @@ describe("FeatureSet", function()
         assert.are.same({ 1, 11, 12, 2, 22, 23, 2 }, sequence(set, 1))
         assert.are.same({ 1, 13, 2, 31, 2 }, sequence(set, 2))
         assert.are.same({ 7, 5, 19 }, { set:length(0), set:length(2), set.tokens })
-        -- Places in the context count through all parts.
+        -- Context positions count through all parts.
         assert.are.same({ 0, 1, 3 }, { set.doc_token[0], set.doc_token[1], set.doc_token[2] })
         assert.are.same({ 10, 10 }, { set.word_start[0], set.word_start[3] })
         assert.are.equal("FeatureSet(3 features, 19 tokens)", tostring(set))
@@ -124,7 +124,7 @@ describe("FeatureSet", function()
         assert.is_true(#half > 202 + 60 and #half < 202 + 140, #half)
         assert.are.same(half, kept(0.5, 1))
         assert.are_not.same(half, kept(0.5, 2))
-        -- A larger share keeps what a smaller one kept.
+        -- A larger share includes what a smaller one kept.
         local wider = {}
         for _, f in ipairs(kept(0.7, 1)) do wider[f] = true end
         for _, f in ipairs(half) do assert.is_true(wider[f]) end

@@ -1,4 +1,4 @@
---- The answer as the context writes it.
+--- The answer as it is written in the context.
 
 local Tokenizer = require "bertlua.text.tokenizer"
 local final_text = require "bertlua.squad.final_text"
@@ -24,7 +24,7 @@ describe("final text", function()
     end)
 
     it("falls back to whole words where letters cannot be aligned", function()
-        -- A combining mark is a letter of the context only.
+        -- A combining mark is a letter in the context only.
         assert.are.equal("nai\204\136ve,", align("naive", "nai\204\136ve,"))
         assert.are.equal("a\226\128\139b c", align("ab", "a\226\128\139b c"))
         assert.are.equal("other words", align("missing", "other words"))

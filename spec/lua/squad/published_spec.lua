@@ -1,4 +1,4 @@
---- Downloads of the published SQuAD files: checked, and whole or not there.
+--- Downloads of the published SQuAD files: checked, and complete or absent.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"

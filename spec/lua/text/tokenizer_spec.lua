@@ -1,4 +1,4 @@
---- The tokenizer class: its arguments, its faults, its answers as tables.
+--- The tokenizer class: arguments, faults, results as tables.
 
 local Tokenizer = require "bertlua.text.tokenizer"
 local fault = require "bertlua.fault"

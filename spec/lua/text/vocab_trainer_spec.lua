@@ -1,4 +1,4 @@
---- Learning a vocabulary from files, and the faults on the way.
+--- Learning a vocabulary from files, and what can go wrong.
 
 local Tokenizer = require "bertlua.text.tokenizer"
 local fault = require "bertlua.fault"

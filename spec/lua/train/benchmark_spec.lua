@@ -1,4 +1,4 @@
---- Benchmarks: what is made of the times of the steps.
+--- Benchmarks: figures from the times of the steps.
 
 local benchmark = require "bertlua.train.benchmark"
 

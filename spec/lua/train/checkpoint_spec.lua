@@ -319,7 +319,7 @@ describe("checkpoint", function()
             local store = { list = { { name = "w", dims = { 400000 }, value = value, offset = 0 } } }
             function store.sync_low() end
             local partial, attempt = 0, 0
-            -- At least 5 kills, and until two of them came in the middle of a save.
+            -- At least 5 kills, and until two of them interrupted a save.
             while attempt < 5 or partial < 2 do
                 attempt = attempt + 1
                 assert.is_true(attempt <= 40, "no kill came in the middle of a save")
@@ -329,7 +329,7 @@ describe("checkpoint", function()
                     pause(5)
                     assert.is_true(os.time() < deadline, "nothing was saved in time")
                 until #checkpoint.steps(root) >= 2
-                -- Moments spread over the time that one save takes.
+                -- Spread over the duration of one save.
                 pause(attempt * 7 % 32)
                 signal.kill(pid, signal.SIGKILL)
                 assert.are.equal("killed", select(2, wait.wait(pid)))

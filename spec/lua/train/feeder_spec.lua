@@ -1,4 +1,4 @@
---- Batches on their way from pinned memory to where ops read them: none is lost, overtaken or overwritten.
+--- Batches from pinned memory to where ops read them: none is lost, reordered or overwritten.
 
 local Feeder = require "bertlua.train.feeder"
 local context = require "bertlua.context"
@@ -37,7 +37,7 @@ describe("feeder", function()
             local there = feeder:load(batch)
             assert.are.equal(n, there.number)
             assert.are.equal(ROWS, there.rows)
-            -- A copy in the order of the ops, looked at only at the end.
+            -- A copy in stream order, checked only at the end.
             seen[n] = { ids = tensor.new("i32", { ROWS }):copy_from(there.ids),
                 segments = tensor.new("i32", { SEQUENCES, 2 }):copy_from(there.segments) }
         end

@@ -1,4 +1,4 @@
---- Logits for every sequence, by a model whose logits are numbers out of the batch: order, ends, types.
+--- Logits for every sequence, from a model whose logits are numbers in the batch: order, ends, types.
 
 local Tape = require "bertlua.autograd.tape"
 local array = require "bertlua.array"
@@ -25,7 +25,7 @@ describe("inference", function()
     teardown(function() tape:close() end)
     before_each(function() starts = {} end)
 
-    --- One logit a sequence: a constant of the call. Notes what it was given.
+    --- One logit per sequence: a constant per call. Records what it was given.
     local function model(dtype)
         return { logits = function(_, its_tape, batch)
             local value = its_tape:tensor(dtype or "f32", { batch.batch_size, 1 })
@@ -85,9 +85,9 @@ describe("inference", function()
             cuda_graph = false })
         assert.are.equal(4, #steps)
         for _, step in ipairs(steps) do assert.are.equal(2, step.sequences) end
-        -- The third batch of each reading is smaller; five whole ones end the work.
+        -- The third batch of each pass is smaller; five whole ones end the work.
         assert.are.same({ 2, 2, 1, 2, 2, 1, 2 }, starts)
-        -- A set smaller than a batch is measured as it is.
+        -- A set smaller than one batch is measured as is.
         assert.are.equal(3, #inference.measure(model(), tape, set_of(1), { batch_size = 2, warmup_steps = 0, steps = 3,
             cuda_graph = false }))
     end)

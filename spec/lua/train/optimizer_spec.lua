@@ -46,7 +46,7 @@ describe("Optimizer", function()
             end
             tape:close()
             for _, entry in ipairs(model.store.list) do
-                -- The key bias has no effect and its gradient is 0: an update normalises its rounding noise.
+                -- The key bias has no effect and its gradient is 0: an update only normalises rounding noise.
                 if not entry.name:match "%.key%.bias$" then
                     local relative = tiny.distance(entry.stored, tiny.read(fixture, prefix .. "weight." .. entry.name))
                     assert.is_true(relative < 1e-5, entry.name .. ": " .. relative)

@@ -1,4 +1,4 @@
---- Whole tensors out of state that two ranks share, both of them here.
+--- Whole tensors from state divided over two ranks, both simulated here.
 
 local ParameterStore = require "bertlua.nn.parameters"
 local Partition = require "bertlua.nn.partition"
@@ -71,7 +71,7 @@ describe("partition state", function()
                 end)
             end
         end
-        -- The pad rows of the vocabulary are no part of it.
+        -- Without the vocabulary's pad rows.
         assert.are.equal(100, states[1]:fetch(stores[1].list[1], flats[1]):size(1))
     end)
 

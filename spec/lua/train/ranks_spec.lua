@@ -1,10 +1,10 @@
---- What processes tell each other, seen from rank 0 of three whose others are made up. Real jobs:
+--- What processes exchange, seen from rank 0 of three, the others simulated. Real jobs:
 -- spec/support/ranks_program.lua.
 
 local Ranks = require "bertlua.train.ranks"
 local fault = require "bertlua.fault"
 
---- @param change number that rank 2 says in addition to what this one says
+--- @param change what rank 2 adds to this rank's number
 local function ranks_of(change)
     return Ranks.new {
         rank = 0, size = 3, wait = function() end, broadcast = function() end,
@@ -61,7 +61,7 @@ describe("ranks", function()
         assert.is_nil(ranks:first(function() end))
         local problem = fault_of(ranks.first, ranks, function() fault.raise("no such folder", 3) end)
         assert.are.same({ "no such folder", 3 }, { problem.message, problem.code })
-        -- A defect is nobody else's business.
+        -- A bug is not passed on.
         assert.error_matches(function() ranks:first(function() error "a bug" end) end, "a bug")
     end)
 

@@ -1,4 +1,4 @@
---- Report files: dllogger's lines, flushed at once, sound after a kill.
+--- Report files: dllogger's lines, flushed immediately, valid after a kill.
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"

@@ -77,7 +77,7 @@ describe("trainer", function()
         assert.are.equal(3, records[2].step_loss)
         assert.are.equal(0.4, records[2].learning_rate)
         assert.are.equal(2, records[1].grad_norm)
-        -- The fake clock advances 1 s a batch, whenever a device gets to it.
+        -- The fake clock advances 1 s per batch, whenever the device gets to it.
         assert.are.equal(3, records[1].sequences_per_second)
         assert.are.equal(10, records[1].tokens_per_second)
         assert.are.equal(3, records[1].remaining)
@@ -141,7 +141,7 @@ describe("trainer", function()
         assert.has_error(function() Trainer.new(parts):run() end)
     end)
 
-    --- A trainer whose device is never done before somebody waits for it.
+    --- A trainer whose device finishes only when somebody waits for it.
     local function lagging(parts)
         local trainer = Trainer.new(parts)
         for _, slot in ipairs(trainer.readback.slots) do

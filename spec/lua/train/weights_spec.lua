@@ -1,4 +1,4 @@
---- Parameters in files: doubled names, and views of the optimizer's state.
+--- Parameters in files: duplicate names, and views of the optimizer's state.
 
 local fs = require "bertlua.util.fs"
 local storage = require "bertlua.storage"

@@ -1,4 +1,4 @@
---- Charts: right places, right labels, right width, valid XML.
+--- Charts: positions, labels, width, valid XML.
 
 local chart = require "bertlua.util.chart"
 local scale = require "bertlua.util.chart.scale"

@@ -1,4 +1,4 @@
---- Downloads against a server of the spec's own: resumed, tried again, checked, never half taken for whole.
+--- Downloads against a server of the spec's own: resumed, retried, checked, never mistaken for complete.
 
 local download = require "bertlua.util.download"
 local fs = require "bertlua.util.fs"

@@ -1,4 +1,4 @@
---- JSON: nothing is lost on the way out and back, and errors say where.
+--- JSON: nothing is lost in a round trip, and errors say where.
 
 local json = require "bertlua.util.json"
 

@@ -1,4 +1,4 @@
---- One run a folder: who has it, and when a lock counts no longer.
+--- One run per folder: who holds the lock, and when it no longer counts.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"

@@ -1,4 +1,4 @@
---- "did you mean": distances of names, and when one is near enough.
+--- "did you mean": distances between names, and how near is near enough.
 
 local suggest = require "bertlua.util.suggest"
 

@@ -38,7 +38,7 @@ describe("trace", function()
         assert.are.same({ "compute", "communication" }, tracks)
         assert.are.equal(3, #bars)
         assert.are.same({ "forward", 1e6, 0.5e6, 1 }, { bars[1].name, bars[1].ts, bars[1].dur, bars[1].tid })
-        -- No bar is shorter than nothing.
+        -- A bar never has a negative length.
         assert.are.same({ 0, 7 }, { bars[2].dur, bars[2].args.step })
         assert.are.same({ "all_reduce f32 64", 2, 9, 256 }, { bars[3].name, bars[3].tid, bars[3].args.number,
             bars[3].args.bytes })

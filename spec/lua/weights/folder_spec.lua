@@ -1,4 +1,4 @@
---- A model's folder against what is asked of it: vocabulary by hash, words and size, casing, configuration;
+--- A model's folder checked against the settings: vocabulary by hash, words and size, casing, configuration;
 -- and conversion to Hugging Face and back.
 
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining
@@ -13,7 +13,7 @@ local vocabulary = require "bertlua.weights.vocabulary"
 
 local WORDS = 1200
 
---- A vocabulary large enough to tell its casing.
+--- A vocabulary large enough to reveal its casing.
 local function words(first)
     local list = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]" }
     for i = #list + 1, WORDS do list[i] = first .. "ord" .. i end
@@ -160,7 +160,7 @@ describe("a model's folder", function()
             local parts = make(1)
             parts.vocab_file = upper
             local path = checkpoint.save(root .. "/run", 30, parts)
-            -- The folder of steps stands for its newest.
+            -- A folder of steps means its newest.
             local output, code = run("convert_to_huggingface", ("--checkpoint %s/run --output-dir %s/hf"):format(root,
                 root))
             assert.are.equal(0, code, output)

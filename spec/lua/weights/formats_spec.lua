@@ -205,7 +205,7 @@ describe("formats", function()
     describe("when damaged", function()
         local wanted
 
-        --- Open and read as a load does. True, or the message of a fault; anything else fails the test.
+        --- Open and read like a load. True, or the message of a fault; anything else fails the test.
         local function attempt(target)
             local ok, problem = pcall(function()
                 local file = formats.open(target)

@@ -1,4 +1,4 @@
---- The pickle reader: plain data comes out, everything else is refused by name, nothing runs, no damage hurts it.
+--- The pickle reader: plain data is read, everything else is refused by name, nothing runs, and damage does no harm.
 
 local ByteReader = require "bertlua.weights.byte_reader"
 local fault = require "bertlua.fault"
@@ -17,7 +17,7 @@ describe("pickle", function()
     teardown(function() fs.remove(root) end)
 
     local function write(text)
-        -- A new file each time: cutting an old one to nothing makes some file systems wait for the disk.
+        -- A new file each time: truncating an old one makes some file systems wait for the disk.
         os.remove(path)
         local file = assert(io.open(path, "wb"))
         file:write(text)
@@ -176,7 +176,7 @@ describe("pickle", function()
         for _, text in ipairs {
             ("]"):rep(1100000), ("("):rep(1100000), "K\1" .. ("2"):rep(1100000), ("(1"):rep(1100000),
             "K\1" .. ("q\1"):rep(2100000),
-            -- A list that is copied again and again.
+            -- A list that is copied over and over.
             "](" .. ("K\1"):rep(2000) .. "eq\0" .. ("cbuiltins\nlist\nh\0\133R0"):rep(600),
         } do
             local value, message = load(text)

@@ -1,4 +1,4 @@
---- Tensors of a file by name: which dictionary of a pickle they are in, their bounds, and several files as one.
+--- Tensors of a file by name: which dictionary of a pickle holds them, their bounds, and several files as one.
 
 local fs = require "bertlua.util.fs"
 local source = require "bertlua.weights.source"
@@ -9,7 +9,7 @@ local function tensor_of(first, dims, strides)
         storage = { offset = 0, bytes = 16 } }
 end
 
---- As the pickle machine makes a dictionary; pairs of key and value.
+--- A dictionary as the pickle machine builds it, from pairs of key and value.
 local function dict(...)
     local made = { kind = "dict", keys = {}, map = {} }
     for i = 1, select("#", ...), 2 do

@@ -1,4 +1,4 @@
---- Where the members of a zip archive lie. Archives by PyTorch and numpy: spec/lua/weights/formats_spec.lua.
+--- Where the members of a zip archive are. Archives by PyTorch and numpy: spec/lua/weights/formats_spec.lua.
 
 local fs = require "bertlua.util.fs"
 local zip = require "bertlua.weights.zip"
@@ -13,7 +13,7 @@ local function little(value, bytes)
 end
 
 --- An archive of members {name, data, flags, method, packed, zip64}.
--- @param options comment; zip64: the directory too has its place and length in fields of 64 bits
+-- @param options comment; zip64: 64-bit offset and length of the directory too
 local function archive(members, options)
     options = options or {}
     local parts, entries, at = {}, {}, 0

@@ -1,4 +1,4 @@
---- The memory plan: what a run will take by use, which batch fits, and what is said when memory runs out.
+--- The memory plan: what a run will take, by use, which batch fits, and the message when memory runs out.
 
 local Tape = require "bertlua.autograd.tape"
 local bert = require "bertlua.models.bert"
@@ -40,7 +40,7 @@ describe("memory plan", function()
             assert.are.equal(8 * numel, plan.optimizer)
             model.store:allocate { precision = precision }
             local bytes = model.store:bytes()
-            -- Gaps between parameters are not foretold.
+            -- Gaps between parameters are not predicted.
             local taken = bytes.value + bytes.low + bytes.grad
             assert.is_true(math.abs(taken - plan.weights - plan.gradients) < 0.01 * taken)
             assert.are.equal(memory_plan.activation_bytes(model, 12, 32, 5), plan.activations)

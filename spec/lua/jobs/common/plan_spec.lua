@@ -23,7 +23,7 @@ describe("precision", function()
         assert.are.equal("bf16", precision { amp = true })
         assert.are.equal("fp16", precision { amp = true, amp_dtype = "fp16" })
         assert.are.equal("bf16", precision { precision = "amp" })
-        -- The command line's precision counts before the recipe's amp, not before its own.
+        -- The command line's precision overrides the recipe's amp, but not the command line's own.
         assert.are.equal("fp32", precision({ precision = "fp32", amp = true }, { amp = "recipe" }))
         refused("^%-%-amp true and %-%-precision fp32 contradict each other", precision,
             { precision = "fp32", amp = true }, { amp = "command line" })

@@ -1,4 +1,4 @@
---- Settings of a task out of its own and those of every job: order, replacement, what lasts.
+--- A task's settings, made from its own and those of every job: order, replacement, what lasts.
 
 local settings = require "bertlua.jobs.common.settings"
 
@@ -41,7 +41,7 @@ describe("settings of a task", function()
         assert.are.same({ 42, "integer", false, "other", "Training" },
             { seed.default, seed.type, seed.lasting, seed.help, seed.group })
         assert.are.equal(#settings.task({}).list, #spec.list)
-        -- Another task has the shared ones as they were.
+        -- Another task still has the shared ones unchanged.
         assert.are.equal(1e-4, settings.task({}).by_name.learning_rate.default)
         assert.is_true(settings.task({}).by_name.seed.lasting)
         assert.are.equal("Job", settings.task({}).by_name.seed.group)

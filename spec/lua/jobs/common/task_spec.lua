@@ -1,4 +1,4 @@
---- What define() takes for a task, and what it refuses, at the line of the caller.
+--- What define() accepts as a task, and what it refuses, at the caller's line.
 
 local fault = require "bertlua.fault"
 local settings = require "bertlua.settings"
@@ -6,7 +6,7 @@ local task = require "bertlua.jobs.common.task"
 
 local function nothing() end
 
---- A task with changes; a field that is to be absent is named in `without`.
+--- A task with changes, without the field named in `without`.
 local function table_of(changes, without)
     local result = {
         name = "made_up", batch_setting = "batch_size", results = { { name = "loss" }, { name = "accuracy" } },

@@ -32,7 +32,7 @@ describe("the plan of a fine-tuning run", function()
     it("does what mode or the flags say", function()
         assert.are.same({ train = true }, resolve().work)
         assert.are.same({ train = true, predict = true, evaluate = true }, resolve({ "--mode", "train_eval" }).work)
-        -- The command line counts before the recipe, whichever way it says it.
+        -- The command line overrides the recipe, in whichever form.
         assert.are.same({ train = true, predict = true },
             resolve({ "--do-train", "--do-predict" }, { mode = "train_eval" }).work)
         assert.are.same({ train = true },

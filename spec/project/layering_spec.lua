@@ -198,6 +198,28 @@ describe("modules", function()
         assert.are.same({}, list)
     end)
 
+    it("of the bindings wrap the API header of their name, and core.h", function()
+        local headers, list = {}, {}
+        for _, path in ipairs(walk("engine/api", "%.h$")) do
+            local code = read(path):gsub("/%*.-%*/", "")
+            for name in code:gmatch "[%s*](bl_[%w_]+)%(" do headers[name] = path:match "([^/]+)%.h$" end
+        end
+        -- A recorded graph belongs to the device that replays it.
+        local also = { device = "graph" }
+        for _, path in ipairs(walk("bindings/bertlua", "%.lua$")) do
+            local module = path:match "([^/]+)%.lua$"
+            for line in read(path):gmatch "[^\n]+" do
+                for name in line:gsub("^%s*%-%-.*", ""):gmatch "%f[%w_](bl_[%w_]+)%(" do
+                    local header = headers[name]
+                    if header and header ~= "core" and header ~= module and header ~= also[module] then
+                        list[#list + 1] = ("%s: %s of api/%s.h"):format(path, name, header)
+                    end
+                end
+            end
+        end
+        assert.are.same({}, list)
+    end)
+
     it("know only the rooms they may", function()
         local knows, list = sets_of(LUA_ROOMS), {}
         each_module("lua", function(path, name, target)

@@ -1,10 +1,10 @@
 --- kill -9 at chosen points of every stage of the preparation: the next run goes on and leaves the same bytes.
 
-local corpus = require "bertlua.corpus"
 local files = require "spec.support.files"
 local fs = require "bertlua.util.fs"
 local http_server = require "spec.support.http_server"
 local process = require "spec.support.process"
+local storage = require "bertlua.storage"
 
 local DUMP = process.root .. "/spec/fixtures/wiki/dump.xml.bz2"
 local RECIPE = process.quote(process.root .. "/recipes/prepare_corpus.lua")
@@ -67,7 +67,7 @@ describe("kill -9", function()
         arguments = ("--quiet --variant wiki_books --books-dir %s/books "
             .. "--checksum sha1:%s --stages download,verify,extract,sentences,shard,vocab,hdf5,verify --shards 2 "
             .. "--test-share 0.2 --vocab-size 300 --sets 32:5,64:10 --dupe-factor 2"):format(base,
-            corpus.digest(DUMP, "sha1"))
+            storage.digest(DUMP, "sha1"))
         -- Always the same folder: the manifest names the sources, of which one lies in it.
         folder = base .. "/out"
         local output, code = run(RECIPE, 1)

@@ -2,8 +2,8 @@
 -- and silently falls back to language-neutral rules.
 -- @module bertlua.corpus.languages
 
-local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"
+local native = require "bertlua.text"
 local suggest = require "bertlua.util.suggest"
 
 local languages = {}
@@ -31,7 +31,7 @@ local function closest(text, list)
 end
 
 local function check(setting, text)
-    local list = corpus.languages()
+    local list = native.languages()
     local code = text:match "^(%l%l%l?)$" or text:match "^(%l%l%l?)[-_@]"
     for _, language in ipairs(list) do
         if language.code == code then return end

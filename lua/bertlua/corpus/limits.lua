@@ -2,12 +2,12 @@
 -- check again once they know their parts.
 -- @module bertlua.corpus.limits
 
-local corpus = require "bertlua.corpus"
 local extract = require "bertlua.corpus.extract"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local manifest = require "bertlua.corpus.manifest"
 local plain = require "bertlua.corpus.plain"
+local process = require "bertlua.process"
 local samples = require "bertlua.corpus.samples"
 local sentences = require "bertlua.corpus.sentences"
 local shards = require "bertlua.corpus.shards"
@@ -68,7 +68,7 @@ function limits.check(job, values, wanted)
     else
         text = finished_bytes(done, wanted.sentences and { "extract" } or { "sentences", "extract" })
     end
-    local own = math.max(OWN, corpus.memory_now() + GROWTH)
+    local own = math.max(OWN, process.memory_now() + GROWTH)
     local size = shard_bytes(done, wanted, values, text)
     local needs = {
         { "extract", extracted and own + extracted },

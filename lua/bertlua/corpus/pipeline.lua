@@ -6,7 +6,6 @@
 -- hdf5/seqS_predP/{training,test}_NNNN.hdf5, manifest.json.
 -- @module bertlua.corpus.pipeline
 
-local corpus = require "bertlua.corpus"
 local extract = require "bertlua.corpus.extract"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -16,6 +15,7 @@ local limits = require "bertlua.corpus.limits"
 local manifest = require "bertlua.corpus.manifest"
 local plain = require "bertlua.corpus.plain"
 local plural = require "bertlua.util.plural"
+local process = require "bertlua.process"
 local samples = require "bertlua.corpus.samples"
 local sentences = require "bertlua.corpus.sentences"
 local shards = require "bertlua.corpus.shards"
@@ -277,7 +277,7 @@ end
 -- @return the manifest
 function pipeline.run(values)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the corpus") end
-    local workers = values.num_workers > 0 and values.num_workers or corpus.processors()
+    local workers = values.num_workers > 0 and values.num_workers or process.processors()
     local job = { output_dir = values.output_dir:gsub("(.)/+$", "%1"), num_workers = workers, quiet = values.quiet,
         memory_limit = values.memory_limit * 2 ^ 20 }
     local stages = stage_list(values)
@@ -293,7 +293,7 @@ function pipeline.run(values)
         -- Workers are forks: what they share with this process counts towards their peaks too, so keep it small.
         collectgarbage()
     end
-    local own, child = corpus.memory_peak()
+    local own, child = process.memory_peak()
     print_line(job, "memory", ("peak %.0f MB in the main process, %.0f MB in the largest of %s"):format(own / 1e6,
         child / 1e6, plural.count(workers, "worker")))
     local together = own + (job.most_processes or 1) * child

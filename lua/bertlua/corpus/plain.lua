@@ -3,9 +3,9 @@
 -- documents. For how a text is split into documents, see bertlua.data.prose.
 -- @module bertlua.corpus.plain
 
-local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local native = require "bertlua.text"
 local stage = require "bertlua.corpus.stage"
 local prose = require "bertlua.data.prose"
 
@@ -103,7 +103,7 @@ end
 local function replace_invalid(text)
     local output, at, replaced = {}, 0, 0
     while true do
-        local bad = corpus.invalid_utf8(text, at)
+        local bad = native.invalid_utf8(text, at)
         if not bad then
             if replaced == 0 then return text, 0 end
             output[#output + 1] = text:sub(at + 1)
@@ -118,7 +118,7 @@ local function replace_invalid(text)
 end
 
 local function check_text(text, path, first)
-    local bad = corpus.invalid_utf8(text)
+    local bad = native.invalid_utf8(text)
     if bad then
         fault.raisef("%s: byte %d: invalid UTF-8; convert the file (iconv -t UTF-8), or continue with --invalid-utf8 "
             .. "replace", path, first + bad)

@@ -3,9 +3,9 @@
 -- @module bertlua.corpus.sentences
 
 local abbreviations = require "bertlua.corpus.abbreviations"
-local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local native = require "bertlua.text"
 local stage = require "bertlua.corpus.stage"
 
 local sentences = {}
@@ -18,7 +18,7 @@ Splitter.__index = Splitter
 function sentences.splitter(language)
     local locale = language:find("@", 1, true) and language or language .. "@ss=standard"
     return setmetatable({
-        breaks = data.sentences(locale),
+        breaks = native.sentences(locale),
         words = abbreviations[language:match "^%a+"] or {},
     }, Splitter)
 end

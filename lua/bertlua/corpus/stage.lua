@@ -12,6 +12,7 @@ local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local process = require "bertlua.process"
 local progress = require "bertlua.util.progress"
 local storage = require "bertlua.storage"
 local workers = require "bertlua.data.workers"
@@ -116,7 +117,7 @@ end
 function stage.processes(job, options, pending)
     local wanted = math.min(job.num_workers, math.max(#pending, 1))
     if not options.memory or not job.memory_limit or #pending == 0 then return wanted end
-    local need, size, own = 0, 0, corpus.memory_now()
+    local need, size, own = 0, 0, process.memory_now()
     for _, i in ipairs(pending) do
         local part = options.parts[i]
         local bytes = options.memory(part)

@@ -4,9 +4,9 @@
 -- paragraphs that are wrapped over several lines.
 -- @module bertlua.data.prose
 
-local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local native = require "bertlua.text"
 
 local prose = {}
 
@@ -134,7 +134,7 @@ local function is_open(sentence)
 end
 
 --- Sentences of a paragraph.
--- @param splitter from bertlua.data.sentences
+-- @param splitter from bertlua.text.sentences
 -- @tparam string paragraph
 -- @tparam boolean english whether English titles and initials are recognised as not ending a sentence
 function prose.sentences(splitter, paragraph, english)
@@ -156,7 +156,7 @@ end
 -- @return number of documents, number of sentences
 function prose.write(path, documents, options)
     local locale = options and options.locale or "en@ss=standard"
-    local splitter, english = data.sentences(locale), locale:match("^en") ~= nil
+    local splitter, english = native.sentences(locale), locale:match("^en") ~= nil
     local parts, written, sentences = {}, 0, 0
     for _, document in ipairs(documents) do
         local before = sentences

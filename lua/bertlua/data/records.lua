@@ -5,8 +5,8 @@
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local native = require "bertlua.text"
 local plural = require "bertlua.util.plural"
-local utf8 = require "bertlua.util.utf8"
 
 local records = {}
 
@@ -81,7 +81,7 @@ end
 -- @return list of {[column] = string}, numbers of JSON as strings; list of the lines where they start
 function records.read(path, columns)
     local text = fault.check(fs.read(path)):gsub("^\239\187\191", "")
-    local bad = utf8.invalid_byte(text)
+    local bad = native.invalid_utf8(text)
     if bad then fault.raisef("%s:%d: not UTF-8", path, 1 + select(2, text:sub(1, bad):gsub("\n", ""))) end
     local is_json = text:find "^%s*{" or path:find "%.jsonl?$"
     local fields_of = path:find "%.tsv$" and tsv_fields or csv_fields

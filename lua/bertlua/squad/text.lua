@@ -3,13 +3,17 @@
 -- @module bertlua.squad.text
 
 local array = require "bertlua.array"
-local utf8 = require "bertlua.util.utf8"
+local native = require "bertlua.text"
 
 local text = {}
 
 local byte = string.byte
 
-text.invalid_byte = utf8.invalid_byte
+--- Position (from 1) of the first byte that is not UTF-8; nil if all are.
+function text.invalid_byte(s)
+    local offset = native.invalid_utf8(s)
+    return offset and offset + 1
+end
 
 --- Number of code points.
 function text.length(s)

@@ -32,7 +32,7 @@ function download.matches(path, checksum)
     if algorithm == "sha256" then
         found = fault.check(storage.file_sha256(path))
     else
-        found = fault.check(corpus.digest(path, algorithm))
+        found = fault.check(storage.digest(path, algorithm))
     end
     return found == digest, ("%s:%s"):format(algorithm, found)
 end

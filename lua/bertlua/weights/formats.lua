@@ -6,7 +6,7 @@
 --   pickle            PyTorch's before 1.6, Paddle's .pdparams (numpy arrays in a dictionary)
 -- @module bertlua.weights.formats
 
-local Reader = require "bertlua.weights.reader"
+local ByteReader = require "bertlua.weights.byte_reader"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -24,7 +24,7 @@ local TORCH_VERSION = 1001
 
 local function text_of_member(path, member, limit)
     local offset, length = zip.locate(path, member)
-    local reader = Reader.open(path, offset, length)
+    local reader = ByteReader.open(path, offset, length)
     local text = reader:bytes(math.min(length, limit))
     reader:close()
     return text
@@ -38,7 +38,7 @@ local function open_torch_zip(path, members, pickle_name)
         fault.raisef("%s: its numbers are not little-endian: save it on another machine", path)
     end
     local offset, length = zip.locate(path, members[pickle_name])
-    local reader = Reader.open(path, offset, length)
+    local reader = ByteReader.open(path, offset, length)
     local value = pickle.load(reader, { globals = objects.globals, persistent = function(machine, id)
         local store = objects.torch_storage(machine, id)
         local member = members[folder .. "data/" .. store.key]
@@ -56,7 +56,7 @@ end
 
 --- torch.save before 1.6: pickles of magic number, version, machine, object, storage keys; then the storages.
 local function open_torch_legacy(path)
-    local reader = Reader.open(path)
+    local reader = ByteReader.open(path)
     reader:skip(#TORCH_MAGIC)
     local options = { globals = objects.globals }
     local version = pickle.load(reader, options)
@@ -101,7 +101,7 @@ end
 
 --- A dictionary of numpy arrays, as written by paddle.save and paddle.static.save.
 local function open_pickle(path)
-    local reader = Reader.open(path)
+    local reader = ByteReader.open(path)
     local entries = source.from_pickle(path, pickle.load(reader, { globals = objects.globals }))
     reader:close()
     for _, entry in pairs(entries) do
@@ -118,7 +118,7 @@ local NPY_MAGIC = "\147NUMPY"
 --- One stored array: magic, version, header length, header in Python syntax, data.
 local function read_npy(path, member)
     local offset, length = zip.locate(path, member)
-    local reader = Reader.open(path, offset, length)
+    local reader = ByteReader.open(path, offset, length)
     local name = pickle.printable(member.name)
     if reader:bytes(6) ~= NPY_MAGIC then fault.raisef("%s: %s is not a numpy array", path, name) end
     local version = reader:byte()
@@ -190,7 +190,7 @@ end
 --- Open a parameter file; a fault that says what the file is if it is something else.
 function formats.open(path)
     if path:find "%.index%.json$" then return formats.open_index(path) end
-    local reader = Reader.open(path)
+    local reader = ByteReader.open(path)
     local head = reader:bytes(math.min(64, reader.size))
     reader:close()
     if head == "" then fault.raisef("%s: the file is empty", path) end

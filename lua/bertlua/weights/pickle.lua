@@ -350,7 +350,7 @@ end)
 local STOP = 0x2e
 
 --- Read one pickle; the reader is positioned after it.
--- @param reader bertlua.weights.reader
+-- @param reader bertlua.weights.byte_reader
 -- @tparam table options globals: constructors by Python name; persistent(machine, id): resolves a persistent id;
 --   label: name of the file in messages (the reader's path)
 -- @return the value; a fault for anything that is not plain data

@@ -3,7 +3,7 @@
 -- Only uncompressed members can be read in place; those of PyTorch and numpy.savez are.
 -- @module bertlua.weights.zip
 
-local Reader = require "bertlua.weights.reader"
+local ByteReader = require "bertlua.weights.byte_reader"
 local fault = require "bertlua.fault"
 
 local zip = {}
@@ -94,7 +94,7 @@ end
 -- @tparam string path
 -- @return members by name: {name, size, method, ...}; and their names in order
 function zip.open(path)
-    local reader = Reader.open(path)
+    local reader = ByteReader.open(path)
     local count, offset = directory(reader)
     reader:seek(offset)
     local members, names = {}, {}
@@ -115,7 +115,7 @@ function zip.locate(path, member)
         fault.raisef("%s: member %s is compressed: save it uncompressed (as torch.save and numpy.savez do)", path,
             member.name)
     end
-    local reader = Reader.open(path, member.offset)
+    local reader = ByteReader.open(path, member.offset)
     local text = reader:bytes(30)
     if text:sub(1, 4) ~= LOCAL then fault.raisef("%s: broken zip archive: no member %s", path, member.name) end
     reader:skip(little(text, 27, 2) + little(text, 29, 2) + member.size)

@@ -115,7 +115,7 @@ describe("vocabulary trainer under a limit", function()
             local limit = tonumber(arg[3])
             local _, stats = require("bertlua.text.vocab_trainer").train { files = { arg[1], arg[2] },
                 vocab_size = 400, memory_limit = limit and limit * 2 ^ 20, scratch_folder = arg[4] }
-            print((require("bertlua.corpus").memory_peak()), stats.distinct_words, stats.rare_distinct_words)
+            print((require("bertlua.process").memory_peak()), stats.distinct_words, stats.rare_distinct_words)
         ]]))
         local function peak(limit)
             local output = process.run_bertlua(("%s/measure.lua %s/in/a.txt %s/in/b.txt %s %s"):format(folder, folder,

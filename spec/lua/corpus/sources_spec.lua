@@ -1,6 +1,5 @@
 --- Fetching what a variant needs: the wiki's own list of sums, SQuAD's MD5, kills in the middle, limits.
 
-local corpus = require "bertlua.corpus"
 local fs = require "bertlua.util.fs"
 local http_server = require "spec.support.http_server"
 local json = require "bertlua.util.json"
@@ -41,7 +40,7 @@ describe("a dump of the wiki's mirrors", function()
     end
 
     it("is taken if its SHA-1 is the published one", function()
-        publish(corpus.digest(FOLDER .. "dump-multistream.xml.bz2", "sha1"))
+        publish(storage.digest(FOLDER .. "dump-multistream.xml.bz2", "sha1"))
         local output, code = fetch()
         assert.are.equal(0, code, output)
         assert.is_truthy(output:find("60 pages, 41 documents", 1, true), output)
@@ -94,7 +93,7 @@ describe("squad", function()
     end)
 
     it("notes both files, and finds one that is damaged later", function()
-        for _, name in ipairs(NAMES) do published.MD5[name] = corpus.digest(fs.join(base, name), "md5") end
+        for _, name in ipairs(NAMES) do published.MD5[name] = storage.digest(fs.join(base, name), "md5") end
         local good, manifest = run()
         assert.is_true(good, tostring(manifest))
         assert.are.equal(2, #manifest.sources)
@@ -118,7 +117,7 @@ describe("kill -9", function()
         local server = http_server.start(text)
         local folder = base .. "/out/download/"
         local arguments = ("--stages download,extract --retries 0 --wikipedia-url %sslow --checksum sha1:%s"):format(
-            server.url, corpus.digest(FOLDER .. "dump.xml.bz2", "sha1"))
+            server.url, storage.digest(FOLDER .. "dump.xml.bz2", "sha1"))
         local killed, sizes = 0, {}
         for _ = 1, 20 do
             -- As soon as more of the file has come than before.

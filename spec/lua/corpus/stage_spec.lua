@@ -1,8 +1,8 @@
 --- A stage of the preparation: parts that are noted when they are whole, and made again only when they must be.
 
-local corpus = require "bertlua.corpus"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local process = require "bertlua.process"
 local stage = require "bertlua.corpus.stage"
 
 local MIB = 2 ^ 20
@@ -127,7 +127,7 @@ describe("stage", function()
         local function processes(workers, limit, need, pending)
             local options = { name = "made up", parts = { { size = 5 }, { size = 9 }, { size = 7 } },
                 memory = function(part) return part.size == 9 and need or 1 end }
-            return stage.processes({ num_workers = workers, memory_limit = limit and corpus.memory_now() + limit,
+            return stage.processes({ num_workers = workers, memory_limit = limit and process.memory_now() + limit,
                 quiet = true }, options, pending or { 1, 2, 3 })
         end
 

@@ -1,13 +1,13 @@
 --- Prose cut into documents, paragraphs and sentences.
 
-local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local native = require "bertlua.text"
 local prose = require "bertlua.data.prose"
 
 describe("sentences", function()
     it("end where Unicode's rules say so", function()
-        local splitter = data.sentences()
+        local splitter = native.sentences()
         assert.are.same({ "Is it so?", "It is!", "Then 3.5 is less than 4." },
             splitter:split("Is it so? It is! Then 3.5 is less than 4."))
         assert.are.same({}, splitter:split(""))
@@ -17,17 +17,17 @@ describe("sentences", function()
 
     it("do not end after common abbreviations, but by the root rules they do", function()
         assert.are.same({ "Prof. Smith met Mr. Jones.", "They left." },
-            data.sentences():split("Prof. Smith met Mr. Jones. They left."))
-        assert.are.equal(4, #data.sentences("en"):split("Prof. Smith met Mr. Jones. They left."))
+            native.sentences():split("Prof. Smith met Mr. Jones. They left."))
+        assert.are.equal(4, #native.sentences("en"):split("Prof. Smith met Mr. Jones. They left."))
     end)
 
     it("are cut in other scripts and at the right bytes", function()
-        assert.are.same({ "今日は晴れ。", "明日は雨。" }, data.sentences("ja"):split("今日は晴れ。明日は雨。"))
-        assert.are.same({ "Größe zählt.", "Ähnlich so." }, data.sentences("de"):split("Größe zählt. Ähnlich so."))
+        assert.are.same({ "今日は晴れ。", "明日は雨。" }, native.sentences("ja"):split("今日は晴れ。明日は雨。"))
+        assert.are.same({ "Größe zählt.", "Ähnlich so." }, native.sentences("de"):split("Größe zählt. Ähnlich so."))
     end)
 
     it("survive text that is not UTF-8", function()
-        local splitter = data.sentences()
+        local splitter = native.sentences()
         local rng = require("bertlua.rng").new(3)
         for _ = 1, 200 do
             local bytes = {}
@@ -73,7 +73,7 @@ describe("prose", function()
 
     it("goes on after titles and initials in English", function()
         local text = "Dr. Smith met Harry S. Truman and Gov. Hill. A plan B. I like it. So do we."
-        local splitter = data.sentences()
+        local splitter = native.sentences()
         assert.are.same({ "Dr. Smith met Harry S. Truman and Gov. Hill.", "A plan B. I like it.", "So do we." },
             prose.sentences(splitter, text, true))
         assert.is_true(#prose.sentences(splitter, text, false) > 3)

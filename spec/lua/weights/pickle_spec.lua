@@ -1,6 +1,6 @@
 --- The pickle reader: plain data comes out, everything else is refused by name, nothing runs, no damage hurts it.
 
-local Reader = require "bertlua.weights.reader"
+local ByteReader = require "bertlua.weights.byte_reader"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local objects = require "bertlua.weights.objects"
@@ -27,7 +27,7 @@ describe("pickle", function()
     --- The value of a pickle; or nil and the fault's message.
     local function load(text, options)
         write(text)
-        local reader = Reader.open(path)
+        local reader = ByteReader.open(path)
         local ok, value = pcall(pickle.load, reader, options or { globals = objects.globals })
         reader:close()
         if ok then return value end

@@ -2,12 +2,12 @@
 --
 -- Every method throws a fault that names the file if the part ends too early.
 -- Positions are offsets in the file, from 0.
--- @classmod bertlua.weights.reader
+-- @classmod bertlua.weights.byte_reader
 
 local fault = require "bertlua.fault"
 
-local Reader = {}
-Reader.__index = Reader
+local ByteReader = {}
+ByteReader.__index = ByteReader
 
 local CHUNK = 65536
 
@@ -15,7 +15,7 @@ local CHUNK = 65536
 -- @tparam string path
 -- @tparam[opt] number offset first byte (0)
 -- @tparam[opt] number length bytes (to the end)
-function Reader.open(path, offset, length)
+function ByteReader.open(path, offset, length)
     local file, reason = io.open(path, "rb")
     if not file then fault.raisef("%s: cannot open: %s", path, reason:gsub("^.*: ", ""):lower()) end
     local size = file:seek "end"
@@ -28,11 +28,11 @@ function Reader.open(path, offset, length)
         fault.raisef("%s: truncated: bytes %.0f to %.0f of a file of %.0f", path, offset, stop, size)
     end
     return setmetatable({ path = path, file = file, size = size, position = offset, stop = stop, buffer = "",
-        start = offset }, Reader)
+        start = offset }, ByteReader)
 end
 
 --- Go to an offset of the file.
-function Reader:seek(position)
+function ByteReader:seek(position)
     if position < 0 or position > self.stop then
         fault.raisef("%s: truncated at byte %.0f, expected %.0f bytes", self.path, self.stop, position)
     end
@@ -40,7 +40,7 @@ function Reader:seek(position)
 end
 
 --- The next n bytes as a string; n must be small.
-function Reader:bytes(n)
+function ByteReader:bytes(n)
     local first = self.position - self.start + 1
     if first >= 1 and first + n - 1 <= #self.buffer then
         self.position = self.position + n
@@ -58,24 +58,24 @@ function Reader:bytes(n)
 end
 
 --- The next byte as a number.
-function Reader:byte()
+function ByteReader:byte()
     return self:bytes(1):byte()
 end
 
 --- Unsigned little-endian integer of n bytes, exact up to 2^53.
-function Reader:unsigned(n)
+function ByteReader:unsigned(n)
     local text, value = self:bytes(n), 0
     for i = n, 1, -1 do value = value * 256 + text:byte(i) end
     return value
 end
 
 --- Skip n bytes.
-function Reader:skip(n)
+function ByteReader:skip(n)
     self:seek(self.position + n)
 end
 
 --- Text up to the next line feed, without it; at most limit bytes.
-function Reader:line(limit)
+function ByteReader:line(limit)
     local bytes = {}
     for i = 1, limit + 1 do
         local c = self:bytes(1)
@@ -85,8 +85,8 @@ function Reader:line(limit)
     fault.raisef("%s: a line of more than %d bytes at byte %.0f", self.path, limit, self.position)
 end
 
-function Reader:close()
+function ByteReader:close()
     self.file:close()
 end
 
-return Reader
+return ByteReader

@@ -1,6 +1,6 @@
 --- Bytes of a file in order, within bounds.
 
-local Reader = require "bertlua.weights.reader"
+local ByteReader = require "bertlua.weights.byte_reader"
 local fs = require "bertlua.util.fs"
 
 describe("reader", function()
@@ -16,7 +16,7 @@ describe("reader", function()
     after_each(function() fs.remove(folder) end)
 
     it("reads on and jumps, across what it holds at a time", function()
-        local reader = Reader.open(path)
+        local reader = ByteReader.open(path)
         assert.are.equal(200000, reader.size)
         assert.are.equal("00000001", reader:bytes(8))
         reader:skip(65524)
@@ -30,7 +30,7 @@ describe("reader", function()
     end)
 
     it("keeps to its part of the file", function()
-        local reader = Reader.open(path, 4, 8)
+        local reader = ByteReader.open(path, 4, 8)
         assert.are.equal("0001", reader:bytes(4))
         assert.error_matches(function() reader:bytes(5) end, "/file: truncated at byte 12$")
         assert.are.equal("0002", reader:bytes(4))
@@ -38,14 +38,14 @@ describe("reader", function()
         assert.error_matches(function() reader:seek(13) end, "/file: truncated at byte 12, expected 13 bytes$")
         assert.error_matches(function() reader:seek(-1) end, "/file: truncated at byte 12")
         reader:close()
-        assert.error_matches(function() Reader.open(path, 199999, 2) end,
+        assert.error_matches(function() ByteReader.open(path, 199999, 2) end,
             "/file: truncated: bytes 199999 to 200001 of a file of 200000$")
-        assert.error_matches(function() Reader.open(path, 200001) end, "/file: truncated: bytes 200001 to 200000")
+        assert.error_matches(function() ByteReader.open(path, 200001) end, "/file: truncated: bytes 200001 to 200000")
     end)
 
     it("reads whole numbers and lines", function()
         assert(fs.write(path, "\1\2\255\255\255\255\255\255\31\0a line\nanother\nlong"))
-        local reader = Reader.open(path)
+        local reader = ByteReader.open(path)
         assert.are.equal(513, reader:unsigned(2))
         assert.are.equal(2 ^ 53 - 1, reader:unsigned(8))
         assert.are.equal("a line", reader:line(6))
@@ -56,8 +56,8 @@ describe("reader", function()
     end)
 
     it("says what cannot be opened", function()
-        assert.error_matches(function() Reader.open(folder .. "/none") end,
+        assert.error_matches(function() ByteReader.open(folder .. "/none") end,
             "/none: cannot open: no such file or directory$")
-        assert.error_matches(function() Reader.open(folder) end, ": not a regular file$")
+        assert.error_matches(function() ByteReader.open(folder) end, ": not a regular file$")
     end)
 end)

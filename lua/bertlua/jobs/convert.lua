@@ -40,24 +40,31 @@ M.from_settings = define {
     { name = "config_file", type = "path", help = "unset: config.json beside the parameters" },
 }
 
--- transformers' classes by the parameters that only they have.
+-- transformers' classes by the parameters that only they have. A `classifier` stands on top of several kinds of model:
+-- which one, and what its labels are called, config.json says.
 local ARCHITECTURES = { { "^cls%.", "BertForPreTraining" }, { "^qa_outputs%.", "BertForQuestionAnswering" },
-    { "^classifier%.", "BertForSequenceClassification" } }
+    { "^classifier%.", "BertForSequenceClassification", labeled = true } }
 
-local function architecture_of(list)
-    for _, entry in ipairs(ARCHITECTURES) do
-        for _, item in ipairs(list) do
-            if item.name:find(entry[1]) then return entry[2] end
-        end
-    end
-    return "BertModel"
+--- The class that config.json names, or nil.
+local function saved_class(home)
+    local saved = folder.read_json(home, "config.json") or {}
+    return type(saved.architectures) == "table" and tostring(saved.architectures[1]) or nil
 end
 
---- What a head that is only named "classifier", as all of Paddle's are, is called here: config.json may say the task.
-local function head_of(home)
-    local saved = folder.read_json(home, "config.json") or {}
-    local class = type(saved.architectures) == "table" and tostring(saved.architectures[1]) or ""
-    return class:find "SequenceClassification" and "classifier" or "qa_outputs"
+--- Class of a model by its parameters; one with a head that we do not know keeps the class that it had.
+-- @return class, whether its config names labels
+local function architecture_of(list, class)
+    for _, entry in ipairs(ARCHITECTURES) do
+        for _, item in ipairs(list) do
+            if item.name:find(entry[1]) then return entry.labeled and class or entry[2], entry.labeled end
+        end
+    end
+    return class or "BertModel", false
+end
+
+--- What a head that is only named "classifier", as all of Paddle's are, is called here.
+local function head_of(class)
+    return (class or ""):find "Classification" and "classifier" or "qa_outputs"
 end
 
 local function need_empty(path)
@@ -68,7 +75,8 @@ end
 --- All parameters of a file as a store that can be saved: {list = {{name, dims, value}}}.
 local function read_all(home, file_path)
     local file = weights.open(file_path)
-    local wanted, buffers, head = {}, {}, head_of(home)
+    local wanted, buffers, class = {}, {}, saved_class(home)
+    local head = head_of(class)
     for name, from in pairs(names.index(file, head)) do
         local info = file:info(from.name)
         if weights.is_parameter(name, info.dtype) then
@@ -85,7 +93,8 @@ local function read_all(home, file_path)
     weights.read(file, weights.match(file, wanted, file_path, { unexpected = { "" }, head = head }))
     file:close()
     for _, item in ipairs(wanted) do item.value = item.tensor end
-    return { list = wanted, buffers = buffers, architecture = architecture_of(wanted) }
+    local architecture, labeled = architecture_of(wanted, class)
+    return { list = wanted, buffers = buffers, architecture = architecture, labeled = labeled }
 end
 
 local function release(store)

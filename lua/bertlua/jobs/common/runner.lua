@@ -134,7 +134,7 @@ end
 --- The model in the task's own folder, for transformers and for prediction.
 local function export(job)
     checkpoint.export(job.run.checkpoint_dir, model_files(job))
-    if job.ranks.main then job.task.exported(job) end
+    if job.ranks.main and job.task.exported then job.task.exported(job) end
     return job.run.checkpoint_dir
 end
 
@@ -196,7 +196,7 @@ function M.run(task, values, sources, options)
     local outcome = { status = "finished", step = run.start.step }
     if run.work.train then
         outcome = train(job, held)
-        if task.exported and is_trained(job, outcome) then outcome.model = export(job) end
+        if task.exports and is_trained(job, outcome) then outcome.model = export(job) end
     end
     outcome.plan = run
     ranks:together(function() predict(job, outcome) end)

@@ -24,11 +24,12 @@
 --                    {train=, predict=, evaluate=} ({train = true} if it does not), run.phase (name), run.parameters
 --                    (parameters to start from: {setting, path}, where they are not from_pretrained_params)
 --     prepare(run, values)  work for rank 0 before data are opened, such as a download
---     exported(job)  called on rank 0 once the trained model lies in the task's folder, to add files of its own; a
---                    task without it exports no model
+--     exports        true: once it is trained, the model is written into the task's folder, for transformers
+--     exported(job)  called on rank 0 after that, to add files of its own
 --     predict(job, outcome)  on rank 0 after, or without, training: fills in outcome.prediction {sequences, seconds,
 --                    ...} and outcome.metrics {name = number}
---     inference(job) -> sequences to measure in benchmark mode without training (see data/sequences.lua)
+--     inference(job) -> sequences to measure in benchmark mode without training (see data/sequences.lua); required
+--                    with predict
 --     rows(outcome, record)  -> list of {name, text} for the final table
 --     summary(outcome)  -> text after the final table, or nil
 --
@@ -39,8 +40,8 @@ local M = {}
 
 local REQUIRED = { name = "string", settings = "table", batch_setting = "string", results = "table",
     model = "function", open = "function" }
-local OPTIONAL = { plan = "function", prepare = "function", exported = "function", predict = "function",
-    inference = "function", rows = "function", summary = "function" }
+local OPTIONAL = { plan = "function", prepare = "function", exports = "boolean", exported = "function",
+    predict = "function", inference = "function", rows = "function", summary = "function" }
 
 --- Check what a task says; a mistake is an error at the caller's line.
 -- @param task as above
@@ -59,6 +60,9 @@ function M.define(task)
         if type(value) ~= kind then
             error(("task %s: %s is a %s, expected a %s"):format(task.name, name, type(value), kind), 2)
         end
+    end
+    if task.predict and not task.inference then
+        error(("task %s: it says predict but not inference, which benchmark mode needs"):format(task.name), 2)
     end
     if not task.settings.by_name[task.batch_setting] then
         error(("task %s: batch_setting is %s, which is none of its settings"):format(task.name, task.batch_setting), 2)

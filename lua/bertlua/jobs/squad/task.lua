@@ -67,6 +67,7 @@ return task.define {
         local model = BertForQuestionAnswering.new(data.config)
         return model
     end,
+    exports = true,
     exported = function(job) fault.check(reader.write_settings(job.run.checkpoint_dir, job.values)) end,
     predict = prediction.run,
     inference = function(job)

@@ -58,12 +58,14 @@ describe("settings of a task", function()
     end)
 
     it("last where a resumed run must keep them", function()
-        local lasting = {}
-        for _, setting in ipairs(settings.finetuning({}).list) do
-            if setting.lasting then lasting[setting.name] = true end
+        local spec = settings.finetuning { { "Job", { { name = "mood", type = "string", lasting = true } } } }
+        for _, name in ipairs { "mood", "seed", "optimizer", "gradient_merge_steps", "learning_rate", "epochs",
+            "max_steps", "train_batch_size" } do
+            assert.is_true(spec.by_name[name].lasting, name)
         end
-        assert.are.same({ seed = true, optimizer = true, gradient_merge_steps = true, learning_rate = true,
-            epochs = true, max_steps = true, train_batch_size = true }, lasting)
+        for _, name in ipairs { "threads", "log_freq", "predict_batch_size" } do
+            assert.is_nil(spec.by_name[name].lasting, name)
+        end
     end)
 
     it("are lent one by one, without their group", function()

@@ -13,6 +13,7 @@ local fs = require "bertlua.util.fs"
 local inference = require "bertlua.train.inference"
 local json = require "bertlua.util.json"
 local model_files = require "bertlua.jobs.common.model_files"
+local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local records = require "bertlua.data.records"
 local sequences = require "bertlua.data.sequences"
@@ -27,10 +28,10 @@ local function make_plan(run, values)
         if path and not fs.is_file(path) then fault.raisef("--%s %s: no such file", setting:gsub("_", "-"), path) end
         run.work[part] = path and true
     end
-    if not next(run.work) then fault.raise("nothing to do: name a --train-file, --dev-file or --predict-file") end
+    if not next(run.work) then fault.raise("nothing to do: give a --train-file, --dev-file or --predict-file") end
 end
 
---- Labels of records, sorted; by number where all are numbers.
+--- Labels of records, sorted; numerically if all are numbers.
 local function labels_of(list, column)
     local seen, labels, numeric = {}, {}, true
     for _, record in ipairs(list) do
@@ -42,12 +43,12 @@ local function labels_of(list, column)
     return labels
 end
 
---- The labels of a model that was trained before, as its folder says; nil for one that was not.
+--- The labels of a model that was already trained, as recorded in its folder; nil for one that was not.
 local function trained_labels(run)
     if run.work.train and run.start.kind ~= "resume" or not run.start.path then return nil end
     local file = fs.join(run.start.path, "config.json")
     local labels = fs.is_file(file) and BertConfig.load(file).labels
-    if not labels then fault.raisef("%s: no id2label in it: the names of the model's labels are not known", file) end
+    if not labels then fault.raisef("%s: contains no id2label: the names of the model's labels are unknown", file) end
     return labels
 end
 
@@ -64,16 +65,17 @@ local function load(job, part, list)
         builder:add(record[values.text_column], pair and record[pair])
         local label = record[label_column]
         if label and not numbers[label] then
-            fault.raisef("%s:%d: label %q is none of the model's %d", path, record.line, label, #data.config.labels)
+            fault.raisef("%s:%d: label %q is not one of the model's %d", path, record.line, label,
+                #data.config.labels)
         end
         ids[i - 1] = label and numbers[label] or -1
     end
     local set = builder:finish { labels = ids }
-    data.lines[#data.lines + 1] = ("%s: %d texts of up to %d tokens, %d labels"):format(path, #list, set.longest,
-        #data.config.labels)
+    data.lines[#data.lines + 1] = ("%s: %s of up to %d tokens, %d labels"):format(path, plural.count(#list, "text"),
+        set.longest, #data.config.labels)
     if builder.cut > 0 then
-        job.run.warnings[#job.run.warnings + 1] = ("%s: %d of %d texts are longer than max_seq_length %d: their ends "
-            .. "are cut off"):format(path, builder.cut, #list, values.max_seq_length)
+        job.run.warnings[#job.run.warnings + 1] = ("%s: max_seq_length %d cuts off the end of %d of %s"):format(path,
+            values.max_seq_length, builder.cut, plural.count(#list, "text"))
     end
     return { records = list, set = set }
 end
@@ -97,7 +99,7 @@ local function open(job)
     return data
 end
 
---- The likeliest label of every sequence, as its number from 0, and its probability.
+--- The most likely label of every sequence, as its number from 0, and its probability.
 local function classify(job, set)
     local values, classes = job.values, #job.data.config.labels
     local best, probability = array.int32(set.count), array.float(set.count)
@@ -120,7 +122,7 @@ local function classify(job, set)
     return best, probability, totals
 end
 
---- Accuracy, and the mean F1 of the labels that occur among gold or predictions (as scikit-learn's macro average).
+--- Accuracy, and the mean F1 of the labels that occur in gold or predictions (like scikit-learn's macro average).
 local function metrics_of(gold, best, count, classes)
     local right, sum, occurring, hits, marks = 0, 0, 0, {}, {}
     for c = 0, classes - 1 do hits[c], marks[c] = 0, 0 end

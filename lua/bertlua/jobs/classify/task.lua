@@ -10,12 +10,13 @@ local array = require "bertlua.array"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local model_files = require "bertlua.jobs.common.model_files"
+local plural = require "bertlua.util.plural"
 local records = require "bertlua.data.records"
 local sequences = require "bertlua.data.sequences"
 local task = require "bertlua.jobs.common.task"
 local texts = require "bertlua.jobs.common.texts"
 
---- Labels of records, sorted; by number where all are numbers.
+--- Labels of records, sorted; numerically if all are numbers.
 local function labels_of(list, column)
     local seen, labels, numeric = {}, {}, true
     for _, record in ipairs(list) do
@@ -27,12 +28,12 @@ local function labels_of(list, column)
     return labels
 end
 
---- The labels of a model that was trained before, as its folder says; nil for one that was not.
+--- The labels of a model that was already trained, as recorded in its folder; nil for one that was not.
 local function trained_labels(run)
     if run.work.train and run.start.kind ~= "resume" or not run.start.path then return nil end
     local file = fs.join(run.start.path, "config.json")
     local labels = fs.is_file(file) and BertConfig.load(file).labels
-    if not labels then fault.raisef("%s: no id2label in it: the names of the model's labels are not known", file) end
+    if not labels then fault.raisef("%s: contains no id2label: the names of the model's labels are unknown", file) end
     return labels
 end
 
@@ -49,13 +50,13 @@ local function load(job, part, list, lines)
         builder:add(record[values.text_column], pair and record[pair])
         local label = record[label_column]
         if label and not numbers[label] then
-            fault.raisef("%s:%d: label %q is none of the model's %d", path, lines[i], label, #data.config.labels)
+            fault.raisef("%s:%d: label %q is not one of the model's %d", path, lines[i], label, #data.config.labels)
         end
         ids[i - 1] = label and numbers[label] or -1
     end
     local set = builder:finish { labels = ids }
-    data.lines[#data.lines + 1] = ("%s: %d texts of up to %d tokens, %d labels"):format(path, #list, set.longest,
-        #data.config.labels)
+    data.lines[#data.lines + 1] = ("%s: %s of up to %d tokens, %d labels"):format(path, plural.count(#list, "text"),
+        set.longest, #data.config.labels)
     texts.warn_of_cut(job, path, builder, #list)
     return { records = list, set = set }
 end
@@ -82,7 +83,7 @@ local function open(job)
     return data
 end
 
---- The likeliest label of every sequence, as its number from 0, and its probability.
+--- The most likely label of every sequence, as its number from 0, and its probability.
 local function classify(job, set)
     local classes = #job.data.config.labels
     local best, probability = array.int32(set.count), array.float(set.count)
@@ -99,7 +100,7 @@ local function classify(job, set)
     return best, probability, totals
 end
 
---- Accuracy, and the mean F1 of the labels that occur among gold or predictions (as scikit-learn's macro average).
+--- Accuracy, and the mean F1 of the labels that occur in gold or predictions (like scikit-learn's macro average).
 local function metrics_of(gold, best, count, classes)
     local right, sum, occurring, hits, marks = 0, 0, 0, {}, {}
     for c = 0, classes - 1 do hits[c], marks[c] = 0, 0 end

@@ -7,6 +7,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local inference = require "bertlua.train.inference"
 local json = require "bertlua.util.json"
+local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local sequences = require "bertlua.data.sequences"
 
@@ -23,7 +24,7 @@ function M.plan(run, values)
         if path and not fs.is_file(path) then fault.raisef("--%s %s: no such file", setting:gsub("_", "-"), path) end
         run.work[part] = path and true
     end
-    if not next(run.work) then fault.raise("nothing to do: name a --train-file, --dev-file or --predict-file") end
+    if not next(run.work) then fault.raise("nothing to do: give a --train-file, --dev-file or --predict-file") end
 end
 
 --- Batches of sequences to train on, as a task's data.train.
@@ -38,8 +39,8 @@ end
 -- @param builder of data/sequences.lua
 function M.warn_of_cut(job, path, builder, count)
     if builder.cut == 0 then return end
-    job.run.warnings[#job.run.warnings + 1] = ("%s: %d of %d texts are longer than max_seq_length %d: their ends are "
-        .. "cut off"):format(path, builder.cut, count, job.values.max_seq_length)
+    job.run.warnings[#job.run.warnings + 1] = ("%s: max_seq_length %d cuts off the end of %d of %s"):format(path,
+        job.values.max_seq_length, builder.cut, plural.count(count, "text"))
 end
 
 --- Run the job's model over sequences, with a bar.

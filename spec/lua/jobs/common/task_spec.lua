@@ -61,7 +61,7 @@ describe("a task", function()
     end)
 
     it("says nothing else, and each in its kind", function()
-        refused('task made_up: it says "predcit", which no task has', table_of { predcit = nothing })
+        refused('task made_up: unknown field "predcit"', table_of { predcit = nothing })
         refused("task made_up: model is a table, expected a function", table_of { model = {} })
         refused("task made_up: it says predict but not inference, which benchmark mode needs",
             table_of { predict = nothing })
@@ -69,11 +69,11 @@ describe("a task", function()
     end)
 
     it("has its batch among its settings, and the loss first", function()
-        refused("task made_up: batch_setting is size, which is none of its settings",
+        refused("task made_up: batch_setting is size, which is not one of its settings",
             table_of { batch_setting = "size" })
-        refused("task made_up: the first of its results is not the loss",
+        refused("task made_up: its first result is not the loss",
             table_of { results = { { name = "accuracy" }, { name = "loss" } } })
-        refused("task made_up: the first of its results is not the loss", table_of { results = {} })
+        refused("task made_up: its first result is not the loss", table_of { results = {} })
     end)
 
     it("is what every folder of a task holds", function()

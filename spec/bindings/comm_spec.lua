@@ -1,4 +1,4 @@
---- Communicators as Lua sees them, in a process of its own. Collectives of every kind: spec/engine/comm.
+--- Communicators as Lua sees them, in a single process. Collectives of every kind: spec/engine/comm.
 
 local comm = require "bertlua.comm"
 local fault = require "bertlua.fault"

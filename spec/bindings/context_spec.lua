@@ -1,4 +1,4 @@
---- The context: what it is opened with, and the device where none is named or none is there.
+--- The context: its settings, the default device, and a missing one.
 
 local context = require "bertlua.context"
 local paths = require "bertlua.paths"
@@ -35,7 +35,7 @@ local function bertlua(arguments, library)
         arguments))
 end
 
-describe("a GPU that is not there", function()
+describe("a missing GPU", function()
     local text_file
 
     setup(function()

@@ -1,4 +1,4 @@
---- Faults: what is thrown, and what is made of it.
+--- Faults: how they are thrown and told from bugs.
 
 local fault = require "bertlua.fault"
 

@@ -1,4 +1,4 @@
---- Where errors of ops point. What ops compute: spec/engine/ops.
+--- Where op errors point. What ops compute: spec/engine/ops.
 
 local ops = require "bertlua.ops"
 local optim = require "bertlua.optim"

@@ -1,4 +1,4 @@
---- What this process may use and takes.
+--- What this process may use, and the memory it takes.
 
 local array = require "bertlua.array"
 local process = require "bertlua.process"

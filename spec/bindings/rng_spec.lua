@@ -35,7 +35,7 @@ describe("rng", function()
         assert.is_true(moved and order[1] == 0 and order[50] == 49)
     end)
 
-    it("goes on where it was saved, inside a block too", function()
+    it("continues where it was saved, even within a block", function()
         for drawn = 0, 5 do
             local r = rng.new(2 ^ 52 + 1, 9)
             for _ = 1, drawn do r:u32() end

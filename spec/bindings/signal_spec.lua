@@ -72,7 +72,7 @@ describe("signals", function()
         ]])))
     end)
 
-    it("are nobody's business in a plain LuaJIT", function()
+    it("are not handled in a plain LuaJIT", function()
         local signal = require "bertlua.signal"
         assert.is_false(signal.trap())
         assert.is_nil(signal.pending())

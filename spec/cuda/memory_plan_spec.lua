@@ -1,5 +1,5 @@
 --- The memory plan against what the device gave: by use, for several shapes, with layers kept and computed again; and
--- the batch size that is proposed when memory is short, tried.
+-- the batch size proposed when memory is short is tried.
 
 local context = require "bertlua.context"
 
@@ -19,9 +19,9 @@ local tiny = dofile "spec/lua/models/tiny_bert.lua"
 
 local MIB = 2 ^ 20
 
--- Activations may be foretold too high by a tenth: gradients of a layer partly fit into gaps.
+-- The prediction for activations may be a tenth too high: gradients of a layer partly fit into gaps.
 local ACTIVATIONS_SPARE = 0.1
--- Buffers that are not foretold: counters, layouts, gaps between parameters.
+-- Buffers that are not predicted: counters, layouts, gaps between parameters.
 local SMALL = 0.1 * MIB
 
 describe("the memory plan on a device", function()
@@ -39,7 +39,7 @@ describe("the memory plan on a device", function()
         return path
     end
 
-    --- Two micro-steps and an update; what was foretold, what was taken.
+    --- Two micro-steps and an update: what was predicted, what was taken.
     -- @param case length, slots, batch_size, precision, checkpointing; short: bytes of scratch that are not reserved
     local function train(case)
         local model = bert.BertForPretraining.new(tiny.config { hidden_size = 64, num_hidden_layers = 3,
@@ -99,7 +99,7 @@ describe("the memory plan on a device", function()
             assert.is_true(peak <= plan.activations and peak >= (1 - ACTIVATIONS_SPARE) * plan.activations, told)
             local foretold = plan.sum - plan.reserve
             assert.is_true(taken <= foretold + SMALL, told)
-            -- Slack is the most by which the arena may exceed its peak; here it may be none of it.
+            -- Slack is how much the arena may exceed its peak; none is allowed here.
             local slack = select(2, device.step_workspace { rows = 1, picked = 0, sequences = 1, max_length = 1,
                 hidden = 1, intermediate = 1, classes = 0, parameters = 1, tensors = 1, heads = 1, dtype = "f32",
                 activations = plan.activations, dropout = 0 })

@@ -3,7 +3,7 @@
 local bert_large = require "bertlua.bert_large"
 
 describe("settings of BERT-large", function()
-    it("take a recipe's own values", function()
+    it("take the recipe's own values", function()
         local settings = bert_large.pretraining { common = { amp = true }, phase2 = { batch_size = 32, max_steps = 9 } }
         assert.are.equal("bert-large-uncased", settings.common.bert_model)
         assert.is_true(settings.common.amp)

@@ -23,7 +23,7 @@ describe("bertlua", function()
         end
     end)
 
-    it("makes tensors in few words", function()
+    it("makes tensors in a few words", function()
         bl.tensor.scope(function()
             assert.are.same({ { 0, 0 } }, bl.zeros(1, 2):tolist())
             assert.are.same({ 1, 1 }, bl.ones { 2 }:tolist())

@@ -14,7 +14,7 @@ local function captured(name)
     return settings
 end
 
--- Batch a GPU, accumulation, learning rate, warm-up, steps, as published for 8 GPUs.
+-- Batch per GPU, accumulation, learning rate, warm-up, steps, as published for 8 GPUs.
 local PUBLISHED = {
     amp = { phase1 = { 256, 32, 6e-3, 0.2843, 7038 }, phase2 = { 32, 128, 4e-3, 0.128, 1563 } },
     tf32 = { phase1 = { 128, 64, 6e-3, 0.2843, 7038 }, phase2 = { 16, 256, 4e-3, 0.128, 1563 } },

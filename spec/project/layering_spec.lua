@@ -1,4 +1,4 @@
---- Who may know whom: the rules that keep the layers apart, checked on the sources themselves.
+--- Which layer may know which, checked on the sources themselves.
 
 local lfs = require "lfs"
 

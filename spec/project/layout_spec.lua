@@ -1,12 +1,12 @@
---- Specs mirror the tree by name: whoever changes a file finds its spec without a search.
+--- Specs mirror the tree by name, so that whoever changes a file finds its spec at once.
 --
 --     lua/bertlua/train/checkpoint.lua   spec/lua/train/checkpoint_spec.lua
 --     bindings/bertlua/tensor.lua        spec/bindings/tensor_spec.lua
 --     engine/ops/gather.c                spec/engine/ops/...: a spec stands in the folder of its room
 --     recipes/                           spec/recipes/...: whole runs through the executable
 --
--- A module without a spec of its name is in COVERED, with the spec that runs it and what it is that needs no spec of
--- its own. Before a module is listed there, the spec named was seen to run it.
+-- A module without a spec of its name is in COVERED, with the specs that run it and the reason that it needs none of
+-- its own. Before listing a module there, check that those specs do run it.
 
 local lfs = require "lfs"
 
@@ -38,7 +38,7 @@ local COVERED = {
     ["lua/bertlua/models/init.lua"] = { "a list of names", "spec/lua/init_spec.lua" },
     ["lua/bertlua/nn/init.lua"] = { "a list of names, and create()", "spec/lua/nn/module_spec.lua" },
 
-    -- Modules of a few lines around one op: values, gradients and names of parameters in the model that they make up.
+    -- Modules of a few lines around one op: values, gradients and parameter names are specified with the model.
     ["lua/bertlua/nn/embeddings.lua"] = { "a part of BERT, against PyTorch", "spec/lua/models/bert_spec.lua" },
     ["lua/bertlua/nn/feed_forward.lua"] = { "a part of the encoder", "spec/lua/nn/encoder_spec.lua" },
     ["lua/bertlua/nn/layer_norm.lua"] = { "a part of BERT, against PyTorch", "spec/lua/models/bert_spec.lua" },
@@ -47,7 +47,7 @@ local COVERED = {
     ["lua/bertlua/nn/pretraining_heads.lua"] = { "a part of BERT, against PyTorch", "spec/lua/models/bert_spec.lua" },
     ["lua/bertlua/nn/self_attention.lua"] = { "a part of the encoder", "spec/lua/nn/encoder_spec.lua" },
 
-    -- What only runs within something larger, or exists for specs.
+    -- What runs only as part of something larger, or exists for specs.
     ["lua/bertlua/autograd/gradcheck.lua"] = { "the tool of that spec", "spec/lua/autograd/functional_spec.lua" },
     ["lua/bertlua/corpus/pipeline.lua"] = { "the order of the stages", "spec/recipes/prepare_corpus_spec.lua" },
     ["lua/bertlua/squad/predict.lua"] = { "inference and a copy", "spec/recipes/finetune_squad_spec.lua" },
@@ -60,7 +60,7 @@ local COVERED = {
     ["lua/bertlua/weights/objects.lua"] = { "what a pickle of parameters names", "spec/lua/weights/formats_spec.lua" },
     ["lua/bertlua/weights/vocabulary.lua"] = { "what a model's folder asks of it", "spec/lua/weights/folder_spec.lua" },
 
-    -- Jobs: from settings to the last line, through their recipes.
+    -- Jobs: run whole, through their recipes.
     ["lua/bertlua/jobs/classify/settings.lua"] = { "a table", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/classify/task.lua"] = { "the whole run", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/common/devices.lua"] = { "what every recipe does first", "spec/recipes/device_spec.lua" },
@@ -86,7 +86,7 @@ local COVERED = {
     ["lua/bertlua/jobs/squad/task.lua"] = { "the whole run", "spec/recipes/finetune_squad_spec.lua" },
 }
 
--- Specs whose name is no module's: { why, room it belongs to }. None at present, and few at any time.
+-- Specs named after no module: path = reason. None at present; keep them few.
 local OTHERS = {}
 
 local function is_file(path)

@@ -77,7 +77,7 @@ describe("README", function()
         text = assert(fs.read "README.md")
         list = commands(text)
         base = process.temporary_folder()
-        -- A checkout of the reader's own.
+        -- The reader's own checkout.
         for _, name in ipairs { "recipes", "scripts", "bench", "vocab", "bert_configs" } do
             process.run(("ln -s %s/%s %s/%s"):format(process.root, name, base, name))
         end
@@ -91,7 +91,7 @@ describe("README", function()
         return output
     end
 
-    --- The command with this in it; the occurrence wanted.
+    --- The command that contains this; which occurrence.
     local function command_of(part, number)
         for _, command in ipairs(list) do
             if command:find(part, 1, true) then

@@ -38,7 +38,7 @@ describe("demo", function()
             .. "--threads 1 %s"):format(pretraining.BINARY, corpus, dir, more or ""))
     end
 
-    it("goes from text to guesses, and shows them again without training", function()
+    it("goes from text to guesses, and repeats them without training", function()
         local corpus = corpus_folder(dir .. "/corpus", 120000)
         local code, output = demo(corpus)
         assert.are.equal(0, code, output)
@@ -64,7 +64,7 @@ describe("demo", function()
         assert.is_true(fs.exists(dir .. "/out/custom/phase1/2"))
     end)
 
-    --- A command of the demo with its outputs in another folder; text and config stay the demo's.
+    --- A command of the demo with its outputs in another folder; text and config are still the demo's.
     local function elsewhere(command)
         local root = (dir .. "/out"):gsub("%p", "%%%0")
         return (command:gsub(root .. "/(%l+)", function(name)
@@ -104,7 +104,7 @@ describe("demo", function()
         end
     end)
 
-    it("leaves a folder alone that it did not make", function()
+    it("leaves alone a folder that it did not create", function()
         local corpus = corpus_folder(dir .. "/corpus", 120000)
         assert(fs.mkdirs(dir .. "/mine"))
         assert(fs.write(dir .. "/mine/thesis.txt", "precious"))

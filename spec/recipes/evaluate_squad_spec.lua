@@ -1,8 +1,9 @@
---- The recipe that scores a predictions file: its output, its warnings, its faults.
+--- The recipe that scores a predictions file: output, warnings, faults.
 
 local fs = require "bertlua.util.fs"
 local job = require "bertlua.jobs.squad.evaluate"
 local json = require "bertlua.util.json"
+local process = require "spec.support.process"
 
 describe("evaluate_squad", function()
     local folder, scores
@@ -20,9 +21,9 @@ describe("evaluate_squad", function()
         return path
     end
 
-    --- The recipe as a program: its standard output, its standard error, whether it ended well.
+    --- The recipe as a program: its standard output, its standard error, whether it succeeded.
     local function run(...)
-        local words = { "build/bertlua", "recipes/evaluate_squad.lua", ... }
+        local words = { process.bertlua, "recipes/evaluate_squad.lua", ... }
         for i, word in ipairs(words) do words[i] = "'" .. word .. "'" end
         local errors = fs.join(folder, "stderr")
         local pipe = assert(io.popen(table.concat(words, " ") .. " 2>'" .. errors .. "'; echo $?"))

@@ -47,7 +47,7 @@ describe("fine-tuning on classification", function()
         assert.matches("^label %d$", first.label)
         assert.is_true(first.score > 0.5 and first.score <= 1)
 
-        -- The trained model, without training: on other texts, which need no label.
+        -- The trained model on other texts, which need no label.
         assert(fs.write(job.dir .. "/more.jsonl", '{"text": "w7 w20 w21"}\n\n{"text": "w8 w20", "label": null}\n'))
         output = succeed { ["train-file"] = false, ["dev-file"] = false, ["predict-file"] = job.dir .. "/more.jsonl" }
         assert.matches("prediction 2 sequences", output)
@@ -68,7 +68,7 @@ describe("fine-tuning on classification", function()
         succeed(changes "straight")
         local killed = job.dir .. "/killed/custom/classify"
         process.interrupt(job:command(changes "killed"), killed .. "/18", "KILL")
-        -- Had the process been faster than the signal, the end would be there already: take it away.
+        -- In case the process was faster than the signal: remove what came after.
         for _, step in ipairs { 48, 42, 36, 30, 24 } do
             if fs.exists(killed .. "/" .. step) then assert(fs.remove(killed .. "/" .. step)) end
         end
@@ -106,7 +106,7 @@ describe("fine-tuning on classification", function()
         assert.is_false(fs.exists(job.out))
     end)
 
-    it("reads pairs, TSV, and says what it cuts", function()
+    it("reads pairs and TSV, and says what it truncates", function()
         assert(fs.write(job.dir .. "/pairs.tsv",
             'a\tb\tc\nw7 "w8\tw9 w10\t1\n' .. ("w11 "):rep(20) .. "\tw12\t0\n"))
         local output = succeed { ["train-file"] = job.dir .. "/pairs.tsv", ["dev-file"] = false, ["text-column"] = "a",

@@ -45,7 +45,7 @@ describe("fine-tuning on SQuAD", function()
             optimizer = "AdamW", ["gradient-merge-steps"] = 2, ["use-dynamic-loss-scaling"] = "true",
             ["scale-loss"] = 128, ["pack-sequences"] = "false" } },
     } do
-        it("goes on exactly where a killed run left off: " .. variant.name, function()
+        it("resumes exactly where a killed run left off: " .. variant.name, function()
             local function with(more)
                 local all = { epochs = 4, ["train-batch-size"] = 3, ["num-steps-per-checkpoint"] = 4 }
                 for _, list in ipairs { variant.changes, more } do
@@ -57,7 +57,7 @@ describe("fine-tuning on SQuAD", function()
             succeed(with { ["output-dir"] = straight, ["report-file"] = job.dir .. "/straight.json" })
             kill_at(folder(killed) .. "/4", with { ["output-dir"] = killed,
                 ["report-file"] = job.dir .. "/killed.json" })
-            -- Had the process been faster than the signal, what came after step 4 would be there: take it away.
+            -- In case the process was faster than the signal: remove what came after step 4.
             for _, name in ipairs(fs.list(folder(killed))) do
                 if name ~= "4" then assert(fs.remove(folder(killed) .. "/" .. name)) end
             end
@@ -88,7 +88,7 @@ describe("fine-tuning on SQuAD", function()
         end
     end)
 
-    it("accumulates micro-steps to the same update", function()
+    it("accumulates micro-steps into the same update", function()
         local config = job:write_config({ hidden_dropout_prob = 0, attention_probs_dropout_prob = 0 }, "dry.json")
         local losses = {}
         for i, sizes in ipairs { { 4, 1 }, { 2, 2 }, { 1, 4 } } do
@@ -104,7 +104,7 @@ describe("fine-tuning on SQuAD", function()
         end
     end)
 
-    it("writes the reference's files", function()
+    it("writes the same files as the reference", function()
         local output = succeed {}
         local names = {}
         for _, name in ipairs(fs.list(folder())) do names[name] = true end
@@ -132,15 +132,15 @@ describe("fine-tuning on SQuAD", function()
     end)
 
     it("learns the training questions", function()
-        -- The answer follows the word that the question repeats.
+        -- The answer follows the word repeated from the question.
         local output = succeed { ["predict-file"] = job.train, epochs = 60, optimizer = "AdamW",
             ["learning-rate"] = 5e-3, ["log-freq"] = 1000, ["config-file"] = job:write_config({ hidden_size = 32,
                 hidden_dropout_prob = 0, attention_probs_dropout_prob = 0 }, "large.json") }
-        -- Of the 24 other words of a window none is likelier than the others without training.
+        -- Without training none of a window's 24 other words is likelier than the others.
         assert.is_true(job:records().summary.f1 > 35, output)
     end)
 
-    it("trains, predicts and evaluates in separate runs as in one", function()
+    it("trains, predicts and evaluates in separate runs with the same result as in one", function()
         succeed {}
         local whole = read(folder() .. "/nbest_predictions.json")
         assert(fs.remove(job.out))
@@ -149,7 +149,7 @@ describe("fine-tuning on SQuAD", function()
         succeed { mode = "prediction" }
         assert.is_true(whole == read(folder() .. "/nbest_predictions.json"))
         assert.is_false(fs.exists(folder() .. "/eval.json"))
-        -- From the exported folder alone, with its own config and vocabulary.
+        -- From the exported folder alone, with its config and vocabulary.
         local elsewhere = job.dir .. "/elsewhere"
         succeed { mode = "eval", ["from-pretrained-params"] = folder(), ["output-dir"] = elsewhere,
             ["config-file"] = false, ["vocab-file"] = false }
@@ -161,7 +161,7 @@ describe("fine-tuning on SQuAD", function()
         assert.matches("all 12 steps are done", succeed {})
     end)
 
-    it("answers alike for padded and packed batches of any size", function()
+    it("gives the same answers for padded and packed batches of any size", function()
         succeed {}
         local function probabilities(changes)
             changes.mode = "prediction"
@@ -188,14 +188,14 @@ describe("fine-tuning on SQuAD", function()
         assert.are.equal(4, result.NoAns_total)
         assert.is_number(odds.q1)
         assert.matches("4 without: EM", output)
-        -- A threshold out of reach makes every answer null, and one far below none.
+        -- An unreachable threshold makes every answer null, and a very low one none.
         succeed { ["version-2-with-negative"] = "true", mode = "prediction", ["null-score-diff-threshold"] = -1000 }
         for _, answer in pairs(json.read(folder() .. "/predictions.json")) do assert.are.equal("", answer) end
         succeed { ["version-2-with-negative"] = "true", mode = "prediction", ["null-score-diff-threshold"] = 1000 }
         for _, answer in pairs(json.read(folder() .. "/predictions.json")) do assert.are_not.equal("", answer) end
     end)
 
-    it("saves when a signal ends it, and does not answer with a half-trained model", function()
+    it("saves when a signal ends it, and does not predict with a half-trained model", function()
         local log, code = process.interrupt(job:command { epochs = 100000, ["num-steps-per-checkpoint"] = 2,
             ["log-freq"] = 1000 }, folder() .. "/2", "TERM")
         assert.are.equal(143, code, log)
@@ -205,7 +205,7 @@ describe("fine-tuning on SQuAD", function()
         assert.is_false(fs.exists(folder() .. "/predictions.json"))
     end)
 
-    it("starts from pretrained parameters and says what they lack", function()
+    it("starts from pretrained parameters and says which are missing", function()
         succeed { mode = "train" }
         local output = succeed { mode = "train", ["from-pretrained-params"] = folder(),
             ["output-dir"] = job.dir .. "/next", ["max-steps"] = 1 }
@@ -237,7 +237,7 @@ describe("fine-tuning on SQuAD", function()
         assert.is_false(fs.exists(job.out))
     end)
 
-    it("compares its figures with an evaluator's", function()
+    it("agrees with an independent evaluator", function()
         local path = job.dir .. "/official"
         assert(fs.write(path, '#!/bin/sh\necho \'{"exact_match": 12.5, "f1": 3.0}\'\n'))
         assert.are.equal(0, os.execute("chmod +x " .. path))

@@ -7,7 +7,7 @@ local process = require "spec.support.process"
 
 local DUMP = process.root .. "/spec/fixtures/wiki/dump.xml.bz2"
 local STAGES = { "download", "extract", "sentences", "shard", "vocab", "hdf5" }
--- KiB that are free when a stage begins: enough to begin, too few to end.
+-- KiB free when a stage starts: enough to start, too few to finish.
 local FREE = { download = 20, extract = 24, sentences = 24, shard = 24, vocab = 8, hdf5 = 36 }
 
 describe("a disk that is full", function()
@@ -20,7 +20,7 @@ describe("a disk that is full", function()
     setup(function()
         base = process.temporary_folder()
         namespace = select(2, process.run(("unshare -Urm mount -t tmpfs -o size=1m none %s"):format(base))) == 0
-        -- A copy of its own, so that there is something to download that does not fit.
+        -- A separate copy, so that there is a download that does not fit.
         assert(fs.write(base .. "/dump.xml.bz2", assert(fs.read(DUMP))))
         command = function(stage, folder)
             return ("%s %s --quiet --num-workers 2 --wikipedia-url file://%s/dump.xml.bz2 --retries 0 --shards 2 "
@@ -30,7 +30,7 @@ describe("a disk that is full", function()
         end
         assert(fs.mkdirs(base .. "/disk/out"))
         for _, stage in ipairs(STAGES) do
-            -- Always under the name of the small disk: the manifest names the dump, which lies there.
+            -- Always in the small disk's folder: the manifest names the dump, which is there.
             assert.are.equal(0, select(2, process.run(("cp -a %s/disk/out %s/before_%s"):format(base, base, stage))))
             local output, code = process.run(command(stage, base .. "/disk/out"))
             assert.are.equal(0, code, output)

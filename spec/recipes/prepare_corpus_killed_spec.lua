@@ -1,4 +1,4 @@
---- kill -9 at chosen points of every stage of the preparation: the next run goes on and leaves the same bytes.
+--- kill -9 at chosen points of every stage of the preparation: the next run resumes and leaves the same bytes.
 
 local files = require "spec.support.files"
 local fs = require "bertlua.util.fs"
@@ -44,7 +44,7 @@ local POINTS = {
 describe("kill -9", function()
     local base, folder, server, arguments, whole
 
-    --- Hash of every file but those that say what is done, by path; there is nothing unfinished.
+    --- Hash of every file by path, except records of progress; nothing is unfinished.
     local function contents()
         files.assert_finished(folder)
         return files.hashes(folder)
@@ -68,7 +68,7 @@ describe("kill -9", function()
             .. "--checksum sha1:%s --stages download,verify,extract,sentences,shard,vocab,hdf5,verify --shards 2 "
             .. "--test-share 0.2 --vocab-size 300 --sets 32:5,64:10 --dupe-factor 2"):format(base,
             storage.digest(DUMP, "sha1"))
-        -- Always the same folder: the manifest names the sources, of which one lies in it.
+        -- Always the same folder: the manifest names the sources, one of which is in it.
         folder = base .. "/out"
         local output, code = run(RECIPE, 1)
         assert.are.equal(0, code, output)

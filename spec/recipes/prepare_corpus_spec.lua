@@ -1,4 +1,4 @@
---- The whole preparation through the executable: what each stage leaves, equal bytes for any number of processes and
+--- The whole preparation through the executable: what each stage leaves, the same bytes for any number of processes and
 -- after kills, bad input by name.
 
 local files = require "spec.support.files"
@@ -60,7 +60,7 @@ describe("prepare_corpus", function()
         assert.is_true(tokens > 1000 and manifest.stages.hdf5.files[1].sentences > 100)
     end)
 
-    it("puts each article into one shard, and the shards near each other", function()
+    it("puts each article into one shard, and keeps shards near the same size", function()
         local shards = require "bertlua.corpus.shards"
         local manifest = assert(json.read(base .. "/one/manifest.json"))
         local made, seen, documents = manifest.stages.shard.files, {}, 0
@@ -76,13 +76,13 @@ describe("prepare_corpus", function()
         assert.are.equal("shards/test_0000.txt", made[4].path)
     end)
 
-    it("gives equal bytes for any number of processes", function()
+    it("gives the same bytes for any number of processes", function()
         local output, code = prepare(base .. "/three", WIKI .. "--num-workers 3")
         assert.are.equal(0, code, output)
         assert.are.same(whole, files.hashes(base .. "/three"))
     end)
 
-    it("keeps the test documents whatever the seed, and deals the others anew", function()
+    it("keeps the test documents whatever the seed, and redistributes the others", function()
         local output, code = prepare(base .. "/seed", WIKI .. "--seed 7 --stages extract,sentences,shard")
         assert.are.equal(0, code, output)
         local other = files.hashes(base .. "/seed")
@@ -90,10 +90,10 @@ describe("prepare_corpus", function()
         assert.are_not.equal(whole["shards/training_0000.txt"], other["shards/training_0000.txt"])
     end)
 
-    it("goes on after kill -9 and gives the same bytes", function()
+    it("resumes after kill -9 and gives the same bytes", function()
         local folder = base .. "/killed"
         local code, runs = nil, 0
-        -- Each run gets a little further than the one before, so that kills fall into every stage.
+        -- Each run gets a little further than the one before, so that every stage is killed.
         for i = 1, 200 do
             local _
             _, code = prepare(folder, WIKI .. "--quiet --num-workers 2", ("timeout -s KILL %.3f"):format(0.01 * i))
@@ -123,7 +123,7 @@ describe("prepare_corpus", function()
         assert.are.equal(before, assert(fs.read(path)))
     end)
 
-    it("makes a stage anew when its settings change", function()
+    it("rebuilds a stage when its settings change", function()
         local folder = base .. "/changed"
         assert.are.equal(0, select(2, prepare(folder, WIKI .. "--stages extract,sentences,shard")))
         assert.are.equal(0, select(2, prepare(folder, WIKI .. "--stages shard --shards 2")))
@@ -146,7 +146,7 @@ describe("prepare_corpus", function()
         assert.is_truthy(output:find("listed in the manifest, but does not exist", 1, true), output)
     end)
 
-    it("learns a vocabulary on the corpus", function()
+    it("learns a vocabulary from the corpus", function()
         local folder = base .. "/vocab"
         local output, code = prepare(folder, ("--variant corpus --corpus-dir %s --stages extract,sentences,shard,vocab,"
             .. "hdf5,verify --vocab-size 300 --sets 32:5 --test-share 0"):format(process.quote(base .. "/one/text")))
@@ -168,7 +168,7 @@ describe("prepare_corpus", function()
             fs.read(base .. "/books/text/books-00000.txt"))
     end)
 
-    it("fetches the dump, and takes no half of it", function()
+    it("fetches the dump, and never takes half of it", function()
         local server = require("spec.support.http_server").start(assert(fs.read(FOLDER .. "dump.xml.bz2")))
         local function fetch(name, more)
             return prepare(base .. "/fetched", ("--stages download,extract --retry-wait 0.01 --retries 1 "
@@ -190,7 +190,7 @@ describe("prepare_corpus on bad input", function()
     setup(function() base = process.temporary_folder() end)
     teardown(function() fs.remove(base) end)
 
-    --- What it says about a corpus of one file with this text.
+    --- Its message for a corpus of one file with this text.
     local function complaint(name, text, arguments)
         local folder = base .. "/" .. name
         assert(fs.mkdirs(folder))
@@ -207,7 +207,7 @@ describe("prepare_corpus on bad input", function()
             "utf8/text.txt: byte 16: invalid UTF-8", 1, true))
     end)
 
-    it("names a line without end by file and byte", function()
+    it("names an endless line by file and byte", function()
         local output = complaint("line", "A good line.\n" .. ("word "):rep(10 * 2 ^ 20) .. "\n")
         assert.is_truthy(output:find("line/text.txt: byte 13: a line of more than 4194304 bytes starts here: is this "
             .. "text?", 1, true), output)
@@ -215,7 +215,7 @@ describe("prepare_corpus on bad input", function()
         assert.is_truthy(output:find("line5/text.txt: byte 13: a line of 5242880 bytes starts here", 1, true), output)
     end)
 
-    it("names bytes that are no text", function()
+    it("names bytes that are not text", function()
         assert.is_truthy(complaint("nul", "A good line.\0\n"):find("nul/text.txt: byte 12: a NUL byte", 1, true))
     end)
 

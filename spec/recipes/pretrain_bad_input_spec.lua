@@ -49,7 +49,7 @@ describe("bad input", function()
         assert.matches("truncated/s_training_1.hdf5: ", refused { ["input-dir"] = folder })
     end)
 
-    it("refuses a file that is no HDF5", function()
+    it("refuses a file that is not HDF5", function()
         local folder = job.dir .. "/text"
         assert(fs.mkdirs(folder))
         assert(fs.write(folder .. "/s_training_1.hdf5", "not a shard"))
@@ -82,12 +82,12 @@ describe("bad input", function()
             refused { ["config-file"] = job:write_config({ hiden_size = 3 }, "unknown.json") })
     end)
 
-    it("refuses a hidden size that is no multiple of the heads", function()
+    it("refuses a hidden size that is not a multiple of the heads", function()
         assert.matches("hidden_size is 16.*num_attention_heads %(3%)",
             refused { ["config-file"] = job:write_config({ num_attention_heads = 3 }, "heads.json") })
     end)
 
-    it("refuses a config that is no JSON, or missing", function()
+    it("refuses a config that is not JSON, or missing", function()
         assert(fs.write(job.dir .. "/broken.json", "{ no"))
         assert.matches("broken.json", refused { ["config-file"] = job.dir .. "/broken.json" })
         assert.matches("%-%-config%-file /no.json: no such file", refused { ["config-file"] = "/no.json" })
@@ -106,7 +106,7 @@ describe("bad input", function()
         assert.matches("neither %-%-phase1 nor %-%-phase2", refused { phase1 = "false" })
     end)
 
-    it("refuses a name of parameters that leaves the checkpoint", function()
+    it("refuses a file name for parameters that leaves the checkpoint", function()
         assert.matches("%-%-model%-prefix a/b: expected a name without a slash", refused { ["model-prefix"] = "a/b" })
     end)
 
@@ -117,7 +117,7 @@ describe("bad input", function()
         assert.matches("report file " .. job.shards, refused { ["report-file"] = job.shards }, 1, true)
     end)
 
-    it("looks at the second phase before the first one trains", function()
+    it("checks the second phase before the first one trains", function()
         local own = {}
         for _, name in ipairs { "input-dir", "batch-size", "gradient-merge-steps", "max-steps", "max-seq-length",
             "max-predictions-per-seq", "num-steps-per-checkpoint", "learning-rate" } do own[name] = false end
@@ -139,7 +139,7 @@ describe("bad input", function()
             refused { ["bacth-size"] = 3 })
     end)
 
-    it("refuses settings that need what this machine has not", function()
+    it("refuses settings that need what this machine lacks", function()
         assert.matches("%-%-use%-pure%-fp16 needs a GPU", refused { ["use-pure-fp16"] = "true" })
         assert.matches("%-%-no%-fuse%-mha", refused { ["fuse-mha"] = "false" })
         assert.matches("%-%-matmul%-choices needs a GPU", refused { device = "cpu", ["matmul-choices"] = "m.txt" })
@@ -147,7 +147,7 @@ describe("bad input", function()
         assert.matches('%-%-device: got "tpu"', refused { device = "tpu" })
     end)
 
-    it("foretells that a micro-step does not fit, and what does", function()
+    it("predicts that a micro-step does not fit, and what would", function()
         assert.matches("one sequence of 16 tokens takes", refused { ["activation-memory"] = 0.00001 })
         local message = refused { ["activation-memory"] = 0.001, ["batch-size"] = 48, ["gradient-merge-steps"] = 2 }
         local batch, steps = message:match "%-%-batch%-size (%d+) %-%-gradient%-merge%-steps (%d+) fits"
@@ -158,7 +158,7 @@ describe("bad input", function()
         assert.are.equal(0, code, output)
     end)
 
-    it("refuses starting points that exclude each other", function()
+    it("refuses starting points that contradict each other", function()
         assert.matches("%-%-from%-checkpoint and %-%-from%-pretrained%-params are both set",
             refused { ["from-checkpoint"] = "a", ["from-pretrained-params"] = "b" })
         assert.matches("%-%-from%-phase1%-final%-params is for %-%-phase2",
@@ -169,7 +169,7 @@ describe("bad input", function()
             refused { ["from-pretrained-params"] = "/no" })
     end)
 
-    it("refuses a --from-checkpoint that is not there, also with auto, and says where else it looks", function()
+    it("refuses a missing --from-checkpoint, also with auto, and says where else it looks", function()
         for _, step in ipairs { "auto", "none", 7 } do
             assert.matches("%-%-from%-checkpoint /no: no such folder: correct it, or leave it out to look in .*/phase1",
                 refused { ["from-checkpoint"] = "/no", ["last-step-of-checkpoint"] = step })
@@ -204,7 +204,7 @@ describe("bad input", function()
             return all
         end
 
-        it("refuses to start afresh over it, and a step that is not there", function()
+        it("refuses to start over it, and a missing step", function()
             local path = trained { ["max-steps"] = 2 }
             local before = bytes_of(path)
             assert.matches("already holds checkpoints up to step 2", refused {})
@@ -226,7 +226,7 @@ describe("bad input", function()
             assert.are.same(before, bytes_of(path))
         end)
 
-        it("goes back to an older checkpoint when the newest is damaged", function()
+        it("falls back to an older checkpoint when the newest is damaged", function()
             trained { ["max-steps"] = 4, ["num-steps-per-checkpoint"] = 2 }
             local file = job.out .. "/custom/phase1/4/optimizer.safetensors"
             local bytes = assert(fs.read(file))
@@ -247,7 +247,7 @@ describe("bad input", function()
             assert.are.same(before, bytes_of(path))
         end)
 
-        it("stops at a loss that is no number and leaves the checkpoint alone", function()
+        it("stops when the loss is not a number and leaves the checkpoint alone", function()
             local path = trained { ["max-steps"] = 2 }
             local before = bytes_of(path)
             local message = refused { ["last-step-of-checkpoint"] = "auto", ["max-steps"] = 200,

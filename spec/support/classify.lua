@@ -25,7 +25,7 @@ local function csv(count, shift)
     return table.concat(lines, "\n") .. "\n"
 end
 
---- Make the files of a job in a fresh folder.
+--- Create the files of a job in a fresh folder.
 -- @param options texts to train on (48)
 function M.new(options)
     local self = Job:make("classify", { train = "train.csv", dev = "dev.csv" })

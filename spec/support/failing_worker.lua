@@ -1,4 +1,4 @@
---- A job in which one rank fails in a way of choice after ten collectives. Run
+--- A job in which one rank fails in the given way after ten collectives. Run
 -- by spec/engine/comm/failure_spec.lua.
 --
 --     bertlua spec/support/failing_worker.lua WAY RANK TIMEOUT
@@ -21,7 +21,7 @@ local WAYS = {
     fault = function() fault.raise "step 10: the loss is nan" end,
     exit = function() os.exit(5) end,
     busy = function()
-        -- Far beyond the timeout and its grace, while the others wait.
+        -- Far longer than the timeout and its grace period, while the others wait.
         c:busy(true)
         for _ = 1, 6 do unistd.sleep(math.ceil(timeout)) end
         c:busy(false)

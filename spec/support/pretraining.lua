@@ -46,7 +46,7 @@ function Job:run(recipe, changes, prefix)
     return M.shell((prefix or "") .. self:command(recipe, changes))
 end
 
---- Values of a step as the report file has them, by step; the last record of a step counts.
+--- Values by step as in the report file; the last record of a step counts.
 function Job:losses(path)
     local by_step = {}
     for line in io.lines(path or self.dir .. "/report.json") do

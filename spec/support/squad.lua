@@ -42,7 +42,7 @@ function M.data(options)
     return { version = "1.1", data = { { title = "words", paragraphs = paragraphs } } }
 end
 
---- Make the files of a job in a fresh folder.
+--- Create the files of a job in a fresh folder.
 -- @param options of M.data
 function M.new(options)
     local self = Job:make("squad", { train = "train.json", dev = "dev.json" })
@@ -67,7 +67,7 @@ function Job:run(changes)
     return base.shell(self:command(changes))
 end
 
---- Records of a report by step; the summary under "summary".
+--- Records of a report by step, with the summary under "summary".
 function Job:records(path)
     local by_step = {}
     for line in io.lines(path or self.dir .. "/report.json") do

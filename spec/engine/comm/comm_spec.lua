@@ -31,7 +31,7 @@ describe("communicator", function()
         end)
     end
 
-    mpi_it("sums to the same bits in every run and on every rank", function()
+    mpi_it("sums to the same bits on every run and every rank", function()
         local script = [[
             local tensor = require "bertlua.tensor"
             local c = require("bertlua.comm").open { launch = require("bertlua.distributed.launch").detect() }

@@ -13,7 +13,7 @@ describe("dealing", function()
         return corpus.documents { folder = folder, memory = memory or 2 ^ 20, test_share = test_share, seed = 1 }
     end
 
-    --- A text of so many documents; some of them are alike to the byte.
+    --- A text of this many documents, some of them identical.
     local function text(count)
         local rng = require("bertlua.rng").new(5, 0)
         local pieces = {}
@@ -23,7 +23,7 @@ describe("dealing", function()
         return table.concat(pieces, "\n")
     end
 
-    it("keeps shards within two percent, each document whole", function()
+    it("keeps shards within two percent, with whole documents", function()
         local path = fs.join(folder, "text")
         assert(fs.write(path, text(3000)))
         local documents = open(0.1)
@@ -79,7 +79,7 @@ describe("dealing", function()
         assert.are.same(sizes, spilled_sizes)
     end)
 
-    it("refuses what it was not made for", function()
+    it("refuses calls out of order", function()
         local path = fs.join(folder, "text")
         assert(fs.write(path, text(20)))
         local documents = open(0.5)

@@ -45,7 +45,7 @@ describe("tape", function()
         tape:close()
     end)
 
-    it("walks past outputs that nobody used", function()
+    it("passes over unused outputs", function()
         local tape = Tape.new {}
         tape:start(1, 0, true)
         local x = tape:input(random({ 2, 3 }, 1), true)
@@ -56,7 +56,7 @@ describe("tape", function()
         tape:close()
     end)
 
-    it("keeps results that live outside the arena", function()
+    it("keeps results outside the arena", function()
         local tape = Tape.new {}
         tape:start(1, 0, true)
         local out = tensor.new("f32", { 1 })
@@ -85,7 +85,7 @@ describe("tape", function()
         tape:close()
     end)
 
-    it("refuses to read a value whose memory an op reused", function()
+    it("refuses to read a value whose memory was reused by an op", function()
         local store = store_of { { "w", { 4, 4 } }, { "gamma", { 4 } }, { "beta", { 4 } } }
         local tape = Tape.new {}
         tape:start(1, 0, true)

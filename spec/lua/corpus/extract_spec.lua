@@ -1,4 +1,4 @@
---- Ranges of a dump, and the articles in one. What prose is made of an article: spec/engine/wiki.
+--- Ranges of a dump, and the articles in one. How an article becomes prose: spec/engine/wiki.
 
 local extract = require "bertlua.corpus.extract"
 local fs = require "bertlua.util.fs"
@@ -7,7 +7,7 @@ local process = require "spec.support.process"
 local FOLDER = process.root .. "/spec/fixtures/wiki/"
 local MIB = 2 ^ 20
 
---- A file of this size without its content.
+--- A sparse file of this size.
 local function sparse(path, bytes, magic)
     local file = assert(io.open(path, "wb"))
     file:write(magic)
@@ -23,7 +23,7 @@ describe("a dump", function()
     before_each(function() folder = assert(fs.temporary_folder()) end)
     after_each(function() fs.remove(folder) end)
 
-    --- Every byte must be in one part; @return the parts.
+    --- Every byte must be in exactly one part; @return the parts.
     local function parts_of(bytes, magic)
         local parts = extract.parts(sparse(folder .. "/dump", bytes, magic), nil, "wikipedia")
         local at = 0
@@ -36,16 +36,16 @@ describe("a dump", function()
         return parts
     end
 
-    it("is cut into ranges of bounded size, smaller ones if it is compressed", function()
+    it("is cut into ranges of bounded size, smaller if it is compressed", function()
         assert.are.equal(1, #parts_of(1000, "<mediawiki>"))
         assert.are.equal(4, #parts_of(2 * MIB, "<mediawiki>"))
-        -- The rest of an eighth of a part belongs to the part before.
+        -- A remainder of an eighth of a part goes to the part before.
         assert.are.equal(4, #parts_of(2 * MIB + 2 ^ 16, "<mediawiki>"))
         for _, part in ipairs(parts_of(2 ^ 32, "<mediawiki>")) do assert.is_true(part.size <= 40 * MIB) end
         for _, part in ipairs(parts_of(2 ^ 32, "BZh9")) do assert.is_true(part.size <= 10 * MIB) end
     end)
 
-    it("is cut where its index says that streams begin", function()
+    it("is cut where its index says streams begin", function()
         local path, index = FOLDER .. "dump-multistream.xml.bz2", FOLDER .. "dump-multistream-index.txt.bz2"
         local parts = extract.parts(path, index, "w")
         assert.are.equal(fs.size(path), parts[#parts].stop)
@@ -55,7 +55,7 @@ describe("a dump", function()
             "dump%-multistream%-index.txt.bz2: lists a stream at byte %d+, but .*/half.bz2 has 2000 bytes")
     end)
 
-    it("is refused if it is not there or empty", function()
+    it("is refused if it is missing or empty", function()
         assert.error_matches(function() extract.parts("/no/such/dump.xml", nil, "w") end,
             "^/no/such/dump.xml: no such file; %-%-wikipedia must name a MediaWiki dump")
         assert(fs.write(folder .. "/empty", ""))
@@ -83,7 +83,7 @@ describe("a dump", function()
         for field, count in pairs(whole) do assert.are.equal(count, first[field] + second[field], field) end
     end)
 
-    it("holds at least some text, more of it for each byte if it is compressed", function()
+    it("holds some minimum of text, more per byte if it is compressed", function()
         assert.are.equal(0.1 * 1000, extract.least_text(sparse(folder .. "/plain", 1000, "<mediawiki>")))
         assert.are.equal(0.5 * 1000, extract.least_text(sparse(folder .. "/packed", 1000, "BZh9")))
     end)

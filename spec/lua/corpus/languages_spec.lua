@@ -1,4 +1,4 @@
---- Languages: known codes pass, others are refused with a suggestion before anything is made.
+--- Languages: known codes pass, others are refused with a suggestion before anything is written.
 
 local fs = require "bertlua.util.fs"
 local languages = require "bertlua.corpus.languages"
@@ -11,7 +11,7 @@ local function refusal(...)
 end
 
 describe("language", function()
-    it("may be any of ISO 639, with a region or a variant", function()
+    it("may be any in ISO 639, with a region or a variant", function()
         for _, code in ipairs { "en", "de", "la", "ceb", "zh-yue", "be-tarask", "pt_BR" } do
             assert.are.equal(code, languages.locale(code))
         end
@@ -24,7 +24,7 @@ describe("language", function()
         assert.are.equal("lt", languages.locale "bat-smg")
     end)
 
-    it("is refused with what was meant", function()
+    it("is refused with a suggestion", function()
         for typed, meant in pairs { eng = '"en" (English)', english = '"en" (English)', Germn = '"de" (German)',
             Deutsch = '"de" (German)', enn = '"en" (English)', FR = '"fr" (French)' } do
             local message = refusal(typed)
@@ -35,7 +35,7 @@ describe("language", function()
         assert.is_truthy(refusal("q9"):find("expected an ISO 639 code such as en", 1, true))
     end)
 
-    it("is checked before anything is made", function()
+    it("is checked before anything is written", function()
         local folder = process.temporary_folder()
         local output, code = process.run_bertlua(("%s --output-dir %s/out --language xq"):format(
             process.quote(process.root .. "/recipes/prepare_corpus.lua"), folder))

@@ -1,4 +1,4 @@
---- A limit of memory that is too low: named before anything is made, with the stage that needs most.
+--- A memory limit that is too low is reported before anything is written, with the stage that needs most.
 
 local fs = require "bertlua.util.fs"
 local process = require "spec.support.process"
@@ -11,7 +11,7 @@ local function prepare(folder, arguments, setup)
 end
 
 describe("limits of memory", function()
-    it("are named when one part is already too much", function()
+    it("are reported when a single part exceeds them", function()
         local base = process.temporary_folder()
         assert(fs.mkdirs(base .. "/in"))
         for i = 1, 8 do
@@ -26,7 +26,7 @@ describe("limits of memory", function()
                 .. "--vocab-file %s --stages %s"):format(base .. "/in",
                 process.quote(process.root .. "/vocab/bert-base-uncased-vocab.txt"), names))
         end
-        -- The others need less, but with a sanitizer a process is large to begin with.
+        -- The others need less, but with a sanitizer a process is large from the start.
         local output, code = stages "extract,sentences,shard"
         assert.are.equal(0, code, output)
         output, code = stages "hdf5 --memory-limit 100"
@@ -37,7 +37,7 @@ describe("limits of memory", function()
         assert.is_truthy(least, output)
     end)
 
-    it("are named from the start, for the stage that needs most, and the value named is enough", function()
+    it("are reported at the start, for the stage that needs most, and the value named suffices", function()
         local base = process.temporary_folder()
         local text = {}
         for i = 1, 4000 do
@@ -54,7 +54,7 @@ describe("limits of memory", function()
             { local_text .. "--stages extract,sentences,shard,vocab --vocab-size 300", "shard" },
             { local_text .. "--stages vocab --vocab-size 300", "vocab" },
             { local_text .. "--stages hdf5,verify --dupe-factor 60 --gzip 0 " .. vocab, "hdf5", " for a shard of " },
-            -- Nothing is there of which to guess a size: a normal shard.
+            -- Nothing to estimate a size from: a normal shard.
             { vocab, "hdf5", " for a shard of 5.2 MB" },
         }
         for i, case in ipairs(cases) do
@@ -68,7 +68,7 @@ describe("limits of memory", function()
             assert.is_truthy(least, output)
             assert.are.equal(before, (process.run(list)))
             if i < #cases then
-                -- With a sanitizer a process is larger, and not always of the same size.
+                -- With a sanitizer a process is larger, and its size varies.
                 local more = os.getenv "ASAN_OPTIONS" and 16 or 0
                 output, code = prepare(folder, ("%s --quiet --memory-limit %d"):format(case[1], least + more))
                 assert.are.equal(0, code, output)

@@ -1,4 +1,4 @@
---- The manifest: what is noted, what an older stage takes with it, and what verify finds.
+--- The manifest: what it records, what a changed stage invalidates, and what verify finds.
 
 local fs = require "bertlua.util.fs"
 local manifest = require "bertlua.corpus.manifest"
@@ -46,7 +46,7 @@ describe("manifest", function()
             ": stage sentences needs the files of stage extract, which is not finished; add it to %-%-stages$")
     end)
 
-    it("holds the files of finished stages, in equal bytes for equal runs", function()
+    it("holds the files of finished stages, byte for byte the same for the same run", function()
         fill()
         local text = fs.read(folder .. "/manifest.json")
         assert.are.equal("shard.txt", manifest.files(folder, "shard", "hdf5")[1].path)
@@ -55,7 +55,7 @@ describe("manifest", function()
         assert.are.same({ 6, 34 }, { manifest.verify(job) })
     end)
 
-    it("drops what was made of an older stage's files, but not the vocabulary", function()
+    it("drops what was made from a changed stage's files, except the vocabulary", function()
         fill()
         manifest.set_stage(folder, "sentences", { of = "others" }, { file("sentences.txt", "other") })
         assert.are.same({ "extract", "sentences", "vocab" }, stages())
@@ -64,7 +64,7 @@ describe("manifest", function()
         assert.are.same({ "extract", "hdf5", "sentences", "shard", "vocab" }, stages())
     end)
 
-    it("finds files that are gone, of another size, or changed", function()
+    it("finds files that are missing, changed, or of the wrong size", function()
         for name, case in pairs {
             ["shard.txt"] = { nil, "/shard.txt: listed in the manifest, but does not exist$" },
             ["extract.txt"] = { "longer text", "/extract.txt: has 11 bytes, but 7 according to the manifest$" },
@@ -77,18 +77,18 @@ describe("manifest", function()
         end
     end)
 
-    it("misses no document between two stages", function()
+    it("notices a document lost between two stages", function()
         fill()
         manifest.set_stage(folder, "shard", {}, { file("shard.txt", "shard", { documents = 1 }) })
         assert.error_matches(function() manifest.verify(job) end,
             "the shards contain 1 documents, but the sentence files 2")
-        -- One without a sentence ends before.
+        -- A document without a sentence is dropped by the sentences stage.
         manifest.set_stage(folder, "extract", {}, { file("extract.txt", "extract", { documents = 9 }) })
         manifest.set_stage(folder, "sentences", {}, { file("sentences.txt", "sentences", { documents = 2 }) })
         assert.are.equal(4, (manifest.verify(job)))
     end)
 
-    it("is refused if it is another's, or damaged", function()
+    it("is refused if it is of another version, or damaged", function()
         for text, pattern in pairs {
             ['{"version":2,"sources":[],"stages":{}}'] = "not a manifest of this version of bertlua",
             ['[]'] = "not a manifest of this version of bertlua",

@@ -3,7 +3,7 @@
 local samples = require "bertlua.corpus.samples"
 
 describe("samples", function()
-    it("come in sets of a length and a number of masked tokens", function()
+    it("come in sets, each with a length and a number of masked tokens", function()
         assert.are.same({
             { max_seq_length = 128, max_predictions_per_seq = 20, folder = "seq128_pred20" },
             { max_seq_length = 512, max_predictions_per_seq = 80, folder = "seq512_pred80" },
@@ -16,7 +16,7 @@ describe("samples", function()
         end
     end)
 
-    it("are made shard by shard, test shards from seeds of their own", function()
+    it("are made shard by shard, test shards with seeds of their own", function()
         local files = { { path = "shards/training_0007.txt", bytes = 90 },
             { path = "shards/test_0007.txt", bytes = 10 } }
         local parts = samples.parts(files, samples.sets "32:5,64:10")
@@ -29,7 +29,7 @@ describe("samples", function()
         assert.are.same({ 90, files[1], 64 }, { parts[3].size, parts[3].file, parts[3].set.max_seq_length })
     end)
 
-    it("take more memory for more text, more passes, and files that are not compressed", function()
+    it("take more memory for more text, more passes, and uncompressed files", function()
         local function need(size, dupe_factor, gzip)
             return samples.memory { dupe_factor = dupe_factor, gzip = gzip } { size = size }
         end

@@ -3,7 +3,7 @@
 local sentences = require "bertlua.corpus.sentences"
 
 describe("sentences", function()
-    it("go on after English titles, initials and reference words", function()
+    it("continue after English titles, initials and reference words", function()
         local splitter = sentences.splitter "en"
         assert.are.same({ "Dr. Marsh met Harry S. Truman in St. Ives.", "See vol. 3 and fig. 2 there.", "It rained." },
             splitter:split "Dr. Marsh met Harry S. Truman in St. Ives. See vol. 3 and fig. 2 there. It rained.")

@@ -11,7 +11,7 @@ describe("shards", function()
     before_each(function() job = { output_dir = assert(fs.temporary_folder()), memory_limit = 2 ^ 30 } end)
     after_each(function() fs.remove(job.output_dir) end)
 
-    --- A sentence file with so many documents.
+    --- A sentence file with this many documents.
     local function file_of(documents)
         local lines = {}
         for i = 1, documents do lines[i] = ("Mill %d is old.\nIt is grey.\n"):format(i) end
@@ -28,7 +28,7 @@ describe("shards", function()
         return made, names, size
     end
 
-    it("are one for a small text, and as many as were asked for", function()
+    it("are one for a small text, or as many as requested", function()
         local made, names, size = plan(20, {})
         assert.are.same({ 1, 0 }, { made.training, made.test })
         assert.are.same({ "training_0000" }, names)
@@ -36,7 +36,7 @@ describe("shards", function()
         assert.are.same({ "training_0000", "training_0001", "training_0002" }, (select(2, plan(20, { shards = 3 }))))
     end)
 
-    it("hold a share for testing, in at least one shard of its own", function()
+    it("hold out a share for testing, in at least one shard of its own", function()
         local made, names = plan(400, { shards = 4, test_share = 0.2 })
         assert.are.same({ 4, 1 }, { made.training, made.test })
         assert.are.equal("test_0000", names[5])
@@ -60,7 +60,7 @@ describe("shards", function()
         for i = 1, 20 do assert.is_true(seen[tostring(i)]) end
     end)
 
-    it("cannot be more than documents, nor all for testing", function()
+    it("cannot outnumber the documents, nor all be for testing", function()
         assert.error_matches(function() plan(3, { shards = 5 }) end,
             "^5 shards of 3 documents: set shards to at most 3, or check that documents are separated by blank lines$")
         assert.error_matches(function() plan(1, { shards = 2 }) end, "^2 shards of 1 document: set shards to at most 1")
@@ -69,17 +69,17 @@ describe("shards", function()
         assert.error_matches(function() plan(0, {}) end, ": the sentence files contain no documents$")
     end)
 
-    it("are foreseen in size, so that memory can be", function()
+    it("have an estimated size, from which memory is planned", function()
         assert.are.equal(25 * MIB, shards.largest({ shards = 4, test_share = 0 }, 100 * MIB))
         assert.are.equal(5 * MIB, shards.largest({ shards = 0, test_share = 0 }, 100 * MIB))
-        -- A tenth for testing makes one test shard, larger than each of 90 for training.
+        -- A tenth for testing makes ten test shards beside 90 for training.
         assert.is_near(10 * MIB, shards.largest({ shards = 90, test_share = 0.1 }, 100 * MIB) * 10, 1)
         assert.are.equal(5 * MIB, shards.largest({ shards = 0, test_share = 0.1 }))
         assert.are.equal(0, shards.largest({ shards = 4, test_share = 0.1 }))
         assert.is_true(shards.memory { size = 20 * MIB } > shards.memory { size = 10 * MIB })
     end)
 
-    it("are compared by size, those for training alone", function()
+    it("are compared by size, training shards only", function()
         local function file(name, bytes) return { path = "shards/" .. name, bytes = bytes } end
         assert.is_near(0.2, shards.spread { file("training_0000.txt", 90), file("training_0001.txt", 110),
             file("test_0000.txt", 5) }, 1e-12)

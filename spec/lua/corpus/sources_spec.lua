@@ -1,4 +1,4 @@
---- Fetching what a variant needs: the wiki's own list of sums, SQuAD's MD5, kills in the middle, limits.
+--- Fetching what a variant needs: the wiki's own list of checksums, SQuAD's MD5, kills midway.
 
 local fs = require "bertlua.util.fs"
 local http_server = require "spec.support.http_server"
@@ -28,7 +28,7 @@ describe("a dump of the wiki's mirrors", function()
     end)
     after_each(function() fs.remove(base) end)
 
-    --- The published list, with this sum for the dump; of "latest" it names the dated files.
+    --- The published list, with this checksum for the dump; for "latest" it names the dated files.
     local function publish(sum)
         assert(fs.write(mirror .. "enwiki-latest-sha1sums.txt", ("%s  enwiki-20220820-stub-articles.xml.gz\n"
             .. "%s  enwiki-20220820-pages-articles-multistream.xml.bz2\n"):format(("1"):rep(40), sum)))
@@ -39,7 +39,7 @@ describe("a dump of the wiki's mirrors", function()
             .. "--mirrors file://%s/none,file://%s/mirror"):format(base, base))
     end
 
-    it("is taken if its SHA-1 is the published one", function()
+    it("is accepted if its SHA-1 matches the published one", function()
         publish(storage.digest(FOLDER .. "dump-multistream.xml.bz2", "sha1"))
         local output, code = fetch()
         assert.are.equal(0, code, output)
@@ -48,7 +48,7 @@ describe("a dump of the wiki's mirrors", function()
         assert.are.equal(2, #assert(json.read(base .. "/out/manifest.json")).sources)
     end)
 
-    it("is refused if it is not", function()
+    it("is refused if it does not", function()
         publish(("0"):rep(40))
         local output, code = fetch()
         assert.are.equal(1, code)
@@ -56,7 +56,7 @@ describe("a dump of the wiki's mirrors", function()
         assert.is_false(fs.exists(base .. "/out/download/enwiki-latest-pages-articles-multistream.xml.bz2"))
     end)
 
-    it("is refused if the list has no sum of it", function()
+    it("is refused if the list does not contain it", function()
         assert(fs.write(mirror .. "enwiki-latest-sha1sums.txt", ("1"):rep(40) .. "  enwiki-20220820-other.xml\n"))
         local output, code = fetch()
         assert.are.equal(1, code)
@@ -85,14 +85,14 @@ describe("squad", function()
             squad_url = "file://" .. base, quiet = true }))
     end
 
-    it("takes files of the published MD5 only", function()
+    it("accepts only files with the published MD5", function()
         local output, code = prepare(base .. "/out", "--variant squad --retries 0 --squad-url file://" .. base)
         assert.are.equal(1, code)
         assert.is_truthy(output:find("expected md5:981b29407e0affa3b1b156f72073b945", 1, true), output)
         assert.is_false(fs.exists(base .. "/out/download/train-v1.1.json"))
     end)
 
-    it("notes both files, and finds one that is damaged later", function()
+    it("records both files, and finds one that is damaged later", function()
         for _, name in ipairs(NAMES) do published.MD5[name] = storage.digest(fs.join(base, name), "md5") end
         local good, manifest = run()
         assert.is_true(good, tostring(manifest))
@@ -112,7 +112,7 @@ describe("kill -9", function()
     before_each(function() base = process.temporary_folder() end)
     after_each(function() fs.remove(base) end)
 
-    it("in a download leaves a part that the next run goes on with", function()
+    it("during a download leaves a part that the next run resumes", function()
         local text = assert(fs.read(FOLDER .. "dump.xml.bz2"))
         local server = http_server.start(text)
         local folder = base .. "/out/download/"
@@ -120,14 +120,14 @@ describe("kill -9", function()
             server.url, storage.digest(FOLDER .. "dump.xml.bz2", "sha1"))
         local killed, sizes = 0, {}
         for _ = 1, 20 do
-            -- As soon as more of the file has come than before.
+            -- As soon as more of the file has arrived than before.
             local _, code = process.run(("%s %s --output-dir %s --quiet %s & pid=$!\n"
                 .. "for i in $(seq 200); do sleep 0.02\n"
                 .. "n=$(stat -c %%s %sslow.part 2>/dev/null || echo 0)\n"
                 .. "[ $n -gt %d ] && kill -9 $pid 2>/dev/null && break\ndone\nwait $pid"):format(
                 process.quote(process.bertlua), process.quote(process.root .. "/recipes/prepare_corpus.lua"),
                 base .. "/out", arguments, folder, (sizes[#sizes] or 0) + 2048))
-            -- On a busy machine the last kill may come when all is there.
+            -- On a busy machine the last kill may come after the download is complete.
             if code ~= 137 or fs.exists(folder .. "slow") then break end
             killed = killed + 1
             sizes[#sizes + 1] = fs.size(folder .. "slow.part") or 0
@@ -136,16 +136,16 @@ describe("kill -9", function()
         assert.is_true(killed >= 2, killed .. " kills")
         for i = 2, #sizes do assert.is_true(sizes[i] > sizes[i - 1]) end
         assert.is_truthy(sizes[1] > 0 and sizes[1] < #text)
-        -- The name has no ending of a dump: extract does not take it, the download itself is what counts here.
+        -- The name does not end like a dump's, so extract does not use it: only the download matters here.
         assert.are.equal(text, fs.read(folder .. "slow"))
         assert.is_false(fs.exists(folder .. "slow.part"))
     end)
 
-    it("in verify changes nothing", function()
+    it("during verify changes nothing", function()
         local folder = base .. "/out"
         assert.are.equal(0, select(2, prepare(folder, "--stages extract --wikipedia "
             .. process.quote(FOLDER .. "dump.xml.bz2"))))
-        -- A large file to verify, of holes, so that there is time for the kill.
+        -- A large sparse file to verify, so that there is time for the kill.
         local large = folder .. "/text/large.txt"
         assert.are.equal(0, select(2, process.run("truncate -s 150M " .. process.quote(large))))
         local value = assert(json.read(folder .. "/manifest.json"))
@@ -166,7 +166,7 @@ describe("kill -9", function()
 end)
 
 describe("what is wrong from the start", function()
-    it("is said before anything is fetched or made", function()
+    it("is reported before anything is fetched or written", function()
         local base = process.temporary_folder()
         local dump = process.quote(FOLDER .. "dump.xml.bz2")
         local vocab = "--vocab-file " .. process.quote(process.root .. "/vocab/bert-base-uncased-vocab.txt")

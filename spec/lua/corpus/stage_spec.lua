@@ -1,4 +1,4 @@
---- A stage of the preparation: parts that are noted when they are whole, and made again only when they must be.
+--- A stage of the preparation: parts are recorded when complete, and rebuilt only when they must be.
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -16,7 +16,7 @@ describe("stage", function()
     end)
     after_each(function() fs.remove(job.output_dir) end)
 
-    --- Run a stage of parts a, b, c; what a part makes is its name and its size.
+    --- Run a stage of parts a, b, c; each writes its name as many times as its size.
     local function run(key, parts)
         local folder = job.output_dir .. "/out"
         made = {}
@@ -55,7 +55,7 @@ describe("stage", function()
         assert.are.same(first, records)
     end)
 
-    it("makes a part again whose file or record is not what it was", function()
+    it("rebuilds a part whose file or record has changed", function()
         run()
         assert(fs.write(job.output_dir .. "/out/b.txt", "longer"))
         assert(fs.remove(job.output_dir .. "/out/a.txt"))
@@ -69,7 +69,7 @@ describe("stage", function()
         end
     end)
 
-    it("forgets everything under another key", function()
+    it("discards everything under another key", function()
         run()
         local records, kept = run({ format = 2 }, { { name = "d", size = 4 } })
         assert.are.equal(0, kept)
@@ -78,7 +78,7 @@ describe("stage", function()
         assert.are.same({ "d.json", "key" }, fs.list(job.output_dir .. "/.state/make"))
     end)
 
-    it("sweeps up what a killed run has left unfinished", function()
+    it("cleans up what a killed run left unfinished", function()
         run()
         local folder = job.output_dir .. "/out"
         assert(fs.write(folder .. "/a.txt.tmp-123", "half"))
@@ -90,7 +90,7 @@ describe("stage", function()
         stage.sweep(job.output_dir .. "/none")
     end)
 
-    it("writes no file for an empty text, nor for one that fails", function()
+    it("writes no file for an empty text, or when writing fails", function()
         local path = job.output_dir .. "/text"
         assert.is_false(stage.write_text(path, function() end))
         assert.is_false(fs.exists(path))
@@ -108,7 +108,7 @@ describe("stage", function()
         assert.are.equal("onetwo", fs.read(path))
     end)
 
-    it("knows a file that can be found and checked", function()
+    it("recognises a record that can be found and checked", function()
         local path = job.output_dir .. "/x"
         assert(fs.write(path, "x"))
         local file = stage.describe(job, path, { documents = 1 })
@@ -123,7 +123,7 @@ describe("stage", function()
         assert.error_matches(function() stage.describe(job, path .. "y") end, "y: was written, but is gone")
     end)
 
-    describe("under a limit of memory", function()
+    describe("under a memory limit", function()
         local function processes(workers, limit, need, pending)
             local options = { name = "made up", parts = { { size = 5 }, { size = 9 }, { size = 7 } },
                 memory = function(part) return part.size == 9 and need or 1 end }
@@ -131,17 +131,17 @@ describe("stage", function()
                 quiet = true }, options, pending or { 1, 2, 3 })
         end
 
-        it("runs as many processes as fit, but not more than there are parts", function()
+        it("runs as many processes as fit, but no more than there are parts", function()
             assert.are.equal(3, processes(64, 4000 * MIB, 100 * MIB))
             assert.are.equal(2, processes(64, 250 * MIB, 100 * MIB))
             assert.are.equal(1, processes(1, 4000 * MIB, 100 * MIB))
             assert.are.equal(3, processes(3, nil, 100 * MIB))
             assert.are.equal(1, processes(4, 10 * MIB, 100 * MIB, {}))
-            -- What is done needs none.
+            -- Finished parts need none.
             assert.are.equal(2, processes(4, 10 * MIB, 100 * MIB, { 1, 3 }))
         end)
 
-        it("refuses a part that does not fit at all", function()
+        it("refuses a part that does not fit", function()
             assert.error_matches(function() processes(4, 50 * MIB, 100 * MIB) end,
                 "^made up: a part of 0.0 MB needs about 105 MB on top of .* memory_limit is .*: raise memory_limit$")
         end)

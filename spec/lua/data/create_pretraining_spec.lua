@@ -1,4 +1,4 @@
---- Text to shards, whole: structure, determinism, processes, messages.
+--- From text to shards: structure, determinism, processes, messages.
 
 local create = require "bertlua.data.create_pretraining"
 local data = require "bertlua.data"
@@ -164,7 +164,7 @@ describe("create_pretraining", function()
         end
     end)
 
-    it("tells of its progress, up to all bytes", function()
+    it("reports its progress, up to the last byte", function()
         for workers = 1, 2 do
             local done, total = 0, nil
             local summary = run("progress" .. workers, {
@@ -179,7 +179,7 @@ describe("create_pretraining", function()
         end
     end)
 
-    it("ends the job with the worker's words when a worker fails", function()
+    it("ends the job with the worker's message when a worker fails", function()
         local tokenizer = shards.tokenizer(WORDS)
         local encode = tokenizer.encode_array
         function tokenizer.encode_array(self, text)
@@ -238,7 +238,7 @@ describe("create_pretraining", function()
             assert.is_truthy(message({ input_dir = empty }):find("contains no documents", 1, true))
         end)
 
-        it("that there are older shards, and replaces them on demand", function()
+        it("that there are older shards, and replaces them on request", function()
             run("twice", { shards = 6 })
             local text = message { output_dir = folder .. "/twice" }
             assert.is_truthy(text:find("already contains shards with prefix corpus (6, such as corpus_training_0.hdf5)",

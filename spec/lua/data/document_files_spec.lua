@@ -36,7 +36,7 @@ describe("document files", function()
         assert.error_matches(function() document_files.scan { folder .. "/none" } end, "/none: ")
     end)
 
-    it("go to one shard each, in shards of about equal size, by the seed", function()
+    it("go to one shard each, in shards of about equal size, dealt by the seed", function()
         local documents = document_files.scan(files)
         local function deal(shards, seed)
             local plan, order = document_files.deal(documents, shards, seed)
@@ -53,7 +53,7 @@ describe("document files", function()
                     bytes = bytes + select(3, documents:get(number))
                     text[#text + 1] = shard .. ":" .. number
                 end
-                -- No further off than one document.
+                -- Within one document of the mean.
                 assert.is_true(math.abs(bytes - documents.bytes / shards) < 60, bytes)
             end
             assert.are.equal(documents:count(), at)
@@ -81,7 +81,7 @@ describe("document files", function()
         assert.are.equal(corpus.bytes, reports[#reports])
     end)
 
-    it("of a part are those of its positions alone", function()
+    it("of a part are only those at its positions", function()
         local documents = document_files.scan(files)
         local order = array.int64 { 30, 5, 0, 33 }
         local corpus = document_files.tokenize(documents, order, { first = 1, last = 3 }, TOKENIZER)

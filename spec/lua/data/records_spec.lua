@@ -1,4 +1,4 @@
---- Records of CSV, TSV and JSON lines, and what is said of files that hold none.
+--- Records of CSV, TSV and JSON lines, and messages about files that hold none.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -38,14 +38,14 @@ describe("records", function()
         refused(":2: 1 field, expected 2 as in the header", "b.tsv", "text\tlabel\nalone\n")
     end)
 
-    it("of JSON lines are known by the name or the first character", function()
+    it("of JSON lines are recognised by the name or the first character", function()
         local text = '{"text": "a\\tb", "label": 1}\n\n{"label": true, "text": "caf\\u00e9", "more": [1]}'
         local expected = { { line = 1, label = "1", text = "a\tb" }, { line = 3, label = "true", text = "café" } }
         for _, name in ipairs { "a.json", "a.jsonl", "a.txt" } do assert.are.same(expected, read(name, text)) end
         assert.are.equal("0.5", read("b.jsonl", '{"label": 0.5}', { "label" })[1].label)
     end)
 
-    it("go on after a byte order mark", function()
+    it("may follow a byte order mark", function()
         assert.are.equal("a", read("a.csv", "\239\187\191text,label\na,b\n")[1].text)
         assert.are.equal("a", read("a.jsonl", '\239\187\191{"text": "a"}', { "text" })[1].text)
     end)

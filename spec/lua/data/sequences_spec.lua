@@ -47,7 +47,7 @@ describe("sequences", function()
         batches:close()
     end)
 
-    it("sees each feature once an epoch, in a new order, the same after a restart", function()
+    it("visits each feature once per epoch, in a new order, the same after a restart", function()
         local set = make_set(10)
         local function stream(first, count, seed)
             local batches, seen = set:batches({ batch_size = 4, seed = seed }), {}
@@ -77,7 +77,7 @@ describe("sequences", function()
         batches:close()
     end)
 
-    it("keeps a batch valid until the second-next", function()
+    it("keeps a batch valid until the one after next", function()
         local batches = make_set(9):batches({ batch_size = 1, shuffle = false })
         local first = batches:batch(0)
         batches:batch(1)
@@ -86,9 +86,9 @@ describe("sequences", function()
         batches:close()
     end)
 
-    it("leaves out windows that miss the answer, but none that holds it or whose question has none", function()
+    it("leaves out windows without the answer, except where the question has none", function()
         local set = make_set(300)
-        -- Three windows a question; every third question has no answer in any.
+        -- Three windows per question; every third question has no answer in any.
         for f = 0, 299 do
             set.example[f] = math.floor(f / 3) + 1
             set.end_position[f] = f % 3 == 1 and math.floor(f / 3) % 3 > 0 and 2 or 0

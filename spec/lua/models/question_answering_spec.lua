@@ -106,7 +106,7 @@ describe("BertForQuestionAnswering", function()
         assert.are.equal(loss, m:scalars("loss").loss:item())
     end)
 
-    it("foretells the peak of the arena", function()
+    it("estimates the peak of the arena", function()
         for _, precision in ipairs { "fp32", "bf16" } do
             for _, packed in ipairs { false, true } do
                 local m, input, own = model(precision), batch(packed), Tape.new {}

@@ -115,7 +115,7 @@ describe("BertForSequenceClassification", function()
         end
     end)
 
-    it("applies dropout before the head, in training only, as much as classifier_dropout says", function()
+    it("applies dropout before the head, in training only, at the rate of classifier_dropout", function()
         local expected = tiny.read(fixture, "loss"):item()
         local m, input = model "fp32", batch(true)
         m.config.classifier_dropout = 0.5

@@ -101,7 +101,7 @@ function M.batch(samples, options)
     }
 end
 
---- Distance of two f32 tensors of one size: max |a - b| / max |b|, and max |a - b|.
+--- Distance between two f32 tensors of the same size: max |a - b| / max |b|, and max |a - b|.
 function M.distance(a, b)
     assert(a:numel() == b:numel(), "sizes differ")
     local host_a, host_b = a:host(), b:host()

@@ -4,7 +4,7 @@ local nn = require "bertlua.nn"
 local tensor = require "bertlua.tensor"
 
 describe("nn", function()
-    it("makes a lone layer that runs", function()
+    it("creates a single layer that runs", function()
         local layer = nn.create(nn.Linear, 3, 2)
         layer.weight.value:copy_from(tensor.from({ { 1, 0, 2 }, { 0, -1, 0 } }, "f32"))
         layer.bias.value:copy_from(tensor.from({ 10, 20 }, "f32"))
@@ -26,7 +26,7 @@ describe("nn", function()
             "output.dense.bias" }, names)
     end)
 
-    it("says what a constructor wants", function()
+    it("says what a constructor expects", function()
         assert.has_error(function() nn.Linear.new(4, "x", 1, 1) end,
             "Linear: expected a ParameterStore as first argument, got number")
     end)

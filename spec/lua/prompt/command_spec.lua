@@ -59,7 +59,7 @@ describe("bertlua", function()
         assert_output("", 5, run_bertlua(script "os.exit(5)"))
     end)
 
-    it("gives one line and code 1 for every kind of failure", function()
+    it("prints one line and exits with 1 for every kind of failure", function()
         local absent = "no such file: /no/such.lua; bertlua --help shows how to start"
         assert_output("bertlua: " .. absent .. "\n", 1, run_bertlua "/no/such.lua")
         local cases = {

@@ -31,7 +31,7 @@ describe("completion", function()
         assert.are.same({ "", {} }, { session:complete '"no/such/folder/x' })
     end)
 
-    it("offers nothing for what it does not know, and calls nobody", function()
+    it("offers nothing for unknown names, and calls no foreign code", function()
         env.trap = setmetatable({}, { __index = function() error "called" end })
         assert.are.same({ "", {} }, { session:complete "trap.x" })
         assert.are.same({ "", {} }, { session:complete "nothing.at.all" })

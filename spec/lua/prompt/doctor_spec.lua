@@ -1,9 +1,9 @@
---- `bertlua doctor`, where all is well and where the engine is missing.
+--- `bertlua doctor`, with everything in place and with the engine missing.
 
 local process = require "spec.support.process"
 
 describe("doctor", function()
-    it("finds what is needed", function()
+    it("finds everything required", function()
         local text, code = process.run_bertlua("doctor", "cd / &&")
         assert.are.equal(0, code, text)
         for _, name in ipairs { "engine", "processor", "threads", "memory", "HDF5", "recipes", "vocabularies" } do
@@ -12,7 +12,7 @@ describe("doctor", function()
         assert.is_nil(text:find "\nmissing")
     end)
 
-    it("fails and says what to do when the engine is not there", function()
+    it("fails and says what to do when the engine is missing", function()
         local text, code = process.run_bertlua("doctor", "BERTLUA_LIB=/no/such.so")
         assert.are.equal(1, code)
         assert.is_truthy(text:find "missing  engine" and text:find "/no/such.so" and text:find "run make")

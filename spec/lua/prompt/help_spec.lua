@@ -9,7 +9,7 @@ describe("help", function()
         local text = feed "? bl.ops.linear_forward"
         assert.is_truthy(text:find("bl.ops.linear_forward(y, pre, x, w, bias, activation)", 1, true))
         assert.is_truthy(text:find("y = f(x w^T + bias)", 1, true))
-        -- The comment above the first of a group of declarations is that of all.
+        -- The comment above the first of a group of declarations covers the group.
         assert.is_truthy((feed "? tanh_backward"):find "Elementwise, any shape")
     end)
 

@@ -1,4 +1,4 @@
---- The prompt at a terminal, which `script` makes.
+--- The prompt at a terminal, provided by `script`.
 
 local fs = require "bertlua.util.fs"
 local process = require "spec.support.process"
@@ -13,7 +13,7 @@ describe("the prompt at a terminal", function()
     before_each(function() state = assert(fs.temporary_folder()) end)
     after_each(function() fs.remove(state) end)
 
-    --- What stands on the terminal after these lines were typed.
+    --- What is on the terminal after typing these lines.
     local function type_in(lines, environment)
         local output, code = process.run(("printf %s | XDG_STATE_HOME=%s NO_COLOR=1 TERM=xterm %s timeout 30 "
             .. "script -qec %s /dev/null"):format(process.quote(lines), process.quote(state), environment or "",
@@ -22,7 +22,7 @@ describe("the prompt at a terminal", function()
         return (output:gsub("\r", ""))
     end
 
-    terminal_it("says what it is, answers, goes on after an error and ends with the input", function()
+    terminal_it("says what it is, answers, continues after an error and ends with the input", function()
         local output = type_in "x = 20 + 1\\nx * 2\\nerror(\"boo\")\\n\"still \" .. \"here\"\\n"
         assert.matches("\nbertlua %d+%.%d+%.%d+, .*\n%? for help", "\n" .. output)
         assert.is_truthy(output:find("\n42\n", 1, true), output)
@@ -44,7 +44,7 @@ describe("the prompt at a terminal", function()
         assert.is_truthy(history:find "first_line" and history:find "third_line", history)
     end)
 
-    terminal_it("needs no home", function()
+    terminal_it("needs no home folder", function()
         assert.is_truthy(type_in("6 * 7\\n", "env -u HOME -u XDG_STATE_HOME"):find("\n42\n", 1, true))
         assert.are.same({}, fs.list(state))
     end)

@@ -4,7 +4,7 @@ local prompt = require "spec.support.prompt"
 local repl = require "bertlua.prompt.repl"
 
 describe("evaluation", function()
-    it("prints expressions, all values of them, and keeps the first in _", function()
+    it("prints all values of an expression and keeps the first in _", function()
         local _, feed, env = prompt.new()
         assert.are.equal("3\n", (feed "1 + 2"))
         assert.are.equal(3, env._)
@@ -14,7 +14,7 @@ describe("evaluation", function()
         assert.are.equal("5\n", (feed "5 -- five"))
     end)
 
-    it("keeps quiet for statements and after ;", function()
+    it("is silent for statements and after ;", function()
         local _, feed, env = prompt.new()
         assert.are.equal("", (feed "a = 7"))
         assert.are.equal(7, env.a)
@@ -23,7 +23,7 @@ describe("evaluation", function()
         assert.are.equal("", (feed "   "))
     end)
 
-    it("asks for more until the input is whole", function()
+    it("asks for more until the input is complete", function()
         local session, feed = prompt.new()
         local _, outcome = feed "for i = 1, 2 do"
         assert.are.equal("more", outcome)
@@ -45,7 +45,7 @@ describe("evaluation", function()
         assert.are.equal("1\n", (feed "1"))
     end)
 
-    it("reports errors in one line and goes on", function()
+    it("reports errors in one line and continues", function()
         local _, feed = prompt.new()
         local text, outcome = feed "error('boo')"
         assert.are.equal("stdin:1: boo\n", text)
@@ -74,7 +74,7 @@ describe("evaluation", function()
         assert.is_truthy((feed "bl.ones(2, 2):view(3)"):find "^stdin:1: reshape: the input is f32 %[2,2%]")
     end)
 
-    it("says in colour what went wrong only when asked to", function()
+    it("prints errors in colour only when asked to", function()
         local out = {}
         local function write(text) out[#out + 1] = text end
         local session = repl.new { write = write, color = true, env = { error = error } }

@@ -55,7 +55,7 @@ describe("help", function()
             help.values({ list = { SPEC.list[1], SPEC.list[2], SPEC.list[3] } }, { batch_size = 8, amp = true }))
     end)
 
-    it("makes a Markdown table of each group, with a row for each setting", function()
+    it("makes a Markdown table per group, with a row per setting", function()
         local text = help.markdown(SPEC)
         has(text, "**Training**\n\n| setting | values | default | meaning |\n|---|---|---|---|\n"
             .. "| `batch_size` | integer | `32` | sequences per micro-step |\n"

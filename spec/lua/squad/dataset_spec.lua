@@ -1,4 +1,4 @@
---- SQuAD files: what is read, what is refused and with which words.
+--- SQuAD files: what is read, what is refused and with which message.
 
 local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
@@ -45,7 +45,7 @@ describe("dataset", function()
         assert.are.equal("", examples[18].context)
     end)
 
-    it("skips training questions whose answer is elsewhere, and says so", function()
+    it("skips training questions whose answer is not in the text, and says so", function()
         local path = "spec/fixtures/squad/data.json"
         local examples, summary = dataset.load(path, { is_training = true, version_2_with_negative = true })
         assert.are.equal(16, #examples)
@@ -71,7 +71,7 @@ describe("dataset", function()
         assert.are.same({ 1, 2 }, words("naïve  東京", 3))
         assert.are.same({ 3, 3 }, words("fox", 14))
         assert.are.same({ 3, 3 }, words("(fox).", 13))
-        -- The words around must hold the answer; its exact place may be off.
+        -- The words at the offset must contain the answer; its exact place may be off.
         assert.are.same({ 3, 3 }, words("fox", 13))
         assert.are.equal(1, words("fox", 3))
         assert.are.equal(1, words("fox", 400))
@@ -151,7 +151,7 @@ describe("dataset", function()
         assert.are.equal('FILE: the file holds a list, expected an object {"data": [...]}', load_text("[1]").problem)
     end)
 
-    it("refuses a file that is not there", function()
+    it("refuses a missing file", function()
         local ok, problem = pcall(dataset.load, "/no/such/file.json")
         assert.is_false(ok)
         assert.is_true(fault.is(problem))

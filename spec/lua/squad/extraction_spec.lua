@@ -81,15 +81,15 @@ describe("answers", function()
         return predictions.x, n_best.x, odds.x
     end
 
-    it("give the characters of the context", function()
-        -- [CLS] who [SEP] begins the sequence, so that the context's tokens start at place 3.
+    it("are written as in the context", function()
+        -- [CLS] who [SEP] starts the sequence, so the context's tokens start at position 3.
         assert.are.equal("José Álvarez", one("Said (José Álvarez), once.", { [5] = 9 }, { [6] = 9 }))
         assert.are.equal("京の", one("東京の 駅", { [4] = 9 }, { [5] = 9 }))
-        -- Nothing above the rest: the earliest start and end.
+        -- All equal: the earliest start and end.
         assert.are.equal("Some", one("Some text here", {}, {}))
     end)
 
-    it("hold to max_answer_length and never end before they start", function()
+    it("respect max_answer_length and never end before they start", function()
         local long = one("one two three four five", { [3] = 9 }, { [7] = 9 }, { max_answer_length = 5 })
         assert.are.equal("one two three four five", long)
         local short = one("one two three four five", { [3] = 9 }, { [7] = 9, [4] = 1 }, { max_answer_length = 4 })
@@ -123,7 +123,7 @@ describe("answers", function()
         assert.are.equal(2, odds)
         assert.are.equal("", list[1].text)
         assert.are.equal("beta", list[2].text)
-        -- Exactly at the threshold the answer stands.
+        -- Exactly at the threshold the answer is kept.
         text = one("alpha beta", logits, logits, { version_2_with_negative = true, null_score_diff_threshold = 2 })
         assert.are.equal("beta", text)
         text = one("alpha beta", logits, logits, { version_2_with_negative = true, null_score_diff_threshold = 1.5 })

@@ -1,4 +1,4 @@
---- Features beside their data: taken again, rebuilt, done without.
+--- Features cached beside their data: reused, rebuilt, or not cached at all.
 
 local Tokenizer = require "bertlua.text.tokenizer"
 local dataset = require "bertlua.squad.dataset"
@@ -35,7 +35,7 @@ describe("feature cache", function()
 
     after_each(function() fs.remove(folder) end)
 
-    it("keeps features beside the data and gives them back", function()
+    it("stores features beside the data and reads them back", function()
         local made, first = features.cached(examples, tokenizer, options)
         local read, second = features.cached(examples, tokenizer, options)
         assert.is_false(first.hit)
@@ -46,7 +46,7 @@ describe("feature cache", function()
         assert.are.equal(48, read.settings.max_seq_length)
     end)
 
-    it("makes them anew for other settings, other data or another vocabulary", function()
+    it("rebuilds them for other settings, other data or another vocabulary", function()
         local _, first = features.cached(examples, tokenizer, options)
         options.doc_stride = 13
         local _, stride = features.cached(examples, tokenizer, options)
@@ -87,7 +87,7 @@ describe("feature cache", function()
         end
     end)
 
-    it("goes on without a folder to write to", function()
+    it("works without a writable folder", function()
         options.cache_dir = fs.join(data_file, "inside")
         local set, info = features.cached(examples, tokenizer, options)
         assert.are.equal(129, set.count)

@@ -57,7 +57,7 @@ describe("FeatureSet", function()
         assert.are.same({ 1, 11, 12, 2, 22, 23, 2 }, sequence(set, 1))
         assert.are.same({ 1, 13, 2, 31, 2 }, sequence(set, 2))
         assert.are.same({ 7, 5, 19 }, { set:length(0), set:length(2), set.tokens })
-        -- Places in the context count through all parts.
+        -- Context positions count through all parts.
         assert.are.same({ 0, 1, 3 }, { set.doc_token[0], set.doc_token[1], set.doc_token[2] })
         assert.are.same({ 10, 10 }, { set.word_start[0], set.word_start[3] })
         assert.are.equal("FeatureSet(3 features, 19 tokens)", tostring(set))
@@ -90,7 +90,7 @@ describe("FeatureSet", function()
         for i = 0, 4999 do assert.is_true(part.doc_ids.data[i] == i) end
     end)
 
-    it("has all its arrays, and none that only joining needs, in a file", function()
+    it("puts all its arrays into a file, except those needed only for joining", function()
         local names = {}
         for _, item in ipairs(join():arrays()) do names[item[1]] = item[3] end
         assert.are.same({ ids = 19, offsets = 4, query_length = 3, start_position = 3, end_position = 3, example = 3,
@@ -103,7 +103,7 @@ describe("FeatureSet", function()
         assert.are.same({ { first = 0, last = 1 }, { first = 2, last = 2 } }, join():by_example())
     end)
 
-    it("trains on a share of the windows that miss their answer, and on all others", function()
+    it("trains on a share of the windows without their answer, and on all others", function()
         -- 200 examples of two windows, the first with the answer; and one without an answer.
         local list = {}
         for i = 1, 200 do list[i] = part_of(i, { 11 }, { 21, 22 }, { { 0, 1, 3, 3 }, { 1, 1 } }) end
@@ -124,7 +124,7 @@ describe("FeatureSet", function()
         assert.is_true(#half > 202 + 60 and #half < 202 + 140, #half)
         assert.are.same(half, kept(0.5, 1))
         assert.are_not.same(half, kept(0.5, 2))
-        -- A larger share keeps what a smaller one kept.
+        -- A larger share includes what a smaller one kept.
         local wider = {}
         for _, f in ipairs(kept(0.7, 1)) do wider[f] = true end
         for _, f in ipairs(half) do assert.is_true(wider[f]) end

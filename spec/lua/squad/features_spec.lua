@@ -58,7 +58,7 @@ describe("features", function()
         for f, feature in ipairs(expected.train_v2) do assert.are.same(feature, entry(set, f - 1)) end
     end)
 
-    it("tie tokens to the context's words", function()
+    it("map tokens to the context's words", function()
         local examples = dataset.load(DATA)
         local set = features.convert(examples, tokenizer, with { max_seq_length = 384, doc_stride = 128 })
         local context, words, last = examples[1].context, {}, nil
@@ -98,7 +98,7 @@ describe("features", function()
         assert.are.equal(all, done)
     end)
 
-    it("cut long questions and know empty ones and empty contexts", function()
+    it("truncate long questions, and handle empty questions and contexts", function()
         local set = features.convert({
             { id = "a", question = ("long "):rep(100), context = "one two" },
             { id = "b", question = "", context = "one two" },

@@ -1,4 +1,4 @@
---- The answer as the context writes it.
+--- The answer as it is written in the context.
 
 local Tokenizer = require "bertlua.text.tokenizer"
 local final_text = require "bertlua.squad.final_text"
@@ -14,7 +14,7 @@ describe("final text", function()
         return (final_text.align(predicted, final_text.prepare(tokenizer, original)))
     end
 
-    it("keeps case, accents and marks of the context", function()
+    it("keeps the context's case, accents and punctuation", function()
         assert.are.equal("Steve Smith", align("steve smith", "Steve Smith's"))
         assert.are.equal("Álvarez", align("alvarez", "(Álvarez),"))
         assert.are.equal("1895", align("1895", "(1895-1943)."))
@@ -23,8 +23,8 @@ describe("final text", function()
         assert.are.equal("5€", align("5€", "5€,"))
     end)
 
-    it("falls back to whole words where letters do not correspond", function()
-        -- A combining mark is a letter of the context only.
+    it("falls back to whole words where letters cannot be aligned", function()
+        -- A combining mark is a letter in the context only.
         assert.are.equal("nai\204\136ve,", align("naive", "nai\204\136ve,"))
         assert.are.equal("a\226\128\139b c", align("ab", "a\226\128\139b c"))
         assert.are.equal("other words", align("missing", "other words"))

@@ -39,7 +39,7 @@ describe("metrics", function()
         end
     end)
 
-    it("refuse what the rules cannot score", function()
+    it("refuse what cannot be scored", function()
         local function problem(fn, ...)
             local ok, message = pcall(fn, ...)
             assert.is_false(ok)
@@ -71,7 +71,7 @@ describe("metrics", function()
         assert.are.same({ 1, 1 }, { metrics.score("The cat", "cat.") })
         assert.are.same({ 0, 2 * (2 / 3) * (2 / 4) / (2 / 3 + 2 / 4) }, { metrics.score("x x y", "x x z z") })
         assert.are.same({ 0, 0 }, { metrics.score("x", "y") })
-        -- v1.1 gives no F1 for nothing in common, not even for two empty answers.
+        -- v1.1 gives no F1 without a common word, not even for two empty answers.
         assert.are.same({ 1, 0 }, { metrics.score("the", "a") })
     end)
 

@@ -1,4 +1,4 @@
---- Learning a vocabulary from files, and the faults on the way.
+--- Learning a vocabulary from files, and what can go wrong.
 
 local Tokenizer = require "bertlua.text.tokenizer"
 local fault = require "bertlua.fault"
@@ -41,7 +41,7 @@ describe("vocab_trainer", function()
         end)
     end)
 
-    it("gives the same for files in any order, and for an iterator", function()
+    it("gives the same result for files in any order, and for an iterator", function()
         vocabulary.with_files(function(write)
             local a, b = write(TEXT), write "The owners of the café were the best owners, öfter than not.\n"
             local forth = trainer.train { files = { a, b }, vocab_size = 90 }
@@ -52,7 +52,7 @@ describe("vocab_trainer", function()
         end)
     end)
 
-    it("reads files larger than one piece without cutting a word", function()
+    it("reads files in pieces without cutting a word", function()
         vocabulary.with_files(function(write)
             local line = "alpha beta gamma delta epsilon zeta eta theta\n"
             local count = math.ceil(5 * 1024 * 1024 / #line)
@@ -98,7 +98,7 @@ describe("vocab_trainer", function()
             "vocab_trainer: vocab_size is string, expected a number")
     end)
 
-    it("says which words a limit of memory left out, and refuses one that is too low", function()
+    it("says which words a memory limit left out, and refuses a limit that is too low", function()
         assert.is_nil(trainer.rare_text { rare_distinct_words = 0 })
         local stats = { distinct_words = 9, words = 100, rare_distinct_words = 5, rare_words = 5, rare_count = 1 }
         assert.is_truthy(trainer.rare_text(stats):find("5 of 9 distinct words, which occur once (5.00 % of the text)",

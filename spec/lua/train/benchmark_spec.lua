@@ -1,9 +1,9 @@
---- Benchmarks: what is made of the times of the steps.
+--- Benchmarks: figures from the times of the steps.
 
 local benchmark = require "bertlua.train.benchmark"
 
 describe("benchmark", function()
-    it("takes percentiles between neighbours", function()
+    it("interpolates percentiles", function()
         assert.are.equal(3, benchmark.percentile({ 1, 2, 3, 4, 5 }, 50))
         assert.are.equal(2.5, benchmark.percentile({ 1, 2, 3, 4 }, 50))
         assert.are.equal(5, benchmark.percentile({ 1, 5 }, 100))

@@ -30,12 +30,12 @@ describe("console", function()
         assert.are.equal(#console.header(99999, RESULTS), #console.line(RECORD, 99999, RESULTS))
     end)
 
-    it("shows what is missing as a dash and never glues columns", function()
+    it("shows what is missing as a dash and never joins columns", function()
         local line = console.line({ step = 1, loss = 123456789.5 }, 5, RESULTS)
         assert.matches("^1/5 123456789%.500%s+%-%s+%-%s+%-%s+%-%s+%-%s+%-%s+%-%s+%-%-:%-%-$", line)
     end)
 
-    it("writes loss scales as powers of two only where they are", function()
+    it("writes loss scales as powers of two only where they are such", function()
         for value, text in pairs { [1] = "1", [128] = "128", [1024] = "1024", [2048] = "2^11", [1000] = "1000",
             [2 ^ 24] = "2^24", [3e6] = "3.00M", [0.5] = "0.500" } do
             local line = console.line({ step = 1, loss_scale = value }, 5, RESULTS)

@@ -22,7 +22,7 @@ local function store_of(divide)
         partition = Partition.new { rank = 0, size = 2, divide = divide, bucket_mib = BUCKET } }
 end
 
---- @return communicator that notes in `calls` where in `grad` it was called
+--- @return communicator that records in `calls` which part of `grad` it was given
 local function comm_of(grad, calls)
     local function at(t) return tonumber(array.wrap(t) - array.wrap(grad)) end
     return {
@@ -57,7 +57,7 @@ end
 local LAYERS = { "one", "two", "three" }
 
 describe("gradients", function()
-    it("are reduced bucket by bucket, the last layer's first, while the pass goes on", function()
+    it("are reduced bucket by bucket, the last layer's first, while the pass continues", function()
         local store = store_of()
         assert.are.equal(3, #store.partition.buckets)
         local calls, queued = {}, {}
@@ -71,7 +71,7 @@ describe("gradients", function()
                 queued[#queued + 1] = #calls
             end,
         }, LAYERS)
-        -- One for each node of the tape.
+        -- One per node of the tape.
         assert.are.same({ 1, 2, 3 }, queued)
         gradients:finish()
         assert.are.same({ "sum 8192+4096", "sum 4096+4096", "sum 0+4096", "wait" }, calls)
@@ -91,14 +91,14 @@ describe("gradients", function()
             end,
         }, { "three", "one", "three" })
         assert.are.same({ 0, 1, 2 }, queued)
-        -- What no node has used is sent at the end: the other ranks send theirs.
+        -- What no node used is sent at the end, since the other ranks send theirs.
         gradients:finish()
         assert.are.same({ "sum 0+4096", "sum 8192+4096", "sum 4096+4096", "wait" }, calls)
         gradients:free()
         store:free()
     end)
 
-    it("go in parts to where the state is divided", function()
+    it("are scattered where the state is divided", function()
         local store, calls = store_of(true), {}
         local gradients = Gradients.new { store = store, comm = comm_of(store.grad, calls) }
         pass(store, gradients, LAYERS)
@@ -127,7 +127,7 @@ describe("gradients", function()
         store:free()
     end)
 
-    it("need a store that is cut for them", function()
+    it("need a store with a partition", function()
         assert.error_matches(function() Gradients.new { store = ParameterStore.new() } end, "gradients: store is")
         local store = store_of()
         assert.error_matches(function() Gradients.new { store = store, dtype = "f16" } end,

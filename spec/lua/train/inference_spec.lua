@@ -1,4 +1,4 @@
---- Logits for every sequence, by a model whose logits are numbers out of the batch: order, ends, types.
+--- Logits for every sequence, from a model whose logits are numbers in the batch: order, ends, types.
 
 local Tape = require "bertlua.autograd.tape"
 local array = require "bertlua.array"
@@ -25,7 +25,7 @@ describe("inference", function()
     teardown(function() tape:close() end)
     before_each(function() starts = {} end)
 
-    --- One logit a sequence: a constant of the call. Notes what it was given.
+    --- One logit per sequence: a constant per call. Records what it was given.
     local function model(dtype)
         return { logits = function(_, its_tape, batch)
             local value = its_tape:tensor(dtype or "f32", { batch.batch_size, 1 })
@@ -63,7 +63,7 @@ describe("inference", function()
         assert.are.same({ 1.5, 1.5, 2.5 }, logits)
     end)
 
-    it("stops where it is told to, and says how far it is", function()
+    it("stops where it is told to, and reports progress", function()
         local told = {}
         local totals, seen = run(7, { batch_size = 2, last_batch = 2,
             on_batch = function(done, seconds, batch)
@@ -75,19 +75,19 @@ describe("inference", function()
         assert.are.equal(4, totals.sequences)
     end)
 
-    it("has nothing to do for no sequences", function()
+    it("does nothing without sequences", function()
         assert.are.same({ { sequences = 0, tokens = 0, seconds = 0 }, {}, {} }, { run(0, { batch_size = 2 }) })
         assert.are.same({}, starts)
     end)
 
-    it("is measured over as many whole batches as wanted, after the warm-up", function()
+    it("is measured over as many whole batches as requested, after the warm-up", function()
         local steps = inference.measure(model(), tape, set_of(5), { batch_size = 2, warmup_steps = 1, steps = 4,
             cuda_graph = false })
         assert.are.equal(4, #steps)
         for _, step in ipairs(steps) do assert.are.equal(2, step.sequences) end
-        -- The third batch of each reading is smaller; five whole ones end the work.
+        -- The third batch of each pass is smaller; five whole ones end the work.
         assert.are.same({ 2, 2, 1, 2, 2, 1, 2 }, starts)
-        -- A set smaller than a batch is measured as it is.
+        -- A set smaller than one batch is measured as is.
         assert.are.equal(3, #inference.measure(model(), tape, set_of(1), { batch_size = 2, warmup_steps = 0, steps = 3,
             cuda_graph = false }))
     end)

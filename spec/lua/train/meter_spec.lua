@@ -1,4 +1,4 @@
---- The meter: whose seconds count, and what is divided by them.
+--- The meter: which seconds count, and what is divided by them.
 
 local Meter = require "bertlua.train.meter"
 local Ranks = require "bertlua.train.ranks"

@@ -1,4 +1,4 @@
---- Whole tensors out of state that two ranks share, both of them here.
+--- Whole tensors from state divided over two ranks, both simulated here.
 
 local ParameterStore = require "bertlua.nn.parameters"
 local Partition = require "bertlua.nn.partition"
@@ -61,7 +61,7 @@ describe("partition state", function()
         end
     end
 
-    it("gives back what both ranks were given, whatever of it each keeps", function()
+    it("returns what both ranks were given, whichever part each keeps", function()
         put_all(1)
         for r = 1, 2 do
             for _, entry in ipairs(stores[r].list) do
@@ -71,11 +71,11 @@ describe("partition state", function()
                 end)
             end
         end
-        -- The pad rows of the vocabulary are no part of it.
+        -- Without the vocabulary's pad rows.
         assert.are.equal(100, states[1]:fetch(stores[1].list[1], flats[1]):size(1))
     end)
 
-    it("gathers a bucket once for all that is in it, until the state has changed", function()
+    it("gathers a bucket once for all its parameters, until the state changes", function()
         put_all(1)
         local entry = stores[1].list[2]
         states[1]:fetch(entry, flats[1])
@@ -90,7 +90,7 @@ describe("partition state", function()
         assert.is_true(gathered > before)
     end)
 
-    it("lists what a rank updates: every value once over the ranks", function()
+    it("lists what each rank updates: every value exactly once over the ranks", function()
         local seen = {}
         for r = 1, 2 do
             for _, row in ipairs(PartitionState.pieces(stores[r], function(flat) return flat end)) do

@@ -1,10 +1,10 @@
---- What processes tell each other, seen from rank 0 of three whose others are made up. Real jobs:
+--- What processes exchange, seen from rank 0 of three, the others simulated. Real jobs:
 -- spec/support/ranks_program.lua.
 
 local Ranks = require "bertlua.train.ranks"
 local fault = require "bertlua.fault"
 
---- @param change number that rank 2 says in addition to what this one says
+--- @param change what rank 2 adds to this rank's number
 local function ranks_of(change)
     return Ranks.new {
         rank = 0, size = 3, wait = function() end, broadcast = function() end,
@@ -37,7 +37,7 @@ describe("ranks", function()
         alone:require_equal(7, "settings", "")
     end)
 
-    it("exchange numbers of 48 bits, and what is no number", function()
+    it("exchange numbers of 48 bits, infinities and NaN", function()
         local all = ranks_of(1):exchange { 5, 2 ^ 31 + 1, 0.1, -2 ^ 47 - 1, math.huge, 0 / 0 }
         for r = 1, 3 do
             assert.are.same({ 2 ^ 31 + 1, -2 ^ 47 - 1, math.huge }, { all[r][2], all[r][4], all[r][5] })
@@ -47,21 +47,21 @@ describe("ranks", function()
         assert.are.same({ 5, 5, 6 }, { all[1][1], all[2][1], all[3][1] })
     end)
 
-    it("carry any text", function()
+    it("broadcast any text", function()
         local ranks = ranks_of()
         for _, text in ipairs { "", "a", "ab\0cd\255efgh", ("long "):rep(3000) } do
             assert.are.equal(text, ranks:broadcast_text(text))
         end
     end)
 
-    it("take the answer of rank 0 as the others get it", function()
+    it("use rank 0's answer as the others receive it", function()
         local ranks = ranks_of()
         local answer = ranks:first(function() return { path = "a/b", step = 7, flag = false } end)
         assert.are.same({ path = "a/b", step = 7, flag = false }, answer)
         assert.is_nil(ranks:first(function() end))
         local problem = fault_of(ranks.first, ranks, function() fault.raise("no such folder", 3) end)
         assert.are.same({ "no such folder", 3 }, { problem.message, problem.code })
-        -- A defect is nobody else's business.
+        -- A bug is not passed on.
         assert.error_matches(function() ranks:first(function() error "a bug" end) end, "a bug")
     end)
 

@@ -35,7 +35,7 @@ describe("readback", function()
         end)
     end)
 
-    it("keeps a slot until the ring has come round", function()
+    it("keeps a slot until the ring wraps around", function()
         local readback = Readback.new { fields = { "loss" }, micro_steps = 1, counters = 1, depth = 3 }
         tensor.scope(function()
             local slots = {}

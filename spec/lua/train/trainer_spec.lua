@@ -49,7 +49,7 @@ local function rig(changes)
 end
 
 describe("trainer", function()
-    it("does one update a step, in order", function()
+    it("does one update per step, in order", function()
         local parts, calls = rig { last_step = 1 }
         local outcome = Trainer.new(parts):run()
         assert.are.same({ "zero", "batch 0", "start 1 0", "reset true", "backward 0 scale", "rate 0.1",
@@ -58,14 +58,14 @@ describe("trainer", function()
         assert.are.equal(1, outcome.step)
     end)
 
-    it("accumulates micro-steps whose batches are numbered through the whole run", function()
+    it("accumulates micro-steps whose batches are numbered throughout the run", function()
         local parts, calls = rig { accumulation = 2, first_step = 3, last_step = 3 }
         Trainer.new(parts):run()
         assert.are.same({ "zero", "batch 4", "start 3 0", "reset true", "backward 4 scale", "batch 5", "start 3 1",
             "reset true", "backward 5 scale", "rate 0.3", "update" }, calls)
     end)
 
-    it("logs means over the steps since the last line, and the last step", function()
+    it("logs means over the steps since the last line, and always the last step", function()
         local records = {}
         local parts = rig { last_step = 5, on_log = function(record) records[#records + 1] = record end }
         Trainer.new(parts):run()
@@ -77,7 +77,7 @@ describe("trainer", function()
         assert.are.equal(3, records[2].step_loss)
         assert.are.equal(0.4, records[2].learning_rate)
         assert.are.equal(2, records[1].grad_norm)
-        -- The fake clock advances 1 s a batch, whenever a device gets to it.
+        -- The fake clock advances 1 s per batch, whenever the device gets to it.
         assert.are.equal(3, records[1].sequences_per_second)
         assert.are.equal(10, records[1].tokens_per_second)
         assert.are.equal(3, records[1].remaining)
@@ -98,7 +98,7 @@ describe("trainer", function()
         assert.are.same({ 2, 4 }, saved)
     end)
 
-    it("finishes the step, logs, saves and stops when a signal came", function()
+    it("finishes the step, logs, saves and stops after a signal", function()
         local saved, logged = {}, {}
         local parts = rig {
             save = function(step) saved[#saved + 1] = step return "dir/" .. step end,
@@ -141,7 +141,7 @@ describe("trainer", function()
         assert.has_error(function() Trainer.new(parts):run() end)
     end)
 
-    --- A trainer whose device is never done before somebody waits for it.
+    --- A trainer whose device finishes only when somebody waits for it.
     local function lagging(parts)
         local trainer = Trainer.new(parts)
         for _, slot in ipairs(trainer.readback.slots) do
@@ -174,7 +174,7 @@ describe("trainer", function()
         assert.are.equal(4.5, records[2].loss)
     end)
 
-    it("computes gradients again to name a tensor when a later step is under way", function()
+    it("recomputes gradients to name a tensor when a later step is under way", function()
         local parts, calls, state = rig { last_step = 4, log_freq = 4 }
         state.loss_of = function(n) return n == 1 and 0 / 0 or 1 end
         local ok, message = pcall(function() lagging(parts):run() end)
@@ -195,7 +195,7 @@ describe("trainer", function()
         assert.are.equal(0, saved)
     end)
 
-    it("insists on its parts", function()
+    it("requires its parts", function()
         local parts = rig()
         parts.loader = nil
         assert.has_error(function() Trainer.new(parts) end, "trainer: loader is missing")

@@ -1,4 +1,4 @@
---- Downloads against a server of the spec's own: resumed, tried again, checked, never half taken for whole.
+--- Downloads against a server of the spec's own: resumed, retried, checked, never mistaken for complete.
 
 local download = require "bertlua.util.download"
 local fs = require "bertlua.util.fs"
@@ -67,14 +67,14 @@ describe("download", function()
         assert_whole()
     end)
 
-    it("goes on where a transfer broke off", function()
+    it("resumes a transfer that broke off", function()
         local good, _, messages = fetch "cut"
         assert.is_true(good)
         assert.are.equal(1, #messages)
         assert_whole()
     end)
 
-    it("goes on with what an earlier run has left", function()
+    it("resumes what an earlier run left", function()
         assert(fs.write(path .. ".part", TEXT:sub(1, 1000)))
         local notes = ('{"url":"%sfile","total":%d,"etag":"\\"one\\""}'):format(server.url, #TEXT)
         assert(fs.write(path .. ".part.json", notes))
@@ -84,7 +84,7 @@ describe("download", function()
         assert_whole()
     end)
 
-    it("starts over when the server cannot go on", function()
+    it("starts over when the server cannot resume", function()
         assert.is_true((fetch("norange", { checksum = sha1 })))
         assert_whole()
     end)
@@ -109,7 +109,7 @@ describe("download", function()
         assert_whole()
     end)
 
-    it("gives a half-downloaded or wrong file no name", function()
+    it("never gives a partial or wrong file its name", function()
         local good, message = fetch("cut-missing wrong", { checksum = sha1, retries = 1 })
         assert.is_false(good)
         assert.is_truthy(message:find("expected " .. sha1, 1, true), message)
@@ -127,7 +127,7 @@ describe("download", function()
         assert.are.equal(1, #messages)
     end)
 
-    it("refuses a file that is there but does not match", function()
+    it("refuses an existing file that does not match", function()
         assert(fs.write(path, "something else"))
         local good, message = fetch("file", { checksum = sha1 })
         assert.is_false(good)

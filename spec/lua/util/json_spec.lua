@@ -1,4 +1,4 @@
---- JSON: nothing is lost on the way out and back, and errors say where.
+--- JSON: nothing is lost in a round trip, and errors say where.
 
 local json = require "bertlua.util.json"
 
@@ -13,7 +13,7 @@ describe("json", function()
         assert.are.equal(-math.huge, 1 / json.decode "-0.0")
     end)
 
-    it("brings any double back", function()
+    it("round-trips any double", function()
         math.randomseed(7)
         for _ = 1, 2000 do
             local value = (math.random() - 0.5) * 10 ^ math.random(-300, 300)
@@ -24,7 +24,7 @@ describe("json", function()
         end
     end)
 
-    it("treats what is no number as the policy says", function()
+    it("treats NaN and infinity as the policy says", function()
         for _, value in ipairs { 0 / 0, math.huge, -math.huge } do
             assert.error_matches(function() json.encode { x = value } end, "cannot write %-?%w+: choose nan")
             assert.are.equal("[null]", json.encode({ value }, { nan = "null" }))

@@ -1,7 +1,7 @@
 local plural = require "bertlua.util.plural"
 
 describe("plural", function()
-    it("puts the noun in the form that the number needs", function()
+    it("puts the noun in the form the number requires", function()
         assert.are.equal("0 files", plural.count(0, "file"))
         assert.are.equal("1 file", plural.count(1, "file"))
         assert.are.equal("12 files", plural.count(12, "file"))

@@ -14,7 +14,7 @@ describe("progress", function()
         return progress.new(options)
     end
 
-    it("draws over the same line on a terminal, at most ten times a second", function()
+    it("redraws one line on a terminal, at most ten times per second", function()
         local bar = new { total = 1000, label = "train", unit = "steps", terminal = true }
         for i = 1, 1000 do
             now = now + 0.01
@@ -48,7 +48,7 @@ describe("progress", function()
         end
     end)
 
-    it("wipes what a shorter line leaves over", function()
+    it("erases what a shorter line leaves behind", function()
         local bar = new { total = nil, terminal = true }
         bar:update(1, ("x"):rep(40))
         local long = term.width(drawn[1]) - 1
@@ -58,7 +58,7 @@ describe("progress", function()
         assert.matches("y +$", drawn[2])
     end)
 
-    it("writes whole lines, seldom, where there is no terminal", function()
+    it("writes whole lines, rarely, where there is no terminal", function()
         local bar = new { total = 100, label = "prepare", terminal = false }
         for i = 1, 100 do
             now = now + 1
@@ -90,7 +90,7 @@ describe("progress", function()
         assert.is_true(left > 399 and left < 450, left .. " s left")
     end)
 
-    it("counts a resumed run's speed from where it started", function()
+    it("measures a resumed run's speed from where it resumed", function()
         local bar = new { total = 200, start = 100, terminal = true }
         now = now + 10
         bar:advance(20)

@@ -1,4 +1,4 @@
---- Words for the shell: what is quoted arrives as it was.
+--- Quoting for the shell: what is quoted arrives unchanged.
 
 local process = require "spec.support.process"
 local shell = require "bertlua.util.shell"

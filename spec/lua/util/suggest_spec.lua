@@ -1,4 +1,4 @@
---- "did you mean": distances of names, and when one is near enough.
+--- "did you mean": distances between names, and how near is near enough.
 
 local suggest = require "bertlua.util.suggest"
 
@@ -11,13 +11,13 @@ describe("suggest", function()
         assert.are.equal(2, suggest.distance("ab", "ba"))
     end)
 
-    it("takes the nearest, and the first of several that are", function()
+    it("takes the nearest, and the first on a tie", function()
         assert.are.equal("--help", suggest.closest("--hlep", { "--version", "--help" }))
         assert.are.equal("max_steps", suggest.closest("max_step", { "max_seq", "max_steps", "min_steps" }))
         assert.are.equal("cat", suggest.closest("bat", { "cat", "rat" }))
     end)
 
-    it("keeps quiet where none is near: a third of the name may differ, and one letter always", function()
+    it("is silent where none is near: a third of the name may differ, and one letter always", function()
         assert.is_nil(suggest.closest("abc", { "xyz" }))
         assert.are.equal("on", suggest.closest("an", { "on" }))
         assert.is_nil(suggest.closest("an", { "of" }))

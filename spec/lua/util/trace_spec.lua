@@ -10,7 +10,7 @@ describe("trace", function()
     before_each(function() folder = assert(fs.temporary_folder()) end)
     after_each(function() fs.remove(folder) end)
 
-    it("has a file for each rank", function()
+    it("has one file per rank", function()
         assert.are.equal("a/trace.json", Trace.path("a/trace.json", 0))
         assert.are.equal("a/trace.rank3.json", Trace.path("a/trace.json", 3))
         assert.are.equal("a.b/trace.rank3", Trace.path("a.b/trace", 3))
@@ -38,7 +38,7 @@ describe("trace", function()
         assert.are.same({ "compute", "communication" }, tracks)
         assert.are.equal(3, #bars)
         assert.are.same({ "forward", 1e6, 0.5e6, 1 }, { bars[1].name, bars[1].ts, bars[1].dur, bars[1].tid })
-        -- No bar is shorter than nothing.
+        -- A bar never has a negative length.
         assert.are.same({ 0, 7 }, { bars[2].dur, bars[2].args.step })
         assert.are.same({ "all_reduce f32 64", 2, 9, 256 }, { bars[3].name, bars[3].tid, bars[3].args.number,
             bars[3].args.bytes })
@@ -60,7 +60,7 @@ describe("trace", function()
         assert.are.equal("/dev/full: cannot write: No space left on device", message)
     end)
 
-    it("can be none, with the same methods", function()
+    it("can be absent, with the same methods", function()
         Trace.none:span("compute", "forward", 0, 1)
         Trace.none:collectives()
         assert.are.equal(0, Trace.none.now())

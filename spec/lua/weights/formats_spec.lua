@@ -71,10 +71,10 @@ describe("formats", function()
         it("Paddle's protocol 2, whose bytes are text", function() same "protocol2.pdparams" end)
         it("Paddle's protocol 4", function() same "protocol4.pdparams" end)
         it("Paddle's nested dictionaries, whose tensors are pairs", function() same "nested.pdparams" end)
-        it("a static program of Paddle's, whose names are numbers", function() same "static.pdparams" end)
+        it("a static Paddle program, whose names are numbers", function() same "static.pdparams" end)
         it("numpy's archive under TensorFlow's names", function() same "tensorflow.npz" end)
 
-        it("Paddle's bfloat16 as far as 8 bits reach", function()
+        it("Paddle's bfloat16 to within 8 bits", function()
             local parts, exact = make(), make()
             checkpoint.load_pretrained(FOLDER .. "bf16.pdparams", parts)
             checkpoint.load_pretrained(FOLDER .. "reference.safetensors", exact)
@@ -132,7 +132,7 @@ describe("formats", function()
         end)
     end)
 
-    it("read every dtype and view of PyTorch's", function()
+    it("read every PyTorch dtype and view", function()
         for _, name in ipairs { "views.bin", "views_legacy.bin" } do
             local file = formats.open(FOLDER .. name)
             assert.are.equal(11, #file:names())
@@ -155,7 +155,7 @@ describe("formats", function()
         end
     end)
 
-    it("accept rows that round the vocabulary up, and clear them", function()
+    it("accept rows that round up the vocabulary, and clear them", function()
         local parts = make { vocab_size = 21 }
         local report = checkpoint.load_pretrained(FOLDER .. "reference.safetensors", parts)
         assert.are.same({ missing = {}, unexpected = {} }, report)
@@ -178,7 +178,7 @@ describe("formats", function()
         end
     end)
 
-    it("refuse what is no file of parameters, each with its own line", function()
+    it("refuse what is not a file of parameters, each with its own line", function()
         local function refuses(pattern, text, name)
             write(text, name)
             local ok, message = pcall(formats.open, name and root .. "/" .. name or path)
@@ -202,10 +202,10 @@ describe("formats", function()
         refuses("is compressed: save it uncompressed", (text:gsub("(PK\1\2" .. ("."):rep(6) .. ")%z%z", "%1\8\0")))
     end)
 
-    describe("under damage", function()
+    describe("when damaged", function()
         local wanted
 
-        --- Open and read as a load does. True, or the message of a fault; anything else fails the test.
+        --- Open and read like a load. True, or the message of a fault; anything else fails the test.
         local function attempt(target)
             local ok, problem = pcall(function()
                 local file = formats.open(target)

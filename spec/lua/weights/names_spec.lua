@@ -46,7 +46,7 @@ describe("names of other programs", function()
         assert.is_nil(names.tensorflow "global_step")
     end)
 
-    it("of a static program that is no such BERT are refused", function()
+    it("of a static program that is not such a BERT are refused", function()
         local list = { "embedding_0.w_0", "linear_0.w_0", "linear_1.w_0", "layer_norm_0.w_0", "layer_norm_1.w_0",
             "layer_norm_2.w_0" }
         local file = { path = "x.pdparams", names = function() return list end }

@@ -1,4 +1,4 @@
---- Tensors of a file by name: which dictionary of a pickle they are in, their bounds, and several files as one.
+--- Tensors of a file by name: which dictionary of a pickle holds them, their bounds, and several files as one.
 
 local fs = require "bertlua.util.fs"
 local source = require "bertlua.weights.source"
@@ -9,7 +9,7 @@ local function tensor_of(first, dims, strides)
         storage = { offset = 0, bytes = 16 } }
 end
 
---- As the pickle machine makes a dictionary; pairs of key and value.
+--- A dictionary as the pickle machine builds it, from pairs of key and value.
 local function dict(...)
     local made = { kind = "dict", keys = {}, map = {} }
     for i = 1, select("#", ...), 2 do
@@ -27,7 +27,7 @@ local function names_of(value)
 end
 
 describe("source", function()
-    it("finds tensors in a dictionary, or in the one inside it that holds some", function()
+    it("finds tensors in a dictionary, or in the one nested dictionary that holds some", function()
         assert.are.same({ "a", "b" }, names_of(dict("a", tensor_of(), "epoch", 3, "b", tensor_of())))
         assert.are.same({ "a" }, names_of(dict("epoch", 3, "weights", dict("a", tensor_of()))))
         assert.are.same({ "a" }, names_of(dict("optimizer", dict("m", tensor_of()), "model", dict("a", tensor_of()))))
@@ -35,7 +35,7 @@ describe("source", function()
         assert.are.same({ "a" }, names_of(dict("a", { kind = "tuple", { kind = "text" }, tensor_of() })))
     end)
 
-    it("refuses what does not say which tensors are meant", function()
+    it("refuses files in which the choice of tensors is unclear", function()
         for pattern, value in pairs {
             ["its pickle is a list, expected a dictionary"] = { kind = "list" },
             ["its pickle is a string, expected a dictionary"] = "text",
@@ -48,7 +48,7 @@ describe("source", function()
         end
     end)
 
-    it("holds tensors to their storage, and that to the file", function()
+    it("keeps tensors within their storage, and storages within the file", function()
         local function check(entry, size) source.check("x.bin", { a = entry }, size or 16) end
         check(tensor_of(2))
         check(tensor_of(0, { 2, 2 }, { 1, 2 }))
@@ -75,7 +75,7 @@ describe("source", function()
         assert(fs.remove(path))
     end)
 
-    it("joins files whose names are all different", function()
+    it("joins files with distinct names", function()
         local closed = {}
         local function part(name, ...)
             local list = { ... }

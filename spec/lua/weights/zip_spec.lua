@@ -1,4 +1,4 @@
---- Where the members of a zip archive lie. Archives by PyTorch and numpy: spec/lua/weights/formats_spec.lua.
+--- Where the members of a zip archive are. Archives by PyTorch and numpy: spec/lua/weights/formats_spec.lua.
 
 local fs = require "bertlua.util.fs"
 local zip = require "bertlua.weights.zip"
@@ -13,7 +13,7 @@ local function little(value, bytes)
 end
 
 --- An archive of members {name, data, flags, method, packed, zip64}.
--- @param options comment; zip64: the directory too has its place and length in fields of 64 bits
+-- @param options comment; zip64: 64-bit offset and length of the directory too
 local function archive(members, options)
     options = options or {}
     local parts, entries, at = {}, {}, 0
@@ -63,7 +63,7 @@ describe("zip", function()
     local MEMBERS = { { name = "data.pkl", data = "pickle" }, { name = "data/0", data = ("0"):rep(70000) },
         { name = "empty", data = "" } }
 
-    it("names its members in order, and where their bytes lie", function()
+    it("lists its members in order, and where their bytes are", function()
         write(archive(MEMBERS))
         local members, names = zip.open(path)
         assert.are.same({ "data.pkl", "data/0", "empty" }, names)
@@ -80,7 +80,7 @@ describe("zip", function()
         end
     end)
 
-    it("may have its sizes and places in fields of 64 bits", function()
+    it("may have sizes and offsets in 64-bit fields", function()
         write(archive({ { name = "x", data = "before" }, { name = "y", data = "large", zip64 = true } },
             { zip64 = true }))
         local members, names = zip.open(path)
@@ -89,7 +89,7 @@ describe("zip", function()
         assert.are.equal("large", data_of(members.y))
     end)
 
-    it("gives no member that is not there as it stands", function()
+    it("refuses members that are not stored as they are", function()
         write(archive { { name = "secret", data = "x", flags = 1 }, { name = "odd", data = "xx", packed = 1 },
             { name = "packed", data = "xx", method = 8, packed = 1 } })
         local members = zip.open(path)
@@ -100,7 +100,7 @@ describe("zip", function()
         assert.error_matches(function() zip.locate(path, members.packed) end, "broken zip archive: no member packed$")
     end)
 
-    it("is refused where it is broken", function()
+    it("is refused if it is broken", function()
         local good = archive(MEMBERS)
         for text, pattern in pairs {
             [""] = "truncated zip archive: its directory is missing",

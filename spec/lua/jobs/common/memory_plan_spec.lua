@@ -1,4 +1,4 @@
---- The memory plan: what a run will take by use, which batch fits, and what is said when memory runs out.
+--- The memory plan: what a run will take, by use, which batch fits, and the message when memory runs out.
 
 local Tape = require "bertlua.autograd.tape"
 local bert = require "bertlua.models.bert"
@@ -31,7 +31,7 @@ describe("memory plan", function()
     after_each(function() memory.advise(nil) end)
 
     for precision, weight in pairs { fp32 = 4, bf16 = 6, fp16 = 6 } do
-        it("foretells what allocate() takes in " .. precision, function()
+        it("predicts what allocate() takes in " .. precision, function()
             local plan = memory_plan.check(model, { precision = precision, shape = shape(), limit = 2 ^ 40 })
             local numel = 0
             for _, entry in ipairs(model.store.list) do numel = numel + entry.numel end
@@ -40,7 +40,7 @@ describe("memory plan", function()
             assert.are.equal(8 * numel, plan.optimizer)
             model.store:allocate { precision = precision }
             local bytes = model.store:bytes()
-            -- Gaps between parameters are not foretold.
+            -- Gaps between parameters are not predicted.
             local taken = bytes.value + bytes.low + bytes.grad
             assert.is_true(math.abs(taken - plan.weights - plan.gradients) < 0.01 * taken)
             assert.are.equal(memory_plan.activation_bytes(model, 12, 32, 5), plan.activations)
@@ -71,7 +71,7 @@ describe("memory plan", function()
         assert.matches("one sequence of 32 tokens takes .* shorten the sequences or use a smaller model$", text)
     end)
 
-    it("is shorter where layers are computed again", function()
+    it("is smaller where layers are recomputed", function()
         local config = tiny.config { num_hidden_layers = 12 }
         local deep = bert.BertForPretraining.new(config)
         local whole = memory_plan.activation_bytes(deep, 8, 32, 5, "bf16")
@@ -79,7 +79,7 @@ describe("memory plan", function()
         assert.is_true(memory_plan.activation_bytes(deep, 8, 32, 5, "bf16") < 0.4 * whole)
     end)
 
-    it("is told in two lines", function()
+    it("is shown in two lines", function()
         local plan = memory_plan.check(model, { precision = "fp32", shape = shape(), limit = 2 ^ 40 })
         local lines = memory_plan.lines(plan, function(bytes) return ("%.1fM"):format(bytes / MIB) end)
         assert.matches("^weights [%d.]+M, gradients [%d.]+M, optimizer [%d.]+M, activations [%d.]+M", lines[1])

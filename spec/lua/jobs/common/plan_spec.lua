@@ -23,13 +23,13 @@ describe("precision", function()
         assert.are.equal("bf16", precision { amp = true })
         assert.are.equal("fp16", precision { amp = true, amp_dtype = "fp16" })
         assert.are.equal("bf16", precision { precision = "amp" })
-        -- The command line's precision counts before the recipe's amp, not before its own.
+        -- The command line's precision overrides the recipe's amp, but not the command line's own.
         assert.are.equal("fp32", precision({ precision = "fp32", amp = true }, { amp = "recipe" }))
         refused("^%-%-amp true and %-%-precision fp32 contradict each other", precision,
             { precision = "fp32", amp = true }, { amp = "command line" })
     end)
 
-    it("that only a GPU has is refused on the CPU", function()
+    it("that only a GPU supports is refused on the CPU", function()
         refused("use%-pure%-fp16 needs a GPU", precision, { use_pure_fp16 = true })
         refused("precision tf32 needs a GPU", precision, { precision = "tf32" })
     end)
@@ -57,7 +57,7 @@ describe("micro-steps", function()
         assert.are.same({ 6, {} }, { accumulation(3, 2, 2) })
     end)
 
-    it("keep the batch that other settings were made for, and say so", function()
+    it("keep the global batch the settings were made for, and say so", function()
         local count, warnings = accumulation(2, 8, 4)
         assert.are.equal(16, count)
         assert.are.same({ "these settings are for 8 processes and this run has 4: gradient_merge_steps is 4 instead of "
@@ -97,7 +97,7 @@ describe("the start of a run", function()
     setup(function() folder = assert(fs.temporary_folder "plan_spec") end)
     teardown(function() fs.remove(folder) end)
 
-    it("is afresh, or with a warning where auto finds nothing", function()
+    it("is a fresh one, with a warning where auto finds nothing", function()
         local warnings = {}
         assert.are.same({ kind = "fresh", step = 0 },
             plan.starting_point({ last_step_of_checkpoint = "none" }, folder, warnings))
@@ -118,7 +118,7 @@ describe("the start of a run", function()
             folder .. "/own", {})
     end)
 
-    it("refuses what is not there or contradicts", function()
+    it("refuses what is missing or contradictory", function()
         local function start(values)
             values.last_step_of_checkpoint = values.last_step_of_checkpoint or "none"
             return plan.starting_point(values, folder, {})

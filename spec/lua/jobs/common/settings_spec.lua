@@ -1,4 +1,4 @@
---- Settings of a task out of its own and those of every job: order, replacement, what lasts.
+--- A task's settings, made from its own and those of every job: order, replacement, what lasts.
 
 local settings = require "bertlua.jobs.common.settings"
 
@@ -31,7 +31,7 @@ describe("settings of a task", function()
         assert.are.equal(#settings.task({}).list + 2, #spec.list)
     end)
 
-    it("replace of a shared one only the fields that they give", function()
+    it("replace only the given fields of a shared setting", function()
         local shared = settings.task({}).by_name
         local spec = settings.task { { "Training", {
             { name = "learning_rate", default = 2e-5 }, { name = "seed", lasting = false, help = "other" } } } }
@@ -41,13 +41,13 @@ describe("settings of a task", function()
         assert.are.same({ 42, "integer", false, "other", "Training" },
             { seed.default, seed.type, seed.lasting, seed.help, seed.group })
         assert.are.equal(#settings.task({}).list, #spec.list)
-        -- Another task has the shared ones as they were.
+        -- Another task still has the shared ones unchanged.
         assert.are.equal(1e-4, settings.task({}).by_name.learning_rate.default)
         assert.is_true(settings.task({}).by_name.seed.lasting)
         assert.are.equal("Job", settings.task({}).by_name.seed.group)
     end)
 
-    it("of fine-tuning count epochs and say the casing; others do not", function()
+    it("of fine-tuning count epochs and state the casing; others do not", function()
         local spec = settings.finetuning {}
         for _, name in ipairs { "epochs", "max_steps", "train_batch_size", "predict_batch_size", "do_lower_case" } do
             assert.is_table(spec.by_name[name], name)
@@ -68,7 +68,7 @@ describe("settings of a task", function()
         end
     end)
 
-    it("are lent one by one, without their group", function()
+    it("can be borrowed one by one, without their group", function()
         local threads = settings.shared("threads", { default = 3 })
         assert.are.same({ "threads", 3, 0 }, { threads.name, threads.default, threads.min })
         assert.is_nil(threads.group)

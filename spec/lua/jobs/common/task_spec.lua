@@ -1,4 +1,4 @@
---- What define() takes for a task, and what it refuses, at the line of the caller.
+--- What define() accepts as a task, and what it refuses, at the caller's line.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -7,7 +7,7 @@ local task = require "bertlua.jobs.common.task"
 
 local function nothing() end
 
---- A task with changes; a field that is to be absent is named in `without`.
+--- A task with changes, without the field named in `without`.
 local function table_of(changes, without)
     local result = {
         name = "made_up", batch_setting = "batch_size", results = { { name = "loss" }, { name = "accuracy" } },
@@ -51,7 +51,7 @@ describe("a task", function()
         assert.are.same({ "batch_size", "seed" }, task.lasting(whole))
     end)
 
-    it("says all that it must", function()
+    it("says everything required", function()
         for name, kind in pairs { settings = "table", batch_setting = "string", results = "table", model = "function",
             open = "function" } do
             refused(("task made_up: %s is missing, expected a %s"):format(name, kind), table_of({}, name))

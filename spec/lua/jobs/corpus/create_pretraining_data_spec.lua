@@ -35,7 +35,7 @@ describe("create_pretraining_data", function()
         return summary, table.concat(printed)
     end
 
-    it("cuts prose, makes shards and says how many", function()
+    it("splits prose, writes shards and says how many", function()
         local out = folder .. "/out"
         local summary, text = run("--text-form", "prose", "--input-dir", folder .. "/prose", "--output-dir", out,
             "--max-seq-length", "32", "--max-predictions-per-seq", "5", "--dupe-factor", "2", "--test-share", "0.5")
@@ -71,7 +71,7 @@ describe("create_pretraining_data", function()
         assert.is_truthy(text:find("warning: shards with only one document: 1;", 1, true), text)
     end)
 
-    it("ends with one line for bad input", function()
+    it("answers bad input with one line", function()
         for message, arguments in pairs {
             ["no such folder"] = { "--input-dir", folder .. "/none", "--output-dir", folder .. "/x" },
             ["no text given"] = { "--output-dir", folder .. "/x", "--text-form", "prose" },

@@ -3,7 +3,7 @@
 local jargon = require "bertlua.jobs.demo.jargon"
 
 describe("jargon", function()
-    it("undoes the marks of the Jargon File", function()
+    it("removes the Jargon File's markup", function()
         local text = table.concat({ "Table", "", "   goat file", "", "Chapter\194\1601. Hacker Slang", "",
             "   The {hacker} culture is a", "   loose network.", "", "   :goat file: n.", "",
             "   [common] A file used to test", "   a virus. See {worm}.", "", "   1. To be tested.", "",

@@ -4,7 +4,7 @@ local fs = require "bertlua.util.fs"
 local results = require "bertlua.jobs.demo.results"
 
 describe("demo curves", function()
-    it("counts a step that was logged twice once, and tells the phases apart", function()
+    it("counts a step logged twice only once, and keeps the phases apart", function()
         local path = os.tmpname()
         local lines = {
             'DLLL {"type":"LOG","step":"PARAMETER","data":{"phase2":false}}',

@@ -3,7 +3,7 @@
 local text = require "bertlua.jobs.demo.text"
 
 describe("demo text", function()
-    it("holds every tenth document out", function()
+    it("holds out every tenth document", function()
         local documents = {}
         for i = 1, 25 do documents[i] = { "p" .. i } end
         local train, test = text.split(documents)

@@ -32,7 +32,7 @@ describe("the plan of a fine-tuning run", function()
     it("does what mode or the flags say", function()
         assert.are.same({ train = true }, resolve().work)
         assert.are.same({ train = true, predict = true, evaluate = true }, resolve({ "--mode", "train_eval" }).work)
-        -- The command line counts before the recipe, whichever way it says it.
+        -- The command line overrides the recipe, in whichever form.
         assert.are.same({ train = true, predict = true },
             resolve({ "--do-train", "--do-predict" }, { mode = "train_eval" }).work)
         assert.are.same({ train = true },
@@ -43,7 +43,7 @@ describe("the plan of a fine-tuning run", function()
         refused("mode: got \"sing\", expected one of train, eval, prediction, train_eval", { "--mode", "sing" })
     end)
 
-    it("takes the published data where none is named", function()
+    it("uses the published data where none is named", function()
         local function downloads(...) return resolve({ "--mode", "train_eval", ... }).downloads end
         assert.are.same({}, downloads())
         assert.are.same({ "data/squad/v1.1/train-v1.1.json", "data/squad/v1.1/dev-v1.1.json" },
@@ -57,7 +57,7 @@ describe("the plan of a fine-tuning run", function()
             { "--mode", "train_eval", "--version-2-with-negative", "--predict-file", "no.json" })
     end)
 
-    it("refuses what does not go together", function()
+    it("refuses settings that contradict each other", function()
         refused("holds no trained model: train first", { "--mode", "prediction" })
         refused("both set", { "--from-checkpoint", job.dir, "--from-pretrained-params", job.dir })
         refused("use%-pure%-fp16 needs a GPU", { "--use-pure-fp16", "--device", "cpu" })

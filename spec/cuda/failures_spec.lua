@@ -49,7 +49,7 @@ describe("a GPU that cannot be used", function()
     it("is left alone by auto, not without a word where it was meant to be used", function()
         local answer = " recipes/answer.lua --checkpoint missing --question who --context nobody"
         local old = "bertlua: warning: the NVIDIA driver is for CUDA 11.4, this build needs 13.0; install a newer "
-            .. "driver: this runs on the CPU\n"
+            .. "driver; running on the CPU\n"
         for what, warning in pairs { ["no-driver"] = "", ["no-device"] = "", ["old-driver"] = old } do
             local _, output = pretraining.shell(failing(what) .. pretraining.BINARY .. answer)
             assert.are.equal(warning .. "bertlua: missing: no such checkpoint\n", output)

@@ -94,7 +94,7 @@ describe("the memory plan on a device", function()
         it(("holds: %d x %d, %s%s"):format(case.batch_size, case.length, case.precision,
             case.checkpointing and ", layers computed again" or ""), function()
             local plan, peak, taken = fresh(case)
-            local told = ("%.2f MiB of activations foretold, %.2f used; %.2f MiB in all, %.2f taken"):format(
+            local told = ("%.2f MiB of activations estimated, %.2f used; %.2f MiB in total, %.2f taken"):format(
                 plan.activations / MIB, peak / MIB, (plan.sum - plan.reserve) / MIB, taken / MIB)
             assert.is_true(peak <= plan.activations and peak >= (1 - ACTIVATIONS_SPARE) * plan.activations, told)
             local foretold = plan.sum - plan.reserve
@@ -137,7 +137,7 @@ describe("a device that is too small", function()
         local changes = { ["config-file"] = wide(), ["batch-size"] = 96 }
         local code, output = run(185, changes)
         assert.are.equal(1, code, output)
-        local batch, merge = output:match("^bertlua: micro%-steps of 96 sequences take up to .* there is room for .*: "
+        local batch, merge = output:match("^bertlua: micro%-steps of 96 sequences take up to .* only room for .*: "
             .. "%-%-batch%-size (%d+) %-%-gradient%-merge%-steps (%d+) fits and gives the same update, or try ")
         assert.is_truthy(batch, output)
         batch, merge = tonumber(batch), tonumber(merge)
@@ -152,12 +152,12 @@ describe("a device that is too small", function()
         local changes = { ["config-file"] = wide(), ["batch-size"] = 16 }
         local code, output = run(1024, changes)
         assert.are.equal(0, code, output)
-        local together = output:match "together ([%d.]+) MiB at the most of [%d.]+ MiB free %(1.00 GiB in all%)"
+        local together = output:match "together at most ([%d.]+) MiB of [%d.]+ MiB free %(1.00 GiB in total%)"
         assert.is_truthy(together, output)
         -- 32 MiB are cuBLASLt's, taken when the device is opened; the driver's share is not taken here.
         code, output = run(32 + math.ceil(together) - 128 + 1, changes)
         assert.are.equal(1, code)
-        assert.matches("^bertlua: [^\n]* GiB are free: take a smaller one\n$", output)
+        assert.matches("^bertlua: [^\n]* GiB is free: use a smaller model\n$", output)
         code, output = run(32 + math.ceil(together), changes)
         assert.are.equal(0, code, output)
         code, output = run(32 + math.floor(together) - 1, changes)

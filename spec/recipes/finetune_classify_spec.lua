@@ -112,18 +112,19 @@ describe("fine-tuning on classification", function()
         local output = succeed { ["train-file"] = job.dir .. "/pairs.tsv", ["dev-file"] = false, ["text-column"] = "a",
             ["text-pair-column"] = "b", ["label-column"] = "c", epochs = 1 }
         assert.matches("pairs.tsv: 2 texts of up to 16 tokens, 2 labels", output)
-        assert.matches("warning: .*pairs.tsv: 1 of 2 texts are longer than max_seq_length 16: their ends are cut off",
+        assert.matches("warning: .*pairs.tsv: max_seq_length 16 cuts off the end of 1 of 2 texts",
             output)
     end)
 
     it("refuses what does not fit, in one line", function()
-        refused("nothing to do: name a %-%-train%-file", { ["train-file"] = false, ["dev-file"] = false })
+        refused("nothing to do: give a %-%-train%-file", { ["train-file"] = false, ["dev-file"] = false })
         refused("%-%-dev%-file no%.csv: no such file", { ["dev-file"] = "no.csv" })
         refused('train%.csv:2: no column "kind"; the header has text, label, weight', { ["label-column"] = "kind" })
         refused('all texts have the label "1", expected at least two', { ["label-column"] = "weight" })
         refused("holds no trained model: train first", { ["train-file"] = false })
         assert(fs.write(job.dir .. "/other.csv", "text,label\nw7,label 9\n"))
-        refused('other%.csv:2: label "label 9" is none of the model\'s 3', { ["dev-file"] = job.dir .. "/other.csv" })
+        refused('other%.csv:2: label "label 9" is not one of the model\'s 3',
+            { ["dev-file"] = job.dir .. "/other.csv" })
         refused("max%-seq%-length 64, but .* max_position_embeddings 16", { ["max-seq-length"] = 64 })
     end)
 end)

@@ -222,7 +222,7 @@ describe("fine-tuning on SQuAD", function()
         assert.are.equal(0, code, text)
         output = succeed { mode = "train", ["from-pretrained-params"] = bare, ["output-dir"] = job.dir .. "/third",
             ["max-steps"] = 1 }
-        assert.matches("lacks qa_outputs.weight, qa_outputs.bias: these start with fresh values", output, 1, true)
+        assert.matches("lacks qa_outputs.weight, qa_outputs.bias, which will be newly initialized", output, 1, true)
         refused("qa_outputs", { mode = "prediction", ["from-pretrained-params"] = bare })
     end)
 
@@ -241,12 +241,12 @@ describe("fine-tuning on SQuAD", function()
         local path = job.dir .. "/official"
         assert(fs.write(path, '#!/bin/sh\necho \'{"exact_match": 12.5, "f1": 3.0}\'\n'))
         assert.are.equal(0, os.execute("chmod +x " .. path))
-        refused("official: %S+ is [%d.]+, our own evaluator has [%d.]+$", { ["eval-script"] = path })
+        refused("official: %S+ is [%d.]+, but our own evaluator computed [%d.]+$", { ["eval-script"] = path })
         refused("none%.py: no such file", { ["eval-script"] = job.dir .. "/none.py" })
     end)
 
     it("refuses bad input in one line", function()
-        refused("no such file; leave the option out", { ["train-file"] = job.dir .. "/none.json" })
+        refused("no such file; leave out the option", { ["train-file"] = job.dir .. "/none.json" })
         refused('got "sing", expected one of', { mode = "sing" })
         assert(fs.write(job.dir .. "/broken.json", '{"data": [\n  {"title": }]}'))
         refused("broken%.json:2:%d+", { ["train-file"] = job.dir .. "/broken.json" })

@@ -108,8 +108,8 @@ describe("many processes", function()
                 assert.are.equal(1, headers)
                 assert.is_truthy(output:find(("update    16 sequences: %d ranks x 4 x %d micro-steps"):format(count,
                     4 / count), 1, true), output)
-                assert.is_truthy(output:find(("ranks      %d; waited"):format(count), 1, true), output)
-                assert.are.equal(optimizer ~= "Lamb", output:find("divide the optimizer's state", 1, true) ~= nil)
+                assert.is_truthy(output:find(("ranks      %d; each spent"):format(count), 1, true), output)
+                assert.are.equal(optimizer ~= "Lamb", output:find("optimizer's state divided", 1, true) ~= nil)
             end
         end
         for line in io.lines(job.dir .. "/Lamb4.json") do assert.is_table(json.decode(line:match "^DLLL (.*)$")) end
@@ -170,7 +170,8 @@ describe("many processes", function()
         local code
         code, output = run("odd", 2, { ["world-size"] = 3, ["gradient-merge-steps"] = 1 })
         assert.are.equal(1, code)
-        assert.is_truthy(output:find("3 micro-steps an update, which do not divide among 2 processes", 1, true), output)
+        assert.is_truthy(output:find("3 micro-steps per update, which cannot be divided evenly among 2 processes", 1,
+            true), output)
         assert.is_false(fs.exists(job.dir .. "/odd"))
     end)
 

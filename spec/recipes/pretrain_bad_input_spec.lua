@@ -92,7 +92,7 @@ describe("bad input", function()
         assert.matches("broken.json", refused { ["config-file"] = job.dir .. "/broken.json" })
         assert.matches("%-%-config%-file /no.json: no such file", refused { ["config-file"] = "/no.json" })
         assert.matches("shards: is a folder, expected a file", refused { ["config-file"] = job.shards })
-        assert.matches("%-%-bert%-model custom needs %-%-config%-file", refused { ["config-file"] = false })
+        assert.matches("%-%-bert%-model custom requires %-%-config%-file", refused { ["config-file"] = false })
     end)
 
     it("refuses a vocabulary of another size", function()
@@ -163,7 +163,7 @@ describe("bad input", function()
             refused { ["from-checkpoint"] = "a", ["from-pretrained-params"] = "b" })
         assert.matches("%-%-from%-phase1%-final%-params is for %-%-phase2",
             refused { ["from-phase1-final-params"] = job.dir })
-        assert.matches("%-%-from%-phase1%-final%-params .*: neither a model.safetensors nor",
+        assert.matches("%-%-from%-phase1%-final%-params .*: contains no model.safetensors,",
             refused({ ["from-phase1-final-params"] = job.dir }, "pretrain_phase2.lua"))
         assert.matches("%-%-from%-pretrained%-params /no: no such folder",
             refused { ["from-pretrained-params"] = "/no" })
@@ -210,7 +210,7 @@ describe("bad input", function()
             assert.matches("already holds checkpoints up to step 2", refused {})
             assert.matches("%-%-last%-step%-of%-checkpoint 3: .* complete steps 2", refused {
                 ["last-step-of-checkpoint"] = 3 })
-            assert.matches("is at step 2, but this run has 1", refused { ["last-step-of-checkpoint"] = "auto",
+            assert.matches("is at step 2, but this run ends at step 1", refused { ["last-step-of-checkpoint"] = "auto",
                 ["max-steps"] = 1 })
             assert.matches("holds steps 2: add %-%-last%-step%-of%-checkpoint", refused {
                 ["from-checkpoint"] = job.out .. "/custom/phase1" })

@@ -76,14 +76,14 @@ local function record_of(row, where, header, fields_of)
 end
 
 --- Read a file.
--- @tparam string path *.tsv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV
+-- @tparam string path *.tsv, *.csv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV
 -- @tparam table columns list of the columns wanted; one that the file lacks is a fault
 -- @return list of {[column] = string}, numbers of JSON as strings; list of the lines where they start
 function records.read(path, columns)
     local text = fault.check(fs.read(path)):gsub("^\239\187\191", "")
     local bad = native.invalid_utf8(text)
     if bad then fault.raisef("%s:%d: not UTF-8", path, 1 + select(2, text:sub(1, bad):gsub("\n", ""))) end
-    local is_json = text:find "^%s*{" or path:find "%.jsonl?$"
+    local is_json = path:find "%.jsonl?$" or text:find "^%s*{" and not path:find "%.[ct]sv$"
     local fields_of = path:find "%.tsv$" and tsv_fields or csv_fields
     local header, list, lines = nil, {}, {}
     for line, row in rows_of(text, not is_json and fields_of == csv_fields, path) do
@@ -97,6 +97,8 @@ function records.read(path, columns)
                 if value == nil or value == json.null then
                     fault.raisef("%s: no column %q%s", where, name,
                         header and "; the header has " .. table.concat(header, ", ") or "")
+                elseif type(value) == "table" then
+                    fault.raisef("%s: %s is a list or an object, expected a text or a number", where, name)
                 end
                 wanted[name] = type(value) == "number" and ("%.14g"):format(value) or tostring(value)
             end

@@ -11,6 +11,8 @@ local Module = require "bertlua.nn.module"
 
 local BertForSequenceClassification = Module.class("BertForSequenceClassification")
 BertForSequenceClassification.architecture = "BertForSequenceClassification"
+-- Its config.json names the labels.
+BertForSequenceClassification.labeled = true
 
 --- Make a model. Call `model.store:allocate{...}` before use.
 -- @param config BertConfig with labels

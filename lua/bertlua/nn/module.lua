@@ -69,7 +69,7 @@ end
 -- @param store the ParameterStore that will hold its parameters; a new one if left out
 function Module.root(class, store)
     local self = Module.init(class, store or ParameterStore.new(), "")
-    self.store.architecture = class.architecture
+    self.store.architecture, self.store.labeled = class.architecture, class.labeled
     return self
 end
 

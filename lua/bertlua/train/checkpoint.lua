@@ -221,10 +221,9 @@ local function write_model(path, parts, items)
     fault.check(storage.save(path .. "/" .. model_file(parts.model_prefix), items,
         { format = "pt", writer = "bertlua " .. storage.engine_version() }))
     if parts.config then
-        local values, architecture = {}, parts.store.architecture or "BertModel"
-        local with_labels = architecture:find "Classification" ~= nil
-        for key, value in pairs(config_table(parts.config, with_labels)) do values[key] = value end
-        values.architectures = { architecture }
+        local values = {}
+        for key, value in pairs(config_table(parts.config, parts.store.labeled)) do values[key] = value end
+        values.architectures = { parts.store.architecture or "BertModel" }
         fault.check(fs.write(path .. "/config.json", json.encode(values, { pretty = true }) .. "\n"))
     end
     if parts.vocab_file then fault.check(fs.copy(parts.vocab_file, path .. "/vocab.txt")) end

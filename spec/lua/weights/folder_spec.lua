@@ -164,7 +164,7 @@ describe("a model's folder", function()
             local output, code = run("convert_to_huggingface", ("--checkpoint %s/run --output-dir %s/hf"):format(root,
                 root))
             assert.are.equal(0, code, output)
-            assert.matches("/hf: 30 tensors of .*/30/model.safetensors", output)
+            assert.matches("/hf: 30 tensors from .*/30/model.safetensors", output)
             assert.are.same({ "config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt" },
                 fs.list(root .. "/hf"))
             assert.is_false(json.read(root .. "/hf/tokenizer_config.json").do_lower_case)
@@ -195,7 +195,7 @@ describe("a model's folder", function()
             assert.are.same(theirs:names(), ours:names())
             output, code = run("convert_from_huggingface", command:format(file, root))
             assert.are.equal(1, code)
-            assert.matches("^bertlua: %-%-output%-dir .*/paddle: is not empty: choose another\n$", output)
+            assert.matches("^bertlua: %-%-output%-dir .*/paddle is not empty: choose another\n$", output)
             config.vocab_size = 23
             write("config.json", json.encode(config))
             output, code = run("convert_from_huggingface", command:format(file, root .. "/other"))

@@ -14,7 +14,7 @@ return settings.finetuning {
             help = "column of a second text, for pairs; unset: single texts" },
         { name = "label_column", type = "string", default = "label", lasting = true, help = "column of the label" },
         { name = "max_seq_length", type = "integer", min = 8, max = 4096, default = 128, lasting = true,
-            help = "tokens per sequence; the end of the longer text of one that is longer is cut off" },
+            help = "maximum tokens per sequence; in a longer one, the end of its longer text is cut off" },
     } },
     { "Job", {
         { name = "output_dir",

@@ -7,30 +7,16 @@
 local BertConfig = require "bertlua.models.bert_config"
 local BertForSequenceClassification = require "bertlua.models.sequence_classification"
 local array = require "bertlua.array"
-local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local inference = require "bertlua.train.inference"
-local json = require "bertlua.util.json"
 local model_files = require "bertlua.jobs.common.model_files"
-local progress = require "bertlua.util.progress"
+local plural = require "bertlua.util.plural"
 local records = require "bertlua.data.records"
 local sequences = require "bertlua.data.sequences"
 local task = require "bertlua.jobs.common.task"
+local texts = require "bertlua.jobs.common.texts"
 
-local FILES = { train = "train_file", evaluate = "dev_file", predict = "predict_file" }
-
-local function make_plan(run, values)
-    run.work = {}
-    for part, setting in pairs(FILES) do
-        local path = values[setting]
-        if path and not fs.is_file(path) then fault.raisef("--%s %s: no such file", setting:gsub("_", "-"), path) end
-        run.work[part] = path and true
-    end
-    if not next(run.work) then fault.raise("nothing to do: name a --train-file, --dev-file or --predict-file") end
-end
-
---- Labels of records, sorted; by number where all are numbers.
+--- Labels of records, sorted; numerically if all are numbers.
 local function labels_of(list, column)
     local seen, labels, numeric = {}, {}, true
     for _, record in ipairs(list) do
@@ -42,12 +28,12 @@ local function labels_of(list, column)
     return labels
 end
 
---- The labels of a model that was trained before, as its folder says; nil for one that was not.
+--- The labels of a model that was already trained, as recorded in its folder; nil for one that was not.
 local function trained_labels(run)
     if run.work.train and run.start.kind ~= "resume" or not run.start.path then return nil end
     local file = fs.join(run.start.path, "config.json")
     local labels = fs.is_file(file) and BertConfig.load(file).labels
-    if not labels then fault.raisef("%s: no id2label in it: the names of the model's labels are not known", file) end
+    if not labels then fault.raisef("%s: contains no id2label: the names of the model's labels are unknown", file) end
     return labels
 end
 
@@ -55,7 +41,7 @@ end
 -- @param job with data.words, data.config
 -- @param list, lines the records, or nil to read them
 local function load(job, part, list, lines)
-    local values, data, path = job.values, job.data, job.values[FILES[part]]
+    local values, data, path = job.values, job.data, job.values[texts.FILES[part]]
     local pair, label_column = values.text_pair_column, part ~= "predict" and values.label_column or nil
     if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }) end
     local builder, ids, numbers = sequences.builder(data.words, values.max_seq_length), array.int32(#list), {}
@@ -64,17 +50,14 @@ local function load(job, part, list, lines)
         builder:add(record[values.text_column], pair and record[pair])
         local label = record[label_column]
         if label and not numbers[label] then
-            fault.raisef("%s:%d: label %q is none of the model's %d", path, lines[i], label, #data.config.labels)
+            fault.raisef("%s:%d: label %q is not one of the model's %d", path, lines[i], label, #data.config.labels)
         end
         ids[i - 1] = label and numbers[label] or -1
     end
     local set = builder:finish { labels = ids }
-    data.lines[#data.lines + 1] = ("%s: %d texts of up to %d tokens, %d labels"):format(path, #list, set.longest,
-        #data.config.labels)
-    if builder.cut > 0 then
-        job.run.warnings[#job.run.warnings + 1] = ("%s: %d of %d texts are longer than max_seq_length %d: their ends "
-            .. "are cut off"):format(path, builder.cut, #list, values.max_seq_length)
-    end
+    data.lines[#data.lines + 1] = ("%s: %s of up to %d tokens, %d labels"):format(path, plural.count(#list, "text"),
+        set.longest, #data.config.labels)
+    texts.warn_of_cut(job, path, builder, #list)
     return { records = list, set = set }
 end
 
@@ -93,24 +76,18 @@ local function open(job)
         fault.raisef("%s: all texts have the label %q, expected at least two labels", file, config.labels[1])
     end
     for _, part in ipairs { "train", "evaluate", "predict" } do
-        local known = file == values[FILES[part]] and list
+        local known = file == values[texts.FILES[part]] and list
         if run.work[part] then data[part .. "_set"] = load(job, part, known, lines) end
     end
-    data.train = run.work.train and sequences.open(data.train_set.set, { batch_size = values.train_batch_size,
-        seed = values.seed, pack_sequences = values.pack_sequences, few_shapes = context.device() ~= "cpu" })
+    data.train = run.work.train and texts.batches(job, data.train_set.set)
     return data
 end
 
---- The likeliest label of every sequence, as its number from 0, and its probability.
+--- The most likely label of every sequence, as its number from 0, and its probability.
 local function classify(job, set)
-    local values, classes = job.values, #job.data.config.labels
+    local classes = #job.data.config.labels
     local best, probability = array.int32(set.count), array.float(set.count)
-    local bar = progress.new { total = set.count, label = "predict", unit = "texts" }
-    local totals = inference.run(job.parts.model, job.parts.tape, set, {
-        batch_size = values.predict_batch_size, pack_sequences = values.pack_sequences, cuda_graph = values.cuda_graph,
-        on_batch = function(done) bar:update(done) end,
-    }, function(batch, logits)
-        local scores = array.wrap(logits)
+    local totals = texts.infer(job, set, function(batch, scores)
         for b, s in ipairs(batch.members) do
             local row, top, sum = (b - 1) * classes, 0, 0
             for c = 1, classes - 1 do
@@ -120,11 +97,10 @@ local function classify(job, set)
             best[s], probability[s] = top, 1 / sum
         end
     end)
-    bar:finish()
     return best, probability, totals
 end
 
---- Accuracy, and the mean F1 of the labels that occur among gold or predictions (as scikit-learn's macro average).
+--- Accuracy, and the mean F1 of the labels that occur in gold or predictions (like scikit-learn's macro average).
 local function metrics_of(gold, best, count, classes)
     local right, sum, occurring, hits, marks = 0, 0, 0, {}, {}
     for c = 0, classes - 1 do hits[c], marks[c] = 0, 0 end
@@ -141,21 +117,19 @@ local function metrics_of(gold, best, count, classes)
 end
 
 local function predict(job, outcome)
-    local values, folder, data = job.values, job.run.checkpoint_dir, job.data
-    fault.check(fs.mkdirs(folder))
-    local wanted, lines, gold = data.predict_set or data.evaluate_set, {}, data.evaluate_set
+    local values, data = job.values, job.data
+    local wanted, predictions, gold = data.predict_set or data.evaluate_set, {}, data.evaluate_set
     local best, probability, totals = classify(job, wanted.set)
     for i, record in ipairs(wanted.records) do
-        lines[i] = json.encode({ text = record[values.text_column], text_pair = record[values.text_pair_column],
-            label = data.config.labels[best[i - 1] + 1], score = tonumber(probability[i - 1]) },
-            { order = { "text", "text_pair", "label", "score" } })
+        predictions[i] = { text = record[values.text_column], text_pair = record[values.text_pair_column],
+            label = data.config.labels[best[i - 1] + 1], score = tonumber(probability[i - 1]) }
     end
-    totals.file, outcome.prediction = fs.join(folder, "predictions.jsonl"), totals
-    fault.check(fs.write(totals.file, table.concat(lines, "\n") .. "\n"))
+    totals.file = texts.write(job, "predictions.jsonl", predictions, { "text", "text_pair", "label", "score" })
+    outcome.prediction = totals
     if not gold then return end
     if gold ~= wanted then best = classify(job, gold.set) end
     outcome.metrics = metrics_of(gold.set.labels.labels, best, gold.set.count, #data.config.labels)
-    fault.check(fs.write(fs.join(folder, "eval.json"), json.encode(outcome.metrics, { pretty = true }) .. "\n"))
+    texts.write(job, "eval.json", { outcome.metrics })
 end
 
 return task.define {
@@ -163,10 +137,10 @@ return task.define {
     settings = require "bertlua.jobs.classify.settings",
     batch_setting = "train_batch_size",
     results = { { name = "loss", column = "loss", kept = true }, { name = "accuracy", column = "acc" } },
-    plan = make_plan,
+    plan = texts.plan,
     open = open,
     model = function(data) return BertForSequenceClassification.new(data.config) end,
-    exported = function() end,
+    exports = true,
     predict = predict,
     inference = function(job) return (job.data.predict_set or job.data.evaluate_set).set end,
     rows = function(outcome)

@@ -1,4 +1,4 @@
---- All that a run says: a preamble, one line per log step, warnings, the final
+--- Everything a run prints: a preamble, one line per log step, warnings, the final
 -- table; the same records go to the report file and to TensorBoard.
 
 local Meter = require "bertlua.train.meter"
@@ -8,6 +8,7 @@ local context = require "bertlua.context"
 local device = require "bertlua.device"
 local fault = require "bertlua.fault"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
+local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local report = require "bertlua.train.report"
 local tasks = require "bertlua.jobs.common.task"
@@ -19,7 +20,7 @@ local M = {}
 local Logs = {}
 Logs.__index = Logs
 
--- What a record has beyond the results of its task.
+-- What a record holds besides the results of its task.
 local SCALARS = { "learning_rate", "grad_norm", "loss_scale", "sequences_per_second", "tokens_per_second" }
 local UNITS = { sequences_per_second = "sequences/s", tokens_per_second = "tokens/s, padding not counted" }
 
@@ -29,8 +30,8 @@ local function bytes_text(bytes)
 end
 
 --- Open the logs of a job (see task.lua).
--- @param options bar: true shows a progress bar in place of a line per log step; append: true keeps what the report
---   file holds, as a resumed run always does
+-- @param options bar: true shows a progress bar instead of a line per log step; append: true keeps the report file's
+--   contents, as a resumed run always does
 function M.open(job, options)
     local run, values = job.run, job.values
     local self = setmetatable({ job = job, run = run, values = values, options = options or {}, warned = {} }, Logs)
@@ -51,13 +52,13 @@ function M.open(job, options)
     return self
 end
 
---- The logs of a rank that says nothing: rank 0 speaks for all.
+--- The logs of a rank that prints nothing: rank 0 prints for all.
 function M.quiet()
     local nothing = function() end
     return setmetatable({}, { __index = function() return nothing end })
 end
 
---- A failing log must not end the training: say so, once a log.
+--- A failing log must not end the training: warn, once per log.
 function Logs:try(name, ok, message)
     if not ok and not self.warned[name] then
         self.warned[name] = true
@@ -65,7 +66,7 @@ function Logs:try(name, ok, message)
     end
 end
 
---- A line for people.
+--- Print a line for the user.
 function Logs:note(line)
     if self.bar then return self.bar:log(line) end
     io.stdout:write(line, "\n")
@@ -77,7 +78,7 @@ local function memory_share(parts)
     local ranks, partition = parts.ranks, parts.model.store.partition
     if not ranks or ranks.size == 1 then return "" end
     return (" on each of %d ranks%s"):format(ranks.size, partition and partition.divide
-        and ", which divide the optimizer's state" or "")
+        and ", with the optimizer's state divided among them" or "")
 end
 
 --- "4 ranks x 32 x 2 micro-steps".
@@ -87,7 +88,7 @@ local function update_text(parts, batch_size)
         parts.accumulation / size)
 end
 
---- Ranks of the job as lines for people and a record for the report: where the time went on each.
+--- Where the time went on each of the job's ranks: a line for the user, and a record in the report.
 function Logs:ranks(outcome)
     local list = outcome.ranks
     if not list or #list < 2 then return nil end
@@ -100,8 +101,8 @@ function Logs:ranks(outcome)
         end
     end
     self:try("report", self.report:log(nil, fields))
-    return ("%d; waited for the others' gradients %.1f %% (rank %d) to %.1f %% (rank %d) of the time"):format(#list,
-        100 * least.waiting / math.max(least.seconds, 1e-9), least.rank,
+    return ("%d; each spent %.1f %% (rank %d) to %.1f %% (rank %d) of the time waiting for other ranks' gradients")
+        :format(#list, 100 * least.waiting / math.max(least.seconds, 1e-9), least.rank,
         100 * most.waiting / math.max(most.seconds, 1e-9), most.rank)
 end
 
@@ -110,7 +111,7 @@ local function precision_text(run)
     return run.precision .. (run.tf32 and " with products in TF32" or "")
 end
 
---- The memory plan, told before anything was taken.
+--- The memory plan, printed before any memory is allocated.
 function Logs:memory(parts)
     for _, line in ipairs(memory_plan.lines(parts.memory, bytes_text)) do self:note("memory    " .. line) end
     local share = memory_share(parts)
@@ -122,7 +123,7 @@ function Logs:start()
     local job, run, values = self.job, self.run, self.values
     local parts, store = job.parts, job.parts.model.store
     local threads = context.threads()
-    self:note(("machine   %s, %d thread%s%s"):format(context.describe(), threads, threads == 1 and "" or "s",
+    self:note(("machine   %s, %s%s"):format(context.describe(), plural.count(threads, "thread"),
         parts.pinned and ", pinned" or ""))
     local bytes = store:bytes()
     self:note(("model     %s: %.1f M parameters, %s%s"):format(values.bert_model, store.numel / 1e6,
@@ -143,7 +144,7 @@ function Logs:start()
     for _, warning in ipairs(run.warnings) do self:note("warning: " .. warning) end
 end
 
---- A bar below the log lines where somebody looks, or in their place where the caller asked for it.
+--- Show a progress bar: below the log lines on a terminal, or instead of them if the caller asked for that.
 function Logs:begin_training()
     local instead = self.options.bar
     if not instead and not term.is_terminal "stdout" then return end
@@ -156,7 +157,7 @@ function Logs:end_training()
     self.bar = nil
 end
 
---- Called every step.
+--- Called after every step.
 function Logs:step(step, last)
     if not self.bar then return end
     local shown = { loss = last.loss }
@@ -166,7 +167,7 @@ function Logs:step(step, last)
     self.bar:update(step, shown)
 end
 
---- Called every log step.
+--- Called at every log step.
 function Logs:record(record)
     local data, scalars = {}, {}
     for _, name in ipairs(self.scalars) do
@@ -207,26 +208,28 @@ local function memory_row(outcome)
         and ("; up to %s of them activations"):format(bytes_text(outcome.activation_peak)) or ""
     if device.is_host() then
         local peak = Meter.peak_memory()
-        return peak and { "memory", ("%s at most%s"):format(bytes_text(peak), activations) }
+        return peak and { "memory", ("%s at its peak%s"):format(bytes_text(peak), activations) }
     end
     local free, total = device.memory()
     return total and { "memory", ("%s in use on the GPU%s"):format(bytes_text(total - free), activations) }
 end
 
---- What the final table says: list of {name, text}.
+--- The rows of the final table: list of {name, text}.
 function Logs:rows(outcome)
     local task, rows, record, prediction = self.job.task, {}, outcome.record, outcome.prediction
     training_rows(rows, outcome)
     local own = task.rows and task.rows(outcome, record) or {}
     if record and not (own[1] and own[1][1] == "loss") then
-        rows[#rows + 1] = { "loss", ("%.4f, mean of the last %d steps"):format(record.loss, record.steps) }
+        rows[#rows + 1] = { "loss", ("%.4f, mean of the last %s"):format(record.loss,
+            plural.count(record.steps, "step")) }
     end
     if prediction then
-        rows[#rows + 1] = { "prediction", ("%d sequences in %s, %.1f sequences/s"):format(prediction.sequences,
-            clock.format(prediction.seconds), prediction.sequences / math.max(prediction.seconds, 1e-9)) }
+        rows[#rows + 1] = { "prediction", ("%s in %s, %.1f sequences/s"):format(
+            plural.count(prediction.sequences, "sequence"), clock.format(prediction.seconds),
+            prediction.sequences / math.max(prediction.seconds, 1e-9)) }
     end
     for _, row in ipairs(own) do rows[#rows + 1] = row end
-    rows[#rows + 1] = { "time", clock.format(outcome.seconds) .. " in all" }
+    rows[#rows + 1] = { "time", clock.format(outcome.seconds) .. " in total" }
     rows[#rows + 1] = memory_row(outcome)
     if outcome.totals or outcome.checkpoint then rows[#rows + 1] = { "checkpoint", outcome.checkpoint or "none" } end
     if outcome.model then rows[#rows + 1] = { "model", outcome.model } end
@@ -240,7 +243,7 @@ local function summary_of(task, outcome)
     for name, value in pairs(outcome.metrics or {}) do data[name] = value end
     data.steps, data.loss, data.status = outcome.step, outcome.record and outcome.record.loss, outcome.status
     data.peak_memory = Meter.peak_memory()
-    -- A task that only trains has the figures of its steps; any other those of all that it did.
+    -- A task that only trains reports the figures of its steps; any other, those of everything it did.
     if not task.predict then
         data.seconds = totals.seconds
         data.sequences_per_second, data.tokens_per_second = totals.sequences_per_second, totals.tokens_per_second

@@ -35,11 +35,11 @@ function M.train(job)
     return outcome
 end
 
---- Measure inference on the task's sequences, over and over.
+--- Measure inference on the task's sequences, read repeatedly.
 -- @return summary
 function M.infer(job)
     local values, set = job.values, job.task.inference(job)
-    if set.count == 0 then fault.raisef("%s: nothing to measure: the data have no sequence", job.task.name) end
+    if set.count == 0 then fault.raisef("%s: nothing to measure: the data contain no sequences", job.task.name) end
     local steps = inference.measure(job.parts.model, job.parts.tape, set, {
         batch_size = values.predict_batch_size, pack_sequences = values.pack_sequences, cuda_graph = values.cuda_graph,
         warmup_steps = values.benchmark_warmup_steps, steps = values.benchmark_steps,

@@ -6,7 +6,7 @@ local tokenizer = require "bertlua.text.tokenizer"
 
 local M = {}
 
---- Refuse sequences that are longer than the model's positions.
+--- Reject sequences longer than the model's positions allow.
 -- @param values max_seq_length
 function M.check_length(values, config, config_file)
     if values.max_seq_length > config.max_position_embeddings then
@@ -18,8 +18,8 @@ end
 --- The tokenizer of a run, whose vocabulary must fit the model.
 -- @param run plan with vocab_file, config_file
 -- @param config BertConfig
--- @param options of tokenizer.load; exact = true: the sizes must be equal, else the model may have the rows that round
---   the size up to a multiple of 8, which some programs save
+-- @param options of tokenizer.load; exact = true: the sizes must be equal; otherwise the model's may be rounded up to a
+--   multiple of 8, as some programs save it
 function M.tokenizer(run, config, options)
     local words = tokenizer.load(run.vocab_file, options)
     local rounded = not options.exact and math.ceil(words:size() / 8) * 8
@@ -37,8 +37,8 @@ function M.load(run, values)
     local config = BertConfig.load(run.config_file)
     M.check_length(values, config, run.config_file)
     if config.type_vocab_size < 2 then
-        fault.raisef("%s has type_vocab_size %d, expected at least 2: the two parts of a sequence are told apart by it",
-            run.config_file, config.type_vocab_size)
+        fault.raisef("%s has type_vocab_size %d, expected at least 2: token types distinguish the two parts of a "
+            .. "sequence", run.config_file, config.type_vocab_size)
     end
     return config, M.tokenizer(run, config, { do_lower_case = run.do_lower_case })
 end

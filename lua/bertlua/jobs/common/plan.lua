@@ -1,8 +1,8 @@
 --- What a run will do, worked out from its settings before anything is
 -- allocated: precision, files, where to start from, which steps.
 --
--- The rules between settings that all tasks have live here, each broken rule is
--- one fault; those of a task's own settings live in the task. What a single
+-- Rules that relate settings of all tasks live here, and breaking one is a
+-- fault; rules about a task's own settings live in the task. What a single
 -- setting accepts does not belong here: see settings.lua.
 
 local checkpoint = require "bertlua.train.checkpoint"
@@ -11,6 +11,7 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local paths = require "bertlua.paths"
+local plural = require "bertlua.util.plural"
 local tasks = require "bertlua.jobs.common.task"
 local training = require "bertlua.jobs.common.training"
 local vocabulary = require "bertlua.weights.vocabulary"
@@ -74,22 +75,22 @@ function M.attention(values)
     return wanted
 end
 
---- Micro-steps in an update, of all processes together. Settings made for another number of processes than there are
--- keep their global batch.
+--- Micro-steps per update, of all processes together. Settings meant for a different number of processes keep their
+-- global batch.
 -- @param batch_size sequences per micro-step
 -- @param size processes of the job
 function M.accumulation(values, batch_size, warnings, size)
     local wanted = values.world_size or size
     local micro_steps = values.gradient_merge_steps * wanted
     if micro_steps % size ~= 0 then
-        fault.raisef("--world-size %d with --gradient-merge-steps %d makes %d micro-steps an update, which do not "
-            .. "divide among %d processes: leave out --world-size, or choose a multiple of %d", wanted,
+        fault.raisef("--world-size %d with --gradient-merge-steps %d makes %d micro-steps per update, which cannot be "
+            .. "divided evenly among %d processes: leave out --world-size, or choose a multiple of %d", wanted,
             values.gradient_merge_steps, micro_steps, size, size)
     end
     if wanted ~= size then
-        warnings[#warnings + 1] = ("these settings are for %d processes and this run has %d: gradient_merge_steps is "
-            .. "%d instead of %d, so that an update still sees %d sequences"):format(wanted, size, micro_steps / size,
-            values.gradient_merge_steps, micro_steps * batch_size)
+        warnings[#warnings + 1] = ("these settings are for %s and this run has %d: gradient_merge_steps is %d instead "
+            .. "of %d, so that an update still sees %s"):format(plural.count(wanted, "process", "processes"), size,
+            micro_steps / size, values.gradient_merge_steps, plural.count(micro_steps * batch_size, "sequence"))
     end
     return micro_steps
 end
@@ -98,12 +99,12 @@ local function no_file(shown, path)
     fault.raisef("%s %s: %s", shown, path, fs.is_directory(path) and "is a folder, expected a file" or "no such file")
 end
 
---- Config and vocabulary of the model: given, or found by the model's name.
+--- Config and vocabulary of the model: as given, or found by the model's name.
 function M.model_files(values)
     local config_file, vocab_file = values.config_file, values.vocab_file
     if not config_file then
         if values.bert_model == "custom" then
-            fault.raise("--bert-model custom needs --config-file: a JSON file like those in bert_configs/")
+            fault.raise("--bert-model custom requires --config-file: a JSON file like those in bert_configs/")
         end
         config_file = paths.find("config", values.bert_model .. ".json")
         if not config_file then fault.raisef("bert_configs/%s.json is missing", values.bert_model) end
@@ -129,7 +130,7 @@ local function joined(list)
     return table.concat(words, ", ")
 end
 
---- Where to go on from, as {path=, step=}, or nil to start afresh.
+--- Where to resume from, as {path=, step=}, or nil to start from scratch.
 function M.resume_point(values, own_dir, warnings)
     local wanted, given = values.last_step_of_checkpoint, values.from_checkpoint
     if wanted == "none" and not given then return nil end
@@ -175,7 +176,7 @@ local function parameters_at(given, model_prefix)
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder or file", shown, path) end
     local newest = checkpoint.latest(path)
     if not newest then
-        fault.raisef("%s %s: neither a %s.safetensors nor a pytorch_model.bin, .pdparams or complete checkpoint inside",
+        fault.raisef("%s %s: contains no %s.safetensors, pytorch_model.bin, .pdparams or complete checkpoint",
             shown, path, model_prefix)
     end
     return newest
@@ -185,7 +186,7 @@ end
 -- @param given parameters to start from, as in parameters_at(), that the task named; from_pretrained_params is ours
 function M.starting_point(values, own_dir, warnings, given)
     M.exclude(values, "from_checkpoint", "from_pretrained_params",
-        "the first restores the whole run, the second the parameters only")
+        "the first restores the whole run, the second only the parameters")
     local resume = M.resume_point(values, own_dir, warnings)
     if resume then return { kind = "resume", path = resume.path, step = resume.step } end
     local steps = values.benchmark and {} or checkpoint.steps(own_dir)
@@ -236,7 +237,7 @@ local function files_beside_parameters(values, start)
     return setmetatable(own, { __index = values })
 end
 
---- Casing of the text: as set, else as the parameters say, else as the model's name or the vocabulary does.
+--- Casing of the text: as set, else as recorded with the parameters, else by the model's name or the vocabulary.
 local function casing_of(values, start, vocab_file)
     if values.do_lower_case ~= nil then return values.do_lower_case end
     local home = start.path and folder.find(start.path, values.model_prefix)
@@ -248,7 +249,7 @@ local function casing_of(values, start, vocab_file)
     return vocabulary.casing(vocab_file) ~= false
 end
 
---- Files of the model; text to read needs a vocabulary and its casing.
+--- Files of the model; reading text requires a vocabulary and its casing.
 local function find_files(run, values, reads_text)
     if not reads_text then
         run.config_file, run.vocab_file = M.model_files(values)
@@ -256,7 +257,7 @@ local function find_files(run, values, reads_text)
     end
     run.config_file, run.vocab_file = M.model_files(files_beside_parameters(values, run.start))
     if not run.vocab_file then
-        fault.raise("--bert-model custom needs --vocab-file: the text is tokenized with it")
+        fault.raise("--bert-model custom requires --vocab-file: the text is tokenized with it")
     end
     run.do_lower_case = casing_of(values, run.start, run.vocab_file)
 end
@@ -284,7 +285,8 @@ function M.set_steps(run, values, samples)
     else
         run.last_step = run.max_steps
         if run.start.step > run.max_steps then
-            fault.raisef("%s is at step %d, but this run has %d", run.start.path, run.start.step, run.max_steps)
+            fault.raisef("%s is at step %d, but this run ends at step %d", run.start.path, run.start.step,
+                run.max_steps)
         end
         if values.steps_this_run then
             run.last_step = math.min(run.last_step, run.start.step + values.steps_this_run)
@@ -294,15 +296,15 @@ function M.set_steps(run, values, samples)
     run.effective.max_steps = run.max_steps
 end
 
---- Work out a run; where epochs decide its steps, these come later, when the samples are counted: see set_steps().
+--- Work out a run; where epochs decide its steps, these come later, once the samples are counted: see set_steps().
 -- @param task of task.define()
 -- @param values resolved settings
 -- @param sources where each came from, as Spec:parse returns it
 -- @param size processes of the job
--- @return plan, which JSON can hold: { phase, work, precision, tf32, attention, config_file, vocab_file, do_lower_case,
---   checkpoint_dir, start, accumulation: micro-steps per update, update_size: its sequences, effective: values of
---   lasting settings where they are not those of the settings, first_step, last_step, max_steps, steps_per_epoch,
---   features: samples per epoch, warnings; and what the task added }
+-- @return plan, which can be written as JSON: { phase, work, precision, tf32, attention, config_file, vocab_file,
+--   do_lower_case, checkpoint_dir, start, accumulation: micro-steps per update, update_size: its sequences, effective:
+--   values of lasting settings where they differ from the settings, first_step, last_step, max_steps,
+--   steps_per_epoch, features: samples per epoch, warnings; and what the task added }
 function M.resolve(task, values, sources, size)
     local run = { phase = task.name, work = { train = true }, warnings = {} }
     M.need(values, "output_dir", "name the folder for checkpoints and results")

@@ -1,6 +1,6 @@
---- One way from a task's settings to its final table: ranks, plan, memory, start
--- or resume, training or measuring, checkpoints, export, prediction, evaluation.
--- What differs from task to task stands in the task (see task.lua).
+--- The one path from a task's settings to its final table: ranks, plan, memory,
+-- start or resume, training or measuring, checkpoints, export, prediction,
+-- evaluation. What differs between tasks lives in the task (see task.lua).
 
 local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
@@ -15,7 +15,7 @@ local training = require "bertlua.jobs.common.training"
 
 local M = {}
 
---- Rank 0's plan, with the files it lacked fetched.
+--- Rank 0's plan, after fetching the files it lacked.
 local function resolve(job)
     local run = plan.resolve(job.task, job.values, job.sources, job.ranks.size)
     if job.task.prepare then job.task.prepare(run, job.values) end
@@ -29,7 +29,7 @@ local function open(job)
     return ranks:together(function() return data or job.task.open(job) end)
 end
 
---- Model and, to train, memory for all of it, optimizer, gradients, schedule.
+--- The model and, for training, memory for everything, optimizer, gradients and schedule.
 local function build(job)
     local run, values, data, ranks = job.run, job.values, job.data, job.ranks
     local parts = { config = data.config, loader = data.train, accumulation = run.accumulation, ranks = ranks,
@@ -55,7 +55,7 @@ local function build(job)
     return parts
 end
 
---- What a file of the model's parameters is written from, or read into.
+--- What files of the model's parameters are written from, or read into.
 local function model_files(job)
     return {
         store = job.parts.model.store, config = job.parts.config, vocab_file = job.run.vocab_file,
@@ -66,12 +66,12 @@ end
 --- Parameters, and for a resumed training the optimizer, from where the plan says.
 local function restore(job)
     local run, target = job.run, model_files(job)
-    -- Without training first, a fresh head would answer at random.
+    -- Without training first, a newly initialized head would answer at random.
     if run.start.kind ~= "resume" and not run.work.train and not job.values.benchmark then target.missing = {} end
     training.restore(run, job.parts.optimizer, target)
 end
 
---- What progress.json says of a step: the settings that a resumed run must keep, and how far it is.
+--- What progress.json records of a step: the settings that a resumed run must keep, and how far the run has got.
 local function progress_of(job, step, record)
     local run, values = job.run, job.values
     local progress = { step = step, phase = run.phase, do_lower_case = run.do_lower_case, features = run.features,
@@ -87,7 +87,7 @@ local function progress_of(job, step, record)
     return progress
 end
 
---- Warn where a run resumes with other settings than it began with.
+--- Warn when a run resumes with settings other than those it began with.
 local function compare_progress(job)
     local run, names = job.run, tasks.lasting(job.task)
     if not run.work.train or run.start.kind ~= "resume" then return end
@@ -102,7 +102,8 @@ local function compare_progress(job)
     end
 end
 
---- Train or measure; the signals that come are answered. Outcome of the trainer.
+--- Train or measure, handling signals meanwhile.
+-- @return outcome of the trainer
 local function train(job, held)
     local run, parts, values, log = job.run, job.parts, job.values, job.log
     if run.first_step > run.last_step then
@@ -134,7 +135,7 @@ end
 --- The model in the task's own folder, for transformers and for prediction.
 local function export(job)
     checkpoint.export(job.run.checkpoint_dir, model_files(job))
-    if job.ranks.main then job.task.exported(job) end
+    if job.ranks.main and job.task.exported then job.task.exported(job) end
     return job.run.checkpoint_dir
 end
 
@@ -189,14 +190,14 @@ function M.run(task, values, sources, options)
         return job.parts
     end)
     training.check_equal_start(job.parts.model.store, ranks)
-    -- Only now: what cannot start must not empty the report of an earlier run.
+    -- Only now: a run that cannot start must not erase the report of an earlier one.
     local held = training.hold(run, values, ranks)
     job.log = ranks.main and logs.open(job, options) or logs.quiet()
     job.log:start()
     local outcome = { status = "finished", step = run.start.step }
     if run.work.train then
         outcome = train(job, held)
-        if task.exported and is_trained(job, outcome) then outcome.model = export(job) end
+        if task.exports and is_trained(job, outcome) then outcome.model = export(job) end
     end
     outcome.plan = run
     ranks:together(function() predict(job, outcome) end)

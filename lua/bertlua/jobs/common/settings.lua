@@ -1,7 +1,7 @@
 --- Settings that every training job has, each declared once, and how a task
 -- builds its own table of settings from them.
 --
--- A setting added to a list below appears in every job: on its command line, in
+-- A setting added to a list below appears in every job, on its command line, in
 -- its --help and in docs/settings.md. `lasting = true` marks one that a resumed
 -- run must keep: its value goes into progress.json, and a resume with another
 -- value is reported. Rules between settings do not belong here: see plan.lua.
@@ -18,7 +18,7 @@ local JOB = {
     { name = "config_file", type = "path",
         help = "model configuration; unset: bert_configs/BERT_MODEL.json; required with bert_model custom" },
     { name = "vocab_file", type = "path",
-        help = "vocabulary, one token per line; checked against the model and kept with its checkpoints; unset: "
+        help = "vocabulary, one token per line; checked against the model and copied into its checkpoints; unset: "
             .. "vocab/BERT_MODEL-vocab.txt" },
     { name = "from_pretrained_params", type = "path",
         help = "parameters to start from: a checkpoint, a Hugging Face folder, or a .safetensors, .bin, .pt, .pdparams "
@@ -30,20 +30,20 @@ local JOB = {
         default = "none",
         help = "step to resume from; auto takes the newest complete checkpoint, or starts from scratch if there is "
             .. "none" },
-    { name = "steps_this_run", type = "integer", min = 1, help = "updates of this run; unset: up to max_steps" },
+    { name = "steps_this_run", type = "integer", min = 1, help = "updates in this run; unset: up to max_steps" },
     { name = "log_freq", type = "integer", min = 1, default = 10, help = "steps between two log lines" },
     { name = "num_steps_per_checkpoint", type = "integer", min = 1, default = 100,
         help = "steps between two checkpoints; one more is written at the end" },
     { name = "seed", type = "integer", min = 0, default = 42, lasting = true,
-        help = "of initial weights, shuffling and dropout" },
-    { name = "report_file", type = "path", default = "./report.json", help = "log in dllogger's JSON lines" },
+        help = "random seed of initial weights, shuffling and dropout" },
+    { name = "report_file", type = "path", default = "./report.json", help = "log in dllogger's JSON lines format" },
     { name = "model_prefix", type = "string", default = "model", help = "checkpoints hold MODEL_PREFIX.safetensors" },
     { name = "show_config", type = "boolean", default = true, help = "print the settings before the run" },
     { name = "enable_cpu_affinity", type = "boolean", default = true,
         help = "pin each thread to a core if threads equals the number of cores this process may use" },
     { name = "benchmark", type = "boolean", default = false, help = "measure speed; writes no checkpoint" },
     { name = "benchmark_steps", type = "integer", min = 1, default = 20, help = "steps measured" },
-    { name = "benchmark_warmup_steps", type = "integer", min = 0, default = 20, help = "steps run before them" },
+    { name = "benchmark_warmup_steps", type = "integer", min = 0, default = 20, help = "steps run before those" },
 }
 
 local TRAINING = {
@@ -65,18 +65,18 @@ local TRAINING = {
     { name = "beta1", type = "number", min = 0, below = 1, default = 0.9, help = "decay of the first moment" },
     { name = "beta2", type = "number", min = 0, below = 1, default = 0.999, help = "decay of the second moment" },
     { name = "epsilon", type = "number", above = 0, default = 1e-6, help = "added to the root of the second moment" },
-    { name = "weight_decay", type = "number", min = 0, default = 0.01, help = "not for biases and LayerNorm" },
+    { name = "weight_decay", type = "number", min = 0, default = 0.01, help = "not applied to biases and LayerNorm" },
     { name = "max_grad_norm", type = "number", min = 0, default = 1.0,
-        help = "gradients are clipped to this global norm; 0: not clipped" },
+        help = "gradients are clipped to this global norm; 0: no clipping" },
 }
 
 local ADVANCED = {
     { name = "amp", type = "boolean", default = false, help = "mixed precision, the same as precision amp" },
     { name = "precision", type = "choice", choices = { "fp32", "tf32", "amp" },
-        help = "of matrices and activations; weights, moments and sums are fp32 in all of them; tf32: fp32 with "
-            .. "products rounded to TF32, on a GPU; unset: as amp says" },
+        help = "of matrices and activations; weights, moments and sums are always fp32; tf32: fp32 with products "
+            .. "rounded to TF32, on a GPU; unset: determined by amp" },
     { name = "amp_dtype", type = "choice", choices = { "bf16", "fp16" }, default = "bf16",
-        help = "low precision of amp; fp16 needs loss scaling" },
+        help = "low precision of amp; fp16 requires loss scaling" },
     { name = "scale_loss", type = "number", above = 0, default = 1.0, help = "loss scale; the initial one if dynamic" },
     { name = "use_dynamic_loss_scaling", type = "boolean", default = false,
         help = "skip an update that overflows and halve the scale; double it after 2000 good ones" },
@@ -87,16 +87,16 @@ local ADVANCED = {
         help = "one fused kernel for attention; false: attention unfused, on a GPU only" },
     { name = "attention", type = "choice", choices = { "auto", "native", "cudnn", "unfused" }, default = "auto",
         help = "attention kernels on a GPU; auto: the fastest that fits" },
-    { name = "pack_sequences", type = "boolean", default = true, help = "compute no padding tokens" },
+    { name = "pack_sequences", type = "boolean", default = true, help = "leave padding tokens out of the computation" },
     { name = "activation_checkpointing", type = "boolean", default = false,
         help = "keep only the activations between layers and recompute the others in the backward pass: less memory, "
             .. "about a third more work, the same gradients" },
     { name = "cuda_graph", type = "boolean", default = true,
         help = "on a GPU, record the step once per batch shape and replay it as one launch" },
     { name = "matmul_choices", type = "path",
-        help = "file with the fastest algorithm of each matrix product on a GPU; missing ones are timed; a resumed run "
-            .. "reproduces the bits only with the same file. FILE.rankN for the other processes; unset: the library's "
-            .. "first suggestion" },
+        help = "file with the fastest algorithm for each matrix product on a GPU; missing ones are timed; a resumed "
+            .. "run is bit-identical only with the same file. FILE.rankN for the other processes; unset: the "
+            .. "library's first suggestion" },
 }
 
 local MACHINE = {
@@ -114,7 +114,7 @@ local MACHINE = {
         help = "timeline of a step for chrome://tracing or Perfetto; FILE.rankN.json for the other processes; unset: "
             .. "not written" },
     { name = "activation_memory", type = "number", above = 0, max = 4096,
-        help = "limit in GiB for the activations of one micro-step; unset: 32, or what a GPU has" },
+        help = "limit in GiB for the activations of one micro-step; unset: 32, or all of a GPU's memory" },
     { name = "tensorboard_dir", type = "path", default = "auto",
         help = "TensorBoard event files; auto: next to the checkpoints; none: not written" },
 }
@@ -126,12 +126,12 @@ local FINETUNING = { { "Job", {
     { name = "vocab_file", help = "vocabulary, one token per line; unset: vocab/BERT_MODEL-vocab.txt, or vocab.txt of "
         .. "from_pretrained_params with bert_model custom" },
     { name = "do_lower_case", type = "boolean",
-        help = "lower-case the text; unset: as the pretrained model says, else as the vocabulary suggests" },
+        help = "lower-case the text; unset: as recorded with the pretrained model, else by the vocabulary" },
 } }, { "Training", {
     { name = "epochs", type = "integer", min = 1, default = 3, lasting = true,
         help = "number of passes over the training data" },
     { name = "max_steps", type = "integer", min = -1, lasting = true,
-        help = "most updates to make; unset or -1: as many as the epochs take" },
+        help = "maximum number of updates; unset or -1: as many as the epochs take" },
     { name = "train_batch_size", type = "integer", min = 1, default = 32, lasting = true,
         help = "sequences per micro-step, per device" },
     { name = "predict_batch_size", type = "integer", min = 1, default = 8, help = "sequences per batch in prediction" },
@@ -165,7 +165,7 @@ local function define(layers)
             end
         end
     end
-    -- A group stays together, at the place where it began.
+    -- A group stays together, at the place where it first occurs.
     local order, sorted = {}, {}
     for i, setting in ipairs(list) do
         order[setting.group] = order[setting.group] or i

@@ -26,7 +26,7 @@ local M = {}
 
 local GIB = 2 ^ 30
 
--- Optimizers whose state is divided over the ranks; the one whose checkpoints they share, and which one rank takes.
+-- Optimizers whose state is divided among the ranks, by the one whose checkpoints they share and a single rank uses.
 local DIVIDED = { DistributedFusedLamb = "Lamb" }
 
 -- Settings that may differ from rank to rank.
@@ -36,7 +36,7 @@ local function open_context(values, joined, threads)
     local name = devices.open(values, joined, threads)
     local choices = values.matmul_choices
     if not choices then return end
-    if name ~= "cuda" then fault.raise("--matmul-choices needs a GPU: on the CPU there is nothing to choose from") end
+    if name ~= "cuda" then fault.raise("--matmul-choices needs a GPU: on the CPU there is nothing to choose") end
     context.matmul_choices(joined.rank == 0 and choices or ("%s.rank%d"):format(choices, joined.rank))
 end
 
@@ -62,7 +62,7 @@ function M.join(values)
     return ranks
 end
 
---- Take the run's folder, so that no other run writes there; only measuring needs none.
+--- Lock the run's folder, so that no other run writes there; a benchmark needs no lock.
 -- @return lock on rank 0; nil on the other ranks
 function M.hold(run, values, ranks)
     local held
@@ -72,12 +72,12 @@ function M.hold(run, values, ranks)
     return held
 end
 
---- The name under which an optimizer's state is known.
+--- The name under which an optimizer's state is saved.
 function M.optimizer_family(values)
     return DIVIDED[values.optimizer] or values.optimizer
 end
 
---- How the flat buffers are cut; nil for a process that has nothing to share.
+--- How the flat buffers are partitioned; nil for a single process.
 local function partition_of(values, ranks)
     if ranks.size == 1 then return nil end
     local partition = Partition.new { rank = ranks.rank, size = ranks.size, divide = DIVIDED[values.optimizer] ~= nil,
@@ -85,7 +85,7 @@ local function partition_of(values, ranks)
     return partition
 end
 
---- What reduces gradients over the ranks; nil for one process.
+--- What reduces gradients over the ranks; nil for a single process.
 function M.gradients(values, store, ranks)
     if ranks.size == 1 then return nil end
     local gradients = Gradients.new { store = store, comm = ranks.comm, dtype = values.gradient_reduction_dtype }
@@ -96,7 +96,7 @@ end
 function M.check_equal_start(store, ranks)
     if ranks.size == 1 then return end
     ranks:require_equal(tonumber(store:checksum(), 16), "parameters at the start",
-        "see that all machines run the same build and read the same files")
+        "check that all machines run the same build and read the same files")
 end
 
 function M.optimizer(run, values, store, ranks)
@@ -117,7 +117,7 @@ function M.schedule(run, values)
     return rate
 end
 
---- Most bytes that activations may take: address space, of which only what is used is touched.
+--- Maximum bytes of activations: address space, of which only the part that is used is touched.
 local function activation_limit(values)
     if values.activation_memory then return values.activation_memory * GIB end
     local _, total = device.memory()
@@ -139,9 +139,9 @@ function M.allocate(run, values, model, shape, ranks)
     local partition = partition_of(values, ranks)
     model.bert.encoder.activation_checkpointing = values.activation_checkpointing
     shape.checkpointing = values.activation_checkpointing
-    -- Which kernels run decides about their scratch memory.
+    -- The scratch memory depends on which kernels run.
     context.attention(run.attention)
-    -- Measured before anything is taken: pages that nobody touched yet count as free. Ranks of a machine share it.
+    -- Checked before anything is allocated: untouched pages count as free. The ranks of a machine share its memory.
     local options = {
         precision = run.precision, shape = shape, limit = activation_limit(values),
         parts = partition and partition.divide and ranks.size or 1,
@@ -150,12 +150,12 @@ function M.allocate(run, values, model, shape, ranks)
     local plan = memory_plan.check(model, options)
     memory_plan.advise(model, shape, options)
     model.store:allocate { precision = run.precision, seed = values.seed, partition = partition }
-    -- As a whole: growing it later would leave outgrown blocks behind.
+    -- In one piece: growing it later would leave outgrown blocks behind.
     device.reserve_scratch(plan.scratch)
     return plan
 end
 
---- What replays recorded steps; a line for people if that does not work.
+--- What replays recorded steps; warns if recording fails.
 function M.graphs(values)
     local graphs = Graphs.new { enabled = values.cuda_graph, warn = function(message)
         io.stderr:write("bertlua: warning: ", message, "\n")
@@ -175,16 +175,16 @@ function M.restore(run, optimizer, target)
     end
     local report = checkpoint.load_pretrained(start.path, target)
     if #report.missing > 0 then
-        run.warnings[#run.warnings + 1] = ("%s lacks %s: these start with fresh values"):format(start.path,
+        run.warnings[#run.warnings + 1] = ("%s lacks %s, which will be newly initialized"):format(start.path,
             table.concat(report.missing, ", "))
     end
     if #report.unexpected > 0 then
-        run.warnings[#run.warnings + 1] = ("%s has %s: not used here"):format(start.path,
+        run.warnings[#run.warnings + 1] = ("%s contains %s, which will be ignored"):format(start.path,
             table.concat(report.unexpected, ", "))
     end
 end
 
---- Run the trainer, with a trace where the settings ask for one.
+--- Run the trainer, with a trace if the settings ask for one.
 -- @return its outcome
 function M.run_trainer(parts, values)
     if values.trace_file then

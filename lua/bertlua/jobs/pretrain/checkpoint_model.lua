@@ -1,4 +1,4 @@
---- Open the model of a checkpoint to use it: config, parameters and vocabulary lie in its folder.
+--- Open a checkpoint's model for use: config, parameters and vocabulary are in its folder.
 
 local bert = require "bertlua.models.bert"
 local checkpoint = require "bertlua.train.checkpoint"
@@ -8,7 +8,7 @@ local tokenizer = require "bertlua.text.tokenizer"
 
 local M = {}
 
---- The checkpoint folder meant by a path: itself, or the newest step inside.
+--- The checkpoint folder that a path refers to: itself, or the newest step inside.
 function M.folder(path)
     if not fs.is_directory(path) then fault.raisef("--checkpoint %s: no such folder", path) end
     if fs.exists(fs.join(path, "config.json")) then return path end
@@ -38,13 +38,13 @@ function M.open(path, options)
     return { model = model, config = config, folder = folder, vocab_file = vocab_file }
 end
 
---- Whether a vocabulary was learned from lower-cased text: next to none of its pieces has a capital.
+--- Whether a vocabulary was learned from lower-cased text: hardly any of its pieces contain a capital.
 local function is_uncased(words)
     return words.native.upper_case_pieces <= 0.01 * words:size()
 end
 
 --- The vocabulary of an opened checkpoint, which must have the model's size.
--- @param do_lower_case nil: as the vocabulary asks for
+-- @param do_lower_case nil: determined by the vocabulary
 function M.tokenizer(opened, do_lower_case)
     if not opened.vocab_file then
         fault.raisef("%s holds no vocab.txt: name the vocabulary with --vocab-file", opened.folder)
@@ -53,7 +53,7 @@ function M.tokenizer(opened, do_lower_case)
     if do_lower_case == nil then do_lower_case = is_uncased(words) end
     words = tokenizer.load(opened.vocab_file, { do_lower_case = do_lower_case })
     if words:size() ~= opened.config.vocab_size then
-        fault.raisef("%s has %d tokens, but the model of %s has %d", opened.vocab_file, words:size(), opened.folder,
+        fault.raisef("%s has %d tokens, but the model in %s has %d", opened.vocab_file, words:size(), opened.folder,
             opened.config.vocab_size)
     end
     return words

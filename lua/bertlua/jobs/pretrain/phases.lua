@@ -1,6 +1,6 @@
---- Both phases of pre-training in a row.
+--- Both phases of pre-training, one after the other.
 --
--- The phases share most settings; those that differ exist once a phase, with
+-- The phases share most settings; those that differ exist once per phase, with
 -- the prefix phase1_ or phase2_. --phase1 or --phase2 runs only that phase.
 
 local fault = require "bertlua.fault"
@@ -62,13 +62,13 @@ function M.select(values, sources, phase)
     return own, own_sources
 end
 
---- What is wrong with either phase's files, found before the first one spends its days.
+--- Check both phases' files, before phase 1 spends days training.
 local function check(values, sources)
-        for _, phase in ipairs(PHASES) do
+    for _, phase in ipairs(PHASES) do
         local name = phase .. "_input_dir"
         plan.need(values, name, "name the folder that holds the HDF5 shards")
         if not values.benchmark then
-            plan.need(values, phase .. "_max_steps", "say how many updates the schedule has")
+            plan.need(values, phase .. "_max_steps", "give the number of updates in the schedule")
         end
         if not fs.is_directory(values[name]) then
             fault.raisef("--%s %s: no such folder", name:gsub("_", "-"), values[name])
@@ -82,7 +82,7 @@ end
 -- @param options as in logs.open
 -- @return outcome of the last phase that ran, with `first`, the outcome of phase 1
 function M.run(values, sources, options)
-        if values.phase1 and values.phase2 then
+    if values.phase1 and values.phase2 then
         fault.raise("--phase1 and --phase2 are both set: leave out both to run one after the other")
     end
     if not values.phase1 and not values.phase2 then check(values, sources) end

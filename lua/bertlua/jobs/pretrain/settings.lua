@@ -1,6 +1,6 @@
 --- The settings of pre-training: names and defaults as in NVIDIA's BERT
--- scripts, in snake_case, then bertlua's own. Rules that concern several
--- settings at once do not belong here: see task.lua and jobs/common/plan.lua.
+-- scripts, in snake_case, then bertlua's own. Rules that relate several settings
+-- do not belong here: see task.lua and jobs/common/plan.lua.
 
 local settings = require "bertlua.jobs.common.settings"
 
@@ -14,17 +14,17 @@ return settings.task {
             help = "phase 1 checkpoint whose parameters start phase 2; auto: the newest in "
                 .. "OUTPUT_DIR/BERT_MODEL/phase1; ignored once phase 2 has a checkpoint to resume from" },
         { name = "num_workers", type = "integer", min = 0, max = 1, default = 1,
-            help = "1: a thread reads ahead; 0: read between steps" },
+            help = "1: read ahead in a thread; 0: read between steps" },
     } },
     { "Training", {
-        { name = "max_seq_length", type = "integer", min = 8, default = 512, help = "of the shards" },
+        { name = "max_seq_length", type = "integer", min = 8, default = 512, help = "as in the shards" },
         { name = "batch_size", type = "integer", min = 1, default = 32, lasting = true,
             help = "sequences per micro-step, per device" },
         { name = "phase1", type = "boolean", default = false, help = "short sequences; excludes phase2" },
         { name = "phase2", type = "boolean", default = false, help = "long sequences; excludes phase1" },
         { name = "max_predictions_per_seq", type = "integer", min = 1, default = 80,
-            help = "masked tokens per sequence, of the shards" },
+            help = "masked tokens per sequence, as in the shards" },
         { name = "dynamic_masking", type = "boolean", default = false,
-            help = "draw new masks at every reading instead of using those of the shards" },
+            help = "mask a sample anew each time it is read, instead of as in the shards" },
     } },
 }

@@ -8,22 +8,23 @@ local fs = require "bertlua.util.fs"
 local loader = require "bertlua.data.loader"
 local model_files = require "bertlua.jobs.common.model_files"
 local plan = require "bertlua.jobs.common.plan"
+local plural = require "bertlua.util.plural"
 local task = require "bertlua.jobs.common.task"
 
 local function phase_of(values)
-    plan.exclude(values, "phase1", "phase2", "a run is one of them; recipes/pretrain.lua does both in a row")
+    plan.exclude(values, "phase1", "phase2", "a run does one of them; recipes/pretrain.lua does one after the other")
     if values.phase1 then return "phase1" end
     if values.phase2 then return "phase2" end
-    fault.raise("neither --phase1 nor --phase2 is set: say which phase to run")
+    fault.raise("neither --phase1 nor --phase2 is set: choose the phase to run")
 end
 
 --- Parameters that phase 2 starts from: {setting, path}, or nil.
 local function final_params_of_phase1(run, values)
     local path = values.from_phase1_final_params
     if not path then return nil end
-    plan.exclude(values, "from_pretrained_params", "from_phase1_final_params", "both name the parameters to start with")
+    plan.exclude(values, "from_pretrained_params", "from_phase1_final_params", "both name the parameters to start from")
     if run.phase ~= "phase2" then
-        fault.raise("--from-phase1-final-params is for --phase2: phase 1 starts with --from-pretrained-params")
+        fault.raise("--from-phase1-final-params is for --phase2: for phase 1 use --from-pretrained-params")
     end
     return { setting = "from_phase1_final_params",
         path = path == "auto" and plan.checkpoint_dir(values, "phase1") or path }
@@ -32,7 +33,7 @@ end
 local function make_plan(run, values)
     run.phase = phase_of(values)
     plan.need(values, "input_dir", "name the folder that holds the HDF5 shards")
-    if not values.benchmark then plan.need(values, "max_steps", "say how many updates the schedule has") end
+    if not values.benchmark then plan.need(values, "max_steps", "give the number of updates in the schedule") end
     if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
     run.parameters = final_params_of_phase1(run, values)
 end
@@ -46,7 +47,7 @@ local function load_model_files(run, values)
         return config, model_files.tokenizer(run, config, { do_lower_case = true, any_casing = true, exact = true })
     end
     if values.dynamic_masking then
-        fault.raise("--dynamic-masking needs --vocab-file: the id of [MASK] is looked up there")
+        fault.raise("--dynamic-masking requires --vocab-file: the id of [MASK] is looked up there")
     end
     return config
 end
@@ -71,9 +72,9 @@ local function open(job)
         rank = ranks.rank,
         ranks = ranks.size,
     }
-    local line = ("%s: %d samples in %d shards, %d tokens long%s%s"):format(values.input_dir, shards.samples,
-        shards.shards, shards.max_seq_length, values.pack_sequences and ", packed" or "",
-        values.dynamic_masking and ", masked anew" or "")
+    local line = ("%s: %s in %s, %d tokens long%s%s"):format(values.input_dir, plural.count(shards.samples, "sample"),
+        plural.count(shards.shards, "shard"), shards.max_seq_length, values.pack_sequences and ", packed" or "",
+        values.dynamic_masking and ", dynamically masked" or "")
     return { config = config, train = shards, lines = { line } }
 end
 
@@ -101,8 +102,8 @@ return task.define {
     rows = function(_, record)
         if not record then return {} end
         return {
-            { "loss", ("%.4f (MLM %.4f, NSP %.4f), mean of the last %d steps"):format(record.loss, record.mlm_loss,
-                record.nsp_loss, record.steps) },
+            { "loss", ("%.4f (MLM %.4f, NSP %.4f), mean of the last %s"):format(record.loss, record.mlm_loss,
+                record.nsp_loss, plural.count(record.steps, "step")) },
             { "accuracy", ("MLM %s, NSP %s, on training data"):format(percent(record.mlm_accuracy),
                 percent(record.nsp_accuracy)) },
         }

@@ -4,6 +4,7 @@ local clock = require "bertlua.util.clock"
 local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
+local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 
 local M = {}
@@ -12,15 +13,15 @@ local M = {}
 -- @param path SQuAD JSON
 -- @param words tokenizer
 -- @param values the settings
--- @param is_training true: with the answers' places
--- @return { path, examples, set, summary, seconds, line = for people, warnings }
+-- @param is_training true: with the answers' positions
+-- @return { path, examples, set, summary, seconds, line = for the log, warnings }
 function M.load(path, words, values, is_training)
     local begun = clock.monotonic()
     local examples, summary = dataset.load(path, {
         version_2_with_negative = values.version_2_with_negative, is_training = is_training,
     })
     if #examples == 0 then
-        fault.raisef("%s: no question left to train on: no answer stands at its answer_start", path)
+        fault.raisef("%s: no questions left to train on: no answer is found at its answer_start", path)
     end
     local bar
     local set, cache = features.cached(examples, words, {
@@ -37,8 +38,9 @@ function M.load(path, words, values, is_training)
         seconds = clock.monotonic() - begun }
     if is_training then data.warnings[1] = dataset.warning(path, summary) end
     data.warnings[#data.warnings + 1] = cache.warning
-    data.line = ("%s: %d questions in %d windows of up to %d tokens, %s in %.1f s"):format(path, #examples, set.count,
-        values.max_seq_length, cache.hit and "from the cache" or "converted", data.seconds)
+    data.line = ("%s: %s in %s of up to %d tokens, %s in %.1f s"):format(path, plural.count(#examples, "question"),
+        plural.count(set.count, "window"), values.max_seq_length, cache.hit and "from the cache" or "converted",
+        data.seconds)
     return data
 end
 

@@ -1,6 +1,6 @@
 --- What a SQuAD run will do: which of train, predict and evaluate, on which
--- files. The rules between SQuAD's own settings live here; those that all tasks
--- have in jobs/common/plan.lua, what a single setting accepts in settings.lua.
+-- files. Rules that relate SQuAD's own settings live here; those of all tasks in
+-- jobs/common/plan.lua, and what a single setting accepts in settings.lua.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -17,7 +17,7 @@ local MODES = {
 local FLAGS = { do_train = "train", do_predict = "predict", do_eval = "evaluate" }
 
 --- What to do: {train=, predict=, evaluate=}.
--- The command line's mode or do_ flags count before those of the recipe.
+-- The command line's mode or do_ flags take precedence over the recipe's.
 local function work_of(values, sources)
     local flags, any, from_command_line = {}, false, false
     for name, part in pairs(FLAGS) do
@@ -29,7 +29,7 @@ local function work_of(values, sources)
         local same = true
         for _, part in pairs(FLAGS) do same = same and (mode[part] or false) == (flags[part] or false) end
         if not same and from_command_line == (sources.mode == "command line") then
-            fault.raisef("--mode %s contradicts the --do-train, --do-predict, --do-eval given: use one or "
+            fault.raisef("--mode %s contradicts the given --do-train, --do-predict, --do-eval: use one or "
                 .. "the other", values.mode)
         end
         return from_command_line and flags or mode
@@ -39,12 +39,12 @@ local function work_of(values, sources)
     fault.raise("nothing to do: set --mode train, eval, prediction or train_eval")
 end
 
---- A data file: as set, else the published one, which is downloaded if it is not there.
+--- A data file: as set, else the published one, which is downloaded if it is missing.
 local function data_file(run, values, name, kind)
     local path = values[name] or published.path(kind, values.version_2_with_negative)
     if fs.is_file(path) then return path end
     if not published.is_missing(path) then
-        fault.raisef("--%s %s: no such file; leave the option out, or end it in %s, to download the published file",
+        fault.raisef("--%s %s: no such file; leave out the option, or name it %s, to download the published file",
             name:gsub("_", "-"), path, fs.basename(published.path(kind, values.version_2_with_negative)))
     end
     run.downloads[#run.downloads + 1] = path
@@ -59,7 +59,7 @@ function M.make(run, values, sources)
     local work = work_of(values, sources)
     run.work, run.downloads = work, {}
     if work.evaluate and not work.predict then
-        fault.raise("--do-eval needs --do-predict: it measures the answers of this run; for a predictions.json use "
+        fault.raise("--do-eval requires --do-predict: it evaluates the answers of this run; for a predictions.json use "
             .. "recipes/evaluate_squad.lua")
     end
     run.train_file = work.train and data_file(run, values, "train_file", "train") or nil

@@ -1,4 +1,4 @@
---- Second half of a SQuAD run: answers to a file's questions, their files, exact match and F1.
+--- Second half of a SQuAD run: answer a file's questions, write the answers, compute exact match and F1.
 
 local extraction = require "bertlua.squad.extraction"
 local clock = require "bertlua.util.clock"
@@ -24,15 +24,15 @@ local function check_official(values, data, folder, result, log)
     pipe:close()
     local official = json.decode(text:match "%b{}" or "")
     if type(official) ~= "table" then
-        fault.raisef("--eval-script %s: printed no figures: %s", values.eval_script, text:gsub("%s+", " "):sub(-200))
+        fault.raisef("--eval-script %s: printed no scores: %s", values.eval_script, text:gsub("%s+", " "):sub(-200))
     end
     for name, value in pairs(official) do
         if type(value) == "number" and result[name] ~= value then
-            fault.raisef("--eval-script %s: %s is %.17g, our own evaluator has %s", values.eval_script, name, value,
-                tostring(result[name]))
+            fault.raisef("--eval-script %s: %s is %.17g, but our own evaluator computed %s", values.eval_script, name,
+                value, tostring(result[name]))
         end
     end
-    log:note(("%s: the same figures"):format(values.eval_script))
+    log:note(("%s: same scores"):format(values.eval_script))
 end
 
 --- Exact match and F1, also as OUTPUT/eval.json.

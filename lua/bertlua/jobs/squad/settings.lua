@@ -1,6 +1,6 @@
 --- The settings of fine-tuning on SQuAD: names and defaults as in NVIDIA's BERT
--- scripts, in snake_case. Rules that concern several settings at once do not
--- belong here: see plan.lua.
+-- scripts, in snake_case. Rules that relate several settings do not belong here:
+-- see plan.lua.
 
 local extraction = require "bertlua.squad.extraction"
 local features = require "bertlua.squad.features"
@@ -14,14 +14,14 @@ return settings.finetuning {
         { name = "do_predict", type = "boolean", default = false, help = "answer the questions of predict_file" },
         { name = "do_eval", type = "boolean", default = false, help = "exact match and F1 of the answers" },
         { name = "train_file", type = "path",
-            help = "SQuAD JSON to train on; unset: data/squad/v1.1/train-v1.1.json or its v2.0. A missing file with a "
-                .. "published name is downloaded and verified" },
+            help = "SQuAD JSON to train on; unset: data/squad/v1.1/train-v1.1.json or its v2.0 counterpart. A missing "
+                .. "file with a published name is downloaded and verified" },
         { name = "predict_file", type = "path",
-            help = "SQuAD JSON to answer; unset: data/squad/v1.1/dev-v1.1.json or its v2.0, as above" },
+            help = "SQuAD JSON to answer; unset: data/squad/v1.1/dev-v1.1.json or its v2.0 counterpart, as above" },
         { name = "squad_url", type = "string",
             help = "web folder that holds the published files; unset: the official one" },
         { name = "eval_script", type = "path",
-            help = "evaluator to run too, a program or a .py file for python3; its figures must be the same; unset: "
+            help = "evaluator to run as well, a program or a .py file for python3; its scores must match ours; unset: "
                 .. "only the built-in one" },
         { name = "version_2_with_negative", type = "boolean", default = false, lasting = true,
             help = "SQuAD v2.0: questions may have no answer" },
@@ -37,8 +37,8 @@ return settings.finetuning {
     { "Features", features.settings },
     { "Features", {
         { name = "null_window_share", type = "number", min = 0, max = 1, default = 1, lasting = true,
-            help = "share of the training windows without their question's answer that are used, drawn by seed; a "
-                .. "long context has many of them" },
+            help = "share used of the training windows that lack their question's answer, chosen by seed; a long "
+                .. "context has many such windows" },
         { name = "cache_dir", type = "path", help = "folder for converted features; unset: next to the data" },
     } },
     { "Answers", extraction.settings },

@@ -3,7 +3,7 @@
 -- OUTPUT_DIR/BERT_MODEL/squad/ gets the model (as a folder that transformers
 -- opens), predictions.json, nbest_predictions.json, null_odds.json (v2.0) and
 -- eval.json; its integer-named folders are checkpoints to resume from. Rules
--- between settings: plan.lua. Answering and evaluating: prediction.lua.
+-- that relate settings: plan.lua. Answering and evaluating: prediction.lua.
 
 local BertForQuestionAnswering = require "bertlua.models.question_answering"
 local context = require "bertlua.context"
@@ -32,7 +32,7 @@ local function open(job)
     if run.work.train then
         local set = data.train_set.set
         if set.count == 0 then
-            fault.raisef("%s: its contexts have no token: nothing to train on", run.train_file)
+            fault.raisef("%s: its contexts contain no tokens: nothing to train on", run.train_file)
         end
         data.train = set:batches { batch_size = values.train_batch_size, seed = values.seed,
             pack_sequences = values.pack_sequences, null_window_share = values.null_window_share,
@@ -41,7 +41,7 @@ local function open(job)
     return data
 end
 
---- The result in people's words.
+--- The result as text.
 local function metric_text(result)
     if result.exact_match then return ("EM %.2f, F1 %.2f"):format(result.exact_match, result.f1) end
     local text = ("EM %.2f, F1 %.2f"):format(result.exact, result.f1)
@@ -67,6 +67,7 @@ return task.define {
         local model = BertForQuestionAnswering.new(data.config)
         return model
     end,
+    exports = true,
     exported = function(job) fault.check(reader.write_settings(job.run.checkpoint_dir, job.values)) end,
     predict = prediction.run,
     inference = function(job)

@@ -62,7 +62,8 @@ describe("micro-steps", function()
         assert.are.equal(16, count)
         assert.are.same({ "these settings are for 8 processes and this run has 4: gradient_merge_steps is 4 instead of "
             .. "2, so that an update still sees 64 sequences" }, warnings)
-        refused("makes 3 micro%-steps an update, which do not divide among 2 processes", accumulation, 1, 3, 2)
+        refused("makes 3 micro%-steps per update, which cannot be divided evenly among 2 processes", accumulation,
+            1, 3, 2)
     end)
 end)
 
@@ -85,7 +86,7 @@ describe("rules", function()
     it("find files by the model's name", function()
         local config, vocab = plan.model_files { bert_model = "bert-base-uncased" }
         assert.is_true(fs.is_file(config) and fs.is_file(vocab))
-        refused("custom needs %-%-config%-file", plan.model_files, { bert_model = "custom" })
+        refused("custom requires %-%-config%-file", plan.model_files, { bert_model = "custom" })
         refused("^%-%-config%-file /no/such: no such file", plan.model_files, { bert_model = "custom",
             config_file = "/no/such" })
     end)

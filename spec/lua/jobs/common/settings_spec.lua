@@ -57,13 +57,15 @@ describe("settings of a task", function()
         assert.are.same({ 2, 9, 32 }, { values.epochs, values.max_steps, values.train_batch_size })
     end)
 
-    it("are lasting where a resumed run must keep them", function()
-        local lasting = {}
-        for _, setting in ipairs(settings.finetuning({}).list) do
-            if setting.lasting then lasting[setting.name] = true end
+    it("last where a resumed run must keep them", function()
+        local spec = settings.finetuning { { "Job", { { name = "mood", type = "string", lasting = true } } } }
+        for _, name in ipairs { "mood", "seed", "optimizer", "gradient_merge_steps", "learning_rate", "epochs",
+            "max_steps", "train_batch_size" } do
+            assert.is_true(spec.by_name[name].lasting, name)
         end
-        assert.are.same({ seed = true, optimizer = true, gradient_merge_steps = true, learning_rate = true,
-            epochs = true, max_steps = true, train_batch_size = true }, lasting)
+        for _, name in ipairs { "threads", "log_freq", "predict_batch_size" } do
+            assert.is_nil(spec.by_name[name].lasting, name)
+        end
     end)
 
     it("can be borrowed one by one, without their group", function()

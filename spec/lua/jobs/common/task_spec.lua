@@ -1,6 +1,7 @@
 --- What define() accepts as a task, and what it refuses, at the caller's line.
 
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
 local settings = require "bertlua.settings"
 local task = require "bertlua.jobs.common.task"
 
@@ -30,9 +31,21 @@ local function refused(message, value)
     assert.is_truthy(problem:find(("task_spec.lua:%d: %s"):format(line, message), 1, true), problem)
 end
 
+local function task_names()
+    local names = {}
+    for _, name in ipairs(fs.list "lua/bertlua/jobs") do
+        if name ~= "common" and fs.is_file(("lua/bertlua/jobs/%s/task.lua"):format(name)) then
+            names[#names + 1] = name
+        end
+    end
+    assert.is_true(#names >= 3)
+    return names
+end
+
 describe("a task", function()
-    it("is returned as it is", function()
-        local whole = table_of { plan = nothing, predict = nothing, summary = nothing, exported = nothing }
+    it("is given back as it is", function()
+        local whole = table_of { plan = nothing, predict = nothing, inference = nothing, summary = nothing,
+            exports = true, exported = nothing }
         assert.are.equal(whole, task.define(whole))
         assert.are.same({ "loss", "accuracy" }, task.result_names(whole))
         assert.are.same({ "batch_size", "seed" }, task.lasting(whole))
@@ -47,22 +60,24 @@ describe("a task", function()
         refused("task: got a nil, expected a table", nil)
     end)
 
-    it("says nothing else, each field with its type", function()
-        refused('task made_up: it says "predcit", which no task has', table_of { predcit = nothing })
+    it("says nothing else, and each in its kind", function()
+        refused('task made_up: unknown field "predcit"', table_of { predcit = nothing })
         refused("task made_up: model is a table, expected a function", table_of { model = {} })
+        refused("task made_up: it says predict but not inference, which benchmark mode needs",
+            table_of { predict = nothing })
         refused("task made_up: summary is a string, expected a function", table_of { summary = "text" })
     end)
 
-    it("has its batch size among its settings, and the loss first", function()
-        refused("task made_up: batch_setting is size, which is none of its settings",
+    it("has its batch among its settings, and the loss first", function()
+        refused("task made_up: batch_setting is size, which is not one of its settings",
             table_of { batch_setting = "size" })
-        refused("task made_up: the first of its results is not the loss",
+        refused("task made_up: its first result is not the loss",
             table_of { results = { { name = "accuracy" }, { name = "loss" } } })
-        refused("task made_up: the first of its results is not the loss", table_of { results = {} })
+        refused("task made_up: its first result is not the loss", table_of { results = {} })
     end)
 
-    it("is what the three jobs are", function()
-        for _, name in ipairs { "pretrain", "squad", "classify" } do
+    it("is what every folder of a task holds", function()
+        for _, name in ipairs(task_names()) do
             local job = require("bertlua.jobs." .. name .. ".task")
             assert.are.equal("loss", task.result_names(job)[1])
             local kept = {}

@@ -63,7 +63,7 @@ describe("evaluate", function()
         -- The three hidden 6s, and the 7 that was left in place.
         assert.are.equal(4 / 6, report.mlm_copy)
         assert.are.equal(3 / 4, report.nsp_chance)
-        assert.matches('always guessing "the": 50.0 %%; leaving what is not hidden: 66.7 %%',
+        assert.matches('always guessing "the": 50.0 %%; keeping what is not hidden: 66.7 %%',
             evaluate.text(report, "the"))
     end)
 

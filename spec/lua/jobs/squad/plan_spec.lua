@@ -39,7 +39,7 @@ describe("the plan of a fine-tuning run", function()
             resolve({ "--mode", "train" }, { do_train = true, do_predict = true }).work)
         refused("contradicts", { "--mode", "train", "--do-predict" })
         refused("nothing to do: set %-%-mode", {}, {})
-        refused("do%-eval needs", { "--do-train", "--do-eval" })
+        refused("do%-eval requires", { "--do-train", "--do-eval" })
         refused("mode: got \"sing\", expected one of train, eval, prediction, train_eval", { "--mode", "sing" })
     end)
 
@@ -51,7 +51,7 @@ describe("the plan of a fine-tuning run", function()
         assert.are.same({ "data/squad/v2.0/train-v2.0.json", "x/dev-v2.0.json" }, downloads("--train-file", "none",
             "--predict-file", "x/dev-v2.0.json", "--version-2-with-negative"))
         assert.are.same({}, resolve({ "--mode", "train", "--predict-file", "none" }).downloads)
-        refused("train%-file no%.json: no such file; leave the option out, or end it in train%-v1%.1%.json",
+        refused("train%-file no%.json: no such file; leave out the option, or name it train%-v1%.1%.json",
             { "--train-file", "no.json" })
         refused("predict%-file no%.json: no such file;.* dev%-v2%.0%.json,",
             { "--mode", "train_eval", "--version-2-with-negative", "--predict-file", "no.json" })
@@ -63,7 +63,7 @@ describe("the plan of a fine-tuning run", function()
         refused("use%-pure%-fp16 needs a GPU", { "--use-pure-fp16", "--device", "cpu" })
         refused("benchmark measures one thing", { "--mode", "train_eval", "--benchmark" })
         refused("eval%-script no%.py: no such file", { "--eval-script", "no.py" })
-        refused("custom needs %-%-vocab%-file", { "--vocab-file", "none" })
+        refused("custom requires %-%-vocab%-file", { "--vocab-file", "none" })
     end)
 
     it("takes config and vocabulary from beside the parameters of a custom model", function()

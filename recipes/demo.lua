@@ -3,7 +3,7 @@
 --     bertlua recipes/demo.lua                     the text of Debian's jargon-text
 --     bertlua recipes/demo.lua --corpus FOLDER     your own .txt files
 --
--- Run it again to see the results again, or to go on after an interruption.
+-- Run it again to see the results again, or to resume after an interruption.
 -- To play: a larger model or more steps; every change starts afresh.
 
 local recipe = require "bertlua.recipe"

@@ -4,7 +4,7 @@
 --
 -- downloads the published data to data/squad; --train-file and --predict-file
 -- name your own. --mode train, prediction or eval does a part of it. The model and the answers
--- go to OUTPUT_DIR/BERT_MODEL/squad; a run that was stopped goes on where it was.
+-- go to OUTPUT_DIR/BERT_MODEL/squad; a stopped run resumes.
 
 local recipe = require "bertlua.recipe"
 

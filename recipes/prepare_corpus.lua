@@ -5,7 +5,7 @@
 -- fetches the English Wikipedia and makes data/hdf5/seq128_pred20 (phase 1) and
 -- data/hdf5/seq512_pred80 (phase 2). With --wikipedia FILE a dump at hand is
 -- taken; with --variant corpus --corpus-dir FOLDER your own text. Stopped at any
--- point, the same command goes on where it was.
+-- point, the same command resumes.
 
 local recipe = require "bertlua.recipe"
 

@@ -3,7 +3,7 @@
 --     bertlua recipes/pretrain.lua --phase1-input-dir data/phase1 --phase2-input-dir data/phase2
 --
 -- Settings of one phase carry its name: --phase1-max-steps 100. --phase1 or
--- --phase2 alone runs only that phase. Run it again to go on where it stopped.
+-- --phase2 alone runs only that phase. Run it again to resume.
 
 local recipe = require "bertlua.recipe"
 

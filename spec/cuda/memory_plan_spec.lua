@@ -15,7 +15,7 @@ local loader = require "bertlua.data.loader"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local pretraining = require "spec.support.pretraining"
 local shards = require "spec.support.shards"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 local MIB = 2 ^ 20
 

@@ -13,7 +13,7 @@ local checkpoint = require "bertlua.train.checkpoint"
 local fs = require "bertlua.util.fs"
 local loader = require "bertlua.data.loader"
 local shards = require "spec.support.shards"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 local LENGTH, SLOTS, SAMPLES, BATCH = 16, 3, 24, 4
 

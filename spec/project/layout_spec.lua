@@ -120,10 +120,10 @@ describe("specs", function()
     it("bear the names of modules", function()
         local strangers = {}
         for _, tree in ipairs(TREES) do
-            for _, spec in ipairs(walk(tree[2], "_spec%.lua$")) do
-                local stem = tree[1] .. spec:sub(#tree[2] + 1, -#"_spec.lua" - 1)
-                local known = is_file(stem .. ".lua") or is_file(stem .. "/init.lua") or OTHERS[spec]
-                if not known then strangers[#strangers + 1] = spec end
+            for _, spec in ipairs(walk(tree[2], "%.lua$")) do
+                local name = spec:sub(#tree[2] + 1):match "^(.*)_spec%.lua$"
+                local known = name and (is_file(tree[1] .. name .. ".lua") or is_file(tree[1] .. name .. "/init.lua"))
+                if not known and not OTHERS[spec] then strangers[#strangers + 1] = spec end
             end
         end
         assert.are.same({}, strangers)

@@ -2,7 +2,7 @@
 
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 local M = {}
 

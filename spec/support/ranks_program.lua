@@ -17,7 +17,7 @@ local fault = require "bertlua.fault"
 local launch = require "bertlua.distributed.launch"
 local ops = require "bertlua.ops"
 local tensor = require "bertlua.tensor"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 local device, brief = arg[1] or "cpu", arg[2] == "brief"
 local UPDATES = brief and 3 or 10

@@ -1,5 +1,5 @@
 /*
- * fibers.cc - runs the threads of a block as fibers: each goes on until it
+ * fibers.cc - runs the threads of a block as fibers: each runs until it
  * returns or meets the others of its warp or block, then the next one runs.
  *
  * Every other launch runs warps and lanes backwards, so that a missing barrier
@@ -176,7 +176,7 @@ static bool release_lanes(Fiber *warp, int lanes, int first) {
     return true;
 }
 
-/* Runs a warp until none of its lanes can go on alone. */
+/* Runs a warp until none of its lanes can continue alone. */
 static void run_warp(Fiber *warp, int lanes) {
     for (bool again = true; again;) {
         again = false;

@@ -6,7 +6,7 @@ local array = require "bertlua.array"
 local bert = require "bertlua.models.bert"
 local ops = require "bertlua.ops"
 local tensor = require "bertlua.tensor"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 local MAX_LENGTH = 32
 

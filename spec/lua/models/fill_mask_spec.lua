@@ -3,7 +3,7 @@
 local Tape = require "bertlua.autograd.tape"
 local fault = require "bertlua.fault"
 local fill_mask = require "bertlua.models.fill_mask"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 --- A tokenizer of single letters: a = 10, b = 11 ...
 local letters = { cls_id = 1, sep_id = 2, mask_id = 3 }

@@ -4,7 +4,7 @@ local BertForQuestionAnswering = require "bertlua.models.question_answering"
 local Tape = require "bertlua.autograd.tape"
 local array = require "bertlua.array"
 local tensor = require "bertlua.tensor"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 local LENGTH = 32
 

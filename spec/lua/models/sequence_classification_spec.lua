@@ -3,7 +3,7 @@
 local BertForSequenceClassification = require "bertlua.models.sequence_classification"
 local Tape = require "bertlua.autograd.tape"
 local tensor = require "bertlua.tensor"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 local LENGTH = 32
 

@@ -8,7 +8,7 @@ local gradcheck = require "bertlua.autograd.gradcheck"
 local nn = require "bertlua.nn"
 local ops = require "bertlua.ops"
 local tensor = require "bertlua.tensor"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 local LENGTH = 24
 

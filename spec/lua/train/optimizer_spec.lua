@@ -6,7 +6,7 @@ local Tape = require "bertlua.autograd.tape"
 local fault = require "bertlua.fault"
 local ops = require "bertlua.ops"
 local schedule = require "bertlua.train.schedule"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 local function small_store(precision)
     local store = ParameterStore.new()

@@ -6,7 +6,7 @@ local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
 local loader = require "bertlua.data.loader"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
-local tiny = dofile "spec/lua/models/tiny_bert.lua"
+local tiny = require "spec.support.tiny_bert"
 
 local MIB = 2 ^ 20
 

@@ -1,4 +1,4 @@
---- How fast a dump becomes shards: MB/s of each stage, one process, best of some runs.
+--- How fast a dump becomes shards: MB/s of each stage, one process, best of several runs.
 --
 --     bertlua bench/corpus.lua --wikipedia FILE [--vocab-file FILE] [--repeats 3]
 --

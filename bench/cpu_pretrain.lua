@@ -1,10 +1,10 @@
---- Pre-training steps of bert-base on the CPU, beside PyTorch on the same cores.
+--- Pre-training steps of bert-base on the CPU, compared with PyTorch on the same cores.
 --
 --     build/bertlua bench/cpu_pretrain.lua [--python PATH] [--rounds 3] [--steps 5]
 --
 -- A round runs one process each for the matmul peak, fp32 and bf16 here, and
 -- fp32 and bf16 in PyTorch, so that a slow spell of the machine hits all of
--- them. A Python without torch and transformers is left out, and said so.
+-- them. A Python without torch and transformers is skipped with a note.
 
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
@@ -17,11 +17,11 @@ local command = dofile(paths.root() .. "/bench/command.lua")
 local spec = settings.define {
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
     { name = "rounds", type = "integer", min = 1, default = 3, help = "processes of each kind" },
-    { name = "steps", type = "integer", min = 1, default = 5, help = "measured steps of a process" },
+    { name = "steps", type = "integer", min = 1, default = 5, help = "measured steps per process" },
     { name = "warmup", type = "integer", min = 0, default = 2, help = "steps before them" },
-    { name = "batch_size", type = "integer", min = 1, default = 8, help = "sequences in a step" },
-    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 128, help = "tokens of a sequence" },
-    { name = "max_predictions_per_seq", type = "integer", min = 1, default = 20, help = "masked words of a sequence" },
+    { name = "batch_size", type = "integer", min = 1, default = 8, help = "sequences per step" },
+    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 128, help = "tokens per sequence" },
+    { name = "max_predictions_per_seq", type = "integer", min = 1, default = 20, help = "masked words per sequence" },
 }
 
 local DEFINITIONS = [[
@@ -59,7 +59,7 @@ local function median(list)
     return (list[math.floor((#list + 1) / 2)] + list[math.ceil((#list + 1) / 2)]) / 2
 end
 
---- Adds a process's seconds to those of its kind.
+--- Add a process's seconds to those of its kind.
 local function collect(total, result)
     total = total or { seconds = {}, rss = 0 }
     for _, seconds in ipairs(result.seconds) do total.seconds[#total.seconds + 1] = seconds end
@@ -119,7 +119,7 @@ end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/cpu_pretrain.lua",
-        description = "Measure pre-training steps of bert-base on the CPU, beside PyTorch." })
+        description = "Measure pre-training steps of bert-base on the CPU and in PyTorch." })
     if not values then return end
     local found = measure(values)
     print(("bert-base, %d sequences of %d tokens with %d masked words, dropout 0.1"):format(values.batch_size,

@@ -1,11 +1,11 @@
---- Text to shards: MB of text a second on one thread, beside Python with Hugging Face tokenizers and h5py.
+--- Text to shards: MB of text per second on one thread, compared with Python, Hugging Face tokenizers and h5py.
 --
 --     build/bertlua bench/data_preparation.lua [--text FILE] [--python python3] [--repeats 3]
 --
 -- Both sides read the same sentences, sample and mask them dupe_factor times and
 -- write gzip-compressed HDF5; loading libraries and the vocabulary is not
 -- counted. Runs alternate and the best of each side counts. A Python without
--- tokenizers and h5py is left out, and said so.
+-- tokenizers and h5py is skipped with a note.
 
 local clock = require "bertlua.util.clock"
 local create = require "bertlua.data.create_pretraining"
@@ -19,16 +19,16 @@ local command = dofile(paths.root() .. "/bench/command.lua")
 
 local spec = settings.define {
     { name = "text", type = "path",
-        help = "one sentence a line, blank line between documents; unset: the Jargon File" },
+        help = "one sentence per line, blank line between documents; unset: the Jargon File" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
     { name = "repeats", type = "integer", min = 1, default = 3, help = "runs of each side" },
-    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 128, help = "tokens of a sample" },
+    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 128, help = "tokens per sample" },
     { name = "max_predictions_per_seq", type = "integer", min = 1, max = 100, default = 20, help = "masked tokens" },
     { name = "dupe_factor", type = "integer", min = 1, default = 10, help = "passes over the text" },
     { name = "gzip", type = "integer", min = 0, max = 9, default = 4, help = "level; h5py's own default is 4" },
 }
 
---- A text to work on, made of Debian's jargon-text when none is given.
+--- The text to work on, made from Debian's jargon-text if none is given.
 local function text_file(values, folder)
     if values.text then return values.text end
     local jargon = require "bertlua.jobs.demo.jargon"
@@ -38,7 +38,7 @@ local function text_file(values, folder)
     return path
 end
 
---- One run of ours: seconds for the whole, and for tokenising alone.
+--- One run of ours: seconds in all, and for tokenising alone.
 local function run_own(values, text, tokenizer, folder)
     local document_files = require "bertlua.data.document_files"
     local begin = clock.monotonic()
@@ -98,7 +98,7 @@ local function main()
     if #peer > 0 then
         print(row:format("Python, tokenizers " .. version .. ", h5py", megabytes / b.total, megabytes / b.tokenize,
             b.tokens, b.instances))
-        print(("bertlua / Python: %.1f times whole, %.1f times tokenising"):format(b.total / a.total,
+        print(("bertlua / Python: %.1f times in all, %.1f times tokenising"):format(b.total / a.total,
             b.tokenize / a.tokenize))
     else
         print("Python: not measured (" .. values.python .. " has no tokenizers or h5py; name one with --python)")

@@ -1,10 +1,10 @@
---- Attention on a GPU: each implementation forward and backward at BERT-large's shapes, beside PyTorch.
+--- Attention on a GPU: each implementation forward and backward at BERT-large's shapes, compared with PyTorch.
 --
 --     build/bertlua bench/gpu_attention.lua [--shapes 256x128,32x512,32x384] [--dropout 0.1] [--python PATH]
 --
--- Needs an NVIDIA GPU; elsewhere it says so. All implementations take their
--- turn in every round in one process, and the best round counts. One that does
--- not take a shape is listed with its reason.
+-- Needs an NVIDIA GPU; elsewhere it says so. All implementations take turns in
+-- every round in one process, and the best round counts. One that does not
+-- support a shape is listed with the reason.
 
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
@@ -21,12 +21,12 @@ local seconds_of = clock.seconds_of
 
 local spec = settings.define {
     { name = "shapes", type = "string", default = "256x128,32x512,32x384",
-        help = "sequences x length, several by commas" },
+        help = "sequences x length, comma-separated" },
     { name = "heads", type = "integer", min = 1, default = 16, help = "heads of 64" },
     { name = "dropout", type = "number", min = 0, below = 1, default = 0.1,
         help = "of the probabilities; 0 is measured too" },
     { name = "rounds", type = "integer", min = 1, default = 5, help = "measurements of each" },
-    { name = "milliseconds", type = "number", above = 0, default = 30, help = "least duration of one measurement" },
+    { name = "milliseconds", type = "number", above = 0, default = 30, help = "minimum duration of one measurement" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
 }
 
@@ -52,7 +52,7 @@ local function parse_shapes(text)
     return shapes
 end
 
---- The forward and the backward of a shape as functions, on tensors of the current scope.
+--- The forward and backward pass of a shape as functions, on tensors of the current scope.
 local function work_of(shape, heads, p)
     local batch, length, hidden = shape.batch, shape.length, heads * SIZE
     local rows, bounds = batch * length, {}
@@ -100,7 +100,7 @@ local function measure(shape, values, p)
     return results
 end
 
---- PyTorch's seconds for every shape and dropout, or nil if it is not there.
+--- PyTorch's seconds for every shape and dropout, or nil if it is not available.
 local function peer(cases, values)
     local list = {}
     for i, case in ipairs(cases) do list[i] = { case.shape.batch, values.heads, case.shape.length, SIZE, case.p } end

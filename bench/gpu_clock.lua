@@ -1,4 +1,4 @@
---- What benchmarks of a GPU share: the GPU, random operands, seconds on it by events around enough calls to last a
+--- Shared by GPU benchmarks: opening the GPU, random operands, timing by events around enough calls to last a
 -- while, and the line about the peer.
 
 local context = require "bertlua.context"
@@ -13,7 +13,7 @@ local M = {}
 function M.open_gpu()
     local ok, message = pcall(context.open, { device = "cuda" })
     if ok then return end
-    -- Another device is no way out here.
+    -- Another device would not help here.
     fault.raisef("this measures a GPU: %s", (fault.message(message):gsub("[,;] ?o?r? use %-%-device cpu$", "")))
 end
 
@@ -40,13 +40,13 @@ function M.seconds_of(fn, least)
     end
 end
 
---- Print what the peer was, or that there is none.
--- @tparam ?table other what it printed
+--- Print which peer was measured, or that there is none.
+-- @tparam ?table other its output
 function M.name_peer(other)
     if other then
         print("\nPyTorch " .. other.version .. ", " .. other.device)
     else
-        print "\nno PyTorch with CUDA to compare with (--python PATH: one that has torch)."
+        print "\nno PyTorch with CUDA to compare with (name a Python that has torch with --python PATH)."
     end
 end
 

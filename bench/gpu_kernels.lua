@@ -1,9 +1,9 @@
---- Kernels bound by memory on a GPU at BERT-large's shapes: bytes a second beside the device's own copy, and PyTorch.
+--- Memory-bound kernels on a GPU at BERT-large's shapes: bytes per second, compared with a device copy and PyTorch.
 --
 --     build/bertlua bench/gpu_kernels.lua [--sequences 256] [--rounds 5] [--python PATH]
 --
 -- Needs an NVIDIA GPU; elsewhere it says so. All are measured in one process on
--- one GPU: in each round first a copy of 1 GiB, then each kernel once, and the
+-- one GPU: each round measures a copy of 1 GiB, then each kernel once, and the
 -- best round counts.
 
 local context = require "bertlua.context"
@@ -21,7 +21,7 @@ local random, seconds_of = clock.random, clock.seconds_of
 local spec = settings.define {
     { name = "sequences", type = "integer", min = 1, default = 256, help = "sequences of 128 tokens" },
     { name = "rounds", type = "integer", min = 1, default = 5, help = "measurements of each kernel" },
-    { name = "milliseconds", type = "number", above = 0, default = 30, help = "least duration of one measurement" },
+    { name = "milliseconds", type = "number", above = 0, default = 30, help = "minimum duration of one measurement" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
 }
 
@@ -72,7 +72,7 @@ local function layer_work(rows)
     local ids, places, kinds = integers(rows, CLASSES, 6), {}, integers(rows, 2, 7)
     for i = 1, rows do places[i] = (i - 1) % LENGTH end
     places = tensor.from(places, "i32")
-    -- Table rows that occur are read and written in f32: of V words, V (1 - (1 - 1/V)^rows).
+    -- The table rows that occur are read and written in f32: of V words, V (1 - (1 - 1/V)^rows).
     local touched = 8 * H * CLASSES * (1 - (1 - 1 / CLASSES) ^ rows)
     local work = {
         { name = "layernorm forward", bytes = 4 * size, fn = function()
@@ -147,7 +147,7 @@ local function copy_work()
     return { name = "copy of 1 GiB", bytes = 8 * n, fn = function() to:copy_from(from) end }
 end
 
---- Adds to each row of work its best seconds, and prints it.
+--- Add its best seconds to each row of work, and print it.
 local function measure(work, values, copy)
     for _, row in ipairs(work) do row.fn() end -- scratch grows here
     for _ = 1, values.rounds do
@@ -162,7 +162,7 @@ local function measure(work, values, copy)
     end
 end
 
---- PyTorch's rows {name, bytes, seconds}, or nil if it is not there.
+--- PyTorch's rows {name, bytes, seconds}, or nil if it is not available.
 local function peer(values, rows, parameters)
     return (command.peer(values.python, "gpu_kernels.py", ("%d %d %d %d %g 2>/dev/null"):format(rows,
         rows * MASKED / LENGTH, parameters, values.rounds, values.milliseconds / 1e3)))
@@ -170,7 +170,7 @@ end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/gpu_kernels.lua",
-        description = "Measure the kernels that memory bounds on a GPU, beside PyTorch." })
+        description = "Measure memory-bound kernels on a GPU and in PyTorch." })
     if not values then return end
     clock.open_gpu()
     local rows = values.sequences * LENGTH

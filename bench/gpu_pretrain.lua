@@ -1,9 +1,9 @@
---- BERT-large on a GPU: pre-training, SQuAD training and inference, beside PyTorch on the same GPU.
+--- BERT-large on a GPU: pre-training, SQuAD training and inference, compared with PyTorch on the same GPU.
 --
 --     build/bertlua bench/gpu_pretrain.lua [--python PATH] [--output gpu.md]
 --     build/bertlua bench/gpu_pretrain.lua --small      a tiny model, to see that everything runs
 --
--- Every measurement is a process of its own, ours and PyTorch's in turn. The
+-- Every measurement is a separate process, ours and PyTorch's in turn. The
 -- result is Markdown, on standard output and in --output.
 
 local context = require "bertlua.context"
@@ -24,13 +24,13 @@ local spec = settings.define {
     { name = "peer", type = "boolean", default = true, help = "measure PyTorch too" },
     { name = "small", type = "boolean", default = false, help = "a tiny model and batches" },
     { name = "precision", type = "choice", choices = { "bf16", "fp16", "fp32" }, default = "bf16", help = "of ours" },
-    { name = "steps", type = "integer", min = 1, default = 20, help = "measured steps of a process" },
+    { name = "steps", type = "integer", min = 1, default = 20, help = "measured steps per process" },
     { name = "warmup", type = "integer", min = 3, default = 10, help = "steps before them" },
     { name = "cuda_graph", type = "boolean", default = true, help = "replay the step as a graph" },
-    { name = "only", type = "string", help = "measure only cases whose name holds this" },
+    { name = "only", type = "string", help = "measure only cases whose name contains this" },
     { name = "phase1_input_dir", type = "path",
-        help = "shards whose lengths the real-length batches of phase 1 get; unset: spread evenly from a quarter to "
-            .. "full" },
+        help = "shards that give the real-length batches of phase 1 their lengths; unset: spread evenly "
+            .. "from a quarter to full" },
     { name = "phase2_input_dir", type = "path", help = "the same for phase 2" },
     { name = "output", type = "path", help = "file for the Markdown" },
 }
@@ -89,7 +89,7 @@ local function shard_lengths(folder)
             shard:free()
         end
     end
-    if #list == 0 then fault.raisef("%s holds no .hdf5 shard", folder) end
+    if #list == 0 then fault.raisef("%s contains no .hdf5 shards", folder) end
     return list
 end
 
@@ -127,7 +127,7 @@ end
 
 local function measure_all(values, size, folder)
     local found = { rows = {} }
-    -- Every process takes the algorithms that the first one timed.
+    -- Every process uses the algorithms that the first one timed.
     size.choices = values.device == "cuda" and folder .. "/matmul_choices.txt" or nil
     local with_peer = has_peer(values)
     found.peak = own { name = "the peak", kind = "peak", device = values.device, precision = values.precision,
@@ -183,7 +183,7 @@ local function packing_rows(found, add)
     for _, row in ipairs(found.rows) do
         if row.padded then
             local pad = 1 - row.own.tokens / (#row.job.lengths * row.job.max_length)
-            add(("- %s: %.1f %% pad tokens, %.1f %% of that share won back"):format(row.job.name, 100 * pad,
+            add(("- %s: %.1f %% pad tokens, of which packing saves %.1f %%"):format(row.job.name, 100 * pad,
                 100 * (1 - row.step / row.padded.step) / pad))
         end
     end
@@ -240,7 +240,7 @@ end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/gpu_pretrain.lua",
-        description = "Measure BERT on a GPU, beside PyTorch." })
+        description = "Measure BERT on a GPU and in PyTorch." })
     if not values then return end
     local size = values.small and SMALL or LARGE
     size.config = values.small and fs.join(paths.root(), size.config) or paths.find("config", size.config)

@@ -37,7 +37,7 @@ local function best_of(runs, inner, fn)
     return best
 end
 
---- What the device can do at most, measured: operations/s of large products, bytes/s of a large copy.
+--- The device's measured peak: operations/s of large products, bytes/s of a large copy.
 local function peak(job)
     local rate = { flops = 0, bytes = 0, dtype = job.precision == "fp32" and "f32" or "bf16" }
     for _, n in ipairs(job.peak_sizes) do

@@ -73,7 +73,7 @@ local function train(precision, warmup, steps, sequences, length, masked)
     return { seconds = seconds, flops = model:flops(batch), rss = peak_rss(), loss = loss }
 end
 
---- Best rate of square and wide products, the operands in cache-friendly sizes and beyond.
+--- Best rate of square and wide products, with operands in cache-friendly sizes and larger.
 local function matmul_peak(dtype)
     local best = 0
     for _, shape in ipairs { { 1024, 1024, 1024 }, { 2048, 2048, 2048 }, { 4096, 1024, 1024 }, { 1024, 768, 3072 } } do

@@ -1,10 +1,10 @@
---- Question-answering inference on the CPU, latency and throughput, beside PyTorch on the same cores.
+--- Question-answering inference on the CPU, latency and throughput, compared with PyTorch on the same cores.
 --
 --     build/bertlua bench/squad_inference.lua [--python PATH] [--rounds 3] [--batch-sizes 1,32]
 --
 -- A round runs one process each for fp32 and bf16 here and in PyTorch, so that a
 -- slow spell of the machine hits all of them. A Python without torch and
--- transformers is left out, and said so.
+-- transformers is skipped with a note.
 
 local benchmark = require "bertlua.train.benchmark"
 local context = require "bertlua.context"
@@ -19,10 +19,10 @@ local spec = settings.define {
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
     { name = "config_file", type = "path", help = "model; unset: bert_configs/bert-base-uncased.json" },
     { name = "rounds", type = "integer", min = 1, default = 3, help = "processes of each kind" },
-    { name = "batch_sizes", type = "string", default = "1,32", help = "sequences in a step" },
-    { name = "steps", type = "string", default = "20,3", help = "measured steps of a process, for each batch size" },
+    { name = "batch_sizes", type = "string", default = "1,32", help = "sequences per step" },
+    { name = "steps", type = "string", default = "20,3", help = "measured steps per process, for each batch size" },
     { name = "warmup", type = "integer", min = 0, default = 2, help = "steps before them" },
-    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 384, help = "tokens of a sequence" },
+    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 384, help = "tokens per sequence" },
 }
 
 local DEFINITIONS = [[
@@ -37,7 +37,7 @@ local function numbers(text, what)
     for word in text:gmatch "[^,%s]+" do
         local n = tonumber(word)
         if not n or n < 1 or n ~= math.floor(n) then
-            fault.raisef("--%s %s: got %q, expected whole numbers with commas between them", what, text, word)
+            fault.raisef("--%s %s: got %q, expected comma-separated whole numbers", what, text, word)
         end
         list[#list + 1] = n
     end
@@ -58,7 +58,7 @@ local function peer(kind, values, ...)
     return (command.peer(values.python, "squad_inference.py", arguments(kind, values, ...), context.threads()))
 end
 
---- Adds a process's steps to those of its kind.
+--- Add a process's steps to those of its kind.
 local function collect(total, result)
     total = total or { seconds = {}, rss = 0 }
     for _, seconds in ipairs(result.seconds) do total.seconds[#total.seconds + 1] = seconds end
@@ -103,7 +103,7 @@ end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/squad_inference.lua",
-        description = "Measure question-answering inference on the CPU, beside PyTorch." })
+        description = "Measure question-answering inference on the CPU and in PyTorch." })
     local batch_sizes, steps = numbers(values.batch_sizes, "batch-sizes"), numbers(values.steps, "steps")
     if #batch_sizes ~= #steps then
         fault.raisef("--steps %s: got %d numbers, expected one for each of the %d batch sizes", values.steps, #steps,

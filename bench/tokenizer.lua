@@ -1,13 +1,13 @@
---- WordPiece tokenization and vocabulary training on one thread, beside Hugging Face tokenizers (Rust).
+--- WordPiece tokenization and vocabulary training on one thread, compared with Hugging Face tokenizers (Rust).
 --
 --     build/bertlua bench/tokenizer.lua [--file FILE] [--do-lower-case false] [--python python3] [--repeats 5]
 --
 -- MB/s counts the bytes of the text without line ends. "line by line" is one
--- call a line; "whole" is one call for the whole text here and encode_batch of
+-- call per line; "whole" is one call for the whole text here and encode_batch of
 -- all lines there. Training learns train_size tokens from the file, reading
 -- included. Loading libraries and vocabularies is not counted. Runs alternate
--- and the best of each side counts. A Python without tokenizers is left out,
--- and said so.
+-- and the best of each side counts. A Python without tokenizers is skipped with
+-- a note.
 
 local clock = require "bertlua.util.clock"
 local fault = require "bertlua.fault"
@@ -28,7 +28,7 @@ local spec = settings.define {
     { name = "train_size", type = "integer", min = 500, default = 8000, help = "tokens of the vocabulary to learn" },
 }
 
---- Path of the text: the file as it is, or the Jargon File unpacked into folder.
+--- Path of the text: the file itself, or the Jargon File unpacked into folder.
 local function text_file(values, folder)
     if values.file then return values.file end
     local path = folder .. "/jargon.txt"
@@ -36,7 +36,7 @@ local function text_file(values, folder)
     return path
 end
 
---- Seconds of each job, ours.
+--- Seconds of each of our jobs.
 local function run_own(values, path, tokenizer, lines, text)
     local begin = clock.monotonic()
     local tokens = 0
@@ -53,7 +53,7 @@ local function run_own(values, path, tokenizer, lines, text)
     return { single = single, batch = batch, train = clock.monotonic() - begin, tokens = tokens }
 end
 
---- Seconds of each job, the peer's; nil if it cannot run.
+--- Seconds of each of the peer's jobs; nil if it cannot run.
 local function run_peer(values, path, vocab_file)
     return (command.peer(values.python, "tokenizer.py", table.concat({ quote(path), quote(vocab_file),
         tostring(values.do_lower_case), values.train_size, "2>/dev/null" }, " ")))

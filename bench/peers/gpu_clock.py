@@ -1,4 +1,4 @@
-"""Seconds on the GPU, for the peers that time kernels: the like of bench/gpu_clock.lua."""
+"""Seconds on the GPU, for the peers that time kernels, like bench/gpu_clock.lua."""
 
 import json
 import sys

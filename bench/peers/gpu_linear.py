@@ -3,7 +3,7 @@
 Arguments: SHAPES ROUNDS SECONDS. SHAPES is a JSON list of [rows, K, N, gelu].
 Prints one JSON line: {"seconds": [{"forward": s, "dgrad": s, "wgrad": s}, ...],
 "version": ..., "device": ...}. A measurement is as many launches back to back
-as last SECONDS; the best of ROUNDS counts.
+as SECONDS take; the best of ROUNDS counts.
 """
 
 import torch

@@ -40,7 +40,7 @@ function Dump:next()
     return self.found[0] and self.page
 end
 
---- Bytes of the file taken in so far.
+--- Bytes of the file read so far.
 function Dump:position()
     return tonumber(lib.bl_dump_position(self.handle))
 end
@@ -87,7 +87,7 @@ function corpus.wikitext(namespaces)
     }, Wikitext)
 end
 
---- Prose of a wikitext, one paragraph a line.
+--- Prose of a wikitext, one paragraph per line.
 -- @param text string, or const char * with its length
 -- @tparam[opt] number bytes length of a pointer's text
 function Wikitext:convert(text, bytes)
@@ -108,7 +108,7 @@ end
 local TextFile = {}
 TextFile.__index = TextFile
 
---- Begin a file that grows on the disk and gets its name when it is whole.
+--- Start a file that grows on disk and gets its name when it is complete.
 -- @return TextFile; or nil, message
 function corpus.text_file(path)
     local out = ffi.new "bl_text_file *[1]"
@@ -136,7 +136,7 @@ function TextFile:commit()
     return true
 end
 
---- Let go of the file; without a commit nothing of it stays.
+--- Release the file; without a commit nothing of it remains.
 function TextFile:close()
     if self.handle then
         lib.bl_text_file_free(ffi.gc(self.handle, nil))
@@ -149,7 +149,7 @@ end
 local Documents = {}
 Documents.__index = Documents
 
---- Documents of text files (runs of lines between blank lines), to be dealt to shards.
+--- Documents of text files (runs of lines between blank lines), to be divided among shards.
 -- @tparam table options folder = of temporary files; memory = bytes beyond which they are used; test_share = share of
 --   the documents that goes to the test shards; seed
 -- @return Documents
@@ -211,7 +211,7 @@ end
 local Transfer = {}
 Transfer.__index = Transfer
 
---- Begin a download.
+--- Start a download.
 -- @tparam string url
 -- @tparam string path file that grows
 -- @tparam number resume bytes of it to keep
@@ -228,7 +228,7 @@ function corpus.transfer(url, path, resume, etag, timeout)
     }, Transfer)
 end
 
---- Go on for a while.
+--- Continue for a while.
 -- @return {received, total (nil if unknown), done, failed, http, no_resume, permanent, message, etag}
 function Transfer:step(milliseconds)
     native.check(lib.bl_transfer_step(self.handle, milliseconds, self.state), 2)

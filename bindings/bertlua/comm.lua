@@ -5,7 +5,7 @@
 --     ...                                 -- compute meanwhile
 --     comm:wait()                         -- from here on results are seen
 --
--- A process of its own gets the same object with one rank, so callers need no
+-- A single process gets the same object with one rank, so callers need no
 -- branches. What collectives do, and which tensors they take, is written in
 -- engine/api/comm.h. A job has one communicator; it lives as long as the
 -- process and is closed by the executable, or by close().
@@ -26,7 +26,7 @@ Comm.__index = Comm
 
 local OP = { sum = 0, max = 1, min = 2 }
 
---- Exit code of a job that ends because a rank died, hangs or failed.
+--- Exit code of a job that ends because a rank died, hung or failed.
 M.EXIT_FAILED = C.BL_COMM_EXIT_FAILED
 
 local DEFAULT_TIMEOUT, DEFAULT_PORT = 600, 29500
@@ -57,7 +57,7 @@ local function live(self)
     return pointer
 end
 
---- No rank goes on before every rank is here.
+--- Barrier: no rank continues before every rank is here.
 function Comm:barrier()
     check(C.bl_comm_barrier(handle(), live(self)))
 end
@@ -89,7 +89,7 @@ function Comm:wait()
     check(C.bl_comm_wait(handle(), live(self)))
 end
 
---- Keep the times of collectives, or no longer.
+--- Record the times of collectives, or stop recording.
 function Comm:record(on)
     C.bl_comm_record(live(self), on ~= false)
 end
@@ -129,7 +129,7 @@ function Comm:busy(on)
     C.bl_comm_busy(live(self), on)
 end
 
---- Tell the other ranks that this one cannot go on, so that the whole job ends.
+--- Tell the other ranks that this one cannot continue, so that the whole job ends.
 -- @param message one line
 -- @param code exit code of the job (EXIT_FAILED if left out)
 -- @return true if this rank should print the message: one of the job does
@@ -139,7 +139,7 @@ function Comm:fail(message, code)
     return print_it[0]
 end
 
---- Finish what is queued and take leave of the other ranks; a second close does nothing.
+--- Finish what is queued and say goodbye to the other ranks; a second close does nothing.
 function Comm:close()
     local pointer = self.pointer
     if not pointer then return end
@@ -170,7 +170,7 @@ end
 
 local function open(options, ctx)
     local o, out = engine_options(options), ffi.new "bl_comm *[1]"
-    -- Nothing of this is a defect: who launched the job, or the network, is to be put right.
+    -- None of this is a defect: the launch, or the network, has to be fixed.
     if C.bl_comm_open(out, ctx, o) ~= 0 then fault.raise(bl.last_error(), M.EXIT_FAILED) end
     return setmetatable({
         pointer = out[0], kind = options.kind, rank = options.rank, size = options.size,
@@ -200,7 +200,7 @@ end
 --- Join the job that launched this process; the second call gives the communicator of the first.
 -- @param options table of
 --   device: "cpu" (default) or "cuda": decides the kind, "mpi" or "nccl";
---   kind: "self", "mpi" or "nccl", where it is not to be decided;
+--   kind: "self", "mpi" or "nccl", to choose it yourself;
 --   timeout: seconds without a sign of life or progress after which the job is given up (600);
 --   launch: what distributed/launch says, if it was asked before;
 --   library: path of libbertlua-mpi.so, or of NCCL (BERTLUA_NCCL, or where the system has it)
@@ -250,7 +250,7 @@ function M.current()
     return world or M.self()
 end
 
---- What the executable does at its end: take leave, or tell the others of a failure.
+--- What the executable does when it ends: say goodbye, or tell the others of a failure.
 -- @param message nil for a good end
 -- @return false if another rank prints the message
 function M.leave(message, code)

@@ -21,7 +21,7 @@ Context.__index = Context
 local opened = {}
 local current
 
---- The device that a name stands for: "cpu", "cuda", "auto" or nil, as in open; an unknown name as it is.
+--- The device that a name means: "cpu", "cuda", "auto" or nil, as in open; an unknown name as it is.
 function M.choose(name)
     local preset = os.getenv "BERTLUA_DEVICE"
     if preset == "" then preset = nil end
@@ -31,7 +31,7 @@ function M.choose(name)
     return name
 end
 
---- Open a context and make it the current one. What the one before was given to do is done then.
+--- Open a context and make it the current one. Work given to the previous one is finished first.
 -- @param options table of
 --   device: "cpu", "cuda", or "auto": cuda where one is found; if left out, BERTLUA_DEVICE or else cpu. A
 --   BERTLUA_DEVICE that is set also decides "auto";
@@ -74,7 +74,7 @@ function M.count(device)
     return count[0]
 end
 
---- What a backend found and what it misses: driver, devices, libraries.
+--- What a backend found and what is missing: driver, devices, libraries.
 -- @return list of {state = "ok" or "note", name, detail, fix}; or nil and why there is no backend
 function M.report(device)
     local size = 8192
@@ -142,7 +142,7 @@ function M.pin_threads()
 end
 
 --- Let f32 matrix products round their operands to TF32 where the device has it; elsewhere they stay f32.
--- @param allow true or false (as at first)
+-- @param allow true or false (the default)
 function M.allow_tf32(allow)
     if type(allow) ~= "boolean" then error(("context: allow is %s, expected a boolean"):format(type(allow)), 2) end
     check(C.bl_context_allow_tf32(M.handle(), allow))
@@ -150,8 +150,8 @@ end
 
 local ATTENTION = { auto = 0, native = 1, unfused = 2, cudnn = 3 }
 
---- Which kernels attention takes from now on; a call that the named one does not take is an error.
--- @param name "auto" (as at first: the fastest that fits), "native", "unfused" or "cudnn"; the CPU has the first two
+--- Which kernels attention takes from now on; a call that they do not support is an error.
+-- @param name "auto" (the default: the fastest that fits), "native", "unfused" or "cudnn"; the CPU has the first two
 function M.attention(name)
     local code = ATTENTION[name]
     if not code then
@@ -162,7 +162,7 @@ end
 
 --- Time the algorithms of each matrix product on the GPU at its first use, and keep the fastest in a file. Runs that
 -- are to agree bit for bit share the file. An error on the CPU.
--- @param path the file, made if it is not there; nil, as at first: the library's first suggestion, no timing
+-- @param path the file, made if it is not there; nil, the default: the library's first suggestion, no timing
 function M.matmul_choices(path)
     check(C.bl_context_matmul_choices(M.handle(), path))
 end

@@ -87,7 +87,7 @@ function corpus.wikitext(namespaces)
     }, Wikitext)
 end
 
---- Prose of a wikitext, one paragraph a line.
+--- Prose of a wikitext, one paragraph per line.
 -- @param text string, or const char * with its length
 -- @tparam[opt] number bytes length of a pointer's text
 function Wikitext:convert(text, bytes)
@@ -128,7 +128,7 @@ end
 local TextFile = {}
 TextFile.__index = TextFile
 
---- Begin a file that grows on the disk and gets its name when it is whole.
+--- Begin a file that is written to disk as it grows and gets its name when it is complete.
 -- @return TextFile; or nil, message
 function corpus.text_file(path)
     local out = ffi.new "bl_text_file *[1]"
@@ -156,7 +156,7 @@ function TextFile:commit()
     return true
 end
 
---- Let go of the file; without a commit nothing of it stays.
+--- Release the file; without a commit nothing of it remains.
 function TextFile:close()
     if self.handle then
         lib.bl_text_file_free(ffi.gc(self.handle, nil))
@@ -248,7 +248,7 @@ function corpus.transfer(url, path, resume, etag, timeout)
     }, Transfer)
 end
 
---- Go on for a while.
+--- Continue for a while.
 -- @return {received, total (nil if unknown), done, failed, http, no_resume, permanent, message, etag}
 function Transfer:step(milliseconds)
     native.check(lib.bl_transfer_step(self.handle, milliseconds, self.state), 2)

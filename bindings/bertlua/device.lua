@@ -1,7 +1,7 @@
 --- Work that overlaps: events, pinned host memory, copies that do not wait, graphs.
 --
 -- The contracts are those of engine/api/device.h and graph.h. On the CPU
--- everything has happened when a call returns and there are no graphs, so code
+-- everything is done when a call returns and there are no graphs, so code
 -- written for a device that runs on its own needs no second path.
 
 local ffi = require "ffi"
@@ -134,7 +134,7 @@ end
 function M.mirror(t, pinned, block)
     local offset = ffi.cast("char *", t.data) - ffi.cast("char *", pinned.data)
     if offset < 0 or offset + bytes_of(t) > bytes_of(pinned) then
-        error("mirror: the tensor lies outside of the pinned memory", 2)
+        error("mirror: the tensor lies outside the pinned memory", 2)
     end
     local view = new_tensor(t)
     view.data = ffi.cast("char *", block.data) + offset
@@ -142,7 +142,7 @@ function M.mirror(t, pinned, block)
     return view
 end
 
---- Bytes of the device's memory that are free, and all of it; nil where the system does not say.
+--- Free and total bytes of the device's memory; nil where the system does not say.
 function M.memory()
     local free, total = ffi.new "uint64_t[1]", ffi.new "uint64_t[1]"
     if C.bl_device_memory(handle(), free, total) ~= 0 or total[0] == 0 then return nil end
@@ -152,10 +152,10 @@ end
 local STEP_SHAPE = { "rows", "picked", "sequences", "max_length", "hidden", "intermediate", "classes", "parameters",
     "tensors", "activations", "heads", "dropout" }
 
---- What a training step takes on the device beside tensors, in bytes; 0 on the CPU.
+--- What a training step takes on the device besides tensors, in bytes; 0 on the CPU.
 -- @param step the fields of bl_step_shape (engine/api/device.h); dtype by name
 -- @return scratch: the most that an op asks for; slack: memory behind an arena of `activations` bytes beyond these; nil
---   and the reason if attention is set to kernels that do not take it
+--   and the reason if attention is set to kernels that do not support it
 function M.step_workspace(step)
     local native = ffi.new "bl_step_shape"
     for _, name in ipairs(STEP_SHAPE) do

@@ -70,8 +70,8 @@ M.lib = lib
 local ERROR_MEMORY, ERROR_DEVICE = 2, 7
 
 --- Raise the engine's message if a call failed; with memory_advice() behind it, where that is set and memory ran out.
--- That, and a device that failed, are matters of the machine: no line of a program is to blame, and they are raised as
--- faults (bertlua.fault).
+-- That, and a device that failed, are the machine's problem: no line of a
+-- program is to blame, and they are raised as faults (bertlua.fault).
 -- @param status bl_status of the call
 -- @param level whose line to blame, counted from the function that calls check: 1 itself, 2 (default) its caller
 function M.check(status, level)

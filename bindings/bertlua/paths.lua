@@ -14,14 +14,14 @@ end
 
 --- The running executable.
 function M.program()
-    -- The kernel marks the path of a program that was built anew since it started.
+    -- The kernel marks the path of a program that was rebuilt since it started.
     return (readlink("/proc/self/exe"):gsub(" %(deleted%)$", ""))
 end
 
 --- Find a file: as given (from the current folder), else among bertlua's own.
 -- @param kind "recipe", "config", "vocab" or "lua"
 -- @param name path, or name below the kind's folder
--- @return path, or nil and a message that says where was looked
+-- @return path, or nil and a message that says where it looked
 function M.find(kind, name)
     local folder = FOLDER[kind]
     if not folder then error(("paths: kind is %s, expected recipe, config, vocab or lua"):format(tostring(kind)), 2) end

@@ -57,7 +57,7 @@ local function from_hex(text)
     return ffi.cast("uint64_t", high) * 0x100000000ULL + low
 end
 
---- A generator that goes on where save() was called.
+--- A generator that continues where save() was called.
 function M.restore(text)
     local seed, stream, counter = tostring(text):match("^(%x+):(%x+):(%x+)$")
     if not (seed and #seed == 16 and #stream == 16 and #counter == 16) then

@@ -1,8 +1,8 @@
 --- Signals as flags, so that a training loop can save and stop between steps.
 --
--- Only the bertlua executable installs handlers. After trap() the first
--- SIGINT, SIGTERM or SIGUSR1 sets a flag and the program goes on; a second
--- SIGINT ends it with code 130. Without trap() SIGINT interrupts the Lua code.
+-- Only the bertlua executable installs handlers. After trap() the first SIGINT,
+-- SIGTERM or SIGUSR1 sets a flag and the program continues; a second SIGINT
+-- ends it with code 130. Without trap() SIGINT interrupts the Lua code.
 
 local ffi = require "ffi"
 local unistd = require "posix.unistd"

@@ -230,7 +230,7 @@ function storage.free_bytes(path)
     return tonumber(bytes[0])
 end
 
--- What is brought over from a device at a time.
+-- How much is downloaded from a device at a time.
 local CHUNK_BYTES = 2 ^ 20
 
 local function device_crc32c(t, crc)

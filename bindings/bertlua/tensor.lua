@@ -53,7 +53,7 @@ function Tensor:is_contiguous()
     return C.bl_tensor_is_contiguous(self)
 end
 
--- One size may be left to us as -1.
+-- One size may be given as -1 and is then computed.
 local function infer(dims, numel)
     local known, missing = 1, nil
     for i = 1, #dims do

@@ -128,7 +128,7 @@ function M.trainer(do_lower_case)
     return setmetatable({ handle = ffi.gc(out[0], lib.bl_vocab_trainer_free) }, Trainer)
 end
 
---- Keep within about so many bytes, with temporary files in a folder; before any text.
+--- Keep within about this many bytes, with temporary files in a folder; before any text.
 function Trainer:limit(bytes, folder)
     check(lib.bl_vocab_trainer_limit(self.handle, bytes, folder))
 end

@@ -188,7 +188,7 @@ describe("help", function()
 
     it("shows the comment of a Lua function and of a module", function()
         local text = feed "? bl.rng.restore"
-        assert.is_truthy(text:find("A generator that goes on where save() was called", 1, true))
+        assert.is_truthy(text:find("A generator that continues where save() was called", 1, true))
         assert.is_truthy(text:find("bindings/bertlua/rng.lua:%d+"))
         text = feed "? bl.rng"
         assert.is_truthy(text:find "Sequential host random numbers" and text:find "new, restore")

@@ -116,9 +116,9 @@ static inline int __syncthreads_or(int predicate) {
 /* ---- threads of a warp together ---- */
 
 /*
- * Every lane of the mask calls this with the same `what` and mask; when all
- * are there, `all` is run once over what each of them brought (NULL for lanes
- * outside the mask or already returned), and they go on.
+ * Every lane of the mask calls this with the same `what` and mask; when all are
+ * there, `all` is run once over what each of them brought (NULL for lanes
+ * outside the mask or already returned), and they continue.
  */
 void bl_emulated_warp(unsigned mask, const char *what, void *mine, void (*all)(void *const lanes[32]));
 

@@ -1,5 +1,5 @@
 /*
- * fibers.cc - runs the threads of a block as fibers: each goes on until it
+ * fibers.cc - runs the threads of a block as fibers: each runs until it
  * returns or meets the others of its warp or block, then the next one runs.
  *
  * Every other launch runs warps and lanes backwards, so that a missing barrier
@@ -176,7 +176,7 @@ static bool release_lanes(Fiber *warp, int lanes, int first) {
     return true;
 }
 
-/* Runs a warp until none of its lanes can go on alone. */
+/* Runs a warp until none of its lanes can continue alone. */
 static void run_warp(Fiber *warp, int lanes) {
     for (bool again = true; again;) {
         again = false;
@@ -230,7 +230,7 @@ static uint64_t *canary(int thread) {
     return reinterpret_cast<uint64_t *>(block.stacks + static_cast<size_t>(thread) * STACK);
 }
 
-/* Bytes behind the dynamic shared memory that the launch asked for. */
+/* Bytes behind the dynamic shared memory that the launch requested. */
 static bool fence_is_whole(size_t shared) {
     for (int i = 0; i < FENCE; i++)
         if (static_cast<unsigned char>(block.shared[shared + i]) != 0xa7) return false;

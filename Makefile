@@ -236,7 +236,7 @@ gpu-report: all cuda
 
 # Two false alarms: a row has at least one class, a dataset at least one dimension.
 CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/data/hdf5_write.c
-C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch])
+C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch] spec/support/*.c)
 CUDA_FILES = $(wildcard engine/cuda/*.cu engine/cuda/*.cuh spec/cuda/emulation/*)
 lint:
 	@scripts/install_dependencies.sh build lint

@@ -60,7 +60,7 @@ static int editor_getc(EditLine *line, wchar_t *out) {
         }
         size_t used = mbrtowc(out, &byte, 1, &state);
         if (used == (size_t) -2) continue;
-        /* A byte that is no character of the locale: drop it and start afresh. */
+        /* A byte that is not a character of the locale: drop it and start over. */
         if (used == (size_t) -1) {
             memset(&state, 0, sizeof state);
             continue;
@@ -107,7 +107,7 @@ static int editor_close(lua_State *L) {
 
 static editor *check_editor(lua_State *L) {
     editor *e = luaL_checkudata(L, 1, EDITOR_TYPE);
-    if (!e->line) luaL_error(L, "editor: it was closed before");
+    if (!e->line) luaL_error(L, "editor: it is already closed");
     return e;
 }
 

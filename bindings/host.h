@@ -16,7 +16,7 @@ typedef struct host_paths {
     char root[PATH_MAX]; /* holds lua/, bindings/, recipes/ */
 } host_paths;
 
-/* Fill in paths from /proc/self/exe; false if bertlua's Lua files are not there (root then says where was looked). */
+/* Fill in paths from /proc/self/exe; false if bertlua's Lua files are not there (root then says where it looked). */
 bool host_find_paths(host_paths *paths);
 
 /* Leaves the module bertlua.host on the stack: signals, paths, editor. */

@@ -71,7 +71,8 @@ static int start(lua_State *L) {
 int main(int argc, char **argv) {
     host_paths paths;
     if (!host_find_paths(&paths)) {
-        fprintf(stderr, "bertlua: its Lua files are not in %s; run make install, or start build/bertlua\n", paths.root);
+        fprintf(stderr, "bertlua: cannot find its Lua files in %s; run make install, or start build/bertlua\n",
+                paths.root);
         return EXIT_FAILURE;
     }
     lua_State *L = luaL_newstate();
@@ -83,7 +84,7 @@ int main(int argc, char **argv) {
     launch run = {.paths = &paths, .argc = argc, .argv = argv, .code = EXIT_FAILURE};
     if (lua_cpcall(L, start, &run) != 0) {
         const char *message = lua_tostring(L, -1);
-        fprintf(stderr, "bertlua: %s\n", message ? message : "an error that is no text");
+        fprintf(stderr, "bertlua: %s\n", message ? message : "an error that is not a string");
     }
     lua_close(L);
     return run.code;

@@ -22,7 +22,7 @@ static lua_State *interrupted_state;
 static volatile sig_atomic_t trapping;
 static volatile sig_atomic_t reading;
 static volatile sig_atomic_t pending_signal;    /* trapping: the first that came */
-static volatile sig_atomic_t interrupt_waiting; /* interrupting: asked for, not yet served */
+static volatile sig_atomic_t interrupt_waiting; /* interrupting: requested, not yet served */
 static volatile sig_atomic_t interrupt_served;
 static volatile sig_atomic_t reading_cancelled;
 
@@ -36,7 +36,7 @@ static void interrupt_hook(lua_State *L, lua_Debug *activation) {
 
 /* A step may take minutes: say at once that the first Ctrl-C was heard. */
 static void announce(void) {
-    static const char text[] = "\nbertlua: the step that runs is finished and saved first; Ctrl-C again ends at once\n";
+    static const char text[] = "\nbertlua: finishing this step, then saving; press Ctrl-C again to quit at once\n";
     /* Nothing can be done about a terminal that is gone. */
     ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
     (void) written;
@@ -64,7 +64,7 @@ static void catch_signal(int number, void (*handler)(int)) {
     memset(&action, 0, sizeof action);
     action.sa_handler = handler;
     sigemptyset(&action.sa_mask);
-    /* Interrupted reads of files go on; the line editor asks again by itself. */
+    /* Interrupted file reads are restarted; the line editor asks again by itself. */
     action.sa_flags = SA_RESTART;
     sigaction(number, &action, NULL);
 }

@@ -5,8 +5,8 @@
  * engine/X implements api/X.h: core (status, tensors, memory, machine), ops and
  * optim (checks, then dispatch to the kernels of cpu or cuda), comm, text,
  * storage (safetensors, durable files, checksums), data (HDF5 shards, batches)
- * and corpus, which for MediaWiki's dumps and markup has a room of its own,
- * wiki. api/device.h and api/graph.h are in ops, too.
+ * and corpus, with MediaWiki's dumps and markup in wiki. api/device.h and
+ * api/graph.h are implemented in ops.
  */
 #ifndef BERTLUA_H
 #define BERTLUA_H

@@ -26,7 +26,7 @@ Comm.__index = Comm
 
 local OP = { sum = 0, max = 1, min = 2 }
 
---- Exit code of a job that ends because a rank died, hangs or failed.
+--- Exit code of a job that ends because a rank died, hung or failed.
 M.EXIT_FAILED = C.BL_COMM_EXIT_FAILED
 
 local DEFAULT_TIMEOUT, DEFAULT_PORT = 600, 29500

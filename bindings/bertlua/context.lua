@@ -21,7 +21,7 @@ Context.__index = Context
 local opened = {}
 local current
 
---- The device that a name stands for: "cpu", "cuda", "auto" or nil, as in open; an unknown name as it is.
+--- The device that a name means: "cpu", "cuda", "auto" or nil, as in open; an unknown name as it is.
 function M.choose(name)
     local preset = os.getenv "BERTLUA_DEVICE"
     if preset == "" then preset = nil end
@@ -142,7 +142,7 @@ function M.pin_threads()
 end
 
 --- Let f32 matrix products round their operands to TF32 where the device has it; elsewhere they stay f32.
--- @param allow true or false (as at first)
+-- @param allow true or false (the default)
 function M.allow_tf32(allow)
     if type(allow) ~= "boolean" then error(("context: allow is %s, expected a boolean"):format(type(allow)), 2) end
     check(C.bl_context_allow_tf32(M.handle(), allow))

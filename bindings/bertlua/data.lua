@@ -128,7 +128,7 @@ end
 --- Block until the shard is read.
 -- @return Shard; or nil, message of the reading thread
 function Prefetch:wait()
-    if not self.handle then error("prefetch: " .. self.path .. " was waited for or cancelled before", 2) end
+    if not self.handle then error("prefetch: " .. self.path .. " has already been waited for or cancelled", 2) end
     local pointer = ffi.new "bl_prefetch *[1]"
     pointer[0] = ffi.gc(self.handle, nil)
     self.handle = nil
@@ -210,7 +210,7 @@ function Batch:begin()
     lib.bl_batch_begin(self.handle)
 end
 
---- Append held shard rows rows[0..count) (int64 array); with masking, mask afresh for samples sample, sample + 1, ...
+--- Append held shard rows rows[0..count) (int64 array); with masking, draw new masks for samples sample, sample + 1 ...
 function Batch:append(shard, rows, count, masking, seed, sample)
     native.check(lib.bl_batch_append(self.handle, shard.handle, rows, count, masking, seed or 0, sample or 0), 2)
 end

@@ -134,7 +134,7 @@ end
 function M.mirror(t, pinned, block)
     local offset = ffi.cast("char *", t.data) - ffi.cast("char *", pinned.data)
     if offset < 0 or offset + bytes_of(t) > bytes_of(pinned) then
-        error("mirror: the tensor lies outside of the pinned memory", 2)
+        error("mirror: the tensor lies outside the pinned memory", 2)
     end
     local view = new_tensor(t)
     view.data = ffi.cast("char *", block.data) + offset

@@ -20,7 +20,7 @@ Buffer.__index = Buffer
 -- What has not been given back: objects to bytes, or for arenas true.
 local buffers, arenas = {}, {}
 
---- Bytes that this process holds through buffers and arenas, as if arenas kept what they had at their peak.
+--- Bytes that this process holds through buffers and arenas, counting arenas at their peak.
 function M.held()
     local sum = 0
     for _, bytes in pairs(buffers) do sum = sum + bytes end
@@ -49,7 +49,7 @@ end
 
 local function live(self)
     local handle = self.handle
-    if not handle then error("memory: it was freed before", 3) end
+    if not handle then error("memory: it has already been freed", 3) end
     return handle
 end
 

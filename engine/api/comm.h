@@ -1,5 +1,5 @@
 /*
- * comm.h - collectives between the processes of a job, one process a device.
+ * comm.h - collectives between the processes of a job, one process per device.
  *
  * Part of the public C API (include "bertlua.h"). The text between the two
  * CDEF markers is plain C without macros: the Lua bindings feed it to ffi.cdef
@@ -17,11 +17,11 @@
  * collectives. Kinds: "self" (one process), "mpi" (CPU memory) and "nccl" (GPU
  * memory); the libraries behind the last two are opened at run time.
  *
- * A collective is queued after all work given to the context so far and
- * returns at once; collectives run in the order of the calls, which must be
- * the same on every rank. Until bl_comm_wait the tensors may neither be read,
- * written nor freed. Errors of arguments come at once, those of the network or
- * of another rank from bl_comm_wait and from every later call.
+ * A collective is queued after all work given to the context so far and returns
+ * at once; collectives run in the order of the calls, which must be the same on
+ * every rank. Until bl_comm_wait the tensors may neither be read, written nor
+ * freed. Invalid arguments are reported at once, failures of the network or of
+ * another rank by bl_comm_wait and by every later call.
  *
  * Sums of bf16 and f16 are added in f32 and rounded once. With "mpi" the terms
  * are added in the order of the ranks: the result is the same on every rank
@@ -36,10 +36,10 @@ enum { BL_COMM_SUM = 0, BL_COMM_MAX = 1, BL_COMM_MIN = 2 };
 enum { BL_COMM_EXIT_FAILED = 71 };
 
 /*
- * Called once, on a thread of the engine, when a rank died, hangs or reported
- * a failure: line says which rank and which collective. print is true on one
- * rank of the job. It should end the process with `code` and must not use the
- * communicator. Without it, failures are seen at the next bl_comm_wait only.
+ * Called once, on a thread of the engine, when a rank died, hangs or reported a
+ * failure: line says which rank and which collective. print is true on one rank
+ * of the job. It should end the process with `code` and must not use the
+ * communicator. Without it, failures are only seen at the next bl_comm_wait.
  */
 typedef void (*bl_comm_on_failure)(int32_t code, const char *line, bool print);
 
@@ -49,7 +49,7 @@ typedef struct bl_comm_options {
     const char *mpi_library; /* "nccl" without master_addr: libbertlua-mpi.so, over which the ranks meet */
     int32_t rank;            /* what the launcher said; checked against MPI's own idea */
     int32_t size;
-    const char *master_addr; /* "nccl": where rank 0 is reached, or NULL; with "mpi", MPI tells */
+    const char *master_addr; /* "nccl": where rank 0 is reached, or NULL; with "mpi", MPI knows */
     int32_t master_port;
     double timeout; /* seconds without progress or a sign of life after which a rank counts as hung */
     bl_comm_on_failure on_failure;
@@ -60,12 +60,12 @@ typedef struct bl_comm_options {
  * and "mpi". Fails after `timeout` seconds with the ranks that are missing.
  */
 bl_status bl_comm_open(bl_comm **out, bl_context *ctx, const bl_comm_options *options);
-/* Finish what is queued, take leave of the other ranks. A process opens "mpi" once. */
+/* Finish what is queued, say goodbye to the other ranks. A process opens "mpi" once. */
 bl_status bl_comm_close(bl_comm *comm);
 /*
  * Every rank gets rank 0's payload of `bytes`, at most 256, at master_addr and
- * master_port, within `timeout`; of the other options rank and size count.
- * This is how the ranks of "nccl" meet where MPI did not start them.
+ * master_port, within `timeout`; of the other options only rank and size
+ * matter. This is how the ranks of "nccl" meet where MPI did not start them.
  */
 bl_status bl_comm_rendezvous(const bl_comm_options *options, void *payload, size_t bytes);
 int32_t bl_comm_rank(const bl_comm *comm);
@@ -76,7 +76,7 @@ const char *bl_comm_kind(const bl_comm *comm);
  * Tensors are contiguous f32, bf16, f16 or i64 on the context's device, of any
  * shape; counts and dtypes agree on every rank.
  */
-/* No rank goes on before every rank is here. */
+/* Barrier: no rank continues before every rank is here. */
 bl_status bl_comm_barrier(bl_context *ctx, bl_comm *comm);
 /* t of every rank = t of rank root. */
 bl_status bl_comm_broadcast(bl_context *ctx, bl_comm *comm, bl_tensor *t, int32_t root);
@@ -90,14 +90,15 @@ bl_status bl_comm_all_gather(bl_context *ctx, bl_comm *comm, bl_tensor *out, con
 bl_status bl_comm_wait(bl_context *ctx, bl_comm *comm);
 
 /*
- * Tell the other ranks that this one cannot go on; they end with `code`.
+ * Tell the other ranks that this one cannot continue; they end with `code`.
  * *print: whether this rank should print the message (the first of the job).
  */
 bl_status bl_comm_fail(bl_comm *comm, int32_t code, const char *message, bool *print);
 
 /*
- * This rank begins, or has ended, work of its own for which the others wait
- * longer than the timeout: that is no hang. Its signs of life are still watched.
+ * This rank begins, or has ended, work of its own that keeps the others waiting
+ * longer than the timeout: that is not a hang. Its signs of life are still
+ * watched.
  */
 void bl_comm_busy(bl_comm *comm, bool busy);
 
@@ -111,7 +112,7 @@ typedef struct bl_comm_span {
 } bl_comm_span;
 /* "Open MPI v4.1.4", "NCCL 2.28.9"; library as in bl_comm_options. Fails where the library is missing. */
 bl_status bl_comm_describe(const char *kind, const char *library, char *text, size_t bytes);
-/* Keep spans from now on (off at first). */
+/* Record spans from now on (off by default). */
 void bl_comm_record(bl_comm *comm, bool on);
 /* Move up to `capacity` of the oldest kept spans to out; at most 4096 are kept, later ones are dropped. */
 int64_t bl_comm_spans(bl_comm *comm, bl_comm_span *out, int64_t capacity);

@@ -81,8 +81,9 @@ bl_status bl_tensor_transpose(bl_tensor *out, const bl_tensor *t, int32_t a, int
  */
 bl_status bl_device_count(int32_t device, int32_t *count);
 /*
- * What a backend found and misses, a line each of four fields between tabs:
- * state ("ok" or "note"), name, detail, fix. Lines that do not fit are left out.
+ * What a backend found and what is missing, one line each, of four fields
+ * separated by tabs: state ("ok" or "note"), name, detail, fix. Lines that do
+ * not fit are left out.
  */
 bl_status bl_device_report(int32_t device, char *text, size_t bytes);
 
@@ -96,8 +97,7 @@ bl_status bl_context_create(bl_context **out, int32_t device, int32_t device_ind
 void bl_context_free(bl_context *ctx);
 int32_t bl_context_device(const bl_context *ctx);
 int32_t bl_context_threads(const bl_context *ctx);
-/* True if the device multiplies matrices of this dtype in hardware (bf16 on AVX-512-BF16 or AMX, bf16 and f16 on GPUs).
- */
+/* True if the device multiplies this dtype in hardware (bf16 on AVX-512-BF16 or AMX, bf16 and f16 on GPUs). */
 bool bl_context_fast_dtype(const bl_context *ctx, int32_t dtype);
 /* One line for people: CPU model, cores, vector extensions, oneDNN version; or the GPU's. */
 const char *bl_context_describe(const bl_context *ctx);
@@ -109,26 +109,26 @@ const char *bl_context_describe(const bl_context *ctx);
  */
 bl_status bl_context_pin_threads(bl_context *ctx, bool *pinned);
 /*
- * Allow matrix products of f32 tensors to round their operands to TF32 (10
- * bits of mantissa; sums stay f32) where the device has it: GPUs from Ampere
- * on. Elsewhere they are computed in f32 all the same. Off at first.
+ * Allow matrix products of f32 tensors to round their operands to TF32 (10 bits
+ * of mantissa; sums stay f32) where the device has it: GPUs from Ampere on.
+ * Elsewhere they are computed in f32 all the same. Off by default.
  */
 bl_status bl_context_allow_tf32(bl_context *ctx, bool allow);
 /*
  * Time the algorithms of each matrix product at its first use and keep the
  * fastest, in the file `path`, which later contexts read instead of timing
  * again: the choice decides in which order sums are taken, so runs that are to
- * agree bit for bit must share the file. NULL, as at first: no timing, always
- * the library's first suggestion. A file of another GPU or library version is
- * started anew. BL_ERROR_UNSUPPORTED on the CPU.
+ * agree bit for bit must share the file. NULL, the default: no timing, always
+ * the library's first suggestion. A file for another GPU or library version is
+ * rebuilt. BL_ERROR_UNSUPPORTED on the CPU.
  */
 bl_status bl_context_matmul_choices(bl_context *ctx, const char *path);
 /*
- * Which kernels attention takes. BL_ATTENTION_AUTO, as at first: the fastest
+ * Which kernels attention takes. BL_ATTENTION_AUTO, the default: the fastest
  * that fits the call. NATIVE: the engine's own fused kernels; on a GPU for bf16
  * and f16 with head size 32 or 64. UNFUSED: on a GPU, for any call, in f32
  * arithmetic. CUDNN: cuDNN's fused kernels, on a GPU, bf16 or f16, no dropout.
- * A later call that the named one does not take fails with
+ * A later call that the chosen kernels do not support fails with
  * BL_ERROR_UNSUPPORTED; so does naming any but AUTO and NATIVE on the CPU.
  */
 typedef enum bl_attention {
@@ -200,7 +200,7 @@ void bl_rng_shuffle(bl_rng *rng, int64_t *values, int64_t n);
 
 /* Cores the process may run on, as a set of bits: bit i % 64 of words[i / 64]; count words of 64. */
 bl_status bl_affinity_get(uint64_t *words, int32_t count);
-/* Bind every thread of the process, and those they will start, to these cores. */
+/* Bind every thread of the process, and the threads they will start, to these cores. */
 bl_status bl_affinity_set(const uint64_t *words, int32_t count);
 
 /* Processors that this process may run on, at least 1. */

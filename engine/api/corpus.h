@@ -29,7 +29,7 @@ typedef struct bl_dump_page {
     int64_t id;
     int32_t ns;       /* namespace number; 0 holds the articles */
     int32_t redirect; /* 1 if the dump marks the page as a redirect */
-    int32_t wikitext; /* 0 if the content model is another one (JSON, CSS, ...) */
+    int32_t wikitext; /* 0 if the content model is a different one (JSON, CSS, ...) */
 } bl_dump_page;
 
 /*
@@ -60,7 +60,7 @@ void bl_dump_offsets_free(int64_t *offsets);
  * categories, interlanguage links, headings, lists, preformatted lines, math,
  * code, galleries and other extension tags, comments, magic words. Links,
  * quotes and HTML tags are reduced to their text, entities decoded. The result
- * is one paragraph a line.
+ * is one paragraph per line.
  */
 typedef struct bl_wikitext bl_wikitext;
 /* namespaces: what bl_dump_namespaces gave, or NULL for the English names. */
@@ -74,9 +74,9 @@ bool bl_wikitext_is_redirect(const bl_wikitext *wikitext, const char *text, int6
 bool bl_wikitext_is_disambiguation(const bl_wikitext *wikitext, const char *title, const char *text, int64_t bytes);
 
 /*
- * A text that grows on the disk while it is made: in "<path>.tmp-<pid>", which
- * is synced and gets the name path with bl_text_file_commit, and is removed by
- * bl_text_file_free without it. A full disk is an error with path and offset.
+ * A text that is written to disk as it grows: to "<path>.tmp-<pid>", which
+ * bl_text_file_commit syncs and renames to path, and bl_text_file_free removes
+ * if it was not committed. A full disk is an error with path and offset.
  */
 typedef struct bl_text_file bl_text_file;
 bl_status bl_text_file_create(bl_text_file **out, const char *path);
@@ -89,7 +89,7 @@ void bl_text_file_free(bl_text_file *file);
 /* A document of a text file. */
 typedef struct bl_corpus_document {
     int64_t begin; /* byte offset in its file */
-    int64_t bytes; /* up to and with the end of its last line */
+    int64_t bytes; /* up to and including the end of its last line */
     uint64_t key;  /* drawn from its text (64-bit FNV-1a) and the seed */
     int32_t file;  /* number that bl_corpus_scan got */
     int32_t shard; /* from 0; test shards follow the training shards */
@@ -97,8 +97,9 @@ typedef struct bl_corpus_document {
 /*
  * The documents of text files and their division into shards. Memory does not
  * grow with the number of documents: beyond memory_bytes they go to nameless
- * temporary files in folder. A document is for testing by a hash of its text
- * alone: a test_share of all hashes, whatever else is in the corpus.
+ * temporary files in folder. Whether a document is for testing depends on a
+ * hash of its text alone: a test_share of all hashes, whatever else is in the
+ * corpus.
  */
 typedef struct bl_corpus bl_corpus;
 typedef struct bl_corpus_counts {
@@ -138,19 +139,19 @@ typedef struct bl_transfer_state {
     int32_t done;      /* 1 when the transfer has ended, well or not */
     int32_t failed;    /* 1 if it ended badly: see message */
     int32_t http;      /* status of the answer; 0 if none */
-    int32_t no_resume; /* 1 if the server would not go on at `resume`: start from 0 */
-    int32_t permanent; /* 1 if another try at this URL is no use (no such file, ...) */
+    int32_t no_resume; /* 1 if the server would not continue from `resume`: start from 0 */
+    int32_t permanent; /* 1 if retrying this URL is pointless (no such file, ...) */
     char message[256];
     char etag[256]; /* identity the server gave this version of the file; "" if none */
 } bl_transfer_state;
 /*
- * Begin. resume: bytes of path that are already there, kept, and asked not to be
- * sent again; etag: of the version they came from, or NULL. timeout_s: seconds
- * without a byte after which the transfer fails.
+ * Begin. resume: bytes of path that are already there; they are kept and not
+ * requested again; etag: of the version they came from, or NULL. timeout_s:
+ * seconds without a byte after which the transfer fails.
  */
 bl_status bl_transfer_start(bl_transfer **out, const char *url, const char *path, int64_t resume, const char *etag,
                             int32_t timeout_s);
-/* Go on for at most wait_ms. */
+/* Continue for at most wait_ms. */
 bl_status bl_transfer_step(bl_transfer *transfer, int32_t wait_ms, bl_transfer_state *state);
 /* Flushes the file; what was received stays there. */
 void bl_transfer_free(bl_transfer *transfer);

@@ -2,9 +2,9 @@
  * data.h - pre-training data: HDF5 files, shards, masking, batches, prefetch,
  * and the documents of text files that instances are made of.
  *
- * Part of the public C API (include "bertlua.h"). N samples, S tokens a
- * sample, P masked slots a sample, B samples a batch, T rows of a batch. Every
- * message about a file starts with its path.
+ * Part of the public C API (include "bertlua.h"). N samples, S tokens per
+ * sample, P masked slots per sample, B samples per batch, T rows of a batch.
+ * Every message about a file starts with its path.
  */
 #ifndef BERTLUA_API_DATA_H
 #define BERTLUA_API_DATA_H
@@ -37,7 +37,7 @@ typedef struct bl_shard_limits {
     int64_t max_predictions_per_seq; /* P must not exceed it */
     int64_t vocab_size;              /* token ids and labels lie below it */
     int64_t type_vocab_size;         /* segment ids lie below it */
-    int64_t samples;                 /* N at an earlier look: files must not change meanwhile */
+    int64_t samples;                 /* N when it was probed: files must not change in between */
 } bl_shard_limits;
 
 /* Sizes of a shard. */
@@ -46,7 +46,7 @@ typedef struct bl_shard_info {
     int64_t held;    /* in memory; 0 from a probe */
     int64_t max_seq_length;
     int64_t max_predictions_per_seq;
-    char vocabulary[96]; /* what bl_shard_options said; "" in other people's shards */
+    char vocabulary[96]; /* as given in bl_shard_options; "" in shards made elsewhere */
 } bl_shard_info;
 
 /* One shard in memory, or the part of it that one process reads; every value of the file checked. */
@@ -64,9 +64,9 @@ bl_status bl_shard_probe(bl_shard_info *out, const char *path, const bl_shard_li
  * Read and check a whole shard: input_ids, masked_lm_positions, masked_lm_ids
  * int32, input_mask, segment_ids, next_sentence_labels int8 in the file (any
  * other integer type is taken if its values fit). input_mask must be ones and
- * then zeros; a masked slot counts up to the first masked_lm_ids of 0. With a
- * part only its rows are kept, in that order, and memory is theirs, about 1 MiB
- * or a chunk of the file for reading, and meanwhile 12 bytes a sample.
+ * then zeros; a masked slot counts up to the first masked_lm_ids of 0. Given a
+ * part, only its rows are kept, in that order; memory is what they take, about
+ * 1 MiB or a chunk of the file for reading, and 12 bytes per sample meanwhile.
  */
 bl_status bl_shard_read(bl_shard **out, const char *path, const bl_shard_limits *limits, const bl_shard_part *part);
 void bl_shard_free(bl_shard *shard);
@@ -86,8 +86,8 @@ bl_status bl_shard_row_get(const bl_shard *shard, int64_t row, bl_shard_row *out
 
 /*
  * Reads one shard, or a part of it, in a thread of its own while the caller
- * works on. start begins and copies its arguments; wait blocks until the shard
- * is there and hands it out, or reports the thread's error. free stops a
+ * keeps working. start begins and copies its arguments; wait blocks until the
+ * shard is there and hands it out, or reports the thread's error. free stops a
  * running read at the next block.
  */
 typedef struct bl_prefetch bl_prefetch;
@@ -133,8 +133,8 @@ typedef struct bl_batch {
     int64_t tokens;                  /* real tokens so far */
     int64_t masked;                  /* masked tokens so far */
     int32_t packed;
-    int32_t row_multiple;    /* 64 at first; the caller may set a multiple of that */
-    int32_t masked_multiple; /* 16 at first; the caller may set a multiple of that */
+    int32_t row_multiple;    /* 64 by default; the caller may set a multiple of that */
+    int32_t masked_multiple; /* 16 by default; the caller may set a multiple of that */
     bl_tensor ids;           /* i32 [T] */
     bl_tensor positions;     /* i32 [T] */
     bl_tensor types;         /* i32 [T] */
@@ -176,7 +176,7 @@ typedef struct bl_int32_list {
 bl_status bl_int32_list_append(bl_int32_list *list, const int32_t *values, int64_t count);
 void bl_int32_list_free(bl_int32_list *list);
 
-/* One sample to be: two spans of a flat token array. */
+/* A sample in the making: two spans of a flat token array. */
 typedef struct bl_instance {
     int32_t first_begin;
     int32_t first_length;

@@ -2,8 +2,8 @@
  * device.h - work that overlaps: events, pinned host memory, copies that do
  * not wait, and how full the device is.
  *
- * Part of the public C API (include "bertlua.h"). On the CPU everything has
- * happened when a call returns, so that callers need one path only.
+ * Part of the public C API (include "bertlua.h"). On the CPU everything is
+ * done when a call returns, so callers need only one path.
  */
 #ifndef BERTLUA_API_DEVICE_H
 #define BERTLUA_API_DEVICE_H
@@ -12,7 +12,7 @@
 
 /* CDEF-BEGIN */
 
-/* Queues of a device: all ops run on the first, in order; the second is for copies beside them. */
+/* Queues of a device: all ops run on the first, in order; the second is for copies alongside them. */
 typedef enum bl_stream { BL_STREAM_COMPUTE = 0, BL_STREAM_COPY = 1 } bl_stream;
 
 /*
@@ -22,7 +22,7 @@ typedef enum bl_stream { BL_STREAM_COMPUTE = 0, BL_STREAM_COPY = 1 } bl_stream;
  * recorded counts as reached.
  */
 typedef struct bl_event bl_event;
-/* timed: elapsed() may be asked, at a small cost. */
+/* timed: allows bl_event_elapsed, at a small cost. */
 bl_status bl_event_create(bl_event **out, bl_context *ctx, bool timed);
 void bl_event_free(bl_event *event);
 bl_status bl_event_record(bl_event *event, int32_t stream);
@@ -46,20 +46,20 @@ void *bl_pinned_data(bl_pinned *pinned);
 bl_status bl_upload_async(bl_context *ctx, bl_tensor *dst, const void *src, size_t bytes, int32_t stream);
 bl_status bl_download_async(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream);
 
-/* Bytes of the device's memory that are free, and all it has. On the CPU: what programs may still take. */
+/* Free and total bytes of the device's memory. On the CPU, free is what programs may still allocate. */
 bl_status bl_device_memory(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
 
 /* The largest operands of a training step of a transformer. */
 typedef struct bl_step_shape {
     int64_t rows;         /* tokens of a batch */
-    int64_t picked;       /* rows whose words are to be guessed; 0 for none */
+    int64_t picked;       /* rows with a masked word to predict; 0 for none */
     int64_t sequences;    /* of a batch */
     int64_t max_length;   /* of a sequence */
     int64_t hidden;       /* width of a row */
     int64_t intermediate; /* width between the two products of a layer */
-    int64_t classes;      /* words to guess from; 0 for none */
+    int64_t classes;      /* words to predict from; 0 for none */
     int64_t parameters;   /* elements of all of them */
-    int64_t tensors;      /* that the optimizer tells apart */
+    int64_t tensors;      /* that the optimizer treats separately */
     int64_t activations;  /* bytes of the arena at its peak */
     int32_t heads;
     int32_t dtype; /* of rows */
@@ -67,10 +67,11 @@ typedef struct bl_step_shape {
 } bl_step_shape;
 
 /*
- * What a training step takes on the device beside tensors: scratch, the most
- * that one op asks for while attention is as it is set now, and slack, by how
+ * What a training step takes on the device besides tensors: scratch, the most
+ * that one op asks for with the present setting of attention, and slack, by how
  * much the memory behind an arena of that peak exceeds it. 0 on the CPU.
- * BL_ERROR_UNSUPPORTED where the kernels that attention is set to do not take it.
+ * BL_ERROR_UNSUPPORTED where the kernels that attention is set to do not take
+ * it.
  */
 bl_status bl_step_workspace(bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
 /* Takes scratch memory now: ops that ask for no more than that will find it. Does nothing on the CPU. */

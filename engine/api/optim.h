@@ -71,11 +71,11 @@ bl_status bl_adamw_update(bl_context *ctx, const bl_optim *optim);
 /*
  * LAMB whose moments and master weights are divided over the ranks of a job
  * (stage 1 of ZeRO, arXiv 1910.02054). A rank owns runs of the flat buffers;
- * pieces i64 [k,5] lists them, one row a run that lies within one parameter
- * tensor: {segment, state, param, flat, length}: `length` elements of tensor
- * number `segment` that lie at `state` in m and v, at `param` in param and at
- * `flat` in grad and param_low. An update is four calls, with a sum over all
- * ranks after the first and the third (R):
+ * pieces i64 [k,5] lists them, one row per run within one parameter tensor:
+ * {segment, state, param, flat, length}: `length` elements of tensor number
+ * `segment` that lie at `state` in m and v, at `param` in param and at `flat`
+ * in grad and param_low. An update is four calls, with a sum over all ranks
+ * after the first and the third (R):
  *
  *   bl_partition_grad_norm(square); R(square); bl_partition_grad_factor(square);
  *   bl_partition_lamb_moments(o);   R(o->sums); bl_partition_lamb_apply(o);

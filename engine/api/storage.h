@@ -68,7 +68,7 @@ typedef struct bl_file_region {
 /*
  * Read it into dst (contiguous, the same shape), converting as
  * bl_safetensors_read does. Nothing outside the storage or beyond the end of
- * the file is ever read. Memory beside dst: 2 MiB, and a copy of this one
+ * the file is ever read. Memory besides dst: 2 MiB, and a copy of this one
  * tensor where it is not row-major. ctx may be NULL for a CPU tensor.
  */
 bl_status bl_file_read_tensor(bl_context *ctx, const char *path, const bl_file_region *where, bl_tensor *dst);

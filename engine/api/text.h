@@ -30,8 +30,8 @@ typedef struct bl_special_ids {
 } bl_special_ids;
 
 /*
- * vocab_path: one token a line, the line number from 0 is the id. Fails on a
- * missing or unreadable file, a line that is empty, not UTF-8 or a duplicate,
+ * vocab_path: one token per line; its line number, from 0, is its id. Fails on
+ * a missing or unreadable file, a line that is empty, not UTF-8 or a duplicate,
  * and when a special token is missing.
  */
 bl_status bl_tokenizer_create(bl_tokenizer **out, const char *vocab_path, bool do_lower_case);
@@ -47,7 +47,7 @@ int32_t bl_tokenizer_id(const bl_tokenizer *tokenizer, const char *token, size_t
 
 /*
  * Result and workspace of one thread; every call with it overwrites the
- * arrays, which may move. starts and ends are filled only when asked for.
+ * arrays, which may move. starts and ends are filled only on request.
  */
 typedef struct bl_encoding {
     int32_t *ids;    /* [count] */
@@ -68,7 +68,7 @@ bl_status bl_tokenizer_encode(const bl_tokenizer *tokenizer, bl_encoding *encodi
 bl_status bl_tokenizer_pieces(const bl_tokenizer *tokenizer, bl_encoding *encoding, const char *word, size_t bytes,
                               bool with_offsets);
 
-/* Basic tokenization alone: words, punctuation and CJK characters, cleaned and, if asked for, lower-cased. */
+/* Basic tokenization alone: words, punctuation and CJK characters, cleaned and, on request, lower-cased. */
 typedef struct bl_words {
     char *text;            /* the words one after the other, not separated */
     int32_t *text_offsets; /* [count+1] word i is text[text_offsets[i] .. text_offsets[i+1]) */
@@ -85,7 +85,7 @@ void bl_words_free(bl_words *words);
 bl_status bl_tokenizer_words(const bl_tokenizer *tokenizer, bl_words *words, const char *text, size_t bytes);
 
 /*
- * Lower case of a whole text by Unicode's full mappings, no language's own rules, final sigma included; bytes that
+ * Lower case of a whole text by Unicode's full mappings, without rules of a language, final sigma included; bytes that
  * are not UTF-8 stay as they are. out does not overlap text; room for 3 * bytes is always enough. *out_bytes is set.
  */
 bl_status bl_text_lower(const char *text, size_t bytes, char *out, size_t capacity, size_t *out_bytes);
@@ -117,9 +117,9 @@ void bl_sentences_free(bl_sentences *sentences);
 
 /*
  * Learns a WordPiece vocabulary: counts the words of all text added, starts
- * from single characters and joins the most frequent neighbouring pair again
- * and again (byte-pair encoding, arXiv 1508.07909, on WordPiece symbols), ties
- * going to the pair with the older symbols. The result depends only on the word
+ * from single characters and repeatedly joins the most frequent neighbouring
+ * pair (byte-pair encoding, arXiv 1508.07909, on WordPiece symbols), ties going
+ * to the pair with the older symbols. The result depends only on the word
  * counts, not on the order of the text.
  */
 typedef struct bl_vocab_trainer bl_vocab_trainer;
@@ -130,7 +130,7 @@ typedef struct bl_vocab_trainer_stats {
     int64_t uncovered_words;     /* counted words with a character outside the alphabet */
     int64_t rare_words;          /* counted words left out because of the limit of memory */
     int64_t rare_distinct_words; /* of them */
-    int64_t rare_count;          /* each of these occurs at most so often */
+    int64_t rare_count;          /* each of these occurs at most this often */
     int32_t characters;          /* distinct characters met */
     int32_t alphabet;            /* characters kept */
     int32_t tokens;              /* learned so far, special tokens included */

@@ -1,12 +1,13 @@
 /*
  * collective.c - collectives over point-to-point messages.
  *
- * Why not the library's own: MPI knows no bf16, leaves the order of a sum to
- * the implementation, and waits by spinning on the cores that compute. Here
- * the vector is cut into one part a rank; each rank receives its part from all
- * others, adds them in the order of the ranks, and hands the result round:
- * (n-1)/n of the vector in and out for the reduction and as much again for the
- * gather, like a ring, with two message latencies instead of 2(n-1).
+ * Why not the library's own: MPI has no bf16, leaves the order of a sum to the
+ * implementation, and waits by spinning on the cores that compute. Here the
+ * vector is cut into one part per rank; each rank receives its part from all
+ * others, adds them in the order of the ranks, and sends the result to
+ * everyone: (n-1)/n of the vector in and out for the reduction and as much
+ * again for the gather, like a ring, with two message latencies instead of
+ * 2(n-1).
  */
 #include "collective.h"
 
@@ -33,7 +34,7 @@ static int64_t minimum(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* Wait for all started messages. The core is left to those who compute: first yielding, then asleep. */
+/* Wait for all started messages. Leaves the core to compute threads: yields first, then sleeps. */
 static bl_status finish_messages(bl_link *link) {
     bool done = false;
     for (int64_t turn = 0;; turn++) {
@@ -135,7 +136,7 @@ static bl_status gather_parts(bl_link *link, const cut *c, void *out) {
     return BL_OK;
 }
 
-/* The whole vector to everyone; each adds for itself, in the same order. */
+/* The whole vector to everyone; each rank adds for itself, in the same order. */
 static bl_status reduce_small(bl_link *link, const bl_job *job) {
     int32_t rank = link->comm->rank, ranks = link->comm->size;
     int64_t bytes = job->count * (int64_t) bl_dtype_size(job->dtype);

@@ -34,7 +34,7 @@ void *bl_comm_load(const char *kind, const char *path, const char *symbol) {
         return NULL;
     }
     void *found = dlsym(library, symbol);
-    if (!found) bl_fail(BL_ERROR_UNSUPPORTED, "comm: %s is no plug-in of this bertlua: run make", path);
+    if (!found) bl_fail(BL_ERROR_UNSUPPORTED, "comm: %s is not a plug-in of this bertlua; run make", path);
     return found;
 }
 
@@ -47,7 +47,7 @@ static bl_status find_driver(const char *kind, const bl_comm_driver **driver) {
         const bl_backend *backend = NULL;
         BL_TRY(bl_backend_open(BL_CUDA, &backend));
         if (!backend->comm)
-            return bl_fail(BL_ERROR_UNSUPPORTED, "comm: this CUDA backend has no collectives: run make cuda");
+            return bl_fail(BL_ERROR_UNSUPPORTED, "comm: this CUDA backend has no collectives; run make cuda");
         *driver = backend->comm;
     } else {
         return bl_fail(BL_ERROR_ARGUMENT, "comm: kind is %s, expected self, mpi or nccl", kind);
@@ -188,7 +188,7 @@ static bl_status meet_over_mpi(bl_comm *comm, bl_context *ctx, const bl_comm_opt
     return BL_OK;
 }
 
-/* All ranks come to know comm->payload of rank 0. */
+/* Gives all ranks comm->payload of rank 0. */
 static bl_status meet(bl_comm *comm, bl_context *ctx, const bl_comm_options *options) {
     if (!ctx || ctx->device != BL_CUDA)
         return bl_fail(BL_ERROR_ARGUMENT, "comm: %s moves GPU memory, expected a context on cuda", options->kind);
@@ -312,7 +312,7 @@ BL_API bl_status bl_comm_close(bl_comm *comm) {
     if (status == BL_OK) status = comm->driver->wait(comm, NULL);
     bool broken = bl_comm_check(comm) != BL_OK;
     comm->driver->close(comm);
-    /* MPI ends while the watch still looks on. */
+    /* MPI shuts down while the watch still runs. */
     bl_status last = bl_comm_close(comm->bootstrap);
     if (status == BL_OK) status = last;
     if (!broken && comm->watch) (void) bl_watch_leave(comm->watch);
@@ -330,7 +330,7 @@ BL_API bl_status bl_comm_fail(bl_comm *comm, int32_t code, const char *message, 
 }
 
 BL_API bl_status bl_comm_describe(const char *kind, const char *library, char *text, size_t bytes) {
-    if (!kind || !text || bytes == 0) return bl_fail(BL_ERROR_ARGUMENT, "comm: there is no room for the text");
+    if (!kind || !text || bytes == 0) return bl_fail(BL_ERROR_ARGUMENT, "comm: no room for the text");
     const bl_comm_driver *driver = NULL;
     BL_TRY(find_driver(kind, &driver));
     if (driver->describe) return driver->describe(library, text, bytes);

@@ -9,7 +9,7 @@
  *   collective.c  "mpi": collectives out of messages between two ranks
  *   reduce.c      "mpi": element by element, in the order of the ranks
  *   watch.c       signs of life of all ranks over TCP; failures
- *   watch_rules.c "mpi" and "nccl": which rank is to blame, and the words for it
+ *   watch_rules.c "mpi" and "nccl": which rank is to blame, and the message for it
  *   socket.c      TCP with deadlines
  *   ../mpi/mpi.c  messages over MPI, a shared object of its own
  *   ../cuda/comm.cu  "nccl", part of the CUDA backend: reached through its table
@@ -75,7 +75,7 @@ struct bl_comm {
     /* Read and written with __atomic: this header is C++ as well. */
     bool busy;        /* works for the others, who wait */
     bool stop;        /* set with broken: the communication thread gives up */
-    int64_t progress; /* messages that arrived: a slow collective is no hung one */
+    int64_t progress; /* messages that arrived: a slow collective is not a hung one */
 };
 
 struct bl_comm_driver {

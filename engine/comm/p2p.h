@@ -1,6 +1,6 @@
 /*
  * p2p.h - what a message-passing library offers: messages between two ranks
- * that are started and later found done. The plug-in fills in the table;
+ * that are started and later completed. The plug-in fills in the table;
  * libbertlua knows no MPI symbol. All functions are called by one thread.
  */
 #ifndef BERTLUA_COMM_P2P_H
@@ -22,7 +22,7 @@ typedef struct bl_p2p {
     /* At most INT32_MAX bytes; messages between two ranks arrive in the order of the calls. */
     const char *(*send)(const void *data, int64_t bytes, int32_t rank);
     const char *(*receive)(void *data, int64_t bytes, int32_t rank);
-    /* Are all messages that were started done? Advances them. */
+    /* Whether all started messages are done; advances them. */
     const char *(*poll)(bool *done);
 } bl_p2p;
 

@@ -41,14 +41,14 @@ static bl_status check_ranks(const bl_comm *comm, int32_t rank, int32_t size) {
 static bl_status start(bl_comm *comm, queue *q) {
     int32_t rank = 0, size = 0;
     const char *problem = q->link.p2p->start(&rank, &size);
-    if (problem) return bl_fail(BL_ERROR_INTERNAL, "comm: MPI does not start: %s", problem);
+    if (problem) return bl_fail(BL_ERROR_INTERNAL, "comm: MPI failed to start: %s", problem);
     BL_TRY(check_ranks(comm, rank, size));
     if (size == 1) return BL_OK;
     bl_watch_address address;
     memset(&address, 0, sizeof address);
     bl_status status = BL_OK;
     if (rank == 0) status = bl_watch_listen(&comm->watch, comm, 0, &address);
-    /* Port 0 tells the others that rank 0 could not listen. */
+    /* Port 0 signals that rank 0 could not listen. */
     BL_TRY(bl_collective_share(&q->link, &address, sizeof address));
     BL_TRY(status);
     if (address.port == 0) return bl_fail(BL_ERROR_IO, "comm: rank 0 could not listen for the others");
@@ -91,7 +91,7 @@ static void *run(void *argument) {
         bl_status status = bl_collective_run(&q->link, &job);
         const char *problem = NULL;
         if (status == BL_OK && job.kind == BL_JOB_CLOSE) problem = q->link.p2p->finish();
-        if (problem) status = bl_fail(BL_ERROR_INTERNAL, "comm: MPI does not end: %s", problem);
+        if (problem) status = bl_fail(BL_ERROR_INTERNAL, "comm: MPI failed to shut down: %s", problem);
         if (status != BL_OK) {
             char reason[512];
             snprintf(reason, sizeof reason, "collective %lld, %s: %s", (long long) job.number, job.name,
@@ -109,7 +109,8 @@ static bl_status load(queue *q, const bl_comm_options *options, bl_comm *comm) {
     q->link.p2p = bl_comm_load("mpi", options->library, BL_P2P_SYMBOL);
     if (!q->link.p2p) return BL_ERROR_UNSUPPORTED;
     if (q->link.p2p->version != BL_P2P_VERSION)
-        return bl_fail(BL_ERROR_UNSUPPORTED, "comm: %s is of another version of bertlua: run make", options->library);
+        return bl_fail(BL_ERROR_UNSUPPORTED, "comm: %s belongs to another version of bertlua; run make",
+                       options->library);
     q->link.comm = comm;
     q->link.parts = calloc((size_t) comm->size, sizeof *q->link.parts);
     return q->link.parts ? BL_OK : bl_fail(BL_ERROR_MEMORY, "comm: out of memory");
@@ -127,7 +128,7 @@ static bl_status await_start(bl_comm *comm, queue *q) {
     bl_status status = BL_OK;
     if (q->phase == STARTING)
         status =
-            bl_fail(BL_ERROR_INTERNAL, "comm: rank %d of %d waited %g s for MPI to start; are all processes there?",
+            bl_fail(BL_ERROR_INTERNAL, "comm: rank %d of %d waited %g s for MPI to start; are all processes running?",
                     (int) comm->rank, (int) comm->size, comm->timeout);
     else if (q->phase == FAILED)
         status = bl_fail(BL_ERROR_INTERNAL, "%s", q->problem);

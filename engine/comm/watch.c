@@ -3,7 +3,7 @@
  * process that sends and hears signs of life. See watch.h; the rules that name
  * a rank are in watch_rules.c.
  *
- * One line a job: rank 0 decides which failure was first and tells everyone.
+ * One line per job: rank 0 decides which failure was first and tells everyone.
  * If that rank can speak for itself it does; else rank 0 does, or rank 1 where
  * rank 0 is the one that is gone. The others wait for the speaker to end before
  * they do, because a launcher kills all as soon as one has failed.
@@ -31,7 +31,7 @@
 
 struct bl_watch {
     _Atomic(bl_comm *) comm;
-    int32_t links; /* rank 0: one a rank, its own unused; else 1, to rank 0 */
+    int32_t links; /* rank 0: one per rank, its own unused; else 1, to rank 0 */
     bl_peer *peers;
     int listener;
     int wake; /* eventfd: stop */
@@ -117,7 +117,7 @@ static void fill(const bl_watch *watch, bl_message *m, bl_message_type type) {
     m->busy = __atomic_load_n(&comm->busy, __ATOMIC_RELAXED);
 }
 
-/* A rank that cannot be written to is found out by its silence or its closed connection. */
+/* A rank that cannot be written to is detected by its silence or its closed connection. */
 static void post(bl_watch *watch, bl_peer *peer, const bl_message *m) {
     if (peer->fd >= 0) (void) bl_tcp_send(peer->fd, m, sizeof *m, bl_now() + SECOND / 2);
     (void) watch;
@@ -146,7 +146,8 @@ static bl_status welcome_all(bl_watch *watch, const void *payload, int64_t deadl
         if (failure) {
             char ranks[160];
             missing_ranks(watch, ranks, sizeof ranks);
-            return bl_fail(BL_ERROR_IO, "comm: of %d ranks these did not come within %g s: %s; do all processes run?",
+            return bl_fail(BL_ERROR_IO,
+                           "comm: of %d ranks these did not join within %g s: %s; are all processes running?",
                            (int) comm->size, comm->timeout, ranks);
         }
         bl_message hello;
@@ -193,7 +194,7 @@ static bl_status meet_rank_0(bl_watch *watch, const bl_watch_address *address, v
     /* One address may be another host's as well: what counts is the answer. */
     int failure = connect_any(address, deadline, &fd);
     if (failure)
-        return bl_fail(BL_ERROR_IO, "comm: rank %d does not reach rank 0 at %s, port %d, within %g s: %s",
+        return bl_fail(BL_ERROR_IO, "comm: rank %d cannot reach rank 0 at %s, port %d, within %g s: %s",
                        (int) comm->rank, address->hosts[0], (int) address->port, comm->timeout, strerror(failure));
     watch->peers[0].fd = fd;
     bl_message m;
@@ -202,7 +203,7 @@ static bl_status meet_rank_0(bl_watch *watch, const bl_watch_address *address, v
     failure = bl_tcp_send(fd, &m, sizeof m, deadline);
     if (!failure) failure = bl_tcp_receive(fd, &m, sizeof m, deadline);
     if (failure || m.type != BL_MESSAGE_WELCOME)
-        return bl_fail(BL_ERROR_IO, "comm: rank 0 at %s, port %d, gave rank %d no welcome: %s", address->hosts[0],
+        return bl_fail(BL_ERROR_IO, "comm: rank 0 at %s, port %d, did not admit rank %d: %s", address->hosts[0],
                        (int) address->port, (int) comm->rank,
                        failure == ETIMEDOUT ? "other ranks are missing" : strerror(failure));
     memcpy(payload, m.text, BL_WATCH_PAYLOAD);
@@ -245,7 +246,7 @@ static void tell_process(bl_watch *watch, int32_t code, const char *line, bool p
     bl_comm_break(watch->comm, line);
 }
 
-/* Rank 0: the job ends. speaker: 0, a rank that prints for itself, or -1 where the line was printed before. */
+/* Rank 0: the job ends. speaker: 0, a rank that prints for itself, or -1 where the line has been printed already. */
 static void end_job(bl_watch *watch, int32_t culprit, int32_t speaker, int32_t code, const char *line) {
     if (!end(watch, speaker)) return;
     bl_message m;
@@ -378,7 +379,7 @@ static void *run(void *argument) {
     int64_t interval = interval_of(watch->comm->timeout), next = bl_now();
     watch->last_beat = next;
     struct pollfd *entries = calloc((size_t) watch->links + 1, sizeof *entries);
-    /* Without it this process does not hear; the others see that it is silent. */
+    /* Without it this process hears nothing; the others notice its silence. */
     while (entries && !watch->ended) {
         int64_t now = bl_now();
         if (now >= next) {
@@ -464,7 +465,7 @@ bl_status bl_watch_leave(bl_watch *watch) {
     watch->leaving = true;
     if (comm->rank != 0) {
         post(watch, &watch->peers[0], &m);
-        /* Rank 0 hangs up when all are done: so none ends long before the others. */
+        /* Rank 0 hangs up when all are done, so that none ends long before the others. */
         AWAIT(watch, watch->ended || watch->peers[0].fd < 0, (int64_t) (comm->timeout * 1e9));
     } else {
         int32_t here = comm->size;

@@ -26,7 +26,7 @@ typedef struct bl_watch_address {
 bl_status bl_watch_listen(bl_watch **out, bl_comm *comm, int32_t port, bl_watch_address *address);
 /*
  * All ranks, by deadline (bl_now's clock): meet rank 0, and take its payload of BL_WATCH_PAYLOAD bytes. On
- * rank 0 *out is from bl_watch_listen; elsewhere it is made. Names the ranks that did not come.
+ * rank 0 *out is from bl_watch_listen; elsewhere it is made. Names the ranks that did not join.
  */
 bl_status bl_watch_meet(bl_watch **out, bl_comm *comm, const bl_watch_address *address, void *payload,
                         int64_t deadline);

@@ -11,7 +11,7 @@ typedef enum bl_message_type {
     BL_MESSAGE_HELLO = 1, /* to rank 0: here I am */
     BL_MESSAGE_WELCOME,   /* from rank 0 when all are here: the payload */
     BL_MESSAGE_BEAT,      /* both ways: alive, in this collective */
-    BL_MESSAGE_FAIL,      /* to rank 0: I cannot go on */
+    BL_MESSAGE_FAIL,      /* to rank 0: I cannot continue */
     BL_MESSAGE_END,       /* from rank 0: the job ends because of `rank` */
     BL_MESSAGE_BYE        /* to rank 0: done */
 } bl_message_type;

@@ -1,6 +1,6 @@
 /*
  * affinity_process.c - the cores that a whole process may run on, so that the
- * ranks of one machine share its cores out.
+ * ranks of one machine divide its cores among them.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +22,7 @@ BL_API bl_status bl_affinity_get(uint64_t *words, int32_t count) {
     cpu_set_t set;
     CPU_ZERO(&set);
     if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return bl_fail(BL_ERROR_IO, "affinity: cannot ask for the cores: %s", strerror(errno));
+        return bl_fail(BL_ERROR_IO, "affinity: cannot read the allowed cores: %s", strerror(errno));
     memset(words, 0, (size_t) count * sizeof *words);
     for (int core = 0; core < count * 64; core++)
         if (CPU_ISSET(core, &set)) words[core / 64] |= UINT64_C(1) << (core % 64);
@@ -40,7 +40,7 @@ BL_API bl_status bl_affinity_set(const uint64_t *words, int32_t count) {
     int failure = 0;
     for (struct dirent *entry; (entry = readdir(threads));) {
         int id = atoi(entry->d_name);
-        /* A thread that ended meanwhile is no failure. */
+        /* A thread that ended meanwhile is not a failure. */
         if (id > 0 && sched_setaffinity(id, sizeof set, &set) != 0 && errno != ESRCH) failure = errno;
     }
     closedir(threads);

@@ -1,6 +1,6 @@
 /*
  * backend.c - which backends there are: the CPU's is part of the engine, CUDA's
- * is a shared object that is opened when it is first asked for.
+ * is a shared object that is opened on first use.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -78,7 +78,7 @@ BL_API bl_status bl_device_count(int32_t device, int32_t *count) {
 }
 
 BL_API bl_status bl_device_report(int32_t device, char *text, size_t bytes) {
-    if (!text || bytes == 0) return bl_fail(BL_ERROR_ARGUMENT, "device_report: there is no room for the text");
+    if (!text || bytes == 0) return bl_fail(BL_ERROR_ARGUMENT, "device_report: no room for the text");
     const bl_backend *backend = NULL;
     BL_TRY(bl_backend_open(device, &backend));
     text[0] = '\0';

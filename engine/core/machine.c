@@ -26,7 +26,7 @@ BL_API void bl_memory_peak(int64_t *own, int64_t *child) {
 BL_API int32_t bl_terminal_columns(int32_t descriptor) {
     struct winsize size;
     if (!isatty(descriptor)) return 0;
-    /* A terminal that does not tell its width (a serial line, some editors) is taken as 80 wide. */
+    /* A terminal that does not report its width (a serial line, some editors) is taken as 80 wide. */
     if (ioctl(descriptor, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
     return size.ws_col;
 }

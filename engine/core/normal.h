@@ -1,11 +1,10 @@
 /*
  * normal.h - two normal deviates from two random words, by Box-Muller in f64,
- * and a uniform one from one word.
- * Only additions, multiplications, one division and one square root, so that
- * loops vectorise and another device can compute the very same values: every
- * product that is added to something is a fused multiply-add by name, because
- * compilers differ in which ones they fuse. The polynomials are minimax fits of
- * our own, good to 5e-13.
+ * and a uniform one from one word. Only additions, multiplications, one
+ * division and one square root, so that loops vectorise and another device can
+ * compute the very same values: every product that is added to something is a
+ * fused multiply-add by name, because compilers differ in which ones they fuse.
+ * The polynomials are our own minimax fits, good to 5e-13.
  */
 #ifndef BERTLUA_CORE_NORMAL_H
 #define BERTLUA_CORE_NORMAL_H

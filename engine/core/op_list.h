@@ -17,9 +17,9 @@
  *      what the checks reject;
  *   8. spec/lua/autograd/functional_spec.lua: gradients against finite differences.
  *
- * On a GPU it is then an error that names the op and the way out, and its
- * specs are pending there. With cuda/rmsnorm.cu the rows become BOTH; a kernel
- * that a row promises and nobody wrote does not link.
+ * On a GPU it is then an error that names the op and what to do, and its specs
+ * are pending there. With cuda/rmsnorm.cu the rows become BOTH; a kernel that a
+ * row promises but nobody wrote is a link error.
  */
 #ifndef BERTLUA_CORE_OP_LIST_H
 #define BERTLUA_CORE_OP_LIST_H

@@ -14,7 +14,7 @@ BL_API bl_status bl_context_allow_tf32(bl_context *ctx, bool allow) {
 BL_API bl_status bl_context_matmul_choices(bl_context *ctx, const char *path) {
     if (!ctx) return bl_fail(BL_ERROR_ARGUMENT, "context: NULL, expected an open context");
     if (ctx->device != BL_CUDA)
-        return bl_fail(BL_ERROR_UNSUPPORTED, "matmul choices: only on cuda; on the CPU oneDNN has but one way");
+        return bl_fail(BL_ERROR_UNSUPPORTED, "matmul choices: cuda only; on the CPU oneDNN offers no choice");
     size_t length = path ? strlen(path) : 0;
     if (length >= sizeof ctx->matmul_choices)
         return bl_fail(BL_ERROR_ARGUMENT, "matmul choices: the name has %zu characters, expected fewer than %zu",

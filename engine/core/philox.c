@@ -20,7 +20,7 @@ static inline void multiply_lanes(__m512i *high, __m512i *low, __m512i x, __m512
     *low = _mm512_mask_mov_epi32(even_product, odd, _mm512_slli_epi64(odd_product, 32));
 }
 
-/* 16 blocks, one a lane. */
+/* 16 blocks, one per lane. */
 static inline void run_lanes(uint32_t *words, uint32_t first, uint32_t c1, uint32_t c2, uint32_t c3, uint64_t seed) {
     const __m512i factor0 = _mm512_set1_epi32((int32_t) 0xD2511F53u),
                   factor1 = _mm512_set1_epi32((int32_t) 0xCD9E8D57u);
@@ -58,7 +58,7 @@ void bl_philox_run(uint32_t words[WORDS], uint32_t first, uint32_t c1, uint32_t 
 #else
 
 void bl_philox_run(uint32_t words[WORDS], uint32_t first, uint32_t c1, uint32_t c2, uint32_t c3, uint64_t seed) {
-    /* One array a counter word, one loop a round: this is the form that compilers turn into vectors. */
+    /* One array per counter word, one loop per round: this is the form that compilers turn into vectors. */
     uint32_t x0[LANES], x1[LANES], x2[LANES], x3[LANES];
     uint32_t k0 = (uint32_t) seed, k1 = (uint32_t) (seed >> 32);
 #pragma omp simd

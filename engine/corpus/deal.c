@@ -29,7 +29,7 @@ struct bl_corpus {
     bl_spill lists;  /* the documents of shard 0, of shard 1, ... */
     int64_t *starts; /* [shards + 1] numbers in lists; NULL before they are dealt */
     int32_t shards;
-    bl_corpus_document *list; /* of the shard asked for last */
+    bl_corpus_document *list; /* of the shard requested last */
     int64_t list_capacity;
 };
 
@@ -46,7 +46,7 @@ static bool is_test(uint64_t hash, double test_share) {
     return (double) (spread(hash) >> 11) * 0x1p-53 < test_share;
 }
 
-/* bytes cut to its three leading bits: documents of about one size come in an order drawn from the seed. */
+/* bytes cut to its three leading bits: documents of similar size come in an order drawn from the seed. */
 static int64_t size_class(int64_t bytes) {
     int shift = 0;
     while (bytes >> shift > 7)
@@ -184,7 +184,7 @@ BL_API bl_status bl_corpus_scan(bl_corpus *corpus, const char *path, int32_t fil
     if (!corpus || !path || max_line < 1) {
         return bl_fail(BL_ERROR_ARGUMENT, "corpus_scan: an argument is NULL or max_line is %lld", (long long) max_line);
     }
-    if (corpus->starts) return bl_fail(BL_ERROR_ARGUMENT, "corpus_scan: the documents were dealt before");
+    if (corpus->starts) return bl_fail(BL_ERROR_ARGUMENT, "corpus_scan: the documents have already been dealt");
     FILE *stream = fopen(path, "rb");
     if (!stream) return bl_file_fail(path, "open", errno);
     unsigned char *buffer = malloc(READ_BYTES);
@@ -258,7 +258,7 @@ BL_API bl_status bl_corpus_deal(bl_corpus *corpus, int32_t training, int32_t tes
         return bl_fail(BL_ERROR_ARGUMENT, "corpus_deal: %d training and %d test shards for %lld test documents",
                        training, test, corpus ? (long long) corpus->counts.test_documents : 0);
     }
-    if (corpus->starts) return bl_fail(BL_ERROR_ARGUMENT, "corpus_deal: the documents were dealt before");
+    if (corpus->starts) return bl_fail(BL_ERROR_ARGUMENT, "corpus_deal: the documents have already been dealt");
     corpus->shards = training + test;
     corpus->starts = calloc((size_t) corpus->shards + 1, sizeof *corpus->starts);
     if (!corpus->starts) return bl_fail(BL_ERROR_MEMORY, "corpus_deal: no memory for %d shards", corpus->shards);
@@ -275,7 +275,8 @@ BL_API bl_status bl_corpus_deal(bl_corpus *corpus, int32_t training, int32_t tes
 
 BL_API bl_status bl_corpus_shard(bl_corpus *corpus, int32_t shard, const bl_corpus_document **list, int64_t *count) {
     if (!corpus || !list || !count || !corpus->starts || shard < 0 || shard >= corpus->shards) {
-        return bl_fail(BL_ERROR_ARGUMENT, "corpus_shard: an argument is NULL, or %d is no shard that was dealt", shard);
+        return bl_fail(BL_ERROR_ARGUMENT, "corpus_shard: an argument is NULL, or %d is not a shard that was dealt",
+                       shard);
     }
     int64_t first = corpus->starts[shard], documents = corpus->starts[shard + 1] - first;
     if (documents > corpus->list_capacity) {

@@ -1,6 +1,6 @@
 /*
- * text_file.c - a text that grows on the disk while it is made and gets its
- * name when it is whole, so that memory does not follow its size.
+ * text_file.c - a text that is written to disk as it grows and gets its name
+ * when it is complete, so that memory does not grow with it.
  */
 #include "core/bytes.h"
 #include "storage/file.h"

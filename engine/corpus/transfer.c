@@ -1,6 +1,6 @@
 /*
  * transfer.c - one download step by step, over libcurl's multi interface.
- * Which mirror, how many tries and what the file must hash to are the caller's.
+ * Which mirror, how many attempts and which checksum are up to the caller.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -21,8 +21,8 @@ struct bl_transfer {
     int descriptor;
     int64_t resume;
     int write_error; /* errno of a failed write */
-    bool refused;    /* the server sends from 0 though `resume` was asked for */
-    bool checked;    /* the answer's status was looked at */
+    bool refused;    /* the server sends from 0 although `resume` was requested */
+    bool checked;    /* the answer's status has been checked */
     char error[CURL_ERROR_SIZE];
     bl_transfer_state state;
 };
@@ -118,7 +118,7 @@ BL_API bl_status bl_transfer_start(bl_transfer **out, const char *url, const cha
                                    const char *etag, int32_t timeout_s) {
     if (!out || !url || !path || resume < 0 || timeout_s < 1)
         return bl_fail(BL_ERROR_ARGUMENT, "transfer_start: an argument is NULL, negative or zero");
-    /* Once a process; libcurl counts the calls and guards them from 7.84 on. */
+    /* Once per process; libcurl counts the calls and guards them from 7.84 on. */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return bl_fail(BL_ERROR_INTERNAL, "transfer_start: libcurl cannot start");
     bl_transfer *t = calloc(1, sizeof *t);
@@ -157,7 +157,7 @@ static void judge(bl_transfer *t, CURLcode result) {
     bool gone = s->http >= 400 && s->http < 500 && s->http != 408 && s->http != 416 && s->http != 425 && s->http != 429;
     s->permanent = gone || result == CURLE_UNSUPPORTED_PROTOCOL || result == CURLE_URL_MALFORMAT ||
                    result == CURLE_FILE_COULDNT_READ_FILE || result == CURLE_REMOTE_FILE_NOT_FOUND;
-    const char *text = t->refused    ? "the server cannot go on in the middle of this file"
+    const char *text = t->refused    ? "the server cannot resume in the middle of this file"
                        : t->error[0] ? t->error
                                      : curl_easy_strerror(result);
     copy_text(s->message, sizeof s->message, text, strlen(text));

@@ -154,7 +154,7 @@ static void clear_gaps(bl_tensor *t, const int32_t *segments, int64_t count, uns
         if (!covered[i]) memset((char *) t->data + (size_t) i * bytes, 0, bytes);
 }
 
-/* One workspace a thread, and a byte for each row of the batch behind them. */
+/* One workspace per thread, and a byte for each row of the batch behind them. */
 static bl_status make_workspace(bl_context *ctx, int64_t floats, int64_t rows, float **out, unsigned char **covered) {
     void *memory = NULL;
     size_t bytes = (size_t) floats * sizeof(float) * (size_t) ctx->threads;

@@ -1,6 +1,6 @@
 /*
  * embedding.c - sum of word, position and type embeddings, layer normalised
- * and dropped out. The sum is made again in the backward rather than stored.
+ * and dropped out. The sum is recomputed in the backward rather than stored.
  */
 #include <omp.h>
 

@@ -36,7 +36,7 @@ bl_status bl_cpu_gather_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor
     int64_t rows = dx->shape[0], picks = dy->shape[0];
     void *scratch;
     BL_TRY(bl_scratch(ctx, (size_t) (rows + picks) * sizeof(int64_t), &scratch));
-    /* A list of picks per row, ascending: one writer a row and one order, whatever the schedule. */
+    /* A list of picks per row, ascending: one writer per row and one order, whatever the schedule. */
     int64_t *first = scratch, *next = first + rows;
     const int32_t *source = index->data;
     for (int64_t t = 0; t < rows; t++)

@@ -1,8 +1,8 @@
 /*
  * lamb.c - LAMB over flat buffers.
  *
- * Bound by memory, so it makes two passes: moments and both norms (24 bytes a
- * parameter), then the step, with the direction made again from m and v (16
+ * Bound by memory, so it makes two passes: moments and both norms (24 bytes per
+ * parameter), then the step, with the direction recomputed from m and v (16
  * bytes) rather than stored and read back. The second pass follows the first
  * segment by segment and often finds its data in cache. Work is cut at fixed
  * places: sums do not depend on the thread count.
@@ -56,7 +56,7 @@ bl_status bl_cpu_lamb_update(bl_context *ctx, const bl_optim *o) {
     first[0] = 0;
     for (int64_t i = 0; i < count; i++)
         first[i + 1] = first[i] + (segments[2 * i + 1] + CHUNK - 1) / CHUNK;
-    /* Threads share what is too much for one; the rest they take by the segment, without waiting for each other. */
+    /* Threads share segments too large for one; the rest they take one each, without waiting for each other. */
     int64_t share = chunks / (4 * ctx->threads);
 #pragma omp parallel num_threads(ctx->threads)
     {

@@ -40,7 +40,7 @@ typedef struct chunk {
     double u_square;
 } chunk;
 
-/* 1 / (1 - beta^t) of the step that is being made. */
+/* 1 / (1 - beta^t) of the current step. */
 static inline float bias_correction(const float *scalars, float beta) {
     return (float) (1.0 / (1.0 - pow((double) beta, (double) scalars[BL_SCALAR_STEP] + 1.0)));
 }

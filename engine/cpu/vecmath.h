@@ -1,9 +1,9 @@
 /*
  * vecmath.h - exp, tanh and GELU in f32, without branches or library calls, so
- * that `omp simd` loops over them vectorise. Polynomials are minimax fits of
- * our own. Largest errors found over 600 million f32 inputs, with FMA: exp 1,
- * tanh 1.4, GELU 6.2 units in the last place; GELU's derivative 2.1e-7.
- * NaN stays NaN, infinities go to their limits.
+ * that `omp simd` loops over them vectorise. Polynomials are our own minimax
+ * fits. Largest errors found over 600 million f32 inputs, with FMA: exp 1, tanh
+ * 1.4, GELU 6.2 units in the last place; GELU's derivative 2.1e-7. NaN stays
+ * NaN, infinities go to their limits.
  */
 #ifndef BERTLUA_CPU_VECMATH_H
 #define BERTLUA_CPU_VECMATH_H

@@ -1,6 +1,6 @@
 /*
- * adamw.cu - AdamW (arXiv 1711.05101) over flat buffers in one pass: 30 bytes a
- * parameter (g, p, m, v in; p, m, v and the bf16 or f16 copy out). Cut into
+ * adamw.cu - AdamW (arXiv 1711.05101) over flat buffers in one pass: 30 bytes
+ * per parameter (g, p, m, v in; p, m, v and the bf16 or f16 copy out). Cut into
  * blocks as LAMB is (optimizer.cuh).
  */
 #include "cuda/optimizer.cuh"

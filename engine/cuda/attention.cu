@@ -11,13 +11,13 @@
  */
 #include "cuda/attention.cuh"
 
-/* Rows a block of threads looks after. */
+/* Rows that a block of threads handles. */
 enum { CLEAR_ROWS = 64, CLEAR_THREADS = 128 };
 
 /*
  * Zeroes the rows that no sequence covers. Sequences may come in any order, so
- * each block looks at all of them, 8 bytes each and mostly from the L2 cache,
- * and writes what is left of its 64 rows. Nothing is written for a packed batch.
+ * each block scans all of them, 8 bytes each and mostly from the L2 cache, and
+ * writes what is left of its 64 rows. Nothing is written for a packed batch.
  */
 __global__ void __launch_bounds__(CLEAR_THREADS)
     attention_clear_kernel(const Attention call, unsigned char *t, int64_t row_bytes) {
@@ -72,13 +72,13 @@ static Attention make_call(const bl_tensor *qkv, const bl_tensor *segments, int3
     return call;
 }
 
-/* The fused kernels fold the scale into the maximum, which must then not turn around. */
+/* The fused kernels fold the scale into the maximum, so it must be positive. */
 static bool native_fits(const Attention &call, int32_t dtype) {
     return dtype != BL_F32 && (call.size == 64 || call.size == 32) && call.scale > 0.0f && bl_aligned16(call.qkv) &&
            bl_aligned16(call.out) && bl_aligned16(call.dout) && bl_aligned16(call.dqkv);
 }
 
-/* Which implementation runs, or why the wanted one cannot. */
+/* Which implementation runs, or why the requested one cannot. */
 static bl_status choose(const bl_context *ctx, const Attention &call, int32_t dtype, int32_t *out) {
     const bool native = native_fits(call, dtype);
     switch (ctx->attention) {

@@ -12,7 +12,7 @@
 
 #include "cuda/mma.cuh"
 
-/* Rows of a tile of queries or keys; threads of a block, 16 rows a warp. */
+/* Rows of a tile of queries or keys; threads of a block, 16 rows per warp. */
 enum { ATTENTION_TILE = 64, ATTENTION_THREADS = 128 };
 
 #define BL_LOG2E 1.4426950408889634f
@@ -53,7 +53,7 @@ struct Segment {
  * Where piece `piece` (16 bytes, 8 elements) of row `row` lies, in elements.
  * The permutation repeats every 8 rows and is an exclusive or, so from one
  * place others follow: 8 n rows on by adding 8 n D, and pieces that differ in
- * the bits of m by ^ 8 m. The functions below compute one place a lane and
+ * the bits of m by ^ 8 m. The functions below compute one place per lane and
  * leave the rest to immediate offsets and one operation.
  */
 template <int D> __device__ __forceinline__ int tile_at(int row, int piece) {
@@ -61,10 +61,10 @@ template <int D> __device__ __forceinline__ int tile_at(int row, int piece) {
     return row * D + (piece ^ (row / ROWS % PIECES)) * 8;
 }
 
-/* Starts copying rows [first, first + 64) of a matrix with `stride` elements a row; rows from `count` on become 0. */
+/* Starts copying rows [first, first + 64) of a matrix with `stride` elements per row; rows from `count` on become 0. */
 template <typename T, int D>
 __device__ __forceinline__ void tile_load(T *tile, const T *matrix, int stride, int first, int count) {
-    constexpr int PIECES = D / 8, STEP = ATTENTION_THREADS / PIECES; /* rows a turn, a multiple of 8 */
+    constexpr int PIECES = D / 8, STEP = ATTENTION_THREADS / PIECES; /* rows per turn, a multiple of 8 */
     const int row = threadIdx.x / PIECES, piece = threadIdx.x % PIECES;
     const T *p = matrix + (first + row) * stride + piece * 8;
     T *to = tile + tile_at<D>(row, piece);
@@ -132,11 +132,11 @@ __device__ __forceinline__ void tile_turned(uint32_t (&a)[4], const T *tile, int
 /* ---- dropout ---- */
 
 /*
- * Which of a lane's 32 elements of a 16 x 64 accumulator are kept, as bits.
- * One Philox block covers four consecutive keys of a query, which lie in two
- * or four lanes: each lane computes eight blocks and hands on what is not its
- * own. That needs max_length to be a multiple of 4; otherwise a block a lane
- * and element is computed.
+ * Which of a lane's 32 elements of a 16 x 64 accumulator are kept, as bits. One
+ * Philox block covers four consecutive keys of a query, which lie in two or
+ * four lanes: each lane computes eight blocks and passes on what is not its own.
+ * That needs max_length to be a multiple of 4; otherwise one block per lane and
+ * element is computed.
  */
 struct AttentionDropout {
     const Dropout &drop;
@@ -162,7 +162,7 @@ struct AttentionDropout {
     /* Rows are queries from `query`, columns keys from `key` (a multiple of 64). Bit 4 n + i: element c[n][i]. */
     __device__ __forceinline__ uint32_t rows_are_queries(int query, int key) const {
         const int lane = threadIdx.x % BL_WARP, g = lane / 4, t = lane % 4;
-        /* Opened anew for each tile: seed and step would take six registers all along. */
+        /* Reopened for each tile: seed and step would occupy six registers throughout. */
         const DropoutStream stream(drop);
         uint32_t bits = 0;
         if (max_length % 4 != 0) {
@@ -188,7 +188,7 @@ struct AttentionDropout {
     /* Rows are keys from `key` (a multiple of 16), columns queries from `query`. Bit 8 i + n: element c[n][i]. */
     __device__ __forceinline__ uint32_t rows_are_keys(int key, int query) const {
         const int lane = threadIdx.x % BL_WARP, g = lane / 4, t = lane % 4;
-        /* Opened anew for each tile: seed and step would take six registers all along. */
+        /* Reopened for each tile: seed and step would occupy six registers throughout. */
         const DropoutStream stream(drop);
         uint32_t bits = 0;
         if (max_length % 4 != 0) {
@@ -197,7 +197,7 @@ struct AttentionDropout {
                 bits |= kept_one(stream, query + i % 8 * 8 + 2 * t + i / 8 % 2, key + g + i / 16 * 8) << i;
             return bits;
         }
-        /* The four lanes with the same t and g / 4 need the same four blocks, a word each: block r is lane r's. */
+        /* The four lanes with the same t and g / 4 need the same four blocks, one word each: block r is lane r's. */
         const int r = g % 4;
         const int64_t first = element(query + 2 * t + r % 2, key + g / 4 * 4 + r / 2 * 8) / 4;
         const int64_t step = 2 * static_cast<int64_t>(max_length); /* 8 queries on */

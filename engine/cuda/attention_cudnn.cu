@@ -5,11 +5,11 @@
  * to it. Dropout is drawn by cuDNN, from a seed that (seed, step, op) give: its
  * masks are not those of the CPU, but the same again after a restart.
  *
- * The library is opened when it is first asked for; nothing here is linked
- * with it. A plan is made for each shape, outside of captures, and kept: making
- * one takes long. Only engines that repeat their results bit for bit are taken.
- * A forward that is to be differentiated makes the plan of the backward too,
- * so that what cuDNN cannot do is said before a step has begun.
+ * The library is opened on first use; nothing here is linked with
+ * it. A plan is made for each shape, outside of captures, and kept: making one
+ * is slow. Only engines that repeat their results bit for bit are taken. A
+ * forward that is to be differentiated makes the plan of the backward too, so
+ * that what cuDNN cannot do is reported before a step has begun.
  *
  * cuDNN 9.19 was asked on a machine without a GPU for the engines that take
  * these graphs (docs/gpu.md). Its kernels have never run through this file;
@@ -73,8 +73,9 @@ static bl_status load(Dnn *dnn) {
 #else
     dnn->library = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!dnn->library)
-        return bl_fail(BL_ERROR_UNSUPPORTED, "attention: cudnn: libcudnn.so.9 is not found; install cuDNN 9 or add its "
-                                             "folder to LD_LIBRARY_PATH, or leave --attention unset");
+        return bl_fail(BL_ERROR_UNSUPPORTED,
+                       "attention: cudnn: libcudnn.so.9 was not found; install cuDNN 9 or add its "
+                       "folder to LD_LIBRARY_PATH, or leave --attention unset");
 #define BL_DNN_LOAD(name)                                                                                              \
     dnn->name = reinterpret_cast<__typeof__(&::name)>(dlsym(dnn->library, #name));                                     \
     if (!dnn->name) return bl_fail(BL_ERROR_UNSUPPORTED, "attention: cudnn: libcudnn.so.9 has no " #name);
@@ -82,7 +83,7 @@ static bl_status load(Dnn *dnn) {
 #undef BL_DNN_LOAD
     if (dnn->cudnnGetVersion() < 91900)
         return bl_fail(BL_ERROR_UNSUPPORTED,
-                       "attention: cudnn: libcudnn.so.9 is version %zu.%zu, 9.19 is needed; install a newer one, or "
+                       "attention: cudnn: libcudnn.so.9 is version %zu.%zu, 9.19 is required; install a newer one, or "
                        "leave --attention unset",
                        dnn->cudnnGetVersion() / 10000, dnn->cudnnGetVersion() / 100 % 100);
     return BL_OK;
@@ -269,7 +270,7 @@ static bl_status execute(bl_context *ctx, const Dnn *dnn, Plan *plan, const Atte
         add(UID_DK, dqkv + apart);
         add(UID_DV, dqkv + 2 * apart);
     }
-    /* A pack is made anew each time: once finalised it cannot be changed. */
+    /* A pack is rebuilt each time: once finalised it cannot be changed. */
     cudnnBackendDescriptor_t pack;
     DNN_TRY(dnn->cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack), "pack");
     bl_status status = set(dnn, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, uids);

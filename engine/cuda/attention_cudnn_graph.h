@@ -2,7 +2,7 @@
  * attention_cudnn_graph.h - attention as graphs of cuDNN's operations, which
  * its fused engines recognise: products, softmax over the keys of each
  * sequence, dropout by cuDNN's own random numbers, and the backward pass that
- * computes the scores again (FlashAttention, arXiv 2205.14135, algorithm 4).
+ * recomputes the scores (FlashAttention, arXiv 2205.14135, algorithm 4).
  *
  * Graphs can be made on a machine without a GPU, so this file knows nothing of
  * CUDA's runtime: spec/cuda/emulation/cudnn.cc asks cuDNN for the engines that
@@ -57,7 +57,7 @@ struct Shape {
     uint32_t threshold; /* of dropout; 0 for none */
 };
 
-/* Descriptors live as long as the plan that was made of them. */
+/* Descriptors live as long as the plan made of them. */
 enum { MOST_DESCRIPTORS = 192 };
 
 struct Plan {
@@ -126,7 +126,7 @@ struct Extent {
     int64_t dims[4], strides[4];
 };
 
-/* Builds a graph; after a failure everything else does nothing, and `status` tells it. */
+/* Builds a graph; after a failure everything else does nothing, and `status` says why. */
 struct Builder {
     const Dnn *dnn;
     Plan *plan;
@@ -174,7 +174,7 @@ struct Builder {
         return tensor(uid, type, extent, ragged, by_value, false);
     }
 
-    /* One that no memory stands behind. */
+    /* One without memory behind it. */
     Node value(const Extent &extent, cudnnDataType_t type = CUDNN_DATA_FLOAT) {
         return tensor(++between, type, extent, nullptr, false, true);
     }
@@ -381,7 +381,7 @@ static inline bl_status make_attention_graph(const Dnn *dnn, Plan *plan, Node *o
 
 /* ---- engines ---- */
 
-/* True if an engine says that it may give other bits the next time. */
+/* True if an engine says that it may give different bits next time. */
 static inline bool wavers(const Dnn *dnn, Plan *plan, Node config) {
     Node engine = nullptr;
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];

@@ -3,17 +3,18 @@
  * 64: scores never leave the registers (arXiv 2205.14135, algorithm 1, with
  * the loops of arXiv 2307.08691).
  *
- * A block of four warps takes 64 queries of one (sequence, head) pair, a warp
- * 16 of them; keys and values pass by in tiles of 64, the next one in flight
- * while one is computed. Per tile and warp: S = Q K^T on tensor cores, running
- * maximum and sum, P = 2^(S - max) rounded in place as the next product's A,
- * O += P V. The sum takes P before dropout; dropping clears elements of P, and
+ * A block of four warps takes 64 queries of one (sequence, head) pair, each
+ * warp 16 of them; keys and values pass by in tiles of 64, the next one in
+ * flight while one is computed. Per tile and warp: S = Q K^T on tensor cores,
+ * running maximum and sum, P = 2^(S - max) rounded in place as the next
+ * product's A, O += P V. The sum takes P before dropout; dropping clears
+ * elements of P, and
  * 1 / (1 - p) is one factor at the end.
  *
  * Roofline, BERT-large at B=256, S=128: 17.2 GFLOP (22 us at 790 TFLOP/s), 268
  * MB (67 us at 4.0 TB/s): bound by memory. At B=32, S=512: 34.4 GFLOP (43 us),
  * 134 MB (34 us): bound by products and, with dropout, as much by Philox:
- * about 15 instructions an element.
+ * about 15 instructions per element.
  */
 #include "cuda/attention.cuh"
 

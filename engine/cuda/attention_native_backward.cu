@@ -4,7 +4,7 @@
  *
  * A block of four warps owns a (sequence, head) pair from end to end, so every
  * sum has one fixed order and needs no atomics. Outside run tiles of 64 keys,
- * whose dK and dV stay in registers, a warp 16 keys; inside run tiles of 64
+ * whose dK and dV stay in registers, 16 keys per warp; inside run tiles of 64
  * queries, the next one in flight. All products are taken with keys as rows:
  *
  *   P^T = 2^(scale log2e K Q^T - lse log2e)    dP^T = V dO^T
@@ -14,7 +14,7 @@
  * P and dS go from accumulators to A operands in registers; dS^T crosses warps
  * through shared memory once, for dQ. What dQ got from earlier key tiles
  * waits in scratch as f32, in the accumulators' own layout: a lane reads back
- * what it wrote. delta = rowsum(dO * O) stands in scratch too. Blocks loop over
+ * what it wrote. delta = rowsum(dO * O) is in scratch too. Blocks loop over
  * pairs, so scratch does not grow with the batch and stays in the L2 cache.
  *
  * Roofline, BERT-large at B=256, S=128: 42.9 GFLOP (54 us at 790 TFLOP/s), 537
@@ -34,7 +34,7 @@ template <int D> static size_t scratch_bytes(int max_length) {
     return rows * (D * sizeof(float) + sizeof(float2));
 }
 
-/* The block's rows of {lse log2e, delta}, 64 and more a turn: D / 8 lanes a row. */
+/* The block's rows of {lse log2e, delta}, 64 and more per turn: D / 8 lanes per row. */
 template <typename T, int D>
 __device__ __forceinline__ void prepare_rows(float2 *rows, const T *out, const T *dout, const float *stats,
                                              int64_t stride, int length) {
@@ -114,7 +114,7 @@ template <typename T, int D> struct BackwardTiles {
     }
 };
 
-/* The pair a block is at: little more than where it begins, because registers are short. */
+/* The pair a block is working on: little more than where it begins, because registers are short. */
 template <typename T> struct BackwardPair {
     const Attention &call;
     int64_t begin; /* first row */
@@ -264,7 +264,7 @@ __device__ __forceinline__ void backward_keys(const BackwardTiles<T, D> &tiles, 
     __syncthreads();
 }
 
-/* Blocks a multiprocessor: what shared memory allows; three need all 168 registers that they then may have. */
+/* Blocks per multiprocessor: what shared memory allows; three need all 168 registers that they then may have. */
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
 #define BACKWARD_BLOCKS(drop) 2
 #else

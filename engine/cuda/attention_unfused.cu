@@ -10,9 +10,9 @@
  * the backward one block owns a (sequence, head) pair and adds dK and dV over
  * its queries in order: no atomics, the same bits each time.
  *
- * Products run on the ordinary f32 units from tiles in shared memory, 8 sums a
- * thread: about a quarter of their 60 TFLOP/s is to be expected, 1.2 ms forward
- * for BERT-large at B=256, S=128.
+ * Products run on the ordinary f32 units from tiles in shared memory, 8 sums
+ * per thread: expect about a quarter of their 60 TFLOP/s, 1.2 ms forward for
+ * BERT-large at B=256, S=128.
  */
 #include "cuda/attention.cuh"
 
@@ -221,7 +221,7 @@ __global__ void __launch_bounds__(THREADS, 2)
     }
 }
 
-/* Two blocks a multiprocessor, or as many as there is work for. */
+/* Two blocks per multiprocessor, or as many as there is work for. */
 static unsigned count_blocks(const bl_context *ctx, int64_t work) {
     const int64_t most = 2 * static_cast<int64_t>(bl_cuda_of(ctx)->sm_count);
     return static_cast<unsigned>(work < most ? work : most);

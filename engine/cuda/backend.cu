@@ -1,6 +1,6 @@
 /*
  * backend.cu - the CUDA backend's table, opening and closing a device, scratch
- * memory and the words for what went wrong.
+ * memory and messages for what went wrong.
  */
 #include "cuda/cuda.h"
 
@@ -35,8 +35,8 @@ bl_status bl_cuda_fail(cudaError_t error, const char *what) {
     const char *text = cudaGetErrorString(error), *name = cudaGetErrorName(error);
     if (is_lost(error))
         return bl_fail(BL_ERROR_DEVICE,
-                       "%s: the GPU failed: %s (%s); start again from the last checkpoint (--last-step-of-checkpoint "
-                       "auto); if it fails again, dmesg tells of faults of the hardware (Xid)",
+                       "%s: the GPU failed: %s (%s); restart from the last checkpoint (--last-step-of-checkpoint "
+                       "auto); if it fails again, look for hardware faults (Xid) in dmesg",
                        what, text, name);
     if (error == cudaErrorMemoryAllocation)
         return bl_fail(
@@ -63,8 +63,8 @@ bl_status bl_cuda_scratch(bl_context *ctx, size_t bytes, void **out) {
     if (bytes > cuda->scratch_bytes) {
         if (bl_cuda_capturing(ctx))
             return bl_fail(BL_ERROR_UNSUPPORTED,
-                           "scratch: %zu bytes are asked for inside a captured step, %zu are there; run one step of "
-                           "this shape before capturing",
+                           "scratch: %zu bytes requested inside a captured step, %zu available; run one step of this "
+                           "shape before capturing",
                            bytes, cuda->scratch_bytes);
         /* Grow by half at least, so that all outgrown blocks together stay below twice the last one. */
         size_t grown = cuda->scratch_bytes + cuda->scratch_bytes / 2;

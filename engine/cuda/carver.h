@@ -1,7 +1,7 @@
 /*
  * carver.h - parts of one scratch block. The same function takes the parts
  * twice: first from no block, which only counts, then from the one that was
- * asked for:
+ * requested:
  *
  *     Carver carver = {0, 0};
  *     carve(&parts, &carver);

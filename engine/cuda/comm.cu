@@ -115,7 +115,7 @@ static bl_status load(nccl_library *nccl, const char *path) {
     for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
         void *found = dlsym(library, symbols[i].name);
         if (!found)
-            return bl_fail(BL_ERROR_UNSUPPORTED, "comm: %s has no %s: NCCL 2.10 or newer is needed", path,
+            return bl_fail(BL_ERROR_UNSUPPORTED, "comm: %s has no %s: NCCL 2.10 or newer is required", path,
                            symbols[i].name);
         memcpy(symbols[i].slot, &found, sizeof found);
     }
@@ -126,7 +126,8 @@ static bl_status nccl_describe(const char *path, char *text, size_t bytes) {
     nccl_library nccl;
     int version = 0;
     BL_TRY(load(&nccl, path));
-    if (nccl.get_version(&version) != NCCL_SUCCESS) return bl_fail(BL_ERROR_INTERNAL, "comm: NCCL has no version");
+    if (nccl.get_version(&version) != NCCL_SUCCESS)
+        return bl_fail(BL_ERROR_INTERNAL, "comm: NCCL does not report its version");
     snprintf(text, bytes, "NCCL %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
     return BL_OK;
 }

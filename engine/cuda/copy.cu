@@ -1,15 +1,15 @@
 /*
  * copy.cu - copying elements between layouts and dtypes.
  *
- * Bound by memory. Contiguous float copies move 8 elements a thread, 16 bytes
- * at a time; the rest (other layouts, integers) is rare and takes one element a
- * thread.
+ * Bound by memory. Contiguous float copies move 8 elements per thread, 16 bytes
+ * at a time; the rest (other layouts, integers) is rare and takes one element
+ * per thread.
  */
 #include "cuda/layout.cuh"
 
 enum { THREADS = 256 };
 
-/* n elements, 8 a thread; the last thread takes what is left one by one. */
+/* n elements, 8 per thread; the last thread takes what is left one by one. */
 template <typename To, typename From>
 __global__ void __launch_bounds__(THREADS)
     convert_kernel(To *__restrict__ dst, const From *__restrict__ src, int64_t n) {

@@ -3,10 +3,10 @@
  * gradient in place, and the share of rows that were right.
  *
  * Masked language model: 5120 rows of 30528 bf16, 313 MB read by the forward
- * (one pass, log-sum-exp kept), 625 MB read and written by the backward; a
- * block a row, four packs of 16 bytes on their way to a thread. Next sentence:
- * two columns, a warp a row. Rows' losses are added up in f64 by one block in
- * an order fixed by their number.
+ * (one pass, log-sum-exp kept), 625 MB read and written by the backward; one
+ * block per row, four packs of 16 bytes in flight per thread. Next sentence:
+ * two columns, one warp per row. Rows' losses are added up in f64 by one block
+ * in an order fixed by their number.
  *
  * A label outside -1 .. classes - 1 cannot be reported from a kernel: it makes
  * the loss NaN, and nothing outside the row is read.

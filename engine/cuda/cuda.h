@@ -9,7 +9,7 @@
  * each time. A step can then be captured as a graph and replayed.
  *
  * The backend is a shared object of its own, libbertlua-cuda.so, that
- * libbertlua.so opens when a CUDA context is asked for. It uses what
+ * libbertlua.so opens when a CUDA context is requested. It uses what
  * core/internal.h marks BL_API from there, and exports bl_cuda_entry alone.
  */
 #ifndef BERTLUA_CUDA_CUDA_H
@@ -139,7 +139,7 @@ void bl_cuda_graph_destroy(bl_context *ctx, void *graph);
 bl_status bl_cuda_step_workspace(bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
 bl_status bl_cuda_reserve_scratch(bl_context *ctx, size_t bytes);
 
-/* Scratch that ops ask for at the most, beside each op. */
+/* The most scratch that ops ask for; each defined with its op. */
 size_t bl_cuda_embedding_backward_bytes(int64_t rows, int64_t width);
 bl_status bl_cuda_attention_bytes(bl_context *ctx, const bl_step_shape *shape, size_t *bytes);
 size_t bl_cuda_linear_bytes(int64_t rows, int64_t columns);

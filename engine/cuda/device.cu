@@ -3,8 +3,8 @@
  * step (api/device.h, api/graph.h).
  *
  * A graph is captured from the compute stream alone, in thread-local mode: a
- * thread that reads data ahead may go on allocating meanwhile. Input copies
- * and events lie outside of graphs.
+ * thread that reads data ahead may keep allocating meanwhile. Input copies and
+ * events are not part of graphs.
  */
 #include "cuda/cuda.h"
 
@@ -17,7 +17,7 @@ static cudaStream_t stream_of(const bl_context *ctx, int32_t stream) {
 bl_status bl_cuda_event_create(bl_context *ctx, bool timed, void **out) {
     (void) ctx;
     cudaEvent_t event;
-    /* Waiting threads sleep: the cores have batches to make. */
+    /* Waiting threads sleep: the cores have batches to prepare. */
     unsigned flags = cudaEventBlockingSync | (timed ? 0 : cudaEventDisableTiming);
     BL_CUDA_TRY(cudaEventCreateWithFlags(&event, flags), "event");
     *out = event;

@@ -15,7 +15,7 @@ template <typename T, typename... Pointers> static bool rows_packed(int64_t widt
     return width % Pack<T>::N == 0 && (bl_aligned16(pointers) && ...);
 }
 
-/* As they lie in memory: asking for many before using one keeps many loads on their way. */
+/* As they lie in memory: loading many before using one keeps many loads in flight. */
 template <int N, typename T> using Raw = std::conditional_t<N == 1, T, uint4>;
 
 template <int N, typename T> __device__ __forceinline__ Raw<N, T> fetch_elements(const T *p) {

@@ -1,9 +1,9 @@
 /*
  * elementwise.cu - GELU, tanh, dropout and axpby over contiguous elements.
  *
- * All are bound by memory: 2 (or, with a second operand, 3) accesses an
+ * All are bound by memory: 2 (or, with a second operand, 3) accesses per
  * element. A thread takes 64 bytes of input in packs of 16, a block apart from
- * each other, and asks for all of them before it computes: that covers the
+ * each other, and loads all of them before it computes: that covers the
  * latency at half occupancy. The last block, and tensors that do not lie on 16
  * bytes, go element by element in the same kernel. Packs start at multiples of
  * 4 elements, as Philox blocks do.

@@ -1,10 +1,10 @@
 /*
  * embedding.cu - sum of word, position and type embeddings, layer normalised
  * and dropped out (normalize.cuh), and the scatter-add of its gradient back
- * into the tables (groups.cuh). The sum is made again in the backward rather
+ * into the tables (groups.cuh). The sum is recomputed in the backward rather
  * than stored.
  *
- * Bytes an element of bf16 [T,H]: forward 4 (the word row in, y out; position
+ * Bytes per element of bf16 [T,H]: forward 4 (the word row in, y out; position
  * and type rows come from cache). Backward 8 for the rows (dy and the word row
  * in, dz out in f32), 4 for each of the three tables, and 8 for each element of
  * a table row that occurs.

@@ -104,7 +104,7 @@ struct Uniform {
     }
 };
 
-/* Element i comes from word i % 4 of block {i / 4 low, i / 4 high, stream low, stream high}; one block a thread. */
+/* Element i comes from word i % 4 of block {i / 4 low, i / 4 high, stream low, stream high}; one block per thread. */
 template <typename T, typename Distribution>
 __global__ void __launch_bounds__(THREADS)
     fill_random_kernel(T *dst, Distribution distribution, uint64_t seed, uint64_t stream, int64_t n) {

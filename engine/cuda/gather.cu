@@ -1,10 +1,10 @@
 /*
  * gather.cu - rows picked by index, and the sum of gradients back into them.
  *
- * Forward: a warp a picked row, 16 bytes a lane; it moves each byte twice. An
- * index outside x gives a row of NaN (see embedding.cu). Backward: picks are
- * sorted by index (groups.cuh); then a warp a row of dx finds its picks by
- * bisection, sums them in f32 in their order and writes the row, zeros
+ * Forward: one warp per picked row, 16 bytes per lane; it moves each byte
+ * twice. An index outside x gives a row of NaN (see embedding.cu). Backward:
+ * picks are sorted by index (groups.cuh); then one warp per row of dx finds its
+ * picks by bisection, sums them in f32 in their order and writes the row, zeros
  * included: dx is written once and dy read once. A row picked very often (the
  * filler of a batch all points to row 0) is summed by a block.
  */
@@ -64,8 +64,9 @@ static __global__ void __launch_bounds__(GATHER_WARPS *BL_WARP)
 }
 
 /*
- * The group longer than GATHER_LONG that begins in chunk blockIdx.x of so many
- * picks, if there is one; there cannot be two. A warp a strand of picks.
+ * The group longer than GATHER_LONG that begins in chunk blockIdx.x of that
+ * many picks, if there is one; there cannot be two. One warp per strand of
+ * picks.
  */
 template <int N, typename T>
 static __global__ void __launch_bounds__(GATHER_STRANDS *BL_WARP)

@@ -2,7 +2,7 @@
  * grad_norm.cu - the global norm of the gradient with its overflow check and
  * clipping factor.
  *
- * One pass over the gradient, 4 bytes a parameter, in chunks of a fixed size
+ * One pass over the gradient, 4 bytes per parameter, in chunks of a fixed size
  * and in f64: squares of finite f32 values cannot overflow f64, so the sum is
  * finite exactly when every element is, and the check costs nothing. One block
  * adds up the chunks and writes the scalars, which never leave the device.
@@ -11,7 +11,7 @@
 
 enum { NORM_CHUNK = 1 << 14, SQUARE_THREADS = 256, NORM_FINISH_THREADS = 1024 };
 
-/* Four packs on their way at a time; a last chunk that is not full, and a buffer off 16 bytes, one by one. */
+/* Four packs in flight at a time; a last chunk that is not full, and a buffer off 16 bytes, one by one. */
 static __global__ void __launch_bounds__(SQUARE_THREADS)
     square_kernel(double *partials, const float *grad, int64_t n, bool packed) {
     constexpr int N = Pack<float>::N, STRIDE = SQUARE_THREADS * N, BATCH = 4;

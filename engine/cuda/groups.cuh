@@ -1,20 +1,20 @@
 /*
  * groups.cuh - rows brought together by an index, in an order that does not
- * depend on the launch or the device: the ground of every scatter-add here.
- * No float is ever added by an atomic.
+ * depend on the launch or the device: the basis of every scatter-add here. No
+ * float is ever added by an atomic.
  *
  * group_rows sorts the pairs (index, row) by index and keeps the order of rows
- * within one index: a radix sort by 8 bits, one block a list, so that the two
- * or three short passes of it are one launch. 32768 indices below 65536 are
- * two passes of 32 steps a warp; the three lists of an embedding run side by
+ * within one index: a radix sort by 8 bits, one block per list, so that the two
+ * or three short passes of it are one launch. 32768 indices below 65536 are two
+ * passes of 32 steps per warp; the three lists of an embedding run side by
  * side. An index outside [0, limit) sorts as `limit`, behind all others.
  *
  * add_groups adds to each table row the sum of the rows of its group. The
  * sorted list is cut into chunks of GROUP_CHUNK rows, so that [MASK], with
  * thousands of rows, and a rare word cost alike: sums of groups within a chunk
  * go to the table at once, what crosses a boundary is left in `heads` (began in
- * an earlier chunk) and `tails` (goes on in the next), which join_groups_kernel
- * adds up in chunk order.
+ * an earlier chunk) and `tails` (continues in the next), which
+ * join_groups_kernel adds up in chunk order.
  */
 #ifndef BERTLUA_CUDA_GROUPS_CUH
 #define BERTLUA_CUDA_GROUPS_CUH
@@ -22,10 +22,10 @@
 #include "cuda/kernel.cuh"
 
 enum {
-    GROUP_LISTS = 3, /* most lists of a launch */
+    GROUP_LISTS = 3, /* most lists per launch */
     GROUP_CHUNK = 32,
     GROUP_THREADS = 256, /* 1024 columns at a time */
-    GROUP_BATCH = 8,     /* rows on their way to a thread */
+    GROUP_BATCH = 8,     /* rows in flight per thread */
     JOIN_STRANDS = 16,
     SORT_THREADS = 1024,
     SORT_WARPS = SORT_THREADS / BL_WARP,
@@ -228,7 +228,7 @@ static __global__ void __launch_bounds__(GROUP_THREADS)
     }
 }
 
-/* The group that goes on from chunk blockIdx.x, if it began there: tail, then heads, in strands of chunks. */
+/* The group that continues from chunk blockIdx.x, if it began there: tail, then heads, in strands of chunks. */
 static __global__ void __launch_bounds__(BL_WARP *JOIN_STRANDS)
     join_groups_kernel(Groups groups, int64_t pitch, int width) {
     __shared__ float4 strands[JOIN_STRANDS][BL_WARP];

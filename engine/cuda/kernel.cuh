@@ -3,7 +3,7 @@
  * conversion, sums over warps and blocks, Philox and dropout.
  *
  * Every kernel is also compiled for the host by spec/cuda/emulation, which
- * runs it thread by thread. So a kernel uses only what both worlds have:
+ * runs it thread by thread. So a kernel uses only what both have:
  *
  *   - BL_LAUNCH((kernel<T, 4>), grid, block, shared_bytes, stream, args...)
  *     in place of <<<>>>; it returns from the function on failure;
@@ -241,7 +241,7 @@ __device__ __forceinline__ uint4 philox4x32_10(uint4 c, uint64_t seed) {
 
 /*
  * Dropout as a kernel argument: Dropout drop = bl_cuda_dropout(dropout) on the
- * host; on the device open it once a thread and ask for multipliers, 0 or
+ * host; on the device open it once per thread and ask for multipliers, 0 or
  * 1 / (1 - p). Element i of the op takes word i % 4 of block i / 4.
  */
 struct Dropout {

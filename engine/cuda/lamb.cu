@@ -3,18 +3,18 @@
  * passes with one launch each for all segments:
  *
  *   1. m and v are updated, |p|^2 and |u|^2 of each piece are added up in f64;
- *      24 bytes a parameter: g, p, m, v in, m, v out;
- *   2. p = p - lr * trust * u and the bf16 or f16 copy; 18 bytes a parameter:
+ *      24 bytes per parameter: g, p, m, v in, m, v out;
+ *   2. p = p - lr * trust * u and the bf16 or f16 copy; 18 bytes per parameter:
  *      p, m, v in, p and the copy out.
  *
- * 42 bytes a parameter. u is made again in the second pass: storing it would
+ * 42 bytes per parameter. u is recomputed in the second pass: storing it would
  * cost 4 bytes where reading m and v instead costs 8, but reading it back costs
  * 4 too, so the sum is the same and the buffer is saved. 30 bytes would do if
- * each segment fitted the level-2 cache between the passes; BERT-large's do
- * not, by far, once a launch covers them all.
+ * each segment fitted the level-2 cache between the passes; BERT-large's are
+ * far from it, once a launch covers them all.
  *
- * Between the passes, a block a segment adds its pieces in order and works out
- * the trust ratio. BERT-large: 14.1 GB, 3.5 ms at 4 TB/s.
+ * Between the passes, one block per segment adds its pieces in order and works
+ * out the trust ratio. BERT-large: 14.1 GB, 3.5 ms at 4 TB/s.
  */
 #include "cuda/carver.h"
 #include "cuda/optimizer.cuh"
@@ -36,7 +36,7 @@ static __global__ void __launch_bounds__(OPTIM_THREADS) lamb_moments_kernel(Upda
     });
 }
 
-/* A block a segment: |p| / |u|, 1 where either is 0. */
+/* One block per segment: |p| / |u|, 1 where either is 0. */
 static __global__ void __launch_bounds__(OPTIM_THREADS)
     lamb_trust_kernel(float *ratios, float *log, const double2 *pieces, const int64_t *segments,
                       const StepFactors *factors) {

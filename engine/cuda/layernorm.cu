@@ -2,10 +2,10 @@
  * layernorm.cu - dropout, residual and layer normalisation in one pass over
  * memory, forward and backward. Mapping and order of sums: normalize.cuh.
  *
- * Bytes an element of bf16 [T,H]: forward 8 (x and residual in, z and y out),
- * backward 8 (dy and z in, dx and dresidual out), and 16 bytes a column and
- * chunk of rows for dgamma and dbeta on their way. Bound by memory, Philox
- * rounds (some 25 integer instructions an element) included.
+ * Bytes per element of bf16 [T,H]: forward 8 (x and residual in, z and y out),
+ * backward 8 (dy and z in, dx and dresidual out), and 16 bytes per column and
+ * chunk of rows for dgamma and dbeta in transit. Bound by memory, Philox rounds
+ * (some 25 integer instructions per element) included.
  */
 #include "cuda/normalize.cuh"
 

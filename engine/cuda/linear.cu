@@ -4,24 +4,24 @@
  *
  * Row-major tensors as column-major matrices: x [T,K] is K x T, w [N,K] is
  * K x N, y [T,N] is N x T. So
- *     y  = w^T x    m N, n T, k K, A = w turned, B = x;  epilogue: bias [N]
+ *     y  = w^T x    m N, n T, k K, A = w^T, B = x;  epilogue: bias [N]
  *     dx = w dy     m K, n T, k N
- *     dw += x dy^T  m K, n N, k T, B = dy turned;        epilogue: sum of dy
+ *     dw += x dy^T  m K, n N, k T, B = dy^T;        epilogue: sum of dy
  *
  * Bias: cuBLASLt adds a bias of D's dtype. With bf16 or f16 results it is
  * rounded to that first, as automatic mixed precision does in PyTorch, unless
- * the caller has it so already and saves the launch. Where there is no such epilogue (odd row
+ * the caller already has it so and saves the launch. Where there is no such epilogue (odd row
  * lengths or addresses) the bias is added in a pass of its own.
  *
  * GELU: a pass over 2 T N elements after the product. cuBLASLt's own is the
  * tanh form, see activation.cuh.
  *
- * dbias: one pass over dy that at the same time multiplies by the
- * activation's derivative and converts f32 gradients (linear_gradient_kernel).
- * Without an activation the sum can also ride on the product of dw (BGRADB):
- * that saves reading dy once, but restricts cuBLASLt to kernels that have
- * that epilogue, which may be slower ones. It is used where it was timed to be
- * faster (bl_context_matmul_choices), never by guess.
+ * dbias: one pass over dy that at the same time multiplies by the activation's
+ * derivative and converts f32 gradients (linear_gradient_kernel). Without an
+ * activation the sum can also ride on the product of dw (BGRADB): that saves
+ * reading dy once, but restricts cuBLASLt to kernels that have that epilogue,
+ * which may be slower ones. It is used where it was timed to be faster
+ * (bl_context_matmul_choices), never by guessing.
  */
 #include "cuda/activation.cuh"
 #include "cuda/matmul.h"
@@ -35,7 +35,7 @@ template <typename To, typename From> __global__ void convert_bias_kernel(To *to
     if (i < n) to[i] = from_float<To>(to_float(from[i]));
 }
 
-/* For the shapes that cuBLASLt adds no bias to, small ones all: an element a thread. */
+/* For the shapes that cuBLASLt adds no bias to, all of them small: one element per thread. */
 template <typename T, typename B> __global__ void add_bias_kernel(T *y, const B *bias, int64_t count, int64_t columns) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (i < count) y[i] = from_float<T>(to_float(y[i]) + to_float(bias[i % columns]));
@@ -150,7 +150,7 @@ template <typename T> struct Row<T, 1> {
  *
  * A warp takes rows of 32 * VEC columns, so of 512 bytes in bf16; a block's 8
  * warps take every eighth row of its chunk and are summed through shared
- * memory at the end. STEP rows are asked for at once. Bytes moved: dy, saved
+ * memory at the end. STEP rows are loaded at once. Bytes moved: dy, saved
  * and out once; partial is below 1 % of them. Sums run in an order that the
  * shape fixes.
  */
@@ -206,7 +206,7 @@ __global__ void __launch_bounds__(BL_WARP *GRADIENT_WARPS)
     }
 }
 
-/* sum += the rows of partial [chunks, columns]: 32 columns a block, every 32nd row a warp. */
+/* sum += the rows of partial [chunks, columns]: 32 columns per block, every 32nd row per warp. */
 __global__ void __launch_bounds__(BL_WARP *SUM_WARPS)
     add_partial_sums_kernel(float *sum, const float *partial, int64_t chunks, int64_t columns) {
     __shared__ float tile[SUM_WARPS][BL_WARP];
@@ -240,7 +240,7 @@ typedef struct gradient {
     bool vector; /* 8 elements at a time */
 } gradient;
 
-/* Rows a block sums: enough blocks for any GPU, and few partial sums. Depends on the shape alone. */
+/* Rows that a block sums: enough blocks for any GPU, and few partial sums. Depends on the shape alone. */
 static int64_t chunk_rows(int64_t rows, int64_t columns, bool vector) {
     const int64_t width = BL_WARP * (vector ? 8 : 1), step = 4 * GRADIENT_WARPS;
     const int64_t strips = (columns + width - 1) / width;

@@ -1,5 +1,5 @@
 /*
- * matmul.cu - matrix products on cuBLASLt: descriptors and an algorithm a
+ * matmul.cu - matrix products on cuBLASLt: descriptors and an algorithm per
  * shape, kept in the context; see matmul.h.
  */
 #include "cuda/matmul.h"
@@ -57,7 +57,7 @@ static void close_state(bl_cuda *cuda) {
     cuda->blas_state = NULL;
 }
 
-/* The state; read anew where another file of choices was named since the last product. */
+/* The state; reread if another file of choices was named since the last product. */
 static bl_status open_state(bl_context *ctx, matmul_state **out) {
     bl_cuda *cuda = bl_cuda_of(ctx);
     matmul_state *state = (matmul_state *) cuda->blas_state;

@@ -1,10 +1,10 @@
 /*
  * matmul.h - matrix products of the CUDA backend, on cuBLASLt.
  *
- * Knows nothing of layers: D = op(A) op(B) (+ D) in cuBLAS's own terms, that
- * is column-major. A row-major [rows, columns] tensor is the column-major
- * [columns, rows] matrix with its row stride as leading dimension, so no
- * layer ever copies a matrix to turn it.
+ * Knows nothing of layers: D = op(A) op(B) (+ D) in cuBLAS's own terms, that is
+ * column-major. A row-major [rows, columns] tensor is the column-major
+ * [columns, rows] matrix with its row stride as leading dimension, so no layer
+ * ever copies a matrix to transpose it.
  *
  * A plan (descriptors and an algorithm) is made at the first use of a shape
  * and kept. Which algorithm it takes:
@@ -13,7 +13,7 @@
  *     GPU and the key below alone, so a resumed run repeats the bits of the
  *     run it continues.
  *   - With bl_context_matmul_choices(ctx, file): the fastest of several,
- *     timed once a shape on the real operands. Timings differ from run to run
+ *     timed once per shape on the real operands. Timings differ from run to run
  *     and another algorithm sums in another order, so each choice is written
  *     to the file at once, and what the file holds is never timed again: runs
  *     that share the file share the bits. Nothing can be timed during a

@@ -2,9 +2,9 @@
  * matmul_choices.cu - the file that keeps which algorithm was timed fastest
  * for each product; see matmul.h.
  *
- * Text, one product a line: the key, then what was chosen. An algorithm is
+ * Text, one product per line: the key, then what was chosen. An algorithm is
  * cuBLASLt's own record, valid for one version of the library and one kind of
- * GPU; both stand in the second line, and a file of others is started anew.
+ * GPU; both are in the second line, and a file for others is rebuilt.
  */
 #include "cuda/matmul.h"
 

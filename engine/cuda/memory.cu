@@ -16,7 +16,7 @@ static bl_status fail_memory(size_t bytes, const char *what) {
     (void) cudaMemGetInfo(&available, &total);
     return bl_fail(
         BL_ERROR_MEMORY,
-        "%s: %zu bytes (%.2f GiB) of GPU memory asked for, %.2f GiB of %.2f GiB free; use a smaller batch, a "
+        "%s: %zu bytes (%.2f GiB) of GPU memory requested, %.2f GiB of %.2f GiB free; use a smaller batch, a "
         "smaller model or gradient accumulation",
         what, bytes, (double) bytes / (1 << 30), (double) available / (1 << 30), (double) total / (1 << 30));
 }
@@ -90,7 +90,7 @@ template <typename Function> static bl_status find_driver(Function *function, co
 }
 
 static bl_status fail_driver(CUresult result, const char *what) {
-    /* Errors of a device that is lost have the same numbers in the runtime, which knows their words. */
+    /* Errors of a lost device have the same numbers in the runtime, which has messages for them. */
     if (bl_cuda_fail((cudaError_t) result, "arena") == BL_ERROR_DEVICE) return BL_ERROR_DEVICE;
     return bl_fail(BL_ERROR_INTERNAL, "arena: %s: the CUDA driver answered %d", what, (int) result);
 }

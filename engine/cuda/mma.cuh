@@ -1,6 +1,6 @@
 /*
  * mma.cuh - tensor-core products of 16-bit matrices: the few instructions that
- * C++ has no words for, each with a twin in plain loads for the emulation.
+ * C++ cannot express, each with a twin in plain loads for the emulation.
  *
  * A warp multiplies A [16,16] by B [16,8] into C [16,8] of f32. With g =
  * lane / 4 and t = lane % 4, a lane holds
@@ -59,8 +59,8 @@ __device__ __forceinline__ void copy_async_wait() {
 }
 
 /*
- * Four 8 x 8 matrices from shared memory, one a register; lane i points at row
- * i % 8 of matrix i / 8, 16 bytes. The lane gets elements (g, 2t..2t+1) of
+ * Four 8 x 8 matrices from shared memory, one per register; lane i points at
+ * row i % 8 of matrix i / 8, 16 bytes. The lane gets elements (g, 2t..2t+1) of
  * each; transposed: (2t, g) and (2t+1, g).
  */
 __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void *row) {
@@ -134,7 +134,7 @@ __device__ __forceinline__ void copy_async_wait() {
     bl_mma_copies().clear();
 }
 
-/* One lane's part in a load of matrices; what all lanes brought makes everyone's result. */
+/* One lane's part in a load of matrices; what all lanes contribute makes everyone's result. */
 struct bl_mma_load {
     const void *row;
     uint32_t *r;

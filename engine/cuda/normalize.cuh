@@ -9,16 +9,16 @@
  *     forward:  read<N>(drop, raw, t, column, z), write<N>(drop, t, column, z, y)
  *     backward: read<N>(drop, raw, t, column, dy, z), write<N>(drop, t, column, dz)
  *
- * with drop = begin() once a thread. Each call is made by the thread that owns
- * these elements, fetch before write, so that outputs may lie over inputs.
+ * with drop = begin() once per thread. Each call is made by the thread that
+ * owns these elements, fetch before write, so that outputs may lie over inputs.
  *
- * Mapping. Forward: a warp a row, the row in registers (H up to 1024), so that
- * memory is touched once and no thread waits for another warp. Backward: a
- * block a chunk of rows, a thread a pack of columns, so that dgamma and dbeta
- * of the chunk gather in registers; the next row is on its way while the sums
- * of this one go round. Rows that are too wide or not a whole number of packs
- * take the `any` kernels: a block a row (a chunk), an element at a time, the
- * row read again from cache for each pass.
+ * Mapping. Forward: one warp per row, the row in registers (H up to 1024), so
+ * that memory is touched once and no thread waits for another warp. Backward:
+ * one block per chunk of rows, one thread per pack of columns, so that dgamma
+ * and dbeta of the chunk gather in registers; the next row is in flight while
+ * the sums of this one are exchanged. Rows that are too wide or not a whole
+ * number of packs take the `any` kernels: one block per row (or chunk), an
+ * element at a time, the row reread from cache for each pass.
  *
  * Sums are taken in an order fixed by the shape: statistics in a tree over the
  * row, parameter gradients by row within a chunk, then by chunk.
@@ -139,7 +139,7 @@ static bl_status normalize_forward(bl_cuda *cuda, const Row &row, float *mean, f
         return BL_OK;
     }
     const unsigned grid = bl_blocks(rows, NORM_WARPS);
-    /* Packs a lane: for widths up to 256, 512, 768 and 1024. */
+    /* Packs per lane: for widths up to 256, 512, 768 and 1024. */
     switch ((width + 255) / 256) {
     case 1:
         BL_LAUNCH((normalize_forward_kernel<8 / N, Row>), grid, NORM_WARPS * BL_WARP, 0, cuda->stream, row, mean, rstd,
@@ -290,7 +290,7 @@ __global__ void __launch_bounds__(NORM_THREADS)
 
 enum { COLUMN_LANES = 32, COLUMN_ROWS = 32 };
 
-/* dgamma += sum of parts [parts, 2, width] over chunks, dbeta alike: 32 columns a block, chunks in 32 strands. */
+/* dgamma += sum of parts [parts, 2, width] over chunks, dbeta alike: 32 columns per block, chunks in 32 strands. */
 static __global__ void __launch_bounds__(COLUMN_LANES *COLUMN_ROWS)
     add_partials_kernel(float *dgamma, float *dbeta, const float *partial, int64_t chunks, int width) {
     __shared__ float strand[COLUMN_ROWS][COLUMN_LANES];

@@ -2,13 +2,13 @@
  * optimizer.cuh - what LAMB and AdamW share on the device: the factors of a
  * step, and the cut of the flat buffers into blocks.
  *
- * Blocks are cut at fixed places of the flat buffer, OPTIM_CHUNK elements
- * each, so that the host need not know the segments, which lie on the device.
- * A block finds the first segment in its range by bisection and goes on from
- * there: one launch covers a 31-million-element table and a hundred biases. A
- * piece is what one block and one segment have in common; block + segment
- * numbers the pieces without gaps that matter, ascending, so that the pieces
- * of a segment stand side by side: sums over them have one order.
+ * Blocks are cut at fixed places of the flat buffer, OPTIM_CHUNK elements each,
+ * so that the host need not know the segments, which lie on the device. A block
+ * finds the first segment in its range by bisection and continues from there:
+ * one launch covers a 31-million-element table and a hundred biases. A piece is
+ * what one block and one segment have in common; block + segment numbers the
+ * pieces without gaps that matter, ascending, so that the pieces of a segment
+ * stand side by side: sums over them have one order.
  */
 #ifndef BERTLUA_CUDA_OPTIMIZER_CUH
 #define BERTLUA_CUDA_OPTIMIZER_CUH

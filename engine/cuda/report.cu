@@ -23,7 +23,7 @@ static void line(struct page *page, const char *format, ...) {
     va_start(args, format);
     int length = vsnprintf(page->text + page->used, page->bytes - page->used, format, args);
     va_end(args);
-    /* A line that does not fit is left out whole. */
+    /* A line that does not fit is left out entirely. */
     if (length < 0 || (size_t) length >= page->bytes - page->used)
         page->text[page->used] = '\0';
     else

@@ -1,6 +1,7 @@
 /*
  * softmax.cu - softmax over rows: one pass for maximum and sum, one to write,
- * the second reading from cache. A warp a row up to 1024 columns, else a block.
+ * the second reading from cache. One warp per row up to 1024 columns, else one
+ * block.
  */
 #include "cuda/softmax.cuh"
 

@@ -4,7 +4,7 @@
  *
  * Each thread keeps a running maximum and the sum measured from it; a new
  * maximum rescales the sum (online softmax, arXiv 1805.02867, algorithm 3).
- * BATCH packs are asked for before the first is used, and share one rescale.
+ * BATCH packs are loaded before the first is used, and share one rescale.
  */
 #ifndef BERTLUA_CUDA_SOFTMAX_CUH
 #define BERTLUA_CUDA_SOFTMAX_CUH

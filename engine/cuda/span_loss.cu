@@ -1,8 +1,8 @@
 /*
  * span_loss.cu - (CE(start) + CE(end)) / 2 over the tokens of each sequence,
  * and its gradient. A few thousand numbers: what counts is that the launches
- * are few. A block a sequence and column, then one block for the mean;
- * backward, a thread an element of [T,2].
+ * are few. One block per sequence and column, then one block for the mean;
+ * backward, one thread per element of [T,2].
  *
  * A segment outside the rows makes the loss NaN and is not read.
  */

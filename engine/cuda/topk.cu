@@ -1,7 +1,7 @@
 /*
  * topk.cu - the largest k of each row. It serves what people look at (the best
  * words, the best answers), so it is short rather than quick: k passes over a
- * row that lies in cache, each for the best element behind the one before.
+ * row that lies in cache, each for the best element after the previous one.
  */
 #include "cuda/kernel.cuh"
 

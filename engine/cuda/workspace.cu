@@ -3,7 +3,7 @@
  * sizes that the ops themselves take (bl_cuda_scratch), and taking it early.
  *
  * Ops share one block, so what counts is the largest. In BERT it is the
- * embedding's backward pass, which holds dz in f32: 4 bytes a row and column.
+ * embedding's backward pass, which holds dz in f32: 4 bytes per row and column.
  */
 #include "cuda/cuda.h"
 #include "cuda/normalize.cuh"
@@ -12,7 +12,7 @@ static void at_least(uint64_t *most, size_t bytes) {
     if (bytes > *most) *most = bytes;
 }
 
-/* Losses and picked rows: two words an entry at the most, and one for the end. */
+/* Losses and picked rows: at most two words per entry, and one for the end. */
 static size_t list_bytes(int64_t entries) {
     return static_cast<size_t>(2 * entries + 1) * sizeof(uint64_t);
 }

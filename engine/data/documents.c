@@ -1,5 +1,5 @@
 /*
- * documents.c - borders of documents in text files (one sentence a line, a
+ * documents.c - borders of documents in text files (one sentence per line, a
  * blank line between documents), and the growing array their tokens go into.
  */
 #include <ctype.h>

@@ -38,16 +38,18 @@ bl_status bl_hdf5_input_open(bl_hdf5_input *input, const char *path) {
     htri_t is_hdf5 = H5Fis_hdf5(path);
     if (is_hdf5 < 0) return bl_fail(BL_ERROR_IO, "%s: cannot read the file; check its permissions", path);
     if (is_hdf5 == 0) {
-        return bl_fail(BL_ERROR_FORMAT,
-                       "%s: not an HDF5 file (%lld bytes without its signature); was it cut off or is it another kind "
-                       "of file? make it again with create_pretraining_data",
-                       path, (long long) input->file_bytes);
+        return bl_fail(
+            BL_ERROR_FORMAT,
+            "%s: not an HDF5 file (%lld bytes without its signature); is it truncated or another kind of file? "
+            "recreate it with create_pretraining_data",
+            path, (long long) input->file_bytes);
     }
     input->id = open_read_only(path);
     if (input->id < 0) {
-        return bl_fail(BL_ERROR_FORMAT,
-                       "%s: HDF5 cannot open it: the file is truncated or damaged (%lld bytes); copy or make it again",
-                       path, (long long) input->file_bytes);
+        return bl_fail(
+            BL_ERROR_FORMAT,
+            "%s: HDF5 cannot open it: the file is truncated or damaged (%lld bytes); copy it again or recreate it",
+            path, (long long) input->file_bytes);
     }
     return BL_OK;
 }
@@ -118,7 +120,7 @@ static bl_status check_space(bl_hdf5_dataset *dataset, int32_t ndim) {
 bl_status bl_hdf5_dataset_open(bl_hdf5_dataset *dataset, const bl_hdf5_input *input, const char *name, int32_t ndim) {
     *dataset = (bl_hdf5_dataset){.input = input, .name = name, .id = H5I_INVALID_HID};
     htri_t exists = H5Lexists(input->id, name, H5P_DEFAULT);
-    if (exists < 0) return bl_fail(BL_ERROR_FORMAT, "%s: its table of datasets is damaged; make it again", input->path);
+    if (exists < 0) return bl_fail(BL_ERROR_FORMAT, "%s: its table of datasets is damaged; recreate it", input->path);
     if (exists == 0) {
         return bl_fail(BL_ERROR_FORMAT,
                        "%s: no dataset %s; a shard needs input_ids, input_mask, segment_ids, "
@@ -127,8 +129,7 @@ bl_status bl_hdf5_dataset_open(bl_hdf5_dataset *dataset, const bl_hdf5_input *in
     }
     dataset->id = H5Dopen2(input->id, name, H5P_DEFAULT);
     if (dataset->id < 0) {
-        return bl_fail(BL_ERROR_FORMAT, "%s: %s is not a dataset or is damaged; make the file again", input->path,
-                       name);
+        return bl_fail(BL_ERROR_FORMAT, "%s: %s is not a dataset or is damaged; recreate the file", input->path, name);
     }
     bl_status status = check_type(dataset);
     if (status == BL_OK) status = check_space(dataset, ndim);
@@ -144,7 +145,7 @@ void bl_hdf5_dataset_close(bl_hdf5_dataset *dataset) {
 static bl_status read_failed(const bl_hdf5_dataset *dataset) {
     return bl_fail(BL_ERROR_FORMAT,
                    "%s: dataset %s cannot be read: the file is truncated or damaged (or its checksum does not match); "
-                   "copy or make it again",
+                   "copy it again or recreate it",
                    dataset->input->path, dataset->name);
 }
 
@@ -225,7 +226,7 @@ bl_status bl_hdf5_dataset_read(const bl_hdf5_dataset *dataset, int32_t dtype, in
 bl_status bl_hdf5_input_note(const bl_hdf5_input *input, const char *name, char *buffer, size_t bytes) {
     memset(buffer, 0, bytes);
     htri_t exists = H5Aexists(input->id, name);
-    if (exists < 0) return bl_fail(BL_ERROR_FORMAT, "%s: its notes are damaged; make it again", input->path);
+    if (exists < 0) return bl_fail(BL_ERROR_FORMAT, "%s: its notes are damaged; recreate it", input->path);
     if (exists == 0) return BL_OK;
     hid_t note = H5Aopen(input->id, name, H5P_DEFAULT);
     hid_t type = note >= 0 ? H5Aget_type(note) : H5I_INVALID_HID;
@@ -238,5 +239,5 @@ bl_status bl_hdf5_input_note(const bl_hdf5_input *input, const char *name, char 
     if (type >= 0) H5Tclose(type);
     if (note >= 0) H5Aclose(note);
     if (good) return BL_OK;
-    return bl_fail(BL_ERROR_FORMAT, "%s: its note %s is not a short text; make it again", input->path, name);
+    return bl_fail(BL_ERROR_FORMAT, "%s: its note %s is not a short text; recreate it", input->path, name);
 }

@@ -1,8 +1,8 @@
 /*
  * hdf5_write.c - write an HDF5 file: HDF5 builds it in memory and the engine's
  * own file layer puts it on the disk, synced and renamed. So a shard at its
- * final name is always whole, and HDF5 never sees a disk run full (it crashes
- * at exit over a file that it could not flush).
+ * final name is always whole, and HDF5 never sees a full disk (it crashes at
+ * exit over a file that it could not flush).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -121,7 +121,7 @@ static hid_t properties(const bl_hdf5_rows *rows, int64_t chunk_rows, size_t ele
     if (chunk[0] > wanted) chunk[0] = wanted;
     /* No time stamps: the same data gives the same bytes. */
     bool good = H5Pset_obj_track_times(plist, false) >= 0;
-    /* Without a filter there is no need for chunks, and HDF5 wants them only then. */
+    /* Without a filter there is no need for chunks; HDF5 requires them only with one. */
     if (gzip > 0 || checksum) good = good && H5Pset_chunk(plist, rows->ndim, chunk) >= 0;
     if (gzip > 0) {
         if (element_bytes > 1) good = good && H5Pset_shuffle(plist) >= 0;

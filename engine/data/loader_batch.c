@@ -13,7 +13,7 @@ enum { ROWS_MULTIPLE = 64, MASKED_MULTIPLE = 16, ALIGNMENT = 64 };
 typedef struct batch_memory {
     bl_batch view;
     void *block;      /* all arrays below; NULL where the caller owns them */
-    int32_t *scratch; /* [S + 2P] one sample while it is masked afresh */
+    int32_t *scratch; /* [S + 2P] one sample while it is masked again */
 } batch_memory;
 
 static int64_t round_up(int64_t n, int64_t multiple) {

@@ -1,6 +1,6 @@
 /*
  * loader_masking.c - choose and mask the tokens of one sample: the only
- * implementation, used when shards are written and when a loader masks afresh.
+ * implementation, used when shards are written and when a loader masks dynamically.
  */
 #include <math.h>
 

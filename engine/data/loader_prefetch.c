@@ -1,6 +1,6 @@
 /*
  * loader_prefetch.c - read the next shard in a thread while the caller trains
- * on the current one. One thread a shard, joined by wait or free.
+ * on the current one. One thread per shard, joined by wait or free.
  */
 #include <pthread.h>
 #include <stdlib.h>

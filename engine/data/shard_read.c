@@ -8,7 +8,7 @@
 
 #include "data/hdf5_file.h"
 
-/* Rows are read so many bytes at a time, or a chunk of the file if that is more. */
+/* Rows are read about this many bytes at a time, or a chunk of the file if that is more. */
 enum { BLOCK_BYTES = 1 << 20 };
 
 enum { INPUT_IDS, INPUT_MASK, SEGMENT_IDS, POSITIONS, LABELS, NEXT_LABELS, DATASETS };
@@ -41,13 +41,13 @@ static bl_status check_shapes(shard_file *file) {
     const char *path = file->input.path;
     for (int32_t k = 1; k < DATASETS; k++) {
         if (sets[k].shape[0] != sets[INPUT_IDS].shape[0]) {
-            return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s has %lld samples, input_ids has %lld; make the file again",
+            return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s has %lld samples, input_ids has %lld; recreate the file",
                            path, sets[k].name, (long long) sets[k].shape[0], (long long) sets[INPUT_IDS].shape[0]);
         }
     }
     for (int32_t k = INPUT_MASK; k <= SEGMENT_IDS; k++) {
         if (sets[k].shape[1] != sets[INPUT_IDS].shape[1]) {
-            return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s has length %lld, input_ids has %lld; make the file again",
+            return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s has length %lld, input_ids has %lld; recreate the file",
                            path, sets[k].name, (long long) sets[k].shape[1], (long long) sets[INPUT_IDS].shape[1]);
         }
     }
@@ -75,15 +75,15 @@ static bl_status check_limits(const shard_file *file, const bl_shard_limits *lim
     }
     if (limits->max_seq_length > 0 && file->info.max_seq_length != limits->max_seq_length) {
         return bl_fail(BL_ERROR_FORMAT,
-                       "%s: its samples are %lld tokens long, max_seq_length is %lld; set it to %lld or make the data "
-                       "again",
+                       "%s: its samples are %lld tokens long, max_seq_length is %lld; set it to %lld or recreate the "
+                       "data",
                        path, (long long) file->info.max_seq_length, (long long) limits->max_seq_length,
                        (long long) file->info.max_seq_length);
     }
     if (limits->max_predictions_per_seq > 0 && file->info.max_predictions_per_seq > limits->max_predictions_per_seq) {
         return bl_fail(BL_ERROR_FORMAT,
-                       "%s: it has %lld masked slots a sample, max_predictions_per_seq is %lld; set it to at least "
-                       "%lld or make the data again",
+                       "%s: it has %lld masked slots per sample, max_predictions_per_seq is %lld; set it to at least "
+                       "%lld or recreate the data",
                        path, (long long) file->info.max_predictions_per_seq,
                        (long long) limits->max_predictions_per_seq, (long long) file->info.max_predictions_per_seq);
     }
@@ -167,8 +167,9 @@ static bl_status check_tokens(shard_reader *r, int64_t first, int64_t count, con
     const int32_t *ids = values;
     for (int64_t i = 0; i < count * s; i++) {
         if (ids[i] < 0 || ids[i] >= words) {
-            return BAD(INPUT_IDS, first + i / s, "token id %d at %lld, expected 0..%lld; is it another vocabulary's?",
-                       ids[i], (long long) (i % s), (long long) words - 1);
+            return BAD(INPUT_IDS, first + i / s,
+                       "token id %d at %lld, expected 0..%lld; was it made with another vocabulary?", ids[i],
+                       (long long) (i % s), (long long) words - 1);
         }
     }
     return BL_OK;
@@ -196,8 +197,9 @@ static bl_status check_labels(shard_reader *r, int64_t first, int64_t count, con
             used++;
         for (int64_t i = 0; i < p; i++) {
             if (labels[i] < 0 || labels[i] >= words) {
-                return BAD(LABELS, first + row, "label %d at %lld, expected 0..%lld; is it another vocabulary's?",
-                           labels[i], (long long) i, (long long) words - 1);
+                return BAD(LABELS, first + row,
+                           "label %d at %lld, expected 0..%lld; was it made with another vocabulary?", labels[i],
+                           (long long) i, (long long) words - 1);
             }
             if (i > used && labels[i] != 0) {
                 return BAD(LABELS, first + row, "label %d at %lld after an unused slot (0)", labels[i], (long long) i);
@@ -239,7 +241,7 @@ static bl_status check_next_labels(shard_reader *r, int64_t first, int64_t count
 #undef BAD
 
 static bl_status no_memory(const shard_reader *r) {
-    return bl_fail(BL_ERROR_MEMORY, "%s: no memory for its %lld samples of %lld tokens; make smaller shards",
+    return bl_fail(BL_ERROR_MEMORY, "%s: no memory for its %lld samples of %lld tokens; use smaller shards",
                    r->file.input.path, (long long) r->file.info.samples, (long long) r->file.info.max_seq_length);
 }
 

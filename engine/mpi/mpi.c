@@ -1,7 +1,7 @@
 /*
  * mpi.c - the plug-in libbertlua-mpi.so: messages over MPI. The only file that
- * sees MPI; linked without libbertlua. MPI is one thing a process, so the
- * state is static; one thread calls everything but describe.
+ * sees MPI; linked without libbertlua. A process has one MPI, so the state is
+ * static; one thread calls everything but describe.
  */
 #include <mpi.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static char problem[MPI_MAX_ERROR_STRING + 1];
 static const char *explain(int code) {
     int length = 0;
     if (code == MPI_SUCCESS) return NULL;
-    if (MPI_Error_string(code, problem, &length) != MPI_SUCCESS) return "an MPI error without a text";
+    if (MPI_Error_string(code, problem, &length) != MPI_SUCCESS) return "an MPI error without a message";
     problem[length] = '\0';
     return problem;
 }
@@ -37,7 +37,7 @@ static const char *start(int32_t *rank, int32_t *size) {
     int provided = MPI_THREAD_SINGLE, done = 0, r = 0, n = 0;
     const char *failure = explain(MPI_Finalized(&done));
     if (failure) return failure;
-    if (done) return "it was ended before; a process opens it once";
+    if (done) return "it was already shut down; a process can open it only once";
     failure = explain(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided));
     if (failure) return failure;
     if (provided < MPI_THREAD_FUNNELED) return "it does not support threads";

@@ -8,7 +8,7 @@
  *     BL_CHECK(op, ctx, x, BL_SET_ACT, "TH", BL_ANY, BL_ANY);
  *     BL_CHECK(op, ctx, gamma, BL_SET(BL_F32), "H", x->shape[1]);
  *
- * One letter a dimension names it where any size will do.
+ * One letter per dimension names it where any size will do.
  */
 #ifndef BERTLUA_OPS_CHECK_H
 #define BERTLUA_OPS_CHECK_H
@@ -64,7 +64,7 @@ bl_status bl_fail_no_feature(const char *what, const bl_context *ctx);
         if (!(ctx)->backend->ops.function) return bl_fail_no_kernel(op, ctx, #function);                               \
     } while (0)
 
-/* The same for what is no op: events, graphs. */
+/* The same for what is not an op: events, graphs. */
 #define BL_CHECK_FEATURE(what, ctx, function)                                                                          \
     do {                                                                                                               \
         BL_TRY(bl_check_context(what, ctx));                                                                           \

@@ -138,8 +138,9 @@ BL_API bl_status bl_step_workspace(bl_context *ctx, const bl_step_shape *shape, 
     if (shape->rows < 0 || shape->picked < 0 || shape->sequences < 0 || shape->max_length < 0 || shape->hidden < 1 ||
         shape->intermediate < 1 || shape->classes < 0 || shape->parameters < 0 || shape->tensors < 0 ||
         shape->activations < 0 || shape->heads < 1 || !(shape->dropout >= 0.0f && shape->dropout < 1.0f))
-        return bl_fail(BL_ERROR_ARGUMENT,
-                       "step_workspace: a size is negative, there is no width or no head, or dropout is not a share");
+        return bl_fail(
+            BL_ERROR_ARGUMENT,
+            "step_workspace: a size is negative, hidden, intermediate or heads is 0, or dropout is not in [0, 1)");
     *scratch = *slack = 0;
     return ctx->backend->step_workspace ? ctx->backend->step_workspace(ctx, shape, scratch, slack) : BL_OK;
 }

@@ -64,7 +64,7 @@ static bl_status sync_parent(const char *path) {
     return status;
 }
 
-/* fsync, started again when a signal cuts it short; 0 or an errno. */
+/* fsync, restarted when a signal interrupts it; 0 or an errno. */
 static int sync_descriptor(int descriptor) {
     int result;
     do
@@ -78,7 +78,7 @@ BL_API bl_status bl_file_sync(const char *path) {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) return bl_file_fail(path, "open for sync", errno);
     int error = sync_descriptor(descriptor);
-    /* Some network and FUSE file systems know no fsync of a folder; there is nothing better to do there. */
+    /* Some network and FUSE file systems cannot fsync a folder; there is nothing better to do there. */
     if (error == EINVAL || error == ENOTSUP) error = 0;
     if (close(descriptor) != 0 && error == 0) error = errno;
     return error == 0 ? BL_OK : bl_file_fail(path, "sync", error);
@@ -121,7 +121,7 @@ static bl_status write_failed(const bl_file_output *out, int error) {
 bl_status bl_file_output_write(bl_file_output *out, const void *data, size_t bytes) {
     const char *p = data;
     while (bytes > 0) {
-        /* Linux moves at most 2 GiB a call. */
+        /* Linux moves at most 2 GiB per call. */
         ssize_t n = write(out->descriptor, p, bytes < (1u << 30) ? bytes : (1u << 30));
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return write_failed(out, n < 0 ? errno : ENOSPC);
@@ -199,7 +199,7 @@ BL_API bl_status bl_file_crc32c(const char *path, uint32_t *crc, uint64_t *bytes
 BL_API bl_status bl_file_free_bytes(const char *path, uint64_t *bytes) {
     if (!path || !bytes) return bl_fail(BL_ERROR_ARGUMENT, "file_free_bytes: an argument is NULL");
     struct statvfs info;
-    if (statvfs(path, &info) != 0) return bl_file_fail(path, "ask for the free space", errno);
+    if (statvfs(path, &info) != 0) return bl_file_fail(path, "read the free space", errno);
     *bytes = (uint64_t) info.f_bavail * (uint64_t) info.f_frsize;
     return BL_OK;
 }

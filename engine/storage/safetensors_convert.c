@@ -1,6 +1,6 @@
 /*
  * safetensors_convert.c - the element types of safetensors files and their
- * conversion on the host. Not a compute kernel: it runs once a load.
+ * conversion on the host. Not a compute kernel: it runs once per load.
  */
 #include "core/half.h"
 #include "storage/safetensors.h"

@@ -221,7 +221,7 @@ static bl_status parse_integers(parser *in, uint64_t *values, int32_t limit, int
     }
 }
 
-/* After a member: takes ',' and says to go on, or takes '}' and says to stop. */
+/* After a member: takes ',' and says to continue, or takes '}' and says to stop. */
 static bl_status next_member(parser *in, bool *more) {
     char c = peek(in);
     if (c != ',' && c != '}') return broken(in, "expected ',' or '}'");

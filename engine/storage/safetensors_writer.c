@@ -285,8 +285,9 @@ BL_API bl_status bl_safetensors_writer_put(bl_context *ctx, bl_safetensors_write
     if (!name || !t) return bl_fail(BL_ERROR_ARGUMENT, "safetensors_writer_put: no tensor is expected or given");
     const entry *e = &writer->entries[writer->next];
     if (!same_shape(&e->tensor, t) || !bl_tensor_is_contiguous(t) || (!t->data && e->bytes > 0))
-        return bl_fail(BL_ERROR_ARGUMENT, "%s: what is put for %.200s has not the shape and dtype that were added",
-                       writer->path, name);
+        return bl_fail(BL_ERROR_ARGUMENT,
+                       "%s: what is put for %.200s does not have the shape and dtype it was added with", writer->path,
+                       name);
     BL_TRY(write_tensor(ctx, writer, e, t));
     writer->next++;
     return BL_OK;

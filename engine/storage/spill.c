@@ -44,7 +44,7 @@ bl_status bl_spill_open(bl_spill *spill, const char *folder, const char *what) {
     snprintf(spill->name, bytes, "%s/(temporary %s)", folder, what);
     spill->descriptor = open_nameless(folder);
     if (spill->descriptor < 0) {
-        bl_status status = bl_file_fail(folder, "make a temporary file in it", errno);
+        bl_status status = bl_file_fail(folder, "create a temporary file in it", errno);
         bl_spill_close(spill);
         return status;
     }

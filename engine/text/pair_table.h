@@ -15,7 +15,7 @@ typedef struct bl_pair {
     int32_t right;
     int64_t count;
     union {
-        int32_t few[BL_PAIR_FEW]; /* up to so many words */
+        int32_t few[BL_PAIR_FEW]; /* up to this many words */
         int32_t *list;            /* more: room for the next power of two */
     } words;                      /* numbers of words that have or had the pair */
     int32_t word_count;

@@ -47,7 +47,7 @@ bl_status bl_scanner_begin(bl_scanner *s, const bl_unicode_table *table, const c
     s->max_characters = max_characters;
     s->offsets = offsets;
     if (offsets && !s->has_offset_arrays) {
-        /* Start anew, with offset arrays beside the word. */
+        /* Start over, with offset arrays beside the word. */
         free(s->word);
         s->word = NULL;
         s->word_capacity = 0;

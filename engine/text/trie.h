@@ -1,13 +1,13 @@
 /*
  * trie.h - double-array trie over bytes (Aoe 1989, with XOR for the sum):
- * longest match of a vocabulary in one table access a byte.
+ * longest match of a vocabulary in one table access per byte.
  */
 #ifndef BERTLUA_TEXT_TRIE_H
 #define BERTLUA_TEXT_TRIE_H
 
 #include "core/internal.h"
 
-/* State s goes on byte c to t = base ^ c, provided that unit t has parent s. */
+/* On byte c, state s goes to t = base ^ c, provided that unit t has parent s. */
 typedef struct bl_trie_unit {
     int32_t base;
     int32_t parent; /* -1: free */

@@ -140,7 +140,7 @@ static void add_code_point(builder *b, uint32_t c, int8_t type) {
     }
 }
 
-/* ICU hands over ranges of equal category; those without any property of interest are skipped whole. */
+/* ICU reports ranges of equal category; those without any property of interest are skipped whole. */
 static UBool add_range(const void *context, UChar32 start, UChar32 limit, UCharCategory type) {
     builder *b = (builder *) context;
     bool plain = type == U_UNASSIGNED || type == U_PRIVATE_USE_CHAR || type == U_SURROGATE;

@@ -1,9 +1,9 @@
 /*
  * vocab_trainer.c - learns a WordPiece vocabulary from word counts. A word
  * starts as its first character followed by "##" characters; every join makes
- * one symbol of two neighbours in all words that have them. Under a limit of
- * memory the counts are exact all the same (word_counts.h); only of the words
- * that occur most rarely so many are left out that the others fit.
+ * one symbol of two neighbours in all words that have them. Under a memory
+ * limit the counts are still exact (word_counts.h); only as many of the rarest
+ * words are left out as it takes for the others to fit.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -186,7 +186,7 @@ static bl_status choose_rarest(bl_vocab_trainer *t, const count_class *classes, 
         if (bytes <= t->limit) continue;
         if (count == COUNT_CLASSES)
             return bl_fail(BL_ERROR_MEMORY,
-                           "vocab_trainer: %lld MB are too little: the words that occur %d times or more take %lld MB; "
+                           "vocab_trainer: %lld MB is not enough: the words that occur %d times or more take %lld MB; "
                            "raise the memory limit",
                            (long long) (t->limit / 1000000), COUNT_CLASSES, (long long) (bytes / 1000000 + 1));
         t->rarest = count + 1;
@@ -280,7 +280,7 @@ static bl_status spell_words(bl_vocab_trainer *t, const character *alphabet, int
         BL_TRY(bl_word_counts_next(&t->words, &word, &length, &count));
         if (!word) return BL_OK;
         if (!in_alphabet(alphabet, alphabet_count, word, length)) {
-            /* WordPiece gives [UNK] for such a word as a whole, so none of it is worth learning. */
+            /* WordPiece gives [UNK] for such a word as a whole, so nothing in it is worth learning. */
             t->stats.uncovered_words += count;
         } else if (count >= t->rarest) {
             BL_TRY(spell(t, word, length, count, &used));
@@ -339,7 +339,7 @@ static bl_status begin(bl_vocab_trainer *t, int32_t alphabet_limit, character *c
 BL_API bl_status bl_vocab_trainer_begin(bl_vocab_trainer *t, int32_t vocab_size, int64_t min_frequency,
                                         int32_t alphabet_limit) {
     if (!t) return bl_fail(BL_ERROR_ARGUMENT, "vocab_trainer: trainer is NULL");
-    if (t->begun) return bl_fail(BL_ERROR_ARGUMENT, "vocab_trainer: begin was called before");
+    if (t->begun) return bl_fail(BL_ERROR_ARGUMENT, "vocab_trainer: begin has already been called");
     if (!t->stats.words) return bl_fail(BL_ERROR_ARGUMENT, "vocab_trainer: the text has no words");
     if (min_frequency < 1 || alphabet_limit < 1)
         return bl_fail(BL_ERROR_ARGUMENT, "vocab_trainer: min_frequency is %lld, alphabet limit %d, expected 1 or more",

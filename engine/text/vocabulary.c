@@ -1,5 +1,5 @@
 /*
- * vocabulary.c - reads and checks a vocab.txt: one token a line, distinct,
+ * vocabulary.c - reads and checks a vocab.txt: one token per line, distinct,
  * valid UTF-8, the special tokens among them.
  */
 #include "text/vocabulary.h"
@@ -69,7 +69,7 @@ static bl_status split_lines(bl_vocabulary *v, const char *path, int64_t size, b
     int64_t lines = 0;
     while (size > 0 && (v->bytes[size - 1] == '\n' || v->bytes[size - 1] == '\r'))
         size--;
-    if (size == 0) return bl_fail(BL_ERROR_FORMAT, "vocabulary %s: empty, expected one token a line", path);
+    if (size == 0) return bl_fail(BL_ERROR_FORMAT, "vocabulary %s: empty, expected one token per line", path);
     v->bytes[size] = '\0';
     for (int64_t i = 0; i < size; i++)
         lines += v->bytes[i] == '\n';
@@ -88,7 +88,8 @@ static bl_status split_lines(bl_vocabulary *v, const char *path, int64_t size, b
         *stop = '\0';
         int32_t length = (int32_t) (stop - line);
         if (length == 0)
-            return bl_fail(BL_ERROR_FORMAT, "vocabulary %s: line %d is empty, expected one token a line", path, id + 1);
+            return bl_fail(BL_ERROR_FORMAT, "vocabulary %s: line %d is empty, expected one token per line", path,
+                           id + 1);
         if (strlen(line) != (size_t) length || !is_utf8(line, length))
             return bl_fail(BL_ERROR_FORMAT, "vocabulary %s: line %d is not UTF-8 text", path, id + 1);
         v->token[id] = line;
@@ -123,7 +124,7 @@ static bl_status find_special(bl_vocabulary *v, const char *path) {
     }
     if (missing[0])
         return bl_fail(BL_ERROR_FORMAT,
-                       "vocabulary %s: %s missing; BERT needs [PAD] [UNK] [CLS] [SEP] [MASK], one a line", path,
+                       "vocabulary %s: %s missing; BERT needs [PAD] [UNK] [CLS] [SEP] [MASK], one per line", path,
                        missing);
     return BL_OK;
 }

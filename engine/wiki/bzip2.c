@@ -28,7 +28,7 @@ static bl_status window_load(bl_bzip2 *reader, int64_t from, int64_t bytes) {
     int64_t have_end = reader->window_at + reader->window_size;
     if (from >= reader->window_at && (from + bytes <= have_end || have_end == reader->file_bytes)) return BL_OK;
     if (bytes > reader->window_capacity) {
-        return bl_fail(BL_ERROR_INTERNAL, "%s: a window of %lld bytes was asked for", reader->path, (long long) bytes);
+        return bl_fail(BL_ERROR_INTERNAL, "%s: a window of %lld bytes was requested", reader->path, (long long) bytes);
     }
     int64_t keep = 0;
     if (from >= reader->window_at && from < have_end) {

@@ -144,7 +144,8 @@ static bl_status find_reading(bl_dump *dump, const char *word, size_t limit, int
 static bl_status read_header(bl_dump *dump) {
     int64_t distance;
     BL_TRY(find_reading(dump, "<mediawiki", MAX_HEADER_BYTES, &distance));
-    if (distance < 0 || distance > 4096) return dump_fail(dump, 0, "no <mediawiki> element: this is no MediaWiki dump");
+    if (distance < 0 || distance > 4096)
+        return dump_fail(dump, 0, "no <mediawiki> element: this is not a MediaWiki dump");
     dump->cursor += (size_t) distance;
     BL_TRY(find_reading(dump, ">", MAX_HEADER_BYTES, &distance));
     if (distance < 0) return dump_fail(dump, dump->cursor, "the <mediawiki> tag has no end");
@@ -170,7 +171,7 @@ static bl_status open_file(bl_dump *dump, int64_t begin, int64_t end) {
     dump->begin = begin;
     dump->end = end == 0 ? dump->file_bytes : end;
     if (begin < 0 || begin >= dump->end || dump->end > dump->file_bytes) {
-        return bl_fail(BL_ERROR_ARGUMENT, "%s: bytes [%lld, %lld) of a file of %lld were asked for", dump->path,
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: bytes [%lld, %lld) of a file of %lld were requested", dump->path,
                        (long long) begin, (long long) dump->end, (long long) dump->file_bytes);
     }
     char magic[4] = {0};
@@ -243,7 +244,7 @@ static bl_status check_gap(bl_dump *dump, size_t length, bool last) {
         }
     }
     if (last && !closed)
-        return dump_fail(dump, dump->cursor + length, "the dump ends without </mediawiki>: it is not whole");
+        return dump_fail(dump, dump->cursor + length, "the dump ends without </mediawiki>: it is incomplete");
     return BL_OK;
 }
 
@@ -260,7 +261,7 @@ BL_API bl_status bl_dump_next(bl_dump *dump, bl_dump_page *page, bool *found) {
     bool beyond = dump->data_at + (int64_t) (dump->cursor + gap) >= dump->limit;
     if (distance < 0 || beyond) {
         dump->finished = true;
-        /* The range before another one checks what lies between them, the last with a page the end of the file. */
+        /* A range followed by another checks what lies between them, the last one with a page the end of the file. */
         return middle ? BL_OK : check_gap(dump, gap, distance < 0);
     }
     if (!middle) BL_TRY(check_gap(dump, gap, false));

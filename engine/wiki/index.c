@@ -48,8 +48,8 @@ static bl_status take_lines(index_reader *index, bool last) {
             offset = offset * 10 + (*q - '0');
         if (q == p || q == stop || *q != ':') {
             return bl_fail(BL_ERROR_FORMAT,
-                           "%s: line %lld is not \"offset:page:title\": no index of a multistream dump", index->path,
-                           (long long) index->line);
+                           "%s: line %lld is not \"offset:page:title\": not the index of a multistream dump",
+                           index->path, (long long) index->line);
         }
         BL_TRY(keep(index, offset));
         p = stop < end ? stop + 1 : end;

@@ -2,7 +2,7 @@
  * markup.h - the state that the wikitext files share, and who does what:
  * pairs.c finds which brackets belong together, wikitext.c walks the text and
  * hands each construct to template.c, tag.c or link.c, prose.c makes
- * paragraphs of what is left; page_kind.c tells which pages are no articles.
+ * paragraphs of what is left; page_kind.c tells which pages are not articles.
  */
 #ifndef BERTLUA_WIKI_MARKUP_H
 #define BERTLUA_WIKI_MARKUP_H
@@ -52,7 +52,7 @@ void bl_markup_template(bl_wikitext *w, const char *p, const char *close);
 size_t bl_markup_template_name(const char *p, const char *end, char name[BL_TEMPLATE_NAME]);
 /* [[...]] likewise. */
 void bl_markup_link(bl_wikitext *w, const char *p, const char *close);
-/* "[http... label]" at p: its length, or 0 if it is no such link. */
+/* "[http... label]" at p: its length, or 0 if it is not such a link. */
 size_t bl_markup_external_link(bl_wikitext *w, const char *p, const char *end);
 /* A comment or tag at p ('<'): the number of bytes dealt with, 0 if it is only text. */
 size_t bl_markup_tag(bl_wikitext *w, const char *p, const char *end);

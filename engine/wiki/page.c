@@ -141,7 +141,7 @@ static bool open_tag(bl_page_text *text, parser *x, bl_dump_page *page) {
     while (x->p < x->end && is_name(*x->p))
         x->p++;
     if (x->p == name) return bad(x, name - 1, "bad XML: < does not begin a tag");
-    if (x->depth == MAX_DEPTH) return bad(x, name - 1, "bad XML: elements are nested too deep");
+    if (x->depth == MAX_DEPTH) return bad(x, name - 1, "bad XML: elements are nested too deeply");
     element e = {name, (size_t) (x->p - name)};
     x->stack[x->depth++] = e;
     bool closed;

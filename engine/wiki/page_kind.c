@@ -1,5 +1,5 @@
 /*
- * page_kind.c - what a page's text says about the page: that it leads to
+ * page_kind.c - what a page's text says about the page: that it redirects to
  * another, or only lists the meanings of its title.
  */
 #include <strings.h>

@@ -15,7 +15,7 @@ static bool is_space_at(const char *p, const char *end) {
     return p < end && bl_markup_space(*p);
 }
 
-/* Whether a line of wikitext is something else than prose. */
+/* Whether a line of wikitext is something other than prose. */
 static bool is_other(const char *p, const char *end) {
     switch (*p) {
     case '*':

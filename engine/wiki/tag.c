@@ -147,7 +147,7 @@ static bool read_tag(const char *p, const char *end, found_tag *found) {
     const char *close = memchr(q, '>', (size_t) (limit - q));
     if (!close) return false;
     const char *again = memchr(q, '<', (size_t) (close - q));
-    /* "a <b and c" is no tag; a template or comment among the attributes is. */
+    /* "a <b and c" is not a tag; a template or comment among the attributes is. */
     if (again && found->number < 0) return false;
     found->end = close + 1;
     found->self_closed = close[-1] == '/';

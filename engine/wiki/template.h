@@ -22,8 +22,8 @@ typedef enum bl_template_kind {
 /*
  * A pattern is text in which $1 to $9 stand for positional arguments, $- for the
  * last and $* for all of them, joined. What is in braces is left out if its
- * argument is empty; all is, if no argument outside braces is given and some
- * are asked for.
+ * argument is empty; everything is, if arguments outside braces are expected
+ * and none is given.
  */
 typedef struct bl_template {
     const char *name; /* lower case, "_" as space */

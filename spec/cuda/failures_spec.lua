@@ -106,9 +106,9 @@ describe("a GPU that fails in the middle", function()
     end
 
     local function lost(how)
-        return "^bertlua: [%w_ ]+: the GPU failed: " .. how .. " %(%w+%); start again from the last checkpoint "
-            .. "%(%-%-last%-step%-of%-checkpoint auto%); if it fails again, dmesg tells of faults of the hardware "
-            .. "%(Xid%)$"
+        return "^bertlua: [%w_ ]+: the GPU failed: " .. how .. " %(%w+%); restart from the last checkpoint "
+            .. "%(%-%-last%-step%-of%-checkpoint auto%); if it fails again, look for hardware faults "
+            .. "%(Xid%) in dmesg$"
     end
 
     it("in a kernel of the fifth step", function()

@@ -22,7 +22,7 @@ end
 describe("device memory", function()
     it("tells bytes asked for, free and in all when it is out", function()
         local message = message_of(function() memory.buffer(2 ^ 50) end)
-        local asked = "memory: 1125899906842624 bytes (1048576.00 GiB) of GPU memory asked for"
+        local asked = "memory: 1125899906842624 bytes (1048576.00 GiB) of GPU memory requested"
         assert.is_truthy(message:find(asked, 1, true), message)
         assert.is_truthy(message:find("[%d.]+ GiB of [%d.]+ GiB free; use a smaller batch"), message)
     end)

@@ -86,7 +86,7 @@ describe("pre-training", function()
             local step = log:match("steps +1 to (%d+) of 1000000, ended by SIG" .. signal)
             assert.is_string(step, log)
             assert.is_true(fs.exists(("%s/custom/phase1/%s/progress.json"):format(out, step)))
-            assert.are.equal(signal == "INT", log:find("Ctrl-C again ends at once", 1, true) ~= nil)
+            assert.are.equal(signal == "INT", log:find("press Ctrl-C again to quit at once", 1, true) ~= nil)
         end
     end)
 

@@ -116,8 +116,8 @@ static inline int __syncthreads_or(int predicate) {
 /* ---- threads of a warp together ---- */
 
 /*
- * Every lane of the mask calls this with the same `what` and mask; when all
- * are there, `all` is run once over what each of them brought (NULL for lanes
+ * Every lane of the mask calls this with the same `what` and mask; when all are
+ * there, `all` is run once over what each of them brought (NULL for lanes
  * outside the mask or already returned), and they continue.
  */
 void bl_emulated_warp(unsigned mask, const char *what, void *mine, void (*all)(void *const lanes[32]));
@@ -126,7 +126,7 @@ static inline void __syncwarp(unsigned mask = 0xffffffffu) {
     bl_emulated_warp(mask, "__syncwarp", &mask, nullptr);
 }
 
-/* Reading a lane that does not exist gives the reader's own value, as on the GPU, where it is undefined. */
+/* Reading a lane that is not there gives the reader's own value, as on the GPU, where it is undefined. */
 template <typename T> struct bl_emulated_shuffle {
     T value, result;
     int source;

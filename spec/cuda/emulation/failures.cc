@@ -1,6 +1,6 @@
 /*
- * failures.cc - what goes wrong on machines: BERTLUA_EMULATION_FAIL names it,
- * so that specs see what is said then (spec/cuda/failures_spec.lua).
+ * failures.cc - failures of machines: BERTLUA_EMULATION_FAIL names one, so
+ * that specs see what is reported (spec/cuda/failures_spec.lua).
  *
  *     no-driver       no libcuda.so.1
  *     old-driver      a driver for CUDA 11.4

@@ -230,7 +230,7 @@ static uint64_t *canary(int thread) {
     return reinterpret_cast<uint64_t *>(block.stacks + static_cast<size_t>(thread) * STACK);
 }
 
-/* Bytes behind the dynamic shared memory that the launch asked for. */
+/* Bytes behind the dynamic shared memory that the launch requested. */
 static bool fence_is_whole(size_t shared) {
     for (int i = 0; i < FENCE; i++)
         if (static_cast<unsigned char>(block.shared[shared + i]) != 0xa7) return false;

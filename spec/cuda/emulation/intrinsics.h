@@ -1,6 +1,6 @@
 /*
- * intrinsics.h - functions of one thread that CUDA C++ has and C++ has not:
- * bits, cached loads and stores, approximate arithmetic (exact here), atomics
+ * intrinsics.h - functions of one thread that CUDA C++ has and C++ lacks: bits,
+ * cached loads and stores, approximate arithmetic (exact here), atomics
  * (threads take turns, so plain arithmetic). Included by emulation.h.
  */
 #ifndef BERTLUA_EMULATION_INTRINSICS_H

@@ -3,7 +3,7 @@
  * addresses without access rights, opened while work runs.
  *
  * The first holds cudaMalloc's blocks, each followed by a fence of known bytes
- * that is looked at after every piece of work; the second the address space
+ * that is checked after every piece of work; the second the address space
  * reserved by cuMemAddressReserve, of which only the mapped part is opened. A
  * touch at any other time ends the process with a line that says who did it.
  */
@@ -231,7 +231,7 @@ cudaError_t cudaFree(void *data) {
     if (!data) return cudaSuccess;
     bl_emulated_drain_all();
     auto found = memory.live.find(static_cast<char *>(data));
-    if (found == memory.live.end()) return bl_emulated_fail(cudaErrorInvalidValue, "cudaFree: %p is no block", data);
+    if (found == memory.live.end()) return bl_emulated_fail(cudaErrorInvalidValue, "cudaFree: %p is not a block", data);
     memory.free.emplace(found->second.room, found->first);
     memory.taken -= found->second.bytes;
     memory.live.erase(found);
@@ -264,7 +264,7 @@ cudaError_t cudaFreeHost(void *data) {
     Guard guard;
     bl_emulated_drain_all();
     if (memory.pinned.erase(static_cast<char *>(data)) == 0 && data)
-        return bl_emulated_fail(cudaErrorInvalidValue, "cudaFreeHost: %p is no block", data);
+        return bl_emulated_fail(cudaErrorInvalidValue, "cudaFreeHost: %p is not a block", data);
     free(data);
     return cudaSuccess;
 }

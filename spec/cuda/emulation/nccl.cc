@@ -179,7 +179,7 @@ EXPORT int ncclCommInitRank(void **out, int size, nccl_id id, int rank) {
     Comm *comm = new Comm{static_cast<Board *>(shared), rank, size, {false}};
     *out = comm;
     if (!meet(comm)) return SYSTEM;
-    /* All have it open: the name is needed no longer, and nothing is left behind if they are killed. */
+    /* All have it open: the name is no longer needed, and nothing is left behind if they are killed. */
     if (rank == 0) shm_unlink(id.bytes);
     return SUCCESS;
 }

@@ -295,7 +295,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     return cudaGetLastError();
 }
 
-/* Not ready at the first question, ready at the next: both answers are met with. */
+/* Not ready at the first query, ready at the next: callers meet both answers. */
 cudaError_t cudaEventQuery(cudaEvent_t event) {
     Guard guard;
     BL_EMULATED_ALIVE();

@@ -33,14 +33,14 @@ describe("rendezvous", function()
 
     it("names the ranks that do not arrive", function()
         local output = meet(4, { 0, 2 }, port + 1, SCRIPT:format(1.5))
-        assert.is_truthy(output:find("of 4 ranks these did not come within 1.5 s: 1, 3", 1, true), output)
-        assert.is_truthy(output:find("rank 2: fault: comm: rank 0 at localhost, port %d+, gave rank 2 no welcome"),
+        assert.is_truthy(output:find("of 4 ranks these did not join within 1.5 s: 1, 3", 1, true), output)
+        assert.is_truthy(output:find("rank 2: fault: comm: rank 0 at localhost, port %d+, did not admit rank 2"),
             output)
     end)
 
     it("says where it looked for rank 0", function()
         local output = meet(2, { 1 }, port + 2, SCRIPT:format(0.5))
-        assert.is_truthy(output:find("rank 1 does not reach rank 0 at localhost, port " .. port + 2, 1, true), output)
+        assert.is_truthy(output:find("rank 1 cannot reach rank 0 at localhost, port " .. port + 2, 1, true), output)
     end)
 
     it("refuses a duplicate rank", function()

@@ -28,7 +28,7 @@ describe("context", function()
         end)
 
         it("refuses to time products where there is nothing to choose from", function()
-            dense.assert_fails("matmul choices: only on cuda", context.matmul_choices, "choices.txt")
+            dense.assert_fails("matmul choices: cuda only", context.matmul_choices, "choices.txt")
         end)
     end
 

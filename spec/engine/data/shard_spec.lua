@@ -246,7 +246,7 @@ describe("shard", function()
             local message = refusal { max_seq_length = 128 }
             assert.is_truthy(message:find("samples are 16 tokens long, max_seq_length is 128; set it to 16", 1, true))
             message = refusal { max_seq_length = 16, max_predictions_per_seq = 3 }
-            assert.is_truthy(message:find("has 4 masked slots a sample, max_predictions_per_seq is 3", 1, true))
+            assert.is_truthy(message:find("has 4 masked slots per sample, max_predictions_per_seq is 3", 1, true))
             assert(data.read_shard(path, { max_seq_length = 16, max_predictions_per_seq = 9 }))
         end)
 

@@ -145,8 +145,8 @@ describe("dump", function()
 
     it("refuses other files", function()
         assert.is_truthy(message_of "":find("the file is empty", 1, true))
-        assert.is_truthy(message_of "plain text":find("no MediaWiki dump", 1, true))
-        assert.is_truthy(message_of "<html><page></page></html>":find("no MediaWiki dump", 1, true))
+        assert.is_truthy(message_of "plain text":find("not a MediaWiki dump", 1, true))
+        assert.is_truthy(message_of "<html><page></page></html>":find("not a MediaWiki dump", 1, true))
         assert.is_truthy(message_of "\31\139\8\0":find("gzip", 1, true))
         local list, message = titles "no/such/file.xml"
         assert.is_nil(list)

@@ -1,4 +1,4 @@
---- One measurement of bench/gpu_pretrain.lua in a process of its own.
+--- One measurement of bench/gpu_pretrain.lua in a separate process.
 --
 -- The argument is a JSON object: kind (peak | train | answer), device and what
 -- the kind needs; the result is one JSON line.

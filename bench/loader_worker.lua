@@ -1,4 +1,4 @@
---- One measurement of bench/loader.lua in a process of its own, so that each has its own peak memory.
+--- One measurement of bench/loader.lua in a separate process, which gives each its own peak memory.
 --
 -- Arguments: FOLDER RANKS BATCH BATCHES. Rank 0 of RANKS reads its batches up to
 -- number BATCHES. Prints one JSON line: {"seconds": of all, "samples": read by

@@ -1,4 +1,4 @@
---- One measurement of bench/cpu_pretrain.lua in a process of its own, so that each has its own peak memory.
+--- One measurement of bench/cpu_pretrain.lua in a separate process, which gives each its own peak memory.
 --
 -- Arguments: KIND (peak | fp32 | bf16) WARMUP STEPS BATCH LENGTH MASKED.
 -- Prints one JSON line: {"seconds": [...], "flops": per step, "rss": bytes} for

@@ -11,7 +11,7 @@ describe("lower case", function()
         assert.are.equal("aé\255", text.lower "AÉ\255")
     end)
 
-    it("is told from other characters by words", function()
+    it("knows the characters of words", function()
         for _, c in ipairs { 0x41, 0x5f, 0x30, 0xe9, 0x4e00, 0xb2, 0xbd, 0x2160, 0x661 } do
             assert.is_true(text.is_word_character(c))
         end

@@ -119,7 +119,7 @@ describe("attention on a GPU", function()
         check(packed(48, { 70, 33 }), "bf16", "auto", 0.1)
     end)
 
-    it("takes padded, empty and unordered sequences, and zeroes what they leave", function()
+    it("accepts padded, empty and unordered sequences, and zeroes the remaining rows", function()
         for _, name in ipairs { "native", "unfused" } do
             local c = make(5 * 70, 2, 64, 70, { { 70, 66 }, { 0, 64 }, { 140, 0 }, { 280, 1 }, { 210, 70 } })
             local got = check(c, "bf16", name, 0.1)
@@ -132,7 +132,7 @@ describe("attention on a GPU", function()
     end)
 
     -- One block of the grid handles several pairs where there are more than the device holds.
-    it("goes through more pairs than it has blocks", function()
+    it("handles more pairs than it has blocks", function()
         local list = {}
         for i = 1, 30 do list[i] = i % 3 == 0 and 0 or 5 + i % 7 end
         local segments, rows = lengths(list)
@@ -201,7 +201,7 @@ describe("attention on a GPU", function()
     end)
 
     -- Rows past a sequence's end score 0, which is exp(500) above the others here.
-    it("lets nothing past the end of a sequence in where all scores are far below 0", function()
+    it("ignores what is past the end of a sequence even where all scores are far below 0", function()
         for _, name in ipairs { "native", "unfused" } do
             local c = packed(64, { 65 })
             for i = 0, c.rows - 1 do
@@ -215,7 +215,7 @@ describe("attention on a GPU", function()
         end
     end)
 
-    it("says which calls native and cudnn do not take", function()
+    it("says which calls native and cudnn do not support", function()
         tensor.scope(function()
             local bounds = tensor.from({ { 0, 4 } }, "i32")
             context.attention "native"
@@ -268,7 +268,7 @@ describe("attention through cuDNN", function()
         return run(c, "bf16", "cudnn", 0.5)
     end
 
-    it("drops the same in both passes, and something else in the next step", function()
+    it("drops the same elements in both passes, and others in the next step", function()
         local before = STEP
         local got, again, later = unveil(3), unveil(3), unveil(4)
         STEP = before

@@ -79,8 +79,8 @@ end)
 -- Without its headers, nothing of it is in the build.
 if reason:find "^no headers" then return end
 
-describe("kernels of attention that do not take a run", function()
-    it("are refused in one line with the alternatives before anything is made", function()
+describe("attention kernels that do not support a run", function()
+    it("are refused in one line with the alternatives before anything is written", function()
         local job = pretraining.new()
         for name, line in pairs {
             cudnn = "attention: cudnn takes bf16 or f16 and a head size that is a multiple of 8 up to 128, got f32 and "
@@ -118,7 +118,7 @@ describe("training through cuDNN", function()
         return job:losses()
     end
 
-    it("takes the course of the other kernels where nothing is dropped", function()
+    it("gives the losses of the other kernels without dropout", function()
         local config = job:write_config({ attention_probs_dropout_prob = 0 }, "undropped.json")
         local changes = { ["config-file"] = config, attention = "unfused", ["output-dir"] = job.out .. 1 }
         local expected = losses(changes)

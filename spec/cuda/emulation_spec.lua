@@ -13,7 +13,7 @@ describe("the emulation", function()
         return ffi.string(library.bl_emulated_fault_of(name))
     end
 
-    it("runs shuffles, votes, barriers and shared memory as they should be", function()
+    it("runs shuffles, votes, barriers and shared memory correctly", function()
         for _ = 1, 2 do assert.are.equal("", message_of "none") end -- forwards and backwards
     end)
 

@@ -27,7 +27,7 @@ describe("a GPU that cannot be used", function()
             "missing +GPU 0 +emulated GPU, [^\n]*, for which this build has no kernels\n"
             .. " +%-> run make cuda CUDA_ARCHS=90" },
     } do
-        it("is told in one line: " .. what, function()
+        it("is reported in one line: " .. what, function()
             for _, command in ipairs { "recipes/pretrain_phase1.lua --device cuda", "--device cuda doctor",
                 "recipes/answer.lua --checkpoint missing --question who --context nobody --device cuda" } do
                 local code, output = pretraining.shell(failing(what) .. pretraining.BINARY .. " " .. command)
@@ -36,7 +36,7 @@ describe("a GPU that cannot be used", function()
             end
         end)
 
-        it("is told by the doctor, who lets the CPU pass unless a GPU is wanted: " .. what, function()
+        it("is reported by doctor, which accepts the CPU unless a GPU is required: " .. what, function()
             local code, output = pretraining.shell(failing(what, "cuda") .. pretraining.BINARY .. " doctor")
             assert.are.equal(1, code)
             assert.matches(case[2], output)
@@ -46,7 +46,7 @@ describe("a GPU that cannot be used", function()
         end)
     end
 
-    it("is left alone by auto, not without a word where it was meant to be used", function()
+    it("is skipped by auto, with a warning where it was meant to be used", function()
         local answer = " recipes/answer.lua --checkpoint missing --question who --context nobody"
         local old = "bertlua: warning: the NVIDIA driver is for CUDA 11.4, this build needs 13.0; install a newer "
             .. "driver; running on the CPU\n"
@@ -137,7 +137,7 @@ describe("GPU memory that runs out", function()
     setup(function() job = pretraining.new() end)
     teardown(function() job:close() end)
 
-    it("is told in one line at whichever allocation", function()
+    it("is reported in one line at whichever allocation", function()
         local told, turn = {}, 0
         repeat
             turn = turn + 1

@@ -30,7 +30,7 @@ describe("an index outside its table", function()
         support.each_dtype(function(dtype) for _, width in ipairs { 16, 5 } do body(dtype, width) end end)
     end
 
-    it("makes its row of embeddings NaN, and no table row takes its gradient", scoped(function()
+    it("makes its row of embeddings NaN, and no table row receives its gradient", scoped(function()
         each_width(function(dtype, width)
             local word, kind = support.random(dtype, { WORDS, width }, 1), support.random(dtype, { 2, width }, 2)
             local ids = tensor.from({ 0, WORDS, 3, -1, 2 ^ 31 - 1 }, "i32")
@@ -142,7 +142,7 @@ describe("a recorded step of fused kernels", function()
         return s
     end
 
-    it("gives what the calls give, bit for bit, each time", scoped(function()
+    it("gives the same as the calls, bit for bit, each time", scoped(function()
         local eager, replayed = make(), make()
         for _ = 1, 4 do eager.run() end
         replayed.run() -- scratch grows outside of the recording

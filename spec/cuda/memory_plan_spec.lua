@@ -75,7 +75,7 @@ describe("the memory plan on a device", function()
 
     local contexts = 0
 
-    --- In a context of its own, which another number of threads makes: scratch memory is never given back.
+    --- In a separate context, made by another number of threads: scratch memory is never freed.
     local function fresh(case)
         local before = context.current()
         contexts = contexts + 1
@@ -97,13 +97,13 @@ describe("the memory plan on a device", function()
             local told = ("%.2f MiB of activations estimated, %.2f used; %.2f MiB in total, %.2f taken"):format(
                 plan.activations / MIB, peak / MIB, (plan.sum - plan.reserve) / MIB, taken / MIB)
             assert.is_true(peak <= plan.activations and peak >= (1 - ACTIVATIONS_SPARE) * plan.activations, told)
-            local foretold = plan.sum - plan.reserve
-            assert.is_true(taken <= foretold + SMALL, told)
+            local predicted = plan.sum - plan.reserve
+            assert.is_true(taken <= predicted + SMALL, told)
             -- Slack is how much the arena may exceed its peak; none is allowed here.
             local slack = select(2, device.step_workspace { rows = 1, picked = 0, sequences = 1, max_length = 1,
                 hidden = 1, intermediate = 1, classes = 0, parameters = 1, tensors = 1, heads = 1, dtype = "f32",
                 activations = plan.activations, dropout = 0 })
-            assert.is_true(taken >= foretold - slack - ACTIVATIONS_SPARE * plan.activations - SMALL, told)
+            assert.is_true(taken >= predicted - slack - ACTIVATIONS_SPARE * plan.activations - SMALL, told)
         end)
     end
 
@@ -133,7 +133,7 @@ describe("a device that is too small", function()
         return job:write_config({ hidden_size = 64, intermediate_size = 256, num_hidden_layers = 4 }, "wide.json")
     end
 
-    it("gets the batch size that fits proposed before anything is taken, and runs with it", function()
+    it("is told the batch size that fits before anything is taken, and runs with it", function()
         local changes = { ["config-file"] = wide(), ["batch-size"] = 96 }
         local code, output = run(185, changes)
         assert.are.equal(1, code, output)
@@ -148,7 +148,7 @@ describe("a device that is too small", function()
         assert.are.equal(0, code, output)
     end)
 
-    it("is large enough with what the plan says, and said to be too small with less", function()
+    it("is large enough with what the plan says, and reported as too small with less", function()
         local changes = { ["config-file"] = wide(), ["batch-size"] = 16 }
         local code, output = run(1024, changes)
         assert.are.equal(0, code, output)

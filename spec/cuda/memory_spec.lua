@@ -20,7 +20,7 @@ local function message_of(fn)
 end
 
 describe("device memory", function()
-    it("tells bytes asked for, free and in all when it is out", function()
+    it("reports bytes requested, free and in total when it runs out", function()
         local message = message_of(function() memory.buffer(2 ^ 50) end)
         local asked = "memory: 1125899906842624 bytes (1048576.00 GiB) of GPU memory requested"
         assert.is_truthy(message:find(asked, 1, true), message)
@@ -39,7 +39,7 @@ describe("device memory", function()
         arena:free()
     end)
 
-    it("holds zeros at first, and hands uploads through in pieces", scoped(function()
+    it("starts as zeros, and uploads in pieces", scoped(function()
         local n = 5 * 2 ^ 19 + 3 -- several segments of pinned memory, the last one not whole
         local t = tensor.new("i32", { n })
         assert.are.equal(0, t:slice(1, n, n):item())
@@ -83,7 +83,7 @@ describe("random values on a device", function()
     end
 
     for _, dtype in ipairs { "f32", "bf16", "f16" } do
-        it("are the CPU's to the bit: " .. dtype, scoped(function()
+        it("equal the CPU's to the bit: " .. dtype, scoped(function()
             local expected, got = fill_both(dtype, function(t) ops.fill_normal(t, 0.5, 2, 11, 2 ^ 33 + 5) end)
             assert.are.same(expected, got)
             expected, got = fill_both(dtype, function(t) ops.fill_uniform(t, -1, 3, 11, 7) end)

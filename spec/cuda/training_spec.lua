@@ -113,12 +113,12 @@ describe("training on a GPU", function()
         assert.are.equal(2 * 19, graphs.replays)
     end)
 
-    it("replays packed batches, one recording a shape", function()
+    it("replays packed batches, one recording per shape", function()
         local graphs = same_with_and_without_graphs { last = 20, packed = true, precision = "bf16" }
         assert.is_true(graphs.replays >= 20)
     end)
 
-    it("replays accumulation and layers that are computed again", function()
+    it("replays accumulation and recomputed layers", function()
         local graphs = same_with_and_without_graphs { last = 6, accumulation = 3, checkpointing = true, packed = false }
         assert.are.equal(2, graphs.records)
         assert.are.equal(17 + 5, graphs.replays)

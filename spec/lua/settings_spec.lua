@@ -5,7 +5,8 @@ local fault = require "bertlua.fault"
 
 local function define()
     return settings.define {
-        { name = "batch_size", type = "integer", default = 32, min = 1, group = "Training", help = "sequences a step" },
+        { name = "batch_size", type = "integer", default = 32, min = 1, group = "Training",
+            help = "sequences per step" },
         { name = "learning_rate", type = "number", default = 1e-4, above = 0, group = "Training", help = "peak rate" },
         { name = "amp", type = "boolean", default = false, group = "Advanced", help = "mixed precision" },
         { name = "optimizer", type = "choice", choices = { "Lamb", "AdamW" }, default = "Lamb", help = "optimizer" },

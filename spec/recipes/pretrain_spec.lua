@@ -30,7 +30,7 @@ describe("pre-training", function()
         { name = "fp32, Lamb", changes = {} },
         { name = "amp bf16, Lamb, dynamic loss scale", changes = { amp = "true", ["scale-loss"] = 1024,
             ["use-dynamic-loss-scaling"] = "true" } },
-        { name = "fp32, AdamW, masked anew, padded", changes = { optimizer = "AdamW", ["dynamic-masking"] = "true",
+        { name = "fp32, AdamW, new masks, padded", changes = { optimizer = "AdamW", ["dynamic-masking"] = "true",
             ["pack-sequences"] = "false" } },
     } do
         it("resumes exactly where a killed run left off: " .. variant.name, function()

@@ -16,7 +16,7 @@ M.emulated = library:find("emulated", 1, true) ~= nil
 function M.missing(n)
     local found = context.count "cuda"
     -- Each process has its own emulated GPU.
-    if found < n and not M.emulated then return ("%d GPUs are needed, this machine has %d"):format(n, found) end
+    if found < n and not M.emulated then return ("%d GPUs are required, this machine has %d"):format(n, found) end
     return nil
 end
 

@@ -1,4 +1,4 @@
---- A small HTTP server for specs, on a free loopback port, in a process of its own.
+--- A small HTTP server for specs, on a free loopback port, in a separate process.
 --
 -- It serves one text as /file and every name that ends in .json, honouring Range and If-Range with an ETag, and
 -- misbehaves under other names:

@@ -9,7 +9,7 @@ function Trainer:launch(step)
     local before = self.graphs.replays
     local signal = launch_step(self, step)
     if step == self.last_step and launch.detect().rank == 0 then
-        io.write(("replays a step: %d\n"):format(self.graphs.replays - before))
+        io.write(("replays per step: %d\n"):format(self.graphs.replays - before))
     end
     return signal
 end

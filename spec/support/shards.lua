@@ -47,7 +47,7 @@ local function flatten(rows)
     return flat, { #rows, #rows[1] }
 end
 
---- Write values as a shard.
+--- Write values to a shard.
 -- @param change optional: { dtype = {dataset = "f32"}, leave_out = {dataset = true}, dims = {dataset = {...}} }
 function shards.write(path, values, change, options)
     change = change or {}

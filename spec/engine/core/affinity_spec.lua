@@ -1,4 +1,4 @@
---- Pinning of threads, seen from outside: in a process of its own, since it cannot be undone.
+--- Pinning of threads, seen from outside: in a separate process, since it cannot be undone.
 
 local pretraining = require "spec.support.pretraining"
 

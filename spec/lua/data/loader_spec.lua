@@ -312,7 +312,7 @@ describe("loader", function()
         end)
     end)
 
-    it("masks a sample anew in each epoch, or always as in the file", function()
+    it("remasks a sample in each epoch, or always keeps the mask of the file", function()
         local function masks(variant)
             local reader = open(variant)
             local by_epoch = { {}, {} }

@@ -51,7 +51,7 @@ describe("feeder", function()
         feeder:free()
     end)
 
-    it("reads every batch at the same address on a device of its own, and in place on the CPU", function()
+    it("reads every batch at the same address on a separate device, and in place on the CPU", function()
         local feeder, batches = Feeder.new(), { new_batch(), new_batch() }
         fill(batches[1], 1)
         fill(batches[2], 2)

@@ -26,7 +26,7 @@ local function fault_of(fn, ...)
 end
 
 describe("ranks", function()
-    it("are plain calls in a process of its own", function()
+    it("are plain calls in a single process", function()
         local alone = Ranks.new { rank = 0, size = 1 }
         assert.is_true(alone.main)
         assert.are.same({ { 1, 2 } }, alone:exchange { 1, 2 })

@@ -2,7 +2,7 @@
 -- 2 epochs of 32 sequences per update.
 --
 -- The data is train-v1.1.json and dev-v1.1.json, the parameters those that
--- pre-training ended with; --from-pretrained-params names others. The other
+-- pre-training ended with; --from-pretrained-params takes others. The other
 -- settings are those of lua/bertlua/recipe/bert_large.lua; --help shows them all.
 
 local bert_large = require "bertlua.recipe.bert_large"

@@ -137,7 +137,7 @@ describe("many processes", function()
         assert.is_true(most > 0 and most < 2e-3, most)
     end)
 
-    it("go on from each other's checkpoints, whatever their number", function()
+    it("resume from each other's checkpoints, whatever their number", function()
         -- Eight ranks take micro-batches of half the size, so that an update sees the same sequences; dropout goes by
         -- micro-batch, so they have a straight run of their own.
         good("one_halved", 1, { ["batch-size"] = 2, ["gradient-merge-steps"] = 8 })
@@ -216,7 +216,7 @@ describe("many processes", function()
         for _, step in ipairs(steps) do assert.is_true(checkpoint.verify(folder("impatient", step))) end
     end)
 
-    it("all end when one is killed, and go on from the last checkpoint", function()
+    it("all end when one is killed, and resume from the last checkpoint", function()
         local code, output = interrupt("killed", "KILL", second_rank)
         -- mpirun exits as the rank whose end it hears of first.
         assert.is_true(code == 137 or code == 71, output)

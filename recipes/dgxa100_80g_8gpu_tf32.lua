@@ -2,7 +2,7 @@
 -- in phase 1, 32768 in phase 2.
 --
 -- A single process keeps the global batch: world_size makes it accumulate 8
--- times as many micro-steps, and the run says so.
+-- times as many micro-steps, and the run reports it.
 -- The other settings are those of lua/bertlua/recipe/bert_large.lua; --help
 -- shows them all. Settings of one phase have its name as prefix: --phase1-max-steps 100.
 -- --phase1 or --phase2 alone runs only that phase.

@@ -44,7 +44,7 @@ local function to_option(name)
     return "--" .. name:gsub("_", "-")
 end
 
---- "an integer of at least 1" and the like, for messages.
+--- "an integer of at least 1" and similar, for messages.
 local function expectation(setting)
     local words = { integer = "an integer", number = "a number", boolean = "true or false", string = "text",
         path = "a path" }

@@ -8,7 +8,7 @@ peaks around random spans), lets bertlua answer, and recomputes predictions,
 n-best lists and null odds with the rules of Google's run_squad.py: texts,
 logits and null odds must be equal, probabilities to 15 digits. With
 --transformers, predictions are also compared with those of transformers (version
-4), which answers "empty" where v2.0 has no span at all and bertlua answers "".
+4), which answers "empty" where v2.0 has no span at all, while bertlua gives no text.
 Needs numpy and safetensors.
 """
 

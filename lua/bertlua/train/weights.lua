@@ -85,7 +85,7 @@ local function plan_read(file, want, source, label)
     return read
 end
 
---- What a file's nameless head stands for: the head that is wanted.
+--- Which head a file's unnamed one is taken for: the wanted one.
 local function head_of(wanted)
     for _, want in ipairs(wanted) do
         if want.name == "qa_outputs.weight" then return "qa_outputs" end

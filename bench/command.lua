@@ -1,4 +1,4 @@
---- Shared by benchmarks that measure in other processes, each of which prints a JSON object as its last line.
+--- What benchmarks that measure in other processes share: each process prints a JSON object on its last line.
 
 local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
@@ -6,7 +6,7 @@ local quote = require("bertlua.util.shell").quote
 
 local M = {}
 
---- The JSON object at the end of a command's output; nil and the output if there is none.
+--- The JSON object at the end of a command's output; nil and all of the output if there is none.
 function M.json(command)
     local pipe = assert(io.popen(command))
     local text = pipe:read "*a"

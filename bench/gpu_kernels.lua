@@ -1,10 +1,10 @@
---- Memory-bound kernels on a GPU at BERT-large's shapes: bytes per second, compared with a device copy and PyTorch.
+--- Memory-bound kernels on a GPU at BERT-large's shapes: bytes/s compared with the device's own copy and with PyTorch.
 --
 --     build/bertlua bench/gpu_kernels.lua [--sequences 256] [--rounds 5] [--python PATH]
 --
--- Needs an NVIDIA GPU; elsewhere it says so. All are measured in one process on
--- one GPU: each round measures a copy of 1 GiB, then each kernel once, and the
--- best round counts.
+-- Needs an NVIDIA GPU and fails without one. All are measured in one process on
+-- one GPU: first a copy of 1 GiB, then the kernels in several rounds, each kernel
+-- once per round, and the best round counts.
 
 local context = require "bertlua.context"
 local ops = require "bertlua.ops"
@@ -26,14 +26,14 @@ local spec = settings.define {
 }
 
 local DEFINITIONS = [[
-MB         what the op must move at least: each input read once, each output written once.
-GB/s       these bytes / seconds on the device, back to back launches.
-of copy    GB/s beside the copy's, which counts what it reads and writes.
-bf16 activations, dropout 0.1, all launches of an op together. LAMB's 42 bytes a
+MB         the minimum that the op must move: each input read once, each output written once.
+GB/s       these bytes / seconds on the device, back-to-back launches.
+of copy    GB/s relative to the copy's, which counts both what it reads and what it writes.
+bf16 activations, dropout 0.1, all launches of an op together. LAMB's 42 bytes per
 parameter are those of its two passes (24 + 18); AdamW's are 30.
 PyTorch    eager, bf16; dropout + add + F.layer_norm and its backward; F.cross_entropy
            of the logits and its backward; torch.optim.AdamW(fused=True) on f32 parameters,
-           which writes no bf16 copy: 28 bytes a parameter.]]
+           which writes no bf16 copy: 28 bytes per parameter.]]
 
 local H, LAYERS, VOCAB, CLASSES, LENGTH, MASKED = 1024, 24, 30528, 30522, 128, 20
 
@@ -55,7 +55,7 @@ local function integers(n, below, seed)
     return tensor.from(list, "i32")
 end
 
---- Rows of work {name, bytes, fn} of the layers' kernels, on tensors of the current scope.
+--- Rows of work {name, bytes, fn} for the layers' kernels, on tensors of the current scope.
 local function layer_work(rows)
     local size = 2 * rows * H
     local x, residual = random("bf16", { rows, H }, 1), random("bf16", { rows, H }, 2)
@@ -170,7 +170,7 @@ end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/gpu_kernels.lua",
-        description = "Measure memory-bound kernels on a GPU and in PyTorch." })
+        description = "Measure the memory-bound kernels on a GPU, compared with PyTorch." })
     if not values then return end
     clock.open_gpu()
     local rows = values.sequences * LENGTH

@@ -3,10 +3,10 @@
 
     python3 bench/peers/squad_features.py DATA.json VOCAB.txt [max_seq_length doc_stride]
 
-To compare: build/bertlua spec/peers/dump_squad_features.lua ... --num-workers 1,
-which prints its own rate. Only the conversion is timed, not the reading. Needs
-transformers 4 (version 5 has no SQuAD processing); misplaced answers are
-skipped first, as both programs would do.
+Compare with build/bertlua spec/peers/dump_squad_features.lua ... --num-workers 1,
+which prints its own rate. Only the conversion is timed, not reading. Needs
+transformers 4 (version 5 has no SQuAD processing); answers that are not at their
+answer_start are skipped first, as both programs would.
 """
 
 import json

@@ -128,7 +128,8 @@ describe("gradients", function()
     end)
 
     it("need a store with a partition", function()
-        assert.error_matches(function() Gradients.new { store = ParameterStore.new() } end, "gradients: store must be an allocated")
+        assert.error_matches(function() Gradients.new { store = ParameterStore.new() } end,
+            "gradients: store must be an allocated")
         local store = store_of()
         assert.error_matches(function() Gradients.new { store = store, dtype = "f16" } end,
             "gradients: dtype is f16, expected fp32 or bf16")

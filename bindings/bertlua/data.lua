@@ -209,7 +209,7 @@ function Batch:begin()
     lib.bl_batch_begin(self.handle)
 end
 
---- Append held shard rows rows[0..count) (int64 array); with masking, draw new masks for samples sample, sample + 1, ...
+--- Append held shard rows rows[0..count) (int64 array); with masking, draw new masks for sample, sample + 1, ...
 function Batch:append(shard, rows, count, masking, seed, sample)
     native.check(lib.bl_batch_append(self.handle, shard.handle, rows, count, masking, seed or 0, sample or 0), 2)
 end

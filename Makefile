@@ -6,8 +6,8 @@
 #   make cuda       the CUDA backend    make test-cuda, make test-cuda-emulated
 #
 # Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs elsewhere), CC=gcc or clang (with libomp-dev),
-# OPT=-O3, BUILD=build, V=1 to see the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (where
-# bin/nvcc is), CUDA_ARCHS="80 89 90a".
+# OPT=-O3, BUILD=build, V=1 to show the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (which
+# contains bin/nvcc), CUDA_ARCHS="80 89 90a".
 comma := ,
 BUILD ?= build
 ARCH ?= native
@@ -20,18 +20,18 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BUSTED_ARGS ?=
 
-# All cores, unless the command line has a -j of its own.
+# All cores, unless the command line has its own -j.
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '%-5s %s\n' $(1) $(2))
 
-# Before its packages are there pkg-config knows nothing: `demo` and `test` install them, then call make again.
+# pkg-config finds nothing before the packages are installed: `demo` and `test` install them, then call make again.
 pkg = $(shell pkg-config $(1) 2>/dev/null)
 HDF5_LIBS := $(or $(call pkg,--libs hdf5),-lhdf5)
 CPPFLAGS_ALL := -D_GNU_SOURCE -Iengine $(call pkg,--cflags hdf5 icu-uc icu-i18n) $(CPPFLAGS)
-# clang warns where it does not vectorise an omp simd loop; gcc, which does, keeps quiet either way.
+# clang warns where it does not vectorise an omp simd loop; gcc, which does vectorise them, never warns.
 CLANG_FLAGS := $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 CFLAGS_ALL := -std=c11 $(OPT) -g -march=$(ARCH) -fno-math-errno -fno-trapping-math -fopenmp -fPIC \
   -fvisibility=hidden -Wall -Wextra -Werror $(CLANG_FLAGS) $(SANITIZE_FLAGS) $(CFLAGS)
@@ -41,22 +41,22 @@ MAIN_CPPFLAGS := $(call pkg,--cflags luajit libedit) \
   -DDEBIAN_LUA_CPATH='"/usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/lua/5.1"'
 MAIN_LIBS := $(or $(call pkg,--libs luajit libedit),-lluajit-5.1 -ledit)
 
-# engine/mpi and engine/nccl are shared objects of their own.
+# engine/mpi and engine/nccl are separate shared objects.
 ENGINE_SRC := $(filter-out engine/mpi/% engine/nccl/%,$(wildcard engine/*/*.c))
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/%.o)
 MAIN_SRC := $(wildcard bindings/*.c)
 MAIN_OBJ := $(MAIN_SRC:%.c=$(BUILD)/%.o)
-# The declarations that the bindings read: what stands between the markers, core first.
+# The declarations that the bindings read: what is between the markers, core first.
 CDEF_HEADERS := engine/api/core.h $(filter-out engine/api/core.h,$(sort $(wildcard engine/api/*.h)))
 
-# Many processes: built where there is an MPI compiler (apt-get install libopenmpi-dev openmpi-bin).
+# Many processes: built if there is an MPI compiler (apt-get install libopenmpi-dev openmpi-bin).
 MPICC ?= $(shell command -v mpicc 2>/dev/null)
 
 all: $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(if $(MAIN_SRC),$(BUILD)/bertlua) $(if $(MPICC),$(BUILD)/libbertlua-mpi.so)
 
 quote = '$(subst ','\'',$(1))'
 
-# Rewritten only when compiler or flags differ from the last build's.
+# Rewritten only when the compiler or flags differ from those of the last build.
 FLAGS := $(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) $(LIBS) $(MAIN_LIBS) $(LDFLAGS_ALL)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
@@ -72,10 +72,11 @@ $(BUILD)/bindings/%.o: bindings/%.c $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
-# Linked beside the target and renamed, so that a process that runs keeps its library.
+# Linked to a temporary file and renamed, so that running processes keep their library.
 $(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(BUILD)/flags
 	$(call say,LINK,$@)
-	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so $(LDFLAGS_ALL) $(ENGINE_OBJ) -o $@.tmp $(LIBS) -ldl
+	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS_ALL) $(ENGINE_OBJ) -o $@.tmp \
+	  $(LIBS) -ldl
 	$(Q)mv $@.tmp $@
 
 $(BUILD)/libbertlua-mpi.so: engine/mpi/mpi.c engine/comm/p2p.h $(BUILD)/flags
@@ -83,7 +84,7 @@ $(BUILD)/libbertlua-mpi.so: engine/mpi/mpi.c engine/comm/p2p.h $(BUILD)/flags
 	$(Q)OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -shared $(LDFLAGS_ALL) $< -o $@.tmp
 	$(Q)mv $@.tmp $@
 
-# The CUDA backend is a shared object of its own: libbertlua.so opens it when it is asked for. Kernels for each of
+# The CUDA backend is a separate shared object, which libbertlua.so opens on demand. It has kernels for each of
 # CUDA_ARCHS, and compute_90 code for the driver to compile on anything newer.
 CUDA_HOME ?= $(or $(patsubst %/bin/nvcc,%,$(shell command -v nvcc 2>/dev/null)),/usr/local/cuda)
 CUDA_ARCHS ?= 80 89 90a
@@ -105,20 +106,20 @@ $(BUILD)/cuda-flags: FORCE
 	@printf '%s\n' $(call quote,$(NVCC) $(NVCC_FLAGS)) | cmp -s - $@ || \
 	  printf '%s\n' $(call quote,$(NVCC) $(NVCC_FLAGS)) > $@
 
-# What ptxas says of registers and spills is kept beside the object, for scripts/check_spills.lua.
+# What ptxas reports about registers and spills is kept next to the object, for scripts/check_spills.lua.
 $(BUILD)/engine/cuda/%.o: engine/cuda/%.cu $(BUILD)/cuda-flags | $(NVCC)
 	@mkdir -p $(@D)
 	$(call say,NVCC,$<)
 	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -c $< -o $@ > $(@:.o=.ptxas) 2>&1 || { cat $(@:.o=.ptxas) >&2; false; }
 
-# cudart comes in; cuBLASLt is needed where this runs; cuDNN and the driver are looked for at run time.
+# cudart is linked in; cuBLASLt must be installed where this runs; cuDNN and the driver are looked up at run time.
 $(BUILD)/libbertlua-cuda.so: $(CUDA_OBJ) $(BUILD)/libbertlua.so
 	$(call say,LINK,$@)
 	$(Q)$(CXX) -shared -o $@.tmp $(CUDA_OBJ) -L$(CUDA_HOME)/lib64 -L$(BUILD) -lcudart_static -lcublasLt -lbertlua -ldl \
 	  -lrt -lpthread -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN' -Wl,-rpath,$(abspath $(CUDA_HOME))/lib64 -Wl,-z,defs
 	$(Q)mv $@.tmp $@
 
-# The same kernels for the host compiler, thread by thread (spec/cuda/emulation): what a machine without a GPU can test.
+# The same kernels built with the host compiler (spec/cuda/emulation), so that a machine without a GPU can test them.
 EMULATION_SRC := $(wildcard spec/cuda/emulation/*.cc spec/cuda/emulation/*.c)
 EMULATION_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/emulated/%.o) $(EMULATION_SRC:%=$(BUILD)/emulated/%.o)
 EMULATION_FLAGS := -DBL_CUDA_EMULATION -Ispec/cuda/emulation -Iengine -isystem $(CUDA_HOME)/include -O2 -g \
@@ -160,7 +161,7 @@ $(BUILD)/bertlua: $(MAIN_OBJ) $(BUILD)/flags
 	$(Q)$(CC) $(LDFLAGS_ALL) $(MAIN_OBJ) -o $@.tmp $(MAIN_LIBS) -Wl,-E
 	$(Q)mv $@.tmp $@
 
-# DESTDIR is for packagers: files go below it, but know only PREFIX.
+# DESTDIR is for packagers: files are installed below it, but refer only to PREFIX.
 SHARE := $(DESTDIR)$(PREFIX)/share/bertlua
 LIB := $(DESTDIR)$(PREFIX)/lib/bertlua
 TREES := lua recipes bert_configs vocab
@@ -188,12 +189,12 @@ test:
 	@scripts/install_dependencies.sh build test
 	@$(MAKE) --no-print-directory suite
 
-# Leaks are not looked for: LuaJIT is not instrumented, and contexts live as long as their process.
+# No leak detection: LuaJIT is not instrumented, and contexts live as long as their process.
 asan:
 	@scripts/install_dependencies.sh build test
 	@$(MAKE) --no-print-directory SANITIZE=1 BUILD=build-asan OPT=-O1 suite
 
-# The test framework too loops over pairs, and is loaded before our modules; its first start is by another Lua.
+# The test framework, too, loops over pairs, and is loaded before our modules; another Lua starts it first.
 BUSTED := LUA_INIT="if jit then dofile '$(CURDIR)/bindings/bertlua/jit_guard.lua' end" busted $(BUSTED_ARGS)
 
 RUNTIMES = $(foreach name,libasan.so libubsan.so,$(shell $(CC) -print-file-name=$(name)))
@@ -201,10 +202,10 @@ suite: all
 	@$(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD='$(RUNTIMES)') \
 	  BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' BERTLUA_BIN='$(abspath $(BUILD))/bertlua' $(BUSTED)
 
-# What runs on every device: ops and optimizers, each kernel against float64 references, and training. On the GPU of
-# this machine, or on the emulation, where what is timed means nothing.
-TRAINING_SPECS := spec/lua/models spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/squad/loader_spec.lua \
-  $(addprefix spec/recipes/,answer_spec.lua trace_spec.lua) \
+# The specs that run on every device: ops and optimizers, each kernel against float64 references, and training. They run
+# on this machine's GPU or on the emulation, where timings are meaningless.
+TRAINING_SPECS := spec/lua/models spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/data/sequences_spec.lua \
+  $(addprefix spec/recipes/,answer_spec.lua finetune_classify_spec.lua trace_spec.lua) \
   $(addprefix spec/cuda/,training_spec.lua failures_spec.lua memory_plan_spec.lua)
 OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \
   spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train \
@@ -215,7 +216,7 @@ DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertl
 test-cuda: all cuda
 	BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(OP_SPECS) $(TRAINING_SPECS)
 
-# Two processes side by side: each runs on one core.
+# Two processes in parallel: each uses one core.
 test-cuda-emulated: test-emulated-ops test-emulated-training
 EMULATED_TEST = BERTLUA_CUDA_LIB='$(abspath $(BUILD))/libbertlua-cuda-emulated.so' $(DEVICE_TEST)
 test-emulated-ops: all $(BUILD)/libbertlua-cuda-emulated.so
@@ -223,13 +224,13 @@ test-emulated-ops: all $(BUILD)/libbertlua-cuda-emulated.so
 test-emulated-training: all $(BUILD)/libbertlua-cuda-emulated.so
 	$(Q)$(EMULATED_TEST) $(TRAINING_SPECS)
 
-# CORPUS=folder trains on your own text files instead of the jargon file.
+# CORPUS=folder trains on your own text files instead of the Jargon File.
 demo:
 	@scripts/install_dependencies.sh build $(if $(CORPUS),,demo)
 	@$(MAKE) --no-print-directory all
 	$(BUILD)/bertlua recipes/demo.lua $(if $(CORPUS),--corpus '$(CORPUS)') $(DEMO_ARGS)
 
-# Every check and measurement that needs a GPU, as Markdown (docs/gpu.md). PYTHON: one with torch, for the peers.
+# Every check and measurement that needs a GPU, as Markdown (docs/gpu.md). PYTHON: one with torch, for comparison.
 gpu-report: all cuda
 	$(BUILD)/bertlua scripts/gpu_report.lua --output $(BUILD)/gpu-report.md $(if $(PYTHON),--python '$(PYTHON)') $(GPU_REPORT_ARGS)
 
@@ -240,9 +241,9 @@ CUDA_FILES = $(wildcard engine/cuda/*.cu engine/cuda/*.cuh spec/cuda/emulation/*
 lint:
 	@scripts/install_dependencies.sh build lint
 	luacheck -q .
-	$(call say,FORMAT,"$(words $(C_FILES) $(CUDA_FILES)) files of C and CUDA")
+	$(call say,FORMAT,"$(words $(C_FILES) $(CUDA_FILES)) C and CUDA files")
 	$(Q)clang-format --dry-run -Werror $(C_FILES) $(CUDA_FILES)
-	$(call say,CHECK,"$(words $(filter %.c,$(C_FILES))) files of C by cppcheck")
+	$(call say,CHECK,"$(words $(filter %.c,$(C_FILES))) C files with cppcheck")
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --language=c --inline-suppr --enable=warning,performance,portability \
 	  --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective -D__GNUC__=12 -Iengine \
 	  $(CPPCHECK_FALSE) $(filter %.c,$(C_FILES))

@@ -33,8 +33,9 @@ local function carve(sizes)
     local bytes = 0
     for _, size in ipairs(sizes) do bytes = bytes + round_up(size.room * 4, 64) end
     local memory = device.pinned(bytes)
-    local batch, data, at = { memory = memory, pinned = memory:tensor(0, "i32", { bytes / 4 }) }, {}, 0
-    for _, size in ipairs(sizes) do
+    local batch, data, at = { memory = memory, pinned = memory:tensor(0, "i32", { bytes / 4 }), tensors = {} }, {}, 0
+    for i, size in ipairs(sizes) do
+        batch.tensors[i] = size.name
         batch[size.name] = memory:tensor(at, "i32", size.dims)
         data[size.name] = array.wrap(batch[size.name])
         at = at + round_up(size.room * 4, 64)

@@ -128,7 +128,7 @@ local function train(job)
             return batch
         end },
         schedule = function() return 1e-4 end, accumulation = 1, first_step = 1, last_step = job.warmup + job.steps,
-        log_freq = job.warmup + job.steps, graphs = graphs, fields = job.max_predictions and nil or { "loss" },
+        log_freq = job.warmup + job.steps, graphs = graphs,
         on_step = function(step, last)
             if step > job.warmup then seconds[#seconds + 1] = last.seconds end
         end,

@@ -18,7 +18,7 @@ local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local loader = require "bertlua.squad.loader"
+local model_files = require "bertlua.jobs.common.model_files"
 local paths = require "bertlua.paths"
 local settings = require "bertlua.settings"
 local squad_data = require "bertlua.jobs.squad.data"
@@ -59,13 +59,13 @@ end
 
 --- All batches of the run in order, as the recipe makes them: ids, types, mask [N,S], starts, ends [N].
 local function write_batches(values, seed, config, start, path)
-    local words = squad_data.tokenizer({ vocab_file = fs.join(start, "vocab.txt"), do_lower_case = true,
-        config_file = fs.join(start, "config.json") }, config)
+    local words = model_files.tokenizer({ vocab_file = fs.join(start, "vocab.txt"),
+        config_file = fs.join(start, "config.json") }, config, { do_lower_case = true })
     local set = squad_data.load(values.train_file, words, { max_seq_length = 384, doc_stride = 128,
         max_query_length = 64, num_workers = 0, version_2_with_negative = false,
         cache_dir = values.output_dir }, true).set
-    local batches = loader.open(set, { batch_size = values.batch_size, seed = seed,
-        null_window_share = values.null_window_share })
+    local batches = set:batches { batch_size = values.batch_size, seed = seed,
+        null_window_share = values.null_window_share }
     local steps = math.min(values.epochs * batches.batches, values.max_steps or math.huge)
     local rows = steps * values.batch_size
     local out = { ids = tensor.new("i32", { rows, 384 }), types = tensor.new("i32", { rows, 384 }),
@@ -81,7 +81,7 @@ local function write_batches(values, seed, config, start, path)
         for _, name in ipairs { "starts", "ends" } do
             array.copy(pointers[name] + n * values.batch_size, array.wrap(batch[name]), 4 * values.batch_size)
         end
-        for i, f in ipairs(batch.features) do pointers.lengths[n * values.batch_size + i - 1] = set:length(f) end
+        for i, f in ipairs(batch.members) do pointers.lengths[n * values.batch_size + i - 1] = set:length(f) end
     end
     local list = {}
     for name, t in pairs(out) do list[#list + 1] = { name = name, tensor = t } end

@@ -7,9 +7,9 @@
 -- --text-form prose any .txt files will do. For phase 2 make a second set with
 -- --max-seq-length 512 --max-predictions-per-seq 80.
 
-local job = require "bertlua.jobs.corpus.create_pretraining_data"
+local recipe = require "bertlua.recipe"
 
-job.main({
+recipe.main("corpus.create_pretraining_data", {
     max_seq_length = 128,
     max_predictions_per_seq = 20,
     masked_lm_prob = 0.15,

@@ -4,8 +4,8 @@
 --     bertlua recipes/evaluate_squad.lua --predict-file dev-v2.0.json --predictions predictions.json \
 --         --version-2-with-negative --na-prob-file null_odds.json
 
-local job = require "bertlua.jobs.squad.evaluate"
+local recipe = require "bertlua.recipe"
 
-job.main({
+recipe.main("squad.evaluate", {
     version_2_with_negative = false,
 }, "Evaluate SQuAD predictions.")

@@ -7,9 +7,9 @@
 -- taken; with --variant corpus --corpus-dir FOLDER your own text. Stopped at any
 -- point, the same command goes on where it was.
 
-local job = require "bertlua.jobs.corpus.prepare"
+local recipe = require "bertlua.recipe"
 
-job.main({
+recipe.main("corpus.prepare", {
     variant = "wiki_only",
     language = "en",
     sets = "128:20,512:80",

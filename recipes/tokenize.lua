@@ -3,8 +3,8 @@
 --     echo '{"text": "Hello, World!"}' | bertlua recipes/tokenize.lua \
 --         --vocab-file vocab/bert-base-uncased-vocab.txt --do-lower-case true
 
-local job = require "bertlua.jobs.corpus.tokenize"
+local recipe = require "bertlua.recipe"
 
-job.main({
+recipe.main("corpus.tokenize", {
     do_lower_case = true,
 }, "Cut texts into WordPiece tokens, one JSON line in, one out.")

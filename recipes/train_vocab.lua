@@ -4,9 +4,9 @@
 --
 -- The demo and any language work without a published vocabulary this way.
 
-local job = require "bertlua.jobs.corpus.train_vocab"
+local recipe = require "bertlua.recipe"
 
-job.main({
+recipe.main("corpus.train_vocab", {
     vocab_size = 30522,
     do_lower_case = true,
     min_frequency = 2,

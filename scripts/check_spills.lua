@@ -1,9 +1,9 @@
---- Fail if a CUDA kernel spills registers to memory, except those that scripts/spills_allowed.txt names:
+--- Fail if a CUDA kernel spills registers to memory, except those listed in scripts/spills_allowed.txt:
 --
 --     bertlua scripts/check_spills.lua build/engine/cuda
 --
--- Reads what ptxas said when `make cuda` compiled the kernels (*.ptxas beside the objects), and prints for each
--- architecture how many kernels there are and the most registers one takes.
+-- Reads what ptxas reported when `make cuda` compiled the kernels (*.ptxas next to the objects), and prints for each
+-- architecture the number of kernels and the most registers that one uses.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -67,7 +67,7 @@ for name in lfs.dir(folder) do
     end
 end
 
-if files == 0 then fault.raisef("no .ptxas file in %s; run make cuda", folder) end
+if files == 0 then fault.raisef("no .ptxas files in %s; run make cuda", folder) end
 local archs = {}
 for arch in pairs(seen) do archs[#archs + 1] = arch end
 table.sort(archs)
@@ -77,7 +77,7 @@ end
 for _, entry in ipairs(allowed) do
     if not entry.used then
         problems[#problems + 1] =
-            ("%s: %s on %s spills no more: take it out"):format(allowed_path, entry.name, entry.arch)
+            ("%s: %s on %s no longer spills: remove it"):format(allowed_path, entry.name, entry.arch)
     end
 end
 if #problems > 0 then fault.raisef("%d spills:\n%s", #problems, table.concat(problems, "\n")) end

@@ -1,9 +1,9 @@
---- Another program's model as a checkpoint: a Hugging Face folder, PyTorch's .bin, Paddle's .pdparams, .npz.
+--- Converts another program's model to a checkpoint: a Hugging Face folder, PyTorch's .bin, Paddle's .pdparams, .npz.
 --
 --     bertlua scripts/convert_from_huggingface.lua --input bert-base-uncased --output-dir converted
 --
--- Recipes read such models as they are (--from-pretrained-params); converting them first is for keeping.
--- scripts/convert_to_huggingface.lua turns the result back, bit for bit.
+-- Recipes read such models directly (--from-pretrained-params); convert one to keep it in our format.
+-- scripts/convert_to_huggingface.lua converts the result back, bit for bit.
 
 local convert = require "bertlua.jobs.convert"
 

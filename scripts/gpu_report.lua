@@ -1,12 +1,12 @@
---- Everything a GPU is asked, in one go: specs, compute-sanitizer, demo steps against the CPU, benchmarks.
+--- All checks that need a GPU in one go: specs, compute-sanitizer, demo steps compared with the CPU, benchmarks.
 --
 --     build/bertlua scripts/gpu_report.lua [--output gpu-report.md] [--python PATH]
 --     make gpu-report                       builds first
 --
 -- Writes a Markdown fragment for docs/gpu.md after every step, so that a
--- run that ends early keeps what it measured. A step that fails is noted
--- and the next one runs. --emulated does the same on the emulation (no
--- sanitizer, tiny benchmarks), to see that the report itself works.
+-- run that ends early keeps what it measured. If a step fails, this is
+-- recorded and the next one runs. --emulated does the same on the emulation
+-- (no sanitizer, tiny benchmarks), to check that the report itself works.
 
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
@@ -18,15 +18,15 @@ local quote = require("bertlua.util.shell").quote
 
 local spec = settings.define {
     { name = "output", type = "path", default = "gpu-report.md", help = "file for the Markdown" },
-    { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peers" },
-    { name = "only", type = "string", help = "run only steps whose name holds this" },
+    { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "Python with PyTorch" },
+    { name = "only", type = "string", help = "run only steps whose name contains this" },
     { name = "emulated", type = "boolean", default = false,
-        help = "on the emulation that BERTLUA_CUDA_LIB names instead of a GPU" },
-    { name = "minutes", type = "number", above = 0, default = 20, help = "most minutes of one step" },
-    { name = "dry_run", type = "boolean", default = false, help = "print the commands only" },
+        help = "run on the emulation named by BERTLUA_CUDA_LIB instead of a GPU" },
+    { name = "minutes", type = "number", above = 0, default = 20, help = "maximum minutes per step" },
+    { name = "dry_run", type = "boolean", default = false, help = "only print the commands" },
 }
 
--- What sanitizers watch: a few training steps with dropout, op by op and replayed.
+-- Run under the sanitizers: a few training steps with dropout, op by op and replayed.
 local SHORT_SPEC = "spec/cuda/training_spec.lua"
 
 --- The steps: {name, command}. `program` is the running executable.
@@ -52,12 +52,12 @@ local function steps(values, program)
         end
         list[#list + 1] = { name = "Matrix products", command = bench("gpu_linear.lua", python), plain = true }
         list[#list + 1] = { name = "Attention", command = bench("gpu_attention.lua", python), plain = true }
-        list[#list + 1] = { name = "Kernels that memory bounds", command = bench("gpu_kernels.lua", python),
+        list[#list + 1] = { name = "Memory-bound kernels", command = bench("gpu_kernels.lua", python),
             plain = true }
     end
     if fs.is_directory(paths.root() .. "/results/demo/shards") then
-        list[#list + 1] = { name = "Demo corpus: GPU beside CPU", markdown = true,
-            command = ("cd %s && %s scripts/compare_devices.lua"):format(root, quote(program)) }
+        list[#list + 1] = { name = "Demo corpus: GPU and CPU", markdown = true,
+            command = ("cd %s && %s spec/peers/compare_devices.lua"):format(root, quote(program)) }
     end
     list[#list + 1] = { name = "BERT", command = bench("gpu_pretrain.lua", python
         .. (values.emulated and " --small --steps 2 --warmup 3 --peer false" or "")), markdown = true }
@@ -81,7 +81,7 @@ local function section(step, code, output, seconds)
     if step.markdown and code == 0 then
         lines[#lines + 1] = output
     else
-        -- Failures are told at the end of a long output.
+        -- Failures are reported at the end of a long output.
         local most = step.plain and 12000 or 3000
         lines[#lines + 1] = "```\n" .. output:sub(-most) .. "```"
     end
@@ -102,7 +102,7 @@ local function main()
     context.open { device = "cuda" }
     local parts = { ("# Report of %s on %s\n"):format(os.date "!%Y-%m-%d %H:%M UTC", context.describe()) }
     if values.emulated then
-        parts[#parts + 1] = "**Emulated on the CPU: results are checked, times say nothing about a GPU.**\n"
+        parts[#parts + 1] = "**Emulated on the CPU: results are checked, but times say nothing about a GPU.**\n"
     end
     local failed = 0
     for _, step in ipairs(list) do

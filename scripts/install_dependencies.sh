@@ -1,15 +1,15 @@
 #!/bin/sh
-# Installs the Debian packages that bertlua needs and that are not there yet.
+# Installs the Debian packages that bertlua needs and that are not installed yet.
 #
 #   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [demo]
 #
-# Names the missing packages first; asks for root (sudo) only when there are
-# some; does nothing when all are there. On another system it says which
-# packages to look for and leaves the rest to the compiler.
+# Lists the missing packages first; asks for root (sudo) only if there are any;
+# does nothing if all are installed. On another system it prints which packages
+# to look for and leaves the rest to the compiler.
 set -eu
 
 build="gcc make pkg-config libc6-dev luajit libluajit-5.1-dev libdnnl-dev libhdf5-dev libicu-dev libedit-dev
-       libbz2-dev libcurl4-openssl-dev lua-cjson lua-argparse lua-filesystem lua-posix"
+       libbz2-dev libcurl4-openssl-dev lua-cjson lua-filesystem lua-posix"
 mpi="libopenmpi-dev openmpi-bin"
 test="lua-busted $mpi iproute2"
 lint="lua-check clang-format cppcheck"
@@ -31,7 +31,7 @@ for group in "${@:-build}"; do
 done
 
 if ! command -v dpkg-query >/dev/null; then
-    echo "install_dependencies: this is no Debian: make sure you have the like of" $wanted >&2
+    echo "install_dependencies: not a Debian system: make sure you have the equivalents of" $wanted >&2
     exit 0
 fi
 
@@ -42,14 +42,14 @@ for package in $wanted; do
 done
 [ -n "$missing" ] || exit 0
 
-echo "Debian packages that are missing:$missing"
+echo "Missing Debian packages:$missing"
 root=""
 if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null; then
         echo "install_dependencies: run as root: apt-get install$missing" >&2
         exit 1
     fi
-    echo "Installing them takes root: sudo may ask for your password."
+    echo "Installing them requires root: sudo may ask for your password."
     root=sudo
 fi
 
@@ -58,7 +58,7 @@ install() {
     # shellcheck disable=SC2086 # a list of words
     $root apt-get install -y -q --no-install-recommends $missing
 }
-# Package lists may be absent or old: fetch them only if the first try fails.
+# Package lists may be missing or outdated: fetch them only if the first attempt fails.
 if ! install; then
     $root apt-get update -q
     install

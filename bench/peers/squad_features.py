@@ -3,7 +3,7 @@
 
     python3 bench/peers/squad_features.py DATA.json VOCAB.txt [max_seq_length doc_stride]
 
-Beside it: build/bertlua scripts/dump_squad_features.lua ... --num-workers 1,
+Beside it: build/bertlua spec/peers/dump_squad_features.lua ... --num-workers 1,
 which prints its own rate. Only the conversion is timed, not the reading. Needs
 transformers 4 (version 5 has no SQuAD processing); answers off their place are
 skipped first, as both programs would.

@@ -1,6 +1,7 @@
 --- Communicators: collectives between the processes of a job.
 --
---     local comm = require("bertlua.comm").open { device = "cpu" }
+--     local launch = require("bertlua.distributed.launch").detect()
+--     local comm = require("bertlua.comm").open { device = "cpu", launch = launch }
 --     comm:all_reduce(gradients, "sum")   -- queued: returns at once
 --     ...                                 -- compute meanwhile
 --     comm:wait()                         -- from here on results are seen
@@ -14,7 +15,6 @@ local ffi = require "ffi"
 local bl = require "bertlua.ffi"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
-local launch_variables = require "bertlua.distributed.launch"
 require "bertlua.tensor"
 
 local C, check, handle = bl.lib, bl.check, context.handle
@@ -202,13 +202,14 @@ end
 --   device: "cpu" (default) or "cuda": decides the kind, "mpi" or "nccl";
 --   kind: "self", "mpi" or "nccl", to choose it yourself;
 --   timeout: seconds without a sign of life or progress after which the job is given up (600);
---   launch: what distributed/launch says, if it was asked before;
+--   launch (required): this process's place in its job, { rank, size, local_rank, local_size, source, master_addr,
+--     master_port }: what bertlua.distributed.launch reads from the environment;
 --   library: path of libbertlua-mpi.so, or of NCCL (BERTLUA_NCCL, or where the system has it)
 -- @return Comm: rank, size, local_rank, local_size (processes on this machine), kind
 function M.open(options)
-    options = options or {}
     if world then return world end
-    local launch = options.launch or launch_variables.detect()
+    local launch = options and options.launch
+    if not launch then error("comm.open: launch is missing, expected the table of distributed.launch.detect()", 2) end
     local device = options.device or "cpu"
     local kind = options.kind or launch.size == 1 and "self" or device == "cuda" and "nccl" or "mpi"
     if kind == "self" then
@@ -270,8 +271,8 @@ end
 
 --- A message with the rank of this process in front, "rank 2 of 4: ...", unless it names a rank itself.
 function M.named(message)
-    if not world or message:find "%f[%w]ranks? %d" then return message end
-    return launch_variables.prefix(world) .. message
+    if not world or world.size == 1 or message:find "%f[%w]ranks? %d" then return message end
+    return ("rank %d of %d: %s"):format(world.rank, world.size, message)
 end
 
 --- Name and version of the library behind a kind; or nil and what is missing.

@@ -103,26 +103,6 @@ function Wikitext:is_disambiguation(title, text, bytes)
     return lib.bl_wikitext_is_disambiguation(self.handle, title, text, bytes or #text)
 end
 
---- Languages that ICU knows.
--- @return list of {code = of ISO 639, name = English, own_name = in the language itself}
-function corpus.languages()
-    local language, list = ffi.new "bl_language", {}
-    while lib.bl_language_at(#list, language) do
-        list[#list + 1] = { code = ffi.string(language.code), name = ffi.string(language.name),
-            own_name = ffi.string(language.own_name) }
-    end
-    return list
-end
-
---- Offset (from 0) of the first byte that is not UTF-8, or nil.
--- @tparam string text
--- @tparam ?number from offset of a character to begin at
-function corpus.invalid_utf8(text, from)
-    from = from or 0
-    local offset = tonumber(lib.bl_utf8_check(ffi.cast("const char *", text) + from, #text - from))
-    return offset >= 0 and from + offset or nil
-end
-
 -- ---------------------------------------------------------------- text files
 
 local TextFile = {}
@@ -271,35 +251,6 @@ function Transfer:close()
         lib.bl_transfer_free(ffi.gc(self.handle, nil))
         self.handle = nil
     end
-end
-
---- Hash of a file in hexadecimal: "md5" or "sha1"; or nil, message.
-function corpus.digest(path, algorithm)
-    local hex = ffi.new "char[65]"
-    local status = lib.bl_file_digest(path, algorithm, hex)
-    if status ~= 0 then return refused(status) end
-    return ffi.string(hex)
-end
-
---- Processors that this process may run on.
-function corpus.processors()
-    return lib.bl_processors()
-end
-
---- Resident bytes of this process now; 0 where the system does not say.
-function corpus.memory_now()
-    local file = io.open("/proc/self/status", "r")
-    if not file then return 0 end
-    local kilobytes = file:read("*a"):match "VmRSS:%s*(%d+)"
-    file:close()
-    return (tonumber(kilobytes) or 0) * 1024
-end
-
---- Peak resident bytes of this process, and of the largest of its ended children.
-function corpus.memory_peak()
-    local own, child = ffi.new "int64_t[1]", ffi.new "int64_t[1]"
-    lib.bl_memory_peak(own, child)
-    return tonumber(own[0]), tonumber(child[0])
 end
 
 return corpus

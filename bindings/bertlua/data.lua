@@ -1,5 +1,5 @@
---- Pre-training data from Lua: shards in and out, batches, prefetch, and the
--- helpers that cut raw text. How an epoch is ordered or instances are sampled
+--- Pre-training data from Lua: shards in and out, batches, prefetch, and where
+-- documents lie in text files. How an epoch is ordered or instances are sampled
 -- does not belong here: see bertlua.data.loader and bertlua.data.instances.
 -- What a broken file or the operating system refuses comes back as nil and a
 -- message; a wrong argument raises an error at the caller's line.
@@ -200,6 +200,7 @@ function data.batch(batch_size, max_seq_length, max_predictions_per_seq, packed,
     end
     batch.batch_size = batch_size
     batch.max_length = max_seq_length
+    batch.tensors = TENSORS
     for _, name in ipairs(TENSORS) do batch[name] = batch.handle[name] end
     return batch
 end
@@ -332,7 +333,7 @@ function data.write_shard(path, options, masking, tokens, instances, order)
     return true
 end
 
--- ---------------------------------------------------------------- text
+-- ---------------------------------------------------------------- documents
 
 local Documents = {}
 Documents.__index = Documents
@@ -357,35 +358,6 @@ end
 function Documents:get(i)
     local document = self.handle.list[i]
     return document.file + 1, tonumber(document.begin), tonumber(document.bytes)
-end
-
-local Sentences = {}
-Sentences.__index = Sentences
-
---- Cutter of prose into sentences.
--- @tparam string locale ICU locale; default "en@ss=standard", which knows some abbreviations
--- @return Sentences; an unknown locale falls back to ICU's root rules
-function data.sentences(locale)
-    local out = ffi.new "bl_sentences *[1]"
-    native.check(lib.bl_sentences_create(out, locale or "en@ss=standard"), 2)
-    return setmetatable({
-        handle = ffi.gc(out[0], lib.bl_sentences_free),
-        ends = ffi.new "const int64_t *[1]",
-        found = ffi.new "int64_t[1]",
-    }, Sentences)
-end
-
---- List of the sentences of text, without the white space around them.
-function Sentences:split(text)
-    native.check(lib.bl_sentences_split(self.handle, text, #text, self.ends, self.found), 2)
-    local list, begin = {}, 1
-    for i = 0, tonumber(self.found[0]) - 1 do
-        local last = tonumber(self.ends[0][i])
-        local sentence = text:sub(begin, last):match("^%s*(.-)%s*$")
-        if sentence ~= "" then list[#list + 1] = sentence end
-        begin = last + 1
-    end
-    return list
 end
 
 return data

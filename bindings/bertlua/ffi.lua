@@ -6,6 +6,7 @@
 -- (cdef.h) lie beside the library: `make` cuts them out of engine/api/*.h.
 
 local ffi = require "ffi"
+local fault = require "bertlua.fault"
 
 local M = {}
 
@@ -83,9 +84,9 @@ function M.check(status, level)
             M.memory_advice = nil
             message = message .. ": " .. advice()
             M.memory_advice = advice
-            require("bertlua.fault").raise(message)
+            fault.raise(message)
         elseif tonumber(status) == ERROR_DEVICE then
-            require("bertlua.fault").raise(message)
+            fault.raise(message)
         end
         error(message, (level or 2) + 1)
     end

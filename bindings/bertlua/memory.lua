@@ -6,6 +6,7 @@
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
 local context = require "bertlua.context"
+require "bertlua.tensor" -- gives the tensors of a buffer their methods
 
 local C, check, set_shape, shape = bl.lib, bl.check, bl.set_shape, bl.shape
 local DTYPE = bl.DTYPE

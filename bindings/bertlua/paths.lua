@@ -1,7 +1,6 @@
 --- Where bertlua's own files are: recipes, model configurations, vocabularies.
 
 local ffi = require "bertlua.ffi"
-local readlink = require("posix.unistd").readlink
 
 local M = {}
 
@@ -12,10 +11,20 @@ function M.root()
     return ffi.root
 end
 
+--- The engine's library.
+function M.library()
+    return ffi.library_path
+end
+
+--- The engine's declarations, with what each function does.
+function M.declarations()
+    return ffi.cdef_path
+end
+
 --- The running executable.
 function M.program()
     -- The kernel marks the path of a program that was rebuilt since it started.
-    return (readlink("/proc/self/exe"):gsub(" %(deleted%)$", ""))
+    return (require("posix.unistd").readlink("/proc/self/exe"):gsub(" %(deleted%)$", ""))
 end
 
 --- Find a file: as given (from the current folder), else among bertlua's own.

@@ -222,6 +222,14 @@ function storage.file_sha256(path)
     return ffi.string(hex)
 end
 
+--- Hash of a file in hexadecimal: "md5" or "sha1"; or nil, message.
+function storage.digest(path, algorithm)
+    local hex = ffi.new "char[65]"
+    local status = lib.bl_file_digest(path, algorithm, hex)
+    if status ~= 0 then return refused(status) end
+    return ffi.string(hex)
+end
+
 --- Bytes free on the file system of path; or nil, message.
 function storage.free_bytes(path)
     local bytes = ffi.new "uint64_t[1]"

@@ -1,4 +1,6 @@
---- WordPiece tokenization by the engine; bertlua.text.tokenizer is the class on top.
+--- Text by the engine: WordPiece tokenization and vocabularies, on top of which
+-- are the classes bertlua.text.tokenizer and bertlua.text.vocab_trainer;
+-- Unicode, languages and sentences.
 -- @module bertlua.text
 
 local ffi = require "ffi"
@@ -115,6 +117,55 @@ end
 --- Whether a code point is a letter, has a numeric value or is "_".
 function M.is_word_character(code_point)
     return lib.bl_text_is_word_character(code_point)
+end
+
+--- Languages that ICU knows.
+-- @return list of {code = of ISO 639, name = English, own_name = in the language itself}
+function M.languages()
+    local language, list = ffi.new "bl_language", {}
+    while lib.bl_language_at(#list, language) do
+        list[#list + 1] = { code = ffi.string(language.code), name = ffi.string(language.name),
+            own_name = ffi.string(language.own_name) }
+    end
+    return list
+end
+
+--- Offset (from 0) of the first byte that is not UTF-8, or nil.
+-- @tparam string text
+-- @tparam ?number from offset of a character to begin at
+function M.invalid_utf8(text, from)
+    from = from or 0
+    local offset = tonumber(lib.bl_utf8_check(ffi.cast("const char *", text) + from, #text - from))
+    return offset >= 0 and from + offset or nil
+end
+
+local Sentences = {}
+Sentences.__index = Sentences
+
+--- Cutter of prose into sentences.
+-- @tparam string locale ICU locale; default "en@ss=standard", which knows some abbreviations
+-- @return Sentences; an unknown locale falls back to ICU's root rules
+function M.sentences(locale)
+    local out = ffi.new "bl_sentences *[1]"
+    check(lib.bl_sentences_create(out, locale or "en@ss=standard"), 2)
+    return setmetatable({
+        handle = ffi.gc(out[0], lib.bl_sentences_free),
+        ends = ffi.new "const int64_t *[1]",
+        found = ffi.new "int64_t[1]",
+    }, Sentences)
+end
+
+--- List of the sentences of text, without the white space around them.
+function Sentences:split(text)
+    check(lib.bl_sentences_split(self.handle, text, #text, self.ends, self.found), 2)
+    local list, begin = {}, 1
+    for i = 0, tonumber(self.found[0]) - 1 do
+        local last = tonumber(self.ends[0][i])
+        local sentence = text:sub(begin, last):match("^%s*(.-)%s*$")
+        if sentence ~= "" then list[#list + 1] = sentence end
+        begin = last + 1
+    end
+    return list
 end
 
 local Trainer = {}

@@ -15,7 +15,7 @@
  *   6. lua/bertlua/autograd/functional.lua: rmsnorm on a tape;
  *   7. spec/engine/ops/rmsnorm_spec.lua: against the formula in float64, and
  *      what the checks reject;
- *   8. spec/lua/autograd/tape_spec.lua: gradients against finite differences.
+ *   8. spec/lua/autograd/functional_spec.lua: gradients against finite differences.
  *
  * On a GPU it is then an error that names the op and what to do, and its specs
  * are pending there. With cuda/rmsnorm.cu the rows become BOTH; a kernel that a

@@ -19,8 +19,8 @@ local MODULES = {
 -- Folders of modules; those of data and text also hold the fields of the module of that name.
 local FOLDERS = {
     autograd = { "functional", "tape" },
-    data = { "create_pretraining", "loader" },
-    squad = { "dataset", "extraction", "features", "loader", "metrics", "predict", "reader" },
+    data = { "create_pretraining", "loader", "sequences" },
+    squad = { "dataset", "extraction", "features", "metrics", "predict", "reader" },
     text = { "tokenizer", "vocab_trainer" },
     train = {
         "benchmark", "checkpoint", "optimizer", "report", "schedule", "tensorboard", "trainer",
@@ -48,6 +48,16 @@ local function folder(prefix, names)
             end
             rawset(self, name, value)
             return value
+        end,
+    })
+end
+
+--- bl.models has answer() besides: it comes from squad, which builds on models.
+local function with_answer(models)
+    return setmetatable(models, {
+        __names = { "answer" },
+        __index = function(_, name)
+            if name == "answer" then return require("bertlua.squad.reader").answer end
         end,
     })
 end
@@ -112,6 +122,7 @@ return setmetatable(bl, {
             value = folder("bertlua." .. name, FOLDERS[name])
         elseif is_module[name] then
             value = require("bertlua." .. name)
+            if name == "models" then value = with_answer(value) end
         elseif name == "version" then
             value = require("bertlua.version").engine
         else

@@ -7,8 +7,6 @@
 
 local devices = require "bertlua.jobs.common.devices"
 local launch = require "bertlua.distributed.launch"
-local pretraining = require "bertlua.jobs.pretrain.settings"
-local phases = require "bertlua.jobs.pretrain.phases"
 
 local M = {}
 
@@ -37,13 +35,22 @@ local function show(spec, values)
     end
 end
 
+--- Run a task: train, predict, evaluate, as its settings say.
+-- @param task the name of one in lua/bertlua/jobs, such as "classify", or a table of jobs/common/task.lua
+-- @param settings the recipe's values for its settings
+-- @param description for --help
+function M.run(task, settings, description)
+    if type(task) == "string" then task = require(("bertlua.jobs.%s.task"):format(task)) end
+    local values, sources = task.settings:parse(arg or {}, settings, { program = program(), description = description })
+    show(task.settings, values)
+    return M.finish(require("bertlua.jobs.common.runner").run(task, values, sources))
+end
+
 --- Pre-train one phase.
 -- @param settings the recipe's values for settings of bertlua.jobs.pretrain.settings
 -- @param description for --help
 function M.pretrain(settings, description)
-    local values, sources = pretraining:parse(arg or {}, settings, { program = program(), description = description })
-    show(pretraining, values)
-    return M.finish(require("bertlua.jobs.pretrain.task").run(values, sources))
+    return M.run("pretrain", settings, description)
 end
 
 --- Pre-train phase 1 and phase 2 in a row; phase 2 starts from the parameters phase 1 ended with.
@@ -51,6 +58,7 @@ end
 -- @param settings { common = {...}, phase1 = {...}, phase2 = {...} }
 -- @param description for --help
 function M.pretrain_phases(settings, description)
+    local phases = require "bertlua.jobs.pretrain.phases"
     local spec = phases.spec()
     local values, sources = spec:parse(arg or {}, phases.flatten(settings),
         { program = program(), description = description })
@@ -77,10 +85,7 @@ end
 -- @param settings the recipe's values for settings of bertlua.jobs.squad.settings
 -- @param description for --help
 function M.finetune_squad(settings, description)
-    local spec = require "bertlua.jobs.squad.settings"
-    local values, sources = spec:parse(arg or {}, settings, { program = program(), description = description })
-    show(spec, values)
-    return M.finish(require("bertlua.jobs.squad.task").run(values, sources))
+    return M.run("squad", settings, description)
 end
 
 --- Answer one question from a context.
@@ -88,6 +93,14 @@ function M.answer(settings, description)
     local job = require "bertlua.jobs.squad.ask"
     local values = job.settings:parse(arg or {}, settings, { program = program(), description = description })
     return job.run(values)
+end
+
+--- Run a job that neither trains nor measures a model.
+-- @param name of the job below lua/bertlua/jobs, such as "corpus.tokenize"
+-- @param settings the recipe's values for its settings
+-- @param description for --help
+function M.main(name, settings, description)
+    return require("bertlua.jobs." .. name).main(settings, description)
 end
 
 --- The demonstration from raw text to guesses.

@@ -2,7 +2,7 @@
 
 local process = require "spec.support.process"
 
--- Gives up recording the outer loop until it is patched; unguarded, LuaJIT 2.1 of March 2022 then leaves it after one
+-- Aborts recording of the outer loop until it is patched; unguarded, LuaJIT 2.1 of March 2022 then leaves it after one
 -- turn (LuaJIT issue 827).
 local PROGRAM = [[
 local inner = { 1, 2, 3, 4, 5 }
@@ -45,7 +45,7 @@ describe("bertlua.jit_guard", function()
 
     it("turns compilation off for such functions alone", function()
         require "bertlua.jit_guard"
-        -- A loop that runs hot is compiled; traces are told of by the compiler itself.
+        -- A hot loop is compiled; the compiler itself reports traces.
         local function traces(text)
             local run = assert(loadstring(text))
             local started = 0

@@ -105,7 +105,7 @@ describe("attention on a GPU", function()
             end)
 
             it(("drops the documented elements: %s, heads of %d"):format(dtype, size), function()
-                -- A length that is no multiple of 4 puts rows of the mask across Philox blocks.
+                -- A length that is not a multiple of 4 makes mask rows straddle Philox blocks.
                 check(packed(size, { 65, 3, 40 }, 68), dtype, "native", 0.2)
                 check(packed(size, { 66, 5 }, 67), dtype, "native", 0.2)
             end)
@@ -131,7 +131,7 @@ describe("attention on a GPU", function()
         end
     end)
 
-    -- One block of the grid takes several pairs where there are more than the device holds.
+    -- One block of the grid handles several pairs where there are more than the device holds.
     it("goes through more pairs than it has blocks", function()
         local list = {}
         for i = 1, 30 do list[i] = i % 3 == 0 and 0 or 5 + i % 7 end
@@ -150,7 +150,7 @@ describe("attention on a GPU", function()
         end
     end)
 
-    -- Queries of 0 make all probabilities alike, and one-hot values show each one's dropout in the output; one-hot
+    -- Queries of 0 make all probabilities equal, and one-hot values show each one's dropout in the output; one-hot
     -- gradients show it again in the gradient of the values.
     it("has the CPU's dropout mask to the last element", function()
         for _, max_length in ipairs { 80, 81 } do
@@ -234,7 +234,7 @@ end)
 describe("attention through cuDNN", function()
     after_each(function() context.attention "auto" end)
 
-    --- Whether it can be had for training here; a reason if not.
+    --- Whether it is available for training here; the reason if not.
     local function is_there()
         local ok, message = pcall(run, packed(64, { 64 }), "bf16", "cudnn", 0)
         context.attention "auto"

@@ -67,7 +67,7 @@ describe("training over NCCL", function()
         for _, case in ipairs { { "Lamb", 2 + 1 }, { "DistributedFusedLamb", 2 } } do
             local optimizer = case[1]
             local output = train(optimizer, 2, { optimizer = optimizer, ["gradient-bucket-mib"] = 0.01 })
-            -- Of three micro-steps a rank the last sends and is not recorded; the update of Lamb alone is.
+            -- Of three micro-steps per rank the last sends and is not recorded; only Lamb's update is.
             assert.is_truthy(output:find(("replays a step: %d"):format(case[2]), 1, true), output)
             local several = job:losses(("%s/%s.json"):format(job.dir, optimizer))
             for step = 1, 4 do assert.is_near(one[step].loss, several[step].loss, 1e-5) end

@@ -1,4 +1,4 @@
---- Attention by cuDNN, as far as a machine without a GPU can see: which GPUs' engines take our graphs. Kernels are
+--- Attention by cuDNN, as far as a machine without a GPU can tell: which GPUs' engines accept our graphs. Kernels are
 -- compiled, and nothing is run.
 
 local ffi = require "ffi"
@@ -15,7 +15,7 @@ local library = ffi.load(os.getenv "BERTLUA_CUDA_LIB")
 
 local BF16, F16 = 1, 2
 
---- Properties of a GPU as cuDNN writes them.
+--- Properties of a GPU in cuDNN's format.
 local function gpu(name, version, multiprocessors, shared, changes)
     local properties = {
         deviceName = name, cudaDeviceId = 0, deviceVer = version, driverVer = 13000,
@@ -127,7 +127,7 @@ describe("training through cuDNN", function()
         for step = 1, 6 do assert.is_true(math.abs(got[step].loss - expected[step].loss) < 2e-2) end
     end)
 
-    it("goes on exactly with dropout, recorded steps and packed batches", function()
+    it("resumes exactly with dropout, recorded steps and packed batches", function()
         local whole = losses { attention = "cudnn" }
         assert(fs.remove(job.out))
         losses { attention = "cudnn", ["steps-this-run"] = 3 }

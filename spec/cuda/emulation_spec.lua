@@ -1,4 +1,4 @@
---- The emulation notices what a GPU would do wrong or not survive: kernels of spec/cuda/emulation/faults.cc.
+--- The emulation notices what would fail or misbehave on a GPU: kernels of spec/cuda/emulation/faults.cc.
 
 local ffi = require "ffi"
 local context = require "bertlua.context"

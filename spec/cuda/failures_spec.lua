@@ -1,4 +1,4 @@
---- What a GPU, its driver or its memory can do wrong, on request of the emulation: one line with the fix each time, and
+--- What can go wrong with a GPU, its driver or its memory, provoked by the emulation: one line with the fix each, and
 -- the last checkpoint stays good.
 
 local context = require "bertlua.context"
@@ -8,7 +8,7 @@ if context.device() ~= "cuda" or not context.describe():find "^emulated" then re
 local fs = require "bertlua.util.fs"
 local pretraining = require "spec.support.pretraining"
 
---- Environment of a program: what fails, and the device as if nobody had chosen one.
+--- Environment of a program: what fails, and no device chosen.
 local function failing(what, device)
     return ("BERTLUA_EMULATION_FAIL='%s' BERTLUA_DEVICE=%s "):format(what, device or "auto")
 end
@@ -49,7 +49,7 @@ describe("a GPU that cannot be used", function()
     it("is left alone by auto, not without a word where it was meant to be used", function()
         local answer = " recipes/answer.lua --checkpoint missing --question who --context nobody"
         local old = "bertlua: warning: the NVIDIA driver is for CUDA 11.4, this build needs 13.0; install a newer "
-            .. "driver: this runs on the CPU\n"
+            .. "driver; running on the CPU\n"
         for what, warning in pairs { ["no-driver"] = "", ["no-device"] = "", ["old-driver"] = old } do
             local _, output = pretraining.shell(failing(what) .. pretraining.BINARY .. answer)
             assert.are.equal(warning .. "bertlua: missing: no such checkpoint\n", output)
@@ -83,7 +83,7 @@ describe("a GPU that fails in the middle", function()
     end)
     teardown(function() job:close() end)
 
-    --- The last line that a run wrote, all others being of a run that was going well.
+    --- The last line that a run wrote; all others must be those of a healthy run.
     local function last_line(output)
         local line = output:match "([^\n]*)\n$"
         assert.matches("^bertlua: ", line, output)
@@ -91,7 +91,7 @@ describe("a GPU that fails in the middle", function()
         return line
     end
 
-    --- A run that fails so, then one that goes on from where it came to: the end is that of a run that never failed.
+    --- A run that fails like this, then one that resumes: the result is that of a run that never failed.
     local function fails(what, pattern, more)
         local code, output = job:run("pretrain_phase1.lua", changes(more), failing(what))
         assert.are.equal(1, code, output)

@@ -25,7 +25,7 @@ end
 describe("an index outside its table", function()
     local ROWS, WORDS = 5, 4
 
-    -- Widths of packs and of single elements.
+    -- Widths for vectors and for single elements.
     local function each_width(body)
         support.each_dtype(function(dtype) for _, width in ipairs { 16, 5 } do body(dtype, width) end end)
     end

@@ -13,7 +13,7 @@ if context.device() ~= "cuda" then return end
 -- Records of algorithms can be made up only for the emulated library.
 local emulated = context.describe():find("mulat", 1, true) ~= nil
 
--- A context of its own each time: number of threads is part of its name, and means nothing on a GPU.
+-- A separate context each time, by its number of threads, which means nothing on a GPU.
 local fresh = 40
 local function open(path)
     fresh = fresh + 1
@@ -95,7 +95,7 @@ describe("matrix products on a GPU", function()
         end
     end)
 
-    it("start a file of another device or library anew", function()
+    it("start over a file of another device or library", function()
         assert(fs.write(path, "bertlua matmul choices 1\nsome other GPU\nnonsense\n"))
         open(path)
         train()

@@ -1,5 +1,5 @@
 --- The memory plan against what the device gave: by use, for several shapes, with layers kept and computed again; and
--- the batch size that is proposed when memory is short, tried.
+-- the batch size proposed when memory is short is tried.
 
 local context = require "bertlua.context"
 
@@ -19,9 +19,9 @@ local tiny = dofile "spec/lua/models/tiny_bert.lua"
 
 local MIB = 2 ^ 20
 
--- Activations may be foretold too high by a tenth: gradients of a layer partly fit into gaps.
+-- The prediction for activations may be a tenth too high: gradients of a layer partly fit into gaps.
 local ACTIVATIONS_SPARE = 0.1
--- Buffers that are not foretold: counters, layouts, gaps between parameters.
+-- Buffers that are not predicted: counters, layouts, gaps between parameters.
 local SMALL = 0.1 * MIB
 
 describe("the memory plan on a device", function()
@@ -39,7 +39,7 @@ describe("the memory plan on a device", function()
         return path
     end
 
-    --- Two micro-steps and an update; what was foretold, what was taken.
+    --- Two micro-steps and an update: what was predicted, what was taken.
     -- @param case length, slots, batch_size, precision, checkpointing; short: bytes of scratch that are not reserved
     local function train(case)
         local model = bert.BertForPretraining.new(tiny.config { hidden_size = 64, num_hidden_layers = 3,
@@ -47,7 +47,7 @@ describe("the memory plan on a device", function()
         model.bert.encoder.activation_checkpointing = case.checkpointing
         local plan = memory_plan.check(model, { precision = case.precision, limit = 2 ^ 40, shape = {
             batch_size = case.batch_size, max_seq_length = case.length, max_predictions_per_seq = case.slots,
-            accumulation = 1,
+            accumulation = 1, tensors = loader.TENSORS,
         } })
         local before = memory_plan.available()
         model.store:allocate { precision = case.precision, seed = 3 }
@@ -94,12 +94,12 @@ describe("the memory plan on a device", function()
         it(("holds: %d x %d, %s%s"):format(case.batch_size, case.length, case.precision,
             case.checkpointing and ", layers computed again" or ""), function()
             local plan, peak, taken = fresh(case)
-            local told = ("%.2f MiB of activations foretold, %.2f used; %.2f MiB in all, %.2f taken"):format(
+            local told = ("%.2f MiB of activations estimated, %.2f used; %.2f MiB in total, %.2f taken"):format(
                 plan.activations / MIB, peak / MIB, (plan.sum - plan.reserve) / MIB, taken / MIB)
             assert.is_true(peak <= plan.activations and peak >= (1 - ACTIVATIONS_SPARE) * plan.activations, told)
             local foretold = plan.sum - plan.reserve
             assert.is_true(taken <= foretold + SMALL, told)
-            -- Slack is the most by which the arena may exceed its peak; here it may be none of it.
+            -- Slack is how much the arena may exceed its peak; none is allowed here.
             local slack = select(2, device.step_workspace { rows = 1, picked = 0, sequences = 1, max_length = 1,
                 hidden = 1, intermediate = 1, classes = 0, parameters = 1, tensors = 1, heads = 1, dtype = "f32",
                 activations = plan.activations, dropout = 0 })
@@ -137,7 +137,7 @@ describe("a device that is too small", function()
         local changes = { ["config-file"] = wide(), ["batch-size"] = 96 }
         local code, output = run(185, changes)
         assert.are.equal(1, code, output)
-        local batch, merge = output:match("^bertlua: micro%-steps of 96 sequences take up to .* there is room for .*: "
+        local batch, merge = output:match("^bertlua: micro%-steps of 96 sequences take up to .* only room for .*: "
             .. "%-%-batch%-size (%d+) %-%-gradient%-merge%-steps (%d+) fits and gives the same update, or try ")
         assert.is_truthy(batch, output)
         batch, merge = tonumber(batch), tonumber(merge)
@@ -152,12 +152,12 @@ describe("a device that is too small", function()
         local changes = { ["config-file"] = wide(), ["batch-size"] = 16 }
         local code, output = run(1024, changes)
         assert.are.equal(0, code, output)
-        local together = output:match "together ([%d.]+) MiB at the most of [%d.]+ MiB free %(1.00 GiB in all%)"
+        local together = output:match "together at most ([%d.]+) MiB of [%d.]+ MiB free %(1.00 GiB in total%)"
         assert.is_truthy(together, output)
         -- 32 MiB are cuBLASLt's, taken when the device is opened; the driver's share is not taken here.
         code, output = run(32 + math.ceil(together) - 128 + 1, changes)
         assert.are.equal(1, code)
-        assert.matches("^bertlua: [^\n]* GiB are free: take a smaller one\n$", output)
+        assert.matches("^bertlua: [^\n]* GiB is free: use a smaller model\n$", output)
         code, output = run(32 + math.ceil(together), changes)
         assert.are.equal(0, code, output)
         code, output = run(32 + math.floor(together) - 1, changes)

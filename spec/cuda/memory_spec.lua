@@ -1,4 +1,4 @@
---- Device memory: arenas that take memory as they use it, what is said when there is none, and values that are the
+--- Device memory: arenas that take memory as they use it, the message when there is none, and values that equal the
 -- CPU's to the bit.
 
 local array = require "bertlua.array"
@@ -27,7 +27,7 @@ describe("device memory", function()
         assert.is_truthy(message:find("[%d.]+ GiB of [%d.]+ GiB free; use a smaller batch"), message)
     end)
 
-    it("reserves addresses for an arena beyond it, and goes on after it was out", function()
+    it("reserves addresses for an arena beyond it, and continues after running out", function()
         local arena = memory.arena(2 ^ 40)
         local t = arena:tensor("f32", { 1000, 1000 }):fill(3)
         assert.is_truthy(message_of(function() arena:tensor("i8", { 500 * GIB }) end):find "arena: %d+ bytes .* of GPU")
@@ -46,7 +46,7 @@ describe("device memory", function()
         local values = array.int32(n)
         for i = 0, n - 1 do values[i] = i * 7 end
         t:set(values)
-        values[0], values[n - 1] = -1, -1 -- the upload keeps nothing of the caller's
+        values[0], values[n - 1] = -1, -1 -- the upload does not refer to the caller's memory
         local host = t:host()
         local got, wrong = array.wrap(host), 0
         for i = 0, n - 1 do

@@ -108,7 +108,7 @@ describe("training on a GPU", function()
 
     it("replays what 20 eager steps compute, to the last bit", function()
         local graphs = same_with_and_without_graphs { last = 20, packed = false }
-        -- One shape and the update: each ran once as it was, then replayed.
+        -- One shape and the update: each ran once eagerly, then was replayed.
         assert.are.equal(2, graphs.records)
         assert.are.equal(2 * 19, graphs.replays)
     end)
@@ -131,7 +131,7 @@ describe("training on a GPU", function()
         assert.is_true(scales[#scales] < 2 ^ 24, "the first scale is too large, so it falls")
     end)
 
-    it("goes on from a checkpoint as if it had never stopped, with graphs and without", function()
+    it("resumes from a checkpoint as if it had never stopped, with graphs and without", function()
         local whole, whole_sum = train(folder .. "/shards", { last = 12, graphs = true })
         train(folder .. "/shards", { last = 7, graphs = true, to = folder .. "/checkpoints/7" })
         for _, graphs in ipairs { true, false } do
@@ -142,7 +142,7 @@ describe("training on a GPU", function()
         end
     end)
 
-    it("goes on exactly with timed matrix products, as long as their choices are kept", function()
+    it("resumes exactly with timed matrix products, as long as their choices are kept", function()
         local choices = folder .. "/choices.txt"
         context.matmul_choices(choices)
         local options = { precision = "bf16", last = 6, graphs = true }
@@ -152,7 +152,7 @@ describe("training on a GPU", function()
         options.last, options.to = 4, folder .. "/timed/4"
         train(folder .. "/shards", options)
         context.matmul_choices(nil)
-        context.matmul_choices(choices) -- read anew, as by another process
+        context.matmul_choices(choices) -- reread, as by another process
         local _, sum = train(folder .. "/shards", { precision = "bf16", first = 5, last = 6, graphs = true,
             from = options.to })
         context.matmul_choices(nil)

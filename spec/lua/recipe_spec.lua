@@ -1,10 +1,7 @@
---- Recipes: the published values, --help of every one, the settings of two phases.
+--- Recipes: the published values, --help of every one.
 
 local fs = require "bertlua.util.fs"
-local phases = require "bertlua.jobs.pretrain.phases"
 local pretraining = require "spec.support.pretraining"
-local pretraining_settings = require "bertlua.jobs.pretrain.settings"
-local squad_settings = require "bertlua.jobs.squad.settings"
 
 --- What a recipe file hands to bertlua.recipe, without running it.
 local function captured(name)
@@ -17,7 +14,7 @@ local function captured(name)
     return settings
 end
 
--- Batch a GPU, accumulation, learning rate, warm-up, steps, as published for 8 GPUs.
+-- Batch per GPU, accumulation, learning rate, warm-up, steps, as published for 8 GPUs.
 local PUBLISHED = {
     amp = { phase1 = { 256, 32, 6e-3, 0.2843, 7038 }, phase2 = { 32, 128, 4e-3, 0.128, 1563 } },
     tf32 = { phase1 = { 128, 64, 6e-3, 0.2843, 7038 }, phase2 = { 16, 256, 4e-3, 0.128, 1563 } },
@@ -74,40 +71,6 @@ describe("published recipe", function()
                 assert.are.equal(value, values[name], name)
             end
         end
-    end)
-end)
-
-describe("settings of pre-training", function()
-    it("have the reference's defaults", function()
-        local values = pretraining_settings:parse {}
-        for name, default in pairs { bert_model = "bert-large-uncased", log_freq = 10, num_steps_per_checkpoint = 100,
-            last_step_of_checkpoint = "none", seed = 42, report_file = "./report.json", show_config = true,
-            enable_cpu_affinity = true, num_workers = 1, benchmark = false, benchmark_steps = 20,
-            benchmark_warmup_steps = 20, optimizer = "Lamb", gradient_merge_steps = 1, learning_rate = 1e-4,
-            warmup_start_lr = 0, warmup_proportion = 0.01, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-6,
-            weight_decay = 0.01, max_seq_length = 512, batch_size = 32, phase1 = false, phase2 = false,
-            max_predictions_per_seq = 80, amp = false, scale_loss = 1, use_dynamic_loss_scaling = false,
-            use_pure_fp16 = false } do
-            assert.are.equal(default, values[name], name)
-        end
-    end)
-
-    it("stand in the README as they are in the code", function()
-        local text = assert(fs.read "README.md")
-        for name, spec in pairs { pretraining = pretraining_settings, squad = squad_settings } do
-            local table_text = text:match(("<!%%-%%- settings %s %%-%%->\n(.-)<!%%-%%- /settings"):format(name))
-            assert.are.equal("\n" .. spec:table_markdown(), table_text)
-        end
-    end)
-
-    it("of one phase come out of those of two", function()
-        local values, sources = phases.spec():parse({ "--phase2-max-steps", "7" },
-            phases.flatten { common = { seed = 5 }, phase1 = { max_steps = 3 }, phase2 = { max_steps = 4 } })
-        local one = phases.select(values, sources, "phase1")
-        local two, two_sources = phases.select(values, sources, "phase2")
-        assert.are.same({ 3, 5, true, false }, { one.max_steps, one.seed, one.phase1, one.phase2 })
-        assert.are.same({ 7, 5, false, true }, { two.max_steps, two.seed, two.phase1, two.phase2 })
-        assert.are.same({ "command line", "recipe" }, { two_sources.max_steps, two_sources.seed })
     end)
 end)
 

@@ -110,14 +110,14 @@ describe("settings", function()
         assert.is_true(values.amp)
     end)
 
-    it("insists on what is required", function()
+    it("requires what is required", function()
         local strict = settings.define { { name = "max_steps", type = "integer", min = 1, required = true } }
         assert.are.equal("--max-steps is required: expected an integer of at least 1",
             fault_of(strict.parse, strict, {}))
         assert.are.equal(3, strict:parse({ "--max-steps=3" }).max_steps)
     end)
 
-    it("prints a help that fits 80 columns and shows the recipe's own values", function()
+    it("prints help that fits 80 columns and shows the recipe's own values", function()
         local text
         spec:parse({ "--help" }, { batch_size = 7 }, { program = "x.lua", description = ("word "):rep(60),
             on_help = function(t) text = t end })
@@ -129,7 +129,7 @@ describe("settings", function()
         assert.is_truthy(text:find("\nTraining:\n", 1, true))
     end)
 
-    it("prints Markdown with one row a setting", function()
+    it("prints Markdown with one row per setting", function()
         local _, rows = spec:table_markdown():gsub("\n| `", "")
         assert.are.equal(#spec.list, rows)
     end)

@@ -1,4 +1,4 @@
---- Who may know whom: the rules that keep the layers apart, checked on the sources themselves.
+--- Which layer may know which, checked on the sources themselves.
 
 local lfs = require "lfs"
 
@@ -55,7 +55,7 @@ describe("layers", function()
     end)
 
     it("keep ffi inside the bindings", function()
-        local ffi = { "require%s*%(?%s*[\"']ffi[\"']", "ffi%.C[^%w]" }
+        local ffi = { "[\"']ffi[\"']", "[\"']bertlua%.ffi[\"']", "ffi%.C[^%w]" }
         assert.are.same({}, offenders("lua", "%.lua$", ffi))
         assert.are.same({}, offenders("recipes", "%.lua$", ffi))
     end)
@@ -78,28 +78,6 @@ describe("layers", function()
         assert.are.same({}, offenders("engine/cuda", "%.cuh?$", forbidden, "kernel%.cuh$"))
     end)
 
-    -- What each folder of the engine includes besides its own files, core/ and the public API.
-    local KNOWN = {
-        core = {}, ops = {}, optim = { ops = true }, cpu = {}, cuda = { comm = true }, comm = { ops = true },
-        mpi = { comm = true }, storage = {}, text = { storage = true }, data = { storage = true },
-        corpus = { storage = true }, wiki = { storage = true },
-    }
-
-    it("let a folder of the engine know only those below it", function()
-        local strangers = {}
-        for _, path in ipairs(walk("engine", "%.[ch]u?h?$")) do
-            local room = path:match "^engine/(%w+)/"
-            if room and room ~= "api" then
-                local known = assert(KNOWN[room], path .. ": say in KNOWN what its folder may include")
-                for other in read(path):gmatch '#include%s*"(%w+)/' do
-                    local fine = other == room or other == "core" or known[other]
-                    if not fine then strangers[#strangers + 1] = path .. " includes " .. other .. "/" end
-                end
-            end
-        end
-        assert.are.same({}, strangers)
-    end)
-
     it("keep HDF5 in engine/data", function()
         assert.are.same({}, offenders("engine", "%.[ch]$", { "#include%s*[<\"]hdf5" }, "^engine/data/"))
     end)
@@ -107,6 +85,170 @@ describe("layers", function()
     it("keep process exits and printing out of the library", function()
         local patterns = { "[^%w_]exit%s*%(", "[^%w_]abort%s*%(", "[^%w_f]printf%s*%(", "fprintf%s*%(%s*std" }
         assert.are.same({}, offenders("engine", "%.[ch]u?h?$", patterns))
+    end)
+end)
+
+--- A table of rooms as sets: { room, rooms it may know ... }, each row after those of the rooms it knows.
+local function sets_of(rows)
+    local knows = {}
+    for _, row in ipairs(rows) do
+        local room = row[1]
+        knows[room] = { [room] = true }
+        for i = 2, #row do
+            assert.is_table(knows[row[i]], ("%s may know %s, whose row must come before"):format(room, row[i]))
+            knows[room][row[i]] = true
+        end
+    end
+    return knows
+end
+
+-- ---------------------------------------------------------------- rooms of the engine
+
+-- Whose headers each folder of engine/ includes; all include bertlua.h, the API.
+local ENGINE_ROOMS = {
+    { "api" },
+    { "core" },
+    { "storage", "core" },
+    { "text", "core", "storage" },
+    { "data", "core", "storage" },
+    { "wiki", "core", "storage" },
+    { "corpus", "core", "storage" },
+    { "ops", "core" },
+    { "optim", "ops" },
+    { "comm", "core", "ops" },
+    { "mpi", "comm" },
+    { "cpu", "core" },
+    { "cuda", "comm", "core" },
+}
+-- Headers from elsewhere: the public one, and the emulated device's (spec/cuda/emulation).
+local FROM_ELSEWHERE = { ["bertlua.h"] = true, ["emulation.h"] = true }
+
+describe("rooms of the engine", function()
+    it("include the headers of those they may know", function()
+        local knows, list = sets_of(ENGINE_ROOMS), {}
+        for _, path in ipairs(walk("engine", "%.[ch]u?h?$")) do
+            local room = path:match "^engine/([^/]+)/"
+            if room then
+                assert.is_table(knows[room], path .. ": its room is not in the table")
+                for header in read(path):gmatch '#include%s*"([^"]+)"' do
+                    local other = header:match "^([^/]+)/[^/]+$"
+                    local allowed = FROM_ELSEWHERE[header] or other and knows[room][other]
+                        or not other and lfs.attributes(("engine/%s/%s"):format(room, header), "mode") == "file"
+                    if not allowed then list[#list + 1] = ("%s: %s"):format(path, header) end
+                end
+            end
+        end
+        assert.are.same({}, list)
+    end)
+end)
+
+-- ---------------------------------------------------------------- rooms of Lua
+
+-- What each folder and file of lua/bertlua may know of the others; all may know the bindings.
+local LUA_ROOMS = {
+    { "util" },
+    { "text", "util" },
+    { "weights", "text", "util" },
+    { "autograd" },
+    { "nn", "autograd" },
+    { "models", "autograd", "nn", "util" },
+    { "distributed" },
+    { "data", "text", "util" },
+    { "train", "data", "util", "weights" },
+    { "squad", "autograd", "data", "models", "text", "train", "util", "weights" },
+    { "corpus", "data", "squad", "text", "util" },
+    { "settings", "util" },
+    { "jobs", "autograd", "corpus", "data", "distributed", "models", "nn", "settings", "squad", "text", "train", "util",
+        "weights" },
+    { "bert_large" },
+    { "recipe", "distributed", "jobs" },
+    { "prompt", "distributed", "util" },
+    -- The names of all of it.
+    { "init", "autograd", "corpus", "data", "distributed", "models", "nn", "recipe", "settings", "squad", "text",
+        "train", "util", "weights" },
+}
+
+--- The file that `require` finds for a module, or nil.
+local function module_path(name)
+    local stem = name:gsub("%.", "/")
+    for _, path in ipairs { "lua/" .. stem .. ".lua", "lua/" .. stem .. "/init.lua", "bindings/" .. stem .. ".lua" } do
+        if lfs.attributes(path, "mode") == "file" then return path end
+    end
+end
+
+local function lua_room(path)
+    local room = path:match "^lua/bertlua/([^/]+)"
+    return room and (room:gsub("%.lua$", ""))
+end
+
+--- Calls visit(path, module, path of the module) for every module that the code of a file below dir names in quotes.
+local function each_module(dir, visit)
+    for _, path in ipairs(walk(dir, "%.lua$")) do
+        local code = ("\n" .. read(path)):gsub("\n%s*%-%-[^\n]*", "")
+        for name in code:gmatch "[\"'](bertlua%.[%w_.]*[%w_])[\"']" do visit(path, name, module_path(name)) end
+    end
+end
+
+describe("modules", function()
+    it("of the bindings know none of Lua's", function()
+        local list = {}
+        each_module("bindings", function(path, name, target)
+            if target and target:match "^lua/" then list[#list + 1] = ("%s: %s"):format(path, name) end
+        end)
+        assert.are.same({}, list)
+    end)
+
+    it("of the bindings wrap the API header of their name, and core.h", function()
+        local headers, list = {}, {}
+        for _, path in ipairs(walk("engine/api", "%.h$")) do
+            local code = read(path):gsub("/%*.-%*/", "")
+            for name in code:gmatch "[%s*](bl_[%w_]+)%(" do headers[name] = path:match "([^/]+)%.h$" end
+        end
+        -- A recorded graph belongs to the device that replays it.
+        local also = { device = "graph" }
+        for _, path in ipairs(walk("bindings/bertlua", "%.lua$")) do
+            local module = path:match "([^/]+)%.lua$"
+            for line in read(path):gmatch "[^\n]+" do
+                for name in line:gsub("^%s*%-%-.*", ""):gmatch "%f[%w_](bl_[%w_]+)%(" do
+                    local header = headers[name]
+                    if header and header ~= "core" and header ~= module and header ~= also[module] then
+                        list[#list + 1] = ("%s: %s of api/%s.h"):format(path, name, header)
+                    end
+                end
+            end
+        end
+        assert.are.same({}, list)
+    end)
+
+    it("know only the rooms they may", function()
+        local knows, list = sets_of(LUA_ROOMS), {}
+        each_module("lua", function(path, name, target)
+            local room, other = lua_room(path), target and lua_room(target)
+            assert.is_table(knows[room], path .. ": its room is not in the table")
+            if other and not knows[room][other] then list[#list + 1] = ("%s: %s"):format(path, name) end
+        end)
+        assert.are.same({}, list)
+    end)
+
+    it("that are jobs are run through bertlua.recipe", function()
+        local list = {}
+        each_module("recipes", function(path, name)
+            if name:match "^bertlua%.jobs%." then list[#list + 1] = ("%s: %s"):format(path, name) end
+        end)
+        assert.are.same({}, list)
+    end)
+
+    it("that are named exist", function()
+        local list = {}
+        local unknown = function(path, name, target)
+            local in_folder = lfs.attributes("lua/" .. name:gsub("%.", "/"), "mode") == "directory"
+            -- bertlua.host is the executable's own.
+            if not target and not in_folder and name ~= "bertlua.host" then
+                list[#list + 1] = ("%s: %s"):format(path, name)
+            end
+        end
+        for _, dir in ipairs { "bindings", "lua", "recipes", "scripts", "bench" } do each_module(dir, unknown) end
+        assert.are.same({}, list)
     end)
 end)
 

@@ -1,5 +1,5 @@
 --- What README.md and docs/ tell people to type: it is known to the recipes, and what of the README is quick runs as
--- it stands.
+-- it stands. Links and names of files lead somewhere.
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -16,6 +16,60 @@ local function commands(text)
     return list
 end
 
+--- README.md, CONTRIBUTING.md and the pages of docs/: path to text.
+local function pages()
+    local texts = {}
+    for _, path in ipairs { "README.md", "CONTRIBUTING.md" } do texts[path] = assert(fs.read(path)) end
+    for _, name in ipairs(assert(fs.list "docs")) do
+        if name:match "%.md$" then texts["docs/" .. name] = assert(fs.read("docs/" .. name)) end
+    end
+    return texts
+end
+
+--- The name by which GitHub knows a heading: "## The life of a batch" is #the-life-of-a-batch.
+local function has_heading(text, anchor)
+    for heading in ("\n" .. text):gmatch "\n#+ ([^\n]+)" do
+        if heading:lower():gsub("[^%w%- ]", ""):gsub(" ", "-") == anchor then return true end
+    end
+    return false
+end
+
+describe("README, CONTRIBUTING and docs", function()
+    it("link to pages and headings that exist", function()
+        local texts, missing, checked = pages(), {}, 0
+        for path, text in pairs(texts) do
+            for link in text:gmatch "%]%(([^)]+)%)" do
+                if not link:match "^https?:" then
+                    local target, anchor = link:match "^([^#]*)#?(.*)$"
+                    target = target == "" and path or fs.join(fs.dirname(path), target)
+                    target = target:gsub("^%./", ""):gsub("^docs/%.%./", "")
+                    local found = fs.is_file(target) and (anchor == "" or has_heading(texts[target], anchor))
+                    if not found then missing[#missing + 1] = path .. ": " .. link end
+                    checked = checked + 1
+                end
+            end
+        end
+        assert.are.same({}, missing)
+        assert.is_true(checked > 20)
+    end)
+
+    it("name files that exist", function()
+        local missing, checked = {}, 0
+        for path, text in pairs(pages()) do
+            for name in text:gmatch "[%w_/.-]*%w" do
+                local room = name:match "^(%l+)/"
+                local is_path = room and name:match "%.%w+$" and not name:match "%u%u" and fs.is_directory(room)
+                if is_path and room ~= "build" and room ~= "results" and room ~= "data" then
+                    if not fs.is_file(name) then missing[#missing + 1] = path .. ": " .. name end
+                    checked = checked + 1
+                end
+            end
+        end
+        assert.are.same({}, missing)
+        assert.is_true(checked > 100, checked)
+    end)
+end)
+
 describe("README", function()
     local text, list, base
 
@@ -23,7 +77,7 @@ describe("README", function()
         text = assert(fs.read "README.md")
         list = commands(text)
         base = process.temporary_folder()
-        -- A checkout of the reader's own.
+        -- The reader's own checkout.
         for _, name in ipairs { "recipes", "scripts", "bench", "vocab", "bert_configs" } do
             process.run(("ln -s %s/%s %s/%s"):format(process.root, name, base, name))
         end
@@ -37,7 +91,7 @@ describe("README", function()
         return output
     end
 
-    --- The command with this in it; the occurrence wanted.
+    --- The command that contains this; which occurrence.
     local function command_of(part, number)
         for _, command in ipairs(list) do
             if command:find(part, 1, true) then
@@ -51,11 +105,11 @@ describe("README", function()
     it("names scripts that exist and settings that they have", function()
         assert.is_true(#list >= 12, #list .. " commands")
         local small = assert(text:match 'SMALL="(.-)"')
-        local help, checked, all = {}, 0, text
-        for _, name in ipairs(assert(fs.list "docs")) do
-            if name:match "%.md$" then all = all .. "\n" .. assert(fs.read("docs/" .. name)) end
+        local help, checked, all = {}, 0, {}
+        for path, page in pairs(pages()) do
+            if path ~= "CONTRIBUTING.md" then all[#all + 1] = page end
         end
-        for _, command in ipairs(commands(all)) do
+        for _, command in ipairs(commands(table.concat(all, "\n"))) do
             local script = command:match "[%w_/]+%.lua"
             if script then
                 assert.is_true(fs.is_file(script), command)
@@ -97,5 +151,17 @@ describe("README", function()
             num_hidden_layers = 1, num_attention_heads = 1, intermediate_size = 8, max_position_embeddings = 512 }))
         local output = try "$B recipe.lua --batch-size 2 --steps-this-run 1 --show-config false --threads 1"
         assert.is_truthy(output:find("checkpoint results/custom/phase1/1", 1, true), output)
+    end)
+
+    it("classifies with the model that the recipe trained", function()
+        local lines = { "text,label" }
+        for i = 1, 8 do lines[i + 1] = i % 2 == 0 and "\"The mill, it is old.\",old" or "The mill is new.,new" end
+        for _, name in ipairs { "train.csv", "dev.csv" } do
+            assert(fs.write(base .. "/" .. name, table.concat(lines, "\n") .. "\n"))
+        end
+        local command = command_of("finetune_classify.lua"):gsub("MODEL", "results/custom/phase1/1")
+        local output = try(command .. " --show-config false --threads 1")
+        assert.is_truthy(output:find("accuracy", 1, true), output)
+        assert.is_true(fs.is_file(base .. "/results/custom/classify/predictions.jsonl"))
     end)
 end)

@@ -2,7 +2,7 @@
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local models = require "bertlua.models"
+local models = require("bertlua").models
 local pretraining = require "spec.support.pretraining"
 local squad = require "spec.support.squad"
 
@@ -35,7 +35,7 @@ describe("answering one question", function()
         assert.matches("^bertlua: [^\n]*" .. pattern .. "[^\n]*\n$", output)
     end
 
-    it("gives the answer of the file job, with its probability", function()
+    it("gives the same answer as the whole job, with its probability", function()
         local n_best = assert(json.read(model .. "/nbest_predictions.json"))
         local odds = assert(json.read(model .. "/null_odds.json"))
         local list, details = models.answer(model, question, passage)
@@ -52,7 +52,7 @@ describe("answering one question", function()
         assert.matches("score of no answer minus that of the best answer: ", output, 1, true)
     end)
 
-    it("takes a checkpoint, a folder of steps, and a text from a file", function()
+    it("accepts a checkpoint, a folder of steps, and a text from a file", function()
         assert(fs.write(job.dir .. "/text.txt", passage))
         local code, output = run { checkpoint = model .. "/12", question = question,
             ["context-file"] = job.dir .. "/text.txt" }
@@ -61,7 +61,7 @@ describe("answering one question", function()
         assert.are.equal(same, output)
     end)
 
-    it("leaves null out where it is not asked for", function()
+    it("omits null where it is not requested", function()
         local _, details = models.answer(model, question, passage, { version_2_with_negative = false })
         assert.is_nil(details.null_odds)
         assert.are_not.equal("", details.answer)
@@ -71,7 +71,7 @@ describe("answering one question", function()
         local reader = require "bertlua.squad.reader"
         local first = reader.shared(model)
         assert.are.equal(first, reader.shared(model))
-        -- Written again later; the time is set by hand, as the next second is too far away for a test.
+        -- Rewritten later; the time is set by hand, since a test cannot wait for the next second.
         local file = model .. "/model.safetensors"
         assert(fs.write(file, assert(fs.read(file))))
         assert.are.equal(0, os.execute("touch -d 2001-01-01 " .. file))

@@ -1,9 +1,6 @@
 --- The demonstration, small: every stage, running again, other settings, bad corpora.
 
-local demo_results = require "bertlua.jobs.demo.results"
-local demo_text = require "bertlua.jobs.demo.text"
 local fs = require "bertlua.util.fs"
-local jargon = require "bertlua.jobs.demo.jargon"
 local pretraining = require "spec.support.pretraining"
 
 local SUBJECTS = { "the engine", "a small program", "every user", "the old machine", "our tape drive", "this compiler" }
@@ -41,7 +38,7 @@ describe("demo", function()
             .. "--threads 1 %s"):format(pretraining.BINARY, corpus, dir, more or ""))
     end
 
-    it("goes from text to guesses, and shows them again without training", function()
+    it("goes from text to guesses, and repeats them without training", function()
         local corpus = corpus_folder(dir .. "/corpus", 120000)
         local code, output = demo(corpus)
         assert.are.equal(0, code, output)
@@ -63,11 +60,11 @@ describe("demo", function()
 
         code, again = demo(corpus, "--phase1-steps 2 --phase2-steps 2")
         assert.are.equal(0, code, again)
-        assert.matches("other text or settings than last time: removing", again)
+        assert.matches("text or settings differ from last time: removing", again)
         assert.is_true(fs.exists(dir .. "/out/custom/phase1/2"))
     end)
 
-    --- A command of the demo with its outputs in another folder; text and config stay the demo's.
+    --- A command of the demo with its outputs in another folder; text and config are still the demo's.
     local function elsewhere(command)
         local root = (dir .. "/out"):gsub("%p", "%%%0")
         return (command:gsub(root .. "/(%l+)", function(name)
@@ -96,7 +93,7 @@ describe("demo", function()
         assert(fs.mkdirs(dir .. "/empty"))
         local cases = {
             { "/no/such/folder", "corpus /no/such/folder: no such folder" },
-            { dir .. "/empty", "empty: no .txt file in it" },
+            { dir .. "/empty", "empty: contains no .txt files" },
             { corpus_folder(dir .. "/short", 2000), "short: %d+ documents with %d+ bytes of text, expected at least" },
         }
         for _, case in ipairs(cases) do
@@ -107,7 +104,7 @@ describe("demo", function()
         end
     end)
 
-    it("leaves a folder alone that it did not make", function()
+    it("leaves alone a folder that it did not create", function()
         local corpus = corpus_folder(dir .. "/corpus", 120000)
         assert(fs.mkdirs(dir .. "/mine"))
         assert(fs.write(dir .. "/mine/thesis.txt", "precious"))
@@ -115,46 +112,5 @@ describe("demo", function()
         assert.are.equal(1, code)
         assert.matches("not empty, and not made by the demo", output)
         assert.are.same({ "thesis.txt" }, fs.list(dir .. "/mine"))
-    end)
-end)
-
-describe("demo text", function()
-    it("undoes the marks of the Jargon File", function()
-        local text = table.concat({ "Table", "", "   goat file", "", "Chapter\194\1601. Hacker Slang", "",
-            "   The {hacker} culture is a", "   loose network.", "", "   :goat file: n.", "",
-            "   [common] A file used to test", "   a virus. See {worm}.", "", "   1. To be tested.", "",
-            "   :gobble: vt.", "", "   2 | 3 | 4 = ===", "",
-            "   To eat, see {chomp}; that is what it is about." }, "\n")
-        assert.are.same({
-            { "The hacker culture is a loose network." },
-            { "Goat file: A file used to test a virus. See worm.", },
-            { "Gobble: To eat, see chomp; that is what it is about." },
-        }, jargon.documents(text))
-    end)
-
-    it("holds every tenth document out", function()
-        local documents = {}
-        for i = 1, 25 do documents[i] = { "p" .. i } end
-        local train, test = demo_text.split(documents)
-        assert.are.same({ { "p10" }, { "p20" } }, test)
-        assert.are.equal(23, #train)
-    end)
-end)
-
-describe("demo curves", function()
-    it("counts a step that was logged twice once, and tells the phases apart", function()
-        local path = os.tmpname()
-        local lines = {
-            'DLLL {"type":"LOG","step":"PARAMETER","data":{"phase2":false}}',
-            'DLLL {"type":"LOG","step":10,"data":{"loss":9}}', 'DLLL {"type":"LOG","step":20,"data":{"loss":8}}',
-            'DLLL {"type":"LOG","step":"PARAMETER","data":{"phase2":false}}',
-            'DLLL {"type":"LOG","step":20,"data":{"loss":7}}', 'DLLL {"type":"LOG","step":[],"data":{"loss":7}}',
-            'DLLL {"type":"LOG","step":"PARAMETER","data":{"phase2":true}}', "half a li",
-            'DLLL {"type":"LOG","step":10,"data":{"loss":6}}',
-        }
-        assert(fs.write(path, table.concat(lines, "\n") .. "\n"))
-        local curves = demo_results.curves(path)
-        os.remove(path)
-        assert.are.same({ phase1 = { x = { 10, 20 }, y = { 9, 7 } }, phase2 = { x = { 10 }, y = { 6 } } }, curves)
     end)
 end)

@@ -1,10 +1,10 @@
---- A device that is not there, or that nobody knows: every recipe and benchmark says so in one line before anything
+--- A device that is missing or unknown: every recipe and benchmark says so in one line before anything
 -- else, and leaves nothing on disk.
 
 local fs = require "bertlua.util.fs"
 local process = require "spec.support.process"
 
--- What recipes ask for before they look at a device.
+-- What recipes require before they look at the device.
 local REQUIRED = {
     answer = "--checkpoint missing --question who --context nobody",
     evaluate_pretraining = "--checkpoint missing --input-dir missing",
@@ -23,8 +23,8 @@ describe("a device that cannot be used", function()
         folder = assert(fs.temporary_folder "bertlua-device")
         for _, file in ipairs(assert(fs.list(process.root .. "/recipes"))) do
             local text = assert(fs.read(process.root .. "/recipes/" .. file))
-            -- Those that compute: the others have no such setting.
-            if text:match "recipe%.[%w_]+%(" then recipes[#recipes + 1] = file:match "^(.*)%.lua$" end
+            -- recipe.main runs jobs that compute nothing and have no such setting.
+            if not text:match "recipe%.main%(" then recipes[#recipes + 1] = file:match "^(.*)%.lua$" end
         end
         table.sort(recipes)
     end)
@@ -38,7 +38,7 @@ describe("a device that cannot be used", function()
         return output, code
     end
 
-    it("is said first and alone by every recipe", function()
+    it("is the first and only thing every recipe reports", function()
         assert.is_true(#recipes >= 15)
         for _, name in ipairs(recipes) do
             local output, code = run(("recipes/%s.lua"):format(name), (REQUIRED[name] or "") .. " --device cuda")
@@ -47,7 +47,7 @@ describe("a device that cannot be used", function()
         end
     end)
 
-    it("is said first and alone by every recipe if its name is unknown", function()
+    it("is the first and only thing every recipe reports if its name is unknown", function()
         for _, name in ipairs(recipes) do
             local output, code = run(("recipes/%s.lua"):format(name), (REQUIRED[name] or "") .. " --device cuda:0")
             assert.are.equal('bertlua: --device: got "cuda:0", expected one of auto, cpu, cuda\n', output)
@@ -55,7 +55,7 @@ describe("a device that cannot be used", function()
         end
     end)
 
-    it("is the CPU for auto, and a folder that is missing is what is wrong then", function()
+    it("falls back to the CPU for auto, where the missing folder is the error", function()
         local output, code = run("recipes/pretrain_phase1.lua", "--device auto --threads 1 --input-dir missing")
         assert.are.equal(1, code)
         assert.matches("^[^\n]*\n.*\n +device +auto", output)
@@ -65,7 +65,7 @@ describe("a device that cannot be used", function()
         assert.are.equal("bertlua: missing: no such checkpoint\n", output)
     end)
 
-    it("is said with the variable that names it", function()
+    it("is reported with the variable that names it", function()
         for _, name in ipairs { "pretrain_phase1", "answer" } do
             local output, code = run(("recipes/%s.lua"):format(name), REQUIRED[name] or "", "BERTLUA_DEVICE=tpu")
             assert.are.equal("bertlua: context: BERTLUA_DEVICE is tpu, expected cpu, cuda or auto\n", output)
@@ -73,7 +73,7 @@ describe("a device that cannot be used", function()
         end
     end)
 
-    it("is said by the benchmarks of a GPU, for which another device is no way out", function()
+    it("is reported by GPU benchmarks without offering another device", function()
         for _, name in ipairs { "attention", "kernels", "linear" } do
             local output, code = run(("bench/gpu_%s.lua"):format(name), "")
             assert.matches("^bertlua: this measures a GPU: cuda: [^\n]* no such file; correct or unset it\n$", output)

@@ -1,8 +1,9 @@
---- The recipe that scores a predictions file: its output, its warnings, its faults.
+--- The recipe that scores a predictions file: output, warnings, faults.
 
 local fs = require "bertlua.util.fs"
 local job = require "bertlua.jobs.squad.evaluate"
 local json = require "bertlua.util.json"
+local process = require "spec.support.process"
 
 describe("evaluate_squad", function()
     local folder, scores
@@ -20,9 +21,9 @@ describe("evaluate_squad", function()
         return path
     end
 
-    --- The recipe as a program: its standard output, its standard error, whether it ended well.
+    --- The recipe as a program: its standard output, its standard error, whether it succeeded.
     local function run(...)
-        local words = { "build/bertlua", "recipes/evaluate_squad.lua", ... }
+        local words = { process.bertlua, "recipes/evaluate_squad.lua", ... }
         for i, word in ipairs(words) do words[i] = "'" .. word .. "'" end
         local errors = fs.join(folder, "stderr")
         local pipe = assert(io.popen(table.concat(words, " ") .. " 2>'" .. errors .. "'; echo $?"))
@@ -59,7 +60,7 @@ describe("evaluate_squad", function()
         local predictions = write("partly.json", json.encode(scores.partly))
         local out, errors, code = run("--predict-file", data, "--predictions", predictions)
         assert.are.equal(scores.v1_partly .. "\n", out)
-        assert.are.equal(("bertlua: warning: %s: 5 questions are not answered and score 0: q4, q8, q9, q10, q11\n")
+        assert.are.equal(("bertlua: warning: %s: 5 questions unanswered, scored 0: q4, q8, q9, q10, q11\n")
             :format(predictions), errors)
         assert.are.equal(0, code)
     end)
@@ -73,12 +74,12 @@ describe("evaluate_squad", function()
             return tostring(message)
         end
         local path = write("bad.json", '{"q1": 5}')
-        assert.are.equal(path .. ': the value of "q1" is a number, expected question id to text', problem(path))
+        assert.are.equal(path .. ': the value of "q1" is a number, expected a text', problem(path))
         write("bad.json", "[1]")
-        assert.are.equal(path .. ": not a JSON object, expected question id to text", problem(path))
+        assert.are.equal(path .. ": not a JSON object, expected texts by question id", problem(path))
         write("bad.json", '{"q1": \n "x"')
         assert.is_truthy(problem(path):find(path .. ":2:5: not valid JSON", 1, true))
         write("bad.json", "{}")
-        assert.are.equal("na_prob_file needs version_2_with_negative", problem(path, { na_prob_file = path }))
+        assert.are.equal("--na-prob-file requires --version-2-with-negative", problem(path, { na_prob_file = path }))
     end)
 end)

@@ -45,7 +45,7 @@ describe("fine-tuning on SQuAD", function()
             optimizer = "AdamW", ["gradient-merge-steps"] = 2, ["use-dynamic-loss-scaling"] = "true",
             ["scale-loss"] = 128, ["pack-sequences"] = "false" } },
     } do
-        it("goes on exactly where a killed run left off: " .. variant.name, function()
+        it("resumes exactly where a killed run left off: " .. variant.name, function()
             local function with(more)
                 local all = { epochs = 4, ["train-batch-size"] = 3, ["num-steps-per-checkpoint"] = 4 }
                 for _, list in ipairs { variant.changes, more } do
@@ -57,12 +57,12 @@ describe("fine-tuning on SQuAD", function()
             succeed(with { ["output-dir"] = straight, ["report-file"] = job.dir .. "/straight.json" })
             kill_at(folder(killed) .. "/4", with { ["output-dir"] = killed,
                 ["report-file"] = job.dir .. "/killed.json" })
-            -- Had the process been faster than the signal, what came after step 4 would be there: take it away.
+            -- In case the process was faster than the signal: remove what came after step 4.
             for _, name in ipairs(fs.list(folder(killed))) do
                 if name ~= "4" then assert(fs.remove(folder(killed) .. "/" .. name)) end
             end
             local output = succeed(with { ["output-dir"] = killed, ["report-file"] = job.dir .. "/killed.json" })
-            assert.matches("going on from " .. folder(killed) .. "/4", output, 1, true)
+            assert.matches("resuming from " .. folder(killed) .. "/4", output, 1, true)
 
             local last = tostring(job:records(job.dir .. "/straight.json").summary.steps)
             for _, name in ipairs { last .. "/model.safetensors", last .. "/optimizer.safetensors",
@@ -88,7 +88,7 @@ describe("fine-tuning on SQuAD", function()
         end
     end)
 
-    it("accumulates micro-steps to the same update", function()
+    it("accumulates micro-steps into the same update", function()
         local config = job:write_config({ hidden_dropout_prob = 0, attention_probs_dropout_prob = 0 }, "dry.json")
         local losses = {}
         for i, sizes in ipairs { { 4, 1 }, { 2, 2 }, { 1, 4 } } do
@@ -104,7 +104,7 @@ describe("fine-tuning on SQuAD", function()
         end
     end)
 
-    it("writes the reference's files", function()
+    it("writes the same files as the reference", function()
         local output = succeed {}
         local names = {}
         for _, name in ipairs(fs.list(folder())) do names[name] = true end
@@ -128,19 +128,19 @@ describe("fine-tuning on SQuAD", function()
         assert.are.equal(result.exact_match, summary.exact_match)
         assert.matches(("result     EM %.2f, F1 %.2f"):format(result.exact_match, result.f1), output, 1, true)
         assert.matches("training   .* sequences/s", output)
-        assert.matches("prediction 24 windows", output)
+        assert.matches("prediction 24 sequences", output)
     end)
 
     it("learns the training questions", function()
-        -- The answer follows the word that the question repeats.
+        -- The answer follows the word repeated from the question.
         local output = succeed { ["predict-file"] = job.train, epochs = 60, optimizer = "AdamW",
             ["learning-rate"] = 5e-3, ["log-freq"] = 1000, ["config-file"] = job:write_config({ hidden_size = 32,
                 hidden_dropout_prob = 0, attention_probs_dropout_prob = 0 }, "large.json") }
-        -- Of the 24 other words of a window none is likelier than the others without training.
+        -- Without training none of a window's 24 other words is likelier than the others.
         assert.is_true(job:records().summary.f1 > 35, output)
     end)
 
-    it("trains, predicts and evaluates in separate runs as in one", function()
+    it("trains, predicts and evaluates in separate runs with the same result as in one", function()
         succeed {}
         local whole = read(folder() .. "/nbest_predictions.json")
         assert(fs.remove(job.out))
@@ -149,7 +149,7 @@ describe("fine-tuning on SQuAD", function()
         succeed { mode = "prediction" }
         assert.is_true(whole == read(folder() .. "/nbest_predictions.json"))
         assert.is_false(fs.exists(folder() .. "/eval.json"))
-        -- From the exported folder alone, with its own config and vocabulary.
+        -- From the exported folder alone, with its config and vocabulary.
         local elsewhere = job.dir .. "/elsewhere"
         succeed { mode = "eval", ["from-pretrained-params"] = folder(), ["output-dir"] = elsewhere,
             ["config-file"] = false, ["vocab-file"] = false }
@@ -161,7 +161,7 @@ describe("fine-tuning on SQuAD", function()
         assert.matches("all 12 steps are done", succeed {})
     end)
 
-    it("answers alike for padded and packed batches of any size", function()
+    it("gives the same answers for padded and packed batches of any size", function()
         succeed {}
         local function probabilities(changes)
             changes.mode = "prediction"
@@ -188,14 +188,14 @@ describe("fine-tuning on SQuAD", function()
         assert.are.equal(4, result.NoAns_total)
         assert.is_number(odds.q1)
         assert.matches("4 without: EM", output)
-        -- A threshold out of reach makes every answer null, and one far below none.
+        -- An unreachable threshold makes every answer null, and a very low one none.
         succeed { ["version-2-with-negative"] = "true", mode = "prediction", ["null-score-diff-threshold"] = -1000 }
         for _, answer in pairs(json.read(folder() .. "/predictions.json")) do assert.are.equal("", answer) end
         succeed { ["version-2-with-negative"] = "true", mode = "prediction", ["null-score-diff-threshold"] = 1000 }
         for _, answer in pairs(json.read(folder() .. "/predictions.json")) do assert.are_not.equal("", answer) end
     end)
 
-    it("saves when a signal ends it, and does not answer with a half-trained model", function()
+    it("saves when a signal ends it, and does not predict with a half-trained model", function()
         local log, code = process.interrupt(job:command { epochs = 100000, ["num-steps-per-checkpoint"] = 2,
             ["log-freq"] = 1000 }, folder() .. "/2", "TERM")
         assert.are.equal(143, code, log)
@@ -205,7 +205,7 @@ describe("fine-tuning on SQuAD", function()
         assert.is_false(fs.exists(folder() .. "/predictions.json"))
     end)
 
-    it("starts from pretrained parameters and says what they lack", function()
+    it("starts from pretrained parameters and says which are missing", function()
         succeed { mode = "train" }
         local output = succeed { mode = "train", ["from-pretrained-params"] = folder(),
             ["output-dir"] = job.dir .. "/next", ["max-steps"] = 1 }
@@ -222,31 +222,31 @@ describe("fine-tuning on SQuAD", function()
         assert.are.equal(0, code, text)
         output = succeed { mode = "train", ["from-pretrained-params"] = bare, ["output-dir"] = job.dir .. "/third",
             ["max-steps"] = 1 }
-        assert.matches("lacks qa_outputs.weight, qa_outputs.bias: these start with fresh values", output, 1, true)
+        assert.matches("lacks qa_outputs.weight, qa_outputs.bias, which will be newly initialized", output, 1, true)
         refused("qa_outputs", { mode = "prediction", ["from-pretrained-params"] = bare })
     end)
 
     it("measures training and inference without writing anything", function()
         local output = succeed { mode = "train", benchmark = "true", ["benchmark-steps"] = 3,
             ["benchmark-warmup-steps"] = 1 }
-        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 4 sequences a step", output)
+        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 4 sequences per step", output)
         output = succeed { mode = "prediction", benchmark = "true", ["benchmark-steps"] = 30,
             ["benchmark-warmup-steps"] = 2, ["predict-batch-size"] = 2 }
-        assert.matches("Benchmark of inference: 30 batches of 2 windows after 2", output)
+        assert.matches("Benchmark of inference: 30 batches of 2 sequences after 2", output)
         assert.matches("latency       p50 [%d.]+ ms, p90 [%d.]+ ms, p95", output)
         assert.is_false(fs.exists(job.out))
     end)
 
-    it("compares its figures with an evaluator's", function()
+    it("agrees with an independent evaluator", function()
         local path = job.dir .. "/official"
         assert(fs.write(path, '#!/bin/sh\necho \'{"exact_match": 12.5, "f1": 3.0}\'\n'))
         assert.are.equal(0, os.execute("chmod +x " .. path))
-        refused("official: %S+ is [%d.]+, our own evaluator has [%d.]+$", { ["eval-script"] = path })
+        refused("official: %S+ is [%d.]+, but our own evaluator computed [%d.]+$", { ["eval-script"] = path })
         refused("none%.py: no such file", { ["eval-script"] = job.dir .. "/none.py" })
     end)
 
     it("refuses bad input in one line", function()
-        refused("no such file; leave the option out", { ["train-file"] = job.dir .. "/none.json" })
+        refused("no such file; leave out the option", { ["train-file"] = job.dir .. "/none.json" })
         refused('got "sing", expected one of', { mode = "sing" })
         assert(fs.write(job.dir .. "/broken.json", '{"data": [\n  {"title": }]}'))
         refused("broken%.json:2:%d+", { ["train-file"] = job.dir .. "/broken.json" })

@@ -8,7 +8,7 @@ local pretraining = require "spec.support.pretraining"
 local process = require "spec.support.process"
 local squad = require "spec.support.squad"
 
--- Parameters that have no effect on the loss, such as what moves all logits of a softmax alike: their gradients are
+-- Parameters without effect on the loss, such as those that shift all logits of a softmax equally: their gradients are
 -- rounding noise, which an update normalises.
 local IDLE = { "%.key%.bias$", "^qa_outputs%.bias$", "^bert%.encoder%.layer%.1%.output%.LayerNorm%.bias$" }
 
@@ -19,7 +19,7 @@ local function is_idle(name, patterns)
     return false
 end
 
--- Sums are added in another order, which ten updates carry on: 6e-6 optimised, 1.2e-5 in a build with sanitizers.
+-- Sums are added in another order, which ten updates amplify: 6e-6 optimised, 1.2e-5 in a build with sanitizers.
 local PARAMETERS = 2e-5
 
 --- @param idle how many patterns of IDLE hold for the model (1)
@@ -50,7 +50,7 @@ describe("many processes", function()
         return (job:command("pretrain_phase1.lua", changes):gsub("^%S+ ", ""))
     end
 
-    --- Run to the end; an update always sees 4 micro-batches.
+    --- Run to the end; every update sees 4 micro-batches.
     local function run(name, processes, changes)
         local all = options(name, changes)
         all["gradient-merge-steps"] = all["gradient-merge-steps"] or 4 / processes
@@ -65,7 +65,7 @@ describe("many processes", function()
         return output
     end
 
-    --- What one process makes of the job, trained once: folder of its last checkpoint.
+    --- The job in one process, trained once: folder of its last checkpoint.
     local function reference()
         if not fs.exists(folder "one") then good("one", 1) end
         return folder "one"
@@ -94,7 +94,7 @@ describe("many processes", function()
         end)
     end
 
-    it("make the updates of one process, with dropout", function()
+    it("make the same updates as one process, with dropout", function()
         local one = reference()
         for _, count in ipairs { 2, 4 } do
             for _, optimizer in ipairs { "Lamb", "DistributedFusedLamb" } do
@@ -108,8 +108,8 @@ describe("many processes", function()
                 assert.are.equal(1, headers)
                 assert.is_truthy(output:find(("update    16 sequences: %d ranks x 4 x %d micro-steps"):format(count,
                     4 / count), 1, true), output)
-                assert.is_truthy(output:find(("ranks      %d; waited"):format(count), 1, true), output)
-                assert.are.equal(optimizer ~= "Lamb", output:find("divide the optimizer's state", 1, true) ~= nil)
+                assert.is_truthy(output:find(("ranks      %d; each spent"):format(count), 1, true), output)
+                assert.are.equal(optimizer ~= "Lamb", output:find("optimizer's state divided", 1, true) ~= nil)
             end
         end
         for line in io.lines(job.dir .. "/Lamb4.json") do assert.is_table(json.decode(line:match "^DLLL (.*)$")) end
@@ -119,7 +119,7 @@ describe("many processes", function()
         end
     end)
 
-    it("make the updates of one process in bf16, and nearly so when they send gradients in bf16", function()
+    it("make the same updates as one process in bf16, and nearly the same with gradients sent in bf16", function()
         local start = reference()
         good("one16", 1, { amp = "true", ["from-pretrained-params"] = start })
         good("two16", 2, { amp = "true", ["from-pretrained-params"] = start, optimizer = "DistributedFusedLamb" })
@@ -130,16 +130,16 @@ describe("many processes", function()
         local rounded = job:losses(job.dir .. "/low.json")
         local most = 0
         for step = 1, 10 do
-            -- 8 bits a gradient.
+            -- 8 bits per gradient.
             assert.is_near(exact[step].grad_norm, rounded[step].grad_norm, 0.005 * exact[step].grad_norm)
             most = math.max(most, math.abs(exact[step].loss - rounded[step].loss))
         end
         assert.is_true(most > 0 and most < 2e-3, most)
     end)
 
-    it("go on from each other's checkpoints, whatever their number", function()
+    it("resume each other's checkpoints, whatever their number", function()
         -- Eight ranks take micro-batches of half the size, so that an update sees the same sequences; dropout goes by
-        -- micro-batch, so they have a straight run of their own.
+        -- micro-batch, so they have an uninterrupted run of their own.
         good("one_halved", 1, { ["batch-size"] = 2, ["gradient-merge-steps"] = 8 })
         good("four_halved", 4, { optimizer = "DistributedFusedLamb", ["steps-this-run"] = 5, ["batch-size"] = 2,
             ["gradient-merge-steps"] = 2 })
@@ -155,7 +155,7 @@ describe("many processes", function()
             assert.are.equal(0, (pretraining.shell(("cp -r %s %s"):format(folder(begun, 5), folder(name, 5)))))
             local output = good(name, count, { optimizer = optimizer, ["last-step-of-checkpoint"] = "auto",
                 ["gradient-merge-steps"] = math.max(1, 4 / count), ["batch-size"] = count == 8 and 2 or 4 })
-            assert.is_truthy(output:find("going on from " .. folder(name, 5), 1, true), output)
+            assert.is_truthy(output:find("resuming from " .. folder(name, 5), 1, true), output)
             assert.is_nil(output:find("warning", 1, true), output)
             assert_close(straight, folder(name), "model.safetensors", PARAMETERS)
             assert_close(straight, folder(name), "optimizer.safetensors", 1e-4)
@@ -170,7 +170,8 @@ describe("many processes", function()
         local code
         code, output = run("odd", 2, { ["world-size"] = 3, ["gradient-merge-steps"] = 1 })
         assert.are.equal(1, code)
-        assert.is_truthy(output:find("3 micro-steps an update, which do not divide among 2 processes", 1, true), output)
+        assert.is_truthy(output:find("3 micro-steps per update, which cannot be divided evenly among 2 processes", 1,
+            true), output)
         assert.is_false(fs.exists(job.dir .. "/odd"))
     end)
 
@@ -206,7 +207,7 @@ describe("many processes", function()
         end)
     end
 
-    it("leave whole checkpoints behind when mpirun kills them too early", function()
+    it("leave complete checkpoints behind when mpirun kills them too early", function()
         local code, output = interrupt("impatient", "TERM", the_launcher, "--mca odls_base_sigkill_timeout 0")
         assert.are.equal(1, code, output)
         local checkpoint = require "bertlua.train.checkpoint"
@@ -215,18 +216,18 @@ describe("many processes", function()
         for _, step in ipairs(steps) do assert.is_true(checkpoint.verify(folder("impatient", step))) end
     end)
 
-    it("all end when one is killed, and go on from the last checkpoint", function()
+    it("all end when one is killed, and resume from the last checkpoint", function()
         local code, output = interrupt("killed", "KILL", second_rank)
-        -- mpirun exits as the rank whose end it hears of first.
+        -- mpirun exits with the code of the rank that it sees end first.
         assert.is_true(code == 137 or code == 71, output)
         assert.are.same({ 1 }, { select(2, output:gsub("bertlua: rank 1 of 2 died", "")) }, output)
         local steps = require("bertlua.train.checkpoint").steps(fs.dirname(folder "killed"))
         output = good("killed", 2, { ["last-step-of-checkpoint"] = "auto", ["max-steps"] = 100000,
             ["steps-this-run"] = 2, ["gradient-merge-steps"] = 2 })
-        assert.is_truthy(output:find("going on from " .. folder("killed", steps[#steps]), 1, true), output)
+        assert.is_truthy(output:find("resuming from " .. folder("killed", steps[#steps]), 1, true), output)
     end)
 
-    it("end with one line when the loss of one rank is no number", function()
+    it("end with one line when one rank's loss is not a number", function()
         local output, code = mpi.run(2, (arguments(options("nan", { ["gradient-merge-steps"] = 1 }))
             :gsub("recipes/pretrain_phase1.lua", "spec/support/ranks_nan.lua")))
         assert.are_not.equal(0, code)
@@ -243,7 +244,7 @@ describe("many processes", function()
             .. "line", 1, true), output)
     end)
 
-    it("say what rank 0 found wrong, once", function()
+    it("report once what rank 0 found wrong", function()
         local code, output = run("typo", 2, { ["from-checkpoint"] = "no/such/folder",
             ["last-step-of-checkpoint"] = "auto" })
         assert.are.equal(1, code)
@@ -252,7 +253,7 @@ describe("many processes", function()
         assert.is_truthy(output:find("--from-checkpoint no/such/folder: no such folder", 1, true), output)
     end)
 
-    it("fine-tune on SQuAD to the model and the answers of one process", function()
+    it("fine-tune on SQuAD to the same model and answers as one process", function()
         local questions = squad.new()
         local function tune(name, processes)
             local changes = { device = "cpu", ["output-dir"] = questions.dir .. "/" .. name, mode = "train_eval",

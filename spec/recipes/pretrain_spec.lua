@@ -33,7 +33,7 @@ describe("pre-training", function()
         { name = "fp32, AdamW, masked anew, padded", changes = { optimizer = "AdamW", ["dynamic-masking"] = "true",
             ["pack-sequences"] = "false" } },
     } do
-        it("goes on exactly where a killed run left off: " .. variant.name, function()
+        it("resumes exactly where a killed run left off: " .. variant.name, function()
             local changes = { ["max-steps"] = 20, ["gradient-merge-steps"] = 2, ["num-steps-per-checkpoint"] = 10 }
             for name, value in pairs(variant.changes) do changes[name] = value end
             local function with(more)
@@ -47,16 +47,16 @@ describe("pre-training", function()
                 with { ["output-dir"] = straight, ["report-file"] = job.dir .. "/straight.json" })
             assert.are.equal(0, code, output)
 
-            -- Endless in practice, so that it cannot end before the signal comes.
+            -- Practically endless, so that it cannot end before the signal.
             code = run_until(killed .. "/custom/phase1/10", "KILL",
                 with { ["output-dir"] = killed, ["report-file"] = job.dir .. "/killed.json" })
             assert.is_true(code == 137 or code == 0)
-            -- Had the process been faster than the signal, step 20 would be there already: take it away.
+            -- In case the process was faster than the signal: remove step 20.
             if fs.exists(killed .. "/custom/phase1/20") then assert(fs.remove(killed .. "/custom/phase1/20")) end
             code, output = job:run("pretrain_phase1.lua", with { ["output-dir"] = killed,
                 ["report-file"] = job.dir .. "/killed.json", ["last-step-of-checkpoint"] = "auto" })
             assert.are.equal(0, code, output)
-            assert.matches("going on from " .. killed .. "/custom/phase1/10", output, 1, true)
+            assert.matches("resuming from " .. killed .. "/custom/phase1/10", output, 1, true)
 
             same_checkpoint(straight .. "/custom/phase1/20", killed .. "/custom/phase1/20")
             local expected, got = job:losses(job.dir .. "/straight.json"), job:losses(job.dir .. "/killed.json")
@@ -65,7 +65,7 @@ describe("pre-training", function()
         end)
     end
 
-    it("makes the same bits of DistributedFusedLamb in one process as of Lamb", function()
+    it("gives the same bits with DistributedFusedLamb in one process as with Lamb", function()
         for name, changes in pairs { fp32 = {}, amp = { amp = "true", ["use-dynamic-loss-scaling"] = "true" } } do
             for _, optimizer in ipairs { "Lamb", "DistributedFusedLamb" } do
                 changes.optimizer, changes["output-dir"] = optimizer, ("%s/%s%s"):format(job.dir, name, optimizer)
@@ -77,7 +77,7 @@ describe("pre-training", function()
         end
     end)
 
-    it("saves and says so with its own exit code when a signal ends it", function()
+    it("saves, says so and exits with its own code when a signal ends it", function()
         for signal, code in pairs { TERM = 143, INT = 130, USR1 = 138 } do
             local out = job.dir .. "/" .. signal
             local got, log = run_until(out .. "/custom/phase1/2", signal, { ["output-dir"] = out,
@@ -107,7 +107,7 @@ describe("pre-training", function()
         assert.matches("all 4 steps are done", output)
     end)
 
-    it("does not depend on the number of threads for its start", function()
+    it("starts the same with any number of threads", function()
         job:run("pretrain_phase1.lua", { ["max-steps"] = 1, ["output-dir"] = job.dir .. "/one" })
         local one = job:losses()[1].loss
         job:run("pretrain_phase1.lua", { ["max-steps"] = 1, ["output-dir"] = job.dir .. "/two", threads = 2 })
@@ -145,7 +145,7 @@ describe("pre-training", function()
         local code, output = job:run("pretrain_phase1.lua", { benchmark = "true", ["benchmark-steps"] = 3,
             ["benchmark-warmup-steps"] = 1, ["max-steps"] = false })
         assert.are.equal(0, code, output)
-        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 4 sequences a step", output)
+        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 4 sequences per step", output)
         assert.matches("p50 %d", output)
         assert.is_false(fs.exists(job.out))
     end)

@@ -5,6 +5,7 @@ local Tokenizer = require "bertlua.text.tokenizer"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local job = require "bertlua.jobs.corpus.tokenize"
+local process = require "spec.support.process"
 local vocabulary = require "spec.support.vocabulary"
 
 local UNCASED = "vocab/bert-base-uncased-vocab.txt"
@@ -56,8 +57,8 @@ describe("tokenize", function()
 
     it("runs as a program and fails with one line", function()
         vocabulary.with_files(function(write, folder)
-            local command = ("build/bertlua recipes/tokenize.lua --vocab-file %s --do-lower-case true < %s > %s 2> %s; "
-                .. "echo $?")
+            local command = process.bertlua
+                .. " recipes/tokenize.lua --vocab-file %s --do-lower-case true < %s > %s 2> %s; echo $?"
             local out, err = folder .. "/out", folder .. "/err"
             local function start(vocab_file, text)
                 local pipe = assert(io.popen(command:format(vocab_file, write(text), out, err)))

@@ -1,4 +1,4 @@
---- A trace of training in two processes shows that gradients are reduced while the backward pass goes on.
+--- A trace of training in two processes shows that gradients are reduced during the backward pass.
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -25,7 +25,7 @@ describe("trace_file", function()
         return by_name
     end
 
-    mpi_it("shows collectives beside the backward pass, a file for each rank", function()
+    mpi_it("shows collectives beside the backward pass, one file per rank", function()
         local config = job:write_config({ hidden_size = 128, intermediate_size = 512, num_hidden_layers = 4 },
             "wide.json")
         local trace = job.dir .. "/traces/step.json"

@@ -1,6 +1,7 @@
 --- recipes/train_vocab.lua as a program.
 
 local fs = require "bertlua.util.fs"
+local process = require "spec.support.process"
 local vocabulary = require "spec.support.vocabulary"
 
 describe("train_vocab", function()
@@ -8,7 +9,7 @@ describe("train_vocab", function()
         vocabulary.with_files(function(write, folder)
             write(("to be or not to be, that is the question\n"):rep(4))
             local function start(arguments)
-                local pipe = assert(io.popen(("build/bertlua recipes/train_vocab.lua %s 2>&1; echo code $?")
+                local pipe = assert(io.popen((process.bertlua .. " recipes/train_vocab.lua %s 2>&1; echo code $?")
                     :format(arguments)))
                 local text = pipe:read "*a"
                 pipe:close()

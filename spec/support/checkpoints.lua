@@ -1,4 +1,4 @@
---- Compare what two runs have saved.
+--- Compare what two runs saved.
 
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
@@ -6,7 +6,7 @@ local tiny = dofile "spec/lua/models/tiny_bert.lua"
 
 local M = {}
 
---- Greatest distance of the tensors of two files of one name, relative to the greatest value of each; and whose it is.
+--- Greatest distance between tensors of two files of the same name, relative to each tensor's maximum; and its name.
 -- @param a, b folders
 -- @param passed_over(key) -> true for tensors that may differ
 function M.distance(a, b, name, passed_over)
@@ -20,7 +20,7 @@ function M.distance(a, b, name, passed_over)
                 assert(x:read(key, p))
                 assert(y:read(key, q))
                 local relative = tiny.distance(p, q)
-                -- A NaN is further than anything.
+                -- A NaN is farther than anything.
                 if relative > worst or relative ~= relative then worst, where = relative, key end
             end)
         end

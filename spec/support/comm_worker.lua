@@ -7,13 +7,14 @@
 local array = require "bertlua.array"
 local comm = require "bertlua.comm"
 local context = require "bertlua.context"
+local launch = require "bertlua.distributed.launch"
 local ops = require "bertlua.ops"
 local posix_time = require "posix.time"
 local tensor = require "bertlua.tensor"
 
 local kind, device = arg[1], arg[2] or "cpu"
 context.open { device = device }
-local c = comm.open { kind = kind, device = device, timeout = 30 }
+local c = comm.open { kind = kind, device = device, launch = launch.detect(), timeout = 30 }
 
 local function expect(condition, ...)
     if not condition then error(("rank %d: "):format(c.rank) .. string.format(...), 2) end
@@ -71,7 +72,7 @@ local function expect_equal(what, t, values)
     end
 end
 
--- 1, fewer than ranks, odd, and more than what goes to all at once.
+-- 1, fewer than ranks, odd, and more than fits in one message.
 local COUNTS, MORE = { 1, 3, 101 }, { 1, 3, 101, 5003 }
 
 local function check_reductions(dtype, op)
@@ -84,7 +85,7 @@ local function check_reductions(dtype, op)
             c:wait()
             expect_equal("all_reduce " .. what, t, want)
 
-            -- Both halves of an all-reduce, apart and in place.
+            -- Both halves of an all-reduce, separate and in place.
             local x, out = contribution(dtype, c.rank, n * c.size), tensor.new(dtype, { n })
             local before = x:tolist()
             c:reduce_scatter(out, x, op)
@@ -120,7 +121,7 @@ for _, dtype in ipairs { "f32", "bf16", "f16", "i64" } do
     check_broadcast(dtype)
 end
 
--- Order: each works on what the one before left.
+-- Order: each works on the result of the one before.
 local t = tensor.from({ 1, 2, 3 }, "f32")
 for _ = 1, 3 do c:all_reduce(t) end
 c:barrier()
@@ -144,7 +145,7 @@ for rank = 0, c.size - 1 do
     end
 end
 
--- More than goes in one message or fits the scratch memory, and not to be cut evenly.
+-- More than fits one message or the scratch memory, and not evenly divisible.
 tensor.scope(function()
     local big, extreme = tensor.new("f32", { 6000001 }), tensor.new("f32", { 1 })
     big:fill(c.rank + 1)
@@ -157,7 +158,7 @@ tensor.scope(function()
     end
 end)
 
--- Nothing to send is fine.
+-- Sending nothing is fine.
 c:all_reduce(tensor.new("f32", { 0 }))
 c:wait()
 

@@ -17,7 +17,7 @@ function M.random(rng, dtype, dims, scale)
     return t, t:tolist()
 end
 
---- A tensor full of NaN: what an op does not write shows.
+--- A tensor full of NaN, so that unwritten elements show.
 function M.poisoned(dtype, dims)
     return tensor.new(dtype, dims):fill(0 / 0)
 end
@@ -53,7 +53,7 @@ function M.assert_close(expected, actual, tolerance, name)
     end
 end
 
---- The call fails with a message that contains the text.
+--- The call must fail with a message that contains the text.
 function M.assert_fails(text, fn, ...)
     local ok, message = pcall(fn, ...)
     assert.is_false(ok, "expected an error with: " .. text)

@@ -1,4 +1,4 @@
---- Run before the specs: the JIT compiler is kept from loops over pairs; the device that contexts open on, and that
+--- Run before the specs: keeps the JIT compiler from loops over pairs; sets the device that contexts open on, and that
 -- `auto` means, in this process and those it starts; what becomes of a spec whose op the device lacks.
 --
 -- BERTLUA_TEST_DEVICE=cuda runs specs on a GPU, or on its emulation where
@@ -10,11 +10,11 @@ local stdlib = require "posix.stdlib"
 
 stdlib.setenv("BERTLUA_DEVICE", os.getenv "BERTLUA_TEST_DEVICE" or "cpu")
 
--- Modules are loaded anew for each file of specs, but the methods of tensors stay those of the first file. Both must
+-- Modules are reloaded for each spec file, but the methods of tensors stay those of the first. Both must
 -- mean the same current context, on a device that runs on its own.
 require "bertlua.context"
 
--- An op may have a kernel on one kind of device only (engine/core/op_list.h). Where it has none, the specs that come
+-- An op may have a kernel on only one kind of device (engine/core/op_list.h). Where it has none, the specs that come
 -- to need it are pending, not failed.
 local native = require "bertlua.ffi"
 local busted = require "busted"

@@ -1,16 +1,17 @@
---- A job in which one rank fails in a way of choice after ten collectives. Run
+--- A job in which one rank fails in the given way after ten collectives. Run
 -- by spec/engine/comm/failure_spec.lua.
 --
 --     bertlua spec/support/failing_worker.lua WAY RANK TIMEOUT
 
 local comm = require "bertlua.comm"
 local fault = require "bertlua.fault"
+local launch = require "bertlua.distributed.launch"
 local signal = require "posix.signal"
 local tensor = require "bertlua.tensor"
 local unistd = require "posix.unistd"
 
 local way, who, timeout = arg[1], tonumber(arg[2]), tonumber(arg[3])
-local c = comm.open { timeout = timeout }
+local c = comm.open { launch = launch.detect(), timeout = timeout }
 local t = tensor.new("f32", { 20000 })
 
 local WAYS = {
@@ -20,7 +21,7 @@ local WAYS = {
     fault = function() fault.raise "step 10: the loss is nan" end,
     exit = function() os.exit(5) end,
     busy = function()
-        -- Far beyond the timeout and its grace, while the others wait.
+        -- Far longer than the timeout and its grace period, while the others wait.
         c:busy(true)
         for _ = 1, 6 do unistd.sleep(math.ceil(timeout)) end
         c:busy(false)

@@ -5,7 +5,7 @@ local storage = require "bertlua.storage"
 
 local M = {}
 
---- SHA-256 of every file below a folder, by its path from there. Names that begin with a dot are passed over.
+--- SHA-256 of every file below a folder, by relative path. Names that begin with a dot are skipped.
 function M.hashes(folder)
     local list = {}
     local function walk(path)

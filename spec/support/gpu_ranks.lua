@@ -12,10 +12,10 @@ local quote = process.quote
 local library = os.getenv "BERTLUA_CUDA_LIB" or ""
 M.emulated = library:find("emulated", 1, true) ~= nil
 
---- nil, or why no job of n processes can be run here.
+--- nil, or why a job of n processes cannot run here.
 function M.missing(n)
     local found = context.count "cuda"
-    -- Each process has an emulated GPU of its own.
+    -- Each process has its own emulated GPU.
     if found < n and not M.emulated then return ("%d GPUs are needed, this machine has %d"):format(n, found) end
     return nil
 end
@@ -28,10 +28,10 @@ local function free_port()
     return port
 end
 
---- Run n processes of bertlua; a job that does not end is ended after a minute.
+--- Run n processes of bertlua; a job that hangs is ended after a minute.
 -- @param arguments of bertlua, quoted
--- @param signal for the last rank, {name, after}: once the file `after` is there; or nil
--- @return what they wrote, exit codes by rank + 1
+-- @param signal for the last rank, {name, after}: sent once the file `after` exists; or nil
+-- @return output, exit codes by rank + 1
 function M.run(n, arguments, signal)
     local lines = {
         ("export WORLD_SIZE=%d LOCAL_WORLD_SIZE=%d MASTER_ADDR=127.0.0.1 MASTER_PORT=%d OMP_NUM_THREADS=1 "
@@ -47,7 +47,7 @@ function M.run(n, arguments, signal)
     local output
     if signal then
         output = process.interrupt(script, signal.after, signal.name, function(pid)
-            -- Started is `timeout`; the rank is its child.
+            -- What was started is `timeout`; the rank is its child.
             local started = process.children(pid)
             return process.children(started[#started])[1]
         end)

@@ -1,10 +1,10 @@
 --- A small HTTP server for specs, on a free loopback port, in a process of its own.
 --
--- It serves one text under /file and all names that end in .json, honouring Range and If-Range with an ETag, and
+-- It serves one text as /file and every name that ends in .json, honouring Range and If-Range with an ETag, and
 -- misbehaves under other names:
--- /cut closes the first answer half-way, /norange ignores Range, /changed has another ETag and text in each answer,
--- names that begin with slow take their time over each 2 KB,
--- /busy answers 503 twice, /wrong sends another text of the same length, /missing is not there.
+-- /cut closes the first answer halfway, /norange ignores Range, /changed has another ETag and text in each answer,
+-- names that begin with slow pause after each 2 KB,
+-- /busy answers 503 twice, /wrong sends another text of the same length, /missing does not exist.
 
 local poll = require "posix.poll"
 local signal = require "posix.signal"
@@ -71,7 +71,7 @@ local function answer(client, text, counts)
     end
 end
 
---- Start a server of a text.
+--- Start a server for a text.
 -- @return {url = "http://127.0.0.1:PORT/", stop = function}
 function M.start(text)
     local listener = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
@@ -82,7 +82,7 @@ function M.start(text)
     local pid = assert(unistd.fork())
     if pid == 0 then
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        -- Whoever reads the specs' output must not wait for this process, and it must not outlive them.
+        -- A reader of the specs' output must not wait for this process, and it must not outlive the specs.
         for descriptor = 0, 2 do unistd.close(descriptor) end
         local counts, parent = {}, unistd.getppid()
         while unistd.getppid() == parent do

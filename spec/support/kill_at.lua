@@ -1,13 +1,13 @@
 --- A script for bertlua: runs the recipe prepare_corpus and kills itself and all its processes with SIGKILL at a
--- point that is always the same. arg[1] is the point, the rest is for the recipe:
---   received:N       when N bytes of a download are there
+-- fixed point. arg[1] is the point, the rest is for the recipe:
+--   received:N       when N bytes of a download have arrived
 --   hash:N           before the Nth SHA-256 of a file
---   verify:N         the same, counted from the beginning of the last stage
+--   verify:N         the same, counted from the start of the last stage
 --   adding:NAME      within a text file: after its first piece
---   commit:NAME      when all of a text file is written, before it gets its name
---   half:NAME        within a file that is written at once: half of it is there under its temporary name
+--   commit:NAME      when a text file is completely written, before it gets its name
+--   half:NAME        within a file written in one go: half of it exists under its temporary name
 --   written:NAME     when a file has its name, before anything else happens
---   renamed:NAME     the same for a file that was made elsewhere
+--   renamed:NAME     the same for a file that was written elsewhere
 --   sampling:NAME    within the samples of a shard, after the first report of progress
 -- NAME is a Lua pattern for the end of the path.
 
@@ -23,7 +23,7 @@ local storage = require "bertlua.storage"
 local unistd = require "posix.unistd"
 
 local function die()
-    -- The whole group: this script is the leader of its own.
+    -- The whole group, of which this script is the leader.
     signal.kill(0, signal.SIGKILL)
 end
 

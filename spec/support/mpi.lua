@@ -13,7 +13,7 @@ end
 
 local plugin = process.bertlua:match "^(.*/)" .. "libbertlua-mpi.so"
 
---- nil, or why no job of several processes can be run here.
+--- nil, or why jobs of several processes cannot run here.
 M.missing = nil
 if not has "mpirun" then
     M.missing = "no mpirun: apt-get install openmpi-bin"
@@ -21,7 +21,7 @@ elseif not io.open(plugin) then
     M.missing = plugin .. " was not built: apt-get install libopenmpi-dev, then make"
 end
 
--- mpirun itself runs without the sanitizers that its processes are given.
+-- mpirun itself runs without the sanitizers that its processes get.
 local function passed_on()
     local flags = {}
     for _, name in ipairs { "LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS", "BERTLUA_LIB", "BERTLUA_TEST_DEVICE" } do
@@ -32,7 +32,7 @@ local function passed_on()
 end
 
 --- The command that starts n processes of bertlua.
--- Root and more processes than cores are allowed, and everything stays on this machine; the threads of each are one.
+-- Root and more processes than cores are allowed, everything stays on this machine, and each has one thread.
 -- @param n processes
 -- @param arguments of bertlua, quoted
 -- @param options for mpirun, or nil
@@ -43,8 +43,8 @@ function M.command(n, arguments, options)
         arguments)
 end
 
---- Run n processes of bertlua; a job that does not end is ended after a minute.
--- @return what they wrote, exit code, seconds
+--- Run n processes of bertlua; a job that hangs is ended after a minute.
+-- @return output, exit code, seconds
 function M.run(n, arguments, options)
     local clock = require "bertlua.util.clock"
     local began = clock.monotonic()
@@ -61,7 +61,7 @@ function M.messages(output)
     return lines
 end
 
---- busted's `it`, or one that is pending with the reason where no job can be run.
+--- busted's `it`, or a pending one with the reason where jobs cannot run.
 function M.specs(it, pending)
     if not M.missing then return it end
     return function(name) it(name, function() pending(M.missing) end) end

@@ -10,7 +10,7 @@ local M = {}
 local Network = {}
 Network.__index = Network
 
---- nil, or why there can be no namespaces here.
+--- nil, or why namespaces are not available here.
 function M.missing()
     if unistd.geteuid() ~= 0 then return "network namespaces need root" end
     local _, code = process.run "command -v ip >/dev/null && command -v unshare >/dev/null"
@@ -68,7 +68,7 @@ function Network:mpirun_options()
         .. "-H 10.77.0.1:1,10.77.0.2:1"):format(agent)
 end
 
---- Take it all down.
+--- Remove everything.
 -- @return packets carried, packets lost
 function Network:close()
     self.cable:close()

@@ -8,7 +8,7 @@ local rng = require "bertlua.rng"
 
 local M = {}
 
---- Activation dtypes and how far one rounding to them may be off, relatively.
+--- Activation dtypes and the relative error of one rounding.
 M.ROUNDING = { f32 = 2 ^ -24, bf16 = 2 ^ -8, f16 = 2 ^ -11 }
 
 --- A test body whose tensors are released at its end.
@@ -16,7 +16,7 @@ function M.scoped(body)
     return function() tensor.scope(body) end
 end
 
---- True on the emulation of a GPU, which runs a block of threads some thousand times slower: the place to take fewer.
+--- True on the emulation of a GPU, which is about a thousand times slower: for specs to do less there.
 function M.emulated()
     return context.describe():find "^emulated" ~= nil
 end
@@ -51,7 +51,7 @@ function M.integers(n, below, seed)
     return tensor.from(list, "i32"), list
 end
 
---- An output full of NaN (or -99): what an op leaves unwritten shows.
+--- An output full of NaN (or -99), so that unwritten elements show.
 function M.poisoned(dtype, dims)
     local t = tensor.new(dtype, dims)
     local whole = dtype == "i32" or dtype == "i64" or dtype == "i8"
@@ -59,7 +59,7 @@ function M.poisoned(dtype, dims)
     return t
 end
 
---- True if every element is still the poison.
+--- True if every element is still poison.
 function M.is_poisoned(t)
     for _, value in ipairs(M.flat(t)) do
         if value == value and value ~= -99 then return false end
@@ -95,7 +95,7 @@ function M.assert_same(actual, expected, what)
     end
 end
 
---- Fail unless fn raises an error that holds `message` literally and leaves the outputs poisoned.
+--- Fail unless fn raises an error that contains `message` literally and leaves the outputs poisoned.
 -- What is wrong with an element, "(from 0)", only the CPU can see before the op runs: elsewhere fn is not called.
 function M.assert_rejects(message, outputs, fn)
     if message:find("(from 0)", 1, true) and context.device() ~= "cpu" then return end
@@ -108,7 +108,7 @@ function M.assert_rejects(message, outputs, fn)
     end
 end
 
---- Run body() with 1, 2 and 5 threads; it returns a list of tensors, which must agree bit for bit.
+--- Run body() with 1, 2 and 5 threads; the tensors it returns must agree bit for bit.
 function M.assert_threads_agree(body)
     local first
     for _, threads in ipairs { 1, 2, 5 } do

@@ -1,4 +1,4 @@
---- What the specs of optimizers share: a flat buffer with segments, scalars, and the comparison with the reference.
+--- Shared by the optimizer specs: a flat buffer with segments, scalars, and the comparison with the reference.
 
 local assert = require "luassert"
 local tensor = require "bertlua.tensor"
@@ -50,7 +50,7 @@ function M.model(low)
     return f
 end
 
--- What f32 holds of a number.
+-- A number rounded to f32.
 function M.held(x)
     return tensor.from({ x }):item()
 end

@@ -1,4 +1,4 @@
---- Run programs from specs: the bertlua executable of the build under test, and what it printed.
+--- Run programs from specs: the bertlua executable of the build under test, and its output.
 
 local lfs = require "lfs"
 local posix_signal = require "posix.signal"
@@ -27,7 +27,7 @@ function M.quote(text)
 end
 
 --- Run a shell command.
--- @return what it wrote to standard output and error together, exit code
+-- @return standard output and error together, exit code
 function M.run(command)
     local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1; echo \"rc=$?\""))
     local text = pipe:read "*a"
@@ -36,7 +36,7 @@ function M.run(command)
     return output, tonumber(code)
 end
 
---- Numbers of the processes that one has started and that live, the oldest first.
+--- Ids of a process's living children, oldest first.
 function M.children(pid)
     local list = {}
     for name in lfs.dir "/proc" do
@@ -51,11 +51,11 @@ function M.children(pid)
     return list
 end
 
---- Start a shell command, wait for a file, at most half a minute, send a signal, and wait for the end.
--- @param path of the file; it is an error if it never comes
+--- Start a shell command, wait up to half a minute for a file, send a signal, and wait for the end.
+-- @param path of the file; it is an error if it never appears
 -- @param signal "TERM", "KILL", ...
 -- @param whom(pid) -> process to send it to; that of the command if left out
--- @return what it wrote, exit code
+-- @return output, exit code
 function M.interrupt(command, path, signal, whom)
     local log = M.temporary ""
     local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo rc=$?; } 2> /dev/null"):format(command,
@@ -82,7 +82,7 @@ function M.run_bertlua(arguments, setup)
     return M.run((setup and setup .. " " or "") .. M.quote(M.bertlua) .. " " .. arguments)
 end
 
---- A file with this text under the system's folder for temporary files.
+--- A file with this text in the system's temporary folder.
 function M.temporary(text)
     local path = os.tmpname()
     local file = assert(io.open(path, "wb"))

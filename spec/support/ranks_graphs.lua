@@ -1,4 +1,4 @@
---- Pre-training that tells at its end how many recordings the last step of rank 0 replayed: for the specs of many GPUs.
+--- Pre-training that reports at its end how many recordings the last step of rank 0 replayed: for specs of many GPUs.
 
 local Graphs = require "bertlua.train.graphs"
 local Trainer = require "bertlua.train.trainer"

@@ -1,6 +1,6 @@
---- A program that the specs of many processes start as every rank of a job: all run the checks below, rank 0 says
+--- Started by the specs of many processes as every rank of a job: all run the checks below, rank 0 says
 -- which passed. A failed check ends the job. Arguments: the device (cpu); "brief" for fewer updates and without
--- overlap, where devices are emulated and so have no time of their own.
+-- overlap, for emulated devices, whose timing means nothing.
 
 package.path = "./?.lua;" .. package.path
 
@@ -14,6 +14,7 @@ local clock = require "bertlua.util.clock"
 local comm_module = require "bertlua.comm"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
+local launch = require "bertlua.distributed.launch"
 local ops = require "bertlua.ops"
 local tensor = require "bertlua.tensor"
 local tiny = dofile "spec/lua/models/tiny_bert.lua"
@@ -21,7 +22,7 @@ local tiny = dofile "spec/lua/models/tiny_bert.lua"
 local device, brief = arg[1] or "cpu", arg[2] == "brief"
 local UPDATES = brief and 3 or 10
 context.open { device = device, threads = 1 }
-local comm = comm_module.open { device = device }
+local comm = comm_module.open { device = device, launch = launch.detect() }
 local ranks = Ranks.new(comm)
 local rank, size = ranks.rank, ranks.size
 local fixture = tiny.open "bert_tiny_steps"
@@ -36,7 +37,7 @@ local function same(expected, got, what)
     assert(expected == got, ("%s: expected %s, got %s"):format(what, tostring(expected), tostring(got)))
 end
 
---- A tiny BERT with the fixture's weights, cut for this job. About 90,000 parameters, 20 buckets.
+--- A tiny BERT with the fixture's weights, divided for this job. About 90,000 parameters, 20 buckets.
 local function model_of(precision, divide, changes, bucket_mib)
     local model = require("bertlua.models.bert").BertForPretraining.new(tiny.config(changes))
     local partition = Partition.new { rank = rank, size = size, divide = divide, bucket_mib = bucket_mib or 0.02 }
@@ -48,7 +49,7 @@ local function batch_of(step)
     return tiny.batch(tiny.samples(fixture, step), { max_length = 32, packed = true })
 end
 
---- Forward and backward of the batches first, first + stride, ... up to last, added up.
+--- Accumulated forward and backward of the batches first, first + stride, ... up to last.
 local function accumulate(model, tape, first, last, stride, gradients)
     model.store:zero_grad()
     for n = first, last, stride do
@@ -154,7 +155,7 @@ local function train(kind, precision)
     return model.store, optimizer
 end
 
---- f32 values of a parameter, from every rank's parts if need be.
+--- f32 values of a parameter, gathered from every rank if necessary.
 local function values_of(store, entry)
     local values = entry.stored or store.gatherer:fetch(entry, store.master)
     return tensor.new("f32", values:dims()):copy_from(values)
@@ -167,7 +168,7 @@ local function check_updates()
         same(UPDATES, divided:stats().step, "updates")
         local limit = precision == "fp32" and 1e-5 or 1e-3
         for i, entry in ipairs(plain.list) do
-            -- The key bias has no effect and its gradient is 0: an update normalises its rounding noise.
+            -- The key bias has no effect and its gradient is 0: an update only normalises rounding noise.
             if not entry.name:match "%.key%.bias$" then
                 tensor.scope(function()
                     local relative = tiny.distance(values_of(store, store.list[i]), entry.stored)
@@ -176,7 +177,7 @@ local function check_updates()
             end
         end
         assert(math.abs(lamb:stats().grad_norm - divided:stats().grad_norm) < limit * lamb:stats().grad_norm, "norm")
-        -- What every rank reads is the same on all, and is what the master weights say.
+        -- What ranks read is the same on all, and equals the master weights.
         ranks:require_equal(tonumber(store:checksum(), 16), "values", "")
         ranks:require_equal(tonumber(plain:checksum(), 16), "values", "")
         if precision == "bf16" then
@@ -204,7 +205,7 @@ local function check_updates()
     passed "updates"
 end
 
---- An inf in one rank's gradient skips the update on all.
+--- An inf in one rank's gradient skips the update on every rank.
 local function check_overflow()
     for _, kind in ipairs { "Lamb", "DistributedFusedLamb" } do
         for _, dtype in ipairs { "fp32", "bf16" } do
@@ -231,7 +232,7 @@ local function check_overflow()
     passed "overflow"
 end
 
---- Divided state goes into whole tensors and comes back.
+--- Divided state is gathered into whole tensors and scattered again.
 local function check_state()
     local model = model_of("bf16", true)
     local store = model.store
@@ -256,7 +257,7 @@ local function check_state()
     passed "state"
 end
 
---- Buckets are on their way before the backward pass has ended. Cores may be busy elsewhere: ten tries.
+--- Buckets are sent before the backward pass has ended. Cores may be busy elsewhere: ten tries.
 local function check_overlap()
     local model = model_of("fp32", false, { num_hidden_layers = 8, hidden_size = 128, intermediate_size = 512 }, 0.5)
     local tape = Tape.new {}

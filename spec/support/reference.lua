@@ -71,8 +71,8 @@ end
 
 -- Calculus ------------------------------------------------------------------
 
---- Central differences of a scalar function of a list, at some of its places.
--- @param stride every how many elements to look
+--- Central differences of a scalar function of a list, at some of its elements.
+-- @param stride distance between the elements
 -- @return list of {index, derivative}
 function M.differences(f, x, step, stride)
     local found = {}
@@ -186,7 +186,7 @@ function M.lookup_sum(width, ...)
     return out
 end
 
---- The reverse of a lookup: rows of d added to the table rows they came from.
+--- The reverse of a lookup: adds rows of d to the table rows they came from.
 function M.scatter_add(d, width, index, table_rows)
     local out = zeros(table_rows * width)
     for t = 0, #index - 1 do

@@ -93,7 +93,7 @@ local function deliver()
     while queue[first] and queue[first].due <= now() do
         local packet = queue[first]
         queue[first], first = nil, first + 1
-        -- A full device drops, like any router.
+        -- A full device drops packets, like any router.
         C.write(packet.to, packet.text, #packet.text)
         carried = carried + 1
     end

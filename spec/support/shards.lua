@@ -11,7 +11,7 @@ local DATASETS = {
 }
 local MAKERS = { i32 = array.int32, i8 = array.int8, i64 = array.int64, f32 = array.float }
 
---- Values of a valid shard: sample n says which it is by its first real token, 100 + first + n.
+--- Values of a valid shard: the first real token of sample n is 100 + first + n.
 -- @return tables of rows by dataset name
 function shards.values(samples, length, slots, first)
     local values = { next_sentence_labels = {} }

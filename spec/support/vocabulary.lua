@@ -30,14 +30,14 @@ function M.text(tokens)
     return table.concat(list, "\n") .. "\n"
 end
 
---- Characters of an UTF-8 string.
+--- Characters of a UTF-8 string.
 function M.characters(text)
     local list = {}
     for c in text:gmatch "[%z\1-\127\194-\244][\128-\191]*" do list[#list + 1] = c end
     return list
 end
 
---- Small generator of its own, so that a test's data never depends on the platform: whole numbers in [1, n].
+--- A small generator, so that test data never depends on the platform: whole numbers in [1, n].
 function M.random(seed)
     local state = seed
     return function(n)

@@ -1,4 +1,4 @@
---- Two workers that note their process ids in files arg[1].1 and arg[1].2, and wait for a minute. Run by
+--- Two workers that write their process ids to arg[1].1 and arg[1].2, and wait for a minute. Run by
 -- spec/lua/data/workers_spec.lua.
 
 local fs = require "bertlua.util.fs"

@@ -4,9 +4,9 @@
 -- parameters, then plain settings, and returns a new variable. Parameters are
 -- entries of a ParameterStore: `compute` is what ops read (f32, or the
 -- low-precision copy), `grad` the f32 gradient that ops accumulate into;
--- biases and LayerNorm parameters are read from `value` (always f32), but for
--- biases of linear layers on a GPU, which adds their `rounded` copy. The
--- formulas and shapes are in engine/api/ops.h; this file only wires memory
+-- biases and LayerNorm parameters are read from `value` (always f32), except
+-- the biases of linear layers on a GPU, which adds their `rounded` copy. The
+-- formulas and shapes are in engine/api/ops.h; this file only wires up memory
 -- and gradients. T rows, H hidden, N outputs, K inputs, M gathered rows.
 --
 -- An op that reads x in its backward and has parameters (record with `true`)
@@ -66,7 +66,7 @@ end
 -- @param qkv [T,3H]: queries, keys and values side by side
 -- @param segments i32 [B,2]: first row and length of each sequence
 -- @param heads number of heads
--- @param max_length the longest sequence there may be
+-- @param max_length length of the longest possible sequence
 -- @param p dropout probability of the attention weights
 -- @return [T,H]
 function F.attention(tape, qkv, segments, heads, max_length, p)
@@ -92,7 +92,7 @@ local function layernorm_backward(tape, node)
     local z, mean, rstd = node[1], node[2], node[3]
     local gamma, beta, dy = node.gamma, node.beta, y.grad
     local dx = tape:gradient_like(x)
-    -- The residual's gradient takes dy's memory: dy has no other reader.
+    -- The residual's gradient reuses dy's memory: nothing else reads dy.
     local dresidual = residual and residual.needs_grad and dy or nil
     ops.layernorm_backward(dx, dresidual, gamma.grad, beta.grad, dy, z, mean, rstd, gamma.value, node.dropout)
     tape:accumulate(x, dx)
@@ -100,7 +100,7 @@ local function layernorm_backward(tape, node)
 end
 
 --- y = layernorm(dropout(x) + residual) * gamma + beta.
--- Where it can, the sum is kept in x's own memory for the backward pass.
+-- Where possible, the sum is kept in x's memory for the backward pass.
 -- @param x [T,H]
 -- @param residual [T,H] or nil
 -- @param gamma, beta parameters [H]
@@ -169,7 +169,7 @@ end
 
 local function cross_entropy_backward(tape, node)
     local x = node.x
-    -- The gradient takes the logits' memory, unless somebody else owns or reads them.
+    -- The gradient reuses the logits' memory, unless something else owns or reads them.
     local dx = node.in_place and x.value or tape:gradient_like(x)
     ops.cross_entropy_backward(dx, x.value, node.labels, node[1], node.output.grad, node.classes)
     if node.in_place then x.value, x.gone = nil, "cross_entropy's gradient took its memory" end
@@ -179,9 +179,9 @@ end
 --- Mean cross-entropy over the rows whose label is not -1.
 -- @param logits [M,V]
 -- @param labels i32 [M]
--- @param classes columns that count (V if left out)
--- @param out {loss=, correct=}: f32 [1] tensors for the results (in the arena if left out; `correct`, the
---   fraction of counted rows that are right, is computed only when given)
+-- @param classes number of valid columns (default V)
+-- @param out {loss=, correct=}: f32 [1] tensors for the results (default: in the arena; `correct`, the
+--   fraction of counted rows that are right, is computed only if given)
 -- @return the loss, f32 [1]
 function F.cross_entropy(tape, logits, labels, classes, out)
     local input = tape:value_of(logits)
@@ -210,7 +210,7 @@ end
 -- @param logits [T,2]: start and end
 -- @param segments i32 [B,2]
 -- @param starts, ends i32 [B], relative to the segment
--- @param out {loss=} as in cross_entropy
+-- @param out {loss=} as for cross_entropy
 function F.span_loss(tape, logits, segments, starts, ends, out)
     local input = tape:value_of(logits)
     local loss = out and out.loss and tape:input(out.loss) or tape:variable("f32", { 1 })
@@ -235,8 +235,8 @@ local function add_backward(tape, node)
     tape:pass_gradient(y, b)
 end
 
---- y = a + b, of one shape and dtype.
--- @param out tensor for the result (in the arena if left out)
+--- y = a + b, of the same shape and dtype.
+-- @param out tensor for the result (default: in the arena)
 function F.add(tape, a, b, out)
     local y = out and tape:input(out) or tape:variable_like(a)
     ops.copy(y.value, tape:value_of(a))
@@ -276,7 +276,7 @@ local function dropout_backward(tape, node)
     tape:accumulate(node.x, dx)
 end
 
---- y = x with each element zeroed with probability p and the rest scaled by 1 / (1 - p). x itself where p is off.
+--- y = x with each element zeroed with probability p and the rest scaled by 1 / (1 - p); x itself if dropout is off.
 function F.dropout(tape, x, p)
     local dropout = tape:dropout(p)
     if not dropout then return x end

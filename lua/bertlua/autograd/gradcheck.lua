@@ -5,9 +5,9 @@
 --     assert(worst < 0.01)
 --
 -- The scalar that is differentiated is L = sum(r * y) with fixed random r in
--- [-1, 1]. Central differences in f32 are good to about 1e-3, so this finds
--- wrong formulas, not rounding. Dropout may be on: every evaluation is the same
--- step of the tape and so has the same masks.
+-- [-1, 1]. Central differences in f32 are accurate to about 1e-3, so this finds
+-- wrong formulas, not rounding errors. Dropout may be on: every evaluation is the
+-- same step of the tape and so has the same masks.
 
 local Tape = require "bertlua.autograd.tape"
 local array = require "bertlua.array"
@@ -20,7 +20,7 @@ local function dot(a, b, n)
     return sum
 end
 
---- Elements to try: all of a small tensor, else evenly spread ones.
+--- Elements to try: all of a small tensor, else evenly spaced ones.
 local function chosen(n, samples)
     local list, count = {}, math.min(n, samples)
     for i = 0, count - 1 do list[#list + 1] = math.floor(i * n / count) end
@@ -32,7 +32,7 @@ end
 --   forward(tape, variables...): returns the output variable, f32;
 --   inputs: list of f32 tensors to differentiate by, passed as variables;
 --   store: a ParameterStore (fp32) whose parameters are checked too;
---   samples: elements tried of each tensor (24); epsilon: step (1e-2); step: of the tape (1); seed: (0)
+--   samples: elements tried per tensor (24); epsilon: step (1e-2); step: of the tape (1); seed: (0)
 -- @return the worst error, |numeric - analytic| / max |analytic| of its tensor, and a list of
 --   {name=, error=, scale=} in order
 return function(options)
@@ -57,7 +57,7 @@ return function(options)
     local r = array.wrap(host_weights)
     tape:backward(y, weights)
 
-    -- The analytic gradients leave the arena before the next run resets it.
+    -- Copy the analytic gradients out of the arena before the next run resets it.
     local checks = {}
     local function add(name, value, grad)
         local count = value:numel()

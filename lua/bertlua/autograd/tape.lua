@@ -1,4 +1,4 @@
---- The autograd tape: what the forward pass did, and how to walk it back.
+--- The autograd tape: what the forward pass did, and how to walk back through it.
 --
 -- A node of the tape is one fused op. It is a plain table
 --
@@ -6,8 +6,8 @@
 --       x = ..., weight = ...,       -- whatever the backward needs by name
 --       saved1, saved2, ... }        -- tensors that only this node owns
 --
--- and never a closure. Adding an op takes one forward and one backward; this
--- is GELU, complete:
+-- and never a closure. A new op needs one forward and one backward function; this
+-- is all of GELU:
 --
 --     local function gelu_backward(tape, node)
 --         local dx = tape:gradient_like(node.x)
@@ -30,8 +30,8 @@
 -- Tape:pass_gradient().
 --
 -- In inference (start(step, micro, false)) nothing is recorded. Modules call
--- tape:free(x) on what the forward will not read again; with recording on,
--- that call does nothing, since the backward pass still needs the value.
+-- tape:free(x) on values that the forward pass will not read again; with recording
+-- on, that call does nothing, since the backward pass still needs the value.
 
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
@@ -46,7 +46,7 @@ function Variable:__tostring()
     return tostring(self.value)
 end
 
---- The value as a number, for variables of one element.
+--- The value as a number, for variables with one element.
 function Variable:item()
     return self.value:item()
 end
@@ -59,11 +59,11 @@ end
 --- Address space reserved for an arena that the caller did not size. Only what is used is touched.
 local DEFAULT_CAPACITY = 32 * 2 ^ 30
 
---- Make a tape.
+--- Create a tape.
 -- @param options table of
---   arena: where activations live (one of its own if left out);
---   capacity: bytes of that own arena; seed: dropout seed (0);
---   accumulation: micro-steps a step (1), so that each has its own dropout masks
+--   arena: where activations live (default: one of its own);
+--   capacity: bytes of its own arena; seed: dropout seed (0);
+--   accumulation: micro-steps per step (1), so that each has its own dropout masks
 function Tape.new(options)
     options = options or {}
     local self = setmetatable({
@@ -85,21 +85,21 @@ function Tape.new(options)
 end
 
 --- Begin a micro-step: empty the arena and the tape, and set the dropout stream.
--- @param step with micro it keys the dropout masks: step * accumulation + micro
--- @param micro micro-step within the step, from 0 (0 if left out)
+-- @param step together with micro it keys the dropout masks: step * accumulation + micro
+-- @param micro micro-step within the step, from 0 (default 0)
 -- @param training true: record for backward() and apply dropout; false: inference
 function Tape:start(step, micro, training)
     self:set_step(step, micro)
     return self:reset(training)
 end
 
---- Set the dropout stream, in device memory: a recorded micro-step that is replayed reads it there.
+--- Set the dropout stream, in device memory, where the replay of a recorded micro-step reads it.
 function Tape:set_step(step, micro)
-    -- A fill needs no host memory, so it does not wait for the device.
+    -- A fill reads no host memory, so it does not wait for the device.
     ops.fill(self.state_step, (step or 0) * self.accumulation + (micro or 0))
 end
 
---- Empty the arena and the tape. Touches nothing on the device.
+--- Empty the arena and the tape, without touching the device.
 function Tape:reset(training)
     self.arena:reset()
     for i = 1, self.count do self.nodes[i] = nil end
@@ -110,7 +110,7 @@ function Tape:reset(training)
     return self
 end
 
---- A tensor of the step arena. Its contents are undefined.
+--- A tensor in the step arena. Its contents are undefined.
 function Tape:tensor(dtype, dims)
     return self.arena:tensor(dtype, dims)
 end
@@ -129,15 +129,15 @@ function Tape:variable_like(x)
     return variable(self.arena:tensor(x.dtype, x.dims), x.dtype, x.dims)
 end
 
---- Wrap a tensor that somebody else owns. The tape never releases it.
--- @param needs_grad true leaves a gradient in `.grad` after backward(), in the arena until the next start()
+--- Wrap a tensor owned by the caller. The tape never releases it.
+-- @param needs_grad true: backward() leaves a gradient in `.grad`, in the arena until the next start()
 function Tape.input(_, value, needs_grad)
     local x = variable(value, value:dtype_name(), value:dims())
     x.external, x.needs_grad = true, needs_grad or false
     return x
 end
 
---- The value of a variable; an error where an op has already reused its memory.
+--- The value of a variable; an error if an op has already reused its memory.
 function Tape.value_of(_, x)
     local value = x.value
     if not value then
@@ -148,7 +148,7 @@ end
 
 --- Add a node. Returns y. The node is kept only while recording, and only if an input (or parameter) needs a gradient.
 -- @param y the output variable
--- @param x an input variable, or true where the op has parameters to differentiate
+-- @param x an input variable, or true if the op has parameters to differentiate
 -- @param node {backward=, ..., owned tensors in the array part}
 function Tape:record(y, x, node)
     if x ~= true then x.disposable = nil end
@@ -163,8 +163,8 @@ function Tape:record(y, x, node)
 end
 
 --- Take the memory of x's value for an op that works in place, if it may be overwritten.
--- It may where its producer marked it `disposable` (the producer's backward does not read it) and no
--- recorded op has read it. Returns nil otherwise; a later reader gets an error that names the op.
+-- It may if its producer marked it `disposable` (the producer's backward does not read it) and no
+-- recorded op has read it. Returns nil otherwise; a later read raises an error that names the op.
 function Tape.take(_, x, op)
     if not x.disposable then return nil end
     local value = x.value
@@ -180,7 +180,7 @@ function Tape:dropout(p)
     return ops.dropout(self.state, p, op)
 end
 
---- Say that the forward pass will not read x again. Releases it in inference, does nothing while recording.
+--- Declare that the forward pass will not read x again. Releases it in inference, does nothing while recording.
 function Tape:free(x)
     if not self.recording and x.value and not x.external then
         self.arena:release(x.value)
@@ -188,7 +188,7 @@ function Tape:free(x)
     end
 end
 
---- A tensor for the gradient of x, of the same shape and dtype; nil if x needs none.
+--- A tensor for the gradient of x, with the same shape and dtype; nil if x needs none.
 function Tape:gradient_like(x)
     if not x.needs_grad then return nil end
     return self.arena:tensor(x.dtype, x.dims)
@@ -227,7 +227,7 @@ local function walk_back(self, first, watcher)
     for i = self.count, first, -1 do
         local node = nodes[i]
         local output = node.output
-        -- What the node records while it runs anew comes behind it.
+        -- What the node records when it is recomputed is added after it.
         self.count = i
         if output.grad then node.backward(self, node) end
         if output.grad then
@@ -257,9 +257,9 @@ local function checkpoint_backward(self, node)
     end
 end
 
---- y = module:forward(tape, x, argument), keeping nothing but x and y for the backward pass: everything between is
--- computed again there (arXiv 1604.06174). The gradients are the same to the last bit, since dropout masks depend on
--- op numbers only. In inference just the call.
+--- y = module:forward(tape, x, argument), keeping only x and y for the backward pass, which recomputes everything in
+-- between (arXiv 1604.06174). The gradients are the same to the last bit, since dropout masks depend only on op
+-- numbers. In inference just the call.
 -- @param module its forward reads x (others may too), parameters and argument, and returns one variable
 function Tape:checkpoint(module, x, argument)
     if not self.recording then return module:forward(self, x, argument) end
@@ -278,11 +278,11 @@ function Tape:checkpoint(module, x, argument)
         argument = argument, dropout_ops = dropout_ops })
 end
 
---- Walk the tape back from y.
+--- Walk the tape backwards from y.
 -- @param y the variable to differentiate
 -- @param seed gradient of y: nothing (1), an f32 [1] tensor such as the loss scale, or a tensor of y's shape
--- @param watcher nil, or an object that is told how far the walk has come: begin(nodes, count) before it, passed(i)
---   once node i is done. A node names its parameters, or a module of them, directly in its fields.
+-- @param watcher nil, or an object that follows the progress: begin(nodes, count) is called first, passed(i) once node
+--   i is done. A node has its parameters, or a module with them, directly in its fields.
 function Tape:backward(y, seed, watcher)
     if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
     if not y.needs_grad then error("tape: the value to differentiate does not depend on any parameter", 2) end
@@ -308,12 +308,12 @@ function Tape:pass_gradient(output, x)
     end
 end
 
---- Bytes in use now, and the most that any step so far has used.
+--- Bytes in use now, and the maximum that any step has used so far.
 function Tape:memory()
     return self.arena:used(), self.arena:peak()
 end
 
---- Give the arena back, if the tape made it. The tape is of no use afterwards.
+--- Free the arena, if the tape created it. The tape must not be used afterwards.
 function Tape:close()
     if self.own_arena then self.arena:free() end
     self.state_buffer:free()

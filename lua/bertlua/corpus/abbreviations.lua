@@ -9,7 +9,7 @@ local function set(words)
 end
 
 return {
-    -- Titles before a name, and what stands before a number or within a reference.
+    -- Titles before a name, and abbreviations used before a number or within a reference.
     en = set [[Dr St Gov Gen Sen Rep Lt Col Sgt Cpl Pvt Rev Hon Capt Cmdr Adm Maj Messrs Mr Mrs Ms Mt Ft Prof Pres Supt
         Fr Br Msgr Sr Ste Amb Atty Dist Insp vs cf viz approx ca pp fig figs vol vols ed eds ch sec eq etc al
         Jan Feb Apr Aug Sept Oct Nov Dec Ave Blvd Rd Bros]],

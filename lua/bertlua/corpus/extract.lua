@@ -1,5 +1,5 @@
---- Stage extract for MediaWiki dumps: byte ranges of the dump, each to a file of
--- plain text with a paragraph a line and a blank line between articles.
+--- Stage extract for MediaWiki dumps: turns each byte range of the dump into a file of
+-- plain text with one paragraph per line and a blank line between articles.
 -- @module bertlua.corpus.extract
 
 local corpus = require "bertlua.corpus"
@@ -9,7 +9,7 @@ local stage = require "bertlua.corpus.stage"
 
 local extract = {}
 
--- A part's share of the file: small enough that its text fits in memory many times over, the same for any number of
+-- The size of a part: small enough that its text fits in memory many times over, and independent of the number of
 -- processes. Compressed bytes hold about four times as much XML.
 local MAX_PART = { compressed = 8 * 1024 * 1024, plain = 32 * 1024 * 1024 }
 local MIN_PART = 512 * 1024
@@ -34,24 +34,24 @@ end
 
 --- Ranges of a dump.
 -- @tparam string path
--- @tparam ?string index of a multistream dump: parts then begin where streams do
+-- @tparam ?string index of a multistream dump: parts then start where streams do
 -- @tparam string prefix of the parts' names
 -- @return list of parts for bertlua.corpus.stage
 function extract.parts(path, index, prefix)
     local size = fs.size(path)
-    if not size then fault.raise(path .. ": no such file; --wikipedia names a MediaWiki dump, .xml or .xml.bz2") end
+    if not size then fault.raise(path .. ": no such file; --wikipedia must name a MediaWiki dump, .xml or .xml.bz2") end
     if size == 0 then fault.raise(path .. ": the file is empty") end
     local offsets = index and fault.check(corpus.read_index(index))
     if offsets and offsets[#offsets] >= size then
-        fault.raisef("%s: it names a stream at byte %d, but %s has %d bytes: they do not belong together, or the dump "
-            .. "is not whole", index, offsets[#offsets], path, size)
+        fault.raisef("%s: lists a stream at byte %d, but %s has %d bytes: they do not belong together, or the dump "
+            .. "is incomplete", index, offsets[#offsets], path, size)
     end
     local limit = MAX_PART[is_compressed(path) and "compressed" or "plain"]
     local step = math.min(limit, math.max(MIN_PART, math.ceil(size / PARTS)))
     local parts, first = {}, 0
     while first < size do
         local stop = math.min(first + step, size)
-        -- A last sliver is no part of its own.
+        -- Don't make a separate part of a small remainder.
         if size - stop < step / 4 then stop = size end
         if offsets and stop < size then stop = next_offset(offsets, stop) or size end
         parts[#parts + 1] = {
@@ -63,7 +63,7 @@ function extract.parts(path, index, prefix)
 end
 
 --- Text of the articles in a range.
--- @param add function that gets the text piece by piece
+-- @param add function called with the text, piece by piece
 -- @return counts {pages, documents, redirects, disambiguations, other}
 function extract.range(path, first, stop, namespaces, add, report)
     local dump = fault.check(corpus.open_dump(path, first, stop))
@@ -104,17 +104,17 @@ function extract.namespaces(path)
     return text
 end
 
---- Bytes that a process needs for a part of a dump, of whatever size: its largest page several times.
+--- Bytes that a process needs for a part of a dump of any size: several times its largest page.
 function extract.memory()
     return 96 * 2 ^ 20
 end
 
---- Bytes of text that a dump holds at the least, by its size: the English Wikipedia has 1.5 times its bz2.
+--- Lower bound on a dump's bytes of text, from its size: the English Wikipedia has 1.5 times its bz2.
 function extract.least_text(path)
     return (fs.size(path) or 0) * (is_compressed(path) and 0.5 or 0.1)
 end
 
---- What makes one part, for bertlua.corpus.stage.
+--- The function that makes one part, for bertlua.corpus.stage.
 function extract.run(job, folder, namespaces)
     return function(part, report)
         local path, counts = fs.join(folder, part.name .. ".txt"), nil

@@ -1,13 +1,13 @@
---- Whether memory_limit is enough for every stage that is asked for, told before the first one starts. The stages
--- themselves look again once they know their parts.
+--- Checks that memory_limit is enough for every requested stage before the first one starts. The stages themselves
+-- check again once they know their parts.
 -- @module bertlua.corpus.limits
 
-local corpus = require "bertlua.corpus"
 local extract = require "bertlua.corpus.extract"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local manifest = require "bertlua.corpus.manifest"
 local plain = require "bertlua.corpus.plain"
+local process = require "bertlua.process"
 local samples = require "bertlua.corpus.samples"
 local sentences = require "bertlua.corpus.sentences"
 local shards = require "bertlua.corpus.shards"
@@ -18,11 +18,11 @@ local vocab_trainer = require "bertlua.text.vocab_trainer"
 local limits = {}
 
 local MIB = 2 ^ 20
--- This process had 20 to 34 MiB in its stages; with a sanitizer it is larger.
+-- This process used 20 to 34 MiB in its stages; with a sanitizer it uses more.
 local OWN, GROWTH = 40 * MIB, 16 * MIB
 
---- What the sources are known to hold before anything is read.
--- @return bytes of text, or nil if they are not here yet; bytes of the largest part of stage extract
+--- What is known about the sources before anything is read.
+-- @return bytes of text, or nil if they have not been fetched yet; bytes of the largest part of stage extract
 local function look_at_sources(job, values, wanted)
     if values.variant ~= "corpus" and not values.wikipedia and wanted.download then return nil, extract.memory() end
     local text, need = 0, 0
@@ -41,14 +41,14 @@ local function look_at_sources(job, values, wanted)
     return text, need
 end
 
---- Bytes of the files of the last of some stages that has finished.
+--- Bytes of the files of the last finished stage among some.
 local function finished_bytes(done, names)
     for _, name in ipairs(names) do
         if done[name] then return stage.sum(done[name].files, "bytes") end
     end
 end
 
---- Bytes of the largest shard, made or expected.
+--- Bytes of the largest shard, actual or expected.
 local function shard_bytes(done, wanted, values, text)
     if wanted.shard or not done.shard then return shards.largest(values, text) end
     local largest = 0
@@ -56,7 +56,7 @@ local function shard_bytes(done, wanted, values, text)
     return largest
 end
 
---- Refuse a limit that a stage cannot keep: one line with the stage that needs most, and how much.
+--- Refuse a limit too small for a stage: one line with the stage that needs most, and how much.
 -- @tparam table job output_dir, memory_limit
 -- @tparam table values settings of bertlua.jobs.corpus.prepare
 -- @tparam table wanted set of the stages' names
@@ -68,7 +68,7 @@ function limits.check(job, values, wanted)
     else
         text = finished_bytes(done, wanted.sentences and { "extract" } or { "sentences", "extract" })
     end
-    local own = math.max(OWN, corpus.memory_now() + GROWTH)
+    local own = math.max(OWN, process.memory_now() + GROWTH)
     local size = shard_bytes(done, wanted, values, text)
     local needs = {
         { "extract", extracted and own + extracted },
@@ -82,9 +82,9 @@ function limits.check(job, values, wanted)
         if wanted[need[1]] and need[2] and (not worst or need[2] > worst[2]) then worst = need end
     end
     if not worst or worst[2] <= job.memory_limit then return end
-    fault.raisef("memory_limit is %.0f MiB, stage %s needs at least %.0f MiB%s", job.memory_limit / MIB, worst[1],
-        math.ceil(worst[2] / MIB), worst[3] and (" for a shard of %.1f MB: set it higher, or use more shards"):format(
-            worst[3] / 1e6) or ": set it higher")
+    fault.raisef("memory_limit is %.0f MiB, but stage %s needs at least %.0f MiB%s", job.memory_limit / MIB, worst[1],
+        math.ceil(worst[2] / MIB), worst[3] and (" for a shard of %.1f MB: raise it, or use more shards"):format(
+            worst[3] / 1e6) or ": raise it")
 end
 
 return limits

@@ -1,6 +1,6 @@
 --- The manifest of a prepared corpus: what was made from what. manifest.json
--- holds, for every source and every file made, path, bytes, sha256 and counts;
--- it depends on sources and settings only, so equal runs give equal bytes.
+-- records path, bytes, sha256 and counts for every source and every file made;
+-- it depends only on sources and settings, so equal runs give equal bytes.
 -- @module bertlua.corpus.manifest
 
 local fault = require "bertlua.fault"
@@ -18,19 +18,19 @@ local function path_of(output_dir)
     return fs.join(output_dir, NAME)
 end
 
---- The manifest of a folder; an empty one if there is none yet.
+--- The manifest of a folder, empty if there is none yet.
 function manifest.read(output_dir)
     local path = path_of(output_dir)
     if not fs.is_file(path) then return { version = 1, sources = json.array(), stages = {} } end
     local value = fault.check(json.read(path))
     if type(value) ~= "table" or value.version ~= 1 or type(value.stages) ~= "table"
         or type(value.sources) ~= "table" then
-        fault.raise(path .. ": no manifest of this version of bertlua; choose another output_dir")
+        fault.raise(path .. ": not a manifest of this version of bertlua; choose another output_dir")
     end
     local function check(file)
         if not stage.is_described(file) then
-            fault.raise(path .. ": a file in it lacks its path, bytes or sha256: it was changed or damaged; remove "
-                .. "it, and the stages make it anew")
+            fault.raise(path .. ": an entry lacks its path, bytes or sha256: the manifest was changed or damaged; "
+                .. "remove it, and the stages will rebuild it")
         end
     end
     for _, source in ipairs(value.sources) do check(source) end
@@ -46,18 +46,18 @@ local function write(output_dir, value)
     fault.check(fs.write(path_of(output_dir), json.encode(value, { pretty = true }) .. "\n"))
 end
 
---- Note the sources.
+--- Record the sources.
 function manifest.set_sources(output_dir, sources)
     local value = manifest.read(output_dir)
     value.sources = sources
     write(output_dir, value)
 end
 
---- Note a finished stage; what later stages made of older files is no longer part of the manifest if they changed.
+--- Record a finished stage; if its files have changed, drop the later stages made from the old ones.
 -- @tparam string output_dir
 -- @tparam string name
--- @tparam table settings what the stage was told
--- @tparam table files records of bertlua.corpus.stage
+-- @tparam table settings the stage's settings
+-- @tparam table files records from bertlua.corpus.stage
 function manifest.set_stage(output_dir, name, settings, files)
     local value = manifest.read(output_dir)
     local text = json.encode({ settings = settings, files = files })
@@ -73,7 +73,7 @@ function manifest.set_stage(output_dir, name, settings, files)
     write(output_dir, value)
 end
 
---- Files of a finished stage, or a fault that names the stage to run first.
+--- Files of a finished stage; a fault naming the stage to run first if it has not finished.
 function manifest.files(output_dir, name, wanted_by)
     local made = manifest.read(output_dir).stages[name]
     if not made then
@@ -83,7 +83,7 @@ function manifest.files(output_dir, name, wanted_by)
     return made.files
 end
 
---- Every file that the manifest names, with the folder its path counts from.
+--- Every file listed in the manifest, with the folder its path is relative to.
 local function all_files(value, output_dir)
     local list = {}
     for _, source in ipairs(value.sources) do list[#list + 1] = { file = source, path = source.path } end
@@ -98,28 +98,28 @@ end
 
 local function check_file(entry, report)
     local size = fs.size(entry.path)
-    if not size then fault.raisef("%s: it is in the manifest, but there is no such file", entry.path) end
+    if not size then fault.raisef("%s: listed in the manifest, but does not exist", entry.path) end
     if size ~= entry.file.bytes then
-        fault.raisef("%s: it has %d bytes, %d by the manifest", entry.path, size, entry.file.bytes)
+        fault.raisef("%s: has %d bytes, but %d according to the manifest", entry.path, size, entry.file.bytes)
     end
     local hash = fault.check(storage.file_sha256(entry.path))
     if hash ~= entry.file.sha256 then
-        fault.raisef("%s: its SHA-256 is %s, %s by the manifest: it was changed or damaged", entry.path, hash,
+        fault.raisef("%s: SHA-256 is %s, but %s according to the manifest: it was changed or damaged", entry.path, hash,
             entry.file.sha256)
     end
     report(size)
 end
 
---- No document or sentence may get lost between two stages.
+--- Check that no document or sentence was lost between two stages.
 local function check_counts(value)
     local before
     for _, name in ipairs { "extract", "sentences", "shard" } do
         local present = value.stages[name]
         if present then
             local documents = stage.sum(present.files, "documents")
-            -- A document without a sentence in it (no letters at all) ends with the sentences stage.
+            -- A document without any sentence (no letters at all) is dropped by the sentences stage.
             if before and name == "shard" and documents ~= before then
-                fault.raisef("the shards hold %d documents, the sentence files %d", documents, before)
+                fault.raisef("the shards contain %d documents, but the sentence files %d", documents, before)
             end
             before = documents
         end
@@ -135,7 +135,7 @@ function manifest.verify(job)
     local value = manifest.read(job.output_dir)
     local entries = all_files(value, job.output_dir)
     if #entries == 0 then
-        fault.raisef("%s: nothing to verify: no stage has finished here yet", job.output_dir)
+        fault.raisef("%s: nothing to verify: no stage has finished yet", job.output_dir)
     end
     check_counts(value)
     local total = 0

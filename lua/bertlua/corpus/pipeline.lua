@@ -1,12 +1,11 @@
 --- From a dump or a folder of text to HDF5 shards: the stages in order, each
--- with its folder, its key and its line of summary.
+-- with its folder, its key and its summary line.
 --
--- Under output_dir: download/, text/*.txt (a paragraph a line), sentences/*.txt
--- (a sentence a line), shards/{training,test}_NNNN.txt, vocab.txt,
+-- Under output_dir: download/, text/*.txt (one paragraph per line), sentences/*.txt
+-- (one sentence per line), shards/{training,test}_NNNN.txt, vocab.txt,
 -- hdf5/seqS_predP/{training,test}_NNNN.hdf5, manifest.json.
 -- @module bertlua.corpus.pipeline
 
-local corpus = require "bertlua.corpus"
 local extract = require "bertlua.corpus.extract"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -15,6 +14,8 @@ local languages = require "bertlua.corpus.languages"
 local limits = require "bertlua.corpus.limits"
 local manifest = require "bertlua.corpus.manifest"
 local plain = require "bertlua.corpus.plain"
+local plural = require "bertlua.util.plural"
+local process = require "bertlua.process"
 local samples = require "bertlua.corpus.samples"
 local sentences = require "bertlua.corpus.sentences"
 local shards = require "bertlua.corpus.shards"
@@ -27,7 +28,7 @@ local pipeline = {}
 
 pipeline.STAGES = { "download", "verify", "extract", "sentences", "shard", "vocab", "hdf5" }
 
--- Raised when a stage's output changes for the same settings: older parts then no longer count.
+-- Incremented when a stage's output changes for the same settings, which invalidates older parts.
 local FORMAT = 3
 
 local function print_line(job, name, text)
@@ -42,7 +43,7 @@ local function rate(bytes, seconds)
 end
 
 local function note_kept(kept, parts)
-    return kept > 0 and ("; %d of %d parts were done before"):format(kept, parts) or ""
+    return kept > 0 and ("; %d of %d parts were already done"):format(kept, parts) or ""
 end
 
 local function run_stage(job, name, settings, files, options)
@@ -64,16 +65,16 @@ function runners.download(job, values)
     if values.variant == "squad" then manifest.set_sources(job.output_dir, sources.describe(job, paths)) end
 end
 
---- Before anything was made: the sources against a checksum. Later: every file against the manifest.
+--- Before anything has been made: check the sources against a checksum. Later: check every file against the manifest.
 function runners.verify(job, values)
     local value = manifest.read(job.output_dir)
     if values.variant ~= "squad" and next(value.stages) == nil then
         local checked = 0
         for _, source in ipairs(sources.list(job, values)) do
             if source.path and values.checksum then
-                local good, found = require("bertlua.corpus.download").matches(source.path, values.checksum)
+                local good, found = require("bertlua.util.download").matches(source.path, values.checksum)
                 if not good then
-                    fault.raisef("%s: its checksum is %s, expected %s", source.path, found, values.checksum)
+                    fault.raisef("%s: checksum is %s, expected %s", source.path, found, values.checksum)
                 end
                 checked = checked + 1
             end
@@ -83,7 +84,7 @@ function runners.verify(job, values)
         return
     end
     local files, bytes = manifest.verify(job)
-    print_line(job, "verify", ("%d files, %.1f MB: all as in the manifest"):format(files, bytes / 1e6))
+    print_line(job, "verify", ("%d files, %.1f MB: all match the manifest"):format(files, bytes / 1e6))
 end
 
 function runners.extract(job, values)
@@ -117,17 +118,17 @@ function runners.extract(job, values)
         })
     manifest.set_sources(job.output_dir, described)
     if #done.files == 0 then
-        fault.raisef("%s: no article or text found in it: the corpus is empty", paths[1] or "sources")
+        fault.raisef("%s: contains no articles or text: the corpus is empty", paths[1] or "sources")
     end
     local articles, text = stage.sum(done.files, "documents"), stage.sum(done.files, "bytes")
     local pages = stage.sum(done.records, "pages")
     local replaced = stage.sum(done.records, "replaced")
     if replaced > 0 then
-        io.stderr:write(("warning: %d bytes were no UTF-8 and became U+FFFD\n"):format(replaced))
+        io.stderr:write(("warning: invalid UTF-8: %s replaced by U+FFFD\n"):format(plural.count(replaced, "byte")))
     end
-    print_line(job, "extract", ("%s%d documents, %.1f MB of text; read %s%s"):format(
-        pages > 0 and pages .. " pages, " or "", articles, text / 1e6, rate(done.worked, done.seconds),
-        note_kept(done.kept, done.parts)))
+    print_line(job, "extract", ("%s%s, %.1f MB of text; read %s%s"):format(
+        pages > 0 and plural.count(pages, "page") .. ", " or "", plural.count(articles, "document"), text / 1e6,
+        rate(done.worked, done.seconds), note_kept(done.kept, done.parts)))
 end
 
 function runners.sentences(job, values)
@@ -138,8 +139,9 @@ function runners.sentences(job, values)
         folder = folder, parts = sentences.parts(files), run = sentences.run(job, folder, language),
         memory = sentences.memory,
     })
-    print_line(job, "sentences", ("%d sentences of %d documents; %s%s"):format(stage.sum(done.files, "sentences"),
-        stage.sum(done.files, "documents"), rate(done.worked, done.seconds), note_kept(done.kept, done.parts)))
+    print_line(job, "sentences", ("%s in %s; %s%s"):format(plural.count(stage.sum(done.files, "sentences"), "sentence"),
+        plural.count(stage.sum(done.files, "documents"), "document"), rate(done.worked, done.seconds),
+        note_kept(done.kept, done.parts)))
 end
 
 function runners.shard(job, values)
@@ -149,14 +151,14 @@ function runners.shard(job, values)
     local plan, parts = shards.plan(job, files, settings)
     local done = run_stage(job, "shard", settings, stage.hashes(files), {
         folder = folder, parts = parts, run = shards.run(job, folder, plan), memory = shards.memory,
-        memory_hint = "use more shards, or set memory_limit higher",
+        memory_hint = "use more shards, or raise memory_limit",
     })
     local spread = shards.spread(done.files)
     print_line(job, "shard", ("%d training and %d test shards, sizes within %.2f %%; %s%s"):format(plan.training,
         plan.test, spread * 100, rate(done.worked, done.seconds), note_kept(done.kept, done.parts)))
     if spread > shards.TOLERANCE then
-        io.stderr:write(("warning: the training shards differ by %.1f %%: some documents are larger than a shard; "
-            .. "use fewer shards or smaller documents\n"):format(spread * 100))
+        io.stderr:write(("warning: the training shards differ in size by %.1f %%: some documents are larger than a "
+            .. "shard; use fewer shards or smaller documents\n"):format(spread * 100))
     end
 end
 
@@ -193,7 +195,7 @@ function runners.vocab(job, values)
     if done.records[1].rare then print_line(job, "", done.records[1].rare) end
 end
 
---- The vocabulary to use: as set, or what stage vocab has made.
+--- The vocabulary to use: as set, or the one stage vocab has made.
 local function vocabulary(job, values)
     if values.vocab_file then return values.vocab_file end
     local stages = manifest.read(job.output_dir).stages
@@ -217,7 +219,7 @@ function runners.hdf5(job, values)
     local done = run_stage(job, "hdf5", settings, stage.hashes(files), {
         folder = folder, parts = samples.parts(files, samples.sets(values.sets)),
         run = samples.run(job, folder, made),
-        memory = samples.memory(values), memory_hint = "use more shards, or set memory_limit higher",
+        memory = samples.memory(values), memory_hint = "use more shards, or raise memory_limit",
     })
     print_line(job, "hdf5", ("%d samples, %.1f MB in %d files; text %s%s"):format(stage.sum(done.files, "samples"),
         stage.sum(done.files, "bytes") / 1e6, #done.files, rate(done.worked, done.seconds),
@@ -230,37 +232,37 @@ local function stage_list(values)
     for _, name in ipairs(pipeline.STAGES) do known[name] = true end
     for name in values.stages:gmatch "[^,%s]+" do
         if not known[name] then
-            fault.raisef("stages: unknown stage %q, expected some of %s", name, table.concat(pipeline.STAGES, ","))
+            fault.raisef("stages: unknown stage %q, expected a list of %s", name, table.concat(pipeline.STAGES, ","))
         end
         list[#list + 1] = name
     end
-    if #list == 0 then fault.raise("stages: it is empty") end
+    if #list == 0 then fault.raise("stages: empty, expected at least one stage") end
     return list
 end
 
---- What can be known to be wrong before hours of work.
+--- Report what is known to be wrong before hours of work.
 local function check(job, values, stages)
     local wanted = {}
     for _, name in ipairs(stages) do wanted[name] = true end
-    if values.checksum then require("bertlua.corpus.download").checksum(values.checksum) end
+    if values.checksum then require("bertlua.util.download").checksum(values.checksum) end
     if values.variant == "squad" then return end
     languages.locale(values.language, values.locale)
     if wanted.extract then
         local variant = values.variant
         if variant ~= "corpus" and values.wikipedia and not fs.is_file(values.wikipedia) then
-            fault.raisef("%s: no such file; --wikipedia names a MediaWiki dump, .xml or .xml.bz2", values.wikipedia)
+            fault.raisef("%s: no such file; --wikipedia must name a MediaWiki dump, .xml or .xml.bz2", values.wikipedia)
         end
         if variant == "wiki_books" and not values.books_dir then
-            fault.raise("books_dir is not set: name a folder of books, a .txt file each")
+            fault.raise("books_dir is not set: name a folder of books, one .txt file each")
         elseif variant == "wiki_books" and not fs.exists(values.books_dir) then
-            fault.raise(values.books_dir .. ": no such folder; --books-dir names a folder of books, a .txt file each")
+            fault.raise(values.books_dir .. ": no such folder; --books-dir must name a folder of books")
         end
     end
     if wanted.hdf5 then
         samples.sets(values.sets)
         if values.vocab_file then
             if not fs.is_file(values.vocab_file) then
-                fault.raise(values.vocab_file .. ": no such file; --vocab-file names a WordPiece vocabulary")
+                fault.raise(values.vocab_file .. ": no such file; --vocab-file must name a WordPiece vocabulary")
             end
             require("bertlua.text.tokenizer").load(values.vocab_file, { do_lower_case = values.do_lower_case })
         elseif not wanted.vocab and not manifest.read(values.output_dir).stages.vocab then
@@ -275,7 +277,7 @@ end
 -- @return the manifest
 function pipeline.run(values)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the corpus") end
-    local workers = values.num_workers > 0 and values.num_workers or corpus.processors()
+    local workers = values.num_workers > 0 and values.num_workers or process.processors()
     local job = { output_dir = values.output_dir:gsub("(.)/+$", "%1"), num_workers = workers, quiet = values.quiet,
         memory_limit = values.memory_limit * 2 ^ 20 }
     local stages = stage_list(values)
@@ -288,12 +290,12 @@ function pipeline.run(values)
         else
             runners[name](job, values)
         end
-        -- Workers are forks: what they share with this process is not counted twice here, but is in their peak.
+        -- Workers are forks: what they share with this process counts towards their peaks too, so keep it small.
         collectgarbage()
     end
-    local own, child = corpus.memory_peak()
-    print_line(job, "memory", ("peak %.0f MB here, %.0f MB in the largest of %d processes"):format(own / 1e6,
-        child / 1e6, workers))
+    local own, child = process.memory_peak()
+    print_line(job, "memory", ("peak %.0f MB in the main process, %.0f MB in the largest of %s"):format(own / 1e6,
+        child / 1e6, plural.count(workers, "worker")))
     local together = own + (job.most_processes or 1) * child
     print_line(job, "", ("at most %.0f MB together, limit %.0f MB"):format(together / 1e6, job.memory_limit / 1e6))
     return manifest.read(job.output_dir)

@@ -1,23 +1,23 @@
---- Stage extract for text files (books, any folder of text): ranges of the
--- files, each to a file with a paragraph a line and a blank line between
--- documents. How a text falls into documents: see bertlua.data.prose.
+--- Stage extract for text files (books, any folder of text): turns each range of
+-- the files into a file with one paragraph per line and a blank line between
+-- documents. For how a text is split into documents, see bertlua.data.prose.
 -- @module bertlua.corpus.plain
 
-local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local native = require "bertlua.text"
 local stage = require "bertlua.corpus.stage"
 local prose = require "bertlua.data.prose"
 
 local plain = {}
 
--- A larger file is cut in pieces of about this size, at a border of documents if it has any, else at a blank line.
+-- A larger file is split into pieces of about this size, between documents if it has several, else at a blank line.
 local PIECE = 8 * 1024 * 1024
--- A rest of up to a quarter of that is no piece of its own.
+-- A remainder of up to a quarter of that is not a piece of its own.
 plain.MAX_PART = PIECE + PIECE / 4
--- How far such a border is looked for.
+-- How far to search for such a place.
 local SEARCH = 16 * 1024 * 1024
--- Prose has no line as long as this.
+-- No line of prose is as long as this.
 plain.MAX_LINE = 4 * 1024 * 1024
 -- Enough of a file to see whether it has headings.
 local SAMPLE = 1024 * 1024
@@ -25,7 +25,7 @@ local SAMPLE = 1024 * 1024
 local function read_at(file, path, offset, bytes)
     file:seek("set", offset)
     local text = file:read(bytes)
-    if not text then fault.raise(path .. ": it changed while it was read; start again") end
+    if not text then fault.raise(path .. ": changed while it was being read; start again") end
     return text
 end
 
@@ -33,7 +33,7 @@ local function has_headings(text)
     return text:find("^%s?= [^=\n]+ =[ \t\r]*\n") ~= nil or text:find("\n%s?= [^=\n]+ =[ \t\r]*\n") ~= nil
 end
 
---- Where the line begins that a byte is in.
+--- Start of the line that contains a byte.
 local function line_start(file, path, offset)
     while offset > 0 do
         local first = math.max(0, offset - SAMPLE)
@@ -44,7 +44,7 @@ local function line_start(file, path, offset)
     return 0
 end
 
---- Where a piece that reaches to about `offset` may end: before a heading, or after a blank line.
+--- Where a piece that extends to about `offset` may end: before a heading, or after a blank line.
 local function cut_after(file, path, offset, size, headings)
     local seen = ""
     while offset + #seen < size do
@@ -57,11 +57,11 @@ local function cut_after(file, path, offset, size, headings)
         end
         if at then return offset + at end
         if not seen:find("\n", 1, true) and #seen > plain.MAX_LINE then
-            fault.raisef("%s: byte %d: a line of more than %d bytes begins here: is this text?", path,
+            fault.raisef("%s: byte %d: a line of more than %d bytes starts here: is this text?", path,
                 line_start(file, path, offset), plain.MAX_LINE)
         end
         if #seen > SEARCH then
-            fault.raisef("%s: byte %d: no %s within %d bytes of here, so the file cannot be cut; put blank lines "
+            fault.raisef("%s: byte %d: no %s within %d bytes from here, so the file cannot be split; put blank lines "
                 .. "between documents", path, offset, headings and "heading" or "blank line", SEARCH)
         end
     end
@@ -70,8 +70,8 @@ end
 
 --- Pieces of text files.
 -- @tparam table files paths
--- @tparam string border auto, heading, blank or none: see prose.documents; auto takes headings where a text has
---   them, blank lines if there is one file only, else a file as a document
+-- @tparam string border auto, heading, blank or none: see prose.documents; auto uses headings where a text has
+--   them, blank lines if there is only one file, else each file as a document
 -- @tparam string prefix of the parts' names
 function plain.parts(files, border, prefix)
     local parts = {}
@@ -99,18 +99,18 @@ function plain.parts(files, border, prefix)
     return parts
 end
 
---- A text with U+FFFD for each byte that is no UTF-8, and how many there were.
+--- A text with U+FFFD for each byte that is not valid UTF-8, and how many there were.
 local function replace_invalid(text)
     local output, at, replaced = {}, 0, 0
     while true do
-        local bad = corpus.invalid_utf8(text, at)
+        local bad = native.invalid_utf8(text, at)
         if not bad then
             if replaced == 0 then return text, 0 end
             output[#output + 1] = text:sub(at + 1)
             return table.concat(output), replaced
         end
         output[#output + 1] = text:sub(at + 1, bad) .. "\239\191\189"
-        -- A file that is no text at all would make millions of pieces.
+        -- A file that is not text at all would give millions of pieces.
         if #output == 4096 then output = { table.concat(output) } end
         replaced = replaced + 1
         at = bad + 1
@@ -118,9 +118,9 @@ local function replace_invalid(text)
 end
 
 local function check_text(text, path, first)
-    local bad = corpus.invalid_utf8(text)
+    local bad = native.invalid_utf8(text)
     if bad then
-        fault.raisef("%s: byte %d: invalid UTF-8; convert the file (iconv -t UTF-8), or go on with --invalid-utf8 "
+        fault.raisef("%s: byte %d: invalid UTF-8; convert the file (iconv -t UTF-8), or continue with --invalid-utf8 "
             .. "replace", path, first + bad)
     end
     local zero = text:find("\0", 1, true)
@@ -129,7 +129,7 @@ local function check_text(text, path, first)
     while true do
         local stop = text:find("\n", at, true) or #text + 1
         if stop - at > plain.MAX_LINE then
-            fault.raisef("%s: byte %d: a line of %d bytes begins here, expected at most %d: is this text?", path,
+            fault.raisef("%s: byte %d: a line of %d bytes starts here, expected at most %d: is this text?", path,
                 first + at - 1, stop - at, plain.MAX_LINE)
         end
         at = stop + 1
@@ -137,13 +137,13 @@ local function check_text(text, path, first)
     end
 end
 
---- Bytes that a process needs for a part of a text file, at most: the text several times. Measured with documents of
+--- Bytes that a process needs at most for a part of a text file: several times the text. Measured with documents of
 -- 75 bytes: 17 % below this.
 function plain.memory(part)
     return 32 * 2 ^ 20 + 12 * part.size
 end
 
---- What makes one part, for bertlua.corpus.stage.
+--- The function that makes one part, for bertlua.corpus.stage.
 -- @tparam table job
 -- @tparam string folder
 -- @tparam string invalid_utf8 error, or replace by U+FFFD

@@ -1,4 +1,4 @@
---- Stage hdf5: each text shard to one HDF5 file of masked samples for each set
+--- Stage hdf5: turns each text shard into one HDF5 file of masked samples per set
 -- (sequence length and masked tokens), through bertlua.data.create_pretraining.
 -- @module bertlua.corpus.samples
 
@@ -10,7 +10,7 @@ local unistd = require "posix.unistd"
 
 local samples = {}
 
--- Test shards draw from seeds of their own, far from those of training shards.
+-- Test shards use their own seeds, far from those of training shards.
 local TEST_SEEDS = 1000000
 
 --- "128:20,512:80" to a list of {max_seq_length, max_predictions_per_seq, folder}.
@@ -25,11 +25,11 @@ function samples.sets(text)
         list[#list + 1] = { max_seq_length = length, max_predictions_per_seq = predictions,
             folder = ("seq%d_pred%d"):format(length, predictions) }
     end
-    if #list == 0 then fault.raise("sets: it is empty, expected LENGTH:MASKED pairs such as 128:20,512:80") end
+    if #list == 0 then fault.raise("sets: empty, expected LENGTH:MASKED pairs such as 128:20,512:80") end
     return list
 end
 
---- One part for each set and shard.
+--- One part per set and shard.
 function samples.parts(files, sets)
     local parts = {}
     for _, set in ipairs(sets) do
@@ -45,7 +45,7 @@ function samples.parts(files, sets)
     return parts
 end
 
---- Bytes that a process needs for a shard, at most: its text and tokens, and for each pass its samples and the file,
+--- Bytes that a process needs at most for a shard: its text and tokens, and for each pass its samples and the file,
 -- which is built in memory. Measured with 7 and 20 MB of text: 5 to 22 % below this.
 -- @tparam table values dupe_factor, gzip
 -- @treturn function of a part
@@ -54,15 +54,15 @@ function samples.memory(values)
     return function(part) return 40 * 2 ^ 20 + (2 + pass * values.dupe_factor) * part.size end
 end
 
---- What makes one part, for bertlua.corpus.stage.
+--- The function that makes one part, for bertlua.corpus.stage.
 -- @tparam table job
 -- @tparam string folder
 -- @tparam table settings tokenizer and those of create_pretraining
 function samples.run(job, folder, settings)
     return function(part, report)
         local target_folder = fs.join(folder, part.set.folder)
-        -- create_pretraining makes a folder of shards: here one with a single shard, moved out once it is whole. A
-        -- worker of a killed run may live on for a moment: it keeps its own.
+        -- create_pretraining makes a folder of shards: here one with a single shard, moved out once it is complete. A
+        -- worker of a killed run may survive for a moment: it has its own folder.
         local scratch = fs.join(folder, (".part-%s-%d"):format(part.name, unistd.getpid()))
         if fs.exists(scratch) then fault.check(fs.remove(scratch)) end
         fault.check(fs.mkdirs(target_folder))

@@ -1,11 +1,11 @@
---- Stage sentences: paragraphs to one sentence a line, by ICU's sentence breaks
--- and a list of abbreviations after which a sentence goes on.
+--- Stage sentences: splits paragraphs into one sentence per line, using ICU's sentence
+-- breaks and a list of abbreviations that do not end a sentence.
 -- @module bertlua.corpus.sentences
 
 local abbreviations = require "bertlua.corpus.abbreviations"
-local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local native = require "bertlua.text"
 local stage = require "bertlua.corpus.stage"
 
 local sentences = {}
@@ -13,19 +13,19 @@ local sentences = {}
 local Splitter = {}
 Splitter.__index = Splitter
 
---- Splitter for a language.
+--- The splitter for a language.
 -- @tparam string language ISO 639 code, or an ICU locale such as "en@ss=standard"
 function sentences.splitter(language)
     local locale = language:find("@", 1, true) and language or language .. "@ss=standard"
     return setmetatable({
-        breaks = data.sentences(locale),
+        breaks = native.sentences(locale),
         words = abbreviations[language:match "^%a+"] or {},
     }, Splitter)
 end
 
 --- Whether a "sentence" ends in an abbreviation or an initial ("Harry S.").
 local function is_open(sentence, words)
-    -- Most end in none, and a match from the front would look at all of it.
+    -- Most do not, and a match from the front would scan the whole sentence.
     local tail = sentence:sub(-24)
     local word = tail:match "([%a\128-\255]+)%.$"
     if not word then return false end
@@ -39,7 +39,7 @@ function Splitter:split(paragraph)
     local list, count = {}, 0
     for i = 1, #found do
         local last = list[count]
-        -- After "Why?" or an unknown abbreviation, a small letter goes on with the sentence.
+        -- After "Why?" or an unknown abbreviation, a lower-case letter continues the sentence.
         if last and (found[i]:find "^%l" or is_open(last, self.words)) then
             list[count] = last .. " " .. found[i]
         else
@@ -50,7 +50,7 @@ function Splitter:split(paragraph)
     return list
 end
 
---- One part for each text file.
+--- One part per text file.
 function sentences.parts(files)
     local parts = {}
     for i, file in ipairs(files) do
@@ -59,12 +59,12 @@ function sentences.parts(files)
     return parts
 end
 
---- Bytes that a process needs for a part of whatever size, at most: its longest line several times.
+--- Bytes that a process needs at most for a part of any size: several times its longest line.
 function sentences.memory()
     return 64 * 2 ^ 20
 end
 
---- What makes one part, for bertlua.corpus.stage.
+--- The function that makes one part, for bertlua.corpus.stage.
 function sentences.run(job, folder, language)
     return function(part, report)
         local splitter = sentences.splitter(language)

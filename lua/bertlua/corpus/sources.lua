@@ -1,7 +1,7 @@
 --- Where a corpus comes from: the files of each variant, fetched or local.
 -- @module bertlua.corpus.sources
 
-local download = require "bertlua.corpus.download"
+local download = require "bertlua.util.download"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -37,7 +37,7 @@ local function mirrors(values, name)
     for base in values.mirrors:gmatch "[^,%s]+" do
         urls[#urls + 1] = ("%s/%swiki/%s/%s"):format(base:gsub("/+$", ""), values.language, values.dump_date, name)
     end
-    if #urls == 0 then fault.raise("mirrors: it is empty, expected base URLs separated by commas") end
+    if #urls == 0 then fault.raise("mirrors: empty, expected base URLs separated by commas") end
     return urls
 end
 
@@ -46,12 +46,12 @@ local function published_checksum(job, values, name)
     local list = ("%swiki-%s-sha1sums.txt"):format(values.language, values.dump_date)
     local path = fetch(job, values, list, mirrors(values, list))
     for digest, file in fault.check(fs.read(path)):gmatch "(%x+)%s+(%S+)" do
-        -- The sums of "latest" carry the dated name.
+        -- The checksums of "latest" list the dated name.
         if file:gsub("%-%d+%-", "-") == name:gsub("%-latest%-", "-"):gsub("%-%d+%-", "-") then
             return "sha1:" .. digest
         end
     end
-    fault.raisef("%s: it has no checksum of %s", path, name)
+    fault.raisef("%s: contains no checksum for %s", path, name)
 end
 
 --- Fetch the dump and its index.
@@ -69,21 +69,21 @@ local function fetch_wikipedia(job, values)
         (fetch(job, values, names[2], mirrors(values, names[2])))
 end
 
---- Text files below a folder, sorted: *.txt, or every plain file if there is none.
+--- Text files below a folder, sorted: *.txt, or every regular file if there is none.
 local function text_files(setting, folder)
     if not folder then fault.raisef("%s is not set: name a folder of text files", setting) end
     if fs.is_file(folder) then return { folder } end
     return require("bertlua.text.vocab_trainer").find_files(folder)
 end
 
---- Stage download: fetch what the variant needs and is not given as a local file.
--- @return paths of what was fetched
+--- Stage download: fetch what the variant needs, unless it is given as a local file.
+-- @return paths of the files fetched
 function sources.download(job, values)
     if values.variant == "squad" then
         local paths = {}
         local base = (values.squad_url or published.ADDRESS):gsub("/+$", "") .. "/"
         for i, name in ipairs(SQUAD) do
-            -- Small files: one that is there is checked again.
+            -- These are small: an existing one is checked again.
             paths[i] = fetch(job, values, name, { base .. name }, published.checksum(name), true)
         end
         return paths
@@ -93,7 +93,7 @@ function sources.download(job, values)
     return { dump, index }
 end
 
---- The dump and its index: as set, or as stage download has left them.
+--- The dump and its index: as set, or as left by stage download.
 function sources.wikipedia(job, values)
     if values.wikipedia then return values.wikipedia, values.wikipedia_index end
     local folder = fs.join(job.output_dir, "download")
@@ -106,7 +106,7 @@ function sources.wikipedia(job, values)
         end
     end
     if not dump then
-        fault.raisef("%s: no whole dump in it: give --wikipedia FILE, or run stage download", folder)
+        fault.raisef("%s: contains no complete dump: give --wikipedia FILE, or run stage download", folder)
     end
     return dump, values.wikipedia_index or index
 end
@@ -126,7 +126,7 @@ function sources.list(job, values)
     return list
 end
 
---- Size and SHA-256 of source files; hashes are kept as long as size and time of change stay.
+--- Size and SHA-256 of source files; hashes are reused while size and modification time stay the same.
 -- @tparam table job
 -- @tparam table paths
 -- @return list of {path, bytes, sha256}

@@ -1,17 +1,18 @@
 --- One stage of the preparation: numbered parts that run in any number of
--- processes, each noted once it is whole, so that a later run goes on where a
--- killed one stopped. What the parts do belongs to the stages' own modules.
+-- processes, each recorded once it is complete, so that a later run resumes where
+-- a killed one stopped. What the parts do is up to the stages' own modules.
 --
 -- A part writes its files durably and then its record, .state/STAGE/PART.json.
--- A part whose record is there, and whose files have the noted sizes, is done.
--- The stage's key (settings and inputs as JSON) is kept beside the records: if
--- it differs, everything of the stage is made anew.
+-- A part is done if it has a record and its files have the recorded sizes.
+-- The stage's key (settings and inputs as JSON) is kept next to the records: if
+-- it differs, the whole stage is rebuilt.
 -- @module bertlua.corpus.stage
 
 local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local process = require "bertlua.process"
 local progress = require "bertlua.util.progress"
 local storage = require "bertlua.storage"
 local workers = require "bertlua.data.workers"
@@ -44,7 +45,7 @@ local function finished(job, name, part)
     return record
 end
 
---- Remove what a stage with another key has left.
+--- Remove what the stage left behind under another key.
 local function forget(job, name)
     local folder = state_folder(job, name)
     for _, entry in ipairs(fs.list(folder) or {}) do
@@ -57,7 +58,7 @@ local function forget(job, name)
     fault.check(fs.remove(folder))
 end
 
---- Remove unfinished files of a killed run from a folder.
+--- Remove a killed run's unfinished files from a folder.
 function stage.sweep(folder)
     for _, entry in ipairs(fs.list(folder) or {}) do
         if entry:match("%.tmp%-%d+$") or entry:match("^%.part%-") then
@@ -66,25 +67,25 @@ function stage.sweep(folder)
     end
 end
 
---- Size, hash and counts of a file that a part has made.
+--- Size, hash and counts of a file made by a part.
 -- @tparam table job
 -- @tparam string path
--- @tparam table counts further fields (documents, sentences, ...)
+-- @tparam table counts additional fields (documents, sentences, ...)
 function stage.describe(job, path, counts)
     local record = { path = path:sub(#job.output_dir + 2), bytes = fs.size(path) }
-    if not record.bytes then fault.raise(path .. ": it was made, but is gone: is something else writing there?") end
+    if not record.bytes then fault.raise(path .. ": was written, but is gone: is something else writing there?") end
     record.sha256 = fault.check(storage.file_sha256(path))
     for field, value in pairs(counts or {}) do record[field] = value end
     return record
 end
 
---- Whether a value names a file as describe does, so that it can be found and checked.
+--- Whether a value describes a file as describe does, so that the file can be found and checked.
 function stage.is_described(file)
     return type(file) == "table" and type(file.path) == "string" and type(file.bytes) == "number"
         and type(file.sha256) == "string"
 end
 
---- Write a text piece by piece; the file appears when it is whole, and not at all if it stays empty.
+--- Write a text piece by piece; the file appears once it is complete, and not at all if it stays empty.
 -- @tparam string path
 -- @tparam function make called with a function that appends a piece
 -- @return whether there is a file
@@ -116,7 +117,7 @@ end
 function stage.processes(job, options, pending)
     local wanted = math.min(job.num_workers, math.max(#pending, 1))
     if not options.memory or not job.memory_limit or #pending == 0 then return wanted end
-    local need, size, own = 0, 0, corpus.memory_now()
+    local need, size, own = 0, 0, process.memory_now()
     for _, i in ipairs(pending) do
         local part = options.parts[i]
         local bytes = options.memory(part)
@@ -124,13 +125,13 @@ function stage.processes(job, options, pending)
     end
     local room = math.floor((job.memory_limit - own) / need)
     if room < 1 then
-        fault.raisef("%s: a part of %.1f MB needs about %.0f MB beside %.0f MB in use, memory_limit is %.0f MB: %s",
-            options.name, size / 1e6, need / 1e6, own / 1e6, job.memory_limit / 1e6,
-            options.memory_hint or "set memory_limit higher")
+        fault.raisef("%s: a part of %.1f MB needs about %.0f MB on top of %.0f MB in use, but memory_limit is %.0f MB: "
+            .. "%s", options.name, size / 1e6, need / 1e6, own / 1e6, job.memory_limit / 1e6,
+            options.memory_hint or "raise memory_limit")
     end
     local count = math.min(wanted, room)
     if count < wanted and not job.quiet then
-        io.stdout:write(("%-10s %d of %d processes, so that %.0f MB each stay within memory_limit\n"):format(
+        io.stdout:write(("%-10s %d of %d processes, to stay within memory_limit at %.0f MB each\n"):format(
             options.name, count, wanted, need / 1e6))
     end
     job.most_processes = math.max(job.most_processes or 1, count)
@@ -139,12 +140,12 @@ end
 
 --- Run a stage.
 -- @tparam table job output_dir (without a slash at its end), num_workers, quiet
--- @tparam table options name; key = table that decides whether old parts still count; folder = where files go;
---   parts = list of {name = unique and fit for a file, size = amount of work, ...}; unit; run = function(part, report)
---   that makes the part and returns its record {files = list of stage.describe, ...}; report(amount) of part.size
---   options.memory(part) is what a process needs for it, at most: no more processes run than fit into
+-- @tparam table options name; key = table that decides whether old parts are still valid; folder = where files go;
+--   parts = list of {name = unique and valid as a file name, size = amount of work, ...}; unit; run = function(part,
+--   report) that makes the part and returns its record {files = list of stage.describe, ...}; report(amount) of
+--   part.size; options.memory(part) is the most a process needs for it: only as many processes run as fit into
 --   job.memory_limit
--- @return list of the parts' records in order; number of parts that were done before; seconds it took
+-- @return list of the parts' records in order; number of parts already done; seconds it took
 function stage.run(job, options)
     local name, parts = options.name, options.parts
     prepare(job, name, options.key, options.folder)
@@ -176,7 +177,7 @@ function stage.run(job, options)
     for _, i in ipairs(pending) do
         records[i] = finished(job, name, parts[i])
         if not records[i] then
-            fault.raisef("%s: part %s is not there though it was made: is something else writing to %s?", name,
+            fault.raisef("%s: part %s was made, but is gone: is something else writing to %s?", name,
                 parts[i].name, job.output_dir)
         end
     end

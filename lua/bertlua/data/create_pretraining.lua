@@ -1,7 +1,7 @@
---- Text to pre-training shards: documents are dealt to shards, each shard is
--- tokenised, sampled, masked and written on its own, so that any number of
--- processes gives the same files. The settings of the reference's
--- create_pretraining_data, by the same names.
+--- Makes pre-training shards from text: documents are dealt to shards, and each
+-- shard is tokenised, sampled, masked and written independently, so that any
+-- number of processes gives the same files. The settings are named as in the
+-- reference's create_pretraining_data.
 -- @module bertlua.data.create_pretraining
 
 local array = require "bertlua.array"
@@ -10,46 +10,47 @@ local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local instances = require "bertlua.data.instances"
+local plural = require "bertlua.util.plural"
 local random = require "bertlua.rng"
 local storage = require "bertlua.storage"
 local workers = require "bertlua.data.workers"
 
 local create = {}
 
--- With shards = 0: this much text a shard, about 150 MB once it is loaded with dupe_factor 10.
+-- With shards = 0: this much text per shard, about 150 MB once loaded with dupe_factor 10.
 local BYTES_PER_SHARD = 8 * 1024 * 1024
--- Streams of the seed: shard k samples from stream k and masks its instances from MASK_STREAMS * k up.
+-- Streams of the seed: shard k samples from stream k and masks its instances from stream MASK_STREAMS * k on.
 local MASK_STREAMS = 2 ^ 32
 
---- The settings, in the form of bertlua.settings.
+--- The settings, in the form bertlua.settings expects.
 create.settings = {
     { name = "input_dir", type = "path", group = "Text",
-      help = "folder of .txt files: one sentence a line, a blank line between documents" },
+      help = "folder of .txt files: one sentence per line, a blank line between documents" },
     { name = "input_files", type = "string", group = "Text", help = "comma-separated files, instead of input_dir" },
     { name = "output_dir", type = "path", group = "Text", help = "folder for the .hdf5 shards" },
     { name = "prefix", type = "string", default = "corpus", group = "Text",
       help = "files are named PREFIX_training_N.hdf5 and PREFIX_test_N.hdf5" },
     { name = "overwrite", type = "boolean", default = false, group = "Text",
-      help = "remove shards of the same prefix that are in output_dir" },
-    { name = "vocab_file", type = "path", group = "Tokenizer", help = "WordPiece vocabulary, one token a line" },
+      help = "remove existing shards with the same prefix from output_dir" },
+    { name = "vocab_file", type = "path", group = "Tokenizer", help = "WordPiece vocabulary, one token per line" },
     { name = "do_lower_case", type = "boolean", default = true, group = "Tokenizer",
-      help = "lower-case and strip accents; must fit the vocabulary" },
+      help = "lower-case and strip accents; must match the vocabulary" },
     { name = "max_seq_length", type = "integer", default = 128, min = 8, max = 4096, group = "Samples",
-      help = "tokens of a sample" },
+      help = "tokens per sample" },
     { name = "max_predictions_per_seq", type = "integer", default = 20, min = 1, max = 4096, group = "Samples",
-      help = "masked tokens of a sample, at most" },
+      help = "maximum masked tokens per sample" },
     { name = "masked_lm_prob", type = "number", default = 0.15, above = 0, max = 1, group = "Samples",
-      help = "share of the tokens that is masked" },
+      help = "fraction of tokens that are masked" },
     { name = "short_seq_prob", type = "number", default = 0.1, min = 0, max = 1, group = "Samples",
-      help = "share of the samples that aim at a shorter length" },
+      help = "fraction of samples with a shorter target length" },
     { name = "dupe_factor", type = "integer", default = 10, min = 1, group = "Samples",
-      help = "passes over the text, each sampled and masked anew" },
+      help = "passes over the text, each with new samples and masks" },
     { name = "random_seed", type = "integer", default = 12345, min = 0, group = "Samples",
       help = "the same seed gives the same shards for any num_workers" },
     { name = "shards", type = "integer", default = 0, min = 0, group = "Output",
-      help = "number of files; 0 makes one for each 8 MB of text" },
+      help = "number of files; 0: one per 8 MB of text" },
     { name = "test_share", type = "number", default = 0, min = 0, below = 1, group = "Output",
-      help = "share of the shards kept for evaluation (at least one if above 0)" },
+      help = "fraction of the shards held out for evaluation (at least one shard if above 0)" },
     { name = "num_workers", type = "integer", default = 1, min = 1, max = 1024, group = "Output", help = "processes" },
     { name = "gzip", type = "integer", default = 1, min = 0, max = 9, group = "Output", help = "compression level" },
 }
@@ -58,7 +59,7 @@ create.settings = {
 local function input_files(values)
     local files = {}
     if values.input_files and values.input_dir then
-        fault.raise("input_dir and input_files are both set: give one of them")
+        fault.raise("input_dir and input_files are both set: set only one of them")
     elseif values.input_files then
         if type(values.input_files) == "table" then return values.input_files end
         for path in values.input_files:gmatch("[^,]+") do files[#files + 1] = path end
@@ -69,7 +70,8 @@ local function input_files(values)
             if name:match("%.txt$") then files[#files + 1] = fs.join(values.input_dir, name) end
         end
         if #files == 0 then
-            fault.raise(("%s: no text in it (looked for *.txt among %d names)"):format(values.input_dir, #names))
+            fault.raise(("%s: contains no text (no *.txt among %s)"):format(values.input_dir,
+                plural.count(#names, "entry", "entries")))
         end
     else
         fault.raise("no text given: set input_dir (a folder of .txt files) or input_files")
@@ -77,7 +79,7 @@ local function input_files(values)
     return files
 end
 
---- Make the output folder; refuse to mix with older shards of the same prefix.
+--- Create the output folder; refuse to mix in with older shards of the same prefix.
 local function prepare_output(values)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the shards") end
     fault.check(fs.mkdirs(values.output_dir))
@@ -90,8 +92,8 @@ local function prepare_output(values)
     end
     if #old == 0 then return end
     if not values.overwrite then
-        fault.raisef("%s: has %d files of prefix %s already (%s); choose another output_dir or prefix or set overwrite",
-            values.output_dir, #old, values.prefix, fs.basename(old[1]))
+        fault.raisef("%s: already contains shards with prefix %s (%d, such as %s); choose another output_dir or "
+            .. "prefix, or set overwrite", values.output_dir, values.prefix, #old, fs.basename(old[1]))
     end
     for _, path in ipairs(old) do fault.check(fs.remove(path)) end
 end
@@ -108,12 +110,12 @@ local function shard_counts(values, documents)
     local test = 0
     if values.test_share > 0 then test = math.max(1, math.floor(shards * values.test_share + 0.5)) end
     if shards > count then
-        fault.raise(("%d shards of %d documents: set shards to at most %d (blank lines must stand between documents)")
-            :format(shards, count, count))
+        fault.raise(("%d shards of %s: set shards to at most %d (separate documents by blank lines)")
+            :format(shards, plural.count(count, "document"), count))
     end
     if test >= shards then
-        fault.raise(("test_share %g of %d shards leaves none to train on; set shards or test_share differently")
-            :format(values.test_share, shards))
+        fault.raise(("test_share %g of %s leaves none to train on; change shards or test_share")
+            :format(values.test_share, plural.count(shards, "shard")))
     end
     return shards, test
 end
@@ -129,7 +131,7 @@ local function make_shard(job, shard, report)
     local values = job.values
     local text = document_files.tokenize(job.documents, job.order, job.plan[shard], job.tokenizer, report)
     if text.sentences == 0 then
-        fault.raise(("shard %d of %d has no token to learn from; use fewer shards or check the text")
+        fault.raise(("shard %d of %d has no tokens to learn from; use fewer shards or check the text")
             :format(shard, #job.plan))
     end
     local rng = random.new(values.random_seed, shard)
@@ -155,7 +157,7 @@ local function make_shard(job, shard, report)
     }
 end
 
---- Make all shards; a job that fails leaves none of them, so that half a data set is never taken for a whole.
+--- Make all shards; a job that fails leaves none behind, so that half a data set is never mistaken for a complete one.
 local function run_workers(job, on_progress)
     local pids = {}
     local good, results = pcall(workers.run, job.values.num_workers, #job.plan,
@@ -200,7 +202,7 @@ local function check_tokenizer(tokenizer, values)
     }
 end
 
---- The note that ties shards to their vocabulary, which the loader compares; nil for a tokenizer without a file.
+--- The note that ties shards to their vocabulary and that the loader checks; nil for a tokenizer without a file.
 local function vocabulary_note(tokenizer)
     if not tokenizer.vocab_file then return nil end
     local hash = fault.check(storage.file_sha256(tokenizer.vocab_file))
@@ -209,9 +211,9 @@ end
 
 --- Run the whole job.
 -- @tparam table options the settings above by name (input_files may be a list); tokenizer = a loaded one instead of
---   vocab_file; on_progress = function(bytes more, bytes in all)
+--   vocab_file; on_progress = function(additional bytes, total bytes)
 -- @return summary {documents, sentences, tokens, instances, bytes, file_bytes, shards, test_shards, single}; single
---   is the number of shards with one document only, whose samples cannot have a random next sentence
+--   is the number of shards with only one document, whose samples cannot have a random next sentence
 function create.run(options)
     local values = with_defaults(options)
     if values.max_predictions_per_seq > values.max_seq_length then
@@ -226,7 +228,7 @@ function create.run(options)
     end
     local documents = document_files.scan(files)
     if documents:count() == 0 then
-        fault.raise(("%s: no document in it, only blank lines"):format(values.input_dir or files[1]))
+        fault.raise(("%s: contains no documents, only blank lines"):format(values.input_dir or files[1]))
     end
     local shards, test = shard_counts(values, documents)
     prepare_output(values)

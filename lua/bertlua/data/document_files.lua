@@ -1,6 +1,6 @@
 --- Text files as token arrays: which documents go into which shard, and the
 -- documents of one shard tokenised into flat arrays.
--- Sampling from them does not belong here: see bertlua.data.instances.
+-- For sampling from them, see bertlua.data.instances.
 -- @module bertlua.data.document_files
 
 local array = require "bertlua.array"
@@ -14,7 +14,7 @@ local document_files = {}
 local DEAL_STREAM = 0
 
 --- Find the documents of text files.
--- @return Documents (see bertlua.data) with the field bytes, the size of all of them
+-- @return Documents (see bertlua.data) with the field bytes, their total size
 function document_files.scan(files)
     local documents = fault.check(data.scan_documents(files))
     local bytes = 0
@@ -29,7 +29,7 @@ end
 --- Deal documents to shards of about equal size, in an order drawn from the seed.
 -- Each document goes to one shard as a whole; every shard gets at least one.
 -- @return list of {first, last} positions in the order, and the order (int64 array of document numbers); within a
---   shard the documents stand as in the files, so that reading goes forward
+--   shard the documents are read in file order, so that reading only moves forward
 function document_files.deal(documents, shards, seed)
     local count = documents:count()
     local order = array.int64(math.max(count, 1))
@@ -39,7 +39,7 @@ function document_files.deal(documents, shards, seed)
     for shard = 1, shards do
         local first = position
         local target = documents.bytes * shard / shards
-        -- Leave one document for each shard still to come.
+        -- Leave one document for each remaining shard.
         while position < count - (shards - shard) and (position == first or passed < target) do
             local _, _, bytes = documents:get(order[position])
             passed = passed + bytes
@@ -71,18 +71,18 @@ local function reader(documents)
         end
         file:seek("set", begin)
         local text = file:read(bytes)
-        if not text or #text ~= bytes then fault.raise(path .. ": it changed while it was read; start again") end
+        if not text or #text ~= bytes then fault.raise(path .. ": changed while it was being read; start again") end
         return text
     end
 end
 
 --- Tokenise the documents of one shard.
--- @param documents of scan
--- @param order, part of deal
+-- @param documents from scan
+-- @param order, part from deal
 -- @param tokenizer with encode_array(text) -> int32 array, n
 -- @tparam function report called with the bytes read so far, or nil
 -- @return {documents, document_starts, sentences, sentence_starts, tokens (int32 list), bytes} for instances.create;
---   documents and sentences without a token are left out
+--   documents and sentences without tokens are left out
 function document_files.tokenize(documents, order, part, tokenizer, report)
     local tokens, sentence_starts, document_starts = data.int32_list(), data.int32_list(), data.int32_list()
     local read = reader(documents)

@@ -1,16 +1,16 @@
 --- Next-sentence instances from documents (arXiv 1810.04805, appendix A.2):
 -- which two spans of the token array make a sample, and whether the second
--- truly follows. Masking and writing are the engine's: see bertlua.data.
+-- really follows the first. The engine masks and writes: see bertlua.data.
 -- @module bertlua.data.instances
 
 local instances = {}
 
 local floor = math.floor
 
---- How many draws to find another document than the one at hand.
+--- Attempts to draw a document other than the current one.
 local DRAWS = 10
 
---- Take tokens off the longer span, front or back with equal chance, until both fit.
+--- Remove tokens from the longer span, front or back with equal probability, until both fit.
 local function truncate(rng, first_begin, first_length, second_begin, second_length, room)
     while first_length + second_length > room do
         local front = rng:double() < 0.5
@@ -25,7 +25,7 @@ local function truncate(rng, first_begin, first_length, second_begin, second_len
     return first_begin, first_length, second_begin, second_length
 end
 
---- Tokens of sentences that follow each other: begin and length of a random run in another document.
+--- Begin and length, in tokens, of a random run of consecutive sentences in another document.
 -- @return begin, length, whether another document was found
 local function random_span(corpus, rng, document, target)
     local other
@@ -60,7 +60,7 @@ local function from_document(corpus, rng, document, options, list)
         local is_random = false
         if count == 1 or rng:double() < 0.5 then
             second_begin, second_length, is_random = random_span(corpus, rng, document, target - first_length)
-            sentence = chunk + split -- the unused sentences come again
+            sentence = chunk + split -- the unused sentences are used again
         else
             second_begin = starts[chunk + split]
             second_length = starts[sentence] - second_begin
@@ -71,13 +71,13 @@ local function from_document(corpus, rng, document, options, list)
     end
 end
 
---- All instances of a corpus, dupe_factor passes over its documents.
+--- All instances of a corpus, from dupe_factor passes over its documents.
 -- @tparam table corpus documents = number of documents, each of at least one sentence; document_starts (0-based array
 --   of documents + 1 sentence numbers), sentence_starts (0-based array of sentences + 1 token numbers); no sentence
 --   is empty
--- @param rng of bertlua.rng
+-- @param rng from bertlua.rng
 -- @tparam table options max_seq_length, short_seq_prob, dupe_factor
--- @param list of bertlua.data.instance_list, or anything with add(first_begin, first_length, second_begin,
+-- @param list from bertlua.data.instance_list, or anything with add(first_begin, first_length, second_begin,
 --   second_length, random_next)
 -- @tparam function step called after each document of each pass, or nil
 function instances.create(corpus, rng, options, list, step)

@@ -1,19 +1,20 @@
---- Batches for pre-training out of a folder of HDF5 shards.
+--- Batches for pre-training from a folder of HDF5 shards.
 --
 -- A sample has a number that never depends on what was read before: sample
 -- number i belongs to epoch i / samples, and epoch e visits the shards, and the
 -- rows of each, in an order drawn from (seed, e). So batch(n) is the same after
--- a restart, every epoch covers each sample once, and nothing needs saving.
--- At most two shards are in memory; the next one is read by a thread. One of
--- several ranks holds only the rows of its own batches (rank, rank + ranks, ...),
--- so a shard is read afresh in every epoch, as the order of the epoch says which.
--- Reading and checking a shard does not belong here: see bertlua.data.
+-- a restart, every epoch covers each sample once, and no state needs to be saved.
+-- At most two shards are in memory; a thread reads the next one. With several
+-- ranks, each holds only the rows of its own batches (rank, rank + ranks, ...);
+-- the order of the epoch determines which, so a shard is re-read in every epoch.
+-- For reading and checking a shard, see bertlua.data.
 -- @module bertlua.data.loader
 
 local array = require "bertlua.array"
 local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local plural = require "bertlua.util.plural"
 local random = require "bertlua.rng"
 local shapes = require "bertlua.data.shapes"
 local storage = require "bertlua.storage"
@@ -23,10 +24,17 @@ local loader = {}
 local Loader = {}
 Loader.__index = Loader
 
--- Streams of the seed: the order of shards in an epoch, then that of the rows of each shard. Fresh masks use 2^63 up.
+-- Tensors of a batch: name, what it has one entry for, i32 of an entry.
+loader.TENSORS = {
+    { "ids", "rows", 1 }, { "positions", "rows", 1 }, { "types", "rows", 1 }, { "segments", "sequences", 2 },
+    { "cls_index", "sequences", 1 }, { "masked_index", "masked", 1 }, { "masked_labels", "masked", 1 },
+    { "nsp_labels", "sequences", 1 },
+}
+
+-- Streams of the seed: the order of shards in an epoch, then that of the rows of each shard. New masks start at 2^63.
 local STREAMS_PER_EPOCH = 2 ^ 21
 
---- Shards of a folder for a split, sorted.
+--- A folder's shards for a split, sorted.
 -- NVIDIA's scripts put "training" and "test" in the names; other names count as training.
 local function shard_files(input_dir, split)
     if not fs.is_directory(input_dir) then
@@ -39,35 +47,36 @@ local function shard_files(input_dir, split)
         if name:match("%.hdf5$") or name:match("%.h5$") then all[#all + 1] = name end
     end
     if #all == 0 then
-        fault.raise(("%s: no shard in it (looked for *.hdf5 and *.h5 among %d names); "
-            .. "make some with recipes/create_pretraining_data.lua"):format(input_dir, #names))
+        fault.raise(("%s: contains no shards (no *.hdf5 or *.h5 among %s); "
+            .. "make some with recipes/create_pretraining_data.lua"):format(input_dir,
+            plural.count(#names, "entry", "entries")))
     end
     for _, name in ipairs(all) do
-        -- The word on its own: "latest_0.hdf5" is for training.
+        -- Only as a word of its own: "latest_0.hdf5" is for training.
         local is_test = name:find("%f[%a]test%f[%A]") ~= nil and not name:find("training", 1, true)
         if split == "all" or is_test == (split == "test") then chosen[#chosen + 1] = fs.join(input_dir, name) end
     end
     if #chosen == 0 then
-        fault.raise(("%s: none of its %d shards is for split \"%s\" (names with \"test\" are test shards)")
-            :format(input_dir, #all, split))
+        fault.raise(("%s: contains %s but none for split \"%s\" (those with \"test\" in their names are test shards)")
+            :format(input_dir, plural.count(#all, "shard"), split))
     end
     if #chosen > STREAMS_PER_EPOCH - 2 then fault.raise(input_dir .. ": too many shards, expected fewer than 2^21") end
     return chosen
 end
 
---- Sizes of all shards; they must agree with each other and with the settings.
+--- Sizes of all shards, which must agree with each other and with the settings.
 local function probe_all(files, limits)
     local counts, total, first = {}, 0, nil
     for i, path in ipairs(files) do
         local info = fault.check(data.probe(path, limits))
         first = first or info
         if info.vocabulary ~= first.vocabulary then
-            fault.raise(("%s and %s were made with different vocabularies; keep them in folders apart"):format(path,
+            fault.raise(("%s and %s were made with different vocabularies; keep them in separate folders"):format(path,
                 files[1]))
         end
         for _, field in ipairs { "max_seq_length", "max_predictions_per_seq" } do
             if info[field] ~= first[field] then
-                fault.raise(("%s: its %s is %d, that of %s is %d; keep data sets of different sizes in folders apart")
+                fault.raise(("%s: %s is %d, but %s has %d; keep data sets of different sizes in separate folders")
                     :format(path, field, info[field], files[1], first[field]))
             end
         end
@@ -77,13 +86,13 @@ local function probe_all(files, limits)
     return counts, total, first
 end
 
---- Token ids mean nothing under another vocabulary: compare its hash with the one that create_pretraining noted.
+--- Token ids mean nothing with another vocabulary: compare its hash with the one create_pretraining recorded.
 local function check_vocabulary(path, info, vocab_file)
     local noted = info.vocabulary and info.vocabulary:match("^sha256:(%x+)")
     if not (noted and vocab_file) then return end
     local hash = fault.check(storage.file_sha256(vocab_file))
     if hash ~= noted then
-        fault.raise(("%s: made with the vocabulary of sha256 %s, but %s has %s; give the vocabulary of the data")
+        fault.raise(("%s: made with a vocabulary with sha256 %s, but %s has %s; use the vocabulary of the data")
             :format(path, noted:sub(1, 16), vocab_file, hash:sub(1, 16)))
     end
 end
@@ -106,13 +115,13 @@ end
 
 --- Open a folder of shards.
 -- @tparam table options input_dir, batch_size (required); max_seq_length, max_predictions_per_seq, vocab_size,
---   type_vocab_size (2): what the shards are checked against; vocab_file: its hash must be the one noted in the shards,
---   if they have one; seed (42); shuffle (true); split ("training", "test" or
+--   type_vocab_size (2): the shards are checked against these; vocab_file: its hash must match the one recorded in the
+--   shards, if any; seed (42); shuffle (true); split ("training", "test" or
 --   "all"); pack_sequences (false); dynamic_masking (false) with special_ids = {cls_id, sep_id, mask_id} and
 --   masked_lm_prob (0.15);
---   rank (0), ranks (1): batch n is asked for only where n % ranks is rank;
---   prefetch (true); few_shapes (false): numbers of rows and of masked tokens come in coarse steps (see shapes.lua)
--- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq
+--   rank (0), ranks (1): batch n is requested only if n % ranks is rank;
+--   prefetch (true); few_shapes (false): the numbers of rows and masked tokens vary in coarse steps (see shapes.lua)
+-- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq, tensors
 function loader.open(options)
     local batch_size = options.batch_size
     if type(batch_size) ~= "number" or batch_size < 1 then
@@ -137,6 +146,7 @@ function loader.open(options)
     check_vocabulary(files[1], info, options.vocab_file)
     local slots = options.max_predictions_per_seq or info.max_predictions_per_seq
     local self = setmetatable({
+        tensors = loader.TENSORS,
         files = files,
         counts = counts,
         limits = limits,
@@ -185,7 +195,7 @@ function Loader:epoch_order(epoch)
     end
     starts[count + 1] = start
     known = { order = order, starts = starts }
-    -- A batch touches two epochs at most; keep no more.
+    -- A batch touches at most two epochs; keep no more.
     for old in pairs(self.epochs) do
         if math.abs(old - epoch) > 1 then self.epochs[old] = nil end
     end
@@ -193,7 +203,7 @@ function Loader:epoch_order(epoch)
     return known
 end
 
---- Place of a sample within an epoch: index into the order, by bisection.
+--- Position of a sample within an epoch: index into the order, by binary search.
 local function find_place(starts, offset)
     local low, high = 1, #starts - 1
     while low < high do
@@ -210,7 +220,7 @@ function Loader:order_rows(rows, epoch, number)
     if self.shuffle then random.new(self.seed, epoch * STREAMS_PER_EPOCH + number):shuffle(rows, count) end
 end
 
---- How many samples below a number are this rank's.
+--- How many of the samples below a number belong to this rank.
 function Loader:own_below(sample)
     local size = self.batch_size
     local round = size * self.ranks
@@ -219,7 +229,7 @@ function Loader:own_below(sample)
     return rounds * size + math.max(0, math.min(size, rest))
 end
 
---- What to keep of the shard at a place of an epoch: this rank's rows in the order of the epoch, or all.
+--- The rows to keep of the shard at a position in an epoch: this rank's, in the order of the epoch, or all.
 -- @return int64 array, valid until the next call, and count; nil for all
 function Loader:part(epoch, place)
     if self.ranks == 1 then return nil end
@@ -245,7 +255,7 @@ function Loader:largest()
     return most
 end
 
---- Rows of a slot that follow each other from a sample of its shard on, counted from the shard's first in the epoch.
+--- Consecutive rows of a slot starting at a sample of its shard, counted from the shard's first in the epoch.
 function Loader:rows_from(slot, epoch, place, skipped)
     if self.ranks == 1 then
         slot.rows = slot.rows or array.int64(self:largest())
@@ -253,7 +263,7 @@ function Loader:rows_from(slot, epoch, place, skipped)
         slot.ordered = epoch
         return slot.rows + skipped
     end
-    -- Held rows are in order already.
+    -- Held rows are already in order.
     local held = slot.shard.held
     if self.ascending_count < held then
         self.ascending, self.ascending_count = array.int64(held), held
@@ -263,7 +273,7 @@ function Loader:rows_from(slot, epoch, place, skipped)
     return self.ascending + (self:own_below(first + skipped) - self:own_below(first))
 end
 
---- The slot to overwrite: a free one, else the one used longer ago.
+--- The slot to overwrite: a free one, else the least recently used one.
 function Loader:victim()
     local slots = self.slots
     if #slots < 2 then
@@ -276,18 +286,18 @@ function Loader:victim()
     return slot
 end
 
---- Whether a slot, or what is on its way to one, serves a place of an epoch.
+--- Whether a slot, or a pending read into one, serves a position in an epoch.
 function Loader:holds(slot, epoch, number)
     return slot.number == number and (self.ranks == 1 or slot.epoch == epoch)
 end
 
---- The samples of a shard may not have changed since the folder was opened.
+--- The number of samples of a shard must not have changed since the folder was opened.
 function Loader:limits_of(number)
     self.limits.samples = self.counts[number]
     return self.limits
 end
 
---- The slot that holds what is needed of a place of an epoch, read now if it is in neither slot nor on its way.
+--- The slot with the rows needed at a position in an epoch; reads them now if they are in no slot and not being read.
 function Loader:slot_of(epoch, place)
     local number = self:epoch_order(epoch).order[place]
     self.clock = self.clock + 1
@@ -319,7 +329,7 @@ function Loader:drop_pending()
     self.pending = nil
 end
 
---- The next place of which this rank needs a row, and its epoch.
+--- The next position from which this rank needs a row, and its epoch.
 function Loader:next_place(epoch, place)
     while true do
         if place == self.shards then epoch, place = epoch + 1, 1 else place = place + 1 end
@@ -331,7 +341,7 @@ function Loader:next_place(epoch, place)
     end
 end
 
---- Start to read what follows a place, if it is not at hand.
+--- Start reading what follows a position, unless it is already in memory.
 function Loader:read_ahead(epoch, place)
     if not self.prefetching or self.shards == 1 and self.ranks == 1 then return end
     epoch, place = self:next_place(epoch, place)
@@ -341,20 +351,20 @@ function Loader:read_ahead(epoch, place)
         if self:holds(slot, epoch, number) then return end
     end
     self:drop_pending()
-    -- The older slot is done with: free it first, so that two shards are the peak.
+    -- The older slot is no longer needed: free it first, so that the peak is two shards.
     if #self.slots == 2 then self:victim() end
     local prefetch = fault.check(data.prefetch(self.files[number], self:limits_of(number), self:part(epoch, place)))
     self.pending = { number = number, epoch = epoch, prefetch = prefetch }
 end
 
---- Micro-batch number n, from 0; one of this rank's.
+--- Micro-batch number n, from 0, which must be one of this rank's.
 -- Valid until the second-next call.
 -- @return batch {batch_size, max_length, rows, tokens, masked, ids, positions, types, segments, cls_index,
 --   masked_index, masked_labels, nsp_labels}
 function Loader:batch(n)
-    if n < 0 or n ~= math.floor(n) then error("loader: batch number " .. tostring(n) .. ", expected 0, 1, ...", 2) end
+    if n < 0 or n ~= math.floor(n) then error("loader: batch is " .. tostring(n) .. ", expected 0, 1, ...", 2) end
     if n % self.ranks ~= self.rank then
-        error(("loader: batch number %d is not rank %d's of %d"):format(n, self.rank, self.ranks), 2)
+        error(("loader: batch %d does not belong to rank %d of %d"):format(n, self.rank, self.ranks), 2)
     end
     local batch = self.batches[self.turn]
     self.turn = 3 - self.turn
@@ -378,14 +388,14 @@ function Loader:batch(n)
     return batch
 end
 
---- Rows in memory: own ones of at most two shards, without what a thread is reading.
+--- Rows in memory: this rank's of at most two shards, not counting those a thread is reading.
 function Loader:held_rows()
     local rows = 0
     for _, slot in ipairs(self.slots) do rows = rows + (slot.shard and slot.shard.held or 0) end
     return rows
 end
 
---- Stop reading and give the shards' memory back. The last two batches stay valid.
+--- Stop reading and free the shards' memory. The last two batches stay valid.
 function Loader:close()
     self:drop_pending()
     for _, slot in ipairs(self.slots) do

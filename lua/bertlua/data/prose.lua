@@ -1,16 +1,16 @@
---- Prose to the form that create_pretraining reads: one sentence a line, a
--- blank line between documents. Understands wikitext headings (" = Title = "
--- starts a document), paragraphs that are one line each, and paragraphs that
--- are wrapped over several lines.
+--- Converts prose to the form that create_pretraining reads: one sentence per
+-- line, a blank line between documents. Understands wikitext headings
+-- (" = Title = " starts a document), paragraphs that are one line each, and
+-- paragraphs that are wrapped over several lines.
 -- @module bertlua.data.prose
 
-local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local native = require "bertlua.text"
 
 local prose = {}
 
--- Wrapped text: nearly all lines inside a block are short, and about as long as each other.
+-- Wrapped text: nearly all lines inside a block are short and of similar length.
 local WRAPPED_MAX, WRAPPED_MEAN, WRAPPED_SHARE = 100, 40, 0.9
 
 -- ICU's English list knows Mr., Prof. and the like, but not these titles before a name.
@@ -21,7 +21,7 @@ end
 
 --- Level of a wikitext heading line: 1 for " = Title = ", 2 and more below it; nil for other lines.
 local function heading_level(line)
-    -- Most lines are none: don't let the patterns below backtrack over them.
+    -- Most lines are not headings: don't let the patterns below backtrack over them.
     if not line:find("^%s*=") then return nil end
     local marks = line:match("^%s*([= ]+)[^=%s].-[^=]* =+%s*$") or line:match("^%s*([= ]+)[^=%s].-[^=]=+%s*$")
     if not marks then return nil end
@@ -34,13 +34,13 @@ local function lines_of(text)
     return (text:gsub("\r\n?", "\n") .. "\n"):gmatch("(.-)\n")
 end
 
---- Whether paragraphs are wrapped over lines.
+--- Whether paragraphs are wrapped over several lines.
 local function is_wrapped(text)
     local inner, short, bytes, previous = 0, 0, 0, nil
     for line in lines_of(text) do
         local blank = line:match("^%s*$") ~= nil
         if previous and not blank then
-            -- `previous` is followed by a line of its block, so it is not the block's last.
+            -- `previous` is followed by another line of its block, so it is not the last one.
             inner = inner + 1
             bytes = bytes + #previous
             if #previous <= WRAPPED_MAX then short = short + 1 end
@@ -80,7 +80,7 @@ local function each_block(text, visit)
     finish()
 end
 
---- Walk over the documents of a text without holding them all.
+--- Walk over the documents of a text without holding all of them in memory.
 -- @tparam string text
 -- @tparam ?string border see documents
 -- @tparam function on_paragraph called with each paragraph
@@ -114,12 +114,12 @@ end
 
 --- Documents of a text, each a list of paragraphs.
 -- @tparam string text
--- @tparam string border "heading" (a level-one heading begins a document), "blank" (blank lines lie between
+-- @tparam string border "heading" (a level-one heading starts a document), "blank" (blank lines separate
 --   documents), "none" (one document); default: "heading" if the text has any, else "none"
 -- @return list of documents
 function prose.documents(text, border)
     local documents, current = {}, {}
-    -- No tail call: an error names the line of the caller.
+    -- No tail call, so that an error names the caller's line.
     prose.walk(text, border, function(paragraph) current[#current + 1] = paragraph end, function()
         documents[#documents + 1] = current
         current = {}
@@ -134,11 +134,11 @@ local function is_open(sentence)
 end
 
 --- Sentences of a paragraph.
--- @param splitter of bertlua.data.sentences
+-- @param splitter from bertlua.text.sentences
 -- @tparam string paragraph
--- @tparam boolean english whether English titles and initials are known not to end a sentence
+-- @tparam boolean english whether English titles and initials are recognised as not ending a sentence
 function prose.sentences(splitter, paragraph, english)
-    -- A line end within a paragraph would end a sentence, and ICU takes a tab for one too.
+    -- A line end within a paragraph would end a sentence, and ICU treats a tab as one too.
     local pieces = splitter:split((paragraph:gsub("%s+", " ")))
     if not english then return pieces end
     local list = {}
@@ -150,13 +150,13 @@ function prose.sentences(splitter, paragraph, english)
 end
 
 --- Write documents, sentence by sentence.
--- @tparam string path file to make
+-- @tparam string path file to write
 -- @tparam table documents list of lists of paragraphs
 -- @tparam table options locale = ICU locale of the sentence rules (default "en@ss=standard")
 -- @return number of documents, number of sentences
 function prose.write(path, documents, options)
     local locale = options and options.locale or "en@ss=standard"
-    local splitter, english = data.sentences(locale), locale:match("^en") ~= nil
+    local splitter, english = native.sentences(locale), locale:match("^en") ~= nil
     local parts, written, sentences = {}, 0, 0
     for _, document in ipairs(documents) do
         local before = sentences
@@ -176,9 +176,9 @@ function prose.write(path, documents, options)
     return written, sentences
 end
 
---- Turn a folder of .txt files (or a list of files) into a folder of sentence files of the same names.
+--- Turn a folder of .txt files (or a list of files) into a folder of sentence files with the same names.
 -- @tparam table options input_dir or files; output_dir; border and locale as above; a single file without headings
---   and with several blocks is cut at blank lines, so that there is more than one document
+--   but with several blocks is split at blank lines, so that there is more than one document
 -- @return {files, documents, sentences}
 function prose.convert(options)
     local files = options.files
@@ -190,7 +190,7 @@ function prose.convert(options)
             if name:match("%.txt$") then files[#files + 1] = fs.join(options.input_dir, name) end
         end
     end
-    if #files == 0 then fault.raisef("%s: no .txt file in it", tostring(options.input_dir)) end
+    if #files == 0 then fault.raisef("%s: contains no .txt files", tostring(options.input_dir)) end
     fault.check(fs.mkdirs(options.output_dir))
     local summary = { files = {}, documents = 0, sentences = 0 }
     for _, path in ipairs(files) do

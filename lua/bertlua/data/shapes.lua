@@ -1,13 +1,13 @@
---- Sizes of packed batches: how coarse their steps are.
+--- How coarsely the sizes of packed batches are rounded.
 --
 -- A packed batch has as many rows as it has tokens, so nearly every batch has
--- a shape of its own. Where shapes cost something (a captured step each),
--- sizes are rounded up to one of a few.
+-- a different shape. Where a shape has a cost (each is a captured step), sizes
+-- are rounded up to one of a few.
 
 local M = {}
 
---- What sizes up to `full` are rounded up to a multiple of: `least` times a power of two, so that about `parts` sizes
--- (at most twice as many) are left.
+--- Sizes up to `full` are rounded up to a multiple of this: `least` times a power of two, chosen so that about `parts`
+-- sizes (at most twice as many) remain.
 -- @param full the largest size
 function M.step(full, parts, least)
     local step = least
@@ -15,7 +15,7 @@ function M.step(full, parts, least)
     return step
 end
 
---- Rows for so many tokens, at most `full` of them rounded up to `least`.
+--- Rows for this many tokens, capped at `full` rounded up to a multiple of `least`.
 function M.round(tokens, step, full, least)
     return math.min(math.ceil(tokens / step) * step, math.ceil(full / least) * least)
 end

@@ -1,6 +1,6 @@
---- A pool of forked processes that share out numbered tasks and tell the parent
--- how far they are. A task must give the same result in any process; nothing
--- comes back but numbers. The job itself does not belong here.
+--- A pool of forked processes that divide numbered tasks among themselves and
+-- report their progress to the parent. A task must give the same result in any
+-- process, and only numbers come back. Nothing here depends on the job itself.
 -- @module bertlua.data.workers
 
 local fault = require "bertlua.fault"
@@ -12,10 +12,10 @@ local wait = require "posix.sys.wait"
 
 local workers = {}
 
--- How often the parent looks for Ctrl-C while no worker speaks.
+-- How often the parent checks for Ctrl-C while no worker reports.
 local POLL_MILLISECONDS = 200
 
---- Write all of a text to a pipe; where die_with does not work, the parent's death ends the worker through SIGPIPE.
+--- Write a whole string to a pipe; where die_with does not work, SIGPIPE ends the worker when the parent has died.
 local function send(pipe, text)
     local done = 0
     while done < #text do
@@ -25,13 +25,13 @@ local function send(pipe, text)
     end
 end
 
---- Life of one worker: its share of the tasks, each progress and result as one line.
+--- What one worker does: its share of the tasks, with one line per progress report and result.
 local function work(pipe, first, stride, tasks, run)
     local good, problem = pcall(function()
         for task = first, tasks, stride do
             local last = 0
             local result = run(task, function(amount)
-                -- A line for every tenth of a second of work or so is enough.
+                -- A line per tenth of a second of work or so is enough.
                 if amount - last >= 65536 then
                     send(pipe, ("progress %d\n"):format(amount - last))
                     last = amount
@@ -53,7 +53,7 @@ end
 -- @return {pid, pipe, number}
 local function start(number, count, tasks, run, others)
     local reader, writer = unistd.pipe()
-    if not reader then fault.raise("cannot make a pipe for worker " .. number .. ": " .. tostring(writer)) end
+    if not reader then fault.raise("cannot create a pipe for worker " .. number .. ": " .. tostring(writer)) end
     io.stdout:flush()
     io.stderr:flush()
     local parent = unistd.getpid()
@@ -66,7 +66,7 @@ local function start(number, count, tasks, run, others)
         posix_signal.signal(posix_signal.SIGTERM, posix_signal.SIG_DFL)
         posix_signal.signal(posix_signal.SIGINT, posix_signal.SIG_IGN)
         local good = pcall(work, writer, number, count, tasks, run)
-        -- Not os.exit: the parent's buffers and finalizers are not ours to run.
+        -- Not os.exit: a worker must not flush the parent's buffers or run its finalizers.
         unistd._exit(good and 0 or 1)
     end
     unistd.close(writer)
@@ -96,7 +96,7 @@ local function parse_result(text)
     return tonumber(task), result
 end
 
---- Take in what a worker wrote.
+--- Process what a worker wrote.
 local function take_lines(worker, text, results, on_progress)
     worker.rest = worker.rest .. text
     local consumed = 1
@@ -117,7 +117,7 @@ local function take_lines(worker, text, results, on_progress)
     worker.rest = worker.rest:sub(consumed)
 end
 
---- What a finished worker has to complain about, or nil.
+--- What went wrong in a finished worker, or nil.
 local function complaint(worker, how, code)
     if worker.problem then return worker.problem end
     if worker.ended and how == "exited" and code == 0 then return nil end
@@ -125,10 +125,10 @@ local function complaint(worker, how, code)
         local hint = code == posix_signal.SIGKILL and " (out of memory? use fewer workers or more shards)" or ""
         return ("worker %d was killed by signal %d%s"):format(worker.number, code, hint)
     end
-    return ("worker %d ended early with code %s"):format(worker.number, tostring(code))
+    return ("worker %d exited early with code %s"):format(worker.number, tostring(code))
 end
 
---- One look at all pipes; faults and deaths end the whole pool.
+--- Poll all pipes once; a worker's fault or death ends the whole pool.
 local function collect(list, results, on_progress)
     local watched = {}
     for _, worker in ipairs(list) do
@@ -163,9 +163,9 @@ end
 --- Run tasks 1..tasks.
 -- @tparam number count processes; 1 runs in this process
 -- @tparam number tasks
--- @tparam function run run(task, report) -> table of numbers; report(amount) says how much of the task is done
--- @tparam function on_progress called with each further amount, or nil
--- @tparam function on_stop called with the pids of the workers when the job is given up, or nil
+-- @tparam function run run(task, report) -> table of numbers; report(amount) reports how much of the task is done
+-- @tparam function on_progress called with each additional amount, or nil
+-- @tparam function on_stop called with the pids of the workers if the job is aborted, or nil
 -- @return list of the results by task
 function workers.run(count, tasks, run, on_progress, on_stop)
     local results = {}

@@ -2,9 +2,9 @@
 -- Open MPI's (mpirun), Slurm's (srun) and torchrun's. bertlua has no launcher
 -- of its own.
 --
--- Two launchers that disagree are a fault that names both. Slurm also sets its
--- variables where it starts no ranks: in the batch script, and for the one
--- daemon a node through which mpirun starts its own; there they do not count.
+-- If two launchers disagree, a fault names both. Slurm also sets its variables
+-- where it starts no ranks: in the batch script, and for the one daemon per node
+-- through which mpirun starts its ranks; there they are ignored.
 
 local fault = require "bertlua.fault"
 
@@ -37,7 +37,7 @@ local function optional(env, name)
     return found and whole(found, value)
 end
 
--- SLURM_TASKS_PER_NODE is "4(x2),3": tasks of each node in turn.
+-- SLURM_TASKS_PER_NODE is like "4(x2),3": the number of tasks on each node in turn.
 local function slurm_local_size(env)
     local text = env "SLURM_STEP_TASKS_PER_NODE" or env "SLURM_TASKS_PER_NODE"
     local node = tonumber(env "SLURM_NODEID" or "")
@@ -54,9 +54,9 @@ local function read(env, source)
     local size_name, size = first_set(env, source.size)
     if not rank_name and not size_name then return nil end
     if not rank_name or not size_name then
-        -- Slurm tells a batch script the number of tasks without being a launcher.
+        -- In a batch script Slurm sets the number of tasks without being a launcher.
         if source.name == "Slurm" then return nil end
-        fault.raisef("%s is set and %s is not: %s sets both", rank_name or size_name,
+        fault.raisef("%s is set and %s is not, but %s sets both", rank_name or size_name,
             rank_name and source.size or source.rank, source.name)
     end
     local found = {
@@ -71,7 +71,7 @@ local function read(env, source)
     return found
 end
 
--- Slurm's variables describe this very process only if srun started it as one of the ranks.
+-- Slurm's variables describe this process only if srun started it as one of the ranks.
 local function slurm_counts(env, others)
     local step = env "SLURM_STEP_ID" or env "SLURM_STEPID"
     if env "SLURM_JOB_ID" and not step then return false end
@@ -83,8 +83,8 @@ end
 local function check_agreement(a, b)
     for _, field in ipairs { "rank", "size", "local_rank" } do
         if a[field] and b[field] and a[field] ~= b[field] then
-            fault.raisef("%s says %s %d of %d (%s), %s says %s %d of %d (%s): unset the variables of the one that did "
-                .. "not start this process", a.source, field == "local_rank" and "local rank" or "rank",
+            fault.raisef("%s says %s %d of %d (%s), but %s says %s %d of %d (%s): unset the variables of the one that "
+                .. "did not start this process", a.source, field == "local_rank" and "local rank" or "rank",
                 field == "local_rank" and a.local_rank or a.rank, a.size, a.names, b.source,
                 field == "local_rank" and "local rank" or "rank",
                 field == "local_rank" and b.local_rank or b.rank, b.size, b.names)
@@ -92,7 +92,7 @@ local function check_agreement(a, b)
     end
 end
 
--- A whole job on one machine needs no address; between machines somebody has to say it.
+-- A job on a single machine needs no address; across machines it must be given.
 local function rendezvous(env, launch)
     launch.master_addr = env "MASTER_ADDR"
     if launch.master_addr == "" then launch.master_addr = nil end
@@ -106,8 +106,8 @@ local function rendezvous(env, launch)
 end
 
 --- Work out the launch.
--- @param env function(name) -> value of the environment variable; os.getenv if left out
--- @return { rank, size (1 where nothing launched this), local_rank, local_size (processes on this machine), source
+-- @param env function(name) -> value of the environment variable; default: os.getenv
+-- @return { rank, size (1 without a launcher), local_rank, local_size (processes on this machine), source
 --   ("Open MPI", "Slurm", "torchrun" or nil), master_addr, master_port (nil where unset) }
 function M.detect(env)
     env = env or os.getenv
@@ -130,11 +130,6 @@ function M.detect(env)
     launch.local_rank = launch.local_rank or launch.rank % launch.local_size
     rendezvous(env, launch)
     return launch
-end
-
---- "rank 2 of 4: " or "" for a process of its own.
-function M.prefix(launch)
-    return launch.size > 1 and ("rank %d of %d: "):format(launch.rank, launch.size) or ""
 end
 
 return M

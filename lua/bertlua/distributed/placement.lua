@@ -1,11 +1,11 @@
---- Which cores each process of a machine computes on.
+--- Which cores each process on a machine computes on.
 --
 -- Launchers bind ranks in different ways or not at all, so the ranks compare
--- what they were given: those with the same set of cores share it out, and a
--- rank with a set of its own keeps it. (Open MPI gives each of two ranks a
--- single core unless it is told otherwise: what nobody asked for is undone
--- first.) A share stays within one NUMA node where
--- it can, and takes whole cores with all their hardware threads.
+-- what they were given: those with the same set of cores divide it among
+-- themselves, and a rank with its own set keeps it. (Open MPI by default binds
+-- each of two ranks to a single core: a binding that nobody asked for is undone
+-- first.) A share stays within one NUMA node where possible, and consists of
+-- whole cores with all their hardware threads.
 
 local affinity = require "bertlua.affinity"
 local tensor = require "bertlua.tensor"
@@ -31,8 +31,8 @@ end
 
 --- NUMA node and physical core of every processor.
 -- @param cores processors to look up
--- @param root "/sys/devices/system" if left out
--- @return table by processor of { node, physical }: both 0 and the processor itself where the kernel does not say
+-- @param root default "/sys/devices/system"
+-- @return table by processor of { node, physical }: 0 and the processor itself where the kernel does not say
 function M.topology(cores, root)
     root = root or "/sys/devices/system"
     local node_of, map = {}, {}
@@ -42,7 +42,7 @@ function M.topology(cores, root)
         end
     end
     for _, core in ipairs(cores) do
-        -- The first of its hardware threads names a physical core.
+        -- A physical core is named after the first of its hardware threads.
         local siblings = M.parse_list(read(("%s/cpu/cpu%d/topology/thread_siblings_list"):format(root, core)))
         map[core] = { node = node_of[core] or 0, physical = siblings[1] or core }
     end
@@ -77,7 +77,7 @@ local function share(list, index, count)
     return part
 end
 
--- The units of the node, and who of the processes shares it.
+-- The node's units, and which of the processes share it.
 local function within_node(units, nodes, index, count)
     local order, members = {}, {}
     for _, unit in ipairs(units) do
@@ -112,7 +112,7 @@ function M.split(cores, index, count, map)
     return result
 end
 
--- 31 bits of a text, for telling machines apart.
+-- A 31-bit hash of a string, to tell machines apart.
 local function hash(text)
     local value = 7
     for i = 1, #text do value = (value * 131 + text:byte(i)) % 2147483647 end
@@ -124,7 +124,7 @@ local function machine()
     return hash(name), hash(name:reverse())
 end
 
--- Which of the processes that share this one's machine and cores this is, and how many they are.
+-- The index of this process among those that share its machine and cores, and how many they are.
 local function compare(comm, cores)
     local a, b = machine()
     local own = { a, b, hash(table.concat(cores, ",")), #cores }
@@ -145,23 +145,23 @@ local function compare(comm, cores)
     end)
 end
 
---- The cores of the launcher, where it bound this process to some of them without having been asked to; else nil.
--- @param env function(name) -> value; os.getenv if left out
--- @param proc "/proc" if left out
+--- The launcher's own cores if it bound this process to some of them without being asked to; else nil.
+-- @param env function(name) -> value; default: os.getenv
+-- @param proc default "/proc"
 function M.launcher_cores(env, proc)
     env, proc = env or os.getenv, proc or "/proc"
-    -- Open MPI hands its processes the policy that was asked for, and none if none was.
+    -- Open MPI passes the requested policy on to its processes, and none if none was requested.
     if env "OMPI_MCA_orte_bound_at_launch" ~= "1" or env "OMPI_MCA_hwloc_base_binding_policy" then return nil end
     local parent = (read(proc .. "/self/status") or ""):match "PPid:%s*(%d+)"
     local list = parent and (read(("%s/%s/status"):format(proc, parent)) or ""):match "Cpus_allowed_list:%s*(%S+)"
     return list and M.parse_list(list)
 end
 
---- Bind this process to its share of the machine's cores; to be called by all ranks, before the trainer's context is
--- opened. A process of its own stays as it is.
+--- Bind this process to its share of the machine's cores; must be called by all ranks, before the trainer's context is
+-- opened. A single process is left alone.
 -- @param comm communicator
--- @param bind false: only say what its share would be
--- @return { cores, threads (as many), shared (processes among which the cores were shared out) }
+-- @param bind false: only return what its share would be
+-- @return { cores, threads (as many), shared (processes among which the cores were divided) }
 function M.apply(comm, bind)
     local cores = affinity.get()
     if comm.size == 1 then return { cores = cores, threads = #cores, shared = 1 } end
@@ -178,7 +178,7 @@ function M.apply(comm, bind)
     return { cores = cores, threads = #cores, shared = count }
 end
 
---- Threads of a process where the settings leave it open: OMP_NUM_THREADS, or one for each of its cores.
+--- Threads of a process if not set explicitly: OMP_NUM_THREADS, or one per core.
 -- @param placed what apply() returned
 function M.threads(placed)
     local given = tonumber((os.getenv "OMP_NUM_THREADS" or ""):match "^%d+")

@@ -1,15 +1,16 @@
---- Jobs: our checkpoint to a folder of Hugging Face's, and any model's parameters to our checkpoint.
--- No bit of a parameter changes on the way; 16-bit floats become f32.
+--- Jobs: convert our checkpoint to a Hugging Face folder, and any model's parameters to our checkpoint.
+-- Parameters are kept bit by bit, except that 16-bit floats become f32.
 
 local BertConfig = require "bertlua.models.bert_config"
 local checkpoint = require "bertlua.train.checkpoint"
-local checkpoint_model = require "bertlua.jobs.common.checkpoint_model"
+local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local memory = require "bertlua.memory"
 local names = require "bertlua.weights.names"
+local plural = require "bertlua.util.plural"
 local settings = require "bertlua.settings"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
@@ -19,7 +20,7 @@ local M = {}
 local COMMON = {
     { name = "vocab_file", type = "path", help = "unset: vocab.txt of the model, if there is one" },
     { name = "do_lower_case", type = "boolean",
-        help = "casing of the text the model was trained on; unset: as the model says, else by the vocabulary" },
+        help = "casing of the text the model was trained on; unset: as the model records, else by the vocabulary" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
 }
 
@@ -37,19 +38,47 @@ M.from_settings = define {
     { name = "input", type = "path", required = true,
         help = "Hugging Face folder, or a .safetensors, .bin, .pt, .pdparams or .npz file" },
     { name = "output_dir", type = "path", required = true, help = "folder to write; must be empty or not exist" },
-    { name = "config_file", type = "path", help = "unset: config.json beside the parameters" },
+    { name = "config_file", type = "path", help = "unset: config.json next to the parameters" },
 }
+
+-- transformers' classes by the parameters that only they have. A `classifier` stands on top of several kinds of model:
+-- which one, and what its labels are called, config.json says.
+local ARCHITECTURES = { { "^cls%.", "BertForPreTraining" }, { "^qa_outputs%.", "BertForQuestionAnswering" },
+    { "^classifier%.", "BertForSequenceClassification", labeled = true } }
+
+--- The class that config.json names, or nil.
+local function saved_class(home)
+    local saved = folder.read_json(home, "config.json") or {}
+    return type(saved.architectures) == "table" and tostring(saved.architectures[1]) or nil
+end
+
+--- Class of a model by its parameters; one with a head that we do not know keeps the class that it had.
+-- @return class, whether its config names labels
+local function architecture_of(list, class)
+    for _, entry in ipairs(ARCHITECTURES) do
+        for _, item in ipairs(list) do
+            if item.name:find(entry[1]) then return entry.labeled and class or entry[2], entry.labeled end
+        end
+    end
+    return class or "BertModel", false
+end
+
+--- What a head that is only named "classifier", as all of Paddle's are, is called here.
+local function head_of(class)
+    return (class or ""):find "Classification" and "classifier" or "qa_outputs"
+end
 
 local function need_empty(path)
     local list = fs.is_directory(path) and fs.list(path) or {}
-    if #list > 0 or fs.is_file(path) then fault.raisef("--output-dir %s: is not empty: choose another", path) end
+    if #list > 0 or fs.is_file(path) then fault.raisef("--output-dir %s is not empty: choose another", path) end
 end
 
 --- All parameters of a file as a store that can be saved: {list = {{name, dims, value}}}.
-local function read_all(file_path)
+local function read_all(home, file_path)
     local file = weights.open(file_path)
-    local wanted, buffers = {}, {}
-    for name, from in pairs(names.index(file)) do
+    local wanted, buffers, class = {}, {}, saved_class(home)
+    local head = head_of(class)
+    for name, from in pairs(names.index(file, head)) do
         local info = file:info(from.name)
         if weights.is_parameter(name, info.dtype) then
             local dims = {}
@@ -62,10 +91,11 @@ local function read_all(file_path)
         end
     end
     table.sort(wanted, function(a, b) return a.name < b.name end)
-    weights.read(file, weights.match(file, wanted, file_path, { unexpected = { "" } }))
+    weights.read(file, weights.match(file, wanted, file_path, { unexpected = { "" }, head = head }))
     file:close()
     for _, item in ipairs(wanted) do item.value = item.tensor end
-    return { list = wanted, buffers = buffers }
+    local architecture, labeled = architecture_of(wanted, class)
+    return { list = wanted, buffers = buffers, architecture = architecture, labeled = labeled }
 end
 
 local function release(store)
@@ -92,7 +122,7 @@ local function config_of(values, home)
     return BertConfig.load(file)
 end
 
---- Size of the vocabulary as the parameters have it.
+--- Check the vocabulary size of the parameters against the configuration.
 local function check_size(store, config, file_path)
     for _, item in ipairs(store.list) do
         if item.name == "bert.embeddings.word_embeddings.weight" and item.dims[1] ~= config.vocab_size then
@@ -102,7 +132,7 @@ local function check_size(store, config, file_path)
     end
 end
 
---- Read a model, check what lies beside it, hand it to write(), give the memory back.
+--- Read a model, check the files next to it, hand it to write(), free the memory.
 local function convert(values, home, file_path, progress, write)
     context.open { device = "cpu" }
     need_empty(values.output_dir)
@@ -110,12 +140,12 @@ local function convert(values, home, file_path, progress, write)
     local vocab_file, lower = words_of(values, home, progress)
     folder.check_vocabulary(home, { vocab_file = vocab_file, do_lower_case = values.do_lower_case, config = config },
         progress)
-    local store = read_all(file_path)
+    local store = read_all(home, file_path)
     check_size(store, config, file_path)
-    if #store.list == 0 then fault.raisef("%s: no parameters in it", file_path) end
+    if #store.list == 0 then fault.raisef("%s: contains no parameters", file_path) end
     write { store = store, config = config, vocab_file = vocab_file, do_lower_case = lower }
-    io.stdout:write(("%s: %d tensors of %s\n"):format(values.output_dir, #store.list, file_path))
-    if not vocab_file then io.stdout:write("no vocab.txt: name one with --vocab-file\n") end
+    io.stdout:write(("%s: %s from %s\n"):format(values.output_dir, plural.count(#store.list, "tensor"), file_path))
+    if not vocab_file then io.stdout:write("no vocab.txt: give one with --vocab-file\n") end
     release(store)
 end
 

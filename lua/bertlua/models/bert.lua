@@ -11,17 +11,15 @@ local Embeddings = require "bertlua.nn.embeddings"
 local Encoder = require "bertlua.nn.encoder"
 local F = require "bertlua.autograd.functional"
 local Module = require "bertlua.nn.module"
-local ParameterStore = require "bertlua.nn.parameters"
 local Pooler = require "bertlua.nn.pooler"
 local PretrainingHeads = require "bertlua.nn.pretraining_heads"
-local memory = require "bertlua.memory"
 
 local BertModel = Module.class("BertModel")
 
---- Make the encoder with its embeddings and pooler.
+--- Create the encoder with its embeddings and pooler.
 -- @param config BertConfig
 -- @param store ParameterStore
--- @param prefix "bert" where it is part of a larger model
+-- @param prefix "bert" if it is part of a larger model
 -- @param options {pooler = true}: false leaves the pooler out
 function BertModel.new(config, store, prefix, options)
     local self = Module.init(BertModel, store, prefix)
@@ -40,32 +38,40 @@ function BertModel:forward(tape, batch)
     return self.encoder:forward(tape, self.embeddings:forward(tape, batch), batch)
 end
 
-local BertForPretraining = Module.class("BertForPretraining")
-
-local RESULTS = { "loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy" }
-
---- Make a model for pre-training. Call `model.store:allocate{...}` before use.
--- @param config BertConfig
--- @param store ParameterStore (one of its own if left out)
-function BertForPretraining.new(config, store)
-    store = store or ParameterStore.new()
-    local self = Module.init(BertForPretraining, store, "")
-    self.config = config
-    self.bert = self:add("bert", BertModel.new(config, store, "bert"))
-    self.heads = self:add("cls", PretrainingHeads.new(store, "cls", config, self.bert.embeddings.word))
-    return self
+--- Bytes of the step arena that a training step of a model on top of this encoder needs at its peak: never less than
+-- the truth, and little more.
+--
+-- At the end of the forward pass, each row holds in each layer 3H (q, k, v) +
+-- 5H (context, two sums, two normalised) + 2I (before and after GELU), and the
+-- heads are there too. The backward pass adds the gradients of one layer,
+-- which do not fit the gaps that the heads leave.
+-- @param shape {rows=, batch_size=, max_length=} as in the batches to come; precision: of a model that is not
+--   allocated yet
+-- @param head_bytes function(bytes of an activation) -> bytes that the heads hold, bytes that their gradients add
+-- @return bytes
+function BertModel:activation_bytes(shape, head_bytes)
+    local config, rows = self.config, shape.rows
+    local size = (shape.precision or self.store.precision or "fp32") == "fp32" and 4 or 2
+    local hidden, inner = config.hidden_size, config.intermediate_size
+    local stats = 4 * shape.batch_size * config.num_attention_heads * shape.max_length
+    local layer = rows * (size * (8 * hidden + 2 * inner) + 16) + stats
+    local layers = self.encoder:held_bytes(layer, rows * size * hidden)
+    local heads, gradients = head_bytes(size)
+    return rows * (size * hidden + 8) + layers + heads + size * rows * (hidden + inner) + gradients
 end
 
---- The scalars of the last forward pass live outside the arena, 64 bytes apart, so that they outlive backward().
-local function results_of(self)
-    if not self.results then
-        self.results_buffer = memory.buffer(64 * #RESULTS)
-        self.results = {}
-        for i, name in ipairs(RESULTS) do
-            self.results[name] = self.results_buffer:tensor(64 * (i - 1), "f32", { 1 })
-        end
-    end
-    return self.results
+local BertForPretraining = Module.class("BertForPretraining")
+BertForPretraining.architecture = "BertForPreTraining"
+
+--- Create a model for pre-training. Call `model.store:allocate{...}` before use.
+-- @param config BertConfig
+-- @param store ParameterStore (default: its own)
+function BertForPretraining.new(config, store)
+    local self = Module.root(BertForPretraining, store)
+    self.config = config
+    self.bert = self:add("bert", BertModel.new(config, self.store, "bert"))
+    self.heads = self:add("cls", PretrainingHeads.new(self.store, "cls", config, self.bert.embeddings.word))
+    return self
 end
 
 local function heads(self, tape, batch)
@@ -80,9 +86,9 @@ end
 
 --- Forward pass with losses: mean MLM cross-entropy over masked words + mean NSP cross-entropy.
 -- @return table of f32 [1] scalars loss (a variable, for tape:backward), mlm_loss, nsp_loss, mlm_accuracy,
---   nsp_accuracy; their values stay until the next forward
+--   nsp_accuracy; their values are valid until the next forward
 function BertForPretraining:forward(tape, batch)
-    local results = results_of(self)
+    local results = self:scalars("loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy")
     local words, next_sentence = heads(self, tape, batch)
     local mlm_loss = F.cross_entropy(tape, words, batch.masked_labels, self.config.vocab_size,
         { loss = results.mlm_loss, correct = results.mlm_accuracy })
@@ -97,8 +103,8 @@ function BertForPretraining:forward(tape, batch)
     }
 end
 
---- Scores without losses. Only the first vocab_size columns of the word scores mean anything.
--- @return {mlm = [M, padded vocabulary], nsp = [B,2]} variables of the step arena
+--- Scores without losses. Only the first vocab_size columns of the word scores are meaningful.
+-- @return {mlm = [M, padded vocabulary], nsp = [B,2]} variables in the step arena
 function BertForPretraining:logits(tape, batch)
     local words, next_sentence = heads(self, tape, batch)
     return { mlm = words, nsp = next_sentence }
@@ -106,12 +112,11 @@ end
 
 --- Floating-point operations of the matrix products of one forward and backward pass.
 --
--- Counted are 2 K N for each row of a [K] -> [N] matmul and, for attention,
--- 4 L^2 H for each sequence of length L (its true length, padding left out),
--- in the forward pass; the backward pass counts twice the forward. Rows are
--- those of the batch as it is computed, padded or packed; filler of the masked
--- positions counts. Softmax, GELU, LayerNorm, recomputation and the optimizer
--- are not counted.
+-- The forward pass counts 2 K N per row of a [K] -> [N] matmul and, for
+-- attention, 4 L^2 H per sequence of length L (its true length, without padding);
+-- the backward pass counts twice the forward. Rows are those of the batch as
+-- computed, padded or packed; filler of the masked positions counts. Softmax,
+-- GELU, LayerNorm, recomputation and the optimizer are not counted.
 -- @param batch as in forward()
 -- @return number of operations
 function BertForPretraining:flops(batch)
@@ -126,27 +131,16 @@ function BertForPretraining:flops(batch)
     return 3 * (config.num_hidden_layers * layer + mlm + nsp)
 end
 
---- Bytes of the step arena that a training step needs at its peak: never less than the truth, and little more.
---
--- At the end of the forward pass, each row holds in each layer 3H (q, k, v) +
--- 5H (context, two sums, two normalised) + 2I (before and after GELU), and the
--- heads are there too. The backward pass adds the gradients of one layer,
--- which do not fit the gaps that the heads leave.
--- @param shape {rows=, batch_size=, max_length=, masked=} as in the batches to come;
---   precision: of a model that is not allocated yet
--- @return bytes
+--- Bytes of the step arena that a training step needs at its peak.
+-- @param shape as in BertModel:activation_bytes, and masked=
 function BertForPretraining:activation_bytes(shape)
-    local config = self.config
-    local size = (shape.precision or self.store.precision or "fp32") == "fp32" and 4 or 2
-    local hidden, inner = config.hidden_size, config.intermediate_size
-    local rows, masked = shape.rows, shape.masked
-    local stats = 4 * shape.batch_size * config.num_attention_heads * shape.max_length
-    local layer = rows * (size * (8 * hidden + 2 * inner) + 16) + stats
-    local head_bytes = masked * (size * (4 * hidden + config.padded_vocab_size) + 12)
-        + shape.batch_size * size * (2 * hidden + 2)
-    local gradients = size * (rows * (hidden + inner) + masked * 2 * hidden)
-    local layers = self.bert.encoder:held_bytes(layer, rows * size * hidden)
-    return rows * (size * hidden + 8) + layers + head_bytes + gradients
+    local config, masked = self.config, shape.masked
+    local hidden = config.hidden_size
+    local bytes = self.bert:activation_bytes(shape, function(size)
+        return masked * (size * (4 * hidden + config.padded_vocab_size) + 12)
+            + shape.batch_size * size * (2 * hidden + 2), size * masked * 2 * hidden
+    end)
+    return bytes
 end
 
 return { BertConfig = BertConfig, BertModel = BertModel, BertForPretraining = BertForPretraining }

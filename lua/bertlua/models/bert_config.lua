@@ -1,9 +1,9 @@
---- BertConfig: the shape of a BERT model, in the keys of Hugging Face's config.json.
+--- BertConfig: the shape of a BERT model, with the keys of Hugging Face's config.json.
 --
--- Strict: an unknown key, a wrong type or an impossible size is a fault of one
--- line. Keys that Hugging Face writes but that do not change a BERT are known
--- and kept, so that its files load; a known key with a value we do not
--- implement (another activation, a decoder) is refused.
+-- Strict: an unknown key, a wrong type or an impossible size is a one-line fault.
+-- Keys that Hugging Face writes but that do not affect a BERT are known and kept,
+-- so that its files load; a known key with a value we do not implement (another
+-- activation, a decoder) is refused.
 
 local fault = require "bertlua.fault"
 local json = require "bertlua.util.json"
@@ -28,7 +28,7 @@ local FIELDS = {
     { "layer_norm_eps", "positive", 1e-12 },
 }
 
--- Keys of published config files that say nothing new about the network; a list gives the values we implement.
+-- Keys of published config files that add nothing about the network; a list gives the values we implement.
 local IGNORED = {
     architectures = true, attn_implementation = true, bos_token_id = true, classifier_dropout = true, dtype = true,
     eos_token_id = true, finetuning_task = true, gradient_checkpointing = { false }, id2label = true,
@@ -68,9 +68,21 @@ local function check_ignored(where, name, value)
         tostring(accepted[1]))
 end
 
+--- id2label, {"0": ...}, as a list; nil if it is none.
+local function labels_of(id2label)
+    if type(id2label) ~= "table" then return nil end
+    local list, count = {}, 0
+    for id, label in pairs(id2label) do
+        local number = tonumber(id)
+        if not number or type(label) ~= "string" then return nil end
+        list[number + 1], count = label, count + 1
+    end
+    return #list == count and count > 0 and list or nil
+end
+
 --- Make a configuration from a table of Hugging Face's keys.
 -- @param values the table
--- @param where what to call it in messages ("config" if left out)
+-- @param where its name in messages (default "config")
 function BertConfig.new(values, where)
     where = where or "config"
     if type(values) ~= "table" then fault.raisef("%s: got a %s, expected a table of settings", where, type(values)) end
@@ -105,6 +117,9 @@ function BertConfig.new(values, where)
         fault.raisef("%s: hidden_size is %d, expected a multiple of num_attention_heads (%d)", where, self.hidden_size,
             self.num_attention_heads)
     end
+    -- Of classification alone: the labels in their order, and dropout before the head.
+    self.labels = labels_of(values.id2label)
+    if type(values.classifier_dropout) == "number" then self.classifier_dropout = values.classifier_dropout end
     -- Matmuls like their sizes in multiples of 8; the padding is never saved and never predicted.
     self.padded_vocab_size = math.ceil(self.vocab_size / 8) * 8
     return self
@@ -123,10 +138,17 @@ function BertConfig.load(path)
     return BertConfig.new(values, path)
 end
 
---- The settings as a plain table, ready for config.json; opens in transformers as a BertForPreTraining.
-function BertConfig:to_table()
-    local values = { model_type = "bert", architectures = { "BertForPreTraining" } }
+--- The settings as a plain table, ready for config.json.
+-- @param with_labels true for a model that gives labels: with id2label, label2id and classifier_dropout
+function BertConfig:to_table(with_labels)
+    local values = { model_type = "bert" }
     for _, field in ipairs(FIELDS) do values[field[1]] = self[field[1]] end
+    if with_labels and self.labels then
+        values.id2label, values.label2id, values.classifier_dropout = {}, {}, self.classifier_dropout
+        for i, label in ipairs(self.labels) do
+            values.id2label[tostring(i - 1)], values.label2id[label] = label, i - 1
+        end
+    end
     return values
 end
 

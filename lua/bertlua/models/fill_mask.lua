@@ -1,4 +1,4 @@
---- What a pre-trained BERT would write in place of [MASK].
+--- What a pre-trained BERT predicts for [MASK].
 
 local Tape = require "bertlua.autograd.tape"
 local fault = require "bertlua.fault"
@@ -31,7 +31,7 @@ local function upload(buffer, offset, values, dims)
     return t:set(values)
 end
 
---- A batch of one sequence that asks for the words at some of its rows.
+--- A batch of one sequence that requests the words at some of its rows.
 -- @param ids list of token ids
 -- @param masked list of 0-based rows
 -- @return batch for BertForPretraining:logits(); it owns its memory
@@ -56,7 +56,7 @@ end
 -- @param tokenizer bertlua.text.tokenizer
 -- @param text one or two sentences with [MASK] in place of words
 -- @param k how many (5)
--- @param tape a tape to work on (a new one if left out); its current step is lost
+-- @param tape the tape to use (default: a new one); its current step is lost
 -- @return for each [MASK], in order, a list of {token=, id=, probability=}, likeliest first
 function M.fill_mask(model, tokenizer, text, k, tape)
     k = math.min(k or 5, model.config.vocab_size)

@@ -1,19 +1,12 @@
---- Models: BERT and what is done with it.
+--- Models: BERT and its uses.
 
 local bert = require "bertlua.models.bert"
 
-local models = {
+return {
     BertConfig = bert.BertConfig,
     BertModel = bert.BertModel,
     BertForPretraining = bert.BertForPretraining,
     BertForQuestionAnswering = require "bertlua.models.question_answering",
+    BertForSequenceClassification = require "bertlua.models.sequence_classification",
     fill_mask = require("bertlua.models.fill_mask").fill_mask,
 }
-
-return setmetatable(models, {
-    __names = { "answer" },
-    -- When it is first asked for: squad builds on models.
-    __index = function(_, name)
-        if name == "answer" then return require("bertlua.squad.reader").answer end
-    end,
-})

@@ -1,11 +1,11 @@
---- BERT's input: word, position and type embeddings, summed, normalised, dropped out, in one op.
+--- BERT's input: word, position and type embeddings, summed and normalised, with dropout, in one op.
 
 local F = require "bertlua.autograd.functional"
 local Module = require "bertlua.nn.module"
 
 local Embeddings = Module.class("Embeddings")
 
---- Make the embeddings.
+--- Create the embeddings.
 -- @param store, prefix see Module.init
 -- @param config BertConfig; the word table has `padded_vocab_size` rows
 function Embeddings.new(store, prefix, config)

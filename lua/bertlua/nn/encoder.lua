@@ -8,7 +8,7 @@ local SelfAttention = require "bertlua.nn.self_attention"
 
 local EncoderLayer = Module.class("EncoderLayer")
 
---- Make one layer.
+--- Create one layer.
 -- @param store, prefix see Module.init
 -- @param config BertConfig
 function EncoderLayer.new(store, prefix, config)
@@ -45,7 +45,7 @@ end
 
 local Encoder = Module.class("Encoder")
 
---- Make a stack of layers.
+--- Create a stack of layers.
 -- @param store, prefix see Module.init
 -- @param config BertConfig
 function Encoder.new(store, prefix, config)
@@ -57,8 +57,8 @@ function Encoder.new(store, prefix, config)
     return self
 end
 
---- With `activation_checkpointing` set to true, training keeps only what lies between the layers and computes the
--- rest of a layer again in the backward pass: less memory, about a third more work.
+--- With `activation_checkpointing` set to true, training keeps only the activations between layers and recomputes the
+-- others in the backward pass: less memory, about a third more work.
 -- @param x variable [T,H]; freed in inference
 -- @return variable [T,H]
 function Encoder:forward(tape, x, batch)
@@ -71,9 +71,9 @@ function Encoder:forward(tape, x, batch)
     return x
 end
 
---- Bytes that the layers hold at the end of a forward pass that trains.
--- @param layer bytes of all that one layer computes
--- @param output bytes of its output, which is all that stays with activation checkpointing, beside one whole layer
+--- Bytes that the layers hold at the end of a training forward pass.
+-- @param layer bytes of everything that one layer computes
+-- @param output bytes of its output, which is all that activation checkpointing keeps, apart from one whole layer
 function Encoder:held_bytes(layer, output)
     local count = #self.layers
     if self.activation_checkpointing then return count * output + layer + output end

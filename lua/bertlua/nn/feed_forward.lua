@@ -1,11 +1,11 @@
---- The two matmuls between attentions: H -> I with GELU, then I -> H.
+--- The two matmuls between attention blocks: H -> I with GELU, then I -> H.
 
 local Linear = require "bertlua.nn.linear"
 local Module = require "bertlua.nn.module"
 
 local FeedForward = Module.class("FeedForward")
 
---- Make a feed-forward block.
+--- Create a feed-forward block.
 -- @param store see Module.init
 -- @param prefix full name of the encoder layer: the parameters are PREFIX.intermediate.dense.weight,
 --   PREFIX.output.dense.weight and their biases

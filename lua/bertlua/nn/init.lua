@@ -1,4 +1,4 @@
---- Neural network modules. Each is one short file; see module.lua for how to write another.
+--- Neural network modules. Each is a short file; see module.lua for how to write another.
 
 local ParameterStore = require "bertlua.nn.parameters"
 
@@ -16,7 +16,7 @@ local nn = {
     PretrainingHeads = require "bertlua.nn.pretraining_heads",
 }
 
---- Make one module with a store of its own, ready to use:
+--- Create a module with its own store, ready to use:
 -- `layer = nn.create(nn.Linear, 4, 3, { activation = "gelu" })`.
 -- @param class a module class; the rest are the arguments of its new() after store and prefix
 -- @return the module; its store is `module.store`

@@ -5,7 +5,7 @@ local Module = require "bertlua.nn.module"
 
 local LayerNorm = Module.class("LayerNorm")
 
---- Make a layer normalisation.
+--- Create a layer normalisation.
 -- @param store, prefix see Module.init
 -- @param size H
 -- @param options {eps = 1e-12, dropout = 0}

@@ -1,11 +1,11 @@
---- Linear layer with an optional activation fused in: y = f(x W^T + b).
+--- Linear layer with an optional fused activation: y = f(x W^T + b).
 
 local F = require "bertlua.autograd.functional"
 local Module = require "bertlua.nn.module"
 
 local Linear = Module.class("Linear")
 
---- Make a linear layer.
+--- Create a linear layer.
 -- @param store, prefix see Module.init
 -- @param inputs, outputs sizes K and N
 -- @param options {activation = "none"|"gelu"|"tanh", std = 0.02}

@@ -1,4 +1,4 @@
---- Base of all modules: named parameters, named children, and the walk over both.
+--- Base class of all modules: named parameters, named children, and traversal of both.
 --
 -- A module is a table with a `forward(tape, ...)` method. Parameters live in a
 -- ParameterStore that the whole model shares:
@@ -10,13 +10,15 @@
 --         return self
 --     end
 --
--- Whether a forward pass trains (dropout, recording) is a matter of the tape,
--- not of the module: tape:start(step, micro, true or false).
+-- Whether a forward pass trains (dropout, recording) is decided by the tape, not
+-- the module: tape:start(step, micro, true or false).
 --
--- To play with one module alone, let nn.create(Linear, 4, 3) make the store,
--- and call it like a function: layer(x) is the inference forward of a tensor.
+-- To try out a single module, let nn.create(Linear, 4, 3) create the store, and
+-- call the module like a function: layer(x) is the inference forward of a tensor.
 
+local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
+local memory = require "bertlua.memory"
 local tensor = require "bertlua.tensor"
 
 local Module = {}
@@ -25,8 +27,8 @@ Module.__index = Module
 local prompt_tape
 
 --- Inference on a plain tensor, for the prompt: `layer(x, ...)`.
--- @param x tensor; the rest goes to forward() as it is
--- @return a new tensor of the current scope
+-- @param x tensor; the other arguments go to forward() unchanged
+-- @return a new tensor in the current scope
 function Module:__call(x, ...)
     prompt_tape = prompt_tape or Tape.new()
     prompt_tape:start(0, 0, false)
@@ -43,7 +45,7 @@ function Module:__tostring()
     return table.concat(lines, "\n")
 end
 
---- Make a class whose objects are modules.
+--- Create a class whose objects are modules.
 function Module.class(name)
     local class = setmetatable({ class_name = name, __tostring = Module.__tostring, __call = Module.__call }, {
         __index = Module,
@@ -52,14 +54,37 @@ function Module.class(name)
     return class
 end
 
---- Make an empty object of a class.
+--- Create an empty object of a class.
 -- @param store the ParameterStore that will hold its parameters
 -- @param prefix full name of the module, "" for the root
 function Module.init(class, store, prefix)
     if type(store) ~= "table" or not store.register then
-        error(("%s: the first argument is a ParameterStore, got %s"):format(class.class_name, type(store)), 3)
+        error(("%s: expected a ParameterStore as first argument, got %s"):format(class.class_name, type(store)), 3)
     end
     return setmetatable({ store = store, prefix = prefix or "", children = {}, own_parameters = {} }, class)
+end
+
+--- Make an empty whole model: a module without a prefix, whose class has `architecture`, the name that transformers has
+-- for it.
+-- @param store the ParameterStore that will hold its parameters; a new one if left out
+function Module.root(class, store)
+    local self = Module.init(class, store or ParameterStore.new(), "")
+    self.store.architecture, self.store.labeled = class.architecture, class.labeled
+    return self
+end
+
+--- Scalars that outlive the step: f32 [1] tensors outside the arena, 64 bytes apart, made at the first call.
+-- @param ... their names
+-- @return table by name
+function Module:scalars(...)
+    if not self.scalar_tensors then
+        local names = { ... }
+        self.scalar_buffer, self.scalar_tensors = memory.buffer(64 * #names), {}
+        for i, name in ipairs(names) do
+            self.scalar_tensors[name] = self.scalar_buffer:tensor(64 * (i - 1), "f32", { 1 })
+        end
+    end
+    return self.scalar_tensors
 end
 
 --- Full name of something inside the module.
@@ -74,7 +99,7 @@ function Module:parameter(suffix, dims, options)
     return entry
 end
 
---- Register parameters that lie side by side. See ParameterStore:register_joint().
+--- Register parameters that are adjacent in memory. See ParameterStore:register_joint().
 function Module:joint_parameter(suffixes, dims, options)
     local names = {}
     for i, suffix in ipairs(suffixes) do names[i] = self:name(suffix) end
@@ -83,7 +108,7 @@ function Module:joint_parameter(suffixes, dims, options)
     return joint
 end
 
---- Add a child. Its name is for people; its parameters bring their own names.
+--- Add a child. Its name is only for display; its parameters have their own names.
 function Module:add(name, module)
     self.children[#self.children + 1] = { name = name, module = module }
     return module

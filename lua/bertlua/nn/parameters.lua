@@ -1,17 +1,17 @@
 --- ParameterStore: all parameters of a model in flat buffers.
 --
--- Modules register their parameters while they are built; allocate() then lays
--- them out, one after the other, in one f32 buffer of values, one of gradients
--- and, for bf16 or fp16, one low-precision copy. Each parameter is a segment
--- of these buffers, so that the norm, the optimizer and an all-reduce work on
--- the whole model in one call. Gaps between segments stay 0 for ever.
+-- Modules register their parameters as they are built; allocate() then lays them
+-- out, one after another, in one f32 buffer of values, one of gradients and, for
+-- bf16 or fp16, one low-precision copy. Each parameter is a segment of these
+-- buffers, so that the norm, the optimizer and an all-reduce process the whole
+-- model in one call. Gaps between segments always stay 0.
 --
 -- In a job whose optimizer state is divided over its ranks (partition.lua), bf16
 -- and fp16 models hold f32 values only of the biases and LayerNorm parameters,
 -- which ops read, and of the part of the matrices that this rank updates.
 --
 -- A parameter is a table {name, dims, value, grad, compute, ...}: `value` and
--- `grad` are f32 views, `compute` what matmuls and table look-ups read. Names
+-- `grad` are f32 views, `compute` is what matmuls and table look-ups read. Names
 -- are those of Hugging Face's BERT.
 
 local memory = require "bertlua.memory"
@@ -65,7 +65,7 @@ end
 --   init: "normal" (mean 0, `std` 0.02), "zeros" or "ones";
 --   decay: false exempts it from weight decay (biases, LayerNorm);
 --   low: true if ops read it in the activation dtype (matrices and tables);
---   rows: true number of rows where dims[1] is padded; the pad rows are 0 and not saved
+--   rows: actual number of rows if dims[1] is padded; the pad rows are 0 and not saved
 -- @return the parameter
 function ParameterStore:register(name, dims, options)
     local group = { joint = false }
@@ -73,10 +73,10 @@ function ParameterStore:register(name, dims, options)
     return add(self, group, name, dims, options)
 end
 
---- Register several parameters that lie side by side, so that one op can read them as one.
+--- Register several parameters that are adjacent in memory, so that one op can read them as one.
 -- @param names list of names, from top to bottom
 -- @param dims shape of each
--- @param options as in register()
+-- @param options as for register()
 -- @return one parameter that spans all of them along the first dimension (not part of `list`)
 function ParameterStore:register_joint(names, dims, options)
     local joint_dims = { dims[1] * #names, dims[2] }
@@ -92,9 +92,9 @@ local function stored_dims_of(entry)
     return entry.rows and { entry.rows, unpack(entry.dims, 2) } or entry.dims
 end
 
---- Give every parameter its place in the flat buffers; returns the regions that buckets are cut from.
+--- Assign every parameter its place in the flat buffers; returns the regions that are divided into buckets.
 -- @param low_first put what ops read in the low dtype before the rest
--- @param multiple regions are a multiple of this many elements long
+-- @param multiple region lengths are multiples of this many elements
 local function lay_out(self, low_first, multiple)
     local regions, total = {}, 0
     self.order, self.numel = {}, 0
@@ -125,11 +125,11 @@ local function bind_views(self, entry)
     entry.value = place and self.value_buffer:tensor(place * 4, "f32", entry.dims)
     entry.grad = self.grad_buffer and self.grad_buffer:tensor(offset * 4, "f32", entry.dims) or nil
     local low = entry.low and self.low_buffer
-    -- What a device adds as it is, where the host would rather add f32; parts alone are not kept in step.
+    -- For a device, which adds the rounded copy; the host adds f32. A store with only parts of the values has none.
     entry.rounded = self.low_buffer and self.divided_count == 0
         and self.low_buffer:tensor(offset * 2, self.low_dtype, entry.dims) or nil
     entry.compute = low and low:tensor(offset * 2, self.low_dtype, entry.dims) or entry.value
-    -- What checkpoints hold: without the pad rows.
+    -- What checkpoints contain: no pad rows.
     entry.stored = entry.value and entry.rows and entry.value:slice(1, 1, entry.rows) or entry.value
 end
 
@@ -146,8 +146,8 @@ function ParameterStore:allocate(options)
     if low_dtype == nil then
         error(("parameters: precision is %s, expected fp32, bf16 or fp16"):format(tostring(precision)), 2)
     end
-    if self.value_buffer then error("parameters: allocate() was called before", 2) end
-    if #self.list == 0 then error("parameters: no parameter is registered", 2) end
+    if self.value_buffer then error("parameters: allocate() was already called", 2) end
+    if #self.list == 0 then error("parameters: no parameters are registered", 2) end
 
     local partition = options.partition
     local divided = partition and partition.divide and low_dtype
@@ -156,7 +156,7 @@ function ParameterStore:allocate(options)
     self.partition, self.precision = partition, precision
     self.dtype, self.low_dtype = low_dtype or "f32", low_dtype or nil
     local total = self.total
-    -- f32 values of the first region are there in part only.
+    -- Only some of the first region's f32 values are present.
     self.divided_count = divided and regions[1].count or 0
     self.values_count = divided and regions[1].count / partition.size + regions[2].count or total
     self.value_buffer = memory.buffer(self.values_count * 4)
@@ -187,7 +187,7 @@ function ParameterStore:allocate(options)
     return self
 end
 
---- Where a parameter's f32 values start in `master`, counted from 0; nil if only parts of them are there.
+--- Where a parameter's f32 values start in `master`, from 0; nil if only some of them are present.
 function ParameterStore:value_place(entry)
     if entry.offset < self.divided_count then return nil end
     return entry.offset - self.total + self.values_count
@@ -219,8 +219,8 @@ function ParameterStore:initialize(seed)
     self:sync_low()
 end
 
---- Set a parameter from f32 values without pad rows; on every rank, of which each keeps what it needs.
--- @param entry of `list`
+--- Set a parameter from f32 values without pad rows; called on every rank, each of which keeps what it needs.
+-- @param entry from `list`
 -- @param values contiguous f32 tensor of its stored_dims
 function ParameterStore:put(entry, values)
     if entry.value then
@@ -249,7 +249,7 @@ function ParameterStore:set_decay(weight_decay)
     self.decay:set(decay)
 end
 
---- The parameter of this name, or nil.
+--- The parameter with this name, or nil.
 function ParameterStore:get(name)
     return self.by_name[name]
 end
@@ -259,8 +259,8 @@ function ParameterStore:zero_grad()
     ops.fill(self.grad, 0)
 end
 
---- Rewrite the low-precision copy from the values. Call after values were set by hand or loaded.
--- What is there in part only has its copy from put().
+--- Rewrite the low-precision copy from the values. Call after setting values by hand or loading them.
+-- Parameters of which only some values are present get their copy from put().
 function ParameterStore:sync_low()
     if not self.low then return end
     local first = self.divided_count
@@ -270,20 +270,20 @@ function ParameterStore:sync_low()
     end
 end
 
---- Give the memory back. The store and its tensors must not be used afterwards.
+--- Free the memory. The store and its tensors must not be used afterwards.
 function ParameterStore:free()
     for _, name in ipairs { "value_buffer", "grad_buffer", "low_buffer", "layout_buffer" } do
         if self[name] then self[name]:free() end
     end
 end
 
---- The bytes a training run with this store needs beside activations: {values, gradients, low copy}.
+--- The bytes a training run with this store needs in addition to activations: {values, gradients, low copy}.
 function ParameterStore:bytes()
     return { value = self.values_count * 4, grad = self.grad and self.total * 4 or 0,
         low = self.low and self.total * 2 or 0 }
 end
 
---- CRC32C of all values that every rank has, as 8 hex digits: equal stores have equal checksums.
+--- CRC32C of all values present on every rank, as 8 hex digits: equal stores have equal checksums.
 function ParameterStore:checksum()
     local crc
     if self.value then

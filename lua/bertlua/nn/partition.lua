@@ -1,6 +1,6 @@
---- How the flat buffers of a model are cut: into buckets that are reduced one
--- by one while the backward pass goes on, and each bucket into one part a rank
--- where the optimizer's state is divided (stage 1 of ZeRO, arXiv 1910.02054).
+--- How the flat buffers of a model are divided: into buckets that are reduced one
+-- by one while the backward pass continues, and each bucket into one part per rank
+-- if the optimizer's state is divided (stage 1 of ZeRO, arXiv 1910.02054).
 --
 --     flat     |-------- bucket 1 --------|-------- bucket 2 --------| ...
 --               rank 0 | rank 1 | rank 2   rank 0 | rank 1 | rank 2
@@ -12,11 +12,11 @@
 local Partition = {}
 Partition.__index = Partition
 
---- Parts start at a multiple of this many elements: 64 bytes of f32, also in a bf16 buffer whose tensors ops read.
+--- Parts start at a multiple of this many elements: 64 bytes even in a bf16 buffer, whose tensors ops read.
 local ALIGNMENT = 32
 local MIB_OF_F32 = 2 ^ 18
 
---- How to cut; the buckets come with cut().
+--- Create the division; cut() sets the buckets.
 -- @param options table of
 --   rank (0), size (1): of this process in the job;
 --   divide: true for state that is divided over the ranks (false);
@@ -33,7 +33,7 @@ function Partition.new(options)
     return self
 end
 
---- Cut regions of the flat buffer, from the end of each: the backward pass comes by there first.
+--- Divide regions of the flat buffer, from the end of each, as the backward pass gets there first.
 -- @param regions list of {offset, count, low}, ascending; counts are multiples of `multiple`
 -- @return the list `buckets`, ascending: {offset, count, low; own, part: the range of this rank; state: where that
 --   range starts in this rank's state}

@@ -1,4 +1,4 @@
---- One vector for each sequence: tanh(W h + b) of its first token, [CLS].
+--- One vector per sequence: tanh(W h + b) of its first token, [CLS].
 
 local F = require "bertlua.autograd.functional"
 local Linear = require "bertlua.nn.linear"
@@ -6,7 +6,7 @@ local Module = require "bertlua.nn.module"
 
 local Pooler = Module.class("Pooler")
 
---- Make a pooler.
+--- Create a pooler.
 -- @param store, prefix see Module.init
 -- @param hidden H
 -- @param options {std = 0.02}

@@ -1,8 +1,8 @@
 --- BERT's two pre-training heads: masked words (MLM) and next sentence (NSP).
 --
--- The MLM head works on the masked rows only. Its decoder shares the word
+-- The MLM head processes only the masked rows. Its decoder shares the word
 -- embeddings' table, whose vocabulary is padded to a multiple of 8; the logits
--- of the padding are garbage that the loss and predictions leave out.
+-- of the padding are garbage that the loss and predictions ignore.
 
 local F = require "bertlua.autograd.functional"
 local LayerNorm = require "bertlua.nn.layer_norm"
@@ -11,7 +11,7 @@ local Module = require "bertlua.nn.module"
 
 local PretrainingHeads = Module.class("PretrainingHeads")
 
---- Make the heads.
+--- Create the heads.
 -- @param store, prefix see Module.init
 -- @param config BertConfig
 -- @param word the word embeddings' parameter, tied to the decoder

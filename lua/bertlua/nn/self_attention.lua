@@ -5,7 +5,7 @@ local Module = require "bertlua.nn.module"
 
 local SelfAttention = Module.class("SelfAttention")
 
---- Make a self-attention (without the output projection).
+--- Create a self-attention block (without the output projection).
 -- @param store, prefix see Module.init
 -- @param hidden H, a multiple of heads
 -- @param heads A

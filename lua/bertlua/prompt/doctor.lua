@@ -1,6 +1,6 @@
 --- `bertlua --version` and `bertlua doctor`: what is here, what is missing, and how to put it right.
 
-local paths_root = require("bertlua.host").root
+local root = require("bertlua.host").root
 
 local M = {}
 
@@ -60,11 +60,11 @@ local function check(name, fn, more)
 end
 
 check("engine", function()
-    local found, bl = pcall(require, "bertlua.ffi")
+    local found, paths = pcall(require, "bertlua.paths")
     if not found then
-        return "missing", tostring(bl):gsub("^.-%.lua:%d+: ", ""), "run make (it lists missing Debian packages)"
+        return "missing", tostring(paths):gsub("^.-%.lua:%d+: ", ""), "run make (it lists missing Debian packages)"
     end
-    return "ok", bl.library_path
+    return "ok", paths.library()
 end)
 
 check("processor", function()
@@ -100,7 +100,7 @@ check("HDF5", function()
 end)
 
 for _, entry in ipairs {
-    { "argparse", "lua-argparse" }, { "cjson", "lua-cjson" }, { "lfs", "lua-filesystem" },
+    { "cjson", "lua-cjson" }, { "lfs", "lua-filesystem" },
     { "posix.unistd", "lua-posix" },
 } do
     check("Lua " .. entry[1], function()
@@ -111,7 +111,7 @@ end
 
 local function count_files(folder, pattern)
     local found, lfs = pcall(require, "lfs")
-    local path = paths_root .. "/" .. folder
+    local path = root .. "/" .. folder
     if not found or lfs.attributes(path, "mode") ~= "directory" then return 0, path end
     local n = 0
     for name in lfs.dir(path) do

@@ -1,7 +1,7 @@
 --- `? name`: the comment above a function in its source, or above an op in the engine's header.
 
-local bl = require "bertlua.ffi"
 local complete = require "bertlua.prompt.complete"
+local paths = require "bertlua.paths"
 local suggest = require "bertlua.util.suggest"
 
 local M = {}
@@ -49,7 +49,7 @@ end
 
 -- Declarations that follow each other share the comment above the first.
 local function header_comment(name)
-    local lines = read_lines(bl.cdef_path)
+    local lines = read_lines(paths.declarations())
     if not lines then return nil end
     for at, line in ipairs(lines) do
         if line:find("bl_" .. name .. "(", 1, true) and not line:match "^%s*/?%*" then
@@ -91,7 +91,7 @@ local function describe_function(name, f)
         end
     end
     if #parts == 1 then parts[2] = "(no comment)" end
-    parts[#parts + 1] = ("%s:%d"):format(path:gsub("^" .. bl.root:gsub("%p", "%%%0") .. "/", ""), info.linedefined)
+    parts[#parts + 1] = ("%s:%d"):format(path:gsub("^" .. paths.root():gsub("%p", "%%%0") .. "/", ""), info.linedefined)
     return table.concat(parts, "\n") .. "\n"
 end
 

@@ -1,10 +1,10 @@
---- SQuAD files (v1.1 and v2.0) to a flat list of examples, every field checked.
+--- Reads SQuAD files (v1.1 and v2.0) into a flat list of examples, checking every field.
 --
 -- An example: {id, question, context, title, answers = { {text, start}, ... },
 -- answer_text, answer_start (of the first answer), is_impossible}; starts are
--- in code points, from 0, as in the file. In training also first_word and
--- last_word: the words of the context (between white space, from 0) that hold
--- the answer. Tokens do not belong here.
+-- in code points, from 0, as in the file. For training also first_word and
+-- last_word: the words of the context (separated by white space, from 0) that
+-- hold the answer. Nothing here deals with tokens.
 -- @module bertlua.squad.dataset
 
 local cjson = require "cjson"
@@ -16,9 +16,9 @@ local text = require "bertlua.squad.text"
 
 local dataset = {}
 
-local EXPECTED = { table = "a list", string = "a text", number = "a whole number", boolean = "true or false" }
+local EXPECTED = { table = "a list", string = "a string", number = "a whole number", boolean = "true or false" }
 
---- "data[0].paragraphs[2].qas[1]" of a position {article, paragraph, question, answer}, all from 1.
+--- "data[0].paragraphs[2].qas[1]" for a position {article, paragraph, question, answer}, all from 1.
 local function location(at)
     local parts = {}
     for i, name in ipairs { "data", "paragraphs", "qas", "answers" } do
@@ -34,7 +34,7 @@ local function json_type(value)
     return EXPECTED[type(value)] and type(value) == "number" and "the number " .. value or EXPECTED[type(value)]
 end
 
---- A field that must be there and of one type; at is the position of the node that has it.
+--- A field that must be present and of the given type; at is the position of the node it belongs to.
 local function need(source, node, key, kind, at)
     local value = node[key]
     local fits = type(value) == kind
@@ -55,14 +55,14 @@ local function object(source, list, at)
     return node
 end
 
---- Ids are texts; some data sets number their questions.
+--- Ids are strings; some data sets number their questions.
 local function question_id(source, node, at)
     local id = node.id
     if type(id) == "number" and id == math.floor(id) then return ("%d"):format(id) end
     return need(source, node, "id", "string", at)
 end
 
---- The answers of a question; absent or null: none.
+--- The answers to a question; none if the field is absent or null.
 local function answer_list(source, node, at)
     if node.answers == nil or node.answers == cjson.null then return {} end
     local list = {}
@@ -76,7 +76,7 @@ local function answer_list(source, node, at)
     return list
 end
 
---- Words and code points of a context, made once for all its questions.
+--- Words and code points of a context, computed once for all its questions.
 local function measure(context)
     local starts, stops, words = text.words(context)
     local offsets, count = text.code_points(context)
@@ -93,9 +93,9 @@ local function word_at(measured, at)
     return low - 1
 end
 
---- Words of the context that hold the answer; nil if it does not stand where it should.
--- As the reference does: the words under the answer's characters must contain the answer,
--- white space folded. An answer of white space alone is nowhere.
+--- Words of the context that hold the answer; nil if it is not where it should be.
+-- As in the reference: the words that the answer's characters fall in must contain the answer,
+-- with white space folded. An answer that is only white space is never found.
 local function locate(measured, answer)
     local start, length = answer.start, text.length(answer.text)
     local wanted = text.fold_spaces(answer.text)
@@ -108,8 +108,8 @@ local function locate(measured, answer)
     return first, last
 end
 
---- Fill in the answer of a training example.
--- @return false if the example has to be skipped
+--- Fill in the answer to a training example.
+-- @return false if the example must be skipped
 local function prepare_training(source, example, measured, at, summary)
     if example.is_impossible then return true end
     if #example.answers == 0 then
@@ -163,9 +163,9 @@ local function read_paragraph(source, paragraph, at, title, options, examples, s
 end
 
 --- Examples of a decoded SQuAD file.
--- @tparam string source what messages call it
+-- @tparam string source its name in messages
 -- @param root the decoded JSON
--- @tparam[opt] table options as in load
+-- @tparam[opt] table options as for load
 -- @return list of examples, summary
 function dataset.examples(source, root, options)
     options = options or {}
@@ -184,12 +184,12 @@ function dataset.examples(source, root, options)
             read_paragraph(source, paragraph, { a, p }, title, options, examples, summary)
         end
     end
-    if summary.questions == 0 then fault.raisef("%s: no question in it", source) end
+    if summary.questions == 0 then fault.raisef("%s: contains no questions", source) end
     return examples, summary
 end
 
 --- Read and decode a UTF-8 JSON file.
--- @return value and the text; a fault that names line and column of what is broken
+-- @return value and the text; a fault that names the line and column of the error
 function dataset.read_json(path)
     local contents = fault.check(fs.read(path))
     local bad = text.invalid_byte(contents)
@@ -197,7 +197,7 @@ function dataset.read_json(path)
         local line, column = text.line_and_column(contents, bad)
         fault.raise(("%s:%d:%d: not UTF-8 (byte 0x%02x)"):format(path, line, column, contents:byte(bad)))
     end
-    -- A byte order mark is not JSON, but editors write it.
+    -- A byte order mark is not valid JSON, but some editors write one.
     contents = contents:gsub("^\239\187\191", "")
     return fault.check(json.decode(contents, path)), contents
 end
@@ -205,10 +205,10 @@ end
 --- Load a SQuAD file.
 -- @tparam string path
 -- @tparam[opt] table options version_2_with_negative (questions may have no answer); is_training (keep only
---   questions whose first answer stands at its offset, and find its words)
+--   questions whose first answer is found at its offset, and find its words)
 -- @return list of examples
 -- @treturn table {articles, paragraphs, questions, skipped, several_answers; first_skipped = {id, path, text}}:
---   skipped counts the training questions left out, several_answers those of which only the first answer counts
+--   skipped counts the training questions left out, several_answers those of whose answers only the first is used
 function dataset.load(path, options)
     if type(path) ~= "string" then error("dataset.load: path is a " .. type(path) .. ", expected a string", 2) end
     return dataset.examples(path, (dataset.read_json(path)), options)
@@ -218,7 +218,7 @@ end
 function dataset.warning(path, summary)
     if summary.skipped == 0 then return nil end
     local first = summary.first_skipped
-    return ("%s: %d of %d questions skipped, their answers do not stand at answer_start; the first is %s (id %s)")
+    return ("%s: %d of %d questions skipped because the answer is not at answer_start; the first is %s (id %s)")
         :format(path, summary.skipped, summary.questions, first.path, first.id)
 end
 

@@ -1,6 +1,6 @@
---- Answers from logits: the best spans of all windows of a question, as text,
--- with their probabilities. The rules of Google's run_squad.py, operation by
--- operation, so that equal logits give equal files.
+--- Answers from logits: the best spans over all windows of a question, as text,
+-- with their probabilities. Follows the rules of Google's run_squad.py, operation
+-- by operation, so that equal logits give identical files.
 -- @module bertlua.squad.extraction
 
 local fault = require "bertlua.fault"
@@ -11,21 +11,21 @@ local text = require "bertlua.squad.text"
 
 local extraction = {}
 
---- The settings, in the form of bertlua.settings.
+--- The settings, in the form bertlua.settings expects.
 extraction.settings = {
     { name = "n_best_size", type = "integer", default = 20, min = 1, max = 10000, group = "Answers",
-      help = "starts and ends that are tried in a window, and answers kept of a question" },
+      help = "starts and ends tried per window, and answers kept per question" },
     { name = "max_answer_length", type = "integer", default = 30, min = 1, group = "Answers",
-      help = "tokens of an answer, at most" },
+      help = "maximum tokens per answer" },
     { name = "null_score_diff_threshold", type = "number", default = 0, group = "Answers",
-      help = "v2.0: no answer if its score exceeds the best answer's by more than this" },
+      help = "v2.0: predict no answer if its score exceeds the best answer's by more than this" },
     { name = "verbose_logging", type = "boolean", default = false, group = "Answers",
-      help = "say where an answer could not be aligned with the context" },
+      help = "log each answer that could not be aligned with the context" },
 }
 
---- The n best of `count` logits from `base`: places, best first, earlier ones first among equals.
+--- The n best of `count` logits from `base`: their positions, best first, ties in order of position.
 -- @param places, scores tables to fill
--- @treturn number how many
+-- @treturn number how many were filled; nil if a logit is NaN
 local function best_places(logits, base, count, n, places, scores)
     local filled = 0
     for i = 0, count - 1 do
@@ -44,8 +44,8 @@ local function best_places(logits, base, count, n, places, scores)
     return filled
 end
 
---- A heap of candidates: the highest score first, the earliest among equals. Faster than sorting
--- them all, as only the first few are asked for.
+--- A heap of candidates: highest score first, ties in order of insertion. Faster than sorting
+-- them all, as only the first few are needed.
 local function before(heap, i, j)
     local a, b = heap.score[i], heap.score[j]
     if a ~= b then return a > b end
@@ -87,7 +87,7 @@ local function add(heap, feature, start, stop, start_logit, end_logit)
     heap.start_logit[n], heap.end_logit[n] = start_logit, end_logit
 end
 
---- Take the best candidate off: feature, start, stop, start_logit, end_logit.
+--- Remove and return the best candidate: feature, start, stop, start_logit, end_logit.
 local function pop(heap)
     local feature, start, stop = heap.feature[1], heap.start[1], heap.stop[1]
     local start_logit, end_logit = heap.start_logit[1], heap.end_logit[1]
@@ -112,7 +112,7 @@ local function add_candidates(job, heap, f)
     if not starts or not stops then
         fault.raisef("logits of feature %d (question %s) are NaN", f, job.examples[set.example[f]].id)
     end
-    -- The best places may lie in the question, at a special token or in padding: those are no answers.
+    -- The best positions may lie in the question, on a special token or in padding: those are not answers.
     local last = set:length(f) - 2
     local low, high = set.max_first[f], set.max_last[f]
     for i = 1, starts do
@@ -142,7 +142,7 @@ local function null_score(job, windows)
     return null
 end
 
---- Text of a span of tokens of a window.
+--- Text of a span of a window's tokens.
 local function span_text(job, example, f, start, stop)
     local set, tokenizer = job.set, job.tokenizer
     local tokens, base = {}, set.offsets[f]
@@ -157,7 +157,7 @@ local function span_text(job, example, f, start, stop)
     return answer
 end
 
---- The n best different answers of the candidates.
+--- The n best distinct answers among the candidates.
 local function choose(job, example, heap, null)
     local list, seen = {}, {}
     while heap.count > 0 and #list < job.options.n_best_size do
@@ -209,7 +209,7 @@ local function answer_example(job, example, windows)
     add_probabilities(list)
     if not null then return list[1].text, list end
     local best = best_answer(list)
-    -- No span at all: nothing can beat "no answer".
+    -- No valid span: nothing can beat "no answer".
     if not best then return "", list, null.score end
     local odds = null.score - best.start_logit - best.end_logit
     return odds > options.null_score_diff_threshold and "" or best.text, list, odds
@@ -235,18 +235,18 @@ local function new_job(examples, set, start_logits, end_logits, options)
     }
 end
 
---- Answers of all examples.
--- @param examples list of bertlua.squad.dataset
+--- Answers for all examples.
+-- @param examples list from bertlua.squad.dataset
 -- @param set FeatureSet of the same examples
 -- @param start_logits, end_logits float arrays (0-based). "padded": feature f's logits are [f * width, (f+1) * width)
---   and padding takes part in the n best, as in the reference; "packed": [offsets[f], offsets[f+1])
--- @tparam table options tokenizer (that of the features; its casing counts); n_best_size, max_answer_length,
+--   and padding competes for the n best, as in the reference; "packed": [offsets[f], offsets[f+1])
+-- @tparam table options tokenizer (the one that made the features; its casing matters); n_best_size, max_answer_length,
 --   null_score_diff_threshold, verbose_logging (see extraction.settings); version_2_with_negative; layout = "padded"
 --   (default) or "packed"; width (default max_seq_length); progress = function(done, total) of questions;
 --   log = function(line) for verbose_logging (default: standard error)
 -- @treturn table predictions id -> text
 -- @treturn table n_best id -> list of {text, probability, start_logit, end_logit}, best first
--- @treturn table null_odds id -> score of no answer minus that of the best answer; empty unless
+-- @treturn table null_odds id -> score of no answer minus the best answer's score; empty unless
 --   version_2_with_negative
 function extraction.extract(examples, set, start_logits, end_logits, options)
     local job = new_job(examples, set, start_logits, end_logits, options)
@@ -260,8 +260,8 @@ function extraction.extract(examples, set, start_logits, end_logits, options)
     return predictions, n_best, null_odds
 end
 
---- Write predictions.json, nbest_predictions.json and, given null odds, null_odds.json into a folder,
--- questions in the order of the examples. True; or nil, message.
+--- Write predictions.json, nbest_predictions.json and, if there are null odds, null_odds.json to a folder,
+-- with questions in the order of the examples. Returns true; or nil, message.
 function extraction.write(folder, examples, predictions, n_best, null_odds)
     local order = {}
     for i, example in ipairs(examples) do order[i] = example.id end

@@ -1,6 +1,6 @@
---- Features on disk: a safetensors file beside the data, named after everything
--- that the features depend on. A file that is damaged or of other settings is
--- made anew.
+--- Features on disk: a safetensors file next to the data, named after everything
+-- that the features depend on. A file that is damaged or was made with other
+-- settings is rebuilt.
 -- @module bertlua.squad.feature_cache
 
 local FeatureSet = require "bertlua.squad.feature_set"
@@ -11,15 +11,15 @@ local tensor = require "bertlua.tensor"
 
 local cache = {}
 
--- Part of the key: raise it when the same settings give other features.
+-- Part of the key: increment it when the same settings start to give different features.
 local FORMAT = 1
 
---- Where the features of a file belong, and the key that they must carry.
+--- Where the features of a file are stored, and the key that they must carry.
 -- @param examples of the file
 -- @param tokenizer
 -- @tparam table values the settings of the conversion
 -- @tparam string data_file
--- @tparam[opt] string cache_dir folder instead of the data's own
+-- @tparam[opt] string cache_dir folder to use instead of the data's own
 -- @treturn table {path=, key=}
 function cache.entry(examples, tokenizer, values, data_file, cache_dir)
     if type(data_file) ~= "string" then
@@ -75,7 +75,7 @@ function cache.load(entry, values)
     return set
 end
 
---- Write the features of an entry. True; or nil, message.
+--- Write the features of an entry. Returns true; or nil, message.
 function cache.save(entry, set)
     local metadata = { key = entry.key, features = set.count, tokens = set.tokens, doc_tokens = set.doc_tokens }
     local ok, message = fs.mkdirs(fs.dirname(entry.path))

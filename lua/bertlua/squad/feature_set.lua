@@ -1,6 +1,6 @@
---- Features in flat arrays: what training batches and answers are made from.
+--- Features in flat arrays, from which training batches and answers are made.
 --
--- Number of features N = count, of tokens T = offsets[N], of context tokens D.
+-- N = count features, T = offsets[N] tokens, D context tokens.
 -- All arrays are int32 and 0-based; features are numbered from 0.
 --
 --     offsets         [N+1] feature f is ids[offsets[f] .. offsets[f+1] - 1]
@@ -11,17 +11,18 @@
 --     example         [N]   number of the example in its list, from 1
 --     span            [N]   number of the window within the example, from 0
 --     doc_token       [N]   the window's first context token in the two arrays below
---     max_first       [N]   first and last place in the sequence whose token has its maximum
+--     max_first       [N]   first and last position in the sequence whose token has its maximum
 --     max_last        [N]   context here; first > last if there is none
---     word_start      [D]   bytes of the context's word that holds the token: the first,
---     word_stop       [D]   and one past the last
+--     word_start      [D]   byte range in the context of the word that holds the token: first
+--     word_stop       [D]   byte, and one past the last
 --
--- How they come about is in features.lua.
+-- features.lua computes them.
 -- @classmod bertlua.squad.feature_set
 
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
 local random = require "bertlua.rng"
+local sequences = require "bertlua.data.sequences"
 
 local FeatureSet = {}
 FeatureSet.__index = FeatureSet
@@ -29,7 +30,7 @@ FeatureSet.__index = FeatureSet
 -- Stream of the seed that chooses training windows; the loader's orders start at 2^40.
 local WINDOW_STREAM = 2 ^ 39
 
---- What a part of a set keeps of each feature, context token and question; a part holds every context and
+--- What a part of a set stores per feature, context token and question token; a part holds each context and
 -- question once, and only the whole set lays out the sequences.
 local COLUMNS = {
     { size = "features", "query_length", "start_position", "end_position", "example", "span", "doc_token",
@@ -37,9 +38,9 @@ local COLUMNS = {
     { size = "doc_tokens", "word_start", "word_stop", "doc_ids" },
     { size = "query_tokens", "query_ids" },
 }
--- Not in the set: window is the length of the window, query where its question starts in query_ids.
+-- Not in the set: window is the length of the window, query is where its question starts in query_ids.
 local SCRATCH = { window = true, query = true, doc_ids = true, query_ids = true }
--- What counts from the part's own start.
+-- Columns whose values are relative to the start of the part.
 local RELATIVE = { doc_token = "doc_tokens", query = "query_tokens" }
 
 --- An array that grows.
@@ -47,7 +48,7 @@ local function vector()
     return { data = array.int32(1024), count = 0, capacity = 1024 }
 end
 
---- Room for n more values; returns the array and where they go.
+--- Make room for n more values; returns the array and where they go.
 local function extend(v, n)
     local count = v.count
     if count + n > v.capacity then
@@ -68,19 +69,19 @@ local function each_column(visit)
     end
 end
 
---- An empty part of a set, which grows; doc_token and query count from its own start.
+--- An empty part of a set, which grows; doc_token and query are relative to its start.
 function FeatureSet.new_part()
     local part = {}
     each_column(function(name) part[name] = vector() end)
     return part
 end
 
---- Sizes of a part, as numbers that travel between processes.
+--- Sizes of a part, as numbers that can be sent between processes.
 function FeatureSet.sizes(part)
     return { features = part.span.count, doc_tokens = part.doc_ids.count, query_tokens = part.query_ids.count }
 end
 
---- Write a part to a file, for the process that joins the parts. True, or nil, message.
+--- Write a part to a file, for the process that joins the parts. Returns true; or nil, message.
 function FeatureSet.write_part(path, part)
     local pieces = {}
     each_column(function(name) pieces[#pieces + 1] = array.string(part[name].data, 4 * part[name].count) end)
@@ -92,7 +93,7 @@ function FeatureSet.write_part(path, part)
     return true
 end
 
---- Read a part of known sizes. Part; or nil, message.
+--- Read a part of known sizes. Returns the part; or nil, message.
 function FeatureSet.read_part(path, sizes)
     local file, message = io.open(path, "rb")
     if not file then return nil, message end
@@ -104,11 +105,11 @@ function FeatureSet.read_part(path, sizes)
         if complete then array.copy(extend(part[name], n), bytes, 4 * n) end
     end)
     file:close()
-    if not complete then return nil, path .. ": shorter than it was written" end
+    if not complete then return nil, path .. ": shorter than when it was written" end
     return part
 end
 
---- Parts one after the other: table of columns by name, and the sizes in all.
+--- Concatenate parts: table of columns by name, and the total sizes.
 local function join_columns(parts)
     local total, at = { features = 0, doc_tokens = 0, query_tokens = 0 }, {}
     for _, part in ipairs(parts) do
@@ -144,7 +145,7 @@ end
 --- Join parts, in order, into a set.
 -- @param parts list
 -- @param settings of the conversion, kept as set.settings
--- @param tokenizer that made the tokens
+-- @param tokenizer the one that made the tokens
 function FeatureSet.join(parts, settings, tokenizer)
     local columns, total = join_columns(parts)
     local tokens = 3 * total.features
@@ -191,7 +192,7 @@ function FeatureSet:length(f)
     return self.offsets[f + 1] - self.offsets[f]
 end
 
---- Features of each example, in order: list by example number of {first=, last=}; nil for an example without any.
+--- Features of each example, in order: {first=, last=} by example number; nil for an example that has none.
 function FeatureSet:by_example()
     local list, example = {}, self.example
     for f = 0, self.count - 1 do
@@ -201,9 +202,9 @@ function FeatureSet:by_example()
     return list
 end
 
---- Features to train on when only a share of the windows that miss their question's answer is wanted.
--- Windows with the answer, and those of questions without one (SQuAD v2.0), always stay.
--- @param share of the other windows that stay, at random: 0 to 1
+--- Features to train on when only a share of the windows that miss their question's answer should be kept.
+-- Windows with the answer, and those of questions without one (SQuAD v2.0), are always kept.
+-- @param share of the other windows to keep, chosen at random: 0 to 1
 -- @param seed of the choice
 -- @return int32 array of feature numbers, ascending; their number
 function FeatureSet:training_features(share, seed)
@@ -213,7 +214,7 @@ function FeatureSet:training_features(share, seed)
     end
     local kept, count, draw = array.int32(self.count), 0, random.new(seed, WINDOW_STREAM)
     for f = 0, self.count - 1 do
-        -- One number for each feature, so that the choice at one place does not move the others.
+        -- One random number per feature, so that one choice does not affect the others.
         local chosen = draw:double() < share
         if chosen or self.end_position[f] > 0 or not answered[self.example[f]] then
             kept[count] = f
@@ -221,6 +222,25 @@ function FeatureSet:training_features(share, seed)
         end
     end
     return kept, count
+end
+
+--- The features as sequences (see bertlua.data.sequences), whose labels are the answers' first and last tokens.
+function FeatureSet:sequences()
+    local first_length = array.int32(self.count)
+    for f = 0, self.count - 1 do first_length[f] = self.query_length[f] + 2 end
+    return { count = self.count, ids = self.ids, offsets = self.offsets, first_length = first_length,
+        labels = { starts = self.start_position, ends = self.end_position }, max_length = self.settings.max_seq_length }
+end
+
+--- Open the features for training.
+-- @tparam table options as in sequences.open; null_window_share (1): see training_features; seed (42): of that choice
+--   too
+function FeatureSet:batches(options)
+    local all = { seed = 42 }
+    for name, value in pairs(options) do all[name] = value end
+    local share = options.null_window_share or 1
+    if share < 1 then all.kept = { self:training_features(share, all.seed) } end
+    return sequences.open(self:sequences(), all)
 end
 
 function FeatureSet:__tostring()

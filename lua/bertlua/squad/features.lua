@@ -1,6 +1,6 @@
---- Examples to features: sequences "[CLS] question [SEP] window [SEP]" with the
--- answer's place, equal to Google's run_squad.py. A context is tokenised once
--- for all its questions; contexts are shared out among processes.
+--- Converts examples to features: sequences "[CLS] question [SEP] window [SEP]" with
+-- the answer's position, identical to Google's run_squad.py. A context is tokenised
+-- once for all its questions; contexts are divided among processes.
 -- Arrays: feature_set.lua. Rules of windows: windows.lua. Cache: feature_cache.lua.
 -- @module bertlua.squad.features
 
@@ -17,24 +17,24 @@ local features = {}
 
 local extend = FeatureSet.extend
 
---- The settings, in the form of bertlua.settings.
+--- The settings, in the form bertlua.settings expects.
 features.settings = {
-    { name = "max_seq_length", type = "integer", default = 384, min = 8, max = 4096, group = "Features",
-      help = "tokens of a sequence: question, window of the context, [CLS] and two [SEP]" },
-    { name = "doc_stride", type = "integer", default = 128, min = 1, group = "Features",
+    { name = "max_seq_length", type = "integer", default = 384, min = 8, max = 4096, lasting = true, group = "Features",
+      help = "tokens per sequence: question, window of the context, [CLS] and two [SEP]" },
+    { name = "doc_stride", type = "integer", default = 128, min = 1, lasting = true, group = "Features",
       help = "tokens from the start of one window to the next" },
-    { name = "max_query_length", type = "integer", default = 64, min = 1, group = "Features",
-      help = "tokens of the question; what is longer is cut" },
+    { name = "max_query_length", type = "integer", default = 64, min = 1, lasting = true, group = "Features",
+      help = "maximum tokens of the question; longer ones are truncated" },
     { name = "num_workers", type = "integer", default = 0, min = 0, max = 1024, group = "Features",
-      help = "processes that make features; 0: one a core" },
+      help = "processes that build features; 0: one per core" },
 }
 
--- Less text than this is not worth a second process; each gets several shares, as articles differ in length.
+-- Less text than this does not justify another process; each gets several shares, as articles differ in length.
 local BYTES_WORTH_A_WORKER, SHARES_PER_WORKER = 2 * 1024 * 1024, 8
--- Tokenising a context costs about as much as laying out its windows for this many questions.
+-- Tokenising a context costs about as much as laying out its windows for this many questions does.
 local CONTEXT_WEIGHT = 8
 
---- Tokens of a context, appended to the part; in training also the first token of each word.
+--- Append a context's tokens to the part; for training also the first token of each word.
 local function read_document(part, tokenizer, context, with_words)
     local starts, stops, words = text.words(context)
     local ids, token_starts, _, count = tokenizer:encode_array_with_offsets(context)
@@ -57,7 +57,7 @@ local function read_document(part, tokenizer, context, with_words)
     return { count = count, words = words, first_token = first_token, base = base, layouts = {} }
 end
 
---- Windows for questions that leave so much room; few lengths occur, so each is laid out once.
+--- Windows for questions that leave this much room; few lengths occur, so each is laid out only once.
 local function layout(document, room, stride)
     local spans = document.layouts[room]
     if not spans then
@@ -68,7 +68,7 @@ local function layout(document, room, stride)
     return spans
 end
 
---- Tokens of the context that are the answer.
+--- Tokens of the context that form the answer.
 local function answer_tokens(part, document, example, tokenizer)
     local first = document.first_token[example.first_word]
     local last = document.count - 1
@@ -158,13 +158,13 @@ local function convert_share(job, first, last, report)
     return part
 end
 
---- Share the work out among processes; their parts come back through files.
+--- Divide the work among processes; their parts come back through files.
 local function convert_forked(job, shares, count, on_progress)
     local folder = fault.check(fs.temporary_folder "bertlua-features")
     local function path(share) return ("%s/%d.part"):format(folder, share) end
     local ok, result = pcall(function()
         local sizes = workers.run(count, #shares, function(share, report)
-            -- A collection touches every example, and so copies the parent's memory page by page: rarely, then.
+            -- A collection touches every example and so copies the parent's memory page by page: collect rarely.
             collectgarbage("setpause", 400)
             local part = convert_share(job, shares[share].first, shares[share].last, report)
             fault.check(FeatureSet.write_part(path(share), part))
@@ -190,7 +190,7 @@ local function with_defaults(options)
         if values[setting.name] == nil then values[setting.name] = setting.default end
     end
     if values.max_seq_length - values.max_query_length - 3 < 1 then
-        fault.raisef("max_seq_length %d leaves no room for context beside max_query_length %d, [CLS] and two [SEP]; "
+        fault.raisef("max_seq_length %d leaves no room for context after max_query_length %d, [CLS] and two [SEP]; "
             .. "make max_query_length at most %d", values.max_seq_length, values.max_query_length,
             values.max_seq_length - 4)
     end
@@ -206,10 +206,10 @@ local function worker_count(wanted, groups, total)
 end
 
 --- Convert examples.
--- @param examples of bertlua.squad.dataset
+-- @param examples from bertlua.squad.dataset
 -- @param tokenizer bertlua.text.tokenizer
 -- @tparam table options max_seq_length, doc_stride, max_query_length, num_workers (see features.settings);
---   is_training (find the answers' places); progress = function(more, total) of units of work
+--   is_training (find the answers' positions); progress = function(more, total) in units of work
 -- @return FeatureSet
 function features.convert(examples, tokenizer, options)
     local values = with_defaults(options or {})
@@ -234,9 +234,9 @@ function features.convert(examples, tokenizer, options)
 end
 
 --- Features of a file's examples, from the cache if it has them, else converted and cached.
--- @param examples what dataset.load gave for data_file
+-- @param examples what dataset.load returned for data_file
 -- @param tokenizer bertlua.text.tokenizer
--- @tparam table options as in convert, and data_file; cache_dir (default: beside data_file)
+-- @tparam table options as for convert, and data_file; cache_dir (default: next to data_file)
 -- @return FeatureSet
 -- @treturn table {path =, hit = boolean, warning = why the cache was not usable, or nil}
 function features.cached(examples, tokenizer, options)

@@ -1,20 +1,20 @@
---- From the text of predicted tokens back to the characters of the context.
+--- Maps the text of predicted tokens back to the characters of the context.
 -- The alignment of Google's run_squad.py (get_final_text): the words of the
--- context are tokenised once more without a vocabulary, the prediction is looked
--- up in the result, and its ends are carried over by counting the characters
--- that are not spaces. Where that fails the whole words are the answer.
+-- context are tokenised again without a vocabulary, the prediction is looked up
+-- in the result, and its ends are mapped back by counting the characters that
+-- are not spaces. Where that fails, the answer is the whole words.
 -- @module bertlua.squad.final_text
 
 local final_text = {}
 
 local byte = string.byte
 
---- Characters other than " " in bytes 1..last of s.
+--- Number of characters other than " " in bytes 1..last of s.
 local function count_letters(s, last)
     local count = 0
     for at = 1, last do
         local b = byte(s, at)
-        -- Bytes that continue a code point do not count.
+        -- Continuation bytes do not count.
         if b ~= 32 and (b < 0x80 or b >= 0xc0) then count = count + 1 end
     end
     return count
@@ -44,7 +44,7 @@ function final_text.join_pieces(tokens)
 end
 
 --- What the basic tokenizer makes of the words of the context, and its number of letters.
--- Worth keeping while candidates of the same words follow each other.
+-- Worth keeping while consecutive candidates have the same words.
 -- @param tokenizer bertlua.text.tokenizer
 -- @tparam string original words of the context, one space between them
 -- @return table for align
@@ -61,9 +61,9 @@ end
 
 --- The characters of the context that a prediction stands for.
 -- @tparam string predicted text of the predicted tokens
--- @tparam table prepared of prepare
+-- @tparam table prepared from prepare
 -- @treturn string part of the original, or all of it
--- @treturn ?string why it is all of it
+-- @treturn ?string the reason if it is all of it
 function final_text.align(predicted, prepared)
     local original, tokenized = prepared.original, prepared.tokenized
     local first, last = tokenized:find(predicted, 1, true)

@@ -1,4 +1,4 @@
---- Exact match and F1 of the official evaluators, v1.1 and v2.0, to the last digit:
+--- Exact match and F1 as in the official evaluators, v1.1 and v2.0, to the last digit:
 -- the same normalisation of answers over all of Unicode, the same order of
 -- floating-point operations, numbers printed as Python prints them.
 -- @module bertlua.squad.metrics
@@ -11,7 +11,7 @@ local metrics = {}
 
 local ARTICLES = { a = " ", an = " ", the = " " }
 
---- Articles between word boundaries as spaces, in a run of ASCII word characters and anything beyond ASCII.
+--- Replace articles between word boundaries by spaces, in a run of ASCII word characters and non-ASCII characters.
 local function remove_articles_beyond_ascii(run)
     if not run:find "[\128-\255]" then return ARTICLES[run] end
     local out, word, at = {}, "", 1
@@ -34,7 +34,7 @@ local function remove_articles_beyond_ascii(run)
     return table.concat(out)
 end
 
---- Lower case; ASCII punctuation, the articles a, an, the and extra white space removed.
+--- Lower-cased, with ASCII punctuation, the articles a, an, the and extra white space removed.
 -- @tparam string answer
 -- @treturn string
 function metrics.normalize(answer)
@@ -47,7 +47,7 @@ function metrics.normalize(answer)
     return text.fold_spaces(s)
 end
 
---- Number of words that two lists share, with multiplicity.
+--- Number of words that two lists share, counted with multiplicity.
 local function shared_words(a, b)
     local counts, shared = {}, 0
     for _, word in ipairs(a) do counts[word] = (counts[word] or 0) + 1 end
@@ -60,7 +60,7 @@ local function shared_words(a, b)
     return shared
 end
 
---- F1 of two normalised answers; both empty: `both_empty`.
+--- F1 of two normalised answers; `both_empty` if both are empty.
 local function f1_of(predicted, gold, both_empty)
     local p, g = text.split(predicted), text.split(gold)
     if #p == 0 and #g == 0 then return both_empty end
@@ -76,7 +76,7 @@ function metrics.score(predicted, gold)
     return p == g and 1 or 0, f1_of(p, g, 0)
 end
 
---- The best scores over normalised gold answers.
+--- The best scores over the normalised gold answers.
 local function best_scores(predicted, golds, both_empty)
     local p, exact, f1 = metrics.normalize(predicted), 0, 0
     for _, gold in ipairs(golds) do
@@ -87,19 +87,19 @@ local function best_scores(predicted, golds, both_empty)
 end
 
 --- SQuAD v1.1. A question without a prediction scores 0.
--- @param examples list of bertlua.squad.dataset (not loaded for training)
+-- @param examples list from bertlua.squad.dataset (not loaded for training)
 -- @tparam table predictions id -> text
 -- @treturn table {exact_match, f1} in percent
 -- @treturn table {unanswered = list of ids}
 function metrics.v1(examples, predictions)
-    if #examples == 0 then error("metrics.v1: no question", 2) end
+    if #examples == 0 then error("metrics.v1: no questions", 2) end
     local exact_match, f1, unanswered = 0, 0, {}
     for _, example in ipairs(examples) do
         local predicted = predictions[example.id]
         if not predicted then
             unanswered[#unanswered + 1] = example.id
         elseif #example.answers == 0 then
-            fault.raisef("question %s has no gold answer, which SQuAD v1.1 does not know; evaluate as v2.0 with "
+            fault.raisef("question %s has no gold answer, which SQuAD v1.1 does not allow; evaluate as v2.0 with "
                 .. "version_2_with_negative", example.id)
         else
             local golds = {}
@@ -111,7 +111,7 @@ function metrics.v1(examples, predictions)
     return { exact_match = 100 * exact_match / #examples, f1 = 100 * f1 / #examples }, { unanswered = unanswered }
 end
 
---- Scores of every question of v2.0: list of {id, has_answer, exact, f1, predicted}, one an id.
+--- Scores of every question of v2.0: list of {id, has_answer, exact, f1, predicted}, one per id.
 local function raw_scores(examples, predictions)
     local list, by_id = {}, {}
     for _, example in ipairs(examples) do
@@ -137,7 +137,7 @@ local function raw_scores(examples, predictions)
     return list, by_id
 end
 
---- Scores after the questions whose no-answer probability is above the threshold count as not answered.
+--- Scores with the questions whose no-answer probability exceeds the threshold counted as not answered.
 local function thresholded(entry, field, na_probs, threshold)
     if na_probs and na_probs[entry.id] > threshold then return entry.has_answer and 0 or 1 end
     return entry[field]
@@ -154,7 +154,7 @@ local function add_group(result, prefix, list, na_probs, threshold)
 end
 
 --- The threshold at which a score would be highest.
--- @param order ids by rising probability
+-- @param order ids by ascending probability
 local function best_threshold(list, by_id, field, na_probs, order)
     local current = 0
     for _, entry in ipairs(list) do current = current + (entry.has_answer and 0 or 1) end
@@ -170,7 +170,7 @@ local function best_threshold(list, by_id, field, na_probs, order)
     return 100 * best / #list, threshold
 end
 
---- Ids by rising probability; among equals in the order of the file.
+--- Ids by ascending probability, ties in the order of the file.
 local function by_probability(ids, na_probs)
     local place, order = {}, {}
     for i, id in ipairs(ids) do place[id], order[i] = i, id end
@@ -182,14 +182,14 @@ local function by_probability(ids, na_probs)
 end
 
 --- SQuAD v2.0.
--- @param examples list of bertlua.squad.dataset
+-- @param examples list from bertlua.squad.dataset
 -- @tparam table predictions id -> text, "" for no answer; one for every question
 -- @tparam[opt] table options na_probs = id -> probability (or score) of no answer, na_order = its ids in the order
---   of the file, na_prob_thresh (default 1): above it a question counts as not answered
+--   of the file, na_prob_thresh (default 1): a question above it counts as not answered
 -- @treturn table {exact, f1, total, HasAns_exact, ..., NoAns_exact, ...} in percent; with na_probs also best_exact,
 --   best_exact_thresh, best_f1, best_f1_thresh
 function metrics.v2(examples, predictions, options)
-    if #examples == 0 then error("metrics.v2: no question", 2) end
+    if #examples == 0 then error("metrics.v2: no questions", 2) end
     options = options or {}
     local na_probs, threshold = options.na_probs, options.na_prob_thresh or 1
     local list, by_id = raw_scores(examples, predictions)
@@ -213,7 +213,7 @@ function metrics.v2(examples, predictions, options)
     return result
 end
 
---- A number as Python writes a float: the shortest text that reads back, "100.0", "1e-05".
+--- A number as Python writes a float: the shortest string that reads back as the same value, "100.0", "1e-05".
 function metrics.python_float(x)
     local shortest
     for digits = 1, 17 do
@@ -235,7 +235,7 @@ end
 local V2_ORDER = { "exact", "f1", "total", "HasAns_exact", "HasAns_f1", "HasAns_total", "NoAns_exact", "NoAns_f1",
     "NoAns_total", "best_exact", "best_exact_thresh", "best_f1", "best_f1_thresh" }
 
---- The result as the official evaluators print it: v1.1 in one line, v2.0 one number a line.
+--- The result as the official evaluators print it: v1.1 on one line, v2.0 one number per line.
 function metrics.format(result)
     if result.exact_match then
         return ('{"exact_match": %s, "f1": %s}'):format(metrics.python_float(result.exact_match),

@@ -1,7 +1,7 @@
---- The published SQuAD files: where they are and their MD5, and how a run gets those it lacks.
+--- The published SQuAD files: where they are, their MD5, and how a run gets the missing ones.
 -- @module bertlua.squad.published
 
-local download = require "bertlua.corpus.download"
+local download = require "bertlua.util.download"
 local fs = require "bertlua.util.fs"
 local progress = require "bertlua.util.progress"
 
@@ -19,13 +19,13 @@ published.MD5 = {
 
 local RETRIES, TIMEOUT = 2, 60
 
---- "md5:..." of the published file of that name, nil if there is none.
+--- "md5:..." of the published file with that name, nil if there is none.
 function published.checksum(name)
     local digest = published.MD5[name]
     return digest and "md5:" .. digest
 end
 
---- Path of a published file, relative to the working folder, for whoever names none.
+--- Default path of a published file, relative to the working folder.
 -- @param kind "train" or "dev"
 -- @param version_2_with_negative SQuAD v2.0
 function published.path(kind, version_2_with_negative)
@@ -33,17 +33,17 @@ function published.path(kind, version_2_with_negative)
     return ("data/squad/%s/%s-%s.json"):format(version, kind, version)
 end
 
---- Whether a run can download this file: it is not there and has the name of a published one.
+--- Whether a run can download this file: it does not exist and is named like a published one.
 function published.is_missing(path)
     return published.checksum(fs.basename(path)) ~= nil and not fs.is_file(path)
 end
 
---- Download a published file to a path and check it; a file that is there stays as it is.
+--- Download a published file to a path and check it; an existing file is left alone.
 -- @param path whose last part is the published name
 -- @param base URL of the folder that holds it; nil for ADDRESS
 -- @param options changes to checksum, retries, timeout, wait, on_progress and on_retry of
---   bertlua.corpus.download
--- @return true if it was fetched
+--   bertlua.util.download
+-- @return true if it was downloaded
 function published.fetch(path, base, options)
     local name = fs.basename(path)
     options = options or {}

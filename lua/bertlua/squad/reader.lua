@@ -1,11 +1,11 @@
---- One question, one context, the best answers: a fine-tuned model with its vocabulary, ready to be asked.
+--- One question, one context, the best answers: a fine-tuned model with its vocabulary, ready to answer questions.
 --
 --     local reader = require "bertlua.squad.reader"
 --     local model = reader.open("results/bert-large-uncased/squad")
 --     local best = model:ask("Who wrote it?", "It was written by Ada.")[1]
 --     print(best.text, best.probability)
 --
--- Files of questions do not belong here: see bertlua.jobs.squad.task.
+-- For files of questions, see bertlua.jobs.squad.task.
 -- @module bertlua.squad.reader
 
 local BertConfig = require "bertlua.models.bert_config"
@@ -27,13 +27,13 @@ local vocabulary = require "bertlua.weights.vocabulary"
 
 local reader = {}
 
--- What a model is fine-tuned with and asked with alike.
+-- Settings that apply both when fine-tuning a model and when asking it.
 reader.SETTINGS = { "version_2_with_negative", "max_seq_length", "doc_stride", "max_query_length" }
 
 local Reader = {}
 Reader.__index = Reader
 
---- The folder with the parameters that a path means: itself, or its newest checkpoint. Also the file.
+--- The folder with the parameters that a path refers to: itself, or its newest checkpoint. Also returns the file.
 local function home_of(path, model_prefix)
     local home, file = folder.find(path, model_prefix)
     if home then return home, file end
@@ -43,7 +43,7 @@ local function home_of(path, model_prefix)
     return newest, select(2, folder.find(newest, model_prefix))
 end
 
---- Settings of its fine-tuning that a model is asked with too, written beside it. True; or nil, message.
+--- Write the fine-tuning settings that also apply when asking, next to the model. Returns true; or nil, message.
 -- @tparam string path folder
 -- @tparam table values those named in reader.SETTINGS
 function reader.write_settings(path, values)
@@ -53,7 +53,7 @@ function reader.write_settings(path, values)
         json.encode(kept, { pretty = true, order = reader.SETTINGS }) .. "\n")
 end
 
---- These settings of a model or checkpoint; an empty table where nothing says them.
+--- These settings of a model or checkpoint; an empty table if none are recorded.
 function reader.read_settings(path)
     return folder.read_json(path, "squad_settings.json") or checkpoint.progress(path) or {}
 end
@@ -101,8 +101,8 @@ end
 -- Models that stay open: by path, {key=, model=}.
 local shared = {}
 
---- Open a model, or take the one opened before from the same path, unless its file or the options have changed.
--- Do not close it. Parameters as in open.
+--- Open a model, or reuse the one already open from the same path unless its file or the options have changed.
+-- Do not close it. Parameters as for open.
 function reader.shared(path, options)
     options = options or {}
     local _, file = home_of(path, options.model_prefix)
@@ -118,7 +118,7 @@ function reader.shared(path, options)
     return model
 end
 
---- What decides about windows and answers: as asked, else as in the fine-tuning, else the defaults.
+--- Settings for windows and answers: as given in the call, else as in the fine-tuning, else the defaults.
 local function settings_of(self, options)
     local values = { num_workers = 1 }
     for _, list in ipairs { features.settings, extraction.settings } do
@@ -144,7 +144,7 @@ local function settings_of(self, options)
     return values
 end
 
---- The question and context as an example; faults where there is nothing to ask or to read.
+--- The question and context as an example; raises a fault if either is empty.
 local function example_of(self, question, context, values)
     for name, value in pairs { question = question, context = context } do
         local bad = text.invalid_byte(value)
@@ -172,7 +172,7 @@ end
 --   version_2_with_negative, null_score_diff_threshold (default: as the model was fine-tuned), batch_size (8)
 -- @return list of {text, probability, start_logit, end_logit}; with version_2_with_negative one of them has the text
 --   "": no answer
--- @treturn table {answer = the text chosen, "" for none; null_odds = score of no answer minus that of the best, v2.0
+-- @treturn table {answer = the text chosen, "" for none; null_odds = score of no answer minus the best answer's, v2.0
 --   only; windows}
 function Reader:ask(question, context, options)
     options = options or {}
@@ -202,7 +202,7 @@ function reader.answer(model, question, context, options)
     return list, details
 end
 
---- Give the memory back.
+--- Free the memory.
 function Reader:close()
     self.tape:close()
     self.model.store:free()

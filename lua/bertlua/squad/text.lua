@@ -1,42 +1,18 @@
---- UTF-8 as SQuAD counts it: offsets in code points, words between white space.
--- Byte offsets are 0-based. No vocabulary and no data set here.
+--- UTF-8 as SQuAD counts it: offsets in code points, words separated by white space.
+-- Byte offsets are 0-based. Nothing here depends on a vocabulary or a data set.
 -- @module bertlua.squad.text
 
 local array = require "bertlua.array"
+local native = require "bertlua.text"
 
 local text = {}
 
 local byte = string.byte
 
---- Length of the code point that starts at byte `at` (1-based); nil if it is not UTF-8.
-local function code_point_length(s, at)
-    local lead = byte(s, at)
-    if lead < 0x80 then return 1 end
-    local second = byte(s, at + 1) or 0
-    if lead < 0xc2 or lead > 0xf4 or second < 0x80 or second > 0xbf then return nil end
-    if lead < 0xe0 then return 2 end
-    local third = byte(s, at + 2) or 0
-    if third < 0x80 or third > 0xbf then return nil end
-    if lead < 0xf0 then
-        -- Overlong forms and surrogates.
-        if (lead == 0xe0 and second < 0xa0) or (lead == 0xed and second > 0x9f) then return nil end
-        return 3
-    end
-    local fourth = byte(s, at + 3) or 0
-    if fourth < 0x80 or fourth > 0xbf then return nil end
-    if (lead == 0xf0 and second < 0x90) or (lead == 0xf4 and second > 0x8f) then return nil end
-    return 4
-end
-
---- Position (1-based) of the first byte that is not UTF-8; nil if all are.
+--- Position (from 1) of the first byte that is not UTF-8; nil if all are.
 function text.invalid_byte(s)
-    local at, size = s:find "[\128-\255]" or #s + 1, #s
-    while at <= size do
-        local length = code_point_length(s, at)
-        if not length then return at end
-        at = at + length
-    end
-    return nil
+    local offset = native.invalid_utf8(s)
+    return offset and offset + 1
 end
 
 --- Number of code points.
@@ -50,7 +26,7 @@ function text.length(s)
     return count
 end
 
---- Byte offset of every code point, and of the end.
+--- Byte offset of every code point and of the end.
 -- @return int32 array [count + 1]
 -- @treturn number count
 function text.code_points(s)
@@ -78,9 +54,9 @@ function text.decode(s, at)
     return high * 64 + byte(s, at + 3) - 0x80, 4
 end
 
-local NARROW_SPACE = "\226\128\175" -- U+202F, the one space beyond ASCII that ends a SQuAD word
+local NARROW_SPACE = "\226\128\175" -- U+202F, the only non-ASCII space that separates SQuAD words
 
---- The words between SQuAD's white space: space, tab, line ends, U+202F.
+--- The words separated by SQuAD's white space: space, tab, line ends, U+202F.
 -- @return int32 arrays of the words' first bytes and of one past their last bytes
 -- @treturn number count
 function text.words(s)
@@ -109,21 +85,21 @@ function text.words(s)
     return starts, stops, count
 end
 
---- Bytes [first, stop) of s, which begin and end with a word, with one space between words.
+--- Bytes [first, stop) of s, which start and end with a word, with one space between words.
 function text.join_words(s, first, stop)
     local span = s:sub(first + 1, stop)
     if span:find(NARROW_SPACE, 1, true) then span = span:gsub(NARROW_SPACE, " ") end
     return (span:gsub("[ \t\r\n]+", " "))
 end
 
---- Every white-space character of Unicode as a plain space.
+--- Replace every non-ASCII white-space character by a plain space.
 local function plain_spaces(s)
     if not s:find "[\194\225-\227]" then return s end
     return (s:gsub("\194[\133\160]", " "):gsub("\225\154\128", " "):gsub("\226\128[\128-\138\168\169\175]", " ")
         :gsub("\226\129\159", " "):gsub("\227\128\128", " "))
 end
 
---- Words between any white space of Unicode (and the separators U+001C to U+001F).
+--- Words separated by any Unicode white space (and the separators U+001C to U+001F).
 -- @treturn {string,...}
 function text.split(s)
     local list = {}
@@ -131,12 +107,12 @@ function text.split(s)
     return list
 end
 
---- White space of any kind folded to single spaces, none at the ends.
+--- White space of any kind collapsed to single spaces, and trimmed.
 function text.fold_spaces(s)
     return table.concat(text.split(s), " ")
 end
 
---- Line and column (in bytes, from 1) of a position in a text.
+--- Line and column (in bytes, from 1) of a position in a string.
 function text.line_and_column(s, position)
     local line, start = 1, 1
     for at in s:gmatch "()\n" do

@@ -1,12 +1,12 @@
---- How a long context becomes windows, and where in them an answer lies.
--- The rules of Google's run_squad.py. Token numbers count from 0; no text here.
+--- How a long context is split into windows, and where an answer lies in them.
+-- The rules of Google's run_squad.py. Token numbers are 0-based; nothing here deals with text.
 -- @module bertlua.squad.windows
 
 local array = require "bertlua.array"
 
 local windows = {}
 
---- Windows of at most `room` tokens, each `stride` after the one before, the last reaching the end.
+--- Windows of at most `room` tokens, each starting `stride` after the previous one, the last reaching the end.
 -- @tparam number count tokens of the context; 0 gives no window
 -- @return {count =, start = int32 array, length = int32 array}, both 0-based
 function windows.spans(count, room, stride)
@@ -21,10 +21,10 @@ function windows.spans(count, room, stride)
 end
 
 --- The tokens that have their maximum context in each window.
--- A token scores, in each window that holds it, the smaller of its left and right context plus a
--- hundredth of the window's length; the first window with the best score has it. Two windows' scores
--- differ by a value that never rises from left to right, so a window's tokens are a run.
--- @param spans of windows.spans; gets first and last, int32 arrays of token numbers of the context
+-- In each window that holds it, a token scores the smaller of its left and right context plus a
+-- hundredth of the window's length; it belongs to the first window with the best score. The scores of
+-- two windows differ by a value that never rises from left to right, so a window's tokens form a run.
+-- @param spans from windows.spans; gets first and last, int32 arrays of token numbers of the context
 --   (first > last: none)
 -- @param count tokens of the context
 function windows.mark_max_context(spans, count)
@@ -64,9 +64,9 @@ function windows.improve_span(tokens, first, last, answer, answer_count)
     return first, last
 end
 
---- Place of tokens first..last in a window's sequence; 0, 0 ([CLS]) unless all of them are inside.
+--- Position of tokens first..last in a window's sequence; 0, 0 ([CLS]) unless all of them are inside.
 -- @param start, length the window
--- @param shift place of the window's first token in the sequence
+-- @param shift position of the window's first token in the sequence
 function windows.place(start, length, first, last, shift)
     if first < start or last > start + length - 1 then return 0, 0 end
     return first - start + shift, last - start + shift

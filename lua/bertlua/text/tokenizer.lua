@@ -1,11 +1,11 @@
---- BERT's WordPiece tokenizer, equal to Google's reference, cased and uncased.
+--- BERT's WordPiece tokenizer, identical to Google's reference, cased and uncased.
 --
 --     local Tokenizer = require "bertlua.text.tokenizer"
 --     local tokenizer = Tokenizer.load("vocab/bert-base-uncased-vocab.txt", { do_lower_case = true })
 --     tokenizer:tokenize("Hello, World!") --> { "hello", ",", "world", "!" }
 --
 -- No [CLS] or [SEP] is added, and "[MASK]" in a text is ordinary text: models
--- put special tokens in by id. Ids and byte offsets are 0-based.
+-- insert special tokens by id. Ids and byte offsets are 0-based.
 -- @classmod bertlua.text.tokenizer
 
 local fault = require "bertlua.fault"
@@ -14,8 +14,8 @@ local text_native = require "bertlua.text"
 local Tokenizer = {}
 Tokenizer.__index = Tokenizer
 
--- A learned cased vocabulary has thousands of pieces with capitals; a few strays do not make one, and a handful of
--- tokens (a test's vocabulary) tells nothing.
+-- A learned cased vocabulary has thousands of pieces with capitals; a few strays do not make it cased, and a handful of
+-- tokens (a test's vocabulary) is not enough to tell.
 local CASED_SHARE, TELLING_SIZE = 0.01, 1000
 
 local function check_casing(native, path, do_lower_case)
@@ -23,19 +23,19 @@ local function check_casing(native, path, do_lower_case)
     if native.size < TELLING_SIZE then return end
     if do_lower_case and upper > CASED_SHARE * native.size then
         fault.raise(("vocabulary %s is cased (%d pieces have capitals), got do_lower_case = true: "
-            .. "they could never match; set do_lower_case to false or take an uncased vocabulary"):format(path, upper))
+            .. "they could never match; set do_lower_case to false or use an uncased vocabulary"):format(path, upper))
     elseif not do_lower_case and upper == 0 then
-        fault.raise(("vocabulary %s is uncased (no piece has a capital), got do_lower_case = false: "
-            .. "every capital would become [UNK]; set do_lower_case to true or take a cased vocabulary"):format(path))
+        fault.raise(("vocabulary %s is uncased (no piece has capitals), got do_lower_case = false: "
+            .. "every capital would become [UNK]; set do_lower_case to true or use a cased vocabulary"):format(path))
     end
 end
 
 --- Load a vocabulary.
--- @tparam string vocab_file one token a line
+-- @tparam string vocab_file one token per line
 -- @tparam table options do_lower_case (boolean, required); any_casing = true accepts a vocabulary
--- whose casing does not fit do_lower_case (one of a language without capitals, say)
+-- whose casing does not match do_lower_case (one of a language without capitals, say)
 -- @return tokenizer with fields do_lower_case, vocab_file, pad_id, unk_id, cls_id, sep_id, mask_id;
--- a fault if the vocabulary is missing, broken or of the other casing
+-- a fault if the vocabulary is missing, broken or has the other casing
 function Tokenizer.load(vocab_file, options)
     if type(vocab_file) ~= "string" then
         error("tokenizer: vocab_file is " .. type(vocab_file) .. ", expected a path", 2)
@@ -67,7 +67,7 @@ end
 
 --- Token ids without a table: the fast path.
 -- @tparam string text
--- @return int32 array (0-based), valid until the next call of this tokenizer
+-- @return int32 array (0-based), valid until the next call to this tokenizer
 -- @treturn number its length
 function Tokenizer:encode_array(text)
     check_text(text, "text")
@@ -77,7 +77,7 @@ end
 
 --- Token ids and source bytes without tables.
 -- @tparam string text
--- @return int32 arrays (0-based) of ids, starts and stops, valid until the next call of this tokenizer
+-- @return int32 arrays (0-based) of ids, starts and stops, valid until the next call to this tokenizer
 -- @treturn number their length
 function Tokenizer:encode_array_with_offsets(text)
     check_text(text, "text")
@@ -97,7 +97,7 @@ function Tokenizer:encode(text)
     return to_list(self.native:encode(text))
 end
 
---- Token ids and the bytes of the text that each stands for.
+--- Token ids and the range of bytes that each covers in the text.
 -- @treturn {number,...} ids
 -- @treturn {number,...} starts, 0-based
 -- @treturn {number,...} stops, one past the last byte, so that text:sub(start + 1, stop) is the token's source
@@ -118,26 +118,26 @@ function Tokenizer:tokenize(text)
     return list
 end
 
---- Basic tokenization alone: cleaned, lower-cased (if the tokenizer does so) words and punctuation.
+--- Basic tokenization only: cleaned, lower-cased (if the tokenizer does so) words and punctuation.
 -- @return list of {text=, start=, stop=}: source bytes [start, stop), 0-based
 function Tokenizer:words(text)
     check_text(text, "text")
     return self.native:words(text)
 end
 
---- Ids of the pieces of one word, taken as it stands.
+--- Ids of the pieces of one word, used as is.
 -- @treturn {number,...}
 function Tokenizer:pieces(word)
     check_text(word, "word")
     return to_list(self.native:pieces(word))
 end
 
---- Token of an id; nil outside the vocabulary.
+--- Token of an id; nil if it is outside the vocabulary.
 function Tokenizer:token(id)
     return self.native:token(id)
 end
 
---- Id of a token; nil if the vocabulary lacks it.
+--- Id of a token; nil if it is not in the vocabulary.
 function Tokenizer:id(token)
     check_text(token, "token")
     return self.native:id(token)

@@ -1,6 +1,6 @@
 --- Learns a WordPiece vocabulary from text: byte-pair joins of the most
--- frequent neighbours over word counts. Words are cut as the tokenizer cuts
--- them. The same text gives the same vocabulary, whatever the order of files.
+-- frequent neighbours over word counts. Words are split as the tokenizer splits
+-- them. The same text gives the same vocabulary, whatever the order of the files.
 -- @module bertlua.text.vocab_trainer
 
 local fault = require "bertlua.fault"
@@ -12,15 +12,15 @@ local M = {}
 
 M.DEFAULTS = { vocab_size = 30522, min_frequency = 2, alphabet_limit = 1000, do_lower_case = true }
 
--- Text goes to the engine in pieces of about this size, cut at line ends, so memory does not follow file size.
+-- Text goes to the engine in pieces of about this size, split at line ends, so memory does not depend on file size.
 local CHUNK_BYTES = 4 * 1024 * 1024
--- What a process takes besides words: the interpreter, chunks of text, the table of characters.
+-- Memory that a process uses besides the words: the interpreter, chunks of text, the table of characters.
 local FIXED_BYTES = 64 * 2 ^ 20
--- A fixed share, not what is free now: which words are left out must not depend on chance.
+-- A fixed fraction, not what is free now: which words are left out must not depend on chance.
 local TABLE_SHARE = 0.85
--- The engine's tables need some room to be of use.
+-- The engine's tables are of no use below some size.
 local LEAST_TABLE = 2 ^ 20
--- Joins between two reports.
+-- Joins between reports.
 local JOINS = 200
 
 local function stop_if_interrupted()
@@ -28,8 +28,8 @@ local function stop_if_interrupted()
     if name then fault.raise("interrupted by " .. name .. ": no vocabulary was written") end
 end
 
---- Text files below a folder: those named *.txt, or every plain file if there is none.
--- @return sorted list of paths; a fault if the folder is missing or holds no file
+--- Text files below a folder: those named *.txt, or every regular file if there is none.
+-- @return sorted list of paths; a fault if the folder is missing or contains no files
 function M.find_files(folder)
     local plain, text = {}, {}
     local function walk(path)
@@ -45,7 +45,7 @@ function M.find_files(folder)
     end
     walk(folder)
     local files = #text > 0 and text or plain
-    if #files == 0 then fault.raise(folder .. ": no file in this folder, expected text files (*.txt)") end
+    if #files == 0 then fault.raise(folder .. ": contains no files, expected text files (*.txt)") end
     return files
 end
 
@@ -64,7 +64,7 @@ local function add_file(trainer, path, report)
     file:close()
 end
 
---- The smallest memory_limit that M.train takes, in bytes.
+--- The smallest memory_limit that M.train accepts, in bytes.
 function M.least_memory()
     return (FIXED_BYTES + LEAST_TABLE) / TABLE_SHARE
 end
@@ -73,8 +73,8 @@ end
 local function table_bytes(memory_limit)
     local bytes = math.floor(TABLE_SHARE * memory_limit - FIXED_BYTES)
     if bytes < LEAST_TABLE then
-        fault.raisef("memory_limit is %.0f MiB, learning a vocabulary needs at least %.0f MiB", memory_limit / 2 ^ 20,
-            math.ceil(M.least_memory() / 2 ^ 20))
+        fault.raisef("memory_limit is %.0f MiB, but learning a vocabulary needs at least %.0f MiB",
+            memory_limit / 2 ^ 20, math.ceil(M.least_memory() / 2 ^ 20))
     end
     return bytes
 end
@@ -92,19 +92,19 @@ end
 function M.rare_text(stats)
     if stats.rare_distinct_words == 0 then return nil end
     local often = stats.rare_count == 1 and "once" or ("at most %d times"):format(stats.rare_count)
-    return ("%d of %d distinct words, that occur %s (%.2f %% of the text), did not fit into memory_limit and were not "
-        .. "learned from"):format(stats.rare_distinct_words, stats.distinct_words, often,
+    return ("%d of %d distinct words, which occur %s (%.2f %% of the text), did not fit into memory_limit and were "
+        .. "ignored in learning"):format(stats.rare_distinct_words, stats.distinct_words, often,
         100 * stats.rare_words / stats.words)
 end
 
 --- Learn a vocabulary.
 -- @tparam table options files = list of paths, or iterator = function that returns the next text and nil at the end;
---   vocab_size, min_frequency (a pair must occur so often to be joined), alphabet_limit (distinct characters kept),
---   do_lower_case: see DEFAULTS; output_file = where the vocabulary goes, one token a line;
---   memory_limit = bytes for the whole process, or nil for none: counts that do not fit go to temporary files in
+--   vocab_size, min_frequency (how often a pair must occur to be joined), alphabet_limit (distinct characters kept),
+--   do_lower_case: see DEFAULTS; output_file = where the vocabulary goes, one token per line;
+--   memory_limit = bytes for the whole process, or nil for no limit: counts that do not fit go to temporary files in
 --   scratch_folder, and if there are more distinct words than can be learned from, the rarest are left out (stats);
---   on_read = function(bytes more), on_join = function(tokens, vocab_size)
--- @return list of tokens, id + 1 is the index
+--   on_read = function(additional bytes), on_join = function(tokens, vocab_size)
+-- @return list of tokens, indexed by id + 1
 -- @return stats: words, distinct_words, uncovered_words, rare_words, rare_distinct_words, rare_count, characters,
 --   alphabet, tokens, last_pair_count
 function M.train(options)

@@ -29,6 +29,10 @@ function M.summary(steps)
     }
 end
 
+local function threads_text(count)
+    return ("%d thread%s"):format(count, count == 1 and "" or "s")
+end
+
 --- The summary as text.
 -- @param summary of summary()
 -- @param setup { warmup_steps, batch_size, accumulation: micro-steps of all ranks together, ranks (1), max_seq_length,
@@ -36,11 +40,11 @@ end
 function M.text(summary, setup)
     local ranks = setup.ranks or 1
     local lines = {
-        ("Benchmark: %d steps after %d of warm-up; %d sequences a step (%s%d x %d micro-steps), %d tokens long, %s, "
-            .. "%s, %d threads on %s"):format(summary.steps, setup.warmup_steps, setup.batch_size * setup.accumulation,
+        ("Benchmark: %d steps after %d of warm-up; %d sequences per step (%s%d x %d micro-steps), %d tokens long, %s, "
+            .. "%s, %s on %s"):format(summary.steps, setup.warmup_steps, setup.batch_size * setup.accumulation,
             ranks > 1 and ranks .. " ranks x " or "", setup.batch_size, setup.accumulation / ranks,
             setup.max_seq_length, setup.precision,
-            setup.packed and "packed" or "padded", setup.threads, setup.device),
+            setup.packed and "packed" or "padded", threads_text(setup.threads), setup.device),
         ("  throughput    %.2f sequences/s, %.0f tokens/s"):format(summary.sequences_per_second,
             summary.tokens_per_second),
         ("  step          p50 %.4f s, p90 %.4f s, p99 %.4f s, min %.4f s, max %.4f s"):format(summary.step_p50,
@@ -49,6 +53,28 @@ function M.text(summary, setup)
         "  padding not counted) of the measured steps over their total time.",
     }
     return table.concat(lines, "\n") .. "\n"
+end
+
+local INFERENCE = [[
+  A step makes one batch and its logits, and copies these to the host; what they mean is not worked out. Throughput is
+  all sequences (or real tokens, padding not counted) of the measured steps over their total time.
+]]
+
+--- Figures and text of inference steps.
+-- @param steps list of {seconds, sequences, tokens}
+-- @param setup as in text(), without accumulation and ranks
+-- @return summary, text
+function M.inference(steps, setup)
+    local summary = M.summary(steps)
+    local text = ("Benchmark of inference: %d batches of %d sequences after %d of warm-up; up to %d tokens, %s, %s, "
+        .. "%s on %s\n"):format(summary.steps, setup.batch_size, setup.warmup_steps, setup.max_seq_length,
+        setup.precision, setup.packed and "packed" or "padded", threads_text(setup.threads), setup.device)
+    text = text .. ("  throughput    %.2f sequences/s, %.0f tokens/s\n"):format(summary.sequences_per_second,
+        summary.tokens_per_second)
+    text = text .. ("  latency       p50 %.1f ms, p90 %.1f ms, p95 %.1f ms, p99 %.1f ms, min %.1f ms, max %.1f ms\n")
+        :format(1e3 * summary.step_p50, 1e3 * summary.step_p90, 1e3 * summary.step_p95, 1e3 * summary.step_p99,
+        1e3 * summary.step_min, 1e3 * summary.step_max)
+    return summary, text .. INFERENCE
 end
 
 return M

@@ -27,8 +27,10 @@ local checkpoint = {}
 local KEEP = 3
 local FORMAT = 1
 
--- What a pre-training checkpoint has beyond a bare encoder, and other tasks' heads.
-local HEADS = { "^cls%.", "^qa_outputs%.", "^classifier%.", "^bert%.pooler%." }
+--- Whether a parameter belongs to a head: to what a task puts on top of the encoder, the pooler included.
+local function is_head(name)
+    return not name:find "^bert%.embeddings%." and not name:find "^bert%.encoder%."
+end
 
 local function model_file(prefix)
     return (prefix or "model") .. ".safetensors"
@@ -151,7 +153,7 @@ function checkpoint.latest(root)
         if ok then
             local note
             if #skipped > 0 then
-                note = ("skipped %s; going on from %s"):format(table.concat(skipped, "; "), path)
+                note = ("skipped %s; resuming from %s"):format(table.concat(skipped, "; "), path)
             end
             return path, entries[i].step, note
         end
@@ -160,18 +162,8 @@ function checkpoint.latest(root)
     return nil, nil, #skipped > 0 and "skipped " .. table.concat(skipped, "; ") or nil
 end
 
-local function config_table(config)
-    return type(config.to_table) == "function" and config:to_table() or config
-end
-
---- transformers' class for what a store holds.
-local function architecture_of(store)
-    local found = "BertModel"
-    for _, entry in ipairs(store.list) do
-        if entry.name:find "^cls%." then found = "BertForPreTraining" end
-        if entry.name:find "^qa_outputs%." then found = "BertForQuestionAnswering" end
-    end
-    return found
+local function config_table(config, with_labels)
+    return type(config.to_table) == "function" and config:to_table(with_labels) or config
 end
 
 local function in_file_order(list)
@@ -230,8 +222,8 @@ local function write_model(path, parts, items)
         { format = "pt", writer = "bertlua " .. storage.engine_version() }))
     if parts.config then
         local values = {}
-        for key, value in pairs(config_table(parts.config)) do values[key] = value end
-        values.architectures = { architecture_of(parts.store) }
+        for key, value in pairs(config_table(parts.config, parts.store.labeled)) do values[key] = value end
+        values.architectures = { parts.store.architecture or "BertModel" }
         fault.check(fs.write(path .. "/config.json", json.encode(values, { pretty = true }) .. "\n"))
     end
     if parts.vocab_file then fault.check(fs.copy(parts.vocab_file, path .. "/vocab.txt")) end
@@ -413,7 +405,7 @@ end
 -- @tparam string path folder of one step
 -- @tparam table parts store; optimizer: restored too if given; config, vocab_file, do_lower_case: compared with the
 --   checkpoint's; model_prefix ("model"); missing, unexpected: patterns of names that the file may lack or have in
---   excess
+--   excess, or a function of a name
 -- @return progress table (empty if the folder has none), report {missing, unexpected}
 function checkpoint.load(path, parts)
     if not fs.is_directory(path) then fault.raisef("%s: no such checkpoint", path) end
@@ -428,7 +420,7 @@ end
 -- .pt, Paddle's .pdparams, .npz (see bertlua.weights.formats). Heads may be missing (they keep their initial values) or
 -- in excess; everything else must fit.
 -- @tparam string path
--- @tparam table parts as in load, without optimizer; missing, unexpected: patterns in place of those of the heads
+-- @tparam table parts as in load, without optimizer; missing, unexpected: in place of the heads
 -- @return report {missing, unexpected}: sorted names of parameters that were not in the file, or not in the model
 function checkpoint.load_pretrained(path, parts)
     local home, file_path, reason = folder.find(path, parts.model_prefix)
@@ -436,7 +428,7 @@ function checkpoint.load_pretrained(path, parts)
     local pretrained = {}
     for key, value in pairs(parts) do pretrained[key] = value end
     pretrained.optimizer = nil
-    pretrained.missing, pretrained.unexpected = parts.missing or HEADS, parts.unexpected or HEADS
+    pretrained.missing, pretrained.unexpected = parts.missing or is_head, parts.unexpected or is_head
     local _, report = load_from(home, file_path, pretrained)
     return report
 end

@@ -1,7 +1,9 @@
---- The log for people: one line a record in fixed columns, 78 characters wide.
+--- The log for people: one line per record in fixed columns, with up to three results 78 characters wide.
 --
 --     step        loss    mlm    nsp       lr   grad scale  seq/s  tok/s      ETA
 --     1000/7038  8.123  7.430  0.693 6.00e-03   12.3  2^20    529  67.7k  1:02:03
+--
+-- Results are the scalars of a task: list of {name = of the record's field, column = its header, or nil for none}.
 -- @module bertlua.train.console
 
 local clock = require "bertlua.util.clock"
@@ -15,9 +17,6 @@ Console.__index = Console
 -- A header every so many lines, so that one is always in sight.
 local HEADER_LINES = 40
 
-local function loss(x)
-    return x and ("%.3f"):format(x) or "-"
-end
 
 local function short(x)
     return x and progress.short(x) or "-"
@@ -31,11 +30,8 @@ local function scale(x)
     return progress.short(x)
 end
 
--- Header, width, text of a record. The first column is left-aligned and as wide as the step numbers.
+-- Header, width, text of a record; the results stand before these.
 local COLUMNS = {
-    { "loss", 7, function(r) return loss(r.loss) end },
-    { "mlm", 7, function(r) return loss(r.mlm_loss) end },
-    { "nsp", 7, function(r) return loss(r.nsp_loss) end },
     { "lr", 9, function(r) return r.learning_rate and ("%.2e"):format(r.learning_rate) or "-" end },
     { "grad", 7, function(r) return short(r.grad_norm) end },
     { "scale", 6, function(r) return scale(r.loss_scale) end },
@@ -44,43 +40,48 @@ local COLUMNS = {
     { "ETA", 9, function(r) return clock.format(r.remaining) end },
 }
 
-local function row(first, width, without, cells)
+--- The first column is left-aligned and as wide as the step numbers.
+local function row(first, width, results, cell, result_cell)
     local parts = { ("%-" .. width .. "s"):format(first) }
-    for _, column in ipairs(COLUMNS) do
-        if not (without and without[column[1]]) then
-            local text = cells(column)
-            parts[#parts + 1] = (" "):rep(math.max(1, column[2] - #text)) .. text
-        end
+    local function put(text, columns)
+        parts[#parts + 1] = (" "):rep(math.max(1, columns - #text)) .. text
     end
+    for _, result in ipairs(results) do
+        if result.column then put(result_cell(result), 7) end
+    end
+    for _, column in ipairs(COLUMNS) do put(cell(column), column[2]) end
     return table.concat(parts)
 end
 
 --- The columns' names.
 -- @tparam number max_steps sets the width of the first column
--- @tparam[opt] table without columns to leave out: {mlm = true}
-function console.header(max_steps, without)
-    return row("step", 2 * #tostring(max_steps) + 1, without, function(column) return column[1] end)
+-- @tparam table results as above
+function console.header(max_steps, results)
+    return row("step", 2 * #tostring(max_steps) + 1, results, function(column) return column[1] end,
+        function(result) return result.column end)
 end
 
 --- One record as a line.
--- @tparam table record step, loss, mlm_loss, nsp_loss, learning_rate, grad_norm, loss_scale, sequences_per_second,
+-- @tparam table record step, the results, learning_rate, grad_norm, loss_scale, sequences_per_second,
 --   tokens_per_second, remaining (seconds); what is missing shows as "-"
 -- @tparam number max_steps
--- @tparam[opt] table without as in header
-function console.line(record, max_steps, without)
+-- @tparam table results as above
+function console.line(record, max_steps, results)
     local width = 2 * #tostring(max_steps) + 1
-    return row(("%d/%d"):format(record.step, max_steps), width, without, function(column)
+    return row(("%d/%d"):format(record.step, max_steps), width, results, function(column)
         return column[3](record)
+    end, function(result)
+        local value = record[result.name]
+        return value and ("%.3f"):format(value) or "-"
     end)
 end
 
 --- A console that prints records with a header now and then.
--- @tparam table options max_steps; without as in header; write = function(line without newline), standard output if
---   left out
+-- @tparam table options max_steps; results; write = function(line without newline), standard output if left out
 function console.new(options)
     return setmetatable({
         max_steps = options.max_steps,
-        without = options.without,
+        results = options.results,
         write = options.write or function(line)
             io.stdout:write(line, "\n")
             io.stdout:flush()
@@ -91,9 +92,9 @@ end
 
 --- Print one record.
 function Console:record(record)
-    if self.lines % HEADER_LINES == 0 then self.write(console.header(self.max_steps, self.without)) end
+    if self.lines % HEADER_LINES == 0 then self.write(console.header(self.max_steps, self.results)) end
     self.lines = self.lines + 1
-    self.write(console.line(record, self.max_steps, self.without))
+    self.write(console.line(record, self.max_steps, self.results))
 end
 
 return console

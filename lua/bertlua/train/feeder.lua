@@ -15,11 +15,6 @@ local ops = require "bertlua.ops"
 local Feeder = {}
 Feeder.__index = Feeder
 
-local TENSORS = {
-    "ids", "positions", "types", "segments", "cls_index", "masked_index", "masked_labels", "nsp_labels", "starts",
-    "ends",
-}
-
 --- A feeder for the current context; it takes its memory when the first batch comes.
 function Feeder.new()
     return setmetatable({ host = device.is_host(), turn = 1 }, Feeder)
@@ -37,8 +32,8 @@ local function allocate(self, bytes)
 end
 
 --- The batch as ops may read it, until the next call.
--- @param batch of a loader: pinned (all of its memory as i32, a multiple of 64 bytes) and fence (an event), beside its
---   tensors; one without pinned memory is on the device already and used as it is
+-- @param batch of a loader: its tensors, their names in `tensors`, pinned (all of its memory as i32, a multiple of 64
+--   bytes) and fence (an event); one without pinned memory is on the device already and used as it is
 function Feeder:load(batch)
     local pinned = batch.pinned
     if self.host or not pinned then return batch end
@@ -57,9 +52,7 @@ function Feeder:load(batch)
     slot.taken:record "compute"
     local there = {}
     for name, value in pairs(batch) do there[name] = value end
-    for _, name in ipairs(TENSORS) do
-        if batch[name] then there[name] = device.mirror(batch[name], pinned, self.block) end
-    end
+    for _, name in ipairs(batch.tensors) do there[name] = device.mirror(batch[name], pinned, self.block) end
     return there
 end
 

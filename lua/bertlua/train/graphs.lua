@@ -18,6 +18,14 @@ function Graphs.new(options)
         warn = options.warn, entries = {}, count = 0, clock = 0, replays = 0, records = 0 }, Graphs)
 end
 
+--- The shape of a batch as a key: two batches with equal keys give ops of the same shapes.
+-- @param batch with the names of its tensors in `tensors`
+function Graphs.key(batch)
+    local sizes = {}
+    for i, name in ipairs(batch.tensors or {}) do sizes[i] = batch[name]:numel() end
+    return table.concat(sizes, " ")
+end
+
 local function drop_oldest(self)
     local oldest, name
     for key, entry in pairs(self.entries) do

@@ -8,9 +8,6 @@ local clock = require "bertlua.util.clock"
 local Meter = {}
 Meter.__index = Meter
 
--- The scalars of pre-training.
-local FIELDS = { "loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy" }
-
 --- Peak resident memory of this process in bytes, or nil where the system does not say.
 function Meter.peak_memory()
     local file = io.open("/proc/self/status")
@@ -27,9 +24,9 @@ function Meter.number(scalar)
 end
 
 --- @param now function that returns seconds (for tests); the monotonic clock if left out
---- @param fields names of the model's scalars to average (those of pre-training if left out)
+--- @param fields names of the model's scalars to average, the loss first ({"loss"} if left out)
 function Meter.new(now, fields)
-    local meter = setmetatable({ now = now or clock.monotonic, fields = fields or FIELDS }, Meter)
+    local meter = setmetatable({ now = now or clock.monotonic, fields = fields or { "loss" } }, Meter)
     meter.run = { steps = 0, seconds = 0, sequences = 0, tokens = 0 }
     -- Of this rank alone: sequences, and seconds in the step of which it waited for gradients and other ranks.
     meter.own = { sequences = 0, waiting = 0 }

@@ -1,5 +1,5 @@
---- The pre-training loop: micro-steps, accumulation, schedule, update, logs,
--- checkpoints, signals. It knows nothing of BERT: a model is anything with
+--- The training loop: micro-steps, accumulation, schedule, update, logs,
+-- checkpoints, signals. It knows nothing of a task: a model is anything with
 -- forward(tape, batch), a loader anything with batch(n).
 --
 -- Everything that changes from step to step is a function of the step number
@@ -42,7 +42,8 @@ Trainer.__index = Trainer
 --   on_step(step, record): called after every step (progress bars), or nil;
 --   pending_signal() -> name or nil: asked after every step, on every rank; one that came to any rank stops all;
 --   trace: of what takes how long (util/trace.lua), or nil; on a GPU its spans of computation are those of the host;
---   fields: names of the model's scalars to log (those of pre-training if left out);
+--   results: names of the scalars that the model's forward returns and that are averaged and logged, the loss first
+--   ({"loss"} if left out);
 --   graphs: Graphs that replay recorded steps (one that is never enabled if left out);
 --   now() -> seconds: for tests
 function Trainer.new(parts)
@@ -53,7 +54,7 @@ function Trainer.new(parts)
     local trainer = setmetatable({}, Trainer)
     for name, value in pairs(parts) do trainer[name] = value end
     trainer.trace = parts.trace or Trace.none
-    trainer.meter = Meter.new(parts.now, parts.fields)
+    trainer.meter = Meter.new(parts.now, parts.results)
     trainer.ranks = parts.ranks or Ranks.new { rank = 0, size = 1 }
     if trainer.accumulation % trainer.ranks.size ~= 0 then
         error(("trainer: %d micro-steps do not divide among %d ranks"):format(trainer.accumulation,
@@ -86,11 +87,6 @@ local function compute(trainer, batch, gradients)
     return result
 end
 
---- Two batches of one key give ops of the same shapes.
-local function shape_key(batch)
-    return ("%s %s"):format(batch.rows, batch.masked_index and batch.masked_index:numel())
-end
-
 --- The micro-steps of this rank, up to the sums of their gradients.
 -- @param visit called with each batch and its results
 function Trainer:accumulate(step, visit)
@@ -103,7 +99,7 @@ function Trainer:accumulate(step, visit)
         local gradients = number + size >= self.accumulation and self.gradients
         -- Messages to other ranks are queued op by op, as the pass goes on; they are no part of a recording.
         local result = gradients and compute(self, input, gradients)
-            or self.graphs:run(shape_key(batch), compute, self, input)
+            or self.graphs:run(self.graphs.enabled and Graphs.key(batch), compute, self, input)
         visit(batch, result)
     end
 end

@@ -33,6 +33,7 @@ function weights.shape(dims)
 end
 
 local function matches_any(name, patterns)
+    if type(patterns) == "function" then return patterns(name) end
     for _, pattern in ipairs(patterns or {}) do
         if name:find(pattern) then return true end
     end
@@ -83,15 +84,24 @@ local function plan_read(file, want, source, label)
     return read
 end
 
+--- What a file's nameless head stands for: the head that is wanted.
+local function head_of(wanted)
+    for _, want in ipairs(wanted) do
+        if want.name == "qa_outputs.weight" then return "qa_outputs" end
+    end
+    return nil
+end
+
 --- Compare a file with the wanted tensors; nothing is read yet.
 -- @param file of bertlua.weights.formats
 -- @param wanted list of {name, dims, tensor; padded and padded_dims: the same with pad rows, or nil}, or with
 --   put(tensor) in place of the tensors
 -- @param label what the messages call the file
--- @tparam table options missing, unexpected: lists of Lua patterns of names that may be so
+-- @tparam table options missing, unexpected: lists of Lua patterns of names that may be so, or a function of a name;
+--   head: see names.index (that of the wanted tensors)
 -- @return plan {reads = {{name in the file, tensor or put, transposed}}, missing = names, unexpected = names}
 function weights.match(file, wanted, label, options)
-    local map = names.index(file)
+    local map = names.index(file, options.head or head_of(wanted))
     local plan = { reads = {}, missing = {}, unexpected = {} }
     local known, fatal_missing, fatal_unexpected = {}, {}, {}
     for _, want in ipairs(wanted) do

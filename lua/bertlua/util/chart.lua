@@ -8,10 +8,10 @@
 --     print(chart.terminal(figure))
 --     io.open("loss.svg", "w"):write(chart.svg(figure))
 --
--- Fields of a figure: series (list of {name, x, y}; x may be left out and
--- counts from 1), title, x_label, y_label, log_x, log_y, smoothing (weight of
--- the past in an exponential mean, 0 for none, below 1), width, height. Values
--- that are no number, or not positive on a log axis, leave a gap.
+-- Fields of a figure: series (list of {name, x, y}; x defaults to 1, 2, ...),
+-- title, x_label, y_label, log_x, log_y, smoothing (weight of the past in an
+-- exponential mean, 0 for none, below 1), width, height. Values that are NaN,
+-- or not positive on a log axis, leave a gap.
 -- @module bertlua.util.chart
 
 local scale = require "bertlua.util.chart.scale"
@@ -35,15 +35,15 @@ local function check(figure)
 end
 
 --- The chart as text lines, at most `width` (default 80) columns wide.
--- One series is drawn with braille dots, several with a mark each.
--- @tparam table figure see above; height (default 18) counts lines of the plot; ascii = true for plain marks
+-- One series is drawn with braille dots, several with one mark each.
+-- @tparam table figure see above; height (default 18) is in lines of the plot; ascii = true for plain marks
 -- @treturn string with a newline at the end
 function chart.terminal(figure)
     check(figure)
     return require("bertlua.util.chart.terminal").draw(figure, scale.prepare(figure))
 end
 
---- The chart as an SVG document whose colours are legible on light and dark ground.
+--- The chart as an SVG document whose colours are legible on light and dark backgrounds.
 -- @tparam table figure see above; width (default 720) and height (default 400) in pixels
 -- @treturn string
 function chart.svg(figure)

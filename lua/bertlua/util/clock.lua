@@ -1,4 +1,4 @@
---- Clocks: wall time for time stamps, monotonic time for durations.
+--- Clocks: wall-clock time for timestamps, monotonic time for durations.
 -- @module bertlua.util.clock
 
 local posix_time = require "posix.time"
@@ -15,12 +15,12 @@ function clock.wall()
     return seconds(posix_time.CLOCK_REALTIME)
 end
 
---- Seconds that never jump; only differences mean something.
+--- Seconds that never jump; only differences are meaningful.
 function clock.monotonic()
     return seconds(posix_time.CLOCK_MONOTONIC)
 end
 
---- "1:02:03" or "2:03" for a number of seconds; "--:--" for an unknown or endless one.
+--- "1:02:03" or "2:03" for a number of seconds; "--:--" for an unknown or infinite one.
 function clock.format(duration)
     if not duration or duration ~= duration or duration < 0 or duration > 8.64e8 then return "--:--" end
     local s = math.floor(duration + 0.5)

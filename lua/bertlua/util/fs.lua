@@ -1,4 +1,4 @@
---- Files and folders. What the system refuses comes back as nil and a message
+--- Files and folders. Failures of the system are returned as nil and a message
 -- that names the path; a wrong argument raises an error.
 -- @module bertlua.util.fs
 
@@ -7,7 +7,7 @@ local storage = require "bertlua.storage"
 
 local fs = {}
 
---- Parts joined by one slash each; an absolute part starts over.
+--- Join parts with single slashes; an absolute part discards those before it.
 function fs.join(...)
     local path
     for i = 1, select("#", ...) do
@@ -26,7 +26,7 @@ function fs.basename(path)
     return path:match "([^/]+)/*$" or path
 end
 
---- The folder that holds path; "." for a bare name.
+--- The folder that contains path; "." for a bare name.
 function fs.dirname(path)
     local trimmed = path:gsub("(.)/+$", "%1")
     local parent = trimmed:match "^(.*)/[^/]*$"
@@ -34,7 +34,7 @@ function fs.dirname(path)
     return parent == "" and "/" or parent
 end
 
---- "file", "directory", ... of what path leads to; nil if there is nothing.
+--- "file", "directory", ... for what is at path, links followed; nil if there is nothing.
 function fs.kind(path)
     return (lfs.attributes(path, "mode"))
 end
@@ -49,7 +49,7 @@ function fs.is_directory(path)
     return lfs.attributes(path, "mode") == "directory"
 end
 
---- Whether path is a plain file.
+--- Whether path is a regular file.
 function fs.is_file(path)
     return lfs.attributes(path, "mode") == "file"
 end
@@ -59,7 +59,7 @@ function fs.size(path)
     return (lfs.attributes(path, "size"))
 end
 
---- Make a folder and its parents. True, or nil, message.
+--- Create a folder and its parents. Returns true; or nil, message.
 function fs.mkdirs(path)
     if fs.is_directory(path) then return true end
     local parent = fs.dirname(path)
@@ -68,13 +68,13 @@ function fs.mkdirs(path)
         if not ok then return nil, reason end
     end
     local ok, reason = lfs.mkdir(path)
-    -- Another process may have made it meanwhile.
+    -- Another process may have created it in the meantime.
     if ok or fs.is_directory(path) then return true end
-    if fs.exists(path) then reason = "there is a file of that name" end
-    return nil, ("%s: cannot make the folder: %s"):format(path, reason)
+    if fs.exists(path) then reason = "a file with that name exists" end
+    return nil, ("%s: cannot create the folder: %s"):format(path, reason)
 end
 
---- Sorted names in a folder, without "." and ".."; or nil, message.
+--- Sorted names in a folder, excluding "." and ".."; or nil, message.
 function fs.list(path)
     local kind = fs.kind(path)
     if kind ~= "directory" then
@@ -100,32 +100,32 @@ function fs.read(path)
     return text
 end
 
---- Replace a file at once and durably: temporary file, sync, rename. True, or nil, message.
+--- Replace a file atomically and durably: temporary file, sync, rename. Returns true; or nil, message.
 function fs.write(path, text)
     return storage.write(path, text)
 end
 
---- The same function under the name of what it guarantees.
+--- The same function, named after what it guarantees.
 fs.atomic_write = fs.write
 
---- Copy a file; the copy appears at once and synced. True, or nil, message.
+--- Copy a file; the copy appears atomically, already synced. Returns true; or nil, message.
 function fs.copy(from, to)
     local text, reason = fs.read(from)
     if not text then return nil, reason end
     return storage.write(to, text)
 end
 
---- Flush a file or folder to the disk. True, or nil, message.
+--- Flush a file or folder to disk. Returns true; or nil, message.
 function fs.sync(path)
     return storage.sync(path)
 end
 
---- Rename and sync the new name's folder. True, or nil, message.
+--- Rename, and sync the new name's folder. Returns true; or nil, message.
 function fs.rename(from, to)
     return storage.rename(from, to)
 end
 
---- Delete a file, a link or a whole folder; a link is not followed. True, or nil, message.
+--- Delete a file, a link or a whole folder; links are not followed. Returns true; or nil, message.
 function fs.remove(path)
     if lfs.symlinkattributes(path, "mode") == "directory" then
         local names, reason = fs.list(path)
@@ -143,7 +143,7 @@ function fs.remove(path)
     return true
 end
 
---- A fresh, empty folder under TMPDIR (or /tmp); or nil, message.
+--- A new, empty folder under TMPDIR (or /tmp); or nil, message.
 function fs.temporary_folder(prefix)
     local stdlib = require "posix.stdlib"
     local base = os.getenv "TMPDIR" or "/tmp"

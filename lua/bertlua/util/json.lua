@@ -1,23 +1,23 @@
---- JSON that loses nothing: numbers keep all their bits, keys come in a fixed
--- order, NaN follows a policy, and a syntax error names line and column.
--- Reading is lua-cjson's; its writer cuts numbers at 14 digits, so writing is here.
+--- Lossless JSON: numbers keep all their bits, keys come in a fixed order, NaN
+-- follows a policy, and a syntax error names line and column. lua-cjson does the
+-- reading; its writer truncates numbers to 14 digits, so writing is done here.
 -- @module bertlua.util.json
 
 local cjson = require "cjson"
 
 local json = {}
 
---- Stands for JSON's null, in both directions.
+--- Represents JSON's null, in both directions.
 json.null = cjson.null
 
--- A decoder of its own, so that another user of cjson cannot change its settings.
+-- A private decoder, so that another user of cjson cannot change its settings.
 local decoder = cjson.new()
 decoder.decode_max_depth(1000)
 decoder.decode_invalid_numbers(false)
 
 local array_mt = {}
 
---- Mark a table as a JSON array, also when it is empty. Returns the table.
+--- Mark a table as a JSON array, even if it is empty. Returns the table.
 function json.array(t)
     return setmetatable(t or {}, array_mt)
 end
@@ -32,7 +32,7 @@ end
 escapes["\127"] = "\\u007f"
 
 local function quote(s)
-    -- Most strings need no escape, and looking is cheaper than replacing.
+    -- Most strings need no escaping, and searching is cheaper than replacing.
     if s:find '[%c"\\]' then s = s:gsub('[%c"\\]', escapes) end
     return '"' .. s .. '"'
 end
@@ -48,7 +48,7 @@ local function encode_number(x, state)
     end
     if x == math.floor(x) and math.abs(x) < 2 ^ 53 then
         if x == 0 and 1 / x < 0 then return "-0.0" end
-        -- tostring writes integers of up to 14 digits in full, and compiles.
+        -- tostring writes integers of up to 14 digits in full, and can be JIT-compiled.
         return math.abs(x) < 1e14 and tostring(x) or ("%d"):format(x)
     end
     for digits = 15, 16 do
@@ -66,7 +66,7 @@ local function is_array(t)
     return count > 0 and count == #t
 end
 
---- Keys of an object: those of the wanted order first, then the rest sorted.
+--- Keys of an object: those in `order` first, then the rest sorted.
 local function sorted_keys(t, order)
     local keys, rank = {}, {}
     for i, key in ipairs(order or {}) do rank[key] = i end
@@ -86,7 +86,7 @@ end
 
 local encode_value
 
---- What comes before each member, and before the closing bracket, at this depth.
+--- What precedes each member, and the closing bracket, at this depth.
 local function indentation(depth, state)
     if not state.pretty then return "", "" end
     return "\n" .. state.pretty:rep(depth + 1), "\n" .. state.pretty:rep(depth)
@@ -141,7 +141,7 @@ end
 
 --- Value to JSON text.
 -- @param value nil, boolean, number, string, table or json.null
--- @tparam[opt] table options pretty = true (two spaces a level); nan = "error" (default), "null" or "string";
+-- @tparam[opt] table options pretty = true (two spaces per level); nan = "error" (default), "null" or "string";
 --   order = list of keys that come first in the outermost object
 -- @treturn string
 function json.encode(value, options)
@@ -172,7 +172,7 @@ end
 
 --- JSON text to a value; null becomes json.null.
 -- @tparam string text
--- @tparam[opt] string name what the message calls the text, usually its path
+-- @tparam[opt] string name of the text in messages, usually its path
 -- @return value; or nil, message with line and column
 function json.decode(text, name)
     if type(text) ~= "string" then error("json.decode: got a " .. type(text) .. ", expected a string", 2) end
@@ -181,7 +181,7 @@ function json.decode(text, name)
     local reason = tostring(value)
     local position = tonumber(reason:match "at character (%d+)")
     reason = reason:gsub("%s*at character %d+", "")
-    if reason:find "T_END" then reason = "the text ends too early" end
+    if reason:find "T_END" then reason = "unexpected end of text" end
     if not position then return nil, ("%s: not valid JSON: %s"):format(name or "json", reason) end
     local line, column = line_and_column(text, position)
     return nil, ("%s:%d:%d: not valid JSON: %s"):format(name or "json", line, column, reason)

@@ -1,9 +1,9 @@
---- A folder for one run at a time: a file in it says who has it.
+--- Reserves a folder for one run at a time: a file in it records the owner.
 --
--- A lock is stale, and taken over, when its process is gone: on this machine
--- that is looked up; of another machine's process the same batch job coming
--- back counts, and a lock that was not touched for 15 minutes. Whoever holds a
--- lock touches it as it goes on.
+-- A lock is stale, and taken over, when its process is gone. On this machine
+-- that is looked up. A lock from another machine is stale if its batch job is the
+-- one that now comes back, or if it was not touched for 15 minutes. The owner of
+-- a lock touches it as it runs.
 
 local fcntl = require "posix.fcntl"
 local signal = require "posix.signal"
@@ -23,13 +23,13 @@ Lock.__index = Lock
 
 local TOUCH_SECONDS, STALE_SECONDS = 60, 15 * 60
 
---- State letter of a process, and when it began, in ticks since the machine's start; nil where the system does not say.
+--- State letter of a process, and its start time in ticks since boot; nil where the system does not provide them.
 local function look_up(pid)
     local file = io.open(("/proc/%d/stat"):format(pid))
     if not file then return nil end
     local text = file:read "*a"
     file:close()
-    -- The name in parentheses may hold anything; the state follows it, and 19 fields later the start time.
+    -- The name in parentheses may contain anything; the state follows it, and 19 fields later the start time.
     local fields, i = {}, 0
     for word in (text:match "^.*%)(.*)$" or ""):gmatch "%S+" do
         i = i + 1
@@ -46,13 +46,13 @@ end
 
 local function is_alive(pid)
     local ok, _, code = signal.kill(pid, 0)
-    -- Not permitted means that it exists and belongs to somebody else.
+    -- EPERM means that it exists and belongs to somebody else.
     return ok ~= nil or code == require("posix.errno").EPERM
 end
 
 --- Whether the process that wrote a lock is gone.
 -- @param owner contents of the file
--- @param me as of myself()
+-- @param me from myself()
 -- @param age seconds since the file was touched
 function M.is_stale(owner, me, age)
     if owner.host ~= me.host then
@@ -61,11 +61,11 @@ function M.is_stale(owner, me, age)
     if owner.pid == me.pid then return true end
     if not is_alive(owner.pid) then return true end
     local state, birth = look_up(owner.pid)
-    -- It ended and nobody asked how, or another process has got its number since.
+    -- It ended but was not waited for, or another process has since got its number.
     return state == "Z" or state == "X" or birth ~= nil and owner.birth ~= nil and birth ~= owner.birth
 end
 
--- Removes the file when the program ends, also with an error; a table has no finalizer in Lua 5.1.
+-- Removes the file when the program ends, even with an error; tables have no finalizers in Lua 5.1.
 local function guard(lock)
     local proxy = newproxy(true)
     getmetatable(proxy).__gc = function() lock:release() end
@@ -80,8 +80,8 @@ local function create(path, me)
     return true
 end
 
---- Take the folder; a fault names who has it.
--- @param folder made if it is not there
+--- Take the folder; a fault names the owner if it is taken.
+-- @param folder created if it does not exist
 -- @return Lock
 function M.take(folder)
     fault.check(fs.mkdirs(folder))
@@ -95,14 +95,14 @@ function M.take(folder)
         local info = stat.stat(path)
         local owner = info and json.read(path)
         local known = type(owner) == "table" and type(owner.pid) == "number" and type(owner.host) == "string"
-        -- Half written at this moment, or by a machine that broke down.
+        -- An unreadable lock is being written right now, or was left by a machine that crashed.
         local age = info and os.time() - info.st_mtime or 0
         if info and (known and not M.is_stale(owner, me, age) or not known and age < TOUCH_SECONDS) then
-            fault.raisef("%s: another run is writing here (process %s on %s): choose another --output-dir, or end that "
-                .. "run; if it is long dead, remove %s", folder, known and ("%d"):format(owner.pid) or "unknown",
-                known and owner.host or "an unknown machine", path)
+            fault.raisef("%s: another run is writing here (process %s on %s): choose another --output-dir, or stop "
+                .. "that run; if it is no longer running, remove %s", folder,
+                known and ("%d"):format(owner.pid) or "unknown", known and owner.host or "an unknown machine", path)
         end
-        -- Of two that see a stale lock only one can move it away.
+        -- If two processes see a stale lock, only one can move it away.
         local aside = ("%s-%d"):format(path, me.pid)
         if os.rename(path, aside) then os.remove(aside) end
     end
@@ -110,7 +110,7 @@ function M.take(folder)
     fault.raisef("%s: another run is starting here: choose another --output-dir", folder)
 end
 
---- Show that the run goes on; cheap enough for every step.
+--- Show that the run is alive; cheap enough for every step.
 function Lock:touch()
     local now = os.time()
     if now - self.touched < TOUCH_SECONDS then return end
@@ -118,7 +118,7 @@ function Lock:touch()
     utime.utime(self.path)
 end
 
---- Give the folder back.
+--- Release the folder.
 function Lock:release()
     if self.path then os.remove(self.path) end
     self.path = nil

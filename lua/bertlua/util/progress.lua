@@ -1,5 +1,5 @@
---- Progress of a long job: a bar that redraws itself on a terminal, or a plain
--- line now and then when the output goes to a file or a pipe.
+--- Progress of a long job: a bar that redraws itself on a terminal, or an occasional
+-- plain line when the output goes to a file or a pipe.
 --
 --     local bar = progress.new { total = 1000, label = "shards", unit = "articles" }
 --     for i = 1, 1000 do bar:update(i, { loss = 1.23 }) end
@@ -14,7 +14,7 @@ local progress = {}
 local Bar = {}
 Bar.__index = Bar
 
--- Ten redraws a second look smooth; plain lines are for logs, where one every ten seconds is plenty.
+-- Ten redraws per second look smooth; plain lines are for logs, where one every ten seconds is plenty.
 local REDRAW_SECONDS = 0.1
 local PLAIN_SECONDS = 10
 -- Weight of the latest rate in the moving average, per second of work.
@@ -22,7 +22,7 @@ local SMOOTHING_SECONDS = 15
 
 local blocks = { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }
 
---- A bar of `width` columns filled to a fraction in [0, 1].
+--- A bar of `width` columns, filled to a fraction in [0, 1].
 local function draw_bar(fraction, width, plain)
     local eighths = math.floor(fraction * width * 8 + 0.5)
     local full, rest = math.floor(eighths / 8), eighths % 8
@@ -53,10 +53,10 @@ function progress.short(x)
 end
 
 --- New progress display.
--- @tparam table options total = number of units or nil if unknown; label; unit = name of one unit, plural;
---   start = units done before (default 0); stream = "stderr" (default) or "stdout"; write = function(text) instead of
+-- @tparam table options total = number of units or nil if unknown; label; unit = name of the units, plural;
+--   start = units already done (default 0); stream = "stderr" (default) or "stdout"; write = function(text) instead of
 --   a stream; terminal = boolean to force the form; columns; clock = function returning seconds; ascii = boolean;
---   plain_seconds = pause between plain lines
+--   plain_seconds = interval between plain lines
 function progress.new(options)
     local total = options.total
     if total ~= nil and (type(total) ~= "number" or total < 0) then
@@ -93,7 +93,7 @@ function progress.new(options)
     }, Bar)
 end
 
---- Moving average of units a second, so that the ETA follows a change of speed without jumping about.
+--- Moving average of units per second, so that the ETA follows changes in speed without jumping around.
 local function update_rate(self, now)
     local elapsed = now - self.rate_at
     if elapsed <= 0 then return end
@@ -102,7 +102,7 @@ local function update_rate(self, now)
     if not self.rate then
         weight = 1
     elseif now - self.started < SMOOTHING_SECONDS then
-        -- Early on, the plain mean is the better estimate.
+        -- Early on, the plain mean is a better estimate.
         latest, weight = (self.done - self.first) / (now - self.started), 1
     end
     self.rate = (self.rate or 0) * (1 - weight) + latest * weight
@@ -122,7 +122,7 @@ local function format_fields(fields)
     return table.concat(parts, "  ")
 end
 
---- The line for the present state, at most `columns` wide.
+--- The line for the current state, at most `columns` wide.
 local function compose(self, now, finished)
     local elapsed = now - self.started
     local rate = finished and elapsed > 0 and (self.done - self.first) / elapsed or self.rate
@@ -168,8 +168,8 @@ local function show(self, now, finished)
     self.drawn = finished and 0 or width
 end
 
---- Say how far the job is; cheap when nothing needs to be drawn.
--- @tparam number done units finished so far, the ones before the start included
+--- Report progress; cheap when nothing needs to be drawn.
+-- @tparam number done units finished so far, including those done before the start
 -- @param[opt] fields table of name = value or a string, shown at the end of the line
 function Bar:update(done, fields)
     self.done = done

@@ -3,7 +3,7 @@
 
 local M = {}
 
---- A text or number as one word of a shell command, whatever it holds.
+--- A string or number quoted as one word of a shell command, whatever it contains.
 function M.quote(text)
     return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
 end

@@ -1,4 +1,4 @@
---- "did you mean": the candidate that a mistyped name is closest to.
+--- "did you mean": the candidate closest to a mistyped name.
 -- @module bertlua.util.suggest
 
 local M = {}
@@ -19,7 +19,7 @@ function M.distance(a, b)
     return row[#b]
 end
 
---- The closest of a list of names, or nil if none is near.
+--- The closest of a list of names, or nil if none is close.
 -- @param name what was typed
 -- @param candidates list of names
 function M.closest(name, candidates)

@@ -20,7 +20,7 @@ function term.columns(stream)
     return math.max(20, storage.terminal_columns(descriptors[stream or "stdout"]) or 80)
 end
 
---- Number of characters in UTF-8 text (each taken as one column).
+--- Number of characters in UTF-8 text (each assumed to be one column wide).
 function term.width(text)
     local _, continuation = text:gsub("[\128-\191]", "")
     return #text - continuation

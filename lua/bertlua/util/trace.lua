@@ -1,5 +1,5 @@
---- Traces in the JSON form that chrome://tracing and Perfetto show: one row a
--- track, one bar a span. For seeing what overlaps with what in a step.
+--- Traces in the JSON format of chrome://tracing and Perfetto: one row per track,
+-- one bar per span. They show what overlaps with what in a step.
 --
 --     local trace = Trace.open("trace.json", { rank = 0 })
 --     local began = trace:now()
@@ -27,7 +27,7 @@ function Trace.path(path, rank)
 end
 
 --- Open a trace.
--- @param path its folder is made if it is not there
+-- @param path its folder is created if it does not exist
 -- @param options rank: of this process (0)
 -- @return trace; or nil, message
 function Trace.open(path, options)
@@ -77,14 +77,14 @@ function Trace:span(track, name, begin, finish, args)
         tid = track_number(self, track), args = args }
 end
 
---- The collectives that ended since the last call; the communicator must record().
+--- The collectives that ended since the last call; the communicator must be recording (record()).
 function Trace:collectives(comm)
     for _, span in ipairs(comm:spans()) do
         self:span("communication", span.name, span.begin, span.finish, { number = span.number, bytes = span.bytes })
     end
 end
 
---- End the file; a second close does nothing.
+--- Finish the file; a second close does nothing.
 -- @return true; or nil, message
 function Trace:close()
     local file = self.file
@@ -98,7 +98,7 @@ end
 
 local function nothing() end
 
---- The trace that is not written.
+--- A trace that is not written.
 Trace.none = { span = nothing, collectives = nothing, now = function() return 0 end,
     close = function() return true end }
 

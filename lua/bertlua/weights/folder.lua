@@ -1,4 +1,4 @@
---- Where a model's parameters are, and whether what lies beside them fits the model at hand:
+--- Where a model's parameters are, and whether the files next to them match the model at hand:
 -- configuration, vocabulary, casing.
 -- @module bertlua.weights.folder
 
@@ -21,7 +21,7 @@ local function only(path, ending)
     return found
 end
 
---- The file of parameters in a folder: ours first, then Hugging Face's, PyTorch's, Paddle's, TensorFlow's dump.
+--- The parameter file in a folder: ours first, then Hugging Face's, PyTorch's, Paddle's, a TensorFlow dump.
 local function find_in(path, model_prefix)
     local prefix = model_prefix or "model"
     for _, name in ipairs { prefix .. ".safetensors", "model.safetensors.index.json", "pytorch_model.bin",
@@ -32,14 +32,14 @@ local function find_in(path, model_prefix)
     return name and fs.join(path, name)
 end
 
---- Find parameters by a folder, a file, or a file without its .pdparams.
+--- Find parameters given a folder, a file, or a file name without its .pdparams.
 -- @return folder, file; or nil, nil, reason
 function folder.find(path, model_prefix)
     local kind = fs.kind(path)
     if kind == "directory" then
         local file = find_in(path, model_prefix)
         if file then return path, file end
-        return nil, nil, ("%s: holds no %s.safetensors, pytorch_model.bin or .pdparams"):format(path,
+        return nil, nil, ("%s: contains no %s.safetensors, pytorch_model.bin or .pdparams"):format(path,
             model_prefix or "model")
     end
     if kind == "file" then return fs.dirname(path), path end
@@ -47,7 +47,7 @@ function folder.find(path, model_prefix)
     return nil, nil, path .. ": no such file or folder"
 end
 
---- A JSON object beside the parameters; nil if there is none.
+--- A JSON object in a file next to the parameters; nil if there is none.
 function folder.read_json(path, name)
     local file = fs.join(path, name)
     if not fs.is_file(file) then return nil, file end
@@ -56,7 +56,7 @@ function folder.read_json(path, name)
     return value, file
 end
 
---- Settings that no shape shows, but that a model cannot change.
+--- Check settings that do not affect any shape, but that must not change.
 function folder.check_config(path, config)
     local saved, file = folder.read_json(path, "config.json")
     if not config or not saved then return end
@@ -66,13 +66,13 @@ function folder.check_config(path, config)
     for _, key in ipairs { "num_attention_heads", "hidden_act", "layer_norm_eps" } do
         local before, now = saved[key], config[key]
         if before ~= nil and before ~= json.null and now ~= nil and before ~= now then
-            fault.raisef("%s: %s is %s, this model has %s: use the same config_file", file, key, tostring(before),
+            fault.raisef("%s: %s is %s, but this model has %s: use the same config_file", file, key, tostring(before),
                 tostring(now))
         end
     end
 end
 
---- do_lower_case of the text that a saved model was trained on, and the file that says so; nil if nothing says it.
+--- do_lower_case of the text a saved model was trained on, and the file that records it; nil if none does.
 function folder.casing(path, progress)
     if progress and type(progress.do_lower_case) == "boolean" then
         return progress.do_lower_case, fs.join(path, "progress.json")
@@ -82,19 +82,19 @@ function folder.casing(path, progress)
     return nil
 end
 
---- Refuse a vocabulary that is not the one the model was trained with, by hash, by words, by size.
+--- Refuse a vocabulary other than the one the model was trained with, comparing hash, words or size.
 local function check_words(path, vocab_file, config, progress)
     local before = progress and progress.vocabulary_sha256
     if before then
         if before ~= vocabulary.sha256(vocab_file) then
-            fault.raisef("%s: was trained with another vocabulary than %s: use %s/vocab.txt", path, vocab_file, path)
+            fault.raisef("%s: was not trained with vocabulary %s: use %s/vocab.txt", path, vocab_file, path)
         end
         return
     end
     local words = vocabulary.words(vocab_file)
     local own = fs.join(path, "vocab.txt")
     if fs.is_file(own) and vocabulary.words(own).text ~= words.text then
-        fault.raisef("%s: was trained with another vocabulary than %s: use %s", path, vocab_file, own)
+        fault.raisef("%s: was not trained with vocabulary %s: use %s", path, vocab_file, own)
     end
     local saved = folder.read_json(path, "config.json") or config
     local size = saved and saved.vocab_size
@@ -110,9 +110,9 @@ end
 
 --- Refuse what would make a trained model read the wrong words.
 -- @tparam string path folder of the parameters
--- @tparam table parts vocab_file: its words must be the model's; do_lower_case: casing of the text to come, judged by
---   the vocabulary if nil; config; all may be nil
--- @tparam[opt] table progress progress.json of our checkpoint
+-- @tparam table parts vocab_file: its words must be the model's; do_lower_case: casing of the text to be read, inferred
+--   from the vocabulary if nil; config; all may be nil
+-- @tparam[opt] table progress progress.json of one of our checkpoints
 function folder.check_vocabulary(path, parts, progress)
     local trained, file = folder.casing(path, progress)
     if trained ~= nil and parts.do_lower_case ~= nil and parts.do_lower_case ~= trained then

@@ -1,12 +1,12 @@
---- Files of parameters, whatever program wrote them: told apart by their first
--- bytes, opened as what storage.File is (names, info, read, metadata, close).
+--- Parameter files, whatever program wrote them: recognised by their first bytes,
+-- opened with the interface of storage.File (names, info, read, metadata, close).
 --
---   safetensors       this program's and Hugging Face's, also a *.index.json over several
+--   safetensors       bertlua's and Hugging Face's, including a *.index.json over several
 --   zip               PyTorch's torch.save (data.pkl and storages), numpy.savez (*.npy)
 --   pickle            PyTorch's before 1.6, Paddle's .pdparams (numpy arrays in a dictionary)
 -- @module bertlua.weights.formats
 
-local Reader = require "bertlua.weights.reader"
+local ByteReader = require "bertlua.weights.byte_reader"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -18,13 +18,13 @@ local zip = require "bertlua.weights.zip"
 
 local formats = {}
 
--- What torch.save of old begins with: a pickle of its magic number.
+-- What torch.save's old format starts with: a pickle of its magic number.
 local TORCH_MAGIC = "\128\2\138\10\108\252\156\70\249\32\106\168\80\25."
 local TORCH_VERSION = 1001
 
 local function text_of_member(path, member, limit)
     local offset, length = zip.locate(path, member)
-    local reader = Reader.open(path, offset, length)
+    local reader = ByteReader.open(path, offset, length)
     local text = reader:bytes(math.min(length, limit))
     reader:close()
     return text
@@ -38,7 +38,7 @@ local function open_torch_zip(path, members, pickle_name)
         fault.raisef("%s: its numbers are not little-endian: save it on another machine", path)
     end
     local offset, length = zip.locate(path, members[pickle_name])
-    local reader = Reader.open(path, offset, length)
+    local reader = ByteReader.open(path, offset, length)
     local value = pickle.load(reader, { globals = objects.globals, persistent = function(machine, id)
         local store = objects.torch_storage(machine, id)
         local member = members[folder .. "data/" .. store.key]
@@ -56,7 +56,7 @@ end
 
 --- torch.save before 1.6: pickles of magic number, version, machine, object, storage keys; then the storages.
 local function open_torch_legacy(path)
-    local reader = Reader.open(path)
+    local reader = ByteReader.open(path)
     reader:skip(#TORCH_MAGIC)
     local options = { globals = objects.globals }
     local version = pickle.load(reader, options)
@@ -72,7 +72,7 @@ local function open_torch_legacy(path)
         local store = objects.torch_storage(vm, id)
         local same = stores[store.key]
         if same and (same.dtype ~= store.dtype or same.bytes ~= store.bytes) then
-            vm:broken("storage " .. pickle.printable(store.key) .. " is of two kinds")
+            vm:broken("storage " .. pickle.printable(store.key) .. " has two types")
         end
         stores[store.key] = same or store
         return stores[store.key]
@@ -81,7 +81,7 @@ local function open_torch_legacy(path)
     if type(keys) ~= "table" or keys.kind ~= "list" then fault.raisef("%s: broken: no list of storages", path) end
     for _, key in ipairs(keys) do
         local store = type(key) == "table" and stores[key.value or false]
-        if not store then fault.raisef("%s: broken: a storage that nothing refers to", path) end
+        if not store then fault.raisef("%s: broken: contains a storage that nothing refers to", path) end
         local count = reader:unsigned(8)
         if count * objects.BYTES[store.dtype] ~= store.bytes then
             fault.raisef("%s: broken: storage %s has %.0f elements, expected %.0f", path,
@@ -92,22 +92,22 @@ local function open_torch_legacy(path)
     end
     reader:close()
     for key, store in pairs(stores) do
-        if not store.offset then fault.raisef("%s: truncated: no storage %s", path, pickle.printable(key)) end
+        if not store.offset then fault.raisef("%s: truncated: storage %s is missing", path, pickle.printable(key)) end
     end
     local entries = source.from_pickle(path, value)
     source.check(path, entries, reader.size)
     return source.new(path, entries)
 end
 
---- A dictionary of numpy arrays, as paddle.save and paddle.static.save write it.
+--- A dictionary of numpy arrays, as written by paddle.save and paddle.static.save.
 local function open_pickle(path)
-    local reader = Reader.open(path)
+    local reader = ByteReader.open(path)
     local entries = source.from_pickle(path, pickle.load(reader, { globals = objects.globals }))
     reader:close()
     for _, entry in pairs(entries) do
         -- numpy has no bfloat16; Paddle keeps its bits in uint16.
         if entry.dtype == "U16" then entry.dtype = "BF16" end
-        -- Bytes written as text take one or two bytes each; how many, reading finds out.
+        -- Bytes written as text take one or two bytes each; how many is only known by reading them.
         if not entry.storage.latin1 then source.check(path, { [""] = entry }, reader.size) end
     end
     return source.new(path, entries)
@@ -115,22 +115,22 @@ end
 
 local NPY_MAGIC = "\147NUMPY"
 
---- One stored array: magic, version, length of a header in Python's notation, the header, the data.
+--- One stored array: magic, version, header length, header in Python syntax, data.
 local function read_npy(path, member)
     local offset, length = zip.locate(path, member)
-    local reader = Reader.open(path, offset, length)
+    local reader = ByteReader.open(path, offset, length)
     local name = pickle.printable(member.name)
-    if reader:bytes(6) ~= NPY_MAGIC then fault.raisef("%s: %s is no array of numpy", path, name) end
+    if reader:bytes(6) ~= NPY_MAGIC then fault.raisef("%s: %s is not a numpy array", path, name) end
     local version = reader:byte()
     reader:skip(1)
     local header_length = reader:unsigned(version >= 2 and 4 or 2)
-    if header_length > 10000 then fault.raisef("%s: %s: a header of %.0f bytes", path, name, header_length) end
+    if header_length > 10000 then fault.raisef("%s: %s: broken: header of %.0f bytes", path, name, header_length) end
     local header = reader:bytes(header_length)
     local order, code = header:match "'descr': '([<|>=]?)(%w+)'"
     local column_major, shape = header:match "'fortran_order': (%a+)", header:match "'shape': %(([%d, ]*)%)"
     local dtype = objects.NUMPY[code or ""]
     if not dtype or order == ">" or not shape or column_major ~= "True" and column_major ~= "False" then
-        fault.raisef("%s: %s is an array of a kind that is not read: %s", path, name, pickle.printable(header))
+        fault.raisef("%s: %s is an array of an unsupported kind: %s", path, name, pickle.printable(header))
     end
     local dims = {}
     for digits in shape:gmatch "%d+" do dims[#dims + 1] = tonumber(digits) end
@@ -150,7 +150,7 @@ local function open_zip(path)
         if array then arrays[array] = members[name] end
     end
     if not next(arrays) then
-        fault.raisef("%s: a zip archive with neither a data.pkl of PyTorch nor arrays of numpy", path)
+        fault.raisef("%s: a zip archive with neither a PyTorch data.pkl nor numpy arrays", path)
     end
     for name, member in pairs(arrays) do arrays[name] = read_npy(path, member) end
     return source.new(path, arrays)
@@ -160,11 +160,11 @@ end
 function formats.open_index(path)
     local index = fault.check(json.read(path))
     local map = type(index) == "table" and index.weight_map
-    if type(map) ~= "table" then fault.raisef("%s: no weight_map in it", path) end
+    if type(map) ~= "table" then fault.raisef("%s: contains no weight_map", path) end
     local seen, names = {}, {}
     for _, name in pairs(map) do
         if type(name) ~= "string" or name == "" or name:find "[/\\%z]" or name:sub(1, 1) == "." then
-            fault.raisef("%s: %s is not the name of a file beside it", path, pickle.printable(tostring(name)))
+            fault.raisef("%s: %s is not the name of a file in the same folder", path, pickle.printable(tostring(name)))
         end
         if not seen[name] then
             seen[name] = true
@@ -175,35 +175,35 @@ function formats.open_index(path)
     local files = {}
     for i, name in ipairs(names) do
         local part = fs.join(fs.dirname(path), name)
-        if not fs.is_file(part) then fault.raisef("%s: is missing, and %s lists it", part, fs.basename(path)) end
+        if not fs.is_file(part) then fault.raisef("%s: missing, but listed in %s", part, fs.basename(path)) end
         files[i] = formats.open(part)
     end
     local joined = source.join(path, files)
     for tensor in pairs(map) do
         if not joined:info(tensor) then
-            fault.raisef("%s: %s is in no file", path, pickle.printable(tostring(tensor)))
+            fault.raisef("%s: %s is not in any of the files", path, pickle.printable(tostring(tensor)))
         end
     end
     return joined
 end
 
---- Open a file of parameters; a fault that says what it is if it is none.
+--- Open a parameter file; a fault that says what the file is if it is something else.
 function formats.open(path)
     if path:find "%.index%.json$" then return formats.open_index(path) end
-    local reader = Reader.open(path)
+    local reader = ByteReader.open(path)
     local head = reader:bytes(math.min(64, reader.size))
     reader:close()
-    if head == "" then fault.raisef("%s: is empty", path) end
+    if head == "" then fault.raisef("%s: the file is empty", path) end
     if head:sub(1, 4) == "PK\3\4" or head:sub(1, 4) == "PK\5\6" then return open_zip(path) end
     if head:sub(1, #TORCH_MAGIC) == TORCH_MAGIC then return open_torch_legacy(path) end
     if head:find "^\128[\2-\5]" then return open_pickle(path) end
     if head:find "^version https://git%-lfs" then
-        fault.raisef("%s: a pointer of Git LFS, not the file itself: fetch it with git lfs pull", path)
+        fault.raisef("%s: a Git LFS pointer, not the file itself: fetch it with git lfs pull", path)
     end
     if head:find "^\137HDF\r\n" then
         fault.raisef("%s: an HDF5 file: convert it to safetensors or .npz first", path)
     end
-    -- Protocols 0 and 1 have no magic number; no program writes parameters in them any more, so only the name tells.
+    -- Protocols 0 and 1 have no magic number; no program writes parameters in them any more, so rely on the name.
     if path:find "%.pdparams$" or path:find "%.pkl$" or path:find "%.bin$" or path:find "%.pt$" then
         return open_pickle(path)
     end

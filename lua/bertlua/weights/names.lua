@@ -1,4 +1,4 @@
---- Names of parameters in other programs' files, by the names used here (Hugging Face's BERT).
+--- Maps the names of parameters in other programs' files to those used here (Hugging Face's BERT).
 --
 --   Hugging Face   with or without `bert.`; `module.` of parallel training; LayerNorm's gamma and beta
 --   Paddle         encoder.layers.N.self_attn.q_proj ...; matrices are [in, out]
@@ -11,9 +11,9 @@ local pickle = require "bertlua.weights.pickle"
 
 local names = {}
 
---- The name we use for a tensor of Hugging Face's.
+--- Our name for a Hugging Face tensor.
 -- @tparam string name
--- @tparam boolean bare whether the file holds a bare BERT, without the `bert.` prefix
+-- @tparam boolean bare whether the file contains a bare BERT, without the `bert.` prefix
 function names.huggingface(name, bare)
     name = name:gsub("^module%.", ""):gsub("LayerNorm%.gamma$", "LayerNorm.weight")
         :gsub("LayerNorm%.beta$", "LayerNorm.bias")
@@ -40,12 +40,12 @@ local PADDLE_REST = {
     ["cls.predictions.transform"] = { "cls.predictions.transform.dense", true },
     ["cls.predictions.layer_norm"] = { "cls.predictions.transform.LayerNorm", false },
     ["cls.seq_relationship"] = { "cls.seq_relationship", true },
-    -- The only classifier of ours; one of another size fails on its shape.
-    classifier = { "qa_outputs", true },
+    classifier = { "classifier", true },
 }
 
 --- Our name of a tensor of Paddle's, and whether it is transposed.
-function names.paddle(name, bare)
+-- @param head what its `classifier` is called here ("classifier"): Paddle has this name for the heads of all tasks
+function names.paddle(name, bare, head)
     if bare and (name:find "^embeddings%." or name:find "^encoder%." or name:find "^pooler%.") then
         name = "bert." .. name
     end
@@ -55,7 +55,8 @@ function names.paddle(name, bare)
     local number, part = (stem or ""):match "^bert%.encoder%.layers%.(%d+)%.(.*)$"
     local known = number and PADDLE_LAYER[part] or PADDLE_REST[stem or ""]
     if not known then return name, false end
-    local ours = number and ("bert.encoder.layer.%s.%s"):format(number, known[1]) or known[1]
+    local ours = number and ("bert.encoder.layer.%s.%s"):format(number, known[1])
+        or stem == "classifier" and head or known[1]
     return ours .. "." .. field, known[2] and field == "weight"
 end
 
@@ -63,8 +64,8 @@ local TABLES = { "word_embeddings", "position_embeddings", "token_type_embedding
 local LINEARS = { "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "linear1",
     "linear2" }
 
---- Paddle's structured names for the static graph's, which count modules as they were made: three embeddings and
--- their LayerNorm; for each layer six linears and two LayerNorms; pooler; then the heads.
+--- Paddle's structured names for those of the static graph, which number modules in order of creation: three embeddings
+-- and their LayerNorm; for each layer six linears and two LayerNorms; pooler; then the heads.
 local function static_names(file)
     local list, linears, norms = file:names(), 0, 0
     for _, name in ipairs(list) do
@@ -100,25 +101,27 @@ local function static_names(file)
         if stem and stems[stem] then
             map[name] = stems[stem] .. (field == "w" and ".weight" or ".bias")
         elseif field == "b" and not stem:find "^linear_" and not stem:find "^layer_norm_" then
-            -- The bias of the word scores is no module's: it bears the name of the head's class.
+            -- The bias of the word scores does not belong to a module: it is named after the head's class.
             map[name] = "cls.predictions.decoder_bias"
         end
     end
     return map
 end
 
---- Our name of a variable of TensorFlow's, and whether it is transposed; nil for the optimizer's.
+--- Our name for a TensorFlow variable, and whether it is transposed; nil for the optimizer's.
 function names.tensorflow(name)
     if name:find "adam_[mv]$" or name:find "^global_step" or name:find "LAMB" then return nil end
     local ours = name:gsub("^cls/squad/output_weights$", "qa_outputs/weight")
-        :gsub("^cls/squad/output_bias$", "qa_outputs/bias"):gsub("/layer_(%d+)/", "/layer/%1/")
+        :gsub("^cls/squad/output_bias$", "qa_outputs/bias")
+        :gsub("^output_weights$", "classifier/weight"):gsub("^output_bias$", "classifier/bias")
+        :gsub("/layer_(%d+)/", "/layer/%1/")
         :gsub("_embeddings$", "_embeddings/weight"):gsub("/gamma$", "/weight"):gsub("/beta$", "/bias")
         :gsub("/output_weights$", "/weight"):gsub("/output_bias$", "/bias"):gsub("/kernel$", "/weight")
         :gsub("/", ".")
     return ours, name:find "/kernel$" ~= nil
 end
 
---- Which program's names a file has: "huggingface", "paddle", "static" or "tensorflow".
+--- Which program's names a file uses: "huggingface", "paddle", "static" or "tensorflow".
 local function dialect_of(list)
     for _, name in ipairs(list) do
         if name:find "self_attn%.[qkv]_proj%." then return "paddle" end
@@ -130,8 +133,10 @@ end
 
 --- All tensors of a file under our names.
 -- @param file an open file (bertlua.weights.formats)
+-- @tparam[opt] string head name of the head of the model that reads the file, for a program with one name for all
+--   heads ("classifier")
 -- @return table by our name: {name = in the file, transposed = boolean}
-function names.index(file)
+function names.index(file, head)
     local list = file:names()
     local dialect = dialect_of(list)
     local static = dialect == "static" and static_names(file)
@@ -143,9 +148,9 @@ function names.index(file)
     for _, name in ipairs(list) do
         local ours, transposed
         if static then
-            ours, transposed = names.paddle(static[name] or name, false)
+            ours, transposed = names.paddle(static[name] or name, false, head)
         elseif dialect == "paddle" then
-            ours, transposed = names.paddle(name, bare)
+            ours, transposed = names.paddle(name, bare, head)
         elseif dialect == "tensorflow" then
             ours, transposed = names.tensorflow(name)
         else

@@ -1,8 +1,8 @@
 --- The Python names that a pickle of parameters may use, and what they build here.
 --
 -- `globals` is the table for bertlua.weights.pickle: name -> {kind = "global", name, build}.
--- Without `build` a name may stand in a pickle (as the dtype of a storage, say)
--- but not be called. Tensors and arrays come out alike:
+-- Without `build` a name may appear in a pickle (as the dtype of a storage, say)
+-- but not be called. Tensors and arrays give the same result:
 --   {kind = "tensor", dtype, dims, strides (in elements), first, storage = {offset, bytes, latin1}}
 -- @module bertlua.weights.objects
 
@@ -27,7 +27,7 @@ local function is(value, kind)
     return type(value) == "table" and value.kind == kind
 end
 
---- A list of whole numbers from 0 out of a tuple or list; nil if it is anything else.
+--- A list of whole numbers, 0 or more, from a tuple or list; nil if it is anything else.
 local function whole_numbers(value)
     if not is(value, "tuple") and not is(value, "list") or #value > MAX_DIMS then return nil end
     local list = {}
@@ -55,7 +55,7 @@ local function dict(machine, arguments)
     local pairs_list = arguments[1]
     if pairs_list == nil then return new end
     if not is(pairs_list, "list") and not is(pairs_list, "tuple") then
-        machine:refuse "makes a dictionary of something that is no list"
+        machine:refuse "makes a dictionary from something that is not a list"
     end
     machine:charge(#pairs_list)
     for _, pair in ipairs(pairs_list) do
@@ -72,7 +72,7 @@ local function copy_sequence(kind)
     return function(machine, arguments)
         local from = arguments[1]
         if from ~= nil and not is(from, "tuple") and not is(from, "list") then
-            machine:refuse(("makes a %s of something that is none"):format(kind))
+            machine:refuse(("makes a %s from something that is not a sequence"):format(kind))
         end
         local new = { kind = kind }
         machine:charge(from and #from or 0)
@@ -87,16 +87,16 @@ define("builtins.tuple", copy_sequence "tuple")
 define("builtins.list", copy_sequence "list")
 define("torch.Size", copy_sequence "tuple")
 
--- Protocol 2 knows no bytes: they are written as text and turned back by this call.
+-- Protocol 2 has no bytes type: they are written as text and converted back by this call.
 define("_codecs.encode", function(machine, arguments)
     local text, encoding = arguments[1], arguments[2]
     if not is(text, "text") or not is(encoding, "text") or encoding.value ~= "latin1" then
-        machine:refuse "calls _codecs.encode for something else than bytes"
+        machine:refuse "calls _codecs.encode for something other than bytes"
     end
     return { kind = "bytes", offset = text.offset, length = text.length, latin1 = true }
 end)
 define("builtins.bytes", function(machine, arguments)
-    if #arguments > 0 then machine:refuse "makes bytes of something" end
+    if #arguments > 0 then machine:refuse "makes bytes from an argument" end
     return { kind = "bytes", offset = 0, length = 0 }
 end)
 
@@ -111,32 +111,32 @@ local function rebuild_tensor(machine, arguments)
     local dims, strides = whole_numbers(arguments[3]), whole_numbers(arguments[4])
     if not is(storage, "storage") or type(first) ~= "number" or first < 0 or first % 1 ~= 0 or not dims or not strides
         or #dims ~= #strides then
-        machine:broken "a tensor of odd parts"
+        machine:broken "a tensor with invalid parts"
     end
     return { kind = "tensor", dtype = storage.dtype, dims = dims, strides = strides, first = first, storage = storage }
 end
 define("torch._utils._rebuild_tensor", rebuild_tensor)
 define("torch._utils._rebuild_tensor_v2", rebuild_tensor)
 define("torch._utils._rebuild_parameter", function(machine, arguments)
-    if not is(arguments[1], "tensor") then machine:broken "a parameter that is no tensor" end
+    if not is(arguments[1], "tensor") then machine:broken "a parameter that is not a tensor" end
     return arguments[1]
 end)
 
 --- Meaning of PyTorch's persistent ids ('storage', class, key, device, number of elements[, view]).
 -- @return {kind = "storage", dtype, key, bytes}; its offset is the caller's to find
 function objects.torch_storage(machine, id)
-    if not is(id, "tuple") then machine:refuse "refers to something that is no storage" end
+    if not is(id, "tuple") then machine:refuse "refers to something that is not a storage" end
     local class, key, count = id[2], id[3], id[5]
     if not is(id[1], "text") or id[1].value ~= "storage" or not is(class, "global")
         or not class.dtype or not is(key, "text") or not key.value or type(count) ~= "number" or count < 0
         or count % 1 ~= 0 then
-        machine:refuse "refers to something that is no storage"
+        machine:refuse "refers to something that is not a storage"
     end
     if id[6] ~= nil and id[6] ~= pickle.NONE then machine:refuse "refers to a view of a storage" end
     return { kind = "storage", dtype = class.dtype, key = key.value, bytes = count * BYTES[class.dtype] }
 end
 
--- numpy: an array is made empty, then BUILD sets its shape, dtype and bytes; a dtype likewise.
+-- numpy: an array is created empty, then BUILD sets its shape, dtype and bytes; likewise for a dtype.
 local NUMPY = { f8 = "F64", f4 = "F32", f2 = "F16", i8 = "I64", i4 = "I32", i2 = "I16", i1 = "I8", u8 = "U64",
     u4 = "U32", u2 = "U16", u1 = "U8", b1 = "BOOL" }
 objects.NUMPY = NUMPY
@@ -145,7 +145,7 @@ local function set_dtype_state(machine, dtype, state)
     local order = is(state, "tuple") and state[2]
     order = is(order, "text") and order.value
     if order ~= "<" and order ~= "|" and order ~= "=" then
-        machine:refuse "holds an array whose numbers are not little-endian"
+        machine:refuse "contains an array whose numbers are not little-endian"
     end
     dtype.ready = true
 end
@@ -153,21 +153,21 @@ end
 define("numpy.dtype", function(machine, arguments)
     local code = is(arguments[1], "text") and arguments[1].value or "?"
     if not NUMPY[code] then
-        machine:refuse(("holds an array of numpy's dtype %s"):format(pickle.printable(code)))
+        machine:refuse(("contains an array of numpy dtype %s"):format(pickle.printable(code)))
     end
     return { kind = "dtype", dtype = NUMPY[code], set_state = set_dtype_state }
 end)
 
 local function set_array_state(machine, array, state)
-    if not is(state, "tuple") then machine:broken "an array of odd parts" end
+    if not is(state, "tuple") then machine:broken "an array with invalid parts" end
     local dims = whole_numbers(state[2])
     local dtype, column_major, data = state[3], state[4], state[5]
     if not dims or not is(dtype, "dtype") or not dtype.ready or type(column_major) ~= "boolean" then
-        machine:broken "an array of odd parts"
+        machine:broken "an array with invalid parts"
     end
-    -- Python 2 wrote bytes as what is a text elsewhere.
+    -- Python 2 wrote bytes as what is text elsewhere.
     if not is(data, "bytes") and not (is(data, "text") and data.raw) then
-        machine:refuse "holds an array whose elements are no numbers"
+        machine:refuse "contains an array whose elements are not numbers"
     end
     array.kind, array.set_state = "tensor", nil
     array.dtype, array.dims, array.first = dtype.dtype, dims, 0
@@ -183,7 +183,7 @@ for _, core in ipairs { "core", "_core" } do
         end
         return { kind = "array", set_state = set_array_state }
     end)
-    -- A number of numpy's: no parameter, but training programs keep some beside them.
+    -- A numpy scalar: not a parameter, but training programs store some along with them.
     define(("numpy.%s.multiarray.scalar"):format(core), function() return pickle.NONE end)
 end
 

@@ -1,12 +1,12 @@
 --- A pickle reader that builds data and runs nothing.
 --
--- Python's pickle is a program for a stack machine. This one knows the
+-- A Python pickle is a program for a stack machine. This one knows the
 -- instructions that build numbers, strings, tuples, lists and dictionaries.
--- A name of a Python class or function (GLOBAL) is looked up in a fixed table
+-- The name of a Python class or function (GLOBAL) is looked up in a fixed table
 -- (globals of bertlua.weights.objects) of constructors written here, for tensors and
 -- dictionaries; any other name is refused, and so is every instruction that
--- would make or change another kind of object. Strings longer than a name and
--- all bytes stay in the file: values only say where they lie.
+-- would create or change another kind of object. Strings longer than a name and
+-- all bytes stay in the file: values only record where they are.
 --
 -- Values are booleans, numbers, and tables with a `kind`:
 --   none | text {value, offset, length, raw} | bytes {offset, length, latin1} | tuple, list {[1] ...}
@@ -17,7 +17,7 @@ local fault = require "bertlua.fault"
 
 local pickle = {}
 
--- Far above any model's needs, far below what could hurt.
+-- Far above any model's needs, far below what could do harm.
 local MAX_VALUES, MAX_INSTRUCTIONS, MAX_INLINE = 1000000, 10000000, 64 * 2 ^ 20
 local LONGEST_NAME, LONGEST_LONG = 4096, 64
 
@@ -25,7 +25,7 @@ local NONE = { kind = "none" }
 pickle.NONE = NONE
 local MARK = { kind = "mark" }
 
---- Text from a file, fit for a message.
+--- Text from a file, made safe for a message.
 function pickle.printable(text)
     return (text:sub(1, 80):gsub("[^\32-\126]", "?"))
 end
@@ -43,7 +43,7 @@ function Machine:broken(what)
     fault.raisef("%s: broken pickle: %s at byte %.0f", self.label, what, self.reader.position)
 end
 
---- Count values that are made, so that a small file cannot make many.
+--- Count the values created, so that a small file cannot create many.
 function Machine:charge(n)
     self.values = self.values + n
     if self.values > MAX_VALUES then
@@ -71,7 +71,7 @@ function Machine:peek(kind)
     return value
 end
 
---- Everything above the last mark, which goes too.
+--- Pop everything above the last mark, and the mark.
 function Machine:pop_mark()
     local at = self.top
     while at > 0 and self.stack[at] ~= MARK do at = at - 1 end
@@ -85,7 +85,7 @@ function Machine:pop_mark()
     return items
 end
 
---- A string of n bytes at the reader's place; its value is read if it is short enough for a name.
+--- A string of n bytes at the reader's position; its value is read if it is short enough for a name.
 function Machine:text(n, raw)
     local reader = self.reader
     local value = { kind = "text", offset = reader.position, length = n, raw = raw }
@@ -124,7 +124,7 @@ local function new_dict()
 end
 
 function Machine:find_global(module, name)
-    -- Python 2's names of the same things.
+    -- Python 2's names for the same things.
     if module == "__builtin__" then module = "builtins" end
     local full = module .. "." .. name
     local global = self.globals[full]
@@ -145,7 +145,7 @@ end
 local function remember(self, index, value)
     if value == nil then value = self.stack[self.top] end
     if value == nil or value == MARK then self:broken "nothing to remember" end
-    -- Far numbers cost nothing here: the memo is a hash of what was stored, and each entry takes an instruction.
+    -- Large indices cost nothing: the memo is a hash table of what was stored, and each entry takes an instruction.
     self.entries = self.entries + 1
     if self.entries > 2 * MAX_VALUES then
         fault.raisef("%s: its pickle has more than %d values: not a model's parameters", self.label, MAX_VALUES)
@@ -166,7 +166,7 @@ local function signed(reader, n)
 end
 
 local function long(self, n)
-    if n > LONGEST_LONG then self:broken "an integer of too many digits" end
+    if n > LONGEST_LONG then self:broken "an integer with too many digits" end
     return n == 0 and 0 or signed(self.reader, n)
 end
 
@@ -194,7 +194,7 @@ local function line_number(self, pattern)
 end
 
 local function make(self, what, class)
-    local name = type(class) == "table" and class.kind == "global" and class.name or "something that is no class"
+    local name = type(class) == "table" and class.kind == "global" and class.name or "something that is not a class"
     self:refuse(("makes a %s with %s"):format(name, what))
 end
 
@@ -309,7 +309,7 @@ on("b", function(m)
     local state = m:pop()
     local object = m.stack[m.top]
     local kind = type(object) == "table" and object.kind or type(object)
-    if kind == "dict" then return end -- attributes of an OrderedDict: no parameter among them
+    if kind == "dict" then return end -- attributes of an OrderedDict: no parameters among them
     if type(object) ~= "table" or not object.set_state then
         m:refuse(("sets the state of a %s with BUILD"):format(kind))
     end
@@ -336,7 +336,7 @@ end
 on("P", function(m) m:refuse "refers to an object by text" end)
 on("Q", function(m)
     local id = m:pop()
-    if not m.persistent then m:refuse "refers to an object outside of it" end
+    if not m.persistent then m:refuse "refers to an object outside it" end
     m:push(m.persistent(m, id))
 end)
 
@@ -349,10 +349,10 @@ end)
 
 local STOP = 0x2e
 
---- Read one pickle; the reader stands behind it afterwards.
--- @param reader bertlua.weights.reader
--- @tparam table options globals: constructors by Python name; persistent(machine, id): what a persistent id means;
---   label: what messages call the file (the reader's path)
+--- Read one pickle; the reader is positioned after it.
+-- @param reader bertlua.weights.byte_reader
+-- @tparam table options globals: constructors by Python name; persistent(machine, id): resolves a persistent id;
+--   label: name of the file in messages (the reader's path)
 -- @return the value; a fault for anything that is not plain data
 function pickle.load(reader, options)
     local machine = setmetatable({

@@ -1,5 +1,5 @@
---- Tensors found in a file of any format, with the methods of storage.File:
--- names, info, read, metadata, close. Also several files as one.
+--- Tensors in a file of any format, with the methods of storage.File: names, info,
+-- read, metadata, close. Also combines several files into one.
 -- @module bertlua.weights.source
 
 local fault = require "bertlua.fault"
@@ -13,13 +13,13 @@ local Source = {}
 Source.__index = Source
 
 --- Make a source.
--- @tparam string path of the file that holds the bytes
+-- @tparam string path of the file that contains the bytes
 -- @tparam table entries by name: {dtype, dims, strides, first, storage = {offset, bytes, latin1}}
 function source.new(path, entries)
     return setmetatable({ path = path, entries = entries }, Source)
 end
 
---- Names of all tensors, ascending.
+--- Names of all tensors, sorted.
 function Source:names()
     local list = {}
     for name in pairs(self.entries) do list[#list + 1] = name end
@@ -37,7 +37,7 @@ function Source.metadata()
     return {}
 end
 
---- Read into a contiguous tensor of the same shape. True; or nil, message.
+--- Read into a contiguous tensor of the same shape. Returns true; or nil, message.
 function Source:read(name, tensor)
     local entry = self.entries[name]
     return storage.read_region(self.path, {
@@ -53,7 +53,7 @@ local function is_tensor(value)
     return type(value) == "table" and value.kind == "tensor"
 end
 
---- The tensor that a value of a dictionary stands for: itself, or the second of Paddle's (name, array).
+--- The tensor in a dictionary's value: the value itself, or the second item of Paddle's (name, array).
 local function tensor_of(value)
     if is_tensor(value) then return value end
     if type(value) == "table" and value.kind == "tuple" and #value == 2 and is_tensor(value[2])
@@ -75,18 +75,18 @@ local function tensors_of(dict)
     return entries, count
 end
 
--- Where training programs put the parameters in a larger dictionary.
+-- The keys under which training programs put the parameters in a larger dictionary.
 local USUAL = { "model", "state_dict", "model_state_dict", "module" }
 
---- Tensors by name of an unpickled value: a dictionary of them, or one inside it.
--- @return entries as source.new() takes them
+--- The tensors of an unpickled value, by name: it must be a dictionary of them, or contain one.
+-- @return entries for source.new()
 function source.from_pickle(path, value)
     if type(value) ~= "table" or value.kind ~= "dict" then
         fault.raisef("%s: its pickle is a %s, expected a dictionary of tensors by name", path,
             type(value) == "table" and value.kind or type(value))
     end
     if value.map["UnpackBigParamInfor@@"] then
-        fault.raisef("%s: holds parameters cut into slices: save it with protocol 4", path)
+        fault.raisef("%s: its parameters are split into slices: save it with protocol 4", path)
     end
     local entries, count = tensors_of(value)
     if count > 0 then return entries end
@@ -109,13 +109,13 @@ function source.from_pickle(path, value)
             if key ~= 1 then return found end
         end
     end
-    if #inner == 0 then fault.raisef("%s: no tensors by name in it", path) end
+    if #inner == 0 then fault.raisef("%s: contains no named tensors", path) end
     table.sort(inner)
-    fault.raisef("%s: holds several dictionaries of tensors (%s), none of them called model or state_dict", path,
+    fault.raisef("%s: contains several dictionaries of tensors (%s), none named model or state_dict", path,
         table.concat(inner, ", "))
 end
 
---- Fault if a tensor reaches beyond its storage, or that beyond the file: better now than in the middle of a load.
+--- Raise a fault if a tensor extends beyond its storage, or a storage beyond the file: better now than in mid-load.
 function source.check(path, entries, file_size)
     for name, entry in pairs(entries) do
         local last, empty = entry.first, false
@@ -125,10 +125,10 @@ function source.check(path, entries, file_size)
         end
         local store = entry.storage
         if not empty and (last + 1) * objects.BYTES[entry.dtype] > store.bytes then
-            fault.raisef("%s: %s reaches beyond its storage of %.0f bytes", path, pickle.printable(name), store.bytes)
+            fault.raisef("%s: %s extends beyond its storage of %.0f bytes", path, pickle.printable(name), store.bytes)
         end
         if store.offset + store.bytes > file_size then
-            fault.raisef("%s: truncated: the data of %s end at byte %.0f, the file at %.0f", path,
+            fault.raisef("%s: truncated: the data of %s ends at byte %.0f, but the file at %.0f", path,
                 pickle.printable(name), store.offset + store.bytes, file_size)
         end
     end
@@ -137,8 +137,8 @@ end
 local Joined = {}
 Joined.__index = Joined
 
---- Several open files as one. A name must be in one of them only.
--- @tparam string path what messages call the whole
+--- Several open files as one. Each name must be in only one of them.
+-- @tparam string path name of the whole in messages
 -- @param files list of open files
 function source.join(path, files)
     local owner = {}

@@ -1,9 +1,9 @@
---- Members of a zip archive (APPNOTE 6.3, with zip64): where their bytes lie.
+--- Members of a zip archive (APPNOTE 6.3, with zip64): where their bytes are.
 --
--- Only stored members can be read in place; PyTorch and numpy.savez store.
+-- Only uncompressed members can be read in place; those of PyTorch and numpy.savez are.
 -- @module bertlua.weights.zip
 
-local Reader = require "bertlua.weights.reader"
+local ByteReader = require "bertlua.weights.byte_reader"
 local fault = require "bertlua.fault"
 
 local zip = {}
@@ -20,7 +20,7 @@ local function little(text, first, n)
     return value
 end
 
---- Offset of the end record, which a comment may follow.
+--- Offset of the end record, which may be followed by a comment.
 local function find_end(reader)
     local first = math.max(0, reader.size - END_BYTES - LONGEST_COMMENT)
     reader:seek(first)
@@ -51,12 +51,12 @@ local function directory(reader)
         end
     end
     if count > MAX_MEMBERS then
-        fault.raisef("%s: zip archive of %.0f members, at most %d are allowed", reader.path, count, MAX_MEMBERS)
+        fault.raisef("%s: zip archive with %.0f members, expected at most %d", reader.path, count, MAX_MEMBERS)
     end
     return count, offset
 end
 
---- Values of 2^32 and more stand in an extra field, in this order, where the short field is full.
+--- Values of 2^32 and more are in an extra field, in this order, if the short field is all ones.
 local function read_zip64(extra, fields)
     local at = 1
     while at + 3 <= #extra do
@@ -94,28 +94,28 @@ end
 -- @tparam string path
 -- @return members by name: {name, size, method, ...}; and their names in order
 function zip.open(path)
-    local reader = Reader.open(path)
+    local reader = ByteReader.open(path)
     local count, offset = directory(reader)
     reader:seek(offset)
     local members, names = {}, {}
     for i = 1, count do
         local member = read_entry(reader)
-        if members[member.name] then fault.raisef("%s: zip archive with two members of one name", path) end
+        if members[member.name] then fault.raisef("%s: zip archive with two members of the same name", path) end
         members[member.name], names[i] = member, member.name
     end
     reader:close()
     return members, names
 end
 
---- Where a member's bytes lie in the file.
+--- Where a member's bytes are in the file.
 -- @return offset, length
 function zip.locate(path, member)
     if member.flags % 2 == 1 then fault.raisef("%s: member %s is encrypted", path, member.name) end
     if member.method ~= STORED or member.size ~= member.packed then
-        fault.raisef("%s: member %s is compressed: save it uncompressed (torch.save and numpy.savez do so)", path,
+        fault.raisef("%s: member %s is compressed: save it uncompressed (as torch.save and numpy.savez do)", path,
             member.name)
     end
-    local reader = Reader.open(path, member.offset)
+    local reader = ByteReader.open(path, member.offset)
     local text = reader:bytes(30)
     if text:sub(1, 4) ~= LOCAL then fault.raisef("%s: broken zip archive: no member %s", path, member.name) end
     reader:skip(little(text, 27, 2) + little(text, 29, 2) + member.size)

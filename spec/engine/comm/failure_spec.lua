@@ -7,7 +7,7 @@ local mpi_it = mpi.specs(it, pending)
 
 local worker = process.quote(process.root .. "/spec/support/failing_worker.lua")
 
--- Seconds of silence; and what the whole job may take beyond, start of its processes included.
+-- Seconds of silence, and what the whole job may take beyond that, including startup.
 local TIMEOUT, MORE = 1.5, 10
 
 --- @return the one line that the job printed, exit code
@@ -38,7 +38,7 @@ describe("a job of several processes", function()
         end)
     end
 
-    mpi_it("ends when a rank computes on and never comes to the collective", function()
+    mpi_it("ends when a rank keeps computing and never reaches the collective", function()
         local line, code = fail(3, "spin", 2)
         expect(line, "rank 2 of 3 hangs: it is in collective 10", "the others have waited", "in collective 11")
         assert.are.equal(71, code)
@@ -50,7 +50,7 @@ describe("a job of several processes", function()
         assert.are.equal(1, code)
     end)
 
-    mpi_it("prints what goes wrong before the processes meet once", function()
+    mpi_it("prints once what goes wrong before the processes meet", function()
         local output, code = mpi.run(4, "recipes/pretrain_phase1.lua --no-such-setting 1")
         local lines = mpi.messages(output)
         assert.are.equal(1, #lines, output)

@@ -37,7 +37,7 @@ describe("two hosts", function()
         return assert(fs.read(job.dir .. "/" .. name .. "/custom/phase1/3/model.safetensors"))
     end
 
-    it("train to the same parameters as two processes on one, and the losses of one process", function()
+    it("train to the same parameters as two processes on one, and to the losses of one process", function()
         local output, code = mpi.run(2, arguments("one_host", 1))
         assert.are.equal(0, code, output)
         output, code = process.run("timeout -k 5 60 "
@@ -51,8 +51,8 @@ describe("two hosts", function()
         for step = 1, 3 do assert.is_near(one[step].loss, two[step].loss, 1e-5) end
     end)
 
-    it("name the rank and end when one of them is cut off", function()
-        -- What it computes on is gone; the other host sees silence, as from a machine without power.
+    it("end and name the rank when one of them is cut off", function()
+        -- The other host sees silence, as from a machine without power.
         local worker = process.quote(process.root .. "/spec/support/failing_worker.lua")
         local output, code = process.run("timeout -k 5 60 " .. hosts:on("a",
             mpi.command(2, worker .. " stop 1 2", hosts:mpirun_options())) .. " </dev/null")

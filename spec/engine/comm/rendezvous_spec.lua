@@ -1,8 +1,8 @@
---- Ranks that no MPI started meet over TCP.
+--- Ranks not started by MPI meet over TCP.
 
 local process = require "spec.support.process"
 
---- Start n processes by hand, with torchrun's variables, and gather what they wrote.
+--- Start n processes by hand, with torchrun's variables, and collect their output.
 -- @param present ranks that are started
 local function meet(n, present, port, script)
     local commands = {}
@@ -13,7 +13,7 @@ local function meet(n, present, port, script)
     return (process.run(table.concat(commands, "\n") .. "\nwait"))
 end
 
--- Ports below the range from which the kernel takes those of callers.
+-- Ports below the kernel's ephemeral range.
 local port = 20000 + tonumber(require("posix.unistd").getpid()) % 10000
 
 local SCRIPT = [[
@@ -23,7 +23,7 @@ local SCRIPT = [[
     io.write(("rank %%d: %%s\n"):format(launch.rank, text or "fault: " .. message))]]
 
 describe("rendezvous", function()
-    it("gives every rank what rank 0 has to say", function()
+    it("gives every rank what rank 0 says", function()
         -- Rank 0 comes last: the others wait for it.
         local output = meet(4, { 3, 1, 2, 0 }, port, SCRIPT:format(20))
         for rank = 0, 3 do
@@ -31,19 +31,19 @@ describe("rendezvous", function()
         end
     end)
 
-    it("names the ranks that do not come", function()
+    it("names the ranks that do not arrive", function()
         local output = meet(4, { 0, 2 }, port + 1, SCRIPT:format(1.5))
         assert.is_truthy(output:find("of 4 ranks these did not join within 1.5 s: 1, 3", 1, true), output)
         assert.is_truthy(output:find("rank 2: fault: comm: rank 0 at localhost, port %d+, did not admit rank 2"),
             output)
     end)
 
-    it("says where rank 0 was looked for", function()
+    it("says where it looked for rank 0", function()
         local output = meet(2, { 1 }, port + 2, SCRIPT:format(0.5))
         assert.is_truthy(output:find("rank 1 cannot reach rank 0 at localhost, port " .. port + 2, 1, true), output)
     end)
 
-    it("refuses a rank that is there twice", function()
+    it("refuses a duplicate rank", function()
         local output = meet(3, { 0, 1, 1 }, port + 3, SCRIPT:format(3))
         assert.is_truthy(output:find("a process says it is rank 1 of 3", 1, true), output)
     end)

@@ -43,7 +43,7 @@ describe("pinning", function()
             assert.are.equal(tostring(first), list)
         end)
 
-        it("leaves a process alone that uses fewer threads than it has cores", function()
+        it("leaves alone a process that uses fewer threads than it has cores", function()
             local pinned, list = run(first .. "," .. second, 1)
             assert.are.equal("false", pinned)
             assert.are_not.equal(tostring(first), list)

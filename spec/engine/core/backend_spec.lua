@@ -1,4 +1,4 @@
---- A device that lacks an op: what is said of it, and what its specs do. The device is spec/support/bare_backend.c.
+--- A device that lacks an op: the message, and what its specs do. The device is spec/support/bare_backend.c.
 
 local process = require "spec.support.process"
 

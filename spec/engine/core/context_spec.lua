@@ -1,4 +1,4 @@
---- Settings of a context that matrix products look at.
+--- Settings of a context that affect matrix products.
 
 local context = require "bertlua.context"
 local ops = require "bertlua.ops"

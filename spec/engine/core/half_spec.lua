@@ -1,4 +1,4 @@
---- bf16 and f16 on the way from f32 and back, by copies of every device.
+--- bf16 and f16 converted from f32 and back, by copies on every device.
 
 local tensor = require "bertlua.tensor"
 local array = require "bertlua.array"
@@ -71,7 +71,7 @@ describe("half precision", function()
         end
     end))
 
-    it("keeps NaN whose mark lies in bits that are cut off", scoped(function()
+    it("keeps NaN whose payload lies in truncated bits", scoped(function()
         local patterns = { 0x7f800001, 0x7fffffff, 0x7f80ffff, 0x7fc00000, 0x7f801fff }
         for i = 1, 5 do patterns[i + 5] = patterns[i] - 2 ^ 31 end -- the same with the sign bit
         local buffer = memory.buffer(256)
@@ -83,7 +83,7 @@ describe("half precision", function()
         buffer:free()
     end))
 
-    it("rounds alike one by one and in rows", scoped(function()
+    it("rounds the same singly and in rows", scoped(function()
         for dtype in pairs(FORMAT) do
             local x = support.random("f32", { 64, 3 }, 1, 1000)
             local rows = tensor.new(dtype, { 64, 3 }):copy_from(x)

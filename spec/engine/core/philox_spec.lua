@@ -38,7 +38,7 @@ describe("Philox4x32-10", function()
 end)
 
 describe("rng", function()
-    it("draws doubles in [0, 1) with an even spread", function()
+    it("draws doubles in [0, 1) evenly", function()
         local source, sum, square, n = rng.new(3), 0, 0, 20000
         for _ = 1, n do
             local x = source:double()
@@ -75,7 +75,7 @@ describe("rng", function()
         assert.is_near(100, high, 40)
     end)
 
-    it("shuffles to a permutation that depends on the seed", function()
+    it("shuffles into a permutation that depends on the seed", function()
         local n = 1000
         local function order(seed)
             local values = array.int64(n)

@@ -23,7 +23,7 @@ describe("mask_tokens", function()
         ids[0], ids[length - 1], ids[math.floor(length / 2)] = 2, 3, 3
     end
 
-    it("chooses min(P, max(1, round(n * 0.15))) sorted positions and none of [CLS] and [SEP]", function()
+    it("chooses min(P, max(1, round(n * 0.15))) sorted positions, never [CLS] or [SEP]", function()
         local masking = changed {}
         -- Half to even as in Python: 10 -> 2, 30 -> 4, 50 -> 8.
         local expected = { [5] = 1, [8] = 1, [10] = 2, [30] = 4, [50] = 8, [64] = 10, [100] = 15, [128] = 19,
@@ -80,7 +80,7 @@ describe("mask_tokens", function()
         assert.are.equal(125, places)
     end)
 
-    it("never takes a token of id 0, and is content with fewer candidates than wanted", function()
+    it("never chooses id 0, and accepts fewer candidates than wanted", function()
         local masking = changed { probability = 0.9 }
         for i = 0, 9 do ids[i] = 0 end
         ids[0], ids[4], ids[6], ids[9] = 2, 50, 51, 3
@@ -183,7 +183,7 @@ describe("batch", function()
         assert.are.same(padded.nsp_labels:tolist(), packed.nsp_labels:tolist())
     end)
 
-    it("undoes the mask of the file before it masks afresh", function()
+    it("undoes the mask in the file before masking again", function()
         local masking = changed { max_predictions = 4, probability = 0.3 }
         local rows = { 1, 2, 3, 4, 5, 6, 7, 8 }
         local batch = fill(data.batch(8, 16, 4, false), rows, masking, 5, 1000)
@@ -210,7 +210,7 @@ describe("batch", function()
         assert.are_not.same(first, masks({ 4, 6 }, 5, 78))
     end)
 
-    it("takes exactly its number of samples", function()
+    it("holds exactly its number of samples", function()
         local batch = data.batch(2, 16, 4, false)
         batch:begin()
         batch:append(shard, array.int64 { 1 }, 1)
@@ -243,7 +243,7 @@ describe("prefetch", function()
         assert.has_error(function() prefetch:wait() end)
     end)
 
-    it("reads a part, of rows that it has copied", function()
+    it("reads part of a shard, with its own copy of the rows", function()
         local path = folder .. "/part.hdf5"
         shards.write(path, shards.values(500, 32, 4))
         local shard = assert(data.read_shard(path))
@@ -256,7 +256,7 @@ describe("prefetch", function()
         assert.are.equal(0, assert(assert(data.prefetch(path, {}, rows, 0)):wait()).held)
     end)
 
-    it("reports the thread's error at wait, and to nobody else", function()
+    it("reports the thread's error at wait, and nowhere else", function()
         local path = folder .. "/b.hdf5"
         local values = shards.values(5, 16, 4)
         values.input_ids[2][3] = 5000
@@ -270,7 +270,7 @@ describe("prefetch", function()
         assert.is_truthy(select(2, missing:wait()):find("no such file or folder", 1, true))
     end)
 
-    it("can be dropped in the middle", function()
+    it("can be dropped midway", function()
         local path = folder .. "/c.hdf5"
         shards.write(path, shards.values(3000, 64, 8))
         for _ = 1, 20 do assert(data.prefetch(path)):cancel() end

@@ -1,4 +1,4 @@
---- Shards in and out: h5py's files, our own, and every kind of broken one.
+--- Shards in and out: h5py's files, our own, and every kind of damage.
 
 local array = require "bertlua.array"
 local data = require "bertlua.data"
@@ -20,7 +20,7 @@ describe("shard", function()
         fs.remove(folder)
     end)
 
-    -- The formulas of scripts/make_hdf5_fixtures.py.
+    -- The formulas of spec/peers/make_hdf5_fixtures.py.
     local function check_fixture(shard)
         assert.are.equal(5, shard.samples)
         assert.are.equal(16, shard.max_seq_length)
@@ -89,8 +89,8 @@ describe("shard", function()
         end
     end)
 
-    describe("of which a part is kept", function()
-        --- The part has exactly the rows of the whole that it was asked for.
+    describe("of which only part is kept", function()
+        --- The part has exactly the requested rows of the whole.
         local function check_part(file, limits, rows)
             local whole = assert(data.read_shard(file, limits))
             local part = assert(data.read_shard(file, limits, array.int64(rows), #rows))
@@ -103,7 +103,7 @@ describe("shard", function()
             part:free()
         end
 
-        it("gives its rows in the order asked for, whatever the types in the file", function()
+        it("gives its rows in the order requested, whatever the types in the file", function()
             for _, name in ipairs { "nvidia.hdf5", "wide.hdf5" } do
                 check_part(FIXTURES .. name, { vocab_size = 90 }, { 4, 0, 3 })
                 check_part(FIXTURES .. name, { vocab_size = 90 }, {})
@@ -111,7 +111,7 @@ describe("shard", function()
         end)
 
         it("is read in blocks of whole chunks, or of rows", function()
-            -- A block is of 1 MiB: 8192 rows of ids.
+            -- A block is 1 MiB: 8192 rows of ids.
             local samples = 9600
             local values = shards.values(samples, 32, 4)
             local rows = {}
@@ -125,7 +125,7 @@ describe("shard", function()
             end
         end)
 
-        it("is refused for what is wrong in any row, and for rows that are not there", function()
+        it("is refused for what is wrong in any row, and for missing rows", function()
             local values = shards.values(20, 16, 4)
             values.masked_lm_positions[7][1] = 16
             shards.write(path, values)
@@ -163,7 +163,7 @@ describe("shard", function()
         assert.are.same({ "a.hdf5" }, fs.list(folder))
     end)
 
-    it("cannot be written into a folder that is not there", function()
+    it("cannot be written into a missing folder", function()
         local good, message = data.write_hdf5(folder .. "/none/x.hdf5", {})
         assert.is_nil(good)
         assert.is_truthy(message:find("none/x.hdf5: cannot create: no such file or folder", 1, true), message)
@@ -223,7 +223,7 @@ describe("shard", function()
             end)
         end
 
-        it("with a sample that has no token", function()
+        it("with a sample without tokens", function()
             local values = shards.values(5, 16, 4)
             for i = 1, 16 do values.input_mask[2][i] = 0 end
             shards.write(path, values)
@@ -241,7 +241,7 @@ describe("shard", function()
             assert.is_truthy(refusal():find("a shard without samples", 1, true))
         end)
 
-        it("when its sizes are not those of the settings", function()
+        it("when its sizes differ from the settings", function()
             shards.write(path, shards.values(20, 16, 4))
             local message = refusal { max_seq_length = 128 }
             assert.is_truthy(message:find("samples are 16 tokens long, max_seq_length is 128; set it to 16", 1, true))
@@ -285,7 +285,7 @@ describe("shard", function()
             local refused = 0
             for _ = 1, 60 do
                 local at = rng:integer(1, #bytes)
-                -- In place, without fs.write: its sync would take longer than all the rest.
+                -- In place, without fs.write, whose sync would take longer than everything else.
                 local file = io.open(path, "wb")
                 file:write(bytes:sub(1, at - 1), string.char(rng:integer(0, 255)), bytes:sub(at + 1))
                 file:close()

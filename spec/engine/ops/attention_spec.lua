@@ -149,7 +149,7 @@ describe("attention", function()
             fails("attention: qkv is f32 [8,12], expected [T,3*3*D]", forward, out, nil, qkv, good, 3, 4, 1, nil)
             fails("attention: out is f32 [8,12], expected f32 [8,4]", forward, qkv, nil, qkv, good, 2, 4, 1, nil)
             fails("max_length is 0", forward, out, nil, qkv, good, 2, 0, 1, nil)
-            if context.device() == "cpu" then -- elsewhere the host cannot look at the segments
+            if context.device() == "cpu" then -- elsewhere the host cannot see the segments
                 fails("segments[0] (from 0) has length 4", forward, out, nil, qkv, good, 2, 3, 1, nil)
                 fails("expected within 8 rows", forward, out, nil, qkv, bounds { { 5, 4 } }, 2, 4, 1, nil)
                 fails("share row 3", forward, out, nil, qkv, bounds { { 3, 4 }, { 0, 4 } }, 2, 4, 1, nil)

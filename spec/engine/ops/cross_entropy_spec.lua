@@ -89,7 +89,7 @@ describe("cross_entropy", function()
         support.assert_close(dlogits, reference.zeros(21), 0)
     end))
 
-    it("stands large logits and whole blocks of -inf", scoped(function()
+    it("withstands large logits and whole blocks of -inf", scoped(function()
         local values = {}
         for i = 1, 5000 do values[i] = i > 4096 and 1e4 + i or -math.huge end
         local loss, lse = support.poisoned("f32", { 1 }), support.poisoned("f32", { 1 })

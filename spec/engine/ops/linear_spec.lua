@@ -54,7 +54,7 @@ describe("linear", function()
                         local y, pre = tensor.new(dtype, { rows, outputs }), tensor.new(dtype, { rows, outputs })
                         ops.linear_forward(y, activation == "gelu" and pre or nil, c.x, c.w, c.bias, activation)
                         local _, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list)
-                        -- What was saved counts, as the dtype holds it: that is the op's input.
+                        -- The saved value counts, as the dtype holds it: that is the op's input.
                         if activation == "gelu" then saved, pre_list = pre, pre:tolist() end
                         if activation == "tanh" then saved = y end
 
@@ -86,7 +86,7 @@ describe("linear", function()
                     local y = dense.poisoned("f32", { 6, outputs })
                     ops.linear_forward(y, nil, c.x, c.w, c.bias, "none")
                     local y_list, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list)
-                    -- Only sums are rounded here, so the result must be far better than the dtype.
+                    -- Only sums are rounded here, so the result must be far more accurate than the dtype.
                     dense.assert_close(y_list, y, 1e-5, "y")
                     local dy, dy_list = dense.random(random, "f32", { 6, outputs })
                     local dx, dw = dense.poisoned(dtype, { 6, 20 }), tensor.new("f32", { outputs, 20 })

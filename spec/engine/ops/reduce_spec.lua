@@ -36,7 +36,7 @@ describe("reduce", function()
         support.assert_close(y, { held * n }, 1e-7)
     end))
 
-    it("hands on NaN", scoped(function()
+    it("propagates NaN", scoped(function()
         for name in pairs(FORMULA) do
             local y = tensor.new("f32", { 1 })
             ops.reduce(y, tensor.from { 1, 0 / 0, 2 }, name)

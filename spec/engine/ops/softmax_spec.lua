@@ -25,7 +25,7 @@ describe("softmax", function()
         end)
     end))
 
-    it("gives 0 to -inf beside numbers", scoped(function()
+    it("gives -inf a probability of 0", scoped(function()
         local y = support.poisoned("f32", { 3 })
         ops.softmax(y, tensor.from { -math.huge, 1, 1 })
         assert.are.same({ 0, 0.5, 0.5 }, y:tolist())

@@ -5,7 +5,7 @@ local shared = require "spec.support.optim"
 local scoped = support.scoped
 
 describe("loss_scale_update", function()
-    it("grows after enough good steps and starts to count again", scoped(function()
+    it("grows after enough good steps and restarts the count", scoped(function()
         local s = shared.scalars { loss_scale = 1024 }
         local seen = {}
         for i = 1, 7 do

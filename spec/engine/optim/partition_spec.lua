@@ -33,7 +33,7 @@ local function values(low)
     return f
 end
 
---- What the rank that owns [first, last) of every 1000 elements has: rows of `pieces`, state counted from 0.
+--- For the rank that owns [first, last) of every 1000 elements: rows of `pieces`, state counted from 0.
 local function pieces_of(first, last)
     local rows, state = {}, 0
     for block = 0, SIZE - 1, 1000 do
@@ -52,7 +52,7 @@ end
 -- Ranges of a block for 1 rank, 2 and 3 uneven ones.
 local DIVISIONS = { { { 0, 1000 } }, { { 0, 500 }, { 500, 1000 } }, { { 0, 7 }, { 7, 900 }, { 900, 1000 } } }
 
---- One rank of a division, over the buffers that all of them share.
+--- One rank of a partition, over the buffers that all of them share.
 local function rank_of(f, range)
     local rank = { beta1 = f.beta1, beta2 = f.beta2, eps = f.eps, param = f.param, grad = f.grad, decay = f.decay,
         param_low = f.param_low, trust = tensor.new("f32", { COUNT }), sums = tensor.new("f32", { COUNT, 2 }),
@@ -116,7 +116,7 @@ describe("divided LAMB", function()
                 if low then
                     support.assert_close(divided.param_low, support.flat(plain.param_low), 0.004, "low")
                 end
-                -- A rank's moments are the plain ones at its pieces.
+                -- A rank's moments equal the plain ones at its pieces.
                 local m, v = support.flat(plain.m), support.flat(plain.v)
                 for _, rank in ipairs(ranks) do
                     local own_m, own_v = support.flat(rank.m), support.flat(rank.v)

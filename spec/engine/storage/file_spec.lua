@@ -1,4 +1,4 @@
---- Durable files: replaced at once or not at all, and what the system's refusals read like.
+--- Durable files: replaced atomically or not at all, and the messages for the system's refusals.
 
 local fs = require "bertlua.util.fs"
 local storage = require "bertlua.storage"
@@ -35,7 +35,7 @@ describe("file", function()
         assert.are.same({ "f" }, fs.list(folder))
     end)
 
-    it("says no space left, names the path, removes the part and keeps the older file", function()
+    it("reports a full disk with the path, removes the part and keeps the older file", function()
         local path = folder .. "/big"
         assert(storage.write(path, "older"))
         local output = limited(8, ("package.path = %q\nprint(require('bertlua.storage').write(%q, ('x'):rep(100000)))")
@@ -47,7 +47,7 @@ describe("file", function()
     end)
 
     it("reports a full disk as such", function()
-        -- A device that is always full; the write goes there through a link of the temporary file's name.
+        -- A device that is always full; the write goes there through a link with the temporary file's name.
         local output = limited(1000, ([[
             package.path = %q
             local storage, unistd = require "bertlua.storage", require "posix.unistd"
@@ -60,7 +60,7 @@ describe("file", function()
         assert.are.same({ "script.lua" }, fs.list(folder))
     end)
 
-    it("syncs files and folders, renames, and says what it cannot", function()
+    it("syncs files and folders, renames, and says what it cannot do", function()
         assert(storage.write(folder .. "/a", "x"))
         assert.is_true(storage.sync(folder .. "/a"))
         assert.is_true(storage.sync(folder))

@@ -28,7 +28,7 @@ describe("safetensors", function()
         file:close()
     end
 
-    --- A file of this header and data, with a true length in front unless given.
+    --- A file of this header and data, with the true length in front unless given.
     local function build(header, data, length)
         length = length or #header
         put(ffi.string(ffi.new("uint64_t[1]", length), 8) .. header .. (data or ""))
@@ -43,7 +43,7 @@ describe("safetensors", function()
     end
 
     describe("reading", function()
-        it("lists names, dtypes and shapes of a file of the reference implementation", function()
+        it("lists names, dtypes and shapes of a file written by the reference implementation", function()
             local file = assert(storage.open(TYPES))
             assert.are.same({ "bf16", "bool", "empty", "f16", "f32", "f64", "i16", "i32", "i64", "i8", "scalar", "u8" },
                 file:names())
@@ -97,7 +97,7 @@ describe("safetensors", function()
             end
         end)
 
-        it("keeps NaN a NaN", function()
+        it("keeps NaN as NaN", function()
             build('{"x":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}', ffi.string(ffi.new("double[1]", 0 / 0), 8))
             for _, dtype in ipairs { "f32", "bf16", "f16" } do
                 local t = tensor.new(dtype, { 1 })
@@ -153,7 +153,7 @@ describe("safetensors", function()
     end)
 
     describe("a broken file", function()
-        it("is refused when it is no file, empty, or something else", function()
+        it("is refused when it is missing, empty, or something else", function()
             assert.are.same({ nil, folder .. "/none: cannot open: no such file or folder" },
                 { storage.open(folder .. "/none") })
             assert.matches("not a regular file", select(2, storage.open(folder)))
@@ -264,7 +264,7 @@ describe("safetensors", function()
             assert.are.equal(fs.read(PLAIN), fs.read(path))
         end)
 
-        it("does not depend on the order, aligns the data and keeps odd names", function()
+        it("is independent of the order, aligns the data and keeps unusual names", function()
             local a, b = tensor.from({ 1, 2, 3 }, "f32"), tensor.from({ 5 }, "i8")
             local odd = "quote \" slash \\ line \n tab \t é 😀"
             local names = { { name = "b", tensor = b }, { name = odd, tensor = a }, { name = "a", tensor = a } }

@@ -65,7 +65,7 @@ describe("tokenizer", function()
         end
     end)
 
-    it("is equal to its steps: words, then pieces", function()
+    it("equals its steps: words, then pieces", function()
         for _, case in ipairs(cases) do
             local joined = {}
             for _, word in ipairs(uncased:words(case.text)) do
@@ -75,7 +75,7 @@ describe("tokenizer", function()
         end
     end)
 
-    it("gives byte offsets into the text as it came", function()
+    it("gives byte offsets into the original text", function()
         local text = "  Ünaffäble\u{200b}s, cafe\u{301} 北京! 한국 x"
         local ids, starts, stops, count = uncased:encode_with_offsets(text)
         local sources = {}
@@ -251,7 +251,7 @@ describe("a vocabulary file", function()
         assert.is_truthy(reason:find("directory", 1, true), reason)
     end)
 
-    it("is refused when special tokens are missing, by name", function()
+    it("is refused when special tokens are missing, naming them", function()
         assert.is_truthy(message_of("[UNK]\n[CLS]\n[PAD]\na\n"):find("[SEP], [MASK] missing", 1, true))
         assert.is_truthy(message_of("a\nb\n"):find("[PAD], [UNK], [CLS], [SEP], [MASK] missing", 1, true))
     end)

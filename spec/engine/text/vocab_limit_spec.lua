@@ -1,4 +1,4 @@
---- The vocabulary trainer under a limit of memory: exact counts by way of the disk, the rarest words left out, the
+--- The vocabulary trainer under a memory limit: exact counts via the disk, the rarest words left out, the
 -- process within its limit.
 
 local fs = require "bertlua.util.fs"
@@ -25,7 +25,7 @@ local function random_from(seed)
     return function(n) return math.floor(generator:double() * n) + 1 end
 end
 
---- Words of letters, so many that differ, each so often, in pieces of text with the words mixed.
+--- So many distinct words of letters, each so often, mixed in pieces of text.
 local function words_of(letters, count, low, high, seed)
     local random = random_from(seed)
     local seen, all = {}, {}
@@ -72,7 +72,7 @@ describe("vocabulary trainer under a limit", function()
     it("leaves out the rarest words, and says how many", function()
         local letters = { "a", "b", "c", "d", "e", "f" }
         local often = words_of(letters, 300, 4, 20, 2)
-        -- Other letters, so that no word is in both; the alphabet is of all words.
+        -- Other letters, so that no word is in both; the alphabet is that of all words.
         local rare, rare_count = words_of({ "u", "v", "w", "x", "y", "z" }, 4000, 1, 3, 3)
         local expected = learn({ often }, { vocab_size = 200 })
         local tokens, stats = learn({ rare, often }, { vocab_size = 212, limit = 250000 })
@@ -115,7 +115,7 @@ describe("vocabulary trainer under a limit", function()
             local limit = tonumber(arg[3])
             local _, stats = require("bertlua.text.vocab_trainer").train { files = { arg[1], arg[2] },
                 vocab_size = 400, memory_limit = limit and limit * 2 ^ 20, scratch_folder = arg[4] }
-            print((require("bertlua.corpus").memory_peak()), stats.distinct_words, stats.rare_distinct_words)
+            print((require("bertlua.process").memory_peak()), stats.distinct_words, stats.rare_distinct_words)
         ]]))
         local function peak(limit)
             local output = process.run_bertlua(("%s/measure.lua %s/in/a.txt %s/in/b.txt %s %s"):format(folder, folder,
@@ -124,7 +124,7 @@ describe("vocabulary trainer under a limit", function()
             assert.is_truthy(bytes, output)
             return tonumber(bytes), tonumber(distinct), tonumber(rare)
         end
-        -- The build with sanitizers has other sizes: there only the results count.
+        -- A build with sanitizers has other sizes: there only the results count.
         local sanitized = (os.getenv "LD_PRELOAD" or ""):find("asan", 1, true)
         local free, distinct, none = peak "none"
         local bounded, same, left_out = peak "96"

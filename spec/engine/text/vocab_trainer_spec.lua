@@ -111,7 +111,7 @@ describe("vocabulary trainer", function()
         assert.are.same(learn(parts, 60), learn({ table.concat(parts) }, 60))
     end)
 
-    it("puts special tokens first, then characters by code point, then joins", function()
+    it("puts special tokens first, then characters by code point, then merges", function()
         local tokens, stats = learn({ "ab ab ab, é!" }, 100, 2, 1000, false)
         assert.are.same({ "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "!", ",", "a", "b", "é", "##b", "ab" }, tokens)
         assert.are.same({ words = 6, distinct_words = 4, uncovered_words = 0,
@@ -149,7 +149,7 @@ describe("vocabulary trainer", function()
         assert.are.equal(2, stats.characters)
     end)
 
-    it("refuses a size that does not hold the alphabet, saying what would", function()
+    it("refuses a size too small for the alphabet, saying what would fit", function()
         local trainer = text_native.trainer(true)
         trainer:add "abcd"
         local ok, message = trainer:begin(11, 1, 1000)

@@ -49,7 +49,7 @@ describe("dump", function()
         assert.are.equal("-2 Media\n1 Talk\n6 Picture & Sound\n14 Drawer\n", dump:namespaces())
     end)
 
-    it("reads bzip2 of one stream and of many alike", function()
+    it("reads bzip2 with one stream or many", function()
         assert.are.same(all, titles(SINGLE))
         assert.are.same(all, titles(MULTI))
     end)
@@ -100,7 +100,7 @@ describe("dump", function()
             assert.is_truthy(message:find "^FILE: byte %d+: .* cut off", message)
         end
         text = fs.read(MULTI)
-        -- Without its last stream the file is valid bzip2, but no whole dump.
+        -- Without its last stream the file is valid bzip2, but not a complete dump.
         local last = text:find("BZh1[^B]*$")
         message = message_of(text:sub(1, last - 1))
         assert.is_truthy(message:find("ends without </mediawiki>", 1, true), message)
@@ -153,7 +153,7 @@ describe("dump", function()
         assert.is_truthy(message:find("no/such/file.xml: cannot open: no such file", 1, true), message)
     end)
 
-    it("holds a page in bounded memory", function()
+    it("bounds the memory of a page", function()
         local path = process.temporary("<mediawiki>\n<page><title>A</title>" .. ("x"):rep(2 ^ 20):rep(66))
         local list, message = titles(path)
         os.remove(path)

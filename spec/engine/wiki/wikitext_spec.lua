@@ -1,4 +1,4 @@
---- Wikitext to prose: a golden piece for each construct, and what hostile text must not do.
+--- Wikitext to prose: a golden example per construct, and what hostile text must not do.
 
 local corpus = require "bertlua.corpus"
 local fs = require "bertlua.util.fs"
@@ -12,7 +12,7 @@ describe("wikitext", function()
         end)
     end
 
-    it("keeps what a sentence would miss of each known template", function()
+    it("keeps the part of each known template that a sentence needs", function()
         local examples = dofile "spec/fixtures/wiki/templates.lua"
         local used = {}
         for _, case in ipairs(examples) do
@@ -40,14 +40,14 @@ describe("wikitext", function()
             converter:convert(assert(fs.read "spec/fixtures/wiki/page.wiki")))
     end)
 
-    it("knows the local names of files and categories", function()
+    it("knows localised names of files and categories", function()
         local german = corpus.wikitext "6 Datei\n14 Kategorie\n0 \n"
         local text = "Die Mühle ist alt und grau. [[Datei:Mühle.jpg|mini|Alte Mühle]]\n[[Kategorie:Mühle]]"
         assert.are.equal("Die Mühle ist alt und grau.\n", german:convert(text))
         assert.is_truthy(converter:convert(text):find("Alte Mühle", 1, true))
     end)
 
-    it("tells redirects and disambiguation pages", function()
+    it("recognises redirects and disambiguation pages", function()
         assert.is_true(converter:is_redirect "#REDIRECT [[Mill]]")
         assert.is_true(converter:is_redirect "\n#Weiterleitung [[Mühle]]")
         assert.is_false(converter:is_redirect "The # redirect key")
@@ -57,7 +57,7 @@ describe("wikitext", function()
         assert.is_false(converter:is_disambiguation("Mill", "{{For|others|Mill (disambiguation)}} A mill grinds."))
     end)
 
-    it("is linear in the length of hostile text", function()
+    it("takes linear time on hostile text", function()
         local clock = require "bertlua.util.clock"
         for _, piece in ipairs { "{{", "[[", "{|\n", "<ref>", "<!--", "''", "<div", "}}", "[http://a ", "{{{", "<ul>",
             "[[a|", "&amp", "__A" } do
@@ -74,7 +74,7 @@ describe("wikitext", function()
         converter:convert(("[[a|"):rep(5000) .. ("]]"):rep(5000))
     end)
 
-    it("takes any bytes without reading beyond them", function()
+    it("accepts any bytes without reading beyond them", function()
         local rng = require("bertlua.rng").new(7, 0)
         local alphabet = { "{", "}", "[", "]", "|", "'", "<", ">", "=", "\n", "*", "a ", "ref", "/", "!--", "&", ";",
             "nowiki", "math", "#", "-", "_", "\226", "\194" }

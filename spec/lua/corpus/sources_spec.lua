@@ -1,6 +1,5 @@
---- Fetching what a variant needs: the wiki's own list of sums, SQuAD's MD5, kills in the middle, limits.
+--- Fetching what a variant needs: the wiki's own list of checksums, SQuAD's MD5, kills midway.
 
-local corpus = require "bertlua.corpus"
 local fs = require "bertlua.util.fs"
 local http_server = require "spec.support.http_server"
 local json = require "bertlua.util.json"
@@ -29,7 +28,7 @@ describe("a dump of the wiki's mirrors", function()
     end)
     after_each(function() fs.remove(base) end)
 
-    --- The published list, with this sum for the dump; of "latest" it names the dated files.
+    --- The published list, with this checksum for the dump; for "latest" it names the dated files.
     local function publish(sum)
         assert(fs.write(mirror .. "enwiki-latest-sha1sums.txt", ("%s  enwiki-20220820-stub-articles.xml.gz\n"
             .. "%s  enwiki-20220820-pages-articles-multistream.xml.bz2\n"):format(("1"):rep(40), sum)))
@@ -40,8 +39,8 @@ describe("a dump of the wiki's mirrors", function()
             .. "--mirrors file://%s/none,file://%s/mirror"):format(base, base))
     end
 
-    it("is taken if its SHA-1 is the published one", function()
-        publish(corpus.digest(FOLDER .. "dump-multistream.xml.bz2", "sha1"))
+    it("is accepted if its SHA-1 matches the published one", function()
+        publish(storage.digest(FOLDER .. "dump-multistream.xml.bz2", "sha1"))
         local output, code = fetch()
         assert.are.equal(0, code, output)
         assert.is_truthy(output:find("60 pages, 41 documents", 1, true), output)
@@ -49,7 +48,7 @@ describe("a dump of the wiki's mirrors", function()
         assert.are.equal(2, #assert(json.read(base .. "/out/manifest.json")).sources)
     end)
 
-    it("is refused if it is not", function()
+    it("is refused if it does not", function()
         publish(("0"):rep(40))
         local output, code = fetch()
         assert.are.equal(1, code)
@@ -57,11 +56,11 @@ describe("a dump of the wiki's mirrors", function()
         assert.is_false(fs.exists(base .. "/out/download/enwiki-latest-pages-articles-multistream.xml.bz2"))
     end)
 
-    it("is refused if the list has no sum of it", function()
+    it("is refused if the list does not contain it", function()
         assert(fs.write(mirror .. "enwiki-latest-sha1sums.txt", ("1"):rep(40) .. "  enwiki-20220820-other.xml\n"))
         local output, code = fetch()
         assert.are.equal(1, code)
-        assert.is_truthy(output:find("it has no checksum of enwiki-latest-pages", 1, true), output)
+        assert.is_truthy(output:find("contains no checksum for enwiki-latest-pages", 1, true), output)
     end)
 end)
 
@@ -86,15 +85,15 @@ describe("squad", function()
             squad_url = "file://" .. base, quiet = true }))
     end
 
-    it("takes files of the published MD5 only", function()
+    it("accepts only files with the published MD5", function()
         local output, code = prepare(base .. "/out", "--variant squad --retries 0 --squad-url file://" .. base)
         assert.are.equal(1, code)
         assert.is_truthy(output:find("expected md5:981b29407e0affa3b1b156f72073b945", 1, true), output)
         assert.is_false(fs.exists(base .. "/out/download/train-v1.1.json"))
     end)
 
-    it("notes both files, and finds one that is damaged later", function()
-        for _, name in ipairs(NAMES) do published.MD5[name] = corpus.digest(fs.join(base, name), "md5") end
+    it("records both files, and finds one that is damaged later", function()
+        for _, name in ipairs(NAMES) do published.MD5[name] = storage.digest(fs.join(base, name), "md5") end
         local good, manifest = run()
         assert.is_true(good, tostring(manifest))
         assert.are.equal(2, #manifest.sources)
@@ -103,7 +102,7 @@ describe("squad", function()
         local problem
         good, problem = run()
         assert.is_false(good)
-        assert.is_truthy(tostring(problem):find("dev-v1.1.json: its checksum is md5:", 1, true), tostring(problem))
+        assert.is_truthy(tostring(problem):find("dev-v1.1.json: checksum is md5:", 1, true), tostring(problem))
     end)
 end)
 
@@ -113,22 +112,22 @@ describe("kill -9", function()
     before_each(function() base = process.temporary_folder() end)
     after_each(function() fs.remove(base) end)
 
-    it("in a download leaves a part that the next run goes on with", function()
+    it("during a download leaves a part that the next run resumes", function()
         local text = assert(fs.read(FOLDER .. "dump.xml.bz2"))
         local server = http_server.start(text)
         local folder = base .. "/out/download/"
         local arguments = ("--stages download,extract --retries 0 --wikipedia-url %sslow --checksum sha1:%s"):format(
-            server.url, corpus.digest(FOLDER .. "dump.xml.bz2", "sha1"))
+            server.url, storage.digest(FOLDER .. "dump.xml.bz2", "sha1"))
         local killed, sizes = 0, {}
         for _ = 1, 20 do
-            -- As soon as more of the file has come than before.
+            -- As soon as more of the file has arrived than before.
             local _, code = process.run(("%s %s --output-dir %s --quiet %s & pid=$!\n"
                 .. "for i in $(seq 200); do sleep 0.02\n"
                 .. "n=$(stat -c %%s %sslow.part 2>/dev/null || echo 0)\n"
                 .. "[ $n -gt %d ] && kill -9 $pid 2>/dev/null && break\ndone\nwait $pid"):format(
                 process.quote(process.bertlua), process.quote(process.root .. "/recipes/prepare_corpus.lua"),
                 base .. "/out", arguments, folder, (sizes[#sizes] or 0) + 2048))
-            -- On a busy machine the last kill may come when all is there.
+            -- On a busy machine the last kill may come after the download is complete.
             if code ~= 137 or fs.exists(folder .. "slow") then break end
             killed = killed + 1
             sizes[#sizes + 1] = fs.size(folder .. "slow.part") or 0
@@ -137,16 +136,16 @@ describe("kill -9", function()
         assert.is_true(killed >= 2, killed .. " kills")
         for i = 2, #sizes do assert.is_true(sizes[i] > sizes[i - 1]) end
         assert.is_truthy(sizes[1] > 0 and sizes[1] < #text)
-        -- The name has no ending of a dump: extract does not take it, the download itself is what counts here.
+        -- The name does not end like a dump's, so extract does not use it: only the download matters here.
         assert.are.equal(text, fs.read(folder .. "slow"))
         assert.is_false(fs.exists(folder .. "slow.part"))
     end)
 
-    it("in verify changes nothing", function()
+    it("during verify changes nothing", function()
         local folder = base .. "/out"
         assert.are.equal(0, select(2, prepare(folder, "--stages extract --wikipedia "
             .. process.quote(FOLDER .. "dump.xml.bz2"))))
-        -- A large file to verify, of holes, so that there is time for the kill.
+        -- A large sparse file to verify, so that there is time for the kill.
         local large = folder .. "/text/large.txt"
         assert.are.equal(0, select(2, process.run("truncate -s 150M " .. process.quote(large))))
         local value = assert(json.read(folder .. "/manifest.json"))
@@ -162,12 +161,12 @@ describe("kill -9", function()
         local output
         output, code = prepare(folder, "--stages verify")
         assert.are.equal(0, code, output)
-        assert.is_truthy(output:find("all as in the manifest", 1, true), output)
+        assert.is_truthy(output:find("all match the manifest", 1, true), output)
     end)
 end)
 
 describe("what is wrong from the start", function()
-    it("is said before anything is fetched or made", function()
+    it("is reported before anything is fetched or written", function()
         local base = process.temporary_folder()
         local dump = process.quote(FOLDER .. "dump.xml.bz2")
         local vocab = "--vocab-file " .. process.quote(process.root .. "/vocab/bert-base-uncased-vocab.txt")
@@ -189,104 +188,5 @@ describe("what is wrong from the start", function()
             assert.is_false(fs.exists(base .. "/out"))
         end
         fs.remove(base)
-    end)
-end)
-
-describe("limits", function()
-    local stage = require "bertlua.corpus.stage"
-
-    local function processes(workers, limit, need)
-        local options = { name = "made up", parts = { { size = 5 }, { size = 9 }, { size = 7 } },
-            memory = function(part) return part.size == 9 and need or 1 end }
-        return stage.processes({ num_workers = workers, memory_limit = corpus.memory_now() + limit, quiet = true },
-            options, { 1, 2, 3 })
-    end
-
-    it("of memory bound the number of processes", function()
-        local MB = 2 ^ 20
-        assert.are.equal(3, processes(64, 4000 * MB, 100 * MB))
-        assert.are.equal(2, processes(64, 250 * MB, 100 * MB))
-        assert.are.equal(1, processes(1, 4000 * MB, 100 * MB))
-        assert.has_error(function() processes(4, 50 * MB, 100 * MB) end)
-    end)
-
-    it("are named when one part is already too much", function()
-        local base = process.temporary_folder()
-        assert(fs.mkdirs(base .. "/in"))
-        for i = 1, 8 do
-            local text = {}
-            for k = 1, 9000 do
-                text[k] = ("The mill number %d of %d is old and grey, and its wheel turns."):format(k, i)
-            end
-            assert(fs.write(("%s/in/%d.txt"):format(base, i), table.concat(text, "\n") .. "\n"))
-        end
-        local function stages(names)
-            return prepare(base .. "/out", ("--variant corpus --corpus-dir %s --shards 1 --test-share 0 --sets 32:5 "
-                .. "--vocab-file %s --stages %s"):format(base .. "/in",
-                process.quote(process.root .. "/vocab/bert-base-uncased-vocab.txt"), names))
-        end
-        -- The others need less, but with a sanitizer a process is large to begin with.
-        local output, code = stages "extract,sentences,shard"
-        assert.are.equal(0, code, output)
-        output, code = stages "hdf5 --memory-limit 100"
-        fs.remove(base)
-        assert.are.equal(1, code, output)
-        local least = output:match("^bertlua: memory_limit is 100 MiB, stage hdf5 needs at least (%d+) MiB for a shard "
-            .. "of 4.%d MB: set it higher, or use more shards\n$")
-        assert.is_truthy(least, output)
-    end)
-
-    it("are named from the start, for the stage that needs most, and the value named is enough", function()
-        local base = process.temporary_folder()
-        local text = {}
-        for i = 1, 4000 do
-            text[i] = ("The %d mills of %d rivers are old and grey.\n%s"):format(i, i * 7, i % 9 == 0 and "\n" or "")
-        end
-        assert(fs.mkdirs(base .. "/in"))
-        assert(fs.write(base .. "/in/a.txt", table.concat(text)))
-        local local_text = "--variant corpus --corpus-dir " .. base .. "/in "
-        local vocab = "--sets 32:5 --vocab-file " .. process.quote(process.root .. "/vocab/bert-base-uncased-vocab.txt")
-        local cases = {
-            { "--stages extract --wikipedia " .. process.quote(FOLDER .. "dump.xml.bz2"), "extract" },
-            { local_text .. "--stages extract", "extract" },
-            { local_text .. "--stages extract,sentences", "sentences" },
-            { local_text .. "--stages extract,sentences,shard,vocab --vocab-size 300", "shard" },
-            { local_text .. "--stages vocab --vocab-size 300", "vocab" },
-            { local_text .. "--stages hdf5,verify --dupe-factor 60 --gzip 0 " .. vocab, "hdf5", " for a shard of " },
-            -- Nothing is there of which to guess a size: a normal shard.
-            { vocab, "hdf5", " for a shard of 5.2 MB" },
-        }
-        for i, case in ipairs(cases) do
-            local folder = ("%s/%s"):format(base, case[1]:find("corpus-dir", 1, true) and "corpus" or "other")
-            local list = ("find %s -type f -exec sha256sum {} + | sort"):format(folder)
-            local before = process.run(list)
-            local output, code = prepare(folder, case[1] .. " --memory-limit 64")
-            assert.are.equal(1, code, output)
-            local line = "^bertlua: memory_limit is 64 MiB, stage %s needs at least (%%d+) MiB%s[^\n]*\n$"
-            local least = output:match(line:format(case[2], case[3] or ""))
-            assert.is_truthy(least, output)
-            assert.are.equal(before, (process.run(list)))
-            if i < #cases then
-                -- With a sanitizer a process is larger, and not always of the same size.
-                local more = os.getenv "ASAN_OPTIONS" and 16 or 0
-                output, code = prepare(folder, ("%s --quiet --memory-limit %d"):format(case[1], least + more))
-                assert.are.equal(0, code, output)
-                fs.remove(base .. "/other")
-            end
-        end
-        fs.remove(base)
-    end)
-
-    it("let invalid UTF-8 through as U+FFFD on request", function()
-        local base = process.temporary_folder()
-        assert(fs.mkdirs(base .. "/in"))
-        assert(fs.write(base .. "/in/a.txt", "\255A b\255\254d line, caf\195\169.\nEnds in \195"))
-        local output, code = prepare(base .. "/out", ("--variant corpus --corpus-dir %s --stages extract "
-            .. "--invalid-utf8 replace"):format(base .. "/in"))
-        local text = fs.read(base .. "/out/text/corpus-00000.txt")
-        fs.remove(base)
-        assert.are.equal(0, code, output)
-        assert.is_truthy(output:find("4 bytes were no UTF-8", 1, true), output)
-        assert.are.equal("\239\191\189A b\239\191\189\239\191\189d line, caf\195\169.\nEnds in \239\191\189\n\n", text)
     end)
 end)

@@ -1,4 +1,4 @@
---- Text to shards, whole: structure, determinism, processes, messages.
+--- From text to shards: structure, determinism, processes, messages.
 
 local create = require "bertlua.data.create_pretraining"
 local data = require "bertlua.data"
@@ -164,7 +164,7 @@ describe("create_pretraining", function()
         end
     end)
 
-    it("tells of its progress, up to all bytes", function()
+    it("reports its progress, up to the last byte", function()
         for workers = 1, 2 do
             local done, total = 0, nil
             local summary = run("progress" .. workers, {
@@ -179,7 +179,7 @@ describe("create_pretraining", function()
         end
     end)
 
-    it("ends the job with the worker's words when a worker fails", function()
+    it("ends the job with the worker's message when a worker fails", function()
         local tokenizer = shards.tokenizer(WORDS)
         local encode = tokenizer.encode_array
         function tokenizer.encode_array(self, text)
@@ -233,15 +233,16 @@ describe("create_pretraining", function()
         it("that the folder has no text", function()
             local empty = folder .. "/blank"
             assert(fs.mkdirs(empty))
-            assert.is_truthy(message({ input_dir = empty }):find("no text in it (looked for *.txt among 0", 1, true))
+            assert.is_truthy(message({ input_dir = empty }):find("contains no text (no *.txt among 0", 1, true))
             assert(fs.write(empty .. "/a.txt", "\n \n\t\n"))
-            assert.is_truthy(message({ input_dir = empty }):find("no document in it", 1, true))
+            assert.is_truthy(message({ input_dir = empty }):find("contains no documents", 1, true))
         end)
 
-        it("that there are older shards, and replaces them on demand", function()
+        it("that there are older shards, and replaces them on request", function()
             run("twice", { shards = 6 })
             local text = message { output_dir = folder .. "/twice" }
-            assert.is_truthy(text:find("has 6 files of prefix corpus already (corpus_training_0.hdf5)", 1, true), text)
+            assert.is_truthy(text:find("already contains shards with prefix corpus (6, such as corpus_training_0.hdf5)",
+                1, true), text)
             run("twice", { shards = 2, overwrite = true })
             assert.are.equal(2, #fs.list(folder .. "/twice"))
         end)

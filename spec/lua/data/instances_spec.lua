@@ -1,4 +1,4 @@
---- Sampling of sentence pairs, checked against the rules it must keep.
+--- Sampling of sentence pairs, checked against its rules.
 
 local array = require "bertlua.array"
 local instances = require "bertlua.data.instances"
@@ -66,7 +66,7 @@ describe("instances", function()
             local same = document_of(corpus, one.a) == document_of(corpus, one.b)
             assert.are.equal(not same, one.random)
             if not one.random then
-                -- The true next span begins where the first ended, but for what was cut off.
+                -- The true next span starts where the first ended, apart from what was cut off.
                 assert.is_true(one.b >= one.a + one.an)
             end
             if one.random then randoms = randoms + 1 end
@@ -74,7 +74,7 @@ describe("instances", function()
         assert.is_true(randoms > 0)
     end)
 
-    it("draw a random next in half of the cases where there is a choice", function()
+    it("draw a random next half of the time where there is a choice", function()
         -- Long documents of short sentences: every chunk but the last ones holds several.
         local long = make_corpus(20, 400, 6, 9)
         local list, randoms = create(long, { dupe_factor = 12, short_seq_prob = 0 }), 0
@@ -98,7 +98,7 @@ describe("instances", function()
     end)
 
     it("use every sentence of a document at least once as a first or second span", function()
-        -- Sentences far below the target, so that nothing is cut off: each must turn up.
+        -- Sentences far below the target length, so that nothing is cut off: each must turn up.
         local short = make_corpus(30, 20, 3, 4)
         local list = create(short, { max_seq_length = 300, short_seq_prob = 0 })
         local seen = {}
@@ -109,7 +109,7 @@ describe("instances", function()
         for token = 0, short.tokens - 1 do assert.is_true(seen[token], "token " .. token) end
     end)
 
-    it("fill the length, but for a share of about short_seq_prob", function()
+    it("fill the length, except for a share of about short_seq_prob", function()
         local long = make_corpus(20, 400, 6, 9)
         local function share_below(list, length)
             local count = 0
@@ -121,7 +121,7 @@ describe("instances", function()
         local full = create(long, { short_seq_prob = 0, dupe_factor = 3 })
         local mixed = create(long, { short_seq_prob = 0.3, dupe_factor = 3 })
         local short = create(long, { short_seq_prob = 1, dupe_factor = 3 })
-        -- Only runs into the end of a document fall short when nothing is asked to.
+        -- Only chunks at the end of a document fall short when nothing is meant to.
         local low, high = share_below(full, 55), share_below(short, 55)
         local middle = share_below(mixed, 55)
         assert.is_true(low < 0.15, tostring(low))
@@ -130,7 +130,7 @@ describe("instances", function()
     end)
 
     it("cut front and back with equal chance", function()
-        -- One sentence of 40 tokens a document: A and B are each cut at their ends.
+        -- One sentence of 40 tokens per document: A and B are each cut at their ends.
         local starts, documents = {}, {}
         for d = 0, 200 do
             starts[d + 1], documents[d + 1] = d * 40, d
@@ -142,7 +142,7 @@ describe("instances", function()
             front = front + one.a % 40 + one.b % 40
             total = total + 80 - one.an - one.bn
             assert.are.equal(40, one.an + one.bn)
-            assert.are.equal(20, one.an) -- the longer one gives, B where they are equal
+            assert.are.equal(20, one.an) -- the longer one is cut, B where they are equal
         end
         assert.are.equal(400 * 40, total)
         -- Six deviations of 16000 tosses are 0.024.
@@ -154,7 +154,7 @@ describe("instances", function()
         assert.are_not.same(create(corpus, {}, 8), create(corpus, {}, 9))
     end)
 
-    it("refuse a length without room for two tokens", function()
+    it("refuse a length with no room for two tokens", function()
         assert.has_error(function() create(corpus, { max_seq_length = 4 }) end)
     end)
 end)

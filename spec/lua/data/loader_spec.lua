@@ -86,7 +86,7 @@ describe("loader", function()
         reader:close()
     end)
 
-    it("takes the word test for a test shard, not a part of a word", function()
+    it("recognises test shards by the word test, not by part of a word", function()
         local named = folder .. "/named"
         assert(fs.mkdirs(named))
         for size, name in ipairs { "latest_0.hdf5", "a.h5", "wiki_test_3.hdf5", "test.hdf5", "tests.hdf5" } do
@@ -96,7 +96,7 @@ describe("loader", function()
         assert.are.equal(3 + 4, open({ input_dir = named, split = "test" }).samples)
     end)
 
-    it("covers each sample once an epoch, whatever the batch size", function()
+    it("covers each sample once per epoch, whatever the batch size", function()
         local expected = {}
         for n = 1, TOTAL do expected[n] = n end
         for _, size in ipairs { 1, 3, 4, 33, 50 } do
@@ -128,7 +128,7 @@ describe("loader", function()
         local label = (variant.pack_sequences and "packed " or "padded ")
             .. (variant.dynamic_masking and "masked afresh " or "")
             .. (variant.prefetch == false and "without prefetch" or "")
-        it("gives the same batch after a restart and out of turn: " .. label, function()
+        it("gives the same batch after a restart and out of order: " .. label, function()
             local all = run(open(variant), 0, 24)
             assert.are.same(range(all, 12, 25), run(open(variant), 11, 24))
             local reader = open(variant)
@@ -143,7 +143,7 @@ describe("loader", function()
         assert.are.same(run(open(), 0, 30), run(open { prefetch = false }, 0, 30))
     end)
 
-    it("keeps a batch until the second-next one", function()
+    it("keeps a batch until the one after next", function()
         local reader = open()
         local first = reader:batch(0)
         local copy = contents(first)
@@ -152,10 +152,10 @@ describe("loader", function()
         reader:close()
     end)
 
-    it("does not allocate for a step", function()
+    it("allocates nothing per step", function()
         local reader = open { batch_size = 2 }
         for n = 0, 200 do reader:batch(n) end
-        -- The least of a few tries: a trace that happens to be compiled within one of them counts as garbage too.
+        -- The minimum of a few tries: a trace that happens to be compiled during one counts as garbage too.
         local grown = math.huge
         for _ = 1, 5 do
             collectgarbage()
@@ -169,7 +169,7 @@ describe("loader", function()
         reader:close()
     end)
 
-    it("gives several ranks, each of which reads every third batch, what one reader gets", function()
+    it("gives several ranks, each reading every third batch, what one reader gets", function()
         local whole, joined = run(open { batch_size = 2 }, 0, 29, names_of), {}
         for rank = 0, 2 do
             local reader = open { batch_size = 2 }
@@ -197,7 +197,7 @@ describe("loader", function()
                 local last = math.ceil(3 * TOTAL / variant.batch_size) + 16
                 local whole = run(open(variant), 0, last)
                 for _, ranks in ipairs { 1, 2, 3, 4, 8 } do
-                    -- What a run goes on with in the middle of a shard is a multiple of its number of ranks.
+                    -- A run resumes in the middle of a shard only at a multiple of its number of ranks.
                     for _, first in ipairs { 0, ranks, 2 * ranks } do
                         local joined = {}
                         for rank = 0, ranks - 1 do
@@ -211,7 +211,7 @@ describe("loader", function()
             end
         end)
 
-        it("gives the same out of turn", function()
+        it("gives the same out of order", function()
             local all = run(open { batch_size = 2 }, 0, 60)
             local reader = open { batch_size = 2, rank = 1, ranks = 3 }
             for _, n in ipairs { 40, 1, 1, 58, 4, 19, 16, 22 } do
@@ -220,7 +220,7 @@ describe("loader", function()
             reader:close()
         end)
 
-        it("gives the same of a single shard, epoch after epoch", function()
+        it("gives the same from a single shard, epoch after epoch", function()
             local single = folder .. "/single"
             assert(fs.mkdirs(single))
             shards.write(single .. "/a.hdf5", shards.values(21, 16, 4))
@@ -259,7 +259,7 @@ describe("loader", function()
             end
         end)
 
-        it("says on every rank, with the same words, what is wrong with a shard", function()
+        it("says on every rank, in the same words, what is wrong with a shard", function()
             local bad = folder .. "/bad_part"
             assert(fs.mkdirs(bad))
             local path = bad .. "/a.hdf5"
@@ -280,12 +280,12 @@ describe("loader", function()
                 end
                 return tostring(list[1][2])
             end
-            -- A value of one sample, which only one rank uses.
+            -- A value in one sample, which only one rank uses.
             local values = shards.values(400, 16, 4)
             values.masked_lm_ids[9][1] = 700
             shards.write(path, values)
             assert.is_truthy(refusals():find("a.hdf5: dataset masked_lm_ids, sample 8: label 700 at 0", 1, true))
-            -- A byte of a chunk.
+            -- A byte within a chunk.
             values.masked_lm_ids[9][1] = 20
             shards.write(path, values, nil, { gzip = 0, checksum = true })
             local bytes = fs.read(path)
@@ -293,7 +293,7 @@ describe("loader", function()
             assert(fs.write(path, bytes:sub(1, middle) .. string.char((bytes:byte(middle + 1) + 1) % 256)
                 .. bytes:sub(middle + 2)))
             assert.is_truthy(refusals():find("cannot be read: the file is truncated or damaged", 1, true))
-            -- Cut off, already when the folder is opened.
+            -- Truncated before the folder is opened.
             assert(fs.write(path, bytes:sub(1, middle)))
             for rank = 0, 3 do
                 local good, problem = pcall(open, { input_dir = bad, rank = rank, ranks = 4 })
@@ -306,13 +306,13 @@ describe("loader", function()
             local reader = open { rank = 1, ranks = 3 }
             local good, problem = pcall(reader.batch, reader, 3)
             assert.is_false(good)
-            assert.is_truthy(problem:find("batch number 3 is not rank 1's of 3", 1, true), problem)
+            assert.is_truthy(problem:find("batch 3 does not belong to rank 1 of 3", 1, true), problem)
             reader:close()
             assert.has_error(function() open { rank = 3, ranks = 3 } end)
         end)
     end)
 
-    it("masks a sample differently in each epoch, or always as in the file", function()
+    it("masks a sample anew in each epoch, or always as in the file", function()
         local function masks(variant)
             local reader = open(variant)
             local by_epoch = { {}, {} }
@@ -331,7 +331,7 @@ describe("loader", function()
             return same
         end
         assert.are.equal(TOTAL, masks { batch_size = 1 })
-        -- The names are what the second token says, so count only samples whose name was not masked away.
+        -- A sample's name is its second token, so count only samples where that was not masked.
         assert.is_true(masks { batch_size = 1, dynamic_masking = true, special_ids = SPECIAL } < TOTAL / 2)
     end)
 
@@ -360,17 +360,17 @@ describe("loader", function()
         it("that the folder is empty", function()
             local empty = folder .. "/empty"
             assert(fs.mkdirs(empty))
-            assert.is_truthy(message({ input_dir = empty }):find("no shard in it (looked for *.hdf5", 1, true))
+            assert.is_truthy(message({ input_dir = empty }):find("contains no shards (no *.hdf5", 1, true))
             assert(fs.write(empty .. "/notes.txt", "x"))
-            assert.is_truthy(message({ input_dir = empty }):find("among 1 names", 1, true))
+            assert.is_truthy(message({ input_dir = empty }):find("among 1 entry)", 1, true))
         end)
 
-        it("that no shard is for the split", function()
+        it("that no shard belongs to the split", function()
             local only = folder .. "/only"
             assert(fs.mkdirs(only))
             shards.write(only .. "/a.hdf5", shards.values(3, 16, 4))
             local text = message { input_dir = only, split = "test" }
-            assert.is_truthy(text:find("none of its 1 shards is for split", 1, true), text)
+            assert.is_truthy(text:find("contains 1 shard but none for split", 1, true), text)
         end)
 
         it("that shards differ in size", function()
@@ -379,15 +379,15 @@ describe("loader", function()
             shards.write(mixed .. "/a.hdf5", shards.values(3, 16, 4))
             shards.write(mixed .. "/b.hdf5", shards.values(3, 16, 3))
             local text = message { input_dir = mixed }
-            assert.is_truthy(text:find("its max_predictions_per_seq is 3, that of ", 1, true), text)
+            assert.is_truthy(text:find(": max_predictions_per_seq is 3, but ", 1, true), text)
             shards.write(mixed .. "/b.hdf5", shards.values(3, 32, 4))
             assert.is_truthy(message({ input_dir = mixed }):find("samples are 32 tokens long", 1, true))
             local good, problem = pcall(loader.open, { input_dir = mixed, batch_size = 2 })
             assert.is_false(good)
-            assert.is_truthy(tostring(problem):find("its max_seq_length is 32, that of ", 1, true))
+            assert.is_truthy(tostring(problem):find(": max_seq_length is 32, but ", 1, true))
         end)
 
-        it("what is wrong with a shard that the thread reads, when it is its turn", function()
+        it("what is wrong with a prefetched shard, when its turn comes", function()
             local bad = folder .. "/bad"
             assert(fs.mkdirs(bad))
             shards.write(bad .. "/a.hdf5", shards.values(8, 16, 4))

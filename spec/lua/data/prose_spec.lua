@@ -1,13 +1,13 @@
 --- Prose cut into documents, paragraphs and sentences.
 
-local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local native = require "bertlua.text"
 local prose = require "bertlua.data.prose"
 
 describe("sentences", function()
-    it("end where Unicode's rules say so", function()
-        local splitter = data.sentences()
+    it("end where Unicode's rules say", function()
+        local splitter = native.sentences()
         assert.are.same({ "Is it so?", "It is!", "Then 3.5 is less than 4." },
             splitter:split("Is it so? It is! Then 3.5 is less than 4."))
         assert.are.same({}, splitter:split(""))
@@ -15,19 +15,19 @@ describe("sentences", function()
         assert.are.same({ "no end" }, splitter:split(" no end "))
     end)
 
-    it("do not end after common abbreviations, but by the root rules they do", function()
+    it("do not end after common abbreviations, except by the root rules", function()
         assert.are.same({ "Prof. Smith met Mr. Jones.", "They left." },
-            data.sentences():split("Prof. Smith met Mr. Jones. They left."))
-        assert.are.equal(4, #data.sentences("en"):split("Prof. Smith met Mr. Jones. They left."))
+            native.sentences():split("Prof. Smith met Mr. Jones. They left."))
+        assert.are.equal(4, #native.sentences("en"):split("Prof. Smith met Mr. Jones. They left."))
     end)
 
     it("are cut in other scripts and at the right bytes", function()
-        assert.are.same({ "今日は晴れ。", "明日は雨。" }, data.sentences("ja"):split("今日は晴れ。明日は雨。"))
-        assert.are.same({ "Größe zählt.", "Ähnlich so." }, data.sentences("de"):split("Größe zählt. Ähnlich so."))
+        assert.are.same({ "今日は晴れ。", "明日は雨。" }, native.sentences("ja"):split("今日は晴れ。明日は雨。"))
+        assert.are.same({ "Größe zählt.", "Ähnlich so." }, native.sentences("de"):split("Größe zählt. Ähnlich so."))
     end)
 
     it("survive text that is not UTF-8", function()
-        local splitter = data.sentences()
+        local splitter = native.sentences()
         local rng = require("bertlua.rng").new(3)
         for _ = 1, 200 do
             local bytes = {}
@@ -41,14 +41,14 @@ describe("sentences", function()
 end)
 
 describe("prose", function()
-    it("begins a document at a level-one wikitext heading and drops the others", function()
+    it("starts a document at a level-one wikitext heading and drops the other headings", function()
         local text = " \n = One = \n \n First paragraph . \n = = Part = = \n Second one . \n"
             .. " = = = Deep = = = \n Third . \n = Two = \n Fourth with a = b = c . \n"
         assert.are.same({ { "First paragraph .", "Second one .", "Third ." }, { "Fourth with a = b = c ." } },
             prose.documents(text))
     end)
 
-    it("takes each line for a paragraph, or joins lines that are wrapped", function()
+    it("treats each line as a paragraph, or joins wrapped lines", function()
         local long = ("A long paragraph on one line. "):rep(6)
         assert.are.same({ { (long:gsub(" $", "")), "Another one." } },
             prose.documents(long .. "\nAnother one.\n"))
@@ -71,15 +71,15 @@ describe("prose", function()
         assert.has_error(function() prose.documents(text, "page") end)
     end)
 
-    it("goes on after titles and initials in English", function()
+    it("continues after titles and initials in English", function()
         local text = "Dr. Smith met Harry S. Truman and Gov. Hill. A plan B. I like it. So do we."
-        local splitter = data.sentences()
+        local splitter = native.sentences()
         assert.are.same({ "Dr. Smith met Harry S. Truman and Gov. Hill.", "A plan B. I like it.", "So do we." },
             prose.sentences(splitter, text, true))
         assert.is_true(#prose.sentences(splitter, text, false) > 3)
     end)
 
-    it("writes one sentence a line and a blank line after each document", function()
+    it("writes one sentence per line and a blank line after each document", function()
         local folder = assert(fs.temporary_folder("text_corpus_spec"))
         finally(function() fs.remove(folder) end)
         local documents, sentences = prose.write(folder .. "/out.txt",

@@ -1,9 +1,9 @@
---- How coarse the sizes of packed batches are.
+--- How coarsely the sizes of packed batches are rounded.
 
 local shapes = require "bertlua.data.shapes"
 
 describe("shapes", function()
-    it("leaves about as many sizes as asked for", function()
+    it("leaves about as many sizes as requested", function()
         assert.are.equal(512, shapes.step(256 * 128, 64, 64))
         assert.are.equal(256, shapes.step(32 * 512, 64, 64))
         assert.are.equal(256, shapes.step(256 * 20, 16, 16))
@@ -14,7 +14,7 @@ describe("shapes", function()
         end
     end)
 
-    it("never passes what a full batch needs", function()
+    it("never exceeds what a full batch needs", function()
         assert.are.equal(1024, shapes.round(513, 512, 1000, 64))
         assert.are.equal(1024, shapes.round(1000, 512, 1000, 64))
         assert.are.equal(960, shapes.round(900, 512, 930, 64))

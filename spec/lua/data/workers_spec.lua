@@ -1,4 +1,4 @@
---- Forked workers: none outlives its parent, however that ends.
+--- Forked workers: none outlives its parent, however the parent ends.
 
 local clock = require "bertlua.util.clock"
 local fs = require "bertlua.util.fs"
@@ -15,14 +15,14 @@ local function wait_until(condition)
     return nil
 end
 
---- Whether a process lives; one that only waits to be noticed does not.
+--- Whether a process is alive; a zombie is not.
 local function lives(pid)
     local state = fs.read(("/proc/%d/stat"):format(pid))
     return state ~= nil and state:match "%) (%a)" ~= "Z"
 end
 
 describe("workers", function()
-    it("die at once when their parent is killed", function()
+    it("die immediately when their parent is killed", function()
         local base = process.temporary_folder()
         local parent = tonumber((process.run(("%s %s %s/pid >%s/output 2>&1 & echo $!"):format(
             process.quote(process.bertlua), process.quote(process.root .. "/spec/support/waiting_workers.lua"), base,

@@ -27,15 +27,13 @@ describe("launch", function()
     it("is one process without a launcher", function()
         local found = detect {}
         assert.are.same({ rank = 0, size = 1, local_rank = 0, local_size = 1 }, found)
-        assert.are.equal("", launch.prefix(found))
     end)
 
     it("reads Open MPI's variables", function()
         assert.are.same({ source = "Open MPI", rank = 5, size = 8, local_rank = 1, local_size = 4 }, detect(OPEN_MPI))
-        assert.are.equal("rank 5 of 8: ", launch.prefix(detect(OPEN_MPI)))
     end)
 
-    it("reads Slurm's, tasks of the node included", function()
+    it("reads Slurm's, including tasks per node", function()
         assert.are.same({ source = "Slurm", rank = 9, size = 11, local_rank = 1, local_size = 3 }, detect {
             SLURM_JOB_ID = "1", SLURM_STEP_ID = "0", SLURM_PROCID = "9", SLURM_NTASKS = "11", SLURM_LOCALID = "1",
             SLURM_NODEID = "2", SLURM_TASKS_PER_NODE = "4(x2),3" })
@@ -50,7 +48,7 @@ describe("launch", function()
             LOCAL_WORLD_SIZE = "2", MASTER_ADDR = "10.0.0.7", MASTER_PORT = "4711" })
     end)
 
-    it("takes launchers that agree", function()
+    it("accepts launchers that agree", function()
         local found = detect(with(OPEN_MPI, { RANK = "5", WORLD_SIZE = "8", LOCAL_RANK = "1" }))
         assert.are.equal(5, found.rank)
     end)
@@ -67,12 +65,12 @@ describe("launch", function()
         assert.is_truthy(message:find("Slurm says rank 0 of 2", 1, true), message)
     end)
 
-    it("does not take a batch script or a daemon of mpirun for a rank", function()
+    it("does not mistake a batch script or an mpirun daemon for a rank", function()
         -- In a batch script Slurm says "task 0 of 8", but nothing started eight.
         local batch = { SLURM_JOB_ID = "1", SLURM_PROCID = "0", SLURM_NTASKS = "8", SLURM_LOCALID = "0" }
         assert.are.equal(1, detect(batch).size)
         assert.are.equal(5, detect(with(OPEN_MPI, batch)).rank)
-        -- mpirun starts one daemon a node with srun; its ranks inherit the daemon's variables.
+        -- mpirun starts one daemon per node with srun; its ranks inherit the daemon's variables.
         local daemon = { SLURM_JOB_ID = "1", SLURM_STEP_ID = "0", SLURM_PROCID = "1", SLURM_NTASKS = "2",
             SLURM_STEP_NUM_TASKS = "2", SLURM_STEP_NUM_NODES = "2" }
         local found = detect(with(OPEN_MPI, daemon))
@@ -80,7 +78,7 @@ describe("launch", function()
         assert.are.equal(8, found.size)
     end)
 
-    it("refuses what cannot be", function()
+    it("refuses the impossible", function()
         assert.is_truthy(fault_of { RANK = "1" }:find("RANK is set and WORLD_SIZE is not", 1, true))
         assert.is_truthy(fault_of { RANK = "4", WORLD_SIZE = "4" }:find("expected a rank below the size", 1, true))
         assert.is_truthy(fault_of { RANK = "x", WORLD_SIZE = "4" }:find("RANK is x, expected a whole number", 1, true))

@@ -1,4 +1,4 @@
---- Cores of the processes of a machine, on machines made of files.
+--- Which cores the processes of a machine get, on machines simulated by files.
 
 local affinity = require "bertlua.affinity"
 local fs = require "bertlua.util.fs"
@@ -55,7 +55,7 @@ describe("placement", function()
         assert.are.same({}, placement.parse_list(nil))
     end)
 
-    it("keeps a share within a node and threads of a core together", function()
+    it("keeps a share within one node, and the threads of a core together", function()
         -- Two nodes of four cores; processor c + 8 is the other thread of core c.
         local cores = range(0, 15)
         local map = topology(cores, { "0-3,8-11", "4-7,12-15" }, function(core)
@@ -65,14 +65,14 @@ describe("placement", function()
         assert.are.same({ { 0, 1, 2, 3, 8, 9, 10, 11 }, { 4, 5, 6, 7, 12, 13, 14, 15 } }, shares(cores, 2, map))
         assert.are.same({ { 0, 1, 8, 9 }, { 2, 3, 10, 11 }, { 4, 5, 12, 13 }, { 6, 7, 14, 15 } },
             shares(cores, 4, map))
-        -- Three processes on two nodes: none lies across both.
+        -- Three processes on two nodes: none spans both.
         assert.are.same({ { 0, 1, 8, 9 }, { 2, 3, 10, 11 }, { 4, 5, 6, 7, 12, 13, 14, 15 } }, shares(cores, 3, map))
         -- The cores that a container leaves, on both nodes.
         local few = { 2, 3, 4, 5 }
         assert.are.same({ { 2, 3 }, { 4, 5 } }, shares(few, 2, map))
     end)
 
-    it("gives whole nodes where there are more nodes than processes", function()
+    it("hands out whole nodes where there are more nodes than processes", function()
         local cores = range(0, 7)
         local map = topology(cores, { "0-1", "2-3", "4-5", "6-7" }, tostring)
         assert.are.same({ { 0, 1, 2, 3 }, { 4, 5, 6, 7 } }, shares(cores, 2, map))
@@ -99,7 +99,7 @@ describe("placement", function()
         assert.are.same({ 3, 2 }, of)
     end)
 
-    it("undoes a binding that nobody asked for, up to what the launcher may use", function()
+    it("undoes a binding nobody asked for, up to what the launcher may use", function()
         local root = process.temporary_folder()
         roots[#roots + 1] = root
         write(root .. "/self/status", "Name:\tbertlua\nPPid:\t12\nCpus_allowed_list:\t3\n")
@@ -127,7 +127,8 @@ describe("placement", function()
     mpi_it("shares this machine's cores among the ranks of a job", function()
         local script = [[
             local placement = require "bertlua.distributed.placement"
-            local placed = placement.apply(require("bertlua.comm").open())
+            local launch = require("bertlua.distributed.launch").detect()
+            local placed = placement.apply(require("bertlua.comm").open { launch = launch })
             io.write(("share %s of %d\n"):format(table.concat(placed.cores, ","), placed.shared))]]
         local output = mpi.run(2, "-e " .. process.quote(script))
         local seen, cores, n = {}, affinity.get(), 0

@@ -89,7 +89,7 @@ describe("BertForPretraining", function()
         end
     end)
 
-    it("gives the pad rows of the vocabulary no gradient", function()
+    it("gives the vocabulary's pad rows no gradient", function()
         local model = tiny.model "fp32"
         backward(model, tape, tiny.batch(samples, { max_length = MAX_LENGTH }))
         for _, name in ipairs { "bert.embeddings.word_embeddings.weight", "cls.predictions.bias" } do
@@ -117,7 +117,7 @@ describe("BertForPretraining", function()
     end)
 
     it("sums the gradients of micro-steps to those of the whole batch", function()
-        -- The loss is a mean over masked words, so the halves need as many each.
+        -- The loss is a mean over masked words, so both halves need the same number.
         local whole = tiny.samples(fixture)
         for _, sample in ipairs(whole) do sample.masked = { { 2, 17 }, { 5, 100 } } end
         local model = tiny.model "fp32"
@@ -158,7 +158,7 @@ describe("BertForPretraining", function()
         assert.is_true(worst > 2e-5, "fp16 cannot be this exact: was it used?")
     end)
 
-    it("leaves the arena empty and its peak equal in every step", function()
+    it("leaves the arena empty, with the same peak in every step", function()
         local model = tiny.model("fp32", { hidden_dropout_prob = 0.1, attention_probs_dropout_prob = 0.1 })
         local batch = tiny.batch(samples, { max_length = MAX_LENGTH })
         local own = Tape.new {}
@@ -181,7 +181,7 @@ describe("BertForPretraining", function()
         own:close()
     end)
 
-    it("draws other dropout masks in every step and the same ones for the same step", function()
+    it("draws new dropout masks in every step, and the same ones for the same step", function()
         local model = tiny.model("fp32", { hidden_dropout_prob = 0.1, attention_probs_dropout_prob = 0.1 })
         local batch = tiny.batch(samples, { max_length = MAX_LENGTH })
         local function loss(step, micro)
@@ -238,7 +238,7 @@ describe("BertForPretraining", function()
         assert.are.equal(3 * forward, model:flops(batch))
     end)
 
-    it("foretells the peak of the arena", function()
+    it("estimates the peak of the arena", function()
         for _, precision in ipairs { "fp32", "bf16" } do
             for _, packed in ipairs { false, true } do
                 local model = tiny.model(precision)
@@ -252,7 +252,7 @@ describe("BertForPretraining", function()
                         rows = batch.rows, batch_size = #samples, max_length = MAX_LENGTH,
                         masked = batch.masked_index:dims()[1],
                     } / peak
-                    -- With two layers, what is computed again weighs most.
+                    -- With two layers, recomputation weighs most.
                     local most = checkpointing and 1.25 or 1.12
                     assert.is_true(ratio >= 1 and ratio < most, ("%s, again %s: %.3f"):format(precision,
                         tostring(checkpointing), ratio))

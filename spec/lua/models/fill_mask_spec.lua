@@ -1,4 +1,4 @@
---- Guesses for [MASK]: where it is, what is likeliest, what is never said.
+--- Guesses for [MASK]: where it is, what is likeliest, what is never suggested.
 
 local Tape = require "bertlua.autograd.tape"
 local fault = require "bertlua.fault"
@@ -22,7 +22,7 @@ describe("fill_mask", function()
     it("gives the words of the largest scores with their softmax, and no padding", function()
         local model = tiny.model "fp32"
         local heads = model.heads
-        -- With this the scores are the decoder's bias, whatever the text.
+        -- This makes the scores the decoder's bias, whatever the text.
         heads.transform_norm.gamma.value:fill(0)
         heads.transform_norm.beta.value:fill(0)
         heads.decoder_bias.value:fill(0)

@@ -33,26 +33,9 @@ describe("BertForQuestionAnswering", function()
 
     --- The fixture's batch, padded or packed.
     local function batch(packed)
-        local ids = tiny.read(fixture, "batch.input_ids"):tolist()
-        local types = tiny.read(fixture, "batch.segment_ids"):tolist()
-        local flat, kinds, positions, segments = {}, {}, {}, {}
-        for b, length in ipairs(lengths) do
-            segments[b] = { #flat, length }
-            for i = 1, packed and length or LENGTH do
-                local at = #flat + 1
-                flat[at], kinds[at], positions[at] = ids[b][i], types[b][i], i - 1
-            end
-        end
-        while #flat % 64 ~= 0 do
-            local at = #flat + 1
-            flat[at], kinds[at], positions[at] = 0, 0, 0
-        end
-        return {
-            batch_size = #lengths, max_length = LENGTH, ids = tensor.from(flat, "i32"),
-            types = tensor.from(kinds, "i32"), positions = tensor.from(positions, "i32"),
-            segments = tensor.from(segments, "i32"), starts = tiny.read(fixture, "batch.starts"),
-            ends = tiny.read(fixture, "batch.ends"), first_rows = segments,
-        }
+        local input = tiny.sequences(fixture, LENGTH, packed)
+        input.starts, input.ends = tiny.read(fixture, "batch.starts"), tiny.read(fixture, "batch.ends")
+        return input
     end
 
     --- Worst distance of the logits of real tokens to the fixture's, relative to the largest.
@@ -78,7 +61,7 @@ describe("BertForQuestionAnswering", function()
         tape:start(1, 0, true)
         local loss = m:forward(tape, input).loss
         tape:backward(loss)
-        return m.loss:item(), tiny.gradients(m.store)
+        return m:scalars("loss").loss:item(), tiny.gradients(m.store)
     end
 
     it("has Hugging Face's parameters, neither more nor fewer", function()
@@ -120,10 +103,10 @@ describe("BertForQuestionAnswering", function()
         local m = model "fp32"
         local loss = gradients(m, batch(true))
         assert.are.equal(0, (tape:memory()))
-        assert.are.equal(loss, m.loss:item())
+        assert.are.equal(loss, m:scalars("loss").loss:item())
     end)
 
-    it("foretells the peak of the arena", function()
+    it("estimates the peak of the arena", function()
         for _, precision in ipairs { "fp32", "bf16" } do
             for _, packed in ipairs { false, true } do
                 local m, input, own = model(precision), batch(packed), Tape.new {}

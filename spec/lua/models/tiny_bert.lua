@@ -1,4 +1,4 @@
---- What the specs share: the tiny BERT of spec/fixtures (see scripts/make_fixtures.py), its batches, comparisons.
+--- What the specs share: the tiny BERT of spec/fixtures (see spec/peers/make_fixtures.py), its batches, comparisons.
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining
@@ -101,7 +101,7 @@ function M.batch(samples, options)
     }
 end
 
---- Distance of two f32 tensors of one size: max |a - b| / max |b|, and max |a - b|.
+--- Distance between two f32 tensors of the same size: max |a - b| / max |b|, and max |a - b|.
 function M.distance(a, b)
     assert(a:numel() == b:numel(), "sizes differ")
     local host_a, host_b = a:host(), b:host()
@@ -129,6 +129,30 @@ function M.gradients(store)
         copies[entry.name]:copy_from(grad)
     end
     return copies
+end
+
+--- The sequences of a fixture (batch.input_ids, segment_ids, lengths), padded to a length or packed, as a batch.
+-- @return batch, with first_rows = list of {first row, length}
+function M.sequences(fixture, max_length, packed)
+    local ids, types = M.read(fixture, "batch.input_ids"):tolist(), M.read(fixture, "batch.segment_ids"):tolist()
+    local flat, kinds, positions, segments, first = {}, {}, {}, {}, {}
+    local lengths = M.read(fixture, "batch.lengths"):tolist()
+    for b, length in ipairs(lengths) do
+        segments[b], first[b] = { #flat, length }, #flat
+        for i = 1, packed and length or max_length do
+            local at = #flat + 1
+            flat[at], kinds[at], positions[at] = ids[b][i], types[b][i], i - 1
+        end
+    end
+    while #flat % 64 ~= 0 do
+        local at = #flat + 1
+        flat[at], kinds[at], positions[at] = 0, 0, 0
+    end
+    return {
+        batch_size = #lengths, max_length = max_length, ids = tensor.from(flat, "i32"),
+        types = tensor.from(kinds, "i32"), positions = tensor.from(positions, "i32"),
+        segments = tensor.from(segments, "i32"), cls_index = tensor.from(first, "i32"), first_rows = segments,
+    }
 end
 
 return M

@@ -15,7 +15,7 @@ local function build(options)
 end
 
 describe("ParameterStore", function()
-    it("lays parameters out one after the other on 64-byte borders, joint ones without a gap", function()
+    it("lays parameters out one after another on 64-byte boundaries, joint ones without a gap", function()
         local store, joint = build()
         assert.are.same({ { 0, 48 }, { 48, 9 }, { 57, 9 }, { 66, 9 }, { 80, 3 }, { 96, 3 } },
             store.segments:tolist())
@@ -75,7 +75,7 @@ describe("ParameterStore", function()
         assert.are.equal(0, store.grad:tolist()[112])
     end)
 
-    it("goes without gradients for inference", function()
+    it("allocates no gradients for inference", function()
         local store = build { training = false }
         assert.is_nil(store.grad)
         assert.is_nil(store:get("q").grad)
@@ -96,7 +96,7 @@ describe("ParameterStore", function()
         local store = build()
         assert.has_error(function() store:register("late", { 1 }, { init = "zeros" }) end,
             "parameters: late is registered after allocate()")
-        assert.has_error(function() store:allocate() end, "parameters: allocate() was called before")
+        assert.has_error(function() store:allocate() end, "parameters: allocate() was already called")
         local other = ParameterStore.new()
         other:register("w", { 1 }, { init = "zeros" })
         assert.has_error(function() other:register("w", { 1 }, { init = "zeros" }) end,

@@ -1,4 +1,4 @@
---- How flat buffers are cut into buckets and parts, and where a divided store keeps what.
+--- How flat buffers are cut into buckets and parts, and what a divided store keeps where.
 
 local ParameterStore = require "bertlua.nn.parameters"
 local Partition = require "bertlua.nn.partition"
@@ -18,7 +18,7 @@ local function build(partition, precision)
 end
 
 describe("partition", function()
-    it("cut buckets from the end, and each into a part a rank", function()
+    it("cuts buckets from the end, and each into one part per rank", function()
         local partition = Partition.new { rank = 1, size = 3, divide = true, bucket_mib = BUCKET }
         assert.are.equal(96, partition.multiple)
         assert.are.equal(2016, partition.bucket)
@@ -32,7 +32,7 @@ describe("partition", function()
         assert.is_nil(buckets[4].low)
     end)
 
-    it("leave buckets whole where nothing is divided", function()
+    it("leaves buckets whole where nothing is divided", function()
         local partition = Partition.new { rank = 1, size = 3, bucket_mib = BUCKET }
         for _, b in ipairs(partition:cut { { offset = 0, count = 5000 * 32 } }) do
             assert.are.same({ b.offset, b.count }, { b.own, b.part })
@@ -40,7 +40,7 @@ describe("partition", function()
         assert.are.equal(160000, partition.state_count)
     end)
 
-    it("say what a rank owns of a range; together the ranks own all of it, once", function()
+    it("says what a rank owns of a range; together the ranks own all of it, once", function()
         local owners = {}
         for rank = 0, 2 do
             local partition = Partition.new { rank = rank, size = 3, divide = true, bucket_mib = BUCKET }
@@ -88,7 +88,7 @@ describe("a divided ParameterStore", function()
                     assert.are.same(plain:get(entry.name).compute:tolist(), entry.compute:tolist())
                 end
                 assert.are.same(plain:get("gamma").value:tolist(), store:get("gamma").value:tolist())
-                -- The parts hold the values that the plain store has there.
+                -- The parts hold the same values as the plain store.
                 local rows = 100 * 40
                 local expected = plain:get("word").value:view(-1):tolist()
                 local master = store.master:tolist()
@@ -125,7 +125,7 @@ describe("a divided ParameterStore", function()
         for i = 2, 4 do assert.are.equal(sums[1], sums[i]) end
     end)
 
-    it("needs memory that falls with the number of ranks, as foretold", function()
+    it("needs memory that falls with the number of ranks, as predicted", function()
         local store = ParameterStore.new()
         store:register("w", { 1024, 1024 }, { init = "zeros", low = true })
         local n = 1024 * 1024

@@ -1,4 +1,4 @@
---- SQuAD files: what is read, what is refused and with which words.
+--- SQuAD files: what is read, what is refused and with which message.
 
 local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
@@ -45,7 +45,7 @@ describe("dataset", function()
         assert.are.equal("", examples[18].context)
     end)
 
-    it("skips training questions whose answer is elsewhere, and says so", function()
+    it("skips training questions whose answer is not in the text, and says so", function()
         local path = "spec/fixtures/squad/data.json"
         local examples, summary = dataset.load(path, { is_training = true, version_2_with_negative = true })
         assert.are.equal(16, #examples)
@@ -53,7 +53,7 @@ describe("dataset", function()
         assert.are.equal(4, summary.several_answers)
         assert.are.same({ id = "q5", path = "data[0].paragraphs[0].qas[4]", text = "9\194\160000 visitors" },
             summary.first_skipped)
-        assert.are.equal(path .. ": 2 of 18 questions skipped, their answers do not stand at answer_start; the first "
+        assert.are.equal(path .. ": 2 of 18 questions skipped because the answer is not at answer_start; the first "
             .. "is data[0].paragraphs[0].qas[4] (id q5)", dataset.warning(path, summary))
         assert.is_nil(dataset.warning(path, { skipped = 0 }))
         assert.is_true(examples[6].is_impossible)
@@ -71,7 +71,7 @@ describe("dataset", function()
         assert.are.same({ 1, 2 }, words("naïve  東京", 3))
         assert.are.same({ 3, 3 }, words("fox", 14))
         assert.are.same({ 3, 3 }, words("(fox).", 13))
-        -- The words around must hold the answer; its exact place may be off.
+        -- The words at the offset must contain the answer; its exact place may be off.
         assert.are.same({ 3, 3 }, words("fox", 13))
         assert.are.equal(1, words("fox", 3))
         assert.are.equal(1, words("fox", 400))
@@ -113,7 +113,7 @@ describe("dataset", function()
     it("names the line and column of broken JSON", function()
         assert.are.equal("FILE:3:11: not valid JSON: Expected colon but found T_ARR_BEGIN",
             load_text('{"data": [\n  {"paragraphs": [\n   {"qas" []}]}]}').problem)
-        assert.is_truthy(load_text('{"data": [').problem:find("^FILE:1:%d+: not valid JSON: the text ends too early"))
+        assert.is_truthy(load_text('{"data": [').problem:find("^FILE:1:%d+: not valid JSON: unexpected end of text"))
         assert.are.equal("FILE:2:3: not UTF-8 (byte 0xff)", load_text('{"data":\n"a\255"}').problem)
         assert.is_truthy(load_text('{"data": "\\ud83d"}').problem:find("^FILE:1:%d+: not valid JSON: .*unicode"))
     end)
@@ -126,32 +126,32 @@ describe("dataset", function()
         end
         assert.are.equal("FILE: data is missing, expected a list", problem(function(r) r.data = nil end))
         assert.are.equal("FILE: data is an object, expected a list", problem(function(r) r.data = { x = 1 } end))
-        assert.are.equal("FILE: data[0] is a text, expected an object", problem(function(r) r.data = { "x" } end))
+        assert.are.equal("FILE: data[0] is a string, expected an object", problem(function(r) r.data = { "x" } end))
         assert.are.equal("FILE: data[0].paragraphs is null, expected a list",
             problem(function(_, a) a.paragraphs = json.null end))
-        assert.are.equal("FILE: data[0].paragraphs[0].context is missing, expected a text",
+        assert.are.equal("FILE: data[0].paragraphs[0].context is missing, expected a string",
             problem(function(_, _, p) p.context = nil end))
         assert.are.equal("FILE: data[0].paragraphs[0].qas is true or false, expected a list",
             problem(function(_, _, p) p.qas = true end))
-        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].id is missing, expected a text",
+        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].id is missing, expected a string",
             problem(function(_, _, _, q) q.id = nil end))
-        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].id is the number 1.5, expected a text",
+        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].id is the number 1.5, expected a string",
             problem(function(_, _, _, q) q.id = 1.5 end))
-        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].question is a list, expected a text",
+        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].question is a list, expected a string",
             problem(function(_, _, _, q) q.question = json.array {} end))
-        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].is_impossible is a text, expected true or false",
+        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].is_impossible is a string, expected true or false",
             problem(function(_, _, _, q) q.is_impossible = "no" end))
-        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].answers[0].text is missing, expected a text",
+        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].answers[0].text is missing, expected a string",
             problem(function(_, _, _, q) q.answers[1].text = nil end))
-        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].answers[0].answer_start is a text, expected a whole "
+        assert.are.equal("FILE: data[0].paragraphs[0].qas[0].answers[0].answer_start is a string, expected a whole "
             .. "number", problem(function(_, _, _, q) q.answers[1].answer_start = "0" end))
         assert.are.equal("FILE: data[0].paragraphs[0].qas[0].answers[0].answer_start is missing, expected a whole "
             .. "number", problem(function(_, _, _, q) q.answers[1].answer_start = nil end))
-        assert.are.equal("FILE: no question in it", problem(function(_, _, p) p.qas = json.array {} end))
+        assert.are.equal("FILE: contains no questions", problem(function(_, _, p) p.qas = json.array {} end))
         assert.are.equal('FILE: the file holds a list, expected an object {"data": [...]}', load_text("[1]").problem)
     end)
 
-    it("refuses a file that is not there", function()
+    it("refuses a missing file", function()
         local ok, problem = pcall(dataset.load, "/no/such/file.json")
         assert.is_false(ok)
         assert.is_true(fault.is(problem))

@@ -6,13 +6,12 @@ local array = require "bertlua.array"
 local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
-local final_text = require "bertlua.squad.final_text"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 
 local WIDTH = 48
 
---- The formula of scripts/make_squad_fixtures.py.
+--- The formula of spec/peers/make_squad_fixtures.py.
 local function logit(feature, place, side)
     return (feature * 37 + place * 101 + side * 53 + place * place * 7) % 97 / 8
 end
@@ -82,15 +81,15 @@ describe("answers", function()
         return predictions.x, n_best.x, odds.x
     end
 
-    it("give the characters of the context", function()
-        -- [CLS] who [SEP] begins the sequence, so that the context's tokens start at place 3.
+    it("are written as in the context", function()
+        -- [CLS] who [SEP] starts the sequence, so the context's tokens start at position 3.
         assert.are.equal("José Álvarez", one("Said (José Álvarez), once.", { [5] = 9 }, { [6] = 9 }))
         assert.are.equal("京の", one("東京の 駅", { [4] = 9 }, { [5] = 9 }))
-        -- Nothing above the rest: the earliest start and end.
+        -- All equal: the earliest start and end.
         assert.are.equal("Some", one("Some text here", {}, {}))
     end)
 
-    it("hold to max_answer_length and never end before they start", function()
+    it("respect max_answer_length and never end before they start", function()
         local long = one("one two three four five", { [3] = 9 }, { [7] = 9 }, { max_answer_length = 5 })
         assert.are.equal("one two three four five", long)
         local short = one("one two three four five", { [3] = 9 }, { [7] = 9, [4] = 1 }, { max_answer_length = 4 })
@@ -124,7 +123,7 @@ describe("answers", function()
         assert.are.equal(2, odds)
         assert.are.equal("", list[1].text)
         assert.are.equal("beta", list[2].text)
-        -- Exactly at the threshold the answer stands.
+        -- Exactly at the threshold the answer is kept.
         text = one("alpha beta", logits, logits, { version_2_with_negative = true, null_score_diff_threshold = 2 })
         assert.are.equal("beta", text)
         text = one("alpha beta", logits, logits, { version_2_with_negative = true, null_score_diff_threshold = 1.5 })
@@ -188,40 +187,5 @@ describe("answers", function()
         assert.are.same(n_best, json.read(fs.join(folder, "a/b/nbest_predictions.json")))
         assert.are.same(odds, json.read(fs.join(folder, "a/b/null_odds.json")))
         fs.remove(folder)
-    end)
-end)
-
-describe("final text", function()
-    local tokenizer
-
-    setup(function()
-        tokenizer = Tokenizer.load("vocab/bert-base-uncased-vocab.txt", { do_lower_case = true })
-    end)
-
-    local function align(predicted, original)
-        return (final_text.align(predicted, final_text.prepare(tokenizer, original)))
-    end
-
-    it("keeps case, accents and marks of the context", function()
-        assert.are.equal("Steve Smith", align("steve smith", "Steve Smith's"))
-        assert.are.equal("Álvarez", align("alvarez", "(Álvarez),"))
-        assert.are.equal("1895", align("1895", "(1895-1943)."))
-        assert.are.equal("U.S.", align("u . s .", "U.S.-born"))
-        assert.are.equal("北京", align("北 京", "在北京市"))
-        assert.are.equal("5€", align("5€", "5€,"))
-    end)
-
-    it("falls back to whole words where letters do not correspond", function()
-        -- A combining mark is a letter of the context only.
-        assert.are.equal("nai\204\136ve,", align("naive", "nai\204\136ve,"))
-        assert.are.equal("a\226\128\139b c", align("ab", "a\226\128\139b c"))
-        assert.are.equal("other words", align("missing", "other words"))
-        assert.are.equal("words", align("", "words"))
-    end)
-
-    it("joins pieces", function()
-        assert.are.equal("unaffable man", final_text.join_pieces { "un", "##aff", "##able", "man" })
-        assert.are.equal("able man", final_text.join_pieces { "##able", "man" })
-        assert.are.equal("# # x", final_text.join_pieces { "#", "#", "x" })
     end)
 end)

@@ -1,10 +1,9 @@
---- Features against a second implementation's, in one process and in several, from the cache and not.
+--- Features against a second implementation's, in one process and in several.
 
 local Tokenizer = require "bertlua.text.tokenizer"
 local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
-local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 
 local DATA = "spec/fixtures/squad/data.json"
@@ -59,7 +58,7 @@ describe("features", function()
         for f, feature in ipairs(expected.train_v2) do assert.are.same(feature, entry(set, f - 1)) end
     end)
 
-    it("tie tokens to the context's words", function()
+    it("map tokens to the context's words", function()
         local examples = dataset.load(DATA)
         local set = features.convert(examples, tokenizer, with { max_seq_length = 384, doc_stride = 128 })
         local context, words, last = examples[1].context, {}, nil
@@ -99,7 +98,7 @@ describe("features", function()
         assert.are.equal(all, done)
     end)
 
-    it("cut long questions and know empty ones and empty contexts", function()
+    it("truncate long questions, and handle empty questions and contexts", function()
         local set = features.convert({
             { id = "a", question = ("long "):rep(100), context = "one two" },
             { id = "b", question = "", context = "one two" },
@@ -127,82 +126,7 @@ describe("features", function()
         local ok, problem = pcall(features.convert, {}, tokenizer, { max_seq_length = 64, max_query_length = 61 })
         assert.is_false(ok)
         assert.is_true(fault.is(problem))
-        assert.are.equal("max_seq_length 64 leaves no room for context beside max_query_length 61, [CLS] and two "
+        assert.are.equal("max_seq_length 64 leaves no room for context after max_query_length 61, [CLS] and two "
             .. "[SEP]; make max_query_length at most 60", tostring(problem))
-    end)
-end)
-
-describe("feature cache", function()
-    local folder, tokenizer, examples, data_file, options
-
-    before_each(function()
-        folder = assert(fs.temporary_folder "bertlua-cache")
-        data_file = fs.join(folder, "data.json")
-        assert(fs.copy(DATA, data_file))
-        tokenizer = Tokenizer.load("vocab/bert-base-uncased-vocab.txt", { do_lower_case = true })
-        examples = dataset.load(data_file)
-        options = { max_seq_length = 48, doc_stride = 12, max_query_length = 16, num_workers = 1,
-            data_file = data_file }
-    end)
-
-    after_each(function() fs.remove(folder) end)
-
-    it("keeps features beside the data and gives them back", function()
-        local made, first = features.cached(examples, tokenizer, options)
-        local read, second = features.cached(examples, tokenizer, options)
-        assert.is_false(first.hit)
-        assert.is_true(second.hit)
-        assert.is_nil(second.warning)
-        assert.are.equal(folder, fs.dirname(first.path))
-        assert_same_set(made, read)
-        assert.are.equal(48, read.settings.max_seq_length)
-    end)
-
-    it("makes them anew for other settings, other data or another vocabulary", function()
-        local _, first = features.cached(examples, tokenizer, options)
-        options.doc_stride = 13
-        local _, stride = features.cached(examples, tokenizer, options)
-        assert.is_false(stride.hit)
-        options.doc_stride = 12
-        local _, training = features.cached(dataset.load(data_file, { is_training = true,
-            version_2_with_negative = true }), tokenizer, setmetatable({ is_training = true,
-            version_2_with_negative = true }, { __index = options }))
-        assert.is_false(training.hit)
-        local vocab_file = fs.join(folder, "vocab.txt")
-        assert(fs.write(vocab_file, fs.read(tokenizer.vocab_file) .. "zzyzx\n"))
-        local _, vocabulary = features.cached(examples, Tokenizer.load(vocab_file, { do_lower_case = true }), options)
-        assert.is_false(vocabulary.hit)
-        assert(fs.write(data_file, (fs.read(data_file):gsub("Who built", "Who paid for"))))
-        local _, other = features.cached(dataset.load(data_file), tokenizer, options)
-        assert.is_false(other.hit)
-        local paths = { [first.path] = true, [stride.path] = true, [training.path] = true, [vocabulary.path] = true,
-            [other.path] = true }
-        local count = 0
-        for _ in pairs(paths) do count = count + 1 end
-        assert.are.equal(5, count)
-    end)
-
-    it("rebuilds a damaged file and says why", function()
-        local made, first = features.cached(examples, tokenizer, options)
-        local good = fs.read(first.path)
-        local at = #good - 4000
-        for damage, reason in pairs {
-            [good:sub(1, at) .. string.char((good:byte(at + 1) + 1) % 256) .. good:sub(at + 2)] = "is damaged",
-            [good:sub(1, at)] = first.path, [""] = first.path, ["no safetensors at all"] = first.path,
-        } do
-            assert(fs.write(first.path, damage))
-            local set, info = features.cached(examples, tokenizer, options)
-            assert.is_false(info.hit)
-            assert.is_truthy(info.warning:find(reason, 1, true), info.warning)
-            assert_same_set(made, set)
-            assert.are.equal(good, fs.read(first.path))
-        end
-    end)
-
-    it("goes on without a folder to write to", function()
-        options.cache_dir = fs.join(data_file, "inside")
-        local set, info = features.cached(examples, tokenizer, options)
-        assert.are.equal(129, set.count)
-        assert.is_truthy(info.warning:find("the features are not cached", 1, true))
     end)
 end)

@@ -1,4 +1,4 @@
---- Downloads of the published SQuAD files: checked, and whole or not there.
+--- Downloads of the published SQuAD files: checked, and complete or absent.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -18,7 +18,7 @@ describe("published SQuAD files", function()
         fs.remove(folder)
     end)
 
-    it("have the checksums that the world knows", function()
+    it("have the well-known checksums", function()
         assert.are.equal("md5:981b29407e0affa3b1b156f72073b945", published.checksum "train-v1.1.json")
         assert.are.equal("md5:3e85deb501d4e538b6bc56f786231552", published.checksum "dev-v1.1.json")
         assert.is_nil(published.checksum "train.json")
@@ -26,7 +26,7 @@ describe("published SQuAD files", function()
         assert.is_false(published.is_missing(folder .. "/dev.json"))
     end)
 
-    it("arrive whole, and once", function()
+    it("arrive complete, and once", function()
         local path = folder .. "/new/dev-v1.1.json"
         local options = { checksum = "md5:900150983cd24fb0d6963f7d28e17f72", on_progress = hush }
         assert.is_true(published.fetch(path, server.url, options))
@@ -40,7 +40,7 @@ describe("published SQuAD files", function()
         local ok, message = pcall(published.fetch, path, server.url, quiet)
         assert.is_false(ok)
         assert.is_true(fault.is(message))
-        assert.matches("train%-v1%.1%.json: what arrived has checksum md5:9001%x+, expected md5:981b",
+        assert.matches("train%-v1%.1%.json: the download has checksum md5:9001%x+, expected md5:981b",
             tostring(message))
         assert.is_false(fs.exists(path))
         ok, message = pcall(published.fetch, path, "http://127.0.0.1:1", quiet)

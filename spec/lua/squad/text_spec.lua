@@ -32,7 +32,7 @@ describe("squad text", function()
         assert.are.same({ 0xe9, 2 }, { text.decode("é", 1) })
     end)
 
-    it("cuts words at SQuAD's white space only", function()
+    it("splits words only at SQuAD's white space", function()
         assert.are.same({ "one", "two", "three\194\160four", "five", "six" },
             words_of " one\t two\r\n\nthree\194\160four\226\128\175five six ")
         assert.are.same({}, words_of " \n")
@@ -47,7 +47,7 @@ describe("squad text", function()
         assert.are.equal("à b", text.fold_spaces "  à \n b ")
     end)
 
-    it("tells line and column", function()
+    it("finds line and column", function()
         assert.are.same({ 1, 1 }, { text.line_and_column("ab\ncd", 1) })
         assert.are.same({ 2, 2 }, { text.line_and_column("ab\ncd", 5) })
     end)

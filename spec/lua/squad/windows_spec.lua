@@ -43,7 +43,7 @@ describe("windows", function()
         assert.are.same({}, pairs_of(windows.spans(0, 8, 4)))
     end)
 
-    it("and their maximum context equal the reference for many sizes", function()
+    it("and their maximum context match the reference for many sizes", function()
         local random = vocabulary.random(7)
         for _ = 1, 300 do
             local count, room, stride = random(300), random(90), random(60)
@@ -64,7 +64,7 @@ describe("windows", function()
         end
     end)
 
-    it("narrow an answer to its own tokens", function()
+    it("narrow an answer down to its tokens", function()
         local tokens = array.int32 { 9, 7, 1, 2, 3, 1, 2, 8 }
         local answer = array.int32 { 1, 2 }
         assert.are.same({ 2, 3 }, { windows.improve_span(tokens, 0, 7, answer, 2) })

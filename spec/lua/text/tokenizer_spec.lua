@@ -1,4 +1,4 @@
---- The tokenizer class: its arguments, its faults, its answers as tables.
+--- The tokenizer class: arguments, faults, results as tables.
 
 local Tokenizer = require "bertlua.text.tokenizer"
 local fault = require "bertlua.fault"
@@ -41,7 +41,7 @@ describe("Tokenizer", function()
         assert.are.equal(("Tokenizer(%s, 30522 tokens, uncased)"):format(UNCASED), tostring(tokenizer))
     end)
 
-    it("ties tokens and words to bytes of the text", function()
+    it("maps tokens and words to bytes of the text", function()
         local text = "Naïve cafés."
         local ids, starts, stops = tokenizer:encode_with_offsets(text)
         local sources = {}
@@ -55,7 +55,7 @@ describe("Tokenizer", function()
         assert.are.same(tokenizer:encode "embeddings", tokenizer:pieces "embeddings")
     end)
 
-    it("keeps results of one tokenizer when another works", function()
+    it("keeps one tokenizer's results while another works", function()
         local other = Tokenizer.load(CASED, { do_lower_case = false })
         local ids, count = tokenizer:encode_array "hello world"
         other:encode_array "Completely different text here"

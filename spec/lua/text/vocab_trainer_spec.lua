@@ -1,4 +1,4 @@
---- Learning a vocabulary from files, and the faults on the way.
+--- Learning a vocabulary from files, and what can go wrong.
 
 local Tokenizer = require "bertlua.text.tokenizer"
 local fault = require "bertlua.fault"
@@ -41,7 +41,7 @@ describe("vocab_trainer", function()
         end)
     end)
 
-    it("gives the same for files in any order, and for an iterator", function()
+    it("gives the same result for files in any order, and for an iterator", function()
         vocabulary.with_files(function(write)
             local a, b = write(TEXT), write "The owners of the café were the best owners, öfter than not.\n"
             local forth = trainer.train { files = { a, b }, vocab_size = 90 }
@@ -52,7 +52,7 @@ describe("vocab_trainer", function()
         end)
     end)
 
-    it("reads files larger than one piece without cutting a word", function()
+    it("reads files in pieces without cutting a word", function()
         vocabulary.with_files(function(write)
             local line = "alpha beta gamma delta epsilon zeta eta theta\n"
             local count = math.ceil(5 * 1024 * 1024 / #line)
@@ -87,7 +87,7 @@ describe("vocab_trainer", function()
         assert.is_truthy(message_of(trainer.train, { iterator = once "" }):find("no words", 1, true))
         assert.is_truthy(message_of(trainer.train, { iterator = once "abc", vocab_size = 6 }):find("at least", 1, true))
         vocabulary.with_files(function(_, folder)
-            assert.is_truthy(message_of(trainer.find_files, folder):find("no file in this folder", 1, true))
+            assert.is_truthy(message_of(trainer.find_files, folder):find("contains no files", 1, true))
         end)
     end)
 
@@ -98,16 +98,16 @@ describe("vocab_trainer", function()
             "vocab_trainer: vocab_size is string, expected a number")
     end)
 
-    it("says which words a limit of memory left out, and refuses one that is too low", function()
+    it("says which words a memory limit left out, and refuses a limit that is too low", function()
         assert.is_nil(trainer.rare_text { rare_distinct_words = 0 })
         local stats = { distinct_words = 9, words = 100, rare_distinct_words = 5, rare_words = 5, rare_count = 1 }
-        assert.is_truthy(trainer.rare_text(stats):find("5 of 9 distinct words, that occur once (5.00 % of the text)", 1,
-            true))
+        assert.is_truthy(trainer.rare_text(stats):find("5 of 9 distinct words, which occur once (5.00 % of the text)",
+            1, true))
         stats.rare_words, stats.rare_count = 9, 2
-        assert.is_truthy(trainer.rare_text(stats):find("that occur at most 2 times (9.00 %", 1, true))
+        assert.is_truthy(trainer.rare_text(stats):find("which occur at most 2 times (9.00 %", 1, true))
         local good, problem = pcall(trainer.train, { files = {}, memory_limit = 64 * 2 ^ 20, scratch_folder = "." })
         assert.is_false(good)
-        assert.is_truthy(tostring(problem):find("memory_limit is 64 MiB, learning a vocabulary needs at least 77 MiB",
-            1, true), tostring(problem))
+        assert.is_truthy(tostring(problem):find("memory_limit is 64 MiB, but learning a vocabulary needs at least "
+            .. "77 MiB", 1, true), tostring(problem))
     end)
 end)

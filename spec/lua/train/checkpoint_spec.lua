@@ -137,7 +137,7 @@ describe("checkpoint", function()
             checkpoint.load(path, parts)
             overwrite(parts.vocab_file, "[PAD]\nA\n")
             assert.error_matches(function() checkpoint.load(path, parts) end,
-                "trained with another vocabulary than .*/words: use .*/1/vocab.txt")
+                "was not trained with vocabulary .*/words: use .*/1/vocab.txt")
         end)
 
         it("replace a checkpoint of the same step", function()
@@ -182,15 +182,15 @@ describe("checkpoint", function()
                 .. "%[21,8%]: use the same config_file", { vocab_size = 21 })
         end)
 
-        it("a different number of layers, counting what is missing or in excess", function()
+        it("a different number of layers, counting what is missing or unexpected", function()
             refuses("lacks 16 of 46 tensors of this model %(bert.encoder.layer.1[%w%p%s]+ and 12 more%)",
                 { num_hidden_layers = 2 })
             path = checkpoint.save(root, 200, make(1, { num_hidden_layers = 2 }))
             refuses("has 16 tensors this model does not know %(bert.encoder.layer.1")
         end)
 
-        it("another number of heads, which no shape shows", function()
-            refuses("num_attention_heads is 2, this model has 4", { num_attention_heads = 4 })
+        it("another number of heads, which shapes do not reveal", function()
+            refuses("num_attention_heads is 2, but this model has 4", { num_attention_heads = 4 })
         end)
 
         it("the state of another optimizer", function()
@@ -220,7 +220,7 @@ describe("checkpoint", function()
     end)
 
     describe("the newest checkpoint", function()
-        it("is the largest number, and only the newest three stay", function()
+        it("is the one with the largest number, and only the newest three are kept", function()
             assert.are.same({}, { checkpoint.latest(root .. "/nowhere") })
             local parts = make(1)
             for _, step in ipairs { 9, 10, 100, 1000 } do checkpoint.save(root, step, parts) end
@@ -243,11 +243,11 @@ describe("checkpoint", function()
             assert.matches("/50 %(.*progress.json:1:%d+: not valid JSON", note)
             assert.matches("/40 %(progress.json is missing%)", note)
             assert.matches("/30 %(model.safetensors has %d+ bytes, expected %d+%)", note)
-            assert.matches("going on from .*/20$", note)
+            assert.matches("resuming from .*/20$", note)
             assert.are.same({ 10, 20 }, checkpoint.steps(root))
         end)
 
-        it("is not one that was renamed to a number", function()
+        it("is not a folder renamed to a number", function()
             local parts = make(1)
             checkpoint.save(root, 1, parts)
             checkpoint.save(root, 2, parts)
@@ -257,7 +257,7 @@ describe("checkpoint", function()
             assert.matches("/3 %(progress.json is of step 2%)", note)
         end)
 
-        it("is found or not, but never crashes, whatever a damaged progress.json holds", function()
+        it("is found or not, but never crashes the search, whatever a damaged progress.json holds", function()
             checkpoint.save(root, 1, make(1))
             local file = root .. "/1/progress.json"
             local text = fs.read(file)
@@ -275,7 +275,7 @@ describe("checkpoint", function()
             end
         end)
 
-        it("is not one with a flipped bit", function()
+        it("is never one with a flipped bit", function()
             local parts = make(1)
             checkpoint.save(root, 1, parts)
             checkpoint.save(root, 2, parts)
@@ -319,7 +319,7 @@ describe("checkpoint", function()
             local store = { list = { { name = "w", dims = { 400000 }, value = value, offset = 0 } } }
             function store.sync_low() end
             local partial, attempt = 0, 0
-            -- At least 5 kills, and until two of them came in the middle of a save.
+            -- At least 5 kills, and until two of them interrupted a save.
             while attempt < 5 or partial < 2 do
                 attempt = attempt + 1
                 assert.is_true(attempt <= 40, "no kill came in the middle of a save")
@@ -329,7 +329,7 @@ describe("checkpoint", function()
                     pause(5)
                     assert.is_true(os.time() < deadline, "nothing was saved in time")
                 until #checkpoint.steps(root) >= 2
-                -- Moments spread over the time that one save takes.
+                -- Spread over the duration of one save.
                 pause(attempt * 7 % 32)
                 signal.kill(pid, signal.SIGKILL)
                 assert.are.equal("killed", select(2, wait.wait(pid)))
@@ -348,7 +348,7 @@ describe("checkpoint", function()
             end
         end)
 
-        it("cleans up after processes that are gone, not after live ones", function()
+        it("cleans up after dead processes, not after live ones", function()
             local gone = tonumber(run "print(require('posix.unistd').getpid())")
             assert(fs.mkdirs(("%s/.tmp-5-%d/sub"):format(root, gone)))
             assert(fs.mkdirs(root .. "/.tmp-6-1"))
@@ -356,7 +356,7 @@ describe("checkpoint", function()
             assert.are.same({ ".tmp-6-1", "7" }, fs.list(root))
         end)
 
-        it("brings back a checkpoint that was set aside when its replacement never came", function()
+        it("restores a checkpoint that was set aside when its replacement never arrived", function()
             local gone = tonumber(run "print(require('posix.unistd').getpid())")
             checkpoint.save(root, 7, make(1))
             assert(fs.rename(root .. "/7", ("%s/.old-7-%d"):format(root, gone)))
@@ -364,7 +364,7 @@ describe("checkpoint", function()
             assert.are.same({ "7" }, fs.list(root))
         end)
 
-        it("by a full disk is one clear line; older checkpoints stay and no part is left", function()
+        it("by a full disk gives one clear line; older checkpoints stay and no part is left", function()
             local parts = make(1)
             for _, step in ipairs { 10, 20, 30 } do checkpoint.save(root, step, parts) end
             local output = run(([[
@@ -427,13 +427,13 @@ describe("checkpoint", function()
             assert.are.equal(storage.crc32c(parts.store.value), storage.crc32c(other.store.value))
         end)
 
-        it("are refused when the encoder is not whole or a dtype is wrong", function()
+        it("are refused when the encoder is incomplete or a dtype is wrong", function()
             local parts = make(1)
             local list = rename_all(parts, function(name) return name end)
-            list[#list].name = "unheard.of"
+            list[#list].name = "bert.encoder.unheard.of"
             assert(storage.save(root .. "/model.safetensors", list))
             assert.error_matches(function() checkpoint.load_pretrained(root, parts) end,
-                "has 1 tensors this model does not know %(unheard.of%)")
+                "has 1 tensors this model does not know %(bert.encoder.unheard.of%)")
             list[#list] = { name = "bert.pooler.dense.bias.x", tensor = tensor.new("i8", { 2 }) }
             list[1] = { name = list[1].name, tensor = tensor.new("i32", list[1].tensor:dims()) }
             assert(storage.save(root .. "/model.safetensors", list))

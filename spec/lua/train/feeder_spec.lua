@@ -1,4 +1,4 @@
---- Batches on their way from pinned memory to where ops read them: none is lost, overtaken or overwritten.
+--- Batches from pinned memory to where ops read them: none is lost, reordered or overwritten.
 
 local Feeder = require "bertlua.train.feeder"
 local context = require "bertlua.context"
@@ -12,6 +12,7 @@ local function new_batch()
     local memory = device.pinned(256, true)
     return {
         memory = memory, pinned = memory:tensor(0, "i32", { 64 }), fence = device.event(false, true), rows = ROWS,
+        tensors = { "ids", "segments" },
         ids = memory:tensor(0, "i32", { ROWS }), segments = memory:tensor(128, "i32", { SEQUENCES, 2 }),
     }
 end
@@ -27,7 +28,7 @@ local function fill(batch, n)
 end
 
 describe("feeder", function()
-    it("hands on every batch as it was, however far the host runs ahead", function()
+    it("passes every batch on unchanged, however far the host runs ahead", function()
         local feeder, batches = Feeder.new(), { new_batch(), new_batch() }
         local seen = {}
         for n = 1, 7 do
@@ -36,7 +37,7 @@ describe("feeder", function()
             local there = feeder:load(batch)
             assert.are.equal(n, there.number)
             assert.are.equal(ROWS, there.rows)
-            -- A copy in the order of the ops, looked at only at the end.
+            -- A copy in stream order, checked only at the end.
             seen[n] = { ids = tensor.new("i32", { ROWS }):copy_from(there.ids),
                 segments = tensor.new("i32", { SEQUENCES, 2 }):copy_from(there.segments) }
         end

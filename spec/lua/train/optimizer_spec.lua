@@ -21,7 +21,7 @@ end
 
 describe("Optimizer", function()
     for kind, peak in pairs { Lamb = 0.006, AdamW = 0.001 } do
-        it("makes the same ten steps as an independent " .. kind, function()
+        it("takes the same ten steps as an independent " .. kind, function()
             local prefix = kind:lower() .. "."
             local fixture = tiny.open "bert_tiny_steps"
             local losses = tiny.read(fixture, prefix .. "losses"):tolist()
@@ -46,7 +46,7 @@ describe("Optimizer", function()
             end
             tape:close()
             for _, entry in ipairs(model.store.list) do
-                -- The key bias has no effect and its gradient is 0: an update normalises its rounding noise.
+                -- The key bias has no effect and its gradient is 0: an update only normalises rounding noise.
                 if not entry.name:match "%.key%.bias$" then
                     local relative = tiny.distance(entry.stored, tiny.read(fixture, prefix .. "weight." .. entry.name))
                     assert.is_true(relative < 1e-5, entry.name .. ": " .. relative)
@@ -55,7 +55,7 @@ describe("Optimizer", function()
         end)
     end
 
-    it("takes the loss scale and the accumulation out of the gradient", function()
+    it("removes loss scale and accumulation from the gradient", function()
         local plain, scaled = small_store(), small_store()
         local a = Optimizer.new { store = plain, max_grad_norm = 0 }
         local b = Optimizer.new { store = scaled, max_grad_norm = 0, loss_scale = 512, accumulation = 4 }
@@ -114,7 +114,7 @@ describe("Optimizer", function()
         assert.are.same({ true, 128, 1 }, { stats.overflow, stats.loss_scale, stats.skipped })
     end)
 
-    it("stops when the scale would sink below 1, naming step and tensor", function()
+    it("stops when the scale would fall below 1, naming step and tensor", function()
         local store = small_store()
         local optimizer = Optimizer.new { store = store, loss_scale = 4, dynamic = true }
         store:get("second.bias").grad:slice(1, 3, 3):fill(0 / 0)

@@ -1,4 +1,4 @@
---- Report files: dllogger's lines, flushed at once, sound after a kill.
+--- Report files: dllogger's lines, flushed immediately, valid after a kill.
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -50,7 +50,7 @@ describe("report", function()
         assert.are.same({ nil, path .. ": is closed" }, { log:log(1, {}) })
     end)
 
-    it("has each line on disk before the next", function()
+    it("has each line on disk before writing the next", function()
         local log = assert(report.open(path))
         for step = 1, 3 do
             log:log(step, { loss = step })
@@ -59,7 +59,7 @@ describe("report", function()
         log:close()
     end)
 
-    it("starts over, or goes on where a resumed run asks for it", function()
+    it("starts over, or continues for a resumed run", function()
         report.open(path):parameters { a = 1 }
         report.open(path):parameters { a = 2 }
         assert.are.equal(1, #records())
@@ -67,7 +67,7 @@ describe("report", function()
         assert.are.equal(2, #records())
     end)
 
-    it("does not glue a record to half a line that a kill left", function()
+    it("does not append a record to half a line left by a kill", function()
         local log = report.open(path)
         log:log(1, { loss = 1 })
         log:close()
@@ -80,7 +80,7 @@ describe("report", function()
     end)
 
     it("says why it cannot write", function()
-        assert.matches("cannot make the folder", select(2, report.open "/proc/none/report.json"))
+        assert.matches("cannot create the folder", select(2, report.open "/proc/none/report.json"))
         assert.matches("Is a directory", select(2, report.open(folder)))
         local full = assert(report.open "/dev/full")
         local ok, message = full:log(1, {})

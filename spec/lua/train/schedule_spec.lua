@@ -40,7 +40,7 @@ describe("polynomial schedule", function()
         assert.are.same({ 0.25, 0.5, 0.75, 1 }, { rate(1), rate(2), rate(3), rate(4) })
     end)
 
-    it("takes a power", function()
+    it("supports other powers", function()
         local rate = schedule.polynomial { learning_rate = 1, max_steps = 4, power = 2 }
         assert.are.equal(0.25, rate(2))
     end)

@@ -102,7 +102,7 @@ describe("tensorboard", function()
         assert.are.same({ nil, writer.path .. ": is closed" }, { writer:scalar("x", 1, 1) })
     end)
 
-    it("carries NaN and refuses what is no number", function()
+    it("writes NaN and refuses what is not a number", function()
         local writer = assert(tensorboard.open(folder))
         assert(writer:scalar("x", 0 / 0, 1))
         local value = fields(fields(fields(records(writer.path)[2])[3][2])[1][2])[2][2]
@@ -112,7 +112,7 @@ describe("tensorboard", function()
         assert.error_matches(function() writer:scalar("x", 1, 1.5) end, "step is 1.5, expected an integer")
     end)
 
-    it("gives every run a file of its own, also within one second", function()
+    it("gives every run a file of its own, even within one second", function()
         for _ = 1, 3 do
             local writer = assert(tensorboard.open(folder, { now = function() return 1 end }))
             writer:close()
@@ -122,6 +122,6 @@ describe("tensorboard", function()
     end)
 
     it("says why it cannot write", function()
-        assert.matches("cannot make the folder", select(2, tensorboard.open "/proc/none"))
+        assert.matches("cannot create the folder", select(2, tensorboard.open "/proc/none"))
     end)
 end)

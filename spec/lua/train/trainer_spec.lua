@@ -1,9 +1,6 @@
 --- The training loop on a model of one number: order of calls, accumulation, logs, checkpoints, signals, faults.
 
-local Meter = require "bertlua.train.meter"
-local Ranks = require "bertlua.train.ranks"
 local Trainer = require "bertlua.train.trainer"
-local benchmark = require "bertlua.train.benchmark"
 local fault = require "bertlua.fault"
 local tensor = require "bertlua.tensor"
 
@@ -19,6 +16,7 @@ local function rig(changes)
     local state = { loss_of = function(n) return n end, overflow = false }
     local parts = {
         accumulation = 1, first_step = 1, last_step = 4, log_freq = 2,
+        results = { "loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy" },
         now = function() return time end,
         loader = { batch = function(_, n)
             note("batch", n)
@@ -51,7 +49,7 @@ local function rig(changes)
 end
 
 describe("trainer", function()
-    it("does one update a step, in order", function()
+    it("does one update per step, in order", function()
         local parts, calls = rig { last_step = 1 }
         local outcome = Trainer.new(parts):run()
         assert.are.same({ "zero", "batch 0", "start 1 0", "reset true", "backward 0 scale", "rate 0.1",
@@ -60,14 +58,14 @@ describe("trainer", function()
         assert.are.equal(1, outcome.step)
     end)
 
-    it("accumulates micro-steps whose batches are numbered through the whole run", function()
+    it("accumulates micro-steps whose batches are numbered throughout the run", function()
         local parts, calls = rig { accumulation = 2, first_step = 3, last_step = 3 }
         Trainer.new(parts):run()
         assert.are.same({ "zero", "batch 4", "start 3 0", "reset true", "backward 4 scale", "batch 5", "start 3 1",
             "reset true", "backward 5 scale", "rate 0.3", "update" }, calls)
     end)
 
-    it("logs means over the steps since the last line, and the last step", function()
+    it("logs means over the steps since the last line, and always the last step", function()
         local records = {}
         local parts = rig { last_step = 5, on_log = function(record) records[#records + 1] = record end }
         Trainer.new(parts):run()
@@ -79,7 +77,7 @@ describe("trainer", function()
         assert.are.equal(3, records[2].step_loss)
         assert.are.equal(0.4, records[2].learning_rate)
         assert.are.equal(2, records[1].grad_norm)
-        -- The fake clock advances 1 s a batch, whenever a device gets to it.
+        -- The fake clock advances 1 s per batch, whenever the device gets to it.
         assert.are.equal(3, records[1].sequences_per_second)
         assert.are.equal(10, records[1].tokens_per_second)
         assert.are.equal(3, records[1].remaining)
@@ -100,7 +98,7 @@ describe("trainer", function()
         assert.are.same({ 2, 4 }, saved)
     end)
 
-    it("finishes the step, logs, saves and stops when a signal came", function()
+    it("finishes the step, logs, saves and stops after a signal", function()
         local saved, logged = {}, {}
         local parts = rig {
             save = function(step) saved[#saved + 1] = step return "dir/" .. step end,
@@ -143,7 +141,7 @@ describe("trainer", function()
         assert.has_error(function() Trainer.new(parts):run() end)
     end)
 
-    --- A trainer whose device is never done before somebody waits for it.
+    --- A trainer whose device finishes only when somebody waits for it.
     local function lagging(parts)
         local trainer = Trainer.new(parts)
         for _, slot in ipairs(trainer.readback.slots) do
@@ -176,7 +174,7 @@ describe("trainer", function()
         assert.are.equal(4.5, records[2].loss)
     end)
 
-    it("computes gradients again to name a tensor when a later step is under way", function()
+    it("recomputes gradients to name a tensor when a later step is under way", function()
         local parts, calls, state = rig { last_step = 4, log_freq = 4 }
         state.loss_of = function(n) return n == 1 and 0 / 0 or 1 end
         local ok, message = pcall(function() lagging(parts):run() end)
@@ -197,72 +195,9 @@ describe("trainer", function()
         assert.are.equal(0, saved)
     end)
 
-    it("insists on its parts", function()
+    it("requires its parts", function()
         local parts = rig()
         parts.loader = nil
         assert.has_error(function() Trainer.new(parts) end, "trainer: loader is missing")
-    end)
-end)
-
-describe("meter", function()
-    it("does not count time between steps", function()
-        local time = 0
-        local meter = Meter.new(function() return time end)
-        local sums = { loss = 4, mlm_loss = 2, nsp_loss = 2, mlm_accuracy = 0, nsp_accuracy = 0 }
-        for _ = 1, 2 do
-            local step = meter:begin_step()
-            meter:add(step, { batch_size = 4, tokens = 100 })
-            meter:add(step, { batch_size = 4, tokens = 60 })
-            time = time + 2
-            assert.are.equal(2, meter:end_step(step, sums, Ranks.new { rank = 0, size = 1 }).loss)
-            time = time + 1000
-        end
-        local totals = meter:totals()
-        assert.are.equal(4, totals.seconds)
-        assert.are.equal(4, totals.sequences_per_second)
-        assert.are.equal(80, totals.tokens_per_second)
-        assert.are.equal(2, meter:flush().steps)
-        assert.are.equal(6, meter:remaining(3))
-    end)
-
-    it("counts a step that was queued early from the end of the one before", function()
-        local time = 0
-        local meter, ranks = Meter.new(function() return time end, { "loss" }), Ranks.new { rank = 0, size = 1 }
-        local first = meter:begin_step()
-        meter:add(first, { batch_size = 1, tokens = 1 })
-        time = 1
-        local second = meter:begin_step()
-        meter:add(second, { batch_size = 1, tokens = 1 })
-        time = 4
-        assert.are.equal(4, meter:end_step(first, { loss = 1 }, ranks).seconds)
-        time = 6
-        assert.are.equal(2, meter:end_step(second, { loss = 1 }, ranks).seconds)
-        assert.are.equal(6, meter:totals().seconds)
-    end)
-
-    it("knows the peak memory of this process", function()
-        assert.is_true(Meter.peak_memory() > 2 ^ 20)
-    end)
-end)
-
-describe("benchmark", function()
-    it("takes percentiles between neighbours", function()
-        assert.are.equal(3, benchmark.percentile({ 1, 2, 3, 4, 5 }, 50))
-        assert.are.equal(2.5, benchmark.percentile({ 1, 2, 3, 4 }, 50))
-        assert.are.equal(5, benchmark.percentile({ 1, 5 }, 100))
-        assert.are.equal(1, benchmark.percentile({ 1 }, 99))
-    end)
-
-    it("divides all work by all time", function()
-        local summary = benchmark.summary {
-            { seconds = 1, sequences = 10, tokens = 100 },
-            { seconds = 3, sequences = 10, tokens = 300 },
-        }
-        assert.are.equal(5, summary.sequences_per_second)
-        assert.are.equal(100, summary.tokens_per_second)
-        assert.are.equal(2, summary.step_p50)
-        assert.are.equal(3, summary.step_max)
-        assert.matches("throughput", benchmark.text(summary, { warmup_steps = 1, batch_size = 5, accumulation = 2,
-            max_seq_length = 128, precision = "fp32", threads = 2, device = "cpu", packed = true }))
     end)
 end)

@@ -1,4 +1,4 @@
---- Parameters in files: doubled names, and views of the optimizer's state.
+--- Parameters in files: duplicate names, and views of the optimizer's state.
 
 local fs = require "bertlua.util.fs"
 local storage = require "bertlua.storage"
@@ -18,7 +18,7 @@ describe("weights", function()
         assert.error_matches(function() weights.open(path) end, "cannot open: no such file")
     end)
 
-    it("cut the optimizer's flat state into tensors without the pad rows", function()
+    it("split the optimizer's flat state into tensors without the pad rows", function()
         local flat = tensor.new("f32", { 40 })
         for i = 1, 40 do flat:slice(1, i, i):fill(i) end
         local store = { list = {

@@ -1,4 +1,4 @@
---- Charts: right places, right labels, right width, valid XML.
+--- Charts: positions, labels, width, valid XML.
 
 local chart = require "bertlua.util.chart"
 local scale = require "bertlua.util.chart.scale"
@@ -35,7 +35,7 @@ local function check_xml(text)
 end
 
 describe("chart", function()
-    it("fits the width and has the wanted number of lines", function()
+    it("fits the width and has the requested number of lines", function()
         for _, width in ipairs { 40, 80, 100 } do
             local text = chart.terminal { title = "t", x_label = "step", y_label = "loss", width = width, height = 10,
                 series = { falling(500) } }
@@ -57,7 +57,7 @@ describe("chart", function()
         }, { lines[1], lines[2], lines[3], lines[4], lines[5] })
     end)
 
-    it("draws braille dots at the exact places", function()
+    it("draws braille dots in exactly the right places", function()
         -- 10 cells are 20 dots wide and one cell is 4 dots high: the line climbs 3 dots in 19 steps.
         local text = chart.terminal { width = 13, height = 1, series = { { x = { 0, 19 }, y = { 0, 3 } } } }
         assert.is_truthy(text:find("⣀⣀⠤⠤⠤⠒⠒⠒⠉⠉", 1, true), text)
@@ -72,7 +72,7 @@ describe("chart", function()
         assert.is_truthy(text:find("○○", 1, true))
     end)
 
-    it("leaves gaps for what is no number or not positive on a log axis", function()
+    it("leaves gaps for NaN, and on a log axis for what is not positive", function()
         local nan = 0 / 0
         local prepared = scale.prepare { log_y = true, series = { { y = { 1, nan, 10, 0, -1, 100, math.huge } } } }
         local runs = prepared.series[1].raw
@@ -117,7 +117,7 @@ describe("chart", function()
         assert.is_truthy(text:find("<circle", 1, true))
     end)
 
-    it("keeps the file small and the spikes in", function()
+    it("keeps the file small without losing spikes", function()
         local series = falling(100000)
         series.y[54321] = 50
         local text = chart.svg { series = { series } }

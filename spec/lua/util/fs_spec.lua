@@ -30,11 +30,11 @@ describe("fs", function()
         assert.is_true(fs.mkdirs(folder .. "/x/y/z"))
         assert.is_true(fs.is_directory(folder .. "/x/y/z"))
         assert(fs.write(folder .. "/file", "text"))
-        assert.are.same({ nil, folder .. "/file: cannot make the folder: there is a file of that name" },
+        assert.are.same({ nil, folder .. "/file: cannot create the folder: a file with that name exists" },
             { fs.mkdirs(folder .. "/file/sub") })
     end)
 
-    it("lists, reads, copies and tells kinds", function()
+    it("lists, reads and copies, and knows files from folders", function()
         assert(fs.write(folder .. "/b", "two\0"))
         assert(fs.copy(folder .. "/b", folder .. "/a"))
         assert(fs.mkdirs(folder .. "/c"))
@@ -54,7 +54,7 @@ describe("fs", function()
         assert.matches("No such file", select(2, fs.copy(folder .. "/d", folder .. "/e")))
     end)
 
-    it("removes whole folders but does not follow links", function()
+    it("removes whole folders without following links", function()
         assert(fs.mkdirs(folder .. "/tree/sub"))
         assert(fs.write(folder .. "/kept", "x"))
         assert(fs.write(folder .. "/tree/sub/f", "x"))

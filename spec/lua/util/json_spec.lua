@@ -1,4 +1,4 @@
---- JSON: nothing is lost on the way out and back, and errors say where.
+--- JSON: nothing is lost in a round trip, and errors say where.
 
 local json = require "bertlua.util.json"
 
@@ -13,7 +13,7 @@ describe("json", function()
         assert.are.equal(-math.huge, 1 / json.decode "-0.0")
     end)
 
-    it("brings any double back", function()
+    it("round-trips any double", function()
         math.randomseed(7)
         for _ = 1, 2000 do
             local value = (math.random() - 0.5) * 10 ^ math.random(-300, 300)
@@ -24,7 +24,7 @@ describe("json", function()
         end
     end)
 
-    it("treats what is no number as the policy says", function()
+    it("treats NaN and infinity as the policy says", function()
         for _, value in ipairs { 0 / 0, math.huge, -math.huge } do
             assert.error_matches(function() json.encode { x = value } end, "cannot write %-?%w+: choose nan")
             assert.are.equal("[null]", json.encode({ value }, { nan = "null" }))
@@ -75,7 +75,7 @@ describe("json", function()
         assert.matches("^x%.json:2:7: not valid JSON: Expected colon", message)
         value, message = json.decode('{"a":', "x.json")
         assert.is_nil(value)
-        assert.are.equal("x.json:1:6: not valid JSON: the text ends too early", message)
+        assert.are.equal("x.json:1:6: not valid JSON: unexpected end of text", message)
         for _, text in ipairs { "", "[1,]", "{'a':1}", "[NaN]", "[1] 2", "nul", "\255", ("["):rep(2000) } do
             value, message = json.decode(text)
             assert.is_nil(value, text)

@@ -1,4 +1,4 @@
---- One run a folder: who has it, and when a lock counts no longer.
+--- One run per folder: who holds the lock, and when it no longer counts.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -31,7 +31,7 @@ describe("lock", function()
         assert.is_true(fs.exists(folder .. "/.lock"))
     end
 
-    it("says who has the folder, and goes when it is released", function()
+    it("says who holds the folder, and disappears on release", function()
         local held = lock.take(folder)
         local owner = json.read(folder .. "/.lock")
         assert.are.same({ unistd.getpid(), HOST }, { owner.pid, owner.host })
@@ -41,13 +41,13 @@ describe("lock", function()
         assert.are.same({}, fs.list(folder))
     end)
 
-    it("refuses a folder that a living process has", function()
+    it("refuses a folder that a live process holds", function()
         -- Our parent lives as long as we do.
         write { pid = unistd.getppid(), host = HOST }
         refused("another run is writing here %(process " .. unistd.getppid() .. " on " .. HOST:gsub("%p", "%%%0"))
     end)
 
-    it("takes over from a process that is gone, or whose number another one has", function()
+    it("takes over from a process that is gone, or whose number is another's now", function()
         local pipe = io.popen "echo $$"
         local gone = tonumber(pipe:read "*l")
         pipe:close()
@@ -60,7 +60,7 @@ describe("lock", function()
         end
     end)
 
-    it("takes over from a process that has ended without its parent asking", function()
+    it("takes over from a zombie", function()
         local child = assert(unistd.fork())
         if child == 0 then unistd._exit(0) end
         local state
@@ -75,7 +75,7 @@ describe("lock", function()
         require("posix.sys.wait").wait(child)
     end)
 
-    it("believes another machine for 15 minutes after the last touch", function()
+    it("trusts another machine for 15 minutes after the last touch", function()
         write({ pid = 1, host = "elsewhere" }, 14 * 60)
         refused "process 1 on elsewhere"
         write({ pid = 1, host = "elsewhere" }, 16 * 60)
@@ -89,14 +89,14 @@ describe("lock", function()
         assert.is_false(lock.is_stale(owner, { pid = 2, host = HOST }, 0))
     end)
 
-    it("gives a half-written lock a minute", function()
+    it("gives a half-written lock one minute", function()
         write "{"
         refused "process unknown on an unknown machine"
         write("{", 61)
         lock.take(folder):release()
     end)
 
-    it("names a folder that cannot be written", function()
+    it("names a folder that is not writable", function()
         assert.has_error(function() lock.take "/proc/none" end)
     end)
 end)

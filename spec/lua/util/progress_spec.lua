@@ -1,6 +1,5 @@
 --- Progress: what is drawn, how often and how wide.
 
-local clock = require "bertlua.util.clock"
 local progress = require "bertlua.util.progress"
 local term = require "bertlua.util.term"
 
@@ -15,7 +14,7 @@ describe("progress", function()
         return progress.new(options)
     end
 
-    it("draws over the same line on a terminal, at most ten times a second", function()
+    it("redraws one line on a terminal, at most ten times per second", function()
         local bar = new { total = 1000, label = "train", unit = "steps", terminal = true }
         for i = 1, 1000 do
             now = now + 0.01
@@ -49,7 +48,7 @@ describe("progress", function()
         end
     end)
 
-    it("wipes what a shorter line leaves over", function()
+    it("erases what a shorter line leaves behind", function()
         local bar = new { total = nil, terminal = true }
         bar:update(1, ("x"):rep(40))
         local long = term.width(drawn[1]) - 1
@@ -59,7 +58,7 @@ describe("progress", function()
         assert.matches("y +$", drawn[2])
     end)
 
-    it("writes whole lines, seldom, where there is no terminal", function()
+    it("writes whole lines, rarely, where there is no terminal", function()
         local bar = new { total = 100, label = "prepare", terminal = false }
         for i = 1, 100 do
             now = now + 1
@@ -91,7 +90,7 @@ describe("progress", function()
         assert.is_true(left > 399 and left < 450, left .. " s left")
     end)
 
-    it("counts a resumed run's speed from where it started", function()
+    it("measures a resumed run's speed from where it resumed", function()
         local bar = new { total = 200, start = 100, terminal = true }
         now = now + 10
         bar:advance(20)
@@ -135,31 +134,5 @@ describe("progress", function()
         }
         for value, text in pairs(cases) do assert.are.equal(text, progress.short(value)) end
         assert.are.equal("nan", progress.short(0 / 0):match "nan")
-    end)
-end)
-
-describe("clock", function()
-    it("formats durations", function()
-        assert.are.same({ "0:00", "0:59", "1:00", "1:01:01", "2d03h", "--:--", "--:--", "--:--" },
-            { clock.format(0), clock.format(59.4), clock.format(59.6), clock.format(3661), clock.format(183600),
-                clock.format(nil), clock.format(0 / 0), clock.format(math.huge) })
-    end)
-
-    it("runs forward", function()
-        local a, b = clock.monotonic(), clock.monotonic()
-        assert.is_true(b >= a)
-        assert.is_true(math.abs(clock.wall() - os.time()) < 2)
-    end)
-end)
-
-describe("term", function()
-    it("cuts text at characters, not bytes", function()
-        assert.are.equal(4, term.width "é█😀x")
-        assert.are.equal("é█😀", term.cut("é█😀x", 3))
-        assert.are.equal("é█😀x", term.cut("é█😀x", 4))
-    end)
-
-    it("is at least 20 columns wide", function()
-        assert.is_true(term.columns() >= 20)
     end)
 end)

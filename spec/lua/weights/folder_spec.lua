@@ -1,4 +1,4 @@
---- A model's folder against what is asked of it: vocabulary by hash, words and size, casing, configuration;
+--- A model's folder checked against the settings: vocabulary by hash, words and size, casing, configuration;
 -- and conversion to Hugging Face and back.
 
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining
@@ -13,7 +13,7 @@ local vocabulary = require "bertlua.weights.vocabulary"
 
 local WORDS = 1200
 
---- A vocabulary large enough to tell its casing.
+--- A vocabulary large enough to reveal its casing.
 local function words(first)
     local list = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]" }
     for i = #list + 1, WORDS do list[i] = first .. "ord" .. i end
@@ -66,7 +66,7 @@ describe("a model's folder", function()
         assert.are.equal(make(1).store:checksum(), parts.store:checksum())
     end
 
-    it("tells the casing of a vocabulary, unless it is too small", function()
+    it("knows the casing of a vocabulary, unless it is too small", function()
         assert.is_true(vocabulary.casing(lower))
         assert.is_false(vocabulary.casing(upper))
         assert.is_nil(vocabulary.casing(write("small.txt", "[PAD]\n[UNK]\na\n")))
@@ -87,7 +87,7 @@ describe("a model's folder", function()
                 .. "%), got do_lower_case = " .. tostring(not case[2]), path, { do_lower_case = not case[2] })
             refuses("trained on [%w-]+ text .* but vocabulary .*%.txt is", path, { vocab_file = case[3] })
             local other = write("other.txt", (words(case[2] and "w" or "W"):gsub("ord77\n", "orx77\n")))
-            refuses("was trained with another vocabulary than .*/other.txt: use .*/1/vocab.txt", path,
+            refuses("was not trained with vocabulary .*/other.txt: use .*/1/vocab.txt", path,
                 { vocab_file = other })
         end
         local parts = make(1)
@@ -95,7 +95,7 @@ describe("a model's folder", function()
         assert.is_false(checkpoint.progress(checkpoint.save(root .. "/said", 1, parts)).do_lower_case)
     end)
 
-    it("of Hugging Face is judged by tokenizer_config.json, vocab.txt and config.json", function()
+    it("of Hugging Face is checked by tokenizer_config.json, vocab.txt and config.json", function()
         local parts = make(1)
         parts.vocab_file = lower
         local path = checkpoint.export(root .. "/hf", parts)
@@ -104,7 +104,7 @@ describe("a model's folder", function()
         accepts(path, { vocab_file = write("dos.txt", (words "w"):gsub("\n", "\r\n")) })
         refuses("tokenizer_config.json: the model was trained on lower%-cased text", path, { do_lower_case = false })
         refuses("tokenizer_config.json: .* but vocabulary .*/upper.txt is cased", path, { vocab_file = upper })
-        refuses("another vocabulary than .*/other.txt: use .*/hf/vocab.txt", path,
+        refuses("was not trained with vocabulary .*/other.txt: use .*/hf/vocab.txt", path,
             { vocab_file = write("other.txt", (words "w"):gsub("ord77\n", "orx77\n")) })
         assert(fs.remove(path .. "/vocab.txt"))
         refuses("/hf: its vocabulary has 1200 tokens, but .*/shorter.txt has 1099", path,
@@ -112,8 +112,8 @@ describe("a model's folder", function()
         local config = json.read(path .. "/config.json")
         for key, case in pairs {
             model_type = { "roberta", "model_type is roberta, expected bert" },
-            num_attention_heads = { 4, "num_attention_heads is 4, this model has 2" },
-            layer_norm_eps = { 1e-5, "layer_norm_eps is 1e%-05, this model has 1e%-12" },
+            num_attention_heads = { 4, "num_attention_heads is 4, but this model has 2" },
+            layer_norm_eps = { 1e-5, "layer_norm_eps is 1e%-05, but this model has 1e%-12" },
         } do
             local before = config[key]
             config[key] = case[1]
@@ -125,14 +125,14 @@ describe("a model's folder", function()
         refuses("/hf/config.json:1:%d+: not valid JSON", path, {})
     end)
 
-    it("without parameters is one clear line", function()
+    it("without parameters gives one clear line", function()
         assert(fs.mkdirs(root .. "/empty"))
-        refuses("/empty: holds no model.safetensors, pytorch_model.bin or .pdparams", root .. "/empty", {})
+        refuses("/empty: contains no model.safetensors, pytorch_model.bin or .pdparams", root .. "/empty", {})
         refuses("/none: no such file or folder", root .. "/none", {})
         assert.is_nil((folder.find(root .. "/none")))
     end)
 
-    it("lists heads that were not in it and heads that it has in excess", function()
+    it("lists missing heads and unexpected ones", function()
         local parts, list = make(1), {}
         for _, entry in ipairs(parts.store.list) do
             if not entry.name:find "^cls" and not entry.name:find "pooler" then
@@ -156,15 +156,15 @@ describe("a model's folder", function()
             return process.run_bertlua(("scripts/%s.lua %s"):format(script, options))
         end
 
-        it("to Hugging Face and back without a changed bit", function()
+        it("to Hugging Face and back, bit for bit", function()
             local parts = make(1)
             parts.vocab_file = upper
             local path = checkpoint.save(root .. "/run", 30, parts)
-            -- The folder of steps stands for its newest.
+            -- A folder of steps means its newest.
             local output, code = run("convert_to_huggingface", ("--checkpoint %s/run --output-dir %s/hf"):format(root,
                 root))
             assert.are.equal(0, code, output)
-            assert.matches("/hf: 30 tensors of .*/30/model.safetensors", output)
+            assert.matches("/hf: 30 tensors from .*/30/model.safetensors", output)
             assert.are.same({ "config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt" },
                 fs.list(root .. "/hf"))
             assert.is_false(json.read(root .. "/hf/tokenizer_config.json").do_lower_case)
@@ -195,7 +195,7 @@ describe("a model's folder", function()
             assert.are.same(theirs:names(), ours:names())
             output, code = run("convert_from_huggingface", command:format(file, root))
             assert.are.equal(1, code)
-            assert.matches("^bertlua: %-%-output%-dir .*/paddle: is not empty: choose another\n$", output)
+            assert.matches("^bertlua: %-%-output%-dir .*/paddle is not empty: choose another\n$", output)
             config.vocab_size = 23
             write("config.json", json.encode(config))
             output, code = run("convert_from_huggingface", command:format(file, root .. "/other"))
@@ -203,7 +203,7 @@ describe("a model's folder", function()
             assert.matches("word_embeddings.weight is %[24,8%], but the configuration has vocab_size 23", output)
         end)
 
-        it("not from what is no model", function()
+        it("not from what is not a model", function()
             local output, code = run("convert_to_huggingface", ("--checkpoint %s --output-dir %s/x"):format(root, root))
             assert.are.equal(1, code)
             assert.matches("^bertlua: [^\n]*neither config.json nor a complete checkpoint\n$", output)

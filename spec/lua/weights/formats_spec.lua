@@ -1,5 +1,5 @@
 --- Files of other programs: one tiny BERT as PyTorch, Paddle, numpy and Hugging Face write it
--- (scripts/make_weights_fixtures.py), what they hold in detail, and what damage does to their readers.
+-- (spec/peers/make_weights_fixtures.py), what they hold in detail, and what damage does to their readers.
 
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local BertConfig = require "bertlua.models.bert_config"
@@ -8,7 +8,6 @@ local fault = require "bertlua.fault"
 local formats = require "bertlua.weights.formats"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local names = require "bertlua.weights.names"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 local weights = require "bertlua.train.weights"
@@ -72,10 +71,10 @@ describe("formats", function()
         it("Paddle's protocol 2, whose bytes are text", function() same "protocol2.pdparams" end)
         it("Paddle's protocol 4", function() same "protocol4.pdparams" end)
         it("Paddle's nested dictionaries, whose tensors are pairs", function() same "nested.pdparams" end)
-        it("a static program of Paddle's, whose names are numbers", function() same "static.pdparams" end)
+        it("a static Paddle program, whose names are numbers", function() same "static.pdparams" end)
         it("numpy's archive under TensorFlow's names", function() same "tensorflow.npz" end)
 
-        it("Paddle's bfloat16 as far as 8 bits reach", function()
+        it("Paddle's bfloat16 to within 8 bits", function()
             local parts, exact = make(), make()
             checkpoint.load_pretrained(FOLDER .. "bf16.pdparams", parts)
             checkpoint.load_pretrained(FOLDER .. "reference.safetensors", exact)
@@ -124,16 +123,16 @@ describe("formats", function()
                 map[name] = before
                 assert.error_matches(function() checkpoint.load_pretrained(root .. "/shards", make()) end, pattern)
             end
-            refuses("../evil is not the name of a file beside it", "cls.predictions.bias", "../evil")
-            refuses("part%-3.safetensors: is missing, and model.safetensors.index.json lists it",
+            refuses("../evil is not the name of a file in the same folder", "cls.predictions.bias", "../evil")
+            refuses("part%-3.safetensors: missing, but listed in model.safetensors.index.json",
                 "cls.predictions.bias", "part-3.safetensors")
-            refuses("never.seen is in no file", "never.seen", "part-1.safetensors")
+            refuses("never.seen is not in any of the files", "never.seen", "part-1.safetensors")
             write("{}", "shards/model.safetensors.index.json")
             assert.error_matches(function() checkpoint.load_pretrained(root .. "/shards", make()) end, "no weight_map")
         end)
     end)
 
-    it("read every dtype and view of PyTorch's", function()
+    it("read every PyTorch dtype and view", function()
         for _, name in ipairs { "views.bin", "views_legacy.bin" } do
             local file = formats.open(FOLDER .. name)
             assert.are.equal(11, #file:names())
@@ -156,7 +155,7 @@ describe("formats", function()
         end
     end)
 
-    it("accept rows that round the vocabulary up, and clear them", function()
+    it("accept rows that round up the vocabulary, and clear them", function()
         local parts = make { vocab_size = 21 }
         local report = checkpoint.load_pretrained(FOLDER .. "reference.safetensors", parts)
         assert.are.same({ missing = {}, unexpected = {} }, report)
@@ -179,7 +178,7 @@ describe("formats", function()
         end
     end)
 
-    it("refuse what is no file of parameters, each with its own line", function()
+    it("refuse what is not a file of parameters, each with its own line", function()
         local function refuses(pattern, text, name)
             write(text, name)
             local ok, message = pcall(formats.open, name and root .. "/" .. name or path)
@@ -188,14 +187,14 @@ describe("formats", function()
             assert.matches(pattern, message.message)
         end
         refuses("is empty", "")
-        refuses("pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n")
+        refuses("a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n")
         refuses("HDF5 file", "\137HDF\r\n\26\n" .. ("\0"):rep(100))
         refuses("not a safetensors file", "something else, of some length")
         refuses("unknown instruction", "\255garbage", "pytorch_model.bin")
-        refuses("neither a data.pkl of PyTorch nor arrays of numpy", "PK\5\6" .. ("\0"):rep(18))
+        refuses("neither a PyTorch data.pkl nor numpy arrays", "PK\5\6" .. ("\0"):rep(18))
         refuses("its directory is missing", "PK\3\4" .. ("\0"):rep(100))
         refuses("its pickle is a list, expected a dictionary", "\128\2].")
-        refuses("no tensors by name", "\128\2}.")
+        refuses("contains no named tensors", "\128\2}.")
         assert.error_matches(function() formats.open(root) end, "not a regular file")
         assert.error_matches(function() formats.open(root .. "/none") end, "/none: cannot open: no such file")
         local text = fs.read(FOLDER .. "views.bin")
@@ -203,10 +202,10 @@ describe("formats", function()
         refuses("is compressed: save it uncompressed", (text:gsub("(PK\1\2" .. ("."):rep(6) .. ")%z%z", "%1\8\0")))
     end)
 
-    describe("under damage", function()
+    describe("when damaged", function()
         local wanted
 
-        --- Open and read as a load does. True, or the message of a fault; anything else fails the test.
+        --- Open and read like a load. True, or the message of a fault; anything else fails the test.
         local function attempt(target)
             local ok, problem = pcall(function()
                 local file = formats.open(target)
@@ -268,56 +267,5 @@ describe("formats", function()
                 end
             end
         end)
-    end)
-end)
-
-describe("names of other programs", function()
-    it("of Hugging Face", function()
-        for _, case in ipairs {
-            { "bert.encoder.layer.0.output.LayerNorm.gamma", false, "bert.encoder.layer.0.output.LayerNorm.weight" },
-            { "embeddings.LayerNorm.beta", true, "bert.embeddings.LayerNorm.bias" },
-            { "encoder.layer.3.attention.self.query.weight", true,
-                "bert.encoder.layer.3.attention.self.query.weight" },
-            { "pooler.dense.bias", true, "bert.pooler.dense.bias" },
-            { "module.bert.pooler.dense.bias", false, "bert.pooler.dense.bias" },
-            { "cls.predictions.bias", true, "cls.predictions.bias" },
-            { "embeddings.word_embeddings.weight", false, "embeddings.word_embeddings.weight" },
-            { "gamma", false, "gamma" },
-        } do
-            assert.are.equal(case[3], (names.huggingface(case[1], case[2])))
-        end
-    end)
-
-    it("of Paddle, saying which matrices are transposed", function()
-        for _, case in ipairs {
-            { "bert.encoder.layers.11.self_attn.v_proj.weight", "bert.encoder.layer.11.attention.self.value.weight",
-                true },
-            { "bert.encoder.layers.0.linear2.bias", "bert.encoder.layer.0.output.dense.bias", false },
-            { "bert.encoder.layers.0.norm1.weight", "bert.encoder.layer.0.attention.output.LayerNorm.weight", false },
-            { "bert.embeddings.word_embeddings.weight", "bert.embeddings.word_embeddings.weight", false },
-            { "cls.predictions.decoder_weight", "cls.predictions.decoder.weight", false },
-            { "classifier.weight", "qa_outputs.weight", true },
-            { "something.else", "something.else", false },
-        } do
-            assert.are.same({ case[2], case[3] }, { names.paddle(case[1], false) })
-        end
-        assert.are.equal("bert.pooler.dense.weight", (names.paddle("pooler.dense.weight", true)))
-    end)
-
-    it("of TensorFlow, without the optimizer's", function()
-        assert.are.same({ "bert.encoder.layer.3.attention.self.query.weight", true },
-            { names.tensorflow "bert/encoder/layer_3/attention/self/query/kernel" })
-        assert.are.same({ "qa_outputs.weight", false }, { names.tensorflow "cls/squad/output_weights" })
-        assert.are.same({ "cls.predictions.bias", false }, { names.tensorflow "cls/predictions/output_bias" })
-        assert.is_nil(names.tensorflow "bert/pooler/dense/kernel/adam_m")
-        assert.is_nil(names.tensorflow "global_step")
-    end)
-
-    it("of a static program that is no such BERT are refused", function()
-        local list = { "embedding_0.w_0", "linear_0.w_0", "linear_1.w_0", "layer_norm_0.w_0", "layer_norm_1.w_0",
-            "layer_norm_2.w_0" }
-        local file = { path = "x.pdparams", names = function() return list end }
-        assert.error_matches(function() names.index(file) end,
-            "x.pdparams: 2 linears and 3 LayerNorms are not those of a BERT")
     end)
 end)

@@ -1,6 +1,6 @@
---- The pickle reader: plain data comes out, everything else is refused by name, nothing runs, no damage hurts it.
+--- The pickle reader: plain data is read, everything else is refused by name, nothing runs, and damage does no harm.
 
-local Reader = require "bertlua.weights.reader"
+local ByteReader = require "bertlua.weights.byte_reader"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local objects = require "bertlua.weights.objects"
@@ -17,7 +17,7 @@ describe("pickle", function()
     teardown(function() fs.remove(root) end)
 
     local function write(text)
-        -- A new file each time: cutting an old one to nothing makes some file systems wait for the disk.
+        -- A new file each time: truncating an old one makes some file systems wait for the disk.
         os.remove(path)
         local file = assert(io.open(path, "wb"))
         file:write(text)
@@ -27,7 +27,7 @@ describe("pickle", function()
     --- The value of a pickle; or nil and the fault's message.
     local function load(text, options)
         write(text)
-        local reader = Reader.open(path)
+        local reader = ByteReader.open(path)
         local ok, value = pcall(pickle.load, reader, options or { globals = objects.globals })
         reader:close()
         if ok then return value end
@@ -36,7 +36,7 @@ describe("pickle", function()
         return nil, value.message
     end
 
-    it("reads numbers of every instruction", function()
+    it("reads the numbers of every instruction", function()
         local cases = {
             { "K\255.", 255 }, { "M\1\2.", 513 }, { "J\255\255\255\255.", -1 }, { "J\0\0\0\128.", -2 ^ 31 },
             { "\138\0.", 0 }, { "\138\1\255.", -1 }, { "\138\2\0\128.", -32768 }, { "\139\1\0\0\0\127.", 127 },
@@ -110,7 +110,7 @@ describe("pickle", function()
             refuses("runpy._run_code", "crunpy\n_run_code\n(tR.")
         end)
 
-        it("the same nested in tensors, dictionaries and states, or named through the memo", function()
+        it("the same nested in tensors, dictionaries and states, or via the memo", function()
             local evil = "cos\nsystem\n(S'touch " .. marker .. "'\ntR"
             refuses("os.system", "}(S'a'\n" .. evil .. "u.")
             refuses("os.system", "((((" .. evil .. "tttt.")
@@ -121,7 +121,7 @@ describe("pickle", function()
             refuses("os.system", short "system" .. "q\1" .. "0" .. short "os" .. "h\1\147.")
         end)
 
-        it("instructions that make objects even of known classes", function()
+        it("instructions that build objects, even of known classes", function()
             refuses("collections.OrderedDict with NEWOBJ", "\128\2ccollections\nOrderedDict\n)\129.")
             refuses("collections.OrderedDict with NEWOBJ_EX", "\128\4ccollections\nOrderedDict\n)}\146.")
             refuses("collections.OrderedDict with INST", "(icollections\nOrderedDict\n.")
@@ -140,14 +140,14 @@ describe("pickle", function()
             refuses("little%-endian", "cnumpy\ndtype\n(" .. short "f4" .. "\137\136tR(K\3" .. short ">"
                 .. "NNNJ\255\255\255\255J\255\255\255\255K\0tb.")
             refuses("dtype O8", "cnumpy\ndtype\n(" .. short "O8" .. "\137\136tR.")
-            refuses("_codecs.encode for something else", "c_codecs\nencode\n(" .. short "x" .. short "rot13" .. "tR.")
+            refuses("_codecs.encode for something other", "c_codecs\nencode\n(" .. short "x" .. short "rot13" .. "tR.")
         end)
 
-        it("persistent ids that are no storages", function()
+        it("persistent ids that are not storages", function()
             local options = { globals = objects.globals, persistent = objects.torch_storage }
-            refuses("no storage", "K\1Q.", options)
-            refuses("no storage", "(S'module'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nK\1tQ.", options)
-            refuses("no storage", "(S'storage'\nccollections\nOrderedDict\nS'0'\nS'cpu'\nK\1tQ.", options)
+            refuses("not a storage", "K\1Q.", options)
+            refuses("not a storage", "(S'module'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nK\1tQ.", options)
+            refuses("not a storage", "(S'storage'\nccollections\nOrderedDict\nS'0'\nS'cpu'\nK\1tQ.", options)
             refuses("view of a storage", "(S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nK\1(K\1ttQ.", options)
         end)
     end)
@@ -172,11 +172,11 @@ describe("pickle", function()
         end
     end)
 
-    it("is bounded: small files that ask for much memory or time are refused", function()
+    it("is bounded: small files that would take much memory or time are refused", function()
         for _, text in ipairs {
             ("]"):rep(1100000), ("("):rep(1100000), "K\1" .. ("2"):rep(1100000), ("(1"):rep(1100000),
             "K\1" .. ("q\1"):rep(2100000),
-            -- A list that is copied again and again.
+            -- A list that is copied over and over.
             "](" .. ("K\1"):rep(2000) .. "eq\0" .. ("cbuiltins\nlist\nh\0\133R0"):rep(600),
         } do
             local value, message = load(text)
@@ -185,7 +185,7 @@ describe("pickle", function()
         end
     end)
 
-    it("never shows control characters of a file", function()
+    it("never prints a file's control characters", function()
         local _, message = load "cos\27[31m\nsys\7tem\n."
         assert.matches("os%?%[31m.sys%?tem", message)
     end)

@@ -1,18 +1,17 @@
---- The device of a job. It is opened before anything else is done or said, so that one that cannot be used ends the
--- program in one line, with nothing left on disk.
+--- The device of a job. It is opened before anything else is done or printed, so that an unusable device ends the
+-- program with a one-line message and leaves nothing on disk.
 
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local launch = require "bertlua.distributed.launch"
-local pretraining = require "bertlua.jobs.pretrain.settings"
+local settings = require "bertlua.jobs.common.settings"
 
 local M = {}
 
 --- The setting, for jobs with few of their own.
-M.setting = { name = "device", type = "choice", choices = pretraining.by_name.device.choices,
-    default = pretraining.by_name.device.default, help = pretraining.by_name.device.help }
+M.setting = settings.shared "device"
 
--- A GPU with a driver that is too old is passed over by auto, but not in silence: it was meant to be used.
+-- auto skips a GPU whose driver is too old, but not silently: the GPU was meant to be used.
 local warned = false
 
 local function warn_of_driver()
@@ -20,14 +19,14 @@ local function warn_of_driver()
     warned = true
     local _, reason = context.count "cuda"
     local driver = reason and reason:match "the NVIDIA driver is for CUDA .-; install a newer driver"
-    if driver then io.stderr:write("bertlua: warning: ", driver, ": this runs on the CPU\n") end
+    if driver then io.stderr:write("bertlua: warning: ", driver, "; running on the CPU\n") end
 end
 
---- Open the device that settings name. A device that cannot be used is a matter of the machine: a fault.
+--- Open the device that the settings name. An unusable device is the machine's problem, not a bug: a fault.
 -- @param values device, threads; precision: tf32 lets the device round its products to that
--- @param joined the process's place in its job (launch.detect() if left out): processes of one machine take its GPUs in
---   turn; where each sees only its own, that is number 0
--- @param threads in place of those of the settings
+-- @param joined the process's place in its job (launch.detect() if left out): processes on one machine take its GPUs in
+--   turn; where each sees only its own GPU, that is number 0
+-- @param threads overrides the settings' threads
 -- @return "cpu" or "cuda"
 function M.open(values, joined, threads)
     joined = joined or launch.detect()

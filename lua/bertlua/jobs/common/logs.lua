@@ -1,4 +1,4 @@
---- All that a run says: a preamble, one line a log step, warnings, the final
+--- Everything a run prints: a preamble, one line per log step, warnings, the final
 -- table; the same records go to the report file and to TensorBoard.
 
 local Meter = require "bertlua.train.meter"
@@ -8,17 +8,20 @@ local context = require "bertlua.context"
 local device = require "bertlua.device"
 local fault = require "bertlua.fault"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
+local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local report = require "bertlua.train.report"
+local tasks = require "bertlua.jobs.common.task"
 local tensorboard = require "bertlua.train.tensorboard"
+local term = require "bertlua.util.term"
 
 local M = {}
 
 local Logs = {}
 Logs.__index = Logs
 
-local SCALARS = { "loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy", "learning_rate", "grad_norm",
-    "loss_scale", "sequences_per_second", "tokens_per_second" }
+-- What a record holds besides the results of its task.
+local SCALARS = { "learning_rate", "grad_norm", "loss_scale", "sequences_per_second", "tokens_per_second" }
 local UNITS = { sequences_per_second = "sequences/s", tokens_per_second = "tokens/s, padding not counted" }
 
 local function bytes_text(bytes)
@@ -26,14 +29,12 @@ local function bytes_text(bytes)
     return ("%.0f MiB"):format(bytes / 2 ^ 20)
 end
 
---- Open the logs of a run.
--- @param run the plan
--- @param values the settings
--- @param options bar: true shows a progress bar in place of a line a log step; append: true keeps what the report
---   file holds, as a run that goes on from a checkpoint always does
--- @param class of the object, for jobs that say other things (Logs)
-function M.open(run, values, options, class)
-    local self = setmetatable({ run = run, values = values, options = options or {}, warned = {} }, class or Logs)
+--- Open the logs of a job (see task.lua).
+-- @param options bar: true shows a progress bar instead of a line per log step; append: true keeps the report file's
+--   contents, as a resumed run always does
+function M.open(job, options)
+    local run, values = job.run, job.values
+    local self = setmetatable({ job = job, run = run, values = values, options = options or {}, warned = {} }, Logs)
     self.report = fault.check(report.open(values.report_file, {
         append = self.options.append or run.start.kind == "resume",
     }))
@@ -42,30 +43,30 @@ function M.open(run, values, options, class)
     local folder = values.tensorboard_dir
     if folder == "auto" then folder = run.checkpoint_dir .. "/tensorboard" end
     if folder ~= "none" and not values.benchmark then self.events = fault.check(tensorboard.open(folder)) end
-    self.console = console.new { max_steps = run.max_steps, without = self.options.without_columns,
-        write = function(line) self:note(line) end }
-    if self.options.bar then
-        self.bar = progress.new { total = run.last_step, start = run.first_step - 1, label = run.phase,
-            unit = "steps" }
+    self.scalars = tasks.result_names(job.task)
+    for _, name in ipairs(SCALARS) do self.scalars[#self.scalars + 1] = name end
+    if run.max_steps then
+        self.console = console.new { max_steps = run.max_steps, results = job.task.results,
+            write = function(line) self:note(line) end }
     end
     return self
 end
 
---- The logs of a rank that says nothing: rank 0 speaks for all.
+--- The logs of a rank that prints nothing: rank 0 prints for all.
 function M.quiet()
     local nothing = function() end
     return setmetatable({}, { __index = function() return nothing end })
 end
 
---- A failing log must not end the training: say so, once a log.
+--- A failing log must not end the training: warn, once per log.
 function Logs:try(name, ok, message)
     if not ok and not self.warned[name] then
         self.warned[name] = true
-        io.stderr:write(("bertlua: warning: %s: %s; the run goes on without it\n"):format(name, tostring(message)))
+        io.stderr:write(("bertlua: warning: %s: %s; the run continues without it\n"):format(name, tostring(message)))
     end
 end
 
---- A line for people.
+--- Print a line for the user.
 function Logs:note(line)
     if self.bar then return self.bar:log(line) end
     io.stdout:write(line, "\n")
@@ -73,21 +74,21 @@ function Logs:note(line)
 end
 
 --- " on each of 4 ranks" and the like, for the line about memory; "" for one process.
-function M.memory_share(parts)
+local function memory_share(parts)
     local ranks, partition = parts.ranks, parts.model.store.partition
     if not ranks or ranks.size == 1 then return "" end
     return (" on each of %d ranks%s"):format(ranks.size, partition and partition.divide
-        and ", which divide the optimizer's state" or "")
+        and ", with the optimizer's state divided among them" or "")
 end
 
 --- "4 ranks x 32 x 2 micro-steps".
-function M.update_text(parts, batch_size)
+local function update_text(parts, batch_size)
     local size = parts.ranks and parts.ranks.size or 1
     return ("%s%d x %d micro-steps"):format(size > 1 and size .. " ranks x " or "", batch_size,
         parts.accumulation / size)
 end
 
---- Ranks of the job as lines for people and a record for the report: where the time went on each.
+--- Where the time went on each of the job's ranks: a line for the user, and a record in the report.
 function Logs:ranks(outcome)
     local list = outcome.ranks
     if not list or #list < 2 then return nil end
@@ -100,60 +101,91 @@ function Logs:ranks(outcome)
         end
     end
     self:try("report", self.report:log(nil, fields))
-    return ("%d; waited for the others' gradients %.1f %% (rank %d) to %.1f %% (rank %d) of the time"):format(#list,
-        100 * least.waiting / math.max(least.seconds, 1e-9), least.rank,
+    return ("%d; each spent %.1f %% (rank %d) to %.1f %% (rank %d) of the time waiting for other ranks' gradients")
+        :format(#list, 100 * least.waiting / math.max(least.seconds, 1e-9), least.rank,
         100 * most.waiting / math.max(most.seconds, 1e-9), most.rank)
 end
 
 --- "bf16", or "fp32 with products in TF32".
-function M.precision_text(run)
+local function precision_text(run)
     return run.precision .. (run.tf32 and " with products in TF32" or "")
 end
 
---- The memory plan, told before anything was taken.
+--- The memory plan, printed before any memory is allocated.
 function Logs:memory(parts)
     for _, line in ipairs(memory_plan.lines(parts.memory, bytes_text)) do self:note("memory    " .. line) end
-    local share = M.memory_share(parts)
+    local share = memory_share(parts)
     if share ~= "" then self:note("          that is" .. share) end
 end
 
 --- What is about to run, and on what.
-function Logs:start(parts)
-    local run, values = self.run, self.values
-    local store, shards = parts.model.store, parts.loader
-    self:note(("machine   %s, %d threads%s"):format(context.describe(), context.threads(),
+function Logs:start()
+    local job, run, values = self.job, self.run, self.values
+    local parts, store = job.parts, job.parts.model.store
+    local threads = context.threads()
+    self:note(("machine   %s, %s%s"):format(context.describe(), plural.count(threads, "thread"),
         parts.pinned and ", pinned" or ""))
-    self:note(("model     %s: %.1f M parameters, %s"):format(values.bert_model, store.numel / 1e6,
-        M.precision_text(run)))
-    self:memory(parts)
-    self:note(("data      %s: %d samples in %d shards, %d tokens long%s%s"):format(values.input_dir, shards.samples,
-        shards.shards, shards.max_seq_length, values.pack_sequences and ", packed" or "",
-        values.dynamic_masking and ", masked anew" or ""))
-    self:note(("update    %d sequences: %s; steps %d to %d of %d"):format(values.batch_size * run.accumulation,
-        M.update_text(parts, values.batch_size), run.first_step, run.last_step, run.max_steps))
+    local bytes = store:bytes()
+    self:note(("model     %s: %.1f M parameters, %s%s"):format(values.bert_model, store.numel / 1e6,
+        precision_text(run), parts.memory and ""
+            or ("; they take %s"):format(bytes_text(bytes.value + bytes.low))))
+    if parts.memory then self:memory(parts) end
+    for _, line in ipairs(job.data.lines) do self:note("data      " .. line) end
+    if run.work.train then
+        self:note(("update    %d sequences: %s; %ssteps %d to %d of %d"):format(run.update_size,
+            update_text(parts, values[job.task.batch_setting]),
+            run.steps_per_epoch and ("%d per epoch; "):format(run.steps_per_epoch) or "", run.first_step,
+            run.last_step, run.max_steps))
+    end
     local start = run.start
     self:note(("start     %s"):format(start.kind == "fresh" and "fresh parameters, seed " .. values.seed
-        or start.kind == "resume" and "going on from " .. start.path or "parameters of " .. start.path))
+        or start.kind == "resume" and run.work.train and "resuming from " .. start.path
+        or "parameters of " .. start.path))
     for _, warning in ipairs(run.warnings) do self:note("warning: " .. warning) end
 end
 
---- Called every step.
-function Logs:step(step, last)
-    if self.bar then
-        self.bar:update(step, { loss = last.loss, mlm = ("%.1f %%"):format(100 * last.mlm_accuracy) })
-    end
+--- Show a progress bar: below the log lines on a terminal, or instead of them if the caller asked for that.
+function Logs:begin_training()
+    local instead = self.options.bar
+    if not instead and not term.is_terminal "stdout" then return end
+    self.bar = progress.new { total = self.run.last_step, start = self.run.first_step - 1, label = self.run.phase,
+        unit = "steps", stream = not instead and "stdout" or nil }
 end
 
---- Called every log step.
+function Logs:end_training()
+    if self.bar then self.bar:finish() end
+    self.bar = nil
+end
+
+--- Called after every step.
+function Logs:step(step, last)
+    if not self.bar then return end
+    local shown = { loss = last.loss }
+    for _, result in ipairs(self.job.task.results) do
+        if result.bar then shown[result.bar[1]] = result.bar[2](last[result.name]) end
+    end
+    self.bar:update(step, shown)
+end
+
+--- Called at every log step.
 function Logs:record(record)
     local data, scalars = {}, {}
-    for _, name in ipairs(SCALARS) do
+    for _, name in ipairs(self.scalars) do
         data[name], scalars["train/" .. name] = record[name], record[name]
     end
     data.step_loss, data.skipped_steps = record.step_loss, record.skipped
     self:try("report", self.report:log(record.step, data))
     if self.events then self:try("tensorboard", self.events:scalars(record.step, scalars)) end
-    if not self.bar then self.console:record(record) end
+    if not self.options.bar then self.console:record(record) end
+end
+
+--- Figures of an evaluation, for the files.
+function Logs:metrics(step, result)
+    self:try("report", self.report:log(step, result))
+    if not self.events then return end
+    local scalars = {}
+    for name, value in pairs(result) do scalars["eval/" .. name] = value end
+    self:try("tensorboard", self.events:scalars(step, scalars))
 end
 
 --- Figures of benchmark mode.
@@ -162,51 +194,79 @@ function Logs:benchmark(summary, text)
     self:try("report", self.report:log(nil, summary))
 end
 
---- What the final table says: list of {name, text}.
-function Logs:rows(outcome)
-    local values = self.values
-    local totals, last = outcome.totals, outcome.record
-    local rows = { { "steps", ("%d to %d of %d%s"):format(outcome.plan.first_step, outcome.step,
-        outcome.plan.max_steps, outcome.status == "interrupted" and ", ended by " .. outcome.signal or "") } }
-    if last then
-        rows[#rows + 1] = { "loss", ("%.4f (MLM %.4f, NSP %.4f), mean of the last %d steps"):format(last.loss,
-            last.mlm_loss, last.nsp_loss, last.steps) }
-        rows[#rows + 1] = { "accuracy", ("MLM %.1f %%, NSP %.1f %%, on training data"):format(100 * last.mlm_accuracy,
-            100 * last.nsp_accuracy) }
+local function training_rows(rows, outcome)
+    local totals = outcome.totals
+    if not totals then return end
+    rows[#rows + 1] = { "steps", ("%d to %d of %d%s"):format(outcome.plan.first_step, outcome.step,
+        outcome.plan.max_steps, outcome.status == "interrupted" and ", ended by " .. outcome.signal or "") }
+    rows[#rows + 1] = { "training", ("%s in steps, %.1f sequences/s, %.0f tokens/s (padding not counted)"):format(
+        clock.format(totals.seconds), totals.sequences_per_second, totals.tokens_per_second) }
+end
+
+local function memory_row(outcome)
+    local activations = outcome.totals
+        and ("; up to %s of them activations"):format(bytes_text(outcome.activation_peak)) or ""
+    if device.is_host() then
+        local peak = Meter.peak_memory()
+        return peak and { "memory", ("%s at its peak%s"):format(bytes_text(peak), activations) }
     end
-    rows[#rows + 1] = { "time", ("%s in steps"):format(clock.format(totals.seconds)) }
-    rows[#rows + 1] = { "throughput", ("%.1f sequences/s, %.0f tokens/s (padding not counted)"):format(
-        totals.sequences_per_second, totals.tokens_per_second) }
     local free, total = device.memory()
-    if total and not device.is_host() then
-        rows[#rows + 1] = { "memory", ("%s in use on the GPU, of these %s activations at the most"):format(
-            bytes_text(total - free), bytes_text(outcome.activation_peak)) }
+    return total and { "memory", ("%s in use on the GPU%s"):format(bytes_text(total - free), activations) }
+end
+
+--- The rows of the final table: list of {name, text}.
+function Logs:rows(outcome)
+    local task, rows, record, prediction = self.job.task, {}, outcome.record, outcome.prediction
+    training_rows(rows, outcome)
+    local own = task.rows and task.rows(outcome, record) or {}
+    if record and not (own[1] and own[1][1] == "loss") then
+        rows[#rows + 1] = { "loss", ("%.4f, mean of the last %s"):format(record.loss,
+            plural.count(record.steps, "step")) }
     end
-    local peak = Meter.peak_memory()
-    if peak and device.is_host() then
-        rows[#rows + 1] = { "memory", ("%s at the most, of these %s activations"):format(bytes_text(peak),
-            bytes_text(outcome.activation_peak)) }
+    if prediction then
+        rows[#rows + 1] = { "prediction", ("%s in %s, %.1f sequences/s"):format(
+            plural.count(prediction.sequences, "sequence"), clock.format(prediction.seconds),
+            prediction.sequences / math.max(prediction.seconds, 1e-9)) }
     end
-    rows[#rows + 1] = { "checkpoint", outcome.checkpoint or "none" }
-    rows[#rows + 1] = { "report", values.report_file }
+    for _, row in ipairs(own) do rows[#rows + 1] = row end
+    rows[#rows + 1] = { "time", clock.format(outcome.seconds) .. " in total" }
+    rows[#rows + 1] = memory_row(outcome)
+    if outcome.totals or outcome.checkpoint then rows[#rows + 1] = { "checkpoint", outcome.checkpoint or "none" } end
+    if outcome.model then rows[#rows + 1] = { "model", outcome.model } end
+    rows[#rows + 1] = { "report", self.values.report_file }
     return rows
 end
 
---- The final table; closes the logs.
+--- The record that ends a report.
+local function summary_of(task, outcome)
+    local data, totals, prediction = {}, outcome.totals or {}, outcome.prediction or {}
+    for name, value in pairs(outcome.metrics or {}) do data[name] = value end
+    data.steps, data.loss, data.status = outcome.step, outcome.record and outcome.record.loss, outcome.status
+    data.peak_memory = Meter.peak_memory()
+    -- A task that only trains reports the figures of its steps; any other, those of everything it did.
+    if not task.predict then
+        data.seconds = totals.seconds
+        data.sequences_per_second, data.tokens_per_second = totals.sequences_per_second, totals.tokens_per_second
+        return data
+    end
+    data.seconds, data.training_seconds = outcome.seconds, totals.seconds
+    data.training_sequences_per_second = totals.sequences_per_second
+    data.inference_sequences_per_second = prediction.seconds and prediction.sequences / prediction.seconds
+    return data
+end
+
+--- The final table and record; closes the logs.
 function Logs:finish(outcome)
-    if self.bar then self.bar:finish() end
-    self.bar = nil
+    self:end_training()
     if not outcome.benchmark then
         self:note("")
         local rows, ranks = self:rows(outcome), self:ranks(outcome)
         if ranks then table.insert(rows, #rows, { "ranks", ranks }) end
         for _, row in ipairs(rows) do self:note(("%-11s%s"):format(row[1], row[2])) end
-        local totals = outcome.totals
-        self:try("report", self.report:log(nil, {
-            steps = outcome.step, loss = outcome.record and outcome.record.loss, seconds = totals.seconds,
-            sequences_per_second = totals.sequences_per_second, tokens_per_second = totals.tokens_per_second,
-            peak_memory = Meter.peak_memory(), status = outcome.status,
-        }))
+        local task = self.job.task
+        self:try("report", self.report:log(nil, summary_of(task, outcome)))
+        local text = task.summary and task.summary(outcome)
+        if text then self:note(text) end
     end
     self:close()
 end
@@ -215,8 +275,5 @@ function Logs:close()
     self.report:close()
     if self.events then self.events:close() end
 end
-
-M.Logs = Logs
-M.bytes_text = bytes_text
 
 return M

@@ -1,20 +1,28 @@
---- What a pre-training run will do, worked out from its settings before
--- anything is allocated: phase, precision, files, and where to start from.
+--- What a run will do, worked out from its settings before anything is
+-- allocated: precision, files, where to start from, which steps.
 --
--- All rules between settings live here, each broken rule is one fault. What a
--- single setting accepts does not belong here: see jobs/pretrain/settings.lua.
+-- Rules that relate settings of all tasks live here, and breaking one is a
+-- fault; rules about a task's own settings live in the task. What a single
+-- setting accepts does not belong here: see settings.lua.
 
 local checkpoint = require "bertlua.train.checkpoint"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
+local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local paths = require "bertlua.paths"
+local plural = require "bertlua.util.plural"
+local tasks = require "bertlua.jobs.common.task"
+local training = require "bertlua.jobs.common.training"
+local vocabulary = require "bertlua.weights.vocabulary"
 
 local M = {}
 
-local function option(name)
+--- "--batch-size" for batch_size.
+function M.option(name)
     return "--" .. name:gsub("_", "-")
 end
+local option = M.option
 
 function M.need(values, name, why)
     if values[name] == nil then fault.raisef("%s is not set: %s", option(name), why) end
@@ -22,13 +30,6 @@ end
 
 function M.exclude(values, a, b, why)
     if values[a] and values[b] then fault.raisef("%s and %s are both set: %s", option(a), option(b), why) end
-end
-
-local function phase_of(values)
-    M.exclude(values, "phase1", "phase2", "a run is one of them; recipes/pretrain.lua does both in a row")
-    if values.phase1 then return "phase1" end
-    if values.phase2 then return "phase2" end
-    fault.raise("neither --phase1 nor --phase2 is set: say which phase to run")
 end
 
 --- "fp32", "bf16" or "fp16".
@@ -74,22 +75,22 @@ function M.attention(values)
     return wanted
 end
 
---- Micro-steps in an update, of all processes together. Settings made for another number of processes than there are
--- keep their global batch.
--- @param size processes of the job (1)
-function M.accumulation(values, warnings, size)
-    size = size or 1
+--- Micro-steps per update, of all processes together. Settings meant for a different number of processes keep their
+-- global batch.
+-- @param batch_size sequences per micro-step
+-- @param size processes of the job
+function M.accumulation(values, batch_size, warnings, size)
     local wanted = values.world_size or size
     local micro_steps = values.gradient_merge_steps * wanted
     if micro_steps % size ~= 0 then
-        fault.raisef("--world-size %d with --gradient-merge-steps %d makes %d micro-steps an update, which do not "
-            .. "divide among %d processes: leave out --world-size, or choose a multiple of %d", wanted,
+        fault.raisef("--world-size %d with --gradient-merge-steps %d makes %d micro-steps per update, which cannot be "
+            .. "divided evenly among %d processes: leave out --world-size, or choose a multiple of %d", wanted,
             values.gradient_merge_steps, micro_steps, size, size)
     end
     if wanted ~= size then
-        warnings[#warnings + 1] = ("these settings are for %d processes and this run has %d: gradient_merge_steps is "
-            .. "%d instead of %d, so that an update still sees %d sequences"):format(wanted, size, micro_steps / size,
-            values.gradient_merge_steps, micro_steps * values.batch_size)
+        warnings[#warnings + 1] = ("these settings are for %s and this run has %d: gradient_merge_steps is %d instead "
+            .. "of %d, so that an update still sees %s"):format(plural.count(wanted, "process", "processes"), size,
+            micro_steps / size, values.gradient_merge_steps, plural.count(micro_steps * batch_size, "sequence"))
     end
     return micro_steps
 end
@@ -98,12 +99,12 @@ local function no_file(shown, path)
     fault.raisef("%s %s: %s", shown, path, fs.is_directory(path) and "is a folder, expected a file" or "no such file")
 end
 
---- Config and vocabulary of the model: given, or found by the model's name.
+--- Config and vocabulary of the model: as given, or found by the model's name.
 function M.model_files(values)
     local config_file, vocab_file = values.config_file, values.vocab_file
     if not config_file then
         if values.bert_model == "custom" then
-            fault.raise("--bert-model custom needs --config-file: a JSON file like those in bert_configs/")
+            fault.raise("--bert-model custom requires --config-file: a JSON file like those in bert_configs/")
         end
         config_file = paths.find("config", values.bert_model .. ".json")
         if not config_file then fault.raisef("bert_configs/%s.json is missing", values.bert_model) end
@@ -129,7 +130,7 @@ local function joined(list)
     return table.concat(words, ", ")
 end
 
---- Where to go on from, as {path=, step=}, or nil to start afresh.
+--- Where to resume from, as {path=, step=}, or nil to start from scratch.
 function M.resume_point(values, own_dir, warnings)
     local wanted, given = values.last_step_of_checkpoint, values.from_checkpoint
     if wanted == "none" and not given then return nil end
@@ -168,80 +169,172 @@ function M.resume_point(values, own_dir, warnings)
 end
 
 --- A folder or file to take parameters from; a folder of steps means its newest.
-function M.parameter_folder(values, name)
-    local dir = values[name]
-    if name == "from_phase1_final_params" and dir == "auto" then dir = M.checkpoint_dir(values, "phase1") end
-    if checkpoint.has_parameters(dir, values.model_prefix) then return dir end
-    if not fs.is_directory(dir) then fault.raisef("%s %s: no such folder or file", option(name), dir) end
-    local path = checkpoint.latest(dir)
-    if not path then
-        fault.raisef("%s %s: neither a %s.safetensors nor a pytorch_model.bin, .pdparams or complete checkpoint inside",
-            option(name), dir, values.model_prefix)
+-- @param given {setting = name of the setting that names it, path}
+local function parameters_at(given, model_prefix)
+    local shown, path = option(given.setting), given.path
+    if checkpoint.has_parameters(path, model_prefix) then return path end
+    if not fs.is_directory(path) then fault.raisef("%s %s: no such folder or file", shown, path) end
+    local newest = checkpoint.latest(path)
+    if not newest then
+        fault.raisef("%s %s: contains no %s.safetensors, pytorch_model.bin, .pdparams or complete checkpoint",
+            shown, path, model_prefix)
     end
-    return path
+    return newest
 end
 
 --- Where parameters and state come from: {kind = "fresh"|"resume"|"parameters", path=, step=}.
-function M.starting_point(values, phase, own_dir, warnings)
+-- @param given parameters to start from, as in parameters_at(), that the task named; from_pretrained_params is ours
+function M.starting_point(values, own_dir, warnings, given)
     M.exclude(values, "from_checkpoint", "from_pretrained_params",
-        "the first restores the whole run, the second the parameters only")
-    M.exclude(values, "from_pretrained_params", "from_phase1_final_params", "both name the parameters to start with")
-    if values.from_phase1_final_params and phase ~= "phase2" then
-        fault.raise("--from-phase1-final-params is for --phase2: phase 1 starts with --from-pretrained-params")
-    end
+        "the first restores the whole run, the second only the parameters")
     local resume = M.resume_point(values, own_dir, warnings)
     if resume then return { kind = "resume", path = resume.path, step = resume.step } end
     local steps = values.benchmark and {} or checkpoint.steps(own_dir)
     if #steps > 0 then
-        fault.raisef("%s already holds checkpoints up to step %d: go on with --last-step-of-checkpoint auto, or choose "
-            .. "another --output-dir", own_dir, steps[#steps])
+        fault.raisef("%s already holds checkpoints up to step %d: resume with --last-step-of-checkpoint auto, or "
+            .. "choose another --output-dir", own_dir, steps[#steps])
     end
-    for _, name in ipairs { "from_pretrained_params", "from_phase1_final_params" } do
-        if values[name] then return { kind = "parameters", path = M.parameter_folder(values, name), step = 0 } end
+    if values.from_pretrained_params then
+        given = { setting = "from_pretrained_params", path = values.from_pretrained_params }
     end
-    return { kind = "fresh", step = 0 }
+    if not given then return { kind = "fresh", step = 0 } end
+    return { kind = "parameters", path = parameters_at(given, values.model_prefix), step = 0 }
 end
 
---- Work out a run.
+--- Parameters for predicting without training first. A recipe's from_pretrained_params are those that training starts
+-- from; only the command line's are meant for predicting.
+local function trained_parameters(values, sources, own_dir, warnings)
+    M.exclude(values, "from_checkpoint", "from_pretrained_params", "both name the parameters to predict with")
+    if values.from_pretrained_params and sources.from_pretrained_params ~= "recipe" then
+        local given = { setting = "from_pretrained_params", path = values.from_pretrained_params }
+        return { kind = "parameters", path = parameters_at(given, values.model_prefix), step = 0 }
+    end
+    local found
+    if values.from_checkpoint or values.last_step_of_checkpoint ~= "auto" then
+        found = M.resume_point(values, own_dir, warnings)
+        if found then return { kind = "resume", path = found.path, step = found.step } end
+    end
+    local path, step, note = checkpoint.latest(own_dir)
+    warnings[#warnings + 1] = note
+    if path then return { kind = "resume", path = path, step = step } end
+    if checkpoint.has_parameters(own_dir, values.model_prefix) then
+        return { kind = "parameters", path = own_dir, step = 0 }
+    end
+    if values.benchmark then return { kind = "fresh", step = 0 } end
+    fault.raisef("%s holds no trained model: train first, or name one with --from-pretrained-params", own_dir)
+end
+
+--- With bert_model custom, config and vocabulary may lie next to the parameters.
+local function files_beside_parameters(values, start)
+    if values.bert_model ~= "custom" or not start.path then return values end
+    local home = folder.find(start.path, values.model_prefix)
+    if not home then return values end
+    local own = {}
+    for setting, name in pairs { config_file = "config.json", vocab_file = "vocab.txt" } do
+        local path = fs.join(home, name)
+        if not values[setting] and fs.is_file(path) then own[setting] = path end
+    end
+    return setmetatable(own, { __index = values })
+end
+
+--- Casing of the text: as set, else as recorded with the parameters, else by the model's name or the vocabulary.
+local function casing_of(values, start, vocab_file)
+    if values.do_lower_case ~= nil then return values.do_lower_case end
+    local home = start.path and folder.find(start.path, values.model_prefix)
+    if home then
+        local trained = folder.casing(home, checkpoint.progress(home))
+        if trained ~= nil then return trained end
+    end
+    if values.bert_model ~= "custom" then return values.bert_model:find("uncased", 1, true) ~= nil end
+    return vocabulary.casing(vocab_file) ~= false
+end
+
+--- Files of the model; reading text requires a vocabulary and its casing.
+local function find_files(run, values, reads_text)
+    if not reads_text then
+        run.config_file, run.vocab_file = M.model_files(values)
+        return
+    end
+    run.config_file, run.vocab_file = M.model_files(files_beside_parameters(values, run.start))
+    if not run.vocab_file then
+        fault.raise("--bert-model custom requires --vocab-file: the text is tokenized with it")
+    end
+    run.do_lower_case = casing_of(values, run.start, run.vocab_file)
+end
+
+--- Settle the steps of a run that trains: those of the schedule, and the first and last of this run.
+-- @param run of resolve()
+-- @param values resolved settings
+-- @param samples to train on, where epochs decide: epochs * ceil(samples / sequences per update) steps, or max_steps if
+--   that is fewer
+function M.set_steps(run, values, samples)
+    if values.epochs then
+        if values.max_steps == 0 then
+            fault.raise("--max-steps 0: got 0, expected at least 1, or -1 for as many as --epochs takes")
+        end
+        run.features, run.steps_per_epoch = samples, math.ceil(samples / run.update_size)
+        run.max_steps = values.epochs * run.steps_per_epoch
+        if values.max_steps and values.max_steps > 0 then run.max_steps = math.min(run.max_steps, values.max_steps) end
+    else
+        run.max_steps = values.max_steps
+    end
+    if values.benchmark then
+        run.start.step = 0
+        run.last_step = values.benchmark_warmup_steps + values.benchmark_steps
+        run.max_steps = math.max(run.max_steps or 0, run.last_step)
+    else
+        run.last_step = run.max_steps
+        if run.start.step > run.max_steps then
+            fault.raisef("%s is at step %d, but this run ends at step %d", run.start.path, run.start.step,
+                run.max_steps)
+        end
+        if values.steps_this_run then
+            run.last_step = math.min(run.last_step, run.start.step + values.steps_this_run)
+        end
+    end
+    run.first_step = run.start.step + 1
+    run.effective.max_steps = run.max_steps
+end
+
+--- Work out a run; where epochs decide its steps, these come later, once the samples are counted: see set_steps().
+-- @param task of task.define()
 -- @param values resolved settings
 -- @param sources where each came from, as Spec:parse returns it
--- @param size processes of the job (1)
--- @return { phase, precision, config_file, vocab_file, checkpoint_dir, start, first_step, last_step, max_steps,
---   accumulation, warnings }
-function M.resolve(values, sources, size)
-    local plan = { warnings = {} }
-    plan.phase = phase_of(values)
-    M.need(values, "input_dir", "name the folder that holds the HDF5 shards")
-    M.need(values, "output_dir", "name the folder for checkpoints")
-    if values.benchmark then
-        plan.last_step = values.benchmark_warmup_steps + values.benchmark_steps
-        plan.max_steps = math.max(values.max_steps or 0, plan.last_step)
-    else
-        M.need(values, "max_steps", "say how many updates the schedule has")
-        plan.max_steps = values.max_steps
-    end
-    if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
+-- @param size processes of the job
+-- @return plan, which can be written as JSON: { phase, work, precision, tf32, attention, config_file, vocab_file,
+--   do_lower_case, checkpoint_dir, start, accumulation: micro-steps per update, update_size: its sequences, effective:
+--   values of lasting settings where they differ from the settings, first_step, last_step, max_steps,
+--   steps_per_epoch, features: samples per epoch, warnings; and what the task added }
+function M.resolve(task, values, sources, size)
+    local run = { phase = task.name, work = { train = true }, warnings = {} }
+    M.need(values, "output_dir", "name the folder for checkpoints and results")
+    if task.plan then task.plan(run, values, sources) end
     if values.model_prefix:find "/" then
         fault.raisef("--model-prefix %s: expected a name without a slash; it names a file inside the checkpoint",
             values.model_prefix)
     end
-    plan.precision, plan.tf32 = M.precision(values, sources or {}), values.precision == "tf32"
-    plan.attention = M.attention(values)
-    plan.config_file, plan.vocab_file = M.model_files(values)
-    plan.checkpoint_dir = M.checkpoint_dir(values, plan.phase)
-    plan.start = M.starting_point(values, plan.phase, plan.checkpoint_dir, plan.warnings)
-    if values.benchmark then
-        plan.start.step = 0
-    elseif plan.start.step > plan.max_steps then
-        fault.raisef("%s is at step %d, but --max-steps is %d", plan.start.path, plan.start.step, plan.max_steps)
+    if values.benchmark and run.work.train and (run.work.predict or run.work.evaluate) then
+        fault.raise("--benchmark measures one thing: leave out either the training or the prediction")
     end
-    plan.first_step = plan.start.step + 1
-    plan.last_step = plan.last_step or plan.max_steps
-    plan.accumulation = M.accumulation(values, plan.warnings, size)
-    if values.steps_this_run and not values.benchmark then
-        plan.last_step = math.min(plan.last_step, plan.start.step + values.steps_this_run)
+    run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
+    run.attention = M.attention(values)
+    run.checkpoint_dir = M.checkpoint_dir(values, run.phase)
+    local finetunes = tasks.finetunes(task)
+    if run.work.train then
+        run.start = M.starting_point(values, run.checkpoint_dir, run.warnings, run.parameters)
+        if finetunes and run.start.kind == "fresh" and not values.benchmark then
+            run.warnings[#run.warnings + 1] = "no --from-pretrained-params: training starts from random parameters"
+        end
+    else
+        run.start = trained_parameters(values, sources, run.checkpoint_dir, run.warnings)
     end
-    return plan
+    find_files(run, values, finetunes)
+    local batch_size = values[task.batch_setting]
+    run.accumulation = M.accumulation(values, batch_size, run.warnings, size)
+    run.update_size = batch_size * run.accumulation
+    run.effective = { gradient_merge_steps = run.accumulation, optimizer = training.optimizer_family(values) }
+    if run.work.train and not finetunes then M.set_steps(run, values) end
+    return run
 end
 
 return M

@@ -1,6 +1,5 @@
---- What the training jobs share: pre-training (pretrain.lua) and fine-tuning
--- (finetune_squad.lua) build, restore, run and measure through these. A `run`
--- is what a job's plan resolved; `values` are its settings.
+--- Parts of a training run, from the settings of its job: the ranks, the lock, memory, optimizer, tape, schedule, and
+-- the trainer with logs and checkpoints. A `run` is what plan.lua resolved; `values` are the settings.
 
 local Gradients = require "bertlua.train.gradients"
 local Graphs = require "bertlua.train.graphs"
@@ -9,7 +8,6 @@ local Ranks = require "bertlua.train.ranks"
 local Partition = require "bertlua.nn.partition"
 local Tape = require "bertlua.autograd.tape"
 local Trainer = require "bertlua.train.trainer"
-local benchmark = require "bertlua.train.benchmark"
 local checkpoint = require "bertlua.train.checkpoint"
 local comm = require "bertlua.comm"
 local context = require "bertlua.context"
@@ -28,7 +26,7 @@ local M = {}
 
 local GIB = 2 ^ 30
 
--- Optimizers whose state is divided over the ranks; the one whose checkpoints they share, and which one rank takes.
+-- Optimizers whose state is divided among the ranks, by the one whose checkpoints they share and a single rank uses.
 local DIVIDED = { DistributedFusedLamb = "Lamb" }
 
 -- Settings that may differ from rank to rank.
@@ -38,7 +36,7 @@ local function open_context(values, joined, threads)
     local name = devices.open(values, joined, threads)
     local choices = values.matmul_choices
     if not choices then return end
-    if name ~= "cuda" then fault.raise("--matmul-choices needs a GPU: on the CPU there is nothing to choose from") end
+    if name ~= "cuda" then fault.raise("--matmul-choices needs a GPU: on the CPU there is nothing to choose") end
     context.matmul_choices(joined.rank == 0 and choices or ("%s.rank%d"):format(choices, joined.rank))
 end
 
@@ -64,7 +62,7 @@ function M.join(values)
     return ranks
 end
 
---- Take the run's folder, so that no other run writes there; only measuring needs none.
+--- Lock the run's folder, so that no other run writes there; a benchmark needs no lock.
 -- @return lock on rank 0; nil on the other ranks
 function M.hold(run, values, ranks)
     local held
@@ -74,12 +72,12 @@ function M.hold(run, values, ranks)
     return held
 end
 
---- The name under which an optimizer's state is known.
+--- The name under which an optimizer's state is saved.
 function M.optimizer_family(values)
     return DIVIDED[values.optimizer] or values.optimizer
 end
 
---- How the flat buffers are cut; nil for a process that has nothing to share.
+--- How the flat buffers are partitioned; nil for a single process.
 local function partition_of(values, ranks)
     if ranks.size == 1 then return nil end
     local partition = Partition.new { rank = ranks.rank, size = ranks.size, divide = DIVIDED[values.optimizer] ~= nil,
@@ -87,7 +85,7 @@ local function partition_of(values, ranks)
     return partition
 end
 
---- What reduces gradients over the ranks; nil for one process.
+--- What reduces gradients over the ranks; nil for a single process.
 function M.gradients(values, store, ranks)
     if ranks.size == 1 then return nil end
     local gradients = Gradients.new { store = store, comm = ranks.comm, dtype = values.gradient_reduction_dtype }
@@ -98,7 +96,7 @@ end
 function M.check_equal_start(store, ranks)
     if ranks.size == 1 then return end
     ranks:require_equal(tonumber(store:checksum(), 16), "parameters at the start",
-        "see that all machines run the same build and read the same files")
+        "check that all machines run the same build and read the same files")
 end
 
 function M.optimizer(run, values, store, ranks)
@@ -119,7 +117,7 @@ function M.schedule(run, values)
     return rate
 end
 
---- Most bytes that activations may take: address space, of which only what is used is touched.
+--- Maximum bytes of activations: address space, of which only the part that is used is touched.
 local function activation_limit(values)
     if values.activation_memory then return values.activation_memory * GIB end
     local _, total = device.memory()
@@ -133,7 +131,7 @@ function M.tape(run, values)
     return tape
 end
 
---- Give the model of a training run its memory, and foretell what activations will take.
+--- Give the model of a training run its memory, and estimate what activations will take.
 -- @param shape of a micro-batch, as in memory_plan.check_activations
 -- @param ranks of the job
 -- @return the memory plan
@@ -141,9 +139,9 @@ function M.allocate(run, values, model, shape, ranks)
     local partition = partition_of(values, ranks)
     model.bert.encoder.activation_checkpointing = values.activation_checkpointing
     shape.checkpointing = values.activation_checkpointing
-    -- Which kernels run decides about their scratch memory.
+    -- The scratch memory depends on which kernels run.
     context.attention(run.attention)
-    -- Measured before anything is taken: pages that nobody touched yet count as free. Ranks of a machine share it.
+    -- Checked before anything is allocated: untouched pages count as free. The ranks of a machine share its memory.
     local options = {
         precision = run.precision, shape = shape, limit = activation_limit(values),
         parts = partition and partition.divide and ranks.size or 1,
@@ -152,12 +150,12 @@ function M.allocate(run, values, model, shape, ranks)
     local plan = memory_plan.check(model, options)
     memory_plan.advise(model, shape, options)
     model.store:allocate { precision = run.precision, seed = values.seed, partition = partition }
-    -- As a whole: growing it later would leave outgrown blocks behind.
+    -- In one piece: growing it later would leave outgrown blocks behind.
     device.reserve_scratch(plan.scratch)
     return plan
 end
 
---- What replays recorded steps; a line for people if that does not work.
+--- What replays recorded steps; warns if recording fails.
 function M.graphs(values)
     local graphs = Graphs.new { enabled = values.cuda_graph, warn = function(message)
         io.stderr:write("bertlua: warning: ", message, "\n")
@@ -177,30 +175,18 @@ function M.restore(run, optimizer, target)
     end
     local report = checkpoint.load_pretrained(start.path, target)
     if #report.missing > 0 then
-        run.warnings[#run.warnings + 1] = ("%s lacks %s: these start with fresh values"):format(start.path,
+        run.warnings[#run.warnings + 1] = ("%s lacks %s, which will be newly initialized"):format(start.path,
             table.concat(report.missing, ", "))
     end
     if #report.unexpected > 0 then
-        run.warnings[#run.warnings + 1] = ("%s has %s: not used here"):format(start.path,
+        run.warnings[#run.warnings + 1] = ("%s contains %s, which will be ignored"):format(start.path,
             table.concat(report.unexpected, ", "))
     end
 end
 
---- Warn where a run goes on with settings other than those it began with.
--- @param now what progress.json would say of this run
--- @param names of the fields that must stay the same
-function M.compare_progress(run, now, names)
-    if run.start.kind ~= "resume" then return end
-    local before = checkpoint.progress(run.start.path)
-    for _, name in ipairs(names) do
-        if before[name] ~= nil and before[name] ~= now[name] then
-            run.warnings[#run.warnings + 1] = ("%s was %s in %s and is %s now: the run will differ from one that never "
-                .. "stopped"):format(name, tostring(before[name]), run.start.path, tostring(now[name]))
-        end
-    end
-end
-
-local function run_trainer(parts, values)
+--- Run the trainer, with a trace if the settings ask for one.
+-- @return its outcome
+function M.run_trainer(parts, values)
     if values.trace_file then
         parts.trace = fault.check(Trace.open(values.trace_file, { rank = parts.ranks.rank }))
         parts.ranks.comm:record()
@@ -232,33 +218,7 @@ function M.train(run, parts, values, log, progress_of, held)
             ranks = parts.ranks,
         })
     end
-    return run_trainer(parts, values)
-end
-
---- How a measurement was set up, for the text under its figures.
-function M.benchmark_setup(run, values, batch_size, ranks)
-    return {
-        ranks = ranks and ranks.size,
-        warmup_steps = values.benchmark_warmup_steps, batch_size = batch_size, accumulation = run.accumulation,
-        max_seq_length = values.max_seq_length, precision = run.precision, packed = values.pack_sequences,
-        threads = context.threads(), device = values.device,
-    }
-end
-
---- Run the trainer and measure its steps after a warm-up; nothing is saved.
--- @return outcome of the trainer, with benchmark
-function M.benchmark(run, parts, values, log, batch_size)
-    local measured = {}
-    parts.log_freq = run.last_step + 1
-    parts.on_step = function(step, record)
-        if step > values.benchmark_warmup_steps then measured[#measured + 1] = record end
-    end
-    local outcome = run_trainer(parts, values)
-    if #measured > 0 then
-        outcome.benchmark = benchmark.summary(measured)
-        log:benchmark(outcome.benchmark, benchmark.text(outcome.benchmark,
-            M.benchmark_setup(run, values, batch_size, parts.ranks)))
-    end
+    local outcome = M.run_trainer(parts, values)
     return outcome
 end
 

@@ -1,4 +1,4 @@
---- Job: text to pre-training shards, with a progress bar and a summary.
+--- Job: makes pre-training shards from text, with a progress bar and a summary.
 
 local clock = require "bertlua.util.clock"
 local create = require "bertlua.data.create_pretraining"
@@ -12,9 +12,9 @@ local M = {}
 
 local TEXT = {
     { name = "text_form", type = "choice", choices = { "sentences", "prose" }, default = "sentences", group = "Text",
-      help = "prose: cut paragraphs into sentences first, into OUTPUT_DIR/sentences" },
+      help = "prose: first split paragraphs into sentences, in OUTPUT_DIR/sentences" },
     { name = "locale", type = "string", default = "en@ss=standard", group = "Text",
-      help = "ICU locale whose sentence rules prose is cut by" },
+      help = "ICU locale whose sentence rules split prose" },
 }
 
 local function all_settings()
@@ -26,7 +26,7 @@ end
 
 M.settings = settings.define(all_settings())
 
---- Cut prose into sentence files; values then point at them.
+--- Split prose into sentence files; values then point to them.
 local function cut_prose(values)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the shards") end
     local files
@@ -46,7 +46,7 @@ local function cut_prose(values)
     return summary
 end
 
---- The summary as lines for people.
+--- The summary as human-readable lines.
 function M.text(summary, seconds, output_dir)
     local lines = {
         ("documents   %d"):format(summary.documents),
@@ -59,16 +59,16 @@ function M.text(summary, seconds, output_dir)
             summary.bytes / 1e6 / seconds),
     }
     if summary.single > 0 then
-        lines[#lines + 1] = ("warning: %d shards hold one document only, so no sample of theirs has a random next "
-            .. "sentence; put blank lines between documents, or use fewer shards"):format(summary.single)
+        lines[#lines + 1] = ("warning: shards with only one document: %d; their samples never have a random next "
+            .. "sentence: put blank lines between documents, or use fewer shards"):format(summary.single)
     end
     return table.concat(lines, "\n") .. "\n"
 end
 
 --- Run the job.
 -- @param values of M.settings
--- @param write function(text) that gets the summary, and no progress is shown; standard output if left out
--- @return summary of bertlua.data.create_pretraining
+-- @param write function(text) that gets the summary, and then no progress is shown; default: standard output
+-- @return summary from bertlua.data.create_pretraining
 function M.run(values, write)
     local started = clock.monotonic()
     if values.text_form == "prose" then cut_prose(values) end
@@ -87,7 +87,7 @@ function M.run(values, write)
     return summary
 end
 
---- What the recipe calls: its own settings, then the command line.
+--- Entry point of the recipe: its own settings, then the command line.
 function M.main(overrides, description)
     local values = M.settings:parse(arg or {}, overrides, {
         program = "recipes/create_pretraining_data.lua",

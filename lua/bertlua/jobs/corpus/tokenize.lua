@@ -1,4 +1,4 @@
---- Job: JSON lines with a text in, JSON lines with tokens and ids out.
+--- Job: reads JSON lines with a text, writes JSON lines with tokens and ids.
 
 local cjson = require "cjson"
 
@@ -11,11 +11,11 @@ local M = {}
 
 M.settings = settings.define {
     { name = "vocab_file", type = "path", required = true, group = "Text",
-      help = "one token a line; a bare name is looked up in bertlua's vocab/" },
+      help = "one token per line; a bare name is looked up in bertlua's vocab/" },
     { name = "do_lower_case", type = "boolean", default = true, group = "Text",
-      help = "lower-case and strip accents; must fit the vocabulary" },
+      help = "lower-case and strip accents; must match the vocabulary" },
     { name = "any_casing", type = "boolean", default = false, group = "Text",
-      help = "accept a vocabulary whose casing does not fit do_lower_case" },
+      help = "accept a vocabulary whose casing does not match do_lower_case" },
 }
 
 --- The text of one input line; a fault that names the line if it has none.
@@ -38,11 +38,11 @@ end
 --- Tokenize line by line; blank lines are skipped.
 -- @param tokenizer bertlua.text.tokenizer
 -- @param lines iterator of input lines
--- @param write function(line) that takes each result, line end included
+-- @param write function(line) called with each result, line end included
 -- @return number of texts
 function M.run(tokenizer, lines, write)
     local quoted = setmetatable({}, { __index = function(self, id)
-        -- cjson escapes the slash, which JSON allows but nobody expects.
+        -- cjson escapes slashes, which JSON allows but nobody expects.
         local text = cjson.encode(tokenizer:token(id)):gsub("\\/", "/")
         rawset(self, id, text)
         return text
@@ -65,7 +65,7 @@ function M.run(tokenizer, lines, write)
     return texts
 end
 
---- What the recipe calls: its own settings, then the command line; standard input to standard output.
+--- Entry point of the recipe: its own settings, then the command line; standard input to standard output.
 function M.main(overrides, description)
     local values = M.settings:parse(arg or {}, overrides, {
         program = "recipes/tokenize.lua",

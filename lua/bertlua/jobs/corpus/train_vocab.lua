@@ -1,8 +1,9 @@
---- Job: learn a WordPiece vocabulary from a folder of text, with progress and a summary.
+--- Job: learns a WordPiece vocabulary from a folder of text, with a progress bar and a summary.
 
 local clock = require "bertlua.util.clock"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local settings = require "bertlua.settings"
 local trainer = require "bertlua.text.vocab_trainer"
@@ -12,20 +13,20 @@ local M = {}
 local default = trainer.DEFAULTS
 
 M.settings = settings.define {
-    { name = "input_dir", type = "path", group = "Text", help = "folder of text files; subfolders are read too" },
-    { name = "input_files", type = "string", group = "Text", help = "text files instead of a folder, comma-separated" },
+    { name = "input_dir", type = "path", group = "Text", help = "folder of text files, including subfolders" },
+    { name = "input_files", type = "string", group = "Text", help = "comma-separated files, instead of input_dir" },
     { name = "output_file", type = "path", required = true, group = "Text",
-      help = "where the vocabulary goes, one token a line" },
+      help = "vocabulary to write, one token per line" },
     { name = "vocab_size", type = "integer", default = default.vocab_size, min = 6, max = 2 ^ 24, group = "Vocabulary",
-      help = "tokens to learn, special tokens and characters included" },
+      help = "tokens to learn, including special tokens and characters" },
     { name = "do_lower_case", type = "boolean", default = default.do_lower_case, group = "Vocabulary",
       help = "lower-case and strip accents first" },
     { name = "min_frequency", type = "integer", default = default.min_frequency, min = 1, group = "Vocabulary",
-      help = "a pair of pieces must occur this often to be joined" },
+      help = "how often a pair of pieces must occur to be joined" },
     { name = "alphabet_limit", type = "integer", default = default.alphabet_limit, min = 1, max = 1114112,
-      group = "Vocabulary", help = "keep this many distinct characters, the most frequent" },
+      group = "Vocabulary", help = "distinct characters to keep, the most frequent" },
     { name = "memory_limit", type = "integer", default = 2048, min = 96, group = "Text",
-      help = "MiB: more distinct words than fit are counted on disk, and the rarest not learned from" },
+      help = "MiB; if the distinct words do not fit, they are counted on disk and the rarest are ignored" },
 }
 
 local function input_files(values)
@@ -39,14 +40,14 @@ local function input_files(values)
     return trainer.find_files(values.input_dir)
 end
 
---- The result as lines for people.
+--- The result as human-readable lines.
 function M.text(stats, summary)
     local lines = {
-        ("text        %.1f MB in %d files"):format(summary.bytes / 1e6, summary.files),
+        ("text        %.1f MB in %s"):format(summary.bytes / 1e6, plural.count(summary.files, "file")),
         ("words       %d, %d distinct"):format(stats.words, stats.distinct_words),
         ("alphabet    %d of %d characters"):format(stats.alphabet, stats.characters),
-        ("vocabulary  %d tokens in %s; the last pair joined occurs %d times"):format(stats.tokens,
-            summary.output_file, stats.last_pair_count),
+        ("vocabulary  %d tokens in %s; the last pair joined occurs %s"):format(stats.tokens,
+            summary.output_file, plural.count(stats.last_pair_count, "time")),
         ("time        %.1f s: %.1f s reading (%.1f MB/s), %.1f s learning"):format(summary.read_seconds
             + summary.join_seconds, summary.read_seconds, summary.bytes / 1e6 / math.max(summary.read_seconds, 1e-9),
             summary.join_seconds),
@@ -58,15 +59,15 @@ function M.text(stats, summary)
     local rare = trainer.rare_text(stats)
     if rare then lines[#lines + 1] = "note: " .. rare end
     if stats.tokens < summary.vocab_size then
-        lines[#lines + 1] = ("note: the text gives %d tokens only, not %d: no pair is left that occurs %d times")
-            :format(stats.tokens, summary.vocab_size, summary.min_frequency)
+        lines[#lines + 1] = ("note: the text yields only %d tokens, not %d: no remaining pair occurs %s"):format(
+            stats.tokens, summary.vocab_size, plural.count(summary.min_frequency, "time"))
     end
     return table.concat(lines, "\n") .. "\n"
 end
 
 --- Run the job.
 -- @param values of M.settings
--- @return stats of bertlua.text.vocab_trainer
+-- @return stats from bertlua.text.vocab_trainer
 function M.run(values)
     local files = input_files(values)
     local total, done = 0, 0
@@ -113,7 +114,7 @@ function M.run(values)
     return stats
 end
 
---- What the recipe calls: its own settings, then the command line.
+--- Entry point of the recipe: its own settings, then the command line.
 function M.main(overrides, description)
     local values = M.settings:parse(arg or {}, overrides, {
         program = "recipes/train_vocab.lua",

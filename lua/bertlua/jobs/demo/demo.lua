@@ -1,10 +1,10 @@
---- Job: the demonstration, from raw text to guesses in a few minutes.
+--- Job: the demo, from raw text to filled-in words in a few minutes.
 --
 -- Stages: text, vocabulary, shards, pre-training (both phases), results. Each
--- says what it does and which commands do the same by hand; each is skipped
--- when its output is there from the same corpus and settings.
+-- prints what it does and which commands do the same by hand; each is skipped if
+-- its output already exists for the same corpus and settings.
 
-local checkpoint_model = require "bertlua.jobs.common.checkpoint_model"
+local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local context = require "bertlua.context"
 local create = require "bertlua.data.create_pretraining"
 local demo_results = require "bertlua.jobs.demo.results"
@@ -14,6 +14,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local phases = require "bertlua.jobs.pretrain.phases"
+local plural = require "bertlua.util.plural"
 local settings = require "bertlua.settings"
 local storage = require "bertlua.storage"
 local prose = require "bertlua.data.prose"
@@ -22,24 +23,26 @@ local vocab_trainer = require "bertlua.text.vocab_trainer"
 local M = {}
 
 M.settings = settings.define {
-    { name = "corpus", type = "path", group = "Text", help = "folder of .txt files; unset: Debian's jargon-text" },
-    { name = "output_dir", type = "path", default = "results/demo", group = "Text", help = "everything goes here" },
-    { name = "restart", type = "boolean", default = false, group = "Text", help = "remove what is there first" },
+    { name = "corpus", type = "path", group = "Text",
+        help = "folder of .txt files; unset: the Jargon File, Debian's jargon-text" },
+    { name = "output_dir", type = "path", default = "results/demo", group = "Text", help = "folder for all output" },
+    { name = "restart", type = "boolean", default = false, group = "Text", help = "remove earlier output first" },
     { name = "do_lower_case", type = "boolean", default = true, group = "Text", help = "false: keep capitals" },
-    { name = "vocab_size", type = "integer", min = 500, max = 60000, default = 2000, group = "Model", help = "words" },
+    { name = "vocab_size", type = "integer", min = 500, max = 60000, default = 2000, group = "Model",
+        help = "word pieces" },
     { name = "hidden_size", type = "integer", min = 8, default = 128, group = "Model", help = "width" },
     { name = "num_hidden_layers", type = "integer", min = 1, default = 2, group = "Model", help = "layers" },
     { name = "num_attention_heads", type = "integer", min = 1, default = 4, group = "Model", help = "heads" },
     { name = "dropout", type = "number", min = 0, below = 1, default = 0, group = "Model", help = "everywhere" },
     { name = "initializer_range", type = "number", above = 0, default = 0.05, group = "Model",
-        help = "standard deviation of initial weights" },
+        help = "standard deviation of the initial weights" },
     { name = "batch_size", type = "integer", min = 1, default = 32, group = "Training",
-        help = "sequences an update in phase 1; half as many in phase 2" },
+        help = "sequences per update in phase 1; half as many in phase 2" },
     { name = "learning_rate", type = "number", above = 0, default = 1.5e-3, group = "Training",
-        help = "peak in phase 1; half of it in phase 2" },
+        help = "peak in phase 1; half of that in phase 2" },
     { name = "phase1_steps", type = "integer", min = 1, default = 5000, group = "Training", help = "updates" },
     { name = "phase2_steps", type = "integer", min = 1, default = 1200, group = "Training", help = "updates" },
-    { name = "seed", type = "integer", min = 0, default = 42, group = "Training", help = "of everything random" },
+    { name = "seed", type = "integer", min = 0, default = 42, group = "Training", help = "for everything random" },
     { name = "device", type = "choice", choices = devices.setting.choices, default = devices.setting.default,
         group = "Training", help = devices.setting.help },
     { name = "threads", type = "integer", min = 0, default = 0, group = "Training",
@@ -52,7 +55,7 @@ local SHAPES = {
     phase2 = { max_seq_length = 128, max_predictions_per_seq = 20, dupe_factor = 5 },
 }
 local HELD_OUT_PASSES = 2
--- Read in turn, as those of a large corpus are. Held-out words guessed by phase 1: 30.6 %, with a single shard 27.4 %.
+-- Read in turn, like those of a large corpus. Held-out words predicted after phase 1: 30.6 %; with one shard, 27.4 %.
 local SHARDS = 4
 
 local function say(format, ...)
@@ -64,7 +67,7 @@ local function stage(number, title)
     say("\n[%d/5] %s", number, title)
 end
 
---- A command to paste into a shell, broken over lines between options.
+--- Print a command to paste into a shell, with line breaks between options.
 local function by_hand(command)
     local lines, line = {}, "      by hand:"
     for word in command:gsub(" %-%-", "\n--"):gmatch("[^\n]+") do
@@ -90,7 +93,7 @@ local function layout(values)
     }
 end
 
---- What the outputs depend on; a change of any of it starts the demo afresh.
+--- What the outputs depend on; if any of it changes, the demo starts from scratch.
 local function fingerprint(values, documents)
     local crc = 0
     for _, document in ipairs(documents) do
@@ -104,31 +107,30 @@ local function fingerprint(values, documents)
     return json.encode(print, { pretty = true }) .. "\n"
 end
 
---- Keep outputs of the same fingerprint; remove others of this demo, and nothing that is not.
+--- Keep outputs with the same fingerprint; remove other outputs of the demo, and nothing else.
 local function prepare_folder(paths, values, mark)
     local before = fs.read(paths.stamp)
     if before == mark and not values.restart then return end
     if before then
-        say("%s %s", values.restart and "restart: removing" or "other text or settings than last time: removing",
-            paths.dir)
+        say("%s: removing %s", values.restart and "restart" or "text or settings differ from last time", paths.dir)
         fault.check(fs.remove(paths.dir))
     elseif fs.is_directory(paths.dir) and #fault.check(fs.list(paths.dir)) > 0 then
-        fault.raisef("--output-dir %s: not empty, and not made by the demo: choose another folder", paths.dir)
+        fault.raisef("--output-dir %s: not empty, and not made by the demo; choose another folder", paths.dir)
     end
     fault.check(fs.mkdirs(paths.dir))
     fault.check(fs.write(paths.stamp, mark))
 end
 
 local function make_text(paths, documents, bytes, values)
-    stage(1, "Text: " .. (values.corpus or "the Jargon File of Debian's package jargon-text"))
+    stage(1, "Text: " .. (values.corpus or "the Jargon File from Debian's jargon-text package"))
     local train, test = demo_text.split(documents)
     if not fs.exists(paths.test_text) then
         fault.check(fs.mkdirs(fs.dirname(paths.train_text)))
         prose.write(paths.train_text, train)
         prose.write(paths.test_text, test)
     end
-    say("      %d documents, %.2f MB of text; %d documents are held out", #documents, bytes / 1e6, #test)
-    say("      %s, %s: one sentence a line, a blank line between documents", paths.train_text, paths.test_text)
+    say("      %d documents, %.2f MB of text; %s held out", #documents, bytes / 1e6, plural.count(#test, "document"))
+    say("      %s, %s: one sentence per line, a blank line between documents", paths.train_text, paths.test_text)
 end
 
 local function make_vocabulary(paths, values)
@@ -218,8 +220,8 @@ local function write_config(paths, values, vocab_size)
 end
 
 local function pretrain(paths, tokenizer, values)
-    stage(4, ("Pre-training: %d layers, %d wide; phase 1 on short samples, phase 2 on long ones"):format(
-        values.num_hidden_layers, values.hidden_size))
+    stage(4, ("Pre-training: %s of width %d; phase 1 on short samples, phase 2 on long ones"):format(
+        plural.count(values.num_hidden_layers, "layer"), values.hidden_size))
     write_config(paths, values, tokenizer:size())
     local groups = training_settings(paths, values)
     by_hand(command_line(groups))
@@ -240,7 +242,7 @@ function M.run(values)
     make_shards(paths, tokenizer, values)
     local outcome = pretrain(paths, tokenizer, values)
     if outcome.status == "interrupted" then
-        say("\nStopped; run the demo again to go on from %s", outcome.checkpoint)
+        say("\nStopped; run the demo again to resume from %s", outcome.checkpoint)
         return outcome
     end
     stage(5, "Results")

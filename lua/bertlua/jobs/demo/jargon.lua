@@ -1,10 +1,10 @@
---- The Jargon File as training text: one document an entry or section.
+--- The Jargon File as training text: one document per entry or section.
 --
--- Debian's package jargon-text ships it as one text, wrapped at 75 columns,
--- with a table of contents (one title a line), 12 chapters, the lexicon
+-- Debian's jargon-text package ships it as one text, wrapped at 75 columns,
+-- with a table of contents (one title per line), 12 chapters, the lexicon
 -- (entries that start with ":head: grammar.") and appendices. Here the wrapping
--- and the marks are undone: a paragraph becomes one line, {links} lose their
--- braces, an entry's title line becomes its head word.
+-- and the markup are undone: a paragraph becomes one line, {links} lose their
+-- braces, an entry's title line becomes its headword.
 
 local fault = require "bertlua.fault"
 
@@ -46,7 +46,7 @@ local function paragraphs(text)
     return list
 end
 
---- Undo the marks of the text; nil for what is not prose (tables, drawings, ISBN lines).
+--- Remove the markup of a paragraph; nil if it is not prose (tables, drawings, ISBN lines).
 local function clean(text)
     text = text:gsub("[{}]", ""):gsub("%s+", " "):gsub("^%d+%. ", ""):gsub("^[nvad][%a]?[%a]?%. ", "")
         :gsub("^%[[^%[%]]*%] ?", "")
@@ -55,7 +55,7 @@ local function clean(text)
     return text
 end
 
---- The head word of an entry's title paragraph (":goat file: n."), or nil.
+--- The headword of an entry's title paragraph (":goat file: n."), or nil.
 local function head_word(paragraph)
     return paragraph.indent == 3 and paragraph.lines == 1 and paragraph.text:match("^:([^:]+):")
 end

@@ -1,5 +1,5 @@
---- What the demonstration ends with: the loss curve, accuracies on held-out
--- text against chance, and guesses for masked words.
+--- The final output of the demo: the loss curve, accuracies on held-out text
+-- compared with chance, and predictions for masked words.
 
 local chart = require "bertlua.util.chart"
 local evaluate_job = require "bertlua.jobs.pretrain.evaluate"
@@ -63,7 +63,7 @@ local function show_curves(paths)
     say("")
     io.stdout:write(chart.terminal(figure(curves, math.min(term.columns("stdout"), 100))))
     fault.check(fs.write(paths.svg, chart.svg(figure(curves))))
-    say("The same as a picture: %s", paths.svg)
+    say("The same curve as SVG: %s", paths.svg)
 end
 
 local function show_accuracies(paths, parts)
@@ -73,7 +73,7 @@ local function show_accuracies(paths, parts)
         local opened = parts.model(phase)
         local report = evaluate_job.report(opened, { input_dir = paths.shards(phase, "test"), split = "all",
             batch_size = 16, pack_sequences = true })
-        say("  phase %-2d %-6s %8.1f %%  %.1f %% (always %q), %.1f %% (and leaving words that are not hidden)", number,
+        say("  phase %-2d %-6s %8.1f %%  %.1f %% (always %q), %.1f %% (and copying unmasked words)", number,
             "MLM", 100 * report.mlm_accuracy, 100 * report.mlm_chance, parts.tokenizer:token(report.mlm_token),
             100 * report.mlm_copy)
         say("  %-8s %-6s %8.1f %%  %.1f %% (always the same answer), %d samples", "", "NSP",
@@ -84,10 +84,10 @@ end
 
 local function show_guesses(parts, paths)
     local opened = parts.model("phase2")
-    say("\nWhat the model would write for [MASK] (held-out sentences)")
+    say("\nThe model's predictions for [MASK] (held-out sentences)")
     for _, item in ipairs(parts.masked) do
         io.stdout:write(fill_mask.text(opened, parts.tokenizer, item.text, 5))
-        say("    (the text says %q)", item.answer)
+        say("    (the text has %q)", item.answer)
     end
     say("\nTry your own: bertlua recipes/fill_mask.lua --checkpoint %s \"A [MASK] is a kind of computer.\"",
         paths.checkpoints("phase2"))
@@ -95,7 +95,7 @@ local function show_guesses(parts, paths)
 end
 
 --- Print the results.
--- @param paths of the demo
+-- @param paths the demo's
 -- @param parts model(phase) -> opened checkpoint, tokenizer, masked = list of {text=, answer=}
 function M.show(paths, parts)
     show_curves(paths)

@@ -1,22 +1,23 @@
---- Text of the demonstration: the Jargon File, or a folder of the user's, cut
--- into documents, sentences and a held-out tenth.
+--- The demo's text: the Jargon File or a folder of the user's, split into
+-- documents and sentences, with a tenth held out.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local jargon = require "bertlua.jobs.demo.jargon"
+local plural = require "bertlua.util.plural"
 local prose = require "bertlua.data.prose"
 
 local M = {}
 
 -- Every tenth document is held out.
 local HELD_OUT = 10
--- Next-sentence prediction needs documents to draw from: fewer than this, and long ones are cut.
+-- Next-sentence prediction needs documents to draw from: if there are fewer than this, long ones are split.
 local FEWEST_DOCUMENTS = 200
 local PARAGRAPHS = 4
 -- Below this there is nothing to learn.
 local FEWEST_BYTES = 100000
 
---- Cut documents of many paragraphs into several.
+--- Split documents with many paragraphs into several.
 local function cut(documents)
     local pieces = {}
     for _, document in ipairs(documents) do
@@ -41,7 +42,7 @@ local function folder_documents(folder)
             for _, document in ipairs(prose.documents(text)) do documents[#documents + 1] = document end
         end
     end
-    if files == 0 then fault.raisef("corpus %s: no .txt file in it", folder) end
+    if files == 0 then fault.raisef("corpus %s: contains no .txt files", folder) end
     if #documents < FEWEST_DOCUMENTS then documents = cut(documents) end
     return documents
 end
@@ -61,13 +62,13 @@ function M.documents(folder)
     if folder then documents = folder_documents(folder) else documents = jargon.documents(jargon.read()) end
     local bytes = size(documents)
     if bytes < FEWEST_BYTES or #documents < 2 * HELD_OUT then
-        fault.raisef("corpus %s: %d documents with %d bytes of text, expected at least %d with %d",
-            folder or jargon.path, #documents, bytes, 2 * HELD_OUT, FEWEST_BYTES)
+        fault.raisef("corpus %s: %s with %d bytes of text, expected at least %d with %d", folder or jargon.path,
+            plural.count(#documents, "document"), bytes, 2 * HELD_OUT, FEWEST_BYTES)
     end
     return documents, bytes
 end
 
---- Every HELD_OUT-th document apart.
+--- Hold out every HELD_OUT-th document.
 -- @return documents to train on, documents held out
 function M.split(documents)
     local train, test = {}, {}
@@ -78,7 +79,7 @@ function M.split(documents)
     return train, test
 end
 
---- A sentence with one word replaced by [MASK], and the word; nil where no word is fit to be guessed.
+--- A sentence with one word replaced by [MASK], and the word; nil if no word is suitable.
 local function mask_word(sentence, tokenizer, frequent)
     local words = {}
     for word in sentence:gmatch("%S+") do words[#words + 1] = word end
@@ -94,7 +95,7 @@ local function mask_word(sentence, tokenizer, frequent)
     return nil
 end
 
---- Sentences of held-out text with a word masked that training has seen often.
+--- Sentences of held-out text with a masked word that occurs often in the training text.
 -- @param train_file, test_file files of sentences
 -- @return list of {text=, answer=}
 function M.masked_sentences(train_file, test_file, tokenizer, count)

@@ -1,11 +1,12 @@
 --- Job: measure a checkpoint on shards.
 
 local Tape = require "bertlua.autograd.tape"
-local checkpoint_model = require "bertlua.jobs.common.checkpoint_model"
+local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local devices = require "bertlua.jobs.common.devices"
 local evaluate = require "bertlua.jobs.pretrain.evaluation"
 local fault = require "bertlua.fault"
 local loader = require "bertlua.data.loader"
+local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local settings = require "bertlua.settings"
 
@@ -15,10 +16,10 @@ M.settings = settings.define {
     { name = "checkpoint", type = "path", required = true, help = "checkpoint folder, or the folder of its steps" },
     { name = "input_dir", type = "path", required = true, help = "folder of HDF5 shards" },
     { name = "split", type = "choice", choices = { "test", "training", "all" }, default = "all",
-        help = "shards to use, by their names" },
-    { name = "batch_size", type = "integer", min = 1, default = 32, help = "sequences at a time" },
-    { name = "max_batches", type = "integer", min = 1, help = "stop after so many batches; unset: all" },
-    { name = "pack_sequences", type = "boolean", default = true, help = "compute no padding tokens" },
+        help = "shards to use, selected by name" },
+    { name = "batch_size", type = "integer", min = 1, default = 32, help = "sequences per batch" },
+    { name = "max_batches", type = "integer", min = 1, help = "stop after this many batches; unset: all" },
+    { name = "pack_sequences", type = "boolean", default = true, help = "leave padding tokens out of the computation" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16" }, default = "fp32",
         help = "of matrices and activations" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
@@ -42,8 +43,8 @@ function M.report(opened, values, with_bar)
             shards.max_seq_length, opened.config.max_position_embeddings)
     end
     if shards.samples < values.batch_size then
-        fault.raisef("%s holds %d samples: fewer than --batch-size %d", values.input_dir, shards.samples,
-            values.batch_size)
+        fault.raisef("%s holds %s: fewer than --batch-size %d", values.input_dir,
+            plural.count(shards.samples, "sample"), values.batch_size)
     end
     local tape = Tape.new()
     local bar = with_bar and progress.new { label = "evaluate", unit = "batches",

@@ -1,8 +1,9 @@
---- Losses and accuracies of a pre-training model on shards, beside what a guesser without a model would reach.
+--- Losses and accuracies of a pre-training model on shards, compared with what guessing without a model would reach.
 
 local Feeder = require "bertlua.train.feeder"
 local array = require "bertlua.array"
 local number = require("bertlua.train.meter").number
+local plural = require "bertlua.util.plural"
 
 local M = {}
 
@@ -19,7 +20,7 @@ local function count_labels(labels, counts)
     return total
 end
 
---- Count what stands at the masked places: total and labels by the token that the model sees there.
+--- Count what is at the masked positions: total and labels by the token that the model sees there.
 local function count_places(batch, places)
     local ids, index, labels = array.wrap(batch.ids), array.wrap(batch.masked_index), array.wrap(batch.masked_labels)
     for i = 0, batch.masked_labels:numel() - 1 do
@@ -42,8 +43,8 @@ local function most_frequent(counts)
     return best_label, best
 end
 
---- Right answers of a guesser without context: it leaves a word that was not hidden, and for [MASK], which is what
--- stands at most masked places, always says the same.
+--- Right answers when guessing without context: keep a word that was not hidden, and always guess the same word for
+-- [MASK], which is what most masked positions show.
 local function right_without_context(places)
     local mask, kept, hidden = nil, 0, 0
     for id, place in pairs(places) do
@@ -65,9 +66,9 @@ end
 -- @param loader opened without dynamic masking
 -- @param options batch_size: that of the loader; max_batches: stop there; on_batch(n, total): for progress
 -- @return table of samples, masked (tokens), loss, mlm_loss, nsp_loss, mlm_accuracy, nsp_accuracy, and the
---   shares that constant answers reach on the same samples: mlm_chance (always the most frequent masked token,
---   mlm_token) and nsp_chance (always the more frequent answer); mlm_copy is what a guesser reaches that also
---   leaves the words which masking left in place (a tenth of the masked ones)
+--   accuracies that constant answers reach on the same samples: mlm_chance (always the most frequent masked token,
+--   mlm_token) and nsp_chance (always the more frequent answer); mlm_copy is mlm_chance when words that masking left
+--   in place (a tenth of the masked ones) are kept
 function M.run(model, tape, loader, options)
     local total = math.floor(loader.samples / options.batch_size)
     if options.max_batches then total = math.min(total, options.max_batches) end
@@ -103,13 +104,14 @@ function M.run(model, tape, loader, options)
     return report
 end
 
---- The report as lines for people.
+--- The report as text.
 function M.text(report, token_text)
     return ([[
-  %d samples, %d masked tokens
-  MLM  loss %.4f  accuracy %5.1f %%   always guessing %s: %.1f %%; leaving what is not hidden: %.1f %%
+  %s, %s
+  MLM  loss %.4f  accuracy %5.1f %%   always guessing %s: %.1f %%; keeping what is not hidden: %.1f %%
   NSP  loss %.4f  accuracy %5.1f %%   always the same answer: %.1f %%
-]]):format(report.samples, report.masked, report.mlm_loss, 100 * report.mlm_accuracy,
+]]):format(plural.count(report.samples, "sample"), plural.count(report.masked, "masked token"), report.mlm_loss,
+        100 * report.mlm_accuracy,
         token_text and ("%q"):format(token_text) or "token " .. report.mlm_token, 100 * report.mlm_chance,
         100 * report.mlm_copy, report.nsp_loss, 100 * report.nsp_accuracy, 100 * report.nsp_chance)
 end

@@ -1,6 +1,6 @@
---- Job: the likeliest words in place of [MASK].
+--- Job: the most likely words in place of [MASK].
 
-local checkpoint_model = require "bertlua.jobs.common.checkpoint_model"
+local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local devices = require "bertlua.jobs.common.devices"
 local fill_mask = require "bertlua.models.fill_mask"
 local settings = require "bertlua.settings"
@@ -11,8 +11,8 @@ M.settings = settings.define {
     { name = "checkpoint", type = "path", required = true, help = "checkpoint folder, or the folder of its steps" },
     { name = "vocab_file", type = "path", help = "unset: vocab.txt of the checkpoint" },
     { name = "do_lower_case", type = "boolean",
-        help = "lower-case the text; unset: if the vocabulary has no capitals" },
-    { name = "top", type = "integer", min = 1, max = 1000, default = 5, help = "guesses a [MASK]" },
+        help = "lower-case the text; unset: only if the vocabulary has no capitals" },
+    { name = "top", type = "integer", min = 1, max = 1000, default = 5, help = "number of guesses per [MASK]" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
     devices.setting,
     { name = "threads", type = "integer", min = 0, default = 0, help = "0: OMP_NUM_THREADS, or all cores" },

@@ -1,13 +1,15 @@
---- Both phases of pre-training in a row.
+--- Both phases of pre-training, one after the other.
 --
--- The phases share most settings; those that differ exist once a phase, with
+-- The phases share most settings; those that differ exist once per phase, with
 -- the prefix phase1_ or phase2_. --phase1 or --phase2 runs only that phase.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local plan = require "bertlua.jobs.common.plan"
 local pretraining = require "bertlua.jobs.pretrain.settings"
+local runner = require "bertlua.jobs.common.runner"
 local settings = require "bertlua.settings"
+local task = require "bertlua.jobs.pretrain.task"
 
 local M = {}
 
@@ -60,28 +62,26 @@ function M.select(values, sources, phase)
     return own, own_sources
 end
 
---- What is wrong with either phase's files, found before the first one spends its days.
+--- Check both phases' files, before phase 1 spends days training.
 local function check(values, sources)
-    local pretrain = require "bertlua.jobs.pretrain.task"
     for _, phase in ipairs(PHASES) do
         local name = phase .. "_input_dir"
         plan.need(values, name, "name the folder that holds the HDF5 shards")
         if not values.benchmark then
-            plan.need(values, phase .. "_max_steps", "say how many updates the schedule has")
+            plan.need(values, phase .. "_max_steps", "give the number of updates in the schedule")
         end
         if not fs.is_directory(values[name]) then
             fault.raisef("--%s %s: no such folder", name:gsub("_", "-"), values[name])
         end
-        pretrain.check(M.select(values, sources, phase))
+        runner.check(task, M.select(values, sources, phase))
     end
 end
 
 --- Run the phases.
 -- @param values, sources of spec():parse()
--- @param options as in jobs/pretrain/task
+-- @param options as in logs.open
 -- @return outcome of the last phase that ran, with `first`, the outcome of phase 1
 function M.run(values, sources, options)
-    local pretrain = require "bertlua.jobs.pretrain.task"
     if values.phase1 and values.phase2 then
         fault.raise("--phase1 and --phase2 are both set: leave out both to run one after the other")
     end
@@ -89,7 +89,7 @@ function M.run(values, sources, options)
     local first
     if not values.phase2 then
         local own, own_sources = M.select(values, sources, "phase1")
-        first = pretrain.run(own, own_sources, options)
+        first = runner.run(task, own, own_sources, options)
         if first.status == "interrupted" or values.phase1 then return first end
         if values.phase1_steps_this_run and first.step < values.phase1_max_steps then return first end
     end
@@ -98,7 +98,7 @@ function M.run(values, sources, options)
         own.from_pretrained_params, own.from_phase1_final_params = nil, "auto"
     end
     -- One report file for both phases.
-    local outcome = pretrain.run(own, own_sources, { bar = options and options.bar, append = true })
+    local outcome = runner.run(task, own, own_sources, { bar = options and options.bar, append = true })
     outcome.first = first
     return outcome
 end

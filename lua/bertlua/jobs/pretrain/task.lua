@@ -1,46 +1,61 @@
---- A pre-training run from settings to final table: builds the parts that the
--- plan calls for, runs the trainer, writes logs and checkpoints.
+--- Task: pre-training on masked words and next sentences (arXiv 1810.04805), from HDF5 shards.
 
 local BertConfig = require "bertlua.models.bert_config"
-local bert = require "bertlua.models.bert"
+local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
 local loader = require "bertlua.data.loader"
-local logs = require "bertlua.jobs.common.logs"
+local model_files = require "bertlua.jobs.common.model_files"
 local plan = require "bertlua.jobs.common.plan"
-local signal = require "bertlua.signal"
-local tokenizer = require "bertlua.text.tokenizer"
-local training = require "bertlua.jobs.common.training"
+local plural = require "bertlua.util.plural"
+local task = require "bertlua.jobs.common.task"
 
-local M = {}
+local function phase_of(values)
+    plan.exclude(values, "phase1", "phase2", "a run does one of them; recipes/pretrain.lua does one after the other")
+    if values.phase1 then return "phase1" end
+    if values.phase2 then return "phase2" end
+    fault.raise("neither --phase1 nor --phase2 is set: choose the phase to run")
+end
 
--- What a run must keep to go on exactly.
-local LASTING = { "phase", "max_steps", "seed", "batch_size", "gradient_merge_steps", "learning_rate", "optimizer" }
+--- Parameters that phase 2 starts from: {setting, path}, or nil.
+local function final_params_of_phase1(run, values)
+    local path = values.from_phase1_final_params
+    if not path then return nil end
+    plan.exclude(values, "from_pretrained_params", "from_phase1_final_params", "both name the parameters to start from")
+    if run.phase ~= "phase2" then
+        fault.raise("--from-phase1-final-params is for --phase2: for phase 1 use --from-pretrained-params")
+    end
+    return { setting = "from_phase1_final_params",
+        path = path == "auto" and plan.checkpoint_dir(values, "phase1") or path }
+end
+
+local function make_plan(run, values)
+    run.phase = phase_of(values)
+    plan.need(values, "input_dir", "name the folder that holds the HDF5 shards")
+    if not values.benchmark then plan.need(values, "max_steps", "give the number of updates in the schedule") end
+    if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
+    run.parameters = final_params_of_phase1(run, values)
+end
 
 --- Config of the model and its vocabulary, checked against each other and the shards' length.
 local function load_model_files(run, values)
     local config = BertConfig.load(run.config_file)
-    if values.max_seq_length > config.max_position_embeddings then
-        fault.raisef("--max-seq-length %d, but %s has max_position_embeddings %d", values.max_seq_length,
-            run.config_file, config.max_position_embeddings)
-    end
-    local words
+    model_files.check_length(values, config, run.config_file)
     if run.vocab_file then
         -- Only size and ids matter here: the shards hold ids.
-        words = tokenizer.load(run.vocab_file, { do_lower_case = true, any_casing = true })
-        if words:size() ~= config.vocab_size then
-            fault.raisef("%s has %d tokens, but %s has vocab_size %d", run.vocab_file, words:size(), run.config_file,
-                config.vocab_size)
-        end
-    elseif values.dynamic_masking then
-        fault.raise("--dynamic-masking needs --vocab-file: the id of [MASK] is looked up there")
+        return config, model_files.tokenizer(run, config, { do_lower_case = true, any_casing = true, exact = true })
     end
-    return config, words
+    if values.dynamic_masking then
+        fault.raise("--dynamic-masking requires --vocab-file: the id of [MASK] is looked up there")
+    end
+    return config
 end
 
---- @param ranks the job, of which a process reads its own part; nil: all of it
-local function open_loader(values, config, words, ranks)
-    return loader.open {
+local function open(job)
+    local values, ranks = job.values, job.ranks
+    local config, words = load_model_files(job.run, values)
+    local shards = loader.open {
         input_dir = values.input_dir,
         batch_size = values.batch_size,
         max_seq_length = values.max_seq_length,
@@ -54,109 +69,43 @@ local function open_loader(values, config, words, ranks)
         special_ids = words and { cls_id = words.cls_id, sep_id = words.sep_id, mask_id = words.mask_id },
         prefetch = values.num_workers > 0,
         few_shapes = context.device() ~= "cpu",
-        rank = ranks and ranks.rank,
-        ranks = ranks and ranks.size,
+        rank = ranks.rank,
+        ranks = ranks.size,
     }
+    local line = ("%s: %s in %s, %d tokens long%s%s"):format(values.input_dir, plural.count(shards.samples, "sample"),
+        plural.count(shards.shards, "shard"), shards.max_seq_length, values.pack_sequences and ", packed" or "",
+        values.dynamic_masking and ", dynamically masked" or "")
+    return { config = config, train = shards, lines = { line } }
 end
 
---- Everything a run trains with: model, optimizer, loader, tape, schedule.
-local function build(run, values, ranks)
-    local config, words = load_model_files(run, values)
-    local parts = { accumulation = run.accumulation, config = config, ranks = ranks }
-    parts.loader = open_loader(values, config, words, ranks)
-    parts.pinned = values.enable_cpu_affinity and context.pin_threads()
-    parts.model = bert.BertForPretraining.new(config)
-    parts.memory = training.allocate(run, values, parts.model, {
-        batch_size = values.batch_size, max_seq_length = parts.loader.max_seq_length,
-        max_predictions_per_seq = parts.loader.max_predictions_per_seq, accumulation = values.gradient_merge_steps,
-    }, ranks)
-    parts.optimizer = training.optimizer(run, values, parts.model.store, ranks)
-    parts.gradients = training.gradients(values, parts.model.store, ranks)
-    parts.tape = training.tape(run, values)
-    parts.graphs = training.graphs(values)
-    parts.schedule = training.schedule(run, values)
-    return parts
+local function percent(x)
+    return ("%.1f %%"):format(100 * x)
 end
 
---- What must stay the same when a run goes on, kept in progress.json.
-local function progress_of(run, values, step, record)
-    return {
-        step = step, phase = run.phase, max_steps = run.max_steps, seed = values.seed,
-        batch_size = values.batch_size, gradient_merge_steps = run.accumulation,
-        samples = step * values.batch_size * run.accumulation,
-        learning_rate = values.learning_rate, optimizer = training.optimizer_family(values),
-        loss = record.loss, mlm_loss = record.mlm_loss, nsp_loss = record.nsp_loss,
-    }
-end
-
---- A fault if model files or shards do not fit the settings; trains nothing.
--- @param values resolved settings
-function M.check(values)
-    local config_file, vocab_file = plan.model_files(values)
-    local config, words = load_model_files({ config_file = config_file, vocab_file = vocab_file }, values)
-    open_loader(values, config, words):close()
-end
-
---- Train or measure; the signals that come are answered.
-local function train(run, parts, values, log, held)
-    signal.trap()
-    local outcome
-    if values.benchmark then
-        outcome = training.benchmark(run, parts, values, log, values.batch_size)
-    else
-        outcome = training.train(run, parts, values, log, function(step, record)
-            return progress_of(run, values, step, record)
-        end, held)
-    end
-    signal.untrap()
-    return outcome
-end
-
--- A second phase may follow in this process.
-local function close(parts, held)
-    if held then held:release() end
-    parts.loader:close()
-    parts.tape:close()
-    parts.optimizer:free()
-    if parts.gradients then parts.gradients:free() end
-    parts.model.store:free()
-end
-
---- Run pre-training.
--- @param values resolved settings (jobs/pretrain/settings.lua)
--- @param sources where each came from
--- @param options as in jobs/common/logs
--- @return outcome of the trainer with plan; status "nothing to do" if all steps were done before
-function M.run(values, sources, options)
-    local ranks = training.join(values)
-    local run = ranks:first(function()
-        local run = plan.resolve(values, sources, ranks.size)
-        training.compare_progress(run, progress_of(run, values, run.start.step, {}), LASTING)
-        return run
-    end)
-    if run.first_step > run.last_step then
-        if ranks.main then io.stdout:write(("%s: all %d steps are done\n"):format(run.start.path, run.max_steps)) end
-        return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
-    end
-    local parts = ranks:together(function()
-        local parts = build(run, values, ranks)
-        training.restore(run, parts.optimizer, { store = parts.model.store, config = parts.config,
-            vocab_file = run.vocab_file, model_prefix = values.model_prefix, ranks = ranks })
-        return parts
-    end)
-    training.check_equal_start(parts.model.store, ranks)
-    -- Only now: what cannot start must not empty the report of an earlier run.
-    local held = training.hold(run, values, ranks)
-    local log = ranks.main and logs.open(run, values, options) or logs.quiet()
-    parts.first_step, parts.last_step = run.first_step, run.last_step
-    parts.pending_signal = signal.pending
-    log:start(parts)
-    local outcome = train(run, parts, values, log, held)
-    outcome.plan = run
-    outcome.activation_peak = select(2, parts.tape:memory())
-    log:finish(outcome)
-    close(parts, held)
-    return outcome
-end
-
-return M
+return task.define {
+    name = "pretrain",
+    settings = require "bertlua.jobs.pretrain.settings",
+    batch_setting = "batch_size",
+    results = {
+        { name = "loss", column = "loss", kept = true },
+        { name = "mlm_loss", column = "mlm", kept = true },
+        { name = "nsp_loss", column = "nsp", kept = true },
+        { name = "mlm_accuracy", bar = { "mlm", percent } },
+        { name = "nsp_accuracy" },
+    },
+    plan = make_plan,
+    open = open,
+    model = function(data)
+        local model = BertForPretraining.new(data.config)
+        return model
+    end,
+    rows = function(_, record)
+        if not record then return {} end
+        return {
+            { "loss", ("%.4f (MLM %.4f, NSP %.4f), mean of the last %s"):format(record.loss, record.mlm_loss,
+                record.nsp_loss, plural.count(record.steps, "step")) },
+            { "accuracy", ("MLM %s, NSP %s, on training data"):format(percent(record.mlm_accuracy),
+                percent(record.nsp_accuracy)) },
+        }
+    end,
+}

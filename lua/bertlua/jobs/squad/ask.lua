@@ -13,11 +13,11 @@ local M = {}
 local OWN = {
     { name = "checkpoint", type = "path", required = true,
         help = "fine-tuned model: its folder, a checkpoint, or the folder of its checkpoints" },
-    { name = "question", type = "string", required = true, allow_empty = true, help = "what to ask" },
+    { name = "question", type = "string", required = true, allow_empty = true, help = "the question to answer" },
     { name = "context", type = "string", allow_empty = true,
-        help = "text that holds the answer; unset: context_file, or standard input" },
-    { name = "context_file", type = "path", help = "file with that text" },
-    { name = "top", type = "integer", min = 1, max = 1000, default = 3, help = "answers to show" },
+        help = "text that contains the answer; unset: context_file, or standard input" },
+    { name = "context_file", type = "path", help = "file that contains the context" },
+    { name = "top", type = "integer", min = 1, max = 1000, default = 3, help = "number of answers to show" },
     { name = "version_2_with_negative", type = "boolean",
         help = "there may be no answer; unset: as the model was fine-tuned" },
     { name = "vocab_file", type = "path", help = "unset: vocab.txt of the checkpoint" },
@@ -29,7 +29,7 @@ local OWN = {
     { name = "threads", type = "integer", min = 0, default = 0, help = "0: OMP_NUM_THREADS, or all cores" },
 }
 
--- Here unset means: as the model was fine-tuned, else the default of fine-tuning.
+-- Here unset means: as the model was fine-tuned, or else the default of fine-tuning.
 local AS_TRAINED = { "max_seq_length", "doc_stride", "max_query_length" }
 
 local function all_settings()
@@ -58,7 +58,7 @@ local function context_of(values)
     return io.stdin:read "*a"
 end
 
---- The answers as lines: the chosen one, then the likeliest with their probabilities.
+--- The answers as lines: the chosen one, then the most likely ones with their probabilities.
 -- @param list, details of Reader:ask
 -- @param top how many
 function M.text(list, details, top)

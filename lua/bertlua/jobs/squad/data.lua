@@ -4,37 +4,24 @@ local clock = require "bertlua.util.clock"
 local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
+local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
-local tokenizer = require "bertlua.text.tokenizer"
 
 local M = {}
-
---- The tokenizer of a run, whose vocabulary must fit the model.
--- @param run plan with vocab_file, do_lower_case, config_file
--- @param config BertConfig
-function M.tokenizer(run, config)
-    local words = tokenizer.load(run.vocab_file, { do_lower_case = run.do_lower_case })
-    -- Some programs save the rows that round the size up to a multiple of 8.
-    if words:size() ~= config.vocab_size and math.ceil(words:size() / 8) * 8 ~= config.vocab_size then
-        fault.raisef("%s has %d tokens, but %s has vocab_size %d", run.vocab_file, words:size(), run.config_file,
-            config.vocab_size)
-    end
-    return words
-end
 
 --- Load a file and convert it.
 -- @param path SQuAD JSON
 -- @param words tokenizer
 -- @param values the settings
--- @param is_training true: with the answers' places
--- @return { path, examples, set, summary, seconds, line = for people, warnings }
+-- @param is_training true: with the answers' positions
+-- @return { path, examples, set, summary, seconds, line = for the log, warnings }
 function M.load(path, words, values, is_training)
     local begun = clock.monotonic()
     local examples, summary = dataset.load(path, {
         version_2_with_negative = values.version_2_with_negative, is_training = is_training,
     })
     if #examples == 0 then
-        fault.raisef("%s: no question left to train on: no answer stands at its answer_start", path)
+        fault.raisef("%s: no questions left to train on: no answer is found at its answer_start", path)
     end
     local bar
     local set, cache = features.cached(examples, words, {
@@ -51,8 +38,9 @@ function M.load(path, words, values, is_training)
         seconds = clock.monotonic() - begun }
     if is_training then data.warnings[1] = dataset.warning(path, summary) end
     data.warnings[#data.warnings + 1] = cache.warning
-    data.line = ("%s: %d questions in %d windows of up to %d tokens, %s in %.1f s"):format(path, #examples, set.count,
-        values.max_seq_length, cache.hit and "from the cache" or "converted", data.seconds)
+    data.line = ("%s: %s in %s of up to %d tokens, %s in %.1f s"):format(path, plural.count(#examples, "question"),
+        plural.count(set.count, "window"), values.max_seq_length, cache.hit and "from the cache" or "converted",
+        data.seconds)
     return data
 end
 

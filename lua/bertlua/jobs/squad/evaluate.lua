@@ -5,6 +5,7 @@ local cjson = require "cjson"
 local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
 local metrics = require "bertlua.squad.metrics"
+local plural = require "bertlua.util.plural"
 local settings = require "bertlua.settings"
 
 local M = {}
@@ -12,27 +13,27 @@ local M = {}
 M.settings = settings.define {
     { name = "predict_file", type = "path", required = true, group = "Files", help = "SQuAD file with gold answers" },
     { name = "predictions", type = "path", required = true, group = "Files",
-      help = "JSON object of question id to text, as written by the recipes" },
+      help = "JSON object mapping question ids to answers, as written by the recipes" },
     { name = "version_2_with_negative", type = "boolean", default = false, group = "SQuAD v2.0",
       help = "evaluate as v2.0: questions may have no answer" },
     { name = "na_prob_file", type = "path", group = "SQuAD v2.0",
-      help = "JSON object of question id to probability (or score) of no answer" },
+      help = "JSON object mapping question ids to the probability (or score) of no answer" },
     { name = "na_prob_thresh", type = "number", default = 1, group = "SQuAD v2.0",
-      help = "above it a question counts as not answered" },
+      help = "above this probability a question counts as unanswered" },
 }
 
--- So many ids of unanswered questions are listed.
+-- At most this many ids of unanswered questions are listed.
 local LISTED = 5
 
 --- A JSON object whose values are all of one type.
 local function read_object(path, kind, expected)
     local object, contents = dataset.read_json(path)
     if type(object) ~= "table" or #object > 0 then
-        fault.raisef("%s: not a JSON object, expected %s", path, expected)
+        fault.raisef("%s: not a JSON object, expected %ss by question id", path, expected)
     end
     for id, value in pairs(object) do
         if type(value) ~= kind then
-            fault.raisef("%s: the value of %q is %s, expected %s", path, id,
+            fault.raisef("%s: the value of %q is %s, expected a %s", path, id,
                 value == cjson.null and "null" or "a " .. type(value), expected)
         end
     end
@@ -59,8 +60,8 @@ end
 local function warn_unanswered(unanswered, path)
     if #unanswered == 0 then return end
     local shown = table.concat(unanswered, ", ", 1, math.min(LISTED, #unanswered))
-    io.stderr:write(("bertlua: warning: %s: %d questions are not answered and score 0: %s%s\n"):format(path,
-        #unanswered, shown, #unanswered > LISTED and ", ..." or ""))
+    io.stderr:write(("bertlua: warning: %s: %s unanswered, scored 0: %s%s\n"):format(path,
+        plural.count(#unanswered, "question"), shown, #unanswered > LISTED and ", ..." or ""))
 end
 
 --- Evaluate files.
@@ -68,9 +69,9 @@ end
 -- @return result of bertlua.squad.metrics
 function M.evaluate(values)
     local examples = dataset.load(values.predict_file, values)
-    local predictions = read_object(values.predictions, "string", "question id to text")
+    local predictions = read_object(values.predictions, "string", "text")
     if not values.version_2_with_negative then
-        if values.na_prob_file then fault.raise("na_prob_file needs version_2_with_negative") end
+        if values.na_prob_file then fault.raise("--na-prob-file requires --version-2-with-negative") end
         local result, notes = metrics.v1(examples, predictions)
         warn_unanswered(notes.unanswered, values.predictions)
         return result
@@ -78,7 +79,7 @@ function M.evaluate(values)
     local options = { na_prob_thresh = values.na_prob_thresh }
     if values.na_prob_file then
         local contents
-        options.na_probs, contents = read_object(values.na_prob_file, "number", "question id to number")
+        options.na_probs, contents = read_object(values.na_prob_file, "number", "number")
         options.na_order = key_order(contents)
     end
     return metrics.v2(examples, predictions, options)

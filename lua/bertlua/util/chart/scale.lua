@@ -7,7 +7,7 @@ local function usable(value, log)
     return type(value) == "number" and value == value and math.abs(value) < math.huge and (not log or value > 0)
 end
 
---- Exponential mean with the start-up bias taken out, as TensorBoard draws it.
+--- Exponential mean with the start-up bias removed, as in TensorBoard.
 function scale.smooth(values, weight)
     if weight == 0 then return values end
     local out, mean, power = {}, 0, 1
@@ -37,12 +37,12 @@ local function split(series, log_x, log_y)
     return runs
 end
 
---- Step of 1, 2 or 5 times a power of ten that gives at most `count` intervals.
+--- Step of 1, 2 or 5 times a power of ten, giving at most `count` intervals.
 local function nice_step(span, count)
     local raw = span / count
     local power = 10 ^ math.floor(math.log10(raw))
     for _, factor in ipairs { 1, 2, 5 } do
-        -- Rounding must not push an exact fit to the next factor.
+        -- Rounding must not push an exact match to the next factor.
         if factor * power >= raw * (1 - 1e-9) then return factor * power end
     end
     return 10 * power

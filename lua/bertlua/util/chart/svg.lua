@@ -1,14 +1,14 @@
---- Charts as SVG documents: axes, grid, ticks, legend; no script, no font file.
+--- Charts as SVG documents: axes, grid, ticks, legend; no scripts, no font files.
 -- @module bertlua.util.chart.svg
 
 local svg = {}
 
--- At least 3:1 against white and against near-black, so that one file serves both.
+-- Contrast of at least 3:1 against white and against near-black, so that one file works on both.
 local COLOURS = { "#3b82f6", "#e8590c", "#2f9e44", "#ae3ec9", "#e03131", "#0c8599" }
 local TEXT, GRID = "#767676", "#888888"
 
 local MARGIN = { left = 64, right = 20, top = 20, bottom = 44 }
--- More points than this are invisible at any width; they would only make the file large.
+-- More points than this cannot be seen at any width; they would only make the file large.
 local MOST_POINTS = 2000
 
 local function escape(text)
@@ -31,7 +31,7 @@ local function segment(x1, y1, x2, y2, opacity)
         number(x2), number(y2), GRID, opacity)
 end
 
---- Groups of points: first, lowest, highest and last of each, in their order, so that no spike is lost.
+--- Thin out points: the first, lowest, highest and last of each group, in order, so that no spike is lost.
 local function thin(run)
     local n = #run.x
     if n <= MOST_POINTS then return run end
@@ -96,7 +96,7 @@ local function axes(out, figure, prepared, frame)
     end
 end
 
---- One line a series in the upper right corner.
+--- One line per series in the upper right corner.
 local function legend(out, prepared, frame)
     for i, entry in ipairs(prepared.series) do
         local y = frame.top + 16 * i - 2
@@ -106,7 +106,7 @@ local function legend(out, prepared, frame)
     end
 end
 
---- Document of a prepared figure.
+--- The document for a prepared figure.
 function svg.draw(figure, prepared)
     local width, height = figure.width or 720, figure.height or 400
     local frame = {

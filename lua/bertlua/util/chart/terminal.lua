@@ -1,4 +1,4 @@
---- Charts of characters: braille dots for one series, a mark each for several.
+--- Charts made of characters: braille dots for one series, one mark each for several.
 -- @module bertlua.util.chart.terminal
 
 local term = require "bertlua.util.term"
@@ -8,7 +8,7 @@ local terminal = {}
 local MARKS = { "●", "○", "×", "+", "◆", "◇" }
 local ASCII_MARKS = { "*", "o", "x", "+", "#", "@" }
 
--- Bits of the dots of a braille cell by column and row (Unicode, U+2800).
+-- Bits of a braille cell's dots by column and row (Unicode, U+2800).
 local DOTS = { [0] = { [0] = 0x01, 0x02, 0x04, 0x40 }, { [0] = 0x08, 0x10, 0x20, 0x80 } }
 
 local function braille(bits)
@@ -112,7 +112,7 @@ local function legend(prepared, marks)
     return table.concat(parts, "   ")
 end
 
---- Text of a prepared figure.
+--- The text for a prepared figure.
 function terminal.draw(figure, prepared)
     local width, rows = figure.width or 80, figure.height or 18
     local glyphs = figure.ascii and ASCII or UNICODE

@@ -1,16 +1,18 @@
---- The memory plan: what a run will take by use, which batch fits, and what is said when memory runs out.
+--- The memory plan: what a run will take, by use, which batch fits, and the message when memory runs out.
 
 local Tape = require "bertlua.autograd.tape"
 local bert = require "bertlua.models.bert"
 local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
+local loader = require "bertlua.data.loader"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local tiny = dofile "spec/lua/models/tiny_bert.lua"
 
 local MIB = 2 ^ 20
 
 local function shape(changes)
-    local values = { batch_size = 12, max_seq_length = 32, max_predictions_per_seq = 5, accumulation = 2 }
+    local values = { batch_size = 12, max_seq_length = 32, max_predictions_per_seq = 5, accumulation = 2,
+        tensors = loader.TENSORS }
     for name, value in pairs(changes or {}) do values[name] = value end
     return values
 end
@@ -29,7 +31,7 @@ describe("memory plan", function()
     after_each(function() memory.advise(nil) end)
 
     for precision, weight in pairs { fp32 = 4, bf16 = 6, fp16 = 6 } do
-        it("foretells what allocate() takes in " .. precision, function()
+        it("predicts what allocate() takes in " .. precision, function()
             local plan = memory_plan.check(model, { precision = precision, shape = shape(), limit = 2 ^ 40 })
             local numel = 0
             for _, entry in ipairs(model.store.list) do numel = numel + entry.numel end
@@ -38,7 +40,7 @@ describe("memory plan", function()
             assert.are.equal(8 * numel, plan.optimizer)
             model.store:allocate { precision = precision }
             local bytes = model.store:bytes()
-            -- Gaps between parameters are not foretold.
+            -- Gaps between parameters are not predicted.
             local taken = bytes.value + bytes.low + bytes.grad
             assert.is_true(math.abs(taken - plan.weights - plan.gradients) < 0.01 * taken)
             assert.are.equal(memory_plan.activation_bytes(model, 12, 32, 5), plan.activations)
@@ -66,10 +68,10 @@ describe("memory plan", function()
         local text = refusal(function()
             memory_plan.check(model, { precision = "fp32", shape = shape { checkpointing = true }, limit = 1000 })
         end)
-        assert.matches("one sequence of 32 tokens takes .* shorten the sequences or take a smaller model$", text)
+        assert.matches("one sequence of 32 tokens takes .* shorten the sequences or use a smaller model$", text)
     end)
 
-    it("is shorter where layers are computed again", function()
+    it("is smaller where layers are recomputed", function()
         local config = tiny.config { num_hidden_layers = 12 }
         local deep = bert.BertForPretraining.new(config)
         local whole = memory_plan.activation_bytes(deep, 8, 32, 5, "bf16")
@@ -77,11 +79,11 @@ describe("memory plan", function()
         assert.is_true(memory_plan.activation_bytes(deep, 8, 32, 5, "bf16") < 0.4 * whole)
     end)
 
-    it("is told in two lines", function()
+    it("is shown in two lines", function()
         local plan = memory_plan.check(model, { precision = "fp32", shape = shape(), limit = 2 ^ 40 })
         local lines = memory_plan.lines(plan, function(bytes) return ("%.1fM"):format(bytes / MIB) end)
         assert.matches("^weights [%d.]+M, gradients [%d.]+M, optimizer [%d.]+M, activations [%d.]+M", lines[1])
-        assert.matches("^together [%d.]+M at the most", lines[2])
+        assert.matches("^together at most [%d.]+M", lines[2])
     end)
 
     it("adds to a full arena's message what would fit", function()

@@ -35,7 +35,7 @@ describe("create_pretraining_data", function()
         return summary, table.concat(printed)
     end
 
-    it("cuts prose, makes shards and says how many", function()
+    it("splits prose, writes shards and says how many", function()
         local out = folder .. "/out"
         local summary, text = run("--text-form", "prose", "--input-dir", folder .. "/prose", "--output-dir", out,
             "--max-seq-length", "32", "--max-predictions-per-seq", "5", "--dupe-factor", "2", "--test-share", "0.5")
@@ -62,16 +62,16 @@ describe("create_pretraining_data", function()
             vocab_file = folder .. "/other.txt" })
         assert.is_false(good)
         assert.is_true(fault.is(problem))
-        assert.is_truthy(tostring(problem):find("made with the vocabulary of sha256", 1, true), tostring(problem))
+        assert.is_truthy(tostring(problem):find("made with a vocabulary with sha256", 1, true), tostring(problem))
     end)
 
     it("warns of shards with one document", function()
         local _, text = run("--input-files", folder .. "/prose/1.txt", "--shards", "1", "--output-dir",
             folder .. "/lone", "--max-seq-length", "32", "--max-predictions-per-seq", "5")
-        assert.is_truthy(text:find("warning: 1 shards hold one document only", 1, true), text)
+        assert.is_truthy(text:find("warning: shards with only one document: 1;", 1, true), text)
     end)
 
-    it("ends with one line for bad input", function()
+    it("answers bad input with one line", function()
         for message, arguments in pairs {
             ["no such folder"] = { "--input-dir", folder .. "/none", "--output-dir", folder .. "/x" },
             ["no text given"] = { "--output-dir", folder .. "/x", "--text-form", "prose" },

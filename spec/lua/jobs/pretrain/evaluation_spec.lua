@@ -1,4 +1,4 @@
---- Evaluation: weighting of batches, and what guessers without a model reach.
+--- Evaluation: weighting of batches, and the scores of guessing without a model.
 
 local device = require "bertlua.device"
 local evaluate = require "bertlua.jobs.pretrain.evaluation"
@@ -9,16 +9,17 @@ end
 
 local MASK = 4
 
---- A batch of 4 masked places as a loader fills it, in pinned memory: what stands there, and what belongs there.
+--- A batch of 4 masked positions as a loader fills it, in pinned memory: input ids and labels.
 local function batch(places, labels, nsp)
     local memory = device.pinned(256, true)
     local made = { memory = memory, pinned = memory:tensor(0, "i32", { 64 }), fence = device.event(false, true),
-        batch_size = #nsp }
+        batch_size = #nsp, tensors = {} }
     for i, part in ipairs { { "ids", places }, { "masked_index", { 0, 1, 2, 3 } }, { "masked_labels", labels },
         { "nsp_labels", nsp } } do
         local name, values = part[1], part[2]
         made[name] = memory:tensor(64 * (i - 1), "i32", { #values })
         made[name]:set(values)
+        made.tensors[i] = name
     end
     return made
 end
@@ -43,7 +44,7 @@ describe("evaluate", function()
         return results[n]
     end }
 
-    it("weights masked words by their number and samples alike", function()
+    it("weights masked words by their number, and samples equally", function()
         local report = evaluate.run(model, tape, loader, { batch_size = 2 })
         assert.are.equal(2, asked)
         assert.are.equal(4, report.samples)
@@ -55,14 +56,14 @@ describe("evaluate", function()
         assert.are.equal(5, report.loss)
     end)
 
-    it("knows what constant answers reach", function()
+    it("knows what constant answers would score", function()
         local report = evaluate.run(model, tape, loader, { batch_size = 2 })
         assert.are.equal(6, report.mlm_token)
         assert.are.equal(3 / 6, report.mlm_chance)
-        -- The three hidden 6 and the 7 that was left in place.
+        -- The three hidden 6s, and the 7 that was left in place.
         assert.are.equal(4 / 6, report.mlm_copy)
         assert.are.equal(3 / 4, report.nsp_chance)
-        assert.matches('always guessing "the": 50.0 %%; leaving what is not hidden: 66.7 %%',
+        assert.matches('always guessing "the": 50.0 %%; keeping what is not hidden: 66.7 %%',
             evaluate.text(report, "the"))
     end)
 

@@ -2,30 +2,10 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local plan = require "bertlua.jobs.squad.plan"
+local plan = require "bertlua.jobs.common.plan"
 local settings = require "bertlua.jobs.squad.settings"
 local squad = require "spec.support.squad"
-
-describe("settings of fine-tuning", function()
-    it("have the reference's defaults", function()
-        local values = settings:parse({}, {})
-        for name, default in pairs { bert_model = "bert-large-uncased", log_freq = 10, num_steps_per_checkpoint = 100,
-            last_step_of_checkpoint = "none", seed = 42, report_file = "./report.json", show_config = true,
-            enable_cpu_affinity = true, benchmark = false, benchmark_steps = 20, benchmark_warmup_steps = 20,
-            optimizer = "Lamb", gradient_merge_steps = 1, learning_rate = 1e-4, warmup_start_lr = 0,
-            warmup_proportion = 0.01, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-6, weight_decay = 0.01, amp = false,
-            scale_loss = 1, use_dynamic_loss_scaling = false, use_pure_fp16 = false, epochs = 3, do_train = false,
-            do_predict = false, do_eval = false, train_batch_size = 32, predict_batch_size = 8,
-            verbose_logging = false, doc_stride = 128, max_query_length = 64, n_best_size = 20,
-            max_answer_length = 30, version_2_with_negative = false, null_score_diff_threshold = 0 } do
-            assert.are.equal(default, values[name], name)
-        end
-        for _, name in ipairs { "train_file", "predict_file", "eval_script", "max_steps", "do_lower_case",
-            "from_pretrained_params", "from_checkpoint", "steps_this_run", "model_prefix", "max_seq_length" } do
-            assert.is_table(settings.by_name[name], name)
-        end
-    end)
-end)
+local task = require "bertlua.jobs.squad.task"
 
 describe("the plan of a fine-tuning run", function()
     local job
@@ -36,7 +16,9 @@ describe("the plan of a fine-tuning run", function()
         local all = { "--output-dir", job.out, "--bert-model", "custom", "--config-file", job.config, "--vocab-file",
             job.vocab, "--train-file", job.train, "--predict-file", job.dev }
         for _, word in ipairs(changes or {}) do all[#all + 1] = word end
-        return plan.resolve(settings:parse(all, recipe or { mode = "train" }))
+        local values, sources = settings:parse(all, recipe or { mode = "train" })
+        local run = plan.resolve(task, values, sources, 1)
+        return run
     end
 
     local function refused(pattern, changes, recipe)
@@ -50,18 +32,18 @@ describe("the plan of a fine-tuning run", function()
     it("does what mode or the flags say", function()
         assert.are.same({ train = true }, resolve().work)
         assert.are.same({ train = true, predict = true, evaluate = true }, resolve({ "--mode", "train_eval" }).work)
-        -- The command line counts before the recipe, whichever way it says it.
+        -- The command line overrides the recipe, in whichever form.
         assert.are.same({ train = true, predict = true },
             resolve({ "--do-train", "--do-predict" }, { mode = "train_eval" }).work)
         assert.are.same({ train = true },
             resolve({ "--mode", "train" }, { do_train = true, do_predict = true }).work)
         refused("contradicts", { "--mode", "train", "--do-predict" })
         refused("nothing to do: set %-%-mode", {}, {})
-        refused("do%-eval needs", { "--do-train", "--do-eval" })
+        refused("do%-eval requires", { "--do-train", "--do-eval" })
         refused("mode: got \"sing\", expected one of train, eval, prediction, train_eval", { "--mode", "sing" })
     end)
 
-    it("takes the published data where none is named", function()
+    it("uses the published data where none is named", function()
         local function downloads(...) return resolve({ "--mode", "train_eval", ... }).downloads end
         assert.are.same({}, downloads())
         assert.are.same({ "data/squad/v1.1/train-v1.1.json", "data/squad/v1.1/dev-v1.1.json" },
@@ -69,19 +51,19 @@ describe("the plan of a fine-tuning run", function()
         assert.are.same({ "data/squad/v2.0/train-v2.0.json", "x/dev-v2.0.json" }, downloads("--train-file", "none",
             "--predict-file", "x/dev-v2.0.json", "--version-2-with-negative"))
         assert.are.same({}, resolve({ "--mode", "train", "--predict-file", "none" }).downloads)
-        refused("train%-file no%.json: no such file; leave the option out, or end it in train%-v1%.1%.json",
+        refused("train%-file no%.json: no such file; leave out the option, or name it train%-v1%.1%.json",
             { "--train-file", "no.json" })
         refused("predict%-file no%.json: no such file;.* dev%-v2%.0%.json,",
             { "--mode", "train_eval", "--version-2-with-negative", "--predict-file", "no.json" })
     end)
 
-    it("refuses what does not go together", function()
-        refused("holds no fine%-tuned model: train first", { "--mode", "prediction" })
+    it("refuses settings that contradict each other", function()
+        refused("holds no trained model: train first", { "--mode", "prediction" })
         refused("both set", { "--from-checkpoint", job.dir, "--from-pretrained-params", job.dir })
         refused("use%-pure%-fp16 needs a GPU", { "--use-pure-fp16", "--device", "cpu" })
         refused("benchmark measures one thing", { "--mode", "train_eval", "--benchmark" })
         refused("eval%-script no%.py: no such file", { "--eval-script", "no.py" })
-        refused("custom needs %-%-vocab%-file", { "--vocab-file", "none" })
+        refused("custom requires %-%-vocab%-file", { "--vocab-file", "none" })
     end)
 
     it("takes config and vocabulary from beside the parameters of a custom model", function()
@@ -108,7 +90,7 @@ describe("the plan of a fine-tuning run", function()
                 "--vocab-file", job.vocab, "--train-file", job.train }
             for _, word in ipairs(words) do all[#all + 1] = word end
             local values, sources = settings:parse(all, { mode = "train" })
-            local run = plan.resolve(values, sources)
+            local run = plan.resolve(task, values, sources, 1)
             plan.set_steps(run, values, features)
             return run.max_steps, run.last_step, run.steps_per_epoch
         end

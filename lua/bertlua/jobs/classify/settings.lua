@@ -1,0 +1,23 @@
+--- The settings of fine-tuning on classification.
+
+local settings = require "bertlua.jobs.common.settings"
+
+return settings.finetuning {
+    { "Data", {
+        { name = "train_file", type = "path",
+            help = "labeled texts to train on: .csv or .tsv with a header line, or JSON lines; unset: no training" },
+        { name = "dev_file", type = "path", help = "labeled texts to evaluate on; unset: no evaluation" },
+        { name = "predict_file", type = "path",
+            help = "texts to predict the labels of; unset: those of dev_file. Predictions go to predictions.jsonl" },
+        { name = "text_column", type = "string", default = "text", lasting = true, help = "column of the text" },
+        { name = "text_pair_column", type = "string", lasting = true,
+            help = "column of a second text, for pairs; unset: single texts" },
+        { name = "label_column", type = "string", default = "label", lasting = true, help = "column of the label" },
+        { name = "max_seq_length", type = "integer", min = 8, max = 4096, default = 128, lasting = true,
+            help = "maximum tokens per sequence; in a longer one, the end of its longer text is cut off" },
+    } },
+    { "Job", {
+        { name = "output_dir",
+            help = "model and results go to OUTPUT_DIR/BERT_MODEL/classify, checkpoints to its STEP folders" },
+    } },
+}

@@ -1,0 +1,221 @@
+--- The one path from a task's settings to its final table: ranks, plan, memory,
+-- start or resume, training or measuring, checkpoints, export, prediction,
+-- evaluation. What differs between tasks lives in the task (see task.lua).
+
+local checkpoint = require "bertlua.train.checkpoint"
+local clock = require "bertlua.util.clock"
+local context = require "bertlua.context"
+local fault = require "bertlua.fault"
+local logs = require "bertlua.jobs.common.logs"
+local measuring = require "bertlua.jobs.common.measuring"
+local plan = require "bertlua.jobs.common.plan"
+local signal = require "bertlua.signal"
+local tasks = require "bertlua.jobs.common.task"
+local training = require "bertlua.jobs.common.training"
+
+local M = {}
+
+--- Rank 0's plan, after fetching the files it lacked.
+local function resolve(job)
+    local run = plan.resolve(job.task, job.values, job.sources, job.ranks.size)
+    if job.task.prepare then job.task.prepare(run, job.values) end
+    return run
+end
+
+--- The task's data: rank 0 first, as it may leave a cache behind for the others.
+local function open(job)
+    local ranks = job.ranks
+    local data = ranks:together(function() return ranks.main and job.task.open(job) end)
+    return ranks:together(function() return data or job.task.open(job) end)
+end
+
+--- The model and, for training, memory for everything, optimizer, gradients and schedule.
+local function build(job)
+    local run, values, data, ranks = job.run, job.values, job.data, job.ranks
+    local parts = { config = data.config, loader = data.train, accumulation = run.accumulation, ranks = ranks,
+        results = tasks.result_names(job.task) }
+    parts.pinned = values.enable_cpu_affinity and context.pin_threads()
+    parts.model = job.task.model(data)
+    local store = parts.model.store
+    if not run.work.train then
+        store:allocate { precision = run.precision, seed = values.seed, training = false }
+        parts.tape = training.tape(run, values)
+        return parts
+    end
+    parts.memory = training.allocate(run, values, parts.model, {
+        batch_size = values[job.task.batch_setting], max_seq_length = parts.loader.max_seq_length,
+        max_predictions_per_seq = parts.loader.max_predictions_per_seq or 0, tensors = parts.loader.tensors,
+        accumulation = values.gradient_merge_steps, batch_option = plan.option(job.task.batch_setting),
+    }, ranks)
+    parts.optimizer = training.optimizer(run, values, store, ranks)
+    parts.gradients = training.gradients(values, store, ranks)
+    parts.tape = training.tape(run, values)
+    parts.graphs = training.graphs(values)
+    parts.schedule = training.schedule(run, values)
+    return parts
+end
+
+--- What files of the model's parameters are written from, or read into.
+local function model_files(job)
+    return {
+        store = job.parts.model.store, config = job.parts.config, vocab_file = job.run.vocab_file,
+        do_lower_case = job.run.do_lower_case, model_prefix = job.values.model_prefix, ranks = job.ranks,
+    }
+end
+
+--- Parameters, and for a resumed training the optimizer, from where the plan says.
+local function restore(job)
+    local run, target = job.run, model_files(job)
+    -- Without training first, a newly initialized head would answer at random.
+    if run.start.kind ~= "resume" and not run.work.train and not job.values.benchmark then target.missing = {} end
+    training.restore(run, job.parts.optimizer, target)
+end
+
+--- What progress.json records of a step: the settings that a resumed run must keep, and how far the run has got.
+local function progress_of(job, step, record)
+    local run, values = job.run, job.values
+    local progress = { step = step, phase = run.phase, do_lower_case = run.do_lower_case, features = run.features,
+        samples = step * values[job.task.batch_setting] * run.accumulation }
+    for _, name in ipairs(tasks.lasting(job.task)) do
+        local value = run.effective[name]
+        if value == nil then value = values[name] end
+        progress[name] = value
+    end
+    for _, result in ipairs(job.task.results) do
+        if result.kept then progress[result.name] = record[result.name] end
+    end
+    return progress
+end
+
+--- Warn when a run resumes with settings other than those it began with.
+local function compare_progress(job)
+    local run, names = job.run, tasks.lasting(job.task)
+    if not run.work.train or run.start.kind ~= "resume" then return end
+    names[#names + 1] = "phase"
+    names[#names + 1] = "features"
+    local before, now = checkpoint.progress(run.start.path), progress_of(job, run.start.step, {})
+    for _, name in ipairs(names) do
+        if before[name] ~= nil and before[name] ~= now[name] then
+            run.warnings[#run.warnings + 1] = ("%s was %s in %s and is %s now: the run will differ from one that never "
+                .. "stopped"):format(name, tostring(before[name]), run.start.path, tostring(now[name]))
+        end
+    end
+end
+
+--- Train or measure, handling signals meanwhile.
+-- @return outcome of the trainer
+local function train(job, held)
+    local run, parts, values, log = job.run, job.parts, job.values, job.log
+    if run.first_step > run.last_step then
+        log:note(("%s: all %d steps are done"):format(run.start.path, run.max_steps))
+        return { status = "finished", step = run.start.step, checkpoint = run.start.path }
+    end
+    parts.first_step, parts.last_step = run.first_step, run.last_step
+    parts.pending_signal = signal.pending
+    signal.trap()
+    local outcome
+    if values.benchmark then
+        outcome = measuring.train(job)
+    else
+        log:begin_training()
+        outcome = training.train(run, parts, values, log, function(step, record)
+            return progress_of(job, step, record)
+        end, held)
+        log:end_training()
+    end
+    signal.untrap()
+    return outcome
+end
+
+--- Whether the training of this run is complete, so that its model may be used.
+local function is_trained(job, outcome)
+    return not job.values.benchmark and outcome.status == "finished" and outcome.step >= job.run.max_steps
+end
+
+--- The model in the task's own folder, for transformers and for prediction.
+local function export(job)
+    checkpoint.export(job.run.checkpoint_dir, model_files(job))
+    if job.ranks.main and job.task.exported then job.task.exported(job) end
+    return job.run.checkpoint_dir
+end
+
+--- What comes after, or without, training. Rank 0 alone does it; the other ranks wait.
+local function predict(job, outcome)
+    local run, ranks = job.run, job.ranks
+    if not (run.work.predict or run.work.evaluate) or not ranks.main then return end
+    ranks.comm:busy(true)
+    if job.values.benchmark then
+        outcome.benchmark = measuring.infer(job)
+    elseif not run.work.train or is_trained(job, outcome) then
+        job.task.predict(job, outcome)
+        if outcome.metrics then job.log:metrics(outcome.step, outcome.metrics) end
+    end
+    ranks.comm:busy(false)
+end
+
+-- Another job may follow in this process.
+local function close(job, held)
+    local parts = job.parts
+    if held then held:release() end
+    if parts.loader then parts.loader:close() end
+    parts.tape:close()
+    if parts.optimizer then parts.optimizer:free() end
+    if parts.gradients then parts.gradients:free() end
+    parts.model.store:free()
+end
+
+--- Run a task.
+-- @param task of task.define()
+-- @param values resolved settings
+-- @param sources where each came from
+-- @param options as in logs.open
+-- @return outcome: status "finished", "interrupted" (then signal) or "nothing to do"; step, plan, checkpoint, model:
+--   path of the exported one, prediction, metrics, benchmark, seconds, and what the trainer returns
+function M.run(task, values, sources, options)
+    local job = { task = task, values = values, sources = sources or {}, begun = clock.monotonic() }
+    local ranks = training.join(values)
+    job.ranks = ranks
+    job.run = ranks:first(function() return resolve(job) end)
+    local run = job.run
+    if run.first_step and run.first_step > run.last_step and not task.predict then
+        if ranks.main then io.stdout:write(("%s: all %d steps are done\n"):format(run.start.path, run.max_steps)) end
+        return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
+    end
+    job.data = open(job)
+    if run.work.train and not run.first_step then plan.set_steps(run, values, job.data.train.samples) end
+    compare_progress(job)
+    job.parts = ranks:together(function()
+        job.parts = build(job)
+        restore(job)
+        return job.parts
+    end)
+    training.check_equal_start(job.parts.model.store, ranks)
+    -- Only now: a run that cannot start must not erase the report of an earlier one.
+    local held = training.hold(run, values, ranks)
+    job.log = ranks.main and logs.open(job, options) or logs.quiet()
+    job.log:start()
+    local outcome = { status = "finished", step = run.start.step }
+    if run.work.train then
+        outcome = train(job, held)
+        if task.exports and is_trained(job, outcome) then outcome.model = export(job) end
+    end
+    outcome.plan = run
+    ranks:together(function() predict(job, outcome) end)
+    outcome.seconds = clock.monotonic() - job.begun
+    outcome.activation_peak = select(2, job.parts.tape:memory())
+    job.log:finish(outcome)
+    close(job, held)
+    return outcome
+end
+
+--- A fault if a task's files do not fit its settings; trains nothing.
+function M.check(task, values, sources)
+    local job = { task = task, values = values, sources = sources or {}, ranks = { rank = 0, size = 1, main = true } }
+    job.run = { work = { train = true }, warnings = {}, effective = {} }
+    job.run.config_file, job.run.vocab_file = plan.model_files(values)
+    local data = task.open(job)
+    if not data.train then fault.raisef("%s: nothing to train on", task.name) end
+    data.train:close()
+end
+
+return M

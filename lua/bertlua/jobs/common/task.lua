@@ -1,0 +1,99 @@
+--- A task: everything the runner (runner.lua) needs to know about one thing to
+-- train a model for. Pre-training, SQuAD and classification are tasks; a new one
+-- is a table like theirs, in lua/bertlua/jobs/NAME/task.lua.
+--
+-- What a task must declare:
+--
+--     name           names its folder below OUTPUT_DIR/BERT_MODEL, and its progress bar
+--     settings       settings.Spec, made with jobs/common/settings.lua; `lasting = true` in a declaration marks what
+--                    a resumed run must keep
+--     batch_setting  the setting that holds the sequences per micro-step
+--     results        scalars that the model's forward returns, the loss first: list of {name; column: header in the
+--                    console log; bar = function(value) -> text in the progress bar; kept = true: goes into
+--                    progress.json}; each is averaged over micro-steps, ranks and the steps between two log lines
+--     model(data)    -> model: a Module whose class has `architecture`, its name in transformers, and whose
+--                    forward(tape, batch) returns the results, activation_bytes(shape) what a step takes
+--     open(job)      -> data: {config: BertConfig; train: loader of batches, where it trains; lines: what to log about
+--                    the data; ...: whatever the other functions need}. A loader has samples, max_seq_length, tensors
+--                    (list of {name, "rows"|"masked"|"sequences", i32 of an entry}) and batch(n); see
+--                    data/sequences.lua and data/loader.lua
+--
+-- and what it may declare:
+--
+--     plan(run, values, sources)  rules between its settings, checked before anything is opened. Sets run.work =
+--                    {train=, predict=, evaluate=} ({train = true} if it does not), run.phase (name), run.parameters
+--                    (parameters to start from: {setting, path}, where they are not from_pretrained_params)
+--     prepare(run, values)  work for rank 0 before data are opened, such as a download
+--     exports        true: once it is trained, the model is written into the task's folder, for transformers
+--     exported(job)  called on rank 0 after that, to add files of its own
+--     predict(job, outcome)  on rank 0 after, or without, training: fills in outcome.prediction {sequences, seconds,
+--                    ...} and outcome.metrics {name = number}
+--     inference(job) -> sequences to measure in benchmark mode without training (see data/sequences.lua); required
+--                    with predict
+--     rows(outcome, record)  -> list of {name, text} for the final table
+--     summary(outcome)  -> text after the final table, or nil
+--
+-- These functions are given a job: {task, values, sources, run: the plan, ranks, data, parts: what trains (model, tape,
+-- ...), log}.
+
+local M = {}
+
+local REQUIRED = { name = "string", settings = "table", batch_setting = "string", results = "table",
+    model = "function", open = "function" }
+local OPTIONAL = { plan = "function", prepare = "function", exports = "boolean", exported = "function",
+    predict = "function", inference = "function", rows = "function", summary = "function" }
+
+--- Check a task's declaration; a mistake is an error at the caller's line.
+-- @param task as above
+-- @return task
+function M.define(task)
+    if type(task) ~= "table" then error("task: got a " .. type(task) .. ", expected a table", 2) end
+    for name, kind in pairs(REQUIRED) do
+        if type(task[name]) ~= kind then
+            error(("task %s: %s is %s, expected a %s"):format(tostring(task.name), name,
+                task[name] == nil and "missing" or "a " .. type(task[name]), kind), 2)
+        end
+    end
+    for name, value in pairs(task) do
+        local kind = REQUIRED[name] or OPTIONAL[name]
+        if not kind then error(("task %s: unknown field %q"):format(task.name, tostring(name)), 2) end
+        if type(value) ~= kind then
+            error(("task %s: %s is a %s, expected a %s"):format(task.name, name, type(value), kind), 2)
+        end
+    end
+    if task.predict and not task.inference then
+        error(("task %s: it says predict but not inference, which benchmark mode needs"):format(task.name), 2)
+    end
+    if not task.settings.by_name[task.batch_setting] then
+        error(("task %s: batch_setting is %s, which is not one of its settings"):format(task.name,
+            task.batch_setting), 2)
+    end
+    if not task.results[1] or task.results[1].name ~= "loss" then
+        error(("task %s: its first result is not the loss"):format(task.name), 2)
+    end
+    return task
+end
+
+--- Whether a task fine-tunes: its settings are those of settings.finetuning(), so epochs decide the number of steps, it
+-- starts from pretrained parameters, and it reads text.
+function M.finetunes(task)
+    return task.settings.by_name.epochs ~= nil
+end
+
+--- Names of a task's results.
+function M.result_names(task)
+    local names = {}
+    for i, result in ipairs(task.results) do names[i] = result.name end
+    return names
+end
+
+--- Settings of a task that a resumed run must keep.
+function M.lasting(task)
+    local names = {}
+    for _, setting in ipairs(task.settings.list) do
+        if setting.lasting then names[#names + 1] = setting.name end
+    end
+    return names
+end
+
+return M

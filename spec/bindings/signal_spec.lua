@@ -1,0 +1,80 @@
+--- Signals: what they do to a script, before and after trap().
+
+local process = require "spec.support.process"
+
+local run, run_bertlua, quote = process.run, process.run_bertlua, process.quote
+
+local files = {}
+
+local function script(text)
+    local path = process.temporary(text)
+    files[#files + 1] = path
+    return quote(path)
+end
+
+local function assert_output(expected, code, output, got_code)
+    assert.are.equal(expected, output)
+    assert.are.equal(code, got_code)
+end
+
+describe("signals", function()
+    teardown(function()
+        for _, path in ipairs(files) do os.remove(path) end
+    end)
+
+    local prelude = [[
+        local signals, unistd = require "posix.signal", require "posix.unistd"
+        local function send(name) signals.kill(unistd.getpid(), signals[name]) end
+    ]]
+
+    it("interrupt plain scripts with code 130", function()
+        assert_output("bertlua: interrupted\n", 130,
+            run_bertlua(script(prelude .. "send 'SIGINT' for i = 1, 1e9 do end print 'not reached'")))
+        -- Other signals keep their meaning.
+        assert.are.equal(128 + 15, (select(2, run("sh -c " .. quote(quote(process.bertlua) .. " "
+            .. script(prelude .. "send 'SIGTERM'"))))))
+    end)
+
+    it("end a compiled loop, which looks at nothing, at the second SIGINT", function()
+        local path = script "while true do end"
+        local _, code = run(quote(process.bertlua) .. " " .. path .. " & p=$!; sleep 0.3; kill -INT $p; sleep 0.2; "
+            .. "kill -INT $p 2>/dev/null; wait $p")
+        assert.are.equal(130, code)
+    end)
+
+    local HEARD = "\nbertlua: finishing and saving the current step; press Ctrl-C again to quit at once\n"
+
+    it("only set a flag after trap(), and tell that Ctrl-C was heard", function()
+        for _, name in ipairs { "SIGINT", "SIGTERM", "SIGUSR1" } do
+            local heard = name == "SIGINT" and HEARD or ""
+            assert_output(heard .. "nil\t" .. name .. "\tnil\n", 0, run_bertlua(script(prelude .. ([[
+                local signal = require "bertlua.signal"
+                signal.trap()
+                local before = signal.pending()
+                send "%s"
+                local during = signal.pending()
+                signal.clear()
+                print(before, during, signal.pending())
+            ]]):format(name))))
+        end
+    end)
+
+    it("keep the first flag, and give way to a second SIGINT", function()
+        assert_output("SIGTERM\n", 0, run_bertlua(script(prelude .. [[
+            require("bertlua.signal").trap()
+            send "SIGTERM" send "SIGUSR1" send "SIGTERM"
+            print(require("bertlua.signal").pending())
+        ]])))
+        assert_output(HEARD, 130, run_bertlua(script(prelude .. [[
+            require("bertlua.signal").trap()
+            send "SIGINT" send "SIGINT"
+            print "not reached"
+        ]])))
+    end)
+
+    it("are not handled in a plain LuaJIT", function()
+        local signal = require "bertlua.signal"
+        assert.is_false(signal.trap())
+        assert.is_nil(signal.pending())
+    end)
+end)

@@ -1,0 +1,139 @@
+--- Every op of the tape against finite differences.
+
+local F = require "bertlua.autograd.functional"
+local ParameterStore = require "bertlua.nn.parameters"
+local gradcheck = require "bertlua.autograd.gradcheck"
+local ops = require "bertlua.ops"
+local tensor = require "bertlua.tensor"
+
+local TOLERANCE = 0.01
+
+local function random(dims, stream, scale)
+    local t = tensor.new("f32", dims)
+    ops.fill_normal(t, 0, scale or 1, 11, stream)
+    return t
+end
+
+--- A store with the parameters {name = {dims, std or init}}.
+local function store_of(parameters)
+    local store = ParameterStore.new()
+    for _, p in ipairs(parameters) do store:register(p[1], p[2], { init = "normal", std = p[3] or 0.5 }) end
+    store:allocate { seed = 2 }
+    return store
+end
+
+describe("gradients agree with finite differences:", function()
+    local function check(name, options)
+        it(name, function()
+            local worst, checks = gradcheck(options())
+            local lines = {}
+            for _, c in ipairs(checks) do
+                lines[#lines + 1] = ("%s: error %.2g at scale %.2g"):format(c.name, c.error, c.scale)
+            end
+            assert.is_true(worst < TOLERANCE, table.concat(lines, "; "))
+            for _, c in ipairs(checks) do assert.is_true(c.scale > 0, c.name .. " has no gradient") end
+        end)
+    end
+
+    for _, activation in ipairs { "none", "gelu", "tanh" } do
+        check("linear, " .. activation, function()
+            local store = store_of { { "weight", { 5, 7 } }, { "bias", { 5 } } }
+            return {
+                store = store, inputs = { random({ 3, 7 }, 1) },
+                forward = function(tape, x)
+                    return F.linear(tape, x, store:get "weight", store:get "bias", activation)
+                end,
+            }
+        end)
+    end
+
+    check("attention with dropout, two lengths and a pad row", function()
+        local segments = tensor.from({ { 0, 3 }, { 4, 2 } }, "i32")
+        return {
+            inputs = { random({ 6, 24 }, 2) }, samples = 60,
+            forward = function(tape, qkv) return F.attention(tape, qkv, segments, 2, 4, 0.3) end,
+        }
+    end)
+
+    check("layernorm with residual and dropout", function()
+        local store = store_of { { "gamma", { 8 } }, { "beta", { 8 } } }
+        return {
+            store = store, inputs = { random({ 3, 8 }, 1), random({ 3, 8 }, 2) },
+            forward = function(tape, x, residual)
+                return F.layernorm(tape, x, residual, store:get "gamma", store:get "beta", 1e-6, 0.3)
+            end,
+        }
+    end)
+
+    check("layernorm of the same variable twice", function()
+        local store = store_of { { "weight", { 8, 8 } }, { "gamma", { 8 } }, { "beta", { 8 } } }
+        return {
+            store = store, inputs = { random({ 3, 8 }, 1) },
+            forward = function(tape, x)
+                local h = F.linear(tape, x, store:get "weight")
+                return F.layernorm(tape, h, h, store:get "gamma", store:get "beta", 1e-6, 0.3)
+            end,
+        }
+    end)
+
+    check("embedding with dropout", function()
+        local store = store_of {
+            { "word", { 6, 8 } }, { "position", { 4, 8 } }, { "type", { 2, 8 } }, { "gamma", { 8 } }, { "beta", { 8 } },
+        }
+        local batch = {
+            ids = tensor.from({ 1, 5, 1, 0 }, "i32"), positions = tensor.from({ 0, 1, 2, 0 }, "i32"),
+            types = tensor.from({ 0, 1, 1, 0 }, "i32"),
+        }
+        local tables = {}
+        for _, name in ipairs { "word", "position", "type", "gamma", "beta" } do tables[name] = store:get(name) end
+        return {
+            store = store, samples = 48,
+            forward = function(tape) return F.embedding(tape, batch, tables, 1e-6, 0.3) end,
+        }
+    end)
+
+    check("gather of repeated rows", function()
+        local index = tensor.from({ 2, 0, 2 }, "i32")
+        return {
+            inputs = { random({ 4, 3 }, 1) },
+            forward = function(tape, x) return F.gather(tape, x, index) end,
+        }
+    end)
+
+    check("cross_entropy with an ignored row and padded classes", function()
+        local labels = tensor.from({ 2, -1, 0 }, "i32")
+        return {
+            inputs = { random({ 3, 6 }, 1) },
+            forward = function(tape, x) return F.cross_entropy(tape, x, labels, 4) end,
+        }
+    end)
+
+    check("cross_entropy whose gradient takes the logits' memory", function()
+        local store = store_of { { "weight", { 6, 5 } } }
+        local labels = tensor.from({ 2, -1, 0 }, "i32")
+        return {
+            store = store, inputs = { random({ 3, 5 }, 1) },
+            forward = function(tape, x)
+                return F.cross_entropy(tape, F.linear(tape, x, store:get "weight"), labels, 4)
+            end,
+        }
+    end)
+
+    check("span_loss", function()
+        local segments = tensor.from({ { 0, 3 }, { 3, 2 } }, "i32")
+        local starts, ends = tensor.from({ 1, 0 }, "i32"), tensor.from({ 2, 1 }, "i32")
+        return {
+            inputs = { random({ 5, 2 }, 1) },
+            forward = function(tape, x) return F.span_loss(tape, x, segments, starts, ends) end,
+        }
+    end)
+
+    check("gelu, tanh, dropout and add in a chain", function()
+        return {
+            inputs = { random({ 3, 5 }, 1), random({ 3, 5 }, 2) },
+            forward = function(tape, a, b)
+                return F.add(tape, F.dropout(tape, F.gelu(tape, a), 0.3), F.tanh(tape, F.add(tape, a, b)))
+            end,
+        }
+    end)
+end)

@@ -1,0 +1,66 @@
+--- Records of CSV, TSV and JSON lines, and messages about files that hold none.
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local records = require "bertlua.data.records"
+
+describe("records", function()
+    local folder
+    setup(function() folder = assert(fs.temporary_folder "records_spec") end)
+    teardown(function() fs.remove(folder) end)
+
+    local function read(name, text, columns)
+        local path = folder .. "/" .. name
+        assert(fs.write(path, text))
+        local list, lines = records.read(path, columns or { "text", "label" })
+        for i, record in ipairs(list) do record.line = lines[i] end
+        return list
+    end
+
+    local function refused(expected, name, text, columns)
+        local ok, problem = pcall(read, name, text, columns)
+        assert.is_false(ok)
+        assert.is_true(fault.is(problem), tostring(problem))
+        assert.are.equal(folder .. "/" .. name .. expected, tostring(problem))
+    end
+
+    it("of CSV have quotes, commas and line breaks inside them, and the line where they start", function()
+        local text = 'label,text\n1,plain\n2,"a, ""b""\nand c"\r\n\n3,\n4,"",\n'
+        assert.are.same({ { line = 2, label = "1", text = "plain" }, { line = 3, label = "2", text = 'a, "b"\nand c' },
+            { line = 6, label = "3", text = "" } }, read("a.csv", (text:gsub('4,"",\n', ""))))
+        refused(":7: 3 fields, expected 2 as in the header", "b.csv", text)
+        assert.are.same({ { line = 2, label = "x", text = "last" } }, read("c.csv", 'text,label\r\nlast,"x"'))
+    end)
+
+    it("of TSV have no quotes", function()
+        assert.are.same({ { line = 2, label = "1", text = '"a, b' }, { line = 4, label = "", text = "c" } },
+            read("a.tsv", 'id\ttext\tlabel\n7\t"a, b\t1\r\n\n8\tc\t\n'))
+        refused(":2: 1 field, expected 2 as in the header", "b.tsv", "text\tlabel\nalone\n")
+    end)
+
+    it("of JSON lines are recognised by the name or the first character", function()
+        local text = '{"text": "a\\tb", "label": 1}\n\n{"label": true, "text": "caf\\u00e9", "more": [1]}'
+        local expected = { { line = 1, label = "1", text = "a\tb" }, { line = 3, label = "true", text = "café" } }
+        for _, name in ipairs { "a.json", "a.jsonl", "a.txt" } do assert.are.same(expected, read(name, text)) end
+        assert.are.equal("0.5", read("b.jsonl", '{"label": 0.5}', { "label" })[1].label)
+    end)
+
+    it("may follow a byte order mark", function()
+        assert.are.equal("a", read("a.csv", "\239\187\191text,label\na,b\n")[1].text)
+        assert.are.equal("a", read("a.jsonl", '\239\187\191{"text": "a"}', { "text" })[1].text)
+    end)
+
+    it("are refused by file and line", function()
+        refused(':2: a " is not closed', "a.csv", 'text,label\n"open,1\n')
+        refused(':2: text follows a closing ": inside a field write " as ""', "a.csv", 'text,label\n"a\n"b,1\n')
+        refused(':2: no column "label"; the header has text, x', "a.csv", "text,x\na,b\n")
+        refused(':2: no column "label"', "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1}')
+        refused(":1: text is a list or an object, expected a text or a number", "a.jsonl", '{"text": [1], "label": 1}')
+        refused(":2: no column \"label\"", "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1, "label": null}')
+        refused(":2: not a JSON object: it is a number", "a.jsonl", '{"text": 1, "label": 1}\n5\n')
+        refused(":3: not UTF-8", "a.tsv", "text\tlabel\na\t1\n\255\t2\n")
+        refused(": no record in it", "a.csv", "text,label\n")
+        refused(": no record in it", "a.csv", "")
+        assert.has_error(function() records.read(folder .. "/none.csv", {}) end)
+    end)
+end)

@@ -1,0 +1,149 @@
+--- The rules between the settings that every job has.
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local plan = require "bertlua.jobs.common.plan"
+
+local function refused(pattern, fn, ...)
+    local ok, problem = pcall(fn, ...)
+    assert.is_false(ok)
+    assert.is_true(fault.is(problem), tostring(problem))
+    assert.matches(pattern, tostring(problem))
+end
+
+describe("precision", function()
+    local function precision(changes, sources)
+        local values = { device = "cpu", amp = false, amp_dtype = "bf16" }
+        for name, value in pairs(changes) do values[name] = value end
+        return plan.precision(values, sources or {})
+    end
+
+    it("is what precision says, else what amp says", function()
+        assert.are.equal("fp32", precision {})
+        assert.are.equal("bf16", precision { amp = true })
+        assert.are.equal("fp16", precision { amp = true, amp_dtype = "fp16" })
+        assert.are.equal("bf16", precision { precision = "amp" })
+        -- The command line's precision overrides the recipe's amp, but not the command line's own.
+        assert.are.equal("fp32", precision({ precision = "fp32", amp = true }, { amp = "recipe" }))
+        refused("^%-%-amp true and %-%-precision fp32 contradict each other", precision,
+            { precision = "fp32", amp = true }, { amp = "command line" })
+    end)
+
+    it("that only a GPU supports is refused on the CPU", function()
+        refused("use%-pure%-fp16 needs a GPU", precision, { use_pure_fp16 = true })
+        refused("precision tf32 needs a GPU", precision, { precision = "tf32" })
+    end)
+end)
+
+describe("attention", function()
+    it("is one kernel on the CPU", function()
+        assert.are.equal("auto", plan.attention { device = "cpu", fuse_mha = true })
+        assert.are.equal("native", plan.attention { device = "cpu", attention = "native" })
+        refused("^%-%-attention cudnn: attention is always", plan.attention, { device = "cpu", attention = "cudnn" })
+        refused("^%-%-no%-fuse%-mha: attention is always", plan.attention, { device = "cpu", fuse_mha = false })
+        refused("contradict each other", plan.attention, { device = "cpu", fuse_mha = false, attention = "native" })
+    end)
+end)
+
+describe("micro-steps", function()
+    local function accumulation(merge, world, size)
+        local warnings = {}
+        return plan.accumulation({ gradient_merge_steps = merge, world_size = world }, 4, warnings, size), warnings
+    end
+
+    it("of an update are counted over all processes", function()
+        assert.are.same({ 3, {} }, { accumulation(3, nil, 1) })
+        assert.are.same({ 6, {} }, { accumulation(3, nil, 2) })
+        assert.are.same({ 6, {} }, { accumulation(3, 2, 2) })
+    end)
+
+    it("keep the global batch the settings were made for, and say so", function()
+        local count, warnings = accumulation(2, 8, 4)
+        assert.are.equal(16, count)
+        assert.are.same({ "these settings are for 8 processes and this run has 4: gradient_merge_steps is 4 instead of "
+            .. "2, so that an update still sees 64 sequences" }, warnings)
+        refused("makes 3 micro%-steps per update, which cannot be divided evenly among 2 processes", accumulation,
+            1, 3, 2)
+    end)
+end)
+
+describe("rules", function()
+    it("name options as they are typed", function()
+        assert.are.equal("--num-steps-per-checkpoint", plan.option "num_steps_per_checkpoint")
+        refused("^%-%-output%-dir is not set: say where$", plan.need, {}, "output_dir", "say where")
+        refused("^%-%-a%-b and %-%-c are both set: one$", plan.exclude, { a_b = 1, c = 2 }, "a_b", "c", "one")
+        plan.need({ a = false }, "a", "")
+        plan.exclude({ a = 1 }, "a", "b", "")
+    end)
+
+    it("put a phase below folder and model, whatever slashes the folder ends in", function()
+        for _, folder in ipairs { "out", "out/", "out//" } do
+            assert.are.equal("out/custom/phase1", plan.checkpoint_dir({ output_dir = folder, bert_model = "custom" },
+                "phase1"))
+        end
+    end)
+
+    it("find files by the model's name", function()
+        local config, vocab = plan.model_files { bert_model = "bert-base-uncased" }
+        assert.is_true(fs.is_file(config) and fs.is_file(vocab))
+        refused("custom requires %-%-config%-file", plan.model_files, { bert_model = "custom" })
+        refused("^%-%-config%-file /no/such: no such file", plan.model_files, { bert_model = "custom",
+            config_file = "/no/such" })
+    end)
+end)
+
+describe("the start of a run", function()
+    local folder
+    setup(function() folder = assert(fs.temporary_folder "plan_spec") end)
+    teardown(function() fs.remove(folder) end)
+
+    it("is a fresh one, with a warning where auto finds nothing", function()
+        local warnings = {}
+        assert.are.same({ kind = "fresh", step = 0 },
+            plan.starting_point({ last_step_of_checkpoint = "none" }, folder, warnings))
+        assert.are.same({}, warnings)
+        assert.are.same({ kind = "fresh", step = 0 },
+            plan.starting_point({ last_step_of_checkpoint = "auto" }, folder, warnings))
+        assert.are.same({ ("no checkpoint in %s: starting from step 1"):format(folder) }, warnings)
+    end)
+
+    it("is a folder of parameters", function()
+        assert(fs.write(folder .. "/model.safetensors", ""))
+        local values = { last_step_of_checkpoint = "none", model_prefix = "model" }
+        values.from_pretrained_params = folder
+        assert.are.same({ kind = "parameters", path = folder, step = 0 },
+            plan.starting_point(values, folder .. "/own", {}))
+        values.from_pretrained_params = folder .. "/none"
+        refused("^%-%-from%-pretrained%-params .*/none: no such folder or file$", plan.starting_point, values,
+            folder .. "/own", {})
+    end)
+
+    it("refuses what is missing or contradictory", function()
+        local function start(values)
+            values.last_step_of_checkpoint = values.last_step_of_checkpoint or "none"
+            return plan.starting_point(values, folder, {})
+        end
+        refused("^%-%-last%-step%-of%-checkpoint 7: .* holds no complete checkpoint$", start,
+            { last_step_of_checkpoint = 7 })
+        refused("this folder holds no complete checkpoint$", start, { from_checkpoint = folder })
+        refused("^%-%-from%-checkpoint /no/such: no such folder", start, { from_checkpoint = "/no/such" })
+        refused("both set: the first restores the whole run", start, { from_pretrained_params = "a",
+            from_checkpoint = "b" })
+    end)
+
+    it("may be phase 1's end, for phase 2 alone", function()
+        local make = require("bertlua.jobs.pretrain.task").plan
+        local function resolve(changes)
+            local run, values = {}, { input_dir = folder, output_dir = folder, bert_model = "custom", max_steps = 1 }
+            for name, value in pairs(changes) do values[name] = value end
+            make(run, values, {})
+            return run
+        end
+        assert.are.same({ setting = "from_phase1_final_params", path = folder .. "/custom/phase1" },
+            resolve({ phase2 = true, from_phase1_final_params = "auto" }).parameters)
+        refused("from%-phase1%-final%-params is for %-%-phase2", resolve, { phase1 = true,
+            from_phase1_final_params = "auto" })
+        refused("both name the parameters", resolve, { phase2 = true, from_pretrained_params = "a",
+            from_phase1_final_params = "b" })
+    end)
+end)

@@ -1,0 +1,91 @@
+--- What define() accepts as a task, and what it refuses, at the caller's line.
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local settings = require "bertlua.settings"
+local task = require "bertlua.jobs.common.task"
+
+local function nothing() end
+
+--- A task with changes, without the field named in `without`.
+local function table_of(changes, without)
+    local result = {
+        name = "made_up", batch_setting = "batch_size", results = { { name = "loss" }, { name = "accuracy" } },
+        settings = settings.define {
+            { name = "batch_size", type = "integer", default = 1, lasting = true, help = "size" },
+            { name = "color", type = "string", help = "color" },
+            { name = "seed", type = "integer", default = 1, lasting = true, help = "seed" },
+        },
+        model = nothing, open = nothing,
+    }
+    for key, value in pairs(changes or {}) do result[key] = value end
+    if without then result[without] = nil end
+    return result
+end
+
+local function refused(message, value)
+    local line = debug.getinfo(1, "l").currentline + 1
+    local ok, problem = pcall(function() task.define(value) end)
+    assert.is_false(ok)
+    assert.is_false(fault.is(problem))
+    assert.is_truthy(problem:find(("task_spec.lua:%d: %s"):format(line, message), 1, true), problem)
+end
+
+local function task_names()
+    local names = {}
+    for _, name in ipairs(fs.list "lua/bertlua/jobs") do
+        if name ~= "common" and fs.is_file(("lua/bertlua/jobs/%s/task.lua"):format(name)) then
+            names[#names + 1] = name
+        end
+    end
+    assert.is_true(#names >= 3)
+    return names
+end
+
+describe("a task", function()
+    it("is given back as it is", function()
+        local whole = table_of { plan = nothing, predict = nothing, inference = nothing, summary = nothing,
+            exports = true, exported = nothing }
+        assert.are.equal(whole, task.define(whole))
+        assert.are.same({ "loss", "accuracy" }, task.result_names(whole))
+        assert.are.same({ "batch_size", "seed" }, task.lasting(whole))
+    end)
+
+    it("says everything required", function()
+        for name, kind in pairs { settings = "table", batch_setting = "string", results = "table", model = "function",
+            open = "function" } do
+            refused(("task made_up: %s is missing, expected a %s"):format(name, kind), table_of({}, name))
+        end
+        refused("task nil: name is missing, expected a string", table_of({}, "name"))
+        refused("task: got a nil, expected a table", nil)
+    end)
+
+    it("says nothing else, and each in its kind", function()
+        refused('task made_up: unknown field "predcit"', table_of { predcit = nothing })
+        refused("task made_up: model is a table, expected a function", table_of { model = {} })
+        refused("task made_up: it says predict but not inference, which benchmark mode needs",
+            table_of { predict = nothing })
+        refused("task made_up: summary is a string, expected a function", table_of { summary = "text" })
+    end)
+
+    it("has its batch among its settings, and the loss first", function()
+        refused("task made_up: batch_setting is size, which is not one of its settings",
+            table_of { batch_setting = "size" })
+        refused("task made_up: its first result is not the loss",
+            table_of { results = { { name = "accuracy" }, { name = "loss" } } })
+        refused("task made_up: its first result is not the loss", table_of { results = {} })
+    end)
+
+    it("is what every folder of a task holds", function()
+        for _, name in ipairs(task_names()) do
+            local job = require("bertlua.jobs." .. name .. ".task")
+            assert.are.equal("loss", task.result_names(job)[1])
+            local kept = {}
+            for _, setting in ipairs(task.lasting(job)) do kept[setting] = true end
+            for _, setting in ipairs { "seed", "optimizer", "learning_rate", "gradient_merge_steps", "max_steps",
+                job.batch_setting } do
+                assert.is_true(kept[setting], name .. ": " .. setting)
+            end
+        end
+    end)
+end)

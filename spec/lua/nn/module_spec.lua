@@ -1,0 +1,33 @@
+--- Modules on their own, as one would try them at the prompt.
+
+local nn = require "bertlua.nn"
+local tensor = require "bertlua.tensor"
+
+describe("nn", function()
+    it("creates a single layer that runs", function()
+        local layer = nn.create(nn.Linear, 3, 2)
+        layer.weight.value:copy_from(tensor.from({ { 1, 0, 2 }, { 0, -1, 0 } }, "f32"))
+        layer.bias.value:copy_from(tensor.from({ 10, 20 }, "f32"))
+        local y = layer(tensor.from({ { 1, 2, 3 } }, "f32"))
+        assert.are.same({ { 17, 18 } }, y:tolist())
+        assert.are.same({ { 10, 20 } }, layer(tensor.from({ { 0, 0, 0 } }, "f32")):tolist())
+        assert.are.same({ { 17, 18 } }, y:tolist())
+    end)
+
+    it("walks children with their paths and counts values", function()
+        local block = nn.create(nn.FeedForward, 4, 6)
+        local paths = {}
+        block:walk(function(module, path) paths[#paths + 1] = module.class_name .. ":" .. path end)
+        assert.are.same({ "FeedForward:", "Linear:up", "Linear:down" }, paths)
+        assert.are.equal(4 * 6 + 6 + 6 * 4 + 4, block:size())
+        local names = {}
+        for _, entry in ipairs(block:parameters()) do names[#names + 1] = entry.name end
+        assert.are.same({ "intermediate.dense.weight", "intermediate.dense.bias", "output.dense.weight",
+            "output.dense.bias" }, names)
+    end)
+
+    it("says what a constructor expects", function()
+        assert.has_error(function() nn.Linear.new(4, "x", 1, 1) end,
+            "Linear: expected a ParameterStore as first argument, got number")
+    end)
+end)

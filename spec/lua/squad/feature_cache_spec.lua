@@ -1,0 +1,96 @@
+--- Features cached beside their data: reused, rebuilt, or not cached at all.
+
+local Tokenizer = require "bertlua.text.tokenizer"
+local dataset = require "bertlua.squad.dataset"
+local features = require "bertlua.squad.features"
+local fs = require "bertlua.util.fs"
+
+local DATA = "spec/fixtures/squad/data.json"
+
+local function assert_same_set(expected, set)
+    assert.are.equal(expected.count, set.count)
+    for i, item in ipairs(expected:arrays()) do
+        local other = set:arrays()[i]
+        assert.are.equal(item[3], other[3], item[1])
+        local wrong
+        for k = 0, item[3] - 1 do
+            if item[2][k] ~= other[2][k] then wrong = ("%s[%d]"):format(item[1], k) end
+        end
+        assert.is_nil(wrong)
+    end
+end
+
+describe("feature cache", function()
+    local folder, tokenizer, examples, data_file, options
+
+    before_each(function()
+        folder = assert(fs.temporary_folder "bertlua-cache")
+        data_file = fs.join(folder, "data.json")
+        assert(fs.copy(DATA, data_file))
+        tokenizer = Tokenizer.load("vocab/bert-base-uncased-vocab.txt", { do_lower_case = true })
+        examples = dataset.load(data_file)
+        options = { max_seq_length = 48, doc_stride = 12, max_query_length = 16, num_workers = 1,
+            data_file = data_file }
+    end)
+
+    after_each(function() fs.remove(folder) end)
+
+    it("stores features beside the data and reads them back", function()
+        local made, first = features.cached(examples, tokenizer, options)
+        local read, second = features.cached(examples, tokenizer, options)
+        assert.is_false(first.hit)
+        assert.is_true(second.hit)
+        assert.is_nil(second.warning)
+        assert.are.equal(folder, fs.dirname(first.path))
+        assert_same_set(made, read)
+        assert.are.equal(48, read.settings.max_seq_length)
+    end)
+
+    it("rebuilds them for other settings, other data or another vocabulary", function()
+        local _, first = features.cached(examples, tokenizer, options)
+        options.doc_stride = 13
+        local _, stride = features.cached(examples, tokenizer, options)
+        assert.is_false(stride.hit)
+        options.doc_stride = 12
+        local _, training = features.cached(dataset.load(data_file, { is_training = true,
+            version_2_with_negative = true }), tokenizer, setmetatable({ is_training = true,
+            version_2_with_negative = true }, { __index = options }))
+        assert.is_false(training.hit)
+        local vocab_file = fs.join(folder, "vocab.txt")
+        assert(fs.write(vocab_file, fs.read(tokenizer.vocab_file) .. "zzyzx\n"))
+        local _, vocabulary = features.cached(examples, Tokenizer.load(vocab_file, { do_lower_case = true }), options)
+        assert.is_false(vocabulary.hit)
+        assert(fs.write(data_file, (fs.read(data_file):gsub("Who built", "Who paid for"))))
+        local _, other = features.cached(dataset.load(data_file), tokenizer, options)
+        assert.is_false(other.hit)
+        local paths = { [first.path] = true, [stride.path] = true, [training.path] = true, [vocabulary.path] = true,
+            [other.path] = true }
+        local count = 0
+        for _ in pairs(paths) do count = count + 1 end
+        assert.are.equal(5, count)
+    end)
+
+    it("rebuilds a damaged file and says why", function()
+        local made, first = features.cached(examples, tokenizer, options)
+        local good = fs.read(first.path)
+        local at = #good - 4000
+        for damage, reason in pairs {
+            [good:sub(1, at) .. string.char((good:byte(at + 1) + 1) % 256) .. good:sub(at + 2)] = "is damaged",
+            [good:sub(1, at)] = first.path, [""] = first.path, ["no safetensors at all"] = first.path,
+        } do
+            assert(fs.write(first.path, damage))
+            local set, info = features.cached(examples, tokenizer, options)
+            assert.is_false(info.hit)
+            assert.is_truthy(info.warning:find(reason, 1, true), info.warning)
+            assert_same_set(made, set)
+            assert.are.equal(good, fs.read(first.path))
+        end
+    end)
+
+    it("works without a writable folder", function()
+        options.cache_dir = fs.join(data_file, "inside")
+        local set, info = features.cached(examples, tokenizer, options)
+        assert.are.equal(129, set.count)
+        assert.is_truthy(info.warning:find("the features are not cached", 1, true))
+    end)
+end)

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Whether transformers gives the predictions of a classification run.
+
+    bertlua recipes/finetune_classify.lua ... --output-dir results
+    python spec/peers/check_classification.py results/custom/classify
+
+Opens the exported model with AutoModelForSequenceClassification, classifies the
+texts of predictions.jsonl, and compares labels and scores. Then writes the model
+with transformers into FOLDER-huggingface, for the way back:
+
+    bertlua recipes/finetune_classify.lua --from-pretrained-params FOLDER-huggingface \\
+        --vocab-file FOLDER/vocab.txt --predict-file FOLDER/predictions.jsonl --max-seq-length ... --output-dir back
+"""
+
+import json
+import sys
+
+import torch
+import transformers
+
+folder, limit = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 64
+tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+model, report = transformers.AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+assert not report["missing_keys"] and not report["unexpected_keys"], report
+model.eval()
+
+records = [json.loads(line) for line in open(f"{folder}/predictions.jsonl", encoding="utf-8")]
+worst, different = 0.0, 0
+for at in range(0, len(records), 32):
+    part = records[at : at + 32]
+    pairs = [r["text_pair"] for r in part] if "text_pair" in part[0] else None
+    inputs = tokenizer([r["text"] for r in part], pairs, truncation="longest_first", max_length=limit, padding=True,
+                       return_tensors="pt")
+    with torch.no_grad():
+        scores = model(**inputs).logits.softmax(-1)
+    for record, row in zip(part, scores):
+        best = int(row.argmax())
+        different += model.config.id2label[best] != record["label"]
+        worst = max(worst, abs(float(row[best]) - record["score"]))
+print(f"{len(records)} texts: {different} other labels, scores differ by at most {worst:.2g}")
+model.save_pretrained(f"{folder}-huggingface")
+tokenizer.save_pretrained(f"{folder}-huggingface")
+sys.exit(1 if different or worst > 1e-3 else 0)

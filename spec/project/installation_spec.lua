@@ -1,0 +1,46 @@
+--- make install and make uninstall: the executable from any folder, and a plain LuaJIT.
+
+local process = require "spec.support.process"
+
+local run, quote = process.run, process.quote
+
+local function assert_output(expected, code, output, got_code)
+    assert.are.equal(expected, output)
+    assert.are.equal(code, got_code)
+end
+
+describe("installation", function()
+    local prefix
+
+    setup(function()
+        prefix = process.temporary_folder()
+        local text, code = run("make -s install PREFIX=" .. quote(prefix) .. " BUILD="
+            .. quote(process.bertlua:match "([^/]+)/bertlua$"))
+        assert.are.equal(0, code, text)
+    end)
+
+    teardown(function()
+        run("rm -rf " .. quote(prefix))
+    end)
+
+    it("works from any folder", function()
+        local bertlua = "cd / && env -u BERTLUA_LIB " .. quote(prefix .. "/bin/bertlua")
+        local text, code = run(bertlua .. " doctor")
+        assert.are.equal(0, code, text)
+        assert.is_truthy(text:find(prefix .. "/lib/bertlua/libbertlua.so", 1, true))
+        assert_output("1\n", 0, run(bertlua .. " -e 'bl.ones(1):item()'"))
+        text, code = run(bertlua .. " recipes/pretrain_phase1.lua --help")
+        assert.are.equal(0, code, text)
+    end)
+
+    it("serves a plain LuaJIT", function()
+        local command = ("cd / && env -u BERTLUA_LIB LUA_PATH='%s/share/lua/5.1/?.lua;;' luajit -e %s"):format(prefix,
+            quote 'local bl = require "bertlua" print(bl.ones(2):tolist()[2], bl.paths.root())')
+        assert_output("1\t" .. prefix .. "/share/bertlua\n", 0, run(command))
+    end)
+
+    it("is removed without a trace", function()
+        assert.are.equal(0, (select(2, run("make -s uninstall PREFIX=" .. quote(prefix)))))
+        assert_output("", 0, run("find " .. quote(prefix) .. " -type f"))
+    end)
+end)

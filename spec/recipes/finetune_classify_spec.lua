@@ -1,0 +1,130 @@
+--- Classification through the real executable: data, labels, exact resume, several processes, files, benchmark.
+
+local classify = require "spec.support.classify"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local mpi = require "spec.support.mpi"
+local process = require "spec.support.process"
+
+describe("fine-tuning on classification", function()
+    local job
+    before_each(function() job = classify.new() end)
+    after_each(function() job:close() end)
+
+    local function succeed(changes, prefix)
+        local code, output = job:run(changes, prefix)
+        assert.are.equal(0, code, output)
+        return output
+    end
+
+    local function refused(pattern, changes)
+        local code, output = job:run(changes)
+        assert.are.equal(1, code, output)
+        assert.matches(pattern, output)
+        assert.are.equal(1, select(2, output:gsub("bertlua: ", "")), output)
+    end
+
+    local function same_files(a, b, names)
+        for _, name in ipairs(names) do
+            assert.is_true(fs.read(a .. "/" .. name) == fs.read(b .. "/" .. name), name .. " differs")
+        end
+    end
+
+    it("learns, evaluates, predicts, and leaves a model that transformers opens", function()
+        job:close()
+        job = classify.new { texts = 320 }
+        local output = succeed { epochs = 8, ["learning-rate"] = 5e-3, ["log-freq"] = 200 }
+        local folder = job.out .. "/custom/classify"
+        local metrics = assert(json.read(folder .. "/eval.json"))
+        assert.are.equal(1, metrics.accuracy)
+        assert.are.equal(1, metrics.macro_f1)
+        assert.matches("result     accuracy 100.00 %, macro F1 100.00 %", output, 1, true)
+        local config = assert(json.read(folder .. "/config.json"))
+        assert.are.same({ "BertForSequenceClassification" }, config.architectures)
+        assert.are.same({ ["0"] = "label 0", ["1"] = "label 1", ["2"] = "label 2" }, config.id2label)
+        assert.are.same({ ["label 0"] = 0, ["label 1"] = 1, ["label 2"] = 2 }, config.label2id)
+        local first = json.decode(assert(fs.read(folder .. "/predictions.jsonl")):match "^[^\n]*")
+        assert.matches("^label %d$", first.label)
+        assert.is_true(first.score > 0.5 and first.score <= 1)
+
+        -- The trained model on other texts, which need no label.
+        assert(fs.write(job.dir .. "/more.jsonl", '{"text": "w7 w20 w21"}\n\n{"text": "w8 w20", "label": null}\n'))
+        output = succeed { ["train-file"] = false, ["dev-file"] = false, ["predict-file"] = job.dir .. "/more.jsonl" }
+        assert.matches("prediction 2 sequences", output)
+        local labels = {}
+        for line in assert(fs.read(folder .. "/predictions.jsonl")):gmatch "[^\n]+" do
+            labels[#labels + 1] = json.decode(line).label
+        end
+        assert.are.same({ "label 1", "label 2" }, labels)
+    end)
+
+    it("resumes exactly where a killed run left off", function()
+        local function changes(name, more)
+            local all = { epochs = 8, ["num-steps-per-checkpoint"] = 6, ["output-dir"] = job.dir .. "/" .. name,
+                ["report-file"] = job.dir .. "/" .. name .. ".json" }
+            for key, value in pairs(more or {}) do all[key] = value end
+            return all
+        end
+        succeed(changes "straight")
+        local killed = job.dir .. "/killed/custom/classify"
+        process.interrupt(job:command(changes "killed"), killed .. "/18", "KILL")
+        -- In case the process was faster than the signal: remove what came after.
+        for _, step in ipairs { 48, 42, 36, 30, 24 } do
+            if fs.exists(killed .. "/" .. step) then assert(fs.remove(killed .. "/" .. step)) end
+        end
+        local output = succeed(changes "killed")
+        assert.matches("resuming from " .. killed .. "/18", output, 1, true)
+        local straight = job.dir .. "/straight/custom/classify"
+        same_files(straight .. "/48", killed .. "/48", { "model.safetensors", "optimizer.safetensors", "config.json",
+            "progress.json" })
+        same_files(straight, killed, { "model.safetensors", "predictions.jsonl", "eval.json" })
+        output = succeed(changes("killed", { ["label-column"] = "label", seed = 7, epochs = 9 }))
+        assert.matches("warning: seed was 42 in .- and is 7 now: the run will differ", output)
+    end)
+
+    mpi.specs(it, pending)("trains alike on several processes", function()
+        succeed { ["output-dir"] = job.dir .. "/one", ["gradient-merge-steps"] = 2, ["max-steps"] = 6, device = "cpu" }
+        local command = job:command { ["output-dir"] = job.dir .. "/two", ["gradient-merge-steps"] = 2,
+            ["world-size"] = 1, ["max-steps"] = 6, device = "cpu" }
+        local output, code = mpi.run(2, (command:gsub("^%S+ ", "")))
+        assert.are.equal(0, code, output)
+        local one, two = job.dir .. "/one/custom/classify", job.dir .. "/two/custom/classify"
+        local distance = require("spec.support.checkpoints").distance(one, two, "model.safetensors", function(name)
+            return name:find "%.key%.bias$" ~= nil
+        end)
+        assert.is_true(distance < 1e-4, "distance " .. distance)
+        same_files(one, two, { "eval.json" })
+    end)
+
+    it("measures training and inference without writing anything", function()
+        local output = succeed { ["dev-file"] = false, benchmark = "true", ["benchmark-steps"] = 3,
+            ["benchmark-warmup-steps"] = 1 }
+        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 8 sequences per step", output)
+        output = succeed { ["train-file"] = false, benchmark = "true", ["benchmark-steps"] = 3,
+            ["benchmark-warmup-steps"] = 1, ["predict-batch-size"] = 5 }
+        assert.matches("Benchmark of inference: 3 batches of 5 sequences after 1", output)
+        assert.is_false(fs.exists(job.out))
+    end)
+
+    it("reads pairs and TSV, and says what it truncates", function()
+        assert(fs.write(job.dir .. "/pairs.tsv",
+            'a\tb\tc\nw7 "w8\tw9 w10\t1\n' .. ("w11 "):rep(20) .. "\tw12\t0\n"))
+        local output = succeed { ["train-file"] = job.dir .. "/pairs.tsv", ["dev-file"] = false, ["text-column"] = "a",
+            ["text-pair-column"] = "b", ["label-column"] = "c", epochs = 1 }
+        assert.matches("pairs.tsv: 2 texts of up to 16 tokens, 2 labels", output)
+        assert.matches("warning: .*pairs.tsv: max_seq_length 16 cuts off the end of 1 of 2 texts",
+            output)
+    end)
+
+    it("refuses what does not fit, in one line", function()
+        refused("nothing to do: give a %-%-train%-file", { ["train-file"] = false, ["dev-file"] = false })
+        refused("%-%-dev%-file no%.csv: no such file", { ["dev-file"] = "no.csv" })
+        refused('train%.csv:2: no column "kind"; the header has text, label, weight', { ["label-column"] = "kind" })
+        refused('all texts have the label "1", expected at least two', { ["label-column"] = "weight" })
+        refused("holds no trained model: train first", { ["train-file"] = false })
+        assert(fs.write(job.dir .. "/other.csv", "text,label\nw7,label 9\n"))
+        refused('other%.csv:2: label "label 9" is not one of the model\'s 3',
+            { ["dev-file"] = job.dir .. "/other.csv" })
+        refused("max%-seq%-length 64, but .* max_position_embeddings 16", { ["max-seq-length"] = 64 })
+    end)
+end)

@@ -1,4 +1,4 @@
---- What benchmarks share that measure in other processes: each prints a JSON object on its last line.
+--- What benchmarks that measure in other processes share: each process prints a JSON object on its last line.
 
 local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
@@ -6,7 +6,7 @@ local quote = require("bertlua.util.shell").quote
 
 local M = {}
 
---- The JSON object at the end of what a command prints; nil and all that it printed if there is none.
+--- The JSON object at the end of a command's output; nil and all of the output if there is none.
 function M.json(command)
     local pipe = assert(io.popen(command))
     local text = pipe:read "*a"
@@ -20,14 +20,14 @@ local function script(folder, name)
     return quote(paths.root() .. folder .. name)
 end
 
---- The same of a script of bench/, run by this program.
+--- The same for a script in bench/, run by this program.
 -- @tparam string name
 -- @tparam string arguments as the shell takes them
 function M.own(name, arguments)
     return M.json(("%s %s %s"):format(quote(paths.program()), script("/bench/", name), arguments))
 end
 
---- The same of a script of bench/peers/.
+--- The same for a script in bench/peers/.
 -- @tparam string python its interpreter
 -- @tparam string name
 -- @tparam string arguments as the shell takes them

@@ -1,8 +1,8 @@
---- How fast a dump becomes shards: MB/s of each stage, one process, best of some runs.
+--- How fast a dump becomes shards: MB/s of each stage, one process, best of several runs.
 --
 --     bertlua bench/corpus.lua --wikipedia FILE [--vocab-file FILE] [--repeats 3]
 --
--- Sizes are those of a stage's input: compressed bytes of the dump, bytes of text, of sentences, of all files.
+-- Sizes are those of a stage's input: bytes of the compressed dump, of text, of sentences, of all files.
 
 local clock = require "bertlua.util.clock"
 local fs = require "bertlua.util.fs"
@@ -18,7 +18,7 @@ local values = settings.define {
     { name = "repeats", type = "integer", default = 3, min = 1, help = "runs; the best counts" },
 }:parse(arg or {}, {}, { program = "bench/corpus.lua", description = "Measure the preparation of a corpus." })
 
--- Row, stage, stage whose files it reads, setting.
+-- Row, stage, stage whose files it reads, sets.
 local ROWS = {
     { "extract", "extract" },
     { "sentences", "sentences", "extract" },
@@ -51,7 +51,7 @@ for _ = 1, values.repeats do
     assert(fs.remove(folder))
 end
 
-io.stdout:write("stage        input MB   seconds   MB/s a core\n")
+io.stdout:write("stage        input MB   seconds MB/s per core\n")
 for _, row in ipairs(ROWS) do
     local name = row[1]
     io.stdout:write(("%-11s %9.2f %9.2f %13.2f\n"):format(name, input[name] / 1e6, best[name],

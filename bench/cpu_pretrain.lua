@@ -1,10 +1,11 @@
---- Pre-training steps of bert-base on the CPU, beside PyTorch on the same cores.
+--- Pre-training steps of bert-base on the CPU, compared with PyTorch on the same cores.
 --
 --     build/bertlua bench/cpu_pretrain.lua [--python PATH] [--rounds 3] [--steps 5]
 --
 -- A round runs one process each for the matmul peak, fp32 and bf16 here, and
 -- fp32 and bf16 in PyTorch, so that a slow spell of the machine hits all of
--- them. A Python without torch and transformers is left out, and said so.
+-- them. If Python has no torch and transformers, the script reports it and
+-- measures only bertlua.
 
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
@@ -17,11 +18,11 @@ local command = dofile(paths.root() .. "/bench/command.lua")
 local spec = settings.define {
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
     { name = "rounds", type = "integer", min = 1, default = 3, help = "processes of each kind" },
-    { name = "steps", type = "integer", min = 1, default = 5, help = "measured steps of a process" },
+    { name = "steps", type = "integer", min = 1, default = 5, help = "measured steps per process" },
     { name = "warmup", type = "integer", min = 0, default = 2, help = "steps before them" },
-    { name = "batch_size", type = "integer", min = 1, default = 8, help = "sequences in a step" },
-    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 128, help = "tokens of a sequence" },
-    { name = "max_predictions_per_seq", type = "integer", min = 1, default = 20, help = "masked words of a sequence" },
+    { name = "batch_size", type = "integer", min = 1, default = 8, help = "sequences per step" },
+    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 128, help = "tokens per sequence" },
+    { name = "max_predictions_per_seq", type = "integer", min = 1, default = 20, help = "masked words per sequence" },
 }
 
 local DEFINITIONS = [[
@@ -30,9 +31,9 @@ tokens/s   tokens of a batch / median seconds of a step. A step is forward,
            PyTorch. Sequences are full; there is no padding and no data loading.
            PyTorch runs Hugging Face's BertForPreTraining, vocabulary scores for
            the masked words only, as here.
-of peak    FLOP/s of a step over the best rate of a large oneDNN product in that
-           dtype, measured here. FLOPs: 2 K N a row of each linear layer and
-           4 L^2 H a sequence for attention, three times for forward and backward.
+of peak    FLOP/s of a step relative to the best rate of a large oneDNN product in
+           that dtype, measured here. FLOPs: 2 K N per row of each linear layer and
+           4 L^2 H per sequence for attention, times three for forward and backward.
            Elementwise work, recomputation and the optimizer are not counted.
 peak MiB   largest resident memory of the process, libraries included.]]
 
@@ -43,7 +44,7 @@ end
 
 local function own(kind, values)
     return command.own("pretrain_worker.lua", arguments(kind, values))
-        or fault.raisef("the measurement of %s failed", kind)
+        or fault.raisef("measuring %s failed", kind)
 end
 
 local function peer(kind, values)
@@ -59,7 +60,7 @@ local function median(list)
     return (list[math.floor((#list + 1) / 2)] + list[math.ceil((#list + 1) / 2)]) / 2
 end
 
---- Adds a process's seconds to those of its kind.
+--- Add a process's seconds to those of its kind.
 local function collect(total, result)
     total = total or { seconds = {}, rss = 0 }
     for _, seconds in ipairs(result.seconds) do total.seconds[#total.seconds + 1] = seconds end
@@ -112,20 +113,20 @@ local function print_ratios(found)
             print(("%s: %.2f times PyTorch's tokens/s, %.2f times its peak memory."):format(kind,
                 other.step / found[kind].step, found[kind].rss / other.rss))
         else
-            print(kind .. ": no PyTorch to compare with (--python PATH: one that has torch and transformers).")
+            print(kind .. ": not compared with PyTorch (use --python PATH with torch and transformers installed).")
         end
     end
 end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/cpu_pretrain.lua",
-        description = "Measure pre-training steps of bert-base on the CPU, beside PyTorch." })
+        description = "Measure pre-training steps of bert-base on the CPU, compared with PyTorch." })
     if not values then return end
     local found = measure(values)
     print(("bert-base, %d sequences of %d tokens with %d masked words, dropout 0.1"):format(values.batch_size,
         values.max_seq_length, values.max_predictions_per_seq))
     print(context.describe())
-    print(("medians of %d steps in %d processes after %d of warm-up each\n"):format(values.steps * values.rounds,
+    print(("medians of %d steps in %d processes, after %d warm-up steps each\n"):format(values.steps * values.rounds,
         values.rounds, values.warmup))
     print_rows(found, values)
     print()

@@ -1,11 +1,11 @@
---- Text to shards: MB of text a second on one thread, beside Python with Hugging Face tokenizers and h5py.
+--- Text to shards: MB/s of text on one thread, compared with Python, Hugging Face tokenizers and h5py.
 --
 --     build/bertlua bench/data_preparation.lua [--text FILE] [--python python3] [--repeats 3]
 --
 -- Both sides read the same sentences, sample and mask them dupe_factor times and
 -- write gzip-compressed HDF5; loading libraries and the vocabulary is not
--- counted. Runs alternate and the best of each side counts. A Python without
--- tokenizers and h5py is left out, and said so.
+-- counted. Runs alternate and the best of each side counts. If Python has no
+-- tokenizers and h5py, the script reports it and measures only bertlua.
 
 local clock = require "bertlua.util.clock"
 local create = require "bertlua.data.create_pretraining"
@@ -19,16 +19,17 @@ local command = dofile(paths.root() .. "/bench/command.lua")
 
 local spec = settings.define {
     { name = "text", type = "path",
-        help = "one sentence a line, blank line between documents; unset: the Jargon File" },
+        help = "one sentence per line, blank line between documents; unset: the Jargon File" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
     { name = "repeats", type = "integer", min = 1, default = 3, help = "runs of each side" },
-    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 128, help = "tokens of a sample" },
-    { name = "max_predictions_per_seq", type = "integer", min = 1, max = 100, default = 20, help = "masked tokens" },
+    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 128, help = "tokens per sample" },
+    { name = "max_predictions_per_seq", type = "integer", min = 1, max = 100, default = 20,
+        help = "masked tokens per sample" },
     { name = "dupe_factor", type = "integer", min = 1, default = 10, help = "passes over the text" },
-    { name = "gzip", type = "integer", min = 0, max = 9, default = 4, help = "level; h5py's own default is 4" },
+    { name = "gzip", type = "integer", min = 0, max = 9, default = 4, help = "compression level; h5py's default is 4" },
 }
 
---- A text to work on, made of Debian's jargon-text when none is given.
+--- The text to work on, made from Debian's jargon-text if none is given.
 local function text_file(values, folder)
     if values.text then return values.text end
     local jargon = require "bertlua.jobs.demo.jargon"
@@ -38,7 +39,7 @@ local function text_file(values, folder)
     return path
 end
 
---- One run of ours: seconds for the whole, and for tokenising alone.
+--- One run of ours: seconds in total, and for tokenizing alone.
 local function run_own(values, text, tokenizer, folder)
     local document_files = require "bertlua.data.document_files"
     local begin = clock.monotonic()
@@ -92,16 +93,16 @@ local function main()
     local a, b = best(own), best(peer)
     print(("text %.2f MB, S=%d, P=%d, dupe_factor %d, gzip %d, one thread, best of %d"):format(megabytes,
         values.max_seq_length, values.max_predictions_per_seq, values.dupe_factor, values.gzip, values.repeats))
-    print(("%-34s %10s %10s %9s %10s"):format("", "whole", "tokenise", "tokens", "instances"))
+    print(("%-34s %10s %10s %9s %10s"):format("", "total", "tokenize", "tokens", "instances"))
     local row = "%-34s %5.2f MB/s %5.1f MB/s %9d %10d"
     print(row:format("bertlua", megabytes / a.total, megabytes / a.tokenize, a.tokens, a.instances))
     if #peer > 0 then
         print(row:format("Python, tokenizers " .. version .. ", h5py", megabytes / b.total, megabytes / b.tokenize,
             b.tokens, b.instances))
-        print(("bertlua / Python: %.1f times whole, %.1f times tokenising"):format(b.total / a.total,
+        print(("bertlua / Python: %.1f times in total, %.1f times tokenizing"):format(b.total / a.total,
             b.tokenize / a.tokenize))
     else
-        print("Python: not measured (" .. values.python .. " has no tokenizers or h5py; name one with --python)")
+        print("Python: not measured (" .. values.python .. " lacks tokenizers or h5py; use --python PATH)")
     end
     fs.remove(folder)
 end

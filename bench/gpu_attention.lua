@@ -1,10 +1,10 @@
---- Attention on a GPU: each implementation forward and backward at BERT-large's shapes, beside PyTorch.
+--- Attention on a GPU: each implementation, forward and backward, at BERT-large's shapes, compared with PyTorch.
 --
 --     build/bertlua bench/gpu_attention.lua [--shapes 256x128,32x512,32x384] [--dropout 0.1] [--python PATH]
 --
--- Needs an NVIDIA GPU; elsewhere it says so. All implementations take their
--- turn in every round in one process, and the best round counts. One that does
--- not take a shape is listed with its reason.
+-- Needs an NVIDIA GPU and fails without one. All implementations take turns in
+-- every round in one process, and the best round counts. One that does not
+-- support a shape is listed with the reason.
 
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
@@ -21,21 +21,21 @@ local seconds_of = clock.seconds_of
 
 local spec = settings.define {
     { name = "shapes", type = "string", default = "256x128,32x512,32x384",
-        help = "sequences x length, several by commas" },
-    { name = "heads", type = "integer", min = 1, default = 16, help = "heads of 64" },
+        help = "sequences x length, comma-separated" },
+    { name = "heads", type = "integer", min = 1, default = 16, help = "number of heads, each of size 64" },
     { name = "dropout", type = "number", min = 0, below = 1, default = 0.1,
-        help = "of the probabilities; 0 is measured too" },
-    { name = "rounds", type = "integer", min = 1, default = 5, help = "measurements of each" },
-    { name = "milliseconds", type = "number", above = 0, default = 30, help = "least duration of one measurement" },
+        help = "dropout of the probabilities; 0 is measured too" },
+    { name = "rounds", type = "integer", min = 1, default = 5, help = "measurements of each implementation" },
+    { name = "milliseconds", type = "number", above = 0, default = 30, help = "minimum duration of one measurement" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
 }
 
 local DEFINITIONS = [[
-ms         on the device, back to back launches, bf16, full-length sequences, random operands.
-TFLOP/s    4 B A S S D forward (two products), 10 B A S S D backward (five), over that time.
-bertlua    reads q, k, v side by side as the layer before leaves them, and writes their gradients so.
+ms         on the device, back-to-back launches, bf16, full-length sequences, random operands.
+TFLOP/s    4 B A S S D forward (two products), 10 B A S S D backward (five), divided by that time.
+bertlua    reads q, k, v side by side, as the previous layer writes them, and writes their gradients the same way.
 PyTorch    scaled_dot_product_attention on [B,A,S,D] views of the same layout, its own choice of kernel; the backward is
-           autograd.grad of its output. Its dropout draws another mask.]]
+           autograd.grad of its output. Its dropout mask is a different one.]]
 
 local SIZE = 64
 local NAMES = { "native", "cudnn", "unfused" }
@@ -45,14 +45,14 @@ local function parse_shapes(text)
     for item in text:gmatch "[^,]+" do
         local batch, length = item:match "^(%d+)x(%d+)$"
         if not batch or tonumber(batch) < 1 or tonumber(length) < 1 then
-            fault.raisef("--shapes: %s, expected sequences x length, such as 256x128", item)
+            fault.raisef("--shapes: got %q, expected sequences x length, such as 256x128", item)
         end
         shapes[#shapes + 1] = { batch = tonumber(batch), length = tonumber(length) }
     end
     return shapes
 end
 
---- The forward and the backward of a shape as functions, on tensors of the current scope.
+--- The forward and backward pass of a shape as functions, on tensors of the current scope.
 local function work_of(shape, heads, p)
     local batch, length, hidden = shape.batch, shape.length, heads * SIZE
     local rows, bounds = batch * length, {}
@@ -100,7 +100,7 @@ local function measure(shape, values, p)
     return results
 end
 
---- PyTorch's seconds for every shape and dropout, or nil if it is not there.
+--- PyTorch's seconds for every shape and dropout, or nil if it is not available.
 local function peer(cases, values)
     local list = {}
     for i, case in ipairs(cases) do list[i] = { case.shape.batch, values.heads, case.shape.length, SIZE, case.p } end
@@ -118,7 +118,7 @@ end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/gpu_attention.lua",
-        description = "Measure attention on a GPU, each implementation and PyTorch." })
+        description = "Measure attention on a GPU, each implementation compared with PyTorch." })
     if not values then return end
     local cases = {}
     for _, shape in ipairs(parse_shapes(values.shapes)) do

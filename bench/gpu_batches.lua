@@ -1,4 +1,4 @@
---- Batches of random words with given lengths, in pinned memory as a loader makes them, for bench/gpu_pretrain.lua.
+--- Batches of random words with given lengths, in pinned memory as from a loader, for bench/gpu_pretrain.lua.
 
 local array = require "bertlua.array"
 local device = require "bertlua.device"
@@ -9,7 +9,7 @@ local M = {}
 
 local FULL_STREAM, LENGTH_STREAM = 1, 2
 
---- Lengths of n sequences: all full, or spread evenly from a quarter of it to full, or drawn from a list.
+--- Lengths of n sequences: all full, or uniform between a quarter of full and full, or drawn from a list.
 function M.lengths(kind, n, full, list)
     local lengths, draw = {}, random.new(7, LENGTH_STREAM)
     for i = 1, n do
@@ -28,7 +28,7 @@ local function round_up(n, multiple)
     return math.ceil(n / multiple) * multiple
 end
 
---- Tensors one after the other in pinned memory, 64 bytes apart at least.
+--- Tensors one after another in pinned memory, each aligned to 64 bytes.
 local function carve(sizes)
     local bytes = 0
     for _, size in ipairs(sizes) do bytes = bytes + round_up(size.room * 4, 64) end

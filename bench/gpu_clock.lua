@@ -1,4 +1,4 @@
---- What benchmarks of a GPU share: the GPU, random operands, seconds on it by events around enough calls to last a
+--- What GPU benchmarks share: opening the GPU, random operands, timing with events around enough calls to last a
 -- while, and the line about the peer.
 
 local context = require "bertlua.context"
@@ -13,8 +13,8 @@ local M = {}
 function M.open_gpu()
     local ok, message = pcall(context.open, { device = "cuda" })
     if ok then return end
-    -- Another device is no way out here.
-    fault.raisef("this measures a GPU: %s", (fault.message(message):gsub("[,;] ?o?r? use %-%-device cpu$", "")))
+    -- Another device would not help here.
+    fault.raisef("this benchmark needs a GPU: %s", (fault.message(message):gsub("[,;] ?o?r? use %-%-device cpu$", "")))
 end
 
 --- A tensor of normal random numbers with mean 0.
@@ -24,7 +24,7 @@ function M.random(dtype, dims, stream, std)
     return t
 end
 
---- Seconds of one call of fn, from device events around enough calls back to back to last `least` seconds.
+--- Seconds per call of fn, from device events around enough back-to-back calls to last `least` seconds.
 function M.seconds_of(fn, least)
     local calls = 1
     while true do
@@ -40,13 +40,13 @@ function M.seconds_of(fn, least)
     end
 end
 
---- Print what the peer was, or that there is none.
+--- Print the peer's version, or that there is none.
 -- @tparam ?table other what it printed
 function M.name_peer(other)
     if other then
         print("\nPyTorch " .. other.version .. ", " .. other.device)
     else
-        print "\nno PyTorch with CUDA to compare with (--python PATH: one that has torch)."
+        print "\nnot compared with PyTorch (use --python PATH with torch for CUDA installed)."
     end
 end
 

@@ -1,10 +1,10 @@
---- Kernels bound by memory on a GPU at BERT-large's shapes: bytes a second beside the device's own copy, and PyTorch.
+--- Memory-bound kernels on a GPU at BERT-large's shapes: bytes/s compared with the device's own copy and with PyTorch.
 --
 --     build/bertlua bench/gpu_kernels.lua [--sequences 256] [--rounds 5] [--python PATH]
 --
--- Needs an NVIDIA GPU; elsewhere it says so. All are measured in one process on
--- one GPU: in each round first a copy of 1 GiB, then each kernel once, and the
--- best round counts.
+-- Needs an NVIDIA GPU and fails without one. All are measured in one process on
+-- one GPU: first a copy of 1 GiB, then the kernels in several rounds, each kernel
+-- once per round, and the best round counts.
 
 local context = require "bertlua.context"
 local ops = require "bertlua.ops"
@@ -21,19 +21,19 @@ local random, seconds_of = clock.random, clock.seconds_of
 local spec = settings.define {
     { name = "sequences", type = "integer", min = 1, default = 256, help = "sequences of 128 tokens" },
     { name = "rounds", type = "integer", min = 1, default = 5, help = "measurements of each kernel" },
-    { name = "milliseconds", type = "number", above = 0, default = 30, help = "least duration of one measurement" },
+    { name = "milliseconds", type = "number", above = 0, default = 30, help = "minimum duration of one measurement" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
 }
 
 local DEFINITIONS = [[
-MB         what the op must move at least: each input read once, each output written once.
-GB/s       these bytes / seconds on the device, back to back launches.
-of copy    GB/s beside the copy's, which counts what it reads and writes.
-bf16 activations, dropout 0.1, all launches of an op together. LAMB's 42 bytes a
+MB         the minimum that the op must move: each input read once, each output written once.
+GB/s       these bytes / seconds on the device, back-to-back launches.
+of copy    GB/s relative to the copy's, which counts both what it reads and what it writes.
+bf16 activations, dropout 0.1, all launches of an op together. LAMB's 42 bytes per
 parameter are those of its two passes (24 + 18); AdamW's are 30.
 PyTorch    eager, bf16; dropout + add + F.layer_norm and its backward; F.cross_entropy
            of the logits and its backward; torch.optim.AdamW(fused=True) on f32 parameters,
-           which writes no bf16 copy: 28 bytes a parameter.]]
+           which writes no bf16 copy: 28 bytes per parameter.]]
 
 local H, LAYERS, VOCAB, CLASSES, LENGTH, MASKED = 1024, 24, 30528, 30522, 128, 20
 
@@ -55,7 +55,7 @@ local function integers(n, below, seed)
     return tensor.from(list, "i32")
 end
 
---- Rows of work {name, bytes, fn} of the layers' kernels, on tensors of the current scope.
+--- Rows of work {name, bytes, fn} for the layers' kernels, on tensors of the current scope.
 local function layer_work(rows)
     local size = 2 * rows * H
     local x, residual = random("bf16", { rows, H }, 1), random("bf16", { rows, H }, 2)
@@ -72,7 +72,7 @@ local function layer_work(rows)
     local ids, places, kinds = integers(rows, CLASSES, 6), {}, integers(rows, 2, 7)
     for i = 1, rows do places[i] = (i - 1) % LENGTH end
     places = tensor.from(places, "i32")
-    -- Table rows that occur are read and written in f32: of V words, V (1 - (1 - 1/V)^rows).
+    -- The table rows that occur are read and written in f32: of V words, V (1 - (1 - 1/V)^rows).
     local touched = 8 * H * CLASSES * (1 - (1 - 1 / CLASSES) ^ rows)
     local work = {
         { name = "layernorm forward", bytes = 4 * size, fn = function()
@@ -147,7 +147,7 @@ local function copy_work()
     return { name = "copy of 1 GiB", bytes = 8 * n, fn = function() to:copy_from(from) end }
 end
 
---- Adds to each row of work its best seconds, and prints it.
+--- Add its best seconds to each row of work, and print it.
 local function measure(work, values, copy)
     for _, row in ipairs(work) do row.fn() end -- scratch grows here
     for _ = 1, values.rounds do
@@ -162,7 +162,7 @@ local function measure(work, values, copy)
     end
 end
 
---- PyTorch's rows {name, bytes, seconds}, or nil if it is not there.
+--- PyTorch's rows {name, bytes, seconds}, or nil if it is not available.
 local function peer(values, rows, parameters)
     return (command.peer(values.python, "gpu_kernels.py", ("%d %d %d %d %g 2>/dev/null"):format(rows,
         rows * MASKED / LENGTH, parameters, values.rounds, values.milliseconds / 1e3)))
@@ -170,7 +170,7 @@ end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/gpu_kernels.lua",
-        description = "Measure the kernels that memory bounds on a GPU, beside PyTorch." })
+        description = "Measure the memory-bound kernels on a GPU, compared with PyTorch." })
     if not values then return end
     clock.open_gpu()
     local rows = values.sequences * LENGTH

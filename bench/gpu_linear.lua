@@ -1,10 +1,10 @@
---- Matrix products of BERT-large on a GPU: each layer's forward, input gradient and weight gradient, beside PyTorch.
+--- BERT-large's matrix products on a GPU: forward, input and weight gradient of each layer, compared with PyTorch.
 --
 --     build/bertlua bench/gpu_linear.lua [--rows 32768,16384] [--choices FILE] [--python PATH]
 --
--- Needs an NVIDIA GPU; elsewhere it says so. Rates are measured in one process
--- on one GPU: first the bf16 peak of large square products, then the layers in
--- several rounds, each layer once a round, and the best round counts.
+-- Needs an NVIDIA GPU and fails without one. Rates are measured in one process
+-- on one GPU: first the bf16 peak of large square products, then the products of
+-- each layer in several rounds, and the best round counts.
 
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
@@ -20,22 +20,22 @@ local command = dofile(paths.root() .. "/bench/command.lua")
 local random, seconds_of = clock.random, clock.seconds_of
 
 local spec = settings.define {
-    { name = "rows", type = "string", default = "32768,16384", help = "tokens of a micro-step, several by commas" },
+    { name = "rows", type = "string", default = "32768,16384", help = "tokens per micro-step, comma-separated" },
     { name = "rounds", type = "integer", min = 1, default = 5, help = "measurements of each product" },
-    { name = "milliseconds", type = "number", above = 0, default = 30, help = "least duration of one measurement" },
-    { name = "choices", type = "string", help = "file of the fastest algorithms; timed if it lacks them" },
+    { name = "milliseconds", type = "number", above = 0, default = 30, help = "minimum duration of one measurement" },
+    { name = "choices", type = "string", help = "file with the fastest algorithms; missing ones are timed" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
 }
 
 local DEFINITIONS = [[
-TFLOP/s    2 rows K N / seconds on the device, back to back launches, operands random, bf16, sums in f32.
+TFLOP/s    2 rows K N / seconds on the device, back-to-back launches, random operands, bf16, sums in f32.
 forward    y = x w^T + bias, then GELU where the layer has one.
 dgrad      dx = dy w.
 wgrad      dw += dy^T x into f32, and dbias += the sums of dy.
-of peak    of the best square product (4096, 8192, 16384) measured in this run.
+of peak    relative to the best square product (4096, 8192, 16384) measured in this run.
 PyTorch    F.linear (and erf GELU), dy @ w, and dy^T @ x into bf16 with dy.sum(0); eager, the same operands.]]
 
--- K inputs, N outputs. The MLM head sees the 20 masked tokens of each 128.
+-- K inputs, N outputs. The MLM head sees 20 masked tokens out of every 128.
 local LAYERS = {
     { name = "qkv", inputs = 1024, outputs = 3072 },
     { name = "attention out", inputs = 1024, outputs = 1024 },
@@ -93,7 +93,7 @@ local function measure(layer, values)
     return best
 end
 
---- PyTorch's seconds of the same products, or nil if it is not there.
+--- PyTorch's seconds for the same products, or nil if it is not available.
 local function peer(layers, values)
     local shapes = {}
     for i, layer in ipairs(layers) do
@@ -108,7 +108,7 @@ local function layers_of(values)
     for text in values.rows:gmatch "[^,]+" do
         local rows = tonumber(text)
         if not rows or rows < 128 or rows % 128 ~= 0 then
-            fault.raisef("--rows: %s, expected multiples of 128, by commas", text)
+            fault.raisef("--rows: got %q, expected comma-separated multiples of 128", text)
         end
         for _, layer in ipairs(LAYERS) do
             layers[#layers + 1] = setmetatable({ rows = layer.masked and rows * 20 / 128 or rows }, { __index = layer })
@@ -128,7 +128,7 @@ end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/gpu_linear.lua",
-        description = "Measure BERT-large's matrix products on a GPU, beside PyTorch." })
+        description = "Measure BERT-large's matrix products on a GPU, compared with PyTorch." })
     if not values then return end
     local layers = layers_of(values)
     clock.open_gpu()

@@ -1,9 +1,9 @@
---- BERT-large on a GPU: pre-training, SQuAD training and inference, beside PyTorch on the same GPU.
+--- BERT-large on a GPU: pre-training, SQuAD training and inference, compared with PyTorch on the same GPU.
 --
 --     build/bertlua bench/gpu_pretrain.lua [--python PATH] [--output gpu.md]
---     build/bertlua bench/gpu_pretrain.lua --small      a tiny model, to see that everything runs
+--     build/bertlua bench/gpu_pretrain.lua --small      a tiny model, to check that everything runs
 --
--- Every measurement is a process of its own, ours and PyTorch's in turn. The
+-- Every measurement is a separate process, ours and PyTorch's taking turns. The
 -- result is Markdown, on standard output and in --output.
 
 local context = require "bertlua.context"
@@ -23,14 +23,15 @@ local spec = settings.define {
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
     { name = "peer", type = "boolean", default = true, help = "measure PyTorch too" },
     { name = "small", type = "boolean", default = false, help = "a tiny model and batches" },
-    { name = "precision", type = "choice", choices = { "bf16", "fp16", "fp32" }, default = "bf16", help = "of ours" },
-    { name = "steps", type = "integer", min = 1, default = 20, help = "measured steps of a process" },
+    { name = "precision", type = "choice", choices = { "bf16", "fp16", "fp32" }, default = "bf16",
+        help = "precision of bertlua" },
+    { name = "steps", type = "integer", min = 1, default = 20, help = "measured steps per process" },
     { name = "warmup", type = "integer", min = 3, default = 10, help = "steps before them" },
     { name = "cuda_graph", type = "boolean", default = true, help = "replay the step as a graph" },
-    { name = "only", type = "string", help = "measure only cases whose name holds this" },
+    { name = "only", type = "string", help = "measure only cases whose name contains this" },
     { name = "phase1_input_dir", type = "path",
-        help = "shards whose lengths the real-length batches of phase 1 get; unset: spread evenly from a quarter to "
-            .. "full" },
+        help = "shards that the lengths of phase 1's real-length batches are drawn from; unset: uniform between a "
+            .. "quarter and full" },
     { name = "phase2_input_dir", type = "path", help = "the same for phase 2" },
     { name = "output", type = "path", help = "file for the Markdown" },
 }
@@ -46,16 +47,16 @@ local SMALL = {
 
 local DEFINITIONS = [[
 - sequences/s: sequences of a batch / median seconds of a step. A training step is forward, backward, clipping to norm 1
-  and the update (LAMB here, fused AdamW in PyTorch), with the batch coming from pinned memory; reading files is not in
-  it. A step of inference ends when the scores of all tokens are on the host.
+  and the update (LAMB here, fused AdamW in PyTorch), with the batch coming from pinned memory; reading files is not
+  included. A step of inference ends when the scores of all tokens are on the host.
 - PyTorch: Hugging Face's BertForPreTraining or BertForQuestionAnswering, torch.compile, SDPA, bf16 autocast, vocabulary
   scores for the masked words only, as here; padded, with an attention mask where sequences are not full.
-- TFLOP/s and of peak: 2 K N for each real token of each linear layer, 4 L^2 H a sequence for attention, times three in
-  training, over the step's seconds; padding, filler, recomputation and the optimizer are not counted. The peak is the
-  best rate of large square products, measured here.
-- won back: (1 - packed seconds / padded seconds) / share of pad tokens, on the same sequences.
+- TFLOP/s and of peak: 2 K N for each real token of each linear layer, 4 L^2 H per sequence for attention, times three
+  in training, divided by the step's seconds; padding, filler, recomputation and the optimizer are not counted. The peak
+  is the best rate of large square products, measured here.
+- recovered: (1 - packed seconds / padded seconds) / share of padding tokens, on the same sequences.
 - update: bytes are those of reading parameter, two moments and gradient and of writing parameter, two moments and the
-  low-precision copy once: 30 a parameter with bf16. The rate it is held against is that of a large f32 copy.
+  low-precision copy once: 30 per parameter with bf16. The rate it is compared with is that of a large f32 copy.
 - times of ops: one eager step with events around every op; bytes are the sizes of all tensors that an op is given.]]
 
 local function median(list)
@@ -65,12 +66,12 @@ end
 
 local function own(job)
     local result, text = command.own("gpu_worker.lua", quote(json.encode(job)) .. " 2>&1")
-    return result or fault.raisef("the measurement of %s failed: %s", job.name, text:sub(-2000))
+    return result or fault.raisef("measuring %s failed: %s", job.name, text:sub(-2000))
 end
 
 local function peer(values, job)
     local result, text = command.peer(values.python, "gpu_pretrain.py", quote(json.encode(job)) .. " 2>&1")
-    if not result then io.stderr:write(("PyTorch failed at %s: %s\n"):format(job.name, text:sub(-500))) end
+    if not result then io.stderr:write(("PyTorch failed on %s: %s\n"):format(job.name, text:sub(-500))) end
     return result
 end
 
@@ -89,7 +90,7 @@ local function shard_lengths(folder)
             shard:free()
         end
     end
-    if #list == 0 then fault.raisef("%s holds no .hdf5 shard", folder) end
+    if #list == 0 then fault.raisef("%s contains no .hdf5 shards", folder) end
     return list
 end
 
@@ -127,7 +128,7 @@ end
 
 local function measure_all(values, size, folder)
     local found = { rows = {} }
-    -- Every process takes the algorithms that the first one timed.
+    -- Every process uses the algorithms that the first one timed.
     size.choices = values.device == "cuda" and folder .. "/matmul_choices.txt" or nil
     local with_peer = has_peer(values)
     found.peak = own { name = "the peak", kind = "peak", device = values.device, precision = values.precision,
@@ -183,7 +184,7 @@ local function packing_rows(found, add)
     for _, row in ipairs(found.rows) do
         if row.padded then
             local pad = 1 - row.own.tokens / (#row.job.lengths * row.job.max_length)
-            add(("- %s: %.1f %% pad tokens, %.1f %% of that share won back"):format(row.job.name, 100 * pad,
+            add(("- %s: %.1f %% padding tokens, %.1f %% of that share recovered"):format(row.job.name, 100 * pad,
                 100 * (1 - row.step / row.padded.step) / pad))
         end
     end
@@ -220,11 +221,11 @@ local function report(found, values, size)
     add(("## BERT on %s"):format(description))
     add("")
     if description:lower():find "emulat" then
-        add "**Emulated: these kernels ran on the CPU. The times say nothing about a GPU.**"
+        add "**Emulated: these kernels ran on the CPU. The times are meaningless for a GPU.**"
         add("")
     end
-    add(("%s, %s, medians of %d steps after %d. Measured peak: %.2f TFLOP/s (%s products), %.1f GB/s (copy). "
-        .. "PyTorch: %s."):format(fs.basename(size.config), values.precision, values.steps, values.warmup,
+    add(("%s, %s, medians of %d steps after %d of warm-up. Measured peak: %.2f TFLOP/s (%s products), %.1f GB/s "
+        .. "(copy). PyTorch: %s."):format(fs.basename(size.config), values.precision, values.steps, values.warmup,
         found.peak.flops / 1e12, found.peak.dtype, found.peak.bytes / 1e9, found.torch or "not measured"))
     add("")
     rate_rows(found, add)
@@ -240,7 +241,7 @@ end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/gpu_pretrain.lua",
-        description = "Measure BERT on a GPU, beside PyTorch." })
+        description = "Measure BERT on a GPU, compared with PyTorch." })
     if not values then return end
     local size = values.small and SMALL or LARGE
     size.config = values.small and fs.join(paths.root(), size.config) or paths.find("config", size.config)

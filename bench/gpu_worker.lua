@@ -1,7 +1,7 @@
---- One measurement of bench/gpu_pretrain.lua in a process of its own.
+--- One measurement of bench/gpu_pretrain.lua in a separate process.
 --
 -- The argument is a JSON object: kind (peak | train | answer), device and what
--- the kind needs; the result is one JSON line.
+-- the kind requires; the result is one JSON line.
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining
@@ -23,7 +23,7 @@ local tensor = require "bertlua.tensor"
 local Probe = dofile(paths.root() .. "/bench/op_times.lua")
 local batches = dofile(paths.root() .. "/bench/gpu_batches.lua")
 
---- Best seconds of fn() on the device, of several runs of `inner` calls each.
+--- Best seconds per call of fn() on the device, of several runs of `inner` calls each.
 local function best_of(runs, inner, fn)
     local first, last, best = device.event(true), device.event(true), math.huge
     fn()
@@ -37,7 +37,7 @@ local function best_of(runs, inner, fn)
     return best
 end
 
---- What the device can do at most, measured: operations/s of large products, bytes/s of a large copy.
+--- The device's measured peak: operations/s of large products, bytes/s of a large copy.
 local function peak(job)
     local rate = { flops = 0, bytes = 0, dtype = job.precision == "fp32" and "f32" or "bf16" }
     for _, n in ipairs(job.peak_sizes) do
@@ -75,7 +75,7 @@ local function make_batches(job, config)
     return list
 end
 
---- Operations of the matrix products of one step on these lengths, padding and filler left out.
+--- Operations of one step's matrix products for these lengths, not counting padding and filler.
 local function useful_flops(job, config)
     local h, inner = config.hidden_size, config.intermediate_size
     local tokens, squares, masked = 0, 0, 0

@@ -1,10 +1,10 @@
---- What reading shards costs one of several ranks: memory, and time.
+--- What reading shards costs one of several ranks: memory and time.
 --
 --     build/bertlua bench/loader.lua [--samples 390000] [--gzip 4] [--rounds 3]
 --
 -- Three shards of random words are read once as rank 0 of 1, 2, 4 and 8 would,
--- alone on the machine, with no training beside it. Runs alternate; the least
--- time and the most memory count.
+-- alone on the machine, without training. Runs alternate; the shortest time and
+-- the largest memory count.
 
 local data = require "bertlua.data"
 local fault = require "bertlua.fault"
@@ -17,10 +17,11 @@ local settings = require "bertlua.settings"
 local command = dofile(paths.root() .. "/bench/command.lua")
 
 local spec = settings.define {
-    { name = "samples", type = "integer", min = 1000, default = 390000, help = "of 128 tokens, 20 masked, a shard" },
-    { name = "gzip", type = "integer", min = 0, max = 9, default = 4, help = "level; 0: stored as they are" },
-    { name = "batch_size", type = "integer", min = 1, default = 32, help = "sequences of a micro-step" },
-    { name = "rounds", type = "integer", min = 1, default = 3, help = "runs of each number of ranks" },
+    { name = "samples", type = "integer", min = 1000, default = 390000,
+        help = "samples per shard, of 128 tokens, 20 of them masked" },
+    { name = "gzip", type = "integer", min = 0, max = 9, default = 4, help = "compression level; 0: uncompressed" },
+    { name = "batch_size", type = "integer", min = 1, default = 32, help = "sequences per micro-step" },
+    { name = "rounds", type = "integer", min = 1, default = 3, help = "runs for each number of ranks" },
 }
 
 local SHARDS, LENGTH, SLOTS, WORDS, TEXT = 3, 128, 20, 30522, 2 ^ 20
@@ -28,7 +29,7 @@ local RANKS = { 1, 2, 4, 8 }
 -- A sample in memory: ids, segments, positions and labels, next label, length, masked.
 local SAMPLE_BYTES = LENGTH * 5 + SLOTS * 8 + 9
 
---- Frequent words are more frequent, so that gzip has something to do; a tenth of the samples is short.
+--- Word frequencies are skewed, so that gzip has something to compress; a tenth of the samples are short.
 local function write_shards(folder, values)
     local random = rng.new(9)
     local tokens, instances = data.int32_list(), data.instance_list()
@@ -69,7 +70,7 @@ local function main()
             most[ranks] = math.max(most[ranks] or 0, run.rss)
         end
     end
-    print "ranks   peak memory a rank   seconds a rank   samples/s a rank   samples/s of all ranks"
+    print "ranks    peak memory/rank     seconds/rank     samples/s/rank   samples/s of all ranks"
     for _, ranks in ipairs(RANKS) do
         local run = least[ranks]
         local rate = run.samples / run.seconds

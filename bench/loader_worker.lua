@@ -1,8 +1,8 @@
---- One measurement of bench/loader.lua in a process of its own, so that each has its own peak memory.
+--- One measurement of bench/loader.lua in a separate process, so that each has its own peak memory.
 --
--- Arguments: FOLDER RANKS BATCH BATCHES. Rank 0 of RANKS reads its batches up to
--- number BATCHES. Prints one JSON line: {"seconds": of all, "samples": read by
--- then, "rss": bytes by which the process grew at its peak}.
+-- Arguments: FOLDER RANKS BATCH BATCHES. Rank 0 of RANKS reads its share of the
+-- first BATCHES batches. Prints one JSON line: {"seconds": in total, "samples":
+-- read, "rss": bytes by which the process grew at its peak}.
 
 local clock = require "bertlua.util.clock"
 local json = require "bertlua.util.json"

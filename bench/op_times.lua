@@ -1,7 +1,7 @@
---- Times every op of an eager step with events around it, for bench/gpu_pretrain.lua.
+--- Times every op of an eager step by events around it, for bench/gpu_pretrain.lua.
 --
 -- While a Probe is on, each function of bertlua.ops and bertlua.optim records
--- an event before and after its work. Ops of one kind and shape make one row.
+-- an event before and after its work. Ops of the same kind and shape share a row.
 
 local device = require "bertlua.device"
 local ops = require "bertlua.ops"
@@ -13,14 +13,14 @@ Probe.__index = Probe
 
 local SIZE = { f32 = 4, bf16 = 2, f16 = 2, i32 = 4, i64 = 8, i8 = 1 }
 
--- What is no op: it queues nothing by itself.
+-- Functions that are not ops: they queue nothing themselves.
 local PLAIN = { dropout = true, prepare = true, prepare_partition = true }
 
 function Probe.new()
     return setmetatable({ spans = {}, count = 0, originals = {} }, Probe)
 end
 
---- Bytes of all tensors that a call names, each once.
+--- Bytes of all tensors among a call's arguments, each once.
 local function bytes_of(...)
     local total = 0
     for i = 1, select("#", ...) do
@@ -78,7 +78,7 @@ function Probe:off()
     self.originals = {}
 end
 
---- Rows, the longest first: {row, calls, seconds, flops, bytes}. Waits for the device; the probe is empty afterwards.
+--- Rows, longest first: {row, calls, seconds, flops, bytes}. Waits for the device; the probe is empty afterwards.
 function Probe:rows()
     local by_row, list = {}, {}
     for i = 1, self.count do

@@ -1,4 +1,4 @@
---- One measurement of bench/cpu_pretrain.lua in a process of its own, so that each has its own peak memory.
+--- One measurement of bench/cpu_pretrain.lua in a separate process, so that each has its own peak memory.
 --
 -- Arguments: KIND (peak | fp32 | bf16) WARMUP STEPS BATCH LENGTH MASKED.
 -- Prints one JSON line: {"seconds": [...], "flops": per step, "rss": bytes} for
@@ -73,7 +73,7 @@ local function train(precision, warmup, steps, sequences, length, masked)
     return { seconds = seconds, flops = model:flops(batch), rss = peak_rss(), loss = loss }
 end
 
---- Best rate of square and wide products, the operands in cache-friendly sizes and beyond.
+--- Best rate of square and wide products, with operands of cache-friendly and larger sizes.
 local function matmul_peak(dtype)
     local best = 0
     for _, shape in ipairs { { 1024, 1024, 1024 }, { 2048, 2048, 2048 }, { 4096, 1024, 1024 }, { 1024, 768, 3072 } } do

@@ -1,4 +1,4 @@
---- Weak scaling: measured on processes of this machine, and a model of GPUs.
+--- Weak scaling: measured with processes on this machine, and modeled for GPUs.
 --
 --     build/bertlua bench/scaling.lua [--processes 2] [--rounds 3] [--steps 3]
 --     build/bertlua bench/scaling.lua --rounds 0 --gpu-sequences-per-second 529
@@ -6,7 +6,7 @@
 -- Each measurement is a run of recipes/pretrain_phase1.lua in benchmark mode,
 -- every process with one thread and the same work. Rounds alternate between one
 -- process and several, so that a slow spell of the machine hits both; the best
--- of each counts. --rounds 0 prints the model only.
+-- of each counts. --rounds 0 only prints the model.
 
 local array = require "bertlua.array"
 local data = require "bertlua.data"
@@ -19,22 +19,23 @@ local rng = require "bertlua.rng"
 local settings = require "bertlua.settings"
 
 local spec = settings.define {
-    { name = "processes", type = "integer", min = 2, default = 2, help = "of the larger job" },
+    { name = "processes", type = "integer", min = 2, default = 2, help = "processes of the larger job" },
     { name = "rounds", type = "integer", min = 0, default = 3, help = "runs of each job" },
-    { name = "steps", type = "integer", min = 1, default = 3, help = "measured updates of a run" },
+    { name = "steps", type = "integer", min = 1, default = 3, help = "measured updates per run" },
     { name = "warmup", type = "integer", min = 0, default = 1, help = "updates before them" },
     { name = "config_file", type = "path", help = "model; unset: 4 layers of bert-base" },
-    { name = "batch_size", type = "integer", min = 1, default = 8, help = "sequences of 128 tokens a micro-step" },
-    { name = "gradient_merge_steps", type = "integer", min = 1, default = 4, help = "micro-steps an update" },
+    { name = "batch_size", type = "integer", min = 1, default = 8, help = "sequences of 128 tokens per micro-step" },
+    { name = "gradient_merge_steps", type = "integer", min = 1, default = 4, help = "micro-steps per update" },
     { name = "gpu_sequences_per_second", type = "number", above = 0, default = 529,
-        help = "one GPU, BERT-large, phase 1; unset: NVIDIA's published figure for an A100 80 GB" },
-    { name = "gpu_batch_size", type = "integer", min = 1, default = 256, help = "sequences a micro-step and GPU" },
-    { name = "gradient_bytes", type = "integer", min = 2, max = 4, default = 4, help = "4: fp32 is sent, 2: bf16" },
+        help = "one GPU, BERT-large, phase 1; the default is NVIDIA's published figure for an A100 80 GB" },
+    { name = "gpu_batch_size", type = "integer", min = 1, default = 256, help = "sequences per micro-step, per GPU" },
+    { name = "gradient_bytes", type = "integer", min = 2, max = 4, default = 4,
+        help = "4: gradients are sent as fp32, 2: as bf16" },
     { name = "bucket_mib", type = "number", above = 0, default = 25, help = "MiB of gradients reduced at a time" },
-    { name = "gpus_per_node", type = "integer", min = 1, default = 8, help = "joined by NVLink" },
+    { name = "gpus_per_node", type = "integer", min = 1, default = 8, help = "GPUs connected by NVLink" },
     { name = "nvlink_gbs", type = "number", above = 0, default = 300, help = "GB/s of a GPU's links, one direction" },
-    { name = "nic_gbs", type = "number", above = 0, default = 25, help = "GB/s of the network a GPU, one direction" },
-    { name = "link_efficiency", type = "number", above = 0, max = 1, default = 0.75, help = "share of these reached" },
+    { name = "nic_gbs", type = "number", above = 0, default = 25, help = "network GB/s per GPU, one direction" },
+    { name = "link_efficiency", type = "number", above = 0, max = 1, default = 0.75, help = "share of these achieved" },
     { name = "latency_us", type = "number", min = 0, default = 20, help = "of one collective between two hosts" },
     { name = "jitter", type = "number", min = 0, default = 0.005, help = "standard deviation of an update's time" },
 }
@@ -68,7 +69,7 @@ local function write_shard(path)
     }))
 end
 
---- What the runs read.
+--- The runs' data.
 local function prepare(values)
     local folder = assert(fs.temporary_folder "bertlua-scaling")
     assert(fs.mkdirs(folder .. "/shards"))
@@ -105,12 +106,12 @@ local function measure(values, folder, config, processes)
         values.batch_size, values.gradient_merge_steps, LENGTH, SLOTS, values.steps, values.warmup,
         quote(folder .. "/log"))
     if os.execute(command) ~= 0 then fault.raisef("a run failed: %s", assert(fs.read(folder .. "/log")):sub(-2000)) end
-    return read_report(report) or fault.raisef("%s holds no figures of benchmark mode", report)
+    return read_report(report) or fault.raisef("%s contains no figures of benchmark mode", report)
 end
 
 local function printf(...) io.write((...):format(select(2, ...)), "\n") end
 
---- How many threads want to run besides ours, over the last minute.
+--- How many threads besides ours wanted to run, over the last minute.
 local function load_average()
     return tonumber(assert(fs.read "/proc/loadavg"):match "^%S+")
 end
@@ -118,7 +119,7 @@ end
 local function measured(values)
     local busy = load_average()
     printf("load of the machine before the first run: %.1f%s", busy, busy > 0.5
-        and ": others compute too, so the figures below say little of bertlua" or "")
+        and ": other programs are running, so the figures below say little about bertlua" or "")
     local folder, config = prepare(values)
     local best = {}
     for round = 1, values.rounds do
@@ -131,12 +132,12 @@ local function measured(values)
     end
     assert(fs.remove(folder))
     local one, many, n = best[1], best[values.processes], values.processes
-    printf("\nweak scaling on this machine, one thread a process, %d x %d sequences of %d tokens a process and update:",
-        values.batch_size, values.gradient_merge_steps, LENGTH)
+    printf("\nweak scaling on this machine, one thread per process, %d x %d sequences of %d tokens per process and "
+        .. "update:", values.batch_size, values.gradient_merge_steps, LENGTH)
     printf("  update, best of %d: %.3f s on 1 process, %.3f s on %d; efficiency %.3f: %.2f of %d", values.rounds
         * values.steps, one.step_min, many.step_min, n, one.step_min / many.step_min,
         n * one.step_min / many.step_min, n)
-    printf("  Processes of one machine share caches, memory bandwidth and whatever else runs there.\n")
+    printf("  Processes on one machine share caches and memory bandwidth, also with other programs.\n")
 end
 
 --- Parameters of BERT-large with its pre-training heads.
@@ -158,7 +159,7 @@ local function all_reduce(values, bytes, n)
 end
 
 --- One row of the model.
--- @param batch sequences of a micro-step; accumulation: micro-steps
+-- @param batch sequences per micro-step; accumulation: micro-steps
 local function predict(values, n, batch, accumulation)
     local bytes = parameters(LARGE) * values.gradient_bytes
     local buckets = math.ceil(bytes / values.gradient_bytes * 4 / (values.bucket_mib * 2 ^ 20))
@@ -186,14 +187,14 @@ end
 
 local ASSUMPTIONS = [[
 assumptions: %.1f M parameters of BERT-large, %d bytes each sent; one GPU does %.0f
-  sequences/s at any batch size; %d GPUs a node with %.0f GB/s of NVLink each and %.0f GB/s
-  of network each, %.0f %% of both reached; an all-reduce moves 2 (n-1)/n of the bytes
-  within the node and then, of each GPU's part, between nodes; %.0f us a collective and
+  sequences/s at any batch size; %d GPUs per node with %.0f GB/s of NVLink each and %.0f GB/s
+  of network each, %.0f %% of both achieved; an all-reduce moves 2 (n-1)/n of the bytes
+  within the node and then, of each GPU's part, between nodes; %.0f us per collective and
   doubling of nodes; buckets of %.0f MiB, all but the last hidden behind the last
   micro-step's backward pass; updates vary by %.1f %% (standard deviation), and the
-  slowest of n GPUs, sqrt(2 ln n) deviations late, holds up all. Reading data costs
-  nothing. A model, not a measurement: nothing of it ran on GPUs here.
-NVIDIA's published figures on one node: 4200 / 529 sequences/s, 7.94 of 8.]]
+  slowest of n GPUs, sqrt(2 ln n) deviations late, delays all. Reading data costs
+  nothing. A model, not a measurement: none of it ran on GPUs.
+NVIDIA's published figures for one node: 4200 / 529 sequences/s, 7.94 of 8.]]
 
 local function model(values)
     printf("model of GPUs, BERT-large, phase 1 (%d tokens):", LENGTH)

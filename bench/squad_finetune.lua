@@ -1,14 +1,14 @@
---- Fine-tuning on SQuAD here and in PyTorch: same weights, features, order of samples and settings, fp32.
+--- Fine-tuning on SQuAD, ours and PyTorch's: same weights, features, order of samples and settings, fp32.
 --
 --     build/bertlua bench/squad_finetune.lua --train-file F --predict-file F --pretrained FOLDER [--python PATH]
 --         [--seeds 42,43,44] [--dropout 0.1]
 --
--- FOLDER is a Hugging Face folder of an encoder. For each seed the start (with
--- a fresh head) and all batches are written to OUTPUT_DIR/SEED; there
+-- FOLDER is a Hugging Face folder of an encoder. For each seed the initial model
+-- (with a new head) and all batches are written to OUTPUT_DIR/SEED;
 -- recipes/finetune_squad.lua and bench/peers/squad_finetune.py train from them,
 -- and the recipe answers and evaluates with both models. Without dropout the
 -- losses of every step can be compared; with it the masks differ, and only
--- means over seeds say something.
+-- means over seeds are meaningful.
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertForQuestionAnswering = require "bertlua.models.question_answering"
@@ -30,20 +30,20 @@ local spec = settings.define {
     { name = "train_file", type = "path", required = true, help = "SQuAD JSON to train on" },
     { name = "predict_file", type = "path", required = true, help = "SQuAD JSON to answer" },
     { name = "pretrained", type = "path", required = true, help = "Hugging Face folder of the encoder" },
-    { name = "output_dir", type = "path", default = "results/bench_squad", help = "everything goes here" },
+    { name = "output_dir", type = "path", default = "results/bench_squad", help = "folder for all results" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
-    { name = "dropout", type = "number", min = 0, default = 0, help = "of hidden states and attention" },
+    { name = "dropout", type = "number", min = 0, default = 0, help = "dropout of hidden states and attention" },
     { name = "null_window_share", type = "number", min = 0, max = 1, default = 1,
         help = "share of the windows without the answer that are trained on" },
-    { name = "epochs", type = "integer", min = 1, default = 2, help = "times that every feature is seen" },
-    { name = "max_steps", type = "integer", min = 1, help = "steps, at most; unset: as many as epochs need" },
-    { name = "batch_size", type = "integer", min = 1, default = 8, help = "sequences in a step" },
+    { name = "epochs", type = "integer", min = 1, default = 2, help = "passes over the features" },
+    { name = "max_steps", type = "integer", min = 1, help = "maximum number of steps; unset: as many as epochs take" },
+    { name = "batch_size", type = "integer", min = 1, default = 8, help = "sequences per step" },
     { name = "learning_rate", type = "number", above = 0, default = 3e-4, help = "peak; 10 % warm-up, AdamW" },
-    { name = "seeds", type = "string", default = "42", help = "of the head and the order, commas between them" },
-    { name = "threads", type = "integer", min = 0, default = 0, help = "of both; 0: all cores" },
+    { name = "seeds", type = "string", default = "42", help = "of the head and the order, comma-separated" },
+    { name = "threads", type = "integer", min = 0, default = 0, help = "threads of each side; 0: all cores" },
 }
 
---- The encoder with a fresh head and the dropout wanted, as a folder to start from.
+--- Write the encoder with a new head and the requested dropout, as a folder to start from.
 local function write_start(values, seed, folder)
     local raw = fault.check(json.read(fs.join(values.pretrained, "config.json")))
     raw.hidden_dropout_prob, raw.attention_probs_dropout_prob = values.dropout, values.dropout
@@ -57,7 +57,7 @@ local function write_start(values, seed, folder)
     return config
 end
 
---- All batches of the run in order, as the recipe makes them: ids, types, mask [N,S], starts, ends [N].
+--- Write all batches of the run in order, as the recipe makes them: ids, types [N,S], lengths, starts, ends [N].
 local function write_batches(values, seed, config, start, path)
     local words = model_files.tokenizer({ vocab_file = fs.join(start, "vocab.txt"),
         config_file = fs.join(start, "config.json") }, config, { do_lower_case = true })
@@ -119,7 +119,7 @@ local function read_report(path)
     return losses, summary
 end
 
---- Train and evaluate both with one seed. Losses and summary of each.
+--- Train and evaluate both sides with one seed. Returns losses and summary of each.
 local function run_seed(values, seed)
     local dir = fs.join(values.output_dir, tostring(seed))
     fault.check(fs.mkdirs(dir))
@@ -144,7 +144,7 @@ local function run_seed(values, seed)
     return own, peer
 end
 
---- Losses of both side by side, and how far they are apart.
+--- Print the losses of both side by side, and how much they differ.
 local function print_losses(seed, own, peer)
     print(("\n%-8s %12s %12s %12s   seed %d"):format("step", "bertlua", "PyTorch", "difference", seed))
     local worst, sum = 0, 0
@@ -173,7 +173,7 @@ local function main()
     for word in values.seeds:gmatch "[^,%s]+" do
         local seed = tonumber(word)
         if not seed or seed < 0 or seed ~= math.floor(seed) then
-            fault.raisef("--seeds %s: got %q, expected whole numbers with commas between them", values.seeds, word)
+            fault.raisef("--seeds %s: got %q, expected comma-separated integers", values.seeds, word)
         end
         local own, peer = run_seed(values, seed)
         if values.dropout == 0 then print_losses(seed, own, peer) end
@@ -190,7 +190,7 @@ local function main()
         for _, column in ipairs(COLUMNS) do sums[i][column] = sums[i][column] / #rows end
     end
     print_row("mean", sums[1], sums[2])
-    print "training/s: sequences in a second of training. PyTorch cuts padding to the longest of a batch."
+    print "training/s: training sequences per second. PyTorch trims padding to the longest sequence of a batch."
 end
 
 main()

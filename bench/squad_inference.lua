@@ -1,15 +1,16 @@
---- Question-answering inference on the CPU, latency and throughput, beside PyTorch on the same cores.
+--- Question-answering inference on the CPU, latency and throughput, compared with PyTorch on the same cores.
 --
 --     build/bertlua bench/squad_inference.lua [--python PATH] [--rounds 3] [--batch-sizes 1,32]
 --
 -- A round runs one process each for fp32 and bf16 here and in PyTorch, so that a
--- slow spell of the machine hits all of them. A Python without torch and
--- transformers is left out, and said so.
+-- slow spell of the machine hits all of them. If Python has no torch and
+-- transformers, the script reports it and measures only bertlua.
 
 local benchmark = require "bertlua.train.benchmark"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local paths = require "bertlua.paths"
+local plural = require "bertlua.util.plural"
 local settings = require "bertlua.settings"
 local quote = require("bertlua.util.shell").quote
 
@@ -19,16 +20,16 @@ local spec = settings.define {
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
     { name = "config_file", type = "path", help = "model; unset: bert_configs/bert-base-uncased.json" },
     { name = "rounds", type = "integer", min = 1, default = 3, help = "processes of each kind" },
-    { name = "batch_sizes", type = "string", default = "1,32", help = "sequences in a step" },
-    { name = "steps", type = "string", default = "20,3", help = "measured steps of a process, for each batch size" },
+    { name = "batch_sizes", type = "string", default = "1,32", help = "sequences per step, comma-separated" },
+    { name = "steps", type = "string", default = "20,3", help = "measured steps per process, for each batch size" },
     { name = "warmup", type = "integer", min = 0, default = 2, help = "steps before them" },
-    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 384, help = "tokens of a sequence" },
+    { name = "max_seq_length", type = "integer", min = 8, max = 512, default = 384, help = "tokens per sequence" },
 }
 
 local DEFINITIONS = [[
 latency    seconds of a step: forward pass of one batch and its logits on the host;
            percentiles over all measured steps of all rounds. Sequences are full,
-           so there is no padding; tokenizing and answers are not part of it.
+           so there is no padding; tokenizing and extracting answers are not included.
 seq/s      sequences of a batch / median latency.
 peak MiB   largest resident memory of the process, libraries included.]]
 
@@ -37,7 +38,7 @@ local function numbers(text, what)
     for word in text:gmatch "[^,%s]+" do
         local n = tonumber(word)
         if not n or n < 1 or n ~= math.floor(n) then
-            fault.raisef("--%s %s: got %q, expected whole numbers with commas between them", what, text, word)
+            fault.raisef("--%s %s: got %q, expected comma-separated positive integers", what, text, word)
         end
         list[#list + 1] = n
     end
@@ -51,14 +52,14 @@ end
 
 local function own(...)
     return command.own("squad_inference_worker.lua", arguments(...))
-        or fault.raisef("the measurement of %s failed", (...))
+        or fault.raisef("measuring %s failed", (...))
 end
 
 local function peer(kind, values, ...)
     return (command.peer(values.python, "squad_inference.py", arguments(kind, values, ...), context.threads()))
 end
 
---- Adds a process's steps to those of its kind.
+--- Add a process's steps to those of its kind.
 local function collect(total, result)
     total = total or { seconds = {}, rss = 0 }
     for _, seconds in ipairs(result.seconds) do total.seconds[#total.seconds + 1] = seconds end
@@ -103,11 +104,11 @@ end
 
 local function main()
     local values = spec:parse(arg, {}, { program = "bench/squad_inference.lua",
-        description = "Measure question-answering inference on the CPU, beside PyTorch." })
+        description = "Measure question-answering inference on the CPU, compared with PyTorch." })
     local batch_sizes, steps = numbers(values.batch_sizes, "batch-sizes"), numbers(values.steps, "steps")
     if #batch_sizes ~= #steps then
-        fault.raisef("--steps %s: got %d numbers, expected one for each of the %d batch sizes", values.steps, #steps,
-            #batch_sizes)
+        fault.raisef("--steps %s: got %s, expected one for each of --batch-sizes %s", values.steps,
+            plural.count(#steps, "number"), values.batch_sizes)
     end
     values.config_file = values.config_file or paths.find("config", "bert-base-uncased.json")
     local with_peer = os.execute(quote(values.python) .. " -c 'import torch, transformers' >/dev/null 2>&1") == 0
@@ -120,7 +121,7 @@ local function main()
         for _, line in ipairs(measure(values, batch_size, steps[i], with_peer)) do ratios[#ratios + 1] = line end
     end
     if not with_peer then
-        ratios[1] = "There is no PyTorch to compare with (--python PATH: one that has torch and transformers)."
+        ratios[1] = "Not compared with PyTorch (use --python PATH with torch and transformers installed)."
     end
     print("\n" .. table.concat(ratios, "\n") .. "\n\n" .. DEFINITIONS)
 end

@@ -1,4 +1,4 @@
---- One measurement of bench/squad_inference.lua in a process of its own, so that each has its own peak memory.
+--- One measurement of bench/squad_inference.lua in a separate process, so that each has its own peak memory.
 --
 -- Arguments: PRECISION (fp32 | bf16) WARMUP STEPS BATCH LENGTH CONFIG. Prints one
 -- JSON line: {"seconds": [...], "rss": bytes}. The batch is full sequences of

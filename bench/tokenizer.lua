@@ -1,13 +1,13 @@
---- WordPiece tokenization and vocabulary training on one thread, beside Hugging Face tokenizers (Rust).
+--- WordPiece tokenization and vocabulary training on one thread, compared with Hugging Face tokenizers (Rust).
 --
 --     build/bertlua bench/tokenizer.lua [--file FILE] [--do-lower-case false] [--python python3] [--repeats 5]
 --
 -- MB/s counts the bytes of the text without line ends. "line by line" is one
--- call a line; "whole" is one call for the whole text here and encode_batch of
--- all lines there. Training learns train_size tokens from the file, reading
--- included. Loading libraries and vocabularies is not counted. Runs alternate
--- and the best of each side counts. A Python without tokenizers is left out,
--- and said so.
+-- call per line; "whole" is one call for the whole text here and encode_batch of
+-- all lines there. Training learns train_size tokens from the file, including
+-- reading it. Loading libraries and vocabularies is not counted. Runs alternate
+-- and the best of each side counts. If Python has no tokenizers, the script
+-- reports it and measures only bertlua.
 
 local clock = require "bertlua.util.clock"
 local fault = require "bertlua.fault"
@@ -21,14 +21,14 @@ local quote = require("bertlua.util.shell").quote
 local command = dofile(paths.root() .. "/bench/command.lua")
 
 local spec = settings.define {
-    { name = "file", type = "path", help = "text to work on; unset: the Jargon File of Debian's jargon-text" },
+    { name = "file", type = "path", help = "text to work on; unset: the Jargon File from Debian's jargon-text" },
     { name = "do_lower_case", type = "boolean", default = true, help = "uncased or cased BERT vocabulary" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
     { name = "repeats", type = "integer", min = 1, default = 5, help = "runs of each side" },
     { name = "train_size", type = "integer", min = 500, default = 8000, help = "tokens of the vocabulary to learn" },
 }
 
---- Path of the text: the file as it is, or the Jargon File unpacked into folder.
+--- Path of the text: the given file, or the Jargon File unpacked into folder.
 local function text_file(values, folder)
     if values.file then return values.file end
     local path = folder .. "/jargon.txt"
@@ -36,7 +36,7 @@ local function text_file(values, folder)
     return path
 end
 
---- Seconds of each job, ours.
+--- Our seconds for each job.
 local function run_own(values, path, tokenizer, lines, text)
     local begin = clock.monotonic()
     local tokens = 0
@@ -53,7 +53,7 @@ local function run_own(values, path, tokenizer, lines, text)
     return { single = single, batch = batch, train = clock.monotonic() - begin, tokens = tokens }
 end
 
---- Seconds of each job, the peer's; nil if it cannot run.
+--- The peer's seconds for each job; nil if it cannot run.
 local function run_peer(values, path, vocab_file)
     return (command.peer(values.python, "tokenizer.py", table.concat({ quote(path), quote(vocab_file),
         tostring(values.do_lower_case), values.train_size, "2>/dev/null" }, " ")))
@@ -106,11 +106,11 @@ local function main()
     end
     row("bertlua", a)
     if #peer == 0 then
-        print("Python: not measured (" .. values.python .. " has no tokenizers; name one with --python)")
+        print("Python: not measured (" .. values.python .. " lacks tokenizers; use --python PATH)")
         return
     end
     row("tokenizers " .. version, b)
-    print(("bertlua / tokenizers, each at its faster: %.1f times encoding, %.1f times learning"):format(
+    print(("bertlua / tokenizers, the faster way of each: %.1f times encoding, %.1f times learning"):format(
         math.min(b.single, b.batch) / math.min(a.single, a.batch), b.train / a.train))
 end
 

@@ -36,7 +36,7 @@ static void interrupt_hook(lua_State *L, lua_Debug *activation) {
 
 /* A step may take minutes: say at once that the first Ctrl-C was heard. */
 static void announce(void) {
-    static const char text[] = "\nbertlua: finishing and saving the current step; press Ctrl-C again to quit at once\n";
+    static const char text[] = "\nbertlua: finishing this step, then saving; press Ctrl-C again to quit at once\n";
     /* Nothing can be done about a terminal that is gone. */
     ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
     (void) written;

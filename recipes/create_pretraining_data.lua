@@ -3,7 +3,7 @@
 --     bertlua recipes/create_pretraining_data.lua --input-dir text --output-dir data/phase1 \
 --         --vocab-file vocab/bert-base-uncased-vocab.txt --num-workers 8
 --
--- The text has one sentence a line and a blank line between documents; with
+-- The text has one sentence per line and a blank line between documents; with
 -- --text-form prose any .txt files will do. For phase 2 make a second set with
 -- --max-seq-length 512 --max-predictions-per-seq 80.
 

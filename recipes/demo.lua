@@ -3,8 +3,8 @@
 --     bertlua recipes/demo.lua                     the text of Debian's jargon-text
 --     bertlua recipes/demo.lua --corpus FOLDER     your own .txt files
 --
--- Run it again to see the results again, or to go on after an interruption.
--- To play: a larger model or more steps; every change starts afresh.
+-- Run it again to see the results again, or to resume after an interruption.
+-- To experiment: a larger model or more steps; every change starts from scratch.
 
 local recipe = require "bertlua.recipe"
 
@@ -14,8 +14,8 @@ recipe.demo({
     hidden_size = 128,
     num_hidden_layers = 2,
     num_attention_heads = 4,
-    initializer_range = 0.05, -- a narrow model starts too quietly with BERT's 0.02
-    dropout = 0,              -- a few minutes are too short to overfit
+    initializer_range = 0.05, -- BERT's 0.02 is too small for a narrow model
+    dropout = 0,              -- a few minutes are not enough to overfit
     batch_size = 32,
     learning_rate = 1.5e-3,
     phase1_steps = 5000,

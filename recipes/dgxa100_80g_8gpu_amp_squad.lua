@@ -2,7 +2,7 @@
 -- 2 epochs of 256 sequences per update.
 --
 -- A single process keeps the global batch: world_size makes it accumulate 8
--- micro-steps, and the run says so.
+-- micro-steps, and the run reports it.
 -- The data is train-v1.1.json and dev-v1.1.json, the parameters those that
 -- pre-training ended with; --from-pretrained-params names others. The other
 -- settings are those of lua/bertlua/bert_large.lua; --help shows them all.

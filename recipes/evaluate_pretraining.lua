@@ -1,4 +1,4 @@
---- Masked-word and next-sentence accuracy of a checkpoint on shards, beside chance.
+--- Masked-word and next-sentence accuracy of a checkpoint on shards, compared with chance.
 --
 --     bertlua recipes/evaluate_pretraining.lua --checkpoint results/bert-large-uncased/phase1 \
 --         --input-dir data/phase1 --split test

@@ -1,4 +1,4 @@
---- The likeliest words in place of [MASK].
+--- The most likely words in place of [MASK].
 --
 --     bertlua recipes/fill_mask.lua --checkpoint results/bert-large-uncased/phase2 "The [MASK] is mightier."
 

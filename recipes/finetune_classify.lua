@@ -4,7 +4,7 @@
 --         --label-column label --bert-model custom --from-pretrained-params MODEL --output-dir results
 --
 -- Data are .csv or .tsv files with a header line, or JSON lines. Without
--- --train-file the model of OUTPUT_DIR is used. A stopped run resumes.
+-- --train-file the model in OUTPUT_DIR is used. Run it again to resume.
 
 local recipe = require "bertlua.recipe"
 

@@ -2,9 +2,9 @@
 --
 --     bertlua recipes/finetune_squad.lua --from-pretrained-params results/bert-large-uncased/phase2
 --
--- downloads the published data to data/squad; --train-file and --predict-file
--- name your own. --mode train, prediction or eval does a part of it. The model and the answers
--- go to OUTPUT_DIR/BERT_MODEL/squad; a run that was stopped goes on where it was.
+-- downloads the published data to data/squad; use --train-file and --predict-file
+-- for your own. --mode train, prediction or eval does only a part. The model and
+-- the answers go to OUTPUT_DIR/BERT_MODEL/squad. Run it again to resume.
 
 local recipe = require "bertlua.recipe"
 

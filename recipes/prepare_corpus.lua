@@ -3,9 +3,9 @@
 --     bertlua recipes/prepare_corpus.lua --output-dir data --vocab-file vocab/bert-base-uncased-vocab.txt
 --
 -- fetches the English Wikipedia and makes data/hdf5/seq128_pred20 (phase 1) and
--- data/hdf5/seq512_pred80 (phase 2). With --wikipedia FILE a dump at hand is
--- taken; with --variant corpus --corpus-dir FOLDER your own text. Stopped at any
--- point, the same command goes on where it was.
+-- data/hdf5/seq512_pred80 (phase 2). --wikipedia FILE uses a dump you already
+-- have; --variant corpus --corpus-dir FOLDER uses your own text. If it is stopped
+-- at any point, the same command resumes there.
 
 local recipe = require "bertlua.recipe"
 

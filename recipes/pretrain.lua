@@ -1,9 +1,9 @@
---- Pre-training, both phases in a row: phase 2 starts from the parameters that phase 1 ended with.
+--- Pre-training, one phase after the other: phase 2 starts from the parameters that phase 1 ended with.
 --
 --     bertlua recipes/pretrain.lua --phase1-input-dir data/phase1 --phase2-input-dir data/phase2
 --
--- Settings of one phase carry its name: --phase1-max-steps 100. --phase1 or
--- --phase2 alone runs only that phase. Run it again to go on where it stopped.
+-- Settings of one phase are prefixed with its name: --phase1-max-steps 100.
+-- --phase1 or --phase2 alone runs only that phase. Run it again to resume.
 
 local recipe = require "bertlua.recipe"
 
@@ -38,4 +38,4 @@ recipe.pretrain_phases({
         max_steps = 1563,
         num_steps_per_checkpoint = 200,
     },
-}, "Pre-train BERT, phase 1 and phase 2 in a row.")
+}, "Pre-train BERT, phase 1 and then phase 2.")

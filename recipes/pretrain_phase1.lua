@@ -5,7 +5,7 @@
 -- These are the published settings of BERT-large with LAMB and a global batch of
 -- 65536 sequences. For a first try on a laptop, edit or override: bert_model (or
 -- config_file), batch_size, gradient_merge_steps and max_steps; with a smaller
--- global batch, a smaller learning_rate. Run it again to go on where it stopped.
+-- global batch, a smaller learning_rate. Run it again to resume.
 
 local recipe = require "bertlua.recipe"
 
@@ -17,8 +17,8 @@ recipe.pretrain({
 
     max_seq_length = 128,
     max_predictions_per_seq = 20,
-    batch_size = 256,            -- sequences a micro-step; what fits in memory
-    gradient_merge_steps = 256,  -- micro-steps an update
+    batch_size = 256,            -- sequences per micro-step; what fits in memory
+    gradient_merge_steps = 256,  -- micro-steps per update
     learning_rate = 6e-3,        -- peak
     warmup_proportion = 0.2843,
     max_steps = 7038,

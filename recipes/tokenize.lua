@@ -7,4 +7,4 @@ local recipe = require "bertlua.recipe"
 
 recipe.main("corpus.tokenize", {
     do_lower_case = true,
-}, "Cut texts into WordPiece tokens, one JSON line in, one out.")
+}, "Split texts into WordPiece tokens, one JSON line in, one out.")

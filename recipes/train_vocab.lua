@@ -2,7 +2,7 @@
 --
 --     bertlua recipes/train_vocab.lua --input-dir text --output-file vocab.txt --vocab-size 8000
 --
--- The demo and any language work without a published vocabulary this way.
+-- This is how the demo, and any other language, work without a published vocabulary.
 
 local recipe = require "bertlua.recipe"
 

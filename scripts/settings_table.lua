@@ -13,8 +13,8 @@ local tasks = require "bertlua.jobs.common.task"
 local INTRODUCTION = [[
 # Settings
 
-Every setting can stand in a recipe (`batch_size = 64`) or on the command line
-(`--batch-size 64`), which counts more. `bertlua RECIPE --help` shows the same
+Every setting can be given in a recipe (`batch_size = 64`) or on the command line
+(`--batch-size 64`), which takes precedence. `bertlua RECIPE --help` shows the same
 tables with the recipe's own values. A setting without a default is unset until
 given; `none` unsets it again.
 

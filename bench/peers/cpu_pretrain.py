@@ -1,4 +1,4 @@
-"""PyTorch's side of bench/cpu_pretrain.lua: the same model and batch, one process a measurement.
+"""PyTorch's side of bench/cpu_pretrain.lua: the same model and batch, one process per measurement.
 
 Arguments: KIND (fp32 | bf16) WARMUP STEPS BATCH LENGTH MASKED. Hugging Face's
 BertForPreTraining with its vocabulary head on the masked positions only (as

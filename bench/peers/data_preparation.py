@@ -1,10 +1,10 @@
 """Python's side of bench/data_preparation.lua: text to a shard with Hugging Face tokenizers (Rust) and h5py.
 
 Arguments: TEXT VOCAB OUTPUT LOWER_CASE MAX_SEQ_LENGTH MAX_PREDICTIONS DUPE_FACTOR.
-The same job as bertlua's create_pretraining_data on one thread: one sentence a
-line, a blank line between documents, sentence pairs sampled and masked
+The same job as bertlua's create_pretraining_data on one thread: one sentence
+per line, a blank line between documents, sentence pairs sampled and masked
 dupe_factor times, six gzip-compressed datasets. Token ids instead of strings
-throughout, which is quicker than the usual scripts. Loading the libraries and
+throughout, which is faster than the usual scripts. Loading the libraries and
 the vocabulary is not counted. Prints one JSON line.
 """
 

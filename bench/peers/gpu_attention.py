@@ -2,8 +2,8 @@
 
 Arguments: CASES ROUNDS SECONDS. CASES is a JSON list of [B, A, S, D, dropout].
 Prints one JSON line: {"seconds": [{"forward": s, "backward": s}, ...],
-"version": ..., "device": ...}. A measurement is as many launches back to back
-as last SECONDS; the best of ROUNDS counts.
+"version": ..., "device": ...}. A measurement is enough back-to-back launches to
+last SECONDS; the best of ROUNDS counts.
 """
 
 import torch

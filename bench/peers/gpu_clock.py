@@ -1,4 +1,4 @@
-"""Seconds on the GPU, for the peers that time kernels: the like of bench/gpu_clock.lua."""
+"""Seconds on the GPU, for the peers that time kernels: the counterpart of bench/gpu_clock.lua."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ import torch
 
 
 def seconds_of(work, least):
-    """Seconds of one call of work, from events around enough calls back to back to last `least` seconds."""
+    """Seconds per call of work, from events around enough back-to-back calls to last `least` seconds."""
     calls = 1
     while True:
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
@@ -25,7 +25,7 @@ def seconds_of(work, least):
 def report(work_of):
     """Time the cases of the command line, CASES ROUNDS SECONDS, and print the seconds of each as one JSON line.
 
-    work_of makes of a case's values the calls to time, by name; the best of ROUNDS counts.
+    work_of turns a case's values into the calls to time, by name; the best of ROUNDS counts.
     """
     cases, rounds, least = json.loads(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     torch.manual_seed(1)

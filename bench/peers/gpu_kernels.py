@@ -2,7 +2,7 @@
 
 Arguments: ROWS MASKED PARAMETERS ROUNDS SECONDS. Prints one JSON line:
 {"rows": [{"name": ..., "bytes": ..., "seconds": ...}, ...], "version": ...,
-"device": ...}. A measurement is as many launches back to back as last SECONDS;
+"device": ...}. A measurement is enough back-to-back launches to last SECONDS;
 the best of ROUNDS counts.
 """
 

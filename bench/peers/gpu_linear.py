@@ -2,8 +2,8 @@
 
 Arguments: SHAPES ROUNDS SECONDS. SHAPES is a JSON list of [rows, K, N, gelu].
 Prints one JSON line: {"seconds": [{"forward": s, "dgrad": s, "wgrad": s}, ...],
-"version": ..., "device": ...}. A measurement is as many launches back to back
-as last SECONDS; the best of ROUNDS counts.
+"version": ..., "device": ...}. A measurement is enough back-to-back launches to
+last SECONDS; the best of ROUNDS counts.
 """
 
 import torch

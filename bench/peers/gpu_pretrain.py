@@ -1,4 +1,4 @@
-"""PyTorch's side of bench/gpu_pretrain.lua: the same model, lengths and masked words, one process a measurement.
+"""PyTorch's side of bench/gpu_pretrain.lua: the same model, lengths and masked words, one process per measurement.
 
 The argument is the JSON job of bench/gpu_worker.lua. Hugging Face's models
 with SDPA, torch.compile and bf16 autocast, fused AdamW, gradients clipped to

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Features a second of transformers' SQuAD conversion, in one process.
+"""Features per second of transformers' SQuAD conversion, in one process.
 
     python3 bench/peers/squad_features.py DATA.json VOCAB.txt [max_seq_length doc_stride]
 
-Beside it: build/bertlua spec/peers/dump_squad_features.lua ... --num-workers 1,
-which prints its own rate. Only the conversion is timed, not the reading. Needs
-transformers 4 (version 5 has no SQuAD processing); answers off their place are
-skipped first, as both programs would.
+Compare with build/bertlua spec/peers/dump_squad_features.lua ... --num-workers 1,
+which prints its own rate. Only the conversion is timed, not reading. Needs
+transformers 4 (version 5 has no SQuAD processing); answers that are not at their
+answer_start are skipped first, as both programs would.
 """
 
 import json

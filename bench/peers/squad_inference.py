@@ -1,4 +1,4 @@
-"""PyTorch's side of bench/squad_inference.lua: the same model and batch, one process a measurement.
+"""PyTorch's side of bench/squad_inference.lua: the same model and batch, one process per measurement.
 
 Arguments: PRECISION (fp32 | bf16) WARMUP STEPS BATCH LENGTH CONFIG. Hugging
 Face's BertForQuestionAnswering in inference mode, bf16 by autocast. Prints one

@@ -6,7 +6,7 @@ local bl = require "bertlua.ffi"
 
 local M = {}
 
--- As many as the C library's sets hold.
+-- As many as fit the C library's sets.
 local WORDS = 16
 
 --- Cores this process may run on, ascending.
@@ -20,7 +20,7 @@ function M.get()
     return cores
 end
 
---- Bind every thread of this process, and those they will start, to these cores.
+--- Bind every thread of this process, and any it starts later, to these cores.
 function M.set(cores)
     local words = ffi.new("uint64_t[?]", WORDS)
     for _, core in ipairs(cores) do

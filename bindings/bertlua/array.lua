@@ -1,7 +1,7 @@
 --- Typed host arrays: zero-filled, indexed from 0, released by the garbage collector.
 --
 -- For bytes that never leave the host: token lists, orders, read-back values.
--- What ops read are tensors (bertlua.tensor).
+-- Ops read tensors (bertlua.tensor).
 
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"

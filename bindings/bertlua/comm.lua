@@ -4,10 +4,10 @@
 --     local comm = require("bertlua.comm").open { device = "cpu", launch = launch }
 --     comm:all_reduce(gradients, "sum")   -- queued: returns at once
 --     ...                                 -- compute meanwhile
---     comm:wait()                         -- from here on results are seen
+--     comm:wait()                         -- from here on results are visible
 --
 -- A single process gets the same object with one rank, so callers need no
--- branches. What collectives do, and which tensors they take, is written in
+-- branches. What collectives do, and which tensors they take, is documented in
 -- engine/api/comm.h. A job has one communicator; it lives as long as the
 -- process and is closed by the executable, or by close().
 
@@ -57,12 +57,12 @@ local function live(self)
     return pointer
 end
 
---- Barrier: no rank continues before every rank is here.
+--- Wait for every rank to get here.
 function Comm:barrier()
     check(C.bl_comm_barrier(handle(), live(self)))
 end
 
---- Give every rank the elements that rank `root` (0 if left out) has.
+--- Copy the elements of rank `root` (0 if left out) to every rank.
 function Comm:broadcast(t, root)
     check(C.bl_comm_broadcast(handle(), live(self), t, root or 0))
 end
@@ -84,12 +84,12 @@ function Comm:all_gather(out, x)
     check(C.bl_comm_all_gather(handle(), live(self), out, x))
 end
 
---- Let work from here on see the results of all collectives so far.
+--- Make work from here on see the results of all collectives so far.
 function Comm:wait()
     check(C.bl_comm_wait(handle(), live(self)))
 end
 
---- Record the times of collectives, or stop recording.
+--- Start (true) or stop (false) recording the times of collectives.
 function Comm:record(on)
     C.bl_comm_record(live(self), on ~= false)
 end
@@ -139,7 +139,7 @@ function Comm:fail(message, code)
     return print_it[0]
 end
 
---- Finish what is queued and say goodbye to the other ranks; a second close does nothing.
+--- Finish what is queued and leave the other ranks; a second close does nothing.
 function Comm:close()
     local pointer = self.pointer
     if not pointer then return end
@@ -170,7 +170,7 @@ end
 
 local function open(options, ctx)
     local o, out = engine_options(options), ffi.new "bl_comm *[1]"
-    -- None of this is a defect: the launch, or the network, has to be fixed.
+    -- None of this is a bug: the launch or the network needs fixing.
     if C.bl_comm_open(out, ctx, o) ~= 0 then fault.raise(bl.last_error(), M.EXIT_FAILED) end
     return setmetatable({
         pointer = out[0], kind = options.kind, rank = options.rank, size = options.size,
@@ -178,7 +178,7 @@ local function open(options, ctx)
     }, Comm)
 end
 
--- How the ranks of GPUs find each other: at the address that was given, over the MPI that started them, or, all on one
+-- How the ranks of GPUs find each other: at the given address, over the MPI that started them, or, if all are on one
 -- machine, there.
 local function nccl_meeting(job, launch)
     local mpi = (launch.source == "Open MPI" or launch.source == "Slurm") and mpi_plugin()
@@ -200,7 +200,7 @@ end
 --- Join the job that launched this process; the second call gives the communicator of the first.
 -- @param options table of
 --   device: "cpu" (default) or "cuda": decides the kind, "mpi" or "nccl";
---   kind: "self", "mpi" or "nccl", to choose it yourself;
+--   kind: "self", "mpi" or "nccl", to override that;
 --   timeout: seconds without a sign of life or progress after which the job is given up (600);
 --   launch (required): this process's place in its job, { rank, size, local_rank, local_size, source, master_addr,
 --     master_port }: what bertlua.distributed.launch reads from the environment;
@@ -231,7 +231,7 @@ function M.open(options)
     return world
 end
 
---- Every rank gets the text of rank 0, over TCP: how ranks meet that no MPI started.
+--- Every rank gets the text of rank 0, over TCP: how ranks not started by MPI meet.
 -- @param text at most 255 bytes without zeros; only that of rank 0 counts
 -- @param options rank, size, master_addr, master_port (29500), timeout: what distributed/launch says
 -- @return text of rank 0; or nil, message
@@ -251,14 +251,14 @@ function M.current()
     return world or M.self()
 end
 
---- What the executable does when it ends: say goodbye, or tell the others of a failure.
--- @param message nil for a good end
+--- What the executable does at its end: leave the job, or tell the others of a failure.
+-- @param message nil for success
 -- @return false if another rank prints the message
 function M.leave(message, code)
     local comm = world
     if not comm then return true end
     if message then return comm:fail(message, code) end
-    -- A launcher may end the others as soon as one has ended.
+    -- A launcher may end the others as soon as one ends.
     io.stdout:flush()
     comm:close()
     return true
@@ -269,7 +269,7 @@ function M.in_job()
     return world ~= nil
 end
 
---- A message with the rank of this process in front, "rank 2 of 4: ...", unless it names a rank itself.
+--- A message prefixed with this process's rank, "rank 2 of 4: ...", unless it names a rank itself.
 function M.named(message)
     if not world or world.size == 1 or message:find "%f[%w]ranks? %d" then return message end
     return ("rank %d of %d: %s"):format(world.rank, world.size, message)

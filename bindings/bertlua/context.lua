@@ -31,7 +31,7 @@ function M.choose(name)
     return name
 end
 
---- Open a context and make it the current one. Work given to the previous one is finished first.
+--- Open a context and make it the current one, after the previous one has finished its work.
 -- @param options table of
 --   device: "cpu", "cuda", or "auto": cuda where one is found; if left out, BERTLUA_DEVICE or else cpu. A
 --   BERTLUA_DEVICE that is set also decides "auto";
@@ -58,7 +58,7 @@ function M.open(options)
         opened[key] = context
     end
     check(C.bl_context_allow_tf32(context.handle, options.tf32 or false))
-    -- Each has a queue of its own, and they share tensors.
+    -- Each has its own queue, and they share tensors.
     if current and current ~= context then check(C.bl_context_synchronize(current.handle)) end
     current = context
     return context
@@ -74,7 +74,7 @@ function M.count(device)
     return count[0]
 end
 
---- What a backend found and what is missing: driver, devices, libraries.
+--- What a backend found and what it lacks: driver, devices, libraries.
 -- @return list of {state = "ok" or "note", name, detail, fix}; or nil and why there is no backend
 function M.report(device)
     local size = 8192
@@ -98,7 +98,7 @@ function M.handle()
     return context.handle
 end
 
---- The context whose ops read a tensor: the current one, or for a host tensor beside a GPU one on the CPU.
+--- The context whose ops read a tensor: the current one, or for a host tensor on a GPU context one on the CPU.
 -- @param device number of the tensor's device
 function M.handle_of(device)
     local context = current or M.open()
@@ -110,7 +110,7 @@ function M.handle_of(device)
     return M.host.handle
 end
 
---- One line for people: CPU, cores, vector extensions, oneDNN; or GPU, memory, cuBLASLt.
+--- One readable line: CPU, cores, vector extensions, oneDNN; or GPU, memory, cuBLASLt.
 function M.describe()
     return ffi.string(C.bl_context_describe(M.handle()))
 end
@@ -150,8 +150,8 @@ end
 
 local ATTENTION = { auto = 0, native = 1, unfused = 2, cudnn = 3 }
 
---- Which kernels attention takes from now on; a call that they do not support is an error.
--- @param name "auto" (the default: the fastest that fits), "native", "unfused" or "cudnn"; the CPU has the first two
+--- Which kernels attention uses from now on; a call that the named one does not support is an error.
+-- @param name "auto" (as at first: the fastest that fits), "native", "unfused" or "cudnn"; the CPU has the first two
 function M.attention(name)
     local code = ATTENTION[name]
     if not code then
@@ -161,8 +161,8 @@ function M.attention(name)
 end
 
 --- Time the algorithms of each matrix product on the GPU at its first use, and keep the fastest in a file. Runs that
--- are to agree bit for bit share the file. An error on the CPU.
--- @param path the file, made if it is not there; nil, the default: the library's first suggestion, no timing
+-- must agree bit for bit share the file. An error on the CPU.
+-- @param path the file, created if missing; nil, as at first: the library's first suggestion, no timing
 function M.matmul_choices(path)
     check(C.bl_context_matmul_choices(M.handle(), path))
 end

@@ -40,7 +40,7 @@ function Dump:next()
     return self.found[0] and self.page
 end
 
---- Bytes of the file taken in so far.
+--- Bytes of the file read so far.
 function Dump:position()
     return tonumber(lib.bl_dump_position(self.handle))
 end
@@ -108,7 +108,7 @@ end
 local TextFile = {}
 TextFile.__index = TextFile
 
---- Begin a file that is written to disk as it grows and gets its name when it is complete.
+--- Start a file that grows on disk and gets its name when it is complete.
 -- @return TextFile; or nil, message
 function corpus.text_file(path)
     local out = ffi.new "bl_text_file *[1]"
@@ -149,7 +149,7 @@ end
 local Documents = {}
 Documents.__index = Documents
 
---- Documents of text files (runs of lines between blank lines), to be dealt to shards.
+--- Documents of text files (runs of lines between blank lines), to be divided among shards.
 -- @tparam table options folder = of temporary files; memory = bytes beyond which they are used; test_share = share of
 --   the documents that goes to the test shards; seed
 -- @return Documents
@@ -211,7 +211,7 @@ end
 local Transfer = {}
 Transfer.__index = Transfer
 
---- Begin a download.
+--- Start a download.
 -- @tparam string url
 -- @tparam string path file that grows
 -- @tparam number resume bytes of it to keep

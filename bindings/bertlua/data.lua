@@ -116,7 +116,7 @@ end
 local Prefetch = {}
 Prefetch.__index = Prefetch
 
---- Start to read a shard, or a part of it, in another thread: arguments as for read_shard, copied.
+--- Start reading a shard, or a part of it, in another thread: arguments as for read_shard, copied.
 -- @return Prefetch; or nil, message
 function data.prefetch(path, limits, rows, count)
     local out = ffi.new "bl_prefetch *[1]"
@@ -125,7 +125,7 @@ function data.prefetch(path, limits, rows, count)
     return setmetatable({ path = path, handle = ffi.gc(out[0], lib.bl_prefetch_free) }, Prefetch)
 end
 
---- Block until the shard is there.
+--- Block until the shard is read.
 -- @return Shard; or nil, message of the reading thread
 function Prefetch:wait()
     if not self.handle then error("prefetch: " .. self.path .. " has already been waited for or cancelled", 2) end
@@ -143,7 +143,7 @@ function Prefetch:ready()
     return self.handle == nil or lib.bl_prefetch_ready(self.handle)
 end
 
---- Drop it; a running read is stopped first.
+--- Drop it; a read in progress is stopped first.
 function Prefetch:cancel()
     if self.handle then lib.bl_prefetch_free(ffi.gc(self.handle, nil)) end
     self.handle = nil
@@ -151,7 +151,7 @@ end
 
 -- ---------------------------------------------------------------- masking
 
---- Rule of masking: probability, max_predictions, vocab_size, cls_id, sep_id, mask_id.
+--- Masking rules: probability, max_predictions, vocab_size, cls_id, sep_id, mask_id.
 function data.masking(options)
     local masking = ffi.new "bl_masking"
     for _, name in ipairs { "probability", "max_predictions", "vocab_size", "cls_id", "sep_id", "mask_id" } do
@@ -180,7 +180,7 @@ local TENSORS = {
 local Batch = {}
 Batch.__index = Batch
 
---- Memory for a batch, filled again and again by begin, append, finish.
+--- Memory for a batch, refilled by begin, append, finish.
 -- Its tensor fields are views of that memory, valid until the next begin. The memory is pinned: `pinned` shows all of
 -- it as i32, and begin waits for `fence`, the event behind the last copy out of it.
 -- @tparam[opt] table multiples rows (64), masked (16): what the numbers of rows of a packed batch and of masked
@@ -210,7 +210,7 @@ function Batch:begin()
     lib.bl_batch_begin(self.handle)
 end
 
---- Append held shard rows rows[0..count) (int64 array); with masking, draw new masks for sample, sample + 1, ...
+--- Append held shard rows rows[0..count) (int64 array); with masking, draw new masks for samples sample, sample + 1 ...
 function Batch:append(shard, rows, count, masking, seed, sample)
     native.check(lib.bl_batch_append(self.handle, shard.handle, rows, count, masking, seed or 0, sample or 0), 2)
 end
@@ -310,10 +310,10 @@ function InstanceList:get(i)
     return self.list[i]
 end
 
---- Write instances as a shard.
+--- Write instances to a shard.
 -- @tparam string path
 -- @tparam table options max_seq_length, gzip (default 4), checksum (default true), seed, stream; vocabulary = text to
---   note in the file, at most 95 bytes
+--   record in the file, at most 95 bytes
 -- @param masking of data.masking
 -- @param tokens of data.int32_list
 -- @param instances of data.instance_list
@@ -338,7 +338,7 @@ end
 local Documents = {}
 Documents.__index = Documents
 
---- Borders of the documents in text files; blank lines lie between documents.
+--- Boundaries of the documents in text files, separated by blank lines.
 -- @tparam table paths list of files
 -- @return Documents with documents:count(), documents:get(i); or nil, message
 function data.scan_documents(paths)

@@ -1,8 +1,8 @@
 --- Work that overlaps: events, pinned host memory, copies that do not wait, graphs.
 --
 -- The contracts are those of engine/api/device.h and graph.h. On the CPU
--- everything is done when a call returns and there are no graphs, so code
--- written for a device that runs on its own needs no second path.
+-- everything has happened when a call returns and there are no graphs, so code
+-- written for an asynchronous device needs no second path.
 
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
@@ -42,7 +42,7 @@ function M.event(timed, collected)
     return setmetatable({ handle = event, done = ffi.new "bool[1]" }, Event)
 end
 
---- Put the mark behind all work queued so far on a stream: "compute" (default) or "copy".
+--- Place the mark behind all work queued so far on a stream: "compute" (default) or "copy".
 function Event:record(stream)
     check(C.bl_event_record(self.handle, stream_code(stream)))
     return self
@@ -127,7 +127,7 @@ function M.download(pinned, src, stream)
     check(C.bl_download_async(handle(), pinned.data, src, bytes_of(src), stream_code(stream)))
 end
 
---- View on `block` of what a CPU tensor shows of `pinned`: both hold the same bytes at the same places.
+--- View of `block` that matches a CPU tensor's view of `pinned`: both hold the same bytes at the same offsets.
 -- @param t contiguous CPU tensor inside the tensor `pinned`
 -- @param pinned i32 CPU tensor
 -- @param block i32 tensor of the device, at least as long
@@ -142,7 +142,7 @@ function M.mirror(t, pinned, block)
     return view
 end
 
---- Free and total bytes of the device's memory; nil where the system does not say.
+--- Bytes of device memory that are free, and in total; nil where the system does not say.
 function M.memory()
     local free, total = ffi.new "uint64_t[1]", ffi.new "uint64_t[1]"
     if C.bl_device_memory(handle(), free, total) ~= 0 or total[0] == 0 then return nil end
@@ -152,7 +152,7 @@ end
 local STEP_SHAPE = { "rows", "picked", "sequences", "max_length", "hidden", "intermediate", "classes", "parameters",
     "tensors", "activations", "heads", "dropout" }
 
---- What a training step takes on the device besides tensors, in bytes; 0 on the CPU.
+--- What a training step takes on the device in addition to tensors, in bytes; 0 on the CPU.
 -- @param step the fields of bl_step_shape (engine/api/device.h); dtype by name
 -- @return scratch: the most that an op asks for; slack: memory behind an arena of `activations` bytes beyond these; nil
 --   and the reason if attention is set to kernels that do not support it
@@ -173,7 +173,7 @@ function M.step_workspace(step)
     return tonumber(scratch[0]), tonumber(slack[0])
 end
 
---- Take scratch memory now, so that ops which need no more will find it. Nothing on the CPU.
+--- Allocate scratch memory now, so that ops which need no more find it. Does nothing on the CPU.
 function M.reserve_scratch(bytes)
     check(C.bl_reserve_scratch(handle(), bytes))
 end
@@ -187,13 +187,13 @@ function M.record(run)
     local status = C.bl_graph_begin(handle())
     if status == DEVICE_FAILED then check(status) end
     if status ~= 0 then return nil, bl.last_error(), status == UNSUPPORTED end
-    -- What the collector gives back may not be given back while the device records.
+    -- The collector must not free device objects while the device records.
     collectgarbage "stop"
     local ok, message = pcall(run)
     collectgarbage "restart"
     if not ok then
         C.bl_graph_end(nil, handle())
-        -- A device that failed, or memory that ran out, would do so again without a recording.
+        -- A device that failed, or memory that ran out, would fail again without a recording.
         if type(message) == "table" then error(message, 0) end
         return nil, message
     end

@@ -10,7 +10,7 @@ M.CTYPE = {
     ffi.typeof "int64_t", ffi.typeof "int8_t",
 }
 
--- Host arrays by dtype. Made once: a compiled trace confuses types that ffi.typeof creates afresh on every call.
+-- Host arrays by dtype. Made once: a compiled trace confuses types that ffi.typeof recreates for every call.
 M.ARRAY = {
     [0] = ffi.typeof "float[?]", ffi.typeof "uint16_t[?]", ffi.typeof "uint16_t[?]", ffi.typeof "int32_t[?]",
     ffi.typeof "int64_t[?]", ffi.typeof "int8_t[?]",

@@ -3,7 +3,7 @@
 -- Only modules under bindings/ use this one. In a source tree the library is
 -- build/libbertlua.so; after `make install` it is PREFIX/lib/bertlua/. The
 -- executable takes the one beside itself, BERTLUA_LIB names any other. The declarations
--- (cdef.h) lie beside the library: `make` cuts them out of engine/api/*.h.
+-- (cdef.h) are beside the library: `make` extracts them from engine/api/*.h.
 
 local ffi = require "ffi"
 local fault = require "bertlua.fault"
@@ -71,8 +71,8 @@ M.lib = lib
 local ERROR_MEMORY, ERROR_DEVICE = 2, 7
 
 --- Raise the engine's message if a call failed; with memory_advice() behind it, where that is set and memory ran out.
--- That, and a device that failed, are the machine's problem: no line of a
--- program is to blame, and they are raised as faults (bertlua.fault).
+-- That, and a device that failed, are problems of the machine: no line of a program is to blame, and they are raised
+-- as faults (bertlua.fault).
 -- @param status bl_status of the call
 -- @param level whose line to blame, counted from the function that calls check: 1 itself, 2 (default) its caller
 function M.check(status, level)
@@ -100,7 +100,7 @@ end
 local ERROR_ARGUMENT = 1
 M.ERROR_ARGUMENT = ERROR_ARGUMENT
 
---- For functions that hand back what a file or the system refuses: nil and the message. A wrong argument is an error
+--- For functions that return what a file or the system refuses: nil and the message. A wrong argument is an error
 -- at the line of the function's caller. Use it as a tail call: `return refused(status)`.
 function M.refused(status)
     local message = ffi.string(lib.bl_last_error())

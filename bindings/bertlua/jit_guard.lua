@@ -1,8 +1,8 @@
 --- Keeps the JIT compiler away from functions with a loop over pairs() or next().
 --
--- In LuaJIT 2.1 of 2021 to March 2022 (Debian 12 has such a one) a loop over
--- pairs whose recording is aborted too often is patched in the wrong place and
--- from then on ends silently after its first iteration
+-- In LuaJIT 2.1 from 2021 to March 2022 (as in Debian 12) a loop over pairs whose
+-- recording is aborted too often is patched in the wrong place and from then on
+-- ends after its first iteration, silently
 -- (https://github.com/LuaJIT/LuaJIT/issues/827); later versions can still drop
 -- an element (issue 1510). Where such loops write checkpoints and manifests,
 -- that loses data. Interpreted they are correct, and none of them is hot.

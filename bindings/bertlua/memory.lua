@@ -1,7 +1,7 @@
 --- Buffers (parameters, optimizer state) and arenas (activations of a step).
 --
 -- Both are released by free() and never by the garbage collector: a tensor is
--- a plain view and does not keep the memory it looks at.
+-- a plain view and does not keep its memory alive.
 
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
@@ -28,7 +28,7 @@ function M.held()
     return sum
 end
 
---- Say what helps with every failure for lack of memory from now on.
+--- Add advice to every out-of-memory error from now on.
 -- @param advice function() -> text; nil for none
 function M.advise(advice)
     bl.memory_advice = advice
@@ -91,7 +91,7 @@ function M.arena(capacity)
     return arena
 end
 
---- Carve a tensor; its contents are whatever was there before.
+--- Allocate a tensor; its contents are whatever was there before.
 function Arena:tensor(dtype, dims)
     local handle = live(self)
     local code = DTYPE[dtype] or bl.dtype(dtype)
@@ -101,7 +101,7 @@ function Arena:tensor(dtype, dims)
     return t
 end
 
---- Give one tensor's memory back for reuse.
+--- Return one tensor's memory for reuse.
 function Arena:release(t)
     if t == nil then error("arena: release got nil, expected a tensor of the arena", 2) end
     check(C.bl_arena_release(live(self), t))

@@ -1,10 +1,10 @@
 --- The engine's ops: one function each, with the arguments of engine/api/ops.h without the context.
 --
 -- Outputs first, then inputs, then scalars; nil where the header allows NULL.
--- One wrapper per op, in the header's order: it adds the context and turns
--- names into numbers, nothing else. Shapes, formulas and what is accumulated
--- are in the header: `? ops.NAME` at the prompt shows it. A failure is an error
--- at the caller's line.
+-- In the header's order, one wrapper per op: it adds the context and turns names
+-- into numbers, nothing else.
+-- Shapes, formulas and what is accumulated are in the header: `? ops.NAME` at
+-- the prompt shows it. A failure is an error at the caller's line.
 
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"

@@ -30,7 +30,7 @@ end
 --- Find a file: as given (from the current folder), else among bertlua's own.
 -- @param kind "recipe", "config", "vocab" or "lua"
 -- @param name path, or name below the kind's folder
--- @return path, or nil and a message that says where it looked
+-- @return path, or nil and a message that lists where it looked
 function M.find(kind, name)
     local folder = FOLDER[kind]
     if not folder then error(("paths: kind is %s, expected recipe, config, vocab or lua"):format(tostring(kind)), 2) end

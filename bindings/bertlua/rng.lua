@@ -65,7 +65,7 @@ function M.restore(text)
     end
     local rng = M.new(from_hex(seed), from_hex(stream))
     local drawn = from_hex(counter)
-    -- Words come in blocks of four: start at the block's begin and draw again what was drawn of it.
+    -- Words come in blocks of four: start at the beginning of the block and redraw what was drawn from it.
     rng.counter = drawn - drawn % 4
     for _ = 1, tonumber(drawn % 4) do C.bl_rng_u32(rng) end
     return rng

@@ -1,8 +1,8 @@
 --- Signals as flags, so that a training loop can save and stop between steps.
 --
--- Only the bertlua executable installs handlers. After trap() the first SIGINT,
--- SIGTERM or SIGUSR1 sets a flag and the program continues; a second SIGINT
--- ends it with code 130. Without trap() SIGINT interrupts the Lua code.
+-- Only the bertlua executable installs handlers. After trap() the first
+-- SIGINT, SIGTERM or SIGUSR1 sets a flag and the program continues; a second
+-- SIGINT ends it with code 130. Without trap() SIGINT interrupts the Lua code.
 
 local ffi = require "ffi"
 local unistd = require "posix.unistd"
@@ -23,7 +23,7 @@ function M.trap()
     return true
 end
 
---- Back to interrupting.
+--- Let signals interrupt again.
 function M.untrap()
     if found then host.trap(false) end
 end
@@ -39,8 +39,8 @@ function M.clear()
     if found then host.clear() end
 end
 
---- For a process just forked: it dies by SIGKILL when its parent does, in any way, so that the parent's successor has
--- its files to itself. False where the system cannot do that.
+--- For a process just forked: it is killed when its parent ends, in any way, so that the parent's successor has the
+-- files to itself. False where the system cannot do that.
 -- @tparam number parent process id
 function M.die_with(parent)
     local known, result = pcall(function() return ffi.C.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) end)

@@ -104,7 +104,7 @@ end
 
 local new_region = ffi.typeof "bl_file_region"
 
---- Read a tensor that lies at a known place of a file of another format.
+--- Read a tensor at a known place in a file of another format.
 -- @tparam string path
 -- @tparam table where name (for messages), dtype ("F32", ...), dims, strides (in elements), first (element), offset and
 --   bytes of the storage, latin1 (true: each byte is written as a code point in UTF-8)
@@ -185,7 +185,7 @@ function storage.save(path, tensors, metadata)
     return true
 end
 
---- Replace a file by this string, durably and at once. True, or nil, message.
+--- Replace a file by this string, durably and atomically. True, or nil, message.
 function storage.write(path, text)
     local status = lib.bl_file_write(path, text, #text)
     if status ~= 0 then return refused(status) end
@@ -238,7 +238,7 @@ function storage.free_bytes(path)
     return tonumber(bytes[0])
 end
 
--- How much is downloaded from a device at a time.
+-- How much is copied from a device at a time.
 local CHUNK_BYTES = 2 ^ 20
 
 local function device_crc32c(t, crc)

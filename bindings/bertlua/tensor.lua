@@ -53,7 +53,7 @@ function Tensor:is_contiguous()
     return C.bl_tensor_is_contiguous(self)
 end
 
--- One size may be given as -1 and is then computed.
+-- One size may be -1, to be derived.
 local function infer(dims, numel)
     local known, missing = 1, nil
     for i = 1, #dims do
@@ -181,7 +181,7 @@ local function on_host(t, level)
     return view
 end
 
---- A CPU tensor with the same values: the tensor itself, or of one on a device a copy that lives as long as the result.
+--- A CPU tensor with the same values: the tensor itself, or a copy of a device tensor that lives as long as the result.
 function Tensor:host()
     local host = on_host(self, 3)
     return host
@@ -238,7 +238,7 @@ local function array_length(values)
     return ctype and ffi.sizeof(values) / ffi.sizeof(ctype) or math.huge
 end
 
--- Half precision, and views with gaps, go by way of a device tensor as the host array lies: the device converts.
+-- Half precision, and views with gaps, go through a device tensor laid out like the host array: the device converts.
 local function upload(self, host, dtype, level)
     if dtype == self.dtype and self:is_contiguous() then
         check(C.bl_upload(context.handle(), self, host, self:numel() * element.SIZE[dtype]), level)

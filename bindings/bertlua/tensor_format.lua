@@ -1,7 +1,7 @@
 --- Tensors as text: aligned columns, then dtype, shape and device.
 --
 -- A vector is one wrapped block, a matrix has its rows, more dimensions are a
--- matrix for each index, as in Torch. Long dimensions show both ends around
+-- matrix per index, as in Torch. Long dimensions show both ends around
 -- "..."; a matrix never gets wider than the given width.
 
 local element = require "bertlua.element"
@@ -158,7 +158,7 @@ end
 
 --- Text of a CPU tensor.
 -- @param t the tensor
--- @param description what stands in brackets at the end
+-- @param description what is in brackets at the end
 function M.format(t, description)
     local read, lines = element.reader(t.dtype), {}
     local numel = 1

@@ -142,7 +142,7 @@ end
 local Sentences = {}
 Sentences.__index = Sentences
 
---- Cutter of prose into sentences.
+--- Splitter of prose into sentences.
 -- @tparam string locale ICU locale; default "en@ss=standard", which knows some abbreviations
 -- @return Sentences; an unknown locale falls back to ICU's root rules
 function M.sentences(locale)
@@ -179,7 +179,7 @@ function M.trainer(do_lower_case)
     return setmetatable({ handle = ffi.gc(out[0], lib.bl_vocab_trainer_free) }, Trainer)
 end
 
---- Keep within about this many bytes, with temporary files in a folder; before any text.
+--- Limit memory to about this many bytes, with temporary files in a folder; call before adding any text.
 function Trainer:limit(bytes, folder)
     check(lib.bl_vocab_trainer_limit(self.handle, bytes, folder))
 end

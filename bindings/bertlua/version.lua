@@ -33,7 +33,7 @@ function M.hdf5_thread_safe()
     return bl.lib.H5is_library_threadsafe(safe) >= 0 and safe[0]
 end
 
---- ICU has its major version in the names of its functions: find the one that is there.
+--- ICU's function names contain its major version: find the one that exists.
 function M.icu()
     for major = 60, 99 do
         local name = "u_getVersion_" .. major

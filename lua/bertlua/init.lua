@@ -16,7 +16,7 @@ local MODULES = {
     "signal", "storage", "tensor",
 }
 
--- Folders of modules; those of data and text also hold the fields of the module of that name.
+-- Folders of modules; data and text also have the fields of the module of that name.
 local FOLDERS = {
     autograd = { "functional", "tape" },
     data = { "create_pretraining", "loader", "sequences" },
@@ -28,7 +28,7 @@ local FOLDERS = {
     util = { "chart", "clock", "fs", "json", "progress", "suggest", "term" },
 }
 
--- The module, or nil if there is none of this name. A fault inside it is an error.
+-- The module, or nil if there is none by this name. A failure inside it is an error.
 local function optional(name)
     local found, module = pcall(require, name)
     if found then return module end
@@ -52,7 +52,7 @@ local function folder(prefix, names)
     })
 end
 
---- bl.models has answer() besides: it comes from squad, which builds on models.
+--- bl.models also has answer(): it comes from squad, which builds on models.
 local function with_answer(models)
     return setmetatable(models, {
         __names = { "answer" },
@@ -65,7 +65,7 @@ end
 local is_module = {}
 for _, name in ipairs(MODULES) do is_module[name] = true end
 
--- Splits "2, 3, 'bf16'" into dims and dtype; a single list of dims will do as well.
+-- Splits "2, 3, 'bf16'" into dims and dtype; a single list of dims is also accepted.
 local function dims_of(...)
     local dims = { ... }
     local dtype = type(dims[#dims]) == "string" and table.remove(dims) or nil
@@ -89,7 +89,7 @@ end
 
 local seed, draws = 0, 0
 
---- Choose the random numbers that bl.randn draws.
+--- Seed the random numbers that bl.randn draws.
 function bl.seed(value)
     seed, draws = value, 0
 end

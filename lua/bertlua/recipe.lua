@@ -2,8 +2,8 @@
 --
 -- A recipe is a table of settings; everything in it can be overridden on the
 -- command line, and --help shows the recipe's own values. Exit codes: 0 done,
--- 1 a fault of the user's input, 128 + signal number when a signal ended the
--- run after a last checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1).
+-- 1 a fault in the user's input, 128 + signal number when a signal ended the
+-- run after a final checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1).
 
 local devices = require "bertlua.jobs.common.devices"
 local launch = require "bertlua.distributed.launch"
@@ -25,17 +25,17 @@ local function program()
     return arg and arg[0] or "RECIPE"
 end
 
---- The settings, before the run, once its device is known to be there: rank 0 of a job prints them for all.
+--- Print the settings before the run, once its device has been opened; rank 0 of a job prints them for all.
 local function show(spec, values)
     devices.open(values)
     if values.show_config and launch.detect().rank == 0 then
         io.stdout:write(spec:format(values), "\n")
-        -- Before what goes wrong from here on, in a file as well.
+        -- So that they come before any later error message, even in a file.
         io.stdout:flush()
     end
 end
 
---- Run a task: train, predict, evaluate, as its settings say.
+--- Run a task: train, predict, evaluate, depending on its settings.
 -- @param task the name of one in lua/bertlua/jobs, such as "classify", or a table of jobs/common/task.lua
 -- @param settings the recipe's values for its settings
 -- @param description for --help
@@ -53,7 +53,7 @@ function M.pretrain(settings, description)
     return M.run("pretrain", settings, description)
 end
 
---- Pre-train phase 1 and phase 2 in a row; phase 2 starts from the parameters phase 1 ended with.
+--- Pre-train phase 1 and then phase 2, which starts from the parameters phase 1 ended with.
 -- Settings that may differ between the phases carry the prefix phase1_ or phase2_.
 -- @param settings { common = {...}, phase1 = {...}, phase2 = {...} }
 -- @param description for --help
@@ -77,7 +77,7 @@ end
 function M.fill_mask(settings, description)
     local job = require "bertlua.jobs.pretrain.fill_mask"
     local values = job.settings:parse(arg or {}, settings, { program = program(), description = description,
-        positional = { name = "text", help = "sentences with [MASK]; read from standard input if there is none" } })
+        positional = { name = "text", help = "sentences with [MASK]; none: read from standard input" } })
     return job.run(values)
 end
 
@@ -103,7 +103,7 @@ function M.main(name, settings, description)
     return require("bertlua.jobs." .. name).main(settings, description)
 end
 
---- The demonstration from raw text to guesses.
+--- The demo, from raw text to guesses.
 function M.demo(settings, description)
     local job = require "bertlua.jobs.demo.demo"
     local values = job.settings:parse(arg or {}, settings, { program = program(), description = description })

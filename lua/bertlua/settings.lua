@@ -1,16 +1,16 @@
---- Settings: one table says what a program can be told; it drives the command
--- line, the validation, --help and the tables of the documentation.
+--- Settings: one table declares what can be set in a program; it drives the
+-- command line, validation, --help and the tables in the documentation.
 --
 --     local settings = require "bertlua.settings"
 --     local spec = settings.define {
 --         { name = "batch_size", type = "integer", default = 32, min = 1, group = "Training",
---           help = "sequences in a micro-step" },
+--           help = "sequences per micro-step" },
 --     }
 --     local values = spec:parse(arg, { batch_size = 8 }, { program = "recipe.lua", description = "..." })
 --
 -- On the command line: --batch-size 8, --batch-size=8, --batch_size 8; for a
--- boolean --amp, --no-amp, --amp true|false|yes|no|1|0. Later wins over earlier,
--- the command line over the recipe, the recipe over the default.
+-- boolean --amp, --no-amp, --amp true|false|yes|no|1|0. Later values override
+-- earlier ones, the command line the recipe, and the recipe the default.
 -- Layout of help and tables: settings/help.lua. The lists of settings themselves
 -- do not belong here: see jobs/pretrain/settings.lua.
 
@@ -28,7 +28,7 @@ local BOOLEANS = {
     ["false"] = false, no = false, off = false, ["0"] = false,
 }
 
---- The candidate nearest to a mistyped name, or nil when none is near.
+--- The candidate closest to a mistyped name, or nil if none is close.
 -- @param name what was typed
 -- @param candidates list of strings
 function M.nearest(name, candidates)
@@ -44,9 +44,9 @@ local function to_option(name)
     return "--" .. name:gsub("_", "-")
 end
 
---- "an integer of at least 1" and the like, for messages.
+--- "an integer of at least 1" and similar, for messages.
 local function expectation(setting)
-    local words = { integer = "an integer", number = "a number", boolean = "true or false", string = "a text",
+    local words = { integer = "an integer", number = "a number", boolean = "true or false", string = "text",
         path = "a path" }
     if setting.type == "choice" then
         local text = "one of " .. table.concat(setting.choices, ", ")
@@ -68,7 +68,7 @@ local function in_range(setting, value)
         and not (setting.above and value <= setting.above) and not (setting.below and value >= setting.below)
 end
 
---- The value of one setting from text or a Lua value; nil if it does not fit.
+--- Convert text or a Lua value to a setting's value; nil if it does not fit.
 local function convert(setting, value)
     local kind = setting.type
     if kind == "boolean" then
@@ -147,7 +147,7 @@ function Spec:parse_option(values, argv, index)
         return index
     end
     if following == nil or following:sub(1, 2) == "--" then
-        fault.raisef("%s: a value is missing, expected %s", shown, expectation(setting))
+        fault.raisef("%s: missing value, expected %s", shown, expectation(setting))
     end
     self:assign(values, name, following, "command line", shown)
     return index + 1
@@ -183,7 +183,7 @@ function Spec:parse(argv, overrides, options)
         elseif argument:sub(1, 2) == "--" and #argument > 2 then
             index = self:parse_option(values, argv, index)
         elseif argument ~= "--" then
-            -- After a flag a stray word was meant as its value.
+            -- A stray word after a flag was meant as its value.
             if self.flag_before[index] and not options.positional then
                 fault.raisef("%s: got %q, expected true or false", self.flag_before[index], argument)
             end
@@ -216,12 +216,12 @@ function Spec:format(values)
     return help.values(self, values)
 end
 
---- The settings as Markdown tables, one a group.
+--- The settings as Markdown tables, one per group.
 function Spec:table_markdown()
     return help.markdown(self)
 end
 
---- A spec with the settings of this one followed by those of a list; a name met again replaces the first.
+--- A spec with the settings of this one followed by those of a list; a repeated name replaces the earlier setting.
 function Spec:extend(list)
     local position, merged = {}, {}
     for _, source in ipairs { self.list, list } do
@@ -248,8 +248,8 @@ local TYPES = { integer = true, number = true, boolean = true, string = true, pa
 --- Define settings.
 -- @param list of { name=, type="integer|number|boolean|string|path|choice", default=, help=, group=,
 --   min=, max=, above=, below= (numbers), choices= (and or_integer=true to accept a number too),
---   required=true, allow_empty=true }. A setting without default is unset until given;
---   then "none" unsets it again, unless allow_empty says that any text is a value.
+--   required=true, allow_empty=true }. A setting without a default is unset until given;
+--   then "none" unsets it again, unless allow_empty makes any text a value.
 function M.define(list)
     local spec = setmetatable({ list = list, by_name = {}, names = {}, sources = {} }, Spec)
     for index, setting in ipairs(list) do

@@ -42,7 +42,7 @@ describe("signals", function()
         assert.are.equal(130, code)
     end)
 
-    local HEARD = "\nbertlua: finishing and saving the current step; press Ctrl-C again to quit at once\n"
+    local HEARD = "\nbertlua: finishing this step, then saving; press Ctrl-C again to quit at once\n"
 
     it("only set a flag after trap(), and tell that Ctrl-C was heard", function()
         for _, name in ipairs { "SIGINT", "SIGTERM", "SIGUSR1" } do

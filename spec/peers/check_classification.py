@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Whether transformers gives the predictions of a classification run.
+"""Check that transformers reproduces the predictions of a classification run.
 
     bertlua recipes/finetune_classify.lua ... --output-dir results
     python spec/peers/check_classification.py results/custom/classify
 
 Opens the exported model with AutoModelForSequenceClassification, classifies the
-texts of predictions.jsonl, and compares labels and scores. Then writes the model
-with transformers into FOLDER-huggingface, for the way back:
+texts in predictions.jsonl, and compares labels and scores. Then writes the model
+with transformers into FOLDER-huggingface, to check the opposite direction:
 
     bertlua recipes/finetune_classify.lua --from-pretrained-params FOLDER-huggingface \\
         --vocab-file FOLDER/vocab.txt --predict-file FOLDER/predictions.jsonl --max-seq-length ... --output-dir back
@@ -37,7 +37,7 @@ for at in range(0, len(records), 32):
         best = int(row.argmax())
         different += model.config.id2label[best] != record["label"]
         worst = max(worst, abs(float(row[best]) - record["score"]))
-print(f"{len(records)} texts: {different} other labels, scores differ by at most {worst:.2g}")
+print(f"{len(records)} texts: {different} different labels, scores differ by at most {worst:.2g}")
 model.save_pretrained(f"{folder}-huggingface")
 tokenizer.save_pretrained(f"{folder}-huggingface")
 sys.exit(1 if different or worst > 1e-3 else 0)

@@ -6,7 +6,7 @@
 FOLDER is a Hugging Face folder (config.json, model.safetensors or
 pytorch_model.bin, vocab.txt). bertlua reads it in each of the forms:
 
-    safetensors  the folder as it is        bin     torch.save's zip, with a transposed view
+    safetensors  the folder as is           bin     torch.save's zip, with a transposed view
     legacy       torch.save before 1.6      npz     numpy.savez
     sharded      three safetensors and an index
     converted    through scripts/convert_from_huggingface.lua and scripts/convert_to_huggingface.lua
@@ -60,7 +60,7 @@ REST = [
 
 
 def write_forms(folder, scratch):
-    """The same parameters as files of other kinds: {form: path}."""
+    """The same parameters in other file formats: {form: path}."""
     single = os.path.join(folder, "model.safetensors")
     state = load_file(single) if os.path.exists(single) else torch.load(os.path.join(folder, "pytorch_model.bin"))
     floats = {name: t for name, t in state.items() if t.is_floating_point()}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check that a saved model opens in transformers and computes the same logits there.
+"""Check that a saved model opens in transformers and gives the same logits there.
 
     build/bertlua spec/peers/dump_logits.lua FOLDER /tmp/logits.safetensors
     python3 spec/peers/check_huggingface_export.py FOLDER /tmp/logits.safetensors
@@ -27,7 +27,7 @@ def main():
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[kind]:
             sys.exit(f"{kind}: {sorted(report[kind])}")
-    print("no missing, unexpected or mismatched key")
+    print("no missing, unexpected or mismatched keys")
     with torch.no_grad():
         mask = expected["attention_mask"]
         out = model.eval()(

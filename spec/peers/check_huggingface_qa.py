@@ -28,7 +28,7 @@ def main():
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[kind]:
             sys.exit(f"{kind}: {sorted(report[kind])}")
-    print("no missing, unexpected or mismatched key")
+    print("no missing, unexpected or mismatched keys")
     mask = expected["attention_mask"]
     with torch.no_grad():
         out = model.eval()(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check the answers made from logits against a second implementation of the published rules.
+"""Check the answers derived from logits against a second implementation of the published rules.
 
     python3 spec/peers/check_squad_answers.py --data-file D.json --vocab-file V.txt [--bertlua build/bertlua]
 
@@ -7,8 +7,8 @@ Makes up logits of several kinds for every feature (noise, noise with many ties,
 peaks around random spans), lets bertlua answer, and recomputes predictions,
 n-best lists and null odds with the rules of Google's run_squad.py: texts,
 logits and null odds must be equal, probabilities to 15 digits. With
---transformers predictions are compared with transformers' (version 4) too,
-which answers "empty" where v2.0 has no span at all and bertlua nothing.
+--transformers, predictions are also compared with those of transformers (version
+4), which answers "empty" where v2.0 has no span at all, while bertlua gives no text.
 Needs numpy and safetensors.
 """
 
@@ -55,7 +55,7 @@ def best_places(logits, n):
 
 
 def answer(features, rows, rules, tokens, args):
-    """Predictions of one question; features and rows of logits are those of its windows."""
+    """Predictions for one question; features and rows of logits are those of its windows."""
     candidates, null = [], (1000000, 0, 0, 0)
     for index, (feature, (starts, ends)) in enumerate(zip(features, rows)):
         shift = feature["query_length"] + 2
@@ -141,7 +141,7 @@ def same(kind, theirs, ours):
 
 
 def with_transformers(groups, logits, tokens, args, folder):
-    """Predictions of transformers' compute_predictions_logits, an answer that begins inside a word as Google's."""
+    """Predictions of transformers' compute_predictions_logits; answers that begin inside a word are as Google's."""
     from transformers import BertTokenizer
     from transformers.data.metrics.squad_metrics import compute_predictions_logits
     from transformers.data.processors.squad import SquadExample, SquadFeatures, SquadResult

@@ -6,10 +6,10 @@
 
 Features are recomputed from the JSON with the rules of Google's run_squad.py
 (words, WordPiece tokens, windows, maximum context by exhaustive comparison,
-improved answer spans) and every id, position, flag and word is compared. With
---overflow the sequences are made once more by the `tokenizers` package, with
-its truncation with overlap; texts with private or unassigned characters, which
-it drops and BERT's own tokenizer keeps, are left out of that.
+improved answer spans), and every id, position, flag and word is compared. With
+--overflow the sequences are also made by the `tokenizers` package, using its
+truncation with overlap, except for texts with private or unassigned characters,
+which it drops and BERT's own tokenizer keeps.
 Needs numpy and safetensors; --overflow needs tokenizers.
 """
 
@@ -56,7 +56,7 @@ def is_punctuation(c):
 
 
 def clean(text):
-    """Control characters dropped, white space made plain, CJK ideographs set apart."""
+    """Control characters dropped, white space normalized, CJK ideographs set apart."""
     out = []
     for c in text:
         code = ord(c)
@@ -156,7 +156,7 @@ class Rules:
         return best == current
 
     def features(self, articles):
-        """Yields one dictionary a feature; contexts are tokenized once."""
+        """Yields one dictionary per feature; contexts are tokenized once."""
         args = self.args
         example = 0
         for article in articles:
@@ -193,7 +193,7 @@ class Rules:
 
 
 def byte_places(context, places, cache={}):
-    """Places of words in bytes instead of characters."""
+    """Positions of words in bytes instead of characters."""
     if cache.get("context") is not context:
         offsets, at = [0], 0
         for c in context:
@@ -210,7 +210,7 @@ def compare(number, feature, ours, rules, ranges):
     for name in ("start_position", "end_position", "example", "span", "query_length"):
         if ours[name][number] != feature[name]:
             sys.exit(f"feature {number}: {name} is {ours[name][number]}, expected {feature[name]}")
-    # Windows further off never hold a token of this one at the usual settings.
+    # With the usual settings, windows further away never contain a token of this one.
     shift = feature["query_length"] + 2
     key = (tuple(feature["spans"]), feature["span"])
     if key not in ranges:
@@ -231,7 +231,7 @@ def compare(number, feature, ours, rules, ranges):
 
 
 def check_overflow(articles, ours, args):
-    """The sequences once more, by truncation with overlap; needs features of every question (--is-training false)."""
+    """Check the sequences by truncation with overlap; needs features of every question (--is-training false)."""
     from tokenizers import BertWordPieceTokenizer
     from tokenizers.models import WordPiece
 
@@ -260,8 +260,8 @@ def check_overflow(articles, ours, args):
                         sys.exit(f"feature {number}: ids differ from the tokenizer's own windows")
                 checked += len(sequences)
     if example != ours["example"][-1]:
-        sys.exit(f"{example} questions, but the features are of {ours['example'][-1]}")
-    print(f"{checked} of {len(ours['span'])} sequences made by the tokenizer's own truncation too, and equal")
+        sys.exit(f"{example} questions, but the features are for {ours['example'][-1]}")
+    print(f"{checked} of {len(ours['span'])} sequences equal those of the tokenizer's own truncation")
 
 
 def main():

@@ -4,10 +4,10 @@
     python3 spec/peers/check_squad_metrics.py --bertlua build/bertlua DATA.json ...
 
 For each SQuAD file, predictions of several kinds are made up (gold answers,
-empty, perturbed, of other questions, some missing), v2.0 questions without
-answers and no-answer probabilities too; both programs evaluate them and the
-printed numbers must be the same to the last digit. Last, one file with every
-assigned character of Unicode in and beside an article.
+empty, perturbed, from other questions, some missing), as are v2.0 questions
+without answers and no-answer probabilities; both programs evaluate them and the
+printed numbers must be the same to the last digit. Finally, one file has every
+assigned Unicode character in and next to an article.
 """
 
 import argparse

@@ -4,8 +4,8 @@
 Usage: spec/peers/check_tensorboard.py FOLDER
 
 Prints each scalar's tag, number of points, first and last point. Exits with 1
-when the folder holds no scalar. Needs the tensorboard package; run by hand
-after a change of lua/bertlua/train/tensorboard.lua.
+if the folder contains no scalars. Needs the tensorboard package; run it by hand
+after changing lua/bertlua/train/tensorboard.lua.
 """
 
 import sys

@@ -21,14 +21,14 @@ local spec = settings.define {
     { name = "input_dir", type = "path", default = DEMO .. "shards/phase1/train", help = "shards" },
     { name = "config_file", type = "path", default = DEMO .. "config.json", help = "model" },
     { name = "vocab_file", type = "path", default = DEMO .. "vocab.txt", help = "vocabulary" },
-    { name = "max_seq_length", type = "integer", min = 8, default = 64, help = "of the shards" },
-    { name = "max_predictions_per_seq", type = "integer", min = 1, default = 10, help = "of the shards" },
+    { name = "max_seq_length", type = "integer", min = 8, default = 64, help = "as in the shards" },
+    { name = "max_predictions_per_seq", type = "integer", min = 1, default = 10, help = "as in the shards" },
     { name = "batch_size", type = "integer", min = 1, default = 32, help = "sequences per step" },
     { name = "steps", type = "integer", min = 2, default = 50, help = "steps to compare" },
     { name = "learning_rate", type = "number", above = 0, default = 1e-3, help = "peak" },
 }
 
---- Run steps; a fault with the last lines of output if that fails.
+--- Run steps; raises a fault with the end of the output if that fails.
 local function pretrain(values, folder, device, precision, name, last_step)
     local options = {
         ["bert-model"] = "custom", ["config-file"] = values.config_file, ["vocab-file"] = values.vocab_file,
@@ -75,7 +75,7 @@ local function main()
         description = "Compare pre-training steps on the CPU and on a GPU." })
     if not values then return end
     if not fs.is_directory(values.input_dir) then
-        fault.raisef("%s: no such folder: run make demo first, or name shards with --input-dir", values.input_dir)
+        fault.raisef("%s: no such folder: run make demo first, or set --input-dir", values.input_dir)
     end
     local folder = fault.check(fs.temporary_folder "bertlua-devices")
     print(("%d steps on %s\n"):format(values.steps, values.input_dir))

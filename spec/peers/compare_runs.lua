@@ -1,13 +1,13 @@
---- Whether two builds train alike, byte for byte: for changes that must not alter a run.
+--- Check that two builds train identically, byte for byte, for changes that must not alter a run.
 --
 --     git worktree add /tmp/before REVISION && make -C /tmp/before
 --     build/bertlua spec/peers/compare_runs.lua /tmp/before build
 --
 -- Both run the same small jobs (pre-training of both phases with a stop and a
--- resume, SQuAD v1.1 and v2.0 with training, answers and evaluation). Compared
--- are checkpoints, exported models, answers, every record of the report and of
--- TensorBoard's events, and the exit codes; not what a clock or the memory of
--- the process decides.
+-- resume, SQuAD v1.1 and v2.0 with training, answers and evaluation). It compares
+-- checkpoints, exported models, answers, every record of the report and of
+-- TensorBoard's events, and the exit codes, but not what depends on the clock or
+-- on memory use.
 
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -20,14 +20,14 @@ if not before then
     os.exit(2)
 end
 
--- Decided by a clock, by the memory in use, or by where the run was.
+-- Fields that depend on the clock, on memory use, or on where the run was.
 local VARIES = { seconds = true, peak_memory = true, timestamp = true, elapsedtime = true, datetime = true }
 
 local function varies(name)
     return VARIES[name] or name:find "_per_second$" or name:find "seconds$"
 end
 
---- A report without what varies, a record per line, keys sorted.
+--- A report without what varies, one record per line, keys sorted.
 local function report_text(path, own)
     local lines = {}
     for line in io.lines(path) do
@@ -67,7 +67,7 @@ local function events_text(path)
     return table.concat(list, "\n")
 end
 
---- Every file below a folder that a run wrote, by its path: contents to compare.
+--- The contents to compare of every file a run wrote below a folder, by path.
 local function contents(dir)
     local files = {}
     local function walk(path, shown)
@@ -120,7 +120,7 @@ local JOBS = {
     end, { negative = true, contexts = 8 } },
 }
 
---- Run commands with an executable in its own tree; text of codes and the files that came about.
+--- Run commands with an executable in its own tree; returns the exit codes as text and the resulting files.
 local function run(job, commands, tree, binary)
     local codes = {}
     for i, command in ipairs(commands) do

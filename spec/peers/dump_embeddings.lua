@@ -27,7 +27,7 @@ local store = ParameterStore.new()
 local model = BertModel.new(config, store, "bert")
 store:allocate { training = false }
 local report = checkpoint.load_pretrained(model_path, { store = store, config = config, vocab_file = vocab_file })
-print(("missing: %s; not used: %s"):format(table.concat(report.missing, ", "), table.concat(report.unexpected, ", ")))
+print(("missing: %s; unused: %s"):format(table.concat(report.missing, ", "), table.concat(report.unexpected, ", ")))
 local words = tokenizer.load(vocab_file, { do_lower_case = vocabulary.casing(vocab_file) ~= false })
 
 local sequences, length = {}, 0

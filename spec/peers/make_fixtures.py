@@ -40,14 +40,14 @@ CONFIG = {
     "vocab_size": 203,
 }
 BATCH, LENGTH, PREDICTIONS, STEPS = 4, 32, 5, 10
-# The schedule runs past the ten steps, so that none of them has a learning rate of 0.
+# The schedule is longer than ten steps, so that none of them has a learning rate of 0.
 SCHEDULE = {"max_steps": 14, "warmup_proportion": 0.22, "warmup_start_lr": 1e-5}
 LEARNING_RATE = {"lamb": 0.006, "adamw": 0.001}
 BETA1, BETA2, EPSILON, DECAY, MAX_NORM = 0.9, 0.999, 1e-6, 0.01, 1.0
 
 
 def make_model(generator):
-    """A model whose weights are spread as after some training, exactly representable in float32."""
+    """A model with weights spread as after some training, exactly representable in float32."""
     config = transformers.BertConfig(**{k: v for k, v in CONFIG.items() if k != "architectures"})
     config._attn_implementation = "eager"
     model = transformers.BertForPreTraining(config).double().eval()

@@ -5,7 +5,7 @@ Writes qa_tiny.safetensors under spec/fixtures (or the folder given as the
 first argument): a batch of padded questions, the weights, logits, the loss and
 every gradient. The model's shape is bert_tiny.json of make_fixtures.py.
 The softmax of the loss is over the real tokens: padding gets minus infinity,
-where transformers itself lets it take part. Dropout is off.
+whereas transformers itself includes it. Dropout is off.
 Needs torch, transformers and safetensors; the specs that read the file do not.
 """
 
@@ -41,7 +41,7 @@ def make_batch(rng):
         question = 2 + n // 4
         ids[b, :n] = rng.integers(5, CONFIG["vocab_size"], size=n)
         types[b, question:n] = 1
-        if b != 2:  # the third window does not hold the answer: 0, 0
+        if b != 2:  # the third window does not contain the answer: 0, 0
             starts[b] = rng.integers(question, n - 1)
             ends[b] = rng.integers(starts[b], n - 1)
     return {"input_ids": ids, "segment_ids": types, "lengths": lengths, "starts": starts, "ends": ends}

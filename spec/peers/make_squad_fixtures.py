@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Make spec/fixtures/squad: a small data set of our own, its features, answers and scores.
+"""Make spec/fixtures/squad: a small made-up data set with its features, answers and scores.
 
     python3 spec/peers/make_squad_fixtures.py
 
 Expected values come from the rules in check_squad_features.py,
-check_squad_answers.py and check_squad_metrics.py. Logits are a formula that
-the specs repeat. Needs numpy and safetensors (those scripts' imports).
+check_squad_answers.py and check_squad_metrics.py. Logits follow a formula that
+the specs repeat. Needs numpy and safetensors (imported by those scripts).
 """
 
 import argparse

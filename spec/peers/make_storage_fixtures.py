@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Make spec/fixtures/storage_types.safetensors: one tensor of each dtype.
 
-Written by the reference implementation of the format (packages safetensors,
-torch), so that the specs read, and write byte for byte, what it writes.
+Written by the reference implementation of the format (packages safetensors and
+torch), so that the specs check reading what it writes and writing the same bytes.
 Run from the repository's root; the result is committed.
 """
 

@@ -3,10 +3,10 @@
 An independent, slow implementation of BERT's tokenization with Python's own
 Unicode tables, written from the description in the BERT repository's README:
 clean, space out CJK, split at white space, lower-case and strip accents, split
-at punctuation, longest match first. Needs Python 3 alone.
+at punctuation, longest match first. Needs only Python 3.
 
     python3 spec/peers/make_tokenizer_fixture.py          writes the fixture
-    python3 spec/peers/make_tokenizer_fixture.py --check FILE   compares with a file of the same form
+    python3 spec/peers/make_tokenizer_fixture.py --check FILE   compares with a file in the same format
 """
 
 import json

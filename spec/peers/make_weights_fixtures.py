@@ -5,9 +5,9 @@
 
 Each part needs its own packages and is skipped without them: torch writes
 model.bin, legacy.bin, views.bin; paddle writes *.pdparams through the modules
-that BERT has there, so that names and layout are Paddle's own; numpy writes
-tensorflow.npz under the names of Google's checkpoints. The values depend on
-the parameters' names only, so the parts can be made on different machines.
+that BERT uses there, so that names and layout are Paddle's own; numpy writes
+tensorflow.npz with the names of Google's checkpoints. The values depend only on
+the parameters' names, so the parts can be made on different machines.
 reference.safetensors holds the same values under Hugging Face's names; it
 needs safetensors. Run from the repository's root; the results are committed.
 """
@@ -134,7 +134,7 @@ def make_paddle(values):
     paddle.save({"model": state, "step": 3}, FOLDER + "nested.pdparams")
     paddle.save({k: t.astype("bfloat16") for k, t in state.items()}, FOLDER + "bf16.pdparams")
 
-    # The names of a static program, as paddle.static.save writes them: in the order of construction.
+    # The names in a static program, as paddle.static.save writes them: in order of construction.
     by_parameter = {t.name: t.numpy() for t in state.values()}
     paddle.enable_static()
     main, startup = paddle.static.Program(), paddle.static.Program()

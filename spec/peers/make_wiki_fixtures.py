@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the small MediaWiki dumps of spec/fixtures/wiki, of invented text.
+"""Make the small MediaWiki dumps in spec/fixtures/wiki, from invented text.
 
 dump.xml: 60 pages, some of them redirects, disambiguations, other namespaces.
 dump.xml.bz2: the same as one stream of several 100 kB blocks.
-bad.xml.bz2: a page whose <ns> is closed by another name.
-dump-multistream.xml.bz2 and dump-multistream-index.txt.bz2: a stream for the
-header, one for each 8 pages, one for the footer, as Wikimedia publishes them.
+bad.xml.bz2: a page whose <ns> has a mismatched closing tag.
+dump-multistream.xml.bz2 and dump-multistream-index.txt.bz2: one stream for the
+header, one for every 8 pages, one for the footer, as Wikimedia publishes them.
 """
 import bz2
 import pathlib

@@ -76,7 +76,8 @@ describe("a device that cannot be used", function()
     it("is reported by GPU benchmarks without offering another device", function()
         for _, name in ipairs { "attention", "kernels", "linear" } do
             local output, code = run(("bench/gpu_%s.lua"):format(name), "")
-            assert.matches("^bertlua: this measures a GPU: cuda: [^\n]* no such file; correct or unset it\n$", output)
+            assert.matches("^bertlua: this benchmark needs a GPU: cuda: [^\n]* no such file; correct or unset it\n$",
+                output)
             assert.are.equal(1, code)
         end
         local output, code = run("bench/gpu_pretrain.lua", "--no-peer")

@@ -34,7 +34,7 @@ local function complain(message)
     io.stderr:write("bertlua: ", message, "\n")
 end
 
--- Runs at the point of the error: the traceback is still there.
+-- Runs where the error was raised, while the traceback still exists.
 local function on_error(problem)
     return { problem = problem, traceback = debug.traceback("", 2) }
 end
@@ -43,14 +43,14 @@ local function first_line(text)
     return text:match("^%s*([^\n]*)")
 end
 
--- What goes wrong before the processes of a job have met goes wrong in all of them: the launcher ends the others while
--- they wait for rank 0 to say it.
+-- What goes wrong before the processes of a job have met goes wrong in all of them: the others wait for rank 0 to
+-- report it, and the launcher ends them meanwhile.
 local function let_rank_0_speak()
     local found, launch = pcall(function() return require("bertlua.distributed.launch").detect() end)
     if found and launch.rank > 0 then require("posix.unistd").sleep(2) end
 end
 
--- In a job of many processes one rank prints a failure for all of them.
+-- In a job of several processes one rank prints a failure for all of them.
 local function complain_for_job(message, code)
     local comm = package.loaded["bertlua.comm"]
     if not (comm and comm.in_job()) then
@@ -125,7 +125,7 @@ local function find_file(name)
 end
 
 local function missing_file(name)
-    -- What all paths have in common says nothing about how near they are.
+    -- Compared without what all paths have in common.
     local function stem(path) return (path:gsub("^.*/", ""):gsub("%.lua$", "")) end
     local stems, full = {}, {}
     for _, list in ipairs { own_recipes(), COMMANDS } do
@@ -144,7 +144,7 @@ local function missing_file(name)
     return usage_error("no such file: " .. name .. hint)
 end
 
--- arg as stand-alone Lua has it: arg[0] the script, arguments from 1.
+-- arg as in stand-alone Lua: arg[0] the script, arguments from 1.
 local function set_arguments(argv, script_index, name)
     local arguments = {}
     for i = 0, #argv do arguments[i - script_index] = argv[i] end
@@ -179,7 +179,7 @@ end
 
 local function run_code(argv, index)
     local code = argv[index + 1]
-    if not code then return usage_error "-e is followed by nothing, expected Lua code" end
+    if not code then return usage_error "-e: a value is missing, expected Lua code" end
     local arguments = set_arguments(argv, index + 1, "-e")
     return (run(function()
         require("bertlua.prompt.repl").execute(code, "=(command line)", unpack(arguments))
@@ -199,9 +199,9 @@ local function run_prompt()
     return (run(function() require("bertlua.prompt").run() end))
 end
 
--- Opens it at once, so that a device that is not there is said before anything else.
+-- Opens it at once, so that a missing device is reported before anything else.
 local function choose_device(name)
-    if not name then return usage_error "--device is followed by nothing, expected cpu, cuda or auto" end
+    if not name then return usage_error "--device: a value is missing, expected cpu, cuda or auto" end
     return (run(function()
         local opened, problem = pcall(require("bertlua.context").open, { device = name })
         if not opened then error((tostring(problem):gsub("^[^\n]-%.lua:%d+: ", "")), 0) end
@@ -238,8 +238,8 @@ local function dispatch(argv)
     return run_file(argv, 1)
 end
 
--- Take leave of the other processes of a job. After a failure their messages may still be under way: no time for the
--- libraries' own clean-up.
+-- Leave the job's other processes. After a failure their messages may still be under way, so the libraries' own
+-- clean-up is skipped.
 local function leave_job(code)
     local comm = package.loaded["bertlua.comm"]
     if not comm then return code end
@@ -257,7 +257,7 @@ end
 function M.main(argv)
     local code = leave_job(dispatch(argv))
     local written, message = host.flush()
-    -- What failed before has said its line.
+    -- An earlier failure has already printed its line.
     if not written and code == 0 then
         complain("standard output: " .. message)
         return 1

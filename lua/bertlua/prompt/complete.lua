@@ -1,7 +1,7 @@
 --- Completion: names through nested tables, methods of tensors, and file names inside quotes.
 --
--- Nothing of the user's is called to find candidates; only bertlua's own
--- modules are loaded when a name asks for them.
+-- Finding candidates never calls the user's code; only bertlua's own modules are
+-- loaded when a name needs them.
 
 local M = {}
 
@@ -133,7 +133,7 @@ local function complete_path(path, quote)
 end
 
 --- Complete the text before the cursor.
--- @param text from the line's begin to the cursor
+-- @param text from the start of the line to the cursor
 -- @param env table of global names
 -- @return what to insert ("" for nothing), sorted list of all candidates
 function M.complete(text, env)

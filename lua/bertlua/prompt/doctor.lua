@@ -1,4 +1,4 @@
---- `bertlua --version` and `bertlua doctor`: what is here, what is missing, and how to put it right.
+--- `bertlua --version` and `bertlua doctor`: what is installed, what is missing, and how to fix it.
 
 local root = require("bertlua.host").root
 
@@ -51,7 +51,7 @@ local function read(path)
     return text
 end
 
--- Every check answers: state ("ok", "note" or "missing"), detail, fix.
+-- Every check returns state ("ok", "note" or "missing"), detail, fix.
 local checks = {}
 
 -- more: function that returns a list of further lines {state, name, detail, fix}, or nil.
@@ -132,7 +132,7 @@ folder_check("recipes", "recipes", "%.lua$")
 folder_check("configurations", "bert_configs", "%.json$")
 folder_check("vocabularies", "vocab", "vocab%.txt$")
 
--- Without a GPU all runs on the CPU, unless somebody insists.
+-- Without a GPU everything runs on the CPU, unless the environment insists.
 local function gpu_is_needed()
     return os.getenv "BERTLUA_DEVICE" == "cuda"
 end
@@ -161,13 +161,13 @@ end)
 
 check("NCCL", function()
     local name, missing = require("bertlua.comm").describe "nccl"
-    if name then return "ok", name .. ": one process a GPU" end
+    if name then return "ok", name .. ": one process per GPU" end
     return "note", "not found", (missing:gsub("^comm: ", ""))
 end)
 
 --- Run every check and print a line for each.
 -- @param write function that takes text; standard output if left out
--- @return true if nothing that is needed is missing
+-- @return true if nothing required is missing
 function M.run(write)
     write = write or function(text) io.write(text) end
     local healthy = true
@@ -184,7 +184,7 @@ function M.run(write)
             for _, line in ipairs(entry.more() or {}) do show(line.name, line.state, line.detail, line.fix) end
         end
     end
-    write(healthy and "All that is needed is here.\n" or "Something that is needed is missing: see above.\n")
+    write(healthy and "Everything required is here.\n" or "Something required is missing: see above.\n")
     return healthy
 end
 

@@ -33,7 +33,7 @@ local function comment_above(lines, at)
     return table.concat(text, "\n")
 end
 
--- The name as it was asked for, with the parameters of the definition.
+-- The name as it was typed, with the parameters of the definition.
 local function signature(name, lines, at)
     local text, i = {}, at
     repeat
@@ -47,7 +47,7 @@ local function strip_comment(line)
     return (line:gsub("^%s*/%*%s?", ""):gsub("^%s*%*/?%s?", ""):gsub("%s*%*/%s*$", ""))
 end
 
--- Declarations that follow each other share the comment above the first.
+-- Consecutive declarations share the comment above the first.
 local function header_comment(name)
     local lines = read_lines(paths.declarations())
     if not lines then return nil end
@@ -81,7 +81,7 @@ local function describe_function(name, f)
     local parts = { signature(name, lines, info.linedefined) }
     local comment = comment_above(lines, info.linedefined)
     if comment ~= "" then parts[#parts + 1] = comment end
-    -- Thin wrappers of the engine: its header says what they do.
+    -- Thin wrappers of the engine are documented in its header.
     local short = name:match "([%w_]+)$"
     if path:match "/bindings/" or path:match "^bindings/" then
         local text, declaration = header_comment(short)

@@ -1,4 +1,4 @@
---- Any Lua value as text for people: tables with sorted keys, tensors with their values.
+--- Any Lua value as readable text: tables with sorted keys, tensors with their values.
 --
 -- Deep, long and cyclic tables are cut short, so that printing a whole model
 -- stays readable.
@@ -107,7 +107,7 @@ function format(value, state, depth)
     return format_table(value, state, depth)
 end
 
---- Text of a value. Strings stand as they are at the top, quoted inside tables.
+--- Text of a value. Strings are bare at the top, quoted inside tables.
 function M.inspect(value)
     local kind = type(value)
     if kind == "string" then return value end

@@ -1,7 +1,7 @@
 --- The prompt without a terminal: a session that takes lines and writes results.
 --
 -- What a line means (expression, statement, unfinished, command) is decided
--- here; editing and signals are prompt.lua's and the executable's. `-e` runs
+-- here; editing and signals belong to prompt/init.lua and the executable. `-e` runs
 -- its code through execute(), so both evaluate in the same way.
 
 local complete = require "bertlua.prompt.complete"
@@ -20,7 +20,7 @@ $ command         run a shell command
 :time expression  how long it takes
 :quit             leave, as Ctrl-D does
 Tab completes names, methods and, inside quotes, file names. Ctrl-C cancels the
-line or stops what runs. Names set without `local` stay; bl is require "bertlua".
+line or stops what is running. Names set without `local` stay; bl is require "bertlua".
 ]]
 
 local function is_unfinished(message)
@@ -169,7 +169,7 @@ function Session:command(line)
         self.write(M.HELP)
         return "done"
     end
-    self:complain(name == "time" and ":time is followed by nothing, expected an expression"
+    self:complain(name == "time" and ":time: an expression is missing"
         or "unknown command " .. line:match "^%S+" .. "; there are :time, :help and :quit")
     return "error"
 end

@@ -7,7 +7,7 @@ local M = {}
 local WIDTH = 80
 local INDENT = 32
 
---- A number without needless digits: 0.006, 1048576, 1e-06.
+--- A number without unnecessary digits: 0.006, 1048576, 1e-06.
 local function number_text(value)
     if value == math.floor(value) and math.abs(value) < 1e15 then return ("%d"):format(value) end
     return ("%.14g"):format(value)
@@ -20,7 +20,7 @@ function M.value_text(value)
     return tostring(value)
 end
 
---- Words of a text; those longer than width are cut, after a comma where there is one.
+--- Words of a text; those longer than width are split, after a comma or slash where there is one.
 local function words_of(text, width)
     local words = {}
     for word in text:gmatch("%S+") do
@@ -75,7 +75,7 @@ local function meaning_text(setting, default)
     return text
 end
 
---- Groups in the order in which they first occur: list of {title, settings}.
+--- Groups in order of first occurrence: list of {title, settings}.
 local function groups_of(spec)
     local order, by_title = {}, {}
     for _, setting in ipairs(spec.list) do
@@ -132,7 +132,7 @@ function M.text(spec, values, options)
     return table.concat(out, "\n") .. "\n"
 end
 
---- Resolved values, one a line, grouped.
+--- Resolved values, one per line, grouped.
 function M.values(spec, values)
     local out = {}
     for _, group in ipairs(groups_of(spec)) do
@@ -148,7 +148,7 @@ local function cell(text)
     return (text:gsub("|", "\\|"))
 end
 
---- Markdown tables, one a group.
+--- Markdown tables, one per group.
 function M.markdown(spec)
     local out = {}
     for _, group in ipairs(groups_of(spec)) do

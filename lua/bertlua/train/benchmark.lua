@@ -1,8 +1,10 @@
---- Benchmark mode: steps measured after a warm-up, with the definition of every figure beside it.
+--- Benchmark mode: steps measured after a warm-up, reported with the definition of every figure.
+
+local plural = require "bertlua.util.plural"
 
 local M = {}
 
---- The p-th percentile (0..100) of a sorted list, between neighbours by proportion.
+--- The p-th percentile (0..100) of a sorted list, interpolated linearly between neighbours.
 function M.percentile(sorted, p)
     local position = 1 + (#sorted - 1) * p / 100
     local low = math.floor(position)
@@ -29,10 +31,6 @@ function M.summary(steps)
     }
 end
 
-local function threads_text(count)
-    return ("%d thread%s"):format(count, count == 1 and "" or "s")
-end
-
 --- The summary as text.
 -- @param summary of summary()
 -- @param setup { warmup_steps, batch_size, accumulation: micro-steps of all ranks together, ranks (1), max_seq_length,
@@ -40,24 +38,25 @@ end
 function M.text(summary, setup)
     local ranks = setup.ranks or 1
     local lines = {
-        ("Benchmark: %d steps after %d of warm-up; %d sequences per step (%s%d x %d micro-steps), %d tokens long, %s, "
-            .. "%s, %s on %s"):format(summary.steps, setup.warmup_steps, setup.batch_size * setup.accumulation,
+        ("Benchmark: %s after %d of warm-up; %s per step (%s%d x %d micro-steps), %d tokens long, %s, %s, %s on %s")
+            :format(plural.count(summary.steps, "step"), setup.warmup_steps,
+            plural.count(setup.batch_size * setup.accumulation, "sequence"),
             ranks > 1 and ranks .. " ranks x " or "", setup.batch_size, setup.accumulation / ranks,
             setup.max_seq_length, setup.precision,
-            setup.packed and "packed" or "padded", threads_text(setup.threads), setup.device),
+            setup.packed and "packed" or "padded", plural.count(setup.threads, "thread"), setup.device),
         ("  throughput    %.2f sequences/s, %.0f tokens/s"):format(summary.sequences_per_second,
             summary.tokens_per_second),
         ("  step          p50 %.4f s, p90 %.4f s, p99 %.4f s, min %.4f s, max %.4f s"):format(summary.step_p50,
             summary.step_p90, summary.step_p99, summary.step_min, summary.step_max),
         "  A step is forward, backward, update and the wait for data. Throughput is all sequences (or real tokens,",
-        "  padding not counted) of the measured steps over their total time.",
+        "  padding not counted) of the measured steps divided by their total time.",
     }
     return table.concat(lines, "\n") .. "\n"
 end
 
 local INFERENCE = [[
-  A step makes one batch and its logits, and copies these to the host; what they mean is not worked out. Throughput is
-  all sequences (or real tokens, padding not counted) of the measured steps over their total time.
+  A step builds one batch, computes its logits and copies them to the host; they are not interpreted. Throughput is
+  all sequences (or real tokens, padding not counted) of the measured steps divided by their total time.
 ]]
 
 --- Figures and text of inference steps.
@@ -68,7 +67,7 @@ function M.inference(steps, setup)
     local summary = M.summary(steps)
     local text = ("Benchmark of inference: %d batches of %d sequences after %d of warm-up; up to %d tokens, %s, %s, "
         .. "%s on %s\n"):format(summary.steps, setup.batch_size, setup.warmup_steps, setup.max_seq_length,
-        setup.precision, setup.packed and "packed" or "padded", threads_text(setup.threads), setup.device)
+        setup.precision, setup.packed and "packed" or "padded", plural.count(setup.threads, "thread"), setup.device)
     text = text .. ("  throughput    %.2f sequences/s, %.0f tokens/s\n"):format(summary.sequences_per_second,
         summary.tokens_per_second)
     text = text .. ("  latency       p50 %.1f ms, p90 %.1f ms, p95 %.1f ms, p99 %.1f ms, min %.1f ms, max %.1f ms\n")

@@ -1,13 +1,13 @@
---- Checkpoints: <root>/<step>/ with everything a run needs to go on exactly.
+--- Checkpoints: <root>/<step>/ with everything a run needs to resume exactly.
 --
 --     model.safetensors      parameters under Hugging Face's names, true vocabulary size
 --     optimizer.safetensors  m.<name>, v.<name>, scalars
---     config.json, vocab.txt so that the folder opens in transformers as it is
+--     config.json, vocab.txt so that transformers opens the folder as it is
 --     progress.json          step, settings, casing, and size and CRC32C of the files above
 --
--- A checkpoint is written into a hidden folder beside it, synced and renamed,
--- so an integer-named folder is complete whenever the power fails. The newest
--- three stay; older ones go only after the new one is in place.
+-- A checkpoint is written into a hidden folder next to it, synced and renamed,
+-- so an integer-named folder is complete even after a power failure. The newest
+-- three are kept; older ones are removed only once the new one is in place.
 -- @module bertlua.train.checkpoint
 
 local signal = require "posix.signal"
@@ -18,6 +18,7 @@ local Ranks = require "bertlua.train.ranks"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local plural = require "bertlua.util.plural"
 local storage = require "bertlua.storage"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
@@ -27,7 +28,7 @@ local checkpoint = {}
 local KEEP = 3
 local FORMAT = 1
 
---- Whether a parameter belongs to a head: to what a task puts on top of the encoder, the pooler included.
+--- Whether a parameter belongs to a head: what a task adds on top of the encoder, including the pooler.
 local function is_head(name)
     return not name:find "^bert%.embeddings%." and not name:find "^bert%.encoder%."
 end
@@ -46,17 +47,17 @@ function checkpoint.progress(path)
     local progress, reason = json.read(path .. "/progress.json")
     if not progress then return nil, reason end
     if type(progress) ~= "table" or type(progress.step) ~= "number" or type(progress.files) ~= "table" then
-        return nil, path .. "/progress.json: no step or list of files in it"
+        return nil, path .. "/progress.json: contains no step or list of files"
     end
     for name, record in pairs(progress.files) do
         if type(record) ~= "table" or type(record.bytes) ~= "number" or type(record.crc32c) ~= "number" then
-            return nil, ("%s/progress.json: no size and checksum of %s in it"):format(path, tostring(name))
+            return nil, ("%s/progress.json: contains no size and checksum of %s"):format(path, tostring(name))
         end
     end
     return progress
 end
 
---- Whether a folder holds a whole checkpoint, by the names and sizes of its files.
+--- Whether a folder holds a complete checkpoint, judging by the names and sizes of its files.
 -- @return true; or false, reason
 function checkpoint.is_complete(path)
     if not fs.is_directory(path) then return false, path .. ": no such folder" end
@@ -65,19 +66,19 @@ function checkpoint.is_complete(path)
     if not progress then return false, reason end
     local step = step_of(fs.basename(path))
     if step and step ~= progress.step then
-        return false, ("progress.json is of step %s"):format(progress.step)
+        return false, ("progress.json is for step %s"):format(progress.step)
     end
     for name, record in pairs(progress.files) do
         local size = fs.size(path .. "/" .. name)
         if not size then return false, name .. " is missing" end
         if size ~= record.bytes then
-            return false, ("%s has %d bytes, expected %.0f"):format(name, size, record.bytes)
+            return false, ("%s has %s, expected %.0f"):format(name, plural.count(size, "byte"), record.bytes)
         end
     end
     return true
 end
 
---- is_complete, and every byte of every file is as it was written.
+--- is_complete, and also that every byte of every file is as it was written.
 -- @return true; or false, reason
 function checkpoint.verify(path)
     local ok, reason = checkpoint.is_complete(path)
@@ -112,19 +113,19 @@ function checkpoint.steps(root)
     return steps
 end
 
---- Whether a path leads to a model's parameters, also those that another program wrote.
+--- Whether a path leads to a model's parameters, including those written by another program.
 function checkpoint.has_parameters(path, model_prefix)
     return folder.find(path, model_prefix) ~= nil
 end
 
 local function is_alive(pid)
     local ok, _, code = signal.kill(pid, 0)
-    -- Not permitted means that it exists and belongs to somebody else.
+    -- Not permitted: it exists and belongs to somebody else.
     return ok ~= nil or code == require("posix.errno").EPERM
 end
 
---- Put right what an interrupted save left: half-written folders go, and a checkpoint that was
--- moved aside to be replaced comes back if its replacement never arrived.
+--- Clean up after an interrupted save: half-written folders are removed, and a checkpoint that was
+-- moved aside to be replaced is restored if its replacement never arrived.
 function checkpoint.clean(root)
     for _, name in ipairs(fs.is_directory(root) and fs.list(root) or {}) do
         local kind, step, pid = name:match "^%.(%a+)%-(%d+)%-(%d+)$"
@@ -140,9 +141,9 @@ function checkpoint.clean(root)
     end
 end
 
---- The newest checkpoint of root that is whole and undamaged.
+--- The newest checkpoint in root that is complete and undamaged.
 -- @tparam string root folder of one phase
--- @return path, step, note: nil, nil if there is none; note is nil, or one line that says what was skipped and why
+-- @return path, step, note: nil, nil if there is none; note is nil, or one line on what was skipped and why
 function checkpoint.latest(root)
     checkpoint.clean(root)
     local skipped = {}
@@ -173,8 +174,8 @@ local function in_file_order(list)
     return sorted
 end
 
---- What model and optimizer files hold. Where state is divided over ranks every rank must fetch every item, in the same
--- order, whatever becomes of rank 0's file: drain() fetches what was not.
+--- What model and optimizer files hold. Where state is divided among ranks, every rank must fetch every item, in the
+-- same order, even if rank 0 fails to write its file: drain() fetches the rest.
 local function contents_of(parts)
     local contents, fetches, done = { model = weights.parameters(parts.store) }, {}, 0
     local optimizer = parts.optimizer
@@ -204,8 +205,8 @@ local function contents_of(parts)
     return contents
 end
 
---- Run write(contents) on rank 0, which has files to itself; the other ranks help to collect what they hold.
--- A fault ends it on all.
+--- Run write(contents) on rank 0, which alone writes files; the other ranks help to collect what they hold.
+-- A fault is raised on all ranks.
 local function collect(parts, write)
     local ranks = parts.ranks or Ranks.new { rank = 0, size = 1 }
     ranks:together(function()
@@ -229,7 +230,7 @@ local function write_model(path, parts, items)
     if parts.vocab_file then fault.check(fs.copy(parts.vocab_file, path .. "/vocab.txt")) end
 end
 
---- Whose checkpoints an optimizer goes on from.
+--- Whose checkpoints an optimizer can resume from.
 local function family_of(optimizer)
     return optimizer.family or optimizer.kind
 end
@@ -239,7 +240,7 @@ local function write_optimizer(path, parts, items)
         { optimizer = family_of(parts.optimizer) or "unknown" }))
 end
 
---- progress.json, written last: it vouches for the other files.
+--- Write progress.json, last: it vouches for the other files.
 local function write_progress(path, step, parts)
     local progress = {}
     for key, value in pairs(parts.progress or {}) do progress[key] = value end
@@ -252,7 +253,7 @@ local function write_progress(path, step, parts)
     end
     if parts.vocab_file then
         progress.vocabulary_sha256 = vocabulary.sha256(path .. "/vocab.txt")
-        -- Training sees ids only; what text they came from, the vocabulary tells where nobody said so.
+        -- Training sees only ids; if nobody stated the casing of the text they came from, the vocabulary shows it.
         if progress.do_lower_case == nil then progress.do_lower_case = vocabulary.casing(path .. "/vocab.txt") end
     end
     progress.files = {}
@@ -266,7 +267,7 @@ local function write_progress(path, step, parts)
 end
 
 --- Write a checkpoint without optimizer into a folder of any name, synced; for conversions.
--- @tparam string path made if it is not there; should be empty
+-- @tparam string path created if missing; should be empty
 -- @tparam number step
 -- @tparam table parts store, config, vocab_file, progress, model_prefix as in save
 function checkpoint.write(path, step, parts)
@@ -276,7 +277,7 @@ function checkpoint.write(path, step, parts)
     fault.check(fs.sync(path))
 end
 
---- Give the finished folder its name; one of the same step is replaced.
+--- Give the finished folder its name, replacing a checkpoint of the same step.
 local function install(root, temporary, step)
     local final = ("%s/%d"):format(root, step)
     local aside
@@ -289,7 +290,7 @@ local function install(root, temporary, step)
     return final
 end
 
---- Remove all but the newest `keep` complete checkpoints. Renamed first, so that none is ever seen half removed.
+--- Remove all but the newest `keep` complete checkpoints. They are renamed first, so that none is seen half-removed.
 local function prune(root, keep, saved)
     local complete = checkpoint.steps(root)
     local oldest_kept = complete[math.max(1, #complete - keep + 1)]
@@ -325,9 +326,9 @@ local function save(root, step, parts, contents)
     prune(root, parts.keep or KEEP, step)
 end
 
---- Save a checkpoint. On failure throws a fault; nothing half-written is left and older checkpoints stay.
--- Every rank of a job calls it, rank 0 writes, and all go on once the checkpoint is there.
--- @tparam string root folder of one phase; made if it is not there
+--- Save a checkpoint. Throws a fault on failure; nothing half-written is left and older checkpoints stay.
+-- Every rank of a job calls it, rank 0 writes, and all continue once the checkpoint is in place.
+-- @tparam string root folder of one phase; created if missing
 -- @tparam number step
 -- @tparam table parts store; optimizer, config (BertConfig or table), vocab_file: may be nil;
 --   progress: table for progress.json; model_prefix ("model"); keep (3); ranks: of the job, nil for one process
@@ -340,7 +341,7 @@ function checkpoint.save(root, step, parts)
     return ("%s/%d"):format(root, step)
 end
 
---- Zero the pad rows of the vocabulary, which no file holds.
+--- Zero the vocabulary's padding rows, which no file holds.
 local function clear_padding(store)
     for _, entry in ipairs(store.list) do
         local stored = entry.stored_dims
@@ -354,14 +355,14 @@ local function load_optimizer(path, parts)
     local optimizer = parts.optimizer
     local file_path = path .. "/optimizer.safetensors"
     if not fs.is_file(file_path) then
-        fault.raisef("%s: is missing: to start anew from these parameters use --from-pretrained-params", file_path)
+        fault.raisef("%s is missing: to start a new run from these parameters use --from-pretrained-params", file_path)
     end
     local file = weights.open(file_path)
     local kind = file:metadata().optimizer
     local family = family_of(optimizer)
     if family and kind ~= family then
-        fault.raisef("%s: holds the state of %s, this run uses %s: set the same optimizer", file_path, tostring(kind),
-            family)
+        fault.raisef("%s: holds the state of %s, but this run uses %s: set the same optimizer", file_path,
+            tostring(kind), family)
     end
     local wanted = weights.state(parts.store, optimizer.m, "m.", optimizer.gatherer)
     for _, item in ipairs(weights.state(parts.store, optimizer.v, "v.", optimizer.gatherer)) do
@@ -371,12 +372,12 @@ local function load_optimizer(path, parts)
     return file, weights.match(file, wanted, file_path, {})
 end
 
---- What both ways of loading share. Nothing is changed before all of it was checked.
+--- What both ways of loading share. Nothing is changed until everything has been checked.
 local function load_from(path, file_path, parts)
     local progress
     if fs.is_file(path .. "/progress.json") then
         local ok, reason = true, nil
-        -- Once a job: the others would read the same bytes.
+        -- Once per job: the other ranks would read the same bytes.
         if not parts.ranks or parts.ranks.main then ok, reason = checkpoint.verify(path) end
         if not ok then fault.raisef("%s: %s: use an older checkpoint", path, reason) end
         progress = checkpoint.progress(path)
@@ -404,8 +405,8 @@ end
 --- Load a checkpoint into a model; nothing is changed unless all of it fits. Throws a fault otherwise.
 -- @tparam string path folder of one step
 -- @tparam table parts store; optimizer: restored too if given; config, vocab_file, do_lower_case: compared with the
---   checkpoint's; model_prefix ("model"); missing, unexpected: patterns of names that the file may lack or have in
---   excess, or a function of a name
+--   checkpoint's; model_prefix ("model"); missing, unexpected: patterns of names that the file may lack or may have in
+--   addition, or a function of a name
 -- @return progress table (empty if the folder has none), report {missing, unexpected}
 function checkpoint.load(path, parts)
     if not fs.is_directory(path) then fault.raisef("%s: no such checkpoint", path) end
@@ -416,11 +417,11 @@ function checkpoint.load(path, parts)
     return load_from(path, file_path, parts)
 end
 
---- Load parameters from our checkpoint, a folder of Hugging Face's, or a single file: safetensors, PyTorch's .bin or
--- .pt, Paddle's .pdparams, .npz (see bertlua.weights.formats). Heads may be missing (they keep their initial values) or
--- in excess; everything else must fit.
+--- Load parameters from our checkpoint, a Hugging Face folder, or a single file: safetensors, PyTorch's .bin or .pt,
+-- Paddle's .pdparams, .npz (see bertlua.weights.formats). Heads may be missing (they keep their initial values) or
+-- superfluous; everything else must fit.
 -- @tparam string path
--- @tparam table parts as in load, without optimizer; missing, unexpected: in place of the heads
+-- @tparam table parts as in load, without optimizer; missing, unexpected: instead of the heads
 -- @return report {missing, unexpected}: sorted names of parameters that were not in the file, or not in the model
 function checkpoint.load_pretrained(path, parts)
     local home, file_path, reason = folder.find(path, parts.model_prefix)
@@ -450,7 +451,7 @@ end
 
 --- Write a folder that transformers opens, without any training state.
 -- Every rank of a job calls it and rank 0 writes, as in save.
--- @tparam string path made if it is not there
+-- @tparam string path created if missing
 -- @tparam table parts store, config; vocab_file, do_lower_case, model_prefix, ranks: may be nil
 function checkpoint.export(path, parts)
     collect(parts, function(contents) export(path, parts, contents) end)

@@ -1,9 +1,9 @@
---- The log for people: one line per record in fixed columns, with up to three results 78 characters wide.
+--- The console log: one line per record in fixed columns, 78 characters wide with up to three results.
 --
 --     step        loss    mlm    nsp       lr   grad scale  seq/s  tok/s      ETA
 --     1000/7038  8.123  7.430  0.693 6.00e-03   12.3  2^20    529  67.7k  1:02:03
 --
--- Results are the scalars of a task: list of {name = of the record's field, column = its header, or nil for none}.
+-- Results are the scalars of a task: list of {name = the record's field, column = its header, or nil for none}.
 -- @module bertlua.train.console
 
 local clock = require "bertlua.util.clock"
@@ -14,9 +14,8 @@ local console = {}
 local Console = {}
 Console.__index = Console
 
--- A header every so many lines, so that one is always in sight.
+-- Lines between two headers, so that one is always in sight.
 local HEADER_LINES = 40
-
 
 local function short(x)
     return x and progress.short(x) or "-"
@@ -30,7 +29,7 @@ local function scale(x)
     return progress.short(x)
 end
 
--- Header, width, text of a record; the results stand before these.
+-- Header, width, text of a record; the results come before these.
 local COLUMNS = {
     { "lr", 9, function(r) return r.learning_rate and ("%.2e"):format(r.learning_rate) or "-" end },
     { "grad", 7, function(r) return short(r.grad_norm) end },
@@ -76,7 +75,7 @@ function console.line(record, max_steps, results)
     end)
 end
 
---- A console that prints records with a header now and then.
+--- A console that prints records, with a header from time to time.
 -- @tparam table options max_steps; results; write = function(line without newline), standard output if left out
 function console.new(options)
     return setmetatable({

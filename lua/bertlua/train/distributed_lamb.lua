@@ -1,12 +1,12 @@
---- LAMB whose moments and master weights are divided over the ranks of a job.
+--- LAMB with moments and master weights divided among the ranks of a job.
 --
 -- Stage 1 of ZeRO (arXiv 1910.02054) with LAMB's trust ratios of whole tensors:
 -- a rank receives the sums of its part of each gradient bucket
 -- (gradients.lua), updates its part of the parameters and gathers the others',
--- in bf16 or fp16 where activations have that dtype. Two small sums go over
--- the ranks in between: the squared norm of the gradient, and |p|^2 and |u|^2
--- of every parameter tensor. The parameters are those of Lamb but for the
--- order and rounding of these sums; a run of one process takes Lamb itself.
+-- in bf16 or fp16 where activations have that dtype. Two small sums are taken
+-- over the ranks in between: the squared norm of the gradient, and |p|^2 and
+-- |u|^2 of every parameter tensor. The parameters equal those of Lamb up to the
+-- order and rounding of these sums; a run of one process uses Lamb itself.
 
 local Optimizer = require "bertlua.train.optimizer"
 local PartitionState = require "bertlua.train.partition_state"
@@ -31,7 +31,7 @@ function DistributedLamb.new(options)
     end
     local self = Optimizer.init(DistributedLamb, "DistributedFusedLamb", options, store.partition.state_count)
     self.family, self.comm = "Lamb", comm
-    -- The update has messages in it: it cannot be recorded as a graph.
+    -- The update communicates, so it cannot be recorded as a graph.
     self.communicates = true
     self.gatherer = PartitionState.new(store, comm)
     store.gatherer = self.gatherer
@@ -62,7 +62,7 @@ local function range(t, offset, count)
     return view
 end
 
---- Every rank gets what the others updated.
+--- Give every rank what the others updated.
 function DistributedLamb:gather_parameters()
     local store, comm = self.store, self.comm
     for _, bucket in ipairs(store.partition.buckets) do

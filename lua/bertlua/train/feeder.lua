@@ -2,11 +2,11 @@
 --
 --     loader fills pinned batch --copy stream--> slot --compute stream--> block, read by ops
 --
--- There are two slots, so the copy of one batch runs beside the computation on
--- the one before, and one block, so that every batch is read at the same
+-- There are two slots, so that copying one batch overlaps the computation on
+-- the previous one, and one block, so that every batch is read at the same
 -- addresses and a captured step can be replayed. Events order the three; the
--- host waits only where it would overwrite a pinned batch that has not left
--- yet (Batch:begin). Where ops read host memory, a batch is used as it is.
+-- host waits only where it would overwrite a pinned batch that has not been
+-- copied yet (Batch:begin). Where ops read host memory, a batch is used as is.
 
 local device = require "bertlua.device"
 local memory = require "bertlua.memory"
@@ -15,7 +15,7 @@ local ops = require "bertlua.ops"
 local Feeder = {}
 Feeder.__index = Feeder
 
---- A feeder for the current context; it takes its memory when the first batch comes.
+--- A feeder for the current context; it allocates its memory when the first batch arrives.
 function Feeder.new()
     return setmetatable({ host = device.is_host(), turn = 1 }, Feeder)
 end
@@ -26,14 +26,14 @@ local function allocate(self, bytes)
     self.block = self.buffer:tensor(0, "i32", { bytes / 4 })
     for i = 1, 2 do
         self.slots[i] = { block = self.buffer:tensor(i * bytes, "i32", { bytes / 4 }), taken = device.event() }
-        -- New memory is cleared on the compute stream: the first copy must not come before that.
+        -- New memory is cleared on the compute stream: the first copy must not overtake that.
         self.slots[i].taken:record "compute"
     end
 end
 
 --- The batch as ops may read it, until the next call.
 -- @param batch of a loader: its tensors, their names in `tensors`, pinned (all of its memory as i32, a multiple of 64
---   bytes) and fence (an event); one without pinned memory is on the device already and used as it is
+--   bytes) and fence (an event); one without pinned memory is already on the device and used as is
 function Feeder:load(batch)
     local pinned = batch.pinned
     if self.host or not pinned then return batch end
@@ -56,7 +56,7 @@ function Feeder:load(batch)
     return there
 end
 
---- Give the memory back, once the device is done with it.
+--- Free the memory, once the device is done with it.
 function Feeder:free()
     if not self.slots then return end
     for _, slot in ipairs(self.slots) do

@@ -1,13 +1,13 @@
 --- Gradients of a job of several processes: every bucket of the flat buffer is
--- reduced over the ranks as soon as the backward pass has finished what it
--- holds, while the pass goes on with the rest.
+-- reduced over the ranks as soon as the backward pass has finished its contents,
+-- while the pass continues with the rest.
 --
 -- A Gradients object watches Tape:backward of the last micro-step: it looks up
 -- which node of the tape is the last to add to each bucket, and queues the
 -- bucket once that node is done. The pass comes from the end of the flat
--- buffer, and so do the buckets; the order is the same on every rank. What no
--- node names is queued by finish(). With a divided optimizer a rank receives
--- only its part of a bucket.
+-- buffer, and so do the buckets; the order is the same on every rank. Buckets
+-- that no node adds to are queued by finish(). With a divided optimizer a rank
+-- receives only its part of a bucket.
 
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
@@ -27,7 +27,7 @@ function Gradients.new(options)
         error(("gradients: dtype is %s, expected fp32 or bf16"):format(tostring(options.dtype)), 2)
     end
     if not (store and store.partition and store.grad) then
-        error("gradients: store is an allocated ParameterStore with gradients and a partition", 2)
+        error("gradients: store must be an allocated ParameterStore with gradients and a partition", 2)
     end
     local self = setmetatable({
         store = store, comm = comm, divide = store.partition.divide, buckets = store.partition.buckets, low = low,
@@ -45,7 +45,7 @@ local function range(t, offset, count)
     return view
 end
 
---- Queue the reduction of bucket number b, unless that was done in this step.
+--- Queue the reduction of bucket number b, unless that has been done in this step.
 function Gradients:reduce(b)
     if self.queued[b] then return end
     self.queued[b] = true
@@ -100,7 +100,7 @@ function Gradients:passed(i)
     for _, b in ipairs(due) do self:reduce(b) end
 end
 
---- Queue what is left and wait: after this the gradients are sums over all ranks (or this rank's parts of them are).
+--- Queue what is left and wait: then the gradients (or this rank's parts of them) are sums over all ranks.
 function Gradients:finish()
     for b = #self.buckets, 1, -1 do self:reduce(b) end
     self.comm:wait()
@@ -112,7 +112,7 @@ function Gradients:finish()
     self.queued, self.due = {}, {}
 end
 
---- Give the memory back.
+--- Free the memory.
 function Gradients:free()
     if self.buffer then self.buffer:free() end
 end

@@ -1,9 +1,10 @@
 --- Graphs: work of a step that is recorded once per shape, then replayed as one launch.
 --
--- The first time a key comes, its work runs as it is: scratch memory grows and
--- algorithms are chosen. The second time it is recorded; from then on it is
--- launched. The least recently used recording goes when there are too many.
--- Where the device has no graphs, or a recording fails, the work runs as it is.
+-- The first time a key occurs, its work runs directly: scratch memory grows and
+-- algorithms are chosen. The second time it is recorded; from then on the
+-- recording is launched. The least recently used recording is dropped when
+-- there are too many. Where the device has no graphs, or recording fails, the
+-- work runs directly.
 
 local device = require "bertlua.device"
 
@@ -40,7 +41,7 @@ local function give_up(self, message, unsupported)
     self:free()
     self.enabled = false
     if not unsupported and self.warn then
-        self.warn(("the step could not be recorded as a graph and runs op by op: %s"):format(tostring(message)))
+        self.warn(("the step could not be recorded as a graph and will run op by op: %s"):format(tostring(message)))
     end
 end
 
@@ -50,8 +51,8 @@ local function record(entry, work, ...)
 end
 
 --- Do work(...), as a replay if it was recorded before.
--- The work launches the same ops on the same addresses each time it runs under this key, and calling it anew after a
--- failure is harmless.
+-- The work must launch the same ops on the same addresses each time it runs under this key, and must tolerate being
+-- called again after a failure.
 -- @return what work returned when it was recorded or ran
 function Graphs:run(key, work, ...)
     if not self.enabled then return work(...) end
@@ -77,7 +78,7 @@ function Graphs:run(key, work, ...)
     return entry.result
 end
 
---- Give all recordings back.
+--- Free all recordings.
 function Graphs:free()
     for _, entry in pairs(self.entries) do
         if entry.graph then entry.graph:free() end

@@ -1,5 +1,5 @@
 --- Logits of a model for every sequence of a set, batch by batch, on the host.
--- What they mean does not belong here: see the task that asks for them.
+-- Interpreting them does not belong here: see the task that asks for them.
 -- @module bertlua.train.inference
 
 local clock = require "bertlua.util.clock"
@@ -42,9 +42,9 @@ end
 -- @param tape a tape to work on; its current step is lost
 -- @param set sequences (see bertlua.data.sequences)
 -- @tparam table options batch_size; pack_sequences (true); cuda_graph (true): replay the forward pass of a shape;
---   last_batch: stop after so many batches; on_batch = function(sequences done, seconds of the batch, batch)
+--   last_batch: stop after this many batches; on_batch = function(sequences done, seconds of the batch, batch)
 -- @tparam function visit called with each batch and its logits, f32 on the host, valid until it returns
--- @treturn table {sequences, tokens, seconds} of the forward passes, making the batches included
+-- @treturn table {sequences, tokens, seconds} of the forward passes, including making the batches
 function inference.run(model, tape, set, options, visit)
     local totals = { sequences = 0, tokens = 0, seconds = 0 }
     if set.count == 0 then return totals end
@@ -69,7 +69,7 @@ function inference.run(model, tape, set, options, visit)
     return totals
 end
 
---- Steps of inference for a measurement: the set is read again and again.
+--- Steps of inference for a measurement: the set is read repeatedly.
 -- @param options as in run(); warmup_steps, steps
 -- @return list of {seconds, sequences, tokens}; batches smaller than the others are left out
 function inference.measure(model, tape, set, options)

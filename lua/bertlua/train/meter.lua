@@ -1,6 +1,6 @@
 --- Meter: averages losses over the steps between two log lines and measures
 -- throughput. Time spent outside begin_step .. end_step (checkpoints,
--- evaluation) is not counted. In a job of several processes losses are means
+-- evaluation) is not counted. In a job of several processes, losses are means
 -- and counts are sums over all of them, the same on every rank.
 
 local clock = require "bertlua.util.clock"
@@ -8,7 +8,7 @@ local clock = require "bertlua.util.clock"
 local Meter = {}
 Meter.__index = Meter
 
---- Peak resident memory of this process in bytes, or nil where the system does not say.
+--- Peak resident memory of this process in bytes, or nil where the system does not report it.
 function Meter.peak_memory()
     local file = io.open("/proc/self/status")
     if not file then return nil end
@@ -28,13 +28,13 @@ end
 function Meter.new(now, fields)
     local meter = setmetatable({ now = now or clock.monotonic, fields = fields or { "loss" } }, Meter)
     meter.run = { steps = 0, seconds = 0, sequences = 0, tokens = 0 }
-    -- Of this rank alone: sequences, and seconds in the step of which it waited for gradients and other ranks.
+    -- Of this rank alone: sequences, and the seconds of its steps spent waiting for gradients and other ranks.
     meter.own = { sequences = 0, waiting = 0 }
     meter:clear()
     return meter
 end
 
---- Start a new window of steps to average over.
+--- Start a new window of steps to average.
 function Meter:clear()
     self.window = { steps = 0, seconds = 0, sequences = 0, tokens = 0 }
     for _, field in ipairs(self.fields) do self.window[field] = 0 end
@@ -64,7 +64,7 @@ function Meter:end_wait()
     self.own.waiting = self.own.waiting + self.now() - self.wait_started
 end
 
--- Signals as the ranks exchange them; of several the last one counts.
+-- Signals as the ranks exchange them; if there are several, the last in this list counts.
 local SIGNALS = { "SIGINT", "SIGTERM", "SIGUSR1" }
 
 local function code_of(signal)
@@ -78,7 +78,8 @@ local function is_finite(x)
     return x - x == 0
 end
 
---- Sums of this step over all ranks, into the step; who has a loss that is no number; the signal of any rank.
+--- Put into the step its sums over all ranks, and which ranks have a loss that is not finite.
+-- @return the signal of any rank, or nil
 local function combine(step, fields, ranks, signal)
     local mine = { step.micro_steps, step.sequences, step.tokens, code_of(signal) }
     for _, field in ipairs(fields) do mine[#mine + 1] = step[field] end
@@ -99,14 +100,14 @@ local function combine(step, fields, ranks, signal)
     return SIGNALS[code]
 end
 
---- Close the record of a step whose results are there: its means over the micro-steps of all ranks, and seconds. A
--- step that began while the one before it was still computed counts from the end of that one. The first field is the
--- loss.
+--- Close the record of a step whose results have arrived: its means over the micro-steps of all ranks, and seconds. A
+-- step that began while the previous one was still being computed counts from the end of that one. The first field is
+-- the loss.
 -- @param step record of begin_step
 -- @param sums of the fields over this rank's micro-steps
 -- @param ranks the processes of the job (train/ranks.lua), nil for one
 -- @param signal name of a signal that this rank got, or nil
--- @return step {micro_steps, sequences, tokens, seconds, the fields; bad_ranks: those whose loss is no number, and
+-- @return step {micro_steps, sequences, tokens, seconds, the fields; bad_ranks: those whose loss is not finite, and
 --   bad_loss, the first of theirs}; the signal that any rank got, or nil
 function Meter:end_step(step, sums, ranks, signal)
     local window, run = self.window, self.run
@@ -155,7 +156,7 @@ function Meter:totals()
     }
 end
 
---- Figures of every rank: list of {rank, sequences, seconds in steps, waiting: of these for gradients of others}.
+--- Figures of every rank: list of {rank, sequences, seconds in steps, waiting: those spent waiting for others}.
 function Meter:by_rank(ranks)
     local list = {}
     for r, values in ipairs(ranks:exchange { self.own.sequences, self.run.seconds, self.own.waiting }) do

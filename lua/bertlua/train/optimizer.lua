@@ -3,7 +3,7 @@
 -- step() is three calls on the device and reads nothing back: the gradient's
 -- norm (with the check for inf and NaN), the update, the loss scale. State that
 -- changes from step to step is in `scalars`, on the device; `m`, `v` and
--- `scalars` are all that a checkpoint needs to go on exactly.
+-- `scalars` are all that a checkpoint needs to resume exactly.
 
 local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
@@ -14,7 +14,7 @@ local Optimizer = {}
 Optimizer.__index = Optimizer
 
 local UPDATES = { Lamb = "lamb_update", AdamW = "adamw_update" }
--- Kinds in files of their own, with the same methods.
+-- Kinds that have their own files, with the same methods.
 local OTHERS = { DistributedFusedLamb = "bertlua.train.distributed_lamb" }
 
 -- Dynamic loss scaling as in the reference: double after 2000 good steps, halve on one overflow.
@@ -41,7 +41,7 @@ end
 function Optimizer.new(options)
     local store = options.store
     if not (store and store.grad) then
-        error("optimizer: store is an allocated ParameterStore with gradients, got " .. type(store), 2)
+        error("optimizer: store must be an allocated ParameterStore with gradients, got " .. type(store), 2)
     end
     local kind = options.kind or "Lamb"
     if OTHERS[kind] then
@@ -66,7 +66,7 @@ function Optimizer.init(class, kind, options, count)
     local store = options.store
     local self = setmetatable({
         kind = kind,
-        --- What the state is good for: kinds of one family go on from each other's checkpoints.
+        --- Kinds of one family can resume from each other's checkpoints.
         family = kind,
         store = store,
         beta1 = options.beta1 or 0.9,
@@ -103,12 +103,12 @@ function Optimizer:step(learning_rate)
     self:apply()
 end
 
---- The learning rate of the next update.
+--- Set the learning rate of the next update.
 function Optimizer:set_learning_rate(learning_rate)
     ops.fill(self.learning_rate, learning_rate)
 end
 
---- The update, with all that changes from step to step read from `scalars`: it can be recorded and replayed.
+--- The update. Everything that changes from step to step is read from `scalars`, so it can be recorded and replayed.
 function Optimizer:apply()
     self:update_parameters()
     if self.dynamic then
@@ -127,7 +127,7 @@ local function is_finite(x)
 end
 
 --- What a step did.
--- @param scalars the scalars after it as a list; if left out those of now are read, which waits for the device
+-- @param scalars the scalars after it as a list; if left out the current ones are read, which waits for the device
 -- @return table of grad_norm (unscaled, before clipping), loss_scale, step (updates made), skipped (updates
 --   skipped so far), overflow (true if the last one was), learning_rate
 function Optimizer:stats(scalars)
@@ -191,7 +191,7 @@ function Optimizer:check(step, scalars, find)
     return stats
 end
 
---- Give the memory back. The optimizer must not be used afterwards.
+--- Free the memory. The optimizer must not be used afterwards.
 function Optimizer:free()
     for _, name in ipairs { "m_buffer", "v_buffer", "scalars_buffer" } do self[name]:free() end
 end

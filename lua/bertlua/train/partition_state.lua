@@ -1,7 +1,7 @@
---- Whole tensors out of state that is divided over the ranks, one parameter at a time, and back.
+--- Whole tensors from state that is divided among the ranks, one parameter at a time, and back.
 --
--- Checkpoints hold whole tensors, so that they fit any number of ranks. What is
--- in memory beside the state is one bucket and one parameter.
+-- Checkpoints hold whole tensors, so that they fit any number of ranks. Besides
+-- the state, only one bucket and one parameter are in memory.
 
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
@@ -22,7 +22,7 @@ function PartitionState.new(store, comm)
     return self
 end
 
---- All of a bucket, from every rank. Kept for the next call: parameters come in the order of memory, more or less.
+--- All of a bucket, from every rank. Kept for the next call: parameters come roughly in memory order.
 function PartitionState:gather(flat, bucket)
     local gathered = self.gathered:slice(1, 1, bucket.count)
     if self.flat ~= flat or self.bucket ~= bucket then
@@ -39,8 +39,8 @@ local function count_of(entry)
     return count
 end
 
---- A parameter's values in a divided state, without pad rows. Every rank must call it, for the same parameters in the
--- same order. Valid until the next call; the state must not change between the calls of a series: see restart().
+--- A parameter's values in a divided state, without padding rows. Every rank must call it, for the same parameters in
+-- the same order. Valid until the next call; the state must not change within a series of calls: see restart().
 -- @param entry of the store's list
 -- @param flat this rank's state: f32 [state_count], or longer
 -- @return f32 tensor of the entry's stored_dims
@@ -83,7 +83,7 @@ function PartitionState.pieces(store, param_place)
     return rows
 end
 
---- Give the memory back.
+--- Free the memory.
 function PartitionState:free()
     self.bucket_buffer:free()
     self.buffer:free()

@@ -1,6 +1,6 @@
---- What the processes of a job tell each other beside tensors: decisions of
--- rank 0, failures, and the figures of a step. With one process all of this is
--- a plain call.
+--- What the processes of a job exchange besides tensors: rank 0's decisions,
+-- failures, and the figures of a step. With one process all of these are plain
+-- calls.
 --
 -- Everything here is collective: every rank calls the same methods in the same
 -- order. Who the processes are and how bytes move does not belong here: see
@@ -19,7 +19,7 @@ function Ranks.new(comm)
     return setmetatable({ comm = comm, rank = comm.rank, size = comm.size, main = comm.rank == 0 }, Ranks)
 end
 
---- A tensor of the device for one message. The memory is kept for the next one: a device would have to stop for it.
+--- A tensor on the device for one message. The memory is kept for the next one: allocating would stall the device.
 local function message(self, dtype, count)
     local bytes = math.max(count, 1) * 8
     if not self.buffer or self.buffer.bytes < bytes then
@@ -30,11 +30,11 @@ local function message(self, dtype, count)
     return t
 end
 
--- One for all calls: with an array a call, compiled code crashed in Debian's LuaJIT 2.1, but not with its allocation
--- sinking switched off.
+-- Shared by all calls: with one array per call, compiled code crashed in Debian's LuaJIT 2.1 unless its allocation
+-- sinking was switched off.
 local pair = array.float(2)
 
--- A number as two f32: the second holds what the first rounds away, together 48 bits.
+-- A number as two f32, together 48 bits: the second holds what the first rounds away.
 local function split(x)
     pair[0] = x
     local high = pair[0]
@@ -42,7 +42,7 @@ local function split(x)
     return high, pair[1]
 end
 
---- Give every rank a list of numbers from each.
+--- Give every rank the lists of numbers of all ranks.
 -- @param numbers list, equally long on every rank; a number keeps 48 bits
 -- @return list of lists, that of rank r at r + 1
 function Ranks:exchange(numbers)
@@ -95,7 +95,7 @@ local function unpack_words(words, bytes)
 end
 
 --- Give every rank the text of one.
--- @param text string; only that of rank `root` (0) counts
+-- @param text string; only that of rank `root` (0) is used
 function Ranks:broadcast_text(text, root)
     if self.size == 1 then return text end
     local bytes = self:exchange({ self.rank == (root or 0) and #text or 0 })[(root or 0) + 1][1]
@@ -108,9 +108,9 @@ function Ranks:broadcast_text(text, root)
     return unpack_words(t:tolist(), bytes)
 end
 
---- What fn returns on rank 0, on every rank; its faults too.
--- For what must be decided once: which checkpoint to go on from, who may write where.
--- @param fn returns a value that JSON can hold
+--- Give every rank what fn returns on rank 0; its faults too.
+-- For what must be decided once: which checkpoint to resume from, who may write where.
+-- @param fn returns a value that can be written as JSON
 function Ranks:first(fn)
     if self.size == 1 then
         local value = fn()
@@ -128,13 +128,13 @@ function Ranks:first(fn)
         end
     end
     local text = self:broadcast_text(self.main and json.encode(answer) or "")
-    -- Decoded on rank 0 as well: what it goes on with is what the others have.
+    -- Decoded on rank 0 as well, so that it continues with what the others have.
     answer = json.decode(text)
     if answer.message then fault.raise(answer.message, answer.code) end
     return answer.value
 end
 
---- Run fn on every rank; if it fails on any, all stop with the first of its messages.
+--- Run fn on every rank; if it fails on any, all stop with the message of the first that failed.
 -- @return what fn returns
 function Ranks:together(fn)
     if self.size == 1 then
@@ -151,7 +151,7 @@ function Ranks:together(fn)
     end
     if not first then return value end
     local text = self:broadcast_text(ok and "" or value.message, first.rank)
-    -- What all of them found is a matter of the settings, not of a rank.
+    -- If all of them failed, the cause is in the settings, not in one rank.
     if failed < self.size then text = ("rank %d: %s"):format(first.rank, text) end
     fault.raise(text, first.code)
 end
@@ -165,7 +165,7 @@ function Ranks.names(list)
     return (#list == 1 and "rank " or "ranks ") .. text
 end
 
---- A fault that names the ranks whose number differs from that of rank 0.
+--- Raise a fault that names the ranks whose number differs from that of rank 0, if there are any.
 -- @param number for example a checksum
 -- @param what the number stands for: "parameters at the start"
 -- @param hint what to look at

@@ -1,8 +1,8 @@
 --- Readback: losses and counters of the last steps, copied to pinned memory without waiting for the device.
 --
--- A step takes a slot of a ring, queues copies of its scalars into it, and an
--- event behind them. Whoever reads the slot waits for that event, by then
--- mostly reached.
+-- A step takes a slot of a ring and queues copies of its scalars into it, followed
+-- by an event. Whoever reads the slot waits for that event, which by then has
+-- usually been reached.
 
 local device = require "bertlua.device"
 
@@ -29,7 +29,7 @@ function Readback.new(options)
     return self
 end
 
---- The next slot of the ring, empty. Its last contents are lost.
+--- The next slot of the ring, empty. Its previous contents are lost.
 function Readback:take()
     local slot = self.slots[self.turn]
     self.turn = self.turn % #self.slots + 1

@@ -1,4 +1,4 @@
---- Report file in the form of dllogger: one line `DLLL {json}` a record, flushed
+--- Report file in dllogger's format: one line `DLLL {json}` per record, flushed
 -- at once, so that whatever reads NVIDIA's logs reads ours.
 --
 -- Records: PARAMETER (the settings, first), METADATA (unit and meaning of a
@@ -28,8 +28,8 @@ local function ends_in_newline(path)
 end
 
 --- Open a report.
--- @tparam string path its folder is made if it is not there
--- @tparam[opt] table options append = true keeps what is there (a resumed run); now = clock for tests
+-- @tparam string path its folder is created if missing
+-- @tparam[opt] table options append = true keeps existing records (a resumed run); now = clock for tests
 -- @return Report; or nil, message
 function report.open(path, options)
     options = options or {}
@@ -46,7 +46,7 @@ function report.open(path, options)
 end
 
 local function write(self, record)
-    if not self.file then return nil, self.path .. ": is closed" end
+    if not self.file then return nil, self.path .. " is closed" end
     local now = self.now()
     record.timestamp = ("%.6f"):format(now)
     record.elapsedtime = ("%.6f"):format(now - self.started)
@@ -59,17 +59,17 @@ local function write(self, record)
     return true
 end
 
---- The settings of the run. True; or nil, message.
+--- Record the settings of the run. True; or nil, message.
 function Report:parameters(values)
     return write(self, { type = "LOG", step = "PARAMETER", data = values })
 end
 
---- Unit and meaning of a value, such as metadata("tokens_per_second", {unit = "tokens/s"}). True; or nil, message.
+--- Record a value's unit and meaning, as metadata("tokens_per_second", {unit = "tokens/s"}). True; or nil, message.
 function Report:metadata(metric, values)
     return write(self, { type = "METADATA", metric = metric, metadata = values })
 end
 
---- Values of a step. True; or nil, message.
+--- Record the values of a step. True; or nil, message.
 -- @param step number, list, or nil for the summary of the run
 -- @tparam table data
 function Report:log(step, data)

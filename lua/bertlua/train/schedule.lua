@@ -14,8 +14,8 @@ local M = {}
 --
 -- So the first step has start + (peak - start) / W (peak * (1 - 1/N) without a
 -- warm-up), step W has the peak, and the last step, N, has exactly 0, as in the
--- PaddlePaddle reference, whose scheduler has advanced to 1 when the first step
--- asks it. With W = N the last step has the peak. Past N it stays 0.
+-- PaddlePaddle reference, whose scheduler has already advanced to 1 when the
+-- first step asks it. With W = N the last step has the peak. Past N it stays 0.
 --
 -- @param settings {learning_rate=, warmup_start_lr=0, warmup_proportion=0, max_steps=, power=1}
 -- @return function(step) -> learning rate

@@ -1,6 +1,6 @@
 --- Event files that TensorBoard reads: scalars by step.
 --
--- A file is a row of records: u64 length, u32 masked CRC32C of the length,
+-- A file is a sequence of records: u64 length, u32 masked CRC32C of the length,
 -- data, u32 masked CRC32C of the data. The data is an Event message in the
 -- protobuf wire format: wall_time 1 double, step 2 int64, file_version 3
 -- string, summary 5 {value 1 {tag 1 string, simple_value 2 float}}.
@@ -60,11 +60,11 @@ local function host_name()
     return name and name:match "^[%w%.%-_]+$" or "localhost"
 end
 
---- A file name that no other run of this folder has.
+--- A file name that no other run in this folder uses.
 local function fresh_name(folder, seconds)
     local stem = ("%s/events.out.tfevents.%010d.%s"):format(folder, seconds, host_name())
     if not fs.exists(stem) then return stem end
-    -- TensorBoard asks only that the name hold "tfevents".
+    -- TensorBoard only requires the name to contain "tfevents".
     local n, name = 0
     repeat
         n = n + 1
@@ -73,7 +73,7 @@ local function fresh_name(folder, seconds)
     return name
 end
 
---- Start a new event file in a folder, which is made if it is not there.
+--- Start a new event file in a folder, which is created if missing.
 -- @tparam string folder
 -- @tparam[opt] table options now = clock for tests
 -- @return Writer; or nil, message
@@ -94,14 +94,14 @@ end
 
 --- Append one framed record and flush it. True; or nil, message.
 function Writer:write(data)
-    if not self.file then return nil, self.path .. ": is closed" end
+    if not self.file then return nil, self.path .. " is closed" end
     local ok, reason = self.file:write(frame(data))
     if ok then ok, reason = self.file:flush() end
     if not ok then return nil, ("%s: cannot write: %s"):format(self.path, reason) end
     return true
 end
 
---- Several scalars of one step, in one record, sorted by name. True; or nil, message.
+--- Write several scalars of one step as one record, sorted by name. True; or nil, message.
 -- @tparam number step integer from 0
 -- @tparam table values numbers by tag, such as {["train/loss"] = 7.1}
 function Writer:scalars(step, values)
@@ -120,7 +120,7 @@ function Writer:scalars(step, values)
     return self:write(event(self.now(), step, bytes_field(5, table.concat(parts))))
 end
 
---- One scalar. True; or nil, message.
+--- Write one scalar. True; or nil, message.
 function Writer:scalar(tag, value, step)
     return self:scalars(step, { [tag] = value })
 end

@@ -1,24 +1,24 @@
 --- The training loop: micro-steps, accumulation, schedule, update, logs,
--- checkpoints, signals. It knows nothing of a task: a model is anything with
+-- checkpoints, signals. It knows nothing about tasks: a model is anything with
 -- forward(tape, batch), a loader anything with batch(n).
 --
 -- Everything that changes from step to step is a function of the step number
--- (batch, dropout, learning rate) or lies in the parameters and the optimizer,
--- so a run that goes on from a checkpoint equals one that never stopped.
+-- (batch, dropout, learning rate) or part of the parameters and the optimizer,
+-- so a run that resumes from a checkpoint equals one that never stopped.
 --
 -- Nothing in a step waits for the device: batches come through the feeder,
 -- losses and counters go out through the readback, and the ops are replayed as
--- recorded graphs where there are any. The results of a step are looked at
--- when they are there, at the latest after the next step was queued; a log
--- line, a checkpoint and the end wait for all of them.
+-- recorded graphs where there are any. The results of a step are examined once
+-- they arrive, at the latest after the next step has been queued; a log line, a
+-- checkpoint and the end of the run wait for all of them.
 --
--- Many processes. An update has `accumulation` micro-steps in all, numbered
--- through the whole job; rank r of n does number r, r + n, r + 2n, ... Batches
--- and dropout masks go by that number, and the gradients of all are averaged,
--- each being that of its own mean loss: so n processes make the same update as
--- one process that does all micro-steps, but for the order of additions. After
--- every step the ranks exchange a few numbers, so that they log, save and stop
--- together.
+-- Many processes. An update has `accumulation` micro-steps in total, numbered
+-- across the whole job; rank r of n does numbers r, r + n, r + 2n, ... Batches
+-- and dropout masks depend on that number, and the gradients of all are
+-- averaged, each being that of its own mean loss, so n processes make the same
+-- update as one process that does all micro-steps, up to the order of
+-- additions. After every step the ranks exchange a few numbers, so that they
+-- log, save and stop together.
 
 local fault = require "bertlua.fault"
 local Feeder = require "bertlua.train.feeder"
@@ -26,6 +26,7 @@ local Graphs = require "bertlua.train.graphs"
 local Meter = require "bertlua.train.meter"
 local Ranks = require "bertlua.train.ranks"
 local Readback = require "bertlua.train.readback"
+local plural = require "bertlua.util.plural"
 local Trace = require "bertlua.util.trace"
 
 local Trainer = {}
@@ -33,15 +34,15 @@ Trainer.__index = Trainer
 
 --- @param parts table of
 --   model, optimizer, loader, tape, schedule: what to train with;
---   accumulation: micro-steps in an update, of all ranks together;
+--   accumulation: micro-steps per update, of all ranks together;
 --   ranks: the processes of the job (train/ranks.lua); gradients: what reduces over them (train/gradients.lua); both
---   may be left out in a process of its own;
+--   may be left out in a single process;
 --   first_step, last_step: the updates of this run, counted from 1;
 --   log_freq, on_log(record): called every log_freq steps and at the last;
 --   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step;
 --   on_step(step, record): called after every step (progress bars), or nil;
---   pending_signal() -> name or nil: asked after every step, on every rank; one that came to any rank stops all;
---   trace: of what takes how long (util/trace.lua), or nil; on a GPU its spans of computation are those of the host;
+--   pending_signal() -> name or nil: polled after every step, on every rank; a signal to any rank stops all;
+--   trace: records what takes how long (util/trace.lua), or nil; on a GPU its spans of computation are the host's;
 --   results: names of the scalars that the model's forward returns and that are averaged and logged, the loss first
 --   ({"loss"} if left out);
 --   graphs: Graphs that replay recorded steps (one that is never enabled if left out);
@@ -57,11 +58,11 @@ function Trainer.new(parts)
     trainer.meter = Meter.new(parts.now, parts.results)
     trainer.ranks = parts.ranks or Ranks.new { rank = 0, size = 1 }
     if trainer.accumulation % trainer.ranks.size ~= 0 then
-        error(("trainer: %d micro-steps do not divide among %d ranks"):format(trainer.accumulation,
-            trainer.ranks.size), 2)
+        error(("trainer: %s cannot be divided evenly among %d ranks"):format(
+            plural.count(trainer.accumulation, "micro-step"), trainer.ranks.size), 2)
     end
     local several = trainer.ranks.size > 1
-    -- Ranks exchange the figures of each step, so that all look at them at the same time.
+    -- Ranks exchange the figures of each step, so all must examine them at the same time.
     trainer.in_flight = several and 0 or 1
     trainer.graphs = parts.graphs or Graphs.new { enabled = false }
     trainer.feeder = Feeder.new()
@@ -97,7 +98,7 @@ function Trainer:accumulate(step, visit)
         local input = self.feeder:load(batch)
         self.tape:set_step(step, number)
         local gradients = number + size >= self.accumulation and self.gradients
-        -- Messages to other ranks are queued op by op, as the pass goes on; they are no part of a recording.
+        -- Messages to other ranks are queued op by op as the pass proceeds; they cannot be part of a recording.
         local result = gradients and compute(self, input, gradients)
             or self.graphs:run(self.graphs.enabled and Graphs.key(batch), compute, self, input)
         visit(batch, result)
@@ -137,7 +138,7 @@ function Trainer:launch(step)
     return signal
 end
 
---- Look at the results of steps, oldest first, until at most `limit` are left and none of these is there yet.
+--- Examine the results of steps, oldest first, until at most `limit` are left and the oldest of those is not ready.
 function Trainer:settle(limit, outcome)
     local pending = self.pending
     while pending[1] and (#pending > limit or pending[1].slot.reached:is_reached()) do
@@ -151,7 +152,7 @@ function Trainer:settle(limit, outcome)
 end
 
 --- The first parameter of any rank that holds an inf or NaN: name and "gradient" or "value"; or nil.
--- @param step whose gradients to look at; they are computed again if a later step has overwritten them
+-- @param step whose gradients to examine; they are recomputed if a later step has overwritten them
 function Trainer:find_non_finite(step)
     if self.launched > step then self:accumulate(step, function() end) end
     local name, what = self.optimizer:find_non_finite()
@@ -168,7 +169,7 @@ function Trainer:find_non_finite(step)
     return list[first] and list[first].name, kind
 end
 
---- Stop at a loss that is no number, or at gradients that overflow for good; on every rank alike.
+--- Stop, on every rank alike, at a loss that is not finite or at gradients that keep overflowing.
 -- @return state of the optimizer after the step
 function Trainer:check(step, last, scalars)
     if #last.bad_ranks > 0 then
@@ -178,7 +179,7 @@ function Trainer:check(step, last, scalars)
         fault.raisef("step %d: the loss is %s%s%s; lower --learning-rate (%.3g in this step) or lengthen "
             .. "--warmup-proportion%s", step, tostring(last.bad_loss), who,
             name and (" (%s of %s)"):format(what, name) or "", last.learning_rate,
-            self.saved_path and ", and go on from " .. self.saved_path or "")
+            self.saved_path and ", and resume from " .. self.saved_path or "")
     end
     local stats = self.optimizer:check(step, scalars, function() return self:find_non_finite(step) end)
     return stats

@@ -1,10 +1,11 @@
 --- Parameters in files: which tensor of a file belongs to which parameter of a
--- model, strictly checked. Formats and other programs' names: bertlua.weights.
+-- model, checked strictly. Formats and other programs' names: bertlua.weights.
 -- @module bertlua.train.weights
 
 local fault = require "bertlua.fault"
 local formats = require "bertlua.weights.formats"
 local names = require "bertlua.weights.names"
+local plural = require "bertlua.util.plural"
 local tensor = require "bertlua.tensor"
 
 local weights = {}
@@ -17,10 +18,10 @@ local REDUNDANT = {
     ["bert.embeddings.token_type_ids"] = true,
 }
 
--- What converts into f32.
+-- What can be converted to f32.
 local FLOATS = { F64 = true, F32 = true, F16 = true, BF16 = true }
 
---- Whether a tensor of a file is a parameter of some model of ours, not a copy or a constant.
+--- Whether a tensor of a file is a parameter of one of our models, not a copy or a constant.
 -- @tparam string name ours
 -- @tparam string dtype as in the file
 function weights.is_parameter(name, dtype)
@@ -66,10 +67,10 @@ end
 local function plan_read(file, want, source, label)
     local info = file:info(source.name)
     local dims = source.transposed and reversed(info.dims) or info.dims
-    -- Other programs save the rows that only round the vocabulary up; ours are cleared after reading.
+    -- Other programs also save the rows that round the vocabulary up; ours are cleared after reading.
     local padded = want.padded_dims and same(dims, want.padded_dims)
     if not padded and not same(dims, want.dims) then
-        fault.raisef("%s: %s is %s, this model needs %s: use the same config_file", label, want.name,
+        fault.raisef("%s: %s is %s, but this model needs %s: use the same config_file", label, want.name,
             weights.shape(dims), weights.shape(want.dims))
     end
     if not FLOATS[info.dtype] then
@@ -84,7 +85,7 @@ local function plan_read(file, want, source, label)
     return read
 end
 
---- What a file's nameless head stands for: the head that is wanted.
+--- Which head a file's unnamed one is taken for: the wanted one.
 local function head_of(wanted)
     for _, want in ipairs(wanted) do
         if want.name == "qa_outputs.weight" then return "qa_outputs" end
@@ -94,11 +95,11 @@ end
 
 --- Compare a file with the wanted tensors; nothing is read yet.
 -- @param file of bertlua.weights.formats
--- @param wanted list of {name, dims, tensor; padded and padded_dims: the same with pad rows, or nil}, or with
---   put(tensor) in place of the tensors
--- @param label what the messages call the file
--- @tparam table options missing, unexpected: lists of Lua patterns of names that may be so, or a function of a name;
---   head: see names.index (that of the wanted tensors)
+-- @param wanted list of {name, dims, tensor; padded and padded_dims: the same with padding rows, or nil}, or with
+--   put(tensor) instead of the tensors
+-- @param label what messages call the file
+-- @tparam table options missing, unexpected: lists of Lua patterns of names that are allowed to be, or a function of a
+--   name; head: see names.index (that of the wanted tensors)
 -- @return plan {reads = {{name in the file, tensor or put, transposed}}, missing = names, unexpected = names}
 function weights.match(file, wanted, label, options)
     local map = names.index(file, options.head or head_of(wanted))
@@ -123,12 +124,12 @@ function weights.match(file, wanted, label, options)
     table.sort(fatal_unexpected)
     local complaints = {}
     if #fatal_missing > 0 then
-        complaints[1] = ("lacks %d of %d tensors of this model (%s)"):format(#fatal_missing, #wanted,
+        complaints[1] = ("lacks %d of %s of this model (%s)"):format(#fatal_missing, plural.count(#wanted, "tensor"),
             enumerate(fatal_missing))
     end
     if #fatal_unexpected > 0 then
-        complaints[#complaints + 1] = ("has %d tensors this model does not know (%s)"):format(#fatal_unexpected,
-            enumerate(fatal_unexpected))
+        complaints[#complaints + 1] = ("has %s this model does not know (%s)"):format(
+            plural.count(#fatal_unexpected, "tensor"), enumerate(fatal_unexpected))
     end
     if #complaints > 0 then
         fault.raisef("%s: %s: use the same config_file and kind of model", label, table.concat(complaints, " and "))
@@ -146,7 +147,7 @@ local function read_into(file, read, target)
     target:copy_from(stored:transpose(1, 2))
 end
 
---- Read what a plan says. Faults name the file.
+--- Read what a plan lists. Faults name the file.
 function weights.read(file, plan)
     for _, read in ipairs(plan.reads) do
         tensor.scope(function()
@@ -155,7 +156,7 @@ function weights.read(file, plan)
             else
                 local whole = tensor.new("f32", read.dims)
                 read_into(file, read, whole)
-                -- Pad rows are the last ones.
+                -- Padding rows are the last ones.
                 read.put(whole:slice(1, 1, read.stored_dims[1]))
             end
         end)
@@ -163,7 +164,7 @@ function weights.read(file, plan)
 end
 
 --- What a file holds for a store's parameters: list of {name, dims, tensor, padded, padded_dims}; with fetch() and
--- put(tensor) in place of the tensors where the values are divided over ranks.
+-- put(tensor) instead of the tensors where the values are divided among ranks.
 function weights.parameters(store)
     local list = {}
     for i, entry in ipairs(store.list) do
@@ -180,11 +181,12 @@ function weights.parameters(store)
     return list
 end
 
---- One flat state tensor (m or v) as a file holds it, one a parameter, without the pad rows: as weights.parameters.
+--- A flat state tensor (m or v) as a file holds it, one tensor per parameter, without the padding rows: a list as in
+-- weights.parameters.
 -- @param store ParameterStore
 -- @param flat f32 [N] in the layout of the store's values, or this rank's part of it
 -- @tparam string prefix put before each name
--- @param gatherer of the state (train/partition_state.lua) where it is divided over ranks, else nil
+-- @param gatherer of the state (train/partition_state.lua) where it is divided among ranks, else nil
 function weights.state(store, flat, prefix, gatherer)
     local list = {}
     for i, entry in ipairs(store.list) do
@@ -196,7 +198,7 @@ function weights.state(store, flat, prefix, gatherer)
         else
             local count = 1
             for _, d in ipairs(dims) do count = count * d end
-            -- Pad rows are the last ones, so the stored rows are the first `count` elements of the segment.
+            -- Padding rows are the last ones, so the stored rows are the first `count` elements of the segment.
             local segment = flat:slice(1, entry.offset + 1, entry.offset + count)
             item.tensor = segment:view(unpack(dims))
         end
@@ -205,7 +207,7 @@ function weights.state(store, flat, prefix, gatherer)
     return list
 end
 
---- Open a file of parameters or throw a fault that names it.
+--- Open a file of parameters, or throw a fault that names it.
 function weights.open(path)
     return formats.open(path)
 end

@@ -46,7 +46,7 @@ describe("bertlua", function()
         assert_output("a\tb\t2\n", 0, run_bertlua "-e 'local x, y = ... print(x, y, #arg)' a b")
         assert_output("bertlua: (command line):1: boo\n", 1, run_bertlua "-e 'error(\"boo\")'")
         assert.are.equal(1, (select(2, run_bertlua "-e 'x = = 1'")))
-        assert_output("bertlua: -e is followed by nothing, expected Lua code; bertlua --help shows how to start\n", 1,
+        assert_output("bertlua: -e: a value is missing, expected Lua code; bertlua --help shows how to start\n", 1,
             run_bertlua "-e")
     end)
 

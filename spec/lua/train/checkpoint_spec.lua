@@ -178,7 +178,7 @@ describe("checkpoint", function()
         end
 
         it("another shape, naming both", function()
-            refuses("/100/model.safetensors: bert.embeddings.word_embeddings.weight is %[13,8%], this model needs "
+            refuses("/100/model.safetensors: bert.embeddings.word_embeddings.weight is %[13,8%], but this model needs "
                 .. "%[21,8%]: use the same config_file", { vocab_size = 21 })
         end)
 
@@ -194,7 +194,7 @@ describe("checkpoint", function()
         end)
 
         it("the state of another optimizer", function()
-            refuses("holds the state of Lamb, this run uses AdamW", nil, "AdamW")
+            refuses("holds the state of Lamb, but this run uses AdamW", nil, "AdamW")
         end)
 
         it("a damaged file", function()
@@ -215,7 +215,7 @@ describe("checkpoint", function()
             local parts = make(1)
             parts.optimizer = nil
             path = checkpoint.save(root, 300, parts)
-            refuses("/300/optimizer.safetensors: is missing")
+            refuses("/300/optimizer.safetensors is missing")
         end)
     end)
 
@@ -254,7 +254,7 @@ describe("checkpoint", function()
             assert(fs.rename(root .. "/2", root .. "/3"))
             local path, step, note = checkpoint.latest(root)
             assert.are.same({ root .. "/1", 1 }, { path, step })
-            assert.matches("/3 %(progress.json is of step 2%)", note)
+            assert.matches("/3 %(progress.json is for step 2%)", note)
         end)
 
         it("is found or not, but never crashes the search, whatever a damaged progress.json holds", function()
@@ -433,7 +433,7 @@ describe("checkpoint", function()
             list[#list].name = "bert.encoder.unheard.of"
             assert(storage.save(root .. "/model.safetensors", list))
             assert.error_matches(function() checkpoint.load_pretrained(root, parts) end,
-                "has 1 tensors this model does not know %(bert.encoder.unheard.of%)")
+                "has 1 tensor this model does not know %(bert.encoder.unheard.of%)")
             list[#list] = { name = "bert.pooler.dense.bias.x", tensor = tensor.new("i8", { 2 }) }
             list[1] = { name = list[1].name, tensor = tensor.new("i32", list[1].tensor:dims()) }
             assert(storage.save(root .. "/model.safetensors", list))

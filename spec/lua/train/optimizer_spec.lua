@@ -158,6 +158,6 @@ describe("Optimizer", function()
         assert.is_false(ok)
         assert.are.equal("optimizer: loss_scale is 0, expected a positive number", tostring(err))
         assert.has_error(function() Optimizer.new { store = ParameterStore.new() } end,
-            "optimizer: store is an allocated ParameterStore with gradients, got table")
+            "optimizer: store must be an allocated ParameterStore with gradients, got table")
     end)
 end)

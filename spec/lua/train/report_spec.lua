@@ -47,7 +47,7 @@ describe("report", function()
         assert.are.same({ { 1, 20 }, "NaN" }, { list[4].step, list[4].data.loss })
         assert.are.same({}, list[5].step)
         assert.is_truthy(fs.read(path):find('"step":[],"data":{"loss":1}', 1, true))
-        assert.are.same({ nil, path .. ": is closed" }, { log:log(1, {}) })
+        assert.are.same({ nil, path .. " is closed" }, { log:log(1, {}) })
     end)
 
     it("has each line on disk before writing the next", function()

@@ -99,7 +99,7 @@ describe("tensorboard", function()
         assert.are.same({ 2, 2 ^ 40 }, fields(list[4])[2])
         writer:close()
         writer:close()
-        assert.are.same({ nil, writer.path .. ": is closed" }, { writer:scalar("x", 1, 1) })
+        assert.are.same({ nil, writer.path .. " is closed" }, { writer:scalar("x", 1, 1) })
     end)
 
     it("writes NaN and refuses what is not a number", function()

@@ -130,7 +130,7 @@ describe("trainer", function()
             assert.is_true(fault.is(message))
             assert.matches("^step 3: the loss is %-?" .. name .. " %(gradient of a.weight%); lower %-%-learning%-rate",
                 tostring(message))
-            assert.matches("go on from dir/2$", tostring(message))
+            assert.matches("resume from dir/2$", tostring(message))
             assert.are.same({ 1, 2 }, saved)
         end)
     end

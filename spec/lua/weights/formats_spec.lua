@@ -168,8 +168,8 @@ describe("formats", function()
 
     it("name both shapes, as they would be here, when one does not fit", function()
         for name, pattern in pairs {
-            ["protocol4.pdparams"] = "intermediate.dense.weight is %[16,8%], this model needs %[32,8%]",
-            ["model.bin"] = "intermediate.dense.weight is %[16,8%], this model needs %[32,8%]",
+            ["protocol4.pdparams"] = "intermediate.dense.weight is %[16,8%], but this model needs %[32,8%]",
+            ["model.bin"] = "intermediate.dense.weight is %[16,8%], but this model needs %[32,8%]",
         } do
             local parts = make { intermediate_size = 32 }
             local before = parts.store:checksum()

@@ -73,7 +73,7 @@ function Logs:note(line)
     io.stdout:flush()
 end
 
---- " on each of 4 ranks" and the like, for the line about memory; "" for one process.
+--- " on each of 4 ranks" and similar, for the line about memory; "" for one process.
 local function memory_share(parts)
     local ranks, partition = parts.ranks, parts.model.store.partition
     if not ranks or ranks.size == 1 then return "" end

@@ -225,7 +225,7 @@ local function trained_parameters(values, sources, own_dir, warnings)
 end
 
 --- With bert_model custom, config and vocabulary may lie next to the parameters.
-local function files_beside_parameters(values, start)
+local function files_next_to_parameters(values, start)
     if values.bert_model ~= "custom" or not start.path then return values end
     local home = folder.find(start.path, values.model_prefix)
     if not home then return values end
@@ -255,7 +255,7 @@ local function find_files(run, values, reads_text)
         run.config_file, run.vocab_file = M.model_files(values)
         return
     end
-    run.config_file, run.vocab_file = M.model_files(files_beside_parameters(values, run.start))
+    run.config_file, run.vocab_file = M.model_files(files_next_to_parameters(values, run.start))
     if not run.vocab_file then
         fault.raise("--bert-model custom requires --vocab-file: the text is tokenized with it")
     end

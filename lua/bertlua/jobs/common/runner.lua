@@ -63,7 +63,7 @@ local function model_files(job)
     }
 end
 
---- Parameters, and for a resumed training the optimizer, from where the plan says.
+--- Load the parameters, and for a resumed training the optimizer, from where the plan names.
 local function restore(job)
     local run, target = job.run, model_files(job)
     -- Without training first, a newly initialized head would answer at random.

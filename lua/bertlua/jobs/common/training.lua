@@ -163,7 +163,7 @@ function M.graphs(values)
     return graphs
 end
 
---- Parameters, and for a resumed run the optimizer, from where the plan says.
+--- Load the parameters, and for a resumed run the optimizer, from where the plan names.
 -- @param target as in checkpoint.load and checkpoint.load_pretrained
 function M.restore(run, optimizer, target)
     local start = run.start

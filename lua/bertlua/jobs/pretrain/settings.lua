@@ -25,6 +25,6 @@ return settings.task {
         { name = "max_predictions_per_seq", type = "integer", min = 1, default = 80,
             help = "masked tokens per sequence, as in the shards" },
         { name = "dynamic_masking", type = "boolean", default = false,
-            help = "mask a sample anew each time it is read, instead of as in the shards" },
+            help = "draw new masks each time a sample is read, instead of using the shards' masks" },
     } },
 }

@@ -26,15 +26,15 @@ M.settings = settings.define {
 local LISTED = 5
 
 --- A JSON object whose values are all of one type.
-local function read_object(path, kind, expected)
+local function read_object(path, kind)
     local object, contents = dataset.read_json(path)
     if type(object) ~= "table" or #object > 0 then
-        fault.raisef("%s: not a JSON object, expected %ss by question id", path, expected)
+        fault.raisef("%s: not a JSON object, expected %ss by question id", path, kind)
     end
     for id, value in pairs(object) do
         if type(value) ~= kind then
             fault.raisef("%s: the value of %q is %s, expected a %s", path, id,
-                value == cjson.null and "null" or "a " .. type(value), expected)
+                value == cjson.null and "null" or "a " .. type(value), kind)
         end
     end
     return object, contents
@@ -69,7 +69,7 @@ end
 -- @return result of bertlua.squad.metrics
 function M.evaluate(values)
     local examples = dataset.load(values.predict_file, values)
-    local predictions = read_object(values.predictions, "string", "text")
+    local predictions = read_object(values.predictions, "string")
     if not values.version_2_with_negative then
         if values.na_prob_file then fault.raise("--na-prob-file requires --version-2-with-negative") end
         local result, notes = metrics.v1(examples, predictions)
@@ -79,7 +79,7 @@ function M.evaluate(values)
     local options = { na_prob_thresh = values.na_prob_thresh }
     if values.na_prob_file then
         local contents
-        options.na_probs, contents = read_object(values.na_prob_file, "number", "number")
+        options.na_probs, contents = read_object(values.na_prob_file, "number")
         options.na_order = key_order(contents)
     end
     return metrics.v2(examples, predictions, options)

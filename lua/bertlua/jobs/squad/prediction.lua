@@ -15,7 +15,7 @@ local M = {}
 --- Run the official evaluator and compare its figures with ours.
 local function check_official(values, data, folder, result, log)
     local script = values.eval_script
-    -- Google's evaluators are Python; anything else is a program of its own.
+    -- Google's evaluators are Python; anything else is an executable.
     local command = script:match "%.py$" and "python3 " .. quote(script)
         or quote(script:find("/", 1, true) and script or "./" .. script)
     local pipe = io.popen(("%s %s %s 2>&1"):format(command, quote(data.path),

@@ -1,6 +1,7 @@
 --- Helpers of the op specs: random and poisoned tensors, comparison, and
 -- checks of validation and of independence from the thread count.
 
+local ffi = require "ffi"
 local tensor = require "bertlua.tensor"
 local context = require "bertlua.context"
 local ops = require "bertlua.ops"
@@ -25,6 +26,11 @@ end
 -- rounded once.
 function M.each_dtype(body)
     for _, dtype in ipairs { "f32", "bf16", "f16" } do body(dtype, M.ROUNDING[dtype] * 1.1 + 4e-6) end
+end
+
+--- How many f32 elements the view `t` starts behind the first of `whole`, on any device.
+function M.offset_in(t, whole)
+    return tonumber(ffi.cast("float *", t.data) - ffi.cast("float *", whole.data))
 end
 
 --- Elements as a flat list.

@@ -6,8 +6,8 @@ local Gradients = require "bertlua.train.gradients"
 local ParameterStore = require "bertlua.nn.parameters"
 local Partition = require "bertlua.nn.partition"
 local Tape = require "bertlua.autograd.tape"
-local array = require "bertlua.array"
 local ops = require "bertlua.ops"
+local support = require "spec.support.ops"
 local tensor = require "bertlua.tensor"
 
 -- Three layers of a bucket each, 64 x 64.
@@ -24,7 +24,7 @@ end
 
 --- @return communicator that records in `calls` which part of `grad` it was given
 local function comm_of(grad, calls)
-    local function at(t) return tonumber(array.wrap(t) - array.wrap(grad)) end
+    local function at(t) return support.offset_in(t, grad) end
     return {
         rank = 0, size = 2, wait = function() calls[#calls + 1] = "wait" end,
         all_reduce = function(_, t, op)

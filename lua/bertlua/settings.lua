@@ -16,6 +16,7 @@
 
 local fault = require "bertlua.fault"
 local help = require "bertlua.settings.help"
+local lua_value = require "bertlua.util.lua_value"
 local suggest = require "bertlua.util.suggest"
 
 local M = {}
@@ -44,8 +45,17 @@ local function to_option(name)
     return "--" .. name:gsub("_", "-")
 end
 
+--- " or a function" and the like, for what a recipe may give in place of text.
+local function accepted_text(setting)
+    local kinds = {}
+    for kind in pairs(setting.accepts or {}) do kinds[#kinds + 1] = kind end
+    table.sort(kinds)
+    if #kinds == 0 then return "" end
+    return (setting.type == "lua" and "a " or ", or in a recipe a ") .. table.concat(kinds, " or a ")
+end
+
 --- "an integer of at least 1" and similar, for messages.
-local function expectation(setting)
+local function expectation_of_text(setting)
     local words = { integer = "an integer", number = "a number", boolean = "true or false", string = "text",
         path = "a path" }
     if setting.type == "choice" then
@@ -68,9 +78,16 @@ local function in_range(setting, value)
         and not (setting.above and value <= setting.above) and not (setting.below and value >= setting.below)
 end
 
+local function expectation(setting)
+    if setting.type == "lua" then return accepted_text(setting) end
+    return expectation_of_text(setting) .. accepted_text(setting)
+end
+
 --- Convert text or a Lua value to a setting's value; nil if it does not fit.
 local function convert(setting, value)
     local kind = setting.type
+    if setting.accepts and setting.accepts[type(value)] then return value end
+    if kind == "lua" then return nil end
     if kind == "boolean" then
         if type(value) == "boolean" then return value end
         return BOOLEANS[tostring(value):lower()]
@@ -105,8 +122,12 @@ function Spec:assign(values, name, value, source, shown)
     end
     local converted = convert(setting, value)
     if converted == nil then
+        if setting.type == "lua" and source == "command line" then
+            fault.raisef("%s: a recipe gives it, as %s; it has no value on the command line", shown,
+                accepted_text(setting))
+        end
         fault.raisef("%s: got %s, expected %s", shown or name,
-            type(value) == "string" and ("%q"):format(value) or tostring(value), expectation(setting))
+            type(value) == "string" and ("%q"):format(value) or tostring(lua_value.shown(value)), expectation(setting))
     end
     values[name] = converted
     self.sources[name] = source
@@ -243,12 +264,14 @@ function Spec:subset(names)
     return M.define(list)
 end
 
-local TYPES = { integer = true, number = true, boolean = true, string = true, path = true, choice = true }
+local TYPES = { integer = true, number = true, boolean = true, string = true, path = true, choice = true,
+    lua = true }
 
 --- Define settings.
--- @param list of { name=, type="integer|number|boolean|string|path|choice", default=, help=, group=,
+-- @param list of { name=, type="integer|number|boolean|string|path|choice|lua", default=, help=, group=,
 --   min=, max=, above=, below= (numbers), choices= (and or_integer=true to accept a number too),
---   required=true, allow_empty=true }. A setting without a default is unset until given;
+--   required=true, allow_empty=true, accepts={ ["function"]=true, table=true }: what a recipe may give in place of text;
+--   type lua takes nothing else }. A setting without a default is unset until given;
 --   then "none" unsets it again, unless allow_empty makes any text a value.
 function M.define(list)
     local spec = setmetatable({ list = list, by_name = {}, names = {}, sources = {} }, Spec)
@@ -259,7 +282,7 @@ function M.define(list)
         elseif spec.by_name[name] then
             error("settings: " .. name .. " is defined twice", 2)
         elseif not TYPES[setting.type] then
-            error(("settings: %s: type is %s, expected integer, number, boolean, string, path or choice")
+            error(("settings: %s: type is %s, expected integer, number, boolean, string, path, choice or lua")
                 :format(name, tostring(setting.type)), 2)
         elseif setting.type == "choice" and type(setting.choices) ~= "table" then
             error("settings: " .. name .. ": a choice needs choices", 2)

@@ -2,6 +2,8 @@
 -- resolved values, and Markdown tables. What a setting accepts does not belong
 -- here: see settings.lua.
 
+local lua_value = require "bertlua.util.lua_value"
+
 local M = {}
 
 local WIDTH = 80
@@ -17,7 +19,7 @@ end
 function M.value_text(value)
     if value == nil then return "none" end
     if type(value) == "number" then return number_text(value) end
-    return tostring(value)
+    return tostring(lua_value.shown(value))
 end
 
 --- Words of a text; those longer than width are split, after a comma or slash where there is one.
@@ -51,7 +53,17 @@ end
 
 local PLACEHOLDER = { integer = "N", number = "X", string = "TEXT", path = "PATH" }
 
+--- ", or a function in a recipe", for what may be given as Lua.
+local function lua_text(setting)
+    local kinds = {}
+    for kind in pairs(setting.accepts or {}) do kinds[#kinds + 1] = kind end
+    table.sort(kinds)
+    if #kinds == 0 then return "" end
+    return (setting.type == "lua" and "in a recipe, a " or ", or in a recipe a ") .. table.concat(kinds, " or a ")
+end
+
 local function option_text(setting)
+    if setting.type == "lua" then return setting.name end
     local option = "--" .. setting.name:gsub("_", "-")
     if setting.type == "boolean" then return option .. " BOOL" end
     if setting.type == "choice" then
@@ -66,6 +78,9 @@ local function meaning_text(setting, default)
     local text = setting.help or ""
     if setting.type == "choice" then
         text = text .. ": " .. table.concat(setting.choices, ", ") .. (setting.or_integer and ", or a number" or "")
+    end
+    if setting.accepts then
+        text = text .. (setting.type == "lua" and "; " .. lua_text(setting) or lua_text(setting))
     end
     if default ~= nil then
         text = text .. " (default " .. M.value_text(default) .. ")"
@@ -160,6 +175,7 @@ function M.markdown(spec)
             if kind == "choice" then
                 kind = table.concat(setting.choices, ", ") .. (setting.or_integer and ", number" or "")
             end
+            kind = setting.type == "lua" and lua_text(setting) or kind .. lua_text(setting)
             local default = setting.required and "required" or "`" .. M.value_text(setting.default) .. "`"
             out[#out + 1] = ("| `%s` | %s | %s | %s |"):format(setting.name, cell(kind), cell(default),
                 cell(setting.help or ""))

@@ -29,9 +29,9 @@ describe("Optimizer", function()
             local model = tiny.model "fp32"
             local tape = Tape.new {}
             local optimizer = Optimizer.new { kind = kind, store = model.store }
-            local rate = schedule.polynomial {
+            local rate = schedule.make("linear", {
                 learning_rate = peak, warmup_start_lr = 1e-5, warmup_proportion = 0.22, max_steps = 14,
-            }
+            })
             for step = 1, 10 do
                 local batch = tiny.batch(tiny.samples(fixture, step), { max_length = 32, packed = true })
                 model.store:zero_grad()

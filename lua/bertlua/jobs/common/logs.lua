@@ -7,6 +7,7 @@ local console = require "bertlua.train.console"
 local context = require "bertlua.context"
 local device = require "bertlua.device"
 local fault = require "bertlua.fault"
+local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
@@ -38,7 +39,7 @@ function M.open(job, options)
     self.report = fault.check(report.open(values.report_file, {
         append = self.options.append or run.start.kind == "resume",
     }))
-    self:try("report", self.report:parameters(values))
+    self:try("report", self.report:parameters(lua_value.flat(values, lua_value.shown)))
     for metric, unit in pairs(UNITS) do self:try("report", self.report:metadata(metric, { unit = unit })) end
     local folder = values.tensorboard_dir
     if folder == "auto" then folder = run.checkpoint_dir .. "/tensorboard" end
@@ -177,6 +178,12 @@ function Logs:record(record)
     self:try("report", self.report:log(record.step, data))
     if self.events then self:try("tensorboard", self.events:scalars(record.step, scalars)) end
     if not self.options.bar then self.console:record(record) end
+end
+
+--- A value that a recipe's function gives, for the files.
+function Logs:scalar(step, name, value)
+    self:try("report", self.report:log(step, { [name] = value }))
+    if self.events then self:try("tensorboard", self.events:scalars(step, { [name] = value })) end
 end
 
 --- Figures of an evaluation, for the files.

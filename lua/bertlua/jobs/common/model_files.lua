@@ -30,11 +30,22 @@ function M.tokenizer(run, config, options)
     return words
 end
 
+--- The configuration of a run: of a file, or of the table that a recipe gives.
+-- @param run plan, whose config_file is a path or such a table; a table is replaced by what messages call it
+-- @return BertConfig
+function M.config(run)
+    if type(run.config_file) ~= "table" then return BertConfig.load(run.config_file) end
+    local given = run.config_file
+    run.config_file = "config_file"
+    local config = BertConfig.new(given, "config_file")
+    return config
+end
+
 --- Config and tokenizer of a run that reads text, in sequences of two types.
 -- @param run plan with config_file, vocab_file, do_lower_case
 -- @return BertConfig, tokenizer
 function M.load(run, values)
-    local config = BertConfig.load(run.config_file)
+    local config = M.config(run)
     M.check_length(values, config, run.config_file)
     if config.type_vocab_size < 2 then
         fault.raisef("%s has type_vocab_size %d, expected at least 2: token types distinguish the two parts of a "

@@ -5,11 +5,13 @@
 -- fault; rules about a task's own settings live in the task. What a single
 -- setting accepts does not belong here: see settings.lua.
 
+local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
+local lua_value = require "bertlua.util.lua_value"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local tasks = require "bertlua.jobs.common.task"
@@ -108,7 +110,7 @@ function M.model_files(values)
         end
         config_file = paths.find("config", values.bert_model .. ".json")
         if not config_file then fault.raisef("bert_configs/%s.json is missing", values.bert_model) end
-    elseif not fs.is_file(config_file) then
+    elseif type(config_file) == "string" and not fs.is_file(config_file) then
         no_file("--config-file", config_file)
     end
     if vocab_file and not fs.is_file(vocab_file) then
@@ -296,6 +298,16 @@ function M.set_steps(run, values, samples)
     run.effective.max_steps = run.max_steps
 end
 
+--- Settings of one schedule alone.
+local function check_schedule(values)
+    for name, owner in pairs { schedule_power = "polynomial", decay_proportion = "warmup_stable_decay" } do
+        if values[name] and values.schedule ~= owner then
+            fault.raisef("%s is for --schedule %s, but the schedule is %s", option(name), owner,
+                tostring(lua_value.shown(values.schedule)))
+        end
+    end
+end
+
 --- Work out a run; where epochs decide its steps, these come later, once the samples are counted: see set_steps().
 -- @param task of task.define()
 -- @param values resolved settings
@@ -316,6 +328,8 @@ function M.resolve(task, values, sources, size)
     if values.benchmark and run.work.train and (run.work.predict or run.work.evaluate) then
         fault.raise("--benchmark measures one thing: leave out either the training or the prediction")
     end
+    callbacks.check(values)
+    check_schedule(values)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
     run.attention = M.attention(values)
     run.checkpoint_dir = M.checkpoint_dir(values, run.phase)

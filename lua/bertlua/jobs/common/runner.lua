@@ -2,11 +2,13 @@
 -- start or resume, training or measuring, checkpoints, export, prediction,
 -- evaluation. What differs between tasks lives in the task (see task.lua).
 
+local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local logs = require "bertlua.jobs.common.logs"
+local lua_value = require "bertlua.util.lua_value"
 local measuring = require "bertlua.jobs.common.measuring"
 local plan = require "bertlua.jobs.common.plan"
 local signal = require "bertlua.signal"
@@ -79,7 +81,7 @@ local function progress_of(job, step, record)
     for _, name in ipairs(tasks.lasting(job.task)) do
         local value = run.effective[name]
         if value == nil then value = values[name] end
-        progress[name] = value
+        progress[name] = lua_value.identity(value)
     end
     for _, result in ipairs(job.task.results) do
         if result.kept then progress[result.name] = record[result.name] end
@@ -118,9 +120,7 @@ local function train(job, held)
         outcome = measuring.train(job)
     else
         log:begin_training()
-        outcome = training.train(run, parts, values, log, function(step, record)
-            return progress_of(job, step, record)
-        end, held)
+        outcome = training.train(job, function(step, record) return progress_of(job, step, record) end, held)
         log:end_training()
     end
     signal.untrap()
@@ -148,7 +148,10 @@ local function predict(job, outcome)
         outcome.benchmark = measuring.infer(job)
     elseif not run.work.train or is_trained(job, outcome) then
         job.task.predict(job, outcome)
-        if outcome.metrics then job.log:metrics(outcome.step, outcome.metrics) end
+        if outcome.metrics then
+            job.log:metrics(outcome.step, outcome.metrics)
+            callbacks.call(job, "on_evaluate", outcome.step, { metrics = outcome.metrics })
+        end
     end
     ranks.comm:busy(false)
 end

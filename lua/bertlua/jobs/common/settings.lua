@@ -12,10 +12,12 @@ local M = {}
 
 local MODELS = { "bert-base-uncased", "bert-base-cased", "bert-large-uncased", "bert-large-cased", "custom" }
 
+local schedule = require "bertlua.train.schedule"
+
 local JOB = {
     { name = "output_dir", type = "path", help = "checkpoints go to OUTPUT_DIR/BERT_MODEL/TASK/STEP" },
     { name = "bert_model", type = "choice", choices = MODELS, default = "bert-large-uncased", help = "model" },
-    { name = "config_file", type = "path",
+    { name = "config_file", type = "path", accepts = { table = true },
         help = "model configuration; unset: bert_configs/BERT_MODEL.json; required with bert_model custom" },
     { name = "vocab_file", type = "path",
         help = "vocabulary, one token per line; checked against the model and copied into its checkpoints; unset: "
@@ -36,6 +38,11 @@ local JOB = {
         help = "steps between two checkpoints; one more is written at the end" },
     { name = "seed", type = "integer", min = 0, default = 42, lasting = true,
         help = "random seed of initial weights, shuffling and dropout" },
+    { name = "on_step", type = "lua", accepts = { ["function"] = true, table = true },
+        help = "called after a step, or with { every = N, function(event) ... end } after every N steps" },
+    { name = "on_checkpoint", type = "lua", accepts = { ["function"] = true },
+        help = "called after a checkpoint is written" },
+    { name = "on_evaluate", type = "lua", accepts = { ["function"] = true }, help = "called after an evaluation" },
     { name = "report_file", type = "path", default = "./report.json", help = "log in dllogger's JSON lines format" },
     { name = "model_prefix", type = "string", default = "model", help = "checkpoints hold MODEL_PREFIX.safetensors" },
     { name = "show_config", type = "boolean", default = true, help = "print the settings before the run" },
@@ -58,10 +65,15 @@ local TRAINING = {
             .. "or shrinks so that the global batch stays the same; unset: as many as there are" },
     { name = "learning_rate", type = "number", above = 0, default = 1e-4, lasting = true,
         help = "peak learning rate" },
+    { name = "schedule", type = "choice", choices = schedule.NAMES, accepts = { ["function"] = true },
+        default = "linear", lasting = true, help = "learning rate after the warm-up" },
+    { name = "schedule_power", type = "number", above = 0, help = "of schedule polynomial; unset: 1" },
+    { name = "decay_proportion", type = "number", min = 0, max = 1,
+        help = "share of max_steps that schedule warmup_stable_decay decays over; unset: 0.1" },
     { name = "warmup_start_lr", type = "number", min = 0, default = 0,
         help = "learning rate at the start of the warm-up" },
     { name = "warmup_proportion", type = "number", min = 0, max = 1, default = 0.01,
-        help = "share of max_steps spent on warm-up; linear decay to 0 follows" },
+        help = "share of max_steps spent on warm-up; the schedule follows" },
     { name = "beta1", type = "number", min = 0, below = 1, default = 0.9, help = "decay of the first moment" },
     { name = "beta2", type = "number", min = 0, below = 1, default = 0.999, help = "decay of the second moment" },
     { name = "epsilon", type = "number", above = 0, default = 1e-6, help = "added to the root of the second moment" },

@@ -8,6 +8,7 @@ local Ranks = require "bertlua.train.ranks"
 local Partition = require "bertlua.nn.partition"
 local Tape = require "bertlua.autograd.tape"
 local Trainer = require "bertlua.train.trainer"
+local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local comm = require "bertlua.comm"
 local context = require "bertlua.context"
@@ -16,6 +17,7 @@ local launch = require "bertlua.distributed.launch"
 local device = require "bertlua.device"
 local fault = require "bertlua.fault"
 local lock = require "bertlua.util.lock"
+local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local placement = require "bertlua.distributed.placement"
 local schedule = require "bertlua.train.schedule"
@@ -53,7 +55,7 @@ function M.join(values)
     if ranks.size > 1 then
         local shared = {}
         for name, value in pairs(values) do
-            if not OWN[name] then shared[#shared + 1] = ("%s=%s"):format(name, tostring(value)) end
+            if not OWN[name] then shared[#shared + 1] = ("%s=%s"):format(name, tostring(lua_value.identity(value))) end
         end
         table.sort(shared)
         ranks:require_equal(storage.crc32c(table.concat(shared, "\n")), "settings",
@@ -110,11 +112,13 @@ function M.optimizer(run, values, store, ranks)
 end
 
 function M.schedule(run, values)
-    local rate = schedule.polynomial {
+    local settings = {
         learning_rate = values.learning_rate, warmup_start_lr = values.warmup_start_lr,
-        warmup_proportion = values.warmup_proportion, max_steps = run.max_steps,
+        warmup_proportion = values.warmup_proportion, max_steps = run.max_steps, power = values.schedule_power,
+        decay_proportion = values.decay_proportion,
     }
-    return rate
+    if type(values.schedule) == "function" then return schedule.from_function(values.schedule, settings) end
+    return schedule.make(values.schedule, settings)
 end
 
 --- Maximum bytes of activations: address space, of which only the part that is used is touched.
@@ -200,23 +204,28 @@ function M.run_trainer(parts, values)
 end
 
 --- Run the trainer with logs and checkpoints.
+-- @param job of the runner
 -- @param progress_of function(step, record) -> contents of progress.json
 -- @param held the lock of the run's folder, or nil
 -- @return outcome of the trainer
-function M.train(run, parts, values, log, progress_of, held)
+function M.train(job, progress_of, held)
+    local run, parts, values, log = job.run, job.parts, job.values, job.log
     parts.log_freq = values.log_freq
     parts.on_step = function(step, record)
         if held then held:touch() end
         log:step(step, record)
+        callbacks.call(job, "on_step", step, { metrics = record })
     end
     parts.on_log = function(record) log:record(record) end
     parts.checkpoint_freq = values.num_steps_per_checkpoint
     parts.save = function(step, record)
-        return checkpoint.save(run.checkpoint_dir, step, {
+        local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
             ranks = parts.ranks,
         })
+        callbacks.call(job, "on_checkpoint", step, { metrics = record, path = path })
+        return path
     end
     local outcome = M.run_trainer(parts, values)
     return outcome

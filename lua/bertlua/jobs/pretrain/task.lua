@@ -1,6 +1,5 @@
 --- Task: pre-training on masked words and next sentences (arXiv 1810.04805), from HDF5 shards.
 
-local BertConfig = require "bertlua.models.bert_config"
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
@@ -40,7 +39,7 @@ end
 
 --- Config of the model and its vocabulary, checked against each other and the shards' length.
 local function load_model_files(run, values)
-    local config = BertConfig.load(run.config_file)
+    local config = model_files.config(run)
     model_files.check_length(values, config, run.config_file)
     if run.vocab_file then
         -- Only size and ids matter here: the shards hold ids.
@@ -75,7 +74,7 @@ local function open(job)
     local line = ("%s: %s in %s, %d tokens long%s%s"):format(values.input_dir, plural.count(shards.samples, "sample"),
         plural.count(shards.shards, "shard"), shards.max_seq_length, values.pack_sequences and ", packed" or "",
         values.dynamic_masking and ", dynamically masked" or "")
-    return { config = config, train = shards, lines = { line } }
+    return { config = config, words = words, train = shards, lines = { line } }
 end
 
 local function percent(x)

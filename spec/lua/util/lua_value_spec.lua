@@ -1,0 +1,63 @@
+--- Functions and tables as values of settings: what identifies them, how they are shown, errors in them.
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local lua_value = require "bertlua.util.lua_value"
+
+describe("a value given as Lua", function()
+    local folder
+    setup(function() folder = assert(fs.temporary_folder "lua_value_spec") end)
+    teardown(function() assert(fs.remove(folder)) end)
+
+    local function load(name, text)
+        local path = folder .. "/" .. name
+        assert(fs.write(path, text))
+        return assert(loadfile(path))()
+    end
+
+    it("is identified by its source, wherever it stands", function()
+        local first = load("a.lua", "return function(x)\n    return x + 1\nend\n")
+        local moved = load("b.lua", "-- a comment\n\nreturn function(x)\n    return x + 1\nend\n")
+        local other = load("c.lua", "return function(x)\n    return x + 2\nend\n")
+        assert.matches("^function %x%x%x%x%x%x%x%x$", lua_value.identity(first))
+        assert.are.equal(lua_value.identity(first), lua_value.identity(moved))
+        assert.are_not.equal(lua_value.identity(first), lua_value.identity(other))
+        assert.are.equal(folder .. "/b.lua:3", lua_value.shown(moved):match "^function at (.*)$")
+    end)
+
+    it("that is a table shows its fields in order, functions among them", function()
+        local fn = load("d.lua", "return function() end")
+        assert.are.equal(("{ function at %s/d.lua:1, every = 2, name = \"x\" }"):format(folder),
+            lua_value.shown { name = "x", every = 2, fn })
+        assert.are.equal(lua_value.identity { a = 1, b = { 2, 3 } }, lua_value.identity { b = { 2, 3 }, a = 1 })
+    end)
+
+    it("is nothing that text, numbers and booleans are", function()
+        for _, value in ipairs { "text", 5, true } do
+            assert.are.equal(value, lua_value.identity(value))
+            assert.are.equal(value, lua_value.shown(value))
+        end
+        local fn = function() end
+        assert.are.same({ a = 1, b = lua_value.shown(fn) }, lua_value.flat({ a = 1, b = fn }, lua_value.shown))
+    end)
+
+    it("fails with the user's file and line, and the calls that led there", function()
+        local fn = load("e.lua", "local function inner(t)\n    return t.x.y\nend\nreturn function(t)\n"
+            .. "    local y = inner(t)\n    return y\nend\n")
+        assert.are.equal(7, lua_value.call("on_step, step 3", fn, { x = { y = 7 } }))
+        local good, problem = pcall(lua_value.call, "on_step, step 3", fn, {})
+        assert.is_false(good)
+        assert.is_true(fault.is(problem))
+        local text = tostring(problem)
+        assert.matches("^on_step, step 3: .*e%.lua:2: attempt to index field 'x' %(a nil value%); ", text)
+        assert.matches("; .*e%.lua:5: in function", text)
+        assert.is_nil(text:find("lua_value.lua", 1, true))
+    end)
+
+    it("passes faults on as they are", function()
+        local good, problem = pcall(lua_value.call, "on_step", function() fault.raise("stop here", 7) end)
+        assert.is_false(good)
+        assert.are.equal("stop here", tostring(problem))
+        assert.are.equal(7, problem.code)
+    end)
+end)

@@ -270,8 +270,8 @@ local TYPES = { integer = true, number = true, boolean = true, string = true, pa
 --- Define settings.
 -- @param list of { name=, type="integer|number|boolean|string|path|choice|lua", default=, help=, group=,
 --   min=, max=, above=, below= (numbers), choices= (and or_integer=true to accept a number too),
---   required=true, allow_empty=true, accepts={ ["function"]=true, table=true }: what a recipe may give in place of text;
---   type lua takes nothing else }. A setting without a default is unset until given;
+--   required=true, allow_empty=true, accepts={ ["function"]=true, table=true }: what a recipe may give in place of
+--   text; type lua takes nothing else }. A setting without a default is unset until given;
 --   then "none" unsets it again, unless allow_empty makes any text a value.
 function M.define(list)
     local spec = setmetatable({ list = list, by_name = {}, names = {}, sources = {} }, Spec)

@@ -198,9 +198,17 @@ asan:
 BUSTED := LUA_INIT="if jit then dofile '$(CURDIR)/bindings/bertlua/jit_guard.lua' end" busted $(BUSTED_ARGS)
 
 RUNTIMES = $(foreach name,libasan.so libubsan.so,$(shell $(CC) -print-file-name=$(name)))
-suite: all
-	@$(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD='$(RUNTIMES)') \
-	  BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' BERTLUA_BIN='$(abspath $(BUILD))/bertlua' $(BUSTED)
+SUITE = $(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD='$(RUNTIMES)') \
+  BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' BERTLUA_BIN='$(abspath $(BUILD))/bertlua' $(BUSTED)
+# Processes that meet, fall silent and die spend most of their time waiting: their specs run while the others compute.
+WAITING_SPECS := spec/engine/comm
+OTHER_SPECS := $(filter-out spec/engine spec/fixtures spec/peers spec/support,$(wildcard spec/*)) \
+  $(filter-out $(WAITING_SPECS),$(wildcard spec/engine/*))
+suite: suite-waiting suite-others
+suite-waiting: all
+	@$(SUITE) $(WAITING_SPECS)
+suite-others: all
+	@$(SUITE) $(OTHER_SPECS)
 
 # The specs that run on every device: ops and optimizers, each kernel against float64 references, and training. They run
 # on this machine's GPU or on the emulation, where timings are meaningless.
@@ -250,5 +258,5 @@ lint:
 
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
-.PHONY: all cuda gpu-report install uninstall clean test suite demo lint asan FORCE
+.PHONY: all cuda gpu-report install uninstall clean test suite suite-waiting suite-others demo lint asan FORCE
 .DELETE_ON_ERROR:

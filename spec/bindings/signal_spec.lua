@@ -4,23 +4,11 @@ local process = require "spec.support.process"
 
 local run, run_bertlua, quote = process.run, process.run_bertlua, process.quote
 
-local files = {}
-
-local function script(text)
-    local path = process.temporary(text)
-    files[#files + 1] = path
-    return quote(path)
-end
-
-local function assert_output(expected, code, output, got_code)
-    assert.are.equal(expected, output)
-    assert.are.equal(code, got_code)
-end
+local assert_output = process.assert_output
 
 describe("signals", function()
-    teardown(function()
-        for _, path in ipairs(files) do os.remove(path) end
-    end)
+    local script, remove_scripts = process.scripts()
+    teardown(remove_scripts)
 
     local prelude = [[
         local signals, unistd = require "posix.signal", require "posix.unistd"

@@ -91,6 +91,25 @@ function M.temporary(text)
     return path
 end
 
+--- Scripts of a spec.
+-- @return script(text) -> path, quoted; remove() -> all of them
+function M.scripts()
+    local files = {}
+    return function(text)
+        files[#files + 1] = M.temporary(text)
+        return M.quote(files[#files])
+    end, function()
+        for _, path in ipairs(files) do os.remove(path) end
+    end
+end
+
+--- What run() returned is this output and exit code.
+function M.assert_output(expected, code, output, got_code)
+    local assert = require "luassert"
+    assert.are.equal(expected, output)
+    assert.are.equal(code, got_code)
+end
+
 --- A new empty folder.
 function M.temporary_folder()
     local folder = M.run "mktemp -d"

@@ -1,27 +1,14 @@
 --- The tape: gradients by several paths, memory, inference.
 
 local F = require "bertlua.autograd.functional"
-local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
 local gradcheck = require "bertlua.autograd.gradcheck"
-local ops = require "bertlua.ops"
+local parameters = require "spec.support.parameters"
 local tensor = require "bertlua.tensor"
 
 local TOLERANCE = 0.01
 
-local function random(dims, stream, scale)
-    local t = tensor.new("f32", dims)
-    ops.fill_normal(t, 0, scale or 1, 11, stream)
-    return t
-end
-
---- A store with the parameters {name = {dims, std or init}}.
-local function store_of(parameters)
-    local store = ParameterStore.new()
-    for _, p in ipairs(parameters) do store:register(p[1], p[2], { init = "normal", std = p[3] or 0.5 }) end
-    store:allocate { seed = 2 }
-    return store
-end
+local random, store_of = parameters.random, parameters.store_of
 
 describe("tape", function()
     it("adds the gradients of all consumers", function()

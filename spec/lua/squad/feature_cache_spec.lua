@@ -5,20 +5,9 @@ local dataset = require "bertlua.squad.dataset"
 local features = require "bertlua.squad.features"
 local fs = require "bertlua.util.fs"
 
-local DATA = "spec/fixtures/squad/data.json"
+local assert_same_set = require("spec.support.features").assert_same_set
 
-local function assert_same_set(expected, set)
-    assert.are.equal(expected.count, set.count)
-    for i, item in ipairs(expected:arrays()) do
-        local other = set:arrays()[i]
-        assert.are.equal(item[3], other[3], item[1])
-        local wrong
-        for k = 0, item[3] - 1 do
-            if item[2][k] ~= other[2][k] then wrong = ("%s[%d]"):format(item[1], k) end
-        end
-        assert.is_nil(wrong)
-    end
-end
+local DATA = "spec/fixtures/squad/data.json"
 
 describe("feature cache", function()
     local folder, tokenizer, examples, data_file, options

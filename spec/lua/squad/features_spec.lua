@@ -6,6 +6,8 @@ local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
 local json = require "bertlua.util.json"
 
+local assert_same_set = require("spec.support.features").assert_same_set
+
 local DATA = "spec/fixtures/squad/data.json"
 
 --- One feature as the fixture writes it.
@@ -16,19 +18,6 @@ local function entry(set, f)
     return { ids = ids, max_context = marked, start_position = set.start_position[f],
         end_position = set.end_position[f], example = set.example[f], span = set.span[f],
         query_length = set.query_length[f] }
-end
-
-local function assert_same_set(expected, set)
-    assert.are.equal(expected.count, set.count)
-    for i, item in ipairs(expected:arrays()) do
-        local other = set:arrays()[i]
-        assert.are.equal(item[3], other[3], item[1])
-        local wrong
-        for k = 0, item[3] - 1 do
-            if item[2][k] ~= other[2][k] then wrong = ("%s[%d]"):format(item[1], k) end
-        end
-        assert.is_nil(wrong)
-    end
 end
 
 describe("features", function()

@@ -123,6 +123,8 @@ describe("fine-tuning on classification", function()
         refused('all texts have the label "1", expected at least two', { ["label-column"] = "weight" })
         refused("holds no trained model: train first", { ["train-file"] = false })
         assert(fs.write(job.dir .. "/other.csv", "text,label\nw7,label 9\n"))
+        assert(fs.write(job.dir .. "/empty.csv", 'text,label\nw7,a\nw8,""\n'))
+        refused("empty%.csv:3: the label is empty", { ["train-file"] = job.dir .. "/empty.csv" })
         refused('other%.csv:2: label "label 9" is not one of the model\'s 3',
             { ["dev-file"] = job.dir .. "/other.csv" })
         refused("max%-seq%-length 64, but .* max_position_embeddings 16", { ["max-seq-length"] = 64 })

@@ -49,6 +49,7 @@ local function load(job, part, list, lines)
     for i, record in ipairs(list) do
         builder:add(record[values.text_column], pair and record[pair])
         local label = record[label_column]
+        if label == "" then fault.raisef("%s:%d: the label is empty", path, lines[i]) end
         if label and not numbers[label] then
             fault.raisef("%s:%d: label %q is not one of the model's %d", path, lines[i], label, #data.config.labels)
         end

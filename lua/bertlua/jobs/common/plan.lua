@@ -106,7 +106,8 @@ function M.model_files(values)
     local config_file, vocab_file = values.config_file, values.vocab_file
     if not config_file then
         if values.bert_model == "custom" then
-            fault.raise("--bert-model custom requires --config-file: a JSON file like those in bert_configs/")
+            fault.raise("--bert-model custom requires --config-file: a JSON file like those in bert_configs/; to "
+                .. "fine-tune, --from-pretrained-params names a folder that has its own")
         end
         config_file = paths.find("config", values.bert_model .. ".json")
         if not config_file then fault.raisef("bert_configs/%s.json is missing", values.bert_model) end

@@ -45,15 +45,6 @@ local function to_option(name)
     return "--" .. name:gsub("_", "-")
 end
 
---- " or a function" and the like, for what a recipe may give in place of text.
-local function accepted_text(setting)
-    local kinds = {}
-    for kind in pairs(setting.accepts or {}) do kinds[#kinds + 1] = kind end
-    table.sort(kinds)
-    if #kinds == 0 then return "" end
-    return (setting.type == "lua" and "a " or ", or in a recipe a ") .. table.concat(kinds, " or a ")
-end
-
 --- "an integer of at least 1" and similar, for messages.
 local function expectation_of_text(setting)
     local words = { integer = "an integer", number = "a number", boolean = "true or false", string = "text",
@@ -79,8 +70,8 @@ local function in_range(setting, value)
 end
 
 local function expectation(setting)
-    if setting.type == "lua" then return accepted_text(setting) end
-    return expectation_of_text(setting) .. accepted_text(setting)
+    local accepted = help.lua_text(setting, "a ")
+    return setting.type == "lua" and accepted or expectation_of_text(setting) .. accepted
 end
 
 --- Convert text or a Lua value to a setting's value; nil if it does not fit.
@@ -124,7 +115,7 @@ function Spec:assign(values, name, value, source, shown)
     if converted == nil then
         if setting.type == "lua" and source == "command line" then
             fault.raisef("%s: a recipe gives it, as %s; it has no value on the command line", shown,
-                accepted_text(setting))
+                expectation(setting))
         end
         fault.raisef("%s: got %s, expected %s", shown or name,
             type(value) == "string" and ("%q"):format(value) or tostring(lua_value.shown(value)), expectation(setting))

@@ -53,14 +53,18 @@ end
 
 local PLACEHOLDER = { integer = "N", number = "X", string = "TEXT", path = "PATH" }
 
---- ", or a function in a recipe", for what may be given as Lua.
-local function lua_text(setting)
+--- ", or in a recipe a function", for what may be given as Lua; "" if nothing may.
+-- @param alone what stands in place of ", or in a recipe a " for a setting that takes nothing else
+function M.lua_text(setting, alone)
     local kinds = {}
     for kind in pairs(setting.accepts or {}) do kinds[#kinds + 1] = kind end
     table.sort(kinds)
     if #kinds == 0 then return "" end
-    return (setting.type == "lua" and "in a recipe, a " or ", or in a recipe a ") .. table.concat(kinds, " or a ")
+    return (setting.type == "lua" and alone or ", or in a recipe a ") .. table.concat(kinds, " or a ")
 end
+
+-- Of a setting that takes nothing else.
+local ALONE = "in a recipe, a "
 
 local function option_text(setting)
     if setting.type == "lua" then return setting.name end
@@ -80,7 +84,7 @@ local function meaning_text(setting, default)
         text = text .. ": " .. table.concat(setting.choices, ", ") .. (setting.or_integer and ", or a number" or "")
     end
     if setting.accepts then
-        text = text .. (setting.type == "lua" and "; " .. lua_text(setting) or lua_text(setting))
+        text = text .. (setting.type == "lua" and "; " or "") .. M.lua_text(setting, ALONE)
     end
     if default ~= nil then
         text = text .. " (default " .. M.value_text(default) .. ")"
@@ -175,7 +179,7 @@ function M.markdown(spec)
             if kind == "choice" then
                 kind = table.concat(setting.choices, ", ") .. (setting.or_integer and ", number" or "")
             end
-            kind = setting.type == "lua" and lua_text(setting) or kind .. lua_text(setting)
+            kind = (setting.type == "lua" and "" or kind) .. M.lua_text(setting, ALONE)
             local default = setting.required and "required" or "`" .. M.value_text(setting.default) .. "`"
             out[#out + 1] = ("| `%s` | %s | %s | %s |"):format(setting.name, cell(kind), cell(default),
                 cell(setting.help or ""))

@@ -85,7 +85,7 @@ function inference.measure(model, tape, set, options)
                 if seen <= options.warmup_steps then return end
                 steps[#steps + 1] = { seconds = seconds, sequences = batch.batch_size, tokens = batch.tokens }
             end,
-        }, options.visit or function() end)
+        }, function() end)
     end
     return steps
 end

@@ -3,21 +3,34 @@
 -- A recipe is a table of settings; everything in it can be overridden on the
 -- command line, and --help shows the recipe's own values. Exit codes: 0 done,
 -- 1 a fault in the user's input, 128 + signal number when a signal ended the
--- run after a final checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1).
+-- run after a final checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1). At the
+-- prompt Ctrl-C ends the run only: the recipe returns its outcome.
 
 local devices = require "bertlua.jobs.common.devices"
 local launch = require "bertlua.distributed.launch"
+local leave = require "bertlua.leave"
 
 local M = {}
 
 local EXIT_CODES = { SIGINT = 130, SIGTERM = 143, SIGUSR1 = 138 }
 
---- End the program with the exit code of an interrupted run; return otherwise.
+--- In a line, for who looks at the outcome at the prompt: its fields hold the rest.
+local function summary(outcome)
+    local where = outcome.model or outcome.checkpoint
+    return ("%s%s%s%s"):format(outcome.status,
+        outcome.status == "interrupted" and outcome.signal and (" by %s"):format(outcome.signal) or "",
+        outcome.step and (" at step %d"):format(outcome.step) or "", where and (": %s"):format(where) or "")
+end
+
+--- End the program with the exit code of an interrupted run; return otherwise, and at the prompt after Ctrl-C.
+-- The outcome is also kept in M.outcome, for `:run` at the prompt.
 function M.finish(outcome)
-    if outcome.status == "interrupted" then
+    if outcome.status == "interrupted" and not (leave.at_prompt and outcome.signal == "SIGINT") then
         require("bertlua.comm").leave()
         os.exit(EXIT_CODES[outcome.signal] or 1, true)
     end
+    if not getmetatable(outcome) then setmetatable(outcome, { __tostring = summary }) end
+    M.outcome = outcome
     return outcome
 end
 

@@ -55,14 +55,14 @@ static void interrupt(void) {
     /* Neither compiled traces nor C code look at hooks: another Ctrl-C must not depend on one. */
     if (!at_prompt || interrupt_waiting == 2) _exit(EXIT_INTERRUPTED);
     interrupt_waiting = 2;
-    announce("\nbertlua: waiting for an operation to end; press Ctrl-C again to leave bertlua and lose all values\n");
+    announce("\nbertlua: it stops after this operation; Ctrl-C again leaves bertlua\n");
 }
 
 /* A step may take minutes: say at once that the first Ctrl-C was heard. */
 static void interrupt_training(void) {
     if (pending_signal != SIGINT) {
         if (pending_signal) return;
-        announce(at_prompt ? "\nbertlua: finishing this step, then saving; press Ctrl-C again to stop without saving\n"
+        announce(at_prompt ? "\nbertlua: saving after this step; Ctrl-C again stops without saving\n"
                            : "\nbertlua: finishing this step, then saving; press Ctrl-C again to quit at once\n");
         pending_signal = SIGINT;
     } else if (at_prompt) {

@@ -109,7 +109,7 @@ function bl.from(values, dtype)
     return t
 end
 
-local names = { "version" }
+local names = { "load", "plot", "version" }
 for _, name in ipairs(MODULES) do names[#names + 1] = name end
 for name in pairs(FOLDERS) do names[#names + 1] = name end
 table.sort(names)
@@ -123,6 +123,10 @@ return setmetatable(bl, {
         elseif is_module[name] then
             value = require("bertlua." .. name)
             if name == "models" then value = with_answer(value) end
+        elseif name == "plot" then
+            value = require "bertlua.plot"
+        elseif name == "load" then
+            value = require("bertlua.encoder").load
         elseif name == "version" then
             value = require("bertlua.version").engine
         else

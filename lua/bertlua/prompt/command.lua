@@ -33,6 +33,8 @@ local OPTIONS = { "--help", "--version", "--device", "-e", "-h", "-v", "-" }
 local INTERRUPTED = 130
 
 local function complain(message)
+    local progress = package.loaded["bertlua.util.progress"]
+    if progress then progress.leave_line() end
     io.stderr:write("bertlua: ", message, "\n")
 end
 

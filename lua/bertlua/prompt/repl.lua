@@ -141,6 +141,8 @@ function Session:names()
 end
 
 function Session:complain(message)
+    local progress = package.loaded["bertlua.util.progress"]
+    if progress then progress.leave_line() end
     message = tostring(message)
     if self.color then message = RED .. message .. RESET end
     self.write(message .. "\n")
@@ -165,6 +167,8 @@ function Session:call(f, ...)
     local ok, n, values = pack(xpcall(f, trace, ...))
     if ok then return true, n, values end
     if values[1] == leave.STOP then return true, 0, {} end
+    -- What a failed run held: its memory, its files.
+    collectgarbage()
     if self.interrupted() and values[1]:match "^[^\n]*" :match "interrupted$" then values[1] = "interrupted" end
     self:complain(values[1])
     return false

@@ -94,9 +94,10 @@ local function need(self, present, head, use)
     end
 end
 
-local function check_text(use, what, text)
+-- The level is that of error(), seen from here.
+local function check_text(use, what, text, level)
     if type(text) ~= "string" then
-        error(("%s: the %s is a %s, expected a string"):format(use, what, type(text)), 4)
+        error(("%s: the %s is a %s, expected a string"):format(use, what, type(text)), level)
     end
 end
 
@@ -108,9 +109,10 @@ local function tell_cut(self, use, count, total)
 end
 
 --- Encode one text or pair; tells when it is cut.
-local function encode(self, use, text, pair)
-    check_text(use, "text", text)
-    if pair ~= nil then check_text(use, "second text", pair) end
+-- @param level of the method's caller, seen from here
+local function encode(self, use, text, pair, level)
+    check_text(use, "text", text, level + 1)
+    if pair ~= nil then check_text(use, "second text", pair, level + 1) end
     local ids, first, cut = texts.encode(self.tokenizer, text, pair, self.limit)
     tell_cut(self, use, cut and 1 or 0, 1)
     return ids, first
@@ -122,7 +124,7 @@ local function encode_all(self, use, list)
     for i, text in ipairs(list) do
         local pair
         if type(text) == "table" then text, pair = text[1], text[2] end
-        check_text(use, "text number " .. i, text)
+        check_text(use, "text number " .. i, text, 4)
         local ids, first, cut = texts.encode(self.tokenizer, text, pair, self.limit)
         encoded[i] = { ids = ids, first = first }
         if cut then cuts = cuts + 1 end
@@ -137,7 +139,7 @@ end
 -- @treturn {string,...}
 function Encoder:tokens(text, pair)
     local list = {}
-    for i, id in ipairs((encode(self, "tokens", text, pair))) do list[i] = self.tokenizer:token(id) end
+    for i, id in ipairs((encode(self, "tokens", text, pair, 3))) do list[i] = self.tokenizer:token(id) end
     return list
 end
 
@@ -162,7 +164,7 @@ end }
 -- @return for each [MASK] a list of {token, id, probability}, likeliest first
 function Encoder:fill_mask(text, k)
     live(self)
-    check_text("fill_mask", "text", text)
+    check_text("fill_mask", "text", text, 3)
     need(self, self.heads.mlm, "MLM", "fill_mask")
     if k ~= nil and (type(k) ~= "number" or k < 1 or k % 1 ~= 0) then
         error(("fill_mask: k is %s, expected a whole number from 1"):format(tostring(k)), 2)
@@ -243,7 +245,7 @@ end
 
 --- Call fn with a batch of one text.
 local function with_batch(self, use, text, pair, fn)
-    local batch = texts.batch(encode(self, use, text, pair))
+    local batch = texts.batch(encode(self, use, text, pair, 4))
     local list = fn(self.bert, self.tape, batch)
     batch.buffer:free()
     return list
@@ -278,7 +280,7 @@ local Labels = { __tostring = function(result) return shares(result.all) end }
 function Encoder:classify(text, pair)
     live(self)
     need(self, self.heads.labels, "classification", "classify")
-    local ids, first = encode(self, "classify", text, pair)
+    local ids, first = encode(self, "classify", text, pair, 3)
     local batch = texts.batch(ids, first)
     self.tape:start(0, 0, false)
     local scores = self.model:logits(self.tape, batch).value:tolist()[1]
@@ -306,8 +308,8 @@ end }
 -- @return table: text ("" for no answer), probability, all = list of {text, probability}, likeliest first
 function Encoder:answer(question, context, options)
     live(self)
-    check_text("answer", "question", question)
-    check_text("answer", "context", context)
+    check_text("answer", "question", question, 3)
+    check_text("answer", "context", context, 3)
     need(self, self.heads.answers, "question-answering", "answer")
     local ask = reader.wrap(self.model, self.tokenizer, self.folder, self.tape)
     local list, details = ask:ask(question, context, options)

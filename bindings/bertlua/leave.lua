@@ -16,6 +16,32 @@ function leave.prompt(on)
     if found then host.prompt(on) end
 end
 
+-- What gives back what a run holds, in case it fails: the memory of models and arenas is not the garbage collector's.
+local releases = {}
+
+--- Register what gives back what a run holds, should it fail at the prompt; elsewhere the process ends with it.
+-- @tparam function release called at most once, without arguments
+-- @return what settled() takes
+function leave.on_failure(release)
+    if leave.at_prompt then releases[#releases + 1] = release end
+    return release
+end
+
+--- The run has given everything back itself.
+function leave.settled(release)
+    for i = #releases, 1, -1 do
+        if releases[i] == release then table.remove(releases, i) end
+    end
+end
+
+--- Give back what failed runs hold, the latest first.
+function leave.clean_up()
+    for i = #releases, 1, -1 do
+        -- What it can't give back must not hide why the run failed.
+        pcall(table.remove(releases, i))
+    end
+end
+
 --- End the program; at the prompt, what was started there.
 -- @tparam number code exit code of a program
 function leave.exit(code)

@@ -83,8 +83,10 @@ function Encoder.load(path, options)
     }, Encoder)
 end
 
-local function live(self)
-    if not self.tape then error("load: the model has been closed", 3) end
+-- A method's first line.
+local function live(self, use)
+    if getmetatable(self) ~= Encoder then error(("%s: call it with a colon: m:%s(...)"):format(use, use), 3) end
+    if not self.tape then error(use .. ": the model has been closed", 3) end
 end
 
 local function need(self, present, head, use)
@@ -138,6 +140,7 @@ end
 -- @tparam[opt] string pair second text
 -- @treturn {string,...}
 function Encoder:tokens(text, pair)
+    live(self, "tokens")
     local list = {}
     for i, id in ipairs((encode(self, "tokens", text, pair, 3))) do list[i] = self.tokenizer:token(id) end
     return list
@@ -163,7 +166,7 @@ end }
 -- @tparam[opt] number k how many (5)
 -- @return for each [MASK] a list of {token, id, probability}, likeliest first
 function Encoder:fill_mask(text, k)
-    live(self)
+    live(self, "fill_mask")
     check_text("fill_mask", "text", text, 3)
     need(self, self.heads.mlm, "MLM", "fill_mask")
     if k ~= nil and (type(k) ~= "number" or k < 1 or k % 1 ~= 0) then
@@ -223,7 +226,7 @@ end
 --   batch_size (32)
 -- @return tensor f32 [N,H], also for one text
 function Encoder:embed(list, options)
-    live(self)
+    live(self, "embed")
     if type(list) == "string" then list = { list } end
     if type(list) ~= "table" or #list == 0 then
         error(("embed: got %s, expected a text or a list of texts"):format(
@@ -256,7 +259,7 @@ end
 -- @tparam[opt] string pair second text
 -- @return list of layers + 1 tensors f32 [T,H]; row i belongs to token i of m:tokens(text, pair)
 function Encoder:hidden_states(text, pair)
-    live(self)
+    live(self, "hidden_states")
     local list = with_batch(self, "hidden_states", text, pair, states.hidden_states)
     return list
 end
@@ -266,7 +269,7 @@ end
 -- @tparam[opt] string pair second text
 -- @return list of tensors f32 [A,T,T]: how much token i (second dimension) takes from token j (third) in each head
 function Encoder:attention(text, pair)
-    live(self)
+    live(self, "attention")
     local list = with_batch(self, "attention", text, pair, states.attention)
     return list
 end
@@ -278,7 +281,7 @@ local Labels = { __tostring = function(result) return shares(result.all) end }
 -- @tparam[opt] string pair second text
 -- @return table: label, probability, all = list of {label, probability}, likeliest first
 function Encoder:classify(text, pair)
-    live(self)
+    live(self, "classify")
     need(self, self.heads.labels, "classification", "classify")
     local ids, first = encode(self, "classify", text, pair, 3)
     local batch = texts.batch(ids, first)
@@ -307,7 +310,7 @@ end }
 -- @tparam[opt] table options as Reader:ask of bertlua.squad.reader
 -- @return table: text ("" for no answer), probability, all = list of {text, probability}, likeliest first
 function Encoder:answer(question, context, options)
-    live(self)
+    live(self, "answer")
     check_text("answer", "question", question, 3)
     check_text("answer", "context", context, 3)
     need(self, self.heads.answers, "question-answering", "answer")

@@ -35,7 +35,10 @@ local INTERRUPTED = 130
 local function complain(message)
     local progress = package.loaded["bertlua.util.progress"]
     if progress then progress.leave_line() end
-    io.stderr:write("bertlua: ", message, "\n")
+    message = "bertlua: " .. message
+    local term = package.loaded["bertlua.util.term"]
+    if term and term.is_terminal "stderr" then message = term.wrap(message, term.columns "stderr") end
+    io.stderr:write(message, "\n")
 end
 
 -- Runs where the error was raised, while the traceback still exists.

@@ -72,7 +72,8 @@ function M.run()
         return insert, nil
     end)
     local on_input = history_of(editor)
-    session = repl.new { color = color, on_input = on_input, interrupted = host.interrupted }
+    session = repl.new { color = color, columns = function() return editor:columns() end, on_input = on_input,
+        interrupted = host.interrupted }
     _G.exit, _G.quit = _G.exit or repl.exit, _G.quit or repl.exit
     interruptible.enable()
     leave.prompt(true)

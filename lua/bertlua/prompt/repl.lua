@@ -10,6 +10,7 @@ local help = require "bertlua.prompt.help"
 local inspect = require "bertlua.prompt.inspect"
 local leave = require "bertlua.leave"
 local locals = require "bertlua.prompt.locals"
+local term = require "bertlua.util.term"
 local user_code = require "bertlua.util.user_code"
 
 local M = {}
@@ -51,7 +52,9 @@ function M.compile(code, name, keep_locals)
     local chunk, expression_message = loadstring("return " .. expression, name)
     if chunk then
         -- `return f()` is a tail call, which hides this chunk from error(): pass the values through a call.
-        chunk = loadstring("return (function(...) return ... end)(" .. expression .. "\n)", name) or chunk
+        local call = "return (function(...) return ... end)(" .. expression
+        -- The line break ends a comment; without one, errors name the right line.
+        chunk = loadstring(call .. ")", name) or loadstring(call .. "\n)", name) or chunk
         return chunk, silent
     end
     local message
@@ -104,6 +107,7 @@ Session.__index = Session
 --   write: function that takes text (standard output);
 --   color: true for escape sequences;
 --   env: where globals live (_G);
+--   columns: function that returns how wide messages may be (no limit);
 --   on_input: called with each complete input before it runs, for a history;
 --   interrupted: function that says whether Ctrl-C interrupted the code just run
 function M.new(options)
@@ -112,6 +116,7 @@ function M.new(options)
         write = options.write or function(text) io.write(text) end,
         color = options.color or false,
         env = options.env or _G,
+        columns = options.columns,
         on_input = options.on_input or function() end,
         interrupted = options.interrupted or function() return false end,
         pending = nil,
@@ -144,6 +149,7 @@ function Session:complain(message)
     local progress = package.loaded["bertlua.util.progress"]
     if progress then progress.leave_line() end
     message = tostring(message)
+    if self.columns then message = term.wrap(message, self.columns()) end
     if self.color then message = RED .. message .. RESET end
     self.write(message .. "\n")
 end
@@ -167,10 +173,11 @@ function Session:call(f, ...)
     local ok, n, values = pack(xpcall(f, trace, ...))
     if ok then return true, n, values end
     if values[1] == leave.STOP then return true, 0, {} end
-    -- What a failed run held: its memory, its files.
-    collectgarbage()
     if self.interrupted() and values[1]:match "^[^\n]*" :match "interrupted$" then values[1] = "interrupted" end
     self:complain(values[1])
+    -- What a failed run held: its memory, its files.
+    leave.clean_up()
+    collectgarbage()
     return false
 end
 

@@ -38,4 +38,20 @@ function term.cut(text, columns)
     return text:sub(1, position - 1)
 end
 
+--- Text with its lines broken at blanks, so that none is wider than `columns`; a longer word has a line of its own.
+function term.wrap(text, columns)
+    local out = {}
+    for line in (text .. "\n"):gmatch "(.-)\n" do
+        while term.width(line) > columns do
+            local head = term.cut(line, columns + 1)
+            local at = head:match "^.*%S()%s" or line:match "^%s*%S+()%s"
+            if not at then break end
+            out[#out + 1] = line:sub(1, at - 1)
+            line = line:sub(at):match "^%s*(.*)$"
+        end
+        out[#out + 1] = line
+    end
+    return table.concat(out, "\n")
+end
+
 return term

@@ -225,7 +225,8 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         local named = Encoder.load(empty, { vocab_file = FOLDER .. "classification/vocab.txt" })
         assert_close("mean", named:embed { TEXT, SHORT })
         named:close()
-        fails_here("load: the model has been closed", function() named:embed(SHORT) end)
+        fails_here("embed: the model has been closed", function() named:embed(SHORT) end)
+        fails_here("embed: call it with a colon: m:embed(...)", function() model.embed { SHORT } end)
         assert.matches("%(closed%)", tostring(named))
         fails_here("load: unknown option vocab, expected precision, vocab_file, config_file, do_lower_case or "
             .. "model_prefix", function() Encoder.load(empty, { vocab = "x" }) end)

@@ -7,6 +7,7 @@ local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
+local leave = require "bertlua.leave"
 local logs = require "bertlua.jobs.common.logs"
 local lua_value = require "bertlua.util.lua_value"
 local measuring = require "bertlua.jobs.common.measuring"
@@ -156,15 +157,15 @@ local function predict(job, outcome)
     ranks.comm:busy(false)
 end
 
--- Another job may follow in this process.
+-- Another job may follow in this process. After a failure some of it may not be there.
 local function close(job, held)
-    local parts = job.parts
+    local parts = job.parts or {}
     if held then held:release() end
     if parts.loader then parts.loader:close() end
-    parts.tape:close()
+    if parts.tape then parts.tape:close() end
     if parts.optimizer then parts.optimizer:free() end
     if parts.gradients then parts.gradients:free() end
-    parts.model.store:free()
+    if parts.model then parts.model.store:free() end
 end
 
 --- Run a task.
@@ -184,6 +185,8 @@ function M.run(task, values, sources, options)
         if ranks.main then io.stdout:write(("%s: all %d steps are done\n"):format(run.start.path, run.max_steps)) end
         return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
     end
+    local held
+    local release = leave.on_failure(function() close(job, held) end)
     job.data = open(job)
     if run.work.train and not run.first_step then plan.set_steps(run, values, job.data.train.samples) end
     compare_progress(job)
@@ -194,7 +197,7 @@ function M.run(task, values, sources, options)
     end)
     training.check_equal_start(job.parts.model.store, ranks)
     -- Only now: a run that cannot start must not erase the report of an earlier one.
-    local held = training.hold(run, values, ranks)
+    held = training.hold(run, values, ranks)
     job.log = ranks.main and logs.open(job, options) or logs.quiet()
     job.log:start()
     local outcome = { status = "finished", step = run.start.step }
@@ -207,6 +210,7 @@ function M.run(task, values, sources, options)
     outcome.seconds = clock.monotonic() - job.begun
     outcome.activation_peak = select(2, job.parts.tape:memory())
     job.log:finish(outcome)
+    leave.settled(release)
     close(job, held)
     return outcome
 end

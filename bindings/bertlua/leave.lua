@@ -5,6 +5,9 @@ local found, host = pcall(require, "bertlua.host")
 
 local leave = { at_prompt = false }
 
+--- What the last recipe's run gave, set by bertlua.recipe; nil before.
+leave.outcome = nil
+
 --- What is thrown at the prompt in place of leaving; nobody has to be told of it.
 leave.STOP = setmetatable({}, { __tostring = function() return "ended" end })
 

@@ -124,7 +124,7 @@ return setmetatable(bl, {
             value = require("bertlua." .. name)
             if name == "models" then value = with_answer(value) end
         elseif name == "plot" then
-            value = require "bertlua.plot"
+            value = require("bertlua.plot").plot
         elseif name == "load" then
             value = require("bertlua.encoder").load
         elseif name == "version" then

@@ -18,6 +18,8 @@ local plural = require "bertlua.util.plural"
 local tensor = require "bertlua.tensor"
 local term = require "bertlua.util.term"
 
+local M = {}
+
 local OPTIONS = { title = "string", x_label = "string", y_label = "string", log_x = "boolean", log_y = "boolean",
     smoothing = "number", width = "number", height = "number", ascii = "boolean", metric = "string" }
 
@@ -111,12 +113,14 @@ end
 local function add_values(figure, value, position)
     local list = numbers(value)
     if not list then
-        error(("plot: argument %d is a %s, expected a list of numbers, a tensor or the name of a report"):format(position,
-            type(value)), 4)
+        error(("plot: argument %d is a %s, expected a list of numbers, a tensor or the name of a report"):format(
+            position, type(value)), 4)
     end
     local inner = list[1]
     if type(inner) == "table" or tensor.is(inner) then
-        for i, row in ipairs(list) do figure.series[#figure.series + 1] = { name = "series " .. i, y = numbers(row) } end
+        for i, row in ipairs(list) do
+            figure.series[#figure.series + 1] = { name = "series " .. i, y = numbers(row) }
+        end
         return
     end
     if inner == nil and next(list) ~= nil then
@@ -149,13 +153,12 @@ local function count_gaps(figure)
     return gaps, total
 end
 
---- Draw values.
--- @param ... what to draw, in any order: lists, tensors or variables; names of reports or of runs' folders; a name that
---   ends in .svg, for a file instead of the terminal; a table of options
-return function(...)
+--- What a call draws, as text; also writes the file.
+-- Errors are those of the caller's caller.
+local function compose(...)
     local figure, options, reports, target = { series = {} }, {}, {}, nil
     local count = select("#", ...)
-    if count == 0 then error("plot: values are missing, expected a list, a tensor or the name of a report", 2) end
+    if count == 0 then error("plot: values are missing, expected a list, a tensor or the name of a report", 3) end
     for i = 1, count do
         local value = select(i, ...)
         if type(value) == "string" then
@@ -168,24 +171,37 @@ return function(...)
     end
     for _, path in ipairs(reports) do add_report(figure, path, options, #reports == 1 and #figure.series == 0) end
     local gaps, total = count_gaps(figure)
-    if total == 0 then
-        print "plot: nothing to draw, there are no values"
-        return
-    elseif gaps == total then
-        print(("plot: nothing to draw, none of %s is finite%s"):format(plural.count(total, "value"),
-            figure.log_y and " and positive" or ""))
-        return
+    if total == 0 then return "plot: nothing to draw, there are no values\n" end
+    if gaps == total then
+        return ("plot: nothing to draw, none of %s is finite%s\n"):format(plural.count(total, "value"),
+            figure.log_y and " and positive" or "")
     end
     if #figure.series == 1 and not figure.title then figure.title = figure.series[1].name end
+    figure.width = figure.width or not target and math.min(term.columns "stdout" - 1, 100) or nil
+    local text
     if target then
         fault.check(fs.write(target, chart.svg(figure)))
-        print("wrote " .. target)
+        text = "wrote " .. target .. "\n"
     else
-        figure.width = figure.width or math.min(term.columns "stdout" - 1, 100)
-        io.write(chart.terminal(figure))
+        text = chart.terminal(figure)
     end
-    if gaps > 0 then
-        print(("%s not drawn: NaN, infinite%s"):format(plural.count(gaps, "value"),
-            figure.log_y and " or not positive" or ""))
-    end
+    return text .. (gaps == 0 and "" or ("%s not drawn: NaN, infinite%s\n"):format(plural.count(gaps, "value"),
+        figure.log_y and " or not positive" or ""))
 end
+
+--- The chart, or the line that says which file was written, as text.
+-- @param ... as plot()
+function M.text(...)
+    local text = compose(...)
+    return text
+end
+
+--- Draw values on standard output.
+-- @param ... what to draw, in any order: lists, tensors or variables; names of reports or of runs' folders; a name that
+--   ends in .svg, for a file instead of the terminal; a table of options
+function M.plot(...)
+    local text = compose(...)
+    io.write(text)
+end
+
+return M

@@ -23,14 +23,14 @@ local function summary(outcome)
 end
 
 --- End the program with the exit code of an interrupted run; return otherwise, and at the prompt after Ctrl-C.
--- The outcome is also kept in M.outcome, for `:run` at the prompt.
+-- The outcome is also kept in leave.outcome, for `:run` at the prompt.
 function M.finish(outcome)
     if outcome.status == "interrupted" and not (leave.at_prompt and outcome.signal == "SIGINT") then
         require("bertlua.comm").leave()
         os.exit(EXIT_CODES[outcome.signal] or 1, true)
     end
     if not getmetatable(outcome) then setmetatable(outcome, { __tostring = summary }) end
-    M.outcome = outcome
+    leave.outcome = outcome
     return outcome
 end
 

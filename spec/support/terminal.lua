@@ -18,8 +18,8 @@ Terminal.__index = Terminal
 -- @param directory to start it in
 function M.open(folder, directory)
     local self = setmetatable({ path = folder .. "/terminal", seen = 1 }, Terminal)
-    self.pipe = assert(io.popen(("cd %s && XDG_STATE_HOME=%s NO_COLOR=1 TERM=xterm timeout 120 script -qfec %s /dev/null "
-        .. "> %s 2>&1"):format(process.quote(directory or "."), process.quote(folder),
+    self.pipe = assert(io.popen(("cd %s && XDG_STATE_HOME=%s NO_COLOR=1 TERM=xterm timeout 120 script -qfec %s "
+        .. "/dev/null > %s 2>&1"):format(process.quote(directory or "."), process.quote(folder),
         process.quote(process.quote(process.bertlua)), process.quote(self.path)), "w"))
     self:wait "Ctrl-D to leave"
     return self

@@ -44,9 +44,14 @@ local function heads_of(file_path, class)
     local map = names.index(file, (class or ""):find "Classification" and "classifier" or "qa_outputs")
     local heads = {}
     for head, name in pairs(HEADS) do heads[head] = map[name] ~= nil end
-    if heads.labels then heads.labels = file:info(map[HEADS.labels].name).dims[map[HEADS.labels].transposed and 2 or 1] end
+    if heads.labels then
+        local source = map[HEADS.labels]
+        heads.labels = file:info(source.name).dims[source.transposed and 2 or 1]
+    end
     -- Other models have a head of this name that scores something else: tokens, choices.
-    if heads.labels and class and class ~= "BertForSequenceClassification" then heads.labels, heads.unknown = nil, class end
+    if heads.labels and class and class ~= "BertForSequenceClassification" then
+        heads.labels, heads.unknown = nil, class
+    end
     file:close()
     return heads
 end

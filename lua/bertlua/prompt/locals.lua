@@ -62,7 +62,7 @@ end
 
 --- What replaces `local ...` from position i on, and the position after what it replaces.
 local function declaration(code, i)
-    local kind, first, last, text = next_token(code, i)
+    local kind, _, last, text = next_token(code, i)
     if kind ~= "name" then return nil end
     if text == "function" then
         local name_kind, name_first, name_last, name = next_token(code, last + 1)
@@ -77,6 +77,7 @@ local function declaration(code, i)
         local symbol, at, _, mark = next_token(code, after)
         if symbol == "symbol" and mark == "," then
             out[#out + 1] = code:sub(after, at)
+            local first
             kind, first, last, text = next_token(code, at + 1)
             if kind ~= "name" then return nil end
             out[#out + 1] = code:sub(at + 1, first - 1)

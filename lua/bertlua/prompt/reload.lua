@@ -3,6 +3,7 @@
 -- The new fields go into the old table, so that whoever holds the module, and objects of a class, see the new functions
 -- at once. What was copied out of it before, such as `local f = module.f`, stays old: that is told.
 
+local plural = require "bertlua.util.plural"
 local suggest = require "bertlua.util.suggest"
 
 local M = {}
@@ -116,7 +117,7 @@ function M.reload(name, names)
     end
     local functions = functions_of(old)
     local count, added, gone = changes(old, new)
-    local lines = { ("%s is loaded anew: %d functions%s%s"):format(module, count,
+    local lines = { ("%s is loaded anew: %s%s%s"):format(module, plural.count(count, "function"),
         #added > 0 and ", new: " .. table.concat(added, ", ") or "",
         #gone > 0 and ", gone: " .. table.concat(gone, ", ") or "") }
     replace_in_place(old, new)

@@ -291,14 +291,13 @@ function commands.run(self, line)
     local chunk
     chunk, message = loadfile(path)
     if not chunk then return nil, message end
-    local recipe = require "bertlua.recipe"
-    local before, outcome = _G.arg, recipe.outcome
+    local before, outcome = _G.arg, leave.outcome
     _G.arg = { [0] = words[1], unpack(words, 2) }
     local ok, n, values = self:call(chunk, unpack(words, 2))
     _G.arg = before
     if not ok then return "error" end
     self:show(n, values)
-    if n == 0 and recipe.outcome ~= outcome then self.env._ = recipe.outcome end
+    if n == 0 and leave.outcome ~= outcome then self.env._ = leave.outcome end
     return "done"
 end
 

@@ -27,9 +27,9 @@ describe("Tokenizer", function()
         assert.are.same({ "una", "##ffa", "##ble", "!" }, tokenizer:tokenize "Unaffable!")
         local ids = tokenizer:encode "Unaffable!"
         for i, id in ipairs(ids) do assert.are.equal(tokenizer:tokenize("Unaffable!")[i], tokenizer:token(id)) end
-        local array, count = tokenizer:encode_array "Unaffable!"
+        local fast, count = tokenizer:encode_array "Unaffable!"
         assert.are.equal(4, count)
-        for i = 0, 3 do assert.are.equal(ids[i + 1], array[i]) end
+        for i = 0, 3 do assert.are.equal(ids[i + 1], fast[i]) end
         assert.are.same({}, tokenizer:encode "")
     end)
 
@@ -69,7 +69,8 @@ describe("Tokenizer", function()
         assert.are.equal(tokenizer:decode(ids), tokenizer:decode(tensor.from(ids, "i32")))
         assert.are.equal(tokenizer:decode(ids), tokenizer:decode(array.int32(ids)))
         -- A piece without a word before it stays as it is.
-        assert.are.equal("##ffables", tokenizer:decode { tokenizer:id "##ffa", tokenizer:id "##ble", tokenizer:id "##s" })
+        local pieces = { tokenizer:id "##ffa", tokenizer:id "##ble", tokenizer:id "##s" }
+        assert.are.equal("##ffables", tokenizer:decode(pieces))
         assert.are.equal("hello", tokenizer:decode(tokenizer:id "hello"))
         assert.are.equal("", tokenizer:decode {})
         local pointer, count = tokenizer:encode_array "unaffable"

@@ -44,12 +44,12 @@ typedef struct editor {
     lua_State *L; /* the state that is in read(), for completion */
     int complete; /* reference to the completion function */
     char prompt[128];
-    bool marking;    /* the terminal marks what is pasted */
-    char queue[16];  /* bytes already read that libedit gets next */
-    int queued;      /* their number */
-    int taken;       /* how many of them it got */
-    char *block;     /* what was pasted, ending in 0 */
-    size_t length;   /* without the 0 */
+    bool marking;   /* the terminal marks what is pasted */
+    char queue[16]; /* bytes already read that libedit gets next */
+    int queued;     /* their number */
+    int taken;      /* how many of them it got */
+    char *block;    /* what was pasted, ending in 0 */
+    size_t length;  /* without the 0 */
     size_t capacity;
 } editor;
 

@@ -173,7 +173,8 @@ static int host_prompt(lua_State *L) {
 
 void signals_open(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"trap", host_trap},     {"pending", host_pending}, {"clear", host_clear}, {"interrupted", host_interrupted},
+        {"trap", host_trap},     {"pending", host_pending},
+        {"clear", host_clear},   {"interrupted", host_interrupted},
         {"prompt", host_prompt}, {NULL, NULL},
     };
     luaL_register(L, NULL, functions);

@@ -372,6 +372,7 @@ function Session:special(line)
     if command then return function() return self:shell(command) end end
     if line:match "^%s*:%a" then return function() return self:command(line:match "^%s*(.-)%s*$") end end
     local word = line:match "^%s*(%a+)%s*$" or line:match "^%s*(%a+)%s*%(%s*%)[%s;]*$"
+    if word == "help" and self:names().help == nil then return function() return commands.help(self) end end
     if word == "exit" or word == "quit" then
         local value = self:names()[word]
         if value == nil or value == M.exit then return function() return "quit" end end

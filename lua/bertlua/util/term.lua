@@ -39,15 +39,20 @@ function term.cut(text, columns)
 end
 
 --- Text with its lines broken at blanks, so that none is wider than `columns`; a longer word has a line of its own.
-function term.wrap(text, columns)
+-- @param text one or more lines
+-- @param columns
+-- @tparam[opt] string hang what broken lines go on with ("")
+function term.wrap(text, columns, hang)
+    hang = hang or ""
     local out = {}
     for line in (text .. "\n"):gmatch "(.-)\n" do
         while term.width(line) > columns do
             local head = term.cut(line, columns + 1)
-            local at = head:match "^.*%S()%s" or line:match "^%s*%S+()%s"
+            local indent = #line:match "^%s*"
+            local at = head:match("^.*%S()%s", indent + 1) or line:match "^%s*%S+()%s+%S"
             if not at then break end
             out[#out + 1] = line:sub(1, at - 1)
-            line = line:sub(at):match "^%s*(.*)$"
+            line = hang .. line:sub(at):match "^%s*(.*)$"
         end
         out[#out + 1] = line
     end

@@ -16,6 +16,8 @@ describe("term", function()
         assert.are.equal("été là\nça", term.wrap("été là ça", 7))
         assert.are.equal("a\n\n  b c\nd", term.wrap("a\n\n  b c d", 5))
         assert.are.equal("", term.wrap("", 10))
+        assert.are.equal("  x one\n    two\n    three", term.wrap("  x one two three", 8, "    "))
+        assert.are.equal("        deep\n    er", term.wrap("        deep er", 8, "    "))
     end)
 
     it("is at least 20 columns wide", function()

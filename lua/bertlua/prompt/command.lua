@@ -43,6 +43,7 @@ end
 
 -- Runs where the error was raised, while the traceback still exists.
 local function on_error(problem)
+    if type(problem) == "string" then problem = user_code.relocate(problem, 2) end
     return { problem = problem, traceback = debug.traceback("", 2), frames = user_code.frames(2) }
 end
 

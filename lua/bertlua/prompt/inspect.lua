@@ -8,6 +8,7 @@ local M = {}
 M.MAX_DEPTH = 4
 M.MAX_ITEMS = 40
 M.WIDTH = 80
+M.MAX_LINES = 45
 
 local NAME = "^[%a_][%w_]*$"
 local ORDER = { number = 1, string = 2, boolean = 3 }
@@ -107,12 +108,27 @@ function format(value, state, depth)
     return format_table(value, state, depth)
 end
 
+-- A table's text, no longer than a screen.
+local function first_lines(text)
+    local position = 1
+    for _ = 1, M.MAX_LINES do
+        local _, last = text:find("\n", position, true)
+        if not last then return text end
+        position = last + 1
+    end
+    local _, left = text:sub(position):gsub("\n", "")
+    return ("%s... %d more lines; look at its fields one by one"):format(text:sub(1, position - 1), left + 1)
+end
+
 --- Text of a value. Strings are bare at the top, quoted inside tables.
 function M.inspect(value)
     local kind = type(value)
     if kind == "string" then return value end
     if kind == "cdata" then return is_tensor(value) and tostring(value) or short_cdata(value) end
-    return format(value, { open = {} }, 0)
+    local text = format(value, { open = {} }, 0)
+    local meta = getmetatable(value)
+    if kind ~= "table" or type(meta) == "table" and rawget(meta, "__tostring") then return text end
+    return first_lines(text)
 end
 
 return M

@@ -10,6 +10,7 @@ local help = require "bertlua.prompt.help"
 local inspect = require "bertlua.prompt.inspect"
 local leave = require "bertlua.leave"
 local locals = require "bertlua.prompt.locals"
+local suggest = require "bertlua.util.suggest"
 local term = require "bertlua.util.term"
 local user_code = require "bertlua.util.user_code"
 
@@ -159,8 +160,20 @@ local function trace(problem)
     if problem == leave.STOP then return problem end
     local message = problem == nil and "an error without a message" or tostring(problem)
     if os.getenv "BL_DEBUG" == "1" then return debug.traceback(message, 2) end
+    message = user_code.relocate(message, 2)
+    -- Where require has looked is many lines that rarely help.
+    message = message:gsub("^([^\n]*module '[^'\n]*' not found):\n.*$", "%1; it is looked for in package.path")
     local frames = user_code.frames(2)
     return frames and message .. "\n    " .. table.concat(frames, "\n    ") or message
+end
+
+--- A message, with the name that was meant where a global is not set.
+function Session:with_guess(message)
+    local line, name, rest = message:match "^([^\n]*attempt to %l+ global '([%w_]+)' %(a nil value%))(.*)$"
+    -- Short names resemble too many.
+    if not line or #name < 4 then return message end
+    local guess = suggest.closest(name, complete.fields(self:names(), false))
+    return guess and ("%s; did you mean %s?%s"):format(line, guess, rest) or message
 end
 
 local function pack(ok, ...)
@@ -174,7 +187,7 @@ function Session:call(f, ...)
     if ok then return true, n, values end
     if values[1] == leave.STOP then return true, 0, {} end
     if self.interrupted() and values[1]:match "^[^\n]*" :match "interrupted$" then values[1] = "interrupted" end
-    self:complain(values[1])
+    self:complain(self:with_guess(values[1]))
     -- What a failed run held: its memory, its files.
     leave.clean_up()
     collectgarbage()

@@ -23,6 +23,22 @@ function M.is_users(source)
     return not (path:match "^lua/bertlua/" or path:match "^%./lua/bertlua/" or path:match "^bindings/bertlua/")
 end
 
+--- An error's message at the user's line. An op that is called wrongly is found deep in bertlua, where users have
+-- nothing to look for; a mistake of bertlua's own, such as an index of nil, keeps its place.
+-- @param message as error() made it
+-- @param level of the innermost function to look at; 1 is the caller
+function M.relocate(message, level)
+    local path, rest = message:match "^([^\n:]+):%d+: ([%w_.]+: .*)$"
+    if not path or M.is_users("@" .. path) then return message end
+    for at = level + 1, math.huge do
+        local info = debug.getinfo(at, "Sl")
+        if not info then return message end
+        if info.what ~= "C" and info.currentline > 0 and M.is_users(info.source) then
+            return ("%s:%d: %s"):format(info.short_src, info.currentline, rest)
+        end
+    end
+end
+
 local function describe(info)
     local place = ("%s:%d"):format(info.short_src, info.currentline)
     if info.what == "main" then return place end

@@ -18,6 +18,15 @@ describe("inspect", function()
         assert.is_truthy(inspect.inspect(long):find("... 960 more", 1, true))
     end)
 
+    it("shows no more than a screen of a table", function()
+        local rows = {}
+        for i = 1, 30 do rows[i] = { first = ("x"):rep(40), second = ("y"):rep(40) } end
+        local text = inspect.inspect(rows)
+        local _, breaks = text:gsub("\n", "")
+        assert.are.equal(inspect.MAX_LINES, breaks)
+        assert.matches("\n%.%.%. 77 more lines; look at its fields one by one$", text)
+    end)
+
     it("survives cycles and depth", function()
         local t = { name = "t" }
         t.self = t

@@ -148,6 +148,15 @@ describe("evaluation", function()
         os.remove(path)
     end)
 
+    it("says what was meant", function()
+        local _, feed = prompt.new()
+        assert.are.equal("stdin:1: attempt to call global 'reqiure' (a nil value); did you mean require?\n",
+            (feed "reqiure 'x'"))
+        assert.are.equal("stdin:1: attempt to index global 'qqqqqqqqq' (a nil value)\n", (feed "qqqqqqqqq.x"))
+        assert.is_truthy((feed "require 'no.such'"):find("^[^\n]*module 'no.such' not found; it is looked for in "
+            .. "package.path\n"))
+    end)
+
     it("breaks messages at blanks", function()
         local out = {}
         local session = repl.new { write = function(text) out[#out + 1] = text end, env = { error = error },

@@ -6,9 +6,13 @@
 -- run after a final checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1). At the
 -- prompt Ctrl-C ends the run only: the recipe returns its outcome.
 
+local lfs = require "lfs"
+
 local devices = require "bertlua.jobs.common.devices"
+local fault = require "bertlua.fault"
 local launch = require "bertlua.distributed.launch"
 local leave = require "bertlua.leave"
+local paths = require "bertlua.paths"
 
 local M = {}
 
@@ -38,14 +42,29 @@ local function program()
     return arg and arg[0] or "RECIPE"
 end
 
---- Print the settings before the run, once its device has been opened; rank 0 of a job prints them for all.
-local function show(spec, values)
+--- Print the settings before the run, once its device has been opened; rank 0 of a job prints them for all. At the
+-- prompt only if that was asked for: whoever tries things there would see little else.
+local function show(spec, values, sources)
     devices.open(values)
-    if values.show_config and launch.detect().rank == 0 then
+    if values.show_config and (sources.show_config or not leave.at_prompt) and launch.detect().rank == 0 then
         io.stdout:write(spec:format(values), "\n")
         -- So that they come before any later error message, even in a file.
         io.stdout:flush()
     end
+end
+
+--- The task of a name; a fault that lists the tasks if there is none.
+local function task_of(name)
+    local module = ("bertlua.jobs.%s.task"):format(name)
+    if package.loaded[module] or package.searchpath(module, package.path) then return require(module) end
+    local folder, names = paths.root() .. "/lua/bertlua/jobs", {}
+    for job in lfs.dir(folder) do
+        if lfs.attributes(("%s/%s/task.lua"):format(folder, job), "mode") == "file" and job ~= "common" then
+            names[#names + 1] = job
+        end
+    end
+    table.sort(names)
+    fault.raisef("recipe.run: there is no task %s, expected %s, or a table", name, table.concat(names, ", "))
 end
 
 --- Run a task: train, predict, evaluate, depending on its settings.
@@ -53,9 +72,9 @@ end
 -- @param settings the recipe's values for its settings
 -- @param description for --help
 function M.run(task, settings, description)
-    if type(task) == "string" then task = require(("bertlua.jobs.%s.task"):format(task)) end
+    if type(task) == "string" then task = task_of(task) end
     local values, sources = task.settings:parse(arg or {}, settings, { program = program(), description = description })
-    show(task.settings, values)
+    show(task.settings, values, sources)
     return M.finish(require("bertlua.jobs.common.runner").run(task, values, sources))
 end
 
@@ -75,7 +94,7 @@ function M.pretrain_phases(settings, description)
     local spec = phases.spec()
     local values, sources = spec:parse(arg or {}, phases.flatten(settings),
         { program = program(), description = description })
-    show(spec, values)
+    show(spec, values, sources)
     return M.finish(phases.run(values, sources))
 end
 

@@ -28,10 +28,13 @@ local function tag_of(line)
     local option, kind, name, rest = line:match "^@tparam(%S*)%s+(%S+)%s+(%S+)%s*(.*)$"
     if kind then
         return ("%s (%s%s)%s"):format(name, kind, option == "[opt]" and ", optional" or "",
-            rest == "" and "" or ": " .. rest), nil
+            rest == "" and "" or ": " .. rest)
     end
     name, rest = line:match "^@param%S*%s+(%S+)%s*(.*)$"
-    if name then return rest == "" and name or name:sub(-1) == "," and name .. " " .. rest or name .. ": " .. rest, nil end
+    if name then
+        if rest == "" then return name end
+        return name .. (name:sub(-1) == "," and " " or ": ") .. rest
+    end
     kind, rest = line:match "^@treturn%s+(%S+)%s*(.*)$"
     if kind then return nil, kind .. (rest == "" and "" or ": " .. rest) end
     return nil, line:match "^@return%s+(.*)$"

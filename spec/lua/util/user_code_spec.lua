@@ -47,8 +47,9 @@ describe("user code", function()
             local typed = assert(loadstring("local f, x = ... local r = f(x) return r", "=stdin"))
             return typed(function(x) local text = user_code.relocate(x, 2) return text end, message)
         end
-        assert.are.equal("stdin:1: linear: w is f32", at_typed "lua/bertlua/autograd/functional.lua:48: linear: w is f32")
-        for _, message in ipairs { "lua/bertlua/x.lua:1: attempt to index a nil value", "mine.lua:3: linear: x", "x" } do
+        assert.are.equal("stdin:1: linear: w is", at_typed "lua/bertlua/autograd/functional.lua:48: linear: w is")
+        for _, message in ipairs { "lua/bertlua/x.lua:1: attempt to index a nil value", "mine.lua:3: linear: x",
+            "x" } do
             assert.are.equal(message, at_typed(message))
         end
     end)

@@ -69,6 +69,8 @@ end
 
 --- Print a line for the user.
 function Logs:note(line)
+    -- Below the text that follows the line's name, not within a word.
+    if term.is_terminal "stdout" then line = term.wrap(line, term.columns "stdout", (" "):rep(10)) end
     if self.bar then return self.bar:log(line) end
     io.stdout:write(line, "\n")
     io.stdout:flush()

@@ -16,7 +16,8 @@
 -- A function has the name of its op, which is also the name of the op's files
 -- in engine/ops, engine/cpu, engine/cuda and spec/engine/ops; gelu, tanh,
 -- dropout and add (axpby) are in those called elementwise. Each takes 10 to 40
--- lines, so they share this file.
+-- lines, so they share this file. F also holds the functions of the files beside
+-- it (FAMILIES).
 
 local device = require "bertlua.device"
 local ops = require "bertlua.ops"
@@ -283,6 +284,18 @@ function F.dropout(tape, x, p)
     local y = tape:variable_like(x)
     ops.dropout_forward(y.value, tape:value_of(x), dropout)
     return tape:record(y, x, { backward = dropout_backward, x = x, dropout = dropout })
+end
+
+--- Files whose functions are functions of F, each name once.
+local FAMILIES = {
+    require "bertlua.autograd.products",
+    require "bertlua.autograd.shapes",
+}
+for _, family in ipairs(FAMILIES) do
+    for name, f in pairs(family) do
+        if F[name] then error("functional: " .. name .. " is in two files") end
+        F[name] = f
+    end
 end
 
 return F

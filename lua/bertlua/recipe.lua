@@ -6,6 +6,7 @@
 -- run after a final checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1).
 
 local devices = require "bertlua.jobs.common.devices"
+local fault = require "bertlua.fault"
 local launch = require "bertlua.distributed.launch"
 local model_choice = require "bertlua.jobs.common.model_choice"
 
@@ -96,6 +97,21 @@ function M.answer(settings, description)
     local job = require "bertlua.jobs.squad.ask"
     local values = job.settings:parse(arg or {}, settings, { program = program(), description = description })
     return job.run(values)
+end
+
+--- Open a pre-trained model, for use beside the one that a recipe trains: a teacher. To be called by functions of the
+-- recipe; before, no device is open. It takes memory that the run's memory plan does not count.
+-- @param path a checkpoint, a folder of checkpoints, or a folder of transformers
+-- @param options {precision = "fp32", model_prefix = "model"}: in a loss, model.store.precision
+-- @return model with logits(tape, batch), forward(tape, batch), config; see models/bert.lua
+function M.load(path, options)
+    if type(path) ~= "string" then
+        fault.raisef("recipe.load: got %s, expected the folder of a model", tostring(path))
+    end
+    options = options or {}
+    local opened = require("bertlua.jobs.pretrain.checkpoint_model").open(path, { precision = options.precision,
+        model_prefix = options.model_prefix, shown = "recipe.load" })
+    return opened.model
 end
 
 --- Run a job that neither trains nor measures a model.

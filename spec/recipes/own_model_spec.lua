@@ -156,6 +156,45 @@ describe("a recipe's own", function()
             assert.matches("model: Small has no logits%(tape, batch%), which predicting needs\n$", text)
         end)
 
+        it("is trained, exported and used by another task's recipe", function()
+            local texts = classify.new { texts = 24 }
+            local path = texts.dir .. "/classify.lua"
+            assert(fs.write(path, [[
+local F = require "bertlua.autograd.functional"
+local bert = require "bertlua.models.bert"
+local nn = require "bertlua.nn"
+local Mean = nn.Module.class("Mean")
+function Mean.new(config, store)
+    local self = nn.Module.root(Mean, store)
+    self.bert = self:add("bert", bert.BertModel.new(config, store, "bert", { pooler = false }))
+    self.top = self:add("top", nn.Linear.new(store, "top", config.hidden_size, #config.labels))
+    return self
+end
+function Mean:logits(tape, batch)
+    local hidden = self.bert:forward(tape, batch)
+    return self.top:forward(tape, F.gather(tape, hidden, batch.cls_index))
+end
+function Mean:forward(tape, batch)
+    return F.cross_entropy(tape, self:logits(tape, batch), batch.labels)
+end
+require("bertlua.recipe").run("classify", { model = Mean.new }, "Own.")
+]]))
+            local function classified(changes)
+                local code, text = pretraining.shell((texts:command(changes):gsub("recipes/finetune_classify%.lua", path)))
+                assert.are.equal(0, code, text)
+                return text:match "result     (accuracy [^\n]*)"
+            end
+            local trained = classified { epochs = 8 }
+            assert.is_string(trained)
+            local home = texts.out .. "/custom/classify"
+            local config = json.read(home .. "/config.json")
+            assert.are.same({ "bertlua", { "Mean" }, "label 0" }, { config.model_type, config.architectures,
+                config.id2label["0"] })
+            assert.are.equal(trained, classified { ["train-file"] = false, ["from-pretrained-params"] = home,
+                ["output-dir"] = texts.dir .. "/again" })
+            texts:close()
+        end)
+
         it("is refused where it is no model", function()
             fails("^model: the function returned nil, expected a module", "model = function() end")
             fails("^model: the function returned a table that is no module", "model = function() return {} end")

@@ -178,7 +178,7 @@ function Logs:step(step, last)
     for _, result in ipairs(self.job.results) do
         if result.bar then
             shown[result.bar[1]] = result.bar[2](last[result.name])
-        elseif self.job.parts.objective and result.column then
+        elseif self.job.parts.objective and result.column and not shown[result.column] then
             shown[result.column] = last[result.name]
         end
     end

@@ -185,13 +185,18 @@ function Bar:advance(n, fields)
     self:update(self.done + (n or 1), fields)
 end
 
---- Print a line above the bar.
-function Bar:log(text)
+--- Take the bar off the terminal until its next update.
+function Bar:clear()
     if self.terminal and self.drawn > 0 then
         self.sink("\r" .. (" "):rep(self.drawn) .. "\r")
         self.drawn = 0
         self.shown_at = -math.huge
     end
+end
+
+--- Print a line above the bar.
+function Bar:log(text)
+    self:clear()
     self.sink(text .. "\n")
 end
 

@@ -133,10 +133,11 @@ function Logs:start()
     if parts.memory then self:memory(parts) end
     for _, line in ipairs(job.data.lines) do self:note("data      " .. line) end
     if run.work.train then
-        self:note(("update    %d sequences: %s; %ssteps %d to %d of %d"):format(run.update_size,
+        self:note(("update    %d sequences: %s; %s%s"):format(run.update_size,
             update_text(parts, values[job.task.batch_setting]),
-            run.steps_per_epoch and ("%d per epoch; "):format(run.steps_per_epoch) or "", run.first_step,
-            run.last_step, run.max_steps))
+            run.steps_per_epoch and ("%d per epoch; "):format(run.steps_per_epoch) or "",
+            run.first_step > run.last_step and ("no step left of %d"):format(run.max_steps)
+                or ("steps %d to %d of %d"):format(run.first_step, run.last_step, run.max_steps)))
     end
     local start = run.start
     self:note(("start     %s"):format(start.kind == "fresh" and "fresh parameters, seed " .. values.seed
@@ -186,7 +187,33 @@ function Logs:scalar(step, name, value)
     if self.events then self:try("tensorboard", self.events:scalars(step, { [name] = value })) end
 end
 
---- Figures of an evaluation, for the files.
+--- How far an evaluation is, on a terminal: in place of the training's bar. Nothing (nil) when it is over.
+function Logs:evaluating(done, total)
+    if not self.bar then return end
+    if not done then
+        if self.evaluation_bar then self.evaluation_bar:clear() end
+        self.evaluation_bar = nil
+        return
+    end
+    if not self.evaluation_bar then
+        self.bar:clear()
+        self.evaluation_bar = progress.new { total = total, label = "evaluate",
+            stream = self.bar.stream }
+    end
+    self.evaluation_bar:update(done)
+end
+
+--- Figures of an evaluation while training: a line for people, and for the files, apart from those of the training.
+-- @param text of the line
+function Logs:evaluation(step, metrics, text)
+    if not self.options.bar then self:note(("evaluation %d: %s"):format(step, text)) end
+    local record, scalars = {}, {}
+    for name, value in pairs(metrics) do record["eval_" .. name], scalars["eval/" .. name] = value, value end
+    self:try("report", self.report:log(step, record))
+    if self.events then self:try("tensorboard", self.events:scalars(step, scalars)) end
+end
+
+--- Figures of an evaluation after the training, for the files.
 function Logs:metrics(step, result)
     self:try("report", self.report:log(step, result))
     if not self.events then return end
@@ -203,9 +230,10 @@ end
 
 local function training_rows(rows, outcome)
     local totals = outcome.totals
-    if not totals then return end
+    if not totals or totals.steps == 0 then return end
     rows[#rows + 1] = { "steps", ("%d to %d of %d%s"):format(outcome.plan.first_step, outcome.step,
-        outcome.plan.max_steps, outcome.status == "interrupted" and ", ended by " .. outcome.signal or "") }
+        outcome.plan.max_steps, outcome.status == "interrupted" and ", ended by " .. outcome.signal
+            or outcome.stopped and ", ended early" or "") }
     rows[#rows + 1] = { "training", ("%s in steps, %.1f sequences/s, %.0f tokens/s (padding not counted)"):format(
         clock.format(totals.seconds), totals.sequences_per_second, totals.tokens_per_second) }
 end
@@ -239,6 +267,7 @@ function Logs:rows(outcome)
     rows[#rows + 1] = { "time", clock.format(outcome.seconds) .. " in total" }
     rows[#rows + 1] = memory_row(outcome)
     if outcome.totals or outcome.checkpoint then rows[#rows + 1] = { "checkpoint", outcome.checkpoint or "none" } end
+    if outcome.best then rows[#rows + 1] = { "best", outcome.best.text } end
     if outcome.model then rows[#rows + 1] = { "model", outcome.model } end
     rows[#rows + 1] = { "report", self.values.report_file }
     return rows
@@ -249,6 +278,7 @@ local function summary_of(task, outcome)
     local data, totals, prediction = {}, outcome.totals or {}, outcome.prediction or {}
     for name, value in pairs(outcome.metrics or {}) do data[name] = value end
     data.steps, data.loss, data.status = outcome.step, outcome.record and outcome.record.loss, outcome.status
+    data.best_step = outcome.best and outcome.best.step
     data.peak_memory = Meter.peak_memory()
     -- A task that only trains reports the figures of its steps; any other, those of everything it did.
     if not task.predict then

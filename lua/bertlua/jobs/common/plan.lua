@@ -8,6 +8,7 @@
 local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local context = require "bertlua.context"
+local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
@@ -171,13 +172,13 @@ function M.resume_point(values, own_dir, warnings)
         #steps > 0 and "the complete steps " .. joined(steps) or "no complete checkpoint")
 end
 
---- A folder or file to take parameters from; a folder of steps means its newest.
+--- A folder or file to take parameters from; a folder of steps means the best that its run keeps, else its newest.
 -- @param given {setting = name of the setting that names it, path}
 local function parameters_at(given, model_prefix)
     local shown, path = option(given.setting), given.path
     if checkpoint.has_parameters(path, model_prefix) then return path end
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder or file", shown, path) end
-    local newest = checkpoint.latest(path)
+    local newest = checkpoint.preferred(path)
     if not newest then
         fault.raisef("%s %s: contains no %s.safetensors, pytorch_model.bin, .pdparams or complete checkpoint",
             shown, path, model_prefix)
@@ -217,7 +218,7 @@ local function trained_parameters(values, sources, own_dir, warnings)
         found = M.resume_point(values, own_dir, warnings)
         if found then return { kind = "resume", path = found.path, step = found.step } end
     end
-    local path, step, note = checkpoint.latest(own_dir)
+    local path, step, note = checkpoint.preferred(own_dir)
     warnings[#warnings + 1] = note
     if path then return { kind = "resume", path = path, step = step } end
     if checkpoint.has_parameters(own_dir, values.model_prefix) then
@@ -297,6 +298,7 @@ function M.set_steps(run, values, samples)
     end
     run.first_step = run.start.step + 1
     run.effective.max_steps = run.max_steps
+    evaluating.resume(run)
 end
 
 --- Settings of one schedule alone.
@@ -331,6 +333,7 @@ function M.resolve(task, values, sources, size)
     end
     callbacks.check(values)
     check_schedule(values)
+    evaluating.plan(task, run, values)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
     run.attention = M.attention(values)
     run.checkpoint_dir = M.checkpoint_dir(values, run.phase)

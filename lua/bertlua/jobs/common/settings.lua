@@ -43,6 +43,8 @@ local JOB = {
     { name = "on_checkpoint", type = "lua", accepts = { ["function"] = true },
         help = "called after a checkpoint is written" },
     { name = "on_evaluate", type = "lua", accepts = { ["function"] = true }, help = "called after an evaluation" },
+    { name = "evaluate", type = "lua", accepts = { table = true }, lasting = true,
+        help = "evaluate while training, { every = N, ... }; fields: docs/recipes.md" },
     { name = "report_file", type = "path", default = "./report.json", help = "log in dllogger's JSON lines format" },
     { name = "model_prefix", type = "string", default = "model", help = "checkpoints hold MODEL_PREFIX.safetensors" },
     { name = "show_config", type = "boolean", default = true, help = "print the settings before the run" },

@@ -15,6 +15,7 @@ local context = require "bertlua.context"
 local devices = require "bertlua.jobs.common.devices"
 local launch = require "bertlua.distributed.launch"
 local device = require "bertlua.device"
+local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local lock = require "bertlua.util.lock"
 local lua_value = require "bertlua.util.lua_value"
@@ -218,11 +219,14 @@ function M.train(job, progress_of, held)
     end
     parts.on_log = function(record) log:record(record) end
     parts.checkpoint_freq = values.num_steps_per_checkpoint
+    parts.evaluation = evaluating.hook(job)
     parts.save = function(step, record)
+        -- None where the first step has not been made yet: what the checkpoint held that the run resumed from.
+        record = record or checkpoint.progress(run.start.path)
         local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
-            ranks = parts.ranks,
+            ranks = parts.ranks, best = evaluating.best_step(run),
         })
         callbacks.call(job, "on_checkpoint", step, { metrics = record, path = path })
         return path

@@ -8,11 +8,12 @@ local tokenizer = require "bertlua.text.tokenizer"
 
 local M = {}
 
---- The checkpoint folder that a path refers to: itself, or the newest step inside.
+--- The checkpoint folder that a path refers to: itself, or the step inside that its run keeps as the best, else the
+-- newest.
 function M.folder(path)
     if not fs.is_directory(path) then fault.raisef("--checkpoint %s: no such folder", path) end
     if fs.exists(fs.join(path, "config.json")) then return path end
-    local newest = checkpoint.latest(path)
+    local newest = checkpoint.preferred(path)
     if not newest then
         fault.raisef("--checkpoint %s: holds neither config.json nor a complete checkpoint", path)
     end

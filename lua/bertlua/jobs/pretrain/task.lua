@@ -4,6 +4,7 @@ local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local held_out = require "bertlua.jobs.pretrain.held_out"
 local loader = require "bertlua.data.loader"
 local model_files = require "bertlua.jobs.common.model_files"
 local plan = require "bertlua.jobs.common.plan"
@@ -94,6 +95,7 @@ return task.define {
     },
     plan = make_plan,
     open = open,
+    evaluation = held_out,
     model = function(data)
         local model = BertForPretraining.new(data.config)
         return model

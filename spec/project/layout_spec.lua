@@ -64,7 +64,6 @@ local COVERED = {
     ["lua/bertlua/jobs/classify/settings.lua"] = { "a table", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/classify/task.lua"] = { "the whole run", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/common/devices.lua"] = { "what every recipe does first", "spec/recipes/device_spec.lua" },
-    ["lua/bertlua/jobs/common/logs.lua"] = { "a run's logs", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/measuring.lua"] = { "a benchmark's figures", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/model_files.lua"] = { "what a run starts from", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/runner.lua"] = { "the whole run", "spec/recipes/pretrain_spec.lua" },

@@ -165,16 +165,16 @@ function checkpoint.latest(root)
 end
 
 --- The checkpoint whose model stands for a run: the one it keeps as the best, else the newest.
--- @return path, step, note as of latest()
+-- @return path, step, note as of latest(); by: the metric by which it is the best, nil for the newest
 function checkpoint.preferred(root)
     local newest, step, note = checkpoint.latest(root)
     local state = newest and checkpoint.progress(newest).evaluation
     if state and state.kept and state.best_step and state.best_step ~= step then
         local path = ("%s/%d"):format(root, state.best_step)
         local ok, reason = checkpoint.verify(path)
-        if ok then return path, state.best_step, note end
-        note = ("%s%s has the best %s, but %s; using %s"):format(note and note .. "; " or "", path, state.metric, reason,
-            newest)
+        if ok then return path, state.best_step, note, state.metric end
+        note = ("%s%s has the best %s, but %s; using %s"):format(note and note .. "; " or "", path, state.metric,
+            reason, newest)
     end
     return newest, step, note
 end

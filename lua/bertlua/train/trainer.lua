@@ -41,7 +41,8 @@ Trainer.__index = Trainer
 --   log_freq, on_log(record): called every log_freq steps and at the last;
 --   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step, nil before
 --   the first;
---   on_step(step, record): called after every step (progress bars), or nil;
+--   on_step(step, record, stats): called after every step (progress bars), or nil; stats: of the optimizer;
+--   on_micro_step(step, done, total): called after each of this rank's micro-steps has been queued, or nil;
 --   evaluation: nil, or {is_due(step), run(step) -> {save: a checkpoint is due, stop: the run is to end here, signal:
 --   one that ended the evaluation}, first: true to evaluate before the first step, as at the end of the one before it};
 --   is_due and run are called on every rank and give the same answers there;
@@ -116,6 +117,9 @@ function Trainer:launch(step)
     self:accumulate(step, function(batch, result)
         meter:add(record, batch)
         self.readback:add(slot, result)
+        if self.on_micro_step then
+            self.on_micro_step(step, record.micro_steps, self.accumulation / self.ranks.size)
+        end
     end)
     local trace = self.trace
     local computed = trace.now()
@@ -151,7 +155,7 @@ function Trainer:settle(limit, outcome)
         local last, signal = self.meter:end_step(entry.record, sums, self.ranks, entry.signal)
         outcome.stats = self:check(entry.step, last, scalars)
         outcome.step, outcome.last, outcome.signal = entry.step, last, signal
-        if self.on_step then self.on_step(entry.step, last) end
+        if self.on_step then self.on_step(entry.step, last, outcome.stats) end
     end
 end
 

@@ -235,7 +235,7 @@ describe("checkpoint", function()
             for _, step in ipairs { 9, 10, 100, 1000, 1001 } do checkpoint.save(root, step, parts) end
             assert.are.same({ "100", "1000", "1001", "9" }, fs.list(root))
             assert.are.same({ root .. "/1001", 1001 }, { checkpoint.latest(root) })
-            assert.are.same({ root .. "/9", 9 }, { checkpoint.preferred(root) })
+            assert.are.same({ root .. "/9", 9, nil, "f1" }, { checkpoint.preferred(root) })
             overwrite(root .. "/9/model.safetensors", "")
             local path, step, note = checkpoint.preferred(root)
             assert.are.same({ root .. "/1001", 1001 }, { path, step })

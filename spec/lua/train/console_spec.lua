@@ -30,6 +30,30 @@ describe("console", function()
         assert.are.equal(#console.header(99999, RESULTS), #console.line(RECORD, 99999, RESULTS))
     end)
 
+    it("leaves out columns that do not fit, the results last", function()
+        local many = { { name = "loss", column = "loss" }, { name = "a", column = "distillation" },
+            { name = "b", column = "mlm" }, { name = "c", column = "contrast" } }
+        assert.are.equal("step          loss distillation    mlm contrast       lr   grad  seq/s  tok/s      ETA",
+            console.header(20000, many, 90))
+        assert.are.equal("step          loss distillation    mlm contrast       lr   grad  seq/s      ETA",
+            console.header(20000, many))
+        assert.are.equal("1000/20000   8.123            -      -        - 6.00e-03   12.3    529  1:02:03",
+            console.line(RECORD, 20000, many))
+        assert.are.equal("step          loss distillation      ETA", console.header(20000, many, 40))
+        assert.are.equal("step          loss", console.header(20000, many, 20))
+    end)
+
+    it("may begin with its header, before the first record", function()
+        local lines = {}
+        local log = console.new { max_steps = 7038, results = RESULTS, columns = function() return 68 end,
+            write = function(line) lines[#lines + 1] = line end }
+        log:begin()
+        assert.are.same({ "step        loss    mlm    nsp       lr   grad  seq/s      ETA" }, lines)
+        for _ = 1, 41 do log:record(RECORD) end
+        assert.are.equal(43, #lines)
+        assert.matches("^step ", lines[42])
+    end)
+
     it("shows what is missing as a dash and never joins columns", function()
         local line = console.line({ step = 1, loss = 123456789.5 }, 5, RESULTS)
         assert.matches("^1/5 123456789%.500%s+%-%s+%-%s+%-%s+%-%s+%-%s+%-%s+%-%s+%-%-:%-%-$", line)

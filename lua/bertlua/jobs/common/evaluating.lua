@@ -1,4 +1,4 @@
---- Evaluation while training: a recipe's `evaluate = { every = 500, metric = "mlm_loss", keep = "best", patience = 3 }`.
+--- Evaluation while training: `evaluate = { every = 500, metric = "mlm_loss", keep = "best", patience = 3 }`.
 --
 -- What is measured, and on which files, is the task's matter (`evaluation` in
 -- task.lua). Here: when to evaluate, what is the best so far, when a run that no
@@ -74,7 +74,8 @@ local function direction_of(given, metric, known)
     if given.better or known[metric] then return given.better or known[metric] end
     if contains_any(metric, LOWER) then return "lower" end
     if contains_any(metric, HIGHER) then return "higher" end
-    fault.raisef('evaluate: metric %s: is less of it better, or more? Add better = "lower" or better = "higher"', metric)
+    fault.raisef('evaluate: metric %s: is less of it better, or more? Add better = "lower" or better = "higher"',
+        metric)
 end
 
 --- Check a recipe's table and complete it.
@@ -217,8 +218,9 @@ local function judge(job, step)
         best_step = run.evaluation.best_step, since = run.evaluation.since + 1 }
     local improved = is_better(wanted.better, value, state.best)
     if improved then state.best, state.best_step, state.since = value, step, 0 end
-    job.log:evaluation(step, metrics, text_of(job, metrics, improved and "best so far" or not state.best and "not finite"
-        or ("best: %.4f at step %d"):format(state.best, state.best_step)))
+    local note = improved and "best so far" or not state.best and "not finite"
+        or ("best: %.4f at step %d"):format(state.best, state.best_step)
+    job.log:evaluation(step, metrics, text_of(job, metrics, note))
     callbacks.call(job, "on_evaluate", step, { metrics = metrics })
     job.ranks.comm:busy(false)
     return { state = state, improved = improved }

@@ -14,6 +14,7 @@ local measuring = require "bertlua.jobs.common.measuring"
 local plan = require "bertlua.jobs.common.plan"
 local signal = require "bertlua.signal"
 local tasks = require "bertlua.jobs.common.task"
+local term = require "bertlua.util.term"
 local training = require "bertlua.jobs.common.training"
 
 local M = {}
@@ -195,7 +196,7 @@ function M.run(task, values, sources, options)
     job.run = ranks:first(function() return resolve(job) end)
     local run = job.run
     if evaluating.is_done(run) and not task.predict then
-        if ranks.main then io.stdout:write(done_text(run), "\n") end
+        if ranks.main then io.stdout:write(term.fit("stdout", done_text(run)), "\n") end
         return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
     end
     job.data = open(job)

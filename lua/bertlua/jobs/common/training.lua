@@ -23,6 +23,7 @@ local memory_plan = require "bertlua.jobs.common.memory_plan"
 local placement = require "bertlua.distributed.placement"
 local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
+local term = require "bertlua.util.term"
 local Trace = require "bertlua.util.trace"
 
 local M = {}
@@ -162,9 +163,7 @@ end
 
 --- What replays recorded steps; warns if recording fails.
 function M.graphs(values)
-    local graphs = Graphs.new { enabled = values.cuda_graph, warn = function(message)
-        io.stderr:write("bertlua: warning: ", message, "\n")
-    end }
+    local graphs = Graphs.new { enabled = values.cuda_graph, warn = term.warn }
     return graphs
 end
 
@@ -212,9 +211,10 @@ end
 function M.train(job, progress_of, held)
     local run, parts, values, log = job.run, job.parts, job.values, job.log
     parts.log_freq = values.log_freq
-    parts.on_step = function(step, record)
+    parts.on_micro_step = function(step, done, total) log:micro_step(step, done, total) end
+    parts.on_step = function(step, record, stats)
         if held then held:touch() end
-        log:step(step, record)
+        log:step(step, record, stats)
         callbacks.call(job, "on_step", step, { metrics = record })
     end
     parts.on_log = function(record) log:record(record) end

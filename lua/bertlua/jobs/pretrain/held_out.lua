@@ -1,5 +1,5 @@
---- Pre-training's part of an evaluation while training: the scalars that the model's forward returns, on held-out shards
--- (`evaluation` of jobs/common/task.lua). What guessing without a model would reach does not belong here: see
+--- Pre-training's part of an evaluation while training: the scalars that the model's forward returns, on held-out
+-- shards (`evaluation` of jobs/common/task.lua). What guessing without a model would reach does not belong here: see
 -- evaluation.lua.
 
 local Feeder = require "bertlua.train.feeder"

@@ -96,12 +96,11 @@ function M.evaluation.metrics(values)
     return { [values.version_2_with_negative and "exact" or "exact_match"] = "higher", f1 = "higher" }
 end
 
-function M.evaluation.plan(run, values, evaluate)
-    if evaluate.predict_file and not fs.is_file(evaluate.predict_file) then
-        fault.raisef("evaluate: predict_file %s: no such file", evaluate.predict_file)
+function M.evaluation.plan(run, values, wanted)
+    if wanted.predict_file and not fs.is_file(wanted.predict_file) then
+        fault.raisef("evaluate: predict_file %s: no such file", wanted.predict_file)
     end
-    evaluate.predict_file = evaluate.predict_file or run.predict_file or plan.data_file(run, values, "predict_file",
-        "dev")
+    wanted.predict_file = wanted.predict_file or run.predict_file or plan.data_file(run, values, "predict_file", "dev")
 end
 
 function M.evaluation.open(job)

@@ -178,6 +178,7 @@ function Logs:begin_training()
     self.bar:update(run.first_step - 1)
 end
 
+--- Remove the progress bar.
 function Logs:end_training()
     if self.bar then self.bar:finish() end
     self.bar = nil
@@ -361,6 +362,7 @@ function Logs:finish(outcome)
     self:close()
 end
 
+--- Close the report and the event files.
 function Logs:close()
     self.report:close()
     if self.events then self.events:close() end

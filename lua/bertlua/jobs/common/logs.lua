@@ -166,6 +166,7 @@ end
 --- Show a progress bar: below the log lines on a terminal, or instead of them if the caller asked for that.
 function Logs:begin_training()
     local instead, run = self.options.bar, self.run
+    if run.first_step > run.last_step then return end
     if not instead then
         self.pace = pace.new(run, function(text) self:note(text) end, self.now)
         self.console:begin()

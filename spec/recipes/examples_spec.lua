@@ -4,6 +4,7 @@ local classify = require "spec.support.classify"
 local fs = require "bertlua.util.fs"
 local job_class = require "spec.support.job"
 local json = require "bertlua.util.json"
+local lfs = require "lfs"
 local pretraining = require "spec.support.pretraining"
 
 describe("the example", function()
@@ -11,16 +12,21 @@ describe("the example", function()
     before_each(function() job = pretraining.new() end)
     after_each(function() job:close() end)
 
+    -- Where bertlua and the examples are found from any folder.
+    local here = lfs.currentdir()
+
     --- Run an example on the tiny job's data; extra options by name, and `prefix`: what stands before the command.
+    -- Relative paths of the example are in the job's folder.
     local function run(name, out, changes)
         local options = { ["output-dir"] = out, ["report-file"] = out .. ".json", ["max-steps"] = 8,
             ["num-steps-per-checkpoint"] = 3 }
         for key, value in pairs(changes or {}) do options[key] = value end
         local prefix = options.prefix or ""
         options.prefix = nil
-        local command = job:command("x.lua", options):gsub("recipes/x%.lua", "examples/" .. name .. ".lua")
+        local command = job:command("x.lua", options):gsub("recipes/x%.lua", ("%s/examples/%s.lua"):format(here, name))
+        if not command:find "^/" then command = here .. "/" .. command end
         command = command:gsub("%-%-last%-step%-of%-checkpoint '[^']*'", "")
-        local code, output = job_class.shell(prefix .. command)
+        local code, output = job_class.shell(("cd %s && %s%s"):format(job.dir, prefix, command))
         assert.are.equal(0, code, output)
         return output
     end
@@ -76,6 +82,32 @@ describe("the example", function()
             end
         end
         assert.are.same({ 2, 4, 6, 8 }, seen)
+    end)
+
+    it("evaluate.lua keeps the best checkpoint, and trains as if nothing had been measured", function()
+        assert(fs.mkdirs(job.dir .. "/data"))
+        assert(lfs.link("../shards", job.dir .. "/data/held_out", true))
+        local output, straight = resumes_exactly("evaluate", { ["learning-rate"] = 0.05 })
+        assert.matches("evaluation 2: mlm_loss 5%.%d+ %(best so far%), loss ", output)
+        assert.matches("perplexity of masked words: 1%d%d%.%d\n", output)
+        local progress = json.read(straight .. "/custom/phase1/8/progress.json")
+        assert.are.equal(8, progress.evaluation.step)
+        local best = straight .. "/custom/phase1/" .. progress.evaluation.best_step
+        assert.is_true(fs.is_file(best .. "/model.safetensors"))
+        assert.matches("best +" .. best:gsub("%p", "%%%0") .. " %(mlm_loss 5", output)
+        local seen = {}
+        for line in io.lines(straight .. ".json") do
+            local record = json.decode(line:match "^DLLL (.*)$")
+            local value = record.data and record.data.eval_mlm_loss
+            if value then seen[#seen + 1] = record.step end
+        end
+        assert.are.same({ 2, 4, 6, 8 }, seen)
+        local plain = job.dir .. "/plain"
+        run("schedule", plain, { ["learning-rate"] = 0.05, schedule = "linear" })
+        for _, file in ipairs { "model.safetensors", "optimizer.safetensors" } do
+            assert.is_true(fs.read(straight .. "/custom/phase1/8/" .. file)
+                == fs.read(plain .. "/custom/phase1/8/" .. file), file .. " differs")
+        end
     end)
 
     it("another_size.lua trains the model of its table", function()

@@ -304,6 +304,26 @@ end
             assert.matches("warning: loss was function %x+ in .*/5 and is not set now", output)
         end)
 
+        it("is evaluated while it trains, and a model of the recipe too", function()
+            for name, own in pairs { loss = { "loss = loss, ", LOSS, "sentences" },
+                model = { OWN .. ", ", SMALL, "half" } } do
+                local settings = ('%sevaluate = { every = 2, input_dir = "%s", metric = "%s", better = "lower", '
+                    .. 'keep = "best" }'):format(own[1], job.shards, own[3])
+                local function options(out, more)
+                    local all = { ["output-dir"] = job.dir .. "/" .. name .. out, ["max-steps"] = 4 }
+                    for key, value in pairs(more or {}) do all[key] = value end
+                    return all
+                end
+                local output = good(settings, options "straight", own[2])
+                assert.matches("\nevaluation 4: " .. own[3] .. " %d%.%d+ %(best", output)
+                good(settings, options("stopped", { ["steps-this-run"] = 3 }), own[2])
+                good(settings, options("stopped", { ["last-step-of-checkpoint"] = "auto" }), own[2])
+                same(folder(name .. "straight", 4), folder(name .. "stopped", 4))
+                fails("^evaluate: unknown metric none, expected one of .*loss, mlm_loss",
+                    (settings:gsub('"' .. own[3] .. '"', '"none"')), options "none", own[2])
+            end
+        end)
+
         it("is the same in many processes", function()
             if mpi.missing then return pending(mpi.missing) end
             good("loss = loss", { device = "cpu", ["gradient-merge-steps"] = 2, ["max-steps"] = 2 }, LOSS)

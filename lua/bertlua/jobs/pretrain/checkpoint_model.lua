@@ -8,13 +8,14 @@ local tokenizer = require "bertlua.text.tokenizer"
 
 local M = {}
 
---- The checkpoint folder that a path refers to: itself, or the newest step inside.
+--- The checkpoint folder that a path refers to: itself, or the step inside that its run keeps as the best, else the
+-- newest.
 -- @param shown what messages call the path: an option (--checkpoint), or a function of a recipe
 function M.folder(path, shown)
     shown = shown or "--checkpoint"
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder", shown, path) end
     if fs.exists(fs.join(path, "config.json")) then return path end
-    local newest = checkpoint.latest(path)
+    local newest = checkpoint.preferred(path)
     if not newest then
         fault.raisef("%s %s: holds neither config.json nor a complete checkpoint", shown, path)
     end

@@ -4,9 +4,10 @@ local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local held_out = require "bertlua.jobs.pretrain.held_out"
 local loader = require "bertlua.data.loader"
-local lua_value = require "bertlua.util.lua_value"
 local model_files = require "bertlua.jobs.common.model_files"
+local objectives = require "bertlua.jobs.pretrain.objectives"
 local plan = require "bertlua.jobs.common.plan"
 local plural = require "bertlua.util.plural"
 local task = require "bertlua.jobs.common.task"
@@ -30,25 +31,13 @@ local function final_params_of_phase1(run, values)
         path = path == "auto" and plan.checkpoint_dir(values, "phase1") or path }
 end
 
---- The objectives of a run, "mlm" or "mlm,nsp", from the setting's text or list.
-local function objectives_of(values)
-    local given = values.objectives
-    if type(given) ~= "table" then return given end
-    local wanted, count = {}, 0
-    for key, name in pairs(given) do
-        wanted[name], count = type(key) == "number", count + 1
-    end
-    if wanted.mlm and (count == 1 or count == 2 and wanted.nsp) then return wanted.nsp and "mlm,nsp" or "mlm" end
-    fault.raisef('objectives: got %s, expected { "mlm" } or { "mlm", "nsp" }', lua_value.shown(given))
-end
-
 local function make_plan(run, values)
     run.phase = phase_of(values)
     plan.need(values, "input_dir", "name the folder that holds the HDF5 shards")
     if not values.benchmark then plan.need(values, "max_steps", "give the number of updates in the schedule") end
     if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
     run.parameters = final_params_of_phase1(run, values)
-    run.effective.objectives = objectives_of(values)
+    run.effective.objectives = objectives.of(values)
 end
 
 --- Config of the model and its vocabulary, checked against each other and the shards' length.
@@ -89,7 +78,7 @@ local function open(job)
         plural.count(shards.shards, "shard"), shards.max_seq_length, values.pack_sequences and ", packed" or "",
         values.dynamic_masking and ", dynamically masked" or "")
     return { config = config, words = words, train = shards, lines = { line },
-        next_sentence = objectives_of(values) ~= "mlm" }
+        next_sentence = objectives.of(values) ~= "mlm" }
 end
 
 local function percent(x)
@@ -133,11 +122,12 @@ return task.define {
         { name = "nsp_accuracy" },
     },
     results_of = function(values)
-        if objectives_of(values) == "mlm" then return ALONE end
+        if objectives.of(values) == "mlm" then return ALONE end
         return nil
     end,
     plan = make_plan,
     open = open,
+    evaluation = held_out,
     model = function(data)
         local model = BertForPretraining.new(data.config, nil, { next_sentence = data.next_sentence })
         return model

@@ -169,6 +169,7 @@ function M.open(job)
     if job.run.evaluate and job.ranks.main then job.evaluation = job.task.evaluation.open(job) end
 end
 
+--- Free what open() made.
 function M.close(job)
     if job.evaluation then job.task.evaluation.close(job.evaluation) end
     job.evaluation = nil

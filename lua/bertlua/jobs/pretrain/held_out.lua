@@ -26,6 +26,8 @@ function M.metrics(values)
     return objectives.of(values) == "mlm" and ALONE or METRICS
 end
 
+--- Check the folder of shards; a fault if there is none.
+-- @param evaluate the recipe's table
 function M.plan(_, _, evaluate)
     local dir = evaluate.input_dir
     if type(dir) ~= "string" then
@@ -34,7 +36,9 @@ function M.plan(_, _, evaluate)
     if not fs.is_directory(dir) then fault.raisef("evaluate: input_dir %s: no such folder", dir) end
 end
 
---- Batches of all samples but a few: batches have one size, so that few are left over.
+--- Open the shards: batches of all samples but a few, as batches have one size.
+-- @param job of the runner
+-- @return {shards: loader, batches: their number, feeder}
 function M.open(job)
     local values, data, dir = job.values, job.data, job.run.evaluate.input_dir
     local config, words = data.config, data.words
@@ -68,7 +72,11 @@ local function count_masked(batch)
     return total
 end
 
---- Means of a loss's results: those of masked words over all of them, others over the samples.
+--- Means of the results: those of masked words over all of them, others over the samples.
+-- @param job of the runner
+-- @param opened of open()
+-- @param tick function(done, total) called after each batch; where it returns true, the evaluation ends
+-- @return {name = mean}; nil where tick ended it
 function M.run(job, opened, tick)
     local tape, sums = job.parts.tape, {}
     local computed = job.parts.objective or job.parts.model
@@ -92,6 +100,8 @@ function M.run(job, opened, tick)
     return metrics
 end
 
+--- Free the shards.
+-- @param opened of open()
 function M.close(opened)
     opened.feeder:free()
     opened.shards:close()

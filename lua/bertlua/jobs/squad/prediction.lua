@@ -92,10 +92,13 @@ function M.run(job, outcome)
     if job.run.work.evaluate then outcome.metrics = evaluate(values, data, predictions, folder, job.log) end
 end
 
+--- Which metrics there are, and that more of them is better.
 function M.evaluation.metrics(values)
     return { [values.version_2_with_negative and "exact" or "exact_match"] = "higher", f1 = "higher" }
 end
 
+--- The file to measure on: the one named, else the run's, else the published one. A fault if it is missing.
+-- @param wanted the recipe's table; gets predict_file
 function M.evaluation.plan(run, values, wanted)
     if wanted.predict_file and not fs.is_file(wanted.predict_file) then
         fault.raisef("evaluate: predict_file %s: no such file", wanted.predict_file)
@@ -103,6 +106,8 @@ function M.evaluation.plan(run, values, wanted)
     wanted.predict_file = wanted.predict_file or run.predict_file or plan.data_file(run, values, "predict_file", "dev")
 end
 
+--- The questions, converted.
+-- @return as squad_data.load
 function M.evaluation.open(job)
     local run, values, data = job.run, job.values, job.data
     local path = run.evaluate.predict_file
@@ -113,6 +118,10 @@ function M.evaluation.open(job)
     return loaded
 end
 
+--- Answer the questions and score the answers; nothing is written.
+-- @param data of open()
+-- @param tick function(done, total) called after each batch; where it returns true, the evaluation ends
+-- @return result of bertlua.squad.metrics; nil where tick ended it
 function M.evaluation.run(job, data, tick)
     local values = job.values
     local starts, ends, totals = predict.run(job.parts.model, job.parts.tape, data.set, {
@@ -123,6 +132,7 @@ function M.evaluation.run(job, data, tick)
     return score(values, data, (answers_of(job, data, starts, ends, function() end)))
 end
 
+--- Nothing is to be freed.
 function M.evaluation.close() end
 
 return M

@@ -109,8 +109,9 @@ describe("the log of a long first step", function()
 
     local function open()
         local run = { first_step = 5, last_step = 900, max_steps = 1000, phase = "phase1", start = { kind = "fresh" } }
-        local log = logs.open({ run = run, task = task, results = task.results, values = {
-            report_file = folder .. "/report.json", tensorboard_dir = "none", log_freq = 10 } }, { now = function() return time end })
+        local values = { report_file = folder .. "/report.json", tensorboard_dir = "none", log_freq = 10 }
+        local log = logs.open({ run = run, task = task, results = task.results, values = values },
+            { now = function() return time end })
         log.write = function(_, line) lines[#lines + 1] = line end
         return log
     end

@@ -212,6 +212,8 @@ function Trainer:run()
     local outcome = { status = "finished", step = self.first_step - 1 }
     for step = self.first_step, self.last_step do
         local signal = self:launch(step)
+        -- While the device computes.
+        if self.loader.prepare and step < self.last_step and not signal then self.loader:prepare() end
         local log = step % self.log_freq == 0 or step == self.last_step
         local save = self.checkpoint_freq and step % self.checkpoint_freq == 0
         self:settle((log or save or signal) and 0 or self.in_flight, outcome)

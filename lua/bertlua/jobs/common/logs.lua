@@ -225,7 +225,7 @@ end
 function Logs:rows(outcome)
     local task, rows, record, prediction = self.job.task, {}, outcome.record, outcome.prediction
     training_rows(rows, outcome)
-    local own = task.rows and task.rows(outcome, record) or {}
+    local own = task.rows and task.rows(outcome, record, self.job) or {}
     if record and not (own[1] and own[1][1] == "loss") then
         rows[#rows + 1] = { "loss", ("%.4f, mean of the last %s"):format(record.loss,
             plural.count(record.steps, "step")) }

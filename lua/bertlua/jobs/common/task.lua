@@ -30,7 +30,7 @@
 --                    ...} and outcome.metrics {name = number}
 --     inference(job) -> sequences to measure in benchmark mode without training (see data/sequences.lua); required
 --                    with predict
---     rows(outcome, record)  -> list of {name, text} for the final table
+--     rows(outcome, record, job)  -> list of {name, text} for the final table
 --     summary(outcome)  -> text after the final table, or nil
 --
 -- These functions are given a job: {task, values, sources, run: the plan, ranks, data, parts: what trains (model, tape,

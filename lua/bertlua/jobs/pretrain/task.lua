@@ -6,6 +6,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local loader = require "bertlua.data.loader"
 local model_files = require "bertlua.jobs.common.model_files"
+local own_data = require "bertlua.jobs.common.own_data"
 local plan = require "bertlua.jobs.common.plan"
 local plural = require "bertlua.util.plural"
 local task = require "bertlua.jobs.common.task"
@@ -31,9 +32,12 @@ end
 
 local function make_plan(run, values)
     run.phase = phase_of(values)
-    plan.need(values, "input_dir", "name the folder that holds the HDF5 shards")
+    own_data.check(values, "input_dir", { "shuffle_buffer", "do_lower_case" })
+    if not values.data then plan.need(values, "input_dir", "name the folder that holds the HDF5 shards") end
     if not values.benchmark then plan.need(values, "max_steps", "give the number of updates in the schedule") end
-    if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
+    if not (values.data or fs.is_directory(values.input_dir)) then
+        fault.raisef("--input-dir %s: no such folder", values.input_dir)
+    end
     run.parameters = final_params_of_phase1(run, values)
 end
 
@@ -41,6 +45,10 @@ end
 local function load_model_files(run, values)
     local config = model_files.config(run)
     model_files.check_length(values, config, run.config_file)
+    if values.data then
+        plan.need(run, "vocab_file", "the texts of data are tokenized with it")
+        return config, model_files.tokenizer(run, config, { do_lower_case = run.do_lower_case, exact = true })
+    end
     if run.vocab_file then
         -- Only size and ids matter here: the shards hold ids.
         return config, model_files.tokenizer(run, config, { do_lower_case = true, any_casing = true, exact = true })
@@ -54,6 +62,10 @@ end
 local function open(job)
     local values, ranks = job.values, job.ranks
     local config, words = load_model_files(job.run, values)
+    if values.data then
+        local batches, about = own_data.open(job, config, words)
+        return { config = config, words = words, train = batches, lines = about }
+    end
     local shards = loader.open {
         input_dir = values.input_dir,
         batch_size = values.batch_size,
@@ -98,13 +110,14 @@ return task.define {
         local model = BertForPretraining.new(data.config)
         return model
     end,
-    rows = function(_, record)
+    rows = function(_, record, job)
         if not record then return {} end
         return {
             { "loss", ("%.4f (MLM %.4f, NSP %.4f), mean of the last %s"):format(record.loss, record.mlm_loss,
                 record.nsp_loss, plural.count(record.steps, "step")) },
             { "accuracy", ("MLM %s, NSP %s, on training data"):format(percent(record.mlm_accuracy),
                 percent(record.nsp_accuracy)) },
+            own_data.row(job),
         }
     end,
 }

@@ -1,12 +1,13 @@
 --- Items of a recipe's own data: what its function yields, checked, epoch after epoch.
 --
--- The function is called with {epoch = 1, 2, ..., seed, ...} at the start of each epoch and returns an iterator: a
--- function that returns the next item, nil at the end. An item is a text; or {text, pair, label}, pair and label being
+-- The function is called with {epoch = 1, 2, ..., seed, ...} at the start of each epoch and returns an iterator, a
+-- function that returns the next item, nil at the end; or a list of items. An item is a text; or {text, pair, label}, pair and label being
 -- optional; or {ids, pair, label} with lists of token ids in place of the texts. Each becomes
 --
 --     text, pair      strings; or
 --     ids, count, pair_ids, pair_count   int32 arrays and their lengths
 --     label           number, string, boolean or nil
+--     number, epoch   its place, for messages
 --
 -- A position is {epoch, item: items taken of it, checksum: CRC32C of these}. Going there again means calling the
 -- function anew and dropping that many items; nothing is tokenized for it.
@@ -39,12 +40,14 @@ function Items.new(source, options)
 end
 
 --- "data, item 3 of epoch 1" for messages.
-function Items:where()
-    return ("data, item %d of epoch %d"):format(self.number, self.epoch)
+-- @param item nil: the one that is being read
+function Items:where(item)
+    return ("data, item %d of epoch %d"):format((item or self).number, (item or self).epoch)
 end
 
-function Items:wrong(got, expected)
-    fault.raisef("%s (%s): got %s, expected %s", self:where(), lua_value.shown(self.source), got, expected)
+--- Refuse an item.
+function Items:wrong(got, expected, item)
+    fault.raisef("%s (%s): got %s, expected %s", self:where(item), lua_value.shown(self.source), got, expected)
 end
 
 --- Tell something once.
@@ -54,16 +57,33 @@ function Items:once(key, text)
     self.tell("data: " .. text)
 end
 
+--- The iterator that the recipe's function returned.
+function Items:iterator_of(value)
+    local shown = lua_value.shown(self.source)
+    if type(value) == "table" and getmetatable(value) == nil then
+        local at = 0
+        return function()
+            at = at + 1
+            return value[at]
+        end
+    end
+    if value == next or value == ipairs {} then
+        fault.raisef("data (%s): it returned what pairs or ipairs gives, which yields keys: return the list itself",
+            shown)
+    end
+    if type(value) ~= "function" then
+        fault.raisef("data (%s): it returned %s for epoch %d, expected a list of items, or an iterator: a function "
+            .. "that returns the next item, nil at the end", shown, tostring(value), self.epoch)
+    end
+    return value
+end
+
 --- Call the recipe's function for an epoch.
 function Items:open(epoch)
     local run = { epoch = epoch, seed = self.seed }
     for name, value in pairs(self.options.run or {}) do run[name] = value end
     self.epoch, self.item, self.number, self.checksum = epoch, 0, 0, 0
-    self.iterator = lua_value.call(("data, epoch %d"):format(epoch), self.source, run)
-    if type(self.iterator) ~= "function" then
-        fault.raisef("data (%s): it returned %s for epoch %d, expected an iterator: a function that returns the next "
-            .. "item, nil at the end", lua_value.shown(self.source), lua_value.shown(self.iterator) or "nil", epoch)
-    end
+    self.iterator = self:iterator_of(lua_value.call(("data, epoch %d"):format(epoch), self.source, run))
     self.buffer, self.buffered, self.ended = {}, 0, false
     self.rng = random.new(self.seed, SHUFFLE_STREAM + epoch)
 end
@@ -125,7 +145,10 @@ function Items:read()
         local value = lua_value.call(self:where(), self.iterator)
         if value == nil then return nil end
         local item = self:checked(value)
-        if item then return item end
+        if item then
+            item.number, item.epoch = self.number, self.epoch
+            return item
+        end
         self.empty = self.empty + 1
         self:once("empty", ("item %d of epoch %d is empty and left out; others are only counted"):format(self.number,
             self.epoch))
@@ -191,9 +214,9 @@ function Items:next()
         item = self:next_of_epoch()
     end
     if not item then
-        fault.raisef("data (%s): the iterator of epoch %d returned no item%s: it must begin anew in every epoch, as "
-            .. "data is called for each", lua_value.shown(self.source), self.epoch,
-            self.number > 1 and " that is not empty" or "")
+        fault.raisef("data (%s): there is no item%s in epoch %d: an iterator must begin anew in "
+            .. "every epoch", lua_value.shown(self.source),
+            self.number > 1 and " that is not empty" or "", self.epoch)
     end
     return item
 end

@@ -121,19 +121,18 @@ function Stream:go_back(n)
 end
 
 --- The label of an item's pair: 0 or 1, -1 if it is not predicted.
-function Stream:label_of(item, number)
+function Stream:label_of(item)
     local label, wanted = item.label, self.next_sentence
     if wanted == false then return -1 end
     local has_pair = item.pair or item.pair_ids
     if label == 0 or label == 1 then
         if has_pair then return label end
     elseif label ~= nil then
-        fault.raisef("data: item %d has label %s, expected 0 (the pair follows the text) or 1 (it is a random one)",
-            number + 1, tostring(label))
+        self.items:wrong("label = " .. tostring(label), "0 (the pair follows the text) or 1 (it is a random one)", item)
     end
     if wanted == "required" or label then
-        fault.raisef('data: item %d has no %s: the objective "nsp" needs { text = ..., pair = ..., label = 0 or 1 }; '
-            .. 'with objectives = { "mlm" }, text is enough', number + 1, has_pair and "label" or "pair")
+        self.items:wrong(has_pair and "no label" or "no pair", '{ text = ..., pair = ..., label = 0 or 1 } for the '
+            .. 'objective "nsp"; with objectives = { "mlm" }, text is enough', item)
     end
     return -1
 end
@@ -147,18 +146,18 @@ function Stream:append(batch, item, number)
         length, first_length, cut = self.composer:ids(scratch, item.ids, item.count, item.pair_ids, item.pair_count)
     end
     if self.type_vocab_size < 2 and first_length < length then
-        fault.raisef("data: item %d has a pair, but the model has type_vocab_size %d, expected at least 2", number + 1,
-            self.type_vocab_size)
+        self.items:wrong("a pair", ("single texts: the model has type_vocab_size %d"):format(self.type_vocab_size),
+            item)
     end
     self.made = self.made + 1
     if cut then
         self.cut = self.cut + 1
         if self.cut == 1 then
-            self.tell(("data: item %d does not fit into max_seq_length %d: its end is cut off; others are only counted")
-                :format(number + 1, self.max_seq_length))
+            self.tell(("%s: cut to max_seq_length %d; others are only counted"):format(self.items:where(item),
+                self.max_seq_length))
         end
     end
-    batch:append_ids(scratch, length, first_length, self:label_of(item, number), self.masking, self.seed, number)
+    batch:append_ids(scratch, length, first_length, self:label_of(item), self.masking, self.seed, number)
 end
 
 --- Make a batch in the memory whose turn it is.

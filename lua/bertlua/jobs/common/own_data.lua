@@ -158,7 +158,7 @@ function M.records(job, columns)
         local label = item.label
         list[#list + 1] = { [columns.text] = item.text, [columns.pair] = item.pair,
             [columns.label] = type(label) == "number" and ("%.14g"):format(label) or tostring(label) }
-        numbers[#numbers + 1] = items.number
+        numbers[#numbers + 1] = item.number
     end
     if #list == 0 then fault.raisef("data (%s): its iterator returned no item", lua_value.shown(job.values.data)) end
     return list, numbers, pairs_at, items:position()

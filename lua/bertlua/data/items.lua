@@ -25,7 +25,8 @@ Items.__index = Items
 
 -- Epoch e is shuffled with this stream of the seed, plus e.
 local SHUFFLE_STREAM = 2 ^ 41
-local FORMS = "a text, { text = ..., pair = ..., label = ... } or { ids = { ... } }"
+local TEXT_FORM = "{ text = ..., pair = ..., label = ... }"
+local FORMS = ("a text, %s or { ids = { ... } }"):format(TEXT_FORM)
 local LABELS = { ["nil"] = true, number = true, string = true, boolean = true }
 
 --- @param source the recipe's function
@@ -131,7 +132,7 @@ function Items:checked(value)
         return item.count > 0 and item.pair_count ~= 0 and item or nil
     end
     if type(text) ~= "string" then
-        self:wrong("text = " .. tostring(text), self.options.no_ids and "a text: " .. FORMS:match "^(.*) or" or FORMS)
+        self:wrong("text = " .. tostring(text), self.options.no_ids and TEXT_FORM or FORMS)
     end
     if pair ~= nil and type(pair) ~= "string" then self:wrong("pair = a " .. type(pair), "a text, as text is one") end
     if not text:find "%S" or pair and not pair:find "%S" then return nil end
@@ -140,10 +141,14 @@ end
 
 --- The next item of the iterator that is not empty; nil at its end.
 function Items:read()
-    while true do
+    -- Not every iterator may be called again after its end: that of io.lines raises an error.
+    while not self.ended do
         self.number = self.number + 1
         local value = lua_value.call(self:where(), self.iterator)
-        if value == nil then return nil end
+        if value == nil then
+            self.ended = true
+            return nil
+        end
         local item = self:checked(value)
         if item then
             item.number, item.epoch = self.number, self.epoch
@@ -167,8 +172,6 @@ function Items:draw()
         if item then
             self.buffered = self.buffered + 1
             buffer[self.buffered] = item
-        else
-            self.ended = true
         end
     end
     local count = self.buffered

@@ -139,7 +139,8 @@ end
 
 --- Tokenize an item into a batch.
 function Stream:append(batch, item, number)
-    local scratch, length, first_length, cut = self.scratch, nil, nil, nil
+    local scratch = self.scratch
+    local length, first_length, cut
     if item.text then
         length, first_length, cut = self.composer:texts(scratch, item.text, item.pair)
     else

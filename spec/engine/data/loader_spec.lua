@@ -218,11 +218,12 @@ describe("batch", function()
             given:begin()
             for k, row in ipairs { 4, 6, 1 } do
                 local plain = shard:row(row)
-                for i = 1, plain.masked do plain.input_ids[plain.masked_lm_positions[i] + 1] = plain.masked_lm_ids[i] end
-                local ids = array.int32(plain.input_ids)
+                local list = plain.input_ids
+                for i = 1, plain.masked do list[plain.masked_lm_positions[i] + 1] = plain.masked_lm_ids[i] end
+                local ids = array.int32(list)
                 given:append_ids(ids, plain.length, math.floor(plain.length / 2), plain.next_sentence_label, masking, 5,
                     2 ^ 40 + k - 1)
-                for i = 1, plain.length do assert.are.equal(plain.input_ids[i], ids[i - 1]) end
+                for i = 1, plain.length do assert.are.equal(list[i], ids[i - 1]) end
             end
             given:finish()
             for _, name in ipairs(given.tensors) do

@@ -109,7 +109,8 @@ describe("items", function()
     it("that are empty are left out, and fields that nothing reads ignored; both are told once", function()
         local told = {}
         local items = Items.new(function()
-            return { "a", "", { text = "b", url = "u" }, { text = "c", pair = " " }, { ids = {} }, { text = "d", url = 1 } }
+            return { "a", "", { text = "b", url = "u" }, { text = "c", pair = " " }, { ids = {} },
+                { text = "d", url = 1 } }
         end, { tell = function(line) told[#told + 1] = line end })
         assert.are.same({ "a", "b", "d", "a" }, take(items, 4))
         assert.are.equal(3, items.empty)
@@ -148,7 +149,7 @@ describe("items", function()
         refused(FORM .. "ids%[2%] = 10, expected token ids from 0 to 9", { ids = { 9, 10 } })
         refused(FORM .. "ids%[1%] = 1.5, expected token ids", { ids = { 1.5 } })
         refused(FORM .. "ids that begin with %[CLS%], expected ids without", { ids = { 2, 5, 3 } })
-        refused(FORM .. "text = nil, expected a text: ", { ids = { 5 } }, { no_ids = true })
+        refused(FORM .. "text = nil, expected { text = ..., pair", { ids = { 5 } }, { no_ids = true })
         local WHOLE = "^data %(function at .*items_spec%.lua:%d+%): "
         refused(WHOLE .. "there is no item in epoch 1: an iterator must begin anew", counting(0))
         refused(WHOLE .. "there is no item that is not empty in epoch 1", function() return { " ", "" } end)

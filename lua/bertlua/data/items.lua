@@ -1,8 +1,8 @@
 --- Items of a recipe's own data: what its function yields, checked, epoch after epoch.
 --
 -- The function is called with {epoch = 1, 2, ..., seed, ...} at the start of each epoch and returns an iterator, a
--- function that returns the next item, nil at the end; or a list of items. An item is a text; or {text, pair, label}, pair and label being
--- optional; or {ids, pair, label} with lists of token ids in place of the texts. Each becomes
+-- function that returns the next item, nil at the end; or a list of items. An item is a text; or {text, pair, label},
+-- pair and label being optional; or {ids, pair, label} with lists of token ids in place of the texts. Each becomes
 --
 --     text, pair      strings; or
 --     ids, count, pair_ids, pair_count   int32 arrays and their lengths

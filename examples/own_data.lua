@@ -30,6 +30,7 @@ local function passages(run)
 end
 
 recipe.pretrain({
-    phase1 = true, output_dir = "results/own_data", data = passages, shuffle_buffer = 1000,
-    max_seq_length = 128, max_predictions_per_seq = 20, learning_rate = 1e-3, last_step_of_checkpoint = "auto",
+    phase1 = true, output_dir = "results/own_data", last_step_of_checkpoint = "auto",
+    data = passages, shuffle_buffer = 1000, objectives = { "mlm" },
+    max_seq_length = 128, max_predictions_per_seq = 20, learning_rate = 1e-3,
 }, "Pre-train on text files.")

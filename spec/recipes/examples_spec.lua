@@ -82,7 +82,7 @@ describe("the example", function()
         for i = #words + 1, 30522 do words[i] = "w" .. i end
         assert(fs.write(job.vocab, table.concat(words, "\n") .. "\n"))
         local straight = job.dir .. "/straight"
-        run("another_size", straight, { ["config-file"] = false, ["max-steps"] = 2 })
+        run("another_size", straight, { ["config-file"] = false, ["bert-model"] = false, ["max-steps"] = 2 })
         local config = json.read(straight .. "/custom/phase1/2/config.json")
         assert.are.same({ 256, 4, 30522 }, { config.hidden_size, config.num_hidden_layers, config.vocab_size })
         assert.are.equal("cosine", json.read(straight .. "/custom/phase1/2/progress.json").schedule)
@@ -115,6 +115,22 @@ describe("the example", function()
         local output = resumes_exactly("own_data_classify", { ["input-dir"] = false, ["batch-size"] = false,
             ["max-predictions-per-seq"] = false }, nil, "custom/classify")
         assert.matches("data: 72 texts of up to 10 tokens, 3 labels", output)
+    end)
+
+    it("mlm_only.lua learns masked words alone", function()
+        local _, straight = resumes_exactly("mlm_only", {})
+        assert.are.same({ "BertForMaskedLM" }, json.read(straight .. "/custom/phase1/8/config.json").architectures)
+        for _, record in pairs(job:losses(straight .. ".json")) do
+            assert.are.equal(record.loss, record.mlm)
+            assert.is_nil(record.nsp)
+        end
+    end)
+
+    it("own_loss.lua logs what its function returns", function()
+        local _, straight = resumes_exactly("own_loss", {})
+        for _, record in pairs(job:losses(straight .. ".json")) do
+            assert.is_true(math.abs(record.loss - record.mlm - record.nsp) < 1e-5)
+        end
     end)
 
     it("that is wrong ends with the recipe's file and line", function()

@@ -9,8 +9,8 @@ Composer.__index = Composer
 --- @param words tokenizer
 -- @tparam number max_length tokens of a sequence, special tokens included
 function Composer.new(words, max_length)
-    return setmetatable({ words = words, max_length = max_length, kept = array.int32(max_length), capacity = max_length },
-        Composer)
+    return setmetatable({ words = words, max_length = max_length, kept = array.int32(max_length),
+        capacity = max_length }, Composer)
 end
 
 --- Write a sequence of tokens, or of two lots of them. Where they do not fit, the longer one loses its end, token by

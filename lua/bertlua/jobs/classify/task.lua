@@ -9,6 +9,7 @@ local BertForSequenceClassification = require "bertlua.models.sequence_classific
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local model_files = require "bertlua.jobs.common.model_files"
 local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
@@ -30,10 +31,10 @@ local function labels_of(list, column)
 end
 
 --- The labels of a model that was already trained, as recorded in its folder; nil for one that was not.
-local function trained_labels(run)
+local function trained_labels(run, values)
     if run.work.train and run.start.kind ~= "resume" or not run.start.path then return nil end
     local file = fs.join(run.start.path, "config.json")
-    local labels = fs.is_file(file) and BertConfig.load(file).labels
+    local labels = fs.is_file(file) and BertConfig.load(file, { own = model_choice.is_own(values) }).labels
     if not labels then fault.raisef("%s: contains no id2label: the names of the model's labels are unknown", file) end
     return labels
 end
@@ -90,7 +91,7 @@ local function open(job)
     elseif file then
         list, lines = records.read(file, { values.text_column, values.label_column, values.text_pair_column })
     end
-    config.labels = trained_labels(run) or list and labels_of(list, values.label_column) or { "0", "1" }
+    config.labels = trained_labels(run, values) or list and labels_of(list, values.label_column) or { "0", "1" }
     if #config.labels < 2 then
         fault.raisef("%s: all texts have the label %q, expected at least two labels", file, config.labels[1])
     end

@@ -48,9 +48,14 @@ end
 --- Batches of pre-training.
 -- @param job of the runner
 -- @param config, words the model's
+-- @param next_sentence whether next sentences are predicted
 -- @return stream; lines about it
-function M.open(job, config, words)
+function M.open(job, config, words, next_sentence)
     local values = job.values
+    if next_sentence then
+        -- What a loss or a model of the recipe's own reads, it alone knows.
+        next_sentence = not values.loss and type(values.model) ~= "function" and "required" or nil
+    end
     job.words = words
     local batches = stream.open(values.data, {
         words = words, batch_size = values.batch_size, max_seq_length = values.max_seq_length,
@@ -59,7 +64,7 @@ function M.open(job, config, words)
         pack_sequences = values.pack_sequences, few_shapes = context.device() ~= "cpu",
         -- On the CPU this thread computes: reading ahead would gain nothing.
         ahead = values.num_workers > 0 and context.device() ~= "cpu",
-        rank = job.ranks.rank, ranks = job.ranks.size, run = run_of(job), tell = teller(job),
+        next_sentence = next_sentence, rank = job.ranks.rank, ranks = job.ranks.size, run = run_of(job), tell = teller(job),
     })
     return batches, { lua_value.shown(values.data), ("up to %d tokens long%s, dynamically masked, %s"):format(
         values.max_seq_length, values.pack_sequences and ", packed" or "", values.shuffle_buffer

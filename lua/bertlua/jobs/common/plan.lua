@@ -12,6 +12,7 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local tasks = require "bertlua.jobs.common.task"
@@ -104,14 +105,15 @@ end
 --- Config and vocabulary of the model: as given, or found by the model's name.
 function M.model_files(values)
     local config_file, vocab_file = values.config_file, values.vocab_file
-    if not config_file then
+    if type(config_file) == "table" then config_file = nil end
+    if not config_file and not (values.bert_model == "custom" and model_choice.has_table(values)) then
         if values.bert_model == "custom" then
             fault.raise("--bert-model custom requires --config-file: a JSON file like those in bert_configs/; to "
                 .. "fine-tune, --from-pretrained-params names a folder that has its own")
         end
         config_file = paths.find("config", values.bert_model .. ".json")
         if not config_file then fault.raisef("bert_configs/%s.json is missing", values.bert_model) end
-    elseif type(config_file) == "string" and not fs.is_file(config_file) then
+    elseif config_file and not fs.is_file(config_file) then
         no_file("--config-file", config_file)
     end
     if vocab_file and not fs.is_file(vocab_file) then
@@ -119,7 +121,7 @@ function M.model_files(values)
     elseif not vocab_file and values.bert_model ~= "custom" then
         vocab_file = paths.find("vocab", values.bert_model .. "-vocab.txt")
     end
-    return config_file, vocab_file
+    return model_choice.config_file(values, config_file), vocab_file
 end
 
 --- Where the checkpoints of a phase go.
@@ -319,7 +321,7 @@ end
 --   values of lasting settings where they differ from the settings, first_step, last_step, max_steps,
 --   steps_per_epoch, features: samples per epoch, warnings; and what the task added }
 function M.resolve(task, values, sources, size)
-    local run = { phase = task.name, work = { train = true }, warnings = {} }
+    local run = { phase = task.name, work = { train = true }, warnings = {}, effective = {} }
     M.need(values, "output_dir", "name the folder for checkpoints and results")
     if task.plan then task.plan(run, values, sources) end
     if values.model_prefix:find "/" then
@@ -347,7 +349,7 @@ function M.resolve(task, values, sources, size)
     local batch_size = values[task.batch_setting]
     run.accumulation = M.accumulation(values, batch_size, run.warnings, size)
     run.update_size = batch_size * run.accumulation
-    run.effective = { gradient_merge_steps = run.accumulation, optimizer = training.optimizer_family(values) }
+    run.effective.gradient_merge_steps, run.effective.optimizer = run.accumulation, training.optimizer_family(values)
     if run.work.train and not finetunes then M.set_steps(run, values) end
     return run
 end

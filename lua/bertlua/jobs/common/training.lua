@@ -19,9 +19,11 @@ local fault = require "bertlua.fault"
 local lock = require "bertlua.util.lock"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local placement = require "bertlua.distributed.placement"
 local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
+local tasks = require "bertlua.jobs.common.task"
 local Trace = require "bertlua.util.trace"
 
 local M = {}
@@ -141,7 +143,7 @@ end
 -- @return the memory plan
 function M.allocate(run, values, model, shape, ranks)
     local partition = partition_of(values, ranks)
-    model.bert.encoder.activation_checkpointing = values.activation_checkpointing
+    model_choice.set_checkpointing(model, values)
     shape.checkpointing = values.activation_checkpointing
     -- The scratch memory depends on which kernels run.
     context.attention(run.attention)
@@ -150,12 +152,13 @@ function M.allocate(run, values, model, shape, ranks)
         precision = run.precision, shape = shape, limit = activation_limit(values),
         parts = partition and partition.divide and ranks.size or 1,
         share = device.is_host() and ranks.comm.local_size or 1,
+        unknown = model_choice.unknown_activations(model, values),
     }
     local plan = memory_plan.check(model, options)
     memory_plan.advise(model, shape, options)
     model.store:allocate { precision = run.precision, seed = values.seed, partition = partition }
     -- In one piece: growing it later would leave outgrown blocks behind.
-    device.reserve_scratch(plan.scratch)
+    if plan.scratch then device.reserve_scratch(plan.scratch) end
     return plan
 end
 
@@ -213,8 +216,12 @@ function M.train(job, progress_of, held)
     parts.log_freq = values.log_freq
     parts.on_step = function(step, record)
         if held then held:touch() end
+        if step == run.first_step and parts.objective then log:learned() end
         log:step(step, record)
         callbacks.call(job, "on_step", step, { metrics = record })
+    end
+    parts.on_results = function(names)
+        for i, result in ipairs(tasks.describe(job.task, names)) do job.results[i] = result end
     end
     parts.on_log = function(record) log:record(record) end
     parts.checkpoint_freq = values.num_steps_per_checkpoint

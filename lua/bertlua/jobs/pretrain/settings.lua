@@ -24,6 +24,9 @@ return settings.task {
     } },
     { "Training", {
         { name = "max_seq_length", type = "integer", min = 8, default = 512, help = "as in the shards" },
+        { name = "objectives", type = "choice", choices = { "mlm", "mlm,nsp" }, accepts = { table = true },
+            default = "mlm,nsp", lasting = "fixed",
+            help = "what is learned: masked words alone, or next sentences too; a recipe may write { \"mlm\" }" },
         { name = "batch_size", type = "integer", min = 1, default = 32, lasting = true,
             help = "sequences per micro-step, per device" },
         { name = "phase1", type = "boolean", default = false, help = "short sequences; excludes phase2" },

@@ -18,6 +18,7 @@ local SOURCE = [[function(run)
         return { text = table.concat(words, " ") %s }
     end
 end]]
+local PAIRS = ', pair = "w30 w31", label = n % 2'
 
 describe("own data", function()
     local it_with_mpi = mpi.specs(it, pending)
@@ -26,10 +27,11 @@ describe("own data", function()
     after_each(function() job:close() end)
 
     --- Write a recipe with settings in addition to the source; returns its path.
+    -- @param more fields of its items; with a pair, next sentences are learned too
     local function recipe(name, settings, more)
         local path = ("%s/%s.lua"):format(job.dir, name)
-        assert(fs.write(path, ('require("bertlua.recipe").pretrain({ phase1 = true, data = %s,\n%s }, "Own data.")\n')
-            :format(SOURCE:format(more or ""), settings or "")))
+        assert(fs.write(path, ('require("bertlua.recipe").pretrain({ phase1 = true, data = %s,\n%s%s }, "Own data.")\n')
+            :format(SOURCE:format(more or ""), more and "" or 'objectives = { "mlm" }, ', settings or "")))
         return path
     end
 
@@ -93,8 +95,8 @@ describe("own data", function()
     it("that changed is reported on resume, and so is its function", function()
         local list = job.dir .. "/list.txt"
         local path = job.dir .. "/listed.lua"
-        assert(fs.write(path, ('require("bertlua.recipe").pretrain({ phase1 = true, data = function() '
-            .. 'return io.lines(%q) end }, "Own data.")\n'):format(list)))
+        assert(fs.write(path, ('require("bertlua.recipe").pretrain({ phase1 = true, objectives = { "mlm" }, '
+            .. 'data = function() return io.lines(%q) end }, "Own data.")\n'):format(list)))
         local function write(first, count)
             local lines = {}
             for i = 1, count do lines[i] = ("w%d w%d w%d"):format(first + i, 10 + i, 90 - i) end
@@ -117,14 +119,14 @@ describe("own data", function()
         local code, output = pretraining.shell((job:command("pretrain_phase1.lua", { ["max-steps"] = 14,
             ["steps-this-run"] = 3, ["output-dir"] = job.dir .. "/mixed" })))
         assert.are.equal(0, code, output)
-        output = succeed(recipe "plain", "mixed")
+        output = succeed(recipe("pairs", "", PAIRS), "mixed")
         assert.matches("warning: .*/3 does not say where it stood in data: the first 12 items are taken as used",
             output)
         assert.matches("data +12 items of epoch 1 dropped", output)
     end)
 
     it("with pairs and labels trains the next sentence, too", function()
-        succeed(recipe("pairs", "", ', pair = "w30 w31", label = n % 2'), "pairs")
+        succeed(recipe("pairs", "", PAIRS), "pairs")
         local figures = job:losses(job.dir .. "/pairs.json")
         assert.is_true(figures[14].nsp > 0.1)
     end)
@@ -156,8 +158,8 @@ describe("own data", function()
 
     it_with_mpi("that differs from process to process is refused", function()
         local path = job.dir .. "/ranks.lua"
-        assert(fs.write(path, 'require("bertlua.recipe").pretrain({ phase1 = true, data = function() '
-            .. 'return { "w7 w8 w" .. 10 + os.getenv "OMPI_COMM_WORLD_RANK" } end }, "Own data.")\n'))
+        assert(fs.write(path, 'require("bertlua.recipe").pretrain({ phase1 = true, objectives = { "mlm" }, '
+            .. 'data = function() return { "w7 w8 w" .. 10 + os.getenv "OMPI_COMM_WORLD_RANK" } end }, "Own data.")\n'))
         local output, code = mpi.run(2, (command(path, "ranks", { device = "cpu" }):gsub("^%S+ ", "")))
         assert.are.equal(1, code, output)
         assert.matches("bertlua: items of data: rank 1 differs from rank 0: data must yield the same items", output)
@@ -165,7 +167,7 @@ describe("own data", function()
 
     it("serves both phases, which it can tell apart", function()
         local path = job.dir .. "/phases.lua"
-        assert(fs.write(path, [[require("bertlua.recipe").pretrain_phases({ common = { data = function(run)
+        assert(fs.write(path, [[require("bertlua.recipe").pretrain_phases({ common = { objectives = { "mlm" }, data = function(run)
             print(("asked for %s, %d tokens, epoch %d"):format(run.phase, run.max_seq_length, run.epoch))
             return { "w7 w8 w9", "w10 w11", run.tokenizer:token(12) }
         end }, phase1 = { max_steps = 1, max_seq_length = 8, batch_size = 2, max_predictions_per_seq = 2 },
@@ -189,6 +191,8 @@ describe("own data", function()
         local code, output = pretraining.shell(line)
         assert.are.equal(1, code)
         assert.matches("^bertlua: shuffle_buffer is for data, a function that a recipe gives: leave it out\n", output)
+        refused("got no pair, expected .* for the objective \"nsp\"; with objectives = { \"mlm\" }, text is enough\n", path,
+            "a", { objectives = "mlm,nsp" })
     end)
 end)
 

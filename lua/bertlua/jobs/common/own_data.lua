@@ -64,7 +64,8 @@ function M.open(job, config, words, next_sentence)
         pack_sequences = values.pack_sequences, few_shapes = context.device() ~= "cpu",
         -- On the CPU this thread computes: reading ahead would gain nothing.
         ahead = values.num_workers > 0 and context.device() ~= "cpu",
-        next_sentence = next_sentence, rank = job.ranks.rank, ranks = job.ranks.size, run = run_of(job), tell = teller(job),
+        next_sentence = next_sentence, rank = job.ranks.rank, ranks = job.ranks.size, run = run_of(job),
+        tell = teller(job),
     })
     return batches, { lua_value.shown(values.data), ("up to %d tokens long%s, dynamically masked, %s"):format(
         values.max_seq_length, values.pack_sequences and ", packed" or "", values.shuffle_buffer

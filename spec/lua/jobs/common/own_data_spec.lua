@@ -167,7 +167,8 @@ describe("own data", function()
 
     it("serves both phases, which it can tell apart", function()
         local path = job.dir .. "/phases.lua"
-        assert(fs.write(path, [[require("bertlua.recipe").pretrain_phases({ common = { objectives = { "mlm" }, data = function(run)
+        assert(fs.write(path, [[require("bertlua.recipe").pretrain_phases({ common = { objectives = { "mlm" },
+            data = function(run)
             print(("asked for %s, %d tokens, epoch %d"):format(run.phase, run.max_seq_length, run.epoch))
             return { "w7 w8 w9", "w10 w11", run.tokenizer:token(12) }
         end }, phase1 = { max_steps = 1, max_seq_length = 8, batch_size = 2, max_predictions_per_seq = 2 },
@@ -191,8 +192,8 @@ describe("own data", function()
         local code, output = pretraining.shell(line)
         assert.are.equal(1, code)
         assert.matches("^bertlua: shuffle_buffer is for data, a function that a recipe gives: leave it out\n", output)
-        refused("got no pair, expected .* for the objective \"nsp\"; with objectives = { \"mlm\" }, text is enough\n", path,
-            "a", { objectives = "mlm,nsp" })
+        refused("got no pair, expected .* for the objective \"nsp\"; with objectives = { \"mlm\" }, text is enough\n",
+            path, "a", { objectives = "mlm,nsp" })
     end)
 end)
 

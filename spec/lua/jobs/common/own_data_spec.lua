@@ -131,6 +131,12 @@ describe("own data", function()
         assert.is_true(figures[14].nsp > 0.1)
     end)
 
+    it("needs no pairs where a loss of one's own does not read them", function()
+        succeed(recipe("loss", [[loss = function(tape, model, batch)
+            return model:forward(tape, batch).loss
+        end]], ""), "loss", { ["max-steps"] = 1 })
+    end)
+
     it_with_mpi("gives processes the updates of one, and is resumed by another number of them", function()
         local function run(name, processes, changes)
             local all = { device = "cpu", ["gradient-merge-steps"] = 4 / processes, ["tensorboard-dir"] = "none" }

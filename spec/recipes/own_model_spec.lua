@@ -88,7 +88,7 @@ describe("a recipe's own", function()
 
     describe("model", function()
         it("is trained, logged, saved under its class, and resumed exactly", function()
-            local settings = OWN .. ", config_file = { base = '" .. job.config .. "', factor = 2 }"
+            local settings = "model = { new = Small.new, base = '" .. job.config .. "', factor = 2 }"
             local function options(name, more)
                 local all = { ["output-dir"] = job.dir .. "/" .. name, ["max-steps"] = 6, ["config-file"] = false,
                     ["gradient-merge-steps"] = 2, ["num-steps-per-checkpoint"] = 2 }
@@ -182,6 +182,7 @@ describe("a recipe's own", function()
             assert.are.equal(1, json.read(folder("fewer", 1) .. "/config.json").num_hidden_layers)
             local fresh = { ["output-dir"] = job.dir .. "/fresh" }
             fails("^model%.base bert%-bas: expected a model of bert_configs/", "model = { base = 'bert-bas' }", without)
+            fails("^model%.new is 3, expected function%(config, store%)", "model = { new = 3 }", fresh)
             fails("^model%.base is 3, expected text", "model = { base = 3 }", without)
             fails("^model and config_file are both tables", "model = { base = 'a' }, config_file = {}", without)
             fails("^model%.base and config_file are both set", base .. ", config_file = 'x.json'", without)

@@ -2,9 +2,10 @@
 --
 --     model = { base = "bert-base-uncased", num_hidden_layers = 4 }
 --     model = function(config, store) return MyBert.new(config, store) end
+--     model = { new = MyBert.new, base = "bert-base-uncased", gate = "gelu" }
 --
--- The table changes the configuration and is the same thing as config_file = { ... }, which goes with a model of one's
--- own and may have keys of its own then. Such a model is a Module (nn/module.lua) with forward(tape, batch), which
+-- The fields of the table change the configuration; with `new` it may have keys of its own. A table as config_file is
+-- the same thing without `new`. A model of one's own is a Module (nn/module.lua) with forward(tape, batch), which
 -- returns the results (train/objective.lua); the parameters of its store are saved and resumed. It may have
 -- logits(tape, batch), for prediction; activation_bytes(shape), for the memory plan; parts whose class has
 -- can_recompute, for activation checkpointing; a class field `architecture`, if transformers has that class and opens
@@ -78,7 +79,7 @@ function M.config_file(values, file)
         if type(name) ~= "string" then
             fault.raisef("%s: got a list, expected fields by name: %s = { num_hidden_layers = 4 }", setting, setting)
         end
-        if name ~= "base" then fields[name] = value end
+        if name ~= "base" and not (name == "new" and own) then fields[name] = value end
     end
     if given.base ~= nil and type(values.config_file) ~= "string" then file = base_files(setting, given.base) end
     return { setting = setting, file = file, fields = fields, own = own }
@@ -99,9 +100,19 @@ function M.has_table(values)
     return changes_of(values) ~= nil
 end
 
+--- The function of a recipe that makes the model; nil if it defines none.
+local function maker_of(values)
+    local given = values.model
+    if type(given) ~= "table" then return given end
+    if given.new ~= nil and type(given.new) ~= "function" then
+        fault.raisef("model.new is %s, expected function(config, store)", tostring(lua_value.shown(given.new)))
+    end
+    return given.new
+end
+
 --- Whether the recipe defines the model.
 function M.is_own(values)
-    return type(values.model) == "function"
+    return maker_of(values) ~= nil
 end
 
 --- The functions of a model's classes that are not bertlua's, as a checksum.
@@ -143,7 +154,7 @@ end
 
 local function build_own(job)
     local values, config, store = job.values, job.data.config, ParameterStore.new()
-    local model = lua_value.call("model", values.model, config, store)
+    local model = lua_value.call("model", maker_of(values), config, store)
     check(model, store)
     if job.run.work.predict or job.run.work.evaluate then
         if type(model.logits) ~= "function" then
@@ -154,7 +165,8 @@ local function build_own(job)
     -- Only a class that says so is one of transformers'.
     config.own_class = not store.architecture and model.class_name or nil
     store.architecture, store.labeled = store.architecture or model.class_name, config.labels ~= nil
-    job.run.effective.model = ("%s, classes %08x"):format(lua_value.identity(values.model), classes_of(model))
+    -- The fields of its configuration are compared with those of config.json.
+    job.run.effective.model = ("%s, classes %08x"):format(lua_value.identity(maker_of(values)), classes_of(model))
     return model
 end
 

@@ -24,8 +24,8 @@ local JOB = {
     { name = "config_file", type = "path", accepts = { table = true },
         help = "model configuration; unset: bert_configs/BERT_MODEL.json; required with bert_model custom" },
     { name = "model", type = "lua", accepts = { table = true, ["function"] = true }, lasting = "changed",
-        help = "{ base = NAME, field = value, ... } changes fields of a configuration; function(config, store) returns "
-            .. "a model of the recipe's own" },
+        help = "{ base = NAME, field = value, ... } changes fields of a configuration; function(config, store), or "
+            .. "`new` in the table, returns a model of the recipe's own" },
     { name = "vocab_file", type = "path",
         help = "vocabulary, one token per line; checked against the model and copied into its checkpoints; unset: "
             .. "vocab/BERT_MODEL-vocab.txt" },

@@ -6,7 +6,8 @@ local array = require "bertlua.array"
 local Composer = {}
 Composer.__index = Composer
 
---- @param words tokenizer
+--- A composer of sequences up to a length.
+-- @param words tokenizer
 -- @tparam number max_length tokens of a sequence, special tokens included
 function Composer.new(words, max_length)
     return setmetatable({ words = words, max_length = max_length, kept = array.int32(max_length),

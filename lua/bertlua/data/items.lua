@@ -29,7 +29,8 @@ local TEXT_FORM = "{ text = ..., pair = ..., label = ... }"
 local FORMS = ("a text, %s or { ids = { ... } }"):format(TEXT_FORM)
 local LABELS = { ["nil"] = true, number = true, string = true, boolean = true }
 
---- @param source the recipe's function
+--- Items of a function, which is called once the first is needed.
+-- @param source the recipe's function
 -- @tparam table options run: fields that the function's argument gets besides epoch and seed; seed (42);
 --   shuffle_buffer (0): an item is drawn from this many that were read ahead, 0 keeps the order; vocab_size, cls_id:
 --   ids are checked against them; no_ids = true: texts only; tell = function(line): for what the user should know

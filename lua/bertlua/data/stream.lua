@@ -215,6 +215,7 @@ function Stream:summary()
     return table.concat(parts, "; ")
 end
 
+--- Forget what was read ahead. The last two batches stay valid.
 function Stream:close()
     self.queue, self.ready = {}, nil
 end

@@ -21,9 +21,13 @@ local SAME = "data must yield the same items for the same run.epoch and run.seed
 --- Check the settings that belong to `data`.
 -- @param files the setting that names the samples otherwise
 -- @param owned settings that mean nothing without data
-function M.check(values, files, owned)
+-- @param sources where each value came from
+function M.check(values, files, owned, sources)
     if values.data then
         if values[files] then fault.raisef("%s and data are both set: give one of them", files) end
+        if sources and sources.dynamic_masking and values.dynamic_masking == false then
+            fault.raise("dynamic_masking is false, but items of data come without masks: leave it out")
+        end
         return
     end
     for _, name in ipairs(owned or {}) do

@@ -43,9 +43,9 @@ local function objectives_of(values)
     fault.raisef('objectives: got %s, expected { "mlm" } or { "mlm", "nsp" }', lua_value.shown(given))
 end
 
-local function make_plan(run, values)
+local function make_plan(run, values, sources)
     run.phase = phase_of(values)
-    own_data.check(values, "input_dir", { "shuffle_buffer", "do_lower_case" })
+    own_data.check(values, "input_dir", { "shuffle_buffer", "do_lower_case" }, sources)
     if not values.data then plan.need(values, "input_dir", "name the folder that holds the HDF5 shards") end
     if not values.benchmark then plan.need(values, "max_steps", "give the number of updates in the schedule") end
     if not (values.data or fs.is_directory(values.input_dir)) then

@@ -192,6 +192,8 @@ describe("own data", function()
         local path = recipe "plain"
         refused("^bertlua: input_dir and data are both set: give one of them\n", path, "a",
             { ["input-dir"] = job.shards })
+        refused("^bertlua: dynamic_masking is false, but items of data come without masks: leave it out\n", path, "a",
+            { ["dynamic-masking"] = "false" })
         refused("^bertlua: %-%-max%-steps is not set", path, "a", { ["max-steps"] = false })
         refused("^bertlua: %-%-bert%-model custom requires %-%-vocab%-file", path, "a", { ["vocab-file"] = false })
         local line = job:command("pretrain_phase1.lua", { ["shuffle-buffer"] = 5 })

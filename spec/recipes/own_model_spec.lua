@@ -180,7 +180,8 @@ end
 require("bertlua.recipe").run("classify", { model = Mean.new }, "Own.")
 ]]))
             local function classified(changes)
-                local code, text = pretraining.shell((texts:command(changes):gsub("recipes/finetune_classify%.lua", path)))
+                local line = texts:command(changes):gsub("recipes/finetune_classify%.lua", path)
+                local code, text = pretraining.shell(line)
                 assert.are.equal(0, code, text)
                 return text:match "result     (accuracy [^\n]*)"
             end

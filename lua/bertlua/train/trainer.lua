@@ -265,6 +265,8 @@ function Trainer:run()
     end
     for step = self.first_step, (outcome.stopped or outcome.signal) and 0 or self.last_step do
         local signal = self:launch(step)
+        -- While the device computes.
+        if self.loader.prepare and step < self.last_step and not signal then self.loader:prepare() end
         local log = step % self.log_freq == 0 or step == self.last_step
         local save = self.checkpoint_freq and step % self.checkpoint_freq == 0
         local evaluate = evaluation and evaluation.is_due(step)

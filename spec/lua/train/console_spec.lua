@@ -83,7 +83,8 @@ describe("console", function()
 
     it("prints no header before the results are known", function()
         local lines, results = {}, {}
-        local log = console.new { max_steps = 5, results = results, write = function(line) lines[#lines + 1] = line end }
+        local log = console.new { max_steps = 5, results = results,
+            write = function(line) lines[#lines + 1] = line end }
         log:begin()
         assert.are.same({}, lines)
         results[1] = { name = "loss", column = "loss" }

@@ -11,6 +11,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local model_choice = require "bertlua.jobs.common.model_choice"
 local model_files = require "bertlua.jobs.common.model_files"
+local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
 local records = require "bertlua.data.records"
 local sequences = require "bertlua.data.sequences"
@@ -44,7 +45,7 @@ end
 -- @param list, lines the records, or nil to read them
 local function load(job, part, path, list, lines)
     local values, data = job.values, job.data
-    local pair, label_column = values.text_pair_column, part ~= "predict" and values.label_column or nil
+    local pair, label_column = data.pair_column, part ~= "predict" and values.label_column or nil
     if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }) end
     local builder, ids, numbers = sequences.builder(data.words, values.max_seq_length), array.int32(#list), {}
     for i, label in ipairs(data.config.labels) do numbers[label] = i - 1 end
@@ -64,14 +65,31 @@ local function load(job, part, path, list, lines)
     return { records = list, set = set }
 end
 
+--- Records of the recipe's own data.
+local function own_records(job)
+    local values, data = job.values, job.data
+    local pair = values.text_pair_column or "pair"
+    job.words = data.words
+    local list, numbers, has_pairs, position = own_data.records(job, { text = values.text_column, pair = pair,
+        label = values.label_column })
+    if has_pairs ~= (values.text_pair_column ~= nil) and (values.dev_file or values.predict_file) then
+        fault.raisef("data yields %s, but text_pair_column, a column of the other files, is %s", has_pairs
+            and "pairs" or "single texts", values.text_pair_column or "not set")
+    end
+    data.pair_column, data.position = has_pairs and pair or nil, position
+    return list, numbers
+end
+
 local function open(job)
     local run, values = job.run, job.values
     local config, words = model_files.load(run, values)
-    local data = { config = config, words = words, lines = {} }
+    local data = { config = config, words = words, lines = {}, pair_column = values.text_pair_column }
     job.data = data
-    local file = values.train_file or values.dev_file
+    local file = values.data and "data" or values.train_file or values.dev_file
     local list, lines
-    if file then
+    if values.data then
+        list, lines = own_records(job)
+    elseif file then
         list, lines = records.read(file, { values.text_column, values.label_column, values.text_pair_column })
     end
     config.labels = trained_labels(run, values) or list and labels_of(list, values.label_column) or { "0", "1" }
@@ -79,7 +97,7 @@ local function open(job)
         fault.raisef("%s: all texts have the label %q, expected at least two labels", file, config.labels[1])
     end
     for _, part in ipairs { "train", "evaluate", "predict" } do
-        local path = values[texts.FILES[part]]
+        local path = values[texts.FILES[part]] or "data"
         if run.work[part] then data[part .. "_set"] = load(job, part, path, file == path and list, lines) end
     end
     data.train = run.work.train and texts.batches(job, data.train_set.set)

@@ -9,6 +9,7 @@ local device = require "bertlua.device"
 local fault = require "bertlua.fault"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
+local own_data = require "bertlua.jobs.common.own_data"
 local pace = require "bertlua.jobs.common.pace"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
@@ -343,6 +344,7 @@ function Logs:rows(outcome)
             prediction.sequences / math.max(prediction.seconds, 1e-9)) }
     end
     for _, row in ipairs(own) do rows[#rows + 1] = row end
+    rows[#rows + 1] = own_data.row(self.job)
     rows[#rows + 1] = { "time", clock.format(outcome.seconds) .. " in total" }
     rows[#rows + 1] = memory_row(outcome)
     if outcome.totals or outcome.checkpoint then rows[#rows + 1] = { "checkpoint", outcome.checkpoint or "none" } end

@@ -262,7 +262,7 @@ local function files_next_to_parameters(values, start)
 end
 
 --- Casing of the text: as set, else as recorded with the parameters, else by the model's name or the vocabulary.
-local function casing_of(values, start, vocab_file)
+function M.casing(values, start, vocab_file)
     if values.do_lower_case ~= nil then return values.do_lower_case end
     local home = start.path and folder.find(start.path, values.model_prefix)
     if home then
@@ -283,7 +283,7 @@ local function find_files(run, values, reads_text)
     if not run.vocab_file then
         fault.raise("--bert-model custom requires --vocab-file: the text is tokenized with it")
     end
-    run.do_lower_case = casing_of(values, run.start, run.vocab_file)
+    run.do_lower_case = M.casing(values, run.start, run.vocab_file)
 end
 
 --- Settle the steps of a run that trains: those of the schedule, and the first and last of this run.
@@ -366,7 +366,7 @@ function M.resolve(task, values, sources, size)
     else
         run.start = trained_parameters(values, sources, run.checkpoint_dir, run.warnings, run.notes)
     end
-    find_files(run, values, finetunes)
+    find_files(run, values, finetunes or values.data ~= nil)
     local batch_size = values[task.batch_setting]
     run.accumulation = M.accumulation(values, batch_size, run.warnings, size)
     run.update_size = batch_size * run.accumulation

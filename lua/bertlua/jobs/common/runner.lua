@@ -12,6 +12,7 @@ local logs = require "bertlua.jobs.common.logs"
 local lua_value = require "bertlua.util.lua_value"
 local measuring = require "bertlua.jobs.common.measuring"
 local model_choice = require "bertlua.jobs.common.model_choice"
+local own_data = require "bertlua.jobs.common.own_data"
 local plan = require "bertlua.jobs.common.plan"
 local signal = require "bertlua.signal"
 local tasks = require "bertlua.jobs.common.task"
@@ -148,7 +149,11 @@ local function train(job, held)
         outcome = measuring.train(job)
     else
         log:begin_training()
-        outcome = training.train(job, function(step, record) return progress_of(job, step, record) end, held)
+        outcome = training.train(job, function(step, record)
+            local progress = progress_of(job, step, record)
+            progress.data_position = own_data.position(job, step)
+            return progress
+        end, held)
         if outcome.step == run.start.step then outcome.checkpoint = outcome.checkpoint or run.start.path end
         log:end_training()
     end
@@ -220,6 +225,7 @@ function M.run(task, values, sources, options)
     job.data = open(job)
     if run.work.train and not run.first_step then plan.set_steps(run, values, job.data.train.samples) end
     ranks:together(function() evaluating.open(job) end)
+    own_data.begin(job)
     job.parts = ranks:together(function()
         job.parts = build(job)
         compare_progress(job)
@@ -253,6 +259,9 @@ function M.check(task, values, sources)
     local job = { task = task, values = values, sources = sources or {}, ranks = { rank = 0, size = 1, main = true } }
     job.run = { work = { train = true }, warnings = {}, effective = {} }
     job.run.config_file, job.run.vocab_file = plan.model_files(values)
+    if values.data and job.run.vocab_file then
+        job.run.do_lower_case = plan.casing(values, {}, job.run.vocab_file)
+    end
     local data = task.open(job)
     if not data.train then fault.raisef("%s: nothing to train on", task.name) end
     data.train:close()

@@ -96,7 +96,9 @@ function M.run(job, opened, tick)
     local metrics = {}
     for name, sum in pairs(sums) do metrics[name] = sum / (name:find "^mlm_" and math.max(masked, 1) or samples) end
     -- The task's own loss is the sum of its parts, whose weights differ.
-    if not job.parts.objective and not job.values.loss and metrics.mlm_loss then metrics.loss = metrics.mlm_loss + (metrics.nsp_loss or 0) end
+    if not job.parts.objective and not job.values.loss and metrics.mlm_loss then
+        metrics.loss = metrics.mlm_loss + (metrics.nsp_loss or 0)
+    end
     return metrics
 end
 

@@ -8,6 +8,7 @@ local held_out = require "bertlua.jobs.pretrain.held_out"
 local loader = require "bertlua.data.loader"
 local model_files = require "bertlua.jobs.common.model_files"
 local objectives = require "bertlua.jobs.pretrain.objectives"
+local own_data = require "bertlua.jobs.common.own_data"
 local plan = require "bertlua.jobs.common.plan"
 local plural = require "bertlua.util.plural"
 local task = require "bertlua.jobs.common.task"
@@ -31,11 +32,14 @@ local function final_params_of_phase1(run, values)
         path = path == "auto" and plan.checkpoint_dir(values, "phase1") or path }
 end
 
-local function make_plan(run, values)
+local function make_plan(run, values, sources)
     run.phase = phase_of(values)
-    plan.need(values, "input_dir", "name the folder that holds the HDF5 shards")
+    own_data.check(values, "input_dir", { "shuffle_buffer", "do_lower_case" }, sources)
+    if not values.data then plan.need(values, "input_dir", "name the folder that holds the HDF5 shards") end
     if not values.benchmark then plan.need(values, "max_steps", "give the number of updates in the schedule") end
-    if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
+    if not (values.data or fs.is_directory(values.input_dir)) then
+        fault.raisef("--input-dir %s: no such folder", values.input_dir)
+    end
     run.parameters = final_params_of_phase1(run, values)
     run.effective.objectives = objectives.of(values)
 end
@@ -44,6 +48,10 @@ end
 local function load_model_files(run, values)
     local config = model_files.config(run)
     model_files.check_length(values, config, run.config_file)
+    if values.data then
+        plan.need(run, "vocab_file", "the texts of data are tokenized with it")
+        return config, model_files.tokenizer(run, config, { do_lower_case = run.do_lower_case, exact = true })
+    end
     if run.vocab_file then
         -- Only size and ids matter here: the shards hold ids.
         return config, model_files.tokenizer(run, config, { do_lower_case = true, any_casing = true, exact = true })
@@ -57,6 +65,11 @@ end
 local function open(job)
     local values, ranks = job.values, job.ranks
     local config, words = load_model_files(job.run, values)
+    local next_sentence = objectives.of(values) ~= "mlm"
+    if values.data then
+        local batches, about = own_data.open(job, config, words, next_sentence)
+        return { config = config, words = words, train = batches, lines = about, next_sentence = next_sentence }
+    end
     local shards = loader.open {
         input_dir = values.input_dir,
         batch_size = values.batch_size,
@@ -78,7 +91,7 @@ local function open(job)
         plural.count(shards.shards, "shard"), shards.max_seq_length, values.pack_sequences and ", packed" or "",
         values.dynamic_masking and ", dynamically masked" or "")
     return { config = config, words = words, train = shards, lines = { line },
-        next_sentence = objectives.of(values) ~= "mlm" }
+        next_sentence = next_sentence }
 end
 
 local function percent(x)

@@ -9,6 +9,7 @@ local device = require "bertlua.device"
 local fault = require "bertlua.fault"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
+local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local report = require "bertlua.train.report"
@@ -130,6 +131,8 @@ function Logs:start()
     self:note(("model     %s: %.1f M parameters, %s%s"):format(values.bert_model, store.numel / 1e6,
         precision_text(run), parts.memory and ""
             or ("; they take %s"):format(bytes_text(bytes.value + bytes.low))))
+    local frozen = run.work.train and parameter_groups.frozen_text(values, store)
+    if frozen then self:note("frozen    " .. frozen) end
     if parts.memory then self:memory(parts) end
     for _, line in ipairs(job.data.lines) do self:note("data      " .. line) end
     if run.work.train then

@@ -12,6 +12,7 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
+local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local tasks = require "bertlua.jobs.common.task"
@@ -330,6 +331,7 @@ function M.resolve(task, values, sources, size)
         fault.raise("--benchmark measures one thing: leave out either the training or the prediction")
     end
     callbacks.check(values)
+    parameter_groups.check(values)
     check_schedule(values)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
     run.attention = M.attention(values)

@@ -89,6 +89,10 @@ local function progress_of(job, step, record)
     return progress
 end
 
+local function shown(value)
+    return value == nil and "unset" or tostring(value)
+end
+
 --- Warn when a run resumes with settings other than those it began with.
 local function compare_progress(job)
     local run, names = job.run, tasks.lasting(job.task)
@@ -96,10 +100,13 @@ local function compare_progress(job)
     names[#names + 1] = "phase"
     names[#names + 1] = "features"
     local before, now = checkpoint.progress(run.start.path), progress_of(job, run.start.step, {})
+    local by_name = job.task.settings.by_name
     for _, name in ipairs(names) do
-        if before[name] ~= nil and before[name] ~= now[name] then
+        -- What only Lua can say is unset in most runs; any other setting is missing where an older version wrote the file.
+        local told = before[name] ~= nil or by_name[name] and by_name[name].type == "lua"
+        if told and before[name] ~= now[name] then
             run.warnings[#run.warnings + 1] = ("%s was %s in %s and is %s now: the run will differ from one that never "
-                .. "stopped"):format(name, tostring(before[name]), run.start.path, tostring(now[name]))
+                .. "stopped"):format(name, shown(before[name]), run.start.path, shown(now[name]))
         end
     end
 end

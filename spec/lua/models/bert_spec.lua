@@ -274,8 +274,8 @@ end)
 -- @param frozen function(name) -> boolean, or nil
 -- @param again activation checkpointing
 local function frozen_pass(precision, packed, frozen, again)
-    local model = bert.BertForPretraining.new(tiny.config { num_hidden_layers = 4, hidden_dropout_prob = 0.1,
-        attention_probs_dropout_prob = 0.1 })
+    local model = tiny.unallocated { num_hidden_layers = 4, hidden_dropout_prob = 0.1,
+        attention_probs_dropout_prob = 0.1 }
     if frozen then model.store:freeze(frozen) end
     model.store:allocate { precision = precision, seed = 3 }
     model.bert.encoder.activation_checkpointing = again

@@ -181,9 +181,9 @@ function M.restore(run, optimizer, target)
         target.optimizer = optimizer
         local _, report = checkpoint.load(start.path, target)
         if report.thawed then
-            run.warnings[#run.warnings + 1] = ("%s in %s: the moments of %s begin at zero"):format(
-                plural.count(#report.thawed, "parameter was", "parameters were") .. " frozen", start.path,
-                #report.thawed == 1 and "it" or "them")
+            run.warnings[#run.warnings + 1] = ("%s frozen in %s: %s moments begin at zero"):format(
+                plural.count(#report.thawed, "parameter was", "parameters were"), start.path,
+                #report.thawed == 1 and "its" or "their")
         end
         return
     end

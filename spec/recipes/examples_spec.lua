@@ -9,7 +9,7 @@ local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 
 --- Names of the tensors in which the models of two folders differ, as a set.
-local function changed(a, b)
+local function differing(a, b)
     local x, y = assert(storage.open(a .. "/model.safetensors")), assert(storage.open(b .. "/model.safetensors"))
     local names = {}
     for _, name in ipairs(x:names()) do
@@ -61,7 +61,7 @@ describe("the example of a classifier", function()
         local output = resumes_exactly "examples/freeze.lua"
         assert.matches("frozen    5728 of 6051 parameters %(embeddings, encoder%.layer%.%[0%-5%]%.%)\n", output)
         assert.are.same({ ["bert.pooler.dense.weight"] = true, ["bert.pooler.dense.bias"] = true,
-            ["classifier.weight"] = true, ["classifier.bias"] = true }, changed(folder("straight", 4),
+            ["classifier.weight"] = true, ["classifier.bias"] = true }, differing(folder("straight", 4),
             folder("straight", 12)))
         assert.are.equal('{ "embeddings", "encoder.layer.[0-5]." }',
             json.read(folder("straight", 12) .. "/progress.json").freeze)
@@ -76,7 +76,7 @@ describe("the example of a classifier", function()
         assert.matches('warning: freeze was { "embeddings", "encoder%.layer%.%[0%-5%]%." } in .-/4 and is '
             .. '{ "embeddings", "encoder%.layer%.0" } now: the run will differ', output)
         assert.matches("warning: 16 parameters were frozen in .-/4: their moments begin at zero\n", output)
-        assert.is_true(changed(folder("out", 4), folder("out", 8))["bert.encoder.layer.1.output.dense.weight"])
+        assert.is_true(differing(folder("out", 4), folder("out", 8))["bert.encoder.layer.1.output.dense.weight"])
         -- Without any freezing, and back.
         assert(fs.write(path, (text:gsub("freeze = %b{},", ""))))
         output = run(path, "out", { ["steps-this-run"] = 2 })
@@ -96,7 +96,7 @@ describe("the example of a classifier", function()
         local text = assert(fs.read "examples/layerwise_rates.lua")
         assert(fs.write(path, (text:gsub("DECAY %^ %(LAYERS %+ 1%)", "0"))))
         run(path, "zero")
-        local names = changed(folder("zero", 4), folder("zero", 12))
+        local names = differing(folder("zero", 4), folder("zero", 12))
         assert.is_nil(names["bert.embeddings.word_embeddings.weight"])
         assert.is_true(names["bert.encoder.layer.0.output.dense.weight"])
         assert(fs.write(path, (text:gsub("DECAY %^ %(LAYERS %+ 1%)", '"no"'))))

@@ -79,8 +79,8 @@ function M.check_updates(kind, low, lr_scale)
         f.scalars:set(values)
         optim[kind .. "_update"](prepared)
         local trust = reference.optimize(f.param_values, grad_values, state, {
-            kind = kind, segments = M.SEGMENTS, decay = decay, lr = lr, lr_scale = lr_scale, factor = factor, beta1 = M.held(f.beta1),
-            beta2 = M.held(f.beta2), eps = M.held(f.eps),
+            kind = kind, segments = M.SEGMENTS, decay = decay, lr = lr, lr_scale = lr_scale, factor = factor,
+            beta1 = M.held(f.beta1), beta2 = M.held(f.beta2), eps = M.held(f.eps),
         })
         if kind == "lamb" then support.assert_close(f.trust, trust, 2e-6, "trust") end
         assert.are.equal(step, M.scalar(f.scalars, "step"))

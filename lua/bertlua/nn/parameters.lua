@@ -107,8 +107,8 @@ function ParameterStore:freeze(frozen)
             if frozen(entry.name) then yes = entry.name else no = entry.name end
         end
         if yes and no then
-            fault.raisef("freeze: %s is frozen but %s is not: one product computes both, so freeze both or neither", yes,
-                no)
+            fault.raisef("freeze: %s is frozen but %s is not: one product computes both, so freeze both or neither",
+                yes, no)
         end
         for _, entry in ipairs(group) do entry.frozen = yes and true or nil end
     end

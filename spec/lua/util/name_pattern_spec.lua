@@ -31,7 +31,8 @@ describe("a name pattern", function()
     it("that is none is refused with the reason", function()
         for pattern, reason in pairs { ["layer.["] = "the ] of a set is missing", [""] = "it is empty",
             ["."] = "it is empty", ["layer%"] = "% has no meaning here", ["(bias"] = "( has no meaning here",
-            ["*bias"] = "* has nothing before it", ["a%1"] = "%1 has no meaning here", ["%b()"] = "%b has no meaning here" } do
+            ["*bias"] = "* has nothing before it", ["a%1"] = "%1 has no meaning here",
+            ["%b()"] = "%b has no meaning here" } do
             local matches, message = name_pattern.compile(pattern)
             assert.is_nil(matches)
             assert.are.equal(reason, message)

@@ -102,7 +102,8 @@ local function compare_progress(job)
     local before, now = checkpoint.progress(run.start.path), progress_of(job, run.start.step, {})
     local by_name = job.task.settings.by_name
     for _, name in ipairs(names) do
-        -- What only Lua can say is unset in most runs; any other setting is missing where an older version wrote the file.
+        -- What only Lua can say is unset in most runs. Any other setting is missing only where an older version wrote
+        -- the file.
         local told = before[name] ~= nil or by_name[name] and by_name[name].type == "lua"
         if told and before[name] ~= now[name] then
             run.warnings[#run.warnings + 1] = ("%s was %s in %s and is %s now: the run will differ from one that never "

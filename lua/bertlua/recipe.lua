@@ -7,6 +7,7 @@
 
 local devices = require "bertlua.jobs.common.devices"
 local launch = require "bertlua.distributed.launch"
+local model_choice = require "bertlua.jobs.common.model_choice"
 
 local M = {}
 
@@ -42,6 +43,7 @@ end
 function M.run(task, settings, description)
     if type(task) == "string" then task = require(("bertlua.jobs.%s.task"):format(task)) end
     local values, sources = task.settings:parse(arg or {}, settings, { program = program(), description = description })
+    model_choice.settle(values, sources)
     show(task.settings, values)
     return M.finish(require("bertlua.jobs.common.runner").run(task, values, sources))
 end
@@ -62,6 +64,7 @@ function M.pretrain_phases(settings, description)
     local spec = phases.spec()
     local values, sources = spec:parse(arg or {}, phases.flatten(settings),
         { program = program(), description = description })
+    model_choice.settle(values, sources)
     show(spec, values)
     return M.finish(phases.run(values, sources))
 end

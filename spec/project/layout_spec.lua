@@ -66,6 +66,7 @@ local COVERED = {
     ["lua/bertlua/jobs/common/devices.lua"] = { "what every recipe does first", "spec/recipes/device_spec.lua" },
     ["lua/bertlua/jobs/common/logs.lua"] = { "a run's logs", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/measuring.lua"] = { "a benchmark's figures", "spec/recipes/pretrain_spec.lua" },
+    ["lua/bertlua/jobs/common/model_choice.lua"] = { "a recipe's model", "spec/recipes/own_model_spec.lua" },
     ["lua/bertlua/jobs/common/model_files.lua"] = { "what a run starts from", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/runner.lua"] = { "the whole run", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/texts.lua"] = { "what tasks of files share", "spec/recipes/finetune_classify_spec.lua" },

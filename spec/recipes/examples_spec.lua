@@ -80,9 +80,9 @@ describe("the example of a classifier", function()
         -- Without any freezing, and back.
         assert(fs.write(path, (text:gsub("freeze = %b{},", ""))))
         output = run(path, "out", { ["steps-this-run"] = 2 })
-        assert.matches('warning: freeze was { .- } in .-/8 and is unset now', output)
+        assert.matches('warning: freeze was { .- } in .-/8 and is not set now', output)
         output = run("examples/freeze.lua", "out")
-        assert.matches('warning: freeze was unset in .-/10 and is { "embeddings",', output)
+        assert.matches('warning: freeze was not set in .-/10 and is { "embeddings",', output)
         assert.is_nil(output:find("begin at zero", 1, true), output)
     end)
 
@@ -112,28 +112,30 @@ describe("the example", function()
     before_each(function() job = pretraining.new() end)
     after_each(function() job:close() end)
 
-    --- Run an example on the tiny job's data; extra options by name.
-    local function run(name, out, changes)
+    --- Run an example on the tiny job's data; extra options by name, and what stands before the command.
+    local function run(name, out, changes, prefix)
         local options = { ["output-dir"] = out, ["report-file"] = out .. ".json", ["max-steps"] = 8,
             ["num-steps-per-checkpoint"] = 3 }
         for key, value in pairs(changes or {}) do options[key] = value end
         local command = job:command("x.lua", options):gsub("recipes/x%.lua", "examples/" .. name .. ".lua")
         command = command:gsub("%-%-last%-step%-of%-checkpoint '[^']*'", "")
-        local code, output = job_class.shell(command)
+        local code, output = job_class.shell((prefix or "") .. command)
         assert.are.equal(0, code, output)
         return output
     end
 
-    local function resumes_exactly(name, changes)
+    --- @param prefix what stands before the command, or nil
+    -- @param folder that the checkpoint of step 8 is in, or nil
+    local function resumes_exactly(name, changes, prefix, folder)
         local straight, stopped = job.dir .. "/straight", job.dir .. "/stopped"
-        local output = run(name, straight, changes)
+        local output = run(name, straight, changes, prefix)
         changes["steps-this-run"] = 5
-        run(name, stopped, changes)
+        run(name, stopped, changes, prefix)
         changes["steps-this-run"] = nil
-        assert.matches("resuming from .*/5", run(name, stopped, changes))
+        assert.matches("resuming from .*/5", run(name, stopped, changes, prefix))
         for _, file in ipairs { "model.safetensors", "optimizer.safetensors", "progress.json" } do
-            assert.is_true(fs.read(straight .. "/custom/phase1/8/" .. file)
-                == fs.read(stopped .. "/custom/phase1/8/" .. file), file .. " differs")
+            local path = ("/%s/8/%s"):format(folder or "custom/phase1", file)
+            assert.is_true(fs.read(straight .. path) == fs.read(stopped .. path), file .. " differs")
         end
         return output, straight
     end
@@ -182,10 +184,55 @@ describe("the example", function()
         for i = #words + 1, 30522 do words[i] = "w" .. i end
         assert(fs.write(job.vocab, table.concat(words, "\n") .. "\n"))
         local straight = job.dir .. "/straight"
-        run("another_size", straight, { ["config-file"] = false, ["max-steps"] = 2 })
+        run("another_size", straight, { ["config-file"] = false, ["bert-model"] = false, ["max-steps"] = 2 })
         local config = json.read(straight .. "/custom/phase1/2/config.json")
         assert.are.same({ 256, 4, 30522 }, { config.hidden_size, config.num_hidden_layers, config.vocab_size })
         assert.are.equal("cosine", json.read(straight .. "/custom/phase1/2/progress.json").schedule)
+    end)
+
+    it("own_data.lua trains on text files", function()
+        local texts = job.dir .. "/texts"
+        assert(fs.mkdirs(texts))
+        for i = 1, 3 do
+            local lines = {}
+            for n = 1, 20 do
+                lines[n] = ("w%d w%d\nw%d w%d w%d"):format(20 + n, 8 * n, 190 - 7 * n, 10 + i, 5 + i * n)
+            end
+            assert(fs.write(("%s/%d.txt"):format(texts, i), table.concat(lines, "\n")))
+        end
+        local output = resumes_exactly("own_data", { ["input-dir"] = false }, ("TEXTS='%s' "):format(texts))
+        -- Five lines have 12 words: 8 passages in each file, 24 in an epoch.
+        assert.matches("data: epoch 1 had 24 items", output)
+        assert.matches("data +epoch 2, 8 items of it read", output)
+    end)
+
+    it("own_data_classify.lua trains on a table", function()
+        local words = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]" }
+        for word in ("where is how far it to which way leads when does open long take since there what cost much a "
+            .. "discount for the museum old bridge ticket boat concert market guided tour tower"):gmatch "%a+" do
+            words[#words + 1] = word
+        end
+        for i = #words + 1, 200 do words[i] = "w" .. i end
+        assert(fs.write(job.vocab, table.concat(words, "\n") .. "\n"))
+        local output = resumes_exactly("own_data_classify", { ["input-dir"] = false, ["batch-size"] = false,
+            ["max-predictions-per-seq"] = false }, nil, "custom/classify")
+        assert.matches("data: 72 texts of up to 10 tokens, 3 labels", output)
+    end)
+
+    it("mlm_only.lua learns masked words alone", function()
+        local _, straight = resumes_exactly("mlm_only", {})
+        assert.are.same({ "BertForMaskedLM" }, json.read(straight .. "/custom/phase1/8/config.json").architectures)
+        for _, record in pairs(job:losses(straight .. ".json")) do
+            assert.are.equal(record.loss, record.mlm)
+            assert.is_nil(record.nsp)
+        end
+    end)
+
+    it("own_loss.lua logs what its function returns", function()
+        local _, straight = resumes_exactly("own_loss", {})
+        for _, record in pairs(job:losses(straight .. ".json")) do
+            assert.is_true(math.abs(record.loss - record.mlm - record.nsp) < 1e-5)
+        end
     end)
 
     it("that is wrong ends with the recipe's file and line", function()

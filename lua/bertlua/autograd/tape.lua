@@ -153,7 +153,7 @@ function Tape.value_of(_, x)
 end
 
 --- Whether an op is to be recorded: any of its inputs needs a gradient, or any of its parameters is trained.
--- @param ... variables and parameters, nil for one that is not there
+-- @param a, b, c, d, e variables and parameters, nil for one that is not there
 -- @return true or false; false in inference
 function Tape:learns(a, b, c, d, e)
     if not self.recording then return false end

@@ -1,4 +1,5 @@
---- The console log: one line per record in fixed columns, 78 characters wide with up to three results.
+--- The console log: one line per record in fixed columns, 78 characters wide with up to three results. More, or results
+-- with long names, get a column as long as the line stays within 79.
 --
 --     step        loss    mlm    nsp       lr   grad scale  seq/s  tok/s      ETA
 --     1000/7038  8.123  7.430  0.693 6.00e-03   12.3  2^20    529  67.7k  1:02:03
@@ -39,15 +40,39 @@ local COLUMNS = {
     { "ETA", 9, function(r) return clock.format(r.remaining) end },
 }
 
+local WIDTH = 79
+
+--- Width of the column of a result.
+local function width_of(result)
+    return math.max(7, #result.column + 1)
+end
+
+local function first_width(max_steps)
+    return 2 * #tostring(max_steps) + 1
+end
+
+--- The results that have a column, and the names of those for which there is no room.
+local function columns_of(results, max_steps)
+    local shown, hidden, width = {}, {}, first_width(max_steps)
+    for _, column in ipairs(COLUMNS) do width = width + column[2] end
+    for i, result in ipairs(results) do
+        if result.column and (i <= 3 and width_of(result) == 7 or width + width_of(result) <= WIDTH) then
+            width = width + width_of(result)
+            shown[#shown + 1] = result
+        elseif result.column then
+            hidden[#hidden + 1] = result.name
+        end
+    end
+    return shown, hidden
+end
+
 --- The first column is left-aligned and as wide as the step numbers.
-local function row(first, width, results, cell, result_cell)
-    local parts = { ("%-" .. width .. "s"):format(first) }
+local function row(first, max_steps, results, cell, result_cell)
+    local parts = { ("%-" .. first_width(max_steps) .. "s"):format(first) }
     local function put(text, columns)
         parts[#parts + 1] = (" "):rep(math.max(1, columns - #text)) .. text
     end
-    for _, result in ipairs(results) do
-        if result.column then put(result_cell(result), 7) end
-    end
+    for _, result in ipairs((columns_of(results, max_steps))) do put(result_cell(result), width_of(result)) end
     for _, column in ipairs(COLUMNS) do put(cell(column), column[2]) end
     return table.concat(parts)
 end
@@ -56,7 +81,7 @@ end
 -- @tparam number max_steps sets the width of the first column
 -- @tparam table results as above
 function console.header(max_steps, results)
-    return row("step", 2 * #tostring(max_steps) + 1, results, function(column) return column[1] end,
+    return row("step", max_steps, results, function(column) return column[1] end,
         function(result) return result.column end)
 end
 
@@ -66,8 +91,7 @@ end
 -- @tparam number max_steps
 -- @tparam table results as above
 function console.line(record, max_steps, results)
-    local width = 2 * #tostring(max_steps) + 1
-    return row(("%d/%d"):format(record.step, max_steps), width, results, function(column)
+    return row(("%d/%d"):format(record.step, max_steps), max_steps, results, function(column)
         return column[3](record)
     end, function(result)
         local value = record[result.name]
@@ -87,6 +111,11 @@ function console.new(options)
         end,
         lines = 0,
     }, Console)
+end
+
+--- Names of the results that have no column for lack of room.
+function Console:hidden()
+    return select(2, columns_of(self.results, self.max_steps))
 end
 
 --- Print one record.

@@ -27,6 +27,7 @@ local Meter = require "bertlua.train.meter"
 local Ranks = require "bertlua.train.ranks"
 local Readback = require "bertlua.train.readback"
 local plural = require "bertlua.util.plural"
+local storage = require "bertlua.storage"
 local Trace = require "bertlua.util.trace"
 
 local Trainer = {}
@@ -45,6 +46,8 @@ Trainer.__index = Trainer
 --   trace: records what takes how long (util/trace.lua), or nil; on a GPU its spans of computation are the host's;
 --   results: names of the scalars that the model's forward returns and that are averaged and logged, the loss first
 --   ({"loss"} if left out);
+--   objective: what computes the results in place of the model (train/objective.lua): forward(tape, batch), and names,
+--   which stand for `results` and are known after the first call; on_results(names) is then called;
 --   graphs: Graphs that replay recorded steps (one that is never enabled if left out);
 --   now() -> seconds: for tests
 function Trainer.new(parts)
@@ -55,6 +58,7 @@ function Trainer.new(parts)
     local trainer = setmetatable({}, Trainer)
     for name, value in pairs(parts) do trainer[name] = value end
     trainer.trace = parts.trace or Trace.none
+    trainer.objective = parts.objective or parts.model
     trainer.meter = Meter.new(parts.now, parts.results)
     trainer.ranks = parts.ranks or Ranks.new { rank = 0, size = 1 }
     if trainer.accumulation % trainer.ranks.size ~= 0 then
@@ -66,12 +70,27 @@ function Trainer.new(parts)
     trainer.in_flight = several and 0 or 1
     trainer.graphs = parts.graphs or Graphs.new { enabled = false }
     trainer.feeder = Feeder.new()
-    trainer.readback = Readback.new {
-        fields = trainer.meter.fields, micro_steps = trainer.accumulation / trainer.ranks.size,
-        counters = trainer.optimizer.scalars:numel(), depth = trainer.in_flight + 1,
-    }
+    if not parts.objective then trainer:open_readback() end
     trainer.pending = {}
     return trainer
+end
+
+--- Room for the scalars of the steps in flight.
+function Trainer:open_readback()
+    self.readback = Readback.new {
+        fields = self.meter.fields, micro_steps = self.accumulation / self.ranks.size,
+        counters = self.optimizer.scalars:numel(), depth = self.in_flight + 1,
+    }
+end
+
+--- The first results have been computed, so their names are known.
+function Trainer:learn_results()
+    local names = self.objective.names
+    self.ranks:require_equal(storage.crc32c(table.concat(names, "\n")), "names of results",
+        "let the recipe's function return the same names on every process")
+    self.meter:set_fields(names)
+    self:open_readback()
+    if self.on_results then self.on_results(names) end
 end
 
 --- Forward and backward pass of one micro-step.
@@ -80,7 +99,7 @@ local function compute(trainer, batch, gradients)
     local trace = trainer.trace
     local began = trace.now()
     tape:reset(true)
-    local result = trainer.model:forward(tape, batch)
+    local result = trainer.objective:forward(tape, batch)
     local middle = trace.now()
     trace:span("compute", "forward", began, middle)
     if result.loss.needs_grad == false then
@@ -111,8 +130,12 @@ end
 --- Queue one update: forward and backward of this rank's micro-steps, then the optimizer.
 function Trainer:launch(step)
     local optimizer, meter = self.optimizer, self.meter
-    local record, slot = meter:begin_step(), self.readback:take()
+    local record, slot = meter:begin_step(), self.readback and self.readback:take()
     self:accumulate(step, function(batch, result)
+        if not slot then
+            self:learn_results()
+            slot = self.readback:take()
+        end
         meter:add(record, batch)
         self.readback:add(slot, result)
     end)
@@ -201,6 +224,9 @@ function Trainer:log_record(step, last, stats)
     return record
 end
 
+--- Write the checkpoint of a step, once.
+-- @param step number
+-- @param last means of that step
 function Trainer:save_checkpoint(step, last)
     if self.save and self.saved_step ~= step then
         self.saved_path = self.save(step, last)
@@ -215,6 +241,8 @@ function Trainer:run()
     local outcome = { status = "finished", step = self.first_step - 1 }
     for step = self.first_step, self.last_step do
         local signal = self:launch(step)
+        -- While the device computes.
+        if self.loader.prepare and step < self.last_step and not signal then self.loader:prepare() end
         local log = step % self.log_freq == 0 or step == self.last_step
         local save = self.checkpoint_freq and step % self.checkpoint_freq == 0
         self:settle((log or save or signal) and 0 or self.in_flight, outcome)

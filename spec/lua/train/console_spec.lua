@@ -43,6 +43,18 @@ describe("console", function()
         end
     end)
 
+    it("gives results of any name a column while there is room", function()
+        local results = { { name = "loss", column = "loss" }, { name = "contrast", column = "contrast" },
+            { name = "mlm_loss", column = "mlm_loss" }, { name = "quiet" }, { name = "temperature", column = "temp" } }
+        local log = console.new { max_steps = 70380, results = results, write = function() end }
+        assert.are.equal("step          loss contrast   temp       lr   grad scale  seq/s  tok/s      ETA",
+            console.header(70380, results))
+        assert.are.same({ "mlm_loss" }, log:hidden())
+        local line = console.line({ step = 7, loss = 1, contrast = 0.5, temperature = 0.05 }, 70380, results)
+        assert.are.equal(#console.header(70380, results), #line)
+        assert.matches("^7/70380      1%.000    0%.500  0%.050 ", line)
+    end)
+
     it("repeats the header now and then", function()
         local lines = {}
         local function write(line) lines[#lines + 1] = line end

@@ -9,7 +9,9 @@ local BertForSequenceClassification = require "bertlua.models.sequence_classific
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local model_files = require "bertlua.jobs.common.model_files"
+local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
 local records = require "bertlua.data.records"
 local sequences = require "bertlua.data.sequences"
@@ -29,10 +31,10 @@ local function labels_of(list, column)
 end
 
 --- The labels of a model that was already trained, as recorded in its folder; nil for one that was not.
-local function trained_labels(run)
+local function trained_labels(run, values)
     if run.work.train and run.start.kind ~= "resume" or not run.start.path then return nil end
     local file = fs.join(run.start.path, "config.json")
-    local labels = fs.is_file(file) and BertConfig.load(file).labels
+    local labels = fs.is_file(file) and BertConfig.load(file, { own = model_choice.is_own(values) }).labels
     if not labels then fault.raisef("%s: contains no id2label: the names of the model's labels are unknown", file) end
     return labels
 end
@@ -41,8 +43,8 @@ end
 -- @param job with data.words, data.config
 -- @param list, lines the records, or nil to read them
 local function load(job, part, list, lines)
-    local values, data, path = job.values, job.data, job.values[texts.FILES[part]]
-    local pair, label_column = values.text_pair_column, part ~= "predict" and values.label_column or nil
+    local values, data, path = job.values, job.data, job.values[texts.FILES[part]] or "data"
+    local pair, label_column = data.pair_column, part ~= "predict" and values.label_column or nil
     if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }) end
     local builder, ids, numbers = sequences.builder(data.words, values.max_seq_length), array.int32(#list), {}
     for i, label in ipairs(data.config.labels) do numbers[label] = i - 1 end
@@ -62,22 +64,39 @@ local function load(job, part, list, lines)
     return { records = list, set = set }
 end
 
+--- Records of the recipe's own data.
+local function own_records(job)
+    local values, data = job.values, job.data
+    local pair = values.text_pair_column or "pair"
+    job.words = data.words
+    local list, numbers, has_pairs, position = own_data.records(job, { text = values.text_column, pair = pair,
+        label = values.label_column })
+    if has_pairs ~= (values.text_pair_column ~= nil) and (values.dev_file or values.predict_file) then
+        fault.raisef("data yields %s, but text_pair_column, a column of the other files, is %s", has_pairs
+            and "pairs" or "single texts", values.text_pair_column or "not set")
+    end
+    data.pair_column, data.position = has_pairs and pair or nil, position
+    return list, numbers
+end
+
 local function open(job)
     local run, values = job.run, job.values
     local config, words = model_files.load(run, values)
-    local data = { config = config, words = words, lines = {} }
+    local data = { config = config, words = words, lines = {}, pair_column = values.text_pair_column }
     job.data = data
-    local file = values.train_file or values.dev_file
+    local file = values.data and "data" or values.train_file or values.dev_file
     local list, lines
-    if file then
+    if values.data then
+        list, lines = own_records(job)
+    elseif file then
         list, lines = records.read(file, { values.text_column, values.label_column, values.text_pair_column })
     end
-    config.labels = trained_labels(run) or list and labels_of(list, values.label_column) or { "0", "1" }
+    config.labels = trained_labels(run, values) or list and labels_of(list, values.label_column) or { "0", "1" }
     if #config.labels < 2 then
         fault.raisef("%s: all texts have the label %q, expected at least two labels", file, config.labels[1])
     end
     for _, part in ipairs { "train", "evaluate", "predict" } do
-        local known = file == values[texts.FILES[part]] and list
+        local known = file == (values[texts.FILES[part]] or "data") and list
         if run.work[part] then data[part .. "_set"] = load(job, part, known, lines) end
     end
     data.train = run.work.train and texts.batches(job, data.train_set.set)

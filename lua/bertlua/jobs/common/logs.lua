@@ -9,6 +9,7 @@ local device = require "bertlua.device"
 local fault = require "bertlua.fault"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
+local own_data = require "bertlua.jobs.common.own_data"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
@@ -45,10 +46,8 @@ function M.open(job, options)
     local folder = values.tensorboard_dir
     if folder == "auto" then folder = run.checkpoint_dir .. "/tensorboard" end
     if folder ~= "none" and not values.benchmark then self.events = fault.check(tensorboard.open(folder)) end
-    self.scalars = tasks.result_names(job.task)
-    for _, name in ipairs(SCALARS) do self.scalars[#self.scalars + 1] = name end
     if run.max_steps then
-        self.console = console.new { max_steps = run.max_steps, results = job.task.results,
+        self.console = console.new { max_steps = run.max_steps, results = job.results,
             write = function(line) self:note(line) end }
     end
     return self
@@ -128,7 +127,8 @@ function Logs:start()
     self:note(("machine   %s, %s%s"):format(context.describe(), plural.count(threads, "thread"),
         parts.pinned and ", pinned" or ""))
     local bytes = store:bytes()
-    self:note(("model     %s: %.1f M parameters, %s%s"):format(values.bert_model, store.numel / 1e6,
+    local name = job.data.config.own_class or values.bert_model
+    self:note(("model     %s: %.1f M parameters, %s%s"):format(name, store.numel / 1e6,
         precision_text(run), parts.memory and ""
             or ("; they take %s"):format(bytes_text(bytes.value + bytes.low))))
     local frozen = run.work.train and parameter_groups.frozen_text(values, store)
@@ -156,17 +156,36 @@ function Logs:begin_training()
         unit = "steps", stream = not instead and "stdout" or nil }
 end
 
+--- Remove the progress bar.
 function Logs:end_training()
     if self.bar then self.bar:finish() end
     self.bar = nil
+end
+
+--- Called after the first step of a model or loss of the recipe's own: what could not be known before.
+function Logs:learned()
+    local hidden = self.console and self.console:hidden() or {}
+    if #hidden > 0 then
+        self:note(("log       %s: no room for a column; see the report and TensorBoard"):format(
+            table.concat(hidden, ", ")))
+    end
+    local parts = self.job.parts
+    if parts.memory and parts.memory.unknown then
+        self:note(("memory    activations took %s in the first step"):format(
+            bytes_text((select(2, parts.tape:memory())))))
+    end
 end
 
 --- Called after every step.
 function Logs:step(step, last)
     if not self.bar then return end
     local shown = { loss = last.loss }
-    for _, result in ipairs(self.job.task.results) do
-        if result.bar then shown[result.bar[1]] = result.bar[2](last[result.name]) end
+    for _, result in ipairs(self.job.results) do
+        if result.bar then
+            shown[result.bar[1]] = result.bar[2](last[result.name])
+        elseif self.job.parts.objective and result.column then
+            shown[result.column] = last[result.name]
+        end
     end
     self.bar:update(step, shown)
 end
@@ -174,8 +193,8 @@ end
 --- Called at every log step.
 function Logs:record(record)
     local data, scalars = {}, {}
-    for _, name in ipairs(self.scalars) do
-        data[name], scalars["train/" .. name] = record[name], record[name]
+    for _, names in ipairs { tasks.names(self.job.results), SCALARS } do
+        for _, name in ipairs(names) do data[name], scalars["train/" .. name] = record[name], record[name] end
     end
     data.step_loss, data.skipped_steps = record.step_loss, record.skipped
     self:try("report", self.report:log(record.step, data))
@@ -204,6 +223,14 @@ function Logs:benchmark(summary, text)
     self:try("report", self.report:log(nil, summary))
 end
 
+--- "1.2345 (margin 0.5000), mean of the last 10 steps".
+local function loss_text(results, record)
+    local others = {}
+    for i = 2, #results do others[#others + 1] = ("%s %.4f"):format(results[i].name, record[results[i].name]) end
+    return ("%.4f%s, mean of the last %s"):format(record.loss,
+        #others > 0 and " (" .. table.concat(others, ", ") .. ")" or "", plural.count(record.steps, "step"))
+end
+
 local function training_rows(rows, outcome)
     local totals = outcome.totals
     if not totals then return end
@@ -228,10 +255,10 @@ end
 function Logs:rows(outcome)
     local task, rows, record, prediction = self.job.task, {}, outcome.record, outcome.prediction
     training_rows(rows, outcome)
-    local own = task.rows and task.rows(outcome, record) or {}
+    local own = task.rows and task.rows(outcome, not self.job.parts.objective and record) or {}
     if record and not (own[1] and own[1][1] == "loss") then
-        rows[#rows + 1] = { "loss", ("%.4f, mean of the last %s"):format(record.loss,
-            plural.count(record.steps, "step")) }
+        local results = self.job.parts.objective and self.job.results or {}
+        rows[#rows + 1] = { "loss", loss_text(results, record) }
     end
     if prediction then
         rows[#rows + 1] = { "prediction", ("%s in %s, %.1f sequences/s"):format(
@@ -239,6 +266,7 @@ function Logs:rows(outcome)
             prediction.sequences / math.max(prediction.seconds, 1e-9)) }
     end
     for _, row in ipairs(own) do rows[#rows + 1] = row end
+    rows[#rows + 1] = own_data.row(self.job)
     rows[#rows + 1] = { "time", clock.format(outcome.seconds) .. " in total" }
     rows[#rows + 1] = memory_row(outcome)
     if outcome.totals or outcome.checkpoint then rows[#rows + 1] = { "checkpoint", outcome.checkpoint or "none" } end
@@ -281,6 +309,7 @@ function Logs:finish(outcome)
     self:close()
 end
 
+--- Close the report and the event files.
 function Logs:close()
     self.report:close()
     if self.events then self.events:close() end

@@ -12,6 +12,7 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
@@ -27,10 +28,18 @@ function M.option(name)
 end
 local option = M.option
 
+--- A fault if a setting is unset.
+-- @param values settings
+-- @param name of the setting
+-- @param why what to do, for the message
 function M.need(values, name, why)
     if values[name] == nil then fault.raisef("%s is not set: %s", option(name), why) end
 end
 
+--- A fault if two settings are both set.
+-- @param values settings
+-- @param a, b names of the settings
+-- @param why what they mean, for the message
 function M.exclude(values, a, b, why)
     if values[a] and values[b] then fault.raisef("%s and %s are both set: %s", option(a), option(b), why) end
 end
@@ -105,14 +114,15 @@ end
 --- Config and vocabulary of the model: as given, or found by the model's name.
 function M.model_files(values)
     local config_file, vocab_file = values.config_file, values.vocab_file
-    if not config_file then
+    if type(config_file) == "table" then config_file = nil end
+    if not config_file and not (values.bert_model == "custom" and model_choice.has_table(values)) then
         if values.bert_model == "custom" then
             fault.raise("--bert-model custom requires --config-file: a JSON file like those in bert_configs/; to "
                 .. "fine-tune, --from-pretrained-params names a folder that has its own")
         end
         config_file = paths.find("config", values.bert_model .. ".json")
         if not config_file then fault.raisef("bert_configs/%s.json is missing", values.bert_model) end
-    elseif type(config_file) == "string" and not fs.is_file(config_file) then
+    elseif config_file and not fs.is_file(config_file) then
         no_file("--config-file", config_file)
     end
     if vocab_file and not fs.is_file(vocab_file) then
@@ -120,7 +130,7 @@ function M.model_files(values)
     elseif not vocab_file and values.bert_model ~= "custom" then
         vocab_file = paths.find("vocab", values.bert_model .. "-vocab.txt")
     end
-    return config_file, vocab_file
+    return model_choice.config_file(values, config_file), vocab_file
 end
 
 --- Where the checkpoints of a phase go.
@@ -242,7 +252,7 @@ local function files_next_to_parameters(values, start)
 end
 
 --- Casing of the text: as set, else as recorded with the parameters, else by the model's name or the vocabulary.
-local function casing_of(values, start, vocab_file)
+function M.casing(values, start, vocab_file)
     if values.do_lower_case ~= nil then return values.do_lower_case end
     local home = start.path and folder.find(start.path, values.model_prefix)
     if home then
@@ -263,7 +273,7 @@ local function find_files(run, values, reads_text)
     if not run.vocab_file then
         fault.raise("--bert-model custom requires --vocab-file: the text is tokenized with it")
     end
-    run.do_lower_case = casing_of(values, run.start, run.vocab_file)
+    run.do_lower_case = M.casing(values, run.start, run.vocab_file)
 end
 
 --- Settle the steps of a run that trains: those of the schedule, and the first and last of this run.
@@ -320,7 +330,7 @@ end
 --   values of lasting settings where they differ from the settings, first_step, last_step, max_steps,
 --   steps_per_epoch, features: samples per epoch, warnings; and what the task added }
 function M.resolve(task, values, sources, size)
-    local run = { phase = task.name, work = { train = true }, warnings = {} }
+    local run = { phase = task.name, work = { train = true }, warnings = {}, effective = {} }
     M.need(values, "output_dir", "name the folder for checkpoints and results")
     if task.plan then task.plan(run, values, sources) end
     if values.model_prefix:find "/" then
@@ -345,11 +355,11 @@ function M.resolve(task, values, sources, size)
     else
         run.start = trained_parameters(values, sources, run.checkpoint_dir, run.warnings)
     end
-    find_files(run, values, finetunes)
+    find_files(run, values, finetunes or values.data ~= nil)
     local batch_size = values[task.batch_setting]
     run.accumulation = M.accumulation(values, batch_size, run.warnings, size)
     run.update_size = batch_size * run.accumulation
-    run.effective = { gradient_merge_steps = run.accumulation, optimizer = training.optimizer_family(values) }
+    run.effective.gradient_merge_steps, run.effective.optimizer = run.accumulation, training.optimizer_family(values)
     if run.work.train and not finetunes then M.set_steps(run, values) end
     return run
 end

@@ -10,6 +10,8 @@ local fault = require "bertlua.fault"
 local logs = require "bertlua.jobs.common.logs"
 local lua_value = require "bertlua.util.lua_value"
 local measuring = require "bertlua.jobs.common.measuring"
+local model_choice = require "bertlua.jobs.common.model_choice"
+local own_data = require "bertlua.jobs.common.own_data"
 local plan = require "bertlua.jobs.common.plan"
 local signal = require "bertlua.signal"
 local tasks = require "bertlua.jobs.common.task"
@@ -34,11 +36,12 @@ end
 --- The model and, for training, memory for everything, optimizer, gradients and schedule.
 local function build(job)
     local run, values, data, ranks = job.run, job.values, job.data, job.ranks
-    local parts = { config = data.config, loader = data.train, accumulation = run.accumulation, ranks = ranks,
-        results = tasks.result_names(job.task) }
+    local parts = { config = data.config, loader = data.train, accumulation = run.accumulation, ranks = ranks }
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
-    parts.model = job.task.model(data)
+    parts.model, parts.objective = model_choice.build(job)
     local store = parts.model.store
+    job.results = not parts.objective and tasks.results(job.task, values) or {}
+    if not parts.objective then parts.results = tasks.names(job.results) end
     if not run.work.train then
         store:allocate { precision = run.precision, seed = values.seed, training = false }
         parts.tape = training.tape(run, values)
@@ -78,36 +81,42 @@ local function progress_of(job, step, record)
     local run, values = job.run, job.values
     local progress = { step = step, phase = run.phase, do_lower_case = run.do_lower_case, features = run.features,
         samples = step * values[job.task.batch_setting] * run.accumulation }
-    for _, name in ipairs(tasks.lasting(job.task)) do
+    for _, setting in ipairs(tasks.lasting(job.task)) do
+        local name = setting.name
         local value = run.effective[name]
         if value == nil then value = values[name] end
-        progress[name] = lua_value.identity(value)
+        if setting.lasting == true or value ~= setting.default then
+            progress[setting.recorded_as or name] = lua_value.identity(value)
+        end
     end
-    for _, result in ipairs(job.task.results) do
+    for _, result in ipairs(job.results) do
         if result.kept then progress[result.name] = record[result.name] end
     end
     return progress
 end
 
-local function shown(value)
-    return value == nil and "unset" or tostring(value)
-end
-
---- Warn when a run resumes with settings other than those it began with.
+--- Warn when a run resumes with settings other than those it began with; refuse it where it cannot.
 local function compare_progress(job)
-    local run, names = job.run, tasks.lasting(job.task)
+    local run, list = job.run, tasks.lasting(job.task)
     if not run.work.train or run.start.kind ~= "resume" then return end
-    names[#names + 1] = "phase"
-    names[#names + 1] = "features"
-    local before, now = checkpoint.progress(run.start.path), progress_of(job, run.start.step, {})
-    local by_name = job.task.settings.by_name
-    for _, name in ipairs(names) do
-        -- What only Lua can say is unset in most runs. Any other setting is missing only where an older version wrote
-        -- the file.
-        local told = before[name] ~= nil or by_name[name] and by_name[name].type == "lua"
-        if told and before[name] ~= now[name] then
-            run.warnings[#run.warnings + 1] = ("%s was %s in %s and is %s now: the run will differ from one that never "
-                .. "stopped"):format(name, shown(before[name]), run.start.path, shown(now[name]))
+    list[#list + 1] = { name = "phase", lasting = true }
+    list[#list + 1] = { name = "features", lasting = true }
+    local path, before, now = run.start.path, checkpoint.progress(run.start.path), progress_of(job, run.start.step, {})
+    for _, setting in ipairs(list) do
+        local name = setting.name
+        local key = setting.recorded_as or name
+        local was, is = before[key], now[key]
+        if setting.lasting ~= true then
+            -- Not recorded: it was as it is unless something is set.
+            local unset = setting.default or "not set"
+            was, is = was or unset, is or unset
+        end
+        if was ~= nil and was ~= is then
+            local text = ("%s was %s in %s and is %s now"):format(name, tostring(was), path, tostring(is))
+            if setting.lasting == "fixed" then
+                fault.raisef("%s: set it as it was, or start a new run with --from-pretrained-params %s", text, path)
+            end
+            run.warnings[#run.warnings + 1] = text .. ": the run will differ from one that never stopped"
         end
     end
 end
@@ -128,7 +137,11 @@ local function train(job, held)
         outcome = measuring.train(job)
     else
         log:begin_training()
-        outcome = training.train(job, function(step, record) return progress_of(job, step, record) end, held)
+        outcome = training.train(job, function(step, record)
+            local progress = progress_of(job, step, record)
+            progress.data_position = own_data.position(job, step)
+            return progress
+        end, held)
         log:end_training()
     end
     signal.untrap()
@@ -172,6 +185,7 @@ local function close(job, held)
     parts.tape:close()
     if parts.optimizer then parts.optimizer:free() end
     if parts.gradients then parts.gradients:free() end
+    if parts.objective then parts.objective:free() end
     parts.model.store:free()
 end
 
@@ -194,9 +208,10 @@ function M.run(task, values, sources, options)
     end
     job.data = open(job)
     if run.work.train and not run.first_step then plan.set_steps(run, values, job.data.train.samples) end
-    compare_progress(job)
+    own_data.begin(job)
     job.parts = ranks:together(function()
         job.parts = build(job)
+        compare_progress(job)
         restore(job)
         return job.parts
     end)
@@ -224,6 +239,9 @@ function M.check(task, values, sources)
     local job = { task = task, values = values, sources = sources or {}, ranks = { rank = 0, size = 1, main = true } }
     job.run = { work = { train = true }, warnings = {}, effective = {} }
     job.run.config_file, job.run.vocab_file = plan.model_files(values)
+    if values.data and job.run.vocab_file then
+        job.run.do_lower_case = plan.casing(values, {}, job.run.vocab_file)
+    end
     local data = task.open(job)
     if not data.train then fault.raisef("%s: nothing to train on", task.name) end
     data.train:close()

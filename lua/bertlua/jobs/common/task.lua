@@ -12,7 +12,8 @@
 --                    console log; bar = function(value) -> text in the progress bar; kept = true: goes into
 --                    progress.json}; each is averaged over micro-steps, ranks and the steps between two log lines
 --     model(data)    -> model: a Module whose class has `architecture`, its name in transformers, and whose
---                    forward(tape, batch) returns the results, activation_bytes(shape) what a step takes
+--                    forward(tape, batch) returns the results, activation_bytes(shape) what a step takes; a recipe
+--                    may put another in its place (model_choice.lua)
 --     open(job)      -> data: {config: BertConfig; train: loader of batches, where it trains; lines: what to log about
 --                    the data; ...: whatever the other functions need}. A loader has samples, max_seq_length, tensors
 --                    (list of {name, "rows"|"masked"|"sequences", i32 of an entry}) and batch(n); see
@@ -20,6 +21,7 @@
 --
 -- and what it may declare:
 --
+--     results_of(values)  the results where settings decide them; nil: those above
 --     plan(run, values, sources)  rules between its settings, checked before anything is opened. Sets run.work =
 --                    {train=, predict=, evaluate=} ({train = true} if it does not), run.phase (name), run.parameters
 --                    (parameters to start from: {setting, path}, where they are not from_pretrained_params)
@@ -40,8 +42,8 @@ local M = {}
 
 local REQUIRED = { name = "string", settings = "table", batch_setting = "string", results = "table",
     model = "function", open = "function" }
-local OPTIONAL = { plan = "function", prepare = "function", exports = "boolean", exported = "function",
-    predict = "function", inference = "function", rows = "function", summary = "function" }
+local OPTIONAL = { results_of = "function", plan = "function", prepare = "function", exports = "boolean",
+    exported = "function", predict = "function", inference = "function", rows = "function", summary = "function" }
 
 --- Check a task's declaration; a mistake is an error at the caller's line.
 -- @param task as above
@@ -80,20 +82,38 @@ function M.finetunes(task)
     return task.settings.by_name.epochs ~= nil
 end
 
---- Names of a task's results.
-function M.result_names(task)
+--- The results of a run of a task.
+-- @param values resolved settings
+-- @return list as in the declaration
+function M.results(task, values)
+    return task.results_of and task.results_of(values) or task.results
+end
+
+--- How results that a recipe computes are shown: those that the task has too as there, any other in a column of its
+-- own.
+-- @param names list
+-- @return list as in the declaration
+function M.describe(task, names)
+    local known, list = {}, {}
+    for _, result in ipairs(task.results) do known[result.name] = result end
+    for i, name in ipairs(names) do list[i] = known[name] or { name = name, column = name } end
+    return list
+end
+
+--- Names of results.
+function M.names(results)
     local names = {}
-    for i, result in ipairs(task.results) do names[i] = result.name end
+    for i, result in ipairs(results) do names[i] = result.name end
     return names
 end
 
---- Settings of a task that a resumed run must keep.
+--- Settings of a task that a resumed run must keep: list of declarations.
 function M.lasting(task)
-    local names = {}
+    local list = {}
     for _, setting in ipairs(task.settings.list) do
-        if setting.lasting then names[#names + 1] = setting.name end
+        if setting.lasting then list[#list + 1] = setting end
     end
-    return names
+    return list
 end
 
 return M

@@ -7,6 +7,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local inference = require "bertlua.train.inference"
 local json = require "bertlua.util.json"
+local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local sequences = require "bertlua.data.sequences"
@@ -18,11 +19,12 @@ M.FILES = { train = "train_file", evaluate = "dev_file", predict = "predict_file
 
 --- The parts of a run are those whose file is named (see `plan` in task.lua).
 function M.plan(run, values)
-    run.work = {}
+    own_data.check(values, "train_file")
+    run.work = { train = values.data and true }
     for part, setting in pairs(M.FILES) do
         local path = values[setting]
         if path and not fs.is_file(path) then fault.raisef("--%s %s: no such file", setting:gsub("_", "-"), path) end
-        run.work[part] = path and true
+        run.work[part] = run.work[part] or path and true
     end
     if not next(run.work) then fault.raise("nothing to do: give a --train-file, --dev-file or --predict-file") end
 end

@@ -19,11 +19,13 @@ local fault = require "bertlua.fault"
 local lock = require "bertlua.util.lock"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local placement = require "bertlua.distributed.placement"
 local plural = require "bertlua.util.plural"
 local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
+local tasks = require "bertlua.jobs.common.task"
 local Trace = require "bertlua.util.trace"
 
 local M = {}
@@ -103,6 +105,7 @@ function M.check_equal_start(store, ranks)
         "check that all machines run the same build and read the same files")
 end
 
+--- The optimizer that the settings name, for an allocated store.
 function M.optimizer(run, values, store, ranks)
     local optimizer = Optimizer.new {
         kind = ranks.size == 1 and M.optimizer_family(values) or values.optimizer, store = store, comm = ranks.comm,
@@ -115,6 +118,7 @@ function M.optimizer(run, values, store, ranks)
     return optimizer
 end
 
+--- function(step) -> learning rate, as the settings say.
 function M.schedule(run, values)
     local settings = {
         learning_rate = values.learning_rate, warmup_start_lr = values.warmup_start_lr,
@@ -132,6 +136,7 @@ local function activation_limit(values)
     return not device.is_host() and total or 32 * GIB
 end
 
+--- A tape with the run's seed, and address space for its activations.
 function M.tape(run, values)
     context.attention(run.attention)
     local tape = Tape.new { capacity = activation_limit(values), seed = values.seed,
@@ -145,7 +150,7 @@ end
 -- @return the memory plan
 function M.allocate(run, values, model, shape, ranks)
     local partition = partition_of(values, ranks)
-    model.bert.encoder.activation_checkpointing = values.activation_checkpointing
+    model_choice.set_checkpointing(model, values)
     shape.checkpointing = values.activation_checkpointing
     parameter_groups.freeze(values, model.store)
     -- The scratch memory depends on which kernels run.
@@ -155,12 +160,13 @@ function M.allocate(run, values, model, shape, ranks)
         precision = run.precision, shape = shape, limit = activation_limit(values),
         parts = partition and partition.divide and ranks.size or 1,
         share = device.is_host() and ranks.comm.local_size or 1,
+        unknown = model_choice.unknown_activations(model, values),
     }
     local plan = memory_plan.check(model, options)
     memory_plan.advise(model, shape, options)
     model.store:allocate { precision = run.precision, seed = values.seed, partition = partition }
     -- In one piece: growing it later would leave outgrown blocks behind.
-    device.reserve_scratch(plan.scratch)
+    if plan.scratch then device.reserve_scratch(plan.scratch) end
     return plan
 end
 
@@ -223,8 +229,12 @@ function M.train(job, progress_of, held)
     parts.log_freq = values.log_freq
     parts.on_step = function(step, record)
         if held then held:touch() end
+        if step == run.first_step and parts.objective then log:learned() end
         log:step(step, record)
         callbacks.call(job, "on_step", step, { metrics = record })
+    end
+    parts.on_results = function(names)
+        for i, result in ipairs(tasks.describe(job.task, names)) do job.results[i] = result end
     end
     parts.on_log = function(record) log:record(record) end
     parts.checkpoint_freq = values.num_steps_per_checkpoint

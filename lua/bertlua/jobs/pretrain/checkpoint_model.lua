@@ -19,6 +19,12 @@ function M.folder(path)
     return newest
 end
 
+--- Whether a folder's model predicts masked words alone, without next sentences.
+local function is_alone(config_file)
+    local classes = bert.BertConfig.read(config_file).architectures
+    return type(classes) == "table" and classes[1] == "BertForMaskedLM"
+end
+
 --- Open a model for inference.
 -- @param path checkpoint folder, or a folder of steps
 -- @param options precision ("fp32"), model_prefix ("model"), vocab_file (that of the checkpoint)
@@ -26,10 +32,13 @@ end
 function M.open(path, options)
     options = options or {}
     local folder = M.folder(path)
-    local config = bert.BertConfig.load(fs.join(folder, "config.json"))
-    local model = bert.BertForPretraining.new(config)
+    local config_file = fs.join(folder, "config.json")
+    local config, alone = bert.BertConfig.load(config_file), is_alone(config_file)
+    local model = bert.BertForPretraining.new(config, nil, { next_sentence = not alone })
     model.store:allocate { precision = options.precision or "fp32", training = false }
-    checkpoint.load(folder, { store = model.store, config = config, model_prefix = options.model_prefix })
+    -- transformers' older folders of such a model hold a pooler, which nothing reads.
+    checkpoint.load(folder, { store = model.store, config = config, model_prefix = options.model_prefix,
+        unexpected = alone and { "^bert%.pooler%." } or nil })
     local vocab_file = options.vocab_file or fs.join(folder, "vocab.txt")
     if not fs.exists(vocab_file) then
         if options.vocab_file then fault.raisef("--vocab-file %s: no such file", vocab_file) end

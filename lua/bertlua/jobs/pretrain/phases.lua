@@ -66,11 +66,11 @@ end
 local function check(values, sources)
     for _, phase in ipairs(PHASES) do
         local name = phase .. "_input_dir"
-        plan.need(values, name, "name the folder that holds the HDF5 shards")
+        if not values.data then plan.need(values, name, "name the folder that holds the HDF5 shards") end
         if not values.benchmark then
             plan.need(values, phase .. "_max_steps", "give the number of updates in the schedule")
         end
-        if not fs.is_directory(values[name]) then
+        if not (values.data or fs.is_directory(values[name])) then
             fault.raisef("--%s %s: no such folder", name:gsub("_", "-"), values[name])
         end
         runner.check(task, M.select(values, sources, phase))

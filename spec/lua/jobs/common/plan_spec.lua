@@ -134,7 +134,8 @@ describe("the start of a run", function()
     it("may be phase 1's end, for phase 2 alone", function()
         local make = require("bertlua.jobs.pretrain.task").plan
         local function resolve(changes)
-            local run, values = {}, { input_dir = folder, output_dir = folder, bert_model = "custom", max_steps = 1 }
+            local run, values = { effective = {} }, { input_dir = folder, output_dir = folder, bert_model = "custom",
+                max_steps = 1, objectives = "mlm,nsp" }
             for name, value in pairs(changes) do values[name] = value end
             make(run, values, {})
             return run

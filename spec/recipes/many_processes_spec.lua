@@ -227,6 +227,40 @@ describe("many processes", function()
         assert.is_truthy(output:find("resuming from " .. folder("killed", steps[#steps]), 1, true), output)
     end)
 
+    it("train a part of the model as one process does, with state divided or not, and resume", function()
+        local function part(name, processes, changes)
+            local all = options(name, changes)
+            all["gradient-merge-steps"], all["gradient-bucket-mib"] = 4 / processes, 0.01
+            local line = arguments(all):gsub("recipes/pretrain_phase1.lua", "spec/support/groups_recipe.lua")
+            local output, code = mpi.run(processes, line)
+            assert.are.equal(0, code, output)
+            assert.matches("frozen    5744 of 8778 parameters %(embeddings, encoder%.layer%.0%.%)\n", output)
+            return output
+        end
+        part("part", 1)
+        for _, optimizer in ipairs { "Lamb", "DistributedFusedLamb" } do
+            local name = "part" .. optimizer
+            part(name, 2, { optimizer = optimizer })
+            assert_same_losses("part", name, 1e-5)
+            assert_close(folder "part", folder(name), "model.safetensors", PARAMETERS)
+            assert_close(folder "part", folder(name), "optimizer.safetensors", 1e-4)
+        end
+        -- In bf16 ranks hold a part of the master weights, but all of what is frozen.
+        local changes = { optimizer = "DistributedFusedLamb", amp = "true" }
+        part("part16", 2, changes)
+        changes["steps-this-run"] = 4
+        part("stopped16", 2, changes)
+        changes["steps-this-run"], changes["last-step-of-checkpoint"] = nil, "auto"
+        part("stopped16", 2, changes)
+        for _, file in ipairs { "model.safetensors", "optimizer.safetensors" } do
+            assert.is_true(fs.read(folder "part16" .. "/" .. file) == fs.read(folder "stopped16" .. "/" .. file), file)
+        end
+        -- The frozen part has the values that it began with, in any number of ranks and any precision.
+        local apart, name = checkpoints.distance(folder "part", folder "part16", "model.safetensors",
+            function(key) return not (key:find "embeddings" or key:find "layer%.0%.") end)
+        assert.are.equal(0, apart, name)
+    end)
+
     it("end with one line when one rank's loss is not a number", function()
         local output, code = mpi.run(2, (arguments(options("nan", { ["gradient-merge-steps"] = 1 }))
             :gsub("recipes/pretrain_phase1.lua", "spec/support/ranks_nan.lua")))

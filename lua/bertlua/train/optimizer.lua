@@ -35,6 +35,8 @@ end
 --   comm: communicator; for DistributedFusedLamb;
 --   store: an allocated ParameterStore;
 --   beta1 (0.9), beta2 (0.999), epsilon (1e-6), weight_decay (0.01);
+--   weight_decay_of: function(name) -> weight decay of one parameter, or nil for weight_decay (biases, LayerNorm: 0);
+--   lr_scale: function(name) -> what the learning rate of one parameter is multiplied by, or nil for 1;
 --   max_grad_norm: clip to this global norm (1.0), 0 for no clipping;
 --   accumulation: micro-steps whose gradients were summed (1);
 --   loss_scale: initial loss scale (1); dynamic: adapt it (false)
@@ -51,12 +53,13 @@ function Optimizer.new(options)
     if not UPDATES[kind] then
         fault.raisef("optimizer: kind is %s, expected Lamb, AdamW or DistributedFusedLamb", tostring(kind))
     end
-    local self = Optimizer.init(Optimizer, kind, options, store.total)
+    local self = Optimizer.init(Optimizer, kind, options, store.trained)
     self.update = optim[UPDATES[kind]]
+    local low = store.low and store.low:slice(1, 1, store.trained) or nil
     self.prepared = optim.prepare {
-        param = store.value, param_low = store.low, m = self.m, v = self.v, grad = store.grad,
-        segments = store.segments, decay = store.decay, scalars = self.scalars, trust = self.trust,
-        beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon,
+        param = store.value:slice(1, 1, store.trained), param_low = low, m = self.m, v = self.v, grad = store.grad,
+        segments = store.segments, decay = store.decay, lr_scale = store.lr_scale, scalars = self.scalars,
+        trust = self.trust, beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon,
     }
     return self
 end
@@ -80,12 +83,13 @@ function Optimizer.init(class, kind, options, count)
     }, class)
     positive("loss_scale", options.loss_scale or 1)
     positive("epsilon", self.epsilon)
-    store:set_decay(self.weight_decay)
+    store:set_decay(self.weight_decay, options.weight_decay_of)
+    if options.lr_scale then store:set_lr_scale(options.lr_scale) end
     self.state_count = count
     self.m_buffer, self.v_buffer = memory.buffer(count * 4), memory.buffer(count * 4)
     self.m = self.m_buffer:tensor(0, "f32", { count })
     self.v = self.v_buffer:tensor(0, "f32", { count })
-    local tensors, slots = #store.list, optim.SCALAR_COUNT
+    local tensors, slots = #store.order, optim.SCALAR_COUNT
     self.scalars_buffer = memory.buffer(64 + tensors * 4)
     self.scalars = self.scalars_buffer:tensor(0, "f32", { slots })
     self.trust = self.scalars_buffer:tensor(64, "f32", { tensors })
@@ -150,8 +154,8 @@ function Optimizer:find_non_finite()
     local name, what
     for _, field in ipairs { "grad", "compute" } do
         for _, entry in ipairs(self.store.list) do
-            ops.reduce(norm, entry[field], "norm")
-            if not is_finite(norm:item()) then
+            if entry[field] then ops.reduce(norm, entry[field], "norm") end
+            if entry[field] and not is_finite(norm:item()) then
                 name, what = entry.name, field == "grad" and "gradient" or "value"
                 break
             end

@@ -4,9 +4,11 @@ local F = require "bertlua.autograd.functional"
 local Tape = require "bertlua.autograd.tape"
 local gradcheck = require "bertlua.autograd.gradcheck"
 local fails_here = require("spec.support.errors").fails_here
-local parameters = require "spec.support.parameters"
-local tensor = require "bertlua.tensor"
+local json = require "bertlua.util.json"
 local ops = require "bertlua.ops"
+local parameters = require "spec.support.parameters"
+local support = require "spec.support.ops"
+local tensor = require "bertlua.tensor"
 
 local TOLERANCE = 0.01
 
@@ -239,4 +241,74 @@ describe("mistakes name the function and what it got:", function()
             function() F.cosine_similarity(tape, x, row) end)
         fails_here("add: got a number and a tensor for the result", function() F.add(tape, x, 1, out) end)
     end))
+end)
+
+describe("values and gradients equal PyTorch's:", function()
+    local fixture = json.read "spec/fixtures/elementwise_ops.json"
+
+    -- A function for each case of spec/peers/make_op_fixtures.py.
+    local cases = {
+        affine = function(tape, x) return F.affine(tape, x, -2, 3) end,
+        square = function(tape, x) return F.pow(tape, x, 2) end,
+        cube = function(tape, x) return F.pow(tape, x, 3) end,
+        exponential = function(tape, x) return F.pow(tape, 1.5, x) end,
+        clamp_min = function(tape, x) return F.maximum(tape, x, 0.5) end,
+        clamp_max = function(tape, x) return F.minimum(tape, 0.5, x) end,
+        where_number = function(tape, x) return F.where(tape, F.lt(tape, x, 0), -1, x) end,
+        reciprocal = function(tape, x) return F.div(tape, 3, x) end,
+        pow = function(tape, x) return F.pow(tape, x, 1.7) end,
+        rsqrt = function(tape, x) return F.pow(tape, x, -0.5) end,
+        self_product = function(tape, x) return F.mul(tape, x, x) end,
+        argmax = function(tape, x) return F.argmax(tape, x, 2) end,
+        argmax_ties = function(tape, x) return F.argmax(tape, x, 2) end,
+        mse_loss = F.mse_loss, kl_div = F.kl_div, cosine = F.cosine_similarity,
+        cosine_1 = function(tape, x, y) return F.cosine_similarity(tape, x, y, 1) end,
+    }
+    for _, name in ipairs { "neg", "exp", "abs", "relu", "silu", "gelu_tanh", "sigmoid", "log", "sqrt" } do
+        cases[name] = F[name]
+    end
+    local two = {
+        add = F.add, sub = F.sub, mul = F.mul, div = F.div, power = F.pow, maximum = F.maximum, minimum = F.minimum,
+        where = function(tape, a, b) return F.where(tape, F.gt(tape, a, b), a, F.mul(tape, b, 3)) end,
+    }
+    for name, f in pairs(two) do cases[name], cases[name .. "_row"], cases[name .. "_outer"] = f, f, f end
+    cases.maximum_ties, cases.minimum_ties = F.maximum, F.minimum
+    for _, name in ipairs { "sum", "mean", "max", "min" } do
+        cases[name] = F[name]
+        cases[name .. "_ties"] = function(tape, x) return F[name](tape, x, 2) end
+        for dim = 1, 3 do cases[name .. "_" .. dim] = function(tape, x) return F[name](tape, x, dim) end end
+    end
+
+    local function assert_equal(expected, value, what)
+        assert.are.same(expected.dims, value:dims(), what)
+        support.assert_close(value, expected.values, 2e-6, what)
+    end
+
+    local names = {}
+    for name in pairs(fixture.cases) do names[#names + 1] = name end
+    table.sort(names)
+    for _, name in ipairs(names) do
+        local case = fixture.cases[name]
+        it(name, on_tape(function(tape)
+            local inputs = {}
+            for i, input in ipairs(case.inputs) do
+                local given = fixture.inputs[input]
+                inputs[i] = tape:input(tensor.new("f32", given.dims):set(given.values), true)
+            end
+            local y = cases[name](tape, unpack(inputs))
+            assert_equal(case.output, y.value, "output")
+            if not case.gradients then
+                assert.is_false(y.needs_grad)
+                return
+            end
+            local weights = {}
+            for i = 1, #case.output.values do weights[i] = math.cos(i - 1) end
+            tape:backward(y, tensor.new("f32", y.dims):set(weights))
+            for i, x in ipairs(inputs) do assert_equal(case.gradients[i], x.grad, "gradient " .. i) end
+        end))
+    end
+
+    it("in every case of the fixture", function()
+        for name in pairs(cases) do assert.is_table(fixture.cases[name], name) end
+    end)
 end)

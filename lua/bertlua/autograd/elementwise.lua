@@ -516,12 +516,18 @@ function E.min(tape, x, dim, keepdim)
     return y
 end
 
---- Number of the largest element along a dimension, i32, counted from 0 as ids and labels are. No gradient.
--- @param dim, keepdim as for sum; there is no argmax of all elements
+--- Number of the largest element along a dimension, i32, counted from 0 as ids and labels are; the first of equal ones.
+-- No gradient.
+-- @param dim, keepdim as for sum; without a dimension elements are counted in row-major order, and the result is [1]
 function E.argmax(tape, x, dim, keepdim)
     x = variable_of(tape, x, "argmax", 2)
     local input = tape:value_of(x)
-    dim = dimension(x, dim, "argmax", 2)
+    if dim then
+        dim = dimension(x, dim, "argmax", 2)
+    else
+        input, dim = input:view(-1), 1
+        x = { dims = { input:size(1) } }
+    end
     local ones, dims = reduced_dims(x, dim, keepdim)
     local index = tape:variable("i32", dims)
     ops.argmax(index.value:view(ones), input, dim)
@@ -530,10 +536,18 @@ end
 
 -- ---------------------------------------------------------------- losses
 
+-- In inference what a loss has made is freed after its last use (Tape:free); what it was given stays.
+local function free_cast(tape, x, wide)
+    if wide ~= x then tape:free(wide) end
+end
+
 --- Mean of (x - y)^2 over all elements, f32 [1], computed in f32.
 -- @param x, y variables, or a tensor as one of them; they broadcast
 function E.mse_loss(tape, x, y)
-    local difference = E.sub(tape, E.cast(tape, x, "f32"), E.cast(tape, y, "f32"))
+    local wide_x, wide_y = E.cast(tape, x, "f32"), E.cast(tape, y, "f32")
+    local difference = E.sub(tape, wide_x, wide_y)
+    free_cast(tape, x, wide_x)
+    free_cast(tape, y, wide_y)
     local square = unary(tape, difference, "pow", 2)
     tape:free(difference)
     local loss = E.mean(tape, square)
@@ -545,14 +559,18 @@ end
 -- in f32. To distil, p is the teacher's, q the student's.
 -- @param log_p, log_q variables of one shape [B,...,K], normalised along the last dimension as F.log_softmax does
 function E.kl_div(tape, log_p, log_q)
-    log_p, log_q = E.cast(tape, log_p, "f32"), E.cast(tape, log_q, "f32")
-    local p, difference = E.exp(tape, log_p), E.sub(tape, log_p, log_q)
+    local wide_p, wide_q = E.cast(tape, log_p, "f32"), E.cast(tape, log_q, "f32")
+    local p, difference = E.exp(tape, wide_p), E.sub(tape, wide_p, wide_q)
+    free_cast(tape, log_p, wide_p)
+    free_cast(tape, log_q, wide_q)
     local product = E.mul(tape, p, difference)
     tape:free(p)
     tape:free(difference)
     local total = E.sum(tape, product)
     tape:free(product)
-    return affine(tape, total, 1 / log_p.dims[1], 0)
+    local loss = affine(tape, total, 1 / wide_p.dims[1], 0)
+    tape:free(total)
+    return loss
 end
 
 local EPSILON = 1e-8
@@ -573,6 +591,7 @@ end
 -- @param x, y variables that broadcast, of one size along the dimension
 -- @param dim from 1, or from -1 backwards (default: the last)
 function E.cosine_similarity(tape, x, y, dim)
+    local given_x, given_y = x, y
     x, y = E.cast(tape, x, "f32"), E.cast(tape, y, "f32")
     -- Counted from the last, since one of them may have fewer dimensions.
     local longer = #x.dims >= #y.dims and x or y
@@ -585,6 +604,8 @@ function E.cosine_similarity(tape, x, y, dim)
     local dot = E.sum(tape, product, dim)
     tape:free(product)
     local norm_x, norm_y = norm(tape, x, dim), norm(tape, y, dim)
+    free_cast(tape, given_x, x)
+    free_cast(tape, given_y, y)
     local norms = E.mul(tape, norm_x, norm_y)
     tape:free(norm_x)
     tape:free(norm_y)

@@ -145,6 +145,8 @@ describe("on the tape", function()
         assert.are.same({ 1 }, F.sum(tape, F.sum(tape, x, 1), 1).dims)
         assert.are.same({ "i32", { 1, 2 } }, { F.argmax(tape, x, 2).dtype, F.argmax(tape, x, 2):tolist() })
         assert.are.same({ { 1, 0, 1 } }, F.argmax(tape, x, 1, true):tolist())
+        assert.are.same({ 5 }, F.argmax(tape, x):tolist())
+        assert.are.same({ 7 }, F.sum(tape, tensor.from(7)):tolist())
         assert.are.same({ 1, 2 }, F.sum(tape, F.gt(tape, x, 3), 2):tolist())
     end))
 
@@ -203,6 +205,35 @@ describe("on the tape", function()
         assert.are.equal(0, (tape:memory()))
     end))
 
+    it("recomputes itself under a checkpoint", on_tape(function(tape)
+        local module = {}
+        function module.forward(_, t, x)
+            return F.mul(t, F.where(t, F.gt(t, x, 1), x, F.exp(t, x)), F.mean(t, x, 2, true))
+        end
+        local values = tensor.new("f32", { 3, 5 })
+        ops.fill_uniform(values, -2, 2, 1, 1)
+        local gradients = {}
+        for i, run in ipairs { module.forward, function(_, t, x) return t:checkpoint(module, x) end } do
+            tape:start(1, 0, true)
+            local x = tape:input(values, true)
+            tape:backward(run(module, tape, x))
+            gradients[i] = x.grad:tolist()
+        end
+        assert.are.same(gradients[1], gradients[2])
+    end))
+
+    it("losses free what they made in inference", on_tape(function(tape)
+        local x, y = tensor.new("bf16", { 3, 4 }):fill(1), tensor.new("bf16", { 3, 4 }):fill(2)
+        for name, elements in pairs { mse_loss = 1, kl_div = 1, cosine_similarity = 3 } do
+            tape:start(1, 0, false)
+            tape:tensor("f32", { elements })
+            local least = tape:memory()
+            tape:start(1, 0, false)
+            F[name](tape, tape:input(x), tape:input(y))
+            assert.are.equal(least, (tape:memory()), name)
+        end
+    end))
+
     it("cast changes the dtype, forth and back", on_tape(function(tape)
         local x = tape:input(tensor.from { 1, 2.5 }, true)
         local y = F.cast(tape, x, "bf16")
@@ -230,7 +261,7 @@ describe("mistakes name the function and what it got:", function()
         fails_here("sub: a is f32 %[2,3%], b is bf16 %[3%], expected one dtype; convert with F.cast",
             function() F.sub(tape, x, half) end)
         fails_here("sum: dimension is 3, x is f32 %[2,3%]", function() F.sum(tape, x, 3) end)
-        fails_here("argmax: dimension is nil, x is", function() F.argmax(tape, x) end)
+        fails_here("argmax: dimension is 0, x is", function() F.argmax(tape, x, 0) end)
         fails_here("exp: got string, expected a variable or a tensor", function() F.exp(tape, "x") end)
         fails_here("add: got nil, expected a variable or a tensor", function() F.add(tape, x, nil) end)
         fails_here("lt: got two numbers", function() F.lt(tape, 1, 2) end)

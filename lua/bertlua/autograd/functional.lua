@@ -269,6 +269,8 @@ end
 --- Files whose functions are functions of F, each name once.
 local FAMILIES = {
     require "bertlua.autograd.elementwise",
+    require "bertlua.autograd.losses",
+    require "bertlua.autograd.reductions",
 }
 for _, family in ipairs(FAMILIES) do
     for name, f in pairs(family) do

@@ -63,15 +63,15 @@
     BOTH(compare, broadcast)                                                                                           \
     BOTH(where, broadcast)                                                                                             \
     BOTH(softmax, softmax)                                                                                             \
-    CPU(softmax_backward, softmax)                                                                                     \
-    CPU(log_softmax_forward, softmax)                                                                                  \
-    CPU(log_softmax_backward, softmax)                                                                                 \
-    CPU(matmul, product)                                                                                               \
-    CPU(rmsnorm_forward, rmsnorm)                                                                                      \
-    CPU(rmsnorm_backward, rmsnorm)                                                                                     \
-    CPU(glu_forward, glu)                                                                                              \
-    CPU(glu_backward, glu)                                                                                             \
-    CPU(rotary, rotary)                                                                                                \
+    BOTH(softmax_backward, softmax)                                                                                    \
+    BOTH(log_softmax_forward, softmax)                                                                                 \
+    BOTH(log_softmax_backward, softmax)                                                                                \
+    BOTH(matmul, product)                                                                                              \
+    BOTH(rmsnorm_forward, rmsnorm)                                                                                     \
+    BOTH(rmsnorm_backward, rmsnorm)                                                                                    \
+    BOTH(glu_forward, glu)                                                                                             \
+    BOTH(glu_backward, glu)                                                                                            \
+    BOTH(rotary, rotary)                                                                                               \
     BOTH(reduce, reduce)                                                                                               \
     BOTH(reduce_dims, reduce_dims)                                                                                     \
     BOTH(reduce_dims_backward, reduce_dims)                                                                            \

@@ -10,13 +10,13 @@
 -- None of these works in the memory of its input, and none sets y.disposable:
 -- what a program has named stays readable.
 
-local operands = require "bertlua.autograd.operands"
+local operand = require "bertlua.autograd.operand"
 local ops = require "bertlua.ops"
 
 local E = {}
 
-local broadcast, describe, padded = operands.broadcast, operands.describe, operands.padded
-local same_dims, variable_of = operands.same_dims, operands.variable_of
+local broadcast, describe, padded = operand.broadcast, operand.describe, operand.padded
+local same_dims, variable_of = operand.same_dims, operand.variable
 
 -- ---------------------------------------------------------------- one operand
 

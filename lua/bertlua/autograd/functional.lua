@@ -270,7 +270,9 @@ end
 local FAMILIES = {
     require "bertlua.autograd.elementwise",
     require "bertlua.autograd.losses",
+    require "bertlua.autograd.products",
     require "bertlua.autograd.reductions",
+    require "bertlua.autograd.shapes",
 }
 for _, family in ipairs(FAMILIES) do
     for name, f in pairs(family) do

@@ -4,15 +4,15 @@
 
 local E = require "bertlua.autograd.elementwise"
 local R = require "bertlua.autograd.reductions"
-local operands = require "bertlua.autograd.operands"
+local operand = require "bertlua.autograd.operand"
 
 local L = {}
 
-local describe, dimension = operands.describe, operands.dimension
+local describe, dimension = operand.describe, operand.dimension
 
 -- Two inputs as variables, and in f32.
 local function widen(tape, x, y, what)
-    x, y = operands.variable_of(tape, x, what, 3), operands.variable_of(tape, y, what, 3)
+    x, y = operand.variable(tape, x, what, 3), operand.variable(tape, y, what, 3)
     return x, y, E.cast(tape, x, "f32"), E.cast(tape, y, "f32")
 end
 
@@ -26,7 +26,7 @@ end
 function L.mse_loss(tape, x, y)
     local wide_x, wide_y
     x, y, wide_x, wide_y = widen(tape, x, y, "mse_loss")
-    operands.broadcast(x, y, "mse_loss", 2)
+    operand.broadcast(x, y, "mse_loss", 2)
     local difference = E.sub(tape, wide_x, wide_y)
     free_cast(tape, x, wide_x)
     free_cast(tape, y, wide_y)
@@ -43,7 +43,7 @@ end
 function L.kl_div(tape, log_p, log_q)
     local wide_p, wide_q
     log_p, log_q, wide_p, wide_q = widen(tape, log_p, log_q, "kl_div")
-    if not operands.same_dims(log_p.dims, log_q.dims) then
+    if not operand.same_dims(log_p.dims, log_q.dims) then
         error(("kl_div: log_p is %s, log_q is %s, expected one shape"):format(describe(log_p), describe(log_q)), 2)
     end
     local p, difference = E.exp(tape, wide_p), E.sub(tape, wide_p, wide_q)
@@ -79,7 +79,7 @@ end
 function L.cosine_similarity(tape, x, y, dim)
     local given_x, given_y
     given_x, given_y, x, y = widen(tape, x, y, "cosine_similarity")
-    operands.broadcast(x, y, "cosine_similarity", 2)
+    operand.broadcast(x, y, "cosine_similarity", 2)
     -- Counted from the last, since one of them may have fewer dimensions.
     local longer = #x.dims >= #y.dims and x or y
     dim = dimension(longer, dim or -1, "cosine_similarity", 2) - #longer.dims - 1

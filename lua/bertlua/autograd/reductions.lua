@@ -3,12 +3,12 @@
 -- Part of F (functional.lua). A result of all elements is f32 [1], one along a
 -- dimension has x's dtype. Sums are taken in f64, in a fixed order.
 
-local operands = require "bertlua.autograd.operands"
+local operand = require "bertlua.autograd.operand"
 local ops = require "bertlua.ops"
 
 local R = {}
 
-local dimension, variable_of = operands.dimension, operands.variable_of
+local dimension, variable_of = operand.dimension, operand.variable
 
 -- Sizes of x with 1 at dim, and without it (unless it is the only one or is to be kept).
 local function reduced_dims(x, dim, keepdim)

@@ -1,23 +1,21 @@
---- What the functions of the tape share: operands that are variables or tensors, shapes that broadcast, dimensions.
---
--- level is whose line an error names, as for error() in the function that calls
--- one of these: 1 that function, 2 its caller.
+--- What functions on a tape check of their arguments. `level` is whose line an error names, as for error() in the
+-- function that calls.
 
 local Tape = require "bertlua.autograd.tape"
 
-local M = {}
-
 local Variable = Tape.Variable
 
---- x, or a variable without a gradient in place of a tensor.
--- @param what name of the op, for the error
-function M.variable_of(tape, x, what, level)
+local M = {}
+
+--- x as a variable: itself, or, for a tensor, one that needs no gradient.
+-- @param what name of the function, for messages
+function M.variable(tape, x, what, level)
     if getmetatable(x) == Variable then return x end
     if type(x) == "cdata" then return tape:input(x) end
     error(("%s: got %s, expected a variable or a tensor"):format(what, type(x)), level + 1)
 end
 
---- "f32 [2,3]".
+--- "f32 [2,3]", for messages.
 function M.describe(x)
     return ("%s [%s]"):format(x.dtype, table.concat(x.dims, ","))
 end
@@ -54,11 +52,11 @@ function M.padded(dims, n)
 end
 
 --- Number of a dimension of x: from 1, or from -1 backwards.
-function M.dimension(x, dim, kind, level)
+function M.dimension(x, dim, what, level)
     local n = #x.dims
     local from_front = type(dim) == "number" and dim < 0 and n + 1 + dim or dim
     if type(from_front) ~= "number" or from_front < 1 or from_front > n or from_front % 1 ~= 0 then
-        error(("%s: dimension is %s, x is %s"):format(kind, tostring(dim), M.describe(x)), level + 1)
+        error(("%s: dimension is %s, the variable is %s"):format(what, tostring(dim), M.describe(x)), level + 1)
     end
     return from_front
 end

@@ -329,7 +329,9 @@ end
 --   i is done. A node has its parameters, or a module with them, directly in its fields.
 function Tape:backward(y, seed, watcher)
     if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
-    if not y.needs_grad then error("tape: the value to differentiate does not depend on any parameter that is trained", 2) end
+    if not y.needs_grad then
+        error("tape: the value to differentiate does not depend on any parameter that is trained", 2)
+    end
     y.grad = self.arena:tensor(y.dtype, y.dims)
     if seed then
         ops.copy(y.grad, seed)

@@ -200,13 +200,14 @@ function Tape:dropout(p)
     return ops.dropout(self.state, p, op)
 end
 
---- Whether a recorded node has x among its inputs.
+--- Whether a recorded node has x, or its value, among its fields or in a list that is one of them.
 local function reads(node, x)
+    local function is(field) return rawequal(field, x) or rawequal(field, x.value) end
     for _, field in pairs(node) do
-        if field == x then return true end
+        if is(field) then return true end
         if type(field) == "table" and not getmetatable(field) then
             for _, item in ipairs(field) do
-                if item == x then return true end
+                if is(item) then return true end
             end
         end
     end

@@ -211,13 +211,14 @@ function Tape:untracked(work, ...)
     return result
 end
 
---- Whether a recorded node has x among its inputs.
+--- Whether a recorded node has x, or its value, among its fields or in a list that is one of them.
 local function reads(node, x)
+    local function is(field) return rawequal(field, x) or rawequal(field, x.value) end
     for _, field in pairs(node) do
-        if field == x then return true end
+        if is(field) then return true end
         if type(field) == "table" and not getmetatable(field) then
             for _, item in ipairs(field) do
-                if item == x then return true end
+                if is(item) then return true end
             end
         end
     end
@@ -340,7 +341,9 @@ end
 --   i is done. A node has its parameters, or a module with them, directly in its fields.
 function Tape:backward(y, seed, watcher)
     if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
-    if not y.needs_grad then error("tape: the value to differentiate does not depend on any parameter that is trained", 2) end
+    if not y.needs_grad then
+        error("tape: the value to differentiate does not depend on any parameter that is trained", 2)
+    end
     y.grad = self.arena:tensor(y.dtype, y.dims)
     if seed then
         ops.copy(y.grad, seed)

@@ -154,6 +154,20 @@ describe("tape", function()
         store:free()
     end)
 
+    it("keeps what a recorded op holds as a tensor or in a list", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local function keep() return nil end
+        local x = tape:input(random({ 2, 3 }, 1), true)
+        local a, b, c = tape:variable("f32", { 2, 3 }), tape:variable("f32", { 2, 3 }), tape:variable("f32", { 2, 3 })
+        tape:record(tape:variable("f32", { 2, 3 }), x, { backward = keep, value = a.value, list = { b } })
+        for _, variable in ipairs { a, b, c } do tape:free(variable) end
+        assert.is_truthy(a.value)
+        assert.is_truthy(b.value)
+        assert.is_nil(c.value)
+        tape:close()
+    end)
+
     it("counts dropouts within a step and starts over in the next", function()
         local tape = Tape.new { seed = 9, accumulation = 4 }
         tape:start(3, 2, true)

@@ -54,7 +54,8 @@ describe("freeze", function()
         assert.are.equal('freeze: "layer.[" is not a pattern of names: the ] of a set is missing',
             refused { "layer.[" })
         local function unmatched(list) return refusal(groups.freeze, { freeze = list }, store_of()) end
-        assert.are.equal('freeze: "embedding" matches no parameter; the nearest is bert.embeddings.word.weight',
+        assert.are.equal('freeze: "embedding" matches no parameter; the nearest is bert.embeddings.word.weight '
+            .. "(a pattern matches whole parts of a name)",
             unmatched { "embedding" })
         assert.are.equal("freeze: these patterns freeze every parameter: leave at least one to train",
             unmatched { "bert" })
@@ -108,7 +109,8 @@ for _, setting in ipairs { "lr_scale", "weight_decay_of" } do
                 return refusal(groups.numbers, setting, { [setting] = given }, store_of(...))
             end
             assert.matches("the table is empty, expected function%(name%)", refusal(groups.check, { [setting] = {} }))
-            assert.are.equal(setting .. ': "layer.3" matches no parameter; the nearest is bert.layer.0.weight',
+            assert.are.equal(setting .. ': "layer.3" matches no parameter; the nearest is bert.layer.0.weight '
+                .. "(a pattern matches whole parts of a name)",
                 refused { ["layer.3"] = 1 })
             assert.are.equal(setting .. ': bert.layer.1.bias is 0.5 by "bias" and 2 by "layer.1": let one pattern '
                 .. "match it, or use a function", refused { ["layer.1"] = 2, bias = 0.5 })

@@ -1,17 +1,20 @@
 --- Tensors: methods of the engine's bl_tensor, and scopes that own memory.
 --
--- A tensor is a view: data, shape, strides, dtype, device. It never owns
--- memory. tensor.new and tensor.from allocate in the current scope, which
--- releases everything at its end; the root scope lives as long as the process.
--- Dims and indices count from 1.
+-- A tensor is a view: data, shape, strides, dtype, device. tensor.new and
+-- tensor.from allocate in the current scope, which releases everything at its
+-- end. Outside a scope a tensor is collected like other values of Lua: its
+-- memory is freed when nothing refers to it and to views of it
+-- (ownership.lua). Dims and indices count from 1.
 
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
 local context = require "bertlua.context"
 local element = require "bertlua.element"
+local ownership = require "bertlua.ownership"
 
 local C, check, set_shape, shape = bl.lib, bl.check, bl.set_shape, bl.shape
 local DTYPE, DTYPE_NAME = bl.DTYPE, bl.DTYPE_NAME
+local look = ownership.look
 local new_tensor = ffi.typeof "bl_tensor"
 
 local M = {}
@@ -81,7 +84,7 @@ function Tensor:view(...)
     local n = set_shape(infer(dims, self:numel()))
     local view = new_tensor()
     check(C.bl_tensor_reshape(view, self, n, shape))
-    return view
+    return look(view, self)
 end
 Tensor.reshape = Tensor.view
 
@@ -100,7 +103,7 @@ function Tensor:slice(dim, first, last)
     end
     local view = new_tensor()
     check(C.bl_tensor_slice(view, self, dim - 1, first - 1, last))
-    return view
+    return look(view, self)
 end
 
 --- Row number i: a view with one dimension less.
@@ -115,7 +118,7 @@ function Tensor:select(i)
         view.stride[d] = d + 1 < self.ndim and self.stride[d + 1] or 0
     end
     view.ndim = self.ndim - 1
-    return view
+    return look(view, self)
 end
 
 --- View with two dimensions swapped.
@@ -125,7 +128,7 @@ function Tensor:transpose(a, b)
     end
     local view = new_tensor()
     check(C.bl_tensor_transpose(view, self, a - 1, b - 1))
-    return view
+    return look(view, self)
 end
 
 --- Set every element to a number.
@@ -134,14 +137,12 @@ function Tensor:fill(value)
     return self
 end
 
---- Typed pointer to the first element of a CPU tensor: t:data_ptr("float").
+--- Typed pointer to the first element of a CPU tensor: t:data_ptr("float"). It keeps the tensor's memory; a pointer
+-- computed from it does not.
 function Tensor:data_ptr(ctype)
     if self.device ~= 0 then error("data_ptr: the tensor is not on the CPU", 2) end
-    return ffi.cast(ctype .. " *", self.data)
+    return look(ffi.cast(ctype .. " *", self.data), self)
 end
-
--- Downloaded copies, kept as long as the tensors that look at them.
-local downloads = setmetatable({}, { __mode = "k" })
 
 -- Run fn(between) on a contiguous tensor of the device, shaped like t, that lives as long as the call.
 -- Returns the status of what failed.
@@ -177,8 +178,7 @@ local function on_host(t, level)
         end), level)
     end
     view.data, view.device, view.device_index = copy, 0, 0
-    downloads[view] = copy
-    return view
+    return ownership.keep(view, copy)
 end
 
 --- A CPU tensor with the same values: the tensor itself, or a copy of a device tensor that lives as long as the result.
@@ -331,7 +331,7 @@ ffi.metatype("bl_tensor", { __index = Tensor, __tostring = tostring_tensor })
 local Scope = {}
 Scope.__index = Scope
 
-local root = setmetatable({ buffers = {} }, Scope)
+local root = setmetatable({}, Scope)
 local innermost = root
 
 local function owner_index(scope, t)
@@ -342,15 +342,21 @@ local function owner_index(scope, t)
     end
 end
 
+-- Let a scope own a block; the root scope has no list, its tensors are the collector's.
+local function adopt(scope, block)
+    if scope == root then
+        ownership.give(block.owner, block.handle, block.bytes)
+    else
+        scope.buffers[#scope.buffers + 1] = block
+    end
+end
+
 --- Let a tensor that was made in this scope outlive it: it moves to the surrounding scope.
 -- @return the tensor
 function Scope:keep(t)
     local i = owner_index(self, t)
     if not i then error("keep: the tensor's memory does not belong to this scope", 2) end
-    if self.parent then
-        local block = table.remove(self.buffers, i)
-        self.parent.buffers[#self.parent.buffers + 1] = block
-    end
+    adopt(self.parent, table.remove(self.buffers, i))
     return t
 end
 
@@ -378,15 +384,15 @@ local function allocate(dtype, dims, level)
     for i = 1, n do numel = numel * dims[i] end
     local bytes = math.max(numel * element.SIZE[code], 1)
     local out = ffi.new "bl_buffer *[1]"
-    check(C.bl_buffer_create(out, context.handle(), bytes), level + 1)
-    local t = new_tensor()
-    local buffers = innermost.buffers
-    buffers[#buffers + 1] = { handle = out[0], first = ffi.cast("char *", C.bl_buffer_data(out[0])), bytes = bytes }
-    check(C.bl_buffer_tensor(out[0], t, 0, code, n, shape), level + 1)
+    check(ownership.buffer(out, bytes), level + 1)
+    local handle, t = out[0], new_tensor()
+    ownership.mark(t)
+    check(C.bl_buffer_tensor(handle, t, 0, code, n, shape), level + 1)
+    adopt(innermost, { owner = t, handle = handle, first = ffi.cast("char *", t.data), bytes = bytes })
     return t
 end
 
---- A zero-filled tensor, owned by the current scope.
+--- A zero-filled tensor, owned by the current scope, or outside of one by the collector.
 -- @param dtype "f32", "bf16", "f16", "i32", "i64" or "i8"
 -- @param dims list of at most 4 sizes
 -- @param level whose line an error names: 1 (default) the caller, 2 the caller's caller

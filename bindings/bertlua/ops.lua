@@ -18,6 +18,16 @@ local M = {}
 local ACTIVATION = { none = 0, gelu = 1, tanh = 2 }
 local REDUCTION = { sum = 0, mean = 1, max = 2, min = 3, norm = 4 }
 
+local GATE = { sigmoid = 0, gelu = 1, gelu_tanh = 2, silu = 3, relu = 4 }
+
+local function gate_code(name)
+    local code = GATE[name]
+    if not code then
+        error(("activation is %s, expected sigmoid, gelu, gelu_tanh, silu or relu"):format(tostring(name)), 3)
+    end
+    return code
+end
+
 local function activation_code(name)
     local code = ACTIVATION[name or "none"]
     if not code then error(("activation is %s, expected none, gelu or tanh"):format(tostring(name)), 3) end
@@ -123,6 +133,44 @@ end
 
 function M.softmax(y, x)
     check(C.bl_softmax(handle(), y, x))
+end
+
+function M.softmax_backward(dx, dy, y)
+    check(C.bl_softmax_backward(handle(), dx, dy, y))
+end
+
+function M.log_softmax_forward(y, x)
+    check(C.bl_log_softmax_forward(handle(), y, x))
+end
+
+function M.log_softmax_backward(dx, dy, y)
+    check(C.bl_log_softmax_backward(handle(), dx, dy, y))
+end
+
+--- @param accumulate true adds to y
+function M.matmul(y, a, b, accumulate)
+    check(C.bl_matmul(handle(), y, a, b, accumulate or false))
+end
+
+function M.rmsnorm_forward(y, rstd, x, gamma, eps)
+    check(C.bl_rmsnorm_forward(handle(), y, rstd, x, gamma, eps))
+end
+
+function M.rmsnorm_backward(dx, dgamma, dy, x, rstd, gamma)
+    check(C.bl_rmsnorm_backward(handle(), dx, dgamma, dy, x, rstd, gamma))
+end
+
+--- @param gate "sigmoid", "gelu", "gelu_tanh", "silu" or "relu"
+function M.glu_forward(y, x, gate)
+    check(C.bl_glu_forward(handle(), y, x, gate_code(gate)))
+end
+
+function M.glu_backward(dx, dy, x, gate)
+    check(C.bl_glu_backward(handle(), dx, dy, x, gate_code(gate)))
+end
+
+function M.rotary(y, x, positions, heads, base, inverse)
+    check(C.bl_rotary(handle(), y, x, positions, heads, base, inverse or false))
 end
 
 --- y f32 [1] = reduction of all elements of x.

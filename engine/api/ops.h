@@ -150,6 +150,61 @@ bl_status bl_dropout_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *d
 bl_status bl_axpby(bl_context *ctx, bl_tensor *y, const bl_tensor *x, float a, float b);
 /* y = softmax(x) over the last dimension. */
 bl_status bl_softmax(bl_context *ctx, bl_tensor *y, const bl_tensor *x);
+/* dx = y * (dy - sum(dy * y)) over the last dimension; any shape, y of the forward; dx may be dy. */
+bl_status bl_softmax_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *y);
+/* y = x - log(sum(exp(x))) over the last dimension, any shape of 1 dimension or more; y may be x. */
+bl_status bl_log_softmax_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x);
+/* dx = dy - exp(y) * sum(dy) over the last dimension, y of the forward; dx may be dy. */
+bl_status bl_log_softmax_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *y);
+
+/*
+ * y = a b, or y += a b with accumulate. a act [...,M,K], b act [...,K,N] of one
+ * dtype, 2 to 4 dimensions each; y [...,M,N], of that dtype or f32. Dimensions
+ * before the last two count from the right: equal, or 1, or absent, and then
+ * repeated (broadcast). a and b may be views in which one of the last two
+ * dimensions has stride 1, so a transposed one costs no copy; y lies elsewhere
+ * than a and b. Sums are in f32, and y is rounded once.
+ */
+bl_status bl_matmul(bl_context *ctx, bl_tensor *y, const bl_tensor *a, const bl_tensor *b, bool accumulate);
+
+/*
+ * y = x * rstd * gamma over rows of H, rstd = 1 / sqrt(mean(x^2) + eps) (arXiv
+ * 1910.07467). x, y act [T,H]; gamma f32 [H]; rstd f32 [T] for the backward
+ * (NULL in inference, where y may be x).
+ */
+bl_status bl_rmsnorm_forward(bl_context *ctx, bl_tensor *y, bl_tensor *rstd, const bl_tensor *x, const bl_tensor *gamma,
+                             float eps);
+/* dx act [T,H] (NULL to skip; may be dy); dgamma f32 [H] accumulated (NULL to skip). */
+bl_status bl_rmsnorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dgamma, const bl_tensor *dy,
+                              const bl_tensor *x, const bl_tensor *rstd, const bl_tensor *gamma);
+
+/*
+ * Gated linear units (arXiv 2002.05202): y = value * f(gate), where row t of x
+ * act [T,2I] is value | gate, I columns each, and y is act [T,I]. f is the
+ * sigmoid (GLU), GELU in its erf form (GEGLU) or its tanh form (arXiv
+ * 1606.08415), SiLU (SwiGLU) or ReLU (ReGLU, derivative 0 at 0).
+ */
+typedef enum bl_gate {
+    BL_GATE_SIGMOID = 0,
+    BL_GATE_GELU = 1,
+    BL_GATE_GELU_TANH = 2,
+    BL_GATE_SILU = 3,
+    BL_GATE_RELU = 4
+} bl_gate;
+bl_status bl_glu_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x, int32_t gate);
+/* dx act [T,2I], which may be x; dy act [T,I]. */
+bl_status bl_glu_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *x, int32_t gate);
+
+/*
+ * Rotary position embedding (arXiv 2104.09864) of queries and keys, in the
+ * layout of GPT-NeoX and transformers: with D = H / heads, even, the elements i
+ * and i + D/2 of each head are turned by the angle position * base^(-2i/D), i =
+ * 0 ... D/2 - 1; values are copied. x, y act [T,3H], rows as in attention;
+ * positions i32 [T], 0 or more. inverse turns back: the backward of the forward
+ * (dx of dy). y may be x.
+ */
+bl_status bl_rotary(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_tensor *positions, int32_t heads,
+                    float base, bool inverse);
 
 /* Reductions of all elements to f32 [1]; accumulated in f64 in a fixed order. x is any float dtype, contiguous. */
 typedef enum bl_reduction { BL_SUM = 0, BL_MEAN = 1, BL_MAX = 2, BL_MIN = 3, BL_NORM = 4 } bl_reduction;

@@ -56,6 +56,15 @@
     BOTH(dropout_backward, elementwise)                                                                                \
     BOTH(axpby, elementwise)                                                                                           \
     BOTH(softmax, softmax)                                                                                             \
+    CPU(softmax_backward, softmax)                                                                                     \
+    CPU(log_softmax_forward, softmax)                                                                                  \
+    CPU(log_softmax_backward, softmax)                                                                                 \
+    CPU(matmul, product)                                                                                               \
+    CPU(rmsnorm_forward, rmsnorm)                                                                                      \
+    CPU(rmsnorm_backward, rmsnorm)                                                                                     \
+    CPU(glu_forward, glu)                                                                                              \
+    CPU(glu_backward, glu)                                                                                             \
+    CPU(rotary, rotary)                                                                                                \
     BOTH(reduce, reduce)                                                                                               \
     BOTH(topk, topk)                                                                                                   \
     BOTH(grad_norm, grad_norm)                                                                                         \

@@ -93,7 +93,7 @@ static int32_t alignment(const void *data) {
     return (int32_t) (address & (~address + 1));
 }
 
-static bl_cuda_matmul_key key_of(const bl_context *ctx, const bl_cuda_matmul *p) {
+static bl_cuda_matmul_key key_of(const bl_context *ctx, const bl_cuda_product *p) {
     bl_cuda_matmul_key key;
     memset(&key, 0, sizeof key);
     key.m = p->m, key.n = p->n, key.k = p->k;
@@ -107,7 +107,7 @@ static bl_cuda_matmul_key key_of(const bl_context *ctx, const bl_cuda_matmul *p)
     return key;
 }
 
-static bl_status describe(struct bl_cuda_plan *plan, const bl_cuda_matmul *p) {
+static bl_status describe(struct bl_cuda_plan *plan, const bl_cuda_product *p) {
     const cublasComputeType_t compute = plan->key.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const int32_t turned = CUBLAS_OP_T;
     BL_BLAS_TRY(cublasLtMatmulDescCreate(&plan->operation, compute, CUDA_R_32F), WHAT);
@@ -186,7 +186,7 @@ static bl_status suggest(const bl_cuda *cuda, const struct bl_cuda_plan *plan, i
 }
 
 static bl_status launch(bl_context *ctx, const struct bl_cuda_plan *plan, const cublasLtMatmulAlgo_t *algorithm,
-                        const bl_cuda_matmul *p) {
+                        const bl_cuda_product *p) {
     bl_cuda *cuda = bl_cuda_of(ctx);
     const float one = 1.0f, beta = p->accumulate ? 1.0f : 0.0f;
     if (p->epilogue != BL_EPILOGUE_NONE)
@@ -205,7 +205,7 @@ static bl_status launch(bl_context *ctx, const struct bl_cuda_plan *plan, const 
 typedef struct trial {
     const struct bl_cuda_plan *plan;
     const cublasLtMatmulAlgo_t *algorithm;
-    const bl_cuda_matmul *product;
+    const bl_cuda_product *product;
 } trial;
 
 static bl_status run_trial(bl_context *ctx, void *argument) {
@@ -236,7 +236,7 @@ static bl_status measure(bl_context *ctx, bl_status (*work)(bl_context *, void *
     return BL_OK;
 }
 
-static bl_status time_candidates(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_matmul *p,
+static bl_status time_candidates(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_product *p,
                                  const cublasLtMatmulHeuristicResult_t *results, int found, bl_cuda_choice *choice) {
     choice->microseconds = -1;
     for (int i = 0; i < found; i++) {
@@ -255,7 +255,7 @@ static bl_status time_candidates(bl_context *ctx, const struct bl_cuda_plan *pla
  * The fastest candidate, timed on the operands themselves. What they are added
  * to is saved first: tried on anything else, the sums would not run in place.
  */
-static bl_status time_in_place(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_matmul *p,
+static bl_status time_in_place(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_product *p,
                                const cublasLtMatmulHeuristicResult_t *results, int found, bl_cuda_choice *choice) {
     if (!p->accumulate) return time_candidates(ctx, plan, p, results, found, choice);
     bl_cuda *cuda = bl_cuda_of(ctx);
@@ -279,7 +279,7 @@ static bl_status save(const bl_context *ctx, const matmul_state *state) {
 /* ---- plans ---- */
 
 /* The algorithm of a new plan. */
-static bl_status choose(bl_context *ctx, matmul_state *state, struct bl_cuda_plan *plan, const bl_cuda_matmul *p) {
+static bl_status choose(bl_context *ctx, matmul_state *state, struct bl_cuda_plan *plan, const bl_cuda_product *p) {
     const bool by_file = ctx->matmul_choices[0] != 0, timed = by_file && !bl_cuda_capturing(ctx);
     const bl_cuda_choice *known = by_file ? bl_cuda_choices_find(&state->choices, &plan->key) : NULL;
     if (known) {
@@ -317,7 +317,7 @@ static size_t bucket_of(const bl_cuda_matmul_key *key) {
     return (size_t) (hash >> 32) % BUCKETS;
 }
 
-bl_status bl_cuda_matmul_plan(bl_context *ctx, struct bl_cuda_plan **out, const bl_cuda_matmul *product) {
+bl_status bl_cuda_matmul_plan(bl_context *ctx, struct bl_cuda_plan **out, const bl_cuda_product *product) {
     matmul_state *state = NULL;
     BL_TRY(open_state(ctx, &state));
     const bl_cuda_matmul_key key = key_of(ctx, product);
@@ -345,17 +345,17 @@ bl_status bl_cuda_matmul_plan(bl_context *ctx, struct bl_cuda_plan **out, const 
     return BL_OK;
 }
 
-bl_status bl_cuda_matmul_run(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_matmul *product) {
+bl_status bl_cuda_matmul_run(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_product *product) {
     return launch(ctx, plan, &plan->algorithm, product);
 }
 
-bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_matmul *product) {
+bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_product *product) {
     struct bl_cuda_plan *plan = NULL;
     BL_TRY(bl_cuda_matmul_plan(ctx, &plan, product));
     return bl_cuda_matmul_run(ctx, plan, product);
 }
 
-bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_matmul *fused, const bl_cuda_matmul *plain,
+bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused, const bl_cuda_product *plain,
                                 bl_status (*rest)(bl_context *ctx, void *argument), void *argument) {
     *prefer = false;
     if (!ctx->matmul_choices[0]) return BL_OK;

@@ -33,7 +33,7 @@ typedef enum bl_cuda_epilogue {
     BL_EPILOGUE_SUM_B = 2, /* vector [n], of D's dtype, is overwritten with the sum over k of op(B) */
 } bl_cuda_epilogue;
 
-typedef struct bl_cuda_matmul {
+typedef struct bl_cuda_product {
     int64_t m, n, k;
     const void *a, *b;
     void *d;
@@ -44,7 +44,7 @@ typedef struct bl_cuda_matmul {
     int32_t result;  /* dtype of D: that of the operands, or f32 */
     int32_t epilogue;
     void *vector;
-} bl_cuda_matmul;
+} bl_cuda_product;
 
 struct bl_cuda_plan;
 
@@ -53,18 +53,18 @@ struct bl_cuda_plan;
  * offer the epilogue here (it asks for aligned rows and pointers); a product
  * without epilogue always has a plan, or the call fails.
  */
-bl_status bl_cuda_matmul_plan(bl_context *ctx, struct bl_cuda_plan **out, const bl_cuda_matmul *product);
-bl_status bl_cuda_matmul_run(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_matmul *product);
+bl_status bl_cuda_matmul_plan(bl_context *ctx, struct bl_cuda_plan **out, const bl_cuda_product *product);
+bl_status bl_cuda_matmul_run(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_product *product);
 
 /* Plan and run of a product without epilogue. */
-bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_matmul *product);
+bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_product *product);
 
 /*
  * Whether `fused`, which has an epilogue, is to be run in place of `plain`
  * followed by rest(ctx, argument): as the file of choices says, or timed if
  * it does not say; false without a file. rest must leave no trace.
  */
-bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_matmul *fused, const bl_cuda_matmul *plain,
+bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused, const bl_cuda_product *plain,
                                 bl_status (*rest)(bl_context *ctx, void *argument), void *argument);
 
 /* ---- between matmul.cu and matmul_choices.cu ---- */

@@ -55,6 +55,13 @@
     BOTH(dropout_forward, elementwise)                                                                                 \
     BOTH(dropout_backward, elementwise)                                                                                \
     BOTH(axpby, elementwise)                                                                                           \
+    CPU(unary_forward, unary)                                                                                          \
+    CPU(unary_backward, unary)                                                                                         \
+    CPU(affine, unary)                                                                                                 \
+    CPU(binary, broadcast)                                                                                             \
+    CPU(binary_backward, broadcast)                                                                                    \
+    CPU(compare, broadcast)                                                                                            \
+    CPU(where, broadcast)                                                                                              \
     BOTH(softmax, softmax)                                                                                             \
     CPU(softmax_backward, softmax)                                                                                     \
     CPU(log_softmax_forward, softmax)                                                                                  \
@@ -66,6 +73,9 @@
     CPU(glu_backward, glu)                                                                                             \
     CPU(rotary, rotary)                                                                                                \
     BOTH(reduce, reduce)                                                                                               \
+    CPU(reduce_dims, reduce_dims)                                                                                      \
+    CPU(reduce_dims_backward, reduce_dims)                                                                             \
+    CPU(argmax, reduce_dims)                                                                                           \
     BOTH(topk, topk)                                                                                                   \
     BOTH(grad_norm, grad_norm)                                                                                         \
     BOTH(lamb_update, lamb)                                                                                            \

@@ -14,9 +14,9 @@
 -- y.disposable = true: the next op may then work in that memory (Tape:take).
 --
 -- A function has the name of its op, which is also the name of the op's files
--- in engine/ops, engine/cpu, engine/cuda and spec/engine/ops; gelu, tanh,
--- dropout and add (axpby) are in those called elementwise. Each takes 10 to 40
--- lines, so they share this file.
+-- in engine/ops, engine/cpu, engine/cuda and spec/engine/ops; gelu, tanh and
+-- dropout are in those called elementwise. Each takes 10 to 40 lines, so they
+-- share this file. F also holds the functions of the files beside it (FAMILIES).
 
 local device = require "bertlua.device"
 local ops = require "bertlua.ops"
@@ -225,25 +225,6 @@ function F.span_loss(tape, logits, segments, starts, ends, out)
     })
 end
 
-local function add_backward(tape, node)
-    local y, a, b = node.output, node.a, node.b
-    if a.needs_grad then
-        local da = tape:gradient_like(a)
-        ops.copy(da, y.grad)
-        tape:accumulate(a, da)
-    end
-    tape:pass_gradient(y, b)
-end
-
---- y = a + b, of the same shape and dtype.
--- @param out tensor for the result (default: in the arena)
-function F.add(tape, a, b, out)
-    local y = out and tape:input(out) or tape:variable_like(a)
-    ops.copy(y.value, tape:value_of(a))
-    ops.axpby(y.value, tape:value_of(b), 1, 1)
-    return tape:record(y, a.needs_grad and a or b, { backward = add_backward, a = a, b = b })
-end
-
 local function gelu_backward(tape, node)
     local dx = tape:gradient_like(node.x)
     ops.gelu_backward(dx, node.output.grad, node.x.value)
@@ -283,6 +264,17 @@ function F.dropout(tape, x, p)
     local y = tape:variable_like(x)
     ops.dropout_forward(y.value, tape:value_of(x), dropout)
     return tape:record(y, x, { backward = dropout_backward, x = x, dropout = dropout })
+end
+
+--- Files whose functions are functions of F, each name once.
+local FAMILIES = {
+    require "bertlua.autograd.elementwise",
+}
+for _, family in ipairs(FAMILIES) do
+    for name, f in pairs(family) do
+        if F[name] then error("functional: " .. name .. " is in two files") end
+        F[name] = f
+    end
 end
 
 return F

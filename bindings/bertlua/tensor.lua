@@ -11,6 +11,9 @@ local bl = require "bertlua.ffi"
 local context = require "bertlua.context"
 local element = require "bertlua.element"
 local ownership = require "bertlua.ownership"
+local tensor_index = require "bertlua.tensor_index"
+local tensor_math = require "bertlua.tensor_math"
+local tensor_methods = require "bertlua.tensor_methods"
 
 local C, check, set_shape, shape = bl.lib, bl.check, bl.set_shape, bl.shape
 local DTYPE, DTYPE_NAME = bl.DTYPE, bl.DTYPE_NAME
@@ -86,7 +89,18 @@ function Tensor:view(...)
     check(C.bl_tensor_reshape(view, self, n, shape))
     return look(view, self)
 end
-Tensor.reshape = Tensor.view
+
+--- The same elements in another shape: a view, or a copy if the tensor has gaps or is transposed.
+-- @param ... as for view
+function Tensor:reshape(...)
+    local dims = ...
+    if type(dims) ~= "table" then dims = { ... } end
+    local source = self:contiguous()
+    local n = set_shape(infer(dims, self:numel()))
+    local view = new_tensor()
+    check(C.bl_tensor_reshape(view, source, n, shape))
+    return look(view, source)
+end
 
 --- Elements first..last (both included, from 1) along a dimension (from 1).
 function Tensor:slice(dim, first, last)
@@ -106,14 +120,18 @@ function Tensor:slice(dim, first, last)
     return look(view, self)
 end
 
---- Row number i: a view with one dimension less.
-function Tensor:select(i)
-    if self.ndim == 0 or type(i) ~= "number" or i < 1 or i > self.shape[0] then
-        error(("select: index is %s, the tensor is %s"):format(tostring(i), self:describe()), 2)
+--- Number i along a dimension: a view with one dimension less.
+-- @param dim dimension, from 1; t:select(i) is t:select(1, i)
+function Tensor:select(dim, i)
+    if i == nil then dim, i = 1, dim end
+    if type(dim) ~= "number" or dim < 1 or dim > self.ndim or type(i) ~= "number" or i < 1
+        or i > self.shape[dim - 1] then
+        error(("select: index is %s along dimension %s, the tensor is %s"):format(tostring(i), tostring(dim),
+            self:describe()), 2)
     end
     local view = new_tensor(self)
-    view.data = ffi.cast("char *", self.data) + (i - 1) * self.stride[0] * element.SIZE[self.dtype]
-    for d = 0, self.ndim - 1 do
+    view.data = ffi.cast("char *", self.data) + (i - 1) * self.stride[dim - 1] * element.SIZE[self.dtype]
+    for d = dim - 1, self.ndim - 1 do
         view.shape[d] = d + 1 < self.ndim and self.shape[d + 1] or 1
         view.stride[d] = d + 1 < self.ndim and self.stride[d + 1] or 0
     end
@@ -251,19 +269,11 @@ local function upload(self, host, dtype, level)
     end), level)
 end
 
-local function same_shape(a, b)
-    if a.ndim ~= b.ndim then return false end
-    for i = 0, a.ndim - 1 do
-        if a.shape[i] ~= b.shape[i] then return false end
-    end
-    return true
-end
-
 --- Copy the elements of another tensor of the same shape, converting the dtype. They may be on different devices.
 function Tensor:copy_from(other)
     if self.device == other.device then
         check(C.bl_copy(context.handle_of(self.device), self, other))
-    elseif not same_shape(self, other) then
+    elseif not tensor_math.same_shape(self, other) then
         error(("copy_from: got %s, the tensor is %s"):format(other:describe(), self:describe()), 2)
     elseif self.device == 0 then
         local host = on_host(other, 3)
@@ -308,8 +318,9 @@ local function set(self, values, level)
 end
 
 --- Set the elements from a list (nested or flat) or a host array of as many values, in row-major order.
-function Tensor:set(values)
-    set(self, values, 3)
+-- @param level as in new
+function Tensor:set(values, level)
+    set(self, values, (level or 1) + 2)
     return self
 end
 
@@ -325,7 +336,23 @@ local function tostring_tensor(self)
     return text
 end
 
-ffi.metatype("bl_tensor", { __index = Tensor, __tostring = tostring_tensor })
+for name, method in pairs(tensor_methods.methods) do Tensor[name] = method end
+
+-- A field of the struct is found before this is called.
+local function index(t, key)
+    local method = Tensor[key]
+    if method ~= nil or type(key) == "string" then return method end
+    local value = tensor_index.get(t, key, 2)
+    return value
+end
+
+local function assign(t, key, value)
+    tensor_index.set(t, key, value, 2)
+end
+
+local metatable = { __index = index, __newindex = assign, __tostring = tostring_tensor, __len = Tensor.dims }
+for name, operator in pairs(tensor_methods.operators) do metatable[name] = operator end
+ffi.metatype("bl_tensor", metatable)
 
 -- Scopes: a stack of lists of buffers.
 local Scope = {}

@@ -143,7 +143,7 @@ describe("10,000 tensors of 1000 x 500", function()
             for _ = 1, 10000 do bl.ones(1000, 500) end
             print(high_water())
         ]]
-        local output, code = process.run_bertlua("--device cpu " .. process.quote(script))
+        local output, code = process.run_bertlua("--device cpu " .. process.quote(script), "OMP_NUM_THREADS=1")
         os.remove(script)
         assert.are.equal(0, code, output)
         local bytes = tonumber(output)

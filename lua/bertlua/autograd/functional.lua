@@ -268,6 +268,7 @@ end
 
 --- Files whose functions are functions of F, each name once.
 local FAMILIES = {
+    require "bertlua.autograd.custom",
     require "bertlua.autograd.elementwise",
 }
 for _, family in ipairs(FAMILIES) do

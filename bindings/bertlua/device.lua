@@ -72,6 +72,7 @@ function Event:seconds_to(later)
     return seconds[0]
 end
 
+--- Free the event; nothing may wait for it any more.
 function Event:free()
     if self.handle then C.bl_event_free(ffi.gc(self.handle, nil)) end
     self.handle = nil
@@ -106,6 +107,7 @@ function Pinned:tensor(byte_offset, dtype, dims)
     return t
 end
 
+--- Free the memory. Tensors that look at it must not be used afterwards.
 function Pinned:free()
     if self.handle then C.bl_pinned_free(ffi.gc(self.handle, nil)) end
     self.handle, self.data = nil, nil
@@ -213,6 +215,7 @@ function Graph:launch()
     check(C.bl_graph_launch(self.handle))
 end
 
+--- Free the recording.
 function Graph:free()
     if self.handle then
         C.bl_graph_free(self.handle)

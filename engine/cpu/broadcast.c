@@ -233,8 +233,10 @@ bl_status bl_cpu_where(bl_context *ctx, bl_tensor *y, const bl_tensor *mask, con
             const float *b_row = bl_operand_read(&o.b, 0, begin, n, b_buffer);
             float *y_row = bl_row_open(y->data, y->dtype, begin, y_buffer);
 #pragma omp simd
-            for (int64_t i = 0; i < n; i++)
-                y_row[i] = m_row[i] != 0.0f ? a_row[i] : b_row[i];
+            for (int64_t i = 0; i < n; i++) {
+                float u = a_row[i], v = b_row[i];
+                y_row[i] = m_row[i] != 0.0f ? u : v;
+            }
             bl_row_close(y->data, y->dtype, begin, n, y_row);
         }
     }

@@ -9,9 +9,14 @@ static void read_floats(float *to, const bl_operand *o, int64_t offset, int64_t 
     const char *from = (const char *) o->data + offset * size;
     if (o->dtype == BL_I8) {
         const int8_t *values = (const int8_t *) from;
+        if (stride == 1) {
 #pragma omp simd
-        for (int64_t i = 0; i < n; i++)
-            to[i] = values[i * stride];
+            for (int64_t i = 0; i < n; i++)
+                to[i] = values[i];
+        } else {
+            for (int64_t i = 0; i < n; i++)
+                to[i] = values[i * stride];
+        }
     } else if (stride == 1) {
         bl_row_to_f32(to, from, o->dtype, n);
     } else if (stride == 0) {

@@ -124,6 +124,9 @@ function Spec:assign(values, name, value, source, shown)
     self.sources[name] = source
 end
 
+--- A fault that says which setting was probably meant.
+-- @param name that is none of the settings
+-- @param shown as the user wrote it
 function Spec:unknown(name, shown)
     local nearest = M.nearest(name, self.names)
     local hint = nearest and ("; did you mean %s?"):format(shown:sub(1, 2) == "--" and to_option(nearest) or nearest)

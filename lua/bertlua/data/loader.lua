@@ -324,6 +324,7 @@ function Loader:slot_of(epoch, place)
     return slot
 end
 
+--- Give up the shard that is being read ahead.
 function Loader:drop_pending()
     if self.pending then self.pending.prefetch:cancel() end
     self.pending = nil

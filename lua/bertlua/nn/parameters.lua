@@ -37,6 +37,7 @@ local function product(dims)
     return n
 end
 
+--- An empty store. Modules register their parameters in it; then allocate() gives them memory.
 function ParameterStore.new()
     return setmetatable({ list = {}, by_name = {}, groups = {} }, ParameterStore)
 end

@@ -48,7 +48,9 @@ local function strip_comment(line)
 end
 
 -- Consecutive declarations share the comment above the first.
-local function header_comment(name)
+--- The comment above a function in the headers of the engine, and its declaration; nil if there is none.
+-- @param name without bl_
+function M.declaration(name)
     local lines = read_lines(paths.declarations())
     if not lines then return nil end
     for at, line in ipairs(lines) do
@@ -84,7 +86,7 @@ local function describe_function(name, f)
     -- Thin wrappers of the engine are documented in its header.
     local short = name:match "([%w_]+)$"
     if path:match "/bindings/" or path:match "^bindings/" then
-        local text, declaration = header_comment(short)
+        local text, declaration = M.declaration(short)
         if text then
             parts[#parts + 1] = text
             parts[#parts + 1] = declaration

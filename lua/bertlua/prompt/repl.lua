@@ -93,6 +93,7 @@ function Session:cancel()
     self.pending = nil
 end
 
+--- Print an error.
 function Session:complain(message)
     message = tostring(message)
     if self.color then message = RED .. message .. RESET end
@@ -105,6 +106,7 @@ local function trace(problem)
     return message
 end
 
+--- Run a compiled chunk. Returns as xpcall does.
 function Session:run(chunk)
     setfenv(chunk, self.env)
     -- Interpreted, so that Ctrl-C also ends a loop that was typed here: compiled code doesn't look.
@@ -116,6 +118,8 @@ local function pack(ok, ...)
     return ok, select("#", ...), { ... }
 end
 
+--- Evaluate an input and print its values.
+-- @return "done", "error", or "more" if the input is unfinished
 function Session:evaluate(code)
     local chunk, silent, unfinished = M.compile(code, "=stdin")
     if not chunk then
@@ -140,6 +144,8 @@ function Session:evaluate(code)
     return "done"
 end
 
+--- Evaluate an input and print how long it took.
+-- @return "done" or "error"
 function Session:time(code)
     local chunk, message = M.compile(code, "=stdin")
     if not chunk then
@@ -161,6 +167,8 @@ function Session:time(code)
     return "done"
 end
 
+--- Obey a line that begins with a colon.
+-- @return "done", "error" or "quit"
 function Session:command(line)
     local name, rest = line:match "^:(%a*)%s*(.*)$"
     if name == "time" and rest ~= "" then return self:time(rest) end
@@ -174,6 +182,8 @@ function Session:command(line)
     return "error"
 end
 
+--- Run a command of the shell.
+-- @return "done" or "error"
 function Session:shell(command)
     local status = os.execute(command)
     if status ~= 0 then

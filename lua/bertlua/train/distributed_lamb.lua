@@ -73,6 +73,7 @@ function DistributedLamb:gather_parameters()
     comm:wait()
 end
 
+--- The update: norm, moments and parameters of this rank's part, then the parts of the others.
 function DistributedLamb:update_parameters()
     local comm, accumulation = self.comm, self.accumulation
     optim.partition_grad_norm(self.square, self.scalars, self.store.grad, self.pieces, accumulation)
@@ -87,6 +88,7 @@ function DistributedLamb:update_parameters()
     self.gatherer:restart()
 end
 
+--- Free the memory. The optimizer must not be used afterwards.
 function DistributedLamb:free()
     Optimizer.free(self)
     self.pieces_buffer:free()

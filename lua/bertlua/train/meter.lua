@@ -60,6 +60,7 @@ function Meter:begin_wait()
     self.wait_started = self.now()
 end
 
+--- The end of the wait that began with begin_wait().
 function Meter:end_wait()
     self.own.waiting = self.own.waiting + self.now() - self.wait_started
 end

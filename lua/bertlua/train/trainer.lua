@@ -198,6 +198,9 @@ function Trainer:log_record(step, last, stats)
     return record
 end
 
+--- Write the checkpoint of a step, once.
+-- @param step number
+-- @param last means of that step
 function Trainer:save_checkpoint(step, last)
     if self.save and self.saved_step ~= step then
         self.saved_path = self.save(step, last)

@@ -153,6 +153,7 @@ function Logs:begin_training()
         unit = "steps", stream = not instead and "stdout" or nil }
 end
 
+--- Remove the progress bar.
 function Logs:end_training()
     if self.bar then self.bar:finish() end
     self.bar = nil
@@ -278,6 +279,7 @@ function Logs:finish(outcome)
     self:close()
 end
 
+--- Close the report and the event files.
 function Logs:close()
     self.report:close()
     if self.events then self.events:close() end

@@ -26,10 +26,18 @@ function M.option(name)
 end
 local option = M.option
 
+--- A fault if a setting is unset.
+-- @param values settings
+-- @param name of the setting
+-- @param why what to do, for the message
 function M.need(values, name, why)
     if values[name] == nil then fault.raisef("%s is not set: %s", option(name), why) end
 end
 
+--- A fault if two settings are both set.
+-- @param values settings
+-- @param a, b names of the settings
+-- @param why what they mean, for the message
 function M.exclude(values, a, b, why)
     if values[a] and values[b] then fault.raisef("%s and %s are both set: %s", option(a), option(b), why) end
 end

@@ -101,6 +101,7 @@ function M.check_equal_start(store, ranks)
         "check that all machines run the same build and read the same files")
 end
 
+--- The optimizer that the settings name, for an allocated store.
 function M.optimizer(run, values, store, ranks)
     local optimizer = Optimizer.new {
         kind = ranks.size == 1 and M.optimizer_family(values) or values.optimizer, store = store, comm = ranks.comm,
@@ -111,6 +112,7 @@ function M.optimizer(run, values, store, ranks)
     return optimizer
 end
 
+--- function(step) -> learning rate, as the settings say.
 function M.schedule(run, values)
     local settings = {
         learning_rate = values.learning_rate, warmup_start_lr = values.warmup_start_lr,
@@ -128,6 +130,7 @@ local function activation_limit(values)
     return not device.is_host() and total or 32 * GIB
 end
 
+--- A tape with the run's seed, and address space for its activations.
 function M.tape(run, values)
     context.attention(run.attention)
     local tape = Tape.new { capacity = activation_limit(values), seed = values.seed,

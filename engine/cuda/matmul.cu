@@ -355,8 +355,9 @@ bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_product *product) 
     return bl_cuda_matmul_run(ctx, plan, product);
 }
 
-bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused, const bl_cuda_product *plain,
-                                bl_status (*rest)(bl_context *ctx, void *argument), void *argument) {
+bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused,
+                                const bl_cuda_product *plain, bl_status (*rest)(bl_context *ctx, void *argument),
+                                void *argument) {
     *prefer = false;
     if (!ctx->matmul_choices[0]) return BL_OK;
     struct bl_cuda_plan *plan = NULL;

@@ -64,8 +64,9 @@ bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_product *product);
  * followed by rest(ctx, argument): as the file of choices says, or timed if
  * it does not say; false without a file. rest must leave no trace.
  */
-bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused, const bl_cuda_product *plain,
-                                bl_status (*rest)(bl_context *ctx, void *argument), void *argument);
+bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused,
+                                const bl_cuda_product *plain, bl_status (*rest)(bl_context *ctx, void *argument),
+                                void *argument);
 
 /* ---- between matmul.cu and matmul_choices.cu ---- */
 

@@ -270,6 +270,8 @@ end
 local FAMILIES = {
     require "bertlua.autograd.custom",
     require "bertlua.autograd.elementwise",
+    require "bertlua.autograd.products",
+    require "bertlua.autograd.shapes",
 }
 for _, family in ipairs(FAMILIES) do
     for name, f in pairs(family) do

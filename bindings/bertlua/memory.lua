@@ -7,6 +7,7 @@ local ffi = require "ffi"
 local bl = require "bertlua.ffi"
 local context = require "bertlua.context"
 local ownership = require "bertlua.ownership"
+local summary = require "bertlua.summary"
 require "bertlua.tensor" -- gives the tensors of a buffer their methods
 
 local C, check, set_shape, shape = bl.lib, bl.check, bl.set_shape, bl.shape
@@ -76,6 +77,10 @@ function Buffer:free()
     end
 end
 
+function Buffer:__tostring()
+    return "Buffer: " .. (self.handle and summary.bytes(self.bytes) or "freed")
+end
+
 local Arena = {}
 Arena.__index = Arena
 
@@ -121,6 +126,12 @@ end
 --- The most bytes that were in use so far.
 function Arena:peak()
     return tonumber(C.bl_arena_peak(live(self)))
+end
+
+function Arena:__tostring()
+    if not self.handle then return "Arena: freed" end
+    return ("Arena: %s in use, peak %s, at most %s"):format(summary.bytes(self:used()), summary.bytes(self:peak()),
+        summary.bytes(self.capacity))
 end
 
 --- Give the address space back. Tensors of the arena must not be used afterwards.

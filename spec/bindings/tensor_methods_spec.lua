@@ -11,7 +11,8 @@ end
 local function near(expected, got, tolerance)
     assert.are.equal(#expected, #got)
     for i = 1, #expected do
-        assert.is_true(math.abs(expected[i] - got[i]) <= (tolerance or 1e-6), ("%g, expected %g"):format(got[i], expected[i]))
+        local difference = math.abs(expected[i] - got[i])
+        assert.is_true(difference <= (tolerance or 1e-6), ("%g, expected %g"):format(got[i], expected[i]))
     end
 end
 

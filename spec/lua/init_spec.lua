@@ -25,8 +25,8 @@ describe("bertlua", function()
     end)
 
     it("loads nothing of the engine before it is used", function()
-        local output = process.run("LUA_PATH='lua/?.lua;lua/?/init.lua;bindings/?.lua;;' luajit -e 'require \"bertlua\" "
-            .. "print(package.loaded[\"bertlua.ffi\"])'")
+        local output = process.run("LUA_PATH='lua/?.lua;lua/?/init.lua;bindings/?.lua;;' luajit -e '"
+            .. "require \"bertlua\" print(package.loaded[\"bertlua.ffi\"])'")
         assert.are.equal("nil\n", output)
     end)
 end)

@@ -36,6 +36,7 @@
 local Variable = require "bertlua.autograd.variable"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
+local summary = require "bertlua.summary"
 
 local Tape = {}
 Tape.__index = Tape
@@ -302,6 +303,14 @@ function Tape:close()
     if self.own_arena then self.arena:free() end
     self.state_buffer:free()
     self.arena, self.state = nil, nil
+end
+
+--- One line: what is recorded, and the memory of its arena.
+function Tape:__tostring()
+    if not self.arena then return "Tape: closed" end
+    local used, peak = self:memory()
+    return ("Tape: %s, %d node%s, %s in use, peak %s"):format(self.recording and "recording" or "inference",
+        self.count, self.count == 1 and "" or "s", summary.bytes(used), summary.bytes(peak))
 end
 
 Tape.Variable = Variable

@@ -54,7 +54,8 @@ describe("a variable", function()
         for _, name in ipairs { "log", "sqrt" } do
             assert.are.same(F[name](tape, b):tolist(), b[name](b):tolist(), name)
         end
-        for _, name in ipairs { "add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge" } do
+        for _, name in ipairs { "add", "sub", "mul", "div", "maximum", "minimum", "eq", "ne", "lt", "le", "gt",
+            "ge" } do
             assert.are.same(F[name](tape, a, b):tolist(), a[name](a, b):tolist(), name)
             assert.are.same(F[name](tape, a, 2):tolist(), a[name](a, 2):tolist(), name)
         end

@@ -1,6 +1,7 @@
 --- bl.zeros, bl.arange, bl.cat ...
 
 local bl = require "bertlua"
+local context = require "bertlua.context"
 local creation = require "bertlua.creation"
 local tensor = require "bertlua.tensor"
 
@@ -91,8 +92,9 @@ describe("bl", function()
         for _, case in ipairs(cases) do
             local ok, message = pcall(case[2])
             local line = debug.getinfo(case[2], "S").linedefined
+            local message_on_device = case[1]:gsub(" cpu", " " .. context.device())
             assert.is_false(ok, case[1])
-            assert.is_truthy(tostring(message):find(("creation_spec.lua:%d: %s"):format(line, case[1]), 1, true),
+            assert.is_truthy(tostring(message):find(("creation_spec.lua:%d: %s"):format(line, message_on_device), 1, true),
                 message)
         end
     end)

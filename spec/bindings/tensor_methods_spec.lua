@@ -1,11 +1,17 @@
 --- The methods of tensors, one by one.
 
 local bl = require "bertlua"
+local context = require "bertlua.context"
 local methods = require "bertlua.tensor_methods"
 local tensor = require "bertlua.tensor"
 
 local function scoped(fn)
     return function() tensor.scope(fn) end
+end
+
+-- A message of a tensor, on the device that runs the spec.
+local function here(message)
+    return (message:gsub(" cpu", " " .. context.device()))
 end
 
 local function near(expected, got, tolerance)
@@ -56,11 +62,11 @@ describe("methods of tensors", function()
         assert.are.same({ 2, 3, 4 }, sizes)
         for _, wrong in ipairs { { 1, 2 }, { 1, 2, 2 }, { 1, 2, 4 }, { 1, 2, 3, 1 } } do
             assert.has_error(function() x:permute(wrong) end,
-                "permute: the tensor is f32 2x3x4 cpu, expected each of its dimensions once")
+                here "permute: the tensor is f32 2x3x4 cpu, expected each of its dimensions once")
         end
         assert.has_error(function() x:t() end,
-            "t: the tensor is f32 2x3x4 cpu, expected 2 dimensions; x:transpose(a, b) swaps any two")
-        assert.has_error(function() x:unsqueeze(5) end, "unsqueeze: dimension is 5, the tensor is f32 2x3x4 cpu")
+            here "t: the tensor is f32 2x3x4 cpu, expected 2 dimensions; x:transpose(a, b) swaps any two")
+        assert.has_error(function() x:unsqueeze(5) end, here "unsqueeze: dimension is 5, the tensor is f32 2x3x4 cpu")
     end))
 
     it("compute each element", scoped(function()

@@ -288,6 +288,9 @@ function Variable.__index(x, key)
     return Variable[key]
 end
 
+--- For completion and help at the prompt.
+Variable.__methods = Variable
+
 function Variable.__newindex(x, key, value)
     if type(key) ~= "string" then error("a variable cannot be written to; F.where makes a changed copy", 2) end
     rawset(x, key, value)

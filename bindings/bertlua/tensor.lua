@@ -471,13 +471,13 @@ function M.is(value)
     return ffi.istype(new_tensor, value)
 end
 
---- Describe memory that the caller owns and keeps: a host array or pointer.
+--- Describe memory of the caller: a host array, which the tensor keeps, or a pointer, whose memory the caller keeps.
 function M.wrap(ptr, dtype, dims)
     local code = DTYPE[dtype] or bl.dtype(dtype)
     local n = set_shape(dims)
     local t = new_tensor()
     check(C.bl_tensor_wrap(t, ffi.cast("void *", ptr), code, n, shape))
-    return t
+    return ownership.keep(t, ptr)
 end
 
 --- The methods of every tensor, for completion and help at the prompt.

@@ -1,8 +1,8 @@
 --- bl.zeros, bl.arange, bl.cat ...
 
 local bl = require "bertlua"
-local context = require "bertlua.context"
 local creation = require "bertlua.creation"
+local errors = require "spec.support.errors"
 local tensor = require "bertlua.tensor"
 
 local function scoped(fn)
@@ -89,13 +89,6 @@ describe("bl", function()
             { "where: i32 2x3 cpu and f32 2x3 cpu differ in dtype",
                 function() return (bl.where(x:gt(0), x, x:to "i32")) end },
         }
-        for _, case in ipairs(cases) do
-            local ok, message = pcall(case[2])
-            local line = debug.getinfo(case[2], "S").linedefined
-            local message_on_device = case[1]:gsub(" cpu", " " .. context.device())
-            assert.is_false(ok, case[1])
-            assert.is_truthy(tostring(message):find(("creation_spec.lua:%d: %s"):format(line, message_on_device), 1, true),
-                message)
-        end
+        errors.all_fail_here(cases)
     end)
 end)

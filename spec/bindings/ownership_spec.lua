@@ -91,6 +91,18 @@ describe("a tensor outside a scope", function()
         assert.are.equal(before, settled())
     end)
 
+    it("that is a view of a host array keeps the array", function()
+        local row = away(function() return tensor.wrap(array.float { 1, 2, 3, 4 }, "f32", { 2, 2 }):select(2) end)
+        away(function()
+            collectgarbage()
+            local others, sum = {}, 0
+            for i = 1, 1000 do others[i] = array.float { 9, 9, 9, 9 } end
+            for i = 1, 1000 do sum = sum + others[i][3] end
+            assert.are.equal(9000, sum)
+        end)
+        assert.are.same({ 3, 4 }, row:tolist())
+    end)
+
     it("makes the collector run before much is held", function()
         local before, most = settled(), 0
         away(function()

@@ -4,6 +4,7 @@ local F = require "bertlua.autograd.functional"
 local Tape = require "bertlua.autograd.tape"
 local array = require "bertlua.array"
 local context = require "bertlua.context"
+local errors = require "spec.support.errors"
 local gradcheck = require "bertlua.autograd.gradcheck"
 local ops = require "bertlua.ops"
 local parameters = require "spec.support.parameters"
@@ -129,12 +130,7 @@ describe("an op written in Lua", function()
             or { "product: an op written in Lua runs on the CPU; with on_device = true on any device, if it only calls "
                 .. "ops and methods of tensors", function() return (F.custom(tape, product, x, x)) end },
         }
-        for _, case in ipairs(cases) do
-            local ok, message = pcall(case[2])
-            local expected = ("custom_spec.lua:%d: %s"):format(debug.getinfo(case[2], "S").linedefined, case[1])
-            assert.is_false(ok, case[1])
-            assert.is_truthy(tostring(message):find(expected, 1, true), message)
-        end
+        errors.all_fail_here(cases)
         tape:close()
     end)
 end)

@@ -4,6 +4,7 @@
 local F = require "bertlua.autograd.functional"
 local Tape = require "bertlua.autograd.tape"
 local Variable = require "bertlua.autograd.variable"
+local errors = require "spec.support.errors"
 local gradcheck = require "bertlua.autograd.gradcheck"
 local parameters = require "spec.support.parameters"
 local tensor = require "bertlua.tensor"
@@ -138,12 +139,7 @@ describe("a variable", function()
                 function() return (a[{ 1, "a" }]) end },
             { "t: the variable has 1 dimensions, expected 2", function() return (a[1]:t()) end },
         }
-        for _, case in ipairs(cases) do
-            local ok, message = pcall(case[2])
-            local expected = ("variable_spec.lua:%d: %s"):format(debug.getinfo(case[2], "S").linedefined, case[1])
-            assert.is_false(ok, case[1])
-            assert.is_truthy(tostring(message):find(expected, 1, true), message)
-        end
+        errors.all_fail_here(cases)
         other:close()
     end)
 

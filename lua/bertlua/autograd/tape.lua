@@ -165,9 +165,21 @@ function Tape:dropout(p)
     return ops.dropout(self.state, p, op)
 end
 
---- Declare that the forward pass will not read x again. Releases it in inference, does nothing while recording.
+--- Run work(...) as in inference: nothing is recorded, dropout is off, and its results are constants for what follows.
+-- For parts of a loss that are not to be trained, such as a teacher's scores.
+-- @return the first value that it returns
+function Tape:untracked(work, ...)
+    local recording, training = self.recording, self.training
+    self.recording, self.training = false, false
+    local result = work(...)
+    self.recording, self.training = recording, training
+    return result
+end
+
+--- Declare that the forward pass will not read x again. Releases it in inference, does nothing while recording, nor to
+-- what was recorded before untracked().
 function Tape:free(x)
-    if not self.recording and x.value and not x.external then
+    if not self.recording and x.value and not x.external and not x.needs_grad then
         self.arena:release(x.value)
         x.value, x.gone = nil, "it was freed after its last use"
     end

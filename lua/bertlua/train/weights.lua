@@ -122,6 +122,9 @@ function weights.match(file, wanted, label, options)
     end
     table.sort(plan.unexpected)
     table.sort(fatal_unexpected)
+    if #plan.reads == 0 and #fatal_missing == 0 and #wanted > 0 then
+        fault.raisef("%s: holds none of this model's parameters (%s)", label, enumerate(plan.missing))
+    end
     local complaints = {}
     if #fatal_missing > 0 then
         complaints[1] = ("lacks %d of %s of this model (%s)"):format(#fatal_missing, plural.count(#wanted, "tensor"),

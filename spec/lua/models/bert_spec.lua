@@ -262,6 +262,35 @@ describe("BertForPretraining", function()
         end
     end)
 
+    it("without next sentences is the same model of masked words, in less memory", function()
+        local whole = tiny.model "fp32"
+        local model = bert.BertForPretraining.new(tiny.config(), nil, { next_sentence = false })
+        model.store:allocate { precision = "fp32", seed = 1 }
+        tiny.load_weights(model.store, tiny.open "bert_tiny", "weight.")
+        assert.are.equal("BertForMaskedLM", model.store.architecture)
+        assert.are.equal(#whole.store.list - 4, #model.store.list)
+        local batch = tiny.batch(samples, { max_length = MAX_LENGTH })
+        tape:start(1, 0, true)
+        local loss = whole:forward(tape, batch).mlm_loss:item()
+        local own = Tape.new {}
+        own:start(1, 0, true)
+        local result = model:forward(own, batch)
+        assert.are.equal(loss, result.loss.value:item())
+        assert.are.equal(loss, result.mlm_loss:item())
+        assert.is_nil(result.nsp_loss)
+        model.store:zero_grad()
+        own:backward(result.loss)
+        local shape = { rows = batch.rows, batch_size = #samples, max_length = MAX_LENGTH,
+            masked = batch.masked_index:dims()[1] }
+        local used, peak = own:memory()
+        local estimate = model:activation_bytes(shape)
+        assert.is_true(used == 0 and estimate >= peak and estimate < 1.12 * peak)
+        assert.is_true(estimate < whole:activation_bytes(shape))
+        assert.is_true(model:flops(batch) < whole:flops(batch))
+        assert.is_nil(model:logits(own:start(1, 0, false), batch).nsp)
+        own:close()
+    end)
+
     it("prints as a tree", function()
         local text = tostring(tiny.model "fp32")
         assert.is_truthy(text:find("layer2: EncoderLayer", 1, true))

@@ -15,13 +15,17 @@ local context = require "bertlua.context"
 local devices = require "bertlua.jobs.common.devices"
 local launch = require "bertlua.distributed.launch"
 local device = require "bertlua.device"
+local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local lock = require "bertlua.util.lock"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local placement = require "bertlua.distributed.placement"
 local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
+local tasks = require "bertlua.jobs.common.task"
+local term = require "bertlua.util.term"
 local Trace = require "bertlua.util.trace"
 
 local M = {}
@@ -144,7 +148,7 @@ end
 -- @return the memory plan
 function M.allocate(run, values, model, shape, ranks)
     local partition = partition_of(values, ranks)
-    model.bert.encoder.activation_checkpointing = values.activation_checkpointing
+    model_choice.set_checkpointing(model, values)
     shape.checkpointing = values.activation_checkpointing
     -- The scratch memory depends on which kernels run.
     context.attention(run.attention)
@@ -153,20 +157,19 @@ function M.allocate(run, values, model, shape, ranks)
         precision = run.precision, shape = shape, limit = activation_limit(values),
         parts = partition and partition.divide and ranks.size or 1,
         share = device.is_host() and ranks.comm.local_size or 1,
+        unknown = model_choice.unknown_activations(model, values),
     }
     local plan = memory_plan.check(model, options)
     memory_plan.advise(model, shape, options)
     model.store:allocate { precision = run.precision, seed = values.seed, partition = partition }
     -- In one piece: growing it later would leave outgrown blocks behind.
-    device.reserve_scratch(plan.scratch)
+    if plan.scratch then device.reserve_scratch(plan.scratch) end
     return plan
 end
 
 --- What replays recorded steps; warns if recording fails.
 function M.graphs(values)
-    local graphs = Graphs.new { enabled = values.cuda_graph, warn = function(message)
-        io.stderr:write("bertlua: warning: ", message, "\n")
-    end }
+    local graphs = Graphs.new { enabled = values.cuda_graph, warn = term.warn }
     return graphs
 end
 
@@ -214,18 +217,26 @@ end
 function M.train(job, progress_of, held)
     local run, parts, values, log = job.run, job.parts, job.values, job.log
     parts.log_freq = values.log_freq
-    parts.on_step = function(step, record)
+    parts.on_micro_step = function(step, done, total) log:micro_step(step, done, total) end
+    parts.on_step = function(step, record, stats)
         if held then held:touch() end
-        log:step(step, record)
+        if step == run.first_step and parts.objective then log:learned() end
+        log:step(step, record, stats)
         callbacks.call(job, "on_step", step, { metrics = record })
+    end
+    parts.on_results = function(names)
+        for i, result in ipairs(tasks.describe(job.task, names)) do job.results[i] = result end
     end
     parts.on_log = function(record) log:record(record) end
     parts.checkpoint_freq = values.num_steps_per_checkpoint
+    parts.evaluation = evaluating.hook(job)
     parts.save = function(step, record)
+        -- None where the first step has not been made yet: what the checkpoint held that the run resumed from.
+        record = record or checkpoint.progress(run.start.path)
         local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
-            ranks = parts.ranks,
+            ranks = parts.ranks, best = evaluating.best_step(run),
         })
         callbacks.call(job, "on_checkpoint", step, { metrics = record, path = path })
         return path

@@ -270,6 +270,7 @@ end
 
 --- Files whose functions are functions of F, each name once.
 local FAMILIES = {
+    require "bertlua.autograd.custom",
     require "bertlua.autograd.elementwise",
     require "bertlua.autograd.losses",
     require "bertlua.autograd.products",

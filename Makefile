@@ -4,6 +4,7 @@
 #   make demo       train a small BERT  make lint    luacheck, clang-format, cppcheck
 #   make install    PREFIX=/usr/local   make asan    the suite under ASan and UBSan
 #   make cuda       the CUDA backend    make test-cuda, make test-cuda-emulated
+#   make docs       the Lua API as HTML
 #
 # Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs elsewhere), CC=gcc or clang (with libomp-dev),
 # OPT=-O3, BUILD=build, V=1 to show the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (which
@@ -204,7 +205,10 @@ SUITE = $(if $(SANITIZE),ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktr
 WAITING_SPECS := spec/engine/comm
 OTHER_SPECS := $(filter-out spec/engine spec/fixtures spec/peers spec/support,$(wildcard spec/*)) \
   $(filter-out $(WAITING_SPECS),$(wildcard spec/engine/*))
-suite: suite-waiting suite-others
+# BUSTED_ARGS that name files or folders of spec/ choose what to run.
+suite: $(if $(filter spec/%,$(BUSTED_ARGS)),suite-chosen,suite-waiting suite-others)
+suite-chosen: all
+	@$(SUITE)
 suite-waiting: all
 	@$(SUITE) $(WAITING_SPECS)
 suite-others: all
@@ -213,10 +217,12 @@ suite-others: all
 # The specs that run on every device: ops and optimizers, each kernel against float64 references, and training. They run
 # on this machine's GPU or on the emulation, where timings are meaningless.
 TRAINING_SPECS := spec/lua/models spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/data/sequences_spec.lua \
-  $(addprefix spec/recipes/,answer_spec.lua finetune_classify_spec.lua trace_spec.lua) \
+  spec/lua/data/stream_spec.lua \
+  $(addprefix spec/recipes/,answer_spec.lua finetune_classify_spec.lua own_model_spec.lua trace_spec.lua) \
   $(addprefix spec/cuda/,training_spec.lua failures_spec.lua memory_plan_spec.lua)
 OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \
-  spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train \
+  $(addprefix spec/bindings/,creation_spec.lua device_spec.lua ownership_spec.lua tensor_index_spec.lua) \
+  spec/bindings/tensor_math_spec.lua spec/bindings/tensor_methods_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train \
   $(filter-out $(TRAINING_SPECS),$(wildcard spec/cuda/*_spec.lua))
 DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
   BERTLUA_BIN='$(abspath $(BUILD))/bertlua' $(BUSTED)
@@ -242,6 +248,11 @@ demo:
 gpu-report: all cuda
 	$(BUILD)/bertlua scripts/gpu_report.lua --output $(BUILD)/gpu-report.md $(if $(PYTHON),--python '$(PYTHON)') $(GPU_REPORT_ARGS)
 
+# The Lua API as HTML, from the comments in the sources.
+docs: all
+	@scripts/install_dependencies.sh build docs
+	$(Q)$(BUILD)/bertlua scripts/api_docs.lua $(BUILD)/docs
+
 # Two false alarms: a row has at least one class, a dataset at least one dimension.
 CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/data/hdf5_write.c
 C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch] spec/support/*.c)
@@ -258,5 +269,5 @@ lint:
 
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
-.PHONY: all cuda gpu-report install uninstall clean test suite suite-waiting suite-others demo lint asan FORCE
+.PHONY: all cuda gpu-report install uninstall clean test suite suite-chosen suite-waiting suite-others demo docs lint asan FORCE
 .DELETE_ON_ERROR:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that bertlua needs and that are not installed yet.
 #
-#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [demo]
+#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [docs] [demo]
 #
 # Lists the missing packages first; asks for root (sudo) only if there are any;
 # does nothing if all are installed. On another system it prints which packages
@@ -13,6 +13,7 @@ build="gcc make pkg-config libc6-dev luajit libluajit-5.1-dev libdnnl-dev libhdf
 mpi="libopenmpi-dev openmpi-bin"
 test="lua-busted $mpi iproute2"
 lint="lua-check clang-format cppcheck"
+docs="lua-ldoc lua-discount"
 demo="jargon-text"
 
 wanted=""
@@ -22,9 +23,10 @@ for group in "${@:-build}"; do
     mpi) wanted="$wanted $mpi" ;;
     test) wanted="$wanted $test" ;;
     lint) wanted="$wanted $lint" ;;
+    docs) wanted="$wanted $docs" ;;
     demo) wanted="$wanted $demo" ;;
     *)
-        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint or demo" >&2
+        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint, docs or demo" >&2
         exit 1
         ;;
     esac

@@ -115,10 +115,12 @@ function M.describe()
     return ffi.string(C.bl_context_describe(M.handle()))
 end
 
+--- Number of threads that the current context computes with.
 function M.threads()
     return M.current().threads
 end
 
+--- "cpu" or "cuda": where the current context computes.
 function M.device()
     return M.current().device
 end

@@ -95,10 +95,17 @@ function Wikitext:convert(text, bytes)
     return ffi.string(self.prose[0], self.bytes[0])
 end
 
+--- Whether a wikitext is a redirect.
+-- @param text string, or const char * with its length
+-- @param bytes length of a pointer's text
 function Wikitext:is_redirect(text, bytes)
     return lib.bl_wikitext_is_redirect(self.handle, text, bytes or #text)
 end
 
+--- Whether a page is a disambiguation page.
+-- @param title string
+-- @param text string, or const char * with its length
+-- @param bytes length of a pointer's text
 function Wikitext:is_disambiguation(title, text, bytes)
     return lib.bl_wikitext_is_disambiguation(self.handle, title, text, bytes or #text)
 end
@@ -246,6 +253,7 @@ function Transfer:step(milliseconds)
     }
 end
 
+--- End the transfer and free what it holds.
 function Transfer:close()
     if self.handle then
         lib.bl_transfer_free(ffi.gc(self.handle, nil))

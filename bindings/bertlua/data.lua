@@ -205,6 +205,7 @@ function data.batch(batch_size, max_seq_length, max_predictions_per_seq, packed,
     return batch
 end
 
+--- Empty the batch. Waits until the device has copied what was in it.
 function Batch:begin()
     self.fence:wait()
     lib.bl_batch_begin(self.handle)
@@ -215,6 +216,17 @@ function Batch:append(shard, rows, count, masking, seed, sample)
     native.check(lib.bl_batch_append(self.handle, shard.handle, rows, count, masking, seed or 0, sample or 0), 2)
 end
 
+--- Append a sequence that is in no shard, with masks drawn for a sample number.
+-- @param ids int32 array [length], special tokens included; not changed
+-- @param first_length its first tokens that have type 0; the others have type 1
+-- @param next_sentence_label 0 or 1; -1: none
+function Batch:append_ids(ids, length, first_length, next_sentence_label, masking, seed, sample)
+    native.check(lib.bl_batch_append_ids(self.handle, ids, length, first_length, next_sentence_label, masking, seed,
+        sample), 2)
+end
+
+--- Pad or pack what was appended, and set the views and rows, tokens, masked.
+-- @return the batch
 function Batch:finish()
     local handle = self.handle
     native.check(lib.bl_batch_finish(handle), 2)
@@ -262,15 +274,18 @@ function data.int32_list()
     }, Int32List)
 end
 
+--- Append n values from a pointer to int32.
 function Int32List:append(pointer, n)
     native.check(lib.bl_int32_list_append(self.handle, pointer, n), 2)
 end
 
+--- Append one number.
 function Int32List:add(value)
     self.one[0] = value
     native.check(lib.bl_int32_list_append(self.handle, self.one, 1), 2)
 end
 
+--- Number of values.
 function Int32List:count()
     return tonumber(self.handle.count)
 end
@@ -280,6 +295,7 @@ function Int32List:pointer()
     return self.handle.values
 end
 
+--- Free the values. The list must not be used afterwards.
 function Int32List:free()
     lib.bl_int32_list_free(self.handle)
 end
@@ -292,6 +308,8 @@ function data.instance_list()
     return setmetatable({ count = 0, capacity = 1024, list = ffi.new "bl_instance[1024]" }, InstanceList)
 end
 
+--- Append an instance: where its two segments begin in the token array, how long they are, and whether the second was
+-- drawn at random.
 function InstanceList:add(first_begin, first_length, second_begin, second_length, random_next)
     if self.count == self.capacity then
         local grown = ffi.new("bl_instance[?]", self.capacity * 2)
@@ -350,6 +368,7 @@ function data.scan_documents(paths)
     return setmetatable({ handle = handle, paths = paths }, Documents)
 end
 
+--- Number of documents.
 function Documents:count()
     return tonumber(self.handle.count)
 end

@@ -7,6 +7,7 @@
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
 local context = require "bertlua.context"
+local ownership = require "bertlua.ownership"
 require "bertlua.tensor" -- gives tensors their methods
 
 local C, check, handle = bl.lib, bl.check, context.handle
@@ -71,6 +72,7 @@ function Event:seconds_to(later)
     return seconds[0]
 end
 
+--- Free the event; nothing may wait for it any more.
 function Event:free()
     if self.handle then C.bl_event_free(ffi.gc(self.handle, nil)) end
     self.handle = nil
@@ -105,6 +107,7 @@ function Pinned:tensor(byte_offset, dtype, dims)
     return t
 end
 
+--- Free the memory. Tensors that look at it must not be used afterwards.
 function Pinned:free()
     if self.handle then C.bl_pinned_free(ffi.gc(self.handle, nil)) end
     self.handle, self.data = nil, nil
@@ -189,16 +192,19 @@ function M.record(run)
     if status ~= 0 then return nil, bl.last_error(), status == UNSUPPORTED end
     -- The collector must not free device objects while the device records.
     collectgarbage "stop"
+    ownership.pause()
     local ok, message = pcall(run)
     collectgarbage "restart"
     if not ok then
         C.bl_graph_end(nil, handle())
+        ownership.resume()
         -- A device that failed, or memory that ran out, would fail again without a recording.
         if type(message) == "table" then error(message, 0) end
         return nil, message
     end
     local out = ffi.new "bl_graph *[1]"
     status = C.bl_graph_end(out, handle())
+    ownership.resume(status == 0)
     if status == DEVICE_FAILED then check(status) end
     if status ~= 0 then return nil, bl.last_error() end
     return setmetatable({ handle = out[0] }, Graph)
@@ -209,8 +215,12 @@ function Graph:launch()
     check(C.bl_graph_launch(self.handle))
 end
 
+--- Free the recording.
 function Graph:free()
-    if self.handle then C.bl_graph_free(self.handle) end
+    if self.handle then
+        C.bl_graph_free(self.handle)
+        ownership.forget_graph()
+    end
     self.handle = nil
 end
 

@@ -16,11 +16,56 @@ local C, check, handle = bl.lib, bl.check, context.handle
 local M = {}
 
 local ACTIVATION = { none = 0, gelu = 1, tanh = 2 }
+local UNARY = {
+    neg = 0, exp = 1, log = 2, sqrt = 3, abs = 4, relu = 5, silu = 6, gelu_tanh = 7, sigmoid = 8, pow = 9,
+    exponential = 10, reciprocal = 11, clamp_min = 12, clamp_max = 13,
+}
+local NEEDS_NUMBER = { pow = true, exponential = true, reciprocal = true, clamp_min = true, clamp_max = true }
+local BINARY = { add = 0, sub = 1, mul = 2, div = 3, pow = 4, maximum = 5, minimum = 6 }
+local COMPARISON = { eq = 0, ne = 1, lt = 2, le = 3, gt = 4, ge = 5 }
 local REDUCTION = { sum = 0, mean = 1, max = 2, min = 3, norm = 4 }
+
+local GATE = { sigmoid = 0, gelu = 1, gelu_tanh = 2, silu = 3, relu = 4 }
+
+local function gate_code(name)
+    local code = GATE[name]
+    if not code then
+        error(("activation is %s, expected sigmoid, gelu, gelu_tanh, silu or relu"):format(tostring(name)), 3)
+    end
+    return code
+end
 
 local function activation_code(name)
     local code = ACTIVATION[name or "none"]
     if not code then error(("activation is %s, expected none, gelu or tanh"):format(tostring(name)), 3) end
+    return code
+end
+
+local function along_code(name)
+    local code = REDUCTION[name]
+    if not code or name == "norm" then
+        error(("reduction is %s, expected sum, mean, max or min"):format(tostring(name)), 3)
+    end
+    return code
+end
+
+-- The code of a name, and an error at the caller's caller for any other.
+local function code_of(codes, what, name)
+    local code = codes[name]
+    if not code then
+        local names = {}
+        for known, number in pairs(codes) do names[number + 1] = known end
+        error(("%s is %s, expected %s"):format(what, tostring(name), table.concat(names, ", ")), 3)
+    end
+    return code
+end
+
+local function unary_code(kind, a)
+    local code = UNARY[kind]
+    if not code then code_of(UNARY, "kind", kind) end
+    if NEEDS_NUMBER[kind] and type(a) ~= "number" then
+        error(("%s: a is %s, expected a number"):format(kind, tostring(a)), 3)
+    end
     return code
 end
 
@@ -121,8 +166,81 @@ function M.axpby(y, x, a, b)
     check(C.bl_axpby(handle(), y, x, a, b))
 end
 
+--- y = f(x) of each element.
+-- @param kind "neg", "exp", "log", "sqrt", "abs", "relu", "silu", "gelu_tanh", "sigmoid", or with a number a: "pow"
+--   (x^a), "exponential" (a^x), "reciprocal" (a / x), "clamp_min", "clamp_max"
+function M.unary_forward(y, x, kind, a)
+    check(C.bl_unary_forward(handle(), y, x, unary_code(kind, a), a or 0))
+end
+
+function M.unary_backward(dx, dy, x, y, kind, a)
+    check(C.bl_unary_backward(handle(), dx, dy, x, y, unary_code(kind, a), a or 0))
+end
+
+function M.affine(y, x, a, b)
+    check(C.bl_affine(handle(), y, x, a, b))
+end
+
+--- y = a kind b, with broadcasting.
+-- @param kind "add", "sub", "mul", "div", "pow", "maximum" or "minimum"
+function M.binary(y, a, b, kind)
+    check(C.bl_binary(handle(), y, a, b, BINARY[kind] or code_of(BINARY, "kind", kind)))
+end
+
+function M.binary_backward(da, db, dy, a, b, kind)
+    check(C.bl_binary_backward(handle(), da, db, dy, a, b, BINARY[kind] or code_of(BINARY, "kind", kind)))
+end
+
+--- mask i8 = 1 where a kind b, else 0, with broadcasting.
+-- @param kind "eq", "ne", "lt", "le", "gt" or "ge"
+function M.compare(mask, a, b, kind)
+    check(C.bl_compare(handle(), mask, a, b, COMPARISON[kind] or code_of(COMPARISON, "kind", kind)))
+end
+
+function M.where(y, mask, a, b)
+    check(C.bl_where(handle(), y, mask, a, b))
+end
+
 function M.softmax(y, x)
     check(C.bl_softmax(handle(), y, x))
+end
+
+function M.softmax_backward(dx, dy, y)
+    check(C.bl_softmax_backward(handle(), dx, dy, y))
+end
+
+function M.log_softmax_forward(y, x)
+    check(C.bl_log_softmax_forward(handle(), y, x))
+end
+
+function M.log_softmax_backward(dx, dy, y)
+    check(C.bl_log_softmax_backward(handle(), dx, dy, y))
+end
+
+--- @param accumulate true adds to y
+function M.matmul(y, a, b, accumulate)
+    check(C.bl_matmul(handle(), y, a, b, accumulate or false))
+end
+
+function M.rmsnorm_forward(y, rstd, x, gamma, eps)
+    check(C.bl_rmsnorm_forward(handle(), y, rstd, x, gamma, eps))
+end
+
+function M.rmsnorm_backward(dx, dgamma, dy, x, rstd, gamma)
+    check(C.bl_rmsnorm_backward(handle(), dx, dgamma, dy, x, rstd, gamma))
+end
+
+--- @param gate "sigmoid", "gelu", "gelu_tanh", "silu" or "relu"
+function M.glu_forward(y, x, gate)
+    check(C.bl_glu_forward(handle(), y, x, gate_code(gate)))
+end
+
+function M.glu_backward(dx, dy, x, gate)
+    check(C.bl_glu_backward(handle(), dx, dy, x, gate_code(gate)))
+end
+
+function M.rotary(y, x, positions, heads, base, inverse)
+    check(C.bl_rotary(handle(), y, x, positions, heads, base, inverse or false))
 end
 
 --- y f32 [1] = reduction of all elements of x.
@@ -133,6 +251,22 @@ function M.reduce(y, x, reduction)
         error(("reduction is %s, expected sum, mean, max, min or norm"):format(tostring(reduction)), 2)
     end
     check(C.bl_reduce(handle(), y, x, code))
+end
+
+--- y = reduction of x along the dimensions where y has size 1.
+-- @param reduction "sum", "mean", "max" or "min"
+function M.reduce_dims(y, x, reduction)
+    check(C.bl_reduce_dims(handle(), y, x, along_code(reduction)))
+end
+
+function M.reduce_dims_backward(dx, dy, x, y, reduction)
+    check(C.bl_reduce_dims_backward(handle(), dx, dy, x, y, along_code(reduction)))
+end
+
+--- index i32 = number, from 0, of the largest element along a dimension.
+-- @param dim from 1
+function M.argmax(index, x, dim)
+    check(C.bl_argmax(handle(), index, x, dim - 1))
 end
 
 function M.topk(values, indices, x, k)

@@ -16,11 +16,13 @@ local M = {}
 --- Version of the engine, "MAJOR.MINOR.PATCH".
 M.engine = ffi.string(bl.lib.bl_version())
 
+--- Version of oneDNN, "MAJOR.MINOR.PATCH".
 function M.onednn()
     local v = bl.lib.dnnl_version()
     return ("%d.%d.%d"):format(v.major, v.minor, v.patch)
 end
 
+--- Version of the HDF5 library, "MAJOR.MINOR.PATCH".
 function M.hdf5()
     local v = ffi.new "unsigned[3]"
     bl.lib.H5get_libversion(v, v + 1, v + 2)

@@ -148,12 +148,157 @@ bl_status bl_dropout_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x, 
 bl_status bl_dropout_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_dropout *dropout);
 /* y = a * x + b * y (y accumulated when b = 1, overwritten without being read when b = 0). */
 bl_status bl_axpby(bl_context *ctx, bl_tensor *y, const bl_tensor *x, float a, float b);
+
+/*
+ * y = f(x) of each element, in f32 and rounded once. x, y act of one shape and dtype, contiguous; y may be x. The
+ * kinds with a number a: POW x^a, EXPONENTIAL a^x, RECIPROCAL a / x, CLAMP_MIN the larger of x and a, CLAMP_MAX the
+ * smaller. GELU_TANH is the tanh form of GELU (arXiv 1606.08415), SILU x * sigmoid(x). NaN stays NaN.
+ */
+typedef enum bl_unary_kind {
+    BL_UNARY_NEG = 0,
+    BL_UNARY_EXP = 1,
+    BL_UNARY_LOG = 2,
+    BL_UNARY_SQRT = 3,
+    BL_UNARY_ABS = 4,
+    BL_UNARY_RELU = 5,
+    BL_UNARY_SILU = 6,
+    BL_UNARY_GELU_TANH = 7,
+    BL_UNARY_SIGMOID = 8,
+    BL_UNARY_POW = 9,
+    BL_UNARY_EXPONENTIAL = 10,
+    BL_UNARY_RECIPROCAL = 11,
+    BL_UNARY_CLAMP_MIN = 12,
+    BL_UNARY_CLAMP_MAX = 13
+} bl_unary_kind;
+bl_status bl_unary_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x, int32_t kind, float a);
+/*
+ * dx = dy * f'(x), may be the same memory as dy. EXP, SQRT, RELU, SIGMOID and EXPONENTIAL read y (x may be NULL), NEG
+ * neither, the others x (y may be NULL). At a kink: ABS and RELU 0, CLAMP_MIN and CLAMP_MAX dy.
+ */
+bl_status bl_unary_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *x, const bl_tensor *y,
+                            int32_t kind, float a);
+/* y = a * x + b of each element: x, y act of one shape and dtype, contiguous; y may be x. */
+bl_status bl_affine(bl_context *ctx, bl_tensor *y, const bl_tensor *x, float a, float b);
+
+/*
+ * Two operands that broadcast: shapes are compared from the last dimension, a
+ * size of 1 or a missing dimension is repeated. Any strides; y is contiguous
+ * and has the larger sizes. y may be the memory of an operand that is
+ * contiguous and has y's shape.
+ *
+ * y = a kind b. a, b, y of one dtype: act, i32 or i64; DIV and POW only act.
+ * Act in f32, rounded once; integers wrap around. MAXIMUM and MINIMUM are NaN
+ * where an operand is.
+ */
+typedef enum bl_binary_kind {
+    BL_BINARY_ADD = 0,
+    BL_BINARY_SUB = 1,
+    BL_BINARY_MUL = 2,
+    BL_BINARY_DIV = 3,
+    BL_BINARY_POW = 4,
+    BL_BINARY_MAXIMUM = 5,
+    BL_BINARY_MINIMUM = 6
+} bl_binary_kind;
+bl_status bl_binary(bl_context *ctx, bl_tensor *y, const bl_tensor *a, const bl_tensor *b, int32_t kind);
+/*
+ * da = dy * (derivative by a), db = dy * (derivative by b), each of dy's shape
+ * (NULL to skip): bl_reduce_dims sums them where a or b was repeated. da, db of
+ * dy's dtype or f32; dy, a, b act of one dtype, dy contiguous. da and db must
+ * not be the memory of an input. Where a = b, MAXIMUM and MINIMUM give each half.
+ */
+bl_status bl_binary_backward(bl_context *ctx, bl_tensor *da, bl_tensor *db, const bl_tensor *dy, const bl_tensor *a,
+                             const bl_tensor *b, int32_t kind);
+/* mask i8 = 1 where a kind b, else 0. a and b broadcast, of one dtype, any. Nothing but NE is true of NaN. */
+typedef enum bl_comparison {
+    BL_COMPARE_EQ = 0,
+    BL_COMPARE_NE = 1,
+    BL_COMPARE_LT = 2,
+    BL_COMPARE_LE = 3,
+    BL_COMPARE_GT = 4,
+    BL_COMPARE_GE = 5
+} bl_comparison;
+bl_status bl_compare(bl_context *ctx, bl_tensor *mask, const bl_tensor *a, const bl_tensor *b, int32_t kind);
+/* y = a where mask is not 0, else b. mask i8, a and b broadcast; a, b, y of one dtype: act, i32 or i64. */
+bl_status bl_where(bl_context *ctx, bl_tensor *y, const bl_tensor *mask, const bl_tensor *a, const bl_tensor *b);
+
 /* y = softmax(x) over the last dimension. */
 bl_status bl_softmax(bl_context *ctx, bl_tensor *y, const bl_tensor *x);
+/* dx = y * (dy - sum(dy * y)) over the last dimension; any shape, y of the forward; dx may be dy. */
+bl_status bl_softmax_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *y);
+/* y = x - log(sum(exp(x))) over the last dimension, any shape of 1 dimension or more; y may be x. */
+bl_status bl_log_softmax_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x);
+/* dx = dy - exp(y) * sum(dy) over the last dimension, y of the forward; dx may be dy. */
+bl_status bl_log_softmax_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *y);
+
+/*
+ * y = a b, or y += a b with accumulate. a act [...,M,K], b act [...,K,N] of one
+ * dtype, 2 to 4 dimensions each; y [...,M,N], of that dtype or f32. Dimensions
+ * before the last two count from the right: equal, or 1, or absent, and then
+ * repeated (broadcast). a and b may be views in which one of the last two
+ * dimensions has stride 1, so a transposed one costs no copy; y lies elsewhere
+ * than a and b. Sums are in f32, and y is rounded once.
+ */
+bl_status bl_matmul(bl_context *ctx, bl_tensor *y, const bl_tensor *a, const bl_tensor *b, bool accumulate);
+
+/*
+ * y = x * rstd * gamma over rows of H, rstd = 1 / sqrt(mean(x^2) + eps) (arXiv
+ * 1910.07467). x, y act [T,H]; gamma f32 [H]; rstd f32 [T] for the backward
+ * (NULL in inference, where y may be x).
+ */
+bl_status bl_rmsnorm_forward(bl_context *ctx, bl_tensor *y, bl_tensor *rstd, const bl_tensor *x, const bl_tensor *gamma,
+                             float eps);
+/* dx act [T,H] (NULL to skip; may be dy); dgamma f32 [H] accumulated (NULL to skip). */
+bl_status bl_rmsnorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dgamma, const bl_tensor *dy,
+                              const bl_tensor *x, const bl_tensor *rstd, const bl_tensor *gamma);
+
+/*
+ * Gated linear units (arXiv 2002.05202): y = value * f(gate), where row t of x
+ * act [T,2I] is value | gate, I columns each, and y is act [T,I]. f is the
+ * sigmoid (GLU), GELU in its erf form (GEGLU) or its tanh form (arXiv
+ * 1606.08415), SiLU (SwiGLU) or ReLU (ReGLU, derivative 0 at 0).
+ */
+typedef enum bl_gate {
+    BL_GATE_SIGMOID = 0,
+    BL_GATE_GELU = 1,
+    BL_GATE_GELU_TANH = 2,
+    BL_GATE_SILU = 3,
+    BL_GATE_RELU = 4
+} bl_gate;
+bl_status bl_glu_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x, int32_t gate);
+/* dx act [T,2I], which may be x; dy act [T,I]. */
+bl_status bl_glu_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *x, int32_t gate);
+
+/*
+ * Rotary position embedding (arXiv 2104.09864) of queries and keys, in the
+ * layout of GPT-NeoX and transformers: with D = H / heads, even, the elements i
+ * and i + D/2 of each head are turned by the angle position * base^(-2i/D), i =
+ * 0 ... D/2 - 1; values are copied. x, y act [T,3H], rows as in attention;
+ * positions i32 [T], 0 or more. inverse turns back: the backward of the forward
+ * (dx of dy). y may be x.
+ */
+bl_status bl_rotary(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_tensor *positions, int32_t heads,
+                    float base, bool inverse);
 
 /* Reductions of all elements to f32 [1]; accumulated in f64 in a fixed order. x is any float dtype, contiguous. */
 typedef enum bl_reduction { BL_SUM = 0, BL_MEAN = 1, BL_MAX = 2, BL_MIN = 3, BL_NORM = 4 } bl_reduction;
 bl_status bl_reduce(bl_context *ctx, bl_tensor *y, const bl_tensor *x, int32_t reduction);
+/*
+ * SUM, MEAN, MAX or MIN along dimensions: y has as many as x, of size 1 where x is reduced and of x's size elsewhere;
+ * so it also sums a gradient that was broadcast. x act or i8 with any strides, y act (f32 for i8), contiguous. Sums
+ * in f64 in a fixed order, rounded once. MAX and MIN are NaN where an element is.
+ */
+bl_status bl_reduce_dims(bl_context *ctx, bl_tensor *y, const bl_tensor *x, int32_t reduction);
+/*
+ * dx of x's shape = dy, divided by the number of elements for MEAN; for MAX and MIN divided evenly among the elements
+ * that equal y, 0 for the others. dx, dy act, contiguous; x, y as in the forward, NULL for SUM and MEAN.
+ */
+bl_status bl_reduce_dims_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *x,
+                                  const bl_tensor *y, int32_t reduction);
+/*
+ * index i32: of the largest element along dimension dim (from 0), counted from 0; the first of equal ones, or the
+ * first NaN. x act with any strides; index has its sizes, but 1 at dim.
+ */
+bl_status bl_argmax(bl_context *ctx, bl_tensor *index, const bl_tensor *x, int32_t dim);
 /* Largest k values of each row of x [M,V], descending, ties by lower index; values f32 [M,k], indices i32 [M,k]. */
 bl_status bl_topk(bl_context *ctx, bl_tensor *values, bl_tensor *indices, const bl_tensor *x, int32_t k);
 

@@ -55,8 +55,27 @@
     BOTH(dropout_forward, elementwise)                                                                                 \
     BOTH(dropout_backward, elementwise)                                                                                \
     BOTH(axpby, elementwise)                                                                                           \
+    BOTH(unary_forward, unary)                                                                                         \
+    BOTH(unary_backward, unary)                                                                                        \
+    BOTH(affine, unary)                                                                                                \
+    BOTH(binary, broadcast)                                                                                            \
+    BOTH(binary_backward, broadcast)                                                                                   \
+    BOTH(compare, broadcast)                                                                                           \
+    BOTH(where, broadcast)                                                                                             \
     BOTH(softmax, softmax)                                                                                             \
+    BOTH(softmax_backward, softmax)                                                                                    \
+    BOTH(log_softmax_forward, softmax)                                                                                 \
+    BOTH(log_softmax_backward, softmax)                                                                                \
+    BOTH(matmul, product)                                                                                              \
+    BOTH(rmsnorm_forward, rmsnorm)                                                                                     \
+    BOTH(rmsnorm_backward, rmsnorm)                                                                                    \
+    BOTH(glu_forward, glu)                                                                                             \
+    BOTH(glu_backward, glu)                                                                                            \
+    BOTH(rotary, rotary)                                                                                               \
     BOTH(reduce, reduce)                                                                                               \
+    BOTH(reduce_dims, reduce_dims)                                                                                     \
+    BOTH(reduce_dims_backward, reduce_dims)                                                                            \
+    BOTH(argmax, reduce_dims)                                                                                          \
     BOTH(topk, topk)                                                                                                   \
     BOTH(grad_norm, grad_norm)                                                                                         \
     BOTH(lamb_update, lamb)                                                                                            \

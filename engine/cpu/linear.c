@@ -123,15 +123,15 @@ bl_status bl_cpu_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, c
                                 const bl_tensor *bias, int32_t activation) {
     if (x->shape[0] == 0) return BL_OK;
     bl_tensor *product = pre ? pre : y;
-    BL_TRY(bl_cpu_matmul(ctx, &(bl_matmul){.m = x->shape[0],
-                                           .n = w->shape[0],
-                                           .k = w->shape[1],
-                                           .a = plain(x),
-                                           .b = transposed(w),
-                                           .c = plain(product),
-                                           .bias = bias ? bias->data : NULL,
-                                           .bias_dtype = bias ? bias->dtype : BL_F32,
-                                           .compute = w->dtype}));
+    BL_TRY(bl_cpu_multiply(ctx, &(bl_cpu_product){.m = x->shape[0],
+                                                  .n = w->shape[0],
+                                                  .k = w->shape[1],
+                                                  .a = plain(x),
+                                                  .b = transposed(w),
+                                                  .c = plain(product),
+                                                  .bias = bias ? bias->data : NULL,
+                                                  .bias_dtype = bias ? bias->dtype : BL_F32,
+                                                  .compute = w->dtype}));
     if (activation != BL_LINEAR) activation_forward_kernel(ctx, y, product, activation);
     return BL_OK;
 }
@@ -139,23 +139,23 @@ bl_status bl_cpu_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, c
 /* dw += dy^T x. */
 static bl_status weight_gradient(bl_context *ctx, bl_tensor *dw, const bl_tensor *dy, const bl_tensor *x) {
     int64_t inputs = x->shape[1];
-    bl_matmul product = {.m = dy->shape[1],
-                         .n = inputs,
-                         .k = x->shape[0],
-                         .a = transposed(dy),
-                         .b = plain(x),
-                         .c = plain(dw),
-                         .accumulate = true,
-                         .compute = x->dtype};
+    bl_cpu_product product = {.m = dy->shape[1],
+                              .n = inputs,
+                              .k = x->shape[0],
+                              .a = transposed(dy),
+                              .b = plain(x),
+                              .c = plain(dw),
+                              .accumulate = true,
+                              .compute = x->dtype};
     bool direct = x->dtype == BL_BF16 && dy->dtype == BL_BF16 && bl_cpu_matmul_native(BL_BF16);
-    if (!direct) return bl_cpu_matmul(ctx, &product);
+    if (!direct) return bl_cpu_multiply(ctx, &product);
     int64_t pieces = (inputs + GRADIENT_COLUMNS - 1) / GRADIENT_COLUMNS;
     int64_t width = ((inputs + pieces - 1) / pieces + 63) / 64 * 64;
     for (int64_t first = 0; first < inputs; first += width) {
         product.n = inputs - first < width ? inputs - first : width;
         product.b.data = bl_element(x->data, x->dtype, first);
         product.c.data = bl_element(dw->data, dw->dtype, first);
-        BL_TRY(bl_cpu_matmul(ctx, &product));
+        BL_TRY(bl_cpu_multiply(ctx, &product));
     }
     return BL_OK;
 }
@@ -167,13 +167,13 @@ bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, 
     if (activation != BL_LINEAR || dbias)
         BL_TRY(activation_backward_kernel(ctx, dbias ? dbias->data : NULL, dy, saved, activation));
     if (dx)
-        BL_TRY(bl_cpu_matmul(ctx, &(bl_matmul){.m = rows,
-                                               .n = inputs,
-                                               .k = outputs,
-                                               .a = plain(dy),
-                                               .b = plain(w),
-                                               .c = plain(dx),
-                                               .compute = w->dtype}));
+        BL_TRY(bl_cpu_multiply(ctx, &(bl_cpu_product){.m = rows,
+                                                      .n = inputs,
+                                                      .k = outputs,
+                                                      .a = plain(dy),
+                                                      .b = plain(w),
+                                                      .c = plain(dx),
+                                                      .compute = w->dtype}));
     if (dw) BL_TRY(weight_gradient(ctx, dw, dy, x));
     return BL_OK;
 }

@@ -20,7 +20,9 @@ enum { BUCKETS = 256, CAPACITY = 1024, ALIGNMENT = 64 };
 /* Plain integers without padding, so that keys compare as bytes. */
 typedef struct matmul_key {
     int64_t m, n, k;
+    int64_t batch[2]; /* 0, 0: no batch */
     int64_t a_row, a_column, b_row, b_column, c_row;
+    int64_t a_batch[2], b_batch[2], c_batch[2];
     int32_t operand; /* dtype of a and b */
     int32_t result;  /* dtype of c */
     int32_t bias;
@@ -107,6 +109,17 @@ static dnnl_status_t describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t co
     return dnnl_memory_desc_init_by_strides(desc, 2, dims, dnnl_dtype(dtype), strides);
 }
 
+/* The matrices of one side of the product; `batch` are its strides, 0 for a dimension that it lacks. */
+static dnnl_status_t describe_batch(dnnl_memory_desc_t *desc, const matmul_key *key, int64_t rows, int64_t columns,
+                                    int32_t dtype, int64_t row, int64_t column, const int64_t batch[2]) {
+    if (key->batch[0] == 0) return describe(desc, rows, columns, dtype, row, column);
+    /* A dimension of one matrix has no step, but wants a stride. */
+    int64_t any = row == 1 ? column * columns : row * rows;
+    const dnnl_dims_t dims = {batch[0] ? key->batch[0] : 1, batch[1] ? key->batch[1] : 1, rows, columns};
+    const dnnl_dims_t strides = {batch[0] ? batch[0] : any, batch[1] ? batch[1] : any, row, column};
+    return dnnl_memory_desc_init_by_strides(desc, 4, dims, dnnl_dtype(dtype), strides);
+}
+
 /* The attributes: scratch memory is ours, and C += is a sum post-op. */
 static dnnl_status_t make_attributes(dnnl_primitive_attr_t *out, const matmul_key *key) {
     dnnl_primitive_attr_t attributes = NULL;
@@ -128,9 +141,12 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *out, const matmul_ke
 
 static dnnl_status_t make_description(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const matmul_key *key) {
     dnnl_memory_desc_t a, b, c, bias;
-    dnnl_status_t status = describe(&a, key->m, key->k, key->operand, key->a_row, key->a_column);
-    if (status == dnnl_success) status = describe(&b, key->k, key->n, key->operand, key->b_row, key->b_column);
-    if (status == dnnl_success) status = describe(&c, key->m, key->n, key->result, key->c_row, 1);
+    dnnl_status_t status =
+        describe_batch(&a, key, key->m, key->k, key->operand, key->a_row, key->a_column, key->a_batch);
+    if (status == dnnl_success)
+        status = describe_batch(&b, key, key->k, key->n, key->operand, key->b_row, key->b_column, key->b_batch);
+    if (status == dnnl_success)
+        status = describe_batch(&c, key, key->m, key->n, key->result, key->c_row, 1, key->c_batch);
     if (status == dnnl_success) status = describe(&bias, 1, key->n, BL_F32, key->n, 1);
     if (status != dnnl_success) return status;
     dnnl_matmul_desc_t matmul;
@@ -217,28 +233,43 @@ static void stored_shape(const bl_matrix *matrix, int64_t rows, int64_t columns,
     *length = transposed ? rows : columns;
 }
 
-/* Copies an operand into scratch in another dtype, without gaps, and points the matrix there. */
-static void convert_operand(const bl_context *ctx, bl_matrix *matrix, int64_t rows, int64_t columns, int32_t dtype,
-                            void *to) {
+/* Matrices that a side of the product has along batch dimension d. */
+static int64_t matrices(const bl_matrix *matrix, const int64_t batch[2], int d) {
+    return matrix->batch[d] && batch[d] > 1 ? batch[d] : 1;
+}
+
+/* Points a matrix to a copy without gaps, of a dtype, in the same order of rows and columns. */
+static void point_to_copy(bl_matrix *matrix, int64_t rows, int64_t columns, const int64_t batch[2], int32_t dtype,
+                          void *to) {
+    if (matrix->column != 1)
+        matrix->column = rows;
+    else
+        matrix->row = columns;
+    int64_t inner = matrices(matrix, batch, 1), outer = matrices(matrix, batch, 0);
+    matrix->batch[1] = inner > 1 ? rows * columns : 0;
+    matrix->batch[0] = outer > 1 ? inner * rows * columns : 0;
+    matrix->data = to;
+    matrix->dtype = dtype;
+}
+
+/* Copies an operand to `copy`, which point_to_copy has made of it. */
+static void convert_operand(const bl_context *ctx, const bl_matrix *matrix, const bl_matrix *copy, int64_t rows,
+                            int64_t columns, const int64_t batch[2]) {
     int64_t count, length;
     stored_shape(matrix, rows, columns, &count, &length);
     int64_t stride = matrix->column != 1 ? matrix->column : matrix->row;
-    const void *from = matrix->data;
-    int32_t from_dtype = matrix->dtype;
-#pragma omp parallel for num_threads(ctx->threads) if (count * length > 4096)
-    for (int64_t i = 0; i < count; i++) {
-        const void *row = bl_element(from, from_dtype, i * stride);
-        if (dtype == BL_F32)
-            bl_row_to_f32((float *) to + i * length, row, from_dtype, length);
+    int64_t inner = matrices(matrix, batch, 1), total = matrices(matrix, batch, 0) * inner * count;
+#pragma omp parallel for num_threads(ctx->threads) if (total * length > 4096)
+    for (int64_t i = 0; i < total; i++) {
+        int64_t which = i / count;
+        int64_t begin = which / inner * matrix->batch[0] + which % inner * matrix->batch[1] + i % count * stride;
+        const void *row = bl_element(matrix->data, matrix->dtype, begin);
+        void *to = bl_element(copy->data, copy->dtype, i * length);
+        if (copy->dtype == BL_F32)
+            bl_row_to_f32(to, row, matrix->dtype, length);
         else
-            bl_row_from_f32(bl_element(to, dtype, i * length), dtype, row, length);
+            bl_row_from_f32(to, copy->dtype, row, length);
     }
-    if (matrix->column != 1)
-        matrix->column = length;
-    else
-        matrix->row = length;
-    matrix->data = to;
-    matrix->dtype = dtype;
 }
 
 /* A single row or column may carry any stride; give it the one of a gapless matrix, which oneDNN accepts. */
@@ -251,7 +282,7 @@ static size_t padded(size_t bytes) {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static bl_status run(matmul_state *state, matmul_entry *entry, const bl_matmul *p, void *scratchpad) {
+static bl_status run(matmul_state *state, matmul_entry *entry, const bl_cpu_product *p, void *scratchpad) {
     TRY_DNNL(dnnl_memory_set_data_handle(entry->a, p->a.data), "setting a");
     TRY_DNNL(dnnl_memory_set_data_handle(entry->b, p->b.data), "setting b");
     TRY_DNNL(dnnl_memory_set_data_handle(entry->c, p->c.data), "setting c");
@@ -270,31 +301,65 @@ static bl_status run(matmul_state *state, matmul_entry *entry, const bl_matmul *
     return BL_OK;
 }
 
-static bl_status multiply(bl_context *ctx, const bl_matmul *product) {
-    bl_matmul p = *product;
+/* The result from its f32 copy, rounded. */
+static void write_back(const bl_context *ctx, const bl_matrix *matrix, const bl_matrix *copy, int64_t rows,
+                       int64_t columns, const int64_t batch[2]) {
+    int64_t inner = matrices(matrix, batch, 1), total = matrices(matrix, batch, 0) * inner * rows;
+#pragma omp parallel for num_threads(ctx->threads) if (total * columns > 4096)
+    for (int64_t i = 0; i < total; i++) {
+        int64_t which = i / rows;
+        int64_t begin = which / inner * matrix->batch[0] + which % inner * matrix->batch[1] + i % rows * matrix->row;
+        bl_row_from_f32(bl_element(matrix->data, matrix->dtype, begin), matrix->dtype,
+                        (const float *) copy->data + i * columns, columns);
+    }
+}
+
+/* Bytes of an operand's copy. */
+static size_t copy_bytes(const bl_matrix *matrix, int64_t elements, const int64_t batch[2], size_t size) {
+    return padded((size_t) (matrices(matrix, batch, 0) * matrices(matrix, batch, 1) * elements) * size);
+}
+
+static matmul_key key_of(const bl_cpu_product *p, bool batched) {
+    matmul_key key = {.m = p->m,
+                      .n = p->n,
+                      .k = p->k,
+                      .a_row = p->a.row,
+                      .a_column = p->a.column,
+                      .b_row = p->b.row,
+                      .b_column = p->b.column,
+                      .c_row = p->c.row,
+                      .operand = p->a.dtype,
+                      .result = p->c.dtype,
+                      .bias = p->bias != NULL,
+                      .accumulate = p->accumulate};
+    for (int d = 0; batched && d < 2; d++) {
+        key.batch[d] = p->batch[d] > 1 ? p->batch[d] : 1;
+        key.a_batch[d] = matrices(&p->a, p->batch, d) > 1 ? p->a.batch[d] : 0;
+        key.b_batch[d] = matrices(&p->b, p->batch, d) > 1 ? p->b.batch[d] : 0;
+        key.c_batch[d] = matrices(&p->c, p->batch, d) > 1 ? p->c.batch[d] : 0;
+    }
+    return key;
+}
+
+static bl_status multiply(bl_context *ctx, const bl_cpu_product *product) {
+    bl_cpu_product p = *product;
+    bool batched = p.batch[0] > 1 || p.batch[1] > 1;
     normalise(&p.a, p.m, p.k);
     normalise(&p.b, p.k, p.n);
+    const bl_matrix a = p.a, b = p.b, c = p.c;
     int32_t operand = bl_cpu_matmul_native(p.compute) ? p.compute : BL_F32;
     /* oneDNN writes f32, or the operands' dtype; anything else goes through scratch. */
-    int32_t result = p.c.dtype == operand ? operand : BL_F32;
+    int32_t result = c.dtype == operand ? operand : BL_F32;
     size_t size = bl_dtype_size(operand);
-    size_t a_bytes = p.a.dtype != operand ? padded((size_t) (p.m * p.k) * size) : 0;
-    size_t b_bytes = p.b.dtype != operand ? padded((size_t) (p.k * p.n) * size) : 0;
-    size_t c_bytes = p.c.dtype != result ? padded((size_t) (p.m * p.n) * sizeof(float)) : 0;
+    size_t a_bytes = a.dtype != operand ? copy_bytes(&a, p.m * p.k, p.batch, size) : 0;
+    size_t b_bytes = b.dtype != operand ? copy_bytes(&b, p.k * p.n, p.batch, size) : 0;
+    size_t c_bytes = c.dtype != result ? copy_bytes(&c, p.m * p.n, p.batch, sizeof(float)) : 0;
     size_t bias_bytes = p.bias && p.bias_dtype != BL_F32 ? padded((size_t) p.n * sizeof(float)) : 0;
-
-    matmul_key key = {.m = p.m,
-                      .n = p.n,
-                      .k = p.k,
-                      .a_row = a_bytes && p.a.column == 1 ? p.k : p.a.row,
-                      .a_column = a_bytes && p.a.column != 1 ? p.m : p.a.column,
-                      .b_row = b_bytes && p.b.column == 1 ? p.n : p.b.row,
-                      .b_column = b_bytes && p.b.column != 1 ? p.k : p.b.column,
-                      .c_row = c_bytes ? p.n : p.c.row,
-                      .operand = operand,
-                      .result = result,
-                      .bias = p.bias != NULL,
-                      .accumulate = p.accumulate};
+    /* The primitive depends on how the copies lie, not on where; and it says how much scratch it wants itself. */
+    if (a_bytes) point_to_copy(&p.a, p.m, p.k, p.batch, operand, NULL);
+    if (b_bytes) point_to_copy(&p.b, p.k, p.n, p.batch, operand, NULL);
+    if (c_bytes) point_to_copy(&p.c, p.m, p.n, p.batch, BL_F32, NULL);
+    const matmul_key key = key_of(&p, batched);
     matmul_entry *entry = NULL;
     BL_TRY(entry_find(&entry, ctx->backend_state, &key));
 
@@ -302,13 +367,15 @@ static bl_status multiply(bl_context *ctx, const bl_matmul *product) {
     size_t need = a_bytes + b_bytes + c_bytes + bias_bytes + entry->scratchpad_bytes;
     if (need) BL_TRY(bl_scratch(ctx, need, &scratch));
     char *next = scratch;
-    bl_matrix c = p.c;
-    if (a_bytes) convert_operand(ctx, &p.a, p.m, p.k, operand, next);
+    if (a_bytes) p.a.data = next;
     next += a_bytes;
-    if (b_bytes) convert_operand(ctx, &p.b, p.k, p.n, operand, next);
+    if (b_bytes) p.b.data = next;
     next += b_bytes;
-    if (c_bytes) p.c = (bl_matrix){.data = next, .row = p.n, .column = 1, .dtype = BL_F32};
+    if (c_bytes) p.c.data = next;
     next += c_bytes;
+    if (a_bytes) convert_operand(ctx, &a, &p.a, p.m, p.k, p.batch);
+    if (b_bytes) convert_operand(ctx, &b, &p.b, p.k, p.n, p.batch);
+    if (c_bytes && p.accumulate) convert_operand(ctx, &c, &p.c, p.m, p.n, p.batch);
     if (bias_bytes) {
         void *wide = next;
         bl_row_to_f32(wide, p.bias, p.bias_dtype, p.n);
@@ -316,15 +383,11 @@ static bl_status multiply(bl_context *ctx, const bl_matmul *product) {
     }
     next += bias_bytes;
     BL_TRY(run(ctx->backend_state, entry, &p, next));
-    if (c_bytes) {
-#pragma omp parallel for num_threads(ctx->threads) if (p.m * p.n > 4096)
-        for (int64_t i = 0; i < p.m; i++)
-            bl_row_from_f32(bl_element(c.data, c.dtype, i * c.row), c.dtype, (float *) p.c.data + i * p.n, p.n);
-    }
+    if (c_bytes) write_back(ctx, &c, &p.c, p.m, p.n, p.batch);
     return BL_OK;
 }
 
-bl_status bl_cpu_matmul(bl_context *ctx, const bl_matmul *product) {
+bl_status bl_cpu_multiply(bl_context *ctx, const bl_cpu_product *product) {
     BL_TRY(state_open(ctx));
     /* oneDNN takes the calling thread's OpenMP setting, when preparing as well as when running. */
     int before = omp_get_max_threads();

@@ -1,5 +1,5 @@
 /*
- * softmax.c - softmax over rows.
+ * softmax.c - softmax and log-softmax over rows, and their gradients.
  */
 #include "softmax.h"
 
@@ -72,6 +72,91 @@ bl_status bl_cpu_softmax(bl_context *ctx, bl_tensor *y, const bl_tensor *x) {
             for (int64_t i = 0; i < n; i++)
                 out[i] = bl_vec_exp(in[i] - max) * inverse;
             bl_row_close(y->data, y->dtype, r * width + done, n, out);
+        }
+    }
+    return BL_OK;
+}
+
+/* sum of a[i] * b[i] over a row, or of a[i] where b is NULL; in f64 over pieces of SHORT terms. */
+static double row_sum(const bl_tensor *a, const bl_tensor *b, int64_t offset, int64_t n) {
+    float a_buffer[SHORT], b_buffer[SHORT];
+    double total = 0.0;
+    for (int64_t done = 0; done < n; done += SHORT) {
+        int64_t count = n - done < SHORT ? n - done : SHORT;
+        const float *p = bl_row_read(a->data, a->dtype, offset + done, count, a_buffer);
+        const float *q = b ? bl_row_read(b->data, b->dtype, offset + done, count, b_buffer) : NULL;
+        float sum = 0.0f;
+        if (q) {
+#pragma omp simd reduction(+ : sum)
+            for (int64_t i = 0; i < count; i++)
+                sum += p[i] * q[i];
+        } else {
+#pragma omp simd reduction(+ : sum)
+            for (int64_t i = 0; i < count; i++)
+                sum += p[i];
+        }
+        total += (double) sum;
+    }
+    return total;
+}
+
+bl_status bl_cpu_softmax_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *y) {
+    int64_t width = y->shape[y->ndim - 1];
+    int64_t rows = width ? bl_tensor_numel(y) / width : 0;
+#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (rows * width > 1 << 14)
+    for (int64_t r = 0; r < rows; r++) {
+        float dy_buffer[BLOCK], y_buffer[BLOCK], dx_buffer[BLOCK];
+        float sum = (float) row_sum(dy, y, r * width, width);
+        for (int64_t done = 0; done < width; done += BLOCK) {
+            int64_t n = width - done < BLOCK ? width - done : BLOCK;
+            const float *d = bl_row_read(dy->data, dy->dtype, r * width + done, n, dy_buffer);
+            const float *p = bl_row_read(y->data, y->dtype, r * width + done, n, y_buffer);
+            float *out = bl_row_open(dx->data, dx->dtype, r * width + done, dx_buffer);
+#pragma omp simd
+            for (int64_t i = 0; i < n; i++)
+                out[i] = p[i] * (d[i] - sum);
+            bl_row_close(dx->data, dx->dtype, r * width + done, n, out);
+        }
+    }
+    return BL_OK;
+}
+
+bl_status bl_cpu_log_softmax_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x) {
+    int64_t width = x->shape[x->ndim - 1];
+    int64_t rows = width ? bl_tensor_numel(x) / width : 0;
+#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (rows * width > 1 << 14)
+    for (int64_t r = 0; r < rows; r++) {
+        float buffer[BLOCK], out_buffer[BLOCK], max;
+        float rest = (float) log(bl_row_exp_sum(x->data, x->dtype, r * width, width, &max));
+        for (int64_t done = 0; done < width; done += BLOCK) {
+            int64_t n = width - done < BLOCK ? width - done : BLOCK;
+            const float *in = bl_row_read(x->data, x->dtype, r * width + done, n, buffer);
+            float *out = bl_row_open(y->data, y->dtype, r * width + done, out_buffer);
+#pragma omp simd
+            for (int64_t i = 0; i < n; i++)
+                out[i] = (in[i] - max) - rest;
+            bl_row_close(y->data, y->dtype, r * width + done, n, out);
+        }
+    }
+    return BL_OK;
+}
+
+bl_status bl_cpu_log_softmax_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *y) {
+    int64_t width = y->shape[y->ndim - 1];
+    int64_t rows = width ? bl_tensor_numel(y) / width : 0;
+#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (rows * width > 1 << 14)
+    for (int64_t r = 0; r < rows; r++) {
+        float dy_buffer[BLOCK], y_buffer[BLOCK], dx_buffer[BLOCK];
+        float sum = (float) row_sum(dy, NULL, r * width, width);
+        for (int64_t done = 0; done < width; done += BLOCK) {
+            int64_t n = width - done < BLOCK ? width - done : BLOCK;
+            const float *d = bl_row_read(dy->data, dy->dtype, r * width + done, n, dy_buffer);
+            const float *p = bl_row_read(y->data, y->dtype, r * width + done, n, y_buffer);
+            float *out = bl_row_open(dx->data, dx->dtype, r * width + done, dx_buffer);
+#pragma omp simd
+            for (int64_t i = 0; i < n; i++)
+                out[i] = d[i] - bl_vec_exp(p[i]) * sum;
+            bl_row_close(dx->data, dx->dtype, r * width + done, n, out);
         }
     }
     return BL_OK;

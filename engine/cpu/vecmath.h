@@ -1,9 +1,11 @@
 /*
- * vecmath.h - exp, tanh and GELU in f32, without branches or library calls, so
+ * vecmath.h - exp, log, tanh and GELU in f32, without branches or library calls, so
  * that `omp simd` loops over them vectorise. Polynomials are our own minimax
- * fits. Largest errors found over 600 million f32 inputs, with FMA: exp 1, tanh
- * 1.4, GELU 6.2 units in the last place; GELU's derivative 2.1e-7. NaN stays
- * NaN, infinities go to their limits.
+ * fits. Largest errors found over 600 million f32
+ * inputs, with FMA: exp 1, log 0.9, tanh 1.4, GELU 6.2, sigmoid and SiLU 2.5
+ * units in the last place; the derivatives of GELU 2.1e-7, SiLU 7.7e-7, GELU's
+ * tanh form 2.0e-6. The lower tail of that form has the error of its exponent:
+ * 1e-7 |x|^3 / 10 relative. NaN stays NaN, infinities go to their limits.
  */
 #ifndef BERTLUA_CPU_VECMATH_H
 #define BERTLUA_CPU_VECMATH_H
@@ -56,6 +58,56 @@ static inline float bl_vec_exp(float x) {
     float first = bl_bits_float((uint32_t) (half + 127) << 23);
     float second = bl_bits_float((uint32_t) (n - half + 127) << 23);
     return p * first * second;
+}
+
+/* log(x): exponent and a fraction 1 + f in [sqrt(1/2), sqrt(2)), log(1 + f) as f - f^2 / 2 + f^3 * polynomial. */
+static inline float bl_vec_log(float x) {
+    bool tiny = x < 1.17549435e-38f;
+    float normal = tiny ? x * 8388608.0f : x;
+    int32_t shifted = (int32_t) (bl_float_bits(normal) - 0x3f3504f3u);
+    float exponent = (float) (shifted >> 23) - (tiny ? 23.0f : 0.0f);
+    float f = bl_bits_float((uint32_t) (shifted & 0x7fffff) + 0x3f3504f3u) - 1.0f;
+    float p = bl_vec_fma(f, 6.746640056e-02f, -1.167565212e-01f);
+    p = bl_vec_fma(p, f, 1.188816205e-01f);
+    p = bl_vec_fma(p, f, -1.240558922e-01f);
+    p = bl_vec_fma(p, f, 1.421955228e-01f);
+    p = bl_vec_fma(p, f, -1.666799635e-01f);
+    p = bl_vec_fma(p, f, 2.000211924e-01f);
+    p = bl_vec_fma(p, f, -2.500000894e-01f);
+    p = bl_vec_fma(p, f, 3.333331347e-01f);
+    float square = f * f;
+    float y = bl_vec_fma(p * f, square, exponent * -2.12194440e-4f);
+    y = bl_vec_fma(-0.5f, square, y);
+    y = bl_vec_fma(exponent, 0.693359375f, f + y);
+    y = x > 3.40282347e+38f ? x : y;
+    y = x == 0.0f ? -__builtin_inff() : y;
+    return x >= 0.0f ? y : x - x + __builtin_nanf("");
+}
+
+/* 1 / (1 + exp(-x)); SiLU, x times that, and the tanh form of GELU: x times sigmoid(2u), which has no cancellation. */
+static inline float bl_vec_sigmoid(float x) {
+    return 1.0f / (1.0f + bl_vec_exp(-x));
+}
+
+static inline float bl_vec_silu(float x) {
+    return x / (1.0f + bl_vec_exp(-x));
+}
+
+static inline float bl_vec_silu_derivative(float x) {
+    float s = bl_vec_sigmoid(x);
+    return s * bl_vec_fma(x, 1.0f - s, 1.0f);
+}
+
+static inline float bl_vec_gelu_tanh(float x) {
+    float u2 = x * bl_vec_fma(x * x, 0.0713548163f, 1.59576912f);
+    return x / (1.0f + bl_vec_exp(-u2));
+}
+
+static inline float bl_vec_gelu_tanh_derivative(float x) {
+    float square = x * x;
+    float s = bl_vec_sigmoid(x * bl_vec_fma(square, 0.0713548163f, 1.59576912f));
+    float slope = x * bl_vec_fma(square, 0.214064449f, 1.59576912f);
+    return s * bl_vec_fma(slope, 1.0f - s, 1.0f);
 }
 
 static inline float bl_vec_tanh(float x) {

@@ -90,14 +90,14 @@ static bl_status epilogue_bias(bl_context *ctx, const bl_tensor *bias, int32_t d
 /* product = x w^T + bias */
 static bl_status multiply(bl_context *ctx, bl_tensor *product, const bl_tensor *x, const bl_tensor *w,
                           const bl_tensor *bias) {
-    bl_cuda_matmul p = {};
+    bl_cuda_product p = {};
     p.m = w->shape[0], p.n = x->shape[0], p.k = w->shape[1];
     p.a = w->data, p.lda = w->shape[1], p.transpose_a = true;
     p.b = x->data, p.ldb = row_stride(x);
     p.d = product->data, p.ldd = product->shape[1];
     p.operand = x->dtype, p.result = product->dtype;
     if (bias) {
-        bl_cuda_matmul with_bias = p;
+        bl_cuda_product with_bias = p;
         with_bias.epilogue = BL_EPILOGUE_BIAS;
         BL_TRY(epilogue_bias(ctx, bias, product->dtype, &with_bias.vector));
         struct bl_cuda_plan *plan = NULL;
@@ -335,7 +335,7 @@ static bl_status prepare(bl_context *ctx, gradient *g, float **spare, const bl_t
 static bl_status weight_gradient(bl_context *ctx, bool *summed, bl_tensor *dw, const gradient *g, float *spare,
                                  const void *dy, const bl_tensor *x) {
     const int64_t outputs = dw->shape[0];
-    bl_cuda_matmul p = {};
+    bl_cuda_product p = {};
     p.m = dw->shape[1], p.n = outputs, p.k = x->shape[0];
     p.a = x->data, p.lda = row_stride(x);
     p.b = dy, p.ldb = outputs, p.transpose_b = true;
@@ -343,7 +343,7 @@ static bl_status weight_gradient(bl_context *ctx, bool *summed, bl_tensor *dw, c
     p.operand = x->dtype, p.result = BL_F32, p.accumulate = true;
     *summed = false;
     if (!g->partial || g->out) return bl_cuda_matmul_plain(ctx, &p);
-    bl_cuda_matmul fused = p;
+    bl_cuda_product fused = p;
     fused.epilogue = BL_EPILOGUE_SUM_B;
     fused.vector = spare;
     gradient idle = *g;
@@ -370,7 +370,7 @@ bl_status bl_cuda_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw,
     if (dw) BL_TRY(weight_gradient(ctx, &summed, dw, &g, spare, product_dy, x));
     if (dbias && !g.out && !summed) BL_TRY(run_gradient(ctx, &g, x->dtype));
     if (!dx) return BL_OK;
-    bl_cuda_matmul p = {};
+    bl_cuda_product p = {};
     p.m = w->shape[1], p.n = x->shape[0], p.k = w->shape[0];
     p.a = w->data, p.lda = w->shape[1];
     p.b = product_dy, p.ldb = dy->shape[1];

@@ -93,21 +93,44 @@ static int32_t alignment(const void *data) {
     return (int32_t) (address & (~address + 1));
 }
 
-static bl_cuda_matmul_key key_of(const bl_context *ctx, const bl_cuda_matmul *p) {
+/* Of all matrices of a batch: an address, and a step in elements of a dtype. */
+static int32_t batch_alignment(const void *data, int64_t step, int32_t dtype) {
+    const int32_t first = alignment(data);
+    if (step == 0) return first;
+    const uintptr_t bytes = (uintptr_t) step * bl_dtype_size(dtype);
+    const int32_t next = alignment((const void *) bytes);
+    return next < first ? next : first;
+}
+
+static bl_cuda_matmul_key key_of(const bl_context *ctx, const bl_cuda_product *p) {
+    const bool batched = p->batch > 1;
     bl_cuda_matmul_key key;
     memset(&key, 0, sizeof key);
     key.m = p->m, key.n = p->n, key.k = p->k;
     key.lda = p->lda, key.ldb = p->ldb, key.ldd = p->ldd;
+    if (batched) key.batch = p->batch, key.batch_a = p->batch_a, key.batch_b = p->batch_b, key.batch_d = p->batch_d;
     key.transpose_a = p->transpose_a, key.transpose_b = p->transpose_b;
     key.operand = p->operand, key.result = p->result;
     key.accumulate = p->accumulate, key.epilogue = p->epilogue;
     key.tf32 = p->operand == BL_F32 && ctx->allow_tf32;
-    key.align_a = alignment(p->a), key.align_b = alignment(p->b), key.align_d = alignment(p->d);
+    key.align_a = batch_alignment(p->a, key.batch_a, p->operand);
+    key.align_b = batch_alignment(p->b, key.batch_b, p->operand);
+    key.align_d = batch_alignment(p->d, key.batch_d, p->result);
     key.align_vector = p->epilogue == BL_EPILOGUE_NONE ? 0 : alignment(p->vector);
     return key;
 }
 
-static bl_status describe(struct bl_cuda_plan *plan, const bl_cuda_matmul *p) {
+static bl_status describe_batch(cublasLtMatrixLayout_t layout, int64_t batch, int64_t step) {
+    const int32_t count = (int32_t) batch;
+    BL_BLAS_TRY(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count),
+                WHAT);
+    BL_BLAS_TRY(
+        cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step),
+        WHAT);
+    return BL_OK;
+}
+
+static bl_status describe(struct bl_cuda_plan *plan, const bl_cuda_product *p) {
     const cublasComputeType_t compute = plan->key.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const int32_t turned = CUBLAS_OP_T;
     BL_BLAS_TRY(cublasLtMatmulDescCreate(&plan->operation, compute, CUDA_R_32F), WHAT);
@@ -134,6 +157,11 @@ static bl_status describe(struct bl_cuda_plan *plan, const bl_cuda_matmul *p) {
     BL_BLAS_TRY(cublasLtMatrixLayoutCreate(&plan->b, operand, p->transpose_b ? n : k, p->transpose_b ? k : n, p->ldb),
                 WHAT);
     BL_BLAS_TRY(cublasLtMatrixLayoutCreate(&plan->d, data_type(p->result), m, n, p->ldd), WHAT);
+    if (p->batch > 1) {
+        BL_TRY(describe_batch(plan->a, p->batch, p->batch_a));
+        BL_TRY(describe_batch(plan->b, p->batch, p->batch_b));
+        BL_TRY(describe_batch(plan->d, p->batch, p->batch_d));
+    }
     return BL_OK;
 }
 
@@ -186,7 +214,7 @@ static bl_status suggest(const bl_cuda *cuda, const struct bl_cuda_plan *plan, i
 }
 
 static bl_status launch(bl_context *ctx, const struct bl_cuda_plan *plan, const cublasLtMatmulAlgo_t *algorithm,
-                        const bl_cuda_matmul *p) {
+                        const bl_cuda_product *p) {
     bl_cuda *cuda = bl_cuda_of(ctx);
     const float one = 1.0f, beta = p->accumulate ? 1.0f : 0.0f;
     if (p->epilogue != BL_EPILOGUE_NONE)
@@ -205,7 +233,7 @@ static bl_status launch(bl_context *ctx, const struct bl_cuda_plan *plan, const 
 typedef struct trial {
     const struct bl_cuda_plan *plan;
     const cublasLtMatmulAlgo_t *algorithm;
-    const bl_cuda_matmul *product;
+    const bl_cuda_product *product;
 } trial;
 
 static bl_status run_trial(bl_context *ctx, void *argument) {
@@ -236,7 +264,7 @@ static bl_status measure(bl_context *ctx, bl_status (*work)(bl_context *, void *
     return BL_OK;
 }
 
-static bl_status time_candidates(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_matmul *p,
+static bl_status time_candidates(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_product *p,
                                  const cublasLtMatmulHeuristicResult_t *results, int found, bl_cuda_choice *choice) {
     choice->microseconds = -1;
     for (int i = 0; i < found; i++) {
@@ -255,11 +283,12 @@ static bl_status time_candidates(bl_context *ctx, const struct bl_cuda_plan *pla
  * The fastest candidate, timed on the operands themselves. What they are added
  * to is saved first: tried on anything else, the sums would not run in place.
  */
-static bl_status time_in_place(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_matmul *p,
+static bl_status time_in_place(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_product *p,
                                const cublasLtMatmulHeuristicResult_t *results, int found, bl_cuda_choice *choice) {
     if (!p->accumulate) return time_candidates(ctx, plan, p, results, found, choice);
     bl_cuda *cuda = bl_cuda_of(ctx);
-    const size_t bytes = (size_t) (p->ldd * (p->n - 1) + p->m) * bl_dtype_size(p->result);
+    const int64_t before = p->batch > 1 ? (p->batch - 1) * p->batch_d : 0;
+    const size_t bytes = (size_t) (before + p->ldd * (p->n - 1) + p->m) * bl_dtype_size(p->result);
     void *saved = NULL;
     BL_CUDA_TRY(cudaMalloc(&saved, bytes), WHAT);
     cudaError_t error = cudaMemcpyAsync(saved, p->d, bytes, cudaMemcpyDeviceToDevice, cuda->stream);
@@ -279,7 +308,7 @@ static bl_status save(const bl_context *ctx, const matmul_state *state) {
 /* ---- plans ---- */
 
 /* The algorithm of a new plan. */
-static bl_status choose(bl_context *ctx, matmul_state *state, struct bl_cuda_plan *plan, const bl_cuda_matmul *p) {
+static bl_status choose(bl_context *ctx, matmul_state *state, struct bl_cuda_plan *plan, const bl_cuda_product *p) {
     const bool by_file = ctx->matmul_choices[0] != 0, timed = by_file && !bl_cuda_capturing(ctx);
     const bl_cuda_choice *known = by_file ? bl_cuda_choices_find(&state->choices, &plan->key) : NULL;
     if (known) {
@@ -317,7 +346,7 @@ static size_t bucket_of(const bl_cuda_matmul_key *key) {
     return (size_t) (hash >> 32) % BUCKETS;
 }
 
-bl_status bl_cuda_matmul_plan(bl_context *ctx, struct bl_cuda_plan **out, const bl_cuda_matmul *product) {
+bl_status bl_cuda_matmul_plan(bl_context *ctx, struct bl_cuda_plan **out, const bl_cuda_product *product) {
     matmul_state *state = NULL;
     BL_TRY(open_state(ctx, &state));
     const bl_cuda_matmul_key key = key_of(ctx, product);
@@ -345,18 +374,19 @@ bl_status bl_cuda_matmul_plan(bl_context *ctx, struct bl_cuda_plan **out, const 
     return BL_OK;
 }
 
-bl_status bl_cuda_matmul_run(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_matmul *product) {
+bl_status bl_cuda_matmul_run(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_product *product) {
     return launch(ctx, plan, &plan->algorithm, product);
 }
 
-bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_matmul *product) {
+bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_product *product) {
     struct bl_cuda_plan *plan = NULL;
     BL_TRY(bl_cuda_matmul_plan(ctx, &plan, product));
     return bl_cuda_matmul_run(ctx, plan, product);
 }
 
-bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_matmul *fused, const bl_cuda_matmul *plain,
-                                bl_status (*rest)(bl_context *ctx, void *argument), void *argument) {
+bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused,
+                                const bl_cuda_product *plain, bl_status (*rest)(bl_context *ctx, void *argument),
+                                void *argument) {
     *prefer = false;
     if (!ctx->matmul_choices[0]) return BL_OK;
     struct bl_cuda_plan *plan = NULL;

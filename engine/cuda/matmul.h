@@ -1,8 +1,8 @@
 /*
  * matmul.h - matrix products of the CUDA backend, on cuBLASLt.
  *
- * Knows nothing of layers: D = op(A) op(B) (+ D) in cuBLAS's own terms, that is
- * column-major. A row-major [rows, columns] tensor is the column-major
+ * Knows nothing of layers: D = op(A) op(B) (+ D), one or a batch, in cuBLAS's own
+ * terms, that is column-major. A row-major [rows, columns] tensor is the column-major
  * [columns, rows] matrix with its row stride as leading dimension, so no layer
  * ever copies a matrix to transpose it.
  *
@@ -33,18 +33,20 @@ typedef enum bl_cuda_epilogue {
     BL_EPILOGUE_SUM_B = 2, /* vector [n], of D's dtype, is overwritten with the sum over k of op(B) */
 } bl_cuda_epilogue;
 
-typedef struct bl_cuda_matmul {
+typedef struct bl_cuda_product {
     int64_t m, n, k;
     const void *a, *b;
     void *d;
     int64_t lda, ldb, ldd;
+    int64_t batch;                     /* products like this one; 0 and 1 are both one, more have no epilogue */
+    int64_t batch_a, batch_b, batch_d; /* elements from one matrix to the next; 0: the same A or B for all */
     bool transpose_a, transpose_b;
     bool accumulate; /* D += instead of D = */
     int32_t operand; /* dtype of A and B */
     int32_t result;  /* dtype of D: that of the operands, or f32 */
     int32_t epilogue;
     void *vector;
-} bl_cuda_matmul;
+} bl_cuda_product;
 
 struct bl_cuda_plan;
 
@@ -53,19 +55,20 @@ struct bl_cuda_plan;
  * offer the epilogue here (it asks for aligned rows and pointers); a product
  * without epilogue always has a plan, or the call fails.
  */
-bl_status bl_cuda_matmul_plan(bl_context *ctx, struct bl_cuda_plan **out, const bl_cuda_matmul *product);
-bl_status bl_cuda_matmul_run(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_matmul *product);
+bl_status bl_cuda_matmul_plan(bl_context *ctx, struct bl_cuda_plan **out, const bl_cuda_product *product);
+bl_status bl_cuda_matmul_run(bl_context *ctx, const struct bl_cuda_plan *plan, const bl_cuda_product *product);
 
 /* Plan and run of a product without epilogue. */
-bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_matmul *product);
+bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_product *product);
 
 /*
  * Whether `fused`, which has an epilogue, is to be run in place of `plain`
  * followed by rest(ctx, argument): as the file of choices says, or timed if
  * it does not say; false without a file. rest must leave no trace.
  */
-bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_matmul *fused, const bl_cuda_matmul *plain,
-                                bl_status (*rest)(bl_context *ctx, void *argument), void *argument);
+bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused,
+                                const bl_cuda_product *plain, bl_status (*rest)(bl_context *ctx, void *argument),
+                                void *argument);
 
 /* ---- between matmul.cu and matmul_choices.cu ---- */
 
@@ -73,6 +76,7 @@ bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_mat
 typedef struct bl_cuda_matmul_key {
     int64_t m, n, k;
     int64_t lda, ldb, ldd;
+    int64_t batch, batch_a, batch_b, batch_d; /* all 0 for one product */
     int32_t transpose_a, transpose_b;
     int32_t operand, result;
     int32_t accumulate, epilogue;

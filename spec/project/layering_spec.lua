@@ -163,7 +163,7 @@ local LUA_ROOMS = {
     { "encoder", "autograd", "data", "models", "nn", "squad", "text", "train", "util", "weights" },
     { "plot", "util" },
     { "bert_large" },
-    { "recipe", "distributed", "jobs" },
+    { "recipe", "distributed", "jobs", "util" },
     { "prompt", "distributed", "util" },
     -- The names of all of it.
     { "init", "autograd", "corpus", "data", "distributed", "encoder", "models", "nn", "plot", "recipe", "settings",

@@ -87,6 +87,7 @@ function runners.verify(job, values)
     print_line(job, "verify", ("%d files, %.1f MB: all match the manifest"):format(files, bytes / 1e6))
 end
 
+--- Stage extract: prose of the sources.
 function runners.extract(job, values)
     local folder = fs.join(job.output_dir, "text")
     local parts, paths, namespaces = {}, {}, ""
@@ -131,6 +132,7 @@ function runners.extract(job, values)
         rate(done.worked, done.seconds), note_kept(done.kept, done.parts)))
 end
 
+--- Stage sentences: one sentence per line.
 function runners.sentences(job, values)
     local files = manifest.files(job.output_dir, "extract", "sentences")
     local folder = fs.join(job.output_dir, "sentences")
@@ -144,6 +146,7 @@ function runners.sentences(job, values)
         note_kept(done.kept, done.parts)))
 end
 
+--- Stage shard: documents dealt to training and test shards.
 function runners.shard(job, values)
     local files = manifest.files(job.output_dir, "sentences", "shard")
     local folder = fs.join(job.output_dir, "shards")
@@ -162,6 +165,7 @@ function runners.shard(job, values)
     end
 end
 
+--- Stage vocab: a WordPiece vocabulary of the training shards.
 function runners.vocab(job, values)
     local files = manifest.files(job.output_dir, "shard", "vocab")
     local settings = { vocab_size = values.vocab_size, do_lower_case = values.do_lower_case,
@@ -205,6 +209,7 @@ local function vocabulary(job, values)
     return fs.join(job.output_dir, stages.vocab.files[1].path)
 end
 
+--- Stage hdf5: samples for pre-training.
 function runners.hdf5(job, values)
     local files = manifest.files(job.output_dir, "shard", "hdf5")
     local folder = fs.join(job.output_dir, "hdf5")

@@ -181,6 +181,7 @@ end
 local Last = {}
 Last.__index = Last
 
+--- The last layer's output. Returns a variable [T,H].
 function Last:logits(tape, batch)
     return self.bert:forward(tape, batch)
 end

@@ -37,7 +37,7 @@ local function complain(message)
     if progress then progress.leave_line() end
     message = "bertlua: " .. message
     local term = package.loaded["bertlua.util.term"]
-    if term and term.is_terminal "stderr" then message = term.wrap(message, term.columns "stderr") end
+    if term then message = term.fit("stderr", message, 0) end
     io.stderr:write(message, "\n")
 end
 

@@ -36,7 +36,7 @@ local function versions_of_libraries()
     }
 end
 
---- Text of `bertlua --version`.
+--- The text that the option `version` prints.
 function M.versions()
     local lines = { "bertlua " .. require("bertlua.version").engine, (jit.version) }
     for _, entry in ipairs(versions_of_libraries()) do lines[#lines + 1] = entry[1] .. " " .. entry[2] end

@@ -54,18 +54,18 @@ local function lay_out(lines)
             finish()
         elseif parameter or result then
             finish()
-            open = parameter and { text = "  " .. parameter, hang = "    ", tag = true }
-                or { text = "Returns: " .. result, hang = "  ", tag = true }
+            open = parameter and { text = "  " .. parameter, hang = 4, tag = true }
+                or { text = "Returns: " .. result, hang = 2, tag = true }
         elseif open and open.tag and line:match "^%s+%S" then
             open.text = open.text .. " " .. line:match "^%s*(.*)$"
         elseif line == "" or line:match "^%s" or line:match "^[-|*]" then
             finish()
-            out[#out + 1] = term.wrap(line, WIDTH, line:match "^%s*" .. "  ")
+            out[#out + 1] = term.wrap(line, WIDTH, #line:match "^%s*" + 2)
         elseif open and not open.tag then
             open.text = open.text .. " " .. line
         else
             finish()
-            open = { text = line, hang = "" }
+            open = { text = line, hang = 0 }
         end
     end
     finish()
@@ -96,7 +96,9 @@ local function strip_comment(line)
 end
 
 -- Consecutive declarations share the comment above the first.
-local function header_comment(name)
+--- The comment above a function in the headers of the engine, and its declaration; nil if there is none.
+-- @param name without bl_
+function M.declaration(name)
     local lines = read_lines(paths.declarations())
     if not lines then return nil end
     for at, line in ipairs(lines) do
@@ -114,7 +116,7 @@ local function header_comment(name)
                 i = i + 1
             until declaration[#declaration]:find(";", 1, true) or i > #lines
             return (lay_out(text):gsub("^%s+", ""):gsub("%s+$", "")),
-                term.wrap(table.concat(declaration, " "), WIDTH, "    ")
+                term.wrap(table.concat(declaration, " "), WIDTH, 4)
         end
     end
 end
@@ -132,7 +134,7 @@ local function describe_function(name, f)
     -- Thin wrappers of the engine are documented in its header.
     local short = name:match "([%w_]+)$"
     if path:match "/bindings/" or path:match "^bindings/" then
-        local text, declaration = header_comment(short)
+        local text, declaration = M.declaration(short)
         if text then
             parts[#parts + 1] = text
             parts[#parts + 1] = declaration
@@ -210,6 +212,17 @@ local function unknown(topic, env)
         or "")
 end
 
+local OPERATORS = [[
+and its operators, in which y is a tensor or a number and shapes broadcast,
+  x + y, x - y, x * y, x / y, x ^ y, -x    by element; x:matmul(y) multiplies
+                                           matrices
+  x == y                                   same shape and values; x:eq(y) is a
+                                           mask
+  x[1], x[{1, 2}], x[{{1, 2}, {}}]         a row, an element, a range of rows;
+                                           also to assign to: x[1] = y
+  #x                                       list of sizes
+]]
+
 --- Help on a name.
 -- @param topic dotted name, as typed
 -- @param env table of global names
@@ -223,7 +236,7 @@ function M.describe(topic, env)
     local tensor = package.loaded["bertlua.tensor"]
     if tensor and tensor.is(value) then
         return name .. " is a tensor, " .. value:describe() .. "; its methods are\n"
-            .. wrap(complete.fields(value, false), "  ") .. "\n"
+            .. wrap(complete.fields(value, false), "  ") .. "\n" .. OPERATORS
     end
     return name .. " is a " .. type(value) .. ": " .. tostring(value) .. "\n"
 end

@@ -146,11 +146,12 @@ function Session:names()
     return setmetatable(names, { __index = self.env })
 end
 
+--- Print an error.
 function Session:complain(message)
     local progress = package.loaded["bertlua.util.progress"]
     if progress then progress.leave_line() end
     message = tostring(message)
-    if self.columns then message = term.wrap(message, self.columns()) end
+    if self.columns then message = term.wrap(message, self.columns(), 0) end
     if self.color then message = RED .. message .. RESET end
     self.write(message .. "\n")
 end
@@ -194,6 +195,7 @@ function Session:call(f, ...)
     return false
 end
 
+--- Run a compiled chunk in the session's scope; returns as call().
 function Session:run(chunk)
     setfenv(chunk, self.scope.environment)
     -- Interpreted, so that Ctrl-C also ends a loop that was typed here: compiled code doesn't look.
@@ -212,6 +214,8 @@ function Session:show(n, values, silent)
     end
 end
 
+--- Evaluate an input and print its values.
+-- @return "done", "error", or "more" if the input is unfinished
 function Session:evaluate(code)
     local chunk, silent, unfinished = M.compile(code, "=stdin", true)
     if not chunk then
@@ -280,6 +284,7 @@ end
 
 local commands = {}
 
+--- How long an expression takes; its value is in _.
 function commands.time(self, code)
     if code == "" then return nil, ":time: an expression is missing" end
     local chunk, message = M.compile(code, "=stdin", true)
@@ -314,6 +319,7 @@ function commands.run(self, line)
     return "done"
 end
 
+--- Load a module again (see reload.lua).
 function commands.reload(self, name)
     if name == "" then return nil, ":reload: a module is missing, expected such as :reload my_module" end
     local text, problem = require("bertlua.prompt.reload").reload(name, self:names())
@@ -322,23 +328,28 @@ function commands.reload(self, name)
     return "done"
 end
 
+--- From the next line on, collect a block.
 function commands.paste(self)
     self.pasting = {}
     self.write "Paste or type; a line with a single . or Ctrl-D ends it, Ctrl-C drops it.\n"
     return "done"
 end
 
+--- What there is at the prompt.
 function commands.help(self)
     self.write(M.HELP)
     return "done"
 end
 
+--- End the session.
 function commands.quit()
     return "quit"
 end
 
 commands.q = commands.quit
 
+--- Obey a line that begins with a colon.
+-- @return "done", "error" or "quit"
 function Session:command(line)
     local name, rest = line:match "^:(%a*)%s*(.*)$"
     local command = commands[name]
@@ -353,6 +364,8 @@ function Session:command(line)
     return "error"
 end
 
+--- Run a command of the shell.
+-- @return "done" or "error"
 function Session:shell(command)
     local status = os.execute(command)
     if status ~= 0 then

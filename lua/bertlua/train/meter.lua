@@ -34,6 +34,12 @@ function Meter.new(now, fields)
     return meter
 end
 
+--- Average these scalars from now on; before the end of the first step.
+function Meter:set_fields(fields)
+    self.fields = fields
+    self:clear()
+end
+
 --- Start a new window of steps to average.
 function Meter:clear()
     self.window = { steps = 0, seconds = 0, sequences = 0, tokens = 0 }
@@ -60,6 +66,7 @@ function Meter:begin_wait()
     self.wait_started = self.now()
 end
 
+--- The end of the wait that began with begin_wait().
 function Meter:end_wait()
     self.own.waiting = self.own.waiting + self.now() - self.wait_started
 end

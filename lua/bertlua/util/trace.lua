@@ -44,6 +44,8 @@ function Trace.open(path, options)
     return self
 end
 
+--- Write an event.
+-- @param event table with the fields of Chrome's trace event format
 function Trace:event(event)
     if not self.file then return end
     if self.started then self.file:write ",\n" end

@@ -85,6 +85,7 @@ function ByteReader:line(limit)
     fault.raisef("%s: a line of more than %d bytes at byte %.0f", self.path, limit, self.position)
 end
 
+--- Close the file.
 function ByteReader:close()
     self.file:close()
 end

@@ -34,11 +34,13 @@ local printable = pickle.printable
 local Machine = {}
 Machine.__index = Machine
 
+--- A fault: the pickle asks for something that is not read.
 function Machine:refuse(what)
     fault.raisef("%s: refused: its pickle %s; only tensors, dictionaries, lists, tuples, strings and numbers are read "
         .. "from a pickle, and nothing in it is run", self.label, what)
 end
 
+--- A fault: the pickle contradicts itself.
 function Machine:broken(what)
     fault.raisef("%s: broken pickle: %s at byte %.0f", self.label, what, self.reader.position)
 end
@@ -51,12 +53,14 @@ function Machine:charge(n)
     end
 end
 
+--- Put a value on the stack.
 function Machine:push(value)
     local top = self.top + 1
     self:charge(1)
     self.stack[top], self.top = value, top
 end
 
+--- Take the top value from the stack.
 function Machine:pop()
     local top = self.top
     local value = self.stack[top]
@@ -65,6 +69,7 @@ function Machine:pop()
     return value
 end
 
+--- The top value, which must be of a kind.
 function Machine:peek(kind)
     local value = self.stack[self.top]
     if type(value) ~= "table" or value.kind ~= kind then self:broken("an instruction expects a " .. kind) end
@@ -101,6 +106,7 @@ function Machine:text(n, raw)
     return value
 end
 
+--- Skip n raw bytes; only where they lie is kept.
 function Machine:bytes(n)
     local value = { kind = "bytes", offset = self.reader.position, length = n }
     self.reader:skip(n)
@@ -123,6 +129,9 @@ local function new_dict()
     return { kind = "dict", keys = {}, map = {} }
 end
 
+--- What a global name of the pickle stands for here.
+-- @param module Python's name of the module
+-- @param name in the module
 function Machine:find_global(module, name)
     -- Python 2's names for the same things.
     if module == "__builtin__" then module = "builtins" end

@@ -33,6 +33,7 @@ function Source:info(name)
     return entry and { dtype = entry.dtype, dims = entry.dims }
 end
 
+--- Names and values that the file carries beside its tensors: none in these formats.
 function Source.metadata()
     return {}
 end
@@ -47,6 +48,7 @@ function Source:read(name, tensor)
     }, tensor)
 end
 
+--- Nothing is open between reads.
 function Source.close() end
 
 local function is_tensor(value)
@@ -153,6 +155,7 @@ function source.join(path, files)
     return setmetatable({ path = path, files = files, owner = owner }, Joined)
 end
 
+--- Sorted names of all tensors.
 function Joined:names()
     local list = {}
     for name in pairs(self.owner) do list[#list + 1] = name end
@@ -160,19 +163,23 @@ function Joined:names()
     return list
 end
 
+--- {dtype, dims} of one tensor; nil if there is none.
 function Joined:info(name)
     local file = self.owner[name]
     return file and file:info(name)
 end
 
+--- Names and values that the first file carries beside its tensors.
 function Joined:metadata()
     return self.files[1] and self.files[1]:metadata() or {}
 end
 
+--- Read into a contiguous tensor of the same shape. Returns true; or nil, message.
 function Joined:read(name, tensor)
     return self.owner[name]:read(name, tensor)
 end
 
+--- Close all files.
 function Joined:close()
     for _, file in ipairs(self.files) do file:close() end
 end

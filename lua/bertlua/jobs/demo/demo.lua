@@ -60,9 +60,7 @@ local HELD_OUT_PASSES = 2
 local SHARDS = 4
 
 local function say(format, ...)
-    local text = format:format(...)
-    if term.is_terminal "stdout" then text = term.wrap(text, term.columns "stdout", (" "):rep(6)) end
-    io.stdout:write(text, "\n")
+    io.stdout:write(term.fit("stdout", format:format(...), 6), "\n")
     io.stdout:flush()
 end
 

@@ -133,6 +133,17 @@ local function complete_path(path, quote)
     return insert, names
 end
 
+local function holds_modules(lfs, path)
+    local opened, iterate, state = pcall(lfs.dir, path)
+    if not opened then return false end
+    for name in iterate, state do
+        if name:match "%.lua$" and name ~= "init.lua" then return true end
+        local is_folder = name:sub(1, 1) ~= "." and lfs.attributes(path .. "/" .. name, "mode") == "directory"
+        if is_folder and holds_modules(lfs, path .. "/" .. name) then return true end
+    end
+    return false
+end
+
 --- Modules that require would find, by the part of their names up to the next dot.
 local function complete_module(prefix, quote)
     local found, lfs = pcall(require, "lfs")
@@ -156,7 +167,7 @@ local function complete_module(prefix, quote)
                     add(name:sub(1, -5))
                 elseif name:sub(1, 1) ~= "." and lfs.attributes(path, "mode") == "directory" then
                     if lfs.attributes(path .. "/init.lua", "mode") == "file" then add(name) end
-                    add(name .. ".")
+                    if holds_modules(lfs, path) then add(name .. ".") end
                 end
             end
         end

@@ -38,8 +38,9 @@ bl.load "FOLDER" opens a model, bl.plot(list) draws, ? bl lists the rest.
 
 local COMMANDS = ":run, :reload, :paste, :time, :help and :quit"
 
+-- A quoted string ends with its line, so that another one does not help.
 local function is_unfinished(message)
-    return message:match "near '<eof>'$" ~= nil
+    return message:match "near '<eof>'$" ~= nil and not message:find "unfinished string near"
 end
 
 --- Compile code as an expression or as statements.

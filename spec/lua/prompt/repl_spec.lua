@@ -38,6 +38,14 @@ describe("evaluation", function()
         assert.are.equal("{ 1, 2 }\n", (feed("{1,", "2}")))
     end)
 
+    it("does not wait for the end of a string that can have none", function()
+        local _, feed = prompt.new()
+        local text, outcome = feed 'x = "abc'
+        assert.are.equal("error", outcome)
+        assert.are.equal("stdin:1: unfinished string near '<eof>'\n", text)
+        assert.are.equal("abc\nd\n", (feed("[[abc", "d]]")))
+    end)
+
     it("drops an unfinished input when it is cancelled", function()
         local session, feed = prompt.new()
         feed "f("

@@ -75,11 +75,14 @@ function Encoder.load(path, options)
     model.store:allocate { precision = options.precision or "fp32", training = false }
     -- A path names the file itself where the folder has several.
     local source = fs.is_directory(path) and found.folder or found.file
-    checkpoint.load_pretrained(source, { store = model.store, config = found.config, missing = missing,
+    local report = checkpoint.load_pretrained(source, { store = model.store, config = found.config, missing = missing,
         model_prefix = options.model_prefix })
+    local size = model:size()
+    for _, name in ipairs(report.missing) do size = size - model.store:get(name).numel end
     return setmetatable({
         config = found.config, tokenizer = found.words, folder = found.folder, heads = found.heads,
         limit = found.limit, model = model, bert = model.bert or model, tape = Tape.new(),
+        size = size,
     }, Encoder)
 end
 
@@ -336,15 +339,16 @@ function Encoder:close()
 end
 
 function Encoder:__tostring()
-    local config, heads, uses = self.config, self.heads, {}
+    local config, heads, uses, size = self.config, self.heads, {}, self.size
     if heads.mlm then uses[1] = "m:fill_mask" end
     if heads.labels then uses[1] = "m:classify" end
     if heads.answers then uses[1] = "m:answer" end
     for _, name in ipairs { "m:embed", "m:hidden_states", "m:attention", "m:tokens" } do uses[#uses + 1] = name end
     local lines = {
         ("%s of %s%s"):format(self.model.class_name, self.folder, self.tape and "" or " (closed)"),
-        ("  %s, hidden size %d, %s, %.1f M parameters"):format(plural.count(config.num_hidden_layers, "layer"),
-            config.hidden_size, plural.count(config.num_attention_heads, "head"), self.model:size() / 1e6),
+        ("  %s, hidden size %d, %s, %s parameters"):format(plural.count(config.num_hidden_layers, "layer"),
+            config.hidden_size, plural.count(config.num_attention_heads, "head"),
+            size < 1e6 and ("%d"):format(size) or ("%.1f M"):format(size / 1e6)),
         ("  %d words, %s; texts of up to %d tokens"):format(config.vocab_size,
             self.tokenizer.do_lower_case and "lower-cased" or "cased", self.limit),
     }

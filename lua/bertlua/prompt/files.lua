@@ -32,13 +32,14 @@ local function own_recipes()
     return list
 end
 
---- Find a Lua file: as given, or among bertlua's own.
+--- Find a Lua file: as given, or among bertlua's own, with or without its ending.
 -- @return path, or nil and a message
 function M.find(name)
-    if readable(name) then return name end
-    if name:sub(1, 1) ~= "/" then
-        for _, path in ipairs { root() .. "/" .. name, root() .. "/recipes/" .. name } do
-            if readable(path) then return path end
+    -- The ending may be left out, but the name as given comes first.
+    for _, ending in ipairs { "", ".lua" } do
+        for _, folder in ipairs { "", root() .. "/", root() .. "/recipes/" } do
+            local path = folder .. name .. ending
+            if (folder == "" or name:sub(1, 1) ~= "/") and readable(path) then return path end
         end
     end
     local folder = io.open(name, "rb")

@@ -61,7 +61,7 @@ describe("a loaded model", function()
     it("says what it is and what it can do", function()
         assert.are.equal([[
 BertForPretraining of spec/fixtures/encoder/masked_lm
-  2 layers, hidden size 16, 2 heads, 0.0 M parameters
+  2 layers, hidden size 16, 2 heads, 5097 parameters
   25 words, lower-cased; texts of up to 24 tokens
   m:fill_mask, m:embed, m:hidden_states, m:attention, m:tokens]], tostring(model))
     end)

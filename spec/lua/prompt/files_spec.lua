@@ -6,6 +6,8 @@ describe("files", function()
     it("are found as given, or among the recipes", function()
         assert.are.equal("recipes/demo.lua", files.find "recipes/demo.lua")
         assert.are.equal("./recipes/demo.lua", files.find "demo.lua")
+        assert.are.equal("./recipes/demo.lua", files.find "demo")
+        assert.are.equal("recipes/demo.lua", files.find "recipes/demo")
         assert.are.same({ nil, "recipes is a folder, expected a Lua file" }, { files.find "recipes" })
         assert.are.same({ nil, "no such file: recipes/dem.lua; did you mean recipes/demo.lua?" },
             { files.find "recipes/dem.lua" })

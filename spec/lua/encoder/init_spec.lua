@@ -186,6 +186,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         assert.is_true(distance(newest:embed(SHORT):tolist(), older:embed(SHORT):tolist()) > 0.01)
         newest:close()
         older:close()
+        assert.matches("^bl%.load: (.*): contains no .*; there is one in %1/steps$", fault_of(Encoder.load, folder))
 
         local reader = BertForQuestionAnswering.new(config)
         reader.store:allocate { seed = 4, training = false }

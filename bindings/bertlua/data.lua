@@ -216,6 +216,15 @@ function Batch:append(shard, rows, count, masking, seed, sample)
     native.check(lib.bl_batch_append(self.handle, shard.handle, rows, count, masking, seed or 0, sample or 0), 2)
 end
 
+--- Append a sequence that is in no shard, with masks drawn for a sample number.
+-- @param ids int32 array [length], special tokens included; not changed
+-- @param first_length its first tokens that have type 0; the others have type 1
+-- @param next_sentence_label 0 or 1; -1: none
+function Batch:append_ids(ids, length, first_length, next_sentence_label, masking, seed, sample)
+    native.check(lib.bl_batch_append_ids(self.handle, ids, length, first_length, next_sentence_label, masking, seed,
+        sample), 2)
+end
+
 --- Pad or pack what was appended, and set the views and rows, tokens, masked.
 -- @return the batch
 function Batch:finish()

@@ -164,6 +164,14 @@ void bl_batch_begin(bl_batch *batch);
  */
 bl_status bl_batch_append(bl_batch *batch, const bl_shard *shard, const int64_t *rows, int64_t count,
                           const bl_masking *masking, uint64_t seed, uint64_t sample);
+/*
+ * Append one sequence that is in no shard: ids [length], special tokens
+ * included, of which the first first_length have type 0 and the others type 1.
+ * They are not changed; the batch gets them masked, from the same stream as a
+ * row of bl_batch_append with this sample number. next_sentence_label -1: none.
+ */
+bl_status bl_batch_append_ids(bl_batch *batch, const int32_t *ids, int32_t length, int32_t first_length,
+                              int32_t next_sentence_label, const bl_masking *masking, uint64_t seed, uint64_t sample);
 /* Round T and M up and set the tensors; all B samples must be there. */
 bl_status bl_batch_finish(bl_batch *batch);
 

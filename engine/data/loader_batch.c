@@ -117,9 +117,10 @@ BL_API void bl_batch_begin(bl_batch *batch) {
     batch->samples = batch->tokens = batch->masked = 0;
 }
 
-/* One sample into its rows: ids [length], masked slots given apart. */
-static void place(bl_batch *batch, const bl_shard_row *row, const int32_t *ids, const int32_t *slots,
-                  const int32_t *labels, int32_t masked) {
+/* One sample into its rows: ids [length], masked slots given apart. A row without segment_ids has type 0 up to
+ * first_length and 1 after it. */
+static void place(bl_batch *batch, const bl_shard_row *row, int32_t first_length, const int32_t *ids,
+                  const int32_t *slots, const int32_t *labels, int32_t masked) {
     int64_t sample = batch->samples;
     int64_t s = batch->max_seq_length;
     int64_t first = batch->packed ? batch->tokens : sample * s;
@@ -129,7 +130,7 @@ static void place(bl_batch *batch, const bl_shard_row *row, const int32_t *ids, 
     int32_t *types = (int32_t *) batch->types.data + first;
     memcpy(batch_ids, ids, (size_t) row->length * sizeof *ids);
     for (int64_t i = 0; i < row->length; i++)
-        types[i] = row->segment_ids[i];
+        types[i] = row->segment_ids ? row->segment_ids[i] : i >= first_length;
     for (int64_t i = row->length; i < width; i++)
         batch_ids[i] = types[i] = 0;
     for (int64_t i = 0; i < width; i++)
@@ -146,6 +147,16 @@ static void place(bl_batch *batch, const bl_shard_row *row, const int32_t *ids, 
     batch->samples++;
     batch->tokens += row->length;
     batch->masked += masked;
+}
+
+/* Draw the mask of a sample whose ids lie in the scratch memory: changes them, fills the slots and labels behind. */
+static bl_status mask_again(bl_batch *batch, const bl_masking *masking, int32_t length, uint64_t seed, uint64_t sample,
+                            int32_t *masked) {
+    int32_t *ids = ((batch_memory *) batch)->scratch;
+    int32_t *slots = ids + batch->max_seq_length;
+    bl_rng rng;
+    bl_rng_init(&rng, seed, (UINT64_C(1) << 63) + sample);
+    return bl_mask_tokens(&rng, masking, ids, length, slots, slots + batch->max_predictions_per_seq, masked);
 }
 
 BL_API bl_status bl_batch_append(bl_batch *batch, const bl_shard *shard, const int64_t *rows, int64_t count,
@@ -169,18 +180,41 @@ BL_API bl_status bl_batch_append(bl_batch *batch, const bl_shard *shard, const i
         bl_shard_row row;
         BL_TRY(bl_shard_row_get(shard, rows[i], &row));
         if (!masking) {
-            place(batch, &row, row.input_ids, row.positions, row.labels, row.masked);
+            place(batch, &row, 0, row.input_ids, row.positions, row.labels, row.masked);
             continue;
         }
         memcpy(ids, row.input_ids, (size_t) row.length * sizeof *ids);
         for (int32_t k = 0; k < row.masked; k++)
             ids[row.positions[k]] = row.labels[k];
-        bl_rng rng;
-        bl_rng_init(&rng, seed, (UINT64_C(1) << 63) + sample + (uint64_t) i);
         int32_t masked = 0;
-        BL_TRY(bl_mask_tokens(&rng, masking, ids, row.length, slots, labels, &masked));
-        place(batch, &row, ids, slots, labels, masked);
+        BL_TRY(mask_again(batch, masking, row.length, seed, sample + (uint64_t) i, &masked));
+        place(batch, &row, 0, ids, slots, labels, masked);
     }
+    return BL_OK;
+}
+
+BL_API bl_status bl_batch_append_ids(bl_batch *batch, const int32_t *ids, int32_t length, int32_t first_length,
+                                     int32_t next_sentence_label, const bl_masking *masking, uint64_t seed,
+                                     uint64_t sample) {
+    if (!batch || !ids || !masking || batch->samples >= batch->batch_size) {
+        return bl_fail(BL_ERROR_ARGUMENT, "batch_append_ids: ids are %p, masking is %p, the batch of %lld has %lld",
+                       (const void *) ids, (const void *) masking, batch ? (long long) batch->batch_size : 0LL,
+                       batch ? (long long) batch->samples : 0LL);
+    }
+    if (length < 1 || length > batch->max_seq_length || first_length < 0 || first_length > length ||
+        masking->max_predictions > batch->max_predictions_per_seq) {
+        return bl_fail(BL_ERROR_ARGUMENT,
+                       "batch_append_ids: length is %d, first_length %d, max_predictions %d, batch of S=%lld, P=%lld",
+                       length, first_length, masking->max_predictions, (long long) batch->max_seq_length,
+                       (long long) batch->max_predictions_per_seq);
+    }
+    int32_t *copy = ((batch_memory *) batch)->scratch;
+    int32_t *slots = copy + batch->max_seq_length;
+    bl_shard_row row = {.length = length, .next_sentence_label = next_sentence_label};
+    int32_t masked = 0;
+    memcpy(copy, ids, (size_t) length * sizeof *ids);
+    BL_TRY(mask_again(batch, masking, length, seed, sample, &masked));
+    place(batch, &row, first_length, copy, slots, slots + batch->max_predictions_per_seq, masked);
     return BL_OK;
 }
 

@@ -1,37 +1,148 @@
 --- examples/ as they stand, for a few steps: the whole run equals one that was killed and resumed, bit for bit.
 
+local classify = require "spec.support.classify"
 local fs = require "bertlua.util.fs"
 local job_class = require "spec.support.job"
 local json = require "bertlua.util.json"
+local lfs = require "lfs"
 local pretraining = require "spec.support.pretraining"
+local process = require "spec.support.process"
+local storage = require "bertlua.storage"
+local tensor = require "bertlua.tensor"
+
+--- Names of the tensors in which the models of two folders differ, as a set.
+local function differing(a, b)
+    local x, y = assert(storage.open(a .. "/model.safetensors")), assert(storage.open(b .. "/model.safetensors"))
+    local names = {}
+    for _, name in ipairs(x:names()) do
+        tensor.scope(function()
+            local sums = {}
+            for i, file in ipairs { x, y } do
+                local t = tensor.new("f32", file:info(name).dims)
+                assert(file:read(name, t))
+                sums[i] = storage.crc32c(t)
+            end
+            names[name] = sums[1] ~= sums[2] or nil
+        end)
+    end
+    x:close()
+    y:close()
+    return names
+end
+
+describe("the example of a classifier", function()
+    local job
+    before_each(function() job = classify.new() end)
+    after_each(function() job:close() end)
+
+    --- Run an example to its 12th step, or fewer; its checkpoints are in OUT/custom/classify.
+    local function run(name, out, changes)
+        local options = { ["output-dir"] = job.dir .. "/" .. out, epochs = 2, ["num-steps-per-checkpoint"] = 4 }
+        for key, value in pairs(changes or {}) do options[key] = value end
+        local code, output = job_class.shell((job:command(options):gsub("recipes/finetune_classify%.lua", name)))
+        assert.are.equal(0, code, output)
+        return output
+    end
+
+    local function folder(out, step)
+        return ("%s/%s/custom/classify/%d"):format(job.dir, out, step)
+    end
+
+    local function resumes_exactly(name)
+        local output = run(name, "straight")
+        run(name, "stopped", { ["steps-this-run"] = 5 })
+        assert.matches("resuming from .*/5", run(name, "stopped"))
+        for _, file in ipairs { "model.safetensors", "optimizer.safetensors", "progress.json" } do
+            assert.is_true(fs.read(folder("straight", 12) .. "/" .. file) == fs.read(folder("stopped", 12) .. "/"
+                .. file), file .. " differs")
+        end
+        return output
+    end
+
+    it("freeze.lua trains what it does not freeze", function()
+        local output = resumes_exactly "examples/freeze.lua"
+        assert.matches("frozen    5728 of 6051 parameters %(embeddings, encoder%.layer%.%[0%-5%]%.%)\n", output)
+        assert.are.same({ ["bert.pooler.dense.weight"] = true, ["bert.pooler.dense.bias"] = true,
+            ["classifier.weight"] = true, ["classifier.bias"] = true }, differing(folder("straight", 4),
+            folder("straight", 12)))
+        assert.are.equal('{ "embeddings", "encoder.layer.[0-5]." }',
+            json.read(folder("straight", 12) .. "/progress.json").freeze)
+    end)
+
+    it("freeze.lua, changed and resumed, says what is different", function()
+        local path = job.dir .. "/changed.lua"
+        local text = assert(fs.read "examples/freeze.lua")
+        assert(fs.write(path, (text:gsub("layer%.%[0%-5%]%.", "layer.0"))))
+        run("examples/freeze.lua", "out", { ["steps-this-run"] = 4 })
+        local output = run(path, "out", { ["steps-this-run"] = 4 })
+        assert.matches('warning: freeze was { "embeddings", "encoder%.layer%.%[0%-5%]%." } in .-/4 and is '
+            .. '{ "embeddings", "encoder%.layer%.0" } now: the run will differ', output)
+        assert.matches("warning: 16 parameters were frozen in .-/4: their moments begin at zero\n", output)
+        assert.is_true(differing(folder("out", 4), folder("out", 8))["bert.encoder.layer.1.output.dense.weight"])
+        -- Without any freezing, and back.
+        assert(fs.write(path, (text:gsub("freeze = %b{},", ""))))
+        output = run(path, "out", { ["steps-this-run"] = 2 })
+        assert.matches('warning: freeze was { .- } in .-/8 and is not set now', output)
+        output = run("examples/freeze.lua", "out")
+        assert.matches('warning: freeze was not set in .-/10 and is { "embeddings",', output)
+        assert.is_nil(output:find("begin at zero", 1, true), output)
+    end)
+
+    it("layerwise_rates.lua follows its functions", function()
+        assert.is_nil(resumes_exactly("examples/layerwise_rates.lua"):find("frozen", 1, true))
+        local progress = json.read(folder("straight", 12) .. "/progress.json")
+        assert.matches("^function %x+$", progress.lr_scale)
+        assert.matches("^function %x+$", progress.weight_decay_of)
+        -- A rate of 0 keeps a tensor as it is.
+        local path = job.dir .. "/changed.lua"
+        local text = assert(fs.read "examples/layerwise_rates.lua")
+        assert(fs.write(path, (text:gsub("DECAY %^ %(LAYERS %+ 1%)", "0"))))
+        run(path, "zero")
+        local names = differing(folder("zero", 4), folder("zero", 12))
+        assert.is_nil(names["bert.embeddings.word_embeddings.weight"])
+        assert.is_true(names["bert.encoder.layer.0.output.dense.weight"])
+        assert(fs.write(path, (text:gsub("DECAY %^ %(LAYERS %+ 1%)", '"no"'))))
+        local code, output = job_class.shell((job:command { epochs = 2 }):gsub("recipes/finetune_classify%.lua", path))
+        assert.are.equal(1, code, output)
+        assert.matches("lr_scale: got no for bert%.embeddings%.word_embeddings%.weight, expected a number of at "
+            .. "least 0\n$", output)
+    end)
+end)
 
 describe("the example", function()
     local job
     before_each(function() job = pretraining.new() end)
     after_each(function() job:close() end)
 
-    --- Run an example on the tiny job's data; extra options by name.
-    local function run(name, out, changes)
+    -- Where bertlua and the examples are found from any folder.
+    local here = lfs.currentdir()
+
+    --- Run an example on the tiny job's data; extra options by name, and what stands before the command. Relative paths
+    -- of the example are in the job's folder.
+    local function run(name, out, changes, prefix)
         local options = { ["output-dir"] = out, ["report-file"] = out .. ".json", ["max-steps"] = 8,
             ["num-steps-per-checkpoint"] = 3 }
         for key, value in pairs(changes or {}) do options[key] = value end
-        local command = job:command("x.lua", options):gsub("recipes/x%.lua", "examples/" .. name .. ".lua")
+        local command = job:command("x.lua", options):gsub("recipes/x%.lua", ("%s/examples/%s.lua"):format(here, name))
+        if not command:find "^/" then command = here .. "/" .. command end
         command = command:gsub("%-%-last%-step%-of%-checkpoint '[^']*'", "")
-        local code, output = job_class.shell(command)
+        local code, output = job_class.shell(("cd %s && %s%s"):format(job.dir, prefix or "", command))
         assert.are.equal(0, code, output)
         return output
     end
 
-    local function resumes_exactly(name, changes)
+    --- @param prefix what stands before the command, or nil
+    -- @param folder that the checkpoint of step 8 is in, or nil
+    local function resumes_exactly(name, changes, prefix, folder)
         local straight, stopped = job.dir .. "/straight", job.dir .. "/stopped"
-        local output = run(name, straight, changes)
+        local output = run(name, straight, changes, prefix)
         changes["steps-this-run"] = 5
-        run(name, stopped, changes)
+        run(name, stopped, changes, prefix)
         changes["steps-this-run"] = nil
-        assert.matches("resuming from .*/5", run(name, stopped, changes))
+        assert.matches("resuming from .*/5", run(name, stopped, changes, prefix))
         for _, file in ipairs { "model.safetensors", "optimizer.safetensors", "progress.json" } do
-            assert.is_true(fs.read(straight .. "/custom/phase1/8/" .. file)
-                == fs.read(stopped .. "/custom/phase1/8/" .. file), file .. " differs")
+            local path = ("/%s/8/%s"):format(folder or "custom/phase1", file)
+            assert.is_true(fs.read(straight .. path) == fs.read(stopped .. path), file .. " differs")
         end
         return output, straight
     end
@@ -75,15 +186,160 @@ describe("the example", function()
         assert.are.same({ 2, 4, 6, 8 }, seen)
     end)
 
+    it("evaluate.lua keeps the best checkpoint, and trains as if nothing had been measured", function()
+        assert(fs.mkdirs(job.dir .. "/data"))
+        assert(lfs.link("../shards", job.dir .. "/data/held_out", true))
+        local output, straight = resumes_exactly("evaluate", { ["learning-rate"] = 0.05 })
+        assert.matches("evaluation 2: mlm_loss 5%.%d+ %(best so far%), loss ", output)
+        assert.matches("perplexity of masked words: 1%d%d%.%d\n", output)
+        local progress = json.read(straight .. "/custom/phase1/8/progress.json")
+        assert.are.equal(8, progress.evaluation.step)
+        local best = straight .. "/custom/phase1/" .. progress.evaluation.best_step
+        assert.is_true(fs.is_file(best .. "/model.safetensors"))
+        assert.matches("best +" .. best:gsub("%p", "%%%0") .. " %(mlm_loss 5", output)
+        local seen = {}
+        for line in io.lines(straight .. ".json") do
+            local record = json.decode(line:match "^DLLL (.*)$")
+            local value = record.data and record.data.eval_mlm_loss
+            if value then seen[#seen + 1] = record.step end
+        end
+        assert.are.same({ 2, 4, 6, 8 }, seen)
+        local plain = job.dir .. "/plain"
+        run("schedule", plain, { ["learning-rate"] = 0.05, schedule = "linear" })
+        for _, file in ipairs { "model.safetensors", "optimizer.safetensors" } do
+            assert.is_true(fs.read(straight .. "/custom/phase1/8/" .. file)
+                == fs.read(plain .. "/custom/phase1/8/" .. file), file .. " differs")
+        end
+    end)
+
     it("another_size.lua trains the model of its table", function()
         local words = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]" }
         for i = #words + 1, 30522 do words[i] = "w" .. i end
         assert(fs.write(job.vocab, table.concat(words, "\n") .. "\n"))
         local straight = job.dir .. "/straight"
-        run("another_size", straight, { ["config-file"] = false, ["max-steps"] = 2 })
+        run("another_size", straight, { ["config-file"] = false, ["bert-model"] = false, ["max-steps"] = 2 })
         local config = json.read(straight .. "/custom/phase1/2/config.json")
         assert.are.same({ 256, 4, 30522 }, { config.hidden_size, config.num_hidden_layers, config.vocab_size })
         assert.are.equal("cosine", json.read(straight .. "/custom/phase1/2/progress.json").schedule)
+    end)
+
+    it("lua_op.lua fits a line with a loss of its own", function()
+        local output, code = process.run_bertlua "examples/lua_op.lua"
+        assert.are.equal(0, code, output)
+        assert.matches("^step 100, loss %d+%.%d+\n.*step 400, loss 14%.6583\ny = 2%.30 x %+ 0%.60\n$", output)
+    end)
+
+    it("own_data.lua trains on text files", function()
+        local texts = job.dir .. "/texts"
+        assert(fs.mkdirs(texts))
+        for i = 1, 3 do
+            local lines = {}
+            for n = 1, 20 do
+                lines[n] = ("w%d w%d\nw%d w%d w%d"):format(20 + n, 8 * n, 190 - 7 * n, 10 + i, 5 + i * n)
+            end
+            assert(fs.write(("%s/%d.txt"):format(texts, i), table.concat(lines, "\n")))
+        end
+        local output = resumes_exactly("own_data", { ["input-dir"] = false }, ("TEXTS='%s' "):format(texts))
+        -- Five lines have 12 words: 8 passages in each file, 24 in an epoch.
+        assert.matches("data: epoch 1 had 24 items", output)
+        assert.matches("data +epoch 2, 8 items of it read", output)
+    end)
+
+    it("own_data_classify.lua trains on a table", function()
+        local words = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]" }
+        for word in ("where is how far it to which way leads when does open long take since there what cost much a "
+            .. "discount for the museum old bridge ticket boat concert market guided tour tower"):gmatch "%a+" do
+            words[#words + 1] = word
+        end
+        for i = #words + 1, 200 do words[i] = "w" .. i end
+        assert(fs.write(job.vocab, table.concat(words, "\n") .. "\n"))
+        local output = resumes_exactly("own_data_classify", { ["input-dir"] = false, ["batch-size"] = false,
+            ["max-predictions-per-seq"] = false }, nil, "custom/classify")
+        assert.matches("data: 72 texts of up to 10 tokens, 3 labels", output)
+    end)
+
+    it("mlm_only.lua learns masked words alone", function()
+        local _, straight = resumes_exactly("mlm_only", {})
+        assert.are.same({ "BertForMaskedLM" }, json.read(straight .. "/custom/phase1/8/config.json").architectures)
+        for _, record in pairs(job:losses(straight .. ".json")) do
+            assert.are.equal(record.loss, record.mlm)
+            assert.is_nil(record.nsp)
+        end
+    end)
+
+    it("own_loss.lua logs what its function returns", function()
+        local _, straight = resumes_exactly("own_loss", {})
+        for _, record in pairs(job:losses(straight .. ".json")) do
+            assert.is_true(math.abs(record.loss - record.mlm - record.nsp / 2) < 1e-5)
+        end
+    end)
+
+    --- The values that the report of an example has for a name, from the first step on.
+    local function logged(path, name)
+        local list = {}
+        for line in io.lines(path) do
+            local record = json.decode(line:match "^DLLL (.*)$")
+            if type(record.step) == "number" then list[#list + 1] = record.data[name] end
+        end
+        return list
+    end
+
+    it("distillation.lua brings a student closer to its teacher", function()
+        local out = job.dir .. "/teacher"
+        run("mlm_only", out, { ["max-steps"] = 2 })
+        local _, straight = resumes_exactly("distillation", { ["bert-model"] = false },
+            ("TEACHER='%s' "):format(out .. "/custom/phase1"))
+        local kl = logged(straight .. ".json", "kl")
+        assert.are.equal(8, #kl)
+        assert.is_true(kl[1] > 0 and kl[8] < kl[1])
+        local config = json.read(straight .. "/custom/phase1/8/config.json")
+        assert.are.same({ "BertForMaskedLM" }, config.architectures)
+        assert.are.equal(4, config.num_hidden_layers)
+    end)
+
+    it("contrastive.lua finds a sequence's other pass, which has another dropout", function()
+        local _, straight = resumes_exactly("contrastive", { ["learning-rate"] = 0.01 })
+        local loss, cosine = logged(straight .. ".json", "loss"), logged(straight .. ".json", "cosine")
+        assert.are.equal(8, #loss)
+        assert.is_true(loss[8] < loss[1])
+        for _, value in ipairs(cosine) do assert.is_true(value > 0 and value < 0.99999) end
+    end)
+
+    it("regression.lua fits numbers", function()
+        local texts = classify.new { texts = 24 }
+        for _, path in ipairs { texts.train, texts.dev } do
+            assert(fs.write(path, (fs.read(path):gsub("label (%d)", "%1.5"))))
+        end
+        local function fit(name, more)
+            local options = { ["output-dir"] = texts.dir .. "/" .. name, epochs = 8, ["log-freq"] = 1,
+                ["num-steps-per-checkpoint"] = 5, ["report-file"] = texts.dir .. "/" .. name .. ".json" }
+            for key, value in pairs(more or {}) do options[key] = value end
+            local command = texts:command(options):gsub("recipes/finetune_classify%.lua", "examples/regression.lua")
+            local code, output = job_class.shell(command)
+            assert.are.equal(0, code, output)
+            return output
+        end
+        local output = fit "straight"
+        fit("stopped", { ["steps-this-run"] = 7 })
+        assert.matches("resuming from .*/7\n", fit "stopped")
+        assert.is_true(fs.read(texts.dir .. "/straight/custom/classify/24/model.safetensors")
+            == fs.read(texts.dir .. "/stopped/custom/classify/24/model.safetensors"))
+        assert.matches("\nstep .* loss   rmse ", output)
+        local rmse = logged(texts.dir .. "/straight.json", "rmse")
+        assert.is_true(rmse[24] < rmse[1])
+        texts:close()
+    end)
+
+    it("own_model.lua trains its model", function()
+        local output, straight = resumes_exactly("own_model", {})
+        assert.matches("\nmodel     PreLnBert: ", output)
+        local config = json.read(straight .. "/custom/phase1/8/config.json")
+        assert.are.same({ { "PreLnBert" }, "gelu" }, { config.architectures, config.gate })
+        -- Recomputing the layers changes nothing but the memory.
+        local again = job.dir .. "/again"
+        run("own_model", again, { ["activation-checkpointing"] = "true" })
+        assert.is_true(fs.read(straight .. "/custom/phase1/8/model.safetensors")
+            == fs.read(again .. "/custom/phase1/8/model.safetensors"))
     end)
 
     it("that is wrong ends with the recipe's file and line", function()

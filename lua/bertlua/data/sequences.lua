@@ -14,10 +14,12 @@
 --     max_length           no sequence is longer; longest: how long one really is, where a builder made them
 -- @module bertlua.data.sequences
 
+local Composer = require "bertlua.data.composer"
 local array = require "bertlua.array"
 local device = require "bertlua.device"
 local random = require "bertlua.rng"
 local shapes = require "bertlua.data.shapes"
+local summary = require "bertlua.summary"
 require "bertlua.tensor" -- gives the tensors of a batch their methods
 
 local sequences = {}
@@ -88,6 +90,13 @@ function sequences.open(set, options)
     self.max_rows = rows
     self.slots = { new_slot(self.tensors, self.batch_size, rows), new_slot(self.tensors, self.batch_size, rows) }
     return self
+end
+
+--- One line: sequences, shape of a batch.
+function Loader:__tostring()
+    return ("Loader: %s sequences of up to %d tokens, batches of %d, %d in an epoch%s"):format(
+        summary.count(self.samples), self.max_seq_length, self.batch_size, self.batches,
+        self.packed and ", packed" or "")
 end
 
 --- Sequences in the order of an epoch: int64 array; nil for their own order.
@@ -191,46 +200,24 @@ Builder.__index = Builder
 -- @tparam number max_length tokens of a sequence
 -- @return Builder with the field cut: texts whose end did not fit
 function sequences.builder(words, max_length)
-    return setmetatable({ words = words, max_length = max_length, ids = array.int32(4096), capacity = 4096, used = 0,
-        offsets = { 0 }, first_lengths = {}, cut = 0, longest = 0 }, Builder)
+    return setmetatable({ composer = Composer.new(words, max_length), max_length = max_length,
+        ids = array.int32(4096), capacity = 4096, used = 0, offsets = { 0 }, first_lengths = {}, cut = 0, longest = 0 },
+        Builder)
 end
 
---- Append tokens and a [SEP].
-local function append(self, ids, count)
-    array.copy(self.ids + self.used, ids, 4 * count)
-    self.ids[self.used + count] = self.words.sep_id
-    self.used = self.used + count + 1
-end
-
---- Add a text, or a pair of texts. Where they do not fit, the longer one loses its end, token by token (the second of
--- two equally long ones).
+--- Add a text, or a pair of texts; see Composer for what happens to those that are too long.
 function Builder:add(text, pair)
-    local room, second_ids, second = self.max_length - (pair and 3 or 2), nil, 0
     if self.capacity - self.used < self.max_length then
         local larger = array.int32(2 * self.capacity + self.max_length)
         array.copy(larger, self.ids, 4 * self.used)
         self.ids, self.capacity = larger, 2 * self.capacity + self.max_length
     end
-    if pair then
-        -- The tokenizer's array is valid until its next call.
-        local ids, count = self.words:encode_array(pair)
-        second = count
-        second_ids = array.int32(count)
-        array.copy(second_ids, ids, 4 * count)
-    end
-    local ids, first = self.words:encode_array(text)
-    if first + second > room then self.cut = self.cut + 1 end
-    while first + second > room do
-        if first > second then first = first - 1 else second = second - 1 end
-    end
-    local start = self.used
-    self.ids[start] = self.words.cls_id
-    self.used = start + 1
-    append(self, ids, first)
-    self.first_lengths[#self.first_lengths + 1] = self.used - start
-    if pair then append(self, second_ids, second) end
+    local length, first_length, cut = self.composer:texts(self.ids + self.used, text, pair)
+    if cut then self.cut = self.cut + 1 end
+    self.used = self.used + length
+    self.first_lengths[#self.first_lengths + 1] = first_length
     self.offsets[#self.offsets + 1] = self.used
-    self.longest = math.max(self.longest, self.used - start)
+    self.longest = math.max(self.longest, length)
 end
 
 --- The sequences of all texts added.

@@ -43,7 +43,8 @@ M.from_settings = define {
 
 -- transformers' classes by the parameters that only they have. A `classifier` stands on top of several kinds of model:
 -- which one, and what its labels are called, config.json says.
-local ARCHITECTURES = { { "^cls%.", "BertForPreTraining" }, { "^qa_outputs%.", "BertForQuestionAnswering" },
+local ARCHITECTURES = { { "^cls%.seq_relationship%.", "BertForPreTraining" }, { "^cls%.", "BertForMaskedLM" },
+    { "^qa_outputs%.", "BertForQuestionAnswering" },
     { "^classifier%.", "BertForSequenceClassification", labeled = true } }
 
 --- The class that config.json names, or nil.

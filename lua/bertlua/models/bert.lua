@@ -1,4 +1,5 @@
---- BERT: the encoder, and the model that is pre-trained on masked words and next sentences (arXiv 1810.04805).
+--- BERT: the encoder, and the model that is pre-trained on masked words and next sentences (arXiv 1810.04805), or on
+-- masked words alone (arXiv 1907.11692, section 4.2).
 --
 -- A batch is a table of i32 tensors (see bertlua.data.loader): ids, positions,
 -- types [T]; segments [B,2] (first row and length of each sequence); cls_index
@@ -66,17 +67,26 @@ BertForPretraining.architecture = "BertForPreTraining"
 --- Create a model for pre-training. Call `model.store:allocate{...}` before use.
 -- @param config BertConfig
 -- @param store ParameterStore (default: its own)
-function BertForPretraining.new(config, store)
+-- @param options {next_sentence = true}: false leaves out the pooler and the head of NSP, as in transformers'
+--   BertForMaskedLM
+function BertForPretraining.new(config, store, options)
     local self = Module.root(BertForPretraining, store)
     self.config = config
-    self.bert = self:add("bert", BertModel.new(config, self.store, "bert"))
-    self.heads = self:add("cls", PretrainingHeads.new(self.store, "cls", config, self.bert.embeddings.word))
+    self.predicts_next = not options or options.next_sentence ~= false
+    if not self.predicts_next then self.store.architecture = "BertForMaskedLM" end
+    self.bert = self:add("bert", BertModel.new(config, self.store, "bert", { pooler = self.predicts_next }))
+    self.heads = self:add("cls", PretrainingHeads.new(self.store, "cls", config, self.bert.embeddings.word,
+        { next_sentence = self.predicts_next }))
     return self
 end
 
 local function heads(self, tape, batch)
     local hidden = self.bert:forward(tape, batch)
     local words = self.heads:words(tape, hidden, batch.masked_index)
+    if not self.predicts_next then
+        tape:free(hidden)
+        return words
+    end
     local pooled = self.bert.pooler:forward(tape, hidden, batch.cls_index)
     tape:free(hidden)
     local next_sentence = self.heads:next_sentence(tape, pooled)
@@ -86,13 +96,17 @@ end
 
 --- Forward pass with losses: mean MLM cross-entropy over masked words + mean NSP cross-entropy.
 -- @return table of f32 [1] scalars loss (a variable, for tape:backward), mlm_loss, nsp_loss, mlm_accuracy,
---   nsp_accuracy; their values are valid until the next forward
+--   nsp_accuracy; their values are valid until the next forward. Without NSP there are no nsp_ fields, and loss is
+--   mlm_loss
 function BertForPretraining:forward(tape, batch)
     local results = self:scalars("loss", "mlm_loss", "nsp_loss", "mlm_accuracy", "nsp_accuracy")
     local words, next_sentence = heads(self, tape, batch)
     local mlm_loss = F.cross_entropy(tape, words, batch.masked_labels, self.config.vocab_size,
         { loss = results.mlm_loss, correct = results.mlm_accuracy })
     tape:free(words)
+    if not next_sentence then
+        return { loss = mlm_loss, mlm_loss = results.mlm_loss, mlm_accuracy = results.mlm_accuracy }
+    end
     local nsp_loss = F.cross_entropy(tape, next_sentence, batch.nsp_labels, 2,
         { loss = results.nsp_loss, correct = results.nsp_accuracy })
     tape:free(next_sentence)
@@ -103,10 +117,17 @@ function BertForPretraining:forward(tape, batch)
     }
 end
 
---- Scores without losses. Only the first vocab_size columns of the word scores are meaningful.
--- @return {mlm = [M, padded vocabulary], nsp = [B,2]} variables in the step arena
+--- Scores without losses, for predictions and for losses of one's own.
+-- @return {mlm = [M,V], nsp = [B,2], or nil without NSP} variables in the step arena
 function BertForPretraining:logits(tape, batch)
     local words, next_sentence = heads(self, tape, batch)
+    local vocab_size = self.config.vocab_size
+    if words.dims[2] ~= vocab_size then
+        -- The scores of the padding mean nothing and must not be learned from.
+        local padded = words
+        words = F.slice(tape, padded, 2, 1, vocab_size)
+        tape:free(padded)
+    end
     return { mlm = words, nsp = next_sentence }
 end
 
@@ -127,7 +148,7 @@ function BertForPretraining:flops(batch)
     local rows, masked, sequences = batch.ids:dims()[1], batch.masked_index:dims()[1], batch.cls_index:dims()[1]
     local layer = 2 * rows * (4 * hidden * hidden + 2 * hidden * inner) + 4 * squares * hidden
     local mlm = 2 * masked * hidden * (hidden + config.padded_vocab_size)
-    local nsp = 2 * sequences * hidden * (hidden + 2)
+    local nsp = self.predicts_next and 2 * sequences * hidden * (hidden + 2) or 0
     return 3 * (config.num_hidden_layers * layer + mlm + nsp)
 end
 
@@ -137,8 +158,8 @@ function BertForPretraining:activation_bytes(shape)
     local config, masked = self.config, shape.masked
     local hidden = config.hidden_size
     local bytes = self.bert:activation_bytes(shape, function(size)
-        return masked * (size * (4 * hidden + config.padded_vocab_size) + 12)
-            + shape.batch_size * size * (2 * hidden + 2), size * masked * 2 * hidden
+        local pooled = self.predicts_next and shape.batch_size * size * (2 * hidden + 2) or 0
+        return masked * (size * (4 * hidden + config.padded_vocab_size) + 12) + pooled, size * masked * 2 * hidden
     end)
     return bytes
 end

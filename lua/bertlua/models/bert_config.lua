@@ -4,6 +4,11 @@
 -- Keys that Hugging Face writes but that do not affect a BERT are known and kept,
 -- so that its files load; a known key with a value we do not implement (another
 -- activation, a decoder) is refused.
+--
+-- A model that a recipe defines decides itself what keys mean: with the option
+-- `own`, unknown keys and other values are fields of the configuration and stay
+-- in its config.json, whose model_type is then "bertlua" and whose architectures
+-- name the recipe's class.
 
 local fault = require "bertlua.fault"
 local json = require "bertlua.util.json"
@@ -38,6 +43,9 @@ local IGNORED = {
     pooler_num_attention_heads = true, pooler_num_fc_layers = true, pooler_size_per_head = true, pooler_type = true,
     output_past = true, _name_or_path = true, problem_type = true,
 }
+
+--- model_type of a model whose class no other program knows.
+BertConfig.OWN_TYPE = "bertlua"
 
 local function suggestion(name)
     local best, best_distance = nil, math.max(2, math.floor(#name / 3)) + 1
@@ -80,12 +88,47 @@ local function labels_of(id2label)
     return #list == count and count > 0 and list or nil
 end
 
+--- Whether a value can stand in a JSON file: text, finite numbers, booleans, tables of these.
+local function is_plain(value)
+    if type(value) == "table" then
+        for key, item in pairs(value) do
+            if type(key) ~= "string" and type(key) ~= "number" or not is_plain(item) then return false end
+        end
+        return true
+    end
+    return type(value) == "string" or type(value) == "boolean"
+        or type(value) == "number" and math.abs(value) < math.huge
+end
+
+--- Keep a key of a recipe's model.
+local function take_own(self, where, name, value)
+    if value == json.null then return end
+    if BertConfig[name] or name == "own" or name == "own_class" or name == "labels" or name == "padded_vocab_size" then
+        fault.raisef('%s: key "%s" is a name of bertlua\'s own: choose another', where, name)
+    elseif not is_plain(value) then
+        fault.raisef('%s: key "%s" is a %s, expected text, a number, true or false, or a table of these', where, name,
+            type(value))
+    end
+    self.own[name], self[name] = value, value
+end
+
+--- Refuse the file of a model that only its recipe can build.
+local function refuse_own(where, values)
+    local class = type(values.architectures) == "table" and values.architectures[1]
+    fault.raisef("%s: the model is a %s, which the recipe that trained it defines: use that recipe, or set its `model`",
+        where, tostring(class or "class of its own"))
+end
+
 --- Make a configuration from a table of Hugging Face's keys.
 -- @param values the table
 -- @param where its name in messages (default "config")
-function BertConfig.new(values, where)
+-- @param options {own = true}: for a model that a recipe defines
+function BertConfig.new(values, where, options)
     where = where or "config"
     if type(values) ~= "table" then fault.raisef("%s: got a %s, expected a table of settings", where, type(values)) end
+    local own = options and options.own
+    if values.model_type == BertConfig.OWN_TYPE and not own then refuse_own(where, values) end
+    local self = setmetatable({ own = own and {} or nil }, BertConfig)
     local known = {}
     for _, field in ipairs(FIELDS) do known[field[1]] = true end
     local names = {}
@@ -93,12 +136,17 @@ function BertConfig.new(values, where)
     table.sort(names)
     for _, name in ipairs(names) do
         if IGNORED[name] then
-            check_ignored(where, name, values[name])
+            local free = own and IGNORED[name] ~= true and name ~= "model_type"
+            if free then
+                take_own(self, where, name, values[name])
+            elseif name ~= "model_type" or values[name] ~= BertConfig.OWN_TYPE then
+                check_ignored(where, name, values[name])
+            end
         elseif not known[name] then
-            fault.raisef('%s: unknown key "%s"%s', where, name, suggestion(name))
+            if not own then fault.raisef('%s: unknown key "%s"%s', where, name, suggestion(name)) end
+            take_own(self, where, name, values[name])
         end
     end
-    local self = setmetatable({}, BertConfig)
     for _, field in ipairs(FIELDS) do
         local name, kind, value = field[1], KINDS[field[2]], values[field[1]]
         if value == nil then value = field[3] end
@@ -109,7 +157,7 @@ function BertConfig.new(values, where)
         end
         self[name] = value
     end
-    if self.hidden_act ~= "gelu" then
+    if self.hidden_act ~= "gelu" and not own then
         fault.raisef('%s: hidden_act is "%s", expected "gelu"; other values are not implemented', where,
             self.hidden_act)
     end
@@ -125,8 +173,9 @@ function BertConfig.new(values, where)
     return self
 end
 
---- Read a config.json.
-function BertConfig.load(path)
+--- Read a config.json as it is.
+-- @return table
+function BertConfig.read(path)
     local file, message = io.open(path, "rb")
     if not file then fault.raisef("cannot read the model configuration: %s", message) end
     local text = file:read("*a")
@@ -135,14 +184,22 @@ function BertConfig.load(path)
     if type(values) ~= "table" then
         fault.raisef("%s: not a JSON object: %s", path, reason or "it is a " .. type(values))
     end
-    return BertConfig.new(values, path)
+    return values
+end
+
+--- Read a config.json.
+-- @param options as in new()
+function BertConfig.load(path, options)
+    local config = BertConfig.new(BertConfig.read(path), path, options)
+    return config
 end
 
 --- The settings as a plain table, ready for config.json.
 -- @param with_labels true for a model that gives labels: with id2label, label2id and classifier_dropout
 function BertConfig:to_table(with_labels)
-    local values = { model_type = "bert" }
+    local values = { model_type = self.own_class and BertConfig.OWN_TYPE or "bert" }
     for _, field in ipairs(FIELDS) do values[field[1]] = self[field[1]] end
+    for name, value in pairs(self.own or {}) do values[name] = value end
     if with_labels and self.labels then
         values.id2label, values.label2id, values.classifier_dropout = {}, {}, self.classifier_dropout
         for i, label in ipairs(self.labels) do

@@ -44,6 +44,8 @@ function EncoderLayer:forward(tape, x, batch)
 end
 
 local Encoder = Module.class("Encoder")
+-- The setting activation_checkpointing is for modules with this field.
+Encoder.can_recompute = true
 
 --- Create a stack of layers.
 -- @param store, prefix see Module.init

@@ -1,4 +1,4 @@
---- BERT's two pre-training heads: masked words (MLM) and next sentence (NSP).
+--- BERT's two pre-training heads: masked words (MLM) and, unless it is left out, next sentence (NSP).
 --
 -- The MLM head processes only the masked rows. Its decoder shares the word
 -- embeddings' table, whose vocabulary is padded to a multiple of 8; the logits
@@ -15,7 +15,8 @@ local PretrainingHeads = Module.class("PretrainingHeads")
 -- @param store, prefix see Module.init
 -- @param config BertConfig
 -- @param word the word embeddings' parameter, tied to the decoder
-function PretrainingHeads.new(store, prefix, config, word)
+-- @param options {next_sentence = true}: false leaves NSP's head out
+function PretrainingHeads.new(store, prefix, config, word, options)
     local self = Module.init(PretrainingHeads, store, prefix)
     local hidden, std = config.hidden_size, config.initializer_range
     self.word = word
@@ -25,8 +26,10 @@ function PretrainingHeads.new(store, prefix, config, word)
         { activation = "gelu", std = std }))
     self.transform_norm = self:add("transform_norm", LayerNorm.new(store,
         self:name("predictions.transform.LayerNorm"), hidden, { eps = config.layer_norm_eps }))
-    self.seq_relationship = self:add("seq_relationship", Linear.new(store, self:name("seq_relationship"), hidden, 2,
-        { std = std }))
+    if not options or options.next_sentence ~= false then
+        self.seq_relationship = self:add("seq_relationship", Linear.new(store, self:name("seq_relationship"), hidden, 2,
+            { std = std }))
+    end
     return self
 end
 

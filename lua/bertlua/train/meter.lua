@@ -34,6 +34,12 @@ function Meter.new(now, fields)
     return meter
 end
 
+--- Average these scalars from now on; before the end of the first step.
+function Meter:set_fields(fields)
+    self.fields = fields
+    self:clear()
+end
+
 --- Start a new window of steps to average.
 function Meter:clear()
     self.window = { steps = 0, seconds = 0, sequences = 0, tokens = 0 }

@@ -18,7 +18,7 @@
 -- averaged, each being that of its own mean loss, so n processes make the same
 -- update as one process that does all micro-steps, up to the order of
 -- additions. After every step the ranks exchange a few numbers, so that they
--- log, save and stop together.
+-- log, save, evaluate and stop together.
 
 local fault = require "bertlua.fault"
 local Feeder = require "bertlua.train.feeder"
@@ -27,6 +27,7 @@ local Meter = require "bertlua.train.meter"
 local Ranks = require "bertlua.train.ranks"
 local Readback = require "bertlua.train.readback"
 local plural = require "bertlua.util.plural"
+local storage = require "bertlua.storage"
 local Trace = require "bertlua.util.trace"
 
 local Trainer = {}
@@ -39,12 +40,19 @@ Trainer.__index = Trainer
 --   may be left out in a single process;
 --   first_step, last_step: the updates of this run, counted from 1;
 --   log_freq, on_log(record): called every log_freq steps and at the last;
---   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step;
---   on_step(step, record): called after every step (progress bars), or nil;
+--   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step, nil before
+--   the first;
+--   on_step(step, record, stats): called after every step (progress bars), or nil; stats: of the optimizer;
+--   on_micro_step(step, done, total): called after each of this rank's micro-steps has been queued, or nil;
+--   evaluation: nil, or {is_due(step), run(step) -> {save: a checkpoint is due, stop: the run is to end here, signal:
+--   one that ended the evaluation}, first: true to evaluate before the first step, as at the end of the one before it};
+--   is_due and run are called on every rank and give the same answers there;
 --   pending_signal() -> name or nil: polled after every step, on every rank; a signal to any rank stops all;
 --   trace: records what takes how long (util/trace.lua), or nil; on a GPU its spans of computation are the host's;
 --   results: names of the scalars that the model's forward returns and that are averaged and logged, the loss first
 --   ({"loss"} if left out);
+--   objective: what computes the results in place of the model (train/objective.lua): forward(tape, batch), and names,
+--   which stand for `results` and are known after the first call; on_results(names) is then called;
 --   graphs: Graphs that replay recorded steps (one that is never enabled if left out);
 --   now() -> seconds: for tests
 function Trainer.new(parts)
@@ -55,6 +63,7 @@ function Trainer.new(parts)
     local trainer = setmetatable({}, Trainer)
     for name, value in pairs(parts) do trainer[name] = value end
     trainer.trace = parts.trace or Trace.none
+    trainer.objective = parts.objective or parts.model
     trainer.meter = Meter.new(parts.now, parts.results)
     trainer.ranks = parts.ranks or Ranks.new { rank = 0, size = 1 }
     if trainer.accumulation % trainer.ranks.size ~= 0 then
@@ -66,12 +75,27 @@ function Trainer.new(parts)
     trainer.in_flight = several and 0 or 1
     trainer.graphs = parts.graphs or Graphs.new { enabled = false }
     trainer.feeder = Feeder.new()
-    trainer.readback = Readback.new {
-        fields = trainer.meter.fields, micro_steps = trainer.accumulation / trainer.ranks.size,
-        counters = trainer.optimizer.scalars:numel(), depth = trainer.in_flight + 1,
-    }
+    if not parts.objective then trainer:open_readback() end
     trainer.pending = {}
     return trainer
+end
+
+--- Room for the scalars of the steps in flight.
+function Trainer:open_readback()
+    self.readback = Readback.new {
+        fields = self.meter.fields, micro_steps = self.accumulation / self.ranks.size,
+        counters = self.optimizer.scalars:numel(), depth = self.in_flight + 1,
+    }
+end
+
+--- The first results have been computed, so their names are known.
+function Trainer:learn_results()
+    local names = self.objective.names
+    self.ranks:require_equal(storage.crc32c(table.concat(names, "\n")), "names of results",
+        "let the recipe's function return the same names on every process")
+    self.meter:set_fields(names)
+    self:open_readback()
+    if self.on_results then self.on_results(names) end
 end
 
 --- Forward and backward pass of one micro-step.
@@ -80,9 +104,12 @@ local function compute(trainer, batch, gradients)
     local trace = trainer.trace
     local began = trace.now()
     tape:reset(true)
-    local result = trainer.model:forward(tape, batch)
+    local result = trainer.objective:forward(tape, batch)
     local middle = trace.now()
     trace:span("compute", "forward", began, middle)
+    if result.loss.needs_grad == false then
+        fault.raise "the loss depends on no parameter that is trained: freeze less"
+    end
     tape:backward(result.loss, trainer.optimizer.loss_scale_tensor, gradients)
     trace:span("compute", "backward", middle, trace.now())
     return result
@@ -108,10 +135,17 @@ end
 --- Queue one update: forward and backward of this rank's micro-steps, then the optimizer.
 function Trainer:launch(step)
     local optimizer, meter = self.optimizer, self.meter
-    local record, slot = meter:begin_step(), self.readback:take()
+    local record, slot = meter:begin_step(), self.readback and self.readback:take()
     self:accumulate(step, function(batch, result)
+        if not slot then
+            self:learn_results()
+            slot = self.readback:take()
+        end
         meter:add(record, batch)
         self.readback:add(slot, result)
+        if self.on_micro_step then
+            self.on_micro_step(step, record.micro_steps, self.accumulation / self.ranks.size)
+        end
     end)
     local trace = self.trace
     local computed = trace.now()
@@ -147,7 +181,7 @@ function Trainer:settle(limit, outcome)
         local last, signal = self.meter:end_step(entry.record, sums, self.ranks, entry.signal)
         outcome.stats = self:check(entry.step, last, scalars)
         outcome.step, outcome.last, outcome.signal = entry.step, last, signal
-        if self.on_step then self.on_step(entry.step, last) end
+        if self.on_step then self.on_step(entry.step, last, outcome.stats) end
     end
 end
 
@@ -208,24 +242,48 @@ function Trainer:save_checkpoint(step, last)
     end
 end
 
+--- Evaluate after a step whose results have been examined.
+-- @return whether a checkpoint is due; outcome gets stopped = true, or the signal that ended the evaluation
+function Trainer:evaluate(step, outcome)
+    local verdict = self.evaluation.run(step)
+    outcome.stopped, outcome.signal = verdict.stop, verdict.signal
+    return verdict.save or verdict.stop
+end
+
 --- Run the steps.
 -- @return outcome: status "finished" or "interrupted" (then signal), step, last: means of the last step, record
---   of the last log line, totals, ranks: list of figures of each rank, checkpoint path
+--   of the last log line, totals, ranks: list of figures of each rank, checkpoint path, stopped: true if an evaluation
+--   ended the run
 function Trainer:run()
     local outcome = { status = "finished", step = self.first_step - 1 }
-    for step = self.first_step, self.last_step do
+    local evaluation = self.evaluation
+    if evaluation and evaluation.first then
+        local save = self:evaluate(outcome.step, outcome)
+        if outcome.signal then
+            outcome.status = "interrupted"
+        elseif save or self.first_step > self.last_step then
+            -- Where no step follows, nothing else would record that this step is evaluated.
+            self:save_checkpoint(outcome.step)
+        end
+    end
+    for step = self.first_step, (outcome.stopped or outcome.signal) and 0 or self.last_step do
         local signal = self:launch(step)
+        -- While the device computes.
+        if self.loader.prepare and step < self.last_step and not signal then self.loader:prepare() end
         local log = step % self.log_freq == 0 or step == self.last_step
         local save = self.checkpoint_freq and step % self.checkpoint_freq == 0
-        self:settle((log or save or signal) and 0 or self.in_flight, outcome)
-        signal = outcome.signal
-        if log or signal then
+        local evaluate = evaluation and evaluation.is_due(step)
+        self:settle((log or save or signal or evaluate) and 0 or self.in_flight, outcome)
+        if log or outcome.signal then
             outcome.record = self:log_record(step, outcome.last, outcome.stats)
             if self.on_log then self.on_log(outcome.record) end
         end
+        -- After a signal there may be little time: the resumed run evaluates this step first.
+        if evaluate and not outcome.signal then save = self:evaluate(step, outcome) or save end
+        signal = outcome.signal
         if signal then outcome.status = "interrupted" end
         if save or signal then self:save_checkpoint(step, outcome.last) end
-        if signal then break end
+        if signal or outcome.stopped then break end
     end
     if outcome.status == "finished" and outcome.step >= self.first_step then
         self:save_checkpoint(outcome.step, outcome.last)

@@ -69,24 +69,62 @@ function M.flat(values, form)
     return list
 end
 
---- Call a recipe's function. An error in it names the user's file and line, with the calls inside the recipe that led
--- there.
+-- Folders of bertlua's own files: calls in them are not the user's.
+local OWN = {}
+for _, fn in ipairs { M.flat, fault.raise } do
+    local folder = debug.getinfo(fn, "S").source:match "^@(.*/)bertlua/"
+    OWN[#OWN + 1] = folder and folder .. "bertlua/" or nil
+end
+
+--- Whether a function, or a call of a traceback, is bertlua's own and not the user's.
+-- @param source "@PATH", as debug.getinfo has it
+function M.is_own(source)
+    for _, folder in ipairs(OWN) do
+        if source:sub(2, #folder + 1) == folder then return true end
+    end
+    return source == "=[C]"
+end
+
+--- A message, and the calls in the user's files that led to it, innermost first.
+local function with_calls(text)
+    local lines, level = { text }, 3
+    while #lines <= FRAMES do
+        local info = debug.getinfo(level, "Sl")
+        if not info then break end
+        local place = ("%s:%d"):format(info.short_src, info.currentline)
+        if info.what ~= "main" and info.currentline > 0 and not M.is_own(info.source)
+            and not text:find(place .. ":", 1, true) then
+            lines[#lines + 1] = "called at " .. place
+        end
+        level = level + 1
+    end
+    return table.concat(lines, "\n")
+end
+
+--- A recipe's function whose errors name the user's file and line, with the calls in the user's files that led there.
+-- What it costs per call is one protected call, so it may run in every step.
+-- @param what it is for the message: "loss"
+-- @return function that takes and returns what fn does (the first value)
+function M.guarded(what, fn)
+    local function handle(problem)
+        if type(problem) == "table" then return problem end
+        return (with_calls(("%s: %s"):format(what, tostring(problem))))
+    end
+    return function(...)
+        local good, result = xpcall(fn, handle, ...)
+        if good then return result end
+        if type(result) == "table" then error(result, 0) end
+        -- The user's matter: printed as it is, without a traceback through bertlua's own files.
+        fault.raise(result)
+    end
+end
+
+--- Call a recipe's function once, as guarded() does.
 -- @param what it is for the message: "on_step, step 7"
 -- @return the first value that it returns
 function M.call(what, fn, ...)
-    local own = debug.getinfo(fn, "S").short_src
-    local good, result = xpcall(fn, function(problem)
-        if type(problem) == "table" then return problem end
-        local lines = { ("%s: %s"):format(what, tostring(problem)) }
-        for line in debug.traceback("", 2):gmatch "\n%s*([^\n]+)" do
-            if line:find(own, 1, true) and #lines <= FRAMES then lines[#lines + 1] = line end
-        end
-        return table.concat(lines, "\n")
-    end, ...)
-    if good then return result end
-    if type(result) == "table" then error(result, 0) end
-    -- The user's matter: printed as it is, without a traceback through bertlua's own files.
-    fault.raise(result)
+    local result = M.guarded(what, fn)(...)
+    return result
 end
 
 return M

@@ -60,10 +60,17 @@ end
 function folder.check_config(path, config)
     local saved, file = folder.read_json(path, "config.json")
     if not config or not saved then return end
-    if saved.model_type ~= nil and saved.model_type ~= "bert" then
+    local keys = { "num_attention_heads", "hidden_act", "layer_norm_eps" }
+    if config.own then
+        -- A recipe's model may start from a BERT; its own keys only other such models have.
+        for key, value in pairs(config.own) do
+            if type(value) ~= "table" then keys[#keys + 1] = key end
+        end
+        table.sort(keys)
+    elseif saved.model_type ~= nil and saved.model_type ~= "bert" then
         fault.raisef("%s: model_type is %s, expected bert", file, tostring(saved.model_type))
     end
-    for _, key in ipairs { "num_attention_heads", "hidden_act", "layer_norm_eps" } do
+    for _, key in ipairs(keys) do
         local before, now = saved[key], config[key]
         if before ~= nil and before ~= json.null and now ~= nil and before ~= now then
             fault.raisef("%s: %s is %s, but this model has %s: use the same config_file", file, key, tostring(before),

@@ -131,6 +131,12 @@ local function dialect_of(list)
     return "huggingface"
 end
 
+--- Whether bertlua wrote a file: then its names are ours, whatever a recipe's own model calls its parameters.
+local function is_ours(file)
+    local metadata = file.metadata and file:metadata()
+    return metadata and (metadata.optimizer or metadata.writer and metadata.writer:find "^bertlua ") ~= nil
+end
+
 --- All tensors of a file under our names.
 -- @param file an open file (bertlua.weights.formats)
 -- @tparam[opt] string head name of the head of the model that reads the file, for a program with one name for all
@@ -138,6 +144,11 @@ end
 -- @return table by our name: {name = in the file, transposed = boolean}
 function names.index(file, head)
     local list = file:names()
+    if is_ours(file) then
+        local map = {}
+        for _, name in ipairs(list) do map[name] = { name = name, transposed = false } end
+        return map
+    end
     local dialect = dialect_of(list)
     local static = dialect == "static" and static_names(file)
     local bare = true

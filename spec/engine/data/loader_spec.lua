@@ -210,6 +210,40 @@ describe("batch", function()
         assert.are_not.same(first, masks({ 4, 6 }, 5, 78))
     end)
 
+    it("takes sequences that are in no shard, masked as a row of that number is", function()
+        local masking = changed { max_predictions = 4, probability = 0.3 }
+        for _, packed in ipairs { false, true } do
+            local expected, given = data.batch(3, 16, 4, packed), data.batch(3, 16, 4, packed)
+            fill(expected, { 4, 6, 1 }, masking, 5, 2 ^ 40)
+            given:begin()
+            for k, row in ipairs { 4, 6, 1 } do
+                local plain = shard:row(row)
+                local list = plain.input_ids
+                for i = 1, plain.masked do list[plain.masked_lm_positions[i] + 1] = plain.masked_lm_ids[i] end
+                local ids = array.int32(list)
+                given:append_ids(ids, plain.length, math.floor(plain.length / 2), plain.next_sentence_label, masking, 5,
+                    2 ^ 40 + k - 1)
+                for i = 1, plain.length do assert.are.equal(list[i], ids[i - 1]) end
+            end
+            given:finish()
+            for _, name in ipairs(given.tensors) do
+                assert.are.same(expected[name]:tolist(), given[name]:tolist(), name)
+            end
+            assert.are.same({ expected.tokens, expected.masked }, { given.tokens, given.masked })
+        end
+        local batch, ids = data.batch(1, 16, 4, false), array.int32(17)
+        batch:begin()
+        for _, wrong in ipairs { { 0, 0 }, { 17, 3 }, { 5, 6 }, { 5, -1 } } do
+            local ok, message = pcall(batch.append_ids, batch, ids, wrong[1], wrong[2], -1, masking, 1, 1)
+            assert.is_false(ok)
+            assert.matches("batch_append_ids: length is", message, 1, true)
+        end
+        assert.has_error(function() batch:append_ids(ids, 5, 5, -1, nil, 1, 1) end)
+        batch:append_ids(ids, 5, 5, -1, masking, 1, 1)
+        assert.has_error(function() batch:append_ids(ids, 5, 5, -1, masking, 1, 1) end)
+        assert.are.same({ -1 }, batch:finish().nsp_labels:tolist())
+    end)
+
     it("holds exactly its number of samples", function()
         local batch = data.batch(2, 16, 4, false)
         batch:begin()

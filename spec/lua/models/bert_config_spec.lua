@@ -82,6 +82,36 @@ describe("BertConfig", function()
         assert.are.equal("config: hidden_size is missing, expected a positive integer", tostring(err))
     end)
 
+    it("has keys of a recipe's own model, and keeps them", function()
+        local own = { own = true }
+        local c = BertConfig.new(values { ffn = "swiglu", hidden_act = "relu", rotary = { base = 10000 },
+            position_embedding_type = "rotary" }, "model", own)
+        assert.are.same({ "swiglu", "relu", 10000, "rotary" }, { c.ffn, c.hidden_act, c.rotary.base,
+            c.position_embedding_type })
+        c.own_class = "Small"
+        local saved = json.decode(json.encode(c:to_table()))
+        assert.are.equal("bertlua", saved.model_type)
+        assert.are.same(c:to_table(), (function()
+            local again = BertConfig.new(saved, "config.json", own)
+            again.own_class = "Small"
+            return again:to_table()
+        end)())
+        saved.architectures = { "Small" }
+        local _, problem = pcall(BertConfig.new, saved, "config.json")
+        assert.are.equal("config.json: the model is a Small, which the recipe that trained it defines: use that "
+            .. "recipe, or set its `model`", tostring(problem))
+        for changes, text in pairs {
+            [{ to_table = 1 }] = 'model: key "to_table" is a name of bertlua\'s own: choose another',
+            [{ ffn = print }] = 'model: key "ffn" is a function, expected text, a number, true or false, or a table of '
+                .. "these",
+            [{ hidden_size = 66 }] = "model: hidden_size is 66, expected a multiple of num_attention_heads (4)",
+        } do
+            _, problem = pcall(BertConfig.new, values(changes), "model", own)
+            assert.is_true(fault.is(problem), tostring(problem))
+            assert.are.equal(text, tostring(problem))
+        end
+    end)
+
     it("says what is wrong with the file", function()
         local _, err = pcall(BertConfig.load, "/no/such/config.json")
         assert.is_true(fault.is(err))

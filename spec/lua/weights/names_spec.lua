@@ -46,6 +46,17 @@ describe("names of other programs", function()
         assert.is_nil(names.tensorflow "global_step")
     end)
 
+    it("are ours as they stand in a file that bertlua wrote", function()
+        local list = { "embeddings.LayerNorm.gamma", "encoder.layer.0.weight" }
+        local function file(metadata)
+            return { names = function() return list end, metadata = function() return metadata end }
+        end
+        local map = names.index(file { writer = "bertlua 0.2.0" })
+        assert.are.same({ name = list[1], transposed = false }, map[list[1]])
+        assert.are.same({ name = list[1], transposed = false }, names.index(file { optimizer = "Lamb" })[list[1]])
+        assert.is_table(names.index(file { format = "pt" })["bert.embeddings.LayerNorm.weight"])
+    end)
+
     it("of a static program that is not such a BERT are refused", function()
         local list = { "embedding_0.w_0", "linear_0.w_0", "linear_1.w_0", "layer_norm_0.w_0", "layer_norm_1.w_0",
             "layer_norm_2.w_0" }

@@ -6,6 +6,9 @@ return settings.finetuning {
     { "Data", {
         { name = "train_file", type = "path",
             help = "labeled texts to train on: .csv or .tsv with a header line, or JSON lines; unset: no training" },
+        { name = "data", type = "lua", accepts = { ["function"] = true }, lasting = true,
+            help = "called with run; returns an iterator of { text = ..., pair = ..., label = ... } to train on, in "
+                .. "place of train_file" },
         { name = "dev_file", type = "path", help = "labeled texts to evaluate on; unset: no evaluation" },
         { name = "predict_file", type = "path",
             help = "texts to predict the labels of; unset: those of dev_file. Predictions go to predictions.jsonl" },

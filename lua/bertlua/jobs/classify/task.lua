@@ -9,7 +9,9 @@ local BertForSequenceClassification = require "bertlua.models.sequence_classific
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local model_files = require "bertlua.jobs.common.model_files"
+local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
 local records = require "bertlua.data.records"
 local sequences = require "bertlua.data.sequences"
@@ -29,20 +31,21 @@ local function labels_of(list, column)
 end
 
 --- The labels of a model that was already trained, as recorded in its folder; nil for one that was not.
-local function trained_labels(run)
+local function trained_labels(run, values)
     if run.work.train and run.start.kind ~= "resume" or not run.start.path then return nil end
     local file = fs.join(run.start.path, "config.json")
-    local labels = fs.is_file(file) and BertConfig.load(file).labels
+    local labels = fs.is_file(file) and BertConfig.load(file, { own = model_choice.is_own(values) }).labels
     if not labels then fault.raisef("%s: contains no id2label: the names of the model's labels are unknown", file) end
     return labels
 end
 
 --- Records of a file, and their texts as sequences with labels {labels = i32 [N]}, -1 where there is none.
 -- @param job with data.words, data.config
+-- @param path of the file
 -- @param list, lines the records, or nil to read them
-local function load(job, part, list, lines)
-    local values, data, path = job.values, job.data, job.values[texts.FILES[part]]
-    local pair, label_column = values.text_pair_column, part ~= "predict" and values.label_column or nil
+local function load(job, part, path, list, lines)
+    local values, data = job.values, job.data
+    local pair, label_column = data.pair_column, part ~= "predict" and values.label_column or nil
     if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }) end
     local builder, ids, numbers = sequences.builder(data.words, values.max_seq_length), array.int32(#list), {}
     for i, label in ipairs(data.config.labels) do numbers[label] = i - 1 end
@@ -62,30 +65,48 @@ local function load(job, part, list, lines)
     return { records = list, set = set }
 end
 
+--- Records of the recipe's own data.
+local function own_records(job)
+    local values, data = job.values, job.data
+    local pair = values.text_pair_column or "pair"
+    job.words = data.words
+    local list, numbers, has_pairs, position = own_data.records(job, { text = values.text_column, pair = pair,
+        label = values.label_column })
+    if has_pairs ~= (values.text_pair_column ~= nil) and (values.dev_file or values.predict_file) then
+        fault.raisef("data yields %s, but text_pair_column, a column of the other files, is %s", has_pairs
+            and "pairs" or "single texts", values.text_pair_column or "not set")
+    end
+    data.pair_column, data.position = has_pairs and pair or nil, position
+    return list, numbers
+end
+
 local function open(job)
     local run, values = job.run, job.values
     local config, words = model_files.load(run, values)
-    local data = { config = config, words = words, lines = {} }
+    local data = { config = config, words = words, lines = {}, pair_column = values.text_pair_column }
     job.data = data
-    local file = values.train_file or values.dev_file
+    local file = values.data and "data" or values.train_file or values.dev_file
     local list, lines
-    if file then
+    if values.data then
+        list, lines = own_records(job)
+    elseif file then
         list, lines = records.read(file, { values.text_column, values.label_column, values.text_pair_column })
     end
-    config.labels = trained_labels(run) or list and labels_of(list, values.label_column) or { "0", "1" }
+    config.labels = trained_labels(run, values) or list and labels_of(list, values.label_column) or { "0", "1" }
     if #config.labels < 2 then
         fault.raisef("%s: all texts have the label %q, expected at least two labels", file, config.labels[1])
     end
     for _, part in ipairs { "train", "evaluate", "predict" } do
-        local known = file == values[texts.FILES[part]] and list
-        if run.work[part] then data[part .. "_set"] = load(job, part, known, lines) end
+        local path = values[texts.FILES[part]] or "data"
+        if run.work[part] then data[part .. "_set"] = load(job, part, path, file == path and list, lines) end
     end
     data.train = run.work.train and texts.batches(job, data.train_set.set)
     return data
 end
 
 --- The most likely label of every sequence, as its number from 0, and its probability.
-local function classify(job, set)
+-- @param tick as in texts.infer, or nil
+local function classify(job, set, tick)
     local classes = #job.data.config.labels
     local best, probability = array.int32(set.count), array.float(set.count)
     local totals = texts.infer(job, set, function(batch, scores)
@@ -97,7 +118,7 @@ local function classify(job, set)
             for c = 0, classes - 1 do sum = sum + math.exp(scores[row + c] - scores[row + top]) end
             best[s], probability[s] = top, 1 / sum
         end
-    end)
+    end, tick)
     return best, probability, totals
 end
 
@@ -116,6 +137,28 @@ local function metrics_of(gold, best, count, classes)
     end
     return { accuracy = right / count, macro_f1 = sum / occurring }
 end
+
+--- Evaluation while training: on dev_file, or a file of its own.
+local evaluation = {
+    fields = { "dev_file" }, metric = "accuracy",
+    metrics = function() return { accuracy = "higher", macro_f1 = "higher" } end,
+    plan = function(_, values, evaluate)
+        local path = evaluate.dev_file or values.dev_file
+        if not path then fault.raise "evaluate: no dev_file: name a file of labeled texts, here or as --dev-file" end
+        if not fs.is_file(path) then fault.raisef("evaluate: dev_file %s: no such file", path) end
+        evaluate.dev_file = path
+    end,
+    open = function(job)
+        local path, data = job.run.evaluate.dev_file, job.data
+        return path == job.values.dev_file and data.evaluate_set or load(job, "evaluate", path)
+    end,
+    run = function(job, gold, tick)
+        local best, _, totals = classify(job, gold.set, tick)
+        if totals.stopped then return nil end
+        return metrics_of(gold.set.labels.labels, best, gold.set.count, #job.data.config.labels)
+    end,
+    close = function() end,
+}
 
 local function predict(job, outcome)
     local values, data = job.values, job.data
@@ -142,6 +185,7 @@ return task.define {
     open = open,
     model = function(data) return BertForSequenceClassification.new(data.config) end,
     exports = true,
+    evaluation = evaluation,
     predict = predict,
     inference = function(job) return (job.data.predict_set or job.data.evaluate_set).set end,
     rows = function(outcome)

@@ -27,11 +27,15 @@ end
 -- @param parts ranks among which an optimizer divides moments and master weights (1)
 -- @return {weights, gradients, optimizer}: weights are what ops read, with the f32 values behind them
 local function state(store, precision, parts)
-    local numel, low = 0, precision ~= "fp32"
-    for _, entry in ipairs(store.list) do numel = numel + entry.numel end
+    local numel, frozen, low = 0, 0, precision ~= "fp32"
+    for _, entry in ipairs(store.list) do
+        if entry.frozen then frozen = frozen + entry.numel else numel = numel + entry.numel end
+    end
     parts = parts or 1
     -- What ops read and the gradients are whole on every rank; without a low-precision copy, ops read the values.
-    return { weights = numel * (low and 2 + 4 / parts or 4), gradients = numel * 4, optimizer = numel * 8 / parts }
+    -- What is frozen has no gradients and no state, and its f32 values are whole on every rank.
+    return { weights = numel * (low and 2 + 4 / parts or 4) + frozen * (low and 6 or 4), gradients = numel * 4,
+        optimizer = numel * 8 / parts }
 end
 
 --- Bytes of parameters, gradients, the two moments and the low-precision copy together.
@@ -153,7 +157,8 @@ end
 -- scratch, a part of workspace; free and total of the device, or nil}. A fault where it does not fit.
 -- @param model not allocated
 -- @param options precision; shape: of a micro-batch (see check_activations); parts: see state(); limit: maximum bytes
---   for activations; share: processes that share the device's memory (1)
+--   for activations; share: processes that share the device's memory (1); unknown: why the activations cannot be
+--   known, or nil; the plan has this text then, and no activations and workspace
 function M.check(model, options)
     local free, total = M.available()
     local share = options.share or 1
@@ -161,10 +166,14 @@ function M.check(model, options)
     local room = M.check_state(model.store, options.precision, free, options.parts)
     local plan = state(model.store, options.precision, options.parts)
     options.shape.precision = options.precision
-    plan.activations, plan.workspace, plan.scratch = M.check_activations(model, options.shape,
-        math.min(options.limit, room), room)
+    plan.unknown = options.unknown
+    if not plan.unknown then
+        plan.activations, plan.workspace, plan.scratch = M.check_activations(model, options.shape,
+            math.min(options.limit, room), room)
+    end
     plan.reserve = device.is_host() and 0 or RESERVE
-    plan.sum = plan.weights + plan.gradients + plan.optimizer + plan.activations + plan.workspace + plan.reserve
+    plan.sum = plan.weights + plan.gradients + plan.optimizer + (plan.activations or 0) + (plan.workspace or 0)
+        + plan.reserve
     plan.free, plan.total = free, total
     return plan
 end
@@ -173,12 +182,13 @@ end
 function M.lines(plan, bytes_text)
     local shown = {}
     for _, use in ipairs { "weights", "gradients", "optimizer", "activations", "workspace" } do
-        if plan[use] > 0 then shown[#shown + 1] = use .. " " .. bytes_text(plan[use]) end
+        if (plan[use] or 0) > 0 then shown[#shown + 1] = use .. " " .. bytes_text(plan[use]) end
     end
     if plan.reserve > 0 then shown[#shown + 1] = "reserved for the driver " .. bytes_text(plan.reserve) end
     local lines = { table.concat(shown, ", ") }
-    lines[2] = "together at most " .. bytes_text(plan.sum)
+    lines[2] = (plan.unknown and "together, without activations, " or "together at most ") .. bytes_text(plan.sum)
         .. (plan.free and (" of %s free (%s in total)"):format(bytes_text(plan.free), bytes_text(plan.total)) or "")
+    if plan.unknown then lines[3] = "activations: " .. plan.unknown .. "; the first step measures them" end
     return lines
 end
 
@@ -187,6 +197,7 @@ end
 function M.advise(model, shape, options)
     options = options or {}
     memory.advise(function()
+        if options.unknown then return "use smaller micro-steps, with more of them per update, or shorter sequences" end
         local precision = shape.precision or model.store.precision or "fp32"
         local needed = step_bytes(model, shape, shape.batch_size)
         -- Others may have taken memory since the start. A new run can use what this one holds and what is free now.

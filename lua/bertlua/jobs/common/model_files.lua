@@ -1,7 +1,7 @@
 --- A model's configuration and vocabulary, checked against each other and the settings.
 
-local BertConfig = require "bertlua.models.bert_config"
 local fault = require "bertlua.fault"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local tokenizer = require "bertlua.text.tokenizer"
 
 local M = {}
@@ -30,14 +30,12 @@ function M.tokenizer(run, config, options)
     return words
 end
 
---- The configuration of a run: of a file, or of the table that a recipe gives.
--- @param run plan, whose config_file is a path or such a table; a table is replaced by what messages call it
+--- The configuration of a run: of a file, or as a recipe changes it.
+-- @param run plan, with config_file of model_choice.config_file(); a table is replaced by what messages call it
 -- @return BertConfig
 function M.config(run)
-    if type(run.config_file) ~= "table" then return BertConfig.load(run.config_file) end
-    local given = run.config_file
-    run.config_file = "config_file"
-    local config = BertConfig.new(given, "config_file")
+    local config
+    config, run.config_file = model_choice.config(run.config_file)
     return config
 end
 

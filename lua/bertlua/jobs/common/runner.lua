@@ -6,13 +6,17 @@ local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
+local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local logs = require "bertlua.jobs.common.logs"
 local lua_value = require "bertlua.util.lua_value"
 local measuring = require "bertlua.jobs.common.measuring"
+local model_choice = require "bertlua.jobs.common.model_choice"
+local own_data = require "bertlua.jobs.common.own_data"
 local plan = require "bertlua.jobs.common.plan"
 local signal = require "bertlua.signal"
 local tasks = require "bertlua.jobs.common.task"
+local term = require "bertlua.util.term"
 local training = require "bertlua.jobs.common.training"
 
 local M = {}
@@ -34,11 +38,12 @@ end
 --- The model and, for training, memory for everything, optimizer, gradients and schedule.
 local function build(job)
     local run, values, data, ranks = job.run, job.values, job.data, job.ranks
-    local parts = { config = data.config, loader = data.train, accumulation = run.accumulation, ranks = ranks,
-        results = tasks.result_names(job.task) }
+    local parts = { config = data.config, loader = data.train, accumulation = run.accumulation, ranks = ranks }
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
-    parts.model = job.task.model(data)
+    parts.model, parts.objective = model_choice.build(job)
     local store = parts.model.store
+    job.results = not parts.objective and tasks.results(job.task, values) or {}
+    if not parts.objective then parts.results = tasks.names(job.results) end
     if not run.work.train then
         store:allocate { precision = run.precision, seed = values.seed, training = false }
         parts.tape = training.tape(run, values)
@@ -78,38 +83,62 @@ local function progress_of(job, step, record)
     local run, values = job.run, job.values
     local progress = { step = step, phase = run.phase, do_lower_case = run.do_lower_case, features = run.features,
         samples = step * values[job.task.batch_setting] * run.accumulation }
-    for _, name in ipairs(tasks.lasting(job.task)) do
+    for _, setting in ipairs(tasks.lasting(job.task)) do
+        local name = setting.name
         local value = run.effective[name]
         if value == nil then value = values[name] end
-        progress[name] = lua_value.identity(value)
+        if setting.lasting == true or value ~= setting.default then
+            progress[setting.recorded_as or name] = lua_value.identity(value)
+        end
     end
-    for _, result in ipairs(job.task.results) do
+    -- Those of a recipe's loss are not known before the first step.
+    for _, result in ipairs(#job.results > 0 and job.results or job.task.results) do
         if result.kept then progress[result.name] = record[result.name] end
     end
+    progress.evaluation = run.evaluation
     return progress
 end
 
---- Warn when a run resumes with settings other than those it began with.
+--- Warn when a run resumes with settings other than those it began with; refuse it where it cannot.
 local function compare_progress(job)
-    local run, names = job.run, tasks.lasting(job.task)
+    local run, list = job.run, tasks.lasting(job.task)
     if not run.work.train or run.start.kind ~= "resume" then return end
-    names[#names + 1] = "phase"
-    names[#names + 1] = "features"
-    local before, now = checkpoint.progress(run.start.path), progress_of(job, run.start.step, {})
-    for _, name in ipairs(names) do
-        if before[name] ~= nil and before[name] ~= now[name] then
-            run.warnings[#run.warnings + 1] = ("%s was %s in %s and is %s now: the run will differ from one that never "
-                .. "stopped"):format(name, tostring(before[name]), run.start.path, tostring(now[name]))
+    list[#list + 1] = { name = "phase", lasting = true }
+    list[#list + 1] = { name = "features", lasting = true }
+    local path, before, now = run.start.path, checkpoint.progress(run.start.path), progress_of(job, run.start.step, {})
+    for _, setting in ipairs(list) do
+        local name = setting.name
+        local key = setting.recorded_as or name
+        local was, is = before[key], now[key]
+        if setting.lasting ~= true then
+            -- Not recorded: it was as it is unless something is set.
+            local unset = setting.default or "not set"
+            was, is = was or unset, is or unset
+        end
+        if was ~= nil and was ~= is then
+            local text = ("%s was %s in %s and is %s now"):format(name, tostring(was), path, tostring(is))
+            if setting.lasting == "fixed" then
+                fault.raisef("%s: set it as it was, or start a new run with --from-pretrained-params %s", text, path)
+            end
+            run.warnings[#run.warnings + 1] = text .. ": the run will differ from one that never stopped"
         end
     end
+end
+
+--- Why a resumed run has nothing left to train.
+local function done_text(run)
+    if run.ended_early then
+        return ("%s: the run ended early at step %d: %s"):format(run.start.path, run.start.step, run.ended_early)
+    end
+    return ("%s: all %d steps are done"):format(run.start.path, run.max_steps)
 end
 
 --- Train or measure, handling signals meanwhile.
 -- @return outcome of the trainer
 local function train(job, held)
     local run, parts, values, log = job.run, job.parts, job.values, job.log
-    if run.first_step > run.last_step then
-        log:note(("%s: all %d steps are done"):format(run.start.path, run.max_steps))
+    if evaluating.is_done(run) then
+        log:note(done_text(run))
         return { status = "finished", step = run.start.step, checkpoint = run.start.path }
     end
     parts.first_step, parts.last_step = run.first_step, run.last_step
@@ -120,7 +149,12 @@ local function train(job, held)
         outcome = measuring.train(job)
     else
         log:begin_training()
-        outcome = training.train(job, function(step, record) return progress_of(job, step, record) end, held)
+        outcome = training.train(job, function(step, record)
+            local progress = progress_of(job, step, record)
+            progress.data_position = own_data.position(job, step)
+            return progress
+        end, held)
+        if outcome.step == run.start.step then outcome.checkpoint = outcome.checkpoint or run.start.path end
         log:end_training()
     end
     signal.untrap()
@@ -129,7 +163,8 @@ end
 
 --- Whether the training of this run is complete, so that its model may be used.
 local function is_trained(job, outcome)
-    return not job.values.benchmark and outcome.status == "finished" and outcome.step >= job.run.max_steps
+    return not job.values.benchmark and outcome.status == "finished"
+        and (outcome.step >= job.run.max_steps or job.run.ended_early ~= nil)
 end
 
 --- The model in the task's own folder, for transformers and for prediction.
@@ -149,8 +184,9 @@ local function predict(job, outcome)
     elseif not run.work.train or is_trained(job, outcome) then
         job.task.predict(job, outcome)
         if outcome.metrics then
-            job.log:metrics(outcome.step, outcome.metrics)
-            callbacks.call(job, "on_evaluate", outcome.step, { metrics = outcome.metrics })
+            local step = outcome.best and outcome.best.step or outcome.step
+            job.log:metrics(step, outcome.metrics)
+            callbacks.call(job, "on_evaluate", step, { metrics = outcome.metrics })
         end
     end
     ranks.comm:busy(false)
@@ -160,10 +196,12 @@ end
 local function close(job, held)
     local parts = job.parts
     if held then held:release() end
+    evaluating.close(job)
     if parts.loader then parts.loader:close() end
     parts.tape:close()
     if parts.optimizer then parts.optimizer:free() end
     if parts.gradients then parts.gradients:free() end
+    if parts.objective then parts.objective:free() end
     parts.model.store:free()
 end
 
@@ -180,15 +218,17 @@ function M.run(task, values, sources, options)
     job.ranks = ranks
     job.run = ranks:first(function() return resolve(job) end)
     local run = job.run
-    if run.first_step and run.first_step > run.last_step and not task.predict then
-        if ranks.main then io.stdout:write(("%s: all %d steps are done\n"):format(run.start.path, run.max_steps)) end
+    if evaluating.is_done(run) and not task.predict then
+        if ranks.main then io.stdout:write(term.fit("stdout", done_text(run)), "\n") end
         return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
     end
     job.data = open(job)
     if run.work.train and not run.first_step then plan.set_steps(run, values, job.data.train.samples) end
-    compare_progress(job)
+    ranks:together(function() evaluating.open(job) end)
+    own_data.begin(job)
     job.parts = ranks:together(function()
         job.parts = build(job)
+        compare_progress(job)
         restore(job)
         return job.parts
     end)
@@ -200,7 +240,10 @@ function M.run(task, values, sources, options)
     local outcome = { status = "finished", step = run.start.step }
     if run.work.train then
         outcome = train(job, held)
-        if task.exports and is_trained(job, outcome) then outcome.model = export(job) end
+        if is_trained(job, outcome) then
+            evaluating.take_best(job, outcome, task.exports and model_files(job))
+            if task.exports then outcome.model = export(job) end
+        end
     end
     outcome.plan = run
     ranks:together(function() predict(job, outcome) end)
@@ -216,6 +259,9 @@ function M.check(task, values, sources)
     local job = { task = task, values = values, sources = sources or {}, ranks = { rank = 0, size = 1, main = true } }
     job.run = { work = { train = true }, warnings = {}, effective = {} }
     job.run.config_file, job.run.vocab_file = plan.model_files(values)
+    if values.data and job.run.vocab_file then
+        job.run.do_lower_case = plan.casing(values, {}, job.run.vocab_file)
+    end
     local data = task.open(job)
     if not data.train then fault.raisef("%s: nothing to train on", task.name) end
     data.train:close()

@@ -4,7 +4,11 @@
 -- A setting added to a list below appears in every job, on its command line, in
 -- its --help and in docs/settings.md. `lasting = true` marks one that a resumed
 -- run must keep: its value goes into progress.json, and a resume with another
--- value is reported. Rules between settings do not belong here: see plan.lua.
+-- value is reported. With "changed" it goes there only where it differs from
+-- the default, so that the files of runs without it stay as they were; "fixed" is
+-- that, and a resume with another value is refused. `recorded_as` is its name
+-- there, where its own is taken. Rules between settings do not belong here: see
+-- plan.lua.
 
 local settings = require "bertlua.settings"
 
@@ -19,6 +23,9 @@ local JOB = {
     { name = "bert_model", type = "choice", choices = MODELS, default = "bert-large-uncased", help = "model" },
     { name = "config_file", type = "path", accepts = { table = true },
         help = "model configuration; unset: bert_configs/BERT_MODEL.json; required with bert_model custom" },
+    { name = "model", type = "lua", accepts = { table = true, ["function"] = true }, lasting = "changed",
+        help = "{ base = NAME, field = value, ... } changes fields of a configuration; function(config, store), or "
+            .. "`new` in the table, returns a model of the recipe's own" },
     { name = "vocab_file", type = "path",
         help = "vocabulary, one token per line; checked against the model and copied into its checkpoints; unset: "
             .. "vocab/BERT_MODEL-vocab.txt" },
@@ -43,9 +50,12 @@ local JOB = {
     { name = "on_checkpoint", type = "lua", accepts = { ["function"] = true },
         help = "called after a checkpoint is written" },
     { name = "on_evaluate", type = "lua", accepts = { ["function"] = true }, help = "called after an evaluation" },
+    { name = "evaluate", type = "lua", accepts = { table = true }, lasting = true,
+        help = "evaluate while training, { every = N, ... }; fields: docs/recipes.md" },
     { name = "report_file", type = "path", default = "./report.json", help = "log in dllogger's JSON lines format" },
     { name = "model_prefix", type = "string", default = "model", help = "checkpoints hold MODEL_PREFIX.safetensors" },
-    { name = "show_config", type = "boolean", default = true, help = "print the settings before the run" },
+    { name = "show_config", type = "boolean", choices = { "all" }, default = true,
+        help = "print the settings before the run: those that differ from their defaults; all: every one" },
     { name = "enable_cpu_affinity", type = "boolean", default = true,
         help = "pin each thread to a core if threads equals the number of cores this process may use" },
     { name = "benchmark", type = "boolean", default = false, help = "measure speed; writes no checkpoint" },
@@ -63,6 +73,9 @@ local TRAINING = {
     { name = "world_size", type = "integer", min = 1,
         help = "number of processes the batch settings are meant for: with fewer or more, gradient_merge_steps grows "
             .. "or shrinks so that the global batch stays the same; unset: as many as there are" },
+    { name = "loss", type = "lua", accepts = { ["function"] = true }, lasting = "changed",
+        recorded_as = "loss_function",
+        help = "function(tape, model, batch) returns { loss = variable, name = scalar, ... } in place of the model" },
     { name = "learning_rate", type = "number", above = 0, default = 1e-4, lasting = true,
         help = "peak learning rate" },
     { name = "schedule", type = "choice", choices = schedule.NAMES, accepts = { ["function"] = true },
@@ -78,6 +91,15 @@ local TRAINING = {
     { name = "beta2", type = "number", min = 0, below = 1, default = 0.999, help = "decay of the second moment" },
     { name = "epsilon", type = "number", above = 0, default = 1e-6, help = "added to the root of the second moment" },
     { name = "weight_decay", type = "number", min = 0, default = 0.01, help = "not applied to biases and LayerNorm" },
+    { name = "freeze", type = "lua", accepts = { table = true }, lasting = "changed",
+        help = "patterns of names of parameters that keep their values, which also saves their part of the backward "
+            .. "pass: { \"embeddings\", \"encoder.layer.[0-5]\" }" },
+    { name = "lr_scale", type = "lua", accepts = { ["function"] = true, table = true }, lasting = "changed",
+        help = "what the learning rate of each parameter is multiplied by: function(name), or a table of numbers by "
+            .. "pattern; unset or nil: 1" },
+    { name = "weight_decay_of", type = "lua", accepts = { ["function"] = true, table = true }, lasting = "changed",
+        help = "weight decay of each parameter: function(name), or a table of numbers by pattern; unset or nil: that "
+            .. "of weight_decay" },
     { name = "max_grad_norm", type = "number", min = 0, default = 1.0,
         help = "gradients are clipped to this global norm; 0: no clipping" },
 }

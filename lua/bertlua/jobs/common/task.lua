@@ -12,7 +12,8 @@
 --                    console log; bar = function(value) -> text in the progress bar; kept = true: goes into
 --                    progress.json}; each is averaged over micro-steps, ranks and the steps between two log lines
 --     model(data)    -> model: a Module whose class has `architecture`, its name in transformers, and whose
---                    forward(tape, batch) returns the results, activation_bytes(shape) what a step takes
+--                    forward(tape, batch) returns the results, activation_bytes(shape) what a step takes; a recipe
+--                    may put another in its place (model_choice.lua)
 --     open(job)      -> data: {config: BertConfig; train: loader of batches, where it trains; lines: what to log about
 --                    the data; ...: whatever the other functions need}. A loader has samples, max_seq_length, tensors
 --                    (list of {name, "rows"|"masked"|"sequences", i32 of an entry}) and batch(n); see
@@ -20,6 +21,7 @@
 --
 -- and what it may declare:
 --
+--     results_of(values)  the results where settings decide them; nil: those above
 --     plan(run, values, sources)  rules between its settings, checked before anything is opened. Sets run.work =
 --                    {train=, predict=, evaluate=} ({train = true} if it does not), run.phase (name), run.parameters
 --                    (parameters to start from: {setting, path}, where they are not from_pretrained_params)
@@ -30,6 +32,13 @@
 --                    ...} and outcome.metrics {name = number}
 --     inference(job) -> sequences to measure in benchmark mode without training (see data/sequences.lua); required
 --                    with predict
+--     evaluation     for recipes that evaluate while they train (see evaluating.lua): {fields: list of the fields of
+--                    `evaluate` that are its own; metric: the one that decides unless a recipe names another;
+--                    metrics(values) -> {name = "lower" or "higher", whichever is better}, or nil where only an
+--                    evaluation shows the names; shown: set of metrics for the log, nil for all; plan(run, values,
+--                    evaluate): checks its own fields, completes them; open(job) -> opened, on rank 0 as the next ones;
+--                    run(job, opened, tick) -> metrics {name = number}: calls tick(done, total) after each batch, and
+--                    where that returns true, stops and returns nil; close(opened)}
 --     rows(outcome, record)  -> list of {name, text} for the final table
 --     summary(outcome)  -> text after the final table, or nil
 --
@@ -40,8 +49,11 @@ local M = {}
 
 local REQUIRED = { name = "string", settings = "table", batch_setting = "string", results = "table",
     model = "function", open = "function" }
-local OPTIONAL = { plan = "function", prepare = "function", exports = "boolean", exported = "function",
-    predict = "function", inference = "function", rows = "function", summary = "function" }
+local OPTIONAL = { results_of = "function", plan = "function", prepare = "function", exports = "boolean",
+    exported = "function", predict = "function", inference = "function", evaluation = "table", rows = "function",
+    summary = "function" }
+local OF_EVALUATION = { fields = "table", metric = "string", metrics = "function", plan = "function", open = "function",
+    run = "function", close = "function" }
 
 --- Check a task's declaration; a mistake is an error at the caller's line.
 -- @param task as above
@@ -59,6 +71,12 @@ function M.define(task)
         if not kind then error(("task %s: unknown field %q"):format(task.name, tostring(name)), 2) end
         if type(value) ~= kind then
             error(("task %s: %s is a %s, expected a %s"):format(task.name, name, type(value), kind), 2)
+        end
+    end
+    for name, kind in pairs(task.evaluation and OF_EVALUATION or {}) do
+        if type(task.evaluation[name]) ~= kind then
+            error(("task %s: evaluation.%s is a %s, expected a %s"):format(task.name, name,
+                type(task.evaluation[name]), kind), 2)
         end
     end
     if task.predict and not task.inference then
@@ -80,20 +98,38 @@ function M.finetunes(task)
     return task.settings.by_name.epochs ~= nil
 end
 
---- Names of a task's results.
-function M.result_names(task)
+--- The results of a run of a task.
+-- @param values resolved settings
+-- @return list as in the declaration
+function M.results(task, values)
+    return task.results_of and task.results_of(values) or task.results
+end
+
+--- How results that a recipe computes are shown: those that the task has too as there, any other in a column of its
+-- own.
+-- @param names list
+-- @return list as in the declaration
+function M.describe(task, names)
+    local known, list = {}, {}
+    for _, result in ipairs(task.results) do known[result.name] = result end
+    for i, name in ipairs(names) do list[i] = known[name] or { name = name, column = name } end
+    return list
+end
+
+--- Names of results.
+function M.names(results)
     local names = {}
-    for i, result in ipairs(task.results) do names[i] = result.name end
+    for i, result in ipairs(results) do names[i] = result.name end
     return names
 end
 
---- Settings of a task that a resumed run must keep.
+--- Settings of a task that a resumed run must keep: list of declarations.
 function M.lasting(task)
-    local names = {}
+    local list = {}
     for _, setting in ipairs(task.settings.list) do
-        if setting.lasting then names[#names + 1] = setting.name end
+        if setting.lasting then list[#list + 1] = setting end
     end
-    return names
+    return list
 end
 
 return M

@@ -7,6 +7,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local inference = require "bertlua.train.inference"
 local json = require "bertlua.util.json"
+local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local sequences = require "bertlua.data.sequences"
@@ -18,11 +19,12 @@ M.FILES = { train = "train_file", evaluate = "dev_file", predict = "predict_file
 
 --- The parts of a run are those whose file is named (see `plan` in task.lua).
 function M.plan(run, values)
-    run.work = {}
+    own_data.check(values, "train_file")
+    run.work = { train = values.data and true }
     for part, setting in pairs(M.FILES) do
         local path = values[setting]
         if path and not fs.is_file(path) then fault.raisef("--%s %s: no such file", setting:gsub("_", "-"), path) end
-        run.work[part] = path and true
+        run.work[part] = run.work[part] or path and true
     end
     if not next(run.work) then fault.raise("nothing to do: give a --train-file, --dev-file or --predict-file") end
 end
@@ -45,15 +47,19 @@ end
 
 --- Run the job's model over sequences, with a bar.
 -- @param visit called with each batch and its logits as a 0-based f32 array, row after row
+-- @param tick(done, total) instead of the bar: where it returns true, that was the last batch
 -- @return totals of inference.run
-function M.infer(job, set, visit)
+function M.infer(job, set, visit, tick)
     local values = job.values
-    local bar = progress.new { total = set.count, label = "predict", unit = "texts" }
+    local bar = not tick and progress.new { total = set.count, label = "predict", unit = "texts" }
     local totals = inference.run(job.parts.model, job.parts.tape, set, {
         batch_size = values.predict_batch_size, pack_sequences = values.pack_sequences, cuda_graph = values.cuda_graph,
-        on_batch = function(done) bar:update(done) end,
+        on_batch = function(done)
+            if tick then return tick(done, set.count) end
+            bar:update(done)
+        end,
     }, function(batch, logits) visit(batch, array.wrap(logits)) end)
-    bar:finish()
+    if bar then bar:finish() end
     return totals
 end
 

@@ -15,13 +15,19 @@ local context = require "bertlua.context"
 local devices = require "bertlua.jobs.common.devices"
 local launch = require "bertlua.distributed.launch"
 local device = require "bertlua.device"
+local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local lock = require "bertlua.util.lock"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
+local model_choice = require "bertlua.jobs.common.model_choice"
+local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local placement = require "bertlua.distributed.placement"
+local plural = require "bertlua.util.plural"
 local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
+local tasks = require "bertlua.jobs.common.task"
+local term = require "bertlua.util.term"
 local Trace = require "bertlua.util.trace"
 
 local M = {}
@@ -106,6 +112,8 @@ function M.optimizer(run, values, store, ranks)
     local optimizer = Optimizer.new {
         kind = ranks.size == 1 and M.optimizer_family(values) or values.optimizer, store = store, comm = ranks.comm,
         beta1 = values.beta1, beta2 = values.beta2, epsilon = values.epsilon, weight_decay = values.weight_decay,
+        weight_decay_of = parameter_groups.numbers("weight_decay_of", values, store),
+        lr_scale = parameter_groups.numbers("lr_scale", values, store),
         max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
         loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
     }
@@ -144,8 +152,9 @@ end
 -- @return the memory plan
 function M.allocate(run, values, model, shape, ranks)
     local partition = partition_of(values, ranks)
-    model.bert.encoder.activation_checkpointing = values.activation_checkpointing
+    model_choice.set_checkpointing(model, values)
     shape.checkpointing = values.activation_checkpointing
+    parameter_groups.freeze(values, model.store)
     -- The scratch memory depends on which kernels run.
     context.attention(run.attention)
     -- Checked before anything is allocated: untouched pages count as free. The ranks of a machine share its memory.
@@ -153,20 +162,19 @@ function M.allocate(run, values, model, shape, ranks)
         precision = run.precision, shape = shape, limit = activation_limit(values),
         parts = partition and partition.divide and ranks.size or 1,
         share = device.is_host() and ranks.comm.local_size or 1,
+        unknown = model_choice.unknown_activations(model, values),
     }
     local plan = memory_plan.check(model, options)
     memory_plan.advise(model, shape, options)
     model.store:allocate { precision = run.precision, seed = values.seed, partition = partition }
     -- In one piece: growing it later would leave outgrown blocks behind.
-    device.reserve_scratch(plan.scratch)
+    if plan.scratch then device.reserve_scratch(plan.scratch) end
     return plan
 end
 
 --- What replays recorded steps; warns if recording fails.
 function M.graphs(values)
-    local graphs = Graphs.new { enabled = values.cuda_graph, warn = function(message)
-        io.stderr:write("bertlua: warning: ", message, "\n")
-    end }
+    local graphs = Graphs.new { enabled = values.cuda_graph, warn = term.warn }
     return graphs
 end
 
@@ -177,7 +185,12 @@ function M.restore(run, optimizer, target)
     if start.kind == "fresh" then return end
     if start.kind == "resume" then
         target.optimizer = optimizer
-        checkpoint.load(start.path, target)
+        local _, report = checkpoint.load(start.path, target)
+        if report.thawed then
+            run.warnings[#run.warnings + 1] = ("%s frozen in %s: %s moments begin at zero"):format(
+                plural.count(#report.thawed, "parameter was", "parameters were"), start.path,
+                #report.thawed == 1 and "its" or "their")
+        end
         return
     end
     local report = checkpoint.load_pretrained(start.path, target)
@@ -214,18 +227,26 @@ end
 function M.train(job, progress_of, held)
     local run, parts, values, log = job.run, job.parts, job.values, job.log
     parts.log_freq = values.log_freq
-    parts.on_step = function(step, record)
+    parts.on_micro_step = function(step, done, total) log:micro_step(step, done, total) end
+    parts.on_step = function(step, record, stats)
         if held then held:touch() end
-        log:step(step, record)
+        if step == run.first_step and parts.objective then log:learned() end
+        log:step(step, record, stats)
         callbacks.call(job, "on_step", step, { metrics = record })
+    end
+    parts.on_results = function(names)
+        for i, result in ipairs(tasks.describe(job.task, names)) do job.results[i] = result end
     end
     parts.on_log = function(record) log:record(record) end
     parts.checkpoint_freq = values.num_steps_per_checkpoint
+    parts.evaluation = evaluating.hook(job)
     parts.save = function(step, record)
+        -- None where the first step has not been made yet: what the checkpoint held that the run resumed from.
+        record = record or checkpoint.progress(run.start.path)
         local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
-            ranks = parts.ranks,
+            ranks = parts.ranks, best = evaluating.best_step(run),
         })
         callbacks.call(job, "on_checkpoint", step, { metrics = record, path = path })
         return path

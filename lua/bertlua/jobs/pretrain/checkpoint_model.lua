@@ -8,28 +8,40 @@ local tokenizer = require "bertlua.text.tokenizer"
 
 local M = {}
 
---- The checkpoint folder that a path refers to: itself, or the newest step inside.
-function M.folder(path)
-    if not fs.is_directory(path) then fault.raisef("--checkpoint %s: no such folder", path) end
+--- The checkpoint folder that a path refers to: itself, or the step inside that its run keeps as the best, else the
+-- newest.
+-- @param shown what messages call the path: an option (--checkpoint), or a function of a recipe
+function M.folder(path, shown)
+    shown = shown or "--checkpoint"
+    if not fs.is_directory(path) then fault.raisef("%s %s: no such folder", shown, path) end
     if fs.exists(fs.join(path, "config.json")) then return path end
-    local newest = checkpoint.latest(path)
+    local newest = checkpoint.preferred(path)
     if not newest then
-        fault.raisef("--checkpoint %s: holds neither config.json nor a complete checkpoint", path)
+        fault.raisef("%s %s: holds neither config.json nor a complete checkpoint", shown, path)
     end
     return newest
 end
 
+--- Whether a folder's model predicts masked words alone, without next sentences.
+local function is_alone(config_file)
+    local classes = bert.BertConfig.read(config_file).architectures
+    return type(classes) == "table" and classes[1] == "BertForMaskedLM"
+end
+
 --- Open a model for inference.
 -- @param path checkpoint folder, or a folder of steps
--- @param options precision ("fp32"), model_prefix ("model"), vocab_file (that of the checkpoint)
+-- @param options precision ("fp32"), model_prefix ("model"), vocab_file (that of the checkpoint), shown: as in folder()
 -- @return { model, config, folder, vocab_file (nil if there is none) }
 function M.open(path, options)
     options = options or {}
-    local folder = M.folder(path)
-    local config = bert.BertConfig.load(fs.join(folder, "config.json"))
-    local model = bert.BertForPretraining.new(config)
+    local folder = M.folder(path, options.shown)
+    local config_file = fs.join(folder, "config.json")
+    local config, alone = bert.BertConfig.load(config_file), is_alone(config_file)
+    local model = bert.BertForPretraining.new(config, nil, { next_sentence = not alone })
     model.store:allocate { precision = options.precision or "fp32", training = false }
-    checkpoint.load(folder, { store = model.store, config = config, model_prefix = options.model_prefix })
+    -- transformers' older folders of such a model hold a pooler, which nothing reads.
+    checkpoint.load(folder, { store = model.store, config = config, model_prefix = options.model_prefix,
+        unexpected = alone and { "^bert%.pooler%." } or nil })
     local vocab_file = options.vocab_file or fs.join(folder, "vocab.txt")
     if not fs.exists(vocab_file) then
         if options.vocab_file then fault.raisef("--vocab-file %s: no such file", vocab_file) end

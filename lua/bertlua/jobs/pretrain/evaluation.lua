@@ -68,23 +68,24 @@ end
 -- @return table of samples, masked (tokens), loss, mlm_loss, nsp_loss, mlm_accuracy, nsp_accuracy, and the
 --   accuracies that constant answers reach on the same samples: mlm_chance (always the most frequent masked token,
 --   mlm_token) and nsp_chance (always the more frequent answer); mlm_copy is mlm_chance when words that masking left
---   in place (a tenth of the masked ones) are kept
+--   in place (a tenth of the masked ones) are kept. A model without NSP leaves out the nsp_ fields
 function M.run(model, tape, loader, options)
     local total = math.floor(loader.samples / options.batch_size)
     if options.max_batches then total = math.min(total, options.max_batches) end
     local sums = { mlm_loss = 0, mlm_accuracy = 0, nsp_loss = 0, nsp_accuracy = 0 }
     local feeder = Feeder.new()
-    local samples, masked, words, answers, places = 0, 0, {}, {}, {}
+    local samples, masked, words, answers, places, predicts_next = 0, 0, {}, {}, {}, nil
     for n = 0, total - 1 do
         local batch = loader:batch(n)
         tape:start(n, 0, false)
         local result = model:forward(tape, feeder:load(batch))
+        predicts_next = result.nsp_loss ~= nil
         local in_batch = count_labels(batch.masked_labels, words)
         count_labels(batch.nsp_labels, answers)
         count_places(batch, places)
-        for _, kind in ipairs { "loss", "accuracy" } do
-            sums["mlm_" .. kind] = sums["mlm_" .. kind] + in_batch * number(result["mlm_" .. kind])
-            sums["nsp_" .. kind] = sums["nsp_" .. kind] + batch.batch_size * number(result["nsp_" .. kind])
+        for name in pairs(sums) do
+            local weight = name:find "^mlm_" and in_batch or batch.batch_size
+            sums[name] = sums[name] + weight * (result[name] and number(result[name]) or 0)
         end
         samples, masked = samples + batch.batch_size, masked + in_batch
         if options.on_batch then options.on_batch(n + 1, total) end
@@ -96,24 +97,29 @@ function M.run(model, tape, loader, options)
     local report = {
         samples = samples, masked = masked,
         mlm_loss = sums.mlm_loss / masked, mlm_accuracy = sums.mlm_accuracy / masked,
-        nsp_loss = sums.nsp_loss / samples, nsp_accuracy = sums.nsp_accuracy / samples,
-        mlm_token = token, mlm_chance = token_count / masked, nsp_chance = answer_count / samples,
-        mlm_copy = right_without_context(places) / masked,
+        mlm_token = token, mlm_chance = token_count / masked, mlm_copy = right_without_context(places) / masked,
     }
-    report.loss = report.mlm_loss + report.nsp_loss
+    report.loss = report.mlm_loss
+    if predicts_next then
+        report.nsp_loss, report.nsp_accuracy = sums.nsp_loss / samples, sums.nsp_accuracy / samples
+        report.nsp_chance = answer_count / samples
+        report.loss = report.mlm_loss + report.nsp_loss
+    end
     return report
 end
 
 --- The report as text.
 function M.text(report, token_text)
-    return ([[
+    local text = ([[
   %s, %s
   MLM  loss %.4f  accuracy %5.1f %%   always guessing %s: %.1f %%; keeping what is not hidden: %.1f %%
-  NSP  loss %.4f  accuracy %5.1f %%   always the same answer: %.1f %%
 ]]):format(plural.count(report.samples, "sample"), plural.count(report.masked, "masked token"), report.mlm_loss,
         100 * report.mlm_accuracy,
         token_text and ("%q"):format(token_text) or "token " .. report.mlm_token, 100 * report.mlm_chance,
-        100 * report.mlm_copy, report.nsp_loss, 100 * report.nsp_accuracy, 100 * report.nsp_chance)
+        100 * report.mlm_copy)
+    if not report.nsp_loss then return text end
+    return text .. ("  NSP  loss %.4f  accuracy %5.1f %%   always the same answer: %.1f %%\n"):format(report.nsp_loss,
+        100 * report.nsp_accuracy, 100 * report.nsp_chance)
 end
 
 return M

@@ -4,8 +4,11 @@ local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local held_out = require "bertlua.jobs.pretrain.held_out"
 local loader = require "bertlua.data.loader"
 local model_files = require "bertlua.jobs.common.model_files"
+local objectives = require "bertlua.jobs.pretrain.objectives"
+local own_data = require "bertlua.jobs.common.own_data"
 local plan = require "bertlua.jobs.common.plan"
 local plural = require "bertlua.util.plural"
 local task = require "bertlua.jobs.common.task"
@@ -29,18 +32,26 @@ local function final_params_of_phase1(run, values)
         path = path == "auto" and plan.checkpoint_dir(values, "phase1") or path }
 end
 
-local function make_plan(run, values)
+local function make_plan(run, values, sources)
     run.phase = phase_of(values)
-    plan.need(values, "input_dir", "name the folder that holds the HDF5 shards")
+    own_data.check(values, "input_dir", { "shuffle_buffer", "do_lower_case" }, sources)
+    if not values.data then plan.need(values, "input_dir", "name the folder that holds the HDF5 shards") end
     if not values.benchmark then plan.need(values, "max_steps", "give the number of updates in the schedule") end
-    if not fs.is_directory(values.input_dir) then fault.raisef("--input-dir %s: no such folder", values.input_dir) end
+    if not (values.data or fs.is_directory(values.input_dir)) then
+        fault.raisef("--input-dir %s: no such folder", values.input_dir)
+    end
     run.parameters = final_params_of_phase1(run, values)
+    run.effective.objectives = objectives.of(values)
 end
 
 --- Config of the model and its vocabulary, checked against each other and the shards' length.
 local function load_model_files(run, values)
     local config = model_files.config(run)
     model_files.check_length(values, config, run.config_file)
+    if values.data then
+        plan.need(run, "vocab_file", "the texts of data are tokenized with it")
+        return config, model_files.tokenizer(run, config, { do_lower_case = run.do_lower_case, exact = true })
+    end
     if run.vocab_file then
         -- Only size and ids matter here: the shards hold ids.
         return config, model_files.tokenizer(run, config, { do_lower_case = true, any_casing = true, exact = true })
@@ -54,6 +65,11 @@ end
 local function open(job)
     local values, ranks = job.values, job.ranks
     local config, words = load_model_files(job.run, values)
+    local next_sentence = objectives.of(values) ~= "mlm"
+    if values.data then
+        local batches, about = own_data.open(job, config, words, next_sentence)
+        return { config = config, words = words, train = batches, lines = about, next_sentence = next_sentence }
+    end
     local shards = loader.open {
         input_dir = values.input_dir,
         batch_size = values.batch_size,
@@ -74,11 +90,37 @@ local function open(job)
     local line = ("%s: %s in %s, %d tokens long%s%s"):format(values.input_dir, plural.count(shards.samples, "sample"),
         plural.count(shards.shards, "shard"), shards.max_seq_length, values.pack_sequences and ", packed" or "",
         values.dynamic_masking and ", dynamically masked" or "")
-    return { config = config, words = words, train = shards, lines = { line } }
+    return { config = config, words = words, train = shards, lines = { line },
+        next_sentence = next_sentence }
 end
 
 local function percent(x)
     return ("%.1f %%"):format(100 * x)
+end
+
+-- Results without NSP: the loss is that of MLM.
+local ALONE = {
+    { name = "loss", column = "loss", kept = true },
+    { name = "mlm_loss", kept = true },
+    { name = "mlm_accuracy", bar = { "mlm", percent } },
+}
+
+--- Rows of the final table.
+local function rows(_, record)
+    if not record or not record.mlm_accuracy then return {} end
+    local count = plural.count(record.steps, "step")
+    if not record.nsp_loss then
+        return {
+            { "loss", ("%.4f (MLM), mean of the last %s"):format(record.loss, count) },
+            { "accuracy", ("MLM %s, on training data"):format(percent(record.mlm_accuracy)) },
+        }
+    end
+    return {
+        { "loss", ("%.4f (MLM %.4f, NSP %.4f), mean of the last %s"):format(record.loss, record.mlm_loss,
+            record.nsp_loss, count) },
+        { "accuracy", ("MLM %s, NSP %s, on training data"):format(percent(record.mlm_accuracy),
+            percent(record.nsp_accuracy)) },
+    }
 end
 
 return task.define {
@@ -92,19 +134,16 @@ return task.define {
         { name = "mlm_accuracy", bar = { "mlm", percent } },
         { name = "nsp_accuracy" },
     },
+    results_of = function(values)
+        if objectives.of(values) == "mlm" then return ALONE end
+        return nil
+    end,
     plan = make_plan,
     open = open,
+    evaluation = held_out,
     model = function(data)
-        local model = BertForPretraining.new(data.config)
+        local model = BertForPretraining.new(data.config, nil, { next_sentence = data.next_sentence })
         return model
     end,
-    rows = function(_, record)
-        if not record then return {} end
-        return {
-            { "loss", ("%.4f (MLM %.4f, NSP %.4f), mean of the last %s"):format(record.loss, record.mlm_loss,
-                record.nsp_loss, plural.count(record.steps, "step")) },
-            { "accuracy", ("MLM %s, NSP %s, on training data"):format(percent(record.mlm_accuracy),
-                percent(record.nsp_accuracy)) },
-        }
-    end,
+    rows = rows,
 }

@@ -47,8 +47,18 @@ describe("a task", function()
         local whole = table_of { plan = nothing, predict = nothing, inference = nothing, summary = nothing,
             exports = true, exported = nothing }
         assert.are.equal(whole, task.define(whole))
-        assert.are.same({ "loss", "accuracy" }, task.result_names(whole))
-        assert.are.same({ "batch_size", "seed" }, task.lasting(whole))
+        assert.are.same({ "loss", "accuracy" }, task.names(task.results(whole, {})))
+        assert.are.same({ "batch_size", "seed" }, task.names(task.lasting(whole)))
+    end)
+
+    it("may let its settings decide its results, and shows those that a recipe computes", function()
+        local alone = { { name = "loss", column = "loss" } }
+        local whole = table_of { results_of = function(values) return values.alone and alone or nil end }
+        assert.are.same({ "loss" }, task.names(task.results(whole, { alone = true })))
+        assert.are.same({ "loss", "accuracy" }, task.names(task.results(whole, {})))
+        local shown = task.describe(whole, { "loss", "accuracy", "margin" })
+        assert.are.equal(whole.results[2], shown[2])
+        assert.are.same({ name = "margin", column = "margin" }, shown[3])
     end)
 
     it("says everything required", function()
@@ -79,9 +89,9 @@ describe("a task", function()
     it("is what every folder of a task holds", function()
         for _, name in ipairs(task_names()) do
             local job = require("bertlua.jobs." .. name .. ".task")
-            assert.are.equal("loss", task.result_names(job)[1])
+            assert.are.equal("loss", job.results[1].name)
             local kept = {}
-            for _, setting in ipairs(task.lasting(job)) do kept[setting] = true end
+            for _, setting in ipairs(task.lasting(job)) do kept[setting.name] = true end
             for _, setting in ipairs { "seed", "optimizer", "learning_rate", "gradient_merge_steps", "max_steps",
                 job.batch_setting } do
                 assert.is_true(kept[setting], name .. ": " .. setting)

@@ -1,4 +1,4 @@
---- A loss of your own: masked words count more than next sentences, and the log shows what the function returns.
+--- A loss of your own: next sentences count half as much as masked words, and the log shows what the function returns.
 --
 --     bertlua examples/own_loss.lua --input-dir data/phase1 --bert-model bert-base-uncased --max-steps 1000
 --
@@ -9,12 +9,12 @@ local recipe = require "bertlua.recipe"
 
 local function loss(tape, model, batch)
     local scores = model:logits(tape, batch)
-    local words = F.cross_entropy(tape, scores.mlm, batch.masked_labels, model.config.vocab_size)
-    local next_sentence = F.cross_entropy(tape, scores.nsp, batch.nsp_labels, 2)
+    local words = F.cross_entropy(tape, scores.mlm, batch.masked_labels)
+    local sentences = F.cross_entropy(tape, scores.nsp, batch.nsp_labels)
     return {
-        loss = F.add(tape, words, next_sentence),
+        loss = F.add(tape, words, F.mul(tape, sentences, 0.5)),
         mlm_loss = words,
-        nsp_loss = next_sentence,
+        nsp_loss = sentences,
     }
 end
 

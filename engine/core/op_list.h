@@ -55,27 +55,27 @@
     BOTH(dropout_forward, elementwise)                                                                                 \
     BOTH(dropout_backward, elementwise)                                                                                \
     BOTH(axpby, elementwise)                                                                                           \
-    CPU(unary_forward, unary)                                                                                          \
-    CPU(unary_backward, unary)                                                                                         \
-    CPU(affine, unary)                                                                                                 \
-    CPU(binary, broadcast)                                                                                             \
-    CPU(binary_backward, broadcast)                                                                                    \
-    CPU(compare, broadcast)                                                                                            \
-    CPU(where, broadcast)                                                                                              \
+    BOTH(unary_forward, unary)                                                                                         \
+    BOTH(unary_backward, unary)                                                                                        \
+    BOTH(affine, unary)                                                                                                \
+    BOTH(binary, broadcast)                                                                                            \
+    BOTH(binary_backward, broadcast)                                                                                   \
+    BOTH(compare, broadcast)                                                                                           \
+    BOTH(where, broadcast)                                                                                             \
     BOTH(softmax, softmax)                                                                                             \
-    CPU(softmax_backward, softmax)                                                                                     \
-    CPU(log_softmax_forward, softmax)                                                                                  \
-    CPU(log_softmax_backward, softmax)                                                                                 \
-    CPU(matmul, product)                                                                                               \
-    CPU(rmsnorm_forward, rmsnorm)                                                                                      \
-    CPU(rmsnorm_backward, rmsnorm)                                                                                     \
-    CPU(glu_forward, glu)                                                                                              \
-    CPU(glu_backward, glu)                                                                                             \
-    CPU(rotary, rotary)                                                                                                \
+    BOTH(softmax_backward, softmax)                                                                                    \
+    BOTH(log_softmax_forward, softmax)                                                                                 \
+    BOTH(log_softmax_backward, softmax)                                                                                \
+    BOTH(matmul, product)                                                                                              \
+    BOTH(rmsnorm_forward, rmsnorm)                                                                                     \
+    BOTH(rmsnorm_backward, rmsnorm)                                                                                    \
+    BOTH(glu_forward, glu)                                                                                             \
+    BOTH(glu_backward, glu)                                                                                            \
+    BOTH(rotary, rotary)                                                                                               \
     BOTH(reduce, reduce)                                                                                               \
-    CPU(reduce_dims, reduce_dims)                                                                                      \
-    CPU(reduce_dims_backward, reduce_dims)                                                                             \
-    CPU(argmax, reduce_dims)                                                                                           \
+    BOTH(reduce_dims, reduce_dims)                                                                                     \
+    BOTH(reduce_dims_backward, reduce_dims)                                                                            \
+    BOTH(argmax, reduce_dims)                                                                                          \
     BOTH(topk, topk)                                                                                                   \
     BOTH(grad_norm, grad_norm)                                                                                         \
     BOTH(lamb_update, lamb)                                                                                            \

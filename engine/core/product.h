@@ -66,10 +66,12 @@ static inline bool bl_product_fold_rows(bl_product *p) {
 
 /* Of tensors that the check has let through, none of them empty. As few and as large matrices as the strides allow. */
 static inline bl_product bl_product_of(const bl_tensor *y, const bl_tensor *a, const bl_tensor *b) {
-    bl_product p = {.m = y->shape[y->ndim - 2],
-                    .n = y->shape[y->ndim - 1],
-                    .k = a->shape[a->ndim - 1],
-                    .batch = {bl_product_batch(y, 0), bl_product_batch(y, 1)}};
+    bl_product p;
+    p.m = y->shape[y->ndim - 2];
+    p.n = y->shape[y->ndim - 1];
+    p.k = a->shape[a->ndim - 1];
+    for (int32_t d = 0; d < 2; d++)
+        p.batch[d] = bl_product_batch(y, d);
     bl_product_describe_side(&p.a, a);
     bl_product_describe_side(&p.b, b);
     bl_product_describe_side(&p.c, y);

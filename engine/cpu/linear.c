@@ -124,14 +124,14 @@ bl_status bl_cpu_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, c
     if (x->shape[0] == 0) return BL_OK;
     bl_tensor *product = pre ? pre : y;
     BL_TRY(bl_cpu_multiply(ctx, &(bl_cpu_product){.m = x->shape[0],
-                                           .n = w->shape[0],
-                                           .k = w->shape[1],
-                                           .a = plain(x),
-                                           .b = transposed(w),
-                                           .c = plain(product),
-                                           .bias = bias ? bias->data : NULL,
-                                           .bias_dtype = bias ? bias->dtype : BL_F32,
-                                           .compute = w->dtype}));
+                                                  .n = w->shape[0],
+                                                  .k = w->shape[1],
+                                                  .a = plain(x),
+                                                  .b = transposed(w),
+                                                  .c = plain(product),
+                                                  .bias = bias ? bias->data : NULL,
+                                                  .bias_dtype = bias ? bias->dtype : BL_F32,
+                                                  .compute = w->dtype}));
     if (activation != BL_LINEAR) activation_forward_kernel(ctx, y, product, activation);
     return BL_OK;
 }
@@ -140,13 +140,13 @@ bl_status bl_cpu_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, c
 static bl_status weight_gradient(bl_context *ctx, bl_tensor *dw, const bl_tensor *dy, const bl_tensor *x) {
     int64_t inputs = x->shape[1];
     bl_cpu_product product = {.m = dy->shape[1],
-                         .n = inputs,
-                         .k = x->shape[0],
-                         .a = transposed(dy),
-                         .b = plain(x),
-                         .c = plain(dw),
-                         .accumulate = true,
-                         .compute = x->dtype};
+                              .n = inputs,
+                              .k = x->shape[0],
+                              .a = transposed(dy),
+                              .b = plain(x),
+                              .c = plain(dw),
+                              .accumulate = true,
+                              .compute = x->dtype};
     bool direct = x->dtype == BL_BF16 && dy->dtype == BL_BF16 && bl_cpu_matmul_native(BL_BF16);
     if (!direct) return bl_cpu_multiply(ctx, &product);
     int64_t pieces = (inputs + GRADIENT_COLUMNS - 1) / GRADIENT_COLUMNS;
@@ -168,12 +168,12 @@ bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, 
         BL_TRY(activation_backward_kernel(ctx, dbias ? dbias->data : NULL, dy, saved, activation));
     if (dx)
         BL_TRY(bl_cpu_multiply(ctx, &(bl_cpu_product){.m = rows,
-                                               .n = inputs,
-                                               .k = outputs,
-                                               .a = plain(dy),
-                                               .b = plain(w),
-                                               .c = plain(dx),
-                                               .compute = w->dtype}));
+                                                      .n = inputs,
+                                                      .k = outputs,
+                                                      .a = plain(dy),
+                                                      .b = plain(w),
+                                                      .c = plain(dx),
+                                                      .compute = w->dtype}));
     if (dw) BL_TRY(weight_gradient(ctx, dw, dy, x));
     return BL_OK;
 }

@@ -24,9 +24,9 @@ typedef struct bl_matrix {
 } bl_matrix;
 
 typedef struct bl_cpu_product {
-    int64_t m; /* rows of C */
-    int64_t n; /* columns of C */
-    int64_t k; /* the summed dimension */
+    int64_t m;        /* rows of C */
+    int64_t n;        /* columns of C */
+    int64_t k;        /* the summed dimension */
     int64_t batch[2]; /* products like this one; 0 and 1 are both one */
     bl_matrix a;
     bl_matrix b;

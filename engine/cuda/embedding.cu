@@ -72,6 +72,7 @@ template <int N, typename T> __device__ __forceinline__ void sum_lookup(const Lo
 
 template <typename T> struct EmbeddingRow {
     static constexpr int PACK = Pack<T>::N;
+    static constexpr bool CENTERED = true;
     template <int N> using Held = Lookup<N, T>;
     T *y;
     Tables<T> tables;
@@ -102,6 +103,7 @@ template <typename T> struct EmbeddingRow {
 
 template <typename T> struct EmbeddingGradientRow {
     static constexpr int PACK = Pack<T>::N;
+    static constexpr bool CENTERED = true;
     float *dz; /* [T, pitch]; NULL if no table wants it */
     int64_t pitch;
     const T *dy;

@@ -11,6 +11,7 @@
 
 template <typename T> struct LayernormRow {
     static constexpr int PACK = Pack<T>::N;
+    static constexpr bool CENTERED = true;
     T *y;
     T *z; /* may be NULL, may be x */
     const T *x;
@@ -56,6 +57,7 @@ template <typename T> struct LayernormRow {
 
 template <typename T> struct LayernormGradientRow {
     static constexpr int PACK = Pack<T>::N;
+    static constexpr bool CENTERED = true;
     T *dx;        /* may be NULL */
     T *dresidual; /* may be NULL, may be dy */
     const T *dy;

@@ -93,18 +93,41 @@ static int32_t alignment(const void *data) {
     return (int32_t) (address & (~address + 1));
 }
 
+/* Of all matrices of a batch: an address, and a step in elements of a dtype. */
+static int32_t batch_alignment(const void *data, int64_t step, int32_t dtype) {
+    const int32_t first = alignment(data);
+    if (step == 0) return first;
+    const uintptr_t bytes = (uintptr_t) step * bl_dtype_size(dtype);
+    const int32_t next = alignment((const void *) bytes);
+    return next < first ? next : first;
+}
+
 static bl_cuda_matmul_key key_of(const bl_context *ctx, const bl_cuda_product *p) {
+    const bool batched = p->batch > 1;
     bl_cuda_matmul_key key;
     memset(&key, 0, sizeof key);
     key.m = p->m, key.n = p->n, key.k = p->k;
     key.lda = p->lda, key.ldb = p->ldb, key.ldd = p->ldd;
+    if (batched) key.batch = p->batch, key.batch_a = p->batch_a, key.batch_b = p->batch_b, key.batch_d = p->batch_d;
     key.transpose_a = p->transpose_a, key.transpose_b = p->transpose_b;
     key.operand = p->operand, key.result = p->result;
     key.accumulate = p->accumulate, key.epilogue = p->epilogue;
     key.tf32 = p->operand == BL_F32 && ctx->allow_tf32;
-    key.align_a = alignment(p->a), key.align_b = alignment(p->b), key.align_d = alignment(p->d);
+    key.align_a = batch_alignment(p->a, key.batch_a, p->operand);
+    key.align_b = batch_alignment(p->b, key.batch_b, p->operand);
+    key.align_d = batch_alignment(p->d, key.batch_d, p->result);
     key.align_vector = p->epilogue == BL_EPILOGUE_NONE ? 0 : alignment(p->vector);
     return key;
+}
+
+static bl_status describe_batch(cublasLtMatrixLayout_t layout, int64_t batch, int64_t step) {
+    const int32_t count = (int32_t) batch;
+    BL_BLAS_TRY(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count),
+                WHAT);
+    BL_BLAS_TRY(
+        cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step),
+        WHAT);
+    return BL_OK;
 }
 
 static bl_status describe(struct bl_cuda_plan *plan, const bl_cuda_product *p) {
@@ -134,6 +157,11 @@ static bl_status describe(struct bl_cuda_plan *plan, const bl_cuda_product *p) {
     BL_BLAS_TRY(cublasLtMatrixLayoutCreate(&plan->b, operand, p->transpose_b ? n : k, p->transpose_b ? k : n, p->ldb),
                 WHAT);
     BL_BLAS_TRY(cublasLtMatrixLayoutCreate(&plan->d, data_type(p->result), m, n, p->ldd), WHAT);
+    if (p->batch > 1) {
+        BL_TRY(describe_batch(plan->a, p->batch, p->batch_a));
+        BL_TRY(describe_batch(plan->b, p->batch, p->batch_b));
+        BL_TRY(describe_batch(plan->d, p->batch, p->batch_d));
+    }
     return BL_OK;
 }
 
@@ -259,7 +287,8 @@ static bl_status time_in_place(bl_context *ctx, const struct bl_cuda_plan *plan,
                                const cublasLtMatmulHeuristicResult_t *results, int found, bl_cuda_choice *choice) {
     if (!p->accumulate) return time_candidates(ctx, plan, p, results, found, choice);
     bl_cuda *cuda = bl_cuda_of(ctx);
-    const size_t bytes = (size_t) (p->ldd * (p->n - 1) + p->m) * bl_dtype_size(p->result);
+    const int64_t before = p->batch > 1 ? (p->batch - 1) * p->batch_d : 0;
+    const size_t bytes = (size_t) (before + p->ldd * (p->n - 1) + p->m) * bl_dtype_size(p->result);
     void *saved = NULL;
     BL_CUDA_TRY(cudaMalloc(&saved, bytes), WHAT);
     cudaError_t error = cudaMemcpyAsync(saved, p->d, bytes, cudaMemcpyDeviceToDevice, cuda->stream);
@@ -355,8 +384,9 @@ bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_product *product) 
     return bl_cuda_matmul_run(ctx, plan, product);
 }
 
-bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused, const bl_cuda_product *plain,
-                                bl_status (*rest)(bl_context *ctx, void *argument), void *argument) {
+bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused,
+                                const bl_cuda_product *plain, bl_status (*rest)(bl_context *ctx, void *argument),
+                                void *argument) {
     *prefer = false;
     if (!ctx->matmul_choices[0]) return BL_OK;
     struct bl_cuda_plan *plan = NULL;

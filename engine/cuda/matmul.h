@@ -1,8 +1,8 @@
 /*
  * matmul.h - matrix products of the CUDA backend, on cuBLASLt.
  *
- * Knows nothing of layers: D = op(A) op(B) (+ D) in cuBLAS's own terms, that is
- * column-major. A row-major [rows, columns] tensor is the column-major
+ * Knows nothing of layers: D = op(A) op(B) (+ D), one or a batch, in cuBLAS's own
+ * terms, that is column-major. A row-major [rows, columns] tensor is the column-major
  * [columns, rows] matrix with its row stride as leading dimension, so no layer
  * ever copies a matrix to transpose it.
  *
@@ -38,6 +38,8 @@ typedef struct bl_cuda_product {
     const void *a, *b;
     void *d;
     int64_t lda, ldb, ldd;
+    int64_t batch;                     /* products like this one; 0 and 1 are both one, more have no epilogue */
+    int64_t batch_a, batch_b, batch_d; /* elements from one matrix to the next; 0: the same A or B for all */
     bool transpose_a, transpose_b;
     bool accumulate; /* D += instead of D = */
     int32_t operand; /* dtype of A and B */
@@ -64,8 +66,9 @@ bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_product *product);
  * followed by rest(ctx, argument): as the file of choices says, or timed if
  * it does not say; false without a file. rest must leave no trace.
  */
-bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused, const bl_cuda_product *plain,
-                                bl_status (*rest)(bl_context *ctx, void *argument), void *argument);
+bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused,
+                                const bl_cuda_product *plain, bl_status (*rest)(bl_context *ctx, void *argument),
+                                void *argument);
 
 /* ---- between matmul.cu and matmul_choices.cu ---- */
 
@@ -73,6 +76,7 @@ bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_pro
 typedef struct bl_cuda_matmul_key {
     int64_t m, n, k;
     int64_t lda, ldb, ldd;
+    int64_t batch, batch_a, batch_b, batch_d; /* all 0 for one product */
     int32_t transpose_a, transpose_b;
     int32_t operand, result;
     int32_t accumulate, epilogue;

@@ -2,7 +2,8 @@
  * matmul_choices.cu - the file that keeps which algorithm was timed fastest
  * for each product; see matmul.h.
  *
- * Text, one product per line: the key, then what was chosen. An algorithm is
+ * Text, one product per line: the key, then what was chosen, then, for a batch,
+ * its size and steps. An algorithm is
  * cuBLASLt's own record, valid for one version of the library and one kind of
  * GPU; both are in the second line, and a file for others is rebuilt.
  */
@@ -16,7 +17,8 @@
 
 static const char TITLE[] = "bertlua matmul choices 1";
 static const char COLUMNS[] = "# m n k lda ldb ldd transpose_a transpose_b operand result accumulate epilogue tf32 "
-                              "align_a align_b align_d align_vector : workspace microseconds use : algorithm";
+                              "align_a align_b align_d align_vector : workspace microseconds use : algorithm "
+                              "[: batch batch_a batch_b batch_d]";
 
 void bl_cuda_choices_free(bl_cuda_choices *choices) {
     free(choices->items);
@@ -54,6 +56,13 @@ static bool parse(bl_cuda_choice *choice, const char *line) {
                         &k->result, &k->accumulate, &k->epilogue, &k->tf32, &k->align_a, &k->align_b, &k->align_d,
                         &k->align_vector, &choice->workspace, &choice->microseconds, &choice->use, &w[0], &w[1], &w[2],
                         &w[3], &w[4], &w[5], &w[6], &w[7], &end);
+    if (fields == 28 && line[end] == ' ') {
+        const char *rest = line + end;
+        end = 0;
+        fields += sscanf(rest, " : %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 "%n", &k->batch, &k->batch_a,
+                         &k->batch_b, &k->batch_d, &end);
+        return fields == 32 && rest[end] == '\n';
+    }
     return fields == 28 && line[end] == '\n';
 }
 
@@ -93,6 +102,8 @@ static void write_line(FILE *file, const bl_cuda_choice *choice) {
     fprintf(file, " : %" PRIu64 " %.2f %d :", choice->workspace, choice->microseconds, choice->use);
     for (int i = 0; i < 8; i++)
         fprintf(file, " %" PRIx64, choice->algorithm.data[i]);
+    if (k->batch)
+        fprintf(file, " : %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, k->batch, k->batch_a, k->batch_b, k->batch_d);
     fputc('\n', file);
 }
 

@@ -1,6 +1,7 @@
 /*
  * normalize.cuh - layer normalisation of rows (arXiv 1607.06450), shared by
- * layernorm.cu and embedding.cu: the kernels, without what they read and write.
+ * layernorm.cu and embedding.cu, and without its mean and beta (RMSNorm, arXiv
+ * 1910.07467) by rmsnorm.cu: the kernels, without what they read and write.
  *
  * A kernel takes a Row by value, which moves N elements at a time, N =
  * Row::PACK (16 bytes) or 1. fetch<N>(t, column) loads what they are made of,
@@ -9,7 +10,8 @@
  *     forward:  read<N>(drop, raw, t, column, z), write<N>(drop, t, column, z, y)
  *     backward: read<N>(drop, raw, t, column, dy, z), write<N>(drop, t, column, dz)
  *
- * with drop = begin() once per thread. Each call is made by the thread that
+ * with drop = begin() once per thread. Row::CENTERED says whether the mean is
+ * subtracted; if not, mean and beta are NULL and a mean of 0 takes its place. Each call is made by the thread that
  * owns these elements, fetch before write, so that outputs may lie over inputs.
  *
  * Mapping. Forward: one warp per row, the row in registers (H up to 1024), so
@@ -69,7 +71,7 @@ __global__ void __launch_bounds__(NORM_WARPS *BL_WARP)
             sum += z[k][i];
     }
     /* The row is held: a second pass costs nothing and does not cancel. */
-    const float center = warp_sum(sum) / static_cast<float>(width);
+    const float center = Row::CENTERED ? warp_sum(sum) / static_cast<float>(width) : 0.0f;
     float square = 0.0f;
 #pragma unroll
     for (int k = 0; k < PACKS; k++) {
@@ -83,9 +85,9 @@ __global__ void __launch_bounds__(NORM_WARPS *BL_WARP)
     for (int k = 0; k < PACKS; k++) {
         const int column = (k * BL_WARP + lane) * N;
         if (column >= width) continue;
-        float g[N], b[N], y[N];
+        float g[N], b[N] = {}, y[N];
         load_floats<N>(gamma + column, g);
-        load_floats<N>(beta + column, b);
+        if constexpr (Row::CENTERED) load_floats<N>(beta + column, b);
 #pragma unroll
         for (int i = 0; i < N; i++)
             y[i] = (z[k][i] - center) * scale * g[i] + b[i];
@@ -104,12 +106,15 @@ __global__ void __launch_bounds__(NORM_THREADS)
     const int64_t t = blockIdx.x;
     const DropoutStream drop = row.begin();
     float z[1], y[1];
-    float sum = 0.0f;
-    for (int column = threadIdx.x; column < width; column += blockDim.x) {
-        row.template read<1>(drop, row.template fetch<1>(t, column), t, column, z);
-        sum += z[0];
+    float center = 0.0f;
+    if constexpr (Row::CENTERED) {
+        float sum = 0.0f;
+        for (int column = threadIdx.x; column < width; column += blockDim.x) {
+            row.template read<1>(drop, row.template fetch<1>(t, column), t, column, z);
+            sum += z[0];
+        }
+        center = block_sum(sum) / static_cast<float>(width);
     }
-    const float center = block_sum(sum) / static_cast<float>(width);
     float square = 0.0f;
     for (int column = threadIdx.x; column < width; column += blockDim.x) {
         row.template read<1>(drop, row.template fetch<1>(t, column), t, column, z);
@@ -118,7 +123,7 @@ __global__ void __launch_bounds__(NORM_THREADS)
     const float scale = 1.0f / sqrtf(block_sum(square) / static_cast<float>(width) + eps);
     for (int column = threadIdx.x; column < width; column += blockDim.x) {
         row.template read<1>(drop, row.template fetch<1>(t, column), t, column, z);
-        y[0] = (z[0] - center) * scale * gamma[column] + beta[column];
+        y[0] = (z[0] - center) * scale * gamma[column] + (Row::CENTERED ? beta[column] : 0.0f);
         row.template write<1>(drop, t, column, z, y);
     }
     if (threadIdx.x == 0) {
@@ -163,7 +168,7 @@ static bl_status normalize_forward(bl_cuda *cuda, const Row &row, float *mean, f
 /* ---- backward ----
  *
  * dz = rstd * (g - mean(g) - xhat * mean(g * xhat)), g = dy * gamma, xhat = (z
- * - mean) * rstd; dgamma += dy * xhat, dbeta += dy.
+ * - mean) * rstd; dgamma += dy * xhat, dbeta += dy. Not centered: without mean(g).
  */
 
 /* Rows of a chunk and the number of chunks, by the number of rows alone. */
@@ -212,7 +217,7 @@ __global__ void __launch_bounds__(NORM_MAX_THREADS)
         raw = row.template fetch<N>(begin, column);
         load_floats<N>(gamma + column, scale);
     }
-    float next_center = mean[begin], next_rise = rstd[begin];
+    float next_center = Row::CENTERED ? mean[begin] : 0.0f, next_rise = rstd[begin];
 #pragma unroll
     for (int i = 0; i < N; i++)
         dgamma[i] = dbeta[i] = 0.0f;
@@ -221,7 +226,7 @@ __global__ void __launch_bounds__(NORM_MAX_THREADS)
         float sum = 0.0f, product = 0.0f;
         if (live) row.template read<N>(drop, raw, t, column, dy, z);
         if (t + 1 < end) {
-            next_center = mean[t + 1];
+            if constexpr (Row::CENTERED) next_center = mean[t + 1];
             next_rise = rstd[t + 1];
             if (live) raw = row.template fetch<N>(t + 1, column);
         }
@@ -232,7 +237,7 @@ __global__ void __launch_bounds__(NORM_MAX_THREADS)
                 dgamma[i] += dy[i] * z[i];
                 dbeta[i] += dy[i];
                 dy[i] *= scale[i]; /* g from here on */
-                sum += dy[i];
+                if constexpr (Row::CENTERED) sum += dy[i];
                 product += dy[i] * z[i];
             }
         }
@@ -266,12 +271,12 @@ __global__ void __launch_bounds__(NORM_THREADS)
     float dy[1], z[1];
     const DropoutStream drop = row.begin();
     for (int64_t t = begin; t < end; t++) {
-        const float center = mean[t], rise = rstd[t];
+        const float center = Row::CENTERED ? mean[t] : 0.0f, rise = rstd[t];
         float sum = 0.0f, product = 0.0f;
         for (int column = threadIdx.x; column < width; column += blockDim.x) {
             row.template read<1>(drop, row.template fetch<1>(t, column), t, column, dy, z);
             const float xhat = (z[0] - center) * rise, g = dy[0] * gamma[column];
-            sum += g;
+            if constexpr (Row::CENTERED) sum += g;
             product += g * xhat;
             /* A thread's own columns: no other touches them. */
             dgamma[column] = (t == begin ? 0.0f : dgamma[column]) + dy[0] * xhat;

@@ -1,8 +1,9 @@
 /*
  * product.c - checks of matrix products; the contract is in api/ops.h.
  */
-#include "check.h"
 #include "core/product.h"
+
+#include "check.h"
 
 static bl_status check_operand(const char *op, const bl_context *ctx, const char *name, const bl_tensor *t,
                                uint32_t dtypes) {

@@ -6,8 +6,10 @@
 -- run after a final checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1).
 
 local devices = require "bertlua.jobs.common.devices"
+local fault = require "bertlua.fault"
 local launch = require "bertlua.distributed.launch"
 local model_choice = require "bertlua.jobs.common.model_choice"
+local term = require "bertlua.util.term"
 
 local M = {}
 
@@ -27,10 +29,12 @@ local function program()
 end
 
 --- Print the settings before the run, once its device has been opened; rank 0 of a job prints them for all.
-local function show(spec, values)
+local function show(spec, values, sources)
     devices.open(values)
-    if values.show_config and launch.detect().rank == 0 then
-        io.stdout:write(spec:format(values), "\n")
+    local wanted = values.show_config
+    if wanted and launch.detect().rank == 0 then
+        local columns = term.is_terminal "stdout" and term.columns "stdout" or nil
+        io.stdout:write(spec:format(values, wanted ~= "all" and sources or nil, columns), "\n")
         -- So that they come before any later error message, even in a file.
         io.stdout:flush()
     end
@@ -44,7 +48,7 @@ function M.run(task, settings, description)
     if type(task) == "string" then task = require(("bertlua.jobs.%s.task"):format(task)) end
     local values, sources = task.settings:parse(arg or {}, settings, { program = program(), description = description })
     model_choice.settle(values, sources)
-    show(task.settings, values)
+    show(task.settings, values, sources)
     return M.finish(require("bertlua.jobs.common.runner").run(task, values, sources))
 end
 
@@ -65,7 +69,7 @@ function M.pretrain_phases(settings, description)
     local values, sources = spec:parse(arg or {}, phases.flatten(settings),
         { program = program(), description = description })
     model_choice.settle(values, sources)
-    show(spec, values)
+    show(spec, values, sources)
     return M.finish(phases.run(values, sources))
 end
 
@@ -96,6 +100,21 @@ function M.answer(settings, description)
     local job = require "bertlua.jobs.squad.ask"
     local values = job.settings:parse(arg or {}, settings, { program = program(), description = description })
     return job.run(values)
+end
+
+--- Open a pre-trained model, for use beside the one that a recipe trains: a teacher. To be called by functions of the
+-- recipe; before, no device is open. It takes memory that the run's memory plan does not count.
+-- @param path a checkpoint, a folder of checkpoints, or a folder of transformers
+-- @param options {precision = "fp32", model_prefix = "model"}: in a loss, model.store.precision
+-- @return model with logits(tape, batch), forward(tape, batch), config; see models/bert.lua
+function M.load(path, options)
+    if type(path) ~= "string" then
+        fault.raisef("recipe.load: got %s, expected the folder of a model", tostring(path))
+    end
+    options = options or {}
+    local opened = require("bertlua.jobs.pretrain.checkpoint_model").open(path, { precision = options.precision,
+        model_prefix = options.model_prefix, shown = "recipe.load" })
+    return opened.model
 end
 
 --- Run a job that neither trains nor measures a model.

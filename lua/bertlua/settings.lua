@@ -49,6 +49,9 @@ end
 local function expectation_of_text(setting)
     local words = { integer = "an integer", number = "a number", boolean = "true or false", string = "text",
         path = "a path" }
+    if setting.type == "boolean" and setting.choices then
+        return "true, false or " .. table.concat(setting.choices, " or ")
+    end
     if setting.type == "choice" then
         local text = "one of " .. table.concat(setting.choices, ", ")
         return setting.or_integer and text .. " or a step number" or text
@@ -74,6 +77,14 @@ local function expectation(setting)
     return setting.type == "lua" and accepted or expectation_of_text(setting) .. accepted
 end
 
+--- What a word means to a boolean setting: true, false, or one of the words that it takes besides; nil for any other.
+local function word_of(setting, word)
+    for _, choice in ipairs(setting.choices or {}) do
+        if word == choice then return choice end
+    end
+    return BOOLEANS[word]
+end
+
 --- Convert text or a Lua value to a setting's value; nil if it does not fit.
 local function convert(setting, value)
     local kind = setting.type
@@ -81,7 +92,7 @@ local function convert(setting, value)
     if kind == "lua" then return nil end
     if kind == "boolean" then
         if type(value) == "boolean" then return value end
-        return BOOLEANS[tostring(value):lower()]
+        return word_of(setting, tostring(value):lower())
     elseif kind == "integer" or kind == "number" then
         local number = tonumber(value)
         if not number or not in_range(setting, number) then return nil end
@@ -153,7 +164,7 @@ function Spec:parse_option(values, argv, index)
     end
     local following = argv[index + 1]
     if setting.type == "boolean" then
-        if following and BOOLEANS[following:lower()] ~= nil then
+        if following and word_of(setting, following:lower()) ~= nil then
             self:assign(values, name, following, "command line", shown)
             return index + 1
         end
@@ -226,9 +237,13 @@ function Spec:help(values, options)
     return help.text(self, values, options or {})
 end
 
---- The resolved settings as lines of "name value", grouped as in --help.
-function Spec:format(values)
-    return help.values(self, values)
+--- The resolved settings as lines of "name value": those that were given a value of their own, or all of them, grouped
+-- as in --help.
+-- @param values resolved settings
+-- @param sources of parse(); nil for all
+-- @param columns where lines are broken; nil: nowhere
+function Spec:format(values, sources, columns)
+    return help.values(self, values, sources, columns)
 end
 
 --- The settings as Markdown tables, one per group.
@@ -263,7 +278,8 @@ local TYPES = { integer = true, number = true, boolean = true, string = true, pa
 
 --- Define settings.
 -- @param list of { name=, type="integer|number|boolean|string|path|choice|lua", default=, help=, group=,
---   min=, max=, above=, below= (numbers), choices= (and or_integer=true to accept a number too),
+--   min=, max=, above=, below= (numbers), choices= (and or_integer=true to accept a number too; of a
+--   boolean: words that it takes besides true and false),
 --   required=true, allow_empty=true, accepts={ ["function"]=true, table=true }: what a recipe may give in place of
 --   text; type lua takes nothing else }. A setting without a default is unset until given;
 --   then "none" unsets it again, unless allow_empty makes any text a value.

@@ -4,6 +4,7 @@ local context = require "bertlua.context"
 
 if context.device() ~= "cuda" then return end
 
+local Feeder = require "bertlua.train.feeder"
 local Graphs = require "bertlua.train.graphs"
 local Optimizer = require "bertlua.train.optimizer"
 local Tape = require "bertlua.autograd.tape"
@@ -11,6 +12,7 @@ local Trainer = require "bertlua.train.trainer"
 local bert = require "bertlua.models.bert"
 local checkpoint = require "bertlua.train.checkpoint"
 local fs = require "bertlua.util.fs"
+local held_out = require "bertlua.jobs.pretrain.held_out"
 local loader = require "bertlua.data.loader"
 local shards = require "spec.support.shards"
 local tiny = require "spec.support.tiny_bert"
@@ -19,8 +21,9 @@ local LENGTH, SLOTS, SAMPLES, BATCH = 16, 3, 24, 4
 
 --- A run of a tiny BERT over the shards of a folder.
 -- @param options device ("cuda"), precision, packed, first (1), last, accumulation (1), graphs, from, to: checkpoints,
---   checkpointing, learning_rate, loss_scale and dynamic; frozen: pattern of names, lr_scale, kind ("Lamb")
--- @return losses of every step; checksum of the parameters; the trainer's graphs
+--   checkpointing, learning_rate, loss_scale and dynamic; frozen: pattern of names, lr_scale, kind ("Lamb"); evaluate:
+--   after so many steps, with other shapes
+-- @return losses of every step; checksum of the parameters; the trainer's graphs; loss scales; results of evaluations
 local function train(folder, options)
     local before = context.current()
     if options.device then context.open { device = options.device, threads = before.threads } end
@@ -39,8 +42,20 @@ local function train(folder, options)
     local tape = Tape.new { seed = 6, accumulation = accumulation, capacity = 2 ^ 26 }
     local reader = loader.open { input_dir = folder, batch_size = BATCH, pack_sequences = options.packed ~= false,
         few_shapes = true, seed = 7 }
-    local losses, scales = {}, {}
+    local losses, scales, measured = {}, {}, {}
+    local held_out_shards = loader.open { input_dir = folder, batch_size = 6, shuffle = false, few_shapes = true,
+        pack_sequences = options.packed ~= false }
+    local opened = { shards = held_out_shards, batches = 8, feeder = Feeder.new() }
+    local job = { values = {}, parts = { model = model, tape = tape, results = { "loss", "mlm_loss", "nsp_loss",
+        "mlm_accuracy", "nsp_accuracy" } } }
     Trainer.new({
+        evaluation = options.evaluate and {
+            is_due = function(step) return step % options.evaluate == 0 end,
+            run = function()
+                measured[#measured + 1] = held_out.run(job, opened, function() end)
+                return {}
+            end,
+        },
         model = model, optimizer = optimizer, tape = tape, loader = reader, accumulation = accumulation,
         schedule = function(step) return (options.learning_rate or 0.01) * math.min(1, step / 10) end,
         first_step = options.first or 1, last_step = options.last, log_freq = 5, graphs = graphs,
@@ -53,12 +68,13 @@ local function train(folder, options)
     end
     local sum = model.store:checksum()
     graphs:free()
+    held_out.close(opened)
     reader:close()
     tape:close()
     optimizer:free()
     model.store:free()
     if options.device then context.open { device = before.device, threads = before.threads } end
-    return losses, sum, graphs, scales
+    return losses, sum, graphs, scales, measured
 end
 
 describe("training on a GPU", function()
@@ -143,6 +159,24 @@ describe("training on a GPU", function()
             options.device, options.graphs = "cpu", false
             local there = train(folder .. "/shards", options)
             for step = 1, 6 do assert.is_true(math.abs(here[step] - there[step]) <= 2e-2) end
+        end
+    end)
+
+    it("replays the same after evaluations, whose shapes are not those of the recordings", function()
+        for _, packed in ipairs { true, false } do
+            local options = { last = 14, packed = packed, graphs = true, precision = "bf16" }
+            local alone, alone_sum = train(folder .. "/shards", options)
+            options.evaluate = 3
+            local losses, sum, graphs, _, measured = train(folder .. "/shards", options)
+            assert.are.same(alone, losses)
+            assert.are.equal(alone_sum, sum)
+            assert.is_true(graphs.enabled and graphs.replays > 10)
+            options.graphs = false
+            local _, eager_sum, _, _, again = train(folder .. "/shards", options)
+            assert.are.equal(alone_sum, eager_sum)
+            assert.are.equal(4, #measured)
+            assert.are.same(measured, again)
+            assert.is_true(measured[4].loss < measured[1].loss)
         end
     end)
 

@@ -161,7 +161,7 @@ local LUA_ROOMS = {
     { "jobs", "autograd", "corpus", "data", "distributed", "models", "nn", "settings", "squad", "text", "train", "util",
         "weights" },
     { "bert_large" },
-    { "recipe", "distributed", "jobs" },
+    { "recipe", "distributed", "jobs", "util" },
     { "prompt", "distributed", "util" },
     -- The names of all of it.
     { "init", "autograd", "corpus", "data", "distributed", "models", "nn", "recipe", "settings", "squad", "text",

@@ -49,6 +49,8 @@ local COVERED = {
 
     -- What runs only as part of something larger, or exists for specs.
     ["lua/bertlua/autograd/gradcheck.lua"] = { "the tool of that spec", "spec/lua/autograd/functional_spec.lua" },
+    ["lua/bertlua/autograd/operand.lua"] = { "checks of arguments", "spec/lua/autograd/products_spec.lua",
+        "spec/lua/autograd/shapes_spec.lua" },
     ["lua/bertlua/corpus/pipeline.lua"] = { "the order of the stages", "spec/recipes/prepare_corpus_spec.lua" },
     ["lua/bertlua/squad/predict.lua"] = { "inference and a copy", "spec/recipes/finetune_squad_spec.lua" },
     ["lua/bertlua/squad/reader.lua"] = { "one question, from checkpoint to answer", "spec/recipes/answer_spec.lua" },
@@ -64,7 +66,6 @@ local COVERED = {
     ["lua/bertlua/jobs/classify/settings.lua"] = { "a table", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/classify/task.lua"] = { "the whole run", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/common/devices.lua"] = { "what every recipe does first", "spec/recipes/device_spec.lua" },
-    ["lua/bertlua/jobs/common/logs.lua"] = { "a run's logs", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/measuring.lua"] = { "a benchmark's figures", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/model_choice.lua"] = { "a recipe's model", "spec/recipes/own_model_spec.lua" },
     ["lua/bertlua/jobs/common/model_files.lua"] = { "what a run starts from", "spec/recipes/pretrain_spec.lua" },
@@ -79,6 +80,7 @@ local COVERED = {
     ["lua/bertlua/jobs/pretrain/checkpoint_model.lua"] = { "opening a checkpoint", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/pretrain/evaluate.lua"] = { "the whole run", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/pretrain/fill_mask.lua"] = { "the whole run", "spec/recipes/pretrain_spec.lua" },
+    ["lua/bertlua/jobs/pretrain/objectives.lua"] = { "a setting", "spec/recipes/own_model_spec.lua" },
     ["lua/bertlua/jobs/pretrain/task.lua"] = { "the whole run", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/squad/ask.lua"] = { "the whole run", "spec/recipes/answer_spec.lua" },
     ["lua/bertlua/jobs/squad/data.lua"] = { "the whole run", "spec/recipes/finetune_squad_spec.lua" },

@@ -56,7 +56,8 @@ describe("a device that cannot be used", function()
     end)
 
     it("falls back to the CPU for auto, where the missing folder is the error", function()
-        local output, code = run("recipes/pretrain_phase1.lua", "--device auto --threads 1 --input-dir missing")
+        local output, code = run("recipes/pretrain_phase1.lua", "--device auto --threads 1 --show-config all "
+            .. "--input-dir missing")
         assert.are.equal(1, code)
         assert.matches("^[^\n]*\n.*\n +device +auto", output)
         assert.matches("\nbertlua: %-%-input%-dir missing: no such folder\n$", output)

@@ -4,6 +4,7 @@ local classify = require "spec.support.classify"
 local fs = require "bertlua.util.fs"
 local job_class = require "spec.support.job"
 local json = require "bertlua.util.json"
+local lfs = require "lfs"
 local pretraining = require "spec.support.pretraining"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
@@ -112,14 +113,19 @@ describe("the example", function()
     before_each(function() job = pretraining.new() end)
     after_each(function() job:close() end)
 
-    --- Run an example on the tiny job's data; extra options by name, and what stands before the command.
+    -- Where bertlua and the examples are found from any folder.
+    local here = lfs.currentdir()
+
+    --- Run an example on the tiny job's data; extra options by name, and what stands before the command. Relative paths
+    -- of the example are in the job's folder.
     local function run(name, out, changes, prefix)
         local options = { ["output-dir"] = out, ["report-file"] = out .. ".json", ["max-steps"] = 8,
             ["num-steps-per-checkpoint"] = 3 }
         for key, value in pairs(changes or {}) do options[key] = value end
-        local command = job:command("x.lua", options):gsub("recipes/x%.lua", "examples/" .. name .. ".lua")
+        local command = job:command("x.lua", options):gsub("recipes/x%.lua", ("%s/examples/%s.lua"):format(here, name))
+        if not command:find "^/" then command = here .. "/" .. command end
         command = command:gsub("%-%-last%-step%-of%-checkpoint '[^']*'", "")
-        local code, output = job_class.shell((prefix or "") .. command)
+        local code, output = job_class.shell(("cd %s && %s%s"):format(job.dir, prefix or "", command))
         assert.are.equal(0, code, output)
         return output
     end
@@ -179,6 +185,32 @@ describe("the example", function()
         assert.are.same({ 2, 4, 6, 8 }, seen)
     end)
 
+    it("evaluate.lua keeps the best checkpoint, and trains as if nothing had been measured", function()
+        assert(fs.mkdirs(job.dir .. "/data"))
+        assert(lfs.link("../shards", job.dir .. "/data/held_out", true))
+        local output, straight = resumes_exactly("evaluate", { ["learning-rate"] = 0.05 })
+        assert.matches("evaluation 2: mlm_loss 5%.%d+ %(best so far%), loss ", output)
+        assert.matches("perplexity of masked words: 1%d%d%.%d\n", output)
+        local progress = json.read(straight .. "/custom/phase1/8/progress.json")
+        assert.are.equal(8, progress.evaluation.step)
+        local best = straight .. "/custom/phase1/" .. progress.evaluation.best_step
+        assert.is_true(fs.is_file(best .. "/model.safetensors"))
+        assert.matches("best +" .. best:gsub("%p", "%%%0") .. " %(mlm_loss 5", output)
+        local seen = {}
+        for line in io.lines(straight .. ".json") do
+            local record = json.decode(line:match "^DLLL (.*)$")
+            local value = record.data and record.data.eval_mlm_loss
+            if value then seen[#seen + 1] = record.step end
+        end
+        assert.are.same({ 2, 4, 6, 8 }, seen)
+        local plain = job.dir .. "/plain"
+        run("schedule", plain, { ["learning-rate"] = 0.05, schedule = "linear" })
+        for _, file in ipairs { "model.safetensors", "optimizer.safetensors" } do
+            assert.is_true(fs.read(straight .. "/custom/phase1/8/" .. file)
+                == fs.read(plain .. "/custom/phase1/8/" .. file), file .. " differs")
+        end
+    end)
+
     it("another_size.lua trains the model of its table", function()
         local words = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]" }
         for i = #words + 1, 30522 do words[i] = "w" .. i end
@@ -231,8 +263,76 @@ describe("the example", function()
     it("own_loss.lua logs what its function returns", function()
         local _, straight = resumes_exactly("own_loss", {})
         for _, record in pairs(job:losses(straight .. ".json")) do
-            assert.is_true(math.abs(record.loss - record.mlm - record.nsp) < 1e-5)
+            assert.is_true(math.abs(record.loss - record.mlm - record.nsp / 2) < 1e-5)
         end
+    end)
+
+    --- The values that the report of an example has for a name, from the first step on.
+    local function logged(path, name)
+        local list = {}
+        for line in io.lines(path) do
+            local record = json.decode(line:match "^DLLL (.*)$")
+            if type(record.step) == "number" then list[#list + 1] = record.data[name] end
+        end
+        return list
+    end
+
+    it("distillation.lua brings a student closer to its teacher", function()
+        local out = job.dir .. "/teacher"
+        run("mlm_only", out, { ["max-steps"] = 2 })
+        local _, straight = resumes_exactly("distillation", { ["bert-model"] = false },
+            ("TEACHER='%s' "):format(out .. "/custom/phase1"))
+        local kl = logged(straight .. ".json", "kl")
+        assert.are.equal(8, #kl)
+        assert.is_true(kl[1] > 0 and kl[8] < kl[1])
+        local config = json.read(straight .. "/custom/phase1/8/config.json")
+        assert.are.same({ "BertForMaskedLM" }, config.architectures)
+        assert.are.equal(4, config.num_hidden_layers)
+    end)
+
+    it("contrastive.lua finds a sequence's other pass, which has another dropout", function()
+        local _, straight = resumes_exactly("contrastive", { ["learning-rate"] = 0.01 })
+        local loss, cosine = logged(straight .. ".json", "loss"), logged(straight .. ".json", "cosine")
+        assert.are.equal(8, #loss)
+        assert.is_true(loss[8] < loss[1])
+        for _, value in ipairs(cosine) do assert.is_true(value > 0 and value < 0.99999) end
+    end)
+
+    it("regression.lua fits numbers", function()
+        local texts = classify.new { texts = 24 }
+        for _, path in ipairs { texts.train, texts.dev } do
+            assert(fs.write(path, (fs.read(path):gsub("label (%d)", "%1.5"))))
+        end
+        local function fit(name, more)
+            local options = { ["output-dir"] = texts.dir .. "/" .. name, epochs = 8, ["log-freq"] = 1,
+                ["num-steps-per-checkpoint"] = 5, ["report-file"] = texts.dir .. "/" .. name .. ".json" }
+            for key, value in pairs(more or {}) do options[key] = value end
+            local command = texts:command(options):gsub("recipes/finetune_classify%.lua", "examples/regression.lua")
+            local code, output = job_class.shell(command)
+            assert.are.equal(0, code, output)
+            return output
+        end
+        local output = fit "straight"
+        fit("stopped", { ["steps-this-run"] = 7 })
+        assert.matches("resuming from .*/7\n", fit "stopped")
+        assert.is_true(fs.read(texts.dir .. "/straight/custom/classify/24/model.safetensors")
+            == fs.read(texts.dir .. "/stopped/custom/classify/24/model.safetensors"))
+        assert.matches("\nstep .* loss   rmse ", output)
+        local rmse = logged(texts.dir .. "/straight.json", "rmse")
+        assert.is_true(rmse[24] < rmse[1])
+        texts:close()
+    end)
+
+    it("own_model.lua trains its model", function()
+        local output, straight = resumes_exactly("own_model", {})
+        assert.matches("\nmodel     PreLnBert: ", output)
+        local config = json.read(straight .. "/custom/phase1/8/config.json")
+        assert.are.same({ { "PreLnBert" }, "gelu" }, { config.architectures, config.gate })
+        -- Recomputing the layers changes nothing but the memory.
+        local again = job.dir .. "/again"
+        run("own_model", again, { ["activation-checkpointing"] = "true" })
+        assert.is_true(fs.read(straight .. "/custom/phase1/8/model.safetensors")
+            == fs.read(again .. "/custom/phase1/8/model.safetensors"))
     end)
 
     it("that is wrong ends with the recipe's file and line", function()

@@ -156,6 +156,46 @@ describe("a recipe's own", function()
             assert.matches("model: Small has no logits%(tape, batch%), which predicting needs\n$", text)
         end)
 
+        it("is trained, exported and used by another task's recipe", function()
+            local texts = classify.new { texts = 24 }
+            local path = texts.dir .. "/classify.lua"
+            assert(fs.write(path, [[
+local F = require "bertlua.autograd.functional"
+local bert = require "bertlua.models.bert"
+local nn = require "bertlua.nn"
+local Mean = nn.Module.class("Mean")
+function Mean.new(config, store)
+    local self = nn.Module.root(Mean, store)
+    self.bert = self:add("bert", bert.BertModel.new(config, store, "bert", { pooler = false }))
+    self.top = self:add("top", nn.Linear.new(store, "top", config.hidden_size, #config.labels))
+    return self
+end
+function Mean:logits(tape, batch)
+    local hidden = self.bert:forward(tape, batch)
+    return self.top:forward(tape, F.gather(tape, hidden, batch.cls_index))
+end
+function Mean:forward(tape, batch)
+    return F.cross_entropy(tape, self:logits(tape, batch), batch.labels)
+end
+require("bertlua.recipe").run("classify", { model = Mean.new }, "Own.")
+]]))
+            local function classified(changes)
+                local line = texts:command(changes):gsub("recipes/finetune_classify%.lua", path)
+                local code, text = pretraining.shell(line)
+                assert.are.equal(0, code, text)
+                return text:match "result     (accuracy [^\n]*)"
+            end
+            local trained = classified { epochs = 8 }
+            assert.is_string(trained)
+            local home = texts.out .. "/custom/classify"
+            local config = json.read(home .. "/config.json")
+            assert.are.same({ "bertlua", { "Mean" }, "label 0" }, { config.model_type, config.architectures,
+                config.id2label["0"] })
+            assert.are.equal(trained, classified { ["train-file"] = false, ["from-pretrained-params"] = home,
+                ["output-dir"] = texts.dir .. "/again" })
+            texts:close()
+        end)
+
         it("is refused where it is no model", function()
             fails("^model: the function returned nil, expected a module", "model = function() end")
             fails("^model: the function returned a table that is no module", "model = function() return {} end")
@@ -263,6 +303,26 @@ end
             output = good("log_freq = 1", options("stopped", { ["last-step-of-checkpoint"] = "auto",
                 ["max-steps"] = 6 }))
             assert.matches("warning: loss was function %x+ in .*/5 and is not set now", output)
+        end)
+
+        it("is evaluated while it trains, and a model of the recipe too", function()
+            for name, own in pairs { loss = { "loss = loss, ", LOSS, "sentences" },
+                model = { OWN .. ", ", SMALL, "half" } } do
+                local settings = ('%sevaluate = { every = 2, input_dir = "%s", metric = "%s", better = "lower", '
+                    .. 'keep = "best" }'):format(own[1], job.shards, own[3])
+                local function options(out, more)
+                    local all = { ["output-dir"] = job.dir .. "/" .. name .. out, ["max-steps"] = 4 }
+                    for key, value in pairs(more or {}) do all[key] = value end
+                    return all
+                end
+                local output = good(settings, options "straight", own[2])
+                assert.matches("\nevaluation 4: " .. own[3] .. " %d%.%d+ %(best", output)
+                good(settings, options("stopped", { ["steps-this-run"] = 3 }), own[2])
+                good(settings, options("stopped", { ["last-step-of-checkpoint"] = "auto" }), own[2])
+                same(folder(name .. "straight", 4), folder(name .. "stopped", 4))
+                fails("^evaluate: unknown metric none, expected one of .*loss, mlm_loss",
+                    (settings:gsub('"' .. own[3] .. '"', '"none"')), options "none", own[2])
+            end
         end)
 
         it("is the same in many processes", function()

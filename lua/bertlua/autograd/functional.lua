@@ -271,6 +271,8 @@ end
 --- Files whose functions are functions of F, each name once.
 local FAMILIES = {
     require "bertlua.autograd.elementwise",
+    require "bertlua.autograd.products",
+    require "bertlua.autograd.shapes",
 }
 for _, family in ipairs(FAMILIES) do
     for name, f in pairs(family) do

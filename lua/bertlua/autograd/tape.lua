@@ -200,6 +200,17 @@ function Tape:dropout(p)
     return ops.dropout(self.state, p, op)
 end
 
+--- Run work(...) as in inference: nothing is recorded, dropout is off, and its results are constants for what follows.
+-- For parts of a loss that are not to be trained, such as a teacher's scores.
+-- @return the first value that it returns
+function Tape:untracked(work, ...)
+    local recording, training = self.recording, self.training
+    self.recording, self.training = false, false
+    local result = work(...)
+    self.recording, self.training = recording, training
+    return result
+end
+
 --- Whether a recorded node has x, or its value, among its fields or in a list that is one of them.
 local function reads(node, x)
     local function is(field) return rawequal(field, x) or rawequal(field, x.value) end
@@ -220,11 +231,12 @@ local function release(arena, x, why)
 end
 
 --- Declare that the forward pass will not read x again. Releases it in inference. While recording, x stays if its
--- gradient is wanted; if not, because all before it is frozen, it is released now, or with the last node that reads it.
+-- gradient is wanted; if not, because all before it is frozen or untracked, it is released now, or with the last node
+-- that reads it.
 function Tape:free(x)
-    if not x.value or x.external or self.recording and x.needs_grad then return end
+    if not x.value or x.external or x.needs_grad then return end
     -- The backward pass comes to the first node last.
-    for i = 1, self.recording and self.count or 0 do
+    for i = 1, self.count do
         local node = self.nodes[i]
         if reads(node, x) then
             node.frees = node.frees or {}

@@ -117,10 +117,17 @@ function BertForPretraining:forward(tape, batch)
     }
 end
 
---- Scores without losses. Only the first vocab_size columns of the word scores are meaningful.
--- @return {mlm = [M, padded vocabulary], nsp = [B,2], or nil without NSP} variables in the step arena
+--- Scores without losses, for predictions and for losses of one's own.
+-- @return {mlm = [M,V], nsp = [B,2], or nil without NSP} variables in the step arena
 function BertForPretraining:logits(tape, batch)
     local words, next_sentence = heads(self, tape, batch)
+    local vocab_size = self.config.vocab_size
+    if words.dims[2] ~= vocab_size then
+        -- The scores of the padding mean nothing and must not be learned from.
+        local padded = words
+        words = F.slice(tape, padded, 2, 1, vocab_size)
+        tape:free(padded)
+    end
     return { mlm = words, nsp = next_sentence }
 end
 

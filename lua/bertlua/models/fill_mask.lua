@@ -68,7 +68,7 @@ function M.fill_mask(model, tokenizer, text, k, tape)
     tape:start(0, 0, false)
     local logits = model:logits(tape, batch).mlm.value
     local words = tape:tensor("f32", { #masked, config.vocab_size })
-    ops.copy(words, logits:slice(2, 1, config.vocab_size))
+    ops.copy(words, logits)
     ops.softmax(words, words)
     local values, indices = tape:tensor("f32", { #masked, k }), tape:tensor("i32", { #masked, k })
     ops.topk(values, indices, words, k)

@@ -3,6 +3,7 @@
 -- here: see settings.lua.
 
 local lua_value = require "bertlua.util.lua_value"
+local term = require "bertlua.util.term"
 
 local M = {}
 
@@ -69,7 +70,9 @@ local ALONE = "in a recipe, a "
 local function option_text(setting)
     if setting.type == "lua" then return setting.name end
     local option = "--" .. setting.name:gsub("_", "-")
-    if setting.type == "boolean" then return option .. " BOOL" end
+    if setting.type == "boolean" then
+        return option .. " BOOL" .. (setting.choices and "|" .. table.concat(setting.choices, "|") or "")
+    end
     if setting.type == "choice" then
         local choices = table.concat(setting.choices, "|") .. (setting.or_integer and "|N" or "")
         if #option + #choices < INDENT - 4 then return option .. " " .. choices end
@@ -151,14 +154,34 @@ function M.text(spec, values, options)
     return table.concat(out, "\n") .. "\n"
 end
 
+-- Columns of a name in the list of values.
+local NAME = 32
+
 --- Resolved values, one per line, grouped.
-function M.values(spec, values)
-    local out = {}
+-- @param sources as of Spec:parse(): only settings that were given another value than their default, and a line about
+--   the others; nil for all
+-- @param columns where lines are broken; nil: nowhere
+function M.values(spec, values, sources, columns)
+    local out, left_out = {}, 0
     for _, group in ipairs(groups_of(spec)) do
-        out[#out + 1] = group.title
+        local titled = false
         for _, setting in ipairs(group.settings) do
-            out[#out + 1] = ("  %-32s %s"):format(setting.name, M.value_text(values[setting.name]))
+            local value = values[setting.name]
+            if sources and (not sources[setting.name] or value == setting.default) then
+                left_out = left_out + 1
+            else
+                if not titled then out[#out + 1] = group.title end
+                titled = true
+                local line = ("  %-" .. NAME .. "s %s"):format(setting.name, M.value_text(value))
+                out[#out + 1] = columns and term.wrap(line, columns, NAME + 3) or line
+            end
         end
+    end
+    if sources then
+        local line = ("%s at the default; --show-config all prints %s"):format(
+            left_out == 1 and "1 other setting is" or ("%d other settings are"):format(left_out),
+            left_out == 1 and "it too" or "them too")
+        out[#out + 1] = columns and term.wrap(line, columns) or line
     end
     return table.concat(out, "\n") .. "\n"
 end
@@ -178,6 +201,8 @@ function M.markdown(spec)
             local kind = setting.type
             if kind == "choice" then
                 kind = table.concat(setting.choices, ", ") .. (setting.or_integer and ", number" or "")
+            elseif kind == "boolean" and setting.choices then
+                kind = "boolean, " .. table.concat(setting.choices, ", ")
             end
             kind = (setting.type == "lua" and "" or kind) .. M.lua_text(setting, ALONE)
             local default = setting.required and "required" or "`" .. M.value_text(setting.default) .. "`"

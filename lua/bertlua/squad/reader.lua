@@ -33,14 +33,15 @@ reader.SETTINGS = { "version_2_with_negative", "max_seq_length", "doc_stride", "
 local Reader = {}
 Reader.__index = Reader
 
---- The folder with the parameters that a path refers to: itself, or its newest checkpoint. Also returns the file.
+--- The folder with the parameters that a path refers to: itself, or the checkpoint in it that stands for its
+-- run. Also returns the file.
 local function home_of(path, model_prefix)
     local home, file = folder.find(path, model_prefix)
     if home then return home, file end
     if not fs.is_directory(path) then fault.raisef("%s: no such checkpoint", path) end
-    local newest = checkpoint.latest(path)
-    if not newest then fault.raisef("%s: holds neither a model nor a complete checkpoint", path) end
-    return newest, select(2, folder.find(newest, model_prefix))
+    local found = checkpoint.preferred(path)
+    if not found then fault.raisef("%s: holds neither a model nor a complete checkpoint", path) end
+    return found, select(2, folder.find(found, model_prefix))
 end
 
 --- Write the fine-tuning settings that also apply when asking, next to the model. Returns true; or nil, message.

@@ -48,15 +48,17 @@ function M.text(summary, setup)
             summary.tokens_per_second),
         ("  step          p50 %.4f s, p90 %.4f s, p99 %.4f s, min %.4f s, max %.4f s"):format(summary.step_p50,
             summary.step_p90, summary.step_p99, summary.step_min, summary.step_max),
-        "  A step is forward, backward, update and the wait for data. Throughput is all sequences (or real tokens,",
-        "  padding not counted) of the measured steps divided by their total time.",
+        "  A step is forward, backward, update and the wait for data. Throughput is all",
+        "  sequences (or real tokens, padding not counted) of the measured steps divided",
+        "  by their total time.",
     }
     return table.concat(lines, "\n") .. "\n"
 end
 
 local INFERENCE = [[
-  A step builds one batch, computes its logits and copies them to the host; they are not interpreted. Throughput is
-  all sequences (or real tokens, padding not counted) of the measured steps divided by their total time.
+  A step builds one batch, computes its logits and copies them to the host; they
+  are not interpreted. Throughput is all sequences (or real tokens, padding not
+  counted) of the measured steps divided by their total time.
 ]]
 
 --- Figures and text of inference steps.

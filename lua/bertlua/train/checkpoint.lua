@@ -7,7 +7,8 @@
 --
 -- A checkpoint is written into a hidden folder next to it, synced and renamed,
 -- so an integer-named folder is complete even after a power failure. The newest
--- three are kept; older ones are removed only once the new one is in place.
+-- three are kept, and the best, if the run keeps one; others are removed only
+-- once the new one is in place.
 -- @module bertlua.train.checkpoint
 
 local signal = require "posix.signal"
@@ -163,6 +164,21 @@ function checkpoint.latest(root)
     return nil, nil, #skipped > 0 and "skipped " .. table.concat(skipped, "; ") or nil
 end
 
+--- The checkpoint whose model stands for a run: the one it keeps as the best, else the newest.
+-- @return path, step, note as of latest(); by: the metric by which it is the best, nil for the newest
+function checkpoint.preferred(root)
+    local newest, step, note = checkpoint.latest(root)
+    local state = newest and checkpoint.progress(newest).evaluation
+    if state and state.kept and state.best_step and state.best_step ~= step then
+        local path = ("%s/%d"):format(root, state.best_step)
+        local ok, reason = checkpoint.verify(path)
+        if ok then return path, state.best_step, note, state.metric end
+        note = ("%s%s has the best %s, but %s; using %s"):format(note and note .. "; " or "", path, state.metric,
+            reason, newest)
+    end
+    return newest, step, note
+end
+
 local function config_table(config, with_labels)
     return type(config.to_table) == "function" and config:to_table(with_labels) or config
 end
@@ -290,13 +306,14 @@ local function install(root, temporary, step)
     return final
 end
 
---- Remove all but the newest `keep` complete checkpoints. They are renamed first, so that none is seen half-removed.
-local function prune(root, keep, saved)
+--- Remove all but the newest `keep` complete checkpoints and the best. They are renamed first, so that none is seen
+-- half-removed.
+local function prune(root, keep, saved, best)
     local complete = checkpoint.steps(root)
     local oldest_kept = complete[math.max(1, #complete - keep + 1)]
     for _, entry in ipairs(numbered(root)) do
-        local path = root .. "/" .. entry.name
-        if entry.step < oldest_kept and entry.step ~= saved and fs.exists(path .. "/progress.json") then
+        local path, step = root .. "/" .. entry.name, entry.step
+        if step < oldest_kept and step ~= saved and step ~= best and fs.exists(path .. "/progress.json") then
             local hidden = ("%s/.tmp-%d-%d"):format(root, entry.step, unistd.getpid())
             fault.check(fs.rename(path, hidden))
             fault.check(fs.remove(hidden))
@@ -323,7 +340,7 @@ local function save(root, step, parts, contents)
         local left = #newest > 0 and ("; the checkpoint of step %d is intact"):format(newest[#newest]) or ""
         fault.raisef("checkpoint of step %d was not saved: %s%s", step, fault.message(problem), left)
     end
-    prune(root, parts.keep or KEEP, step)
+    prune(root, parts.keep or KEEP, step, parts.best)
 end
 
 --- Save a checkpoint. Throws a fault on failure; nothing half-written is left and older checkpoints stay.
@@ -331,7 +348,8 @@ end
 -- @tparam string root folder of one phase; created if missing
 -- @tparam number step
 -- @tparam table parts store; optimizer, config (BertConfig or table), vocab_file: may be nil;
---   progress: table for progress.json; model_prefix ("model"); keep (3); ranks: of the job, nil for one process
+--   progress: table for progress.json; model_prefix ("model"); keep (3): newest checkpoints that stay; best: step of
+--   one that stays besides; ranks: of the job, nil for one process
 -- @treturn string the checkpoint's path
 function checkpoint.save(root, step, parts)
     if type(step) ~= "number" or step < 0 or step % 1 ~= 0 then

@@ -1,5 +1,4 @@
---- The console log: one line per record in fixed columns, 78 characters wide with up to three results. More, or results
--- with long names, get a column as long as the line stays within 79.
+--- The console log: one line per record in fixed columns, fits 80 columns.
 --
 --     step        loss    mlm    nsp       lr   grad scale  seq/s  tok/s      ETA
 --     1000/7038  8.123  7.430  0.693 6.00e-03   12.3  2^20    529  67.7k  1:02:03
@@ -15,6 +14,8 @@ local console = {}
 local Console = {}
 Console.__index = Console
 
+-- Columns of a line where nobody knows better.
+local WIDTH = 80
 -- Lines between two headers, so that one is always in sight.
 local HEADER_LINES = 40
 
@@ -39,50 +40,57 @@ local COLUMNS = {
     { "tok/s", 7, function(r) return short(r.tokens_per_second) end },
     { "ETA", 9, function(r) return clock.format(r.remaining) end },
 }
+-- Which of them go first where a line is too long; then results, from the last, and the ETA. The report has them all.
+local DISPENSABLE = { "scale", "tok/s", "grad", "seq/s", "lr" }
+-- Width of a result; more where its header is longer.
+local RESULT = 7
 
-local WIDTH = 79
-
---- Width of the column of a result.
-local function width_of(result)
-    return math.max(7, #result.column + 1)
-end
-
-local function first_width(max_steps)
-    return 2 * #tostring(max_steps) + 1
-end
-
---- The results that have a column, and the names of those for which there is no room.
-local function columns_of(results, max_steps)
-    local shown, hidden, width = {}, {}, first_width(max_steps)
-    for _, column in ipairs(COLUMNS) do width = width + column[2] end
-    for i, result in ipairs(results) do
-        if result.column and (i <= 3 and width_of(result) == 7 or width + width_of(result) <= WIDTH) then
-            width = width + width_of(result)
-            shown[#shown + 1] = result
-        elseif result.column then
-            hidden[#hidden + 1] = result.name
+--- The columns of a log that fit: list of {header, width, text of a record}.
+local function layout(max_steps, results, columns)
+    local list, total = {}, 2 * #tostring(max_steps) + 1
+    for _, result in ipairs(results) do
+        if result.column then
+            list[#list + 1] = { result.column, math.max(RESULT, #result.column + 1), function(record)
+                local value = record[result.name]
+                return value and ("%.3f"):format(value) or "-"
+            end, true }
         end
     end
-    return shown, hidden
+    for _, column in ipairs(COLUMNS) do list[#list + 1] = column end
+    for _, column in ipairs(list) do total = total + column[2] end
+    local function drop(at)
+        total = total - list[at][2]
+        table.remove(list, at)
+    end
+    for _, name in ipairs(DISPENSABLE) do
+        for at = #list, 1, -1 do
+            if total > columns and list[at][1] == name and not list[at][4] then drop(at) end
+        end
+    end
+    for _, of_results in ipairs { true, false } do
+        for at = #list, 2, -1 do
+            if total > columns and (list[at][4] or false) == of_results then drop(at) end
+        end
+    end
+    return list
 end
 
 --- The first column is left-aligned and as wide as the step numbers.
-local function row(first, max_steps, results, cell, result_cell)
-    local parts = { ("%-" .. first_width(max_steps) .. "s"):format(first) }
-    local function put(text, columns)
-        parts[#parts + 1] = (" "):rep(math.max(1, columns - #text)) .. text
+local function row(first, max_steps, list, cell)
+    local parts = { ("%-" .. 2 * #tostring(max_steps) + 1 .. "s"):format(first) }
+    for _, column in ipairs(list) do
+        local text = cell(column)
+        parts[#parts + 1] = (" "):rep(math.max(1, column[2] - #text)) .. text
     end
-    for _, result in ipairs((columns_of(results, max_steps))) do put(result_cell(result), width_of(result)) end
-    for _, column in ipairs(COLUMNS) do put(cell(column), column[2]) end
     return table.concat(parts)
 end
 
 --- The columns' names.
 -- @tparam number max_steps sets the width of the first column
 -- @tparam table results as above
-function console.header(max_steps, results)
-    return row("step", max_steps, results, function(column) return column[1] end,
-        function(result) return result.column end)
+-- @tparam[opt=80] number columns of the terminal
+function console.header(max_steps, results, columns)
+    return row("step", max_steps, layout(max_steps, results, columns or WIDTH), function(column) return column[1] end)
 end
 
 --- One record as a line.
@@ -90,21 +98,20 @@ end
 --   tokens_per_second, remaining (seconds); what is missing shows as "-"
 -- @tparam number max_steps
 -- @tparam table results as above
-function console.line(record, max_steps, results)
-    return row(("%d/%d"):format(record.step, max_steps), max_steps, results, function(column)
-        return column[3](record)
-    end, function(result)
-        local value = record[result.name]
-        return value and ("%.3f"):format(value) or "-"
-    end)
+-- @tparam[opt=80] number columns of the terminal
+function console.line(record, max_steps, results, columns)
+    return row(("%d/%d"):format(record.step, max_steps), max_steps, layout(max_steps, results, columns or WIDTH),
+        function(column) return column[3](record) end)
 end
 
 --- A console that prints records, with a header from time to time.
--- @tparam table options max_steps; results; write = function(line without newline), standard output if left out
+-- @tparam table options max_steps; results; write = function(line without newline), standard output if left out;
+--   columns = function returning the terminal's (80 if left out)
 function console.new(options)
     return setmetatable({
         max_steps = options.max_steps,
         results = options.results,
+        columns = options.columns or function() return WIDTH end,
         write = options.write or function(line)
             io.stdout:write(line, "\n")
             io.stdout:flush()
@@ -113,16 +120,31 @@ function console.new(options)
     }, Console)
 end
 
---- Names of the results that have no column for lack of room.
+--- Results that have a column but no room for it: list of their names.
 function Console:hidden()
-    return select(2, columns_of(self.results, self.max_steps))
+    local shown, list = {}, {}
+    for _, column in ipairs(layout(self.max_steps, self.results, self.columns() or WIDTH)) do
+        if column[4] then shown[column[1]] = true end
+    end
+    for _, result in ipairs(self.results) do
+        if result.column and not shown[result.column] then list[#list + 1] = result.name end
+    end
+    return list
+end
+
+--- Print the header, before the first record is there; nothing where results are only known with the first step.
+function Console:begin()
+    if #self.results == 0 then return end
+    self.write(console.header(self.max_steps, self.results, self.columns()))
+    self.headed = true
 end
 
 --- Print one record.
 function Console:record(record)
-    if self.lines % HEADER_LINES == 0 then self.write(console.header(self.max_steps, self.results)) end
+    if self.lines % HEADER_LINES == 0 and not self.headed then self:begin() end
+    self.headed = false
     self.lines = self.lines + 1
-    self.write(console.line(record, self.max_steps, self.results))
+    self.write(console.line(record, self.max_steps, self.results, self.columns()))
 end
 
 return console

@@ -42,9 +42,11 @@ end
 -- @param tape a tape to work on; its current step is lost
 -- @param set sequences (see bertlua.data.sequences)
 -- @tparam table options batch_size; pack_sequences (true); cuda_graph (true): replay the forward pass of a shape;
---   last_batch: stop after this many batches; on_batch = function(sequences done, seconds of the batch, batch)
+--   last_batch: stop after this many batches; on_batch = function(sequences done, seconds of the batch, batch): if it
+--   returns true, that was the last batch
 -- @tparam function visit called with each batch and its logits, f32 on the host, valid until it returns
--- @treturn table {sequences, tokens, seconds} of the forward passes, including making the batches
+-- @treturn table {sequences, tokens, seconds} of the forward passes, including making the batches; stopped = true if
+--   on_batch ended it
 function inference.run(model, tape, set, options, visit)
     local totals = { sequences = 0, tokens = 0, seconds = 0 }
     if set.count == 0 then return totals end
@@ -59,7 +61,10 @@ function inference.run(model, tape, set, options, visit)
         local seconds = clock.monotonic() - begun
         totals.sequences, totals.tokens = totals.sequences + batch.batch_size, totals.tokens + batch.tokens
         totals.seconds = totals.seconds + seconds
-        if options.on_batch then options.on_batch(totals.sequences, seconds, batch) end
+        if options.on_batch and options.on_batch(totals.sequences, seconds, batch) then
+            totals.stopped = true
+            break
+        end
     end
     batches:close()
     work.graphs:free()

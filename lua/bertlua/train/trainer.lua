@@ -18,7 +18,7 @@
 -- averaged, each being that of its own mean loss, so n processes make the same
 -- update as one process that does all micro-steps, up to the order of
 -- additions. After every step the ranks exchange a few numbers, so that they
--- log, save and stop together.
+-- log, save, evaluate and stop together.
 
 local fault = require "bertlua.fault"
 local Feeder = require "bertlua.train.feeder"
@@ -40,8 +40,13 @@ Trainer.__index = Trainer
 --   may be left out in a single process;
 --   first_step, last_step: the updates of this run, counted from 1;
 --   log_freq, on_log(record): called every log_freq steps and at the last;
---   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step;
---   on_step(step, record): called after every step (progress bars), or nil;
+--   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step, nil before
+--   the first;
+--   on_step(step, record, stats): called after every step (progress bars), or nil; stats: of the optimizer;
+--   on_micro_step(step, done, total): called after each of this rank's micro-steps has been queued, or nil;
+--   evaluation: nil, or {is_due(step), run(step) -> {save: a checkpoint is due, stop: the run is to end here, signal:
+--   one that ended the evaluation}, first: true to evaluate before the first step, as at the end of the one before it};
+--   is_due and run are called on every rank and give the same answers there;
 --   pending_signal() -> name or nil: polled after every step, on every rank; a signal to any rank stops all;
 --   trace: records what takes how long (util/trace.lua), or nil; on a GPU its spans of computation are the host's;
 --   results: names of the scalars that the model's forward returns and that are averaged and logged, the loss first
@@ -138,6 +143,9 @@ function Trainer:launch(step)
         end
         meter:add(record, batch)
         self.readback:add(slot, result)
+        if self.on_micro_step then
+            self.on_micro_step(step, record.micro_steps, self.accumulation / self.ranks.size)
+        end
     end)
     local trace = self.trace
     local computed = trace.now()
@@ -173,7 +181,7 @@ function Trainer:settle(limit, outcome)
         local last, signal = self.meter:end_step(entry.record, sums, self.ranks, entry.signal)
         outcome.stats = self:check(entry.step, last, scalars)
         outcome.step, outcome.last, outcome.signal = entry.step, last, signal
-        if self.on_step then self.on_step(entry.step, last) end
+        if self.on_step then self.on_step(entry.step, last, outcome.stats) end
     end
 end
 
@@ -234,26 +242,48 @@ function Trainer:save_checkpoint(step, last)
     end
 end
 
+--- Evaluate after a step whose results have been examined.
+-- @return whether a checkpoint is due; outcome gets stopped = true, or the signal that ended the evaluation
+function Trainer:evaluate(step, outcome)
+    local verdict = self.evaluation.run(step)
+    outcome.stopped, outcome.signal = verdict.stop, verdict.signal
+    return verdict.save or verdict.stop
+end
+
 --- Run the steps.
 -- @return outcome: status "finished" or "interrupted" (then signal), step, last: means of the last step, record
---   of the last log line, totals, ranks: list of figures of each rank, checkpoint path
+--   of the last log line, totals, ranks: list of figures of each rank, checkpoint path, stopped: true if an evaluation
+--   ended the run
 function Trainer:run()
     local outcome = { status = "finished", step = self.first_step - 1 }
-    for step = self.first_step, self.last_step do
+    local evaluation = self.evaluation
+    if evaluation and evaluation.first then
+        local save = self:evaluate(outcome.step, outcome)
+        if outcome.signal then
+            outcome.status = "interrupted"
+        elseif save or self.first_step > self.last_step then
+            -- Where no step follows, nothing else would record that this step is evaluated.
+            self:save_checkpoint(outcome.step)
+        end
+    end
+    for step = self.first_step, (outcome.stopped or outcome.signal) and 0 or self.last_step do
         local signal = self:launch(step)
         -- While the device computes.
         if self.loader.prepare and step < self.last_step and not signal then self.loader:prepare() end
         local log = step % self.log_freq == 0 or step == self.last_step
         local save = self.checkpoint_freq and step % self.checkpoint_freq == 0
-        self:settle((log or save or signal) and 0 or self.in_flight, outcome)
-        signal = outcome.signal
-        if log or signal then
+        local evaluate = evaluation and evaluation.is_due(step)
+        self:settle((log or save or signal or evaluate) and 0 or self.in_flight, outcome)
+        if log or outcome.signal then
             outcome.record = self:log_record(step, outcome.last, outcome.stats)
             if self.on_log then self.on_log(outcome.record) end
         end
+        -- After a signal there may be little time: the resumed run evaluates this step first.
+        if evaluate and not outcome.signal then save = self:evaluate(step, outcome) or save end
+        signal = outcome.signal
         if signal then outcome.status = "interrupted" end
         if save or signal then self:save_checkpoint(step, outcome.last) end
-        if signal then break end
+        if signal or outcome.stopped then break end
     end
     if outcome.status == "finished" and outcome.step >= self.first_step then
         self:save_checkpoint(outcome.step, outcome.last)

@@ -96,7 +96,7 @@ end
 --- Moving average of units per second, so that the ETA follows changes in speed without jumping around.
 local function update_rate(self, now)
     local elapsed = now - self.rate_at
-    if elapsed <= 0 then return end
+    if elapsed <= 0 or self.done == self.first then return end
     local latest = (self.done - self.rate_done) / elapsed
     local weight = 1 - math.exp(-elapsed / SMOOTHING_SECONDS)
     if not self.rate then
@@ -109,8 +109,9 @@ local function update_rate(self, now)
     self.rate_at, self.rate_done = now, self.done
 end
 
+--- The fields as texts, in the order of their names.
 local function format_fields(fields)
-    if type(fields) == "string" then return fields end
+    if type(fields) == "string" then return { fields ~= "" and fields or nil } end
     local parts = {}
     local keys = {}
     for key in pairs(fields or {}) do keys[#keys + 1] = key end
@@ -119,7 +120,7 @@ local function format_fields(fields)
         local value = fields[key]
         parts[#parts + 1] = key .. " " .. (type(value) == "number" and progress.short(value) or tostring(value))
     end
-    return table.concat(parts, "  ")
+    return parts
 end
 
 --- The line for the current state, at most `columns` wide.
@@ -132,9 +133,9 @@ local function compose(self, now, finished)
     if self.total and self.total > 0 then
         fraction = math.min(1, math.max(0, self.done / self.total))
         tail[#tail + 1] = ("%3d%%"):format(math.floor(fraction * 100))
-        tail[#tail + 1] = progress.short(self.done) .. "/" .. progress.short(self.total)
+        tail[#tail + 1] = progress.short(math.floor(self.done)) .. "/" .. progress.short(self.total)
     else
-        tail[#tail + 1] = progress.short(self.done)
+        tail[#tail + 1] = progress.short(math.floor(self.done))
     end
     if self.unit ~= "" then tail[#tail] = tail[#tail] .. " " .. self.unit end
     if rate then tail[#tail + 1] = progress.short(rate) .. "/s" end
@@ -143,10 +144,14 @@ local function compose(self, now, finished)
         local left = rate and rate > 0 and (self.total - self.done) / rate or nil
         tail[#tail + 1] = "ETA " .. clock.format(left)
     end
-    local fields = format_fields(self.fields)
-    if fields ~= "" then tail[#tail + 1] = fields end
+    for _, field in ipairs(format_fields(self.fields)) do tail[#tail + 1] = field end
     local text = table.concat(tail, "  ")
     local columns = self.columns or term.columns(self.stream)
+    -- What does not fit is left out from the end; nothing is cut within a word.
+    while #tail > 1 and term.width(head) + term.width(text) > columns - 1 do
+        tail[#tail] = nil
+        text = table.concat(tail, "  ")
+    end
     local room = columns - term.width(head) - term.width(text) - 4
     if fraction and room >= 6 then
         local bar = draw_bar(fraction, math.min(room, 30), self.ascii or not self.terminal)
@@ -169,7 +174,7 @@ local function show(self, now, finished)
 end
 
 --- Report progress; cheap when nothing needs to be drawn.
--- @tparam number done units finished so far, including those done before the start
+-- @tparam number done units finished so far, including those done before the start; the part of one counts in the rate
 -- @param[opt] fields table of name = value or a string, shown at the end of the line
 function Bar:update(done, fields)
     self.done = done
@@ -185,13 +190,18 @@ function Bar:advance(n, fields)
     self:update(self.done + (n or 1), fields)
 end
 
---- Print a line above the bar.
-function Bar:log(text)
+--- Take the bar off the terminal until its next update.
+function Bar:clear()
     if self.terminal and self.drawn > 0 then
         self.sink("\r" .. (" "):rep(self.drawn) .. "\r")
         self.drawn = 0
         self.shown_at = -math.huge
     end
+end
+
+--- Print a line above the bar.
+function Bar:log(text)
+    self:clear()
     self.sink(text .. "\n")
 end
 

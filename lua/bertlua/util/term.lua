@@ -38,4 +38,41 @@ function term.cut(text, columns)
     return text:sub(1, position - 1)
 end
 
+--- Break text at spaces, into lines of at most `columns`; a longer word (a path) stays whole on a line of its own.
+-- @tparam string text its lines are broken one by one
+-- @tparam number columns
+-- @tparam[opt=2] number indent spaces before a continued line
+function term.wrap(text, columns, indent)
+    local out = {}
+    for line in (text .. "\n"):gmatch "(.-)\n" do
+        local current = ""
+        for spaces, word in line:gmatch "( *)([^ ]+)" do
+            local longer = current .. spaces .. word
+            if current ~= "" and term.width(longer) > columns then
+                out[#out + 1] = current
+                -- A long word moves to the left rather than beyond the edge.
+                longer = (" "):rep(math.max(0, math.min(indent or 2, columns - term.width(word)))) .. word
+            end
+            current = longer
+        end
+        out[#out + 1] = current
+    end
+    return table.concat(out, "\n")
+end
+
+--- The text for a stream: broken at its width if that is a terminal, else as it is, so that files keep whole lines.
+-- @tparam string stream "stdout" or "stderr"
+-- @tparam string text
+-- @tparam[opt] number indent as in wrap
+function term.fit(stream, text, indent)
+    if not term.is_terminal(stream) then return text end
+    return term.wrap(text, term.columns(stream), indent)
+end
+
+--- A warning of a program that goes on, on standard error.
+function term.warn(message)
+    io.stderr:write(term.fit("stderr", "bertlua: warning: " .. message), "\n")
+    io.stderr:flush()
+end
+
 return term

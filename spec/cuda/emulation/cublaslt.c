@@ -36,6 +36,8 @@ typedef struct layout {
     int32_t type;
     uint64_t rows, columns;
     int64_t ld;
+    int32_t batch; /* matrices, */
+    int64_t step;  /* and elements from one to the next: 0 for the same one */
 } layout;
 
 typedef struct preference {
@@ -126,9 +128,23 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t descriptor, c
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *out, cudaDataType type, uint64_t rows,
                                           uint64_t columns, int64_t ld) {
-    layout matrix = {.type = (int32_t) type, .rows = rows, .columns = columns, .ld = ld};
+    layout matrix = {.type = (int32_t) type, .rows = rows, .columns = columns, .ld = ld, .batch = 1};
     *out = copied(&matrix, sizeof matrix);
     return *out ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_ALLOC_FAILED;
+}
+
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t descriptor,
+                                                cublasLtMatrixLayoutAttribute_t attribute, const void *value,
+                                                size_t bytes) {
+    layout *matrix = (layout *) descriptor;
+    switch (attribute) {
+    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT:
+        return set(&matrix->batch, sizeof matrix->batch, value, bytes);
+    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET:
+        return set(&matrix->step, sizeof matrix->step, value, bytes);
+    default:
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    }
 }
 
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t matrix) {
@@ -183,7 +199,8 @@ static bool is_float(int32_t type) {
 /* Bytes from the first element to the last. */
 static size_t extent(const layout *matrix) {
     if (matrix->rows == 0 || matrix->columns == 0) return 0;
-    return ((matrix->columns - 1) * (uint64_t) matrix->ld + matrix->rows) * size_of(matrix->type);
+    uint64_t last = (uint64_t) (matrix->batch - 1) * (uint64_t) matrix->step;
+    return (last + (matrix->columns - 1) * (uint64_t) matrix->ld + matrix->rows) * size_of(matrix->type);
 }
 
 static bool on_16_bytes(const void *p) {
@@ -199,6 +216,10 @@ static cublasStatus_t check(const operation *what, const layout *a, const layout
         return CUBLAS_STATUS_INVALID_VALUE;
     if (m == 0 || n == 0 || k == 0 || a->ld < (int64_t) a->rows || b->ld < (int64_t) b->rows || d->ld < (int64_t) m)
         return CUBLAS_STATUS_INVALID_VALUE;
+    if (a->batch != d->batch || b->batch != d->batch || c->batch != d->batch || d->batch < 1)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    if (d->batch > 1 && (what->epilogue != CUBLASLT_EPILOGUE_DEFAULT || d->step < d->ld * (int64_t) n))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
     bool tf32 = what->compute == CUBLAS_COMPUTE_32F_FAST_TF32;
     if ((what->compute != CUBLAS_COMPUTE_32F && !tf32) || what->scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (!is_float(a->type) || a->type != b->type || c->type != d->type || (tf32 && a->type != CUDA_R_32F))
@@ -312,8 +333,12 @@ static void multiply_column(const job *w, const float *a, const float *b, size_t
     }
 }
 
-static void run(void *arguments) {
-    const job *w = arguments;
+/* Where matrix number i of a batch begins. */
+static const void *matrix_at(const void *data, const layout *matrix, int32_t i) {
+    return (const char *) data + (int64_t) i * matrix->step * (int64_t) size_of(matrix->type);
+}
+
+static void run_one(const job *w) {
     size_t m = w->d.rows, n = w->d.columns;
     bool tf32 = w->what.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
     float *a = unpacked(w->a_data, &w->a, w->what.transpose_a == CUBLAS_OP_N, tf32);
@@ -336,6 +361,17 @@ static void run(void *arguments) {
     free(a);
     free(b);
     free(sum);
+}
+
+static void run(void *arguments) {
+    const job *w = arguments;
+    for (int32_t i = 0; i < w->d.batch; i++) {
+        job one = *w;
+        one.a_data = matrix_at(w->a_data, &w->a, i);
+        one.b_data = matrix_at(w->b_data, &w->b, i);
+        one.d_data = (char *) w->d_data + ((const char *) matrix_at(w->d_data, &w->d, i) - (const char *) w->d_data);
+        run_one(&one);
+    }
 }
 
 static bool divides(uint64_t alignment, const void *p) {

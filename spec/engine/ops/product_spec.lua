@@ -124,8 +124,8 @@ describe("matmul", function()
             local arguments, n = { ... }, select("#", ...)
             support.assert_rejects(message, { y }, function() ops.matmul(unpack(arguments, 1, n)) end)
         end
-        rejects("matmul: a is f32 [2,3], b is f32 [4,3]: a has 3 columns and b 4 rows, expected the same; transpose one",
-            y, a, tensor.new("f32", { 4, 3 }))
+        rejects("matmul: a is f32 [2,3], b is f32 [4,3]: a has 3 columns and b 4 rows, expected the same; transpose "
+            .. "one", y, a, tensor.new("f32", { 4, 3 }))
         rejects("matmul: b is bf16 [3,4], expected f32 of any shape", y, a, tensor.new("bf16", { 3, 4 }))
         rejects("matmul: a is i32 [2,3], expected f32, bf16 or f16 of any shape", y, tensor.new("i32", { 2, 3 }), b)
         rejects("matmul: b is f32 [3], expected 2 to 4 dimensions", y, a, tensor.new("f32", { 3 }))

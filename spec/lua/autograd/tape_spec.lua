@@ -73,6 +73,26 @@ describe("tape", function()
         tape:close()
     end)
 
+    it("does not differentiate what is untracked, nor free what was recorded before", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local x = tape:input(tensor.from({ 2 }, "f32"), true)
+        local doubled = F.add(tape, x, x)
+        local nodes = tape.count
+        local constant = tape:untracked(function(y, p)
+            local squared = F.mul(tape, y, y)
+            tape:free(y)
+            assert.is_nil(tape:dropout(p))
+            return squared
+        end, doubled, 0.5)
+        assert.are.equal(nodes, tape.count)
+        assert.is_true(tape.recording and tape.training)
+        assert.are.equal(16, constant:item())
+        tape:backward(F.mul(tape, constant, doubled))
+        assert.are.equal(32, x.grad:item())
+        tape:close()
+    end)
+
     it("refuses to read a value whose memory was reused by an op", function()
         local store = store_of { { "w", { 4, 4 } }, { "gamma", { 4 } }, { "beta", { 4 } } }
         local tape = Tape.new {}

@@ -269,6 +269,24 @@ describe("checkpoint", function()
             assert.are.same({ root .. "/1000", 1000 }, { checkpoint.latest(root) })
         end)
 
+        it("is kept besides the best, which stands for the run where there is one", function()
+            local parts = make(1)
+            parts.best, parts.progress = 9, { evaluation = { kept = true, best_step = 9, metric = "f1" } }
+            for _, step in ipairs { 9, 10, 100, 1000, 1001 } do checkpoint.save(root, step, parts) end
+            assert.are.same({ "100", "1000", "1001", "9" }, fs.list(root))
+            assert.are.same({ root .. "/1001", 1001 }, { checkpoint.latest(root) })
+            assert.are.same({ root .. "/9", 9, nil, "f1" }, { checkpoint.preferred(root) })
+            overwrite(root .. "/9/model.safetensors", "")
+            local path, step, note = checkpoint.preferred(root)
+            assert.are.same({ root .. "/1001", 1001 }, { path, step })
+            assert.matches("/9 has the best f1, but model.safetensors has 0 bytes, expected %d+; using .*/1001$", note)
+            -- A run that evaluates without keeping the best.
+            parts.best, parts.progress = nil, { evaluation = { best_step = 100, metric = "f1" } }
+            checkpoint.save(root, 1002, parts)
+            assert.are.same({ root .. "/1002", 1002 }, { checkpoint.preferred(root) })
+            assert.are.same({ "1000", "1001", "1002" }, fs.list(root))
+        end)
+
         it("falls back past broken ones and says why", function()
             local parts = make(1)
             for _, step in ipairs { 10, 20, 30 } do checkpoint.save(root, step, parts) end

@@ -30,6 +30,30 @@ describe("console", function()
         assert.are.equal(#console.header(99999, RESULTS), #console.line(RECORD, 99999, RESULTS))
     end)
 
+    it("leaves out columns that do not fit, the results last", function()
+        local many = { { name = "loss", column = "loss" }, { name = "a", column = "distillation" },
+            { name = "b", column = "mlm" }, { name = "c", column = "contrast" } }
+        assert.are.equal("step          loss distillation    mlm contrast       lr   grad  seq/s  tok/s      ETA",
+            console.header(20000, many, 90))
+        assert.are.equal("step          loss distillation    mlm contrast       lr   grad  seq/s      ETA",
+            console.header(20000, many))
+        assert.are.equal("1000/20000   8.123            -      -        - 6.00e-03   12.3    529  1:02:03",
+            console.line(RECORD, 20000, many))
+        assert.are.equal("step          loss distillation      ETA", console.header(20000, many, 40))
+        assert.are.equal("step          loss", console.header(20000, many, 20))
+    end)
+
+    it("may begin with its header, before the first record", function()
+        local lines = {}
+        local log = console.new { max_steps = 7038, results = RESULTS, columns = function() return 68 end,
+            write = function(line) lines[#lines + 1] = line end }
+        log:begin()
+        assert.are.same({ "step        loss    mlm    nsp       lr   grad  seq/s      ETA" }, lines)
+        for _ = 1, 41 do log:record(RECORD) end
+        assert.are.equal(43, #lines)
+        assert.matches("^step ", lines[42])
+    end)
+
     it("shows what is missing as a dash and never joins columns", function()
         local line = console.line({ step = 1, loss = 123456789.5 }, 5, RESULTS)
         assert.matches("^1/5 123456789%.500%s+%-%s+%-%s+%-%s+%-%s+%-%s+%-%s+%-%s+%-%-:%-%-$", line)
@@ -43,16 +67,30 @@ describe("console", function()
         end
     end)
 
-    it("gives results of any name a column while there is room", function()
+    it("names the results for which there is no room", function()
         local results = { { name = "loss", column = "loss" }, { name = "contrast", column = "contrast" },
             { name = "mlm_loss", column = "mlm_loss" }, { name = "quiet" }, { name = "temperature", column = "temp" } }
-        local log = console.new { max_steps = 70380, results = results, write = function() end }
-        assert.are.equal("step          loss contrast   temp       lr   grad scale  seq/s  tok/s      ETA",
+        local function hidden_of(list)
+            return console.new({ max_steps = 70380, results = list, write = function() end }):hidden()
+        end
+        assert.are.same({}, hidden_of(results))
+        assert.are.equal("step          loss contrast mlm_loss   temp       lr   grad  seq/s      ETA",
             console.header(70380, results))
-        assert.are.same({ "mlm_loss" }, log:hidden())
-        local line = console.line({ step = 7, loss = 1, contrast = 0.5, temperature = 0.05 }, 70380, results)
-        assert.are.equal(#console.header(70380, results), #line)
-        assert.matches("^7/70380      1%.000    0%.500  0%.050 ", line)
+        local long = ("x"):rep(40)
+        table.insert(results, 2, { name = "second", column = long })
+        assert.are.same({ "mlm_loss", "temperature" }, hidden_of(results))
+    end)
+
+    it("prints no header before the results are known", function()
+        local lines, results = {}, {}
+        local log = console.new { max_steps = 5, results = results,
+            write = function(line) lines[#lines + 1] = line end }
+        log:begin()
+        assert.are.same({}, lines)
+        results[1] = { name = "loss", column = "loss" }
+        log:record { step = 1, loss = 2 }
+        assert.matches("^step   loss", lines[1])
+        assert.matches("^1/5  2%.000", lines[2])
     end)
 
     it("repeats the header now and then", function()

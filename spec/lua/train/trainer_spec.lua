@@ -132,6 +132,62 @@ describe("trainer", function()
         assert.are.same({ 2, 3 }, logged)
     end)
 
+    --- Run with evaluations every 2 steps; verdicts by step. Returns what happened, in order, and the outcome.
+    local function evaluated(changes, verdicts, first)
+        local seen = {}
+        local parts = rig {
+            last_step = 6, log_freq = 6, checkpoint_freq = 3,
+            save = function(step, last)
+                seen[#seen + 1] = ("save %d%s"):format(step, last and "" or " without means")
+                return "dir/" .. step
+            end,
+            on_step = function(step) seen[#seen + 1] = "step " .. step end,
+            evaluation = { first = first, is_due = function(step) return step % 2 == 0 end, run = function(step)
+                seen[#seen + 1] = "evaluate " .. step
+                return verdicts[step] or {}
+            end },
+        }
+        for name, value in pairs(changes) do parts[name] = value end
+        return seen, Trainer.new(parts):run()
+    end
+
+    it("evaluates steps that have been examined, before it saves them", function()
+        local seen, outcome = evaluated({}, { [4] = { save = true } })
+        assert.are.same({ "step 1", "step 2", "evaluate 2", "step 3", "save 3", "step 4", "evaluate 4", "save 4",
+            "step 5", "step 6", "evaluate 6", "save 6" }, seen)
+        assert.is_nil(outcome.stopped)
+    end)
+
+    it("ends where an evaluation says so, with a checkpoint", function()
+        local seen, outcome = evaluated({ first_step = 3 }, { [4] = { stop = true } })
+        assert.are.same({ "step 3", "save 3", "step 4", "evaluate 4", "save 4" }, seen)
+        assert.are.same({ "finished", 4, true, "dir/4" }, { outcome.status, outcome.step, outcome.stopped,
+            outcome.checkpoint })
+    end)
+
+    it("makes up for an evaluation before the first step", function()
+        local seen = evaluated({ first_step = 5, last_step = 5 }, { [4] = { save = true } }, true)
+        assert.are.same({ "evaluate 4", "save 4 without means", "step 5", "save 5" }, seen)
+        seen = evaluated({ first_step = 5, last_step = 4 }, {}, true)
+        assert.are.same({ "evaluate 4", "save 4 without means" }, seen)
+        local outcome
+        seen, outcome = evaluated({ first_step = 5 }, { [4] = { stop = true } }, true)
+        assert.are.same({ "evaluate 4", "save 4 without means" }, seen)
+        assert.are.same({ "finished", 4, true }, { outcome.status, outcome.step, outcome.stopped })
+    end)
+
+    it("leaves an evaluation to the next run after a signal, and stops at one that came during it", function()
+        local seen, outcome = evaluated({ pending_signal = function() return "SIGTERM" end, first_step = 2 }, {})
+        assert.are.same({ "step 2", "save 2" }, seen)
+        assert.are.equal("interrupted", outcome.status)
+        seen, outcome = evaluated({}, { [2] = { signal = "SIGUSR1" } })
+        assert.are.same({ "step 1", "step 2", "evaluate 2", "save 2" }, seen)
+        assert.are.same({ "interrupted", "SIGUSR1", 2 }, { outcome.status, outcome.signal, outcome.step })
+        seen, outcome = evaluated({ first_step = 3 }, { [2] = { signal = "SIGINT" } }, true)
+        assert.are.same({ "evaluate 2" }, seen)
+        assert.are.same({ "interrupted", "SIGINT" }, { outcome.status, outcome.signal })
+    end)
+
     for name, bad in pairs { ["nan"] = 0 / 0, ["inf"] = math.huge } do
         it("stops at a loss that is " .. name .. ", naming step, tensor and fix, and saves nothing", function()
             local saved = {}

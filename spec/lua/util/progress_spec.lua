@@ -97,6 +97,38 @@ describe("progress", function()
         assert.matches("120/200  2/s  0:10  ETA 0:40", drawn[1])
     end)
 
+    it("leaves out whole fields that do not fit", function()
+        local bar = new { total = 100, columns = 50, terminal = true, label = "train", unit = "steps" }
+        bar:update(10, { accuracy = 0.5, loss = 1.5 })
+        now = now + 1
+        bar:update(11, { accuracy = 0.5, loss = 1.5 })
+        assert.matches("^\rtrain .*11/100 steps  11/s  0:01  ETA 0:08 *$", drawn[2])
+    end)
+
+    it("counts a part of a unit in the rate, and shows no rate before there is one", function()
+        local bar = new { total = 10, terminal = true, unit = "steps" }
+        bar:update(0)
+        assert.matches("  0%%  0/10 steps  0:00  ETA %-%-:%-%-", drawn[1])
+        now = now + 4
+        bar:update(0.5)
+        assert.matches("  5%%  0/10 steps  0.125/s  0:04  ETA 1:16", drawn[2])
+        now = now + 6
+        bar:update(1.75)
+        assert.matches(" 17%%  1/10 steps  0.175/s  0:10  ETA 0:47", drawn[3])
+    end)
+
+    it("leaves the terminal to others until its next update", function()
+        local bar = new { total = 10, terminal = true }
+        bar:clear()
+        assert.are.equal(0, #drawn)
+        bar:update(1)
+        local width = term.width(drawn[1]) - 1
+        bar:clear()
+        assert.are.equal("\r" .. (" "):rep(width) .. "\r", drawn[2])
+        bar:update(2)
+        assert.are.equal(3, #drawn)
+    end)
+
     it("puts log lines above the bar", function()
         local bar = new { total = 10, terminal = true }
         bar:update(1)

@@ -41,9 +41,10 @@ end
 
 --- Records of a file, and their texts as sequences with labels {labels = i32 [N]}, -1 where there is none.
 -- @param job with data.words, data.config
+-- @param path of the file
 -- @param list, lines the records, or nil to read them
-local function load(job, part, list, lines)
-    local values, data, path = job.values, job.data, job.values[texts.FILES[part]] or "data"
+local function load(job, part, path, list, lines)
+    local values, data = job.values, job.data
     local pair, label_column = data.pair_column, part ~= "predict" and values.label_column or nil
     if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }) end
     local builder, ids, numbers = sequences.builder(data.words, values.max_seq_length), array.int32(#list), {}
@@ -96,15 +97,16 @@ local function open(job)
         fault.raisef("%s: all texts have the label %q, expected at least two labels", file, config.labels[1])
     end
     for _, part in ipairs { "train", "evaluate", "predict" } do
-        local known = file == (values[texts.FILES[part]] or "data") and list
-        if run.work[part] then data[part .. "_set"] = load(job, part, known, lines) end
+        local path = values[texts.FILES[part]] or "data"
+        if run.work[part] then data[part .. "_set"] = load(job, part, path, file == path and list, lines) end
     end
     data.train = run.work.train and texts.batches(job, data.train_set.set)
     return data
 end
 
 --- The most likely label of every sequence, as its number from 0, and its probability.
-local function classify(job, set)
+-- @param tick as in texts.infer, or nil
+local function classify(job, set, tick)
     local classes = #job.data.config.labels
     local best, probability = array.int32(set.count), array.float(set.count)
     local totals = texts.infer(job, set, function(batch, scores)
@@ -116,7 +118,7 @@ local function classify(job, set)
             for c = 0, classes - 1 do sum = sum + math.exp(scores[row + c] - scores[row + top]) end
             best[s], probability[s] = top, 1 / sum
         end
-    end)
+    end, tick)
     return best, probability, totals
 end
 
@@ -135,6 +137,28 @@ local function metrics_of(gold, best, count, classes)
     end
     return { accuracy = right / count, macro_f1 = sum / occurring }
 end
+
+--- Evaluation while training: on dev_file, or a file of its own.
+local evaluation = {
+    fields = { "dev_file" }, metric = "accuracy",
+    metrics = function() return { accuracy = "higher", macro_f1 = "higher" } end,
+    plan = function(_, values, evaluate)
+        local path = evaluate.dev_file or values.dev_file
+        if not path then fault.raise "evaluate: no dev_file: name a file of labeled texts, here or as --dev-file" end
+        if not fs.is_file(path) then fault.raisef("evaluate: dev_file %s: no such file", path) end
+        evaluate.dev_file = path
+    end,
+    open = function(job)
+        local path, data = job.run.evaluate.dev_file, job.data
+        return path == job.values.dev_file and data.evaluate_set or load(job, "evaluate", path)
+    end,
+    run = function(job, gold, tick)
+        local best, _, totals = classify(job, gold.set, tick)
+        if totals.stopped then return nil end
+        return metrics_of(gold.set.labels.labels, best, gold.set.count, #job.data.config.labels)
+    end,
+    close = function() end,
+}
 
 local function predict(job, outcome)
     local values, data = job.values, job.data
@@ -161,6 +185,7 @@ return task.define {
     open = open,
     model = function(data) return BertForSequenceClassification.new(data.config) end,
     exports = true,
+    evaluation = evaluation,
     predict = predict,
     inference = function(job) return (job.data.predict_set or job.data.evaluate_set).set end,
     rows = function(outcome)

@@ -5,6 +5,7 @@ local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local launch = require "bertlua.distributed.launch"
 local settings = require "bertlua.jobs.common.settings"
+local term = require "bertlua.util.term"
 
 local M = {}
 
@@ -19,7 +20,7 @@ local function warn_of_driver()
     warned = true
     local _, reason = context.count "cuda"
     local driver = reason and reason:match "the NVIDIA driver is for CUDA .-; install a newer driver"
-    if driver then io.stderr:write("bertlua: warning: ", driver, "; running on the CPU\n") end
+    if driver then term.warn(driver .. "; running on the CPU") end
 end
 
 --- Open the device that the settings name. An unusable device is the machine's problem, not a bug: a fault.

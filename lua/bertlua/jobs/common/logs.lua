@@ -10,6 +10,7 @@ local fault = require "bertlua.fault"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local own_data = require "bertlua.jobs.common.own_data"
+local pace = require "bertlua.jobs.common.pace"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
@@ -25,6 +26,8 @@ Logs.__index = Logs
 
 -- What a record holds besides the results of its task.
 local SCALARS = { "learning_rate", "grad_norm", "loss_scale", "sequences_per_second", "tokens_per_second" }
+-- Seconds without a sign of life before a long first step gives one.
+local FIRST_SIGN = 4
 local UNITS = { sequences_per_second = "sequences/s", tokens_per_second = "tokens/s, padding not counted" }
 
 local function bytes_text(bytes)
@@ -34,10 +37,11 @@ end
 
 --- Open the logs of a job (see task.lua).
 -- @param options bar: true shows a progress bar instead of a line per log step; append: true keeps the report file's
---   contents, as a resumed run always does
+--   contents, as a resumed run always does; now() -> seconds: for tests
 function M.open(job, options)
     local run, values = job.run, job.values
-    local self = setmetatable({ job = job, run = run, values = values, options = options or {}, warned = {} }, Logs)
+    local self = setmetatable({ job = job, run = run, values = values, options = options or {}, warned = {},
+        now = options and options.now or clock.monotonic }, Logs)
     self.report = fault.check(report.open(values.report_file, {
         append = self.options.append or run.start.kind == "resume",
     }))
@@ -48,7 +52,8 @@ function M.open(job, options)
     if folder ~= "none" and not values.benchmark then self.events = fault.check(tensorboard.open(folder)) end
     if run.max_steps then
         self.console = console.new { max_steps = run.max_steps, results = job.results,
-            write = function(line) self:note(line) end }
+            write = function(line) self:write(line) end,
+            columns = function() return term.is_terminal "stdout" and term.columns "stdout" or nil end }
     end
     return self
 end
@@ -63,15 +68,26 @@ end
 function Logs:try(name, ok, message)
     if not ok and not self.warned[name] then
         self.warned[name] = true
-        io.stderr:write(("bertlua: warning: %s: %s; the run continues without it\n"):format(name, tostring(message)))
+        term.warn(("%s: %s; the run continues without it"):format(name, tostring(message)))
     end
 end
 
---- Print a line for the user.
-function Logs:note(line)
+--- Print a line as it is.
+function Logs:write(line)
     if self.bar then return self.bar:log(line) end
     io.stdout:write(line, "\n")
     io.stdout:flush()
+end
+
+--- Print a line for the user; a terminal's width breaks it.
+-- @param indent spaces before what goes on in the next line (2)
+function Logs:note(line, indent)
+    self:write(term.fit(self.bar and self.bar.stream or "stdout", line, indent))
+end
+
+--- A row of the text before the run: what it is about, and what there is to say.
+function Logs:row(name, text)
+    self:note(("%-10s%s"):format(name, text), 10)
 end
 
 --- " on each of 4 ranks" and similar, for the line about memory; "" for one process.
@@ -114,9 +130,9 @@ end
 
 --- The memory plan, printed before any memory is allocated.
 function Logs:memory(parts)
-    for _, line in ipairs(memory_plan.lines(parts.memory, bytes_text)) do self:note("memory    " .. line) end
+    for _, line in ipairs(memory_plan.lines(parts.memory, bytes_text)) do self:row("memory", line) end
     local share = memory_share(parts)
-    if share ~= "" then self:note("          that is" .. share) end
+    if share ~= "" then self:row("", "that is" .. share) end
 end
 
 --- What is about to run, and on what.
@@ -124,36 +140,46 @@ function Logs:start()
     local job, run, values = self.job, self.run, self.values
     local parts, store = job.parts, job.parts.model.store
     local threads = context.threads()
-    self:note(("machine   %s, %s%s"):format(context.describe(), plural.count(threads, "thread"),
+    self:row("machine", ("%s, %s%s"):format(context.describe(), plural.count(threads, "thread"),
         parts.pinned and ", pinned" or ""))
     local bytes = store:bytes()
     local name = job.data.config.own_class or values.bert_model
-    self:note(("model     %s: %.1f M parameters, %s%s"):format(name, store.numel / 1e6,
+    self:row("model", ("%s: %.1f M parameters, %s%s"):format(name, store.numel / 1e6,
         precision_text(run), parts.memory and ""
             or ("; they take %s"):format(bytes_text(bytes.value + bytes.low))))
     local frozen = run.work.train and parameter_groups.frozen_text(values, store)
-    if frozen then self:note("frozen    " .. frozen) end
+    if frozen then self:row("frozen", frozen) end
     if parts.memory then self:memory(parts) end
-    for _, line in ipairs(job.data.lines) do self:note("data      " .. line) end
+    for _, line in ipairs(job.data.lines) do self:row("data", line) end
     if run.work.train then
-        self:note(("update    %d sequences: %s; %ssteps %d to %d of %d"):format(run.update_size,
+        self:row("update", ("%d sequences: %s; %s%s"):format(run.update_size,
             update_text(parts, values[job.task.batch_setting]),
-            run.steps_per_epoch and ("%d per epoch; "):format(run.steps_per_epoch) or "", run.first_step,
-            run.last_step, run.max_steps))
+            run.steps_per_epoch and ("%d per epoch; "):format(run.steps_per_epoch) or "",
+            run.first_step > run.last_step and ("no step left of %d"):format(run.max_steps)
+                or ("steps %d to %d of %d"):format(run.first_step, run.last_step, run.max_steps)))
     end
     local start = run.start
-    self:note(("start     %s"):format(start.kind == "fresh" and "fresh parameters, seed " .. values.seed
+    self:row("start", start.kind == "fresh" and "fresh parameters, seed " .. values.seed
         or start.kind == "resume" and run.work.train and "resuming from " .. start.path
-        or "parameters of " .. start.path))
+        or "parameters of " .. start.path)
+    for _, note in ipairs(run.notes) do self:row("note", note) end
     for _, warning in ipairs(run.warnings) do self:note("warning: " .. warning) end
 end
 
 --- Show a progress bar: below the log lines on a terminal, or instead of them if the caller asked for that.
 function Logs:begin_training()
-    local instead = self.options.bar
+    local instead, run = self.options.bar, self.run
+    if run.first_step > run.last_step then return end
+    if not instead then
+        self.pace = pace.new(run, function(text) self:note(text) end, self.now)
+        self.console:begin()
+    end
+    self.began = self.now()
     if not instead and not term.is_terminal "stdout" then return end
-    self.bar = progress.new { total = self.run.last_step, start = self.run.first_step - 1, label = self.run.phase,
+    self.bar = progress.new { total = run.last_step, start = run.first_step - 1, label = run.phase,
         unit = "steps", stream = not instead and "stdout" or nil }
+    -- The first step may take long.
+    self.bar:update(run.first_step - 1)
 end
 
 --- Remove the progress bar.
@@ -166,24 +192,52 @@ end
 function Logs:learned()
     local hidden = self.console and self.console:hidden() or {}
     if #hidden > 0 then
-        self:note(("log       %s: no room for a column; see the report and TensorBoard"):format(
-            table.concat(hidden, ", ")))
+        self:row("log", ("%s: no room for a column; see the report and TensorBoard"):format(table.concat(hidden, ", ")))
     end
     local parts = self.job.parts
     if parts.memory and parts.memory.unknown then
-        self:note(("memory    activations took %s in the first step"):format(
+        self:row("memory", ("activations took %s in the first step"):format(
             bytes_text((select(2, parts.tape:memory())))))
     end
 end
 
+--- Called after each micro-step: a step of many shows that it proceeds.
+function Logs:micro_step(step, done, total)
+    if self.pace then self.pace:micro_step(step, done, total) end
+    if total == 1 or done == total then return end
+    if self.bar then
+        self.bar:update(step - 1 + done / total)
+    elseif step == self.run.first_step and not self.signed and self.now() - self.began >= FIRST_SIGN then
+        self.signed = true
+        self:note(("step %d: %d of %d micro-steps after %.0f s"):format(step, done, total, self.now() - self.began))
+    end
+end
+
+--- The line of the first step, where the log's interval does not bring one: for people only, as means over steps begin
+-- anew with each record.
+local function first_line(self, step, last, stats)
+    local values, run = self.values, self.run
+    if step ~= run.first_step or step % values.log_freq == 0 or step == run.last_step then return end
+    local record = { step = step, learning_rate = last.learning_rate, grad_norm = stats.grad_norm,
+        loss_scale = stats.loss_scale, sequences_per_second = last.sequences / math.max(last.seconds, 1e-9),
+        tokens_per_second = last.tokens / math.max(last.seconds, 1e-9) }
+    for _, result in ipairs(self.job.results) do record[result.name] = last[result.name] end
+    self.console:record(record)
+end
+
 --- Called after every step.
-function Logs:step(step, last)
+-- @param stats of the optimizer
+function Logs:step(step, last, stats)
+    if not self.options.bar then
+        first_line(self, step, last, stats)
+        self.pace:step(step, last.seconds)
+    end
     if not self.bar then return end
     local shown = { loss = last.loss }
     for _, result in ipairs(self.job.results) do
         if result.bar then
             shown[result.bar[1]] = result.bar[2](last[result.name])
-        elseif self.job.parts.objective and result.column then
+        elseif self.job.parts.objective and result.column and not shown[result.column] then
             shown[result.column] = last[result.name]
         end
     end
@@ -208,7 +262,33 @@ function Logs:scalar(step, name, value)
     if self.events then self:try("tensorboard", self.events:scalars(step, { [name] = value })) end
 end
 
---- Figures of an evaluation, for the files.
+--- How far an evaluation is, on a terminal: in place of the training's bar. Nothing (nil) when it is over.
+function Logs:evaluating(done, total)
+    if not self.bar then return end
+    if not done then
+        if self.evaluation_bar then self.evaluation_bar:clear() end
+        self.evaluation_bar = nil
+        return
+    end
+    if not self.evaluation_bar then
+        self.bar:clear()
+        self.evaluation_bar = progress.new { total = total, label = "evaluate",
+            stream = self.bar.stream }
+    end
+    self.evaluation_bar:update(done)
+end
+
+--- Figures of an evaluation while training: a line for people, and for the files, apart from those of the training.
+-- @param text of the line
+function Logs:evaluation(step, metrics, text)
+    if not self.options.bar then self:note(("evaluation %d: %s"):format(step, text)) end
+    local record, scalars = {}, {}
+    for name, value in pairs(metrics) do record["eval_" .. name], scalars["eval/" .. name] = value, value end
+    self:try("report", self.report:log(step, record))
+    if self.events then self:try("tensorboard", self.events:scalars(step, scalars)) end
+end
+
+--- Figures of an evaluation after the training, for the files.
 function Logs:metrics(step, result)
     self:try("report", self.report:log(step, result))
     if not self.events then return end
@@ -219,7 +299,7 @@ end
 
 --- Figures of benchmark mode.
 function Logs:benchmark(summary, text)
-    self:note(text)
+    self:note(text, 16)
     self:try("report", self.report:log(nil, summary))
 end
 
@@ -233,9 +313,10 @@ end
 
 local function training_rows(rows, outcome)
     local totals = outcome.totals
-    if not totals then return end
+    if not totals or totals.steps == 0 then return end
     rows[#rows + 1] = { "steps", ("%d to %d of %d%s"):format(outcome.plan.first_step, outcome.step,
-        outcome.plan.max_steps, outcome.status == "interrupted" and ", ended by " .. outcome.signal or "") }
+        outcome.plan.max_steps, outcome.status == "interrupted" and ", ended by " .. outcome.signal
+            or outcome.stopped and ", ended early" or "") }
     rows[#rows + 1] = { "training", ("%s in steps, %.1f sequences/s, %.0f tokens/s (padding not counted)"):format(
         clock.format(totals.seconds), totals.sequences_per_second, totals.tokens_per_second) }
 end
@@ -270,6 +351,7 @@ function Logs:rows(outcome)
     rows[#rows + 1] = { "time", clock.format(outcome.seconds) .. " in total" }
     rows[#rows + 1] = memory_row(outcome)
     if outcome.totals or outcome.checkpoint then rows[#rows + 1] = { "checkpoint", outcome.checkpoint or "none" } end
+    if outcome.best then rows[#rows + 1] = { "best", outcome.best.text } end
     if outcome.model then rows[#rows + 1] = { "model", outcome.model } end
     rows[#rows + 1] = { "report", self.values.report_file }
     return rows
@@ -280,6 +362,7 @@ local function summary_of(task, outcome)
     local data, totals, prediction = {}, outcome.totals or {}, outcome.prediction or {}
     for name, value in pairs(outcome.metrics or {}) do data[name] = value end
     data.steps, data.loss, data.status = outcome.step, outcome.record and outcome.record.loss, outcome.status
+    data.best_step = outcome.best and outcome.best.step
     data.peak_memory = Meter.peak_memory()
     -- A task that only trains reports the figures of its steps; any other, those of everything it did.
     if not task.predict then
@@ -300,7 +383,7 @@ function Logs:finish(outcome)
         self:note("")
         local rows, ranks = self:rows(outcome), self:ranks(outcome)
         if ranks then table.insert(rows, #rows, { "ranks", ranks }) end
-        for _, row in ipairs(rows) do self:note(("%-11s%s"):format(row[1], row[2])) end
+        for _, row in ipairs(rows) do self:note(("%-11s%s"):format(row[1], row[2]), 11) end
         local task = self.job.task
         self:try("report", self.report:log(nil, summary_of(task, outcome)))
         local text = task.summary and task.summary(outcome)

@@ -156,17 +156,17 @@ local function build_own(job)
     local values, config, store = job.values, job.data.config, ParameterStore.new()
     local model = lua_value.call("model", maker_of(values), config, store)
     check(model, store)
-    if job.run.work.predict or job.run.work.evaluate then
-        if type(model.logits) ~= "function" then
-            fault.raisef("model: %s has no logits(tape, batch), which predicting needs", model.class_name)
-        end
+    local run = job.run
+    local predicts = job.task.predict and (run.work.predict or run.work.evaluate or run.evaluate)
+    if predicts and type(model.logits) ~= "function" then
+        fault.raisef("model: %s has no logits(tape, batch), which predicting needs", model.class_name)
     end
     model.config = model.config or config
     -- Only a class that says so is one of transformers'.
     config.own_class = not store.architecture and model.class_name or nil
     store.architecture, store.labeled = store.architecture or model.class_name, config.labels ~= nil
     -- The fields of its configuration are compared with those of config.json.
-    job.run.effective.model = ("%s, classes %08x"):format(lua_value.identity(maker_of(values)), classes_of(model))
+    run.effective.model = ("%s, classes %08x"):format(lua_value.identity(maker_of(values)), classes_of(model))
     return model
 end
 

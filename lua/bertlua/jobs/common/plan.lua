@@ -8,6 +8,7 @@
 local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local context = require "bertlua.context"
+local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
@@ -145,7 +146,8 @@ local function joined(list)
 end
 
 --- Where to resume from, as {path=, step=}, or nil to start from scratch.
-function M.resume_point(values, own_dir, warnings)
+-- @param warnings, notes lists that get lines for the user
+function M.resume_point(values, own_dir, warnings, notes)
     local wanted, given = values.last_step_of_checkpoint, values.from_checkpoint
     if wanted == "none" and not given then return nil end
     if given and not fs.is_directory(given) then
@@ -159,7 +161,7 @@ function M.resume_point(values, own_dir, warnings)
         local path, step, note = checkpoint.latest(dir)
         if note then warnings[#warnings + 1] = note end
         if path then return { path = path, step = step } end
-        warnings[#warnings + 1] = ("no checkpoint in %s: starting from step 1"):format(dir)
+        notes[#notes + 1] = ("no checkpoint in %s yet: starting from step 1"):format(dir)
         return nil
     end
     if given and checkpoint.is_complete(given) then
@@ -182,26 +184,35 @@ function M.resume_point(values, own_dir, warnings)
         #steps > 0 and "the complete steps " .. joined(steps) or "no complete checkpoint")
 end
 
---- A folder or file to take parameters from; a folder of steps means its newest.
+--- The checkpoint that stands for the run of a folder of steps, as checkpoint.preferred; where that is the best, not
+-- the newest, a note says so.
+local function preferred(dir, notes)
+    local path, step, note, by = checkpoint.preferred(dir)
+    if by then notes[#notes + 1] = ("%s is the best of its run by %s, not the newest"):format(path, by) end
+    return path, step, note
+end
+
+--- A folder or file to take parameters from; a folder of steps means the best that its run keeps, else its newest.
 -- @param given {setting = name of the setting that names it, path}
-local function parameters_at(given, model_prefix)
+local function parameters_at(given, model_prefix, notes)
     local shown, path = option(given.setting), given.path
     if checkpoint.has_parameters(path, model_prefix) then return path end
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder or file", shown, path) end
-    local newest = checkpoint.latest(path)
-    if not newest then
+    local found = preferred(path, notes)
+    if not found then
         fault.raisef("%s %s: contains no %s.safetensors, pytorch_model.bin, .pdparams or complete checkpoint",
             shown, path, model_prefix)
     end
-    return newest
+    return found
 end
 
 --- Where parameters and state come from: {kind = "fresh"|"resume"|"parameters", path=, step=}.
 -- @param given parameters to start from, as in parameters_at(), that the task named; from_pretrained_params is ours
-function M.starting_point(values, own_dir, warnings, given)
+-- @param warnings, notes as in resume_point()
+function M.starting_point(values, own_dir, warnings, notes, given)
     M.exclude(values, "from_checkpoint", "from_pretrained_params",
         "the first restores the whole run, the second only the parameters")
-    local resume = M.resume_point(values, own_dir, warnings)
+    local resume = M.resume_point(values, own_dir, warnings, notes)
     if resume then return { kind = "resume", path = resume.path, step = resume.step } end
     local steps = values.benchmark and {} or checkpoint.steps(own_dir)
     if #steps > 0 then
@@ -212,23 +223,23 @@ function M.starting_point(values, own_dir, warnings, given)
         given = { setting = "from_pretrained_params", path = values.from_pretrained_params }
     end
     if not given then return { kind = "fresh", step = 0 } end
-    return { kind = "parameters", path = parameters_at(given, values.model_prefix), step = 0 }
+    return { kind = "parameters", path = parameters_at(given, values.model_prefix, notes), step = 0 }
 end
 
 --- Parameters for predicting without training first. A recipe's from_pretrained_params are those that training starts
 -- from; only the command line's are meant for predicting.
-local function trained_parameters(values, sources, own_dir, warnings)
+local function trained_parameters(values, sources, own_dir, warnings, notes)
     M.exclude(values, "from_checkpoint", "from_pretrained_params", "both name the parameters to predict with")
     if values.from_pretrained_params and sources.from_pretrained_params ~= "recipe" then
         local given = { setting = "from_pretrained_params", path = values.from_pretrained_params }
-        return { kind = "parameters", path = parameters_at(given, values.model_prefix), step = 0 }
+        return { kind = "parameters", path = parameters_at(given, values.model_prefix, notes), step = 0 }
     end
     local found
     if values.from_checkpoint or values.last_step_of_checkpoint ~= "auto" then
-        found = M.resume_point(values, own_dir, warnings)
+        found = M.resume_point(values, own_dir, warnings, notes)
         if found then return { kind = "resume", path = found.path, step = found.step } end
     end
-    local path, step, note = checkpoint.latest(own_dir)
+    local path, step, note = preferred(own_dir, notes)
     warnings[#warnings + 1] = note
     if path then return { kind = "resume", path = path, step = step } end
     if checkpoint.has_parameters(own_dir, values.model_prefix) then
@@ -308,6 +319,7 @@ function M.set_steps(run, values, samples)
     end
     run.first_step = run.start.step + 1
     run.effective.max_steps = run.max_steps
+    evaluating.resume(run)
 end
 
 --- Settings of one schedule alone.
@@ -328,9 +340,9 @@ end
 -- @return plan, which can be written as JSON: { phase, work, precision, tf32, attention, config_file, vocab_file,
 --   do_lower_case, checkpoint_dir, start, accumulation: micro-steps per update, update_size: its sequences, effective:
 --   values of lasting settings where they differ from the settings, first_step, last_step, max_steps,
---   steps_per_epoch, features: samples per epoch, warnings; and what the task added }
+--   steps_per_epoch, features: samples per epoch, warnings, notes; and what the task added }
 function M.resolve(task, values, sources, size)
-    local run = { phase = task.name, work = { train = true }, warnings = {}, effective = {} }
+    local run = { phase = task.name, work = { train = true }, warnings = {}, notes = {}, effective = {} }
     M.need(values, "output_dir", "name the folder for checkpoints and results")
     if task.plan then task.plan(run, values, sources) end
     if values.model_prefix:find "/" then
@@ -343,17 +355,18 @@ function M.resolve(task, values, sources, size)
     callbacks.check(values)
     parameter_groups.check(values)
     check_schedule(values)
+    evaluating.plan(task, run, values)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
     run.attention = M.attention(values)
     run.checkpoint_dir = M.checkpoint_dir(values, run.phase)
     local finetunes = tasks.finetunes(task)
     if run.work.train then
-        run.start = M.starting_point(values, run.checkpoint_dir, run.warnings, run.parameters)
+        run.start = M.starting_point(values, run.checkpoint_dir, run.warnings, run.notes, run.parameters)
         if finetunes and run.start.kind == "fresh" and not values.benchmark then
             run.warnings[#run.warnings + 1] = "no --from-pretrained-params: training starts from random parameters"
         end
     else
-        run.start = trained_parameters(values, sources, run.checkpoint_dir, run.warnings)
+        run.start = trained_parameters(values, sources, run.checkpoint_dir, run.warnings, run.notes)
     end
     find_files(run, values, finetunes or values.data ~= nil)
     local batch_size = values[task.batch_setting]

@@ -6,6 +6,7 @@ local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
+local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local logs = require "bertlua.jobs.common.logs"
 local lua_value = require "bertlua.util.lua_value"
@@ -15,6 +16,7 @@ local own_data = require "bertlua.jobs.common.own_data"
 local plan = require "bertlua.jobs.common.plan"
 local signal = require "bertlua.signal"
 local tasks = require "bertlua.jobs.common.task"
+local term = require "bertlua.util.term"
 local training = require "bertlua.jobs.common.training"
 
 local M = {}
@@ -89,9 +91,11 @@ local function progress_of(job, step, record)
             progress[setting.recorded_as or name] = lua_value.identity(value)
         end
     end
-    for _, result in ipairs(job.results) do
+    -- Those of a recipe's loss are not known before the first step.
+    for _, result in ipairs(#job.results > 0 and job.results or job.task.results) do
         if result.kept then progress[result.name] = record[result.name] end
     end
+    progress.evaluation = run.evaluation
     return progress
 end
 
@@ -121,12 +125,20 @@ local function compare_progress(job)
     end
 end
 
+--- Why a resumed run has nothing left to train.
+local function done_text(run)
+    if run.ended_early then
+        return ("%s: the run ended early at step %d: %s"):format(run.start.path, run.start.step, run.ended_early)
+    end
+    return ("%s: all %d steps are done"):format(run.start.path, run.max_steps)
+end
+
 --- Train or measure, handling signals meanwhile.
 -- @return outcome of the trainer
 local function train(job, held)
     local run, parts, values, log = job.run, job.parts, job.values, job.log
-    if run.first_step > run.last_step then
-        log:note(("%s: all %d steps are done"):format(run.start.path, run.max_steps))
+    if evaluating.is_done(run) then
+        log:note(done_text(run))
         return { status = "finished", step = run.start.step, checkpoint = run.start.path }
     end
     parts.first_step, parts.last_step = run.first_step, run.last_step
@@ -142,6 +154,7 @@ local function train(job, held)
             progress.data_position = own_data.position(job, step)
             return progress
         end, held)
+        if outcome.step == run.start.step then outcome.checkpoint = outcome.checkpoint or run.start.path end
         log:end_training()
     end
     signal.untrap()
@@ -150,7 +163,8 @@ end
 
 --- Whether the training of this run is complete, so that its model may be used.
 local function is_trained(job, outcome)
-    return not job.values.benchmark and outcome.status == "finished" and outcome.step >= job.run.max_steps
+    return not job.values.benchmark and outcome.status == "finished"
+        and (outcome.step >= job.run.max_steps or job.run.ended_early ~= nil)
 end
 
 --- The model in the task's own folder, for transformers and for prediction.
@@ -170,8 +184,9 @@ local function predict(job, outcome)
     elseif not run.work.train or is_trained(job, outcome) then
         job.task.predict(job, outcome)
         if outcome.metrics then
-            job.log:metrics(outcome.step, outcome.metrics)
-            callbacks.call(job, "on_evaluate", outcome.step, { metrics = outcome.metrics })
+            local step = outcome.best and outcome.best.step or outcome.step
+            job.log:metrics(step, outcome.metrics)
+            callbacks.call(job, "on_evaluate", step, { metrics = outcome.metrics })
         end
     end
     ranks.comm:busy(false)
@@ -181,6 +196,7 @@ end
 local function close(job, held)
     local parts = job.parts
     if held then held:release() end
+    evaluating.close(job)
     if parts.loader then parts.loader:close() end
     parts.tape:close()
     if parts.optimizer then parts.optimizer:free() end
@@ -202,12 +218,13 @@ function M.run(task, values, sources, options)
     job.ranks = ranks
     job.run = ranks:first(function() return resolve(job) end)
     local run = job.run
-    if run.first_step and run.first_step > run.last_step and not task.predict then
-        if ranks.main then io.stdout:write(("%s: all %d steps are done\n"):format(run.start.path, run.max_steps)) end
+    if evaluating.is_done(run) and not task.predict then
+        if ranks.main then io.stdout:write(term.fit("stdout", done_text(run)), "\n") end
         return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
     end
     job.data = open(job)
     if run.work.train and not run.first_step then plan.set_steps(run, values, job.data.train.samples) end
+    ranks:together(function() evaluating.open(job) end)
     own_data.begin(job)
     job.parts = ranks:together(function()
         job.parts = build(job)
@@ -223,7 +240,10 @@ function M.run(task, values, sources, options)
     local outcome = { status = "finished", step = run.start.step }
     if run.work.train then
         outcome = train(job, held)
-        if task.exports and is_trained(job, outcome) then outcome.model = export(job) end
+        if is_trained(job, outcome) then
+            evaluating.take_best(job, outcome, task.exports and model_files(job))
+            if task.exports then outcome.model = export(job) end
+        end
     end
     outcome.plan = run
     ranks:together(function() predict(job, outcome) end)

@@ -32,6 +32,13 @@
 --                    ...} and outcome.metrics {name = number}
 --     inference(job) -> sequences to measure in benchmark mode without training (see data/sequences.lua); required
 --                    with predict
+--     evaluation     for recipes that evaluate while they train (see evaluating.lua): {fields: list of the fields of
+--                    `evaluate` that are its own; metric: the one that decides unless a recipe names another;
+--                    metrics(values) -> {name = "lower" or "higher", whichever is better}, or nil where only an
+--                    evaluation shows the names; shown: set of metrics for the log, nil for all; plan(run, values,
+--                    evaluate): checks its own fields, completes them; open(job) -> opened, on rank 0 as the next ones;
+--                    run(job, opened, tick) -> metrics {name = number}: calls tick(done, total) after each batch, and
+--                    where that returns true, stops and returns nil; close(opened)}
 --     rows(outcome, record)  -> list of {name, text} for the final table
 --     summary(outcome)  -> text after the final table, or nil
 --
@@ -43,7 +50,10 @@ local M = {}
 local REQUIRED = { name = "string", settings = "table", batch_setting = "string", results = "table",
     model = "function", open = "function" }
 local OPTIONAL = { results_of = "function", plan = "function", prepare = "function", exports = "boolean",
-    exported = "function", predict = "function", inference = "function", rows = "function", summary = "function" }
+    exported = "function", predict = "function", inference = "function", evaluation = "table", rows = "function",
+    summary = "function" }
+local OF_EVALUATION = { fields = "table", metric = "string", metrics = "function", plan = "function", open = "function",
+    run = "function", close = "function" }
 
 --- Check a task's declaration; a mistake is an error at the caller's line.
 -- @param task as above
@@ -61,6 +71,12 @@ function M.define(task)
         if not kind then error(("task %s: unknown field %q"):format(task.name, tostring(name)), 2) end
         if type(value) ~= kind then
             error(("task %s: %s is a %s, expected a %s"):format(task.name, name, type(value), kind), 2)
+        end
+    end
+    for name, kind in pairs(task.evaluation and OF_EVALUATION or {}) do
+        if type(task.evaluation[name]) ~= kind then
+            error(("task %s: evaluation.%s is a %s, expected a %s"):format(task.name, name,
+                type(task.evaluation[name]), kind), 2)
         end
     end
     if task.predict and not task.inference then

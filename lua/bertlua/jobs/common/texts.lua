@@ -47,15 +47,19 @@ end
 
 --- Run the job's model over sequences, with a bar.
 -- @param visit called with each batch and its logits as a 0-based f32 array, row after row
+-- @param tick(done, total) instead of the bar: where it returns true, that was the last batch
 -- @return totals of inference.run
-function M.infer(job, set, visit)
+function M.infer(job, set, visit, tick)
     local values = job.values
-    local bar = progress.new { total = set.count, label = "predict", unit = "texts" }
+    local bar = not tick and progress.new { total = set.count, label = "predict", unit = "texts" }
     local totals = inference.run(job.parts.model, job.parts.tape, set, {
         batch_size = values.predict_batch_size, pack_sequences = values.pack_sequences, cuda_graph = values.cuda_graph,
-        on_batch = function(done) bar:update(done) end,
+        on_batch = function(done)
+            if tick then return tick(done, set.count) end
+            bar:update(done)
+        end,
     }, function(batch, logits) visit(batch, array.wrap(logits)) end)
-    bar:finish()
+    if bar then bar:finish() end
     return totals
 end
 

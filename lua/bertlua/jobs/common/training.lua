@@ -15,6 +15,7 @@ local context = require "bertlua.context"
 local devices = require "bertlua.jobs.common.devices"
 local launch = require "bertlua.distributed.launch"
 local device = require "bertlua.device"
+local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local lock = require "bertlua.util.lock"
 local lua_value = require "bertlua.util.lua_value"
@@ -26,6 +27,7 @@ local plural = require "bertlua.util.plural"
 local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
 local tasks = require "bertlua.jobs.common.task"
+local term = require "bertlua.util.term"
 local Trace = require "bertlua.util.trace"
 
 local M = {}
@@ -172,9 +174,7 @@ end
 
 --- What replays recorded steps; warns if recording fails.
 function M.graphs(values)
-    local graphs = Graphs.new { enabled = values.cuda_graph, warn = function(message)
-        io.stderr:write("bertlua: warning: ", message, "\n")
-    end }
+    local graphs = Graphs.new { enabled = values.cuda_graph, warn = term.warn }
     return graphs
 end
 
@@ -227,10 +227,11 @@ end
 function M.train(job, progress_of, held)
     local run, parts, values, log = job.run, job.parts, job.values, job.log
     parts.log_freq = values.log_freq
-    parts.on_step = function(step, record)
+    parts.on_micro_step = function(step, done, total) log:micro_step(step, done, total) end
+    parts.on_step = function(step, record, stats)
         if held then held:touch() end
         if step == run.first_step and parts.objective then log:learned() end
-        log:step(step, record)
+        log:step(step, record, stats)
         callbacks.call(job, "on_step", step, { metrics = record })
     end
     parts.on_results = function(names)
@@ -238,11 +239,14 @@ function M.train(job, progress_of, held)
     end
     parts.on_log = function(record) log:record(record) end
     parts.checkpoint_freq = values.num_steps_per_checkpoint
+    parts.evaluation = evaluating.hook(job)
     parts.save = function(step, record)
+        -- None where the first step has not been made yet: what the checkpoint held that the run resumed from.
+        record = record or checkpoint.progress(run.start.path)
         local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
-            ranks = parts.ranks,
+            ranks = parts.ranks, best = evaluating.best_step(run),
         })
         callbacks.call(job, "on_checkpoint", step, { metrics = record, path = path })
         return path

@@ -8,13 +8,16 @@ local tokenizer = require "bertlua.text.tokenizer"
 
 local M = {}
 
---- The checkpoint folder that a path refers to: itself, or the newest step inside.
-function M.folder(path)
-    if not fs.is_directory(path) then fault.raisef("--checkpoint %s: no such folder", path) end
+--- The checkpoint folder that a path refers to: itself, or the step inside that its run keeps as the best, else the
+-- newest.
+-- @param shown what messages call the path: an option (--checkpoint), or a function of a recipe
+function M.folder(path, shown)
+    shown = shown or "--checkpoint"
+    if not fs.is_directory(path) then fault.raisef("%s %s: no such folder", shown, path) end
     if fs.exists(fs.join(path, "config.json")) then return path end
-    local newest = checkpoint.latest(path)
+    local newest = checkpoint.preferred(path)
     if not newest then
-        fault.raisef("--checkpoint %s: holds neither config.json nor a complete checkpoint", path)
+        fault.raisef("%s %s: holds neither config.json nor a complete checkpoint", shown, path)
     end
     return newest
 end
@@ -27,11 +30,11 @@ end
 
 --- Open a model for inference.
 -- @param path checkpoint folder, or a folder of steps
--- @param options precision ("fp32"), model_prefix ("model"), vocab_file (that of the checkpoint)
+-- @param options precision ("fp32"), model_prefix ("model"), vocab_file (that of the checkpoint), shown: as in folder()
 -- @return { model, config, folder, vocab_file (nil if there is none) }
 function M.open(path, options)
     options = options or {}
-    local folder = M.folder(path)
+    local folder = M.folder(path, options.shown)
     local config_file = fs.join(folder, "config.json")
     local config, alone = bert.BertConfig.load(config_file), is_alone(config_file)
     local model = bert.BertForPretraining.new(config, nil, { next_sentence = not alone })

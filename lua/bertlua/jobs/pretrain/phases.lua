@@ -15,7 +15,7 @@ local M = {}
 
 -- Settings that the phases do not share.
 local OWN = { "input_dir", "max_steps", "steps_this_run", "num_steps_per_checkpoint", "gradient_merge_steps",
-    "learning_rate", "warmup_proportion", "max_seq_length", "batch_size", "max_predictions_per_seq" }
+    "learning_rate", "warmup_proportion", "max_seq_length", "batch_size", "max_predictions_per_seq", "evaluate" }
 -- Settings that make no sense over two phases.
 local LEFT_OUT = { from_checkpoint = true, from_phase1_final_params = true }
 local PHASES = { "phase1", "phase2" }
@@ -91,7 +91,8 @@ function M.run(values, sources, options)
         local own, own_sources = M.select(values, sources, "phase1")
         first = runner.run(task, own, own_sources, options)
         if first.status == "interrupted" or values.phase1 then return first end
-        if values.phase1_steps_this_run and first.step < values.phase1_max_steps then return first end
+        local ended = first.step >= values.phase1_max_steps or first.plan.ended_early
+        if values.phase1_steps_this_run and not ended then return first end
     end
     local own, own_sources = M.select(values, sources, "phase2")
     if not values.benchmark and (first or not own.from_pretrained_params) then

@@ -17,8 +17,9 @@ return settings.task {
         { name = "max_steps", type = "integer", min = 1, lasting = true,
             help = "updates of the whole schedule; required" },
         { name = "from_phase1_final_params", type = "path",
-            help = "phase 1 checkpoint whose parameters start phase 2; auto: the newest in "
-                .. "OUTPUT_DIR/BERT_MODEL/phase1; ignored once phase 2 has a checkpoint to resume from" },
+            help = "phase 1 checkpoint whose parameters start phase 2; auto: of those in "
+                .. "OUTPUT_DIR/BERT_MODEL/phase1 the best if it keeps one, else the newest; "
+                .. "ignored once phase 2 has a checkpoint to resume from" },
         { name = "num_workers", type = "integer", min = 0, max = 1, default = 1,
             help = "1: read ahead in a thread; 0: read between steps" },
     } },

@@ -4,9 +4,10 @@ local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local held_out = require "bertlua.jobs.pretrain.held_out"
 local loader = require "bertlua.data.loader"
-local lua_value = require "bertlua.util.lua_value"
 local model_files = require "bertlua.jobs.common.model_files"
+local objectives = require "bertlua.jobs.pretrain.objectives"
 local own_data = require "bertlua.jobs.common.own_data"
 local plan = require "bertlua.jobs.common.plan"
 local plural = require "bertlua.util.plural"
@@ -31,18 +32,6 @@ local function final_params_of_phase1(run, values)
         path = path == "auto" and plan.checkpoint_dir(values, "phase1") or path }
 end
 
---- The objectives of a run, "mlm" or "mlm,nsp", from the setting's text or list.
-local function objectives_of(values)
-    local given = values.objectives
-    if type(given) ~= "table" then return given end
-    local wanted, count = {}, 0
-    for key, name in pairs(given) do
-        wanted[name], count = type(key) == "number", count + 1
-    end
-    if wanted.mlm and (count == 1 or count == 2 and wanted.nsp) then return wanted.nsp and "mlm,nsp" or "mlm" end
-    fault.raisef('objectives: got %s, expected { "mlm" } or { "mlm", "nsp" }', lua_value.shown(given))
-end
-
 local function make_plan(run, values, sources)
     run.phase = phase_of(values)
     own_data.check(values, "input_dir", { "shuffle_buffer", "do_lower_case" }, sources)
@@ -52,7 +41,7 @@ local function make_plan(run, values, sources)
         fault.raisef("--input-dir %s: no such folder", values.input_dir)
     end
     run.parameters = final_params_of_phase1(run, values)
-    run.effective.objectives = objectives_of(values)
+    run.effective.objectives = objectives.of(values)
 end
 
 --- Config of the model and its vocabulary, checked against each other and the shards' length.
@@ -76,7 +65,7 @@ end
 local function open(job)
     local values, ranks = job.values, job.ranks
     local config, words = load_model_files(job.run, values)
-    local next_sentence = objectives_of(values) ~= "mlm"
+    local next_sentence = objectives.of(values) ~= "mlm"
     if values.data then
         local batches, about = own_data.open(job, config, words, next_sentence)
         return { config = config, words = words, train = batches, lines = about, next_sentence = next_sentence }
@@ -146,11 +135,12 @@ return task.define {
         { name = "nsp_accuracy" },
     },
     results_of = function(values)
-        if objectives_of(values) == "mlm" then return ALONE end
+        if objectives.of(values) == "mlm" then return ALONE end
         return nil
     end,
     plan = make_plan,
     open = open,
+    evaluation = held_out,
     model = function(data)
         local model = BertForPretraining.new(data.config, nil, { next_sentence = data.next_sentence })
         return model

@@ -40,7 +40,10 @@ local function work_of(values, sources)
 end
 
 --- A data file: as set, else the published one, which is downloaded if it is missing.
-local function data_file(run, values, name, kind)
+-- @param run with downloads
+-- @param name of the setting
+-- @param kind "train" or "dev"
+function M.data_file(run, values, name, kind)
     local path = values[name] or published.path(kind, values.version_2_with_negative)
     if fs.is_file(path) then return path end
     if not published.is_missing(path) then
@@ -62,8 +65,8 @@ function M.make(run, values, sources)
         fault.raise("--do-eval requires --do-predict: it evaluates the answers of this run; for a predictions.json use "
             .. "recipes/evaluate_squad.lua")
     end
-    run.train_file = work.train and data_file(run, values, "train_file", "train") or nil
-    run.predict_file = work.predict and data_file(run, values, "predict_file", "dev") or nil
+    run.train_file = work.train and M.data_file(run, values, "train_file", "train") or nil
+    run.predict_file = work.predict and M.data_file(run, values, "predict_file", "dev") or nil
     if values.eval_script and not fs.is_file(values.eval_script) then
         fault.raisef("--eval-script %s: no such file", values.eval_script)
     end

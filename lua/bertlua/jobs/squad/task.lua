@@ -69,6 +69,7 @@ return task.define {
     end,
     exports = true,
     exported = function(job) fault.check(reader.write_settings(job.run.checkpoint_dir, job.values)) end,
+    evaluation = prediction.evaluation,
     predict = prediction.run,
     inference = function(job)
         local sequences = job.data.predict_set.set:sequences()

@@ -97,14 +97,15 @@ describe("the start of a run", function()
     setup(function() folder = assert(fs.temporary_folder "plan_spec") end)
     teardown(function() fs.remove(folder) end)
 
-    it("is a fresh one, with a warning where auto finds nothing", function()
-        local warnings = {}
+    it("is a fresh one, with a note where auto finds nothing", function()
+        local warnings, notes = {}, {}
         assert.are.same({ kind = "fresh", step = 0 },
-            plan.starting_point({ last_step_of_checkpoint = "none" }, folder, warnings))
+            plan.starting_point({ last_step_of_checkpoint = "none" }, folder, warnings, notes))
         assert.are.same({}, warnings)
         assert.are.same({ kind = "fresh", step = 0 },
-            plan.starting_point({ last_step_of_checkpoint = "auto" }, folder, warnings))
-        assert.are.same({ ("no checkpoint in %s: starting from step 1"):format(folder) }, warnings)
+            plan.starting_point({ last_step_of_checkpoint = "auto" }, folder, warnings, notes))
+        assert.are.same({}, warnings)
+        assert.are.same({ ("no checkpoint in %s yet: starting from step 1"):format(folder) }, notes)
     end)
 
     it("is a folder of parameters", function()
@@ -112,7 +113,7 @@ describe("the start of a run", function()
         local values = { last_step_of_checkpoint = "none", model_prefix = "model" }
         values.from_pretrained_params = folder
         assert.are.same({ kind = "parameters", path = folder, step = 0 },
-            plan.starting_point(values, folder .. "/own", {}))
+            plan.starting_point(values, folder .. "/own", {}, {}))
         values.from_pretrained_params = folder .. "/none"
         refused("^%-%-from%-pretrained%-params .*/none: no such folder or file$", plan.starting_point, values,
             folder .. "/own", {})
@@ -121,7 +122,7 @@ describe("the start of a run", function()
     it("refuses what is missing or contradictory", function()
         local function start(values)
             values.last_step_of_checkpoint = values.last_step_of_checkpoint or "none"
-            return plan.starting_point(values, folder, {})
+            return plan.starting_point(values, folder, {}, {})
         end
         refused("^%-%-last%-step%-of%-checkpoint 7: .* holds no complete checkpoint$", start,
             { last_step_of_checkpoint = 7 })

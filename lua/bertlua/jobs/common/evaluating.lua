@@ -115,7 +115,7 @@ function M.plan(task, run, values)
     run.evaluate = wanted
 end
 
---- "3 evaluations without a better mlm_loss than 5.1234, that of step 500"; nil if the run may go on, or was over anyway.
+--- "3 evaluations without a better mlm_loss than 5.1234, that of step 500"; nil if the run goes on, or was over anyway.
 local function over(run)
     local wanted, state = run.evaluate, run.evaluation
     if not wanted.patience or state.since < wanted.patience or state.step == run.max_steps then return nil end

@@ -39,22 +39,22 @@ local function fill(optim, fields, required, optional, caller)
 end
 
 --- Bundle what an update works on.
--- @param fields table of the tensors param, m, v, grad, segments, decay, scalars, and optionally param_low and
---   trust; numbers beta1, beta2, eps
+-- @param fields table of the tensors param, m, v, grad, segments, decay, scalars, and optionally param_low,
+--   lr_scale and trust; numbers beta1, beta2, eps
 -- @return bl_optim for lamb_update and adamw_update
 function M.prepare(fields)
     local optim = fill(ffi.new "bl_optim", fields, { "param", "m", "v", "grad", "segments", "decay", "scalars" },
-        { "param_low", "trust" }, "prepare")
+        { "param_low", "lr_scale", "trust" }, "prepare")
     return optim
 end
 
 --- Bundle what an update of a partition works on.
--- @param fields table of the tensors param, m, v, grad, pieces, decay, scalars, sums, and optionally param_low and
---   trust; numbers beta1, beta2, eps
+-- @param fields table of the tensors param, m, v, grad, pieces, decay, scalars, sums, and optionally
+--   param_low, lr_scale and trust; numbers beta1, beta2, eps
 -- @return bl_partition_optim for partition_lamb_moments and partition_lamb_apply
 function M.prepare_partition(fields)
     local optim = fill(ffi.new "bl_partition_optim", fields, { "param", "m", "v", "grad", "pieces", "decay", "scalars",
-        "sums" }, { "param_low", "trust" }, "prepare_partition")
+        "sums" }, { "param_low", "lr_scale", "trust" }, "prepare_partition")
     return optim
 end
 

@@ -46,6 +46,7 @@ typedef struct bl_optim {
     const bl_tensor *grad;     /* f32 [N], multiplied by GRAD_FACTOR when read */
     const bl_tensor *segments; /* i64 [n,2]: offset and length of each parameter tensor, ascending */
     const bl_tensor *decay;    /* f32 [n]: weight decay of each parameter tensor */
+    const bl_tensor *lr_scale; /* f32 [n]: multiplies the learning rate of each parameter tensor; NULL: 1 */
     bl_tensor *scalars;        /* f32 [BL_SCALAR_COUNT] */
     bl_tensor *trust;          /* f32 [n] or NULL: LAMB's trust ratios, for the log */
     float beta1;
@@ -58,13 +59,13 @@ typedef struct bl_optim {
  *   m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2
  *   u = (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) + decay * p
  *   trust = |p| / |u| per segment (1 where either norm is 0)
- *   p = p - lr * trust * u
+ *   p = p - lr * lr_scale * trust * u
  * Does nothing but SKIPPED += 1 when OVERFLOW is set; else STEP += 1.
  */
 bl_status bl_lamb_update(bl_context *ctx, const bl_optim *optim);
 /*
- * AdamW (arXiv 1711.05101), t = STEP + 1: p = p - lr * decay * p, then
- *   p = p - lr * (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps).
+ * AdamW (arXiv 1711.05101), t = STEP + 1, r = lr * lr_scale: p = p - r * decay * p, then
+ *   p = p - r * (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps).
  */
 bl_status bl_adamw_update(bl_context *ctx, const bl_optim *optim);
 
@@ -85,16 +86,17 @@ bl_status bl_adamw_update(bl_context *ctx, const bl_optim *optim);
  * every rank without another message.
  */
 typedef struct bl_partition_optim {
-    bl_tensor *param;        /* f32 [P] master weights, updated where owned */
-    bl_tensor *param_low;    /* bf16 or f16 [N], rewritten where owned; may be NULL */
-    bl_tensor *m;            /* f32 [S] first moment, updated */
-    bl_tensor *v;            /* f32 [S] second moment, updated */
-    const bl_tensor *grad;   /* f32 [N], multiplied by GRAD_FACTOR when read */
-    const bl_tensor *pieces; /* i64 [k,5], ascending in state and in segment */
-    const bl_tensor *decay;  /* f32 [n]: weight decay of each parameter tensor */
-    bl_tensor *scalars;      /* f32 [BL_SCALAR_COUNT] */
-    bl_tensor *sums;         /* f32 [n,2]: |p|^2 and |u|^2 of each parameter tensor */
-    bl_tensor *trust;        /* f32 [n] or NULL: trust ratios, for the log */
+    bl_tensor *param;          /* f32 [P] master weights, updated where owned */
+    bl_tensor *param_low;      /* bf16 or f16 [N], rewritten where owned; may be NULL */
+    bl_tensor *m;              /* f32 [S] first moment, updated */
+    bl_tensor *v;              /* f32 [S] second moment, updated */
+    const bl_tensor *grad;     /* f32 [N], multiplied by GRAD_FACTOR when read */
+    const bl_tensor *pieces;   /* i64 [k,5], ascending in state and in segment */
+    const bl_tensor *decay;    /* f32 [n]: weight decay of each parameter tensor */
+    const bl_tensor *lr_scale; /* f32 [n]: multiplies the learning rate of each parameter tensor; NULL: 1 */
+    bl_tensor *scalars;        /* f32 [BL_SCALAR_COUNT] */
+    bl_tensor *sums;           /* f32 [n,2]: |p|^2 and |u|^2 of each parameter tensor */
+    bl_tensor *trust;          /* f32 [n] or NULL: trust ratios, for the log */
     float beta1;
     float beta2;
     float eps;

@@ -4,11 +4,11 @@
 #include "cpu.h"
 #include "optimizer.h"
 
-static void adamw_chunk(const update *u, const chunk *c, float decay) {
+static void adamw_chunk(const update *u, const chunk *c, float decay, float rate) {
     update own = *u;
     float *p = u->p;
     const float *m = u->m, *v = u->v;
-    float shrink = 1.0f - u->rate * decay, rate = u->rate;
+    float shrink = 1.0f - rate * decay;
     for (int64_t begin = c->begin; begin < c->end; begin += BLOCK) {
         int64_t end = begin + BLOCK < c->end ? begin + BLOCK : c->end;
         update_moments(&own, begin, end);
@@ -33,6 +33,6 @@ bl_status bl_cpu_adamw_update(bl_context *ctx, const bl_optim *o) {
     list_chunks(list, segments, count);
 #pragma omp parallel for num_threads(ctx->threads) schedule(static)
     for (int64_t c = 0; c < chunks; c++)
-        adamw_chunk(&u, &list[c], decay[list[c].segment]);
+        adamw_chunk(&u, &list[c], decay[list[c].segment], segment_rate(u.rate, o->lr_scale, list[c].segment));
     return BL_OK;
 }

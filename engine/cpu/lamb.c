@@ -20,7 +20,8 @@ static float trust_ratio(const chunk *list, int64_t first, int64_t last) {
 }
 
 /* Called by every thread of a team: its members share the chunks [first, last) of one segment. */
-static void lamb_segment_shared(const update *u, chunk *list, int64_t first, int64_t last, float decay, float *trust) {
+static void lamb_segment_shared(const update *u, chunk *list, int64_t first, int64_t last, float decay, float rate,
+                                float *trust) {
 #pragma omp for schedule(static)
     for (int64_t c = first; c < last; c++)
         lamb_first_pass(u, &list[c], decay);
@@ -28,15 +29,16 @@ static void lamb_segment_shared(const update *u, chunk *list, int64_t first, int
     *trust = trust_ratio(list, first, last);
 #pragma omp for schedule(static)
     for (int64_t c = first; c < last; c++)
-        lamb_second_pass(u, &list[c], decay, u->rate * *trust);
+        lamb_second_pass(u, &list[c], decay, rate * *trust);
 }
 
-static void lamb_segment_alone(const update *u, chunk *list, int64_t first, int64_t last, float decay, float *trust) {
+static void lamb_segment_alone(const update *u, chunk *list, int64_t first, int64_t last, float decay, float rate,
+                               float *trust) {
     for (int64_t c = first; c < last; c++)
         lamb_first_pass(u, &list[c], decay);
     *trust = trust_ratio(list, first, last);
     for (int64_t c = first; c < last; c++)
-        lamb_second_pass(u, &list[c], decay, u->rate * *trust);
+        lamb_second_pass(u, &list[c], decay, rate * *trust);
 }
 
 bl_status bl_cpu_lamb_update(bl_context *ctx, const bl_optim *o) {
@@ -62,11 +64,13 @@ bl_status bl_cpu_lamb_update(bl_context *ctx, const bl_optim *o) {
     {
         for (int64_t i = 0; i < count; i++)
             if (first[i + 1] - first[i] > share)
-                lamb_segment_shared(&u, list, first[i], first[i + 1], decay[i], &trust[i]);
+                lamb_segment_shared(&u, list, first[i], first[i + 1], decay[i], segment_rate(u.rate, o->lr_scale, i),
+                                    &trust[i]);
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < count; i++)
             if (first[i + 1] - first[i] <= share)
-                lamb_segment_alone(&u, list, first[i], first[i + 1], decay[i], &trust[i]);
+                lamb_segment_alone(&u, list, first[i], first[i + 1], decay[i], segment_rate(u.rate, o->lr_scale, i),
+                                   &trust[i]);
     }
     if (o->trust)
         for (int64_t i = 0; i < count; i++)

@@ -92,6 +92,11 @@ static inline float lamb_trust(double p_square, double u_square) {
     return p_square > 0.0 && u_square > 0.0 ? (float) sqrt(p_square / u_square) : 1.0f;
 }
 
+/* The learning rate of one segment. */
+static inline float segment_rate(float rate, const bl_tensor *lr_scale, int64_t segment) {
+    return lr_scale ? rate * ((const float *) lr_scale->data)[segment] : rate;
+}
+
 static inline float direction(const update *u, float p, float m, float v, float decay) {
     return m * u->correct1 / (sqrtf(v * u->correct2) + u->eps) + decay * p;
 }

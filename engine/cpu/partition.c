@@ -137,7 +137,8 @@ bl_status bl_cpu_partition_lamb_apply(bl_context *ctx, const bl_partition_optim 
         for (int64_t c = 0; c < count; c++) {
             int64_t i = shares[c].run.segment;
             update u = update_of(o, shares[c].piece);
-            lamb_second_pass(&u, &shares[c].run, decay[i], u.rate * lamb_trust(sums[2 * i], sums[2 * i + 1]));
+            float rate = segment_rate(u.rate, o->lr_scale, i);
+            lamb_second_pass(&u, &shares[c].run, decay[i], rate * lamb_trust(sums[2 * i], sums[2 * i + 1]));
         }
         if (o->trust)
             for (int64_t i = 0; i < segments; i++)

@@ -9,7 +9,7 @@ template <typename Low> static __global__ void __launch_bounds__(OPTIM_THREADS) 
     const StepFactors f = *u.factors;
     if (f.skip) return;
     each_piece(u, blockIdx.x, [&](int64_t s, int64_t begin, int64_t end) {
-        const float shrink = 1.0f - f.rate * u.decay[s];
+        const float rate = segment_rate(u, f, s), shrink = 1.0f - rate * u.decay[s];
         each_group(begin, end, u.packed, [&](int64_t at, bool whole) {
             float p[OPTIM_EACH], m[OPTIM_EACH], v[OPTIM_EACH], g[OPTIM_EACH];
             load_each(u.p, at, begin, end, whole, p);
@@ -19,7 +19,7 @@ template <typename Low> static __global__ void __launch_bounds__(OPTIM_THREADS) 
 #pragma unroll
             for (int i = 0; i < OPTIM_EACH; i++) {
                 moments(u, f.gradient, g[i], m[i], v[i]);
-                p[i] = p[i] * shrink - f.rate * direction(f, u.eps, m[i], v[i]);
+                p[i] = p[i] * shrink - rate * direction(f, u.eps, m[i], v[i]);
             }
             store_each<float>(u.m, at, begin, end, whole, m);
             store_each<float>(u.v, at, begin, end, whole, v);

@@ -65,7 +65,7 @@ static __global__ void __launch_bounds__(OPTIM_THREADS) lamb_step_kernel(Update<
     if (f.skip) return;
     /* From the end: what the first pass touched last is still in the level-2 cache. */
     each_piece(u, gridDim.x - 1 - blockIdx.x, [&](int64_t s, int64_t begin, int64_t end) {
-        const float decay = u.decay[s], rate = f.rate * ratios[s];
+        const float decay = u.decay[s], rate = segment_rate(u, f, s) * ratios[s];
         each_group(begin, end, u.packed, [&](int64_t at, bool whole) {
             float p[OPTIM_EACH], m[OPTIM_EACH], v[OPTIM_EACH];
             load_each(u.p, at, begin, end, whole, p);

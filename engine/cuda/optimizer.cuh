@@ -39,6 +39,7 @@ template <typename Low> struct Update {
     const float *g;
     const int64_t *segments; /* [count, 2]: offset, length; ascending */
     const float *decay;      /* [count] */
+    const float *lr_scale;   /* [count]; NULL: 1 */
     const StepFactors *factors;
     int64_t count;
     int64_t size; /* of the flat buffers */
@@ -56,6 +57,7 @@ template <typename Low, class Optim> static inline Update<Low> update_buffers(co
     u.g = bl_data<float>(o->grad);
     u.segments = NULL;
     u.decay = bl_data<float>(o->decay);
+    u.lr_scale = bl_data<float>(o->lr_scale);
     u.factors = f;
     u.count = o->decay->shape[0];
     u.size = o->m->shape[0];
@@ -145,6 +147,12 @@ template <class Body> __device__ __forceinline__ void each_group(int64_t begin, 
     const int64_t first = begin / OPTIM_EACH * OPTIM_EACH;
     for (int64_t at = first + threadIdx.x * OPTIM_EACH; at < end; at += OPTIM_THREADS * OPTIM_EACH)
         body(at, packed && at >= begin && at + OPTIM_EACH <= end);
+}
+
+/* The learning rate of one segment. */
+template <typename Low>
+__device__ __forceinline__ float segment_rate(const Update<Low> &u, const StepFactors &f, int64_t segment) {
+    return u.lr_scale ? f.rate * u.lr_scale[segment] : f.rate;
 }
 
 /* m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2, g unscaled and clipped. */

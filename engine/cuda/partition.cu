@@ -163,7 +163,8 @@ static __global__ void __launch_bounds__(OPTIM_THREADS)
     const StepFactors f = *u.factors;
     if (f.skip) return;
     each_owned(pieces, count, blockIdx.x, [&](int64_t, const Piece &piece, int64_t begin, int64_t end) {
-        const float decay = u.decay[piece.segment], rate = f.rate * trust_of(sums, piece.segment);
+        const float decay = u.decay[piece.segment];
+        const float rate = segment_rate(u, f, piece.segment) * trust_of(sums, piece.segment);
         const int64_t to_param = piece.param - piece.state, to_flat = piece.flat - piece.state;
         const bool packed = u.packed && to_param % OPTIM_EACH == 0 && to_flat % OPTIM_EACH == 0;
         each_group(begin, end, packed, [&](int64_t at, bool whole) {

@@ -35,7 +35,7 @@ static bl_status check_segments(const char *op, const bl_context *ctx, const bl_
 bl_status bl_check_optim(const char *op, const bl_context *ctx, const bl_optim *o) {
     if (!o) return bl_fail(BL_ERROR_ARGUMENT, "%s: optim is NULL", op);
     const bl_tensor *param = o->param, *param_low = o->param_low, *m = o->m, *v = o->v, *grad = o->grad;
-    const bl_tensor *segments = o->segments, *decay = o->decay, *trust = o->trust;
+    const bl_tensor *segments = o->segments, *decay = o->decay, *lr_scale = o->lr_scale, *trust = o->trust;
     BL_CHECK(op, ctx, param, BL_SET(BL_F32), "N", BL_ANY);
     int64_t size = param->shape[0];
     BL_CHECK_OPTIONAL(op, ctx, param_low, BL_SET(BL_BF16) | BL_SET(BL_F16), "N", size);
@@ -44,6 +44,7 @@ bl_status bl_check_optim(const char *op, const bl_context *ctx, const bl_optim *
     BL_CHECK(op, ctx, grad, BL_SET(BL_F32), "N", size);
     BL_CHECK(op, ctx, segments, BL_SET(BL_I64), "n2", BL_ANY, 2);
     BL_CHECK(op, ctx, decay, BL_SET(BL_F32), "n", segments->shape[0]);
+    BL_CHECK_OPTIONAL(op, ctx, lr_scale, BL_SET(BL_F32), "n", segments->shape[0]);
     BL_CHECK_OPTIONAL(op, ctx, trust, BL_SET(BL_F32), "n", segments->shape[0]);
     BL_TRY(bl_check_scalars(op, ctx, o->scalars));
     BL_TRY(bl_check_moments(op, o->beta1, o->beta2, o->eps));

@@ -74,7 +74,8 @@ BL_API bl_status bl_partition_grad_factor(bl_context *ctx, bl_tensor *scalars, c
 static bl_status check_optim(const char *op, const bl_context *ctx, const bl_partition_optim *o) {
     if (!o) return bl_fail(BL_ERROR_ARGUMENT, "%s: optim is NULL", op);
     const bl_tensor *param = o->param, *param_low = o->param_low, *m = o->m, *v = o->v, *grad = o->grad;
-    const bl_tensor *decay = o->decay, *scalars = o->scalars, *sums = o->sums, *trust = o->trust;
+    const bl_tensor *decay = o->decay, *lr_scale = o->lr_scale, *scalars = o->scalars, *sums = o->sums,
+                    *trust = o->trust;
     BL_CHECK(op, ctx, param, BL_SET(BL_F32), "P", BL_ANY);
     BL_CHECK(op, ctx, grad, BL_SET(BL_F32), "N", BL_ANY);
     BL_CHECK_OPTIONAL(op, ctx, param_low, BL_SET(BL_BF16) | BL_SET(BL_F16), "N", grad->shape[0]);
@@ -83,6 +84,7 @@ static bl_status check_optim(const char *op, const bl_context *ctx, const bl_par
     BL_CHECK(op, ctx, decay, BL_SET(BL_F32), "n", BL_ANY);
     BL_TRY(bl_check_scalars(op, ctx, scalars));
     BL_CHECK(op, ctx, sums, BL_SET(BL_F32), "n2", decay->shape[0], 2);
+    BL_CHECK_OPTIONAL(op, ctx, lr_scale, BL_SET(BL_F32), "n", decay->shape[0]);
     BL_CHECK_OPTIONAL(op, ctx, trust, BL_SET(BL_F32), "n", decay->shape[0]);
     BL_TRY(bl_check_moments(op, o->beta1, o->beta2, o->eps));
     extents size = {decay->shape[0], m->shape[0], param->shape[0], grad->shape[0]};

@@ -21,7 +21,8 @@ local LENGTH, SLOTS, SAMPLES, BATCH = 16, 3, 24, 4
 
 --- A run of a tiny BERT over the shards of a folder.
 -- @param options device ("cuda"), precision, packed, first (1), last, accumulation (1), graphs, from, to: checkpoints,
---   checkpointing, learning_rate, loss_scale and dynamic, evaluate: after so many steps, with other shapes
+--   checkpointing, learning_rate, loss_scale and dynamic, evaluate: after so many steps, with other shapes; frozen:
+--   pattern of names, lr_scale, kind ("Lamb")
 -- @return losses of every step; checksum of the parameters; the trainer's graphs; loss scales; results of evaluations
 local function train(folder, options)
     local before = context.current()
@@ -29,10 +30,12 @@ local function train(folder, options)
     local model = bert.BertForPretraining.new(tiny.config { hidden_size = 32, num_hidden_layers = 1,
         num_attention_heads = 2, intermediate_size = 64, hidden_dropout_prob = 0.1,
         attention_probs_dropout_prob = 0.1 })
+    if options.frozen then model.store:freeze(function(name) return name:find(options.frozen) ~= nil end) end
     model.store:allocate { precision = options.precision or "fp32", seed = 5 }
     model.bert.encoder.activation_checkpointing = options.checkpointing
     local accumulation = options.accumulation or 1
-    local optimizer = Optimizer.new { kind = "Lamb", store = model.store, accumulation = accumulation,
+    local optimizer = Optimizer.new { kind = options.kind or "Lamb", store = model.store, accumulation = accumulation,
+        lr_scale = options.lr_scale,
         loss_scale = options.loss_scale, dynamic = options.dynamic }
     if options.from then checkpoint.load(options.from, { store = model.store, optimizer = optimizer }) end
     local graphs = Graphs.new { enabled = options.graphs or false, warn = function(text) error(text) end }
@@ -161,6 +164,19 @@ describe("training on a GPU", function()
             assert.are.equal(4, #measured)
             assert.are.same(measured, again)
             assert.is_true(measured[4].loss < measured[1].loss)
+        end
+    end)
+
+    it("replays a model whose lower part is frozen, with rates for each tensor", function()
+        for _, kind in ipairs { "Lamb", "AdamW" } do
+            local options = { last = 6, packed = false, precision = "bf16", kind = kind, frozen = "embeddings",
+                lr_scale = function(name) return name:find "bias" and 0.5 or nil end }
+            local graphs = same_with_and_without_graphs(options)
+            assert.are.equal(2 * 5, graphs.replays)
+            local here = train(folder .. "/shards", options)
+            options.device, options.graphs = "cpu", false
+            local there = train(folder .. "/shards", options)
+            for step = 1, 6 do assert.is_true(math.abs(here[step] - there[step]) <= 2e-2) end
         end
     end)
 

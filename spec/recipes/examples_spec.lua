@@ -6,6 +6,108 @@ local job_class = require "spec.support.job"
 local json = require "bertlua.util.json"
 local lfs = require "lfs"
 local pretraining = require "spec.support.pretraining"
+local process = require "spec.support.process"
+local storage = require "bertlua.storage"
+local tensor = require "bertlua.tensor"
+
+--- Names of the tensors in which the models of two folders differ, as a set.
+local function differing(a, b)
+    local x, y = assert(storage.open(a .. "/model.safetensors")), assert(storage.open(b .. "/model.safetensors"))
+    local names = {}
+    for _, name in ipairs(x:names()) do
+        tensor.scope(function()
+            local sums = {}
+            for i, file in ipairs { x, y } do
+                local t = tensor.new("f32", file:info(name).dims)
+                assert(file:read(name, t))
+                sums[i] = storage.crc32c(t)
+            end
+            names[name] = sums[1] ~= sums[2] or nil
+        end)
+    end
+    x:close()
+    y:close()
+    return names
+end
+
+describe("the example of a classifier", function()
+    local job
+    before_each(function() job = classify.new() end)
+    after_each(function() job:close() end)
+
+    --- Run an example to its 12th step, or fewer; its checkpoints are in OUT/custom/classify.
+    local function run(name, out, changes)
+        local options = { ["output-dir"] = job.dir .. "/" .. out, epochs = 2, ["num-steps-per-checkpoint"] = 4 }
+        for key, value in pairs(changes or {}) do options[key] = value end
+        local code, output = job_class.shell((job:command(options):gsub("recipes/finetune_classify%.lua", name)))
+        assert.are.equal(0, code, output)
+        return output
+    end
+
+    local function folder(out, step)
+        return ("%s/%s/custom/classify/%d"):format(job.dir, out, step)
+    end
+
+    local function resumes_exactly(name)
+        local output = run(name, "straight")
+        run(name, "stopped", { ["steps-this-run"] = 5 })
+        assert.matches("resuming from .*/5", run(name, "stopped"))
+        for _, file in ipairs { "model.safetensors", "optimizer.safetensors", "progress.json" } do
+            assert.is_true(fs.read(folder("straight", 12) .. "/" .. file) == fs.read(folder("stopped", 12) .. "/"
+                .. file), file .. " differs")
+        end
+        return output
+    end
+
+    it("freeze.lua trains what it does not freeze", function()
+        local output = resumes_exactly "examples/freeze.lua"
+        assert.matches("frozen    5728 of 6051 parameters %(embeddings, encoder%.layer%.%[0%-5%]%.%)\n", output)
+        assert.are.same({ ["bert.pooler.dense.weight"] = true, ["bert.pooler.dense.bias"] = true,
+            ["classifier.weight"] = true, ["classifier.bias"] = true }, differing(folder("straight", 4),
+            folder("straight", 12)))
+        assert.are.equal('{ "embeddings", "encoder.layer.[0-5]." }',
+            json.read(folder("straight", 12) .. "/progress.json").freeze)
+    end)
+
+    it("freeze.lua, changed and resumed, says what is different", function()
+        local path = job.dir .. "/changed.lua"
+        local text = assert(fs.read "examples/freeze.lua")
+        assert(fs.write(path, (text:gsub("layer%.%[0%-5%]%.", "layer.0"))))
+        run("examples/freeze.lua", "out", { ["steps-this-run"] = 4 })
+        local output = run(path, "out", { ["steps-this-run"] = 4 })
+        assert.matches('warning: freeze was { "embeddings", "encoder%.layer%.%[0%-5%]%." } in .-/4 and is '
+            .. '{ "embeddings", "encoder%.layer%.0" } now: the run will differ', output)
+        assert.matches("warning: 16 parameters were frozen in .-/4: their moments begin at zero\n", output)
+        assert.is_true(differing(folder("out", 4), folder("out", 8))["bert.encoder.layer.1.output.dense.weight"])
+        -- Without any freezing, and back.
+        assert(fs.write(path, (text:gsub("freeze = %b{},", ""))))
+        output = run(path, "out", { ["steps-this-run"] = 2 })
+        assert.matches('warning: freeze was { .- } in .-/8 and is not set now', output)
+        output = run("examples/freeze.lua", "out")
+        assert.matches('warning: freeze was not set in .-/10 and is { "embeddings",', output)
+        assert.is_nil(output:find("begin at zero", 1, true), output)
+    end)
+
+    it("layerwise_rates.lua follows its functions", function()
+        assert.is_nil(resumes_exactly("examples/layerwise_rates.lua"):find("frozen", 1, true))
+        local progress = json.read(folder("straight", 12) .. "/progress.json")
+        assert.matches("^function %x+$", progress.lr_scale)
+        assert.matches("^function %x+$", progress.weight_decay_of)
+        -- A rate of 0 keeps a tensor as it is.
+        local path = job.dir .. "/changed.lua"
+        local text = assert(fs.read "examples/layerwise_rates.lua")
+        assert(fs.write(path, (text:gsub("DECAY %^ %(LAYERS %+ 1%)", "0"))))
+        run(path, "zero")
+        local names = differing(folder("zero", 4), folder("zero", 12))
+        assert.is_nil(names["bert.embeddings.word_embeddings.weight"])
+        assert.is_true(names["bert.encoder.layer.0.output.dense.weight"])
+        assert(fs.write(path, (text:gsub("DECAY %^ %(LAYERS %+ 1%)", '"no"'))))
+        local code, output = job_class.shell((job:command { epochs = 2 }):gsub("recipes/finetune_classify%.lua", path))
+        assert.are.equal(1, code, output)
+        assert.matches("lr_scale: got no for bert%.embeddings%.word_embeddings%.weight, expected a number of at "
+            .. "least 0\n$", output)
+    end)
+end)
 
 describe("the example", function()
     local job
@@ -119,6 +221,12 @@ describe("the example", function()
         local config = json.read(straight .. "/custom/phase1/2/config.json")
         assert.are.same({ 256, 4, 30522 }, { config.hidden_size, config.num_hidden_layers, config.vocab_size })
         assert.are.equal("cosine", json.read(straight .. "/custom/phase1/2/progress.json").schedule)
+    end)
+
+    it("lua_op.lua fits a line with a loss of its own", function()
+        local output, code = process.run_bertlua "examples/lua_op.lua"
+        assert.are.equal(0, code, output)
+        assert.matches("^step 100, loss %d+%.%d+\n.*step 400, loss 14%.6583\ny = 2%.30 x %+ 0%.60\n$", output)
     end)
 
     it("own_data.lua trains on text files", function()

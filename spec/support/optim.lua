@@ -55,8 +55,15 @@ function M.held(x)
     return tensor.from({ x }):item()
 end
 
-function M.check_updates(kind, low)
+-- Factors of the learning rate of each segment; 0 keeps a tensor, whose moments go on.
+M.LR_SCALE = { 0.5, 1, 0.125, 0, 3 }
+
+--- Five updates against the formula.
+-- @param low dtype of the low-precision copy, or nil
+-- @param lr_scale list of a factor for each segment, or nil
+function M.check_updates(kind, low, lr_scale)
     local f = M.model(low)
+    f.lr_scale = lr_scale and tensor.from(lr_scale)
     local prepared = optim.prepare(f)
     local state = { m = reference.zeros(M.SIZE), v = reference.zeros(M.SIZE), step = 0 }
     local decay = support.flat(f.decay)
@@ -72,8 +79,8 @@ function M.check_updates(kind, low)
         f.scalars:set(values)
         optim[kind .. "_update"](prepared)
         local trust = reference.optimize(f.param_values, grad_values, state, {
-            kind = kind, segments = M.SEGMENTS, decay = decay, lr = lr, factor = factor, beta1 = M.held(f.beta1),
-            beta2 = M.held(f.beta2), eps = M.held(f.eps),
+            kind = kind, segments = M.SEGMENTS, decay = decay, lr = lr, lr_scale = lr_scale, factor = factor,
+            beta1 = M.held(f.beta1), beta2 = M.held(f.beta2), eps = M.held(f.eps),
         })
         if kind == "lamb" then support.assert_close(f.trust, trust, 2e-6, "trust") end
         assert.are.equal(step, M.scalar(f.scalars, "step"))
@@ -89,6 +96,29 @@ function M.check_updates(kind, low)
         for i = 1, M.SIZE do
             if inside[i] then assert.are.equal(expected[i], lower[i]) else assert.is_true(lower[i] ~= lower[i]) end
         end
+    end
+end
+
+--- Parameters, moments and ratios after three updates, as tensors.
+local function after(kind, low, lr_scale)
+    local f = M.model(low)
+    f.lr_scale = lr_scale and tensor.from(lr_scale)
+    local prepared = optim.prepare(f)
+    for step = 1, 3 do
+        f.grad:copy_from((support.random("f32", { M.SIZE }, 100 + step, 0.3)))
+        local values = f.scalars:tolist()
+        values[S.learning_rate], values[S.grad_factor] = 0.004 * step, 0.37
+        f.scalars:set(values)
+        optim[kind .. "_update"](prepared)
+    end
+    return f
+end
+
+--- Factors of 1 change no bit.
+function M.check_scale_of_one(kind)
+    local none, ones = after(kind, "bf16"), after(kind, "bf16", { 1, 1, 1, 1, 1 })
+    for _, name in ipairs { "param", "m", "v" } do
+        assert.are.same(support.flat(none[name]), support.flat(ones[name]), name)
     end
 end
 

@@ -259,7 +259,8 @@ end
 -- Optimizers ----------------------------------------------------------------
 
 --- One update of a flat parameter list in place; state holds m, v and the step count.
--- @param o table: kind ("lamb" or "adamw"), segments {{offset, length}…}, decay, lr, factor, beta1, beta2, eps
+-- @param o table: kind ("lamb" or "adamw"), segments {{offset, length}…}, decay, lr, lr_scale (1s), factor, beta1,
+--   beta2, eps
 -- @return trust ratios
 function M.optimize(p, grad, state, o)
     local t = state.step + 1
@@ -277,9 +278,10 @@ function M.optimize(p, grad, state, o)
         end
         local trust = 1
         if o.kind == "lamb" and p_square > 0 and u_square > 0 then trust = sqrt(p_square / u_square) end
+        local lr = o.lr * (o.lr_scale and o.lr_scale[s] or 1)
         for i = segment[1] + 1, segment[1] + segment[2] do
-            if o.kind == "adamw" then p[i] = p[i] - o.lr * o.decay[s] * p[i] end
-            p[i] = p[i] - o.lr * trust * direction[i]
+            if o.kind == "adamw" then p[i] = p[i] - lr * o.decay[s] * p[i] end
+            p[i] = p[i] - lr * trust * direction[i]
         end
         trusts[s] = trust
     end

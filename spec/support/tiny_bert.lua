@@ -34,9 +34,21 @@ function M.load_weights(store, file, prefix)
     store:sync_low()
 end
 
+--- A model without memory: freeze and allocate its store.
+function M.unallocated(changes)
+    return BertForPretraining.new(M.config(changes))
+end
+
+--- CRC32C of every parameter's values, by name.
+function M.checksums(store)
+    local sums = {}
+    for _, entry in ipairs(store.list) do sums[entry.name] = storage.crc32c(entry.value) end
+    return sums
+end
+
 --- A model with the fixture's weights.
 function M.model(precision, changes)
-    local model = BertForPretraining.new(M.config(changes))
+    local model = M.unallocated(changes)
     model.store:allocate { precision = precision, seed = 1 }
     M.load_weights(model.store, M.open "bert_tiny", "weight.")
     return model

@@ -13,6 +13,9 @@
 -- sets x.disposable = nil; one whose backward does not read its own output sets
 -- y.disposable = true: the next op may then work in that memory (Tape:take).
 --
+-- A frozen parameter has no `grad`: ops get nil in its place and skip the work. An
+-- op that nobody wants a gradient of (Tape:learns) keeps nothing and is not recorded.
+--
 -- A function has the name of its op, which is also the name of the op's files
 -- in engine/ops, engine/cpu, engine/cuda and spec/engine/ops; gelu, tanh and
 -- dropout are in those called elementwise. Each takes 10 to 40 lines, so they
@@ -43,10 +46,11 @@ function F.linear(tape, x, weight, bias, activation)
     local input = tape:value_of(x)
     local dims = { x.dims[1], weight.dims[1] }
     local y = tape:variable(x.dtype, dims)
-    local pre = activation == "gelu" and tape.recording and tape:tensor(x.dtype, dims) or nil
+    local learns = tape:learns(x, weight, bias)
+    local pre = activation == "gelu" and learns and tape:tensor(x.dtype, dims) or nil
     local added = bias and (device.is_host() and bias.value or bias.rounded or bias.value)
     ops.linear_forward(y.value, pre, input, weight.compute, added, activation)
-    tape:record(y, true, {
+    tape:record(y, learns, {
         backward = linear_backward, x = x, weight = weight, bias = bias, activation = activation, pre,
     })
     x.disposable = nil
@@ -73,14 +77,10 @@ function F.attention(tape, qkv, segments, heads, max_length, p)
     local input = tape:value_of(qkv)
     local hidden = qkv.dims[2] / 3
     local y = tape:variable(qkv.dtype, { qkv.dims[1], hidden })
-    local stats = tape.recording and tape:tensor("f32", { segments:dims()[1], heads, max_length }) or nil
+    local stats = tape:learns(qkv) and tape:tensor("f32", { segments:dims()[1], heads, max_length }) or nil
     local scale = 1 / math.sqrt(hidden / heads)
     local dropout = tape:dropout(p)
     ops.attention_forward(y.value, stats, input, segments, heads, max_length, scale, dropout)
-    if stats and not qkv.needs_grad then
-        tape.arena:release(stats)
-        stats = nil
-    end
     return tape:record(y, qkv, {
         backward = attention_backward, x = qkv, segments = segments, heads = heads, max_length = max_length,
         scale = scale, dropout = dropout, stats,
@@ -110,7 +110,8 @@ function F.layernorm(tape, x, residual, gamma, beta, eps, p)
     local input = tape:value_of(x)
     local y = tape:variable_like(x)
     local z, mean, rstd
-    if tape.recording then
+    local learns = tape:learns(x, residual, gamma, beta)
+    if learns then
         z = residual ~= x and tape:take(x, "layernorm") or tape:tensor(x.dtype, x.dims)
         mean, rstd = tape:tensor("f32", { x.dims[1] }), tape:tensor("f32", { x.dims[1] })
     end
@@ -118,7 +119,7 @@ function F.layernorm(tape, x, residual, gamma, beta, eps, p)
     ops.layernorm_forward(y.value, z, mean, rstd, input, residual and tape:value_of(residual), gamma.value,
         beta.value, eps, dropout)
     y.disposable = true
-    return tape:record(y, true, {
+    return tape:record(y, learns, {
         backward = layernorm_backward, x = x, residual = residual, gamma = gamma, beta = beta, dropout = dropout,
         z, mean, rstd,
     })
@@ -140,12 +141,13 @@ function F.embedding(tape, batch, tables, eps, p)
     local word = tables.word
     local rows = batch.ids:dims()[1]
     local y = tape:variable(word.compute:dtype_name(), { rows, word.dims[2] })
+    local learns = tape:learns(word, tables.position, tables.type, tables.gamma, tables.beta)
     local mean, rstd
-    if tape.recording then mean, rstd = tape:tensor("f32", { rows }), tape:tensor("f32", { rows }) end
+    if learns then mean, rstd = tape:tensor("f32", { rows }), tape:tensor("f32", { rows }) end
     local dropout = tape:dropout(p)
     ops.embedding_forward(y.value, mean, rstd, word.compute, tables.position.compute, tables.type.compute, batch.ids,
         batch.positions, batch.types, tables.gamma.value, tables.beta.value, eps, dropout)
-    return tape:record(y, true, {
+    return tape:record(y, learns, {
         backward = embedding_backward, batch = batch, word = word, position = tables.position, type = tables.type,
         gamma = tables.gamma, beta = tables.beta, dropout = dropout, mean, rstd,
     })
@@ -268,8 +270,11 @@ end
 
 --- Files whose functions are functions of F, each name once.
 local FAMILIES = {
+    require "bertlua.autograd.custom",
     require "bertlua.autograd.elementwise",
+    require "bertlua.autograd.losses",
     require "bertlua.autograd.products",
+    require "bertlua.autograd.reductions",
     require "bertlua.autograd.shapes",
 }
 for _, family in ipairs(FAMILIES) do

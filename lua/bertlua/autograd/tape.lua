@@ -32,29 +32,20 @@
 -- In inference (start(step, micro, false)) nothing is recorded. Modules call
 -- tape:free(x) on values that the forward pass will not read again; with recording
 -- on, that call does nothing, since the backward pass still needs the value.
+--
+-- Frozen parameters. An op is recorded only if a gradient is wanted behind it: of a
+-- parameter that is trained (it has a `grad`) or of a variable that depends on one;
+-- see Tape:learns(). What a frozen part of a model computes below the first trained
+-- parameter is freed as in inference, unless a recorded op reads it; then it lives
+-- until that op's backward pass. Dropout stays as it is in training.
 
+local Variable = require "bertlua.autograd.variable"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
+local summary = require "bertlua.summary"
 
 local Tape = {}
 Tape.__index = Tape
-
-local Variable = {}
-Variable.__index = Variable
-
-function Variable:__tostring()
-    return tostring(self.value)
-end
-
---- The value as a number, for variables with one element.
-function Variable:item()
-    return self.value:item()
-end
-
---- The value as nested tables.
-function Variable:tolist()
-    return self.value:tolist()
-end
 
 --- Address space reserved for an arena that the caller did not size. Only what is used is touched.
 local DEFAULT_CAPACITY = 32 * 2 ^ 30
@@ -115,24 +106,24 @@ function Tape:tensor(dtype, dims)
     return self.arena:tensor(dtype, dims)
 end
 
-local function variable(value, dtype, dims)
-    return setmetatable({ value = value, dtype = dtype, dims = dims, needs_grad = false }, Variable)
+local function variable(tape, value, dtype, dims)
+    return setmetatable({ tape = tape, value = value, dtype = dtype, dims = dims, needs_grad = false }, Variable)
 end
 
 --- A new variable: value uninitialised, from the arena.
 function Tape:variable(dtype, dims)
-    return variable(self.arena:tensor(dtype, dims), dtype, dims)
+    return variable(self, self.arena:tensor(dtype, dims), dtype, dims)
 end
 
 --- A new variable of x's shape and dtype.
 function Tape:variable_like(x)
-    return variable(self.arena:tensor(x.dtype, x.dims), x.dtype, x.dims)
+    return variable(self, self.arena:tensor(x.dtype, x.dims), x.dtype, x.dims)
 end
 
 --- Wrap a tensor owned by the caller. The tape never releases it.
 -- @param needs_grad true: backward() leaves a gradient in `.grad`, in the arena until the next start()
-function Tape.input(_, value, needs_grad)
-    local x = variable(value, value:dtype_name(), value:dims())
+function Tape:input(value, needs_grad)
+    local x = variable(self, value, value:dtype_name(), value:dims())
     x.external, x.needs_grad = true, needs_grad or false
     return x
 end
@@ -146,13 +137,27 @@ function Tape.value_of(_, x)
     return value
 end
 
+--- Whether an op is to be recorded: any of its inputs needs a gradient, or any of its parameters is trained.
+-- @param a, b, c, d, e variables and parameters, nil for one that is not there
+-- @return true or false; false in inference
+function Tape:learns(a, b, c, d, e)
+    if not self.recording then return false end
+    return (a and (a.needs_grad or a.is_parameter and a.grad) or b and (b.needs_grad or b.is_parameter and b.grad)
+        or c and (c.needs_grad or c.is_parameter and c.grad) or d and (d.needs_grad or d.is_parameter and d.grad)
+        or e and (e.needs_grad or e.is_parameter and e.grad)) and true or false
+end
+
 --- Add a node. Returns y. The node is kept only while recording, and only if an input (or parameter) needs a gradient.
 -- @param y the output variable
--- @param x an input variable, or true if the op has parameters to differentiate
+-- @param x an input variable; or, of an op with parameters or several inputs, what learns() said of them
 -- @param node {backward=, ..., owned tensors in the array part}
 function Tape:record(y, x, node)
-    if x ~= true then x.disposable = nil end
-    if self.recording and (x == true or x.needs_grad) then
+    local wanted = x
+    if type(x) == "table" then
+        x.disposable = nil
+        wanted = x.needs_grad
+    end
+    if self.recording and wanted then
         y.needs_grad = true
         node.output = y
         local count = self.count + 1
@@ -191,13 +196,39 @@ function Tape:untracked(work, ...)
     return result
 end
 
---- Declare that the forward pass will not read x again. Releases it in inference, does nothing while recording, nor to
--- what was recorded before untracked().
-function Tape:free(x)
-    if not self.recording and x.value and not x.external and not x.needs_grad then
-        self.arena:release(x.value)
-        x.value, x.gone = nil, "it was freed after its last use"
+--- Whether a recorded node has x, or its value, among its fields or in a list that is one of them.
+local function reads(node, x)
+    local function is(field) return rawequal(field, x) or rawequal(field, x.value) end
+    for _, field in pairs(node) do
+        if is(field) then return true end
+        if type(field) == "table" and not getmetatable(field) then
+            for _, item in ipairs(field) do
+                if is(item) then return true end
+            end
+        end
     end
+    return false
+end
+
+local function release(arena, x, why)
+    arena:release(x.value)
+    x.value, x.gone = nil, why
+end
+
+--- Declare that the forward pass will not read x again. Releases it in inference. While recording, x stays if its
+-- gradient is wanted; if not, because all before it is frozen, it is released now, or with the last node that reads it.
+function Tape:free(x)
+    if not x.value or x.external or x.needs_grad then return end
+    -- The backward pass comes to the first node last. Within untracked() there may be nodes, too.
+    for i = 1, self.count do
+        local node = self.nodes[i]
+        if reads(node, x) then
+            node.frees = node.frees or {}
+            table.insert(node.frees, x)
+            return
+        end
+    end
+    release(self.arena, x, "it was freed after its last use")
 end
 
 --- A tensor for the gradient of x, with the same shape and dtype; nil if x needs none.
@@ -226,9 +257,9 @@ end
 local function release_node(arena, node)
     release_owned(arena, node)
     local output = node.output
-    if output.value and not output.external then
-        arena:release(output.value)
-        output.value, output.gone = nil, "backward() has passed it"
+    if output.value and not output.external then release(arena, output, "backward() has passed it") end
+    if node.frees then
+        for _, x in ipairs(node.frees) do release(arena, x, "backward() has passed it") end
     end
 end
 
@@ -257,16 +288,12 @@ local function checkpoint_backward(self, node)
     local x, output = node.x, node.output
     local first, dropout_ops = self.count + 1, self.dropout_ops
     self.dropout_ops = node.dropout_ops
-    local input = self:input(x.value, true)
+    local input = self:input(x.value, x.needs_grad)
     local y = node.run(node.module, self, input, node.argument)
     y.grad, output.grad = output.grad, nil
     walk_back(self, first)
     self.dropout_ops = dropout_ops
-    if x.needs_grad then
-        self:accumulate(x, input.grad)
-    elseif input.grad then
-        self.arena:release(input.grad)
-    end
+    self:accumulate(x, input.grad)
 end
 
 --- y = module:forward(tape, x, argument), keeping only x and y for the backward pass, which recomputes everything in
@@ -276,8 +303,10 @@ end
 function Tape:checkpoint(module, x, argument)
     if not self.recording then return module:forward(self, x, argument) end
     local first, dropout_ops = self.count + 1, self.dropout_ops
-    local result = module:forward(self, self:input(self:value_of(x), true), argument)
-    local y = variable(result.value, result.dtype, result.dims)
+    local result = module:forward(self, self:input(self:value_of(x), x.needs_grad), argument)
+    -- All of it is frozen: nothing was kept.
+    if not result.needs_grad then return result end
+    local y = variable(self, result.value, result.dtype, result.dims)
     y.disposable = result.disposable
     result.external = true
     for i = self.count, first, -1 do
@@ -297,7 +326,9 @@ end
 --   i is done. A node has its parameters, or a module with them, directly in its fields.
 function Tape:backward(y, seed, watcher)
     if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
-    if not y.needs_grad then error("tape: the value to differentiate does not depend on any parameter", 2) end
+    if not y.needs_grad then
+        error("tape: the value to differentiate does not depend on any parameter that is trained", 2)
+    end
     y.grad = self.arena:tensor(y.dtype, y.dims)
     if seed then
         ops.copy(y.grad, seed)
@@ -330,6 +361,14 @@ function Tape:close()
     if self.own_arena then self.arena:free() end
     self.state_buffer:free()
     self.arena, self.state = nil, nil
+end
+
+--- One line: what is recorded, and the memory of its arena.
+function Tape:__tostring()
+    if not self.arena then return "Tape: closed" end
+    local used, peak = self:memory()
+    return ("Tape: %s, %d node%s, %s in use, peak %s"):format(self.recording and "recording" or "inference",
+        self.count, self.count == 1 and "" or "s", summary.bytes(used), summary.bytes(peak))
 end
 
 Tape.Variable = Variable

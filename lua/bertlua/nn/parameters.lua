@@ -10,13 +10,19 @@
 -- and fp16 models hold f32 values only of the biases and LayerNorm parameters,
 -- which ops read, and of the part of the matrices that this rank updates.
 --
+-- Frozen parameters lie behind the others: no gradient, no place in the optimizer's
+-- state, never updated, never sent to another rank. Buffers of gradients and state
+-- have `trained` elements, those of values `total`.
+--
 -- A parameter is a table {name, dims, value, grad, compute, ...}: `value` and
 -- `grad` are f32 views, `compute` is what matmuls and table look-ups read. Names
 -- are those of Hugging Face's BERT.
 
+local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local storage = require "bertlua.storage"
+local summary = require "bertlua.summary"
 local tensor = require "bertlua.tensor"
 
 local ParameterStore = {}
@@ -89,11 +95,62 @@ function ParameterStore:register_joint(names, dims, options)
     return joint
 end
 
+local function is_frozen(group)
+    return group[1].frozen == true
+end
+
+--- Freeze parameters: they get no gradient and keep their values. Before allocate().
+-- @param frozen function(name) -> whether to freeze that parameter
+function ParameterStore:freeze(frozen)
+    if self.value_buffer then error("parameters: freeze() after allocate()", 2) end
+    for _, group in ipairs(self.groups) do
+        local yes, no
+        for _, entry in ipairs(group) do
+            if frozen(entry.name) then yes = entry.name else no = entry.name end
+        end
+        if yes and no then
+            fault.raisef("freeze: %s is frozen but %s is not: one product computes both, so freeze both or neither",
+                yes, no)
+        end
+        for _, entry in ipairs(group) do entry.frozen = yes and true or nil end
+    end
+end
+
+--- Number of values that are trained, without padding.
+function ParameterStore:trained_numel()
+    local count = 0
+    for _, entry in ipairs(self.list) do
+        if not entry.frozen then count = count + entry.numel / entry.dims[1] * (entry.rows or entry.dims[1]) end
+    end
+    return count
+end
+
 local function stored_dims_of(entry)
     return entry.rows and { entry.rows, unpack(entry.dims, 2) } or entry.dims
 end
 
+--- Give the groups that `takes` accepts their places from `total` on.
+-- @param order list to which their parameters are appended
+-- @return the next free place
+local function put_groups(self, takes, total, order)
+    for _, group in ipairs(self.groups) do
+        if takes(group) then
+            if group.joint then group.joint.offset = total end
+            for _, entry in ipairs(group) do
+                entry.offset, entry.stored_dims = total, stored_dims_of(entry)
+                total = total + entry.numel
+                order[#order + 1] = entry
+                self.numel = self.numel + product(entry.stored_dims)
+            end
+            total = round_up(total, ALIGNMENT)
+        end
+    end
+    return total
+end
+
 --- Assign every parameter its place in the flat buffers; returns the regions that are divided into buckets.
+-- Sets `order`: what is trained, in memory order; trained and total: lengths of the buffers without and with what is
+-- frozen.
 -- @param low_first put what ops read in the low dtype before the rest
 -- @param multiple region lengths are multiples of this many elements
 local function lay_out(self, low_first, multiple)
@@ -101,22 +158,14 @@ local function lay_out(self, low_first, multiple)
     self.order, self.numel = {}, 0
     for _, low in ipairs(low_first and { "low", "f32" } or { "any" }) do
         local begin = total
-        for _, group in ipairs(self.groups) do
-            if low == "any" or (group[1].low and "low" or "f32") == low then
-                if group.joint then group.joint.offset = total end
-                for _, entry in ipairs(group) do
-                    entry.offset, entry.stored_dims = total, stored_dims_of(entry)
-                    total = total + entry.numel
-                    self.order[#self.order + 1] = entry
-                    self.numel = self.numel + product(entry.stored_dims)
-                end
-                total = round_up(total, ALIGNMENT)
-            end
-        end
+        total = put_groups(self, function(group)
+            return not is_frozen(group) and (low == "any" or (group[1].low and "low" or "f32") == low)
+        end, total, self.order)
         total = round_up(total, multiple)
         regions[#regions + 1] = { offset = begin, count = total - begin, low = low == "low" }
     end
-    self.total = total
+    self.trained = total
+    self.total = put_groups(self, is_frozen, total, {})
     return regions
 end
 
@@ -124,7 +173,8 @@ local function bind_views(self, entry)
     local offset = entry.offset
     local place = self:value_place(entry)
     entry.value = place and self.value_buffer:tensor(place * 4, "f32", entry.dims)
-    entry.grad = self.grad_buffer and self.grad_buffer:tensor(offset * 4, "f32", entry.dims) or nil
+    entry.grad = self.grad_buffer and offset < self.trained and self.grad_buffer:tensor(offset * 4, "f32", entry.dims)
+        or nil
     local low = entry.low and self.low_buffer
     -- For a device, which adds the rounded copy; the host adds f32. A store with only parts of the values has none.
     entry.rounded = self.low_buffer and self.divided_count == 0
@@ -159,13 +209,14 @@ function ParameterStore:allocate(options)
     local total = self.total
     -- Only some of the first region's f32 values are present.
     self.divided_count = divided and regions[1].count or 0
-    self.values_count = divided and regions[1].count / partition.size + regions[2].count or total
+    self.values_count = divided and regions[1].count / partition.size + total - regions[1].count or total
     self.value_buffer = memory.buffer(self.values_count * 4)
     self.master = self.value_buffer:tensor(0, "f32", { self.values_count })
     self.value = not divided and self.master or nil
     if options.training ~= false then
-        self.grad_buffer = memory.buffer(total * 4)
-        self.grad = self.grad_buffer:tensor(0, "f32", { total })
+        if self.trained == 0 then error("parameters: every parameter is frozen", 2) end
+        self.grad_buffer = memory.buffer(self.trained * 4)
+        self.grad = self.grad_buffer:tensor(0, "f32", { self.trained })
     end
     if low_dtype then
         self.low_buffer = memory.buffer(total * 2)
@@ -177,10 +228,12 @@ function ParameterStore:allocate(options)
         for _, entry in ipairs(group) do bind_views(self, entry) end
     end
 
-    local count = #self.list
-    self.layout_buffer = memory.buffer(round_up(count * 16, 64) + round_up(count * 4, 64))
+    local count = #self.order
+    local decay_at, scale_at = round_up(count * 16, 64), round_up(count * 16, 64) + round_up(count * 4, 64)
+    self.layout_buffer = memory.buffer(scale_at + round_up(count * 4, 64))
     self.segments = self.layout_buffer:tensor(0, "i64", { count, 2 })
-    self.decay = self.layout_buffer:tensor(round_up(count * 16, 64), "f32", { count })
+    self.decay = self.layout_buffer:tensor(decay_at, "f32", { count })
+    self.scale_slot = self.layout_buffer:tensor(scale_at, "f32", { count })
     local segments = {}
     for i, entry in ipairs(self.order) do segments[i] = { entry.offset, entry.numel } end
     self.segments:set(segments)
@@ -244,10 +297,22 @@ function ParameterStore:low_of(entry)
 end
 
 --- Set the weight decay of all parameters that are subject to it; 0 for the rest.
-function ParameterStore:set_decay(weight_decay)
+-- @param weight_decay number
+-- @param of function(name) -> weight decay of one parameter, nil for the above; or nil
+function ParameterStore:set_decay(weight_decay, of)
     local decay = {}
-    for i, entry in ipairs(self.order) do decay[i] = entry.decay and weight_decay or 0 end
+    for i, entry in ipairs(self.order) do
+        decay[i] = of and of(entry.name) or entry.decay and weight_decay or 0
+    end
     self.decay:set(decay)
+end
+
+--- Set what the learning rate of each parameter is multiplied by: `lr_scale`, f32, which is nil before.
+-- @param of function(name) -> factor, nil for 1
+function ParameterStore:set_lr_scale(of)
+    local scales = {}
+    for i, entry in ipairs(self.order) do scales[i] = of(entry.name) or 1 end
+    self.lr_scale = self.scale_slot:set(scales)
 end
 
 --- The parameter with this name, or nil.
@@ -280,7 +345,7 @@ end
 
 --- The bytes a training run with this store needs in addition to activations: {values, gradients, low copy}.
 function ParameterStore:bytes()
-    return { value = self.values_count * 4, grad = self.grad and self.total * 4 or 0,
+    return { value = self.values_count * 4, grad = self.grad and self.trained * 4 or 0,
         low = self.low and self.total * 2 or 0 }
 end
 
@@ -297,6 +362,31 @@ function ParameterStore:checksum()
         end
     end
     return ("%08x"):format(crc)
+end
+
+-- Parameters shown at either end of a long list.
+local FIRST, LAST = 8, 6
+
+--- What it holds, a screen at most: memory, and names and shapes of the first and last parameters.
+function ParameterStore:__tostring()
+    local list, values = self.list, 0
+    for _, entry in ipairs(list) do values = values + entry.numel end
+    local lines = { ("ParameterStore: %d parameters, %s values%s"):format(#list, summary.count(values),
+        self.precision and ", " .. self.precision or ", no memory yet: allocate()") }
+    if self.value_buffer then
+        local bytes = self:bytes()
+        lines[2] = ("  values %s, gradients %s%s"):format(summary.bytes(bytes.value), summary.bytes(bytes.grad),
+            bytes.low > 0 and (", %s copy %s"):format(self.low_dtype, summary.bytes(bytes.low)) or "")
+    end
+    for i, entry in ipairs(list) do
+        local shown = #list <= FIRST + LAST or i <= FIRST or i > #list - LAST
+        if shown then
+            lines[#lines + 1] = ("  %s  %s"):format(entry.name, table.concat(entry.dims, "x"))
+        elseif i == FIRST + 1 then
+            lines[#lines + 1] = ("  ... %d more"):format(#list - FIRST - LAST)
+        end
+    end
+    return table.concat(lines, "\n")
 end
 
 return ParameterStore

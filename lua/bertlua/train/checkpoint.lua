@@ -369,7 +369,10 @@ local function clear_padding(store)
     end
 end
 
-local function load_optimizer(path, parts)
+--- The plan to read an optimizer's state. What was frozen in the checkpoint has none there and begins at zero; what is
+-- frozen now keeps none.
+-- @param progress of the checkpoint, or nil
+local function load_optimizer(path, parts, progress)
     local optimizer = parts.optimizer
     local file_path = path .. "/optimizer.safetensors"
     if not fs.is_file(file_path) then
@@ -387,7 +390,15 @@ local function load_optimizer(path, parts)
         wanted[#wanted + 1] = item
     end
     wanted[#wanted + 1] = { name = "scalars", dims = optimizer.scalars:dims(), tensor = optimizer.scalars }
-    return file, weights.match(file, wanted, file_path, {})
+    local store, was_frozen = parts.store, progress and progress.freeze ~= nil
+    local plan = weights.match(file, wanted, file_path, {
+        missing = function(name) return was_frozen and name ~= "scalars" end,
+        unexpected = function(name)
+            local entry = store:get(name:sub(3))
+            return entry and entry.frozen or false
+        end,
+    })
+    return file, plan
 end
 
 --- What both ways of loading share. Nothing is changed until everything has been checked.
@@ -406,7 +417,7 @@ local function load_from(path, file_path, parts)
     local plan = weights.match(file, weights.parameters(parts.store), file_path,
         { missing = parts.missing, unexpected = parts.unexpected })
     local state_file, state_plan
-    if parts.optimizer then state_file, state_plan = load_optimizer(path, parts) end
+    if parts.optimizer then state_file, state_plan = load_optimizer(path, parts, progress) end
     weights.read(file, plan)
     file:close()
     clear_padding(parts.store)
@@ -417,7 +428,12 @@ local function load_from(path, file_path, parts)
         weights.read(state_file, state_plan)
         state_file:close()
     end
-    return progress or {}, { missing = plan.missing, unexpected = plan.unexpected }
+    local report = { missing = plan.missing, unexpected = plan.unexpected }
+    for _, name in ipairs(state_plan and state_plan.missing or {}) do
+        report.thawed = report.thawed or {}
+        table.insert(report.thawed, name:match "^m%.(.*)")
+    end
+    return progress or {}, report
 end
 
 --- Load a checkpoint into a model; nothing is changed unless all of it fits. Throws a fault otherwise.
@@ -425,7 +441,8 @@ end
 -- @tparam table parts store; optimizer: restored too if given; config, vocab_file, do_lower_case: compared with the
 --   checkpoint's; model_prefix ("model"); missing, unexpected: patterns of names that the file may lack or may have in
 --   addition, or a function of a name
--- @return progress table (empty if the folder has none), report {missing, unexpected}
+-- @return progress table (empty if the folder has none), report {missing, unexpected; thawed: names of parameters that
+--   were frozen in it, so that their moments begin at zero, or nil}
 function checkpoint.load(path, parts)
     if not fs.is_directory(path) then fault.raisef("%s: no such checkpoint", path) end
     local file_path = path .. "/" .. model_file(parts.model_prefix)

@@ -13,7 +13,7 @@ local PartitionState = require "bertlua.train.partition_state"
 local memory = require "bertlua.memory"
 local optim = require "bertlua.optim"
 
-local DistributedLamb = setmetatable({}, { __index = Optimizer })
+local DistributedLamb = setmetatable({ __tostring = Optimizer.__tostring }, { __index = Optimizer })
 DistributedLamb.__index = DistributedLamb
 
 local function round_up(n, multiple)
@@ -41,7 +41,7 @@ function DistributedLamb.new(options)
         if flat < divided then return state end
         return flat + offset
     end)
-    local tensors = #store.list
+    local tensors = #store.order
     local sums_at = 64
     local pieces_at = sums_at + round_up(tensors * 8, 64)
     self.pieces_buffer = memory.buffer(pieces_at + #rows * 40)
@@ -49,9 +49,10 @@ function DistributedLamb.new(options)
     self.sums = self.pieces_buffer:tensor(sums_at, "f32", { tensors, 2 })
     self.pieces = self.pieces_buffer:tensor(pieces_at, "i64", { #rows, 5 })
     self.pieces:set(rows)
+    local low = store.low and store.low:slice(1, 1, store.trained) or nil
     self.prepared = optim.prepare_partition {
-        param = store.master, param_low = store.low, m = self.m, v = self.v, grad = store.grad, pieces = self.pieces,
-        decay = store.decay, scalars = self.scalars, sums = self.sums, trust = self.trust,
+        param = store.master, param_low = low, m = self.m, v = self.v, grad = store.grad, pieces = self.pieces,
+        decay = store.decay, lr_scale = store.lr_scale, scalars = self.scalars, sums = self.sums, trust = self.trust,
         beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon,
     }
     return self

@@ -34,8 +34,8 @@ function Gradients.new(options)
         queued = {}, due = {},
     }, Gradients)
     if low then
-        self.buffer = memory.buffer(store.total * 2)
-        self.staging = self.buffer:tensor(0, low, { store.total })
+        self.buffer = memory.buffer(store.trained * 2)
+        self.staging = self.buffer:tensor(0, low, { store.trained })
     end
     return self
 end

@@ -9,6 +9,7 @@ local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local optim = require "bertlua.optim"
+local summary = require "bertlua.summary"
 
 local Optimizer = {}
 Optimizer.__index = Optimizer
@@ -35,6 +36,8 @@ end
 --   comm: communicator; for DistributedFusedLamb;
 --   store: an allocated ParameterStore;
 --   beta1 (0.9), beta2 (0.999), epsilon (1e-6), weight_decay (0.01);
+--   weight_decay_of: function(name) -> weight decay of one parameter, or nil for weight_decay (biases, LayerNorm: 0);
+--   lr_scale: function(name) -> what the learning rate of one parameter is multiplied by, or nil for 1;
 --   max_grad_norm: clip to this global norm (1.0), 0 for no clipping;
 --   accumulation: micro-steps whose gradients were summed (1);
 --   loss_scale: initial loss scale (1); dynamic: adapt it (false)
@@ -51,12 +54,13 @@ function Optimizer.new(options)
     if not UPDATES[kind] then
         fault.raisef("optimizer: kind is %s, expected Lamb, AdamW or DistributedFusedLamb", tostring(kind))
     end
-    local self = Optimizer.init(Optimizer, kind, options, store.total)
+    local self = Optimizer.init(Optimizer, kind, options, store.trained)
     self.update = optim[UPDATES[kind]]
+    local low = store.low and store.low:slice(1, 1, store.trained) or nil
     self.prepared = optim.prepare {
-        param = store.value, param_low = store.low, m = self.m, v = self.v, grad = store.grad,
-        segments = store.segments, decay = store.decay, scalars = self.scalars, trust = self.trust,
-        beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon,
+        param = store.value:slice(1, 1, store.trained), param_low = low, m = self.m, v = self.v, grad = store.grad,
+        segments = store.segments, decay = store.decay, lr_scale = store.lr_scale, scalars = self.scalars,
+        trust = self.trust, beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon,
     }
     return self
 end
@@ -80,12 +84,13 @@ function Optimizer.init(class, kind, options, count)
     }, class)
     positive("loss_scale", options.loss_scale or 1)
     positive("epsilon", self.epsilon)
-    store:set_decay(self.weight_decay)
+    store:set_decay(self.weight_decay, options.weight_decay_of)
+    if options.lr_scale then store:set_lr_scale(options.lr_scale) end
     self.state_count = count
     self.m_buffer, self.v_buffer = memory.buffer(count * 4), memory.buffer(count * 4)
     self.m = self.m_buffer:tensor(0, "f32", { count })
     self.v = self.v_buffer:tensor(0, "f32", { count })
-    local tensors, slots = #store.list, optim.SCALAR_COUNT
+    local tensors, slots = #store.order, optim.SCALAR_COUNT
     self.scalars_buffer = memory.buffer(64 + tensors * 4)
     self.scalars = self.scalars_buffer:tensor(0, "f32", { slots })
     self.trust = self.scalars_buffer:tensor(64, "f32", { tensors })
@@ -150,8 +155,8 @@ function Optimizer:find_non_finite()
     local name, what
     for _, field in ipairs { "grad", "compute" } do
         for _, entry in ipairs(self.store.list) do
-            ops.reduce(norm, entry[field], "norm")
-            if not is_finite(norm:item()) then
+            if entry[field] then ops.reduce(norm, entry[field], "norm") end
+            if entry[field] and not is_finite(norm:item()) then
                 name, what = entry.name, field == "grad" and "gradient" or "value"
                 break
             end
@@ -199,6 +204,18 @@ end
 --- Bytes of optimizer state.
 function Optimizer:bytes()
     return 2 * self.state_count * 4
+end
+
+--- Its settings and how far it is. Reads a few scalars from the device.
+function Optimizer:__tostring()
+    local scalars = self.m_buffer.handle and self.scalars:tolist()
+    if not scalars then return self.kind .. ": its memory was freed" end
+    local slot = optim.SCALARS
+    return ("%s: beta1 %g, beta2 %g, epsilon %g, weight decay %g\n  gradients clipped to %s, loss scale %g%s\n"
+        .. "  %d updates, learning rate %g; moments take %s"):format(self.kind, self.beta1, self.beta2, self.epsilon,
+        self.weight_decay, self.max_grad_norm > 0 and ("%g"):format(self.max_grad_norm) or "nothing",
+        scalars[slot.loss_scale], self.dynamic and " (adapts)" or "", scalars[slot.step],
+        scalars[slot.learning_rate], summary.bytes(self:bytes()))
 end
 
 return Optimizer

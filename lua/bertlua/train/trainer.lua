@@ -107,6 +107,9 @@ local function compute(trainer, batch, gradients)
     local result = trainer.objective:forward(tape, batch)
     local middle = trace.now()
     trace:span("compute", "forward", began, middle)
+    if result.loss.needs_grad == false then
+        fault.raise "the loss depends on no parameter that is trained: freeze less"
+    end
     tape:backward(result.loss, trainer.optimizer.loss_scale_tensor, gradients)
     trace:span("compute", "backward", middle, trace.now())
     return result

@@ -185,17 +185,19 @@ function weights.parameters(store)
 end
 
 --- A flat state tensor (m or v) as a file holds it, one tensor per parameter, without the padding rows: a list as in
--- weights.parameters.
+-- weights.parameters, without what is frozen.
 -- @param store ParameterStore
 -- @param flat f32 [N] in the layout of the store's values, or this rank's part of it
 -- @tparam string prefix put before each name
 -- @param gatherer of the state (train/partition_state.lua) where it is divided among ranks, else nil
 function weights.state(store, flat, prefix, gatherer)
     local list = {}
-    for i, entry in ipairs(store.list) do
+    for _, entry in ipairs(store.list) do
         local dims = entry.stored_dims or entry.dims
         local item = { name = prefix .. entry.name, dims = dims }
-        if gatherer then
+        if entry.frozen then
+            item = nil
+        elseif gatherer then
             item.fetch = function() return gatherer:fetch(entry, flat) end
             item.put = function(values) gatherer:put(entry, flat, values) end
         else
@@ -205,7 +207,7 @@ function weights.state(store, flat, prefix, gatherer)
             local segment = flat:slice(1, entry.offset + 1, entry.offset + count)
             item.tensor = segment:view(unpack(dims))
         end
-        list[i] = item
+        list[#list + 1] = item
     end
     return list
 end

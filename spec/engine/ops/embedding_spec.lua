@@ -105,6 +105,28 @@ describe("embedding_backward", function()
         support.assert_same(alone, whole)
     end))
 
+    it("computes each gradient alone, as where the others' parameters are frozen", scoped(function()
+        support.each_dtype(function(dtype)
+            for _, width in ipairs { 16, 33 } do
+                local f = forward(dtype, 40, width)
+                local dy = support.random(dtype, { 40, width }, 9)
+                local function outputs()
+                    return { tensor.new("f32", { VOCAB, width }), tensor.new("f32", { POSITIONS, width }),
+                        tensor.new("f32", { TYPES, width }), tensor.new("f32", { width }),
+                        tensor.new("f32", { width }) }
+                end
+                local whole, alone = outputs(), outputs()
+                backward(f, whole[1], whole[2], whole[3], whole[4], whole[5], dy)
+                for i = 1, 5 do
+                    local one = {}
+                    one[i] = alone[i]
+                    backward(f, one[1], one[2], one[3], one[4], one[5], dy)
+                    support.assert_same(alone[i], whole[i])
+                end
+            end
+        end)
+    end))
+
     it("agrees with differences of the reference", scoped(function()
         local rows, width = 6, 5
         local f = forward("f32", rows, width)

@@ -100,6 +100,28 @@ describe("layernorm_backward", function()
         end)
     end))
 
+    it("computes each gradient alone, as where the others' parameters are frozen", scoped(function()
+        support.each_dtype(function(dtype)
+            local f = forward(dtype, 70, 24)
+            local dy = support.random(dtype, f.dims, 8)
+            local function outputs()
+                return { support.poisoned(dtype, f.dims), support.poisoned(dtype, f.dims), tensor.new("f32", { 24 }),
+                    tensor.new("f32", { 24 }) }
+            end
+            local function backward(list)
+                ops.layernorm_backward(list[1], list[2], list[3], list[4], dy, f.z, f.mean, f.rstd, f.gamma)
+            end
+            local whole, alone = outputs(), outputs()
+            backward(whole)
+            for i = 1, 4 do
+                local one = {}
+                one[i] = alone[i]
+                backward(one)
+                support.assert_same(alone[i], whole[i])
+            end
+        end)
+    end))
+
     it("passes dz to both inputs without dropout", scoped(function()
         local f = forward("f32", 5, 33)
         local dy, dy_values = support.random("f32", f.dims, 8)

@@ -165,6 +165,32 @@ describe("linear", function()
         end)
     end
 
+    for _, activation in ipairs { "none", "gelu", "tanh" } do
+        it("computes each gradient alone, as where the others' parameters are frozen, " .. activation, function()
+            for _, dtype in ipairs { "f32", "bf16" } do
+                tensor.scope(function()
+                    local c = case(rng.new(16), dtype, { 40, 24, 32 }, true)
+                    local saved = dense.random(rng.new(17), dtype, { 40, 32 })
+                    local first = dense.random(rng.new(18), dtype, { 40, 32 })
+                    local function backward(wanted)
+                        local dy = tensor.new(dtype, { 40, 32 }):copy_from(first)
+                        local out = { wanted[1] and dense.poisoned(dtype, { 40, 24 }) or nil,
+                            wanted[2] and tensor.new("f32", { 32, 24 }) or nil,
+                            wanted[3] and tensor.new("f32", { 32 }) or nil }
+                        ops.linear_backward(out[1], out[2], out[3], dy, c.x, c.w, activation ~= "none" and saved or nil,
+                            activation)
+                        return out
+                    end
+                    local whole = backward { true, true, true }
+                    for i = 1, 3 do
+                        local alone = backward { i == 1, i == 2, i == 3 }
+                        assert.are.same(whole[i]:tolist(), alone[i]:tolist())
+                    end
+                end)
+            end
+        end)
+    end
+
     it("gives the same inference result as training with GELU", function()
         tensor.scope(function()
             local c = case(rng.new(15), "bf16", { 9, 24, 40 }, true)

@@ -12,6 +12,12 @@ describe("adamw_update", function()
         shared.check_updates("adamw", "bf16")
     end))
 
+    it("scales the learning rate of each tensor", scoped(function()
+        shared.check_updates("adamw", nil, shared.LR_SCALE)
+        shared.check_updates("adamw", "bf16", shared.LR_SCALE)
+        shared.check_scale_of_one "adamw"
+    end))
+
     it("is skipped and counted after an overflow", scoped(function()
         local f = shared.model "bf16"
         f.grad:fill(1)

@@ -15,6 +15,12 @@ describe("lamb_update", function()
         shared.check_updates("lamb", "f16")
     end))
 
+    it("scales the learning rate of each tensor", scoped(function()
+        shared.check_updates("lamb", nil, shared.LR_SCALE)
+        shared.check_updates("lamb", "bf16", shared.LR_SCALE)
+        shared.check_scale_of_one "lamb"
+    end))
+
     it("trusts 1 where a norm is 0", scoped(function()
         local f = shared.model()
         f.grad:fill(0)
@@ -61,6 +67,7 @@ describe("lamb_update", function()
         rejects("lamb_update: param_low is f32 [20880], expected bf16 or f16 [20880]",
             { param_low = tensor.new("f32", { shared.SIZE }) })
         rejects("lamb_update: decay is f32 [2], expected f32 [5]", { decay = tensor.new("f32", { 2 }) })
+        rejects("lamb_update: lr_scale is f32 [2], expected f32 [5]", { lr_scale = tensor.new("f32", { 2 }) })
         rejects("lamb_update: beta1 is 1 and beta2 is 0.999, expected 0 <= beta < 1", { beta1 = 1 })
         local bad = tensor.from({ { 0, 33 }, { 32, 1 }, { 64, 1 }, { 65, 1 }, { 66, 1 } }, "i64")
         rejects("lamb_update: segments[1] (from 0) is {offset 32, length 1}, expected within [33,20880)",

@@ -20,13 +20,14 @@ local function scalars(values)
     return tensor.from(list)
 end
 
-local function values(low)
+local function values(low, lr_scale)
     local f = { beta1 = 0.9, beta2 = 0.999, eps = 1e-6 }
     f.param = support.random("f32", { SIZE }, 1, 0.05)
     f.param:slice(1, 20865, SIZE):fill(0)
     f.grad = tensor.new("f32", { SIZE })
     f.m, f.v = tensor.new("f32", { SIZE }), tensor.new("f32", { SIZE })
     f.decay = tensor.from(DECAY)
+    f.lr_scale = lr_scale and tensor.from(lr_scale)
     f.scalars = scalars()
     f.trust = tensor.new("f32", { COUNT })
     f.param_low = low and tensor.new(low, { SIZE }) or nil
@@ -55,8 +56,8 @@ local DIVISIONS = { { { 0, 1000 } }, { { 0, 500 }, { 500, 1000 } }, { { 0, 7 }, 
 --- One rank of a partition, over the buffers that all of them share.
 local function rank_of(f, range)
     local rank = { beta1 = f.beta1, beta2 = f.beta2, eps = f.eps, param = f.param, grad = f.grad, decay = f.decay,
-        param_low = f.param_low, trust = tensor.new("f32", { COUNT }), sums = tensor.new("f32", { COUNT, 2 }),
-        scalars = scalars(), square = tensor.new("f32", { 1 }) }
+        lr_scale = f.lr_scale, param_low = f.param_low, trust = tensor.new("f32", { COUNT }),
+        sums = tensor.new("f32", { COUNT, 2 }), scalars = scalars(), square = tensor.new("f32", { 1 }) }
     local size
     rank.pieces, size = pieces_of(range[1], range[2])
     rank.m, rank.v = tensor.new("f32", { size }), tensor.new("f32", { size })
@@ -89,9 +90,11 @@ end
 
 describe("divided LAMB", function()
     for number, division in ipairs(DIVISIONS) do
-        for _, low in ipairs { false, "bf16" } do
-            it(("equals plain LAMB, %d ranks, %s"):format(number, low or "f32"), scoped(function()
-                local plain, divided = values(low), values(low)
+        for _, case in ipairs { { false }, { "bf16" }, { "bf16", { 0.5, 1, 0.125, 0, 3 } } } do
+            local low, lr_scale = case[1], case[2]
+            it(("equals plain LAMB, %d ranks, %s%s"):format(number, low or "f32", lr_scale and ", scaled rates" or ""),
+                scoped(function()
+                local plain, divided = values(low, lr_scale), values(low, lr_scale)
                 plain.segments = tensor.from(SEGMENTS, "i64")
                 local prepared = optim.prepare(plain)
                 local ranks = {}
@@ -203,6 +206,10 @@ describe("divided LAMB", function()
         support.assert_rejects("partition_grad_norm: accumulation is 0, expected 1 or more", {}, function()
             optim.partition_grad_norm(tensor.new("f32", { 1 }), scalars(), tensor.new("f32", { 4 }),
                 tensor.from({ { 0, 0, 0, 0, 4 } }, "i64"), 0)
+        end)
+        support.assert_rejects("partition_lamb_apply: lr_scale is f32 [2], expected f32 [5]", {}, function()
+            local rank = rank_of(values(nil, { 1, 1 }), { 0, 1000 })
+            optim.partition_lamb_apply(optim.prepare_partition(rank))
         end)
         support.assert_rejects("partition_lamb_apply: sums is f32 [10], expected f32 [5,2]", {}, function()
             local rank = rank_of(values(), { 0, 1000 })

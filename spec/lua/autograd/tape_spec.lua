@@ -1,6 +1,7 @@
 --- The tape: gradients by several paths, memory, inference.
 
 local F = require "bertlua.autograd.functional"
+local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
 local gradcheck = require "bertlua.autograd.gradcheck"
 local parameters = require "spec.support.parameters"
@@ -117,6 +118,55 @@ describe("tape", function()
             assert.is_true(worst < TOLERANCE, "error " .. worst)
         end)
     end
+
+    it("records only what a gradient is wanted of, and frees the rest", function()
+        local store = ParameterStore.new()
+        for _, name in ipairs { "first", "second", "third" } do
+            store:register(name, { 4, 4 }, { init = "normal", std = 0.5 })
+        end
+        store:freeze(function(name) return name ~= "second" end)
+        store:allocate { seed = 2 }
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local a = F.linear(tape, tape:input(random({ 3, 4 }, 1)), store:get "first", nil, "gelu")
+        local b = F.gelu(tape, a)
+        tape:free(a)
+        assert.are.equal(0, tape.count)
+        assert.are.equal("it was freed after its last use", a.gone)
+        assert.is_false(tape:learns(a, store:get "first"))
+        assert.is_true(tape:learns(a, nil, store:get "second"))
+        local c = F.linear(tape, b, store:get "second")
+        -- The product of b and the gradient of c is that of the weight: b stays until then.
+        tape:free(b)
+        assert.is_truthy(b.value)
+        local d = F.linear(tape, c, store:get "third")
+        tape:free(c)
+        assert.is_truthy(c.value)
+        assert.are.equal(2, tape.count)
+        store:zero_grad()
+        tape:backward(d, random({ 3, 4 }, 2))
+        assert.is_nil(b.value)
+        assert.is_nil(b.grad)
+        assert.are.equal(0, (tape:memory()))
+        assert.are_not.equal(0, store:get("second").grad:tolist()[1][1])
+        assert.are.equal(16, store.grad:numel())
+        tape:close()
+        store:free()
+    end)
+
+    it("keeps what a recorded op holds as a tensor or in a list", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local function keep() return nil end
+        local x = tape:input(random({ 2, 3 }, 1), true)
+        local a, b, c = tape:variable("f32", { 2, 3 }), tape:variable("f32", { 2, 3 }), tape:variable("f32", { 2, 3 })
+        tape:record(tape:variable("f32", { 2, 3 }), x, { backward = keep, value = a.value, list = { b } })
+        for _, variable in ipairs { a, b, c } do tape:free(variable) end
+        assert.is_truthy(a.value)
+        assert.is_truthy(b.value)
+        assert.is_nil(c.value)
+        tape:close()
+    end)
 
     it("counts dropouts within a step and starts over in the next", function()
         local tape = Tape.new { seed = 9, accumulation = 4 }

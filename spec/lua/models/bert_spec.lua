@@ -5,6 +5,7 @@ local Tape = require "bertlua.autograd.tape"
 local array = require "bertlua.array"
 local bert = require "bertlua.models.bert"
 local ops = require "bertlua.ops"
+local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 local tiny = require "spec.support.tiny_bert"
 
@@ -295,5 +296,87 @@ describe("BertForPretraining", function()
         local text = tostring(tiny.model "fp32")
         assert.is_truthy(text:find("layer2: EncoderLayer", 1, true))
         assert.is_truthy(text:find("up: Linear (64 -> 128, gelu)", 1, true))
+    end)
+end)
+
+--- One forward and backward pass of a model with dropout: loss, gradients by name, nodes recorded, peak bytes.
+-- @param frozen function(name) -> boolean, or nil
+-- @param again activation checkpointing
+local function frozen_pass(precision, packed, frozen, again)
+    local model = tiny.unallocated { num_hidden_layers = 4, hidden_dropout_prob = 0.1,
+        attention_probs_dropout_prob = 0.1 }
+    if frozen then model.store:freeze(frozen) end
+    model.store:allocate { precision = precision, seed = 3 }
+    model.bert.encoder.activation_checkpointing = again
+    local tape = Tape.new { seed = 4 }
+    tape:start(5, 0, true)
+    model.store:zero_grad()
+    local batch = tiny.batch(tiny.samples(tiny.open "bert_tiny"), { max_length = MAX_LENGTH, packed = packed })
+    local result = model:forward(tape, batch)
+    local found = { loss = result.loss:item(), nodes = tape.count, dropout_ops = tape.dropout_ops, gradients = {} }
+    tape:backward(result.loss)
+    found.used, found.peak = tape:memory()
+    for _, entry in ipairs(model.store.list) do
+        if entry.grad then found.gradients[entry.name] = storage.crc32c(entry.grad) end
+    end
+    tape:close()
+    model.store:free()
+    return found
+end
+
+-- What is frozen, and nodes of the tape that are left: of the embeddings 1, of each layer 7, of the heads 10, two of
+-- which gather rows and have no parameters.
+local FROZEN = {
+    { "the lower half", { "^bert%.embeddings", "layer%.[01]%." }, 2 * 7 + 10 },
+    { "word embeddings, which the decoder shares", { "word_embeddings" }, 1 + 4 * 7 + 10 },
+    { "all embeddings", { "^bert%.embeddings" }, 4 * 7 + 10 },
+    { "biases", { "bias$" }, 1 + 4 * 7 + 10 },
+    { "weights of products, but not biases", { "dense%.weight$", "self%.%a+%.weight$" }, 1 + 4 * 7 + 10 },
+    { "LayerNorm", { "LayerNorm" }, 1 + 4 * 7 + 10 },
+    { "position embeddings and one gamma", { "position_embeddings", "layer%.2%.output%.LayerNorm%.weight" },
+        1 + 4 * 7 + 10 },
+    { "an upper layer", { "layer%.3%." }, 1 + 4 * 7 + 10 },
+    { "a part of the lowest layer", { "^bert%.embeddings", "layer%.0%.attention" }, 3 * 7 + 3 + 10 },
+    { "everything below the heads", { "^bert%.embeddings", "^bert%.encoder" }, 8 },
+}
+
+describe("frozen parameters", function()
+    local whole = {}
+
+    local function unfrozen(precision, packed, again)
+        local key = ("%s %s %s"):format(precision, tostring(packed), tostring(again))
+        whole[key] = whole[key] or frozen_pass(precision, packed, nil, again)
+        return whole[key]
+    end
+
+    for _, case in ipairs(FROZEN) do
+        it("change no bit of the loss and the others' gradients: " .. case[1], function()
+            local function frozen(name)
+                for _, pattern in ipairs(case[2]) do
+                    if name:find(pattern) then return true end
+                end
+                return false
+            end
+            for _, precision in ipairs { "fp32", "bf16" } do
+                for _, again in ipairs { false, true } do
+                    local all = unfrozen(precision, again, again)
+                    local part = frozen_pass(precision, again, frozen, again)
+                    assert.are.equal(all.loss, part.loss)
+                    assert.are.equal(all.dropout_ops, part.dropout_ops)
+                    for name, checksum in pairs(all.gradients) do
+                        assert.are.equal(not frozen(name) and checksum or nil, part.gradients[name], name)
+                    end
+                    assert.are.equal(0, part.used, "the arena is empty after the backward pass")
+                    assert.is_true(part.peak <= all.peak, ("peak %d of %d"):format(part.peak, all.peak))
+                    if not again then assert.are.equal(case[3], part.nodes) end
+                end
+            end
+        end)
+    end
+
+    it("save memory below the lowest that is trained", function()
+        local function frozen(name) return name:find "^bert%.embeddings" or name:find "layer%.[012]%." end
+        local all, part = unfrozen("fp32", false, false), frozen_pass("fp32", false, frozen, false)
+        assert.is_true(part.peak < 0.5 * all.peak, ("peak %d of %d"):format(part.peak, all.peak))
     end)
 end)

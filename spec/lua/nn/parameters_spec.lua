@@ -92,6 +92,54 @@ describe("ParameterStore", function()
         assert.are.equal(0, entry.value:tolist()[6][1])
     end)
 
+    it("lays what is frozen behind the rest, without gradients", function()
+        for _, precision in ipairs { "fp32", "bf16" } do
+            local whole = build { seed = 5, precision = precision }
+            local store = ParameterStore.new()
+            store:register("word", { 8, 6 }, { init = "normal", low = true, rows = 5 })
+            local joint = store:register_joint({ "q", "k", "v" }, { 3, 3 },
+                { init = "normal", std = 0.5, low = true })
+            store:register("gamma", { 3 }, { init = "ones", decay = false })
+            store:register("beta", { 3 }, { init = "zeros", decay = false })
+            store:freeze(function(name) return name == "word" or name == "gamma" end)
+            store:allocate { seed = 5, precision = precision }
+            assert.are.same({ { 0, 9 }, { 9, 9 }, { 18, 9 }, { 32, 3 } }, store.segments:tolist())
+            assert.are.same({ 48, 112, 48 }, { store.trained, store.total, store.grad:numel() })
+            assert.are.equal(30 + 27 + 6, store.numel)
+            assert.are.equal(30, store:trained_numel())
+            assert.are.equal(48 * 4, store:bytes().grad)
+            assert.is_nil(store:get("word").grad)
+            assert.is_nil(store:get("gamma").grad)
+            assert.are.same({ 9, 3 }, joint.grad:dims())
+            -- Values do not depend on what is frozen.
+            for i, entry in ipairs(store.list) do
+                assert.are.same(whole.list[i].value:tolist(), entry.value:tolist())
+                assert.are.same(whole.list[i].compute:tolist(), entry.compute:tolist())
+            end
+            store:set_decay(0.5, function(name) return name == "k" and 0.25 or nil end)
+            assert.are.same({ 0.5, 0.25, 0.5, 0 }, store.decay:tolist())
+            store:set_lr_scale(function(name) return name == "beta" and 2 or nil end)
+            assert.are.same({ 1, 1, 1, 2 }, store.lr_scale:tolist())
+        end
+    end)
+
+    it("freezes all of a joint parameter or nothing of it, before it is laid out", function()
+        local store = ParameterStore.new()
+        local joint = store:register_joint({ "q", "k" }, { 3, 3 }, { init = "normal" })
+        store:register("gamma", { 3 }, { init = "ones" })
+        assert.error_matches(function() store:freeze(function(name) return name == "q" end) end,
+            "freeze: q is frozen but k is not: one product computes both, so freeze both or neither")
+        store:freeze(function(name) return name ~= "gamma" end)
+        store:allocate {}
+        assert.is_nil(joint.grad)
+        assert.error_matches(function() store:freeze(function() return true end) end,
+            "parameters: freeze%(%) after allocate%(%)")
+        local all = ParameterStore.new()
+        all:register("gamma", { 3 }, { init = "ones" })
+        all:freeze(function() return true end)
+        assert.error_matches(function() all:allocate {} end, "parameters: every parameter is frozen")
+    end)
+
     it("refuses misuse", function()
         local store = build()
         assert.has_error(function() store:register("late", { 1 }, { init = "zeros" }) end,

@@ -26,16 +26,18 @@ local function config_of(changes)
 end
 
 --- A small model with an optimizer whose state differs from zero.
-local function make(seed, changes, kind)
+-- @param frozen pattern of names to freeze, or nil
+local function make(seed, changes, kind, frozen)
     local config = config_of(changes)
     local model = models.BertForPretraining.new(config)
     local store = model.store
+    if frozen then store:freeze(function(name) return name:find(frozen) ~= nil end) end
     store:allocate { precision = "fp32", seed = seed }
     local optimizer = Optimizer.new { store = store, kind = kind or "Lamb" }
     for step = 1, seed do
         for i, entry in ipairs(store.list) do
-            local grad = entry.rows and entry.grad:slice(1, 1, entry.rows) or entry.grad
-            grad:fill(math.sin(seed * i + step))
+            local grad = entry.rows and entry.grad and entry.grad:slice(1, 1, entry.rows) or entry.grad
+            if grad then grad:fill(math.sin(seed * i + step)) end
         end
         optimizer:step(0.01)
     end
@@ -91,6 +93,44 @@ describe("checkpoint", function()
             assert.are.equal(1.25, progress.loss)
             assert.are.equal(3, progress.updates)
             assert.are.same({ missing = {}, unexpected = {} }, report)
+        end)
+
+        it("keep frozen parameters, which have no optimizer state", function()
+            local saved, other = make(3, nil, nil, "embeddings"), make(5, nil, nil, "embeddings")
+            saved.progress.freeze = '{ "embeddings" }'
+            local path = checkpoint.save(root, 7, saved)
+            local file = assert(storage.open(path .. "/model.safetensors"))
+            assert.is_true(file:has "bert.embeddings.word_embeddings.weight")
+            local state = assert(storage.open(path .. "/optimizer.safetensors"))
+            assert.are.equal(2 * (#file:names() - 5) + 1, #state:names())
+            assert.is_false(state:has "m.bert.embeddings.word_embeddings.weight")
+            local _, report = checkpoint.load(path, other)
+            assert.are.same(bits(saved), bits(other))
+            assert.is_nil(report.thawed)
+        end)
+
+        it("begin with zero moments for what was frozen, and drop those of what is frozen now", function()
+            local saved, other = make(3, nil, nil, "embeddings"), make(5, nil, nil, "pooler")
+            saved.progress.freeze = '{ "embeddings" }'
+            local path = checkpoint.save(root, 7, saved)
+            local _, report = checkpoint.load(path, other)
+            assert.are.equal(5, #report.thawed)
+            assert.are.equal("bert.embeddings.word_embeddings.weight", report.thawed[1])
+            local function moment(parts, name)
+                local entry = parts.store:get(name)
+                return parts.optimizer.m:slice(1, entry.offset + 1, entry.offset + entry.numel):tolist()
+            end
+            for _, value in ipairs(moment(other, "bert.embeddings.LayerNorm.weight")) do assert.are.equal(0, value) end
+            local name = "bert.encoder.layer.0.output.dense.weight"
+            assert.are.same(moment(saved, name), moment(other, name))
+            assert.are.same(saved.optimizer.scalars:tolist(), other.optimizer.scalars:tolist())
+            assert.are.same(saved.store:get("bert.pooler.dense.weight").value:tolist(),
+                other.store:get("bert.pooler.dense.weight").value:tolist())
+            -- State that is missing for no such reason is a damaged file.
+            saved.progress.freeze = nil
+            path = checkpoint.save(root, 8, saved)
+            assert.error_matches(function() checkpoint.load(path, other) end, "optimizer%.safetensors: lacks 10 of %d+ "
+                .. "tensors of this model")
         end)
 
         it("hold Hugging Face's names and the true vocabulary size", function()

@@ -108,6 +108,25 @@ describe("gradients", function()
         store:free()
     end)
 
+    it("of frozen layers are neither there nor sent", function()
+        local store = ParameterStore.new()
+        for _, name in ipairs(LAYERS) do
+            store:register(name, { WIDTH, WIDTH }, { init = "normal", std = 0.1 })
+        end
+        store:freeze(function(name) return name == "two" end)
+        store:allocate { seed = 1, partition = Partition.new { rank = 0, size = 2, bucket_mib = BUCKET } }
+        for _, dtype in ipairs { "fp32", "bf16" } do
+            local calls = {}
+            local gradients = Gradients.new { store = store, dtype = dtype, comm = { wait = function() end,
+                all_reduce = function(_, t) calls[#calls + 1] = t:numel() end } }
+            pass(store, gradients, LAYERS)
+            gradients:finish()
+            assert.are.same({ WIDTH * WIDTH, WIDTH * WIDTH }, calls)
+            gradients:free()
+        end
+        store:free()
+    end)
+
     it("are sent in bf16 on request, and come back in f32", function()
         local store = store_of()
         pass(store, nil, LAYERS)

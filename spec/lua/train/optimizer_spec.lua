@@ -55,6 +55,56 @@ describe("Optimizer", function()
         end)
     end
 
+    it("takes the same ten steps as PyTorch's AdamW with groups of parameters, some of them frozen", function()
+        local fixture, batches = tiny.open "bert_tiny_groups", tiny.open "bert_tiny_steps"
+        local losses, norms = tiny.read(fixture, "losses"):tolist(), tiny.read(fixture, "norms"):tolist()
+        local model = tiny.unallocated()
+        model.store:freeze(function(name) return name:find "%.embeddings%." or name:find "%.layer%.0%." end)
+        model.store:allocate { seed = 1 }
+        tiny.load_weights(model.store, tiny.open "bert_tiny", "weight.")
+        local start = tiny.checksums(model.store)
+        local tape = Tape.new {}
+        local optimizer = Optimizer.new {
+            kind = "AdamW", store = model.store,
+            lr_scale = function(name) return name:find "%.layer%.1%." and 0.5 or nil end,
+            weight_decay_of = function(name)
+                if name:find "%.layer%.1%." then return 0 end
+                if name:find "^cls%..*weight$" then return 0.1 end
+            end,
+        }
+        local rate = schedule.make("linear", {
+            learning_rate = 0.001, warmup_start_lr = 1e-5, warmup_proportion = 0.22, max_steps = 14,
+        })
+        for step = 1, 10 do
+            local batch = tiny.batch(tiny.samples(batches, step), { max_length = 32, packed = true })
+            model.store:zero_grad()
+            tape:start(step, 0, true)
+            local result = model:forward(tape, batch)
+            assert.is_true(math.abs(result.loss:item() - losses[step]) < 1e-5 * losses[step], "loss of " .. step)
+            tape:backward(result.loss, optimizer.loss_scale_tensor)
+            optimizer:step(rate(step))
+            local norm = optimizer:stats().grad_norm
+            assert.is_true(math.abs(norm - norms[step]) < 2e-5 * norms[step], "norm of " .. step)
+        end
+        tape:close()
+        assert.is_nil(optimizer:find_non_finite())
+        local finish, trained = tiny.checksums(model.store), 0
+        for _, entry in ipairs(model.store.list) do
+            assert.are.equal(entry.frozen == true, not fixture:has("weight." .. entry.name), entry.name)
+            assert.are.equal(entry.frozen == true, start[entry.name] == finish[entry.name], entry.name)
+            if not entry.frozen then
+                trained = trained + 1
+                -- The key bias has no effect: see above.
+                local relative = entry.name:match "%.key%.bias$" and 0
+                    or tiny.distance(entry.stored, tiny.read(fixture, "weight." .. entry.name))
+                assert.is_true(relative < 1e-5, entry.name .. ": " .. relative)
+            end
+        end
+        assert.are.equal(#model.store.order, trained)
+        optimizer:free()
+        model.store:free()
+    end)
+
     it("removes loss scale and accumulation from the gradient", function()
         local plain, scaled = small_store(), small_store()
         local a = Optimizer.new { store = plain, max_grad_norm = 0 }

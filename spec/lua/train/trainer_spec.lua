@@ -58,6 +58,21 @@ describe("trainer", function()
         assert.are.equal(1, outcome.step)
     end)
 
+    it("ends with one line where the loss depends on nothing that is trained", function()
+        local parts, calls = rig {}
+        local forward = parts.model.forward
+        parts.model.forward = function()
+            local result = forward()
+            result.loss.needs_grad = false
+            return result
+        end
+        local good, message = pcall(function() Trainer.new(parts):run() end)
+        assert.is_false(good)
+        assert.is_true(fault.is(message))
+        assert.are.equal("the loss depends on no parameter that is trained: freeze less", fault.message(message))
+        assert.are.same({ "zero", "batch 0", "start 1 0", "reset true" }, calls)
+    end)
+
     it("accumulates micro-steps whose batches are numbered throughout the run", function()
         local parts, calls = rig { accumulation = 2, first_step = 3, last_step = 3 }
         Trainer.new(parts):run()

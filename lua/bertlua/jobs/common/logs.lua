@@ -11,6 +11,7 @@ local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local own_data = require "bertlua.jobs.common.own_data"
 local pace = require "bertlua.jobs.common.pace"
+local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local report = require "bertlua.train.report"
@@ -146,6 +147,8 @@ function Logs:start()
     self:row("model", ("%s: %.1f M parameters, %s%s"):format(name, store.numel / 1e6,
         precision_text(run), parts.memory and ""
             or ("; they take %s"):format(bytes_text(bytes.value + bytes.low))))
+    local frozen = run.work.train and parameter_groups.frozen_text(values, store)
+    if frozen then self:row("frozen", frozen) end
     if parts.memory then self:memory(parts) end
     for _, line in ipairs(job.data.lines) do self:row("data", line) end
     if run.work.train then

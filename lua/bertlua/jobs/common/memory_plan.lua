@@ -27,11 +27,15 @@ end
 -- @param parts ranks among which an optimizer divides moments and master weights (1)
 -- @return {weights, gradients, optimizer}: weights are what ops read, with the f32 values behind them
 local function state(store, precision, parts)
-    local numel, low = 0, precision ~= "fp32"
-    for _, entry in ipairs(store.list) do numel = numel + entry.numel end
+    local numel, frozen, low = 0, 0, precision ~= "fp32"
+    for _, entry in ipairs(store.list) do
+        if entry.frozen then frozen = frozen + entry.numel else numel = numel + entry.numel end
+    end
     parts = parts or 1
     -- What ops read and the gradients are whole on every rank; without a low-precision copy, ops read the values.
-    return { weights = numel * (low and 2 + 4 / parts or 4), gradients = numel * 4, optimizer = numel * 8 / parts }
+    -- What is frozen has no gradients and no state, and its f32 values are whole on every rank.
+    return { weights = numel * (low and 2 + 4 / parts or 4) + frozen * (low and 6 or 4), gradients = numel * 4,
+        optimizer = numel * 8 / parts }
 end
 
 --- Bytes of parameters, gradients, the two moments and the low-precision copy together.

@@ -14,6 +14,7 @@ local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
 local model_choice = require "bertlua.jobs.common.model_choice"
+local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local tasks = require "bertlua.jobs.common.task"
@@ -352,6 +353,7 @@ function M.resolve(task, values, sources, size)
         fault.raise("--benchmark measures one thing: leave out either the training or the prediction")
     end
     callbacks.check(values)
+    parameter_groups.check(values)
     check_schedule(values)
     evaluating.plan(task, run, values)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"

@@ -91,6 +91,15 @@ local TRAINING = {
     { name = "beta2", type = "number", min = 0, below = 1, default = 0.999, help = "decay of the second moment" },
     { name = "epsilon", type = "number", above = 0, default = 1e-6, help = "added to the root of the second moment" },
     { name = "weight_decay", type = "number", min = 0, default = 0.01, help = "not applied to biases and LayerNorm" },
+    { name = "freeze", type = "lua", accepts = { table = true }, lasting = "changed",
+        help = "patterns of names of parameters that keep their values, which also saves their part of the backward "
+            .. "pass: { \"embeddings\", \"encoder.layer.[0-5]\" }" },
+    { name = "lr_scale", type = "lua", accepts = { ["function"] = true, table = true }, lasting = "changed",
+        help = "what the learning rate of each parameter is multiplied by: function(name), or a table of numbers by "
+            .. "pattern; unset or nil: 1" },
+    { name = "weight_decay_of", type = "lua", accepts = { ["function"] = true, table = true }, lasting = "changed",
+        help = "weight decay of each parameter: function(name), or a table of numbers by pattern; unset or nil: that "
+            .. "of weight_decay" },
     { name = "max_grad_norm", type = "number", min = 0, default = 1.0,
         help = "gradients are clipped to this global norm; 0: no clipping" },
 }

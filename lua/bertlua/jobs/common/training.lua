@@ -21,7 +21,9 @@ local lock = require "bertlua.util.lock"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local model_choice = require "bertlua.jobs.common.model_choice"
+local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local placement = require "bertlua.distributed.placement"
+local plural = require "bertlua.util.plural"
 local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
 local tasks = require "bertlua.jobs.common.task"
@@ -110,6 +112,8 @@ function M.optimizer(run, values, store, ranks)
     local optimizer = Optimizer.new {
         kind = ranks.size == 1 and M.optimizer_family(values) or values.optimizer, store = store, comm = ranks.comm,
         beta1 = values.beta1, beta2 = values.beta2, epsilon = values.epsilon, weight_decay = values.weight_decay,
+        weight_decay_of = parameter_groups.numbers("weight_decay_of", values, store),
+        lr_scale = parameter_groups.numbers("lr_scale", values, store),
         max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
         loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
     }
@@ -150,6 +154,7 @@ function M.allocate(run, values, model, shape, ranks)
     local partition = partition_of(values, ranks)
     model_choice.set_checkpointing(model, values)
     shape.checkpointing = values.activation_checkpointing
+    parameter_groups.freeze(values, model.store)
     -- The scratch memory depends on which kernels run.
     context.attention(run.attention)
     -- Checked before anything is allocated: untouched pages count as free. The ranks of a machine share its memory.
@@ -180,7 +185,12 @@ function M.restore(run, optimizer, target)
     if start.kind == "fresh" then return end
     if start.kind == "resume" then
         target.optimizer = optimizer
-        checkpoint.load(start.path, target)
+        local _, report = checkpoint.load(start.path, target)
+        if report.thawed then
+            run.warnings[#run.warnings + 1] = ("%s frozen in %s: %s moments begin at zero"):format(
+                plural.count(#report.thawed, "parameter was", "parameters were"), start.path,
+                #report.thawed == 1 and "its" or "their")
+        end
         return
     end
     local report = checkpoint.load_pretrained(start.path, target)

@@ -51,6 +51,28 @@ describe("memory plan", function()
         end)
     end
 
+    it("counts no gradients and no optimizer state of what is frozen", function()
+        local all = memory_plan.check(model, { precision = "bf16", shape = shape(), limit = 2 ^ 40 })
+        local numel, frozen = 0, 0
+        model.store:freeze(function(name) return name:find "embeddings" ~= nil end)
+        for _, entry in ipairs(model.store.list) do
+            numel = numel + entry.numel
+            frozen = frozen + (entry.frozen and entry.numel or 0)
+        end
+        local plan = memory_plan.check(model, { precision = "bf16", shape = shape(), limit = 2 ^ 40 })
+        assert.are.equal(all.weights, plan.weights)
+        assert.are.equal(4 * (numel - frozen), plan.gradients)
+        assert.are.equal(8 * (numel - frozen), plan.optimizer)
+        -- Each rank has a part of the master weights, but all of what is frozen.
+        local divided = memory_plan.state_bytes(model.store, "bf16", 4)
+        assert.are.equal((2 + 1 + 4 + 2) * (numel - frozen) + 6 * frozen, divided)
+        model.store:allocate { precision = "bf16" }
+        local bytes = model.store:bytes()
+        assert.is_true(math.abs(bytes.grad - plan.gradients) < 0.01 * bytes.grad)
+        assert.is_true(math.abs(bytes.value + bytes.low - plan.weights) < 0.01 * plan.weights)
+        model.store:free()
+    end)
+
     it("says which batch size fits, with accumulation to make up for it, before anything is taken", function()
         local limit = memory_plan.activation_bytes(model, 5, 32, 5, "bf16")
         local text = refusal(function()

@@ -150,7 +150,7 @@ function P.matmul(tape, a, b, turn_a, turn_b)
     local dims = product_dims(a, b, turn_a, turn_b)
     local y = tape:variable(a.dtype, dims)
     ops.matmul(y.value, turn_a and turned(left) or left, turn_b and turned(right) or right)
-    tape:record(y, a.needs_grad and a or b, {
+    tape:record(y, tape:learns(a, b), {
         backward = matmul_backward, a = a, b = b, turn_a = turn_a, turn_b = turn_b,
     })
     a.disposable, b.disposable = nil, nil
@@ -209,14 +209,10 @@ function P.rmsnorm(tape, x, gamma, eps)
     x = variable_of(tape, x, "rmsnorm", 2)
     local input = tape:value_of(x)
     local y = tape:variable_like(x)
-    local rstd = tape.recording and tape:tensor("f32", { x.dims[1] }) or nil
+    local learns = tape:learns(x, gamma)
+    local rstd = learns and tape:tensor("f32", { x.dims[1] }) or nil
     ops.rmsnorm_forward(y.value, rstd, input, gamma.value, eps)
-    local differentiated = gamma.grad ~= nil or x.needs_grad
-    if rstd and not differentiated then
-        tape.arena:release(rstd)
-        rstd = nil
-    end
-    tape:record(y, gamma.grad and true or x, { backward = rmsnorm_backward, x = x, gamma = gamma, rstd })
+    tape:record(y, learns, { backward = rmsnorm_backward, x = x, gamma = gamma, rstd })
     x.disposable = nil
     return y
 end
@@ -296,8 +292,8 @@ function P.parameter(tape, parameter, dtype)
     local converted = dtype and dtype ~= value:dtype_name()
     local y = converted and tape:variable(dtype, parameter.dims) or tape:input(value)
     if converted then ops.copy(y.value, parameter.value or value) end
-    -- A frozen parameter, or one in inference, is a constant.
-    return tape:record(y, parameter.grad and true or y, { backward = parameter_backward, parameter = parameter })
+    -- A frozen parameter is a constant.
+    return tape:record(y, tape:learns(parameter), { backward = parameter_backward, parameter = parameter })
 end
 
 return P

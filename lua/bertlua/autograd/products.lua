@@ -13,7 +13,7 @@ local ops = require "bertlua.ops"
 
 local P = {}
 
-local variable_of, describe = operand.variable, operand.describe
+local variable_of, describe, padded = operand.variable, operand.describe, operand.padded
 
 -- ---------------------------------------------------------------- matrix products
 
@@ -21,13 +21,6 @@ local variable_of, describe = operand.variable, operand.describe
 local function turned(t)
     local n = t.ndim
     return t:transpose(n - 1, n)
-end
-
---- Sizes filled up with 1 from the left, to n.
-local function padded(dims, n)
-    local out, missing = {}, n - #dims
-    for i = 1, n do out[i] = i <= missing and 1 or dims[i - missing] end
-    return out
 end
 
 --- Part i of a tensor along dimension dim of n; all of it where it has one for all.

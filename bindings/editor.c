@@ -180,7 +180,11 @@ static unsigned char editor_paste(EditLine *line, int key) {
     if (e->length == 0) return CC_NORM;
     int inserted = el_insertstr(line, e->block);
     e->length = 0;
-    return inserted == 0 ? CC_REFRESH : CC_ERROR;
+    if (inserted == 0) return CC_REFRESH;
+    e->taken = e->queued = 0;
+    printf("\nbertlua: the paste is not UTF-8, or too long: put it into a file and :run it\n");
+    fflush(stdout);
+    return CC_REDISPLAY;
 }
 
 static unsigned char editor_complete(EditLine *line, int key) {

@@ -32,25 +32,25 @@ local function functions_of(t)
     return set
 end
 
---- Loaded modules of which a function holds one of these as an upvalue, or whose fields hold one.
--- @param old set of functions
+--- Loaded modules that hold a value in a field, or as an upvalue of a function that is one.
+-- @param holds function(value) that says which values
 -- @param own name of the module itself
-local function holders(old, own)
+local function holders(holds, own)
     local list = {}
+    local function in_function(f)
+        for i = 1, math.huge do
+            local name, value = debug.getupvalue(f, i)
+            if not name then return false end
+            if holds(value) then return true end
+        end
+    end
     for name, module in pairs(package.loaded) do
         if type(module) == "table" and name ~= own and name ~= "_G" then
-            local holds = false
+            local found = false
             for _, value in pairs(module) do
-                if type(value) == "function" then
-                    holds = holds or old[value] ~= nil
-                    for i = 1, math.huge do
-                        local upvalue_name, upvalue = debug.getupvalue(value, i)
-                        if not upvalue_name then break end
-                        holds = holds or type(upvalue) == "function" and old[upvalue] ~= nil
-                    end
-                end
+                found = found or holds(value) or type(value) == "function" and in_function(value)
             end
-            if holds then list[#list + 1] = name end
+            if found then list[#list + 1] = name end
         end
     end
     table.sort(list)
@@ -122,15 +122,18 @@ function M.reload(name, names)
         #gone > 0 and ", gone: " .. table.concat(gone, ", ") or "") }
     replace_in_place(old, new)
     package.loaded[module] = old
-    local held = variables(names, function(value) return value == old end)
-    lines[#lines + 1] = ("%s and objects made of it use the new functions"):format(
-        #held > 0 and table.concat(held, ", ") .. ", other modules" or "other modules")
+    local function is_module(value) return value == old end
+    local held = variables(names, is_module)
+    for _, other in ipairs(holders(is_module, module)) do held[#held + 1] = other end
+    lines[#lines + 1] = ("the new functions are used by %sobjects made of it"):format(
+        #held > 0 and table.concat(held, ", ") .. " and " or "")
     -- Only functions that are no longer those of the module.
     for f in pairs(functions_of(old)) do functions[f] = nil end
-    for _, other in ipairs(holders(functions, module)) do
+    local function is_old(value) return functions[value] ~= nil end
+    for _, other in ipairs(holders(is_old, module)) do
         lines[#lines + 1] = ("%s keeps old functions of it: :reload %s"):format(other, other)
     end
-    for _, variable in ipairs(variables(names, function(value) return functions[value] ~= nil end)) do
+    for _, variable in ipairs(variables(names, is_old)) do
         lines[#lines + 1] = ("%s is an old function of it: set it again"):format(variable)
     end
     return table.concat(lines, "\n") .. "\n"

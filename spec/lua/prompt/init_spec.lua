@@ -65,6 +65,11 @@ describe("the prompt at a terminal", function()
         screen:paste "twice(5)"
         screen:send " + 1\n"
         screen:wait "\n11\n"
+        -- What the editor cannot show is not dropped silently.
+        screen:paste "lost = \"\255\"\nlost = 1\n"
+        screen:wait "the paste is not UTF-8, or too long"
+        screen:send "text .. tostring(lost)\n"
+        screen:wait "\nis 42nil\n"
         screen:close()
         local history = assert(fs.read(state .. "/bertlua/history"))
         assert.is_truthy(history:find("twice(n)\\012\\011return", 1, true), history)

@@ -143,6 +143,48 @@ local function elementwise_work(rows)
     }
 end
 
+--- The ops of a user's own models.
+local function product_work(rows)
+    local size, masked = 2 * rows * H, rows * MASKED / LENGTH
+    local x, y, dy = random("bf16", { rows, H }, 1), tensor.new("bf16", { rows, H }), random("bf16", { rows, H }, 2)
+    local rstd, gamma = tensor.new("f32", { rows }), tensor.new("f32", { H }):fill(1)
+    local dgamma = tensor.new("f32", { H })
+    local both, half = random("bf16", { rows, 8 * H }, 3), random("bf16", { rows, 4 * H }, 4)
+    local dboth = tensor.new("bf16", { rows, 8 * H })
+    local qkv, turned, places = random("bf16", { rows, 3 * H }, 5), tensor.new("bf16", { rows, 3 * H }), {}
+    for i = 1, rows do places[i] = (i - 1) % LENGTH end
+    places = tensor.from(places, "i32")
+    local logits, log_p = random("bf16", { masked, VOCAB }, 6), tensor.new("bf16", { masked, VOCAB })
+    local heads = { rows / LENGTH, 16, LENGTH, H / 16 }
+    local queries, keys = random("bf16", heads, 7), random("bf16", heads, 8):transpose(3, 4)
+    local scores = tensor.new("bf16", { rows / LENGTH, 16, LENGTH, LENGTH })
+    return {
+        { name = "rmsnorm forward", bytes = 2 * size, fn = function()
+            ops.rmsnorm_forward(y, rstd, x, gamma, 1e-6)
+        end },
+        { name = "rmsnorm backward", bytes = 3 * size, fn = function()
+            ops.rmsnorm_backward(y, dgamma, dy, x, rstd, gamma)
+        end },
+        { name = "glu forward, silu", bytes = 12 * size, fn = function() ops.glu_forward(half, both, "silu") end },
+        { name = "glu backward, silu", bytes = 20 * size, fn = function()
+            ops.glu_backward(dboth, half, both, "silu")
+        end },
+        { name = "rotary", bytes = 6 * size, fn = function() ops.rotary(turned, qkv, places, 16, 10000) end },
+        { name = "rotary in place", bytes = 4 * size, fn = function()
+            ops.rotary(turned, turned, places, 16, 10000, true)
+        end },
+        { name = "log-softmax forward", bytes = 4 * masked * VOCAB, fn = function()
+            ops.log_softmax_forward(log_p, logits)
+        end },
+        { name = "log-softmax backward", bytes = 6 * masked * VOCAB, fn = function()
+            ops.log_softmax_backward(logits, logits, log_p)
+        end },
+        { name = "matmul of 16 heads", bytes = 2 * size + 2 * rows * 16 * LENGTH, fn = function()
+            ops.matmul(scores, queries, keys)
+        end },
+    }
+end
+
 local function optimizer_work()
     local segments, decay, total = {}, {}, 0
     for i, n in ipairs(parameter_lengths()) do
@@ -207,7 +249,7 @@ local function main()
         measure({ work }, values)
         copy = work.bytes / work.seconds
     end)
-    for _, make in ipairs { layer_work, head_work, elementwise_work, optimizer_work } do
+    for _, make in ipairs { layer_work, head_work, elementwise_work, product_work, optimizer_work } do
         tensor.scope(function()
             local work, count = make(rows)
             measure(work, values, copy)

@@ -12,10 +12,11 @@
  *   4. cpu/rmsnorm.c: bl_cpu_rmsnorm_forward and bl_cpu_rmsnorm_backward, with
  *      the signatures of the public ops, on arguments that were checked;
  *   5. bindings/bertlua/ops.lua: the same two, without the context;
- *   6. lua/bertlua/autograd/functional.lua: rmsnorm on a tape;
+ *   6. lua/bertlua/autograd/functional.lua, or a file beside it: rmsnorm on a
+ *      tape;
  *   7. spec/engine/ops/rmsnorm_spec.lua: against the formula in float64, and
  *      what the checks reject;
- *   8. spec/lua/autograd/functional_spec.lua: gradients against finite differences.
+ *   8. the spec of the file of step 6: gradients against finite differences.
  *
  * On a GPU it is then an error that names the op and what to do, and its specs
  * are pending there. With cuda/rmsnorm.cu the rows become BOTH; a kernel that a

@@ -61,6 +61,16 @@ describe("an index outside its table", function()
         end)
     end))
 
+    it("turns queries and keys by NaN at a position below 0, and leaves the values", scoped(function()
+        each_width(function(dtype)
+            local x, y = support.random(dtype, { 3, 12 }, 1), tensor.new(dtype, { 3, 12 })
+            ops.rotary(y, x, tensor.from({ 2, -1, 2 ^ 31 - 1 }, "i32"), 1, 10000)
+            assert_nan_rows(y:slice(2, 1, 8), { [2] = true })
+            support.assert_same(tensor.new(dtype, { 3, 4 }):copy_from(y:slice(2, 9, 12)),
+                tensor.new(dtype, { 3, 4 }):copy_from(x:slice(2, 9, 12)))
+        end)
+    end))
+
     it("gathers NaN, and its gradient goes nowhere", scoped(function()
         each_width(function(dtype, width)
             local x, y = support.random(dtype, { 3, width }, 1), tensor.new(dtype, { 4, width })

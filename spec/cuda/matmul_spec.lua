@@ -95,6 +95,27 @@ describe("matrix products on a GPU", function()
         end
     end)
 
+    it("keep the choice for a batch with its size and steps, and add to y only once while it is timed", function()
+        local function multiply()
+            return tensor.scope(function()
+                local a, b = tensor.new("f32", { 3, 16, 32 }):fill(0.5), tensor.new("f32", { 32, 16 }):fill(2)
+                -- Turned matrices do not stack into one tall one.
+                local y = tensor.new("f32", { 3, 16, 16 }):fill(1)
+                ops.matmul(y, a:transpose(2, 3):slice(2, 1, 16), b:slice(1, 1, 16):view(1, 16, 16), false)
+                ops.matmul(y, tensor.new("f32", { 3, 16, 16 }):fill(1), tensor.new("f32", { 3, 16, 16 }):fill(1), true)
+                return y:tolist()
+            end)
+        end
+        open(path)
+        local first = multiply()
+        assert.are.equal(32, first[3][16][16])
+        local text = fs.read(path)
+        assert.matches(" : 3 256 256 256\n", text)
+        open(path)
+        assert.are.same(first, multiply())
+        assert.are.equal(text, fs.read(path))
+    end)
+
     it("start over a file of another device or library", function()
         assert(fs.write(path, "bertlua matmul choices 1\nsome other GPU\nnonsense\n"))
         open(path)

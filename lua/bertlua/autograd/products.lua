@@ -13,7 +13,7 @@ local ops = require "bertlua.ops"
 
 local P = {}
 
-local variable_of, describe = operand.variable, operand.describe
+local variable_of, describe, padded = operand.variable, operand.describe, operand.padded
 
 -- ---------------------------------------------------------------- matrix products
 
@@ -21,13 +21,6 @@ local variable_of, describe = operand.variable, operand.describe
 local function turned(t)
     local n = t.ndim
     return t:transpose(n - 1, n)
-end
-
---- Sizes filled up with 1 from the left, to n.
-local function padded(dims, n)
-    local out, missing = {}, n - #dims
-    for i = 1, n do out[i] = i <= missing and 1 or dims[i - missing] end
-    return out
 end
 
 --- Part i of a tensor along dimension dim of n; all of it where it has one for all.
@@ -150,7 +143,7 @@ function P.matmul(tape, a, b, turn_a, turn_b)
     local dims = product_dims(a, b, turn_a, turn_b)
     local y = tape:variable(a.dtype, dims)
     ops.matmul(y.value, turn_a and turned(left) or left, turn_b and turned(right) or right)
-    tape:record(y, a.needs_grad and a or b, {
+    tape:record(y, tape:learns(a, b), {
         backward = matmul_backward, a = a, b = b, turn_a = turn_a, turn_b = turn_b,
     })
     a.disposable, b.disposable = nil, nil
@@ -209,14 +202,10 @@ function P.rmsnorm(tape, x, gamma, eps)
     x = variable_of(tape, x, "rmsnorm", 2)
     local input = tape:value_of(x)
     local y = tape:variable_like(x)
-    local rstd = tape.recording and tape:tensor("f32", { x.dims[1] }) or nil
+    local learns = tape:learns(x, gamma)
+    local rstd = learns and tape:tensor("f32", { x.dims[1] }) or nil
     ops.rmsnorm_forward(y.value, rstd, input, gamma.value, eps)
-    local differentiated = gamma.grad ~= nil or x.needs_grad
-    if rstd and not differentiated then
-        tape.arena:release(rstd)
-        rstd = nil
-    end
-    tape:record(y, gamma.grad and true or x, { backward = rmsnorm_backward, x = x, gamma = gamma, rstd })
+    tape:record(y, learns, { backward = rmsnorm_backward, x = x, gamma = gamma, rstd })
     x.disposable = nil
     return y
 end
@@ -296,8 +285,8 @@ function P.parameter(tape, parameter, dtype)
     local converted = dtype and dtype ~= value:dtype_name()
     local y = converted and tape:variable(dtype, parameter.dims) or tape:input(value)
     if converted then ops.copy(y.value, parameter.value or value) end
-    -- A frozen parameter, or one in inference, is a constant.
-    return tape:record(y, parameter.grad and true or y, { backward = parameter_backward, parameter = parameter })
+    -- A frozen parameter is a constant.
+    return tape:record(y, tape:learns(parameter), { backward = parameter_backward, parameter = parameter })
 end
 
 return P

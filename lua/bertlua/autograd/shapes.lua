@@ -4,7 +4,8 @@
 -- dimensions. Every result is a copy with memory of its own, since each tensor
 -- of the arena has one owner; tensors have views of the same names. A tensor
 -- may stand for a variable that needs no gradient. Dims and places count from
--- 1; the elements of an index tensor count from 0, as ids and labels do.
+-- 1, dims also from -1 backwards; the elements of an index tensor count from 0,
+-- as ids and labels do.
 
 local operand = require "bertlua.autograd.operand"
 local ops = require "bertlua.ops"
@@ -171,7 +172,7 @@ end
 --- Elements first to last, both included, along a dimension.
 function S.slice(tape, x, dim, first, last)
     x = variable_of(tape, x, "slice", 2)
-    dimension(x, dim, "slice", 2)
+    dim = dimension(x, dim, "slice", 2)
     local size = x.dims[dim]
     if type(first) ~= "number" or type(last) ~= "number" or first < 1 or last < first - 1 or last > size then
         error(("slice: range is %s to %s, the size along dimension %d is %d"):format(tostring(first), tostring(last),
@@ -184,7 +185,7 @@ end
 --- Number i along a dimension: the result has one dimension less.
 function S.select(tape, x, dim, i)
     x = variable_of(tape, x, "select", 2)
-    dimension(x, dim, "select", 2)
+    dim = dimension(x, dim, "select", 2)
     if type(i) ~= "number" or i < 1 or i > x.dims[dim] then
         error(("select: index is %s, the size along dimension %d is %d"):format(tostring(i), dim, x.dims[dim]), 2)
     end
@@ -309,7 +310,7 @@ end
 -- @return variable of x's sizes, M along dim
 function S.index_select(tape, x, dim, index)
     x = variable_of(tape, x, "index_select", 2)
-    dimension(x, dim, "index_select", 2)
+    dim = dimension(x, dim, "index_select", 2)
     local input, n = tape:value_of(x), x.dims[dim]
     local picks = index:dims()[1]
     if not picks or count(x.dims) == 0 then

@@ -1,10 +1,13 @@
 --- Products, softmax, RMSNorm, gated linear units, rotary embeddings and parameters on a tape: gradients against finite
--- differences, memory, and messages.
+-- differences, all of them and the shapes beside them against PyTorch, memory, and messages.
 
 local F = require "bertlua.autograd.functional"
 local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
 local differences = require "spec.support.differences"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local ops = require "spec.support.ops"
 local parameters = require "spec.support.parameters"
 local tensor = require "bertlua.tensor"
 
@@ -124,6 +127,74 @@ describe("gradients agree with finite differences:", function()
             inputs = { random({ 2, 12 }, 1) },
             forward = function(tape, x) return F.add(tape, x, F.rotary(tape, x, positions, 2, 500)) end,
         }
+    end)
+end)
+
+-- How a case of the fixture is computed here, from its arguments and variables.
+local COMPUTED = {
+    matmul = function(tape, a, x, y) return F.matmul(tape, x, y, a.turn_a, a.turn_b) end,
+    glu = function(tape, a, x) return F.glu(tape, x, a.activation) end,
+    softmax = function(tape, _, x) return F.softmax(tape, x) end,
+    log_softmax = function(tape, _, x) return F.log_softmax(tape, x) end,
+    rotary = function(tape, a, x) return F.rotary(tape, x, tensor.from(a.positions, "i32"), a.heads, a.base) end,
+    reshape = function(tape, a, x) return F.reshape(tape, x, a.dims) end,
+    transpose = function(tape, a, x) return F.transpose(tape, x, a.first, a.second) end,
+    permute = function(tape, a, x) return F.permute(tape, x, a.order) end,
+    cat = function(tape, a, x, y) return F.cat(tape, { x, y, x }, a.dim) end,
+    split = function(tape, a, x) return F.split(tape, x, a.sizes, a.dim)[a.part] end,
+    slice = function(tape, a, x) return F.slice(tape, x, a.dim, a.first, a.last) end,
+    select = function(tape, a, x) return F.select(tape, x, a.dim, a.place) end,
+    index_select = function(tape, a, x) return F.index_select(tape, x, a.dim, tensor.from(a.index, "i32")) end,
+    -- The second input is a parameter: see below.
+    rmsnorm = function(tape, a, x, gamma) return F.rmsnorm(tape, x, gamma, a.eps) end,
+}
+
+describe("values and gradients are PyTorch's:", function()
+    local tape
+    before_each(function() tape = Tape.new {} end)
+    after_each(function() tape:close() end)
+
+    local function from(packed)
+        local t = tensor.new("f32", packed.dims)
+        t:set(packed.values)
+        return t
+    end
+
+    --- Inputs as variables, or, of rmsnorm the second, as a parameter.
+    local function inputs_of(case)
+        local inputs, store = {}, nil
+        for i, packed in ipairs(case.inputs) do
+            if case.name == "rmsnorm" and i == 2 then
+                store = store_of { { "gamma", packed.dims } }
+                inputs[i] = store:get "gamma"
+                inputs[i].value:copy_from(from(packed))
+            else
+                inputs[i] = tape:input(from(packed), true)
+            end
+        end
+        return inputs, store
+    end
+
+    local compared = {}
+    for number, case in ipairs(json.decode(fs.read "spec/fixtures/products.json")) do
+        compared[case.name] = true
+        it(("%s, case %d"):format(case.name, number), function()
+            tape:start(1, 0, true)
+            local inputs, store = inputs_of(case)
+            local y = COMPUTED[case.name](tape, case.arguments, unpack(inputs))
+            assert.are.same(case.y.dims, y.dims)
+            ops.assert_close(y.value, case.y.values, 2e-6, "y")
+            tape:backward(y, from(case.dy))
+            for i, x in ipairs(inputs) do
+                assert.are.same(case.gradients[i].dims, x.grad:dims())
+                ops.assert_close(x.grad, case.gradients[i].values, 4e-6, "gradient " .. i)
+            end
+            if store then store:free() end
+        end)
+    end
+
+    it("all that are listed", function()
+        for name in pairs(COMPUTED) do assert.is_true(compared[name], name) end
     end)
 end)
 

@@ -96,6 +96,16 @@ describe("shapes on a tape", function()
         end
     end)
 
+    it("count dimensions from the end, too", function()
+        local x = tape:input(tensor.from { { 1, 2, 3 }, { 4, 5, 6 } })
+        assert.are.same({ { 2, 3 }, { 5, 6 } }, values(F.slice(tape, x, -1, 2, 3)))
+        assert.are.same({ 1, 4 }, values(F.select(tape, x, -1, 1)))
+        assert.are.same({ { 3 }, { 6 } }, values(F.split(tape, x, 2, -1)[2]))
+        assert.are.same({ { 1, 2, 3, 1, 2, 3 }, { 4, 5, 6, 4, 5, 6 } }, values(F.cat(tape, { x, x }, -1)))
+        assert.are.same({ { 3 }, { 6 } }, values(F.index_select(tape, x, -1, tensor.from({ 2 }, "i32"))))
+        assert.are.same({ { 1, 4 }, { 2, 5 }, { 3, 6 } }, values(F.transpose(tape, x, -1, -2)))
+    end)
+
     it("take views with gaps", function()
         local x = tensor.from({ { 1, 2, 3 }, { 4, 5, 6 } }):transpose(1, 2)
         assert.are.same({ 1, 4, 2, 5, 3, 6 }, values(F.reshape(tape, x, 6)))

@@ -152,7 +152,9 @@ local function train(job, held)
         log:begin_training()
         outcome = training.train(job, function(step, record)
             local progress = progress_of(job, step, record)
-            progress.data_position = own_data.position(job, step)
+            -- Where no step has been made, the data stand where they stood.
+            progress.data_position = step == run.start.step and checkpoint.progress(run.start.path).data_position
+                or own_data.position(job, step)
             return progress
         end, held)
         if outcome.step == run.start.step then outcome.checkpoint = outcome.checkpoint or run.start.path end

@@ -264,12 +264,15 @@ end
 function Session:each_piece(pieces)
     local record = self.on_input
     self.on_input = function() end
-    local outcome = "done"
-    for _, piece in ipairs(pieces) do
-        outcome = self:feed(piece)
-        if outcome ~= "done" then break end
-    end
+    local ok, outcome = pcall(function()
+        for _, piece in ipairs(pieces) do
+            local last = self:feed(piece)
+            if last ~= "done" then return last end
+        end
+        return "done"
+    end)
     self.on_input = record
+    if not ok then error(outcome, 0) end
     return outcome
 end
 

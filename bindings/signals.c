@@ -4,6 +4,10 @@
  * SIGTERM and SIGUSR1 set a flag that a training loop asks for) and reading
  * (SIGINT cancels a line at the prompt).
  *
+ * At the prompt an impatient second SIGINT must not cost the user's values: it
+ * interrupts what runs. Only a third one, where code never looks, ends the
+ * process.
+ *
  * The state is static because a handler has no other way to reach it; every
  * variable the handler writes is a sig_atomic_t.
  */
@@ -21,6 +25,7 @@ enum { EXIT_INTERRUPTED = 130 };
 static lua_State *interrupted_state;
 static volatile sig_atomic_t trapping;
 static volatile sig_atomic_t reading;
+static volatile sig_atomic_t at_prompt;
 static volatile sig_atomic_t pending_signal;    /* trapping: the first that came */
 static volatile sig_atomic_t interrupt_waiting; /* interrupting: requested, not yet served */
 static volatile sig_atomic_t interrupt_served;
@@ -34,12 +39,37 @@ static void interrupt_hook(lua_State *L, lua_Debug *activation) {
     luaL_error(L, "interrupted");
 }
 
-/* A step may take minutes: say at once that the first Ctrl-C was heard. */
-static void announce(void) {
-    static const char text[] = "\nbertlua: finishing this step, then saving; press Ctrl-C again to quit at once\n";
+static void announce(const char *text) {
     /* Nothing can be done about a terminal that is gone. */
-    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    ssize_t written = write(STDERR_FILENO, text, strlen(text));
     (void) written;
+}
+
+/* Raise an error in the running Lua code as soon as it looks. */
+static void interrupt(void) {
+    if (!interrupt_waiting) {
+        interrupt_waiting = 1;
+        lua_sethook(interrupted_state, interrupt_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+        return;
+    }
+    /* Neither compiled traces nor C code look at hooks: another Ctrl-C must not depend on one. */
+    if (!at_prompt || interrupt_waiting == 2) _exit(EXIT_INTERRUPTED);
+    interrupt_waiting = 2;
+    announce("\nbertlua: it stops after this operation; Ctrl-C again leaves bertlua\n");
+}
+
+/* A step may take minutes: say at once that the first Ctrl-C was heard. */
+static void interrupt_training(void) {
+    if (pending_signal != SIGINT) {
+        if (pending_signal) return;
+        announce(at_prompt ? "\nbertlua: saving after this step; Ctrl-C again stops without saving\n"
+                           : "\nbertlua: finishing this step, then saving; press Ctrl-C again to quit at once\n");
+        pending_signal = SIGINT;
+    } else if (at_prompt) {
+        interrupt();
+    } else {
+        _exit(EXIT_INTERRUPTED);
+    }
 }
 
 static void handle_signal(int number) {
@@ -47,14 +77,12 @@ static void handle_signal(int number) {
     if (number == SIGINT && reading) {
         reading_cancelled = 1;
     } else if (trapping) {
-        if (number == SIGINT && pending_signal == SIGINT) _exit(EXIT_INTERRUPTED);
-        if (number == SIGINT && !pending_signal) announce();
-        if (!pending_signal) pending_signal = number;
+        if (number == SIGINT)
+            interrupt_training();
+        else if (!pending_signal)
+            pending_signal = number;
     } else if (number == SIGINT) {
-        /* Compiled traces don't look at hooks: the second Ctrl-C must not depend on one. */
-        if (interrupt_waiting) _exit(EXIT_INTERRUPTED);
-        interrupt_waiting = 1;
-        lua_sethook(interrupted_state, interrupt_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+        interrupt();
     }
     errno = saved_errno;
 }
@@ -79,6 +107,9 @@ void signals_begin_reading(void) {
     memset(&action, 0, sizeof action);
     action.sa_handler = handle_signal;
     sigemptyset(&action.sa_mask);
+    /* What came too late to interrupt anything must not hit the prompt itself. */
+    lua_sethook(interrupted_state, NULL, 0, 0);
+    interrupt_waiting = 0;
     reading_cancelled = 0;
     reading = 1;
     sigaction(SIGINT, &action, NULL);
@@ -134,10 +165,17 @@ static int host_interrupted(lua_State *L) {
     return 1;
 }
 
+/* prompt(on): whether what runs was started at the prompt. */
+static int host_prompt(lua_State *L) {
+    at_prompt = lua_toboolean(L, 1);
+    return 0;
+}
+
 void signals_open(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"trap", host_trap}, {"pending", host_pending}, {"clear", host_clear}, {"interrupted", host_interrupted},
-        {NULL, NULL},
+        {"trap", host_trap},     {"pending", host_pending},
+        {"clear", host_clear},   {"interrupted", host_interrupted},
+        {"prompt", host_prompt}, {NULL, NULL},
     };
     luaL_register(L, NULL, functions);
 }

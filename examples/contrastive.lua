@@ -13,13 +13,13 @@ local TEMPERATURE, rows = 0.05, {}
 --- One vector of length 1 per sequence, f32 [B,H].
 local function embed(tape, model, batch)
     local hidden = model.bert:forward(tape, batch)
-    local x = F.cast(tape, model.bert.pooler:forward(tape, hidden, batch.cls_index), "f32")
-    return F.div(tape, x, F.sqrt(tape, F.sum(tape, F.mul(tape, x, x), 2, true)))
+    local x = model.bert.pooler:forward(tape, hidden, batch.cls_index):float()
+    return x / (x * x):sum(2, true):sqrt()
 end
 
 local function loss(tape, model, batch)
     local first, second = embed(tape, model, batch), embed(tape, model, batch)
-    local cosines = F.matmul(tape, first, second, false, true)
+    local scores = first:matmul(second:t()) / TEMPERATURE
     -- The right answer of row i is column i; made once for each number of sequences.
     local count = batch.batch_size
     if not rows[count] then
@@ -27,8 +27,7 @@ local function loss(tape, model, batch)
         for i = 1, count do rows[count][i] = i - 1 end
         rows[count] = tensor.from(rows[count], "i32")
     end
-    local contrast = F.cross_entropy(tape, F.div(tape, cosines, TEMPERATURE), rows[count])
-    return { loss = contrast, cosine = F.mean(tape, F.sum(tape, F.mul(tape, first, second), 2)) }
+    return { loss = F.cross_entropy(tape, scores, rows[count]), cosine = (first * second):sum(2):mean() }
 end
 
 recipe.pretrain({

@@ -12,20 +12,20 @@ local TEMPERATURE, teacher = 2, nil
 
 --- Scores [M,V] of a model's words, and the logarithms of their softened probabilities.
 local function softened(tape, model, batch)
-    local scores = F.cast(tape, model:logits(tape, batch).mlm, "f32")
-    return { scores = scores, log = F.log_softmax(tape, F.div(tape, scores, TEMPERATURE)) }
+    local scores = model:logits(tape, batch).mlm:float()
+    return { scores = scores, log = (scores / TEMPERATURE):log_softmax() }
 end
 
 local function loss(tape, model, batch)
     teacher = teacher or recipe.load(os.getenv "TEACHER", { precision = model.store.precision })
     -- What is untracked is not differentiated, and has no dropout.
     local p, q = tape:untracked(softened, tape, teacher, batch), softened(tape, model, batch)
-    local divergence = F.sum(tape, F.mul(tape, F.exp(tape, p.log), F.sub(tape, p.log, q.log)), 2)
+    local divergence = (p.log:exp() * (p.log - q.log)):sum(2)
     -- Places without a label only fill the batch up.
     local there = F.ge(tape, batch.masked_labels, 0)
-    local kl = F.div(tape, F.sum(tape, F.where(tape, there, divergence, 0)), F.sum(tape, there))
+    local kl = F.where(tape, there, divergence, 0):sum() / there:sum()
     local words = F.cross_entropy(tape, q.scores, batch.masked_labels)
-    return { loss = F.add(tape, F.mul(tape, kl, TEMPERATURE ^ 2), words), kl = kl, mlm_loss = words }
+    return { loss = kl * TEMPERATURE ^ 2 + words, kl = kl, mlm_loss = words }
 end
 
 recipe.pretrain({

@@ -11,11 +11,7 @@ local function loss(tape, model, batch)
     local scores = model:logits(tape, batch)
     local words = F.cross_entropy(tape, scores.mlm, batch.masked_labels)
     local sentences = F.cross_entropy(tape, scores.nsp, batch.nsp_labels)
-    return {
-        loss = F.add(tape, words, F.mul(tape, sentences, 0.5)),
-        mlm_loss = words,
-        nsp_loss = sentences,
-    }
+    return { loss = words + sentences / 2, mlm_loss = words, nsp_loss = sentences }
 end
 
 recipe.pretrain({

@@ -37,9 +37,8 @@ end
 function Layer:forward(tape, x, batch)
     local attended = self.attention:forward(tape, self.attention_norm:forward(tape, x), batch)
     local projected = F.dropout(tape, self.projection:forward(tape, attended), self.dropout)
-    x = F.add(tape, x, projected)
-    local inner = self.feed_forward:forward(tape, self.feed_forward_norm:forward(tape, x))
-    return F.add(tape, x, inner)
+    x = x + projected
+    return x + self.feed_forward:forward(tape, self.feed_forward_norm:forward(tape, x))
 end
 
 local PreLnBert = nn.Module.class("PreLnBert")

@@ -17,11 +17,10 @@ local function loss(tape, model, batch)
         for i, label in ipairs(model.config.labels) do list[i] = { (assert(tonumber(label), "no number")) } end
         values = tensor.from(list, "f32")
     end
-    local probabilities = F.softmax(tape, F.cast(tape, model:logits(tape, batch), "f32"))
-    local predicted = F.matmul(tape, probabilities, values)
+    local predicted = model:logits(tape, batch):float():softmax():matmul(values)
     local right = F.gather(tape, tape:input(values), batch.labels)
     local mse = F.mse_loss(tape, predicted, right)
-    return { loss = mse, rmse = F.sqrt(tape, mse) }
+    return { loss = mse, rmse = mse:sqrt() }
 end
 
 recipe.run("classify", {

@@ -72,7 +72,7 @@ local FUNCTIONS = {
 local is_function = {}
 for _, name in ipairs(FUNCTIONS) do is_function[name] = true end
 
-local names = { "version" }
+local names = { "load", "plot", "version" }
 for _, list in ipairs { MODULES, FUNCTIONS } do
     for _, name in ipairs(list) do names[#names + 1] = name end
 end
@@ -88,6 +88,10 @@ return setmetatable(bl, {
         elseif is_module[name] then
             value = require("bertlua." .. name)
             if name == "models" then value = with_answer(value) end
+        elseif name == "plot" then
+            value = require("bertlua.plot").plot
+        elseif name == "load" then
+            value = require("bertlua.encoder").load
         elseif is_function[name] then
             value = require("bertlua.creation")[name]
         elseif name == "version" then

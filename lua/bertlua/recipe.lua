@@ -3,24 +3,40 @@
 -- A recipe is a table of settings; everything in it can be overridden on the
 -- command line, and --help shows the recipe's own values. Exit codes: 0 done,
 -- 1 a fault in the user's input, 128 + signal number when a signal ended the
--- run after a final checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1).
+-- run after a final checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1). At the
+-- prompt Ctrl-C ends the run only: the recipe returns its outcome.
+
+local lfs = require "lfs"
 
 local devices = require "bertlua.jobs.common.devices"
 local fault = require "bertlua.fault"
 local launch = require "bertlua.distributed.launch"
+local leave = require "bertlua.leave"
 local model_choice = require "bertlua.jobs.common.model_choice"
+local paths = require "bertlua.paths"
 local term = require "bertlua.util.term"
 
 local M = {}
 
 local EXIT_CODES = { SIGINT = 130, SIGTERM = 143, SIGUSR1 = 138 }
 
---- End the program with the exit code of an interrupted run; return otherwise.
+--- In a line, for who looks at the outcome at the prompt: its fields hold the rest.
+local function summary(outcome)
+    local where = outcome.model or outcome.checkpoint
+    return ("%s%s%s%s"):format(outcome.status,
+        outcome.status == "interrupted" and outcome.signal and (" by %s"):format(outcome.signal) or "",
+        outcome.step and (" at step %d"):format(outcome.step) or "", where and (": %s"):format(where) or "")
+end
+
+--- End the program with the exit code of an interrupted run; return otherwise, and at the prompt after Ctrl-C.
+-- The outcome is also kept in leave.outcome, for `:run` at the prompt.
 function M.finish(outcome)
-    if outcome.status == "interrupted" then
+    if outcome.status == "interrupted" and not (leave.at_prompt and outcome.signal == "SIGINT") then
         require("bertlua.comm").leave()
         os.exit(EXIT_CODES[outcome.signal] or 1, true)
     end
+    if not getmetatable(outcome) then setmetatable(outcome, { __tostring = summary }) end
+    leave.outcome = outcome
     return outcome
 end
 
@@ -40,12 +56,26 @@ local function show(spec, values, sources)
     end
 end
 
+--- The task of a name; a fault that lists the tasks if there is none.
+local function task_of(name)
+    local module = ("bertlua.jobs.%s.task"):format(name)
+    if package.loaded[module] or package.searchpath(module, package.path) then return require(module) end
+    local folder, names = paths.root() .. "/lua/bertlua/jobs", {}
+    for job in lfs.dir(folder) do
+        if lfs.attributes(("%s/%s/task.lua"):format(folder, job), "mode") == "file" and job ~= "common" then
+            names[#names + 1] = job
+        end
+    end
+    table.sort(names)
+    fault.raisef("recipe.run: there is no task %s, expected %s, or a table", name, table.concat(names, ", "))
+end
+
 --- Run a task: train, predict, evaluate, depending on its settings.
 -- @param task the name of one in lua/bertlua/jobs, such as "classify", or a table of jobs/common/task.lua
 -- @param settings the recipe's values for its settings
 -- @param description for --help
 function M.run(task, settings, description)
-    if type(task) == "string" then task = require(("bertlua.jobs.%s.task"):format(task)) end
+    if type(task) == "string" then task = task_of(task) end
     local values, sources = task.settings:parse(arg or {}, settings, { program = program(), description = description })
     model_choice.settle(values, sources)
     show(task.settings, values, sources)

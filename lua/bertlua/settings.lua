@@ -16,6 +16,7 @@
 
 local fault = require "bertlua.fault"
 local help = require "bertlua.settings.help"
+local leave = require "bertlua.leave"
 local lua_value = require "bertlua.util.lua_value"
 local suggest = require "bertlua.util.suggest"
 
@@ -205,7 +206,7 @@ function Spec:parse(argv, overrides, options)
             if options.on_help then return options.on_help(text) end
             io.stdout:write(text)
             io.stdout:flush()
-            os.exit(0, true)
+            leave.exit(0)
         elseif argument:sub(1, 2) == "--" and #argument > 2 then
             index = self:parse_option(values, argv, index)
         elseif argument ~= "--" then

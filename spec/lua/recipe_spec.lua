@@ -1,5 +1,6 @@
 --- Recipes: the published values, --help of every one.
 
+local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local pretraining = require "spec.support.pretraining"
 
@@ -71,6 +72,15 @@ describe("published recipe", function()
                 assert.are.equal(value, values[name], name)
             end
         end
+    end)
+end)
+
+describe("recipe.run", function()
+    it("lists the tasks where a name is none", function()
+        local ok, problem = pcall(require("bertlua.recipe").run, "clasify", {})
+        assert.is_true(not ok and fault.is(problem))
+        assert.are.equal("recipe.run: there is no task clasify, expected classify, pretrain, squad, or a table",
+            tostring(problem))
     end)
 end)
 

@@ -160,12 +160,14 @@ local LUA_ROOMS = {
     { "settings", "util" },
     { "jobs", "autograd", "corpus", "data", "distributed", "models", "nn", "settings", "squad", "text", "train", "util",
         "weights" },
+    { "encoder", "autograd", "data", "models", "nn", "squad", "text", "train", "util", "weights" },
+    { "plot", "util" },
     { "bert_large" },
     { "recipe", "distributed", "jobs", "util" },
     { "prompt", "distributed", "util" },
     -- The names of all of it.
-    { "init", "autograd", "corpus", "data", "distributed", "models", "nn", "recipe", "settings", "squad", "text",
-        "train", "util", "weights" },
+    { "init", "autograd", "corpus", "data", "distributed", "encoder", "models", "nn", "plot", "recipe", "settings",
+        "squad", "text", "train", "util", "weights" },
 }
 
 --- The file that `require` finds for a module, or nil.

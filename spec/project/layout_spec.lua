@@ -47,6 +47,11 @@ local COVERED = {
     ["lua/bertlua/nn/pretraining_heads.lua"] = { "a part of BERT, against PyTorch", "spec/lua/models/bert_spec.lua" },
     ["lua/bertlua/nn/self_attention.lua"] = { "a part of the encoder", "spec/lua/nn/encoder_spec.lua" },
 
+    ["lua/bertlua/prompt/interruptible.lua"] = { "Ctrl-C in a loop", "spec/lua/prompt/init_spec.lua" },
+    ["lua/bertlua/encoder/files.lua"] = { "what a folder holds", "spec/lua/encoder/init_spec.lua" },
+    ["lua/bertlua/encoder/states.lua"] = { "against transformers", "spec/lua/encoder/init_spec.lua" },
+    ["lua/bertlua/encoder/texts.lua"] = { "texts as ids, against transformers", "spec/lua/encoder/init_spec.lua" },
+
     -- What runs only as part of something larger, or exists for specs.
     ["lua/bertlua/autograd/gradcheck.lua"] = { "the tool of that spec", "spec/lua/autograd/functional_spec.lua" },
     ["lua/bertlua/autograd/losses.lua"] = { "composed of those", "spec/lua/autograd/elementwise_spec.lua" },

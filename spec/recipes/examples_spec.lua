@@ -153,6 +153,27 @@ describe("the example", function()
         return list
     end
 
+    it("own_model.lua with a part of it frozen is the same as with a rate of 0 for that part", function()
+        local text = assert(fs.read "examples/own_model.lua")
+        local models = {}
+        for name, setting in pairs {
+            frozen = 'freeze = { "embeddings", "layer.0" }',
+            resting = 'lr_scale = { embeddings = 0, ["layer.0"] = 0 }',
+        } do
+            local path, out = job.dir .. "/" .. name .. ".lua", job.dir .. "/" .. name
+            assert(fs.write(path, (text:gsub("recipe%.pretrain%(%{", function(call)
+                return call .. " " .. setting .. ", "
+            end))))
+            -- Clipping looks at the gradients of all that is trained.
+            local line = job:command("x.lua", { ["output-dir"] = out, ["max-steps"] = 6, ["max-grad-norm"] = 0 })
+            local code, output = job_class.shell((line:gsub("recipes/x%.lua", path)))
+            assert.are.equal(0, code, output)
+            assert.are.equal(name == "frozen", output:find("frozen    ", 1, true) ~= nil)
+            models[name] = assert(fs.read(out .. "/custom/phase1/6/model.safetensors"))
+        end
+        assert.is_true(models.frozen == models.resting)
+    end)
+
     it("schedule.lua follows its function", function()
         local _, straight = resumes_exactly("schedule", { ["learning-rate"] = 0.01 })
         local list = rates(straight .. ".json")

@@ -216,7 +216,8 @@ local function release(arena, x, why)
 end
 
 --- Declare that the forward pass will not read x again. Releases it in inference. While recording, x stays if its
--- gradient is wanted; if not, because all before it is frozen, it is released now, or with the last node that reads it.
+-- gradient is wanted; if not, because all before it is frozen or untracked, it is released now, or with the last node
+-- that reads it.
 function Tape:free(x)
     if not x.value or x.external or x.needs_grad then return end
     -- The backward pass comes to the first node last. Within untracked() there may be nodes, too.

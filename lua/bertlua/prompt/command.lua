@@ -1,8 +1,10 @@
 --- The command line of the bertlua executable: options, running files, reporting errors.
 
 require "bertlua.jit_guard"
+local files = require "bertlua.prompt.files"
 local host = require "bertlua.host"
 local suggest = require "bertlua.util.suggest"
+local user_code = require "bertlua.util.user_code"
 
 local M = {}
 
@@ -13,7 +15,8 @@ Usage: bertlua [FILE [arguments]]
   bertlua                     a prompt, or runs standard input if it is piped in
   bertlua FILE [arguments]    run a Lua file; recipes/NAME.lua is found from any
                               folder, and FILE --help lists a recipe's settings
-  bertlua -e CODE             run CODE; prints the value of an expression
+  bertlua -e CODE             run CODE; prints the value of an expression, and
+                              help with -e '? NAME'
   bertlua -                   run standard input
   bertlua doctor              check this machine and the installation
   bertlua --device NAME ...   any of these on cpu, cuda or auto (cuda where it
@@ -27,16 +30,21 @@ build of the library.
 ]=]
 
 local OPTIONS = { "--help", "--version", "--device", "-e", "-h", "-v", "-" }
-local COMMANDS = { "doctor" }
 local INTERRUPTED = 130
 
 local function complain(message)
-    io.stderr:write("bertlua: ", message, "\n")
+    local progress = package.loaded["bertlua.util.progress"]
+    if progress then progress.leave_line() end
+    message = "bertlua: " .. message
+    local term = package.loaded["bertlua.util.term"]
+    if term then message = term.fit("stderr", message, 0) end
+    io.stderr:write(message, "\n")
 end
 
 -- Runs where the error was raised, while the traceback still exists.
 local function on_error(problem)
-    return { problem = problem, traceback = debug.traceback("", 2) }
+    if type(problem) == "string" then problem = user_code.relocate(problem, 2) end
+    return { problem = problem, traceback = debug.traceback("", 2), frames = user_code.frames(2) }
 end
 
 local function first_line(text)
@@ -78,7 +86,11 @@ local function report(failure)
         message = first_line(message)
     end
     complain_for_job(message, code)
-    if os.getenv "BL_DEBUG" == "1" then io.stderr:write((failure.traceback:gsub("^\n", "")), "\n") end
+    if os.getenv "BL_DEBUG" == "1" then
+        io.stderr:write((failure.traceback:gsub("^\n", "")), "\n")
+    elseif failure.frames and not (fault and fault.is(problem)) and not package.loaded["bertlua.comm"] then
+        io.stderr:write("    ", table.concat(failure.frames, "\n    "), "\n")
+    end
     return code
 end
 
@@ -93,57 +105,6 @@ local function usage_error(message)
     return 1
 end
 
-local function readable(path)
-    local file = io.open(path, "rb")
-    if not file then return false end
-    -- A folder can be opened, but not read.
-    local is_file = file:read(0) ~= nil or file:seek "end" == 0
-    file:close()
-    return is_file
-end
-
-local function own_recipes()
-    local list = {}
-    local found, lfs = pcall(require, "lfs")
-    if found and lfs.attributes(host.root .. "/recipes", "mode") == "directory" then
-        for name in lfs.dir(host.root .. "/recipes") do
-            if name:match "%.lua$" then list[#list + 1] = "recipes/" .. name end
-        end
-    end
-    table.sort(list)
-    return list
-end
-
--- As given, or among bertlua's own files.
-local function find_file(name)
-    if readable(name) then return name end
-    if name:sub(1, 1) ~= "/" then
-        for _, path in ipairs { host.root .. "/" .. name, host.root .. "/recipes/" .. name } do
-            if readable(path) then return path end
-        end
-    end
-end
-
-local function missing_file(name)
-    -- Compared without what all paths have in common.
-    local function stem(path) return (path:gsub("^.*/", ""):gsub("%.lua$", "")) end
-    local stems, full = {}, {}
-    for _, list in ipairs { own_recipes(), COMMANDS } do
-        for _, candidate in ipairs(list) do
-            stems[#stems + 1] = stem(candidate)
-            full[stem(candidate)] = candidate
-        end
-    end
-    local guess = full[suggest.closest(stem(name), stems)]
-    local folder = io.open(name, "rb")
-    if folder then
-        folder:close()
-        return usage_error(name .. " is a folder, expected a Lua file")
-    end
-    local hint = guess and "; did you mean " .. guess .. "?" or ""
-    return usage_error("no such file: " .. name .. hint)
-end
-
 -- arg as in stand-alone Lua: arg[0] the script, arguments from 1.
 local function set_arguments(argv, script_index, name)
     local arguments = {}
@@ -155,9 +116,10 @@ end
 
 local function run_file(argv, index)
     local name = argv[index]
-    local path = find_file(name)
-    if not path then return missing_file(name) end
-    local chunk, message = loadfile(path)
+    local path, message = files.find(name)
+    if not path then return usage_error(message) end
+    local chunk
+    chunk, message = loadfile(path)
     if not chunk then
         complain(message)
         return 1

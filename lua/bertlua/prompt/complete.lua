@@ -1,4 +1,4 @@
---- Completion: names through nested tables, methods of tensors, and file names inside quotes.
+--- Completion: names through nested tables, methods of tensors, file names inside quotes, and modules behind require.
 --
 -- Finding candidates never calls the user's code; only bertlua's own modules are
 -- loaded when a name needs them.
@@ -133,13 +133,79 @@ local function complete_path(path, quote)
     return insert, names
 end
 
+local function holds_modules(lfs, path)
+    local opened, iterate, state = pcall(lfs.dir, path)
+    if not opened then return false end
+    for name in iterate, state do
+        if name:match "%.lua$" and name ~= "init.lua" then return true end
+        local is_folder = name:sub(1, 1) ~= "." and lfs.attributes(path .. "/" .. name, "mode") == "directory"
+        if is_folder and holds_modules(lfs, path .. "/" .. name) then return true end
+    end
+    return false
+end
+
+--- Modules that require would find, by the part of their names up to the next dot.
+local function complete_module(prefix, quote)
+    local found, lfs = pcall(require, "lfs")
+    if not found then return "", {} end
+    local parent, start = prefix:match "^(.*%.)([^.]*)$"
+    if not parent then parent, start = "", prefix end
+    local below, seen, names = parent:gsub("%.", "/"), {}, {}
+    local function add(name)
+        if name:sub(1, #start) == start and name:match "^[%w_-]+%.?$" and not seen[name] then
+            seen[name] = true
+            names[#names + 1] = name
+        end
+    end
+    for template in package.path:gmatch "[^;]+" do
+        local folder = template:match "^(.*)%?%.lua$"
+        local opened, iterate, state = pcall(lfs.dir, (folder or "") .. (below == "" and folder == "" and "." or below))
+        if folder and opened then
+            for name in iterate, state do
+                local path = folder .. below .. name
+                if name:match "%.lua$" and name ~= "init.lua" then
+                    add(name:sub(1, -5))
+                elseif name:sub(1, 1) ~= "." and lfs.attributes(path, "mode") == "directory" then
+                    if lfs.attributes(path .. "/init.lua", "mode") == "file" then add(name) end
+                    if holds_modules(lfs, path) then add(name .. ".") end
+                end
+            end
+        end
+    end
+    -- What is built in or was preloaded has no file.
+    for _, list in ipairs { package.loaded, package.preload } do
+        for name in pairs(list) do
+            if parent == "" and name ~= "_G" then add(name:match "^[^.]+") end
+        end
+    end
+    table.sort(names)
+    local insert = common_prefix(names):sub(#start + 1)
+    if #names == 1 and names[1]:sub(-1) ~= "." then insert = insert .. quote end
+    return insert, names
+end
+
 --- Complete the text before the cursor.
 -- @param text from the start of the line to the cursor
 -- @param env table of global names
 -- @return what to insert ("" for nothing), sorted list of all candidates
 function M.complete(text, env)
     local path, quote = open_string(text)
-    if path then return complete_path(path, quote) end
+    if path then
+        local before = text:sub(1, #text - #path - 1)
+        if before:match "%f[%w_]require%s*%(?%s*$" or before:match "^%s*require%s*%(?%s*$" then
+            return complete_module(path, quote)
+        end
+        return complete_path(path, quote)
+    end
+    local file = text:match "^%s*:run%s+(%S*)$"
+    if file then return complete_path(file, " ") end
+    local module = text:match "^%s*:reload%s+([%w_.]*)$"
+    if module then return complete_module(module, "") end
+    local command = text:match "^%s*:(%a*)$"
+    if command then
+        local names = with_prefix({ "help", "paste", "quit", "reload", "run", "time" }, command)
+        return common_prefix(names):sub(#command + 1), names
+    end
 
     local topic = text:match "^%s*%?%s*(.*)$" or text
     local name = topic:match "[%a_][%w_%.:]*$"

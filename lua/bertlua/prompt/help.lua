@@ -3,6 +3,7 @@
 local complete = require "bertlua.prompt.complete"
 local paths = require "bertlua.paths"
 local suggest = require "bertlua.util.suggest"
+local term = require "bertlua.util.term"
 
 local M = {}
 
@@ -19,18 +20,65 @@ local function clean(line)
     return (line:gsub("^%s*%-%-%-?%s?", ""))
 end
 
+-- How wide help is.
+local WIDTH = 79
+
+--- The text of an LDoc tag for a parameter, or for a result.
+local function tag_of(line)
+    local option, kind, name, rest = line:match "^@tparam(%S*)%s+(%S+)%s+(%S+)%s*(.*)$"
+    if kind then
+        return ("%s (%s%s)%s"):format(name, kind, option == "[opt]" and ", optional" or "",
+            rest == "" and "" or ": " .. rest)
+    end
+    name, rest = line:match "^@param%S*%s+(%S+)%s*(.*)$"
+    if name then
+        if rest == "" then return name end
+        return name .. (name:sub(-1) == "," and " " or ": ") .. rest
+    end
+    kind, rest = line:match "^@treturn%s+(%S+)%s*(.*)$"
+    if kind then return nil, kind .. (rest == "" and "" or ": " .. rest) end
+    return nil, line:match "^@return%s+(.*)$"
+end
+
+--- Lines of a comment laid out for the terminal: sources are wider. A tag's lines are one, and so is a run of prose;
+-- what is indented, or a list or table, stays as it is.
+local function lay_out(lines)
+    local out, open = {}, nil
+    local function finish()
+        if open then out[#out + 1] = term.wrap(open.text, WIDTH, open.hang) end
+        open = nil
+    end
+    for _, line in ipairs(lines) do
+        local parameter, result = tag_of(line)
+        if line:match "^@module" or line:match "^@classmod" then
+            finish()
+        elseif parameter or result then
+            finish()
+            open = parameter and { text = "  " .. parameter, hang = 4, tag = true }
+                or { text = "Returns: " .. result, hang = 2, tag = true }
+        elseif open and open.tag and line:match "^%s+%S" then
+            open.text = open.text .. " " .. line:match "^%s*(.*)$"
+        elseif line == "" or line:match "^%s" or line:match "^[-|*]" then
+            finish()
+            out[#out + 1] = term.wrap(line, WIDTH, #line:match "^%s*" + 2)
+        elseif open and not open.tag then
+            open.text = open.text .. " " .. line
+        else
+            finish()
+            open = { text = line, hang = 0 }
+        end
+    end
+    finish()
+    return table.concat(out, "\n")
+end
+
 --- Comment lines that end just above line number `at`.
 local function comment_above(lines, at)
     local first = at
     while first > 1 and lines[first - 1]:match "^%s*%-%-" do first = first - 1 end
     local text = {}
-    for i = first, at - 1 do
-        local line = clean(lines[i])
-        -- LDoc tags as prose.
-        line = line:gsub("^@t?param%[?%w*%]?%s+", "  "):gsub("^@t?return%s+", "Returns: "):gsub("^@module.*", "")
-        text[#text + 1] = line
-    end
-    return table.concat(text, "\n")
+    for i = first, at - 1 do text[#text + 1] = clean(lines[i]) end
+    return lay_out(text)
 end
 
 -- The name as it was typed, with the parameters of the definition.
@@ -67,8 +115,8 @@ function M.declaration(name)
                 declaration[#declaration + 1] = lines[i]:match "^%s*(.-)%s*$"
                 i = i + 1
             until declaration[#declaration]:find(";", 1, true) or i > #lines
-            return (table.concat(text, "\n"):gsub("^%s+", ""):gsub("%s+$", "")),
-                table.concat(declaration, "\n    ")
+            return (lay_out(text):gsub("^%s+", ""):gsub("%s+$", "")),
+                term.wrap(table.concat(declaration, " "), WIDTH, 4)
         end
     end
 end
@@ -111,17 +159,17 @@ local function head_comment(module)
     local text = {}
     for _, line in ipairs(lines) do
         if not line:match "^%-%-" then break end
-        if not line:match "@module" then text[#text + 1] = clean(line) end
+        text[#text + 1] = clean(line)
     end
-    return table.concat(text, "\n")
+    return lay_out(text)
 end
 
 local function wrap(words, indent)
     local lines, line = {}, indent
     for i, word in ipairs(words) do
         local piece = word .. (i < #words and ", " or "")
-        if #line + #piece > 79 then
-            lines[#lines + 1] = line
+        if #line + #piece > WIDTH + 1 then
+            lines[#lines + 1] = line:gsub("%s+$", "")
             line = indent
         end
         line = line .. piece

@@ -2,7 +2,10 @@
 
 local host = require "bertlua.host"
 local complete = require "bertlua.prompt.complete"
+local interruptible = require "bertlua.prompt.interruptible"
+local leave = require "bertlua.leave"
 local repl = require "bertlua.prompt.repl"
+local signal = require "bertlua.signal"
 
 local M = {}
 
@@ -31,39 +34,66 @@ local function banner()
         require("bertlua.version").engine, context.describe())
 end
 
+--- What keeps inputs for the next session: each before it runs, so that the history survives whatever it does.
+local function history_of(editor)
+    local path = history_path()
+    if path then
+        editor:load(path)
+        make_folders(path)
+    end
+    return function(input)
+        editor:remember(input)
+        if path then editor:save(path) end
+    end
+end
+
+--- Feed a line; nothing that goes wrong may end the session.
+local function feed(session, line)
+    local ok, outcome
+    if line == nil then
+        ok, outcome = pcall(session.finish_paste, session)
+    else
+        ok, outcome = pcall(session.feed, session, line)
+    end
+    if not ok then session:complain(outcome) end
+    -- What failed may have left signals trapped.
+    signal.untrap()
+    host.interrupted()
+    return ok and outcome or "error"
+end
+
 --- Run until the input ends.
 function M.run()
     local color = host.isatty(1) and not os.getenv "NO_COLOR" and os.getenv "TERM" ~= "dumb"
-    local session = repl.new { color = color }
-    local editor
+    local editor, session
     editor = host.editor(function(text)
         local insert, names = session:complete(text)
         if insert == "" and #names > 1 then return "", complete.columns(names, editor:columns()) end
         return insert, nil
     end)
-    local path = history_path()
-    if path then editor:load(path) end
+    local on_input = history_of(editor)
+    session = repl.new { color = color, columns = function() return editor:columns() end, on_input = on_input,
+        interrupted = host.interrupted }
+    _G.exit, _G.quit = _G.exit or repl.exit, _G.quit or repl.exit
+    interruptible.enable()
+    leave.prompt(true)
     io.write(banner())
 
     while true do
         local line = editor:read(session:prompt())
         if line == nil then
             io.write "\n"
-            break
+            if not session.pasting then break end
+            feed(session, nil)
         elseif line == false then
             session:cancel()
             io.write "\n"
-        else
-            if line:match "%S" then editor:remember(line) end
-            if session:feed(line) == "quit" then break end
-            host.interrupted()
+        elseif feed(session, line) == "quit" then
+            break
         end
     end
-
-    if path then
-        make_folders(path)
-        editor:save(path)
-    end
+    leave.prompt(false)
+    interruptible.disable()
     editor:close()
 end
 

@@ -8,7 +8,9 @@
 -- insert special tokens by id. Ids and byte offsets are 0-based.
 -- @classmod bertlua.text.tokenizer
 
+local array = require "bertlua.array"
 local fault = require "bertlua.fault"
+local tensor = require "bertlua.tensor"
 local text_native = require "bertlua.text"
 
 local Tokenizer = {}
@@ -141,6 +143,56 @@ end
 function Tokenizer:id(token)
     check_text(token, "token")
     return self.native:id(token)
+end
+
+--- Ids as a list of numbers, from whatever holds them.
+local function list_of(ids, count)
+    if type(ids) == "number" then return { ids } end
+    if tensor.is(ids) then
+        if ids.ndim ~= 1 then
+            error(("tokenizer: decode got %s, expected one dimension: decode one row at a time"):format(
+                ids:describe()), 3)
+        end
+        return ids:tolist()
+    end
+    if type(ids) == "cdata" then
+        if not count and tostring(ids):find("*", 1, true) then
+            error("tokenizer: decode got a pointer, expected { count = its length } as well", 3)
+        end
+        return to_list(ids, count or array.sizeof(ids) / 4)
+    end
+    if type(ids) ~= "table" then
+        error("tokenizer: decode got a " .. type(ids) .. ", expected a list, a tensor or an int32 array of ids", 3)
+    end
+    return ids
+end
+
+-- Tokens that stand close to the one before them.
+local CLOSE = { ["."] = true, ["?"] = true, ["!"] = true, [","] = true, ["n't"] = true, ["'m"] = true, ["'s"] = true,
+    ["'ve"] = true, ["'re"] = true }
+
+--- Text of token ids, as transformers' decode: pieces that begin with "##" are joined to what precedes them, the others
+-- follow a blank, except . ? ! and commas. Case and blanks that tokenizing dropped don't come back.
+-- @param ids a list of numbers, a tensor of one dimension, or an int32 array (0-based)
+-- @tparam[opt] table options skip_special_tokens = true leaves out [CLS], [SEP], [PAD], [UNK] and [MASK]; count: length
+--   of an array that is a pointer, such as that of encode_array
+-- @treturn string
+function Tokenizer:decode(ids, options)
+    options = options or {}
+    local special = {}
+    for _, name in ipairs { "pad_id", "unk_id", "cls_id", "sep_id", "mask_id" } do special[self[name] or -1] = true end
+    local parts = {}
+    for _, id in ipairs(list_of(ids, options.count)) do
+        local token = type(id) == "number" and id % 1 == 0 and self.native:token(id)
+        if not token then
+            error(("tokenizer: decode got the id %s, expected 0 to %d"):format(tostring(id), self.native.size - 1), 2)
+        end
+        if not (options.skip_special_tokens and special[id]) then
+            local piece = #parts > 0 and token:match "^##(.*)$"
+            parts[#parts + 1] = piece or #parts > 0 and not CLOSE[token] and " " .. token or token
+        end
+    end
+    return table.concat(parts)
 end
 
 --- Number of tokens.

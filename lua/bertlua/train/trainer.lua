@@ -110,6 +110,11 @@ local function compute(trainer, batch, gradients)
     if result.loss.needs_grad == false then
         fault.raise "the loss depends on no parameter that is trained: freeze less"
     end
+    -- They are read after the backward pass, which releases the values of variables.
+    for _, name in ipairs(trainer.meter.fields) do
+        local scalar = result[name]
+        if type(scalar) == "table" then scalar.external = true end
+    end
     tape:backward(result.loss, trainer.optimizer.loss_scale_tensor, gradients)
     trace:span("compute", "backward", middle, trace.now())
     return result

@@ -9,6 +9,22 @@ local M = {}
 -- Calls of the recipe that an error shows.
 local FRAMES = 4
 
+-- Folders of bertlua's own files: calls in them are not the user's.
+local OWN = {}
+for _, fn in ipairs { function() end, fault.raise } do
+    local folder = debug.getinfo(fn, "S").source:match "^@(.*/)bertlua/"
+    OWN[#OWN + 1] = folder and folder .. "bertlua/" or nil
+end
+
+--- Whether a function, or a call of a traceback, is bertlua's own and not the user's.
+-- @param source "@PATH", as debug.getinfo has it
+function M.is_own(source)
+    for _, folder in ipairs(OWN) do
+        if source:sub(2, #folder + 1) == folder then return true end
+    end
+    return source == "=[C]"
+end
+
 --- Source text of a function: its lines, from the first to the last.
 local function source_of(fn)
     local info = debug.getinfo(fn, "S")
@@ -23,6 +39,20 @@ local function source_of(fn)
         if number >= info.linedefined and number <= info.lastlinedefined then lines[#lines + 1] = line end
     end
     return table.concat(lines, "\n")
+end
+
+--- Source text of a function, and of the user's functions that it refers to as locals.
+local function sources_of(fn, seen)
+    seen[fn] = true
+    local parts = { source_of(fn) }
+    for i = 1, math.huge do
+        local name, value = debug.getupvalue(fn, i)
+        if not name then break end
+        if type(value) == "function" and not seen[value] and not M.is_own(debug.getinfo(value, "S").source) then
+            parts[#parts + 1] = sources_of(value, seen)
+        end
+    end
+    return table.concat(parts, "\n")
 end
 
 local function text_of(value, function_text)
@@ -46,11 +76,12 @@ function M.is_lua(value)
     return type(value) == "function" or type(value) == "table"
 end
 
---- What identifies a value from run to run: functions by a checksum of their source. Values that text, numbers and
+--- What identifies a value from run to run: functions by a checksum of their source, with that of local functions that
+-- they call. Values that text, numbers and
 -- booleans hold are returned as they are.
 function M.identity(value)
     if not M.is_lua(value) then return value end
-    return (text_of(value, function(fn) return ("function %08x"):format(storage.crc32c(source_of(fn))) end))
+    return (text_of(value, function(fn) return ("function %08x"):format(storage.crc32c(sources_of(fn, {}))) end))
 end
 
 --- The same for people: functions by file and line.
@@ -67,22 +98,6 @@ function M.flat(values, form)
     local list = {}
     for name, value in pairs(values) do list[name] = form(value) end
     return list
-end
-
--- Folders of bertlua's own files: calls in them are not the user's.
-local OWN = {}
-for _, fn in ipairs { M.flat, fault.raise } do
-    local folder = debug.getinfo(fn, "S").source:match "^@(.*/)bertlua/"
-    OWN[#OWN + 1] = folder and folder .. "bertlua/" or nil
-end
-
---- Whether a function, or a call of a traceback, is bertlua's own and not the user's.
--- @param source "@PATH", as debug.getinfo has it
-function M.is_own(source)
-    for _, folder in ipairs(OWN) do
-        if source:sub(2, #folder + 1) == folder then return true end
-    end
-    return source == "=[C]"
 end
 
 --- A message, and the calls in the user's files that led to it, innermost first.

@@ -161,6 +161,16 @@ local function compose(self, now, finished)
     return term.cut(head .. text, columns - 1)
 end
 
+-- The bar that stands in the terminal's last line, if there is one.
+local standing = setmetatable({}, { __mode = "v" })
+
+--- Leave the line of a bar that was not finished, for a message that follows.
+function progress.leave_line()
+    local bar = standing.bar
+    if bar and bar.drawn > 0 then bar.sink "\n" end
+    standing.bar = nil
+end
+
 local function show(self, now, finished)
     self.shown_at = now
     local line = compose(self, now, finished)
@@ -171,6 +181,7 @@ local function show(self, now, finished)
     local width = term.width(line)
     self.sink("\r" .. line .. (" "):rep(math.max(0, self.drawn - width)) .. (finished and "\n" or ""))
     self.drawn = finished and 0 or width
+    standing.bar = not finished and self or nil
 end
 
 --- Report progress; cheap when nothing needs to be drawn.

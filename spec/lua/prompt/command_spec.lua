@@ -34,6 +34,8 @@ describe("bertlua", function()
         assert_output("a\tb\t2\n", 0, run_bertlua "-e 'local x, y = ... print(x, y, #arg)' a b")
         assert_output("bertlua: (command line):1: boo\n", 1, run_bertlua "-e 'error(\"boo\")'")
         assert.are.equal(1, (select(2, run_bertlua "-e 'x = = 1'")))
+        assert.matches("^bl%.ones%(%.%.%.%)\nA tensor of ones%.\n", (run_bertlua "-e '? bl.ones'"))
+        assert.matches("^expression        print its value", (run_bertlua "-e '?'"))
         assert_output("bertlua: -e: a value is missing, expected Lua code; bertlua --help shows how to start\n", 1,
             run_bertlua "-e")
     end)
@@ -77,6 +79,20 @@ describe("bertlua", function()
         local path = script "local function deep() error 'here' end\ndeep()\nprint 'not reached'"
         assert.is_nil((run_bertlua(path)):find "traceback")
         assert.is_truthy((run_bertlua(path, "BL_DEBUG=1")):find "stack traceback")
+    end)
+
+    it("names the user's functions that an error came through, without a bug report", function()
+        local path = script "local function deep(x)\n    return x.y.z\nend\nlocal z = deep {}\nprint(z)"
+        local text, code = run_bertlua(path)
+        local name = path:sub(2, -2)
+        assert_output(("bertlua: %s:2: attempt to index field 'y' (a nil value)\n    %s:2: in function 'deep'\n"
+            .. "    %s:4\n"):format(name, name, name), 1, text, code)
+        -- Found deep in bertlua, it is the user's line that is wrong.
+        assert_output("bertlua: (command line):1: linear: w is f32 [4,3], expected f32 [N,5]\n", 1,
+            run_bertlua "-e 'bl.nn.create(bl.nn.Linear, 3, 4)(bl.randn(2, 5))'")
+        -- A fault names what to mend, not where it was found.
+        local fault = script "local function f() require('bertlua.fault').raise 'batch_size is 0' end\nf()\nprint()"
+        assert_output("bertlua: batch_size is 0\n", 1, run_bertlua(fault))
     end)
 
     it("complains when its output cannot be written", function()

@@ -35,6 +35,28 @@ describe("completion", function()
         assert.are.same({ "", {} }, { session:complete '"no/such/folder/x' })
     end)
 
+    it("completes locals", function()
+        feed "local warm_start = { steps = 1 }"
+        assert.are.same({ "_start", { "warm_start" } }, { session:complete "x = warm" })
+        assert.are.same({ "eps", { "steps" } }, { session:complete "warm_start.st" })
+    end)
+
+    it("completes modules behind require", function()
+        assert.are.same({ "els", { "models", "models." } }, { session:complete 'require "bertlua.mod' })
+        assert.are.same({ 'nfig"', { "bert_config" } }, { session:complete 'x = require("bertlua.models.bert_co' })
+        assert.are.same({ "ear'", { "linear" } }, { session:complete "require 'bertlua.nn.lin" })
+        assert.are.same({ 'fi"', { "ffi" } }, { session:complete 'require "f' })
+        assert.are.same({ "", {} }, { session:complete 'require "no.such.module' })
+        -- Only behind the function of that name.
+        assert.are.same({ "", {} }, { session:complete 'prerequire "bertlua.mod' })
+    end)
+
+    it("completes commands, files behind :run and modules behind :reload", function()
+        assert.are.same({ "load", { "reload" } }, { session:complete ":re" })
+        assert.are.same({ "o.lua ", { "demo.lua" } }, { session:complete ":run recipes/dem" })
+        assert.are.same({ "gest", { "suggest" } }, { session:complete ":reload bertlua.util.sug" })
+    end)
+
     it("offers nothing for unknown names, and calls no foreign code", function()
         env.trap = setmetatable({}, { __index = function() error "called" end })
         assert.are.same({ "", {} }, { session:complete "trap.x" })

@@ -30,6 +30,16 @@ describe("help", function()
         assert.is_truthy((feed "? bl.arange"):find("bl.arange(4) is 0 1 2 3", 1, true))
     end)
 
+    it("stays within 80 columns, whatever the source's lines are", function()
+        for _, topic in ipairs { "bl.load", "bl.ops.linear_forward", "bl.train.checkpoint.save", "bl", "bl.ops",
+            "bl.train.trainer", "bl.squad.reader" } do
+            for line in (feed("? " .. topic)):gmatch "[^\n]+" do assert.is_true(#line < 80, line) end
+        end
+        assert.is_truthy((feed "? bl.load"):find("  path (string): folder of a model", 1, true))
+        assert.is_truthy((feed "? bl.train.checkpoint.save"):find("Returns: string: the checkpoint's path", 1, true))
+        assert.is_truthy((feed "help"):find "^expression ")
+    end)
+
     it("guesses what was meant", function()
         assert.are.equal("no bl.ops.linear_forwrd; did you mean bl.ops.linear_forward?\n",
             (feed "? bl.ops.linear_forwrd"))

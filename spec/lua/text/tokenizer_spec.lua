@@ -1,7 +1,10 @@
 --- The tokenizer class: arguments, faults, results as tables.
 
 local Tokenizer = require "bertlua.text.tokenizer"
+local array = require "bertlua.array"
+local fails_here = require("spec.support.errors").fails_here
 local fault = require "bertlua.fault"
+local tensor = require "bertlua.tensor"
 local vocabulary = require "spec.support.vocabulary"
 
 local UNCASED, CASED = "vocab/bert-base-uncased-vocab.txt", "vocab/bert-base-cased-vocab.txt"
@@ -24,9 +27,9 @@ describe("Tokenizer", function()
         assert.are.same({ "una", "##ffa", "##ble", "!" }, tokenizer:tokenize "Unaffable!")
         local ids = tokenizer:encode "Unaffable!"
         for i, id in ipairs(ids) do assert.are.equal(tokenizer:tokenize("Unaffable!")[i], tokenizer:token(id)) end
-        local array, count = tokenizer:encode_array "Unaffable!"
+        local fast, count = tokenizer:encode_array "Unaffable!"
         assert.are.equal(4, count)
-        for i = 0, 3 do assert.are.equal(ids[i + 1], array[i]) end
+        for i = 0, 3 do assert.are.equal(ids[i + 1], fast[i]) end
         assert.are.same({}, tokenizer:encode "")
     end)
 
@@ -53,6 +56,39 @@ describe("Tokenizer", function()
             { text = ".", start = 13, stop = 14 },
         }, tokenizer:words(text))
         assert.are.same(tokenizer:encode "embeddings", tokenizer:pieces "embeddings")
+    end)
+
+    it("gives the text of ids as transformers does", function()
+        local ids = tokenizer:encode "Hello, world! (don't) unaffable"
+        assert.are.equal("hello, world! ( don ' t ) unaffable", tokenizer:decode(ids))
+        table.insert(ids, 1, tokenizer.cls_id)
+        ids[#ids + 1] = tokenizer.mask_id
+        ids[#ids + 1] = tokenizer.sep_id
+        assert.are.equal("[CLS] hello, world! ( don ' t ) unaffable [MASK] [SEP]", tokenizer:decode(ids))
+        assert.are.equal("hello, world! ( don ' t ) unaffable", tokenizer:decode(ids, { skip_special_tokens = true }))
+        assert.are.equal(tokenizer:decode(ids), tokenizer:decode(tensor.from(ids, "i32")))
+        assert.are.equal(tokenizer:decode(ids), tokenizer:decode(array.int32(ids)))
+        -- A piece without a word before it stays as it is.
+        local pieces = { tokenizer:id "##ffa", tokenizer:id "##ble", tokenizer:id "##s" }
+        assert.are.equal("##ffables", tokenizer:decode(pieces))
+        assert.are.equal("hello", tokenizer:decode(tokenizer:id "hello"))
+        assert.are.equal("", tokenizer:decode {})
+        local pointer, count = tokenizer:encode_array "unaffable"
+        assert.are.equal("unaffable", tokenizer:decode(pointer, { count = count }))
+    end)
+
+    it("refuses to decode what are no ids", function()
+        local pointer = tokenizer:encode_array "unaffable"
+        fails_here("tokenizer: decode got a pointer, expected { count = its length } as well",
+            function() tokenizer:decode(pointer) end)
+        fails_here("tokenizer: decode got the id 30522, expected 0 to 30521",
+            function() tokenizer:decode { 30522 } end)
+        fails_here("tokenizer: decode got the id 1.5, expected 0 to 30521", function() tokenizer:decode { 1.5 } end)
+        fails_here("tokenizer: decode got a string, expected a list, a tensor or an int32 array of ids",
+            function() tokenizer:decode "x" end)
+        local rows = tensor.from({ { 1, 2 } }, "i32")
+        fails_here("tokenizer: decode got i32 1x2 cpu, expected one dimension: decode one row at a time",
+            function() tokenizer:decode(rows) end)
     end)
 
     it("keeps one tokenizer's results while another works", function()

@@ -25,6 +25,19 @@ describe("a value given as Lua", function()
         assert.are.equal(folder .. "/b.lua:3", lua_value.shown(moved):match "^function at (.*)$")
     end)
 
+    it("is identified with the local functions that it calls", function()
+        local text = "local tensor = require 'bertlua.tensor'\nlocal factor = 1\nlocal function helper(x)\n"
+            .. "    return x and helper or x + 1\nend\nreturn function(x)\n    factor = factor + 1\n"
+            .. "    return helper(tensor.is(x))\nend\n"
+        local first, again = load("f.lua", text), load("g.lua", "\n" .. text)
+        local identity = lua_value.identity(first)
+        assert.are.equal(identity, lua_value.identity(again))
+        assert.are_not.equal(identity, lua_value.identity(load("h.lua", (text:gsub("x %+ 1", "x + 2")))))
+        -- Values that it changes are not part of it.
+        pcall(first, 1)
+        assert.are.equal(identity, lua_value.identity(first))
+    end)
+
     it("that is a table shows its fields in order, functions among them", function()
         local fn = load("d.lua", "return function() end")
         assert.are.equal(("{ function at %s/d.lua:1, every = 2, name = \"x\" }"):format(folder),

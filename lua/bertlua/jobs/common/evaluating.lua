@@ -115,10 +115,10 @@ function M.plan(task, run, values)
     run.evaluate = wanted
 end
 
---- "3 evaluations without a better mlm_loss than 5.1234, that of step 500"; nil if the run may go on.
+--- "3 evaluations without a better mlm_loss than 5.1234, that of step 500"; nil if the run goes on, or was over anyway.
 local function over(run)
     local wanted, state = run.evaluate, run.evaluation
-    if not wanted.patience or state.since < wanted.patience then return nil end
+    if not wanted.patience or state.since < wanted.patience or state.step == run.max_steps then return nil end
     if not state.best then
         return ("no finite %s in %s"):format(wanted.metric, plural.count(state.since, "evaluation"))
     end

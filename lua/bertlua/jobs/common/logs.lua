@@ -272,7 +272,7 @@ function Logs:evaluating(done, total)
     end
     if not self.evaluation_bar then
         self.bar:clear()
-        self.evaluation_bar = progress.new { total = total, label = "evaluate",
+        self.evaluation_bar = progress.new { total = total, start = done, label = "evaluate",
             stream = self.bar.stream }
     end
     self.evaluation_bar:update(done)

@@ -176,7 +176,9 @@ end
 
 --- What the final table says of a job's own data: {name, text}, or nil.
 function M.row(job)
-    local train = job.values.data and job.data.train
+    local run = job.run
+    -- Data are not read where no step is left.
+    local train = job.values.data and run.work.train and run.first_step <= run.last_step and job.data.train
     return train and train.summary and { "data", train:summary() } or nil
 end
 

@@ -67,8 +67,8 @@ local function matched(setting, pattern, names)
         if matches(name) then set[name] = true end
     end
     if next(set) == nil then
-        fault.raisef("%s: %q matches no parameter; the nearest is %s (a pattern matches whole parts of a name)", setting,
-            pattern, name_pattern.nearest(pattern, names))
+        fault.raisef("%s: %q matches no parameter; the nearest is %s (a pattern matches whole parts of a name)",
+            setting, pattern, name_pattern.nearest(pattern, names))
     end
     return set
 end

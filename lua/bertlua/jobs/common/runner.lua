@@ -8,6 +8,7 @@ local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
 local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
+local leave = require "bertlua.leave"
 local logs = require "bertlua.jobs.common.logs"
 local lua_value = require "bertlua.util.lua_value"
 local measuring = require "bertlua.jobs.common.measuring"
@@ -151,7 +152,9 @@ local function train(job, held)
         log:begin_training()
         outcome = training.train(job, function(step, record)
             local progress = progress_of(job, step, record)
-            progress.data_position = own_data.position(job, step)
+            -- Where no step has been made, the data stand where they stood.
+            progress.data_position = step == run.start.step and checkpoint.progress(run.start.path).data_position
+                or own_data.position(job, step)
             return progress
         end, held)
         if outcome.step == run.start.step then outcome.checkpoint = outcome.checkpoint or run.start.path end
@@ -192,17 +195,17 @@ local function predict(job, outcome)
     ranks.comm:busy(false)
 end
 
--- Another job may follow in this process.
+-- Another job may follow in this process. After a failure some of it may not be there.
 local function close(job, held)
-    local parts = job.parts
+    local parts = job.parts or {}
     if held then held:release() end
     evaluating.close(job)
     if parts.loader then parts.loader:close() end
-    parts.tape:close()
+    if parts.tape then parts.tape:close() end
     if parts.optimizer then parts.optimizer:free() end
     if parts.gradients then parts.gradients:free() end
     if parts.objective then parts.objective:free() end
-    parts.model.store:free()
+    if parts.model then parts.model.store:free() end
 end
 
 --- Run a task.
@@ -222,6 +225,8 @@ function M.run(task, values, sources, options)
         if ranks.main then io.stdout:write(term.fit("stdout", done_text(run)), "\n") end
         return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
     end
+    local held
+    local release = leave.on_failure(function() close(job, held) end)
     job.data = open(job)
     if run.work.train and not run.first_step then plan.set_steps(run, values, job.data.train.samples) end
     ranks:together(function() evaluating.open(job) end)
@@ -234,7 +239,7 @@ function M.run(task, values, sources, options)
     end)
     training.check_equal_start(job.parts.model.store, ranks)
     -- Only now: a run that cannot start must not erase the report of an earlier one.
-    local held = training.hold(run, values, ranks)
+    held = training.hold(run, values, ranks)
     job.log = ranks.main and logs.open(job, options) or logs.quiet()
     job.log:start()
     local outcome = { status = "finished", step = run.start.step }
@@ -250,6 +255,7 @@ function M.run(task, values, sources, options)
     outcome.seconds = clock.monotonic() - job.begun
     outcome.activation_peak = select(2, job.parts.tape:memory())
     job.log:finish(outcome)
+    leave.settled(release)
     close(job, held)
     return outcome
 end

@@ -17,6 +17,7 @@ local phases = require "bertlua.jobs.pretrain.phases"
 local plural = require "bertlua.util.plural"
 local settings = require "bertlua.settings"
 local storage = require "bertlua.storage"
+local term = require "bertlua.util.term"
 local prose = require "bertlua.data.prose"
 local vocab_trainer = require "bertlua.text.vocab_trainer"
 
@@ -59,7 +60,7 @@ local HELD_OUT_PASSES = 2
 local SHARDS = 4
 
 local function say(format, ...)
-    io.stdout:write(format:format(...), "\n")
+    io.stdout:write(term.fit("stdout", format:format(...), 6), "\n")
     io.stdout:flush()
 end
 

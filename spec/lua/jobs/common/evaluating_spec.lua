@@ -67,6 +67,8 @@ describe("a recipe's evaluate", function()
         refused("^evaluate: no dev_file: name a file of labeled texts, here or as %-%-dev%-file$", "classify",
             { every = 1 })
         refused("^evaluate: predict_file none: no such file$", "squad", { every = 1, predict_file = "none" })
+        refused("^evaluate: unknown metric nsp_loss, expected one of loss, mlm_accuracy, mlm_loss$", "pretrain",
+            { every = 1, input_dir = "spec", metric = "nsp_loss" }, { objectives = "mlm" })
         refused("^evaluate: unknown metric exact, expected one of exact_match, f1$", "squad",
             { every = 1, metric = "exact" })
     end)
@@ -201,6 +203,44 @@ describe("evaluation in pre-training", function()
         assert(fs.remove(folder("b", 2)))
         assert.matches("warning: the best checkpoint so far is not there %(.-/2: .-%): the best is looked for anew\n",
             run("b", WORSE, { ["steps-this-run"] = 2 }))
+    end)
+
+    it("measures what a loss of the recipe's returns", function()
+        local loss = [[loss = function(tape, model, batch)
+            local results = model:forward(tape, batch)
+            return { loss = results.loss, word_loss = results.mlm_loss }
+        end]]
+        local output = run("a", 'metric = "word_loss", keep = "best"', { ["max-steps"] = 6 }, loss)
+        assert.matches("\nevaluation 2: word_loss 5%.%d+ %(best so far%), loss 5%.%d+\n", output)
+        run("b", 'metric = "word_loss", keep = "best"', { ["max-steps"] = 6, ["steps-this-run"] = 3 }, loss)
+        run("b", 'metric = "word_loss", keep = "best"', { ["max-steps"] = 6 }, loss)
+        same_files(folder("a", 6), folder("b", 6), FILES)
+        assert.matches("bertlua: evaluate: unknown metric wrd_loss; did you mean word_loss%?\n$",
+            run("c", 'metric = "wrd_loss"', { ["max-steps"] = 6 }, loss, 1))
+    end)
+
+    it("goes with data of the recipe's, also where it is made up for", function()
+        local data = [[objectives = { "mlm" }, on_step = function(event)
+            local unistd, signal = require "posix.unistd", require "posix.signal"
+            if event.step == %d then signal.kill(unistd.getpid(), signal.SIGTERM) end
+        end, data = function()
+            local list = {}
+            for i = 1, 50 do list[i] = ("w%%d w%%d w%%d w%%d"):format(6 + i, 7 + i, 8 + i, 9 + i) end
+            return list
+        end]]
+        local changes = { ["max-steps"] = 6, ["input-dir"] = false }
+        run("a", WORSE, changes, data:format(0))
+        for _, step in ipairs { 3, 5 } do
+            run("b" .. step, WORSE, changes, data:format(step), 143)
+            run("b" .. step, WORSE, changes, data:format(0))
+            for _, saved in ipairs { 2, 6 } do same_files(folder("a", saved), folder("b" .. step, saved), FILES) end
+        end
+    end)
+
+    it("does not end early what ends anyway", function()
+        local output = run("a", WORSE .. ", patience = 2", { ["max-steps"] = 6 })
+        assert.is_nil(output:find "early")
+        assert.matches("/6: all 6 steps are done\n$", run("a", WORSE .. ", patience = 2", { ["max-steps"] = 6 }))
     end)
 
     it("uses every sample but a few, whatever the batch size", function()

@@ -1,0 +1,361 @@
+--- bl.load: a trained model with its tokenizer, ready to use.
+--
+--     m = bl.load "results/bert-base-uncased/phase2"     a checkpoint of ours, or the folder of its steps
+--     m = bl.load "all-MiniLM-L6-v2"                     a Hugging Face folder
+--     m:fill_mask "the [MASK] of the house"
+--     m:embed { "a text", "another" }
+--     m:classify "what a film"
+--     m:answer("Who wrote it?", "It was written by Ada.")
+--     m:hidden_states "a text"; m:attention "a text"; m:tokens "a text"
+--
+-- The interface is these methods, m.config, m.tokenizer, m.folder, m.heads and tostring(m). What runs them is a
+-- BertModel on a tape; callers don't see it.
+-- What a text may hold: [MASK], [SEP] and the other special tokens are taken as such. A text that is longer than
+-- m.limit tokens loses its end, which is told on standard error.
+
+local BertModel = require("bertlua.models.bert").BertModel
+local BertForPretraining = require("bertlua.models.bert").BertForPretraining
+local BertForQuestionAnswering = require "bertlua.models.question_answering"
+local BertForSequenceClassification = require "bertlua.models.sequence_classification"
+local ParameterStore = require "bertlua.nn.parameters"
+local Tape = require "bertlua.autograd.tape"
+local array = require "bertlua.array"
+local checkpoint = require "bertlua.train.checkpoint"
+local fault = require "bertlua.fault"
+local files = require "bertlua.encoder.files"
+local fill_mask = require "bertlua.models.fill_mask"
+local fs = require "bertlua.util.fs"
+local inference = require "bertlua.train.inference"
+local plural = require "bertlua.util.plural"
+local reader = require "bertlua.squad.reader"
+local states = require "bertlua.encoder.states"
+local tensor = require "bertlua.tensor"
+local texts = require "bertlua.encoder.texts"
+
+local Encoder = {}
+Encoder.__index = Encoder
+
+local OPTIONS = { precision = true, vocab_file = true, config_file = true, do_lower_case = true, model_prefix = true }
+
+--- The model for what a file holds, and names of parameters that it may lack.
+local function build(found)
+    local config, heads = found.config, found.heads
+    if heads.answers then return BertForQuestionAnswering.new(config), {} end
+    if heads.labels then
+        if not config.labels or #config.labels ~= heads.labels then
+            config.labels = {}
+            for i = 1, heads.labels do config.labels[i] = "LABEL_" .. i - 1 end
+        end
+        return BertForSequenceClassification.new(config), {}
+    end
+    -- A model trained on masked words alone has neither pooler nor next sentences; nothing here asks for them.
+    if heads.mlm then return BertForPretraining.new(config), { "^bert%.pooler%.", "^cls%.seq_relationship%." } end
+    return BertModel.new(config, ParameterStore.new(), "bert", { pooler = heads.pooler }), {}
+end
+
+--- Open a model.
+-- @tparam string path folder of a model (ours or Hugging Face's), of a checkpoint or of checkpoints (the newest is
+--   taken), or a file of parameters next to a config.json
+-- @tparam[opt] table options precision ("fp32", "bf16", "fp16"); vocab_file, config_file, do_lower_case,
+--   model_prefix: instead of what the folder holds
+-- @return the model; a fault if there is none, or if it is no BERT
+function Encoder.load(path, options)
+    if type(path) ~= "string" then error("load: path is a " .. type(path) .. ", expected a string", 2) end
+    options = options or {}
+    for name in pairs(options) do
+        if not OPTIONS[name] then
+            error(("load: unknown option %s, expected precision, vocab_file, config_file, do_lower_case or "
+                .. "model_prefix"):format(tostring(name)), 2)
+        end
+    end
+    -- Trailing slashes would show up in every message.
+    path = path:gsub("^~/", (os.getenv "HOME" or "~") .. "/"):gsub("(.)/+$", "%1")
+    local found = files.inspect(path, options)
+    local model, missing = build(found)
+    model.store:allocate { precision = options.precision or "fp32", training = false }
+    -- A path names the file itself where the folder has several.
+    local source = fs.is_directory(path) and found.folder or found.file
+    local report = checkpoint.load_pretrained(source, { store = model.store, config = found.config, missing = missing,
+        model_prefix = options.model_prefix })
+    local size = model:size()
+    for _, name in ipairs(report.missing) do size = size - model.store:get(name).numel end
+    return setmetatable({
+        config = found.config, tokenizer = found.words, folder = found.folder, heads = found.heads,
+        limit = found.limit, model = model, bert = model.bert or model, tape = Tape.new(),
+        size = size,
+    }, Encoder)
+end
+
+-- A method's first line.
+local function live(self, use)
+    if getmetatable(self) ~= Encoder then error(("%s: call it with a colon: m:%s(...)"):format(use, use), 3) end
+    if not self.tape then error(use .. ": the model has been closed", 3) end
+end
+
+local function need(self, present, head, use)
+    if not present then
+        fault.raisef("%s: this encoder has no %s head%s", use, head, self.heads.unknown
+            and (", and the head of a %s is not known here"):format(self.heads.unknown) or "")
+    end
+end
+
+-- The level is that of error(), seen from here.
+local function check_text(use, what, text, level)
+    if type(text) ~= "string" then
+        error(("%s: the %s is a %s, expected a string"):format(use, what, type(text)), level)
+    end
+end
+
+local function tell_cut(self, use, count, total)
+    if count == 0 then return end
+    io.stderr:write(("%s: %s longer than %d tokens: the end is left out\n"):format(use,
+        total == 1 and "the text is" or count == 1 and "1 text is" or plural.count(count, "text") .. " are",
+        self.limit))
+end
+
+--- Encode one text or pair; tells when it is cut.
+-- @param level of the method's caller, seen from here
+local function encode(self, use, text, pair, level)
+    check_text(use, "text", text, level + 1)
+    if pair ~= nil then check_text(use, "second text", pair, level + 1) end
+    local ids, first, cut = texts.encode(self.tokenizer, text, pair, self.limit)
+    tell_cut(self, use, cut and 1 or 0, 1)
+    return ids, first
+end
+
+--- A list of texts as sequences.
+local function encode_all(self, use, list)
+    local encoded, cuts = {}, 0
+    for i, text in ipairs(list) do
+        local pair
+        if type(text) == "table" then text, pair = text[1], text[2] end
+        check_text(use, "text number " .. i, text, 4)
+        local ids, first, cut = texts.encode(self.tokenizer, text, pair, self.limit)
+        encoded[i] = { ids = ids, first = first }
+        if cut then cuts = cuts + 1 end
+    end
+    tell_cut(self, use, cuts, #list)
+    return texts.sequences(encoded, self.limit)
+end
+
+--- Tokens of a text as the model sees them, special tokens included: what the rows of hidden_states() stand for.
+-- @tparam string text
+-- @tparam[opt] string pair second text
+-- @treturn {string,...}
+function Encoder:tokens(text, pair)
+    live(self, "tokens")
+    local list = {}
+    for i, id in ipairs((encode(self, "tokens", text, pair, 3))) do list[i] = self.tokenizer:token(id) end
+    return list
+end
+
+local function shares(guesses)
+    local parts = {}
+    for i, guess in ipairs(guesses) do
+        parts[i] = ("%s %.1f %%"):format(guess.token or guess.label, 100 * guess.probability)
+    end
+    return table.concat(parts, ", ")
+end
+
+local Guesses = { __tostring = shares }
+local GuessesOfAll = { __tostring = function(list)
+    local lines = {}
+    for i, guesses in ipairs(list) do lines[i] = (#list > 1 and i .. ": " or "") .. tostring(guesses) end
+    return table.concat(lines, "\n")
+end }
+
+--- The likeliest words for each [MASK] of a text.
+-- @tparam string text
+-- @tparam[opt] number k how many (5)
+-- @return for each [MASK] a list of {token, id, probability}, likeliest first
+function Encoder:fill_mask(text, k)
+    live(self, "fill_mask")
+    check_text("fill_mask", "text", text, 3)
+    need(self, self.heads.mlm, "MLM", "fill_mask")
+    if k ~= nil and (type(k) ~= "number" or k < 1 or k % 1 ~= 0) then
+        error(("fill_mask: k is %s, expected a whole number from 1"):format(tostring(k)), 2)
+    end
+    local list = fill_mask.fill_mask(self.model, self.tokenizer, text, k, self.tape)
+    for _, guesses in ipairs(list) do setmetatable(guesses, Guesses) end
+    return setmetatable(list, GuessesOfAll)
+end
+
+-- What inference.run asks for, of the encoder without a head.
+local Last = {}
+Last.__index = Last
+
+--- The last layer's output. Returns a variable [T,H].
+function Last:logits(tape, batch)
+    return self.bert:forward(tape, batch)
+end
+
+--- The mean of a sequence's rows, or its first row, into row s of `out`.
+local function pool(values, out, batch, hidden, pooling)
+    local segments = array.wrap(batch.segments)
+    for b, s in ipairs(batch.members) do
+        local first, length, to = segments[2 * b - 2] * hidden, segments[2 * b - 1], s * hidden
+        local rows = pooling == "cls" and 1 or length
+        for h = 0, hidden - 1 do
+            local sum = 0
+            for row = 0, rows - 1 do sum = sum + values[first + row * hidden + h] end
+            out[to + h] = sum / rows
+        end
+    end
+end
+
+local function normalize(out, count, hidden)
+    for s = 0, count - 1 do
+        local sum = 0
+        for h = s * hidden, (s + 1) * hidden - 1 do sum = sum + out[h] * out[h] end
+        local scale = 1 / math.max(math.sqrt(sum), 1e-12)
+        for h = s * hidden, (s + 1) * hidden - 1 do out[h] = out[h] * scale end
+    end
+end
+
+local function tensor_of(values, dims)
+    local t = tensor.new("f32", dims)
+    local list, width = {}, dims[2]
+    for s = 1, dims[1] do
+        local row = {}
+        for h = 1, width do row[h] = values[(s - 1) * width + h - 1] end
+        list[s] = row
+    end
+    return t:set(list)
+end
+
+--- One vector per text.
+-- The mean over a text's tokens, [CLS] and [SEP] included, is that of sentence-transformers.
+-- @param list of texts, or one text
+-- @tparam[opt] table options pooling: "mean" (default) or "cls"; normalize: true scales each vector to length 1;
+--   batch_size (32)
+-- @return tensor f32 [N,H], also for one text
+function Encoder:embed(list, options)
+    live(self, "embed")
+    if type(list) == "string" then list = { list } end
+    if type(list) ~= "table" or #list == 0 then
+        error(("embed: got %s, expected a text or a list of texts"):format(
+            type(list) == "table" and "an empty list" or "a " .. type(list)), 2)
+    end
+    options = options or {}
+    local pooling = options.pooling or "mean"
+    if pooling ~= "mean" and pooling ~= "cls" then
+        error(("embed: pooling is %s, expected mean or cls"):format(tostring(pooling)), 2)
+    end
+    local set, hidden = encode_all(self, "embed", list), self.config.hidden_size
+    local out = array.double(#list * hidden)
+    inference.run(setmetatable({ bert = self.bert }, Last), self.tape, set, { batch_size = options.batch_size or 32 },
+        function(batch, rows) pool(array.wrap(rows), out, batch, hidden, pooling) end)
+    if options.normalize then normalize(out, #list, hidden) end
+    local vectors = tensor_of(out, { #list, hidden })
+    return vectors
+end
+
+--- Call fn with a batch of one text.
+local function with_batch(self, use, text, pair, fn)
+    local batch = texts.batch(encode(self, use, text, pair, 4))
+    local list = fn(self.bert, self.tape, batch)
+    batch.buffer:free()
+    return list
+end
+
+--- Outputs of the embeddings and of every layer.
+-- @tparam string text
+-- @tparam[opt] string pair second text
+-- @return list of layers + 1 tensors f32 [T,H]; row i belongs to token i of m:tokens(text, pair)
+function Encoder:hidden_states(text, pair)
+    live(self, "hidden_states")
+    local list = with_batch(self, "hidden_states", text, pair, states.hidden_states)
+    return list
+end
+
+--- Attention weights of every layer.
+-- @tparam string text
+-- @tparam[opt] string pair second text
+-- @return list of tensors f32 [A,T,T]: how much token i (second dimension) takes from token j (third) in each head
+function Encoder:attention(text, pair)
+    live(self, "attention")
+    local list = with_batch(self, "attention", text, pair, states.attention)
+    return list
+end
+
+local Labels = { __tostring = function(result) return shares(result.all) end }
+
+--- The label of a text.
+-- @tparam string text
+-- @tparam[opt] string pair second text
+-- @return table: label, probability, all = list of {label, probability}, likeliest first
+function Encoder:classify(text, pair)
+    live(self, "classify")
+    need(self, self.heads.labels, "classification", "classify")
+    local ids, first = encode(self, "classify", text, pair, 3)
+    local batch = texts.batch(ids, first)
+    self.tape:start(0, 0, false)
+    local scores = self.model:logits(self.tape, batch).value:tolist()[1]
+    batch.buffer:free()
+    local top, sum, all = math.max(unpack(scores)), 0, {}
+    for _, score in ipairs(scores) do sum = sum + math.exp(score - top) end
+    for i, score in ipairs(scores) do
+        all[i] = { label = self.config.labels[i], probability = math.exp(score - top) / sum }
+    end
+    table.sort(all, function(a, b)
+        if a.probability ~= b.probability then return a.probability > b.probability end
+        return a.label < b.label
+    end)
+    return setmetatable({ label = all[1].label, probability = all[1].probability, all = all }, Labels)
+end
+
+local Answer = { __tostring = function(answer)
+    return ("%s (%.1f %%)"):format(answer.text == "" and "no answer" or answer.text, 100 * answer.probability)
+end }
+
+--- The part of a context that answers a question. A long context is read in windows that overlap.
+-- @tparam string question
+-- @tparam string context
+-- @tparam[opt] table options as Reader:ask of bertlua.squad.reader
+-- @return table: text ("" for no answer), probability, all = list of {text, probability}, likeliest first
+function Encoder:answer(question, context, options)
+    live(self, "answer")
+    check_text("answer", "question", question, 3)
+    check_text("answer", "context", context, 3)
+    need(self, self.heads.answers, "question-answering", "answer")
+    local ask = reader.wrap(self.model, self.tokenizer, self.folder, self.tape)
+    local list, details = ask:ask(question, context, options)
+    local best = list[1]
+    for _, entry in ipairs(list) do
+        if entry.text == details.answer then
+            best = entry
+            break
+        end
+    end
+    return setmetatable({ text = best.text, probability = best.probability, all = list }, Answer)
+end
+
+--- Give the memory back; the model can't be used afterwards.
+function Encoder:close()
+    if not self.tape then return end
+    self.tape:close()
+    self.model.store:free()
+    self.tape = nil
+end
+
+function Encoder:__tostring()
+    local config, heads, uses, size = self.config, self.heads, {}, self.size
+    if heads.mlm then uses[1] = "m:fill_mask" end
+    if heads.labels then uses[1] = "m:classify" end
+    if heads.answers then uses[1] = "m:answer" end
+    for _, name in ipairs { "m:embed", "m:hidden_states", "m:attention", "m:tokens" } do uses[#uses + 1] = name end
+    local lines = {
+        ("%s of %s%s"):format(self.model.class_name, self.folder, self.tape and "" or " (closed)"),
+        ("  %s, hidden size %d, %s, %s parameters"):format(plural.count(config.num_hidden_layers, "layer"),
+            config.hidden_size, plural.count(config.num_attention_heads, "head"),
+            size < 1e6 and ("%d"):format(size) or ("%.1f M"):format(size / 1e6)),
+        ("  %d words, %s; texts of up to %d tokens"):format(config.vocab_size,
+            self.tokenizer.do_lower_case and "lower-cased" or "cased", self.limit),
+    }
+    if heads.labels then lines[#lines + 1] = "  labels: " .. table.concat(config.labels, ", ") end
+    if heads.unknown then lines[#lines + 1] = ("  its head, of a %s, is left out"):format(heads.unknown) end
+    lines[#lines + 1] = "  " .. table.concat(uses, ", ")
+    return table.concat(lines, "\n")
+end
+
+return Encoder

@@ -1,0 +1,243 @@
+--- bl.load: models saved by transformers and by us, against what transformers computes (make_encoder_fixtures.py).
+
+local BertConfig = require "bertlua.models.bert_config"
+local BertForPretraining = require("bertlua.models.bert").BertForPretraining
+local BertForQuestionAnswering = require "bertlua.models.question_answering"
+local Encoder = require "bertlua.encoder"
+local checkpoint = require "bertlua.train.checkpoint"
+local fails_here = require("spec.support.errors").fails_here
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local process = require "spec.support.process"
+local storage = require "bertlua.storage"
+local tensor = require "bertlua.tensor"
+
+local FOLDER = "spec/fixtures/encoder/"
+local TEXT, SHORT, PAIR = "The [MASK] sat on the mats, unseen.", "a dog", "was it good?"
+local CLOSE = 1e-5
+
+local expected = assert(storage.open(FOLDER .. "expected.safetensors"))
+
+local function fixture(name)
+    local info = assert(expected:info(name), name)
+    local t = tensor.new(info.native, info.dims)
+    assert(expected:read(name, t))
+    return t:tolist()
+end
+
+--- The largest difference between nested lists of one shape.
+local function distance(a, b)
+    if type(a) == "number" then return math.abs(a - b) end
+    assert.are.equal(#a, #b)
+    local worst = 0
+    for i = 1, #a do worst = math.max(worst, distance(a[i], b[i])) end
+    return worst
+end
+
+local function assert_close(name, got)
+    local worst = distance(fixture(name), got:tolist())
+    assert.is_true(worst < CLOSE, ("%s: off by %g"):format(name, worst))
+end
+
+local function fault_of(fn, ...)
+    local ok, problem = pcall(fn, ...)
+    assert.is_false(ok)
+    assert.is_true(fault.is(problem), tostring(problem))
+    return tostring(problem)
+end
+
+describe("a loaded model", function()
+    local model, folder
+
+    setup(function()
+        model = Encoder.load(FOLDER .. "masked_lm/")
+        folder = assert(fs.temporary_folder "bertlua-encoder-")
+    end)
+    teardown(function()
+        model:close()
+        fs.remove(folder)
+    end)
+
+    it("says what it is and what it can do", function()
+        assert.are.equal([[
+BertForPretraining of spec/fixtures/encoder/masked_lm
+  2 layers, hidden size 16, 2 heads, 5097 parameters
+  25 words, lower-cased; texts of up to 24 tokens
+  m:fill_mask, m:embed, m:hidden_states, m:attention, m:tokens]], tostring(model))
+    end)
+
+    it("takes texts apart as transformers does, special tokens included", function()
+        local tokens = model:tokens(TEXT, PAIR)
+        for i, id in ipairs(fixture "pair.ids") do assert.are.equal(model.tokenizer:token(id), tokens[i]) end
+        assert.are.equal(#fixture "pair.ids", #tokens)
+    end)
+
+    it("embeds texts: the mean of their tokens, or the first", function()
+        local vectors = model:embed { TEXT, SHORT }
+        assert.are.same({ 2, 16 }, vectors:dims())
+        assert_close("mean", vectors)
+        assert_close("cls", model:embed({ TEXT, SHORT }, { pooling = "cls" }))
+        assert.is_true(distance({ fixture("mean")[2] }, model:embed(SHORT):tolist()) < CLOSE)
+        -- Whatever shares a batch with them.
+        assert_close("mean", model:embed({ TEXT, SHORT }, { batch_size = 1 }))
+        local unit = model:embed(TEXT, { normalize = true }):tolist()[1]
+        local sum = 0
+        for _, value in ipairs(unit) do sum = sum + value ^ 2 end
+        assert.is_true(math.abs(sum - 1) < CLOSE)
+    end)
+
+    it("shows the output of the embeddings and of every layer", function()
+        for name, pair in pairs { text = false, pair = PAIR } do
+            local list = model:hidden_states(TEXT, pair or nil)
+            assert.are.equal(3, #list)
+            for i, state in ipairs(list) do assert_close(("%s.hidden.%d"):format(name, i - 1), state) end
+        end
+    end)
+
+    it("shows the weights of every attention", function()
+        for name, pair in pairs { text = false, pair = PAIR } do
+            local list = model:attention(TEXT, pair or nil)
+            assert.are.equal(2, #list)
+            for i, weights in ipairs(list) do assert_close(("%s.attention.%d"):format(name, i - 1), weights) end
+        end
+    end)
+
+    it("guesses words, and prints them as a line", function()
+        local guesses = model:fill_mask(TEXT, 25)
+        local probabilities = fixture "mask_probabilities"
+        assert.are.equal(25, #guesses[1])
+        for _, guess in ipairs(guesses[1]) do
+            assert.is_true(math.abs(guess.probability - probabilities[guess.id + 1]) < CLOSE)
+            assert.are.equal(model.tokenizer:token(guess.id), guess.token)
+        end
+        assert.matches("^%S+ %d+%.%d %%, %S+ %d+%.%d %%, ", tostring(guesses))
+        assert.matches("^1: .*\n2: ", tostring(model:fill_mask("[MASK] [MASK]", 2)))
+        assert.are.equal('fill_mask: "a dog" has no [MASK]', fault_of(model.fill_mask, model, SHORT))
+    end)
+
+    it("says which head it lacks", function()
+        assert.are.equal("classify: this encoder has no classification head", fault_of(model.classify, model, TEXT))
+        assert.are.equal("answer: this encoder has no question-answering head",
+            fault_of(model.answer, model, PAIR, TEXT))
+        local classifier = Encoder.load(FOLDER .. "classification")
+        assert.are.equal("fill_mask: this encoder has no MLM head", fault_of(classifier.fill_mask, classifier, TEXT))
+        classifier:close()
+    end)
+
+    it("classifies with the labels of its config", function()
+        local classifier = Encoder.load(FOLDER .. "classification")
+        local result = classifier:classify("the film was good", PAIR)
+        local probabilities, labels = fixture "labels", { "bad", "fair", "good" }
+        local best = 1
+        for i = 1, 3 do
+            if probabilities[i] > probabilities[best] then best = i end
+            for _, entry in ipairs(result.all) do
+                if entry.label == labels[i] then
+                    assert.is_true(math.abs(entry.probability - probabilities[i]) < CLOSE)
+                end
+            end
+        end
+        assert.are.equal(labels[best], result.label)
+        assert.are.equal(result.all[1].probability, result.probability)
+        assert.matches("^" .. labels[best] .. " %d+%.%d %%, ", tostring(result))
+        assert.matches("\n  labels: bad, fair, good\n  m:classify, m:embed", tostring(classifier))
+        classifier:close()
+    end)
+
+    it("leaves out the end of a long text, and says so", function()
+        local code = ([[
+            local m = bl.load "%smasked_lm"
+            local long = ("the cat "):rep(20)
+            print(#m:tokens(long), m:tokens(long)[24])
+            print(table.concat(m:tokens("the cat sat", long), " ", 1, 5))
+            m:embed { long, "a dog", long }]]):format(FOLDER)
+        local output, status = process.run_bertlua("-e " .. process.quote(code))
+        assert.are.equal(0, status, output)
+        local told = "tokens: the text is longer than 24 tokens: the end is left out\n"
+        assert.are.equal(4, select(2, output:gsub("the end is left out", "")))
+        assert.is_truthy(output:find(told, 1, true), output)
+        assert.is_truthy(output:find("24\t[SEP]\n", 1, true), output)
+        assert.is_truthy(output:find("[CLS] the cat sat [SEP]\n", 1, true), output)
+        told = "embed: 2 texts are longer than 24 tokens: the end is left out\n"
+        assert.is_truthy(output:find(told, 1, true), output)
+    end)
+
+    it("opens our checkpoints, the newest of a folder of steps, and exported models", function()
+        local config = BertConfig.load(FOLDER .. "masked_lm/config.json")
+        local own = BertForPretraining.new(config)
+        own.store:allocate { seed = 3, training = false }
+        local parts = { store = own.store, config = config, vocab_file = FOLDER .. "classification/vocab.txt" }
+        local steps = folder .. "/steps"
+        checkpoint.save(steps, 5, parts)
+        -- The words of a later step differ.
+        own.bert.embeddings.word.value:fill(0.5)
+        checkpoint.save(steps, 10, parts)
+        local newest, older = Encoder.load(steps), Encoder.load(steps .. "/5")
+        assert.are.equal(steps .. "/10", newest.folder)
+        assert.is_true(newest.heads.mlm and newest.heads.nsp and newest.heads.pooler)
+        assert.is_true(distance(newest:embed(SHORT):tolist(), older:embed(SHORT):tolist()) > 0.01)
+        newest:close()
+        older:close()
+
+        local reader = BertForQuestionAnswering.new(config)
+        reader.store:allocate { seed = 4, training = false }
+        parts.store = reader.store
+        checkpoint.export(folder .. "/squad", parts)
+        local m = Encoder.load(folder .. "/squad")
+        local context = "the cat sat on the mat of the house."
+        local answer = m:answer("good?", context, { max_seq_length = 24, doc_stride = 4, max_query_length = 8 })
+        assert.is_truthy(context:find(answer.text, 1, true) and #answer.text > 0, answer.text)
+        assert.are.equal(answer.all[1].probability, answer.probability)
+        assert.are.equal(("%s (%.1f %%)"):format(answer.text, 100 * answer.probability), tostring(answer))
+        assert.matches("\n  m:answer, m:embed", tostring(m))
+        m:close()
+        own.store:free()
+        reader.store:free()
+    end)
+
+    it("keeps the encoder of a model whose head is not known", function()
+        local path = folder .. "/tokens"
+        assert(fs.mkdirs(path))
+        for _, name in ipairs(assert(fs.list(FOLDER .. "classification"))) do
+            assert(fs.copy(FOLDER .. "classification/" .. name, path .. "/" .. name))
+        end
+        local config = assert(fs.read(path .. "/config.json"))
+        assert(fs.write(path .. "/config.json",
+            (config:gsub("BertForSequenceClassification", "BertForTokenClassification"))))
+        local m = Encoder.load(path)
+        assert.matches("its head, of a BertForTokenClassification, is left out", tostring(m))
+        assert.are.equal("classify: this encoder has no classification head, and the head of a "
+            .. "BertForTokenClassification is not known here", fault_of(m.classify, m, TEXT))
+        m:close()
+    end)
+
+    it("tells what is missing in a folder, and what was asked wrongly", function()
+        assert.are.equal("bl.load: /no/such/model: no such file or folder", fault_of(Encoder.load, "/no/such/model"))
+        local empty = folder .. "/empty"
+        assert(fs.mkdirs(empty))
+        assert.matches("^bl%.load: .*/empty: contains no model%.safetensors, .*, and no complete checkpoint$",
+            fault_of(Encoder.load, empty))
+        assert(fs.copy(FOLDER .. "masked_lm/model.safetensors", empty .. "/model.safetensors"))
+        assert.matches("/empty holds no config%.json: name it with { config_file = %.%.%. }$",
+            fault_of(Encoder.load, empty))
+        assert(fs.copy(FOLDER .. "masked_lm/config.json", empty .. "/config.json"))
+        assert.matches("/empty holds neither vocab%.txt nor a tokenizer%.json of WordPiece: name the vocabulary",
+            fault_of(Encoder.load, empty))
+        local named = Encoder.load(empty, { vocab_file = FOLDER .. "classification/vocab.txt" })
+        assert_close("mean", named:embed { TEXT, SHORT })
+        named:close()
+        fails_here("embed: the model has been closed", function() named:embed(SHORT) end)
+        fails_here("embed: call it with a colon: m:embed(...)", function() model.embed { SHORT } end)
+        assert.matches("%(closed%)", tostring(named))
+        fails_here("load: unknown option vocab, expected precision, vocab_file, config_file, do_lower_case or "
+            .. "model_prefix", function() Encoder.load(empty, { vocab = "x" }) end)
+        fails_here("embed: got an empty list, expected a text or a list of texts", function() model:embed {} end)
+        fails_here("embed: pooling is max, expected mean or cls",
+            function() model:embed("a", { pooling = "max" }) end)
+        fails_here("fill_mask: k is 0, expected a whole number from 1", function() model:fill_mask(TEXT, 0) end)
+        fails_here("hidden_states: the text is a number, expected a string", function() model:hidden_states(1) end)
+        fails_here("tokens: the second text is a number, expected a string", function() model:tokens("a", 1) end)
+        fails_here("fill_mask: the text is a nil, expected a string", function() model:fill_mask() end)
+        fails_here("embed: the text number 2 is a boolean, expected a string", function() model:embed { "a", true } end)
+    end)
+end)

@@ -221,7 +221,8 @@ TRAINING_SPECS := spec/lua/models spec/lua/jobs spec/lua/data/loader_spec.lua sp
   $(addprefix spec/recipes/,answer_spec.lua finetune_classify_spec.lua own_model_spec.lua trace_spec.lua) \
   $(addprefix spec/cuda/,training_spec.lua failures_spec.lua memory_plan_spec.lua)
 OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \
-  spec/bindings/device_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train \
+  $(addprefix spec/bindings/,creation_spec.lua device_spec.lua ownership_spec.lua tensor_index_spec.lua) \
+  spec/bindings/tensor_math_spec.lua spec/bindings/tensor_methods_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train \
   $(filter-out $(TRAINING_SPECS),$(wildcard spec/cuda/*_spec.lua))
 DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
   BERTLUA_BIN='$(abspath $(BUILD))/bertlua' $(BUSTED)

@@ -119,6 +119,30 @@ local function head_work(rows)
     }
 end
 
+--- The ops of a user's own modules and losses.
+local function elementwise_work(rows)
+    local size = 2 * rows * H
+    local x, z = random("bf16", { rows, H }, 1), random("bf16", { rows, H }, 2)
+    local y, row = tensor.new("bf16", { rows, H }), random("bf16", { H }, 3)
+    local per_row, per_column = tensor.new("bf16", { rows, 1 }), tensor.new("bf16", { 1, H })
+    local mask, index = tensor.new("i8", { rows, H }), tensor.new("i32", { rows, 1 })
+    local other = tensor.new("bf16", { rows, H })
+    return {
+        { name = "add", bytes = 3 * size, fn = function() ops.binary(y, x, z, "add") end },
+        { name = "mul with a row", bytes = 2 * size, fn = function() ops.binary(y, x, row, "mul") end },
+        { name = "div backward, both", bytes = 5 * size, fn = function()
+            ops.binary_backward(y, other, x, x, z, "div")
+        end },
+        { name = "silu", bytes = 2 * size, fn = function() ops.unary_forward(y, x, "silu") end },
+        { name = "silu backward", bytes = 3 * size, fn = function() ops.unary_backward(y, z, x, nil, "silu") end },
+        { name = "compare", bytes = 2.5 * size, fn = function() ops.compare(mask, x, z, "gt") end },
+        { name = "where", bytes = 3.5 * size, fn = function() ops.where(y, mask, x, z) end },
+        { name = "sum of each row", bytes = size, fn = function() ops.reduce_dims(per_row, x, "sum") end },
+        { name = "sum of each column", bytes = size, fn = function() ops.reduce_dims(per_column, x, "sum") end },
+        { name = "argmax of each row", bytes = size, fn = function() ops.argmax(index, x, 2) end },
+    }
+end
+
 local function optimizer_work()
     local segments, decay, total = {}, {}, 0
     for i, n in ipairs(parameter_lengths()) do
@@ -183,7 +207,7 @@ local function main()
         measure({ work }, values)
         copy = work.bytes / work.seconds
     end)
-    for _, make in ipairs { layer_work, head_work, optimizer_work } do
+    for _, make in ipairs { layer_work, head_work, elementwise_work, optimizer_work } do
         tensor.scope(function()
             local work, count = make(rows)
             measure(work, values, copy)

@@ -48,6 +48,20 @@ def cross_entropy(masked):
     yield "cross-entropy backward", 2 * size, lambda: torch.autograd.grad(loss, logits, retain_graph=True)
 
 
+def elementwise(rows):
+    x, z, row, y = random(rows, HIDDEN), random(rows, HIDDEN), random(HIDDEN), random(rows, HIDDEN)
+    mask = x > z
+    size = 2 * rows * HIDDEN
+    yield "add", 3 * size, lambda: torch.add(x, z, out=y)
+    yield "mul with a row", 2 * size, lambda: torch.mul(x, row, out=y)
+    yield "silu", 2 * size, lambda: F.silu(x)
+    yield "compare", 2.5 * size, lambda: torch.gt(x, z, out=mask)
+    yield "where", 3.5 * size, lambda: torch.where(mask, x, z, out=y)
+    yield "sum of each row", size, lambda: x.sum(1)
+    yield "sum of each column", size, lambda: x.sum(0)
+    yield "argmax of each row", size, lambda: x.argmax(1)
+
+
 def adamw(parameters):
     p = torch.nn.Parameter(torch.randn(parameters, device="cuda") * 0.02)
     p.grad = torch.randn(parameters, device="cuda") * 1e-3

@@ -5,6 +5,7 @@
 
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
+local ownership = require "bertlua.ownership"
 
 local M = {}
 
@@ -34,13 +35,13 @@ local POINTER = {
 }
 
 --- Typed pointer to the elements of a contiguous CPU tensor; bf16 and f16 are seen as uint16_t.
--- The pointer does not keep the tensor's memory.
+-- The pointer keeps the memory of a tensor that is collected; a pointer computed from it does not.
 function M.wrap(t)
     if t.device ~= 0 then error("array.wrap: the tensor is not on the CPU; copy it first", 2) end
     if not bl.lib.bl_tensor_is_contiguous(t) then
         error("array.wrap: the tensor has gaps or is transposed, expected contiguous; copy it", 2)
     end
-    return ffi.cast(POINTER[t.dtype], t.data)
+    return ownership.look(ffi.cast(POINTER[t.dtype], t.data), t)
 end
 
 --- Lua string of n bytes at ptr, or up to the first 0 byte.

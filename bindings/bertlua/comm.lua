@@ -57,6 +57,12 @@ local function live(self)
     return pointer
 end
 
+-- A queued collective reads and writes its tensors later: the collector must leave them until wait().
+local function keep(self, ...)
+    local kept = self.kept
+    for i = 1, select("#", ...) do kept[#kept + 1] = (select(i, ...)) end
+end
+
 --- Wait for every rank to get here.
 function Comm:barrier()
     check(C.bl_comm_barrier(handle(), live(self)))
@@ -65,6 +71,7 @@ end
 --- Copy the elements of rank `root` (0 if left out) to every rank.
 function Comm:broadcast(t, root)
     check(C.bl_comm_broadcast(handle(), live(self), t, root or 0))
+    keep(self, t)
 end
 
 --- Combine the ranks' tensors, element by element, into every rank's.
@@ -72,21 +79,25 @@ end
 -- @param op "sum" (default), "max" or "min"
 function Comm:all_reduce(t, op)
     check(C.bl_comm_all_reduce(handle(), live(self), t, op_code(op)))
+    keep(self, t)
 end
 
 --- out = this rank's part of the combination of x; out has 1/size of x's elements and may be that part of x.
 function Comm:reduce_scatter(out, x, op)
     check(C.bl_comm_reduce_scatter(handle(), live(self), out, x, op_code(op)))
+    keep(self, out, x)
 end
 
 --- out = x of rank 0, x of rank 1, ...; x may be this rank's part of out.
 function Comm:all_gather(out, x)
     check(C.bl_comm_all_gather(handle(), live(self), out, x))
+    keep(self, out, x)
 end
 
 --- Make work from here on see the results of all collectives so far.
 function Comm:wait()
     check(C.bl_comm_wait(handle(), live(self)))
+    self.kept = {}
 end
 
 --- Start (true) or stop (false) recording the times of collectives.
@@ -174,7 +185,7 @@ local function open(options, ctx)
     if C.bl_comm_open(out, ctx, o) ~= 0 then fault.raise(bl.last_error(), M.EXIT_FAILED) end
     return setmetatable({
         pointer = out[0], kind = options.kind, rank = options.rank, size = options.size,
-        local_rank = options.local_rank, local_size = options.local_size, timeout = tonumber(o.timeout),
+        local_rank = options.local_rank, local_size = options.local_size, timeout = tonumber(o.timeout), kept = {},
     }, Comm)
 end
 

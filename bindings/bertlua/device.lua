@@ -7,6 +7,7 @@
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
 local context = require "bertlua.context"
+local ownership = require "bertlua.ownership"
 require "bertlua.tensor" -- gives tensors their methods
 
 local C, check, handle = bl.lib, bl.check, context.handle
@@ -191,16 +192,19 @@ function M.record(run)
     if status ~= 0 then return nil, bl.last_error(), status == UNSUPPORTED end
     -- The collector must not free device objects while the device records.
     collectgarbage "stop"
+    ownership.pause()
     local ok, message = pcall(run)
     collectgarbage "restart"
     if not ok then
         C.bl_graph_end(nil, handle())
+        ownership.resume()
         -- A device that failed, or memory that ran out, would fail again without a recording.
         if type(message) == "table" then error(message, 0) end
         return nil, message
     end
     local out = ffi.new "bl_graph *[1]"
     status = C.bl_graph_end(out, handle())
+    ownership.resume(status == 0)
     if status == DEVICE_FAILED then check(status) end
     if status ~= 0 then return nil, bl.last_error() end
     return setmetatable({ handle = out[0] }, Graph)
@@ -213,7 +217,10 @@ end
 
 --- Free the recording.
 function Graph:free()
-    if self.handle then C.bl_graph_free(self.handle) end
+    if self.handle then
+        C.bl_graph_free(self.handle)
+        ownership.forget_graph()
+    end
     self.handle = nil
 end
 

@@ -1,11 +1,13 @@
 --- Buffers (parameters, optimizer state) and arenas (activations of a step).
 --
--- Both are released by free() and never by the garbage collector: a tensor is
--- a plain view and does not keep its memory alive.
+-- Both are released by free() and never by the garbage collector: their tensors
+-- are plain views and do not keep the memory.
 
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
 local context = require "bertlua.context"
+local ownership = require "bertlua.ownership"
+local summary = require "bertlua.summary"
 require "bertlua.tensor" -- gives the tensors of a buffer their methods
 
 local C, check, set_shape, shape = bl.lib, bl.check, bl.set_shape, bl.shape
@@ -41,7 +43,7 @@ function M.buffer(bytes)
         error(("memory: bytes is %s, expected a number of 0 or more"):format(tostring(bytes)), 2)
     end
     local out = ffi.new "bl_buffer *[1]"
-    check(C.bl_buffer_create(out, context.handle(), bytes))
+    check(ownership.buffer(out, bytes))
     local buffer = setmetatable({ handle = out[0], bytes = bytes }, Buffer)
     buffers[buffer] = bytes
     return buffer
@@ -73,6 +75,10 @@ function Buffer:free()
         self.handle = nil
         buffers[self] = nil
     end
+end
+
+function Buffer:__tostring()
+    return "Buffer: " .. (self.handle and summary.bytes(self.bytes) or "freed")
 end
 
 local Arena = {}
@@ -120,6 +126,12 @@ end
 --- The most bytes that were in use so far.
 function Arena:peak()
     return tonumber(C.bl_arena_peak(live(self)))
+end
+
+function Arena:__tostring()
+    if not self.handle then return "Arena: freed" end
+    return ("Arena: %s in use, peak %s, at most %s"):format(summary.bytes(self:used()), summary.bytes(self:peak()),
+        summary.bytes(self.capacity))
 end
 
 --- Give the address space back. Tensors of the arena must not be used afterwards.

@@ -1,17 +1,23 @@
 --- Tensors: methods of the engine's bl_tensor, and scopes that own memory.
 --
--- A tensor is a view: data, shape, strides, dtype, device. It never owns
--- memory. tensor.new and tensor.from allocate in the current scope, which
--- releases everything at its end; the root scope lives as long as the process.
--- Dims and indices count from 1.
+-- A tensor is a view: data, shape, strides, dtype, device. tensor.new and
+-- tensor.from allocate in the current scope, which releases everything at its
+-- end. Outside a scope a tensor is collected like other values of Lua: its
+-- memory is freed when nothing refers to it and to views of it
+-- (ownership.lua). Dims and indices count from 1.
 
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
 local context = require "bertlua.context"
 local element = require "bertlua.element"
+local ownership = require "bertlua.ownership"
+local tensor_index = require "bertlua.tensor_index"
+local tensor_math = require "bertlua.tensor_math"
+local tensor_methods = require "bertlua.tensor_methods"
 
 local C, check, set_shape, shape = bl.lib, bl.check, bl.set_shape, bl.shape
 local DTYPE, DTYPE_NAME = bl.DTYPE, bl.DTYPE_NAME
+local look = ownership.look
 local new_tensor = ffi.typeof "bl_tensor"
 
 local M = {}
@@ -81,9 +87,20 @@ function Tensor:view(...)
     local n = set_shape(infer(dims, self:numel()))
     local view = new_tensor()
     check(C.bl_tensor_reshape(view, self, n, shape))
-    return view
+    return look(view, self)
 end
-Tensor.reshape = Tensor.view
+
+--- The same elements in another shape: a view, or a copy if the tensor has gaps or is transposed.
+-- @param ... as for view
+function Tensor:reshape(...)
+    local dims = ...
+    if type(dims) ~= "table" then dims = { ... } end
+    local source = self:contiguous()
+    local n = set_shape(infer(dims, self:numel()))
+    local view = new_tensor()
+    check(C.bl_tensor_reshape(view, source, n, shape))
+    return look(view, source)
+end
 
 --- Elements first..last (both included, from 1) along a dimension (from 1).
 function Tensor:slice(dim, first, last)
@@ -100,22 +117,26 @@ function Tensor:slice(dim, first, last)
     end
     local view = new_tensor()
     check(C.bl_tensor_slice(view, self, dim - 1, first - 1, last))
-    return view
+    return look(view, self)
 end
 
---- Row number i: a view with one dimension less.
-function Tensor:select(i)
-    if self.ndim == 0 or type(i) ~= "number" or i < 1 or i > self.shape[0] then
-        error(("select: index is %s, the tensor is %s"):format(tostring(i), self:describe()), 2)
+--- Number i along a dimension: a view with one dimension less.
+-- @param dim dimension, from 1; t:select(i) is t:select(1, i)
+function Tensor:select(dim, i)
+    if i == nil then dim, i = 1, dim end
+    if type(dim) ~= "number" or dim < 1 or dim > self.ndim or type(i) ~= "number" or i < 1
+        or i > self.shape[dim - 1] then
+        error(("select: index is %s along dimension %s, the tensor is %s"):format(tostring(i), tostring(dim),
+            self:describe()), 2)
     end
     local view = new_tensor(self)
-    view.data = ffi.cast("char *", self.data) + (i - 1) * self.stride[0] * element.SIZE[self.dtype]
-    for d = 0, self.ndim - 1 do
+    view.data = ffi.cast("char *", self.data) + (i - 1) * self.stride[dim - 1] * element.SIZE[self.dtype]
+    for d = dim - 1, self.ndim - 1 do
         view.shape[d] = d + 1 < self.ndim and self.shape[d + 1] or 1
         view.stride[d] = d + 1 < self.ndim and self.stride[d + 1] or 0
     end
     view.ndim = self.ndim - 1
-    return view
+    return look(view, self)
 end
 
 --- View with two dimensions swapped.
@@ -125,7 +146,7 @@ function Tensor:transpose(a, b)
     end
     local view = new_tensor()
     check(C.bl_tensor_transpose(view, self, a - 1, b - 1))
-    return view
+    return look(view, self)
 end
 
 --- Set every element to a number.
@@ -134,14 +155,12 @@ function Tensor:fill(value)
     return self
 end
 
---- Typed pointer to the first element of a CPU tensor: t:data_ptr("float").
+--- Typed pointer to the first element of a CPU tensor: t:data_ptr("float"). It keeps the tensor's memory; a pointer
+-- computed from it does not.
 function Tensor:data_ptr(ctype)
     if self.device ~= 0 then error("data_ptr: the tensor is not on the CPU", 2) end
-    return ffi.cast(ctype .. " *", self.data)
+    return look(ffi.cast(ctype .. " *", self.data), self)
 end
-
--- Downloaded copies, kept as long as the tensors that look at them.
-local downloads = setmetatable({}, { __mode = "k" })
 
 -- Run fn(between) on a contiguous tensor of the device, shaped like t, that lives as long as the call.
 -- Returns the status of what failed.
@@ -177,8 +196,7 @@ local function on_host(t, level)
         end), level)
     end
     view.data, view.device, view.device_index = copy, 0, 0
-    downloads[view] = copy
-    return view
+    return ownership.keep(view, copy)
 end
 
 --- A CPU tensor with the same values: the tensor itself, or a copy of a device tensor that lives as long as the result.
@@ -251,19 +269,11 @@ local function upload(self, host, dtype, level)
     end), level)
 end
 
-local function same_shape(a, b)
-    if a.ndim ~= b.ndim then return false end
-    for i = 0, a.ndim - 1 do
-        if a.shape[i] ~= b.shape[i] then return false end
-    end
-    return true
-end
-
 --- Copy the elements of another tensor of the same shape, converting the dtype. They may be on different devices.
 function Tensor:copy_from(other)
     if self.device == other.device then
         check(C.bl_copy(context.handle_of(self.device), self, other))
-    elseif not same_shape(self, other) then
+    elseif not tensor_math.same_shape(self, other) then
         error(("copy_from: got %s, the tensor is %s"):format(other:describe(), self:describe()), 2)
     elseif self.device == 0 then
         local host = on_host(other, 3)
@@ -308,8 +318,9 @@ local function set(self, values, level)
 end
 
 --- Set the elements from a list (nested or flat) or a host array of as many values, in row-major order.
-function Tensor:set(values)
-    set(self, values, 3)
+-- @param level as in new
+function Tensor:set(values, level)
+    set(self, values, (level or 1) + 2)
     return self
 end
 
@@ -325,13 +336,29 @@ local function tostring_tensor(self)
     return text
 end
 
-ffi.metatype("bl_tensor", { __index = Tensor, __tostring = tostring_tensor })
+for name, method in pairs(tensor_methods.methods) do Tensor[name] = method end
+
+-- A field of the struct is found before this is called.
+local function index(t, key)
+    local method = Tensor[key]
+    if method ~= nil or type(key) == "string" then return method end
+    local value = tensor_index.get(t, key, 2)
+    return value
+end
+
+local function assign(t, key, value)
+    tensor_index.set(t, key, value, 2)
+end
+
+local metatable = { __index = index, __newindex = assign, __tostring = tostring_tensor, __len = Tensor.dims }
+for name, operator in pairs(tensor_methods.operators) do metatable[name] = operator end
+ffi.metatype("bl_tensor", metatable)
 
 -- Scopes: a stack of lists of buffers.
 local Scope = {}
 Scope.__index = Scope
 
-local root = setmetatable({ buffers = {} }, Scope)
+local root = setmetatable({}, Scope)
 local innermost = root
 
 local function owner_index(scope, t)
@@ -342,15 +369,25 @@ local function owner_index(scope, t)
     end
 end
 
+function Scope:__tostring()
+    return ("scope: %d tensors"):format(self.buffers and #self.buffers or 0)
+end
+
+-- Let a scope own a block; the root scope has no list, its tensors are the collector's.
+local function adopt(scope, block)
+    if scope == root then
+        ownership.give(block.owner, block.handle, block.bytes)
+    else
+        scope.buffers[#scope.buffers + 1] = block
+    end
+end
+
 --- Let a tensor that was made in this scope outlive it: it moves to the surrounding scope.
 -- @return the tensor
 function Scope:keep(t)
     local i = owner_index(self, t)
     if not i then error("keep: the tensor's memory does not belong to this scope", 2) end
-    if self.parent then
-        local block = table.remove(self.buffers, i)
-        self.parent.buffers[#self.parent.buffers + 1] = block
-    end
+    adopt(self.parent, table.remove(self.buffers, i))
     return t
 end
 
@@ -378,15 +415,15 @@ local function allocate(dtype, dims, level)
     for i = 1, n do numel = numel * dims[i] end
     local bytes = math.max(numel * element.SIZE[code], 1)
     local out = ffi.new "bl_buffer *[1]"
-    check(C.bl_buffer_create(out, context.handle(), bytes), level + 1)
-    local t = new_tensor()
-    local buffers = innermost.buffers
-    buffers[#buffers + 1] = { handle = out[0], first = ffi.cast("char *", C.bl_buffer_data(out[0])), bytes = bytes }
-    check(C.bl_buffer_tensor(out[0], t, 0, code, n, shape), level + 1)
+    check(ownership.buffer(out, bytes), level + 1)
+    local handle, t = out[0], new_tensor()
+    ownership.mark(t)
+    check(C.bl_buffer_tensor(handle, t, 0, code, n, shape), level + 1)
+    adopt(innermost, { owner = t, handle = handle, first = ffi.cast("char *", t.data), bytes = bytes })
     return t
 end
 
---- A zero-filled tensor, owned by the current scope.
+--- A zero-filled tensor, owned by the current scope, or outside of one by the collector.
 -- @param dtype "f32", "bf16", "f16", "i32", "i64" or "i8"
 -- @param dims list of at most 4 sizes
 -- @param level whose line an error names: 1 (default) the caller, 2 the caller's caller
@@ -434,13 +471,13 @@ function M.is(value)
     return ffi.istype(new_tensor, value)
 end
 
---- Describe memory that the caller owns and keeps: a host array or pointer.
+--- Describe memory of the caller: a host array, which the tensor keeps, or a pointer, whose memory the caller keeps.
 function M.wrap(ptr, dtype, dims)
     local code = DTYPE[dtype] or bl.dtype(dtype)
     local n = set_shape(dims)
     local t = new_tensor()
     check(C.bl_tensor_wrap(t, ffi.cast("void *", ptr), code, n, shape))
-    return t
+    return ownership.keep(t, ptr)
 end
 
 --- The methods of every tensor, for completion and help at the prompt.

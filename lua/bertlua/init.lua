@@ -65,52 +65,17 @@ end
 local is_module = {}
 for _, name in ipairs(MODULES) do is_module[name] = true end
 
--- Splits "2, 3, 'bf16'" into dims and dtype; a single list of dims is also accepted.
-local function dims_of(...)
-    local dims = { ... }
-    local dtype = type(dims[#dims]) == "string" and table.remove(dims) or nil
-    if type(dims[1]) == "table" then dims = dims[1] end
-    return dims, dtype or "f32"
-end
-
---- A tensor of zeros: bl.zeros(2, 3) or bl.zeros(2, 3, "bf16").
-function bl.zeros(...)
-    local dims, dtype = dims_of(...)
-    local t = bl.tensor.new(dtype, dims, 2)
-    return t
-end
-
---- A tensor of ones.
-function bl.ones(...)
-    local dims, dtype = dims_of(...)
-    local t = bl.tensor.new(dtype, dims, 2)
-    return t:fill(1)
-end
-
-local seed, draws = 0, 0
-
---- Seed the random numbers that bl.randn draws.
-function bl.seed(value)
-    seed, draws = value, 0
-end
-
---- A tensor of values from the normal distribution N(0, 1).
-function bl.randn(...)
-    local dims, dtype = dims_of(...)
-    local t = bl.tensor.new(dtype, dims, 2)
-    draws = draws + 1
-    bl.ops.fill_normal(t, 0, 1, seed, draws)
-    return t
-end
-
---- A tensor with the values of a (nested) list or a number; f32 unless a dtype is given.
-function bl.from(values, dtype)
-    local t = bl.tensor.from(values, dtype, 2)
-    return t
-end
+-- Functions of bertlua.creation that are fields of bl.
+local FUNCTIONS = {
+    "arange", "cat", "eye", "from", "linspace", "manual_seed", "ones", "rand", "randn", "where", "zeros",
+}
+local is_function = {}
+for _, name in ipairs(FUNCTIONS) do is_function[name] = true end
 
 local names = { "version" }
-for _, name in ipairs(MODULES) do names[#names + 1] = name end
+for _, list in ipairs { MODULES, FUNCTIONS } do
+    for _, name in ipairs(list) do names[#names + 1] = name end
+end
 for name in pairs(FOLDERS) do names[#names + 1] = name end
 table.sort(names)
 
@@ -123,6 +88,8 @@ return setmetatable(bl, {
         elseif is_module[name] then
             value = require("bertlua." .. name)
             if name == "models" then value = with_answer(value) end
+        elseif is_function[name] then
+            value = require("bertlua.creation")[name]
         elseif name == "version" then
             value = require("bertlua.version").engine
         else

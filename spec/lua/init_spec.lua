@@ -1,6 +1,7 @@
 --- The module `bertlua`: lazy modules and the short-hands for tensors.
 
 local bl = require "bertlua"
+local process = require "spec.support.process"
 
 describe("bertlua", function()
     it("loads modules when they are used", function()
@@ -23,17 +24,9 @@ describe("bertlua", function()
         end
     end)
 
-    it("makes tensors in a few words", function()
-        bl.tensor.scope(function()
-            assert.are.same({ { 0, 0 } }, bl.zeros(1, 2):tolist())
-            assert.are.same({ 1, 1 }, bl.ones { 2 }:tolist())
-            assert.are.equal("bf16", bl.ones(2, 2, "bf16"):dtype_name())
-            assert.are.same({ 1, 2 }, bl.from({ 1, 2 }, "i32"):tolist())
-            bl.seed(5)
-            local first, second = bl.randn(100):tolist(), bl.randn(100):tolist()
-            bl.seed(5)
-            assert.are.same(first, bl.randn(100):tolist())
-            assert.are_not.same(first, second)
-        end)
+    it("loads nothing of the engine before it is used", function()
+        local output = process.run("LUA_PATH='lua/?.lua;lua/?/init.lua;bindings/?.lua;;' luajit -e '"
+            .. "require \"bertlua\" print(package.loaded[\"bertlua.ffi\"])'")
+        assert.are.equal("nil\n", output)
     end)
 end)

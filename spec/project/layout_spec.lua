@@ -49,8 +49,10 @@ local COVERED = {
 
     -- What runs only as part of something larger, or exists for specs.
     ["lua/bertlua/autograd/gradcheck.lua"] = { "the tool of that spec", "spec/lua/autograd/functional_spec.lua" },
-    ["lua/bertlua/autograd/operand.lua"] = { "checks of arguments", "spec/lua/autograd/products_spec.lua",
-        "spec/lua/autograd/shapes_spec.lua" },
+    ["lua/bertlua/autograd/losses.lua"] = { "composed of those", "spec/lua/autograd/elementwise_spec.lua" },
+    ["lua/bertlua/autograd/operand.lua"] = { "checks of arguments", "spec/lua/autograd/elementwise_spec.lua",
+        "spec/lua/autograd/products_spec.lua", "spec/lua/autograd/shapes_spec.lua" },
+    ["lua/bertlua/autograd/reductions.lua"] = { "as elementwise ops are", "spec/lua/autograd/elementwise_spec.lua" },
     ["lua/bertlua/corpus/pipeline.lua"] = { "the order of the stages", "spec/recipes/prepare_corpus_spec.lua" },
     ["lua/bertlua/squad/predict.lua"] = { "inference and a copy", "spec/recipes/finetune_squad_spec.lua" },
     ["lua/bertlua/squad/reader.lua"] = { "one question, from checkpoint to answer", "spec/recipes/answer_spec.lua" },

@@ -6,6 +6,7 @@ local job_class = require "spec.support.job"
 local json = require "bertlua.util.json"
 local lfs = require "lfs"
 local pretraining = require "spec.support.pretraining"
+local process = require "spec.support.process"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 
@@ -241,6 +242,12 @@ describe("the example", function()
         local config = json.read(straight .. "/custom/phase1/2/config.json")
         assert.are.same({ 256, 4, 30522 }, { config.hidden_size, config.num_hidden_layers, config.vocab_size })
         assert.are.equal("cosine", json.read(straight .. "/custom/phase1/2/progress.json").schedule)
+    end)
+
+    it("lua_op.lua fits a line with a loss of its own", function()
+        local output, code = process.run_bertlua "examples/lua_op.lua"
+        assert.are.equal(0, code, output)
+        assert.matches("^step 100, loss %d+%.%d+\n.*step 400, loss 14%.6583\ny = 2%.30 x %+ 0%.60\n$", output)
     end)
 
     it("own_data.lua trains on text files", function()

@@ -11,8 +11,9 @@ local stdlib = require "posix.stdlib"
 stdlib.setenv("BERTLUA_DEVICE", os.getenv "BERTLUA_TEST_DEVICE" or "cpu")
 
 -- Modules are reloaded for each spec file, but the methods of tensors stay those of the first. Both must
--- mean the same current context, on a device that runs on its own.
+-- mean the same current context, on a device that runs on its own, the same scopes and the same collector.
 require "bertlua.context"
+require "bertlua.tensor"
 
 -- An op may have a kernel on only one kind of device (engine/core/op_list.h). Where it has none, the specs that come
 -- to need it are pending, not failed.

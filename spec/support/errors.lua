@@ -11,4 +11,15 @@ function M.fails_here(pattern, fn)
     assert(tostring(message):find(place:gsub("%p", "%%%0") .. pattern), message)
 end
 
+--- Each function of a list must fail, at its own line, with a message that begins with this text, in which the device
+-- of tensors is "cpu".
+-- @param cases list of {text, fn}
+function M.all_fail_here(cases)
+    local device = require("bertlua.context").device()
+    for _, case in ipairs(cases) do
+        local text = case[1]:gsub(" cpu", " " .. device)
+        M.fails_here(text:gsub("%p", "%%%0"), case[2])
+    end
+end
+
 return M

@@ -1,6 +1,6 @@
---- Arithmetic, comparisons and reductions as differentiable functions on a tape, and losses composed of them.
+--- Arithmetic, functions of one number and comparisons as differentiable functions on a tape.
 --
--- Part of F (functional.lua). Where two operands are named, either may be a
+-- Part of F (functional.lua), as reductions.lua and losses.lua are. Where two operands are named, either may be a
 -- number, and a tensor may stand for a variable that needs no gradient.
 -- Shapes broadcast: compared from the last dimension, a size of 1 or a missing
 -- dimension is repeated, and the gradient of what was repeated is summed.
@@ -10,23 +10,13 @@
 -- None of these works in the memory of its input, and none sets y.disposable:
 -- what a program has named stays readable.
 
-local Tape = require "bertlua.autograd.tape"
+local operand = require "bertlua.autograd.operand"
 local ops = require "bertlua.ops"
 
 local E = {}
 
-local Variable = Tape.Variable
-
--- level: whose line an error names, as for error() in here.
-local function variable_of(tape, x, what, level)
-    if getmetatable(x) == Variable then return x end
-    if type(x) == "cdata" then return tape:input(x) end
-    error(("%s: got %s, expected a variable or a tensor"):format(what, type(x)), level + 1)
-end
-
-local function describe(x)
-    return ("%s [%s]"):format(x.dtype, table.concat(x.dims, ","))
-end
+local broadcast, describe, padded = operand.broadcast, operand.describe, operand.padded
+local same_dims, variable_of = operand.same_dims, operand.variable
 
 -- ---------------------------------------------------------------- one operand
 
@@ -148,36 +138,6 @@ function E.cast(tape, x, dtype)
 end
 
 -- ---------------------------------------------------------------- two operands
-
-local function same_dims(a, b)
-    if #a ~= #b then return false end
-    for i = 1, #a do
-        if a[i] ~= b[i] then return false end
-    end
-    return true
-end
-
--- What a and b broadcast to.
-local function broadcast(a, b, kind, level)
-    local n, dims = math.max(#a.dims, #b.dims), {}
-    for i = 1, n do
-        local u, v = a.dims[#a.dims - n + i] or 1, b.dims[#b.dims - n + i] or 1
-        if u ~= v and u ~= 1 and v ~= 1 then
-            error(("%s: a is %s, b is %s: counted from the last dimension, sizes must be equal or 1; reshape one")
-                :format(kind, describe(a), describe(b)), level + 1)
-        end
-        dims[i] = u == 1 and v or u
-    end
-    return dims
-end
-
--- dims with leading 1s, so that there are n of them.
-local function padded(dims, n)
-    local list = {}
-    for i = 1, n - #dims do list[i] = 1 end
-    for i = 1, #dims do list[#list + 1] = dims[i] end
-    return list
-end
 
 -- Hand dx, a tensor of the shape that x was repeated to, to x.
 local function give(tape, x, dx)
@@ -446,152 +406,6 @@ function E.where(tape, mask, a, b)
     return tape:record(y, u.needs_grad and u or v, {
         backward = where_backward, mask = mask, a = type(a) ~= "number" and u, b = type(b) ~= "number" and v,
     })
-end
-
--- ---------------------------------------------------------------- along a dimension
-
--- Number of a dimension: from 1, or from -1 backwards.
-local function dimension(x, dim, kind, level)
-    local n = #x.dims
-    local from_front = type(dim) == "number" and dim < 0 and n + 1 + dim or dim
-    if type(from_front) ~= "number" or from_front < 1 or from_front > n or from_front % 1 ~= 0 then
-        error(("%s: dimension is %s, x is %s"):format(kind, tostring(dim), describe(x)), level + 1)
-    end
-    return from_front
-end
-
--- Sizes of x with 1 at dim, and without it (unless it is the only one or is to be kept).
-local function reduced_dims(x, dim, keepdim)
-    local ones, short = {}, {}
-    for i = 1, #x.dims do
-        ones[i] = (i == dim or not dim) and 1 or x.dims[i]
-        if i ~= dim then short[#short + 1] = x.dims[i] end
-    end
-    if keepdim then return ones, ones end
-    return ones, #short > 0 and dim and short or { 1 }
-end
-
-local function reduce_backward(tape, node)
-    local x, y, kind = node.x, node.output, node.kind
-    local dx = tape:gradient_like(x)
-    local extreme = kind == "max" or kind == "min"
-    ops.reduce_dims_backward(dx, y.grad:view(node.ones), extreme and x.value or nil,
-        extreme and y.value:view(node.ones) or nil, kind)
-    tape:accumulate(x, dx)
-end
-
-local function reduce(tape, x, dim, keepdim, kind, dtype)
-    x = variable_of(tape, x, kind, 3)
-    local input = tape:value_of(x)
-    if dim then dim = dimension(x, dim, kind, 3) end
-    local ones, dims = reduced_dims(x, dim, keepdim)
-    local y = tape:variable(dtype or (not dim or x.dtype == "i8") and "f32" or x.dtype, dims)
-    ops.reduce_dims(y.value:view(ones), input, kind)
-    return tape:record(y, x, { backward = reduce_backward, x = x, kind = kind, ones = ones })
-end
-
---- Sum along a dimension, in x's dtype; or of all elements, f32 [1].
--- @param dim from 1, or from -1 backwards; nil: all
--- @param keepdim true: the dimension stays, with size 1
-function E.sum(tape, x, dim, keepdim)
-    local y = reduce(tape, x, dim, keepdim, "sum")
-    return y
-end
-
---- Mean along a dimension or of all elements, as sum.
-function E.mean(tape, x, dim, keepdim)
-    local y = reduce(tape, x, dim, keepdim, "mean")
-    return y
-end
-
---- Largest element along a dimension or of all, as sum. NaN if one is. Equal ones share the gradient.
-function E.max(tape, x, dim, keepdim)
-    local y = reduce(tape, x, dim, keepdim, "max")
-    return y
-end
-
---- Smallest element; as max.
-function E.min(tape, x, dim, keepdim)
-    local y = reduce(tape, x, dim, keepdim, "min")
-    return y
-end
-
---- Number of the largest element along a dimension, i32, counted from 0 as ids and labels are. No gradient.
--- @param dim, keepdim as for sum; there is no argmax of all elements
-function E.argmax(tape, x, dim, keepdim)
-    x = variable_of(tape, x, "argmax", 2)
-    local input = tape:value_of(x)
-    dim = dimension(x, dim, "argmax", 2)
-    local ones, dims = reduced_dims(x, dim, keepdim)
-    local index = tape:variable("i32", dims)
-    ops.argmax(index.value:view(ones), input, dim)
-    return index
-end
-
--- ---------------------------------------------------------------- losses
-
---- Mean of (x - y)^2 over all elements, f32 [1], computed in f32.
--- @param x, y variables, or a tensor as one of them; they broadcast
-function E.mse_loss(tape, x, y)
-    local difference = E.sub(tape, E.cast(tape, x, "f32"), E.cast(tape, y, "f32"))
-    local square = unary(tape, difference, "pow", 2)
-    tape:free(difference)
-    local loss = E.mean(tape, square)
-    tape:free(square)
-    return loss
-end
-
---- Kullback-Leibler divergence sum(p * (log p - log q)), divided by the size of the first dimension: f32 [1], computed
--- in f32. To distil, p is the teacher's, q the student's.
--- @param log_p, log_q variables of one shape [B,...,K], normalised along the last dimension as F.log_softmax does
-function E.kl_div(tape, log_p, log_q)
-    log_p, log_q = E.cast(tape, log_p, "f32"), E.cast(tape, log_q, "f32")
-    local p, difference = E.exp(tape, log_p), E.sub(tape, log_p, log_q)
-    local product = E.mul(tape, p, difference)
-    tape:free(p)
-    tape:free(difference)
-    local total = E.sum(tape, product)
-    tape:free(product)
-    return affine(tape, total, 1 / log_p.dims[1], 0)
-end
-
-local EPSILON = 1e-8
-
-local function norm(tape, x, dim)
-    local square = unary(tape, x, "pow", 2)
-    local sum = E.sum(tape, square, dim)
-    tape:free(square)
-    -- Below the smallest norm the gradient is 0, not 0 / 0.
-    local bounded = unary(tape, sum, "clamp_min", EPSILON ^ 2)
-    tape:free(sum)
-    local root = E.sqrt(tape, bounded)
-    tape:free(bounded)
-    return root
-end
-
---- sum(x * y) / (max(|x|, 1e-8) * max(|y|, 1e-8)) along a dimension, f32, computed in f32.
--- @param x, y variables that broadcast, of one size along the dimension
--- @param dim from 1, or from -1 backwards (default: the last)
-function E.cosine_similarity(tape, x, y, dim)
-    x, y = E.cast(tape, x, "f32"), E.cast(tape, y, "f32")
-    -- Counted from the last, since one of them may have fewer dimensions.
-    local longer = #x.dims >= #y.dims and x or y
-    dim = dimension(longer, dim or -1, "cosine_similarity", 2) - #longer.dims - 1
-    if x.dims[#x.dims + 1 + dim] ~= y.dims[#y.dims + 1 + dim] then
-        error(("cosine_similarity: x is %s, y is %s, expected one size along the dimension"):format(describe(x),
-            describe(y)), 2)
-    end
-    local product = E.mul(tape, x, y)
-    local dot = E.sum(tape, product, dim)
-    tape:free(product)
-    local norm_x, norm_y = norm(tape, x, dim), norm(tape, y, dim)
-    local norms = E.mul(tape, norm_x, norm_y)
-    tape:free(norm_x)
-    tape:free(norm_y)
-    local cosine = E.div(tape, dot, norms)
-    tape:free(dot)
-    tape:free(norms)
-    return cosine
 end
 
 return E

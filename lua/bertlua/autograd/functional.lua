@@ -270,8 +270,11 @@ end
 
 --- Files whose functions are functions of F, each name once.
 local FAMILIES = {
+    require "bertlua.autograd.custom",
     require "bertlua.autograd.elementwise",
+    require "bertlua.autograd.losses",
     require "bertlua.autograd.products",
+    require "bertlua.autograd.reductions",
     require "bertlua.autograd.shapes",
 }
 for _, family in ipairs(FAMILIES) do

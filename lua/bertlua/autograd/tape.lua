@@ -39,28 +39,13 @@
 -- parameter is freed as in inference, unless a recorded op reads it; then it lives
 -- until that op's backward pass. Dropout stays as it is in training.
 
+local Variable = require "bertlua.autograd.variable"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
+local summary = require "bertlua.summary"
 
 local Tape = {}
 Tape.__index = Tape
-
-local Variable = {}
-Variable.__index = Variable
-
-function Variable:__tostring()
-    return tostring(self.value)
-end
-
---- The value as a number, for variables with one element.
-function Variable:item()
-    return self.value:item()
-end
-
---- The value as nested tables.
-function Variable:tolist()
-    return self.value:tolist()
-end
 
 --- Address space reserved for an arena that the caller did not size. Only what is used is touched.
 local DEFAULT_CAPACITY = 32 * 2 ^ 30
@@ -121,24 +106,24 @@ function Tape:tensor(dtype, dims)
     return self.arena:tensor(dtype, dims)
 end
 
-local function variable(value, dtype, dims)
-    return setmetatable({ value = value, dtype = dtype, dims = dims, needs_grad = false }, Variable)
+local function variable(tape, value, dtype, dims)
+    return setmetatable({ tape = tape, value = value, dtype = dtype, dims = dims, needs_grad = false }, Variable)
 end
 
 --- A new variable: value uninitialised, from the arena.
 function Tape:variable(dtype, dims)
-    return variable(self.arena:tensor(dtype, dims), dtype, dims)
+    return variable(self, self.arena:tensor(dtype, dims), dtype, dims)
 end
 
 --- A new variable of x's shape and dtype.
 function Tape:variable_like(x)
-    return variable(self.arena:tensor(x.dtype, x.dims), x.dtype, x.dims)
+    return variable(self, self.arena:tensor(x.dtype, x.dims), x.dtype, x.dims)
 end
 
 --- Wrap a tensor owned by the caller. The tape never releases it.
 -- @param needs_grad true: backward() leaves a gradient in `.grad`, in the arena until the next start()
-function Tape.input(_, value, needs_grad)
-    local x = variable(value, value:dtype_name(), value:dims())
+function Tape:input(value, needs_grad)
+    local x = variable(self, value, value:dtype_name(), value:dims())
     x.external, x.needs_grad = true, needs_grad or false
     return x
 end
@@ -235,7 +220,7 @@ end
 -- that reads it.
 function Tape:free(x)
     if not x.value or x.external or x.needs_grad then return end
-    -- The backward pass comes to the first node last.
+    -- The backward pass comes to the first node last. Within untracked() there may be nodes, too.
     for i = 1, self.count do
         local node = self.nodes[i]
         if reads(node, x) then
@@ -322,7 +307,7 @@ function Tape:checkpoint(module, x, argument)
     local result = module:forward(self, self:input(self:value_of(x), x.needs_grad), argument)
     -- All of it is frozen: nothing was kept.
     if not result.needs_grad then return result end
-    local y = variable(result.value, result.dtype, result.dims)
+    local y = variable(self, result.value, result.dtype, result.dims)
     y.disposable = result.disposable
     result.external = true
     for i = self.count, first, -1 do
@@ -377,6 +362,14 @@ function Tape:close()
     if self.own_arena then self.arena:free() end
     self.state_buffer:free()
     self.arena, self.state = nil, nil
+end
+
+--- One line: what is recorded, and the memory of its arena.
+function Tape:__tostring()
+    if not self.arena then return "Tape: closed" end
+    local used, peak = self:memory()
+    return ("Tape: %s, %d node%s, %s in use, peak %s"):format(self.recording and "recording" or "inference",
+        self.count, self.count == 1 and "" or "s", summary.bytes(used), summary.bytes(peak))
 end
 
 Tape.Variable = Variable

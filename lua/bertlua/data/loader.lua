@@ -18,6 +18,7 @@ local plural = require "bertlua.util.plural"
 local random = require "bertlua.rng"
 local shapes = require "bertlua.data.shapes"
 local storage = require "bertlua.storage"
+local summary = require "bertlua.summary"
 
 local loader = {}
 
@@ -177,6 +178,13 @@ function loader.open(options)
         data.batch(batch_size, self.max_seq_length, slots, packed, multiples),
     }
     return self
+end
+
+--- One line: samples, shards, shape of a batch.
+function Loader:__tostring()
+    return ("Loader: %s samples in %d shard%s, batches of %d, sequences of up to %d tokens%s"):format(
+        summary.count(self.samples), self.shards, self.shards == 1 and "" or "s", self.batch_size, self.max_seq_length,
+        self.masking and ", masked anew in each epoch" or "")
 end
 
 --- Order of the shards in an epoch: list of shard numbers, and the sample each starts at (one more entry at the end).

@@ -19,6 +19,7 @@ local array = require "bertlua.array"
 local device = require "bertlua.device"
 local random = require "bertlua.rng"
 local shapes = require "bertlua.data.shapes"
+local summary = require "bertlua.summary"
 require "bertlua.tensor" -- gives the tensors of a batch their methods
 
 local sequences = {}
@@ -89,6 +90,13 @@ function sequences.open(set, options)
     self.max_rows = rows
     self.slots = { new_slot(self.tensors, self.batch_size, rows), new_slot(self.tensors, self.batch_size, rows) }
     return self
+end
+
+--- One line: sequences, shape of a batch.
+function Loader:__tostring()
+    return ("Loader: %s sequences of up to %d tokens, batches of %d, %d in an epoch%s"):format(
+        summary.count(self.samples), self.max_seq_length, self.batch_size, self.batches,
+        self.packed and ", packed" or "")
 end
 
 --- Sequences in the order of an epoch: int64 array; nil for their own order.

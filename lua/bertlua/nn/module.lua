@@ -19,6 +19,7 @@
 local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
 local memory = require "bertlua.memory"
+local summary = require "bertlua.summary"
 local tensor = require "bertlua.tensor"
 
 local Module = {}
@@ -36,11 +37,38 @@ function Module:__call(x, ...)
     return tensor.new(y.dtype, y.dims):copy_from(y.value)
 end
 
+-- Lines of text of a module that fit on a screen of 24.
+local MOST_LINES = 21
+
+-- What a module is made of. Layers that are alike, one after the other, are shown once.
+local function outline(module)
+    local lines = { module.class_name .. (module.description and " (" .. module.description .. ")" or "") }
+    local children = module.children
+    local i = 1
+    while i <= #children do
+        local text, last = table.concat(outline(children[i].module), "\n  "), i
+        while children[last + 1] and table.concat(outline(children[last + 1].module), "\n  ") == text do
+            last = last + 1
+        end
+        local name = children[i].name .. (last > i and " to " .. children[last].name or "")
+        for line in ("  " .. name .. ": " .. text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
+        i = last + 1
+    end
+    return lines
+end
+
+--- What the module is made of and how many parameters it has, a screen at most.
 function Module:__tostring()
-    local lines = { self.class_name .. (self.description and " (" .. self.description .. ")" or "") }
-    for _, child in ipairs(self.children) do
-        local text = tostring(child.module):gsub("\n", "\n  ")
-        lines[#lines + 1] = "  " .. child.name .. ": " .. text
+    local lines = outline(self)
+    if #lines > MOST_LINES then
+        local more = #lines - MOST_LINES
+        for i = #lines, MOST_LINES + 1, -1 do lines[i] = nil end
+        lines[#lines + 1] = ("  ... %d more lines"):format(more)
+    end
+    local size = self:size()
+    if size > 0 and #self.children > 0 then
+        local dtype = self.store.dtype
+        lines[#lines + 1] = ("[%s parameters%s]"):format(summary.count(size), dtype and ", " .. dtype or "")
     end
     return table.concat(lines, "\n")
 end

@@ -22,6 +22,7 @@ local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local storage = require "bertlua.storage"
+local summary = require "bertlua.summary"
 local tensor = require "bertlua.tensor"
 
 local ParameterStore = {}
@@ -361,6 +362,31 @@ function ParameterStore:checksum()
         end
     end
     return ("%08x"):format(crc)
+end
+
+-- Parameters shown at either end of a long list.
+local FIRST, LAST = 8, 6
+
+--- What it holds, a screen at most: memory, and names and shapes of the first and last parameters.
+function ParameterStore:__tostring()
+    local list, values = self.list, 0
+    for _, entry in ipairs(list) do values = values + entry.numel end
+    local lines = { ("ParameterStore: %d parameters, %s values%s"):format(#list, summary.count(values),
+        self.precision and ", " .. self.precision or ", no memory yet: allocate()") }
+    if self.value_buffer then
+        local bytes = self:bytes()
+        lines[2] = ("  values %s, gradients %s%s"):format(summary.bytes(bytes.value), summary.bytes(bytes.grad),
+            bytes.low > 0 and (", %s copy %s"):format(self.low_dtype, summary.bytes(bytes.low)) or "")
+    end
+    for i, entry in ipairs(list) do
+        local shown = #list <= FIRST + LAST or i <= FIRST or i > #list - LAST
+        if shown then
+            lines[#lines + 1] = ("  %s  %s"):format(entry.name, table.concat(entry.dims, "x"))
+        elseif i == FIRST + 1 then
+            lines[#lines + 1] = ("  ... %d more"):format(#list - FIRST - LAST)
+        end
+    end
+    return table.concat(lines, "\n")
 end
 
 return ParameterStore

@@ -24,7 +24,8 @@ local function layers(value)
         if type(value) ~= "table" then break end
         list[#list + 1] = value
         local meta = debug.getmetatable(value)
-        value = type(meta) == "table" and rawget(meta, "__index") or nil
+        -- A class whose __index is a function names its methods beside it.
+        value = type(meta) == "table" and (rawget(meta, "__methods") or rawget(meta, "__index")) or nil
     end
     return list
 end

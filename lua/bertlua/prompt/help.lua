@@ -164,6 +164,17 @@ local function unknown(topic, env)
         or "")
 end
 
+local OPERATORS = [[
+and its operators, in which y is a tensor or a number and shapes broadcast,
+  x + y, x - y, x * y, x / y, x ^ y, -x    by element; x:matmul(y) multiplies
+                                           matrices
+  x == y                                   same shape and values; x:eq(y) is a
+                                           mask
+  x[1], x[{1, 2}], x[{{1, 2}, {}}]         a row, an element, a range of rows;
+                                           also to assign to: x[1] = y
+  #x                                       list of sizes
+]]
+
 --- Help on a name.
 -- @param topic dotted name, as typed
 -- @param env table of global names
@@ -177,7 +188,7 @@ function M.describe(topic, env)
     local tensor = package.loaded["bertlua.tensor"]
     if tensor and tensor.is(value) then
         return name .. " is a tensor, " .. value:describe() .. "; its methods are\n"
-            .. wrap(complete.fields(value, false), "  ") .. "\n"
+            .. wrap(complete.fields(value, false), "  ") .. "\n" .. OPERATORS
     end
     return name .. " is a " .. type(value) .. ": " .. tostring(value) .. "\n"
 end

@@ -8,6 +8,7 @@ local M = {}
 M.MAX_DEPTH = 4
 M.MAX_ITEMS = 40
 M.WIDTH = 80
+M.MAX_LINES = 22
 
 local NAME = "^[%a_][%w_]*$"
 local ORDER = { number = 1, string = 2, boolean = 3 }
@@ -58,6 +59,20 @@ local function join(items, depth, closed)
     return "{\n" .. indent .. table.concat(items, ",\n" .. indent) .. "\n" .. ("  "):rep(depth) .. "}"
 end
 
+-- Short items side by side, as many as fit in a line.
+local function in_rows(items, depth)
+    local rows, room = {}, M.WIDTH - 2 * (depth + 1) - 1
+    for _, item in ipairs(items) do
+        local last = rows[#rows]
+        if last and not item:find "\n" and not last:find "\n" and #last + 2 + #item <= room then
+            rows[#rows] = last .. ", " .. item
+        else
+            rows[#rows + 1] = item
+        end
+    end
+    return rows
+end
+
 local function format_table(t, state, depth)
     if state.open[t] then return "{ cycle }" end
     if next(t) == nil then return "{}" end
@@ -67,6 +82,7 @@ local function format_table(t, state, depth)
     local shown = math.min(length, M.MAX_ITEMS)
     for i = 1, shown do items[i] = format(t[i], state, depth + 1) end
     if length > shown then items[#items + 1] = ("... %d more"):format(length - shown) end
+    items = in_rows(items, depth)
     local keys = sorted_keys(t, length)
     for i, k in ipairs(keys) do
         if i > M.MAX_ITEMS then
@@ -107,12 +123,24 @@ function format(value, state, depth)
     return format_table(value, state, depth)
 end
 
---- Text of a value. Strings are bare at the top, quoted inside tables.
+-- The first lines of a text, as many as fit on a screen of 24; a long line takes several.
+local function on_screen(text)
+    local lines, rows, left_out = {}, 0, 0
+    for line in (text .. "\n"):gmatch "(.-)\n" do
+        rows = rows + math.max(1, math.ceil(#line / M.WIDTH))
+        if rows <= M.MAX_LINES then lines[#lines + 1] = line else left_out = left_out + 1 end
+    end
+    if left_out > 1 then lines[#lines + 1] = ("... %d more lines"):format(left_out) end
+    return left_out > 1 and table.concat(lines, "\n") or text
+end
+
+--- Text of a value. Strings are bare at the top, quoted inside tables. A table takes a screen of 24 lines at most.
 function M.inspect(value)
     local kind = type(value)
     if kind == "string" then return value end
     if kind == "cdata" then return is_tensor(value) and tostring(value) or short_cdata(value) end
-    return format(value, { open = {} }, 0)
+    local text = format(value, { open = {} }, 0)
+    return kind == "table" and on_screen(text) or text
 end
 
 return M

@@ -13,7 +13,7 @@ local PartitionState = require "bertlua.train.partition_state"
 local memory = require "bertlua.memory"
 local optim = require "bertlua.optim"
 
-local DistributedLamb = setmetatable({}, { __index = Optimizer })
+local DistributedLamb = setmetatable({ __tostring = Optimizer.__tostring }, { __index = Optimizer })
 DistributedLamb.__index = DistributedLamb
 
 local function round_up(n, multiple)

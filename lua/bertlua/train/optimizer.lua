@@ -9,6 +9,7 @@ local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local optim = require "bertlua.optim"
+local summary = require "bertlua.summary"
 
 local Optimizer = {}
 Optimizer.__index = Optimizer
@@ -203,6 +204,18 @@ end
 --- Bytes of optimizer state.
 function Optimizer:bytes()
     return 2 * self.state_count * 4
+end
+
+--- Its settings and how far it is. Reads a few scalars from the device.
+function Optimizer:__tostring()
+    local scalars = self.m_buffer.handle and self.scalars:tolist()
+    if not scalars then return self.kind .. ": its memory was freed" end
+    local slot = optim.SCALARS
+    return ("%s: beta1 %g, beta2 %g, epsilon %g, weight decay %g\n  gradients clipped to %s, loss scale %g%s\n"
+        .. "  %d updates, learning rate %g; moments take %s"):format(self.kind, self.beta1, self.beta2, self.epsilon,
+        self.weight_decay, self.max_grad_norm > 0 and ("%g"):format(self.max_grad_norm) or "nothing",
+        scalars[slot.loss_scale], self.dynamic and " (adapts)" or "", scalars[slot.step],
+        scalars[slot.learning_rate], summary.bytes(self:bytes()))
 end
 
 return Optimizer

@@ -4,9 +4,11 @@ local F = require "bertlua.autograd.functional"
 local Tape = require "bertlua.autograd.tape"
 local gradcheck = require "bertlua.autograd.gradcheck"
 local fails_here = require("spec.support.errors").fails_here
-local parameters = require "spec.support.parameters"
-local tensor = require "bertlua.tensor"
+local json = require "bertlua.util.json"
 local ops = require "bertlua.ops"
+local parameters = require "spec.support.parameters"
+local support = require "spec.support.ops"
+local tensor = require "bertlua.tensor"
 
 local TOLERANCE = 0.01
 
@@ -143,6 +145,8 @@ describe("on the tape", function()
         assert.are.same({ 1 }, F.sum(tape, F.sum(tape, x, 1), 1).dims)
         assert.are.same({ "i32", { 1, 2 } }, { F.argmax(tape, x, 2).dtype, F.argmax(tape, x, 2):tolist() })
         assert.are.same({ { 1, 0, 1 } }, F.argmax(tape, x, 1, true):tolist())
+        assert.are.same({ 5 }, F.argmax(tape, x):tolist())
+        assert.are.same({ 7 }, F.sum(tape, tensor.from(7)):tolist())
         assert.are.same({ 1, 2 }, F.sum(tape, F.gt(tape, x, 3), 2):tolist())
     end))
 
@@ -201,6 +205,35 @@ describe("on the tape", function()
         assert.are.equal(0, (tape:memory()))
     end))
 
+    it("recomputes itself under a checkpoint", on_tape(function(tape)
+        local module = {}
+        function module.forward(_, t, x)
+            return F.mul(t, F.where(t, F.gt(t, x, 1), x, F.exp(t, x)), F.mean(t, x, 2, true))
+        end
+        local values = tensor.new("f32", { 3, 5 })
+        ops.fill_uniform(values, -2, 2, 1, 1)
+        local gradients = {}
+        for i, run in ipairs { module.forward, function(_, t, x) return t:checkpoint(module, x) end } do
+            tape:start(1, 0, true)
+            local x = tape:input(values, true)
+            tape:backward(run(module, tape, x))
+            gradients[i] = x.grad:tolist()
+        end
+        assert.are.same(gradients[1], gradients[2])
+    end))
+
+    it("losses free what they made in inference", on_tape(function(tape)
+        local x, y = tensor.new("bf16", { 3, 4 }):fill(1), tensor.new("bf16", { 3, 4 }):fill(2)
+        for name, elements in pairs { mse_loss = 1, kl_div = 1, cosine_similarity = 3 } do
+            tape:start(1, 0, false)
+            tape:tensor("f32", { elements })
+            local least = tape:memory()
+            tape:start(1, 0, false)
+            F[name](tape, tape:input(x), tape:input(y))
+            assert.are.equal(least, (tape:memory()), name)
+        end
+    end))
+
     it("cast changes the dtype, forth and back", on_tape(function(tape)
         local x = tape:input(tensor.from { 1, 2.5 }, true)
         local y = F.cast(tape, x, "bf16")
@@ -222,21 +255,98 @@ end)
 describe("mistakes name the function and what it got:", function()
     it("shapes, dtypes, dimensions, operands", on_tape(function(tape)
         local x, row = tape:input(tensor.new("f32", { 2, 3 })), tape:input(tensor.new("f32", { 2 }))
+        local one = tensor.new("f32", { 1 })
         local half, out = tensor.new("bf16", { 3 }), tensor.new("f32", { 2, 3 })
         fails_here("mul: a is f32 %[2,3%], b is f32 %[2%]: counted from the last", function() F.mul(tape, x, row) end)
         fails_here("where: a is f32 %[2,3%], b is f32 %[2%]", function() F.where(tape, F.eq(tape, x, 0), x, row) end)
         fails_here("sub: a is f32 %[2,3%], b is bf16 %[3%], expected one dtype; convert with F.cast",
             function() F.sub(tape, x, half) end)
-        fails_here("sum: dimension is 3, x is f32 %[2,3%]", function() F.sum(tape, x, 3) end)
-        fails_here("argmax: dimension is nil, x is", function() F.argmax(tape, x) end)
+        fails_here("sum: dimension is 3, the variable is f32 %[2,3%]", function() F.sum(tape, x, 3) end)
+        fails_here("argmax: dimension is 0, the variable is", function() F.argmax(tape, x, 0) end)
         fails_here("exp: got string, expected a variable or a tensor", function() F.exp(tape, "x") end)
         fails_here("add: got nil, expected a variable or a tensor", function() F.add(tape, x, nil) end)
         fails_here("lt: got two numbers", function() F.lt(tape, 1, 2) end)
         fails_here("where: a and b are numbers", function() F.where(tape, F.eq(tape, x, 0), 1, 2) end)
         fails_here("cast: dtype is i32, expected f32, bf16 or f16", function() F.cast(tape, x, "i32") end)
         fails_here("affine: a is nil, b is 2, expected numbers", function() F.affine(tape, x, nil, 2) end)
-        fails_here("cosine_similarity: x is f32 %[2,3%], y is f32 %[2%], expected one size",
+        fails_here("cosine_similarity: a is f32 %[2,3%], b is f32 %[2%]: counted from the last",
             function() F.cosine_similarity(tape, x, row) end)
+        fails_here("cosine_similarity: x is f32 %[2,3%], y is f32 %[1%], expected one size",
+            function() F.cosine_similarity(tape, x, one) end)
+        fails_here("mse_loss: a is f32 %[2,3%], b is f32 %[2%]", function() F.mse_loss(tape, x, row) end)
+        fails_here("mse_loss: got number, expected a variable or a tensor", function() F.mse_loss(tape, x, 1) end)
+        fails_here("kl_div: log_p is f32 %[2,3%], log_q is f32 %[1%], expected one",
+            function() F.kl_div(tape, x, one) end)
         fails_here("add: got a number and a tensor for the result", function() F.add(tape, x, 1, out) end)
     end))
+end)
+
+describe("values and gradients equal PyTorch's:", function()
+    local fixture = json.read "spec/fixtures/elementwise_ops.json"
+
+    -- A function for each case of spec/peers/make_op_fixtures.py.
+    local cases = {
+        affine = function(tape, x) return F.affine(tape, x, -2, 3) end,
+        square = function(tape, x) return F.pow(tape, x, 2) end,
+        cube = function(tape, x) return F.pow(tape, x, 3) end,
+        exponential = function(tape, x) return F.pow(tape, 1.5, x) end,
+        clamp_min = function(tape, x) return F.maximum(tape, x, 0.5) end,
+        clamp_max = function(tape, x) return F.minimum(tape, 0.5, x) end,
+        where_number = function(tape, x) return F.where(tape, F.lt(tape, x, 0), -1, x) end,
+        reciprocal = function(tape, x) return F.div(tape, 3, x) end,
+        pow = function(tape, x) return F.pow(tape, x, 1.7) end,
+        rsqrt = function(tape, x) return F.pow(tape, x, -0.5) end,
+        self_product = function(tape, x) return F.mul(tape, x, x) end,
+        argmax = function(tape, x) return F.argmax(tape, x, 2) end,
+        argmax_ties = function(tape, x) return F.argmax(tape, x, 2) end,
+        mse_loss = F.mse_loss, kl_div = F.kl_div, cosine = F.cosine_similarity,
+        cosine_1 = function(tape, x, y) return F.cosine_similarity(tape, x, y, 1) end,
+    }
+    for _, name in ipairs { "neg", "exp", "abs", "relu", "silu", "gelu_tanh", "sigmoid", "log", "sqrt" } do
+        cases[name] = F[name]
+    end
+    local two = {
+        add = F.add, sub = F.sub, mul = F.mul, div = F.div, power = F.pow, maximum = F.maximum, minimum = F.minimum,
+        where = function(tape, a, b) return F.where(tape, F.gt(tape, a, b), a, F.mul(tape, b, 3)) end,
+    }
+    for name, f in pairs(two) do cases[name], cases[name .. "_row"], cases[name .. "_outer"] = f, f, f end
+    cases.maximum_ties, cases.minimum_ties = F.maximum, F.minimum
+    for _, name in ipairs { "sum", "mean", "max", "min" } do
+        cases[name] = F[name]
+        cases[name .. "_ties"] = function(tape, x) return F[name](tape, x, 2) end
+        for dim = 1, 3 do cases[name .. "_" .. dim] = function(tape, x) return F[name](tape, x, dim) end end
+    end
+
+    local function assert_equal(expected, value, what)
+        assert.are.same(expected.dims, value:dims(), what)
+        support.assert_close(value, expected.values, 2e-6, what)
+    end
+
+    local names = {}
+    for name in pairs(fixture.cases) do names[#names + 1] = name end
+    table.sort(names)
+    for _, name in ipairs(names) do
+        local case = fixture.cases[name]
+        it(name, on_tape(function(tape)
+            local inputs = {}
+            for i, input in ipairs(case.inputs) do
+                local given = fixture.inputs[input]
+                inputs[i] = tape:input(tensor.new("f32", given.dims):set(given.values), true)
+            end
+            local y = cases[name](tape, unpack(inputs))
+            assert_equal(case.output, y.value, "output")
+            if not case.gradients then
+                assert.is_false(y.needs_grad)
+                return
+            end
+            local weights = {}
+            for i = 1, #case.output.values do weights[i] = math.cos(i - 1) end
+            tape:backward(y, tensor.new("f32", y.dims):set(weights))
+            for i, x in ipairs(inputs) do assert_equal(case.gradients[i], x.grad, "gradient " .. i) end
+        end))
+    end
+
+    it("in every case of the fixture", function()
+        for name in pairs(cases) do assert.is_table(fixture.cases[name], name) end
+    end)
 end)

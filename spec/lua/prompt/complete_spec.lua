@@ -21,6 +21,10 @@ describe("completion", function()
         assert.are.same({ "method", { "method" } }, { session:complete "object:" })
         feed "x = bl.ones(2)"
         assert.are.same({ "ce", { "slice" } }, { session:complete "x:sli" })
+        assert.are.same({ "ul", { "matmul" } }, { session:complete "x:matm" })
+        feed "v = bl.autograd.tape.new():start(0, 0, true):input(x)"
+        assert.are.same({ "ul", { "matmul" } }, { session:complete "v:matm" })
+        assert.are.same({ "pace", { "linspace" } }, { session:complete "bl.lins" })
         env.text = "abc"
         assert.are.same({ "er", { "upper" } }, { session:complete "text:upp" })
     end)

@@ -21,7 +21,13 @@ describe("help", function()
         assert.is_truthy(text:find "Sequential host random numbers" and text:find "new, restore")
         feed "x = bl.ones(2)"
         assert.is_truthy((feed "? x:slice"):find "Elements first..last")
-        assert.is_truthy((feed "? x"):find "x is a tensor, f32 2 cpu")
+        assert.is_truthy((feed "? x:sum"):find "Sum of all elements, a number")
+        text = feed "? x"
+        assert.is_truthy(text:find "x is a tensor, f32 2 cpu" and text:find("x[{{1, 2}, {}}]", 1, true))
+        for line in text:gmatch "[^\n]+" do assert.is_true(#line <= 80, line) end
+        feed "v = bl.autograd.tape.new():start(0, 0, true):input(x)"
+        assert.is_truthy((feed "? v:log_softmax"):find "Logarithm of the softmax")
+        assert.is_truthy((feed "? bl.arange"):find("bl.arange(4) is 0 1 2 3", 1, true))
     end)
 
     it("guesses what was meant", function()

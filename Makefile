@@ -216,7 +216,7 @@ suite-others: all
 
 # The specs that run on every device: ops and optimizers, each kernel against float64 references, and training. They run
 # on this machine's GPU or on the emulation, where timings are meaningless.
-TRAINING_SPECS := spec/lua/models spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/data/sequences_spec.lua \
+TRAINING_SPECS := spec/lua/models spec/lua/encoder spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/data/sequences_spec.lua \
   spec/lua/data/stream_spec.lua \
   $(addprefix spec/recipes/,answer_spec.lua finetune_classify_spec.lua own_model_spec.lua trace_spec.lua) \
   $(addprefix spec/cuda/,training_spec.lua failures_spec.lua memory_plan_spec.lua)

@@ -117,6 +117,10 @@ local function add_values(figure, value, position)
             position, type(value)), 4)
     end
     local inner = list[1]
+    if inner == nil and getmetatable(list) then
+        error(("plot: argument %d is an object, expected a list of numbers, a tensor or the name of a report"):format(
+            position), 4)
+    end
     if type(inner) == "table" or tensor.is(inner) then
         for i, row in ipairs(list) do
             figure.series[#figure.series + 1] = { name = "series " .. i, y = numbers(row) }
@@ -162,6 +166,9 @@ local function compose(...)
     for i = 1, count do
         local value = select(i, ...)
         if type(value) == "string" then
+            if value:match "%.png$" or value:match "%.pdf$" or value:match "%.jpe?g$" then
+                fault.raisef("plot: %s: charts are written as SVG, into a name that ends in .svg", value)
+            end
             if value:match "%.svg$" then target = value else reports[#reports + 1] = value end
         elseif is_options(value) then
             for name, option in pairs(value) do options[name], figure[name] = option, option end

@@ -96,6 +96,10 @@ describe("plot", function()
             fault_of(folder .. "/empty.json"))
         fails_here("plot: argument 1 is a boolean, expected a list of numbers, a tensor or the name of a report",
             function() plot.plot(true) end)
+        assert.are.equal("plot: loss.png: charts are written as SVG, into a name that ends in .svg",
+            fault_of({ 1 }, "loss.png"))
+        fails_here("plot: argument 1 is an object, expected a list of numbers, a tensor or the name of a report",
+            function() plot.plot(setmetatable({ x = 1 }, {})) end)
         fails_here("plot: values are missing, expected a list, a tensor or the name of a report",
             function() plot.plot() end)
         fails_here("plot: titel is a string, expected a list of numbers; options are title, ",

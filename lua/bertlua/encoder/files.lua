@@ -19,6 +19,24 @@ local HEADS = {
     answers = "qa_outputs.weight", labels = "classifier.weight", pooler = "bert.pooler.dense.weight",
 }
 
+-- How far below a folder models are looked for, to suggest them.
+local DEPTH, MOST = 3, 3
+
+--- Folders below a path that bl.load would open.
+local function models_below(path, depth, list)
+    for _, name in ipairs(fs.list(path) or {}) do
+        local below = fs.join(path, name)
+        if #list < MOST and name:sub(1, 1) ~= "." and fs.is_directory(below) then
+            if folder.find(below) or #checkpoint.steps(below) > 0 then
+                list[#list + 1] = below
+            elseif depth > 1 then
+                models_below(below, depth - 1, list)
+            end
+        end
+    end
+    return list
+end
+
 --- The folder and file of the parameters that a path means: itself, or the newest checkpoint inside.
 local function find(path, model_prefix)
     local home, file, reason = folder.find(path, model_prefix)
@@ -26,7 +44,9 @@ local function find(path, model_prefix)
     if fs.is_directory(path) then
         local newest = checkpoint.latest(path)
         if newest then return newest, select(2, folder.find(newest, model_prefix)) end
+        local list = models_below(path, DEPTH, {})
         reason = reason .. ", and no complete checkpoint"
+            .. (#list > 0 and "; there is one in " .. table.concat(list, ", ") or "")
     end
     fault.raise("bl.load: " .. reason)
 end

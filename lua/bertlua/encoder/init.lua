@@ -37,6 +37,8 @@ Encoder.__index = Encoder
 
 local OPTIONS = { precision = true, vocab_file = true, config_file = true, do_lower_case = true, model_prefix = true }
 
+local PRECISIONS = { fp32 = true, bf16 = true, fp16 = true }
+
 --- The model for what a file holds, and names of parameters that it may lack.
 local function build(found)
     local config, heads = found.config, found.heads
@@ -67,6 +69,9 @@ function Encoder.load(path, options)
             error(("load: unknown option %s, expected precision, vocab_file, config_file, do_lower_case or "
                 .. "model_prefix"):format(tostring(name)), 2)
         end
+    end
+    if not PRECISIONS[options.precision or "fp32"] then
+        error(("load: precision is %s, expected fp32, bf16 or fp16"):format(tostring(options.precision)), 2)
     end
     -- Trailing slashes would show up in every message.
     path = path:gsub("^~/", (os.getenv "HOME" or "~") .. "/"):gsub("(.)/+$", "%1")

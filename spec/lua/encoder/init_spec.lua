@@ -86,6 +86,14 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         assert.is_true(math.abs(sum - 1) < CLOSE)
     end)
 
+    it("computes in bf16 where that is asked for", function()
+        local low = Encoder.load(FOLDER .. "masked_lm", { precision = "bf16" })
+        assert.is_true(distance(fixture "mean", low:embed({ TEXT, SHORT }):tolist()) < 0.05)
+        assert.is_true(distance(fixture "text.attention.1", low:attention(TEXT)[2]:tolist()) < 0.05)
+        assert.is_true(distance(fixture "text.hidden.2", low:hidden_states(TEXT)[3]:tolist()) < 0.1)
+        low:close()
+    end)
+
     it("shows the output of the embeddings and of every layer", function()
         for name, pair in pairs { text = false, pair = PAIR } do
             local list = model:hidden_states(TEXT, pair or nil)
@@ -178,6 +186,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         assert.is_true(distance(newest:embed(SHORT):tolist(), older:embed(SHORT):tolist()) > 0.01)
         newest:close()
         older:close()
+        assert.matches("^bl%.load: (.*): contains no .*; there is one in %1/steps$", fault_of(Encoder.load, folder))
 
         local reader = BertForQuestionAnswering.new(config)
         reader.store:allocate { seed = 4, training = false }
@@ -231,6 +240,8 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         assert.matches("%(closed%)", tostring(named))
         fails_here("load: unknown option vocab, expected precision, vocab_file, config_file, do_lower_case or "
             .. "model_prefix", function() Encoder.load(empty, { vocab = "x" }) end)
+        fails_here("load: precision is fp64, expected fp32, bf16 or fp16",
+            function() Encoder.load(empty, { precision = "fp64" }) end)
         fails_here("embed: got an empty list, expected a text or a list of texts", function() model:embed {} end)
         fails_here("embed: pooling is max, expected mean or cls",
             function() model:embed("a", { pooling = "max" }) end)

@@ -369,10 +369,6 @@ local function owner_index(scope, t)
     end
 end
 
-function Scope:__tostring()
-    return ("scope: %d tensors"):format(self.buffers and #self.buffers or 0)
-end
-
 -- Let a scope own a block; the root scope has no list, its tensors are the collector's.
 local function adopt(scope, block)
     if scope == root then

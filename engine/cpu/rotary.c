@@ -44,11 +44,13 @@ bl_status bl_cpu_rotary(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const
     /* An entry per position, or, where few of many occur, per row. */
     bool by_position = highest < rows;
     int64_t entries = by_position ? highest + 1 : rows;
-    size_t row_bytes = (size_t) (2 * hidden) * sizeof(float), table_bytes = (size_t) (entries * size) * sizeof(float);
+    size_t frequency_bytes = (size_t) half * sizeof(double), table_bytes = (size_t) (entries * size) * sizeof(float);
+    size_t row_bytes = (size_t) (2 * hidden) * sizeof(float);
     void *scratch;
-    BL_TRY(bl_scratch(ctx, (size_t) half * sizeof(double) + table_bytes + (size_t) ctx->threads * row_bytes, &scratch));
+    BL_TRY(bl_scratch(ctx, frequency_bytes + table_bytes + (size_t) ctx->threads * row_bytes, &scratch));
     double *frequency = scratch;
-    float *table = (float *) (frequency + half), *buffers = table + entries * size;
+    void *behind = (char *) scratch + frequency_bytes;
+    float *table = behind, *buffers = table + entries * size;
     for (int64_t i = 0; i < half; i++)
         frequency[i] = pow((double) base, -2.0 * (double) i / (double) size);
 #pragma omp parallel num_threads(ctx->threads) if (rows * hidden > 1 << 13)

@@ -180,11 +180,11 @@ function loader.open(options)
     return self
 end
 
---- One line: samples, shards, shape of a batch.
+--- Samples, shards, shape of a batch.
 function Loader:__tostring()
     return ("Loader: %s samples in %d shard%s, batches of %d, sequences of up to %d tokens%s"):format(
         summary.count(self.samples), self.shards, self.shards == 1 and "" or "s", self.batch_size, self.max_seq_length,
-        self.masking and ", masked anew in each epoch" or "")
+        self.masking and ",\n  masked anew in each epoch" or "")
 end
 
 --- Order of the shards in an epoch: list of shard numbers, and the sample each starts at (one more entry at the end).

@@ -35,6 +35,16 @@ describe("loader", function()
         return loader.open(all)
     end
 
+    it("as text is a line or two", function()
+        local reader = open()
+        assert.are.equal("Loader: 33 samples in 4 shards, batches of 4, sequences of up to 16 tokens", tostring(reader))
+        reader:close()
+        reader = open { split = "test", dynamic_masking = true, special_ids = SPECIAL }
+        assert.are.equal("Loader: 5 samples in 1 shard, batches of 4, sequences of up to 16 tokens,\n"
+            .. "  masked anew in each epoch", tostring(reader))
+        reader:close()
+    end)
+
     local function names_of(batch)
         local list, ids, first = {}, array.wrap(batch.ids), array.wrap(batch.cls_index)
         for b = 0, batch.batch_size - 1 do list[#list + 1] = ids[first[b] + 1] - 100 end

@@ -36,6 +36,16 @@ describe("sequences", function()
         batches:close()
     end)
 
+    it("as text is a line", function()
+        local batches = make_set(5):batches({ batch_size = 2 })
+        assert.are.equal("Loader: 5 sequences of up to 12 tokens, batches of 2, 3 in an epoch", tostring(batches))
+        batches:close()
+        batches = make_set(5):batches({ batch_size = 3, pack_sequences = true })
+        assert.are.equal("Loader: 5 sequences of up to 12 tokens, batches of 3, 2 in an epoch, packed",
+            tostring(batches))
+        batches:close()
+    end)
+
     it("packs sequences end to end", function()
         local batches = make_set(5):batches({ batch_size = 3, shuffle = false, pack_sequences = true })
         local batch = batches:batch(0)

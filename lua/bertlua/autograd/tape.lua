@@ -291,7 +291,8 @@ local function checkpoint_backward(self, node)
     self.dropout_ops = node.dropout_ops
     local input = self:input(x.value, x.needs_grad)
     local y = node.run(node.module, self, input, node.argument)
-    y.grad, output.grad = output.grad, nil
+    self:accumulate(y, output.grad)
+    output.grad = nil
     walk_back(self, first)
     self.dropout_ops = dropout_ops
     self:accumulate(x, input.grad)
@@ -329,12 +330,16 @@ function Tape:checkpoint(module, x, argument)
     local parameters = parameters_of(self, first)
     local y = variable(self, result.value, result.dtype, result.dims)
     y.disposable = result.disposable
-    result.external = true
+    -- A module may return what it was given: that has another owner.
+    y.external = true
     for i = self.count, first, -1 do
-        release_node(self.arena, self.nodes[i])
+        local node = self.nodes[i]
+        if node.output == result then y.external, result.external = nil, true end
+        release_node(self.arena, node)
         self.nodes[i] = nil
     end
     self.count = first - 1
+    if y.external then y.disposable = nil end
     x.disposable = nil
     return self:record(y, true, { backward = checkpoint_backward, run = module.forward, module = module, x = x,
         argument = argument, dropout_ops = dropout_ops, parameters = parameters })

@@ -102,10 +102,14 @@ function Tensor:reshape(...)
     return look(view, source)
 end
 
+local function is_whole(value)
+    return type(value) == "number" and value % 1 == 0
+end
+
 --- Elements first..last (both included, from 1) along a dimension (from 1).
 function Tensor:slice(dim, first, last)
-    if not (type(dim) == "number" and type(first) == "number" and type(last) == "number") then
-        error("slice: expected three numbers: dimension, first, last", 2)
+    if not (is_whole(dim) and is_whole(first) and is_whole(last)) then
+        error("slice: expected three whole numbers: dimension, first, last", 2)
     end
     local size = self.shape[dim >= 1 and dim <= self.ndim and dim - 1 or 0]
     if dim < 1 or dim > self.ndim then
@@ -124,8 +128,7 @@ end
 -- @param dim dimension, from 1; t:select(i) is t:select(1, i)
 function Tensor:select(dim, i)
     if i == nil then dim, i = 1, dim end
-    if type(dim) ~= "number" or dim < 1 or dim > self.ndim or type(i) ~= "number" or i < 1
-        or i > self.shape[dim - 1] then
+    if not (is_whole(dim) and is_whole(i)) or dim < 1 or dim > self.ndim or i < 1 or i > self.shape[dim - 1] then
         error(("select: index is %s along dimension %s, the tensor is %s"):format(tostring(i), tostring(dim),
             self:describe()), 2)
     end
@@ -384,6 +387,15 @@ function Scope:keep(t)
     local i = owner_index(self, t)
     if not i then error("keep: the tensor's memory does not belong to this scope", 2) end
     adopt(self.parent, table.remove(self.buffers, i))
+    return t
+end
+
+--- Let a tensor outlive this scope until nothing refers to it, as one made outside of all scopes. One whose memory
+-- does not belong to this scope stays as it is.
+-- @return the tensor
+function Scope:collect(t)
+    local i = owner_index(self, t)
+    if i then adopt(root, table.remove(self.buffers, i)) end
     return t
 end
 

@@ -73,7 +73,7 @@ end
 local function is_tall(node)
     local a, b, dims = node.a, node.b, node.output.dims
     local n = #a.dims
-    return n > 2 and not node.turn_a and count(b.dims) == b.dims[#b.dims - 1] * b.dims[#b.dims]
+    return n > 2 and a.dims[n] > 0 and not node.turn_a and count(b.dims) == b.dims[#b.dims - 1] * b.dims[#b.dims]
         and count(a.dims) == count(dims) / dims[#dims] * a.dims[n] and a.value:is_contiguous()
 end
 

@@ -37,6 +37,8 @@ Encoder.__index = Encoder
 
 local OPTIONS = { precision = true, vocab_file = true, config_file = true, do_lower_case = true, model_prefix = true }
 
+local EMBED_OPTIONS = { pooling = true, normalize = true, batch_size = true }
+
 local PRECISIONS = { fp32 = true, bf16 = true, fp16 = true }
 
 --- The model for what a file holds, and names of parameters that it may lack.
@@ -56,8 +58,8 @@ local function build(found)
 end
 
 --- Open a model.
--- @tparam string path folder of a model (ours or Hugging Face's), of a checkpoint or of checkpoints (the newest is
---   taken), or a file of parameters next to a config.json
+-- @tparam string path folder of a model (ours or Hugging Face's), of a checkpoint or of checkpoints (the best is taken
+--   if their run keeps one, else the newest), or a file of parameters next to a config.json
 -- @tparam[opt] table options precision ("fp32", "bf16", "fp16"); vocab_file, config_file, do_lower_case,
 --   model_prefix: instead of what the folder holds
 -- @return the model; a fault if there is none, or if it is no BERT
@@ -135,6 +137,7 @@ local function encode_all(self, use, list)
         local pair
         if type(text) == "table" then text, pair = text[1], text[2] end
         check_text(use, "text number " .. i, text, 4)
+        if pair ~= nil then check_text(use, "second text of number " .. i, pair, 4) end
         local ids, first, cut = texts.encode(self.tokenizer, text, pair, self.limit)
         encoded[i] = { ids = ids, first = first }
         if cut then cuts = cuts + 1 end
@@ -242,13 +245,22 @@ function Encoder:embed(list, options)
             type(list) == "table" and "an empty list" or "a " .. type(list)), 2)
     end
     options = options or {}
+    for name in pairs(options) do
+        if not EMBED_OPTIONS[name] then
+            error(("embed: unknown option %s, expected pooling, normalize or batch_size"):format(tostring(name)), 2)
+        end
+    end
+    local batch_size = options.batch_size or 32
+    if type(batch_size) ~= "number" or batch_size < 1 or batch_size % 1 ~= 0 then
+        error(("embed: batch_size is %s, expected a whole number from 1"):format(tostring(batch_size)), 2)
+    end
     local pooling = options.pooling or "mean"
     if pooling ~= "mean" and pooling ~= "cls" then
         error(("embed: pooling is %s, expected mean or cls"):format(tostring(pooling)), 2)
     end
     local set, hidden = encode_all(self, "embed", list), self.config.hidden_size
     local out = array.double(#list * hidden)
-    inference.run(setmetatable({ bert = self.bert }, Last), self.tape, set, { batch_size = options.batch_size or 32 },
+    inference.run(setmetatable({ bert = self.bert }, Last), self.tape, set, { batch_size = batch_size },
         function(batch, rows) pool(array.wrap(rows), out, batch, hidden, pooling) end)
     if options.normalize then normalize(out, #list, hidden) end
     local vectors = tensor_of(out, { #list, hidden })

@@ -51,6 +51,7 @@ end
 local function add(self, group, name, dims, options)
     if self.value_buffer then error("parameters: " .. name .. " is registered after allocate()", 3) end
     if self.by_name[name] then error("parameters: " .. name .. " is registered twice", 3) end
+    options = options or {}
     if not INITS[options.init] then
         error(("parameters: init of %s is %s, expected normal, zeros or ones"):format(name, tostring(options.init)), 3)
     end

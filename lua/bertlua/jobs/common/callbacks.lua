@@ -35,6 +35,21 @@ function M.check(values)
     end
 end
 
+--- Say which of a job's functions this run will not call.
+-- @param run plan, with what evaluating.plan() completed; gets warnings
+function M.warn(values, run)
+    local warnings = run.warnings
+    if values.benchmark then
+        for _, name in ipairs(NAMES) do
+            if values[name] then
+                warnings[#warnings + 1] = ("benchmark mode calls no functions of a recipe: %s is ignored"):format(name)
+            end
+        end
+    elseif values.on_evaluate and not run.evaluate and not run.work.evaluate then
+        warnings[#warnings + 1] = "this run makes no evaluation, as evaluate is not set: on_evaluate is not called"
+    end
+end
+
 --- Call a job's function, if it has one and its turn has come.
 -- @param job of the runner, with log and parts
 -- @param name on_step, on_checkpoint or on_evaluate

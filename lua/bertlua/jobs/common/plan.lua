@@ -356,6 +356,7 @@ function M.resolve(task, values, sources, size)
     parameter_groups.check(values)
     check_schedule(values)
     evaluating.plan(task, run, values)
+    callbacks.warn(values, run)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
     run.attention = M.attention(values)
     run.checkpoint_dir = M.checkpoint_dir(values, run.phase)

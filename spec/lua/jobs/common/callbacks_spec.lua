@@ -51,4 +51,20 @@ describe("callbacks", function()
         assert.error_matches(function() callbacks.call(job, "on_step", 1, {}) end,
             "event.log: got string and string, expected a name and a number")
     end)
+
+    it("that a run will not call are named", function()
+        local function warnings(values, run)
+            run.warnings, run.work = {}, run.work or {}
+            callbacks.warn(values, run)
+            return run.warnings
+        end
+        assert.are.same({}, warnings({ on_step = print, on_checkpoint = print }, {}))
+        assert.are.same({}, warnings({ on_evaluate = print }, { evaluate = {} }))
+        assert.are.same({}, warnings({ on_evaluate = print }, { work = { evaluate = true } }))
+        assert.are.same({ "this run makes no evaluation, as evaluate is not set: on_evaluate is not called" },
+            warnings({ on_evaluate = print }, {}))
+        assert.are.same({ "benchmark mode calls no functions of a recipe: on_step is ignored",
+            "benchmark mode calls no functions of a recipe: on_evaluate is ignored" },
+            warnings({ on_step = print, on_evaluate = print, benchmark = true }, {}))
+    end)
 end)

@@ -248,7 +248,7 @@ describe("evaluation in pre-training", function()
         local output = run("b", "", { ["max-steps"] = 1, ["batch-size"] = 20 })
         assert.matches("48 samples to evaluate on, in batches of 16\n", output)
         output = run("c", "", { ["max-steps"] = 1, ["batch-size"] = 7 })
-        assert.matches("42 of 48 samples to evaluate on, in batches of 6\n", output)
+        assert.matches(": 48 samples to evaluate on, in batches of 6\n", output)
     end)
 
     mpi.specs(it, pending)("measures the same on two processes, and ends both", function()

@@ -117,7 +117,8 @@ local function compare_progress(job)
             was, is = was or unset, is or unset
         end
         if was ~= nil and was ~= is then
-            local text = ("%s was %s in %s and is %s now"):format(name, tostring(was), path, tostring(is))
+            local text = ("%s was %s in %s and is %s now"):format(name, tostring(was), path,
+                is == nil and "not set" or tostring(is))
             if setting.lasting == "fixed" then
                 fault.raisef("%s: set it as it was, or start a new run with --from-pretrained-params %s", text, path)
             end

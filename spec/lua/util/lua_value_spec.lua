@@ -69,7 +69,8 @@ describe("a value given as Lua", function()
     end)
 
     it("fails with the function's own line where a tail call has removed the line of the mistake", function()
-        local fn = load("t.lua", "local ops = require 'bertlua.ops'\nreturn function()\n    return ops.fill(7, 0)\nend\n")
+        local fn = load("t.lua", "local ops = require 'bertlua.ops'\nreturn function()\n"
+            .. "    return ops.fill(7, 0)\nend\n")
         local _, problem = pcall(lua_value.guarded("loss", fn))
         assert.matches("; in the function at .*t%.lua:2$", tostring(problem))
         fn = load("t.lua", "return function()\n    return io.lines '/no/such'\nend\n")

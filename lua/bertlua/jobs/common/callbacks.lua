@@ -35,6 +35,14 @@ function M.check(values)
     end
 end
 
+--- Warn of a function that nothing will call.
+-- @param run plan, once it is known what is evaluated; gets warnings
+function M.warn(run, values)
+    if not values.on_evaluate or run.evaluate or run.work.evaluate or values.benchmark then return end
+    run.warnings[#run.warnings + 1] = "on_evaluate is not called: nothing is evaluated; evaluate = { every = N, ... } "
+        .. "does so while the model trains"
+end
+
 --- Call a job's function, if it has one and its turn has come.
 -- @param job of the runner, with log and parts
 -- @param name on_step, on_checkpoint or on_evaluate
@@ -47,6 +55,9 @@ function M.call(job, name, step, fields)
     if name == "on_step" and step % every ~= 0 then return end
     local event = { step = step, model = job.parts.model, tokenizer = job.data.words, run = job.run }
     for key, field in pairs(fields) do event[key] = field end
+    -- A copy: what the function changes is not what the log and progress.json say.
+    event.metrics = {}
+    for key, number in pairs(fields.metrics or {}) do event.metrics[key] = number end
     function event.log(key, number)
         if type(key) ~= "string" or type(number) ~= "number" then
             error(("event.log: got %s and %s, expected a name and a number"):format(type(key), type(number)), 2)

@@ -36,8 +36,8 @@ function M.plan(_, _, evaluate)
     if not fs.is_directory(dir) then fault.raisef("evaluate: input_dir %s: no such folder", dir) end
 end
 
---- The size of batches, at most `largest` and at least half of it, that leaves out the fewest samples; the larger of two
--- that leave out as many. All batches have one size, as a smaller one would count as much as the others.
+--- The size of batches, at most `largest` and at least half of it, that leaves out the fewest samples; the larger of
+-- two that leave out as many. All batches have one size, as a smaller one would count as much as the others.
 function M.batch_size(samples, largest)
     if samples <= largest then return samples end
     local best = largest

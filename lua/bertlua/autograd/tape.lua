@@ -43,6 +43,7 @@ local Variable = require "bertlua.autograd.variable"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local summary = require "bertlua.summary"
+local tensor = require "bertlua.tensor"
 
 local Tape = {}
 Tape.__index = Tape
@@ -120,9 +121,16 @@ function Tape:variable_like(x)
     return variable(self, self.arena:tensor(x.dtype, x.dims), x.dtype, x.dims)
 end
 
+-- What messages call a value.
+local function kind_of(value)
+    if getmetatable(value) == Variable then return "a variable" end
+    return tensor.is(value) and "a tensor" or value == nil and "nil" or "a " .. type(value)
+end
+
 --- Wrap a tensor owned by the caller. The tape never releases it.
 -- @param needs_grad true: backward() leaves a gradient in `.grad`, in the arena until the next start()
 function Tape:input(value, needs_grad)
+    if not tensor.is(value) then error(("tape:input: got %s, expected a tensor"):format(kind_of(value)), 2) end
     local x = variable(self, value, value:dtype_name(), value:dims())
     x.external, x.needs_grad = true, needs_grad or false
     return x
@@ -130,8 +138,11 @@ end
 
 --- The value of a variable; an error if an op has already reused its memory.
 function Tape.value_of(_, x)
-    local value = x.value
+    local value = type(x) == "table" and x.value
     if not value then
+        if getmetatable(x) ~= Variable then
+            error(("tape: got %s, expected a variable; tape:input(x) makes one of a tensor"):format(kind_of(x)), 3)
+        end
         error("tape: the value is gone: " .. (x.gone or "it was released") .. "; read it earlier or copy it", 3)
     end
     return value

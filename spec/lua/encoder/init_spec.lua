@@ -256,7 +256,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         fails_here("embed: got an empty list, expected a text or a list of texts", function() model:embed {} end)
         fails_here("embed: pooling is max, expected mean or cls",
             function() model:embed("a", { pooling = "max" }) end)
-        fails_here("embed: unknown option pool, expected pooling, normalize or batch_size",
+        fails_here("embed: unknown option pool, expected pooling, normalize, batch_size",
             function() model:embed("a", { pool = "cls" }) end)
         fails_here("embed: batch_size is 0, expected a whole number from 1",
             function() model:embed("a", { batch_size = 0 }) end)

@@ -112,6 +112,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
 
     it("guesses words, and prints them as a line", function()
         local guesses = model:fill_mask(TEXT, 25)
+        assert.matches(" %%, %.%.%. 5 more$", tostring(guesses))
         local probabilities = fixture "mask_probabilities"
         assert.are.equal(25, #guesses[1])
         for _, guess in ipairs(guesses[1]) do

@@ -23,6 +23,11 @@ function M.variable(tape, x, what, level)
         return x
     end
     if type(x) == "cdata" then return tape:input(x) end
+    if getmetatable(tape) ~= Tape then
+        error(("%s: the first argument is a %s, expected a tape: F.%s(tape, ...)"):format(what,
+            getmetatable(tape) == Variable and "variable" or type(tape) == "cdata" and "tensor" or type(tape), what),
+            level + 1)
+    end
     error(("%s: got %s, expected a variable or a tensor"):format(what, type(x) == "table" and x.is_parameter
         and "a parameter, which F.parameter(tape, w) makes a variable" or type(x)), level + 1)
 end

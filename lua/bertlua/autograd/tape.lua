@@ -143,6 +143,7 @@ end
 
 -- A variable of an earlier step: of an input only the gradient is gone, of all others the memory is another's now.
 local function renew(self, x, level)
+    if not self.arena then error("tape: it was closed", level + 1) end
     if not x.is_input then
         error("tape: the variable is of an earlier step, start() has emptied the tape; compute it again, "
             .. "or copy its value before", level + 1)
@@ -415,6 +416,8 @@ function Tape:close()
     if self.own_arena then self.arena:free() end
     self.state_buffer:free()
     self.arena, self.state, self.state_step = nil, nil, nil
+    -- Its variables are of the past.
+    self.epoch = self.epoch + 1
 end
 
 --- One line: what is recorded, and the memory of its arena.

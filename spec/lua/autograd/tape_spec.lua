@@ -258,6 +258,10 @@ describe("tape", function()
         for _ = 1, 2 do
             errors.fails_here("tape: it was closed", function() tape:start(1, 0, true) end)
         end
+        local ok, message = pcall(function() return x * 2 end)
+        assert.is_false(ok)
+        assert.matches("tape: it was closed", message)
+        assert.matches("its value is gone", tostring(y))
         assert.are.equal("Tape: closed", tostring(tape))
     end)
 

@@ -347,7 +347,8 @@ end
             fails("^loss: .*cross_entropy: .*; called at .*recipe%.lua:5", "loss = loss", {},
                 (LOSS:gsub("batch%.nsp_labels, 2", "batch.nsp_labels, 3")))
             fails(
-                "^loss %(function at .-recipe%.lua:%d+%): it returned nil, expected { loss = variable, name = scalar, %.%.%. }$",
+                "^loss %(function at .-recipe%.lua:%d+%): it returned nil, expected { loss = variable, name = "
+                .. "scalar, %.%.%. }$",
                 "loss = function() end")
         end)
     end)

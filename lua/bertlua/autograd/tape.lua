@@ -337,6 +337,10 @@ end
 -- @param watcher nil, or an object that follows the progress: begin(nodes, count) is called first, passed(i) once node
 --   i is done. A node has its parameters, or a module with them, directly in its fields.
 function Tape:backward(y, seed, watcher)
+    -- While a recipe's function runs, which `computes` names: the walk behind it would add the gradients once more.
+    if self.computes then
+        error(("backward: training calls it with what %s returns: leave it out"):format(self.computes), 2)
+    end
     if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
     if not y.needs_grad then
         error("tape: the value to differentiate does not depend on any parameter that is trained", 2)

@@ -133,11 +133,13 @@ end
 --- @return {loss = variable f32 [1], other names = f32 [1] tensors}: their values are valid until the next forward
 function Objective:forward(tape, batch)
     local given
+    tape.computes = self.what
     if self.receiver then
         given = self.call(self.receiver, tape, batch)
     else
         given = self.call(tape, self.model, batch)
     end
+    tape.computes = nil
     if is_variable(given) then given = { loss = given } end
     if type(given) ~= "table" or not is_variable(given.loss) then
         fault.raisef("%s: it returned %s, expected { loss = variable, name = scalar, ... }", self.what,

@@ -104,6 +104,19 @@ describe("an objective", function()
         end)
     end)
 
+    it("leaves the backward pass to the trainer", function()
+        refused("^loss: .*backward: training calls it with what loss .- returns: leave it out$", function(own_tape, own,
+            batch)
+            local loss = scores_loss(own_tape, own, batch)
+            loss:backward()
+            return loss
+        end)
+        local objective = Objective.of_loss(function(...) return (scores_loss(...)) end, model)
+        tape:start(2, 0, true)
+        assert.has_no_error(function() tape:backward(objective:forward(tape, batch_of(1)).loss) end)
+        objective:free()
+    end)
+
     it("has scalars with names of their own, the same each time", function()
         local function with(fields)
             return function(own_tape, own_model, batch)

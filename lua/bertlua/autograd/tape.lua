@@ -81,6 +81,10 @@ end
 -- @param micro micro-step within the step, from 0 (default 0)
 -- @param training true: record for backward() and apply dropout; false: inference
 function Tape:start(step, micro, training)
+    -- While a recipe's function runs, which `computes` names: what is recorded by then would be lost, gradients and all.
+    if self.computes then
+        error(("start: training has started the tape that %s is given: leave it out"):format(self.computes), 2)
+    end
     self:set_step(step, micro)
     return self:reset(training)
 end
@@ -337,7 +341,7 @@ end
 -- @param watcher nil, or an object that follows the progress: begin(nodes, count) is called first, passed(i) once node
 --   i is done. A node has its parameters, or a module with them, directly in its fields.
 function Tape:backward(y, seed, watcher)
-    -- While a recipe's function runs, which `computes` names: the walk behind it would add the gradients once more.
+    -- The walk behind the recipe's function would add the gradients once more.
     if self.computes then
         error(("backward: training calls it with what %s returns: leave it out"):format(self.computes), 2)
     end

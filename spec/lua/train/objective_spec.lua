@@ -111,6 +111,12 @@ describe("an objective", function()
             loss:backward()
             return loss
         end)
+        refused("^loss: .*start: training has started the tape that loss .- is given: leave it out$", function(own_tape,
+            own, batch)
+            local loss = scores_loss(own_tape, own, batch)
+            own_tape:start(2, 0, true)
+            return loss
+        end)
         local objective = Objective.of_loss(function(...) return (scores_loss(...)) end, model)
         tape:start(2, 0, true)
         assert.has_no_error(function() tape:backward(objective:forward(tape, batch_of(1)).loss) end)

@@ -81,7 +81,7 @@ end
 -- @param micro micro-step within the step, from 0 (default 0)
 -- @param training true: record for backward() and apply dropout; false: inference
 function Tape:start(step, micro, training)
-    -- While a recipe's function runs, which `computes` names: what is recorded by then would be lost, gradients and all.
+    -- While a recipe's function runs, which `computes` names: what it has recorded would be lost, gradients and all.
     if self.computes then
         error(("start: training has started the tape that %s is given: leave it out"):format(self.computes), 2)
     end

@@ -155,7 +155,7 @@ describe("an objective", function()
 
     it("says which value is gone, and the user's line of an error", function()
         refused("^loss: loss has no value any more: it was freed", function(own_tape, own_model, batch)
-            own_tape:start(3, 0, false)
+            own_tape:reset(false)
             local loss = scores_loss(own_tape, own_model, batch)
             own_tape:free(loss)
             return loss

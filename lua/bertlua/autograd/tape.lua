@@ -84,6 +84,10 @@ end
 -- @param training true: record for backward() and apply dropout; false: inference
 function Tape:start(step, micro, training)
     if not self.arena then error("tape: it was closed", 2) end
+    -- While a recipe's function runs, which `computes` names: what it has recorded would be lost, gradients and all.
+    if self.computes then
+        error(("start: training has started the tape that %s is given: leave it out"):format(self.computes), 2)
+    end
     self:set_step(step, micro)
     return self:reset(training)
 end
@@ -379,6 +383,10 @@ end
 --   i is done. A node has its parameters directly in its fields, or in the list `parameters`.
 function Tape:backward(y, seed, watcher)
     if y.epoch ~= self.epoch then renew(self, y, 2) end
+    -- The walk behind the recipe's function would add the gradients once more.
+    if self.computes then
+        error(("backward: training calls it with what %s returns: leave it out"):format(self.computes), 2)
+    end
     if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
     if not y.needs_grad then
         error("tape: the value to differentiate does not depend on any parameter that is trained", 2)

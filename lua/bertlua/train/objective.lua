@@ -132,12 +132,15 @@ end
 
 --- @return {loss = variable f32 [1], other names = f32 [1] tensors}: their values are valid until the next forward
 function Objective:forward(tape, batch)
-    local given
+    local good, given
+    tape.computes = self.what
     if self.receiver then
-        given = self.call(self.receiver, tape, batch)
+        good, given = pcall(self.call, self.receiver, tape, batch)
     else
-        given = self.call(tape, self.model, batch)
+        good, given = pcall(self.call, tape, self.model, batch)
     end
+    tape.computes = nil
+    if not good then error(given, 0) end
     if is_variable(given) then given = { loss = given } end
     if type(given) ~= "table" or not is_variable(given.loss) then
         fault.raisef("%s: it returned %s, expected { loss = variable, name = scalar, ... }", self.what,

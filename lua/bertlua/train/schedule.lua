@@ -83,8 +83,12 @@ function M.from_function(fn, settings)
     check(settings)
     local run = { warmup_steps = math.floor((settings.warmup_proportion or 0) * settings.max_steps) }
     for name, value in pairs(settings) do run[name] = value end
+    -- What a step changed here, a resumed run would not know.
+    local shown = setmetatable({}, { __index = run, __newindex = function(_, name)
+        error(("run.%s cannot be set: the rate must follow from step and run alone"):format(tostring(name)), 2)
+    end })
     return function(step)
-        local rate = lua_value.call(("schedule, step %d"):format(step), fn, step, run)
+        local rate = lua_value.call(("schedule, step %d"):format(step), fn, step, shown)
         if type(rate) ~= "number" or rate ~= rate or rate < 0 or rate == math.huge then
             fault.raisef("schedule: the %s returned %s at step %d, expected a number of at least 0",
                 lua_value.shown(fn), tostring(rate), step)

@@ -104,6 +104,25 @@ describe("an objective", function()
         end)
     end)
 
+    it("leaves the backward pass to the trainer", function()
+        refused("^loss: .*backward: training calls it with what loss .- returns: leave it out$", function(own_tape, own,
+            batch)
+            local loss = scores_loss(own_tape, own, batch)
+            loss:backward()
+            return loss
+        end)
+        refused("^loss: .*start: training has started the tape that loss .- is given: leave it out$", function(own_tape,
+            own, batch)
+            local loss = scores_loss(own_tape, own, batch)
+            own_tape:start(2, 0, true)
+            return loss
+        end)
+        local objective = Objective.of_loss(function(...) return (scores_loss(...)) end, model)
+        tape:start(2, 0, true)
+        assert.has_no_error(function() tape:backward(objective:forward(tape, batch_of(1)).loss) end)
+        objective:free()
+    end)
+
     it("has scalars with names of their own, the same each time", function()
         local function with(fields)
             return function(own_tape, own_model, batch)
@@ -136,7 +155,7 @@ describe("an objective", function()
 
     it("says which value is gone, and the user's line of an error", function()
         refused("^loss: loss has no value any more: it was freed", function(own_tape, own_model, batch)
-            own_tape:start(3, 0, false)
+            own_tape:reset(false)
             local loss = scores_loss(own_tape, own_model, batch)
             own_tape:free(loss)
             return loss

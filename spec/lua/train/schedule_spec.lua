@@ -84,6 +84,17 @@ describe("a schedule", function()
             tostring(problem))
     end)
 
+    it("lets a function read the run and not change it", function()
+        local rate = schedule.from_function(function(_, run)
+            run.learning_rate = run.learning_rate / 2
+            return run.learning_rate
+        end, { learning_rate = 3, max_steps = 8 })
+        local _, problem = pcall(rate, 1)
+        assert.is_true(fault.is(problem))
+        assert.matches("^schedule, step 1: .*schedule_spec%.lua:%d+: run%.learning_rate cannot be set: the rate must "
+            .. "follow from step and run alone$", tostring(problem))
+    end)
+
     it("refuses impossible settings", function()
         for _, case in ipairs {
             { { learning_rate = -1, max_steps = 4 }, "learning_rate is -1" },

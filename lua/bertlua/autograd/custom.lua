@@ -33,8 +33,8 @@ end
 local function check_host(op, inputs)
     if op.on_device then return end
     if not device.is_host() then
-        error(("%s: an op written in Lua runs on the CPU; with on_device = true on any device, if it only calls ops "
-            .. "and methods of tensors"):format(name_of(op)), 3)
+        error(("%s: an op written in Lua runs on the CPU (use --device cpu), or with on_device = true on any device, "
+            .. "if it only calls ops and methods of tensors"):format(name_of(op)), 3)
     end
     for i = 1, #inputs do
         if inputs[i].dtype == "bf16" or inputs[i].dtype == "f16" then

@@ -26,6 +26,7 @@ local files = require "bertlua.encoder.files"
 local fill_mask = require "bertlua.models.fill_mask"
 local fs = require "bertlua.util.fs"
 local inference = require "bertlua.train.inference"
+local options_of = require "bertlua.util.options"
 local plural = require "bertlua.util.plural"
 local reader = require "bertlua.squad.reader"
 local states = require "bertlua.encoder.states"
@@ -35,9 +36,8 @@ local texts = require "bertlua.encoder.texts"
 local Encoder = {}
 Encoder.__index = Encoder
 
-local OPTIONS = { precision = true, vocab_file = true, config_file = true, do_lower_case = true, model_prefix = true }
-
-local EMBED_OPTIONS = { pooling = true, normalize = true, batch_size = true }
+local OPTIONS = { "precision", "vocab_file", "config_file", "do_lower_case", "model_prefix" }
+local EMBED_OPTIONS = { "pooling", "normalize", "batch_size" }
 
 local PRECISIONS = { fp32 = true, bf16 = true, fp16 = true }
 
@@ -65,13 +65,7 @@ end
 -- @return the model; a fault if there is none, or if it is no BERT
 function Encoder.load(path, options)
     if type(path) ~= "string" then error("load: path is a " .. type(path) .. ", expected a string", 2) end
-    options = options or {}
-    for name in pairs(options) do
-        if not OPTIONS[name] then
-            error(("load: unknown option %s, expected precision, vocab_file, config_file, do_lower_case or "
-                .. "model_prefix"):format(tostring(name)), 2)
-        end
-    end
+    options = options_of.check("load", options, OPTIONS, 2)
     if not PRECISIONS[options.precision or "fp32"] then
         error(("load: precision is %s, expected fp32, bf16 or fp16"):format(tostring(options.precision)), 2)
     end
@@ -157,9 +151,16 @@ function Encoder:tokens(text, pair)
     return list
 end
 
+-- How many of a list are shown.
+local MOST_SHOWN = 20
+
 local function shares(guesses)
     local parts = {}
     for i, guess in ipairs(guesses) do
+        if i > MOST_SHOWN then
+            parts[i] = ("... %d more"):format(#guesses - MOST_SHOWN)
+            break
+        end
         parts[i] = ("%s %.1f %%"):format(guess.token or guess.label, 100 * guess.probability)
     end
     return table.concat(parts, ", ")
@@ -244,12 +245,7 @@ function Encoder:embed(list, options)
         error(("embed: got %s, expected a text or a list of texts"):format(
             type(list) == "table" and "an empty list" or "a " .. type(list)), 2)
     end
-    options = options or {}
-    for name in pairs(options) do
-        if not EMBED_OPTIONS[name] then
-            error(("embed: unknown option %s, expected pooling, normalize or batch_size"):format(tostring(name)), 2)
-        end
-    end
+    options = options_of.check("embed", options, EMBED_OPTIONS, 2)
     local batch_size = options.batch_size or 32
     if type(batch_size) ~= "number" or batch_size < 1 or batch_size % 1 ~= 0 then
         error(("embed: batch_size is %s, expected a whole number from 1"):format(tostring(batch_size)), 2)

@@ -157,8 +157,9 @@ describe("an op written in Lua", function()
             { "row_energy: it has no inputs", function() return (F.custom(tape, row_energy)) end },
             on_host and { 'product: input 1 is bf16, which Lua does not read; F.cast(tape, x, "f32") converts',
                 function() return (F.custom(tape, product, half, half)) end }
-            or { "product: an op written in Lua runs on the CPU; with on_device = true on any device, if it only calls "
-                .. "ops and methods of tensors", function() return (F.custom(tape, product, x, x)) end },
+            or { "product: an op written in Lua runs on the CPU (use --device cpu), or with on_device = true on any "
+                .. "device, if it only calls ops and methods of tensors",
+                function() return (F.custom(tape, product, x, x)) end },
         }
         errors.all_fail_here(cases)
         tape:close()

@@ -112,6 +112,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
 
     it("guesses words, and prints them as a line", function()
         local guesses = model:fill_mask(TEXT, 25)
+        assert.matches(" %%, %.%.%. 5 more$", tostring(guesses))
         local probabilities = fixture "mask_probabilities"
         assert.are.equal(25, #guesses[1])
         for _, guess in ipairs(guesses[1]) do
@@ -244,14 +245,19 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         fails_here("embed: the model has been closed", function() named:embed(SHORT) end)
         fails_here("embed: call it with a colon: m:embed(...)", function() model.embed { SHORT } end)
         assert.matches("%(closed%)", tostring(named))
-        fails_here("load: unknown option vocab, expected precision, vocab_file, config_file, do_lower_case or "
+        fails_here("load: unknown option vocab, expected precision, vocab_file, config_file, do_lower_case, "
             .. "model_prefix", function() Encoder.load(empty, { vocab = "x" }) end)
+        fails_here("load: options is a string, expected a table with precision",
+            function() Encoder.load(empty, "bf16") end)
+        fails_here("embed: unknown option poling; did you mean pooling?",
+            function() model:embed(SHORT, { poling = "cls" }) end)
+        fails_here("embed: options is a string, expected a table", function() model:embed(SHORT, TEXT) end)
         fails_here("load: precision is fp64, expected fp32, bf16 or fp16",
             function() Encoder.load(empty, { precision = "fp64" }) end)
         fails_here("embed: got an empty list, expected a text or a list of texts", function() model:embed {} end)
         fails_here("embed: pooling is max, expected mean or cls",
             function() model:embed("a", { pooling = "max" }) end)
-        fails_here("embed: unknown option pool, expected pooling, normalize or batch_size",
+        fails_here("embed: unknown option pool, expected pooling, normalize, batch_size",
             function() model:embed("a", { pool = "cls" }) end)
         fails_here("embed: batch_size is 0, expected a whole number from 1",
             function() model:embed("a", { batch_size = 0 }) end)

@@ -62,6 +62,9 @@ function M.call(job, name, step, fields)
     if name == "on_step" and step % every ~= 0 then return end
     local event = { step = step, model = job.parts.model, tokenizer = job.data.words, run = job.run }
     for key, field in pairs(fields) do event[key] = field end
+    -- A copy: what the function changes is not what the log and progress.json say.
+    event.metrics = {}
+    for key, number in pairs(fields.metrics or {}) do event.metrics[key] = number end
     function event.log(key, number)
         if type(key) ~= "string" or type(number) ~= "number" then
             error(("event.log: got %s and %s, expected a name and a number"):format(type(key), type(number)), 2)

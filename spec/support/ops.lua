@@ -39,12 +39,15 @@ function M.flat(t)
     return list
 end
 
---- A tensor of uniform values in [-scale, scale], and the values as the dtype holds them.
+--- A tensor of uniform values in [-scale, scale], of whole ones for an integer dtype, and the values as it holds them.
 function M.random(dtype, dims, seed, scale, shift)
     local source, n = rng.new(seed), 1
     for i = 1, #dims do n = n * dims[i] end
-    local values = {}
-    for i = 1, n do values[i] = (source:double() * 2 - 1) * (scale or 1) + (shift or 0) end
+    local values, is_whole = {}, dtype:sub(1, 1) == "i"
+    for i = 1, n do
+        local value = (source:double() * 2 - 1) * (scale or 1) + (shift or 0)
+        values[i] = is_whole and math.floor(value) or value
+    end
     local t = tensor.new(dtype, dims)
     t:set(values)
     return t, M.flat(t)

@@ -255,7 +255,7 @@ function E.mul(tape, a, b)
     return y
 end
 
---- y = a / b. Operands as for add.
+--- y = a / b. Operands as for add; x / number is x * (1 / number), with 1 / number rounded to f32.
 function E.div(tape, a, b)
     local y
     if type(b) == "number" then
@@ -332,8 +332,9 @@ local function compare(tape, a, b, kind)
     return mask
 end
 
---- Masks, i8: 1 where a = b, else 0, for where(). Operands of one dtype, either may be a number; they broadcast.
--- Comparisons have no gradient. Nothing but ne is true of NaN.
+--- Masks, i8: 1 where a = b, else 0, for where(). Operands of one dtype; either may be a number, which is rounded to
+-- the dtype of the other (a tensor's own x:eq(number) compares in f32); they broadcast. Comparisons have no gradient.
+-- Nothing but ne is true of NaN.
 function E.eq(tape, a, b)
     local mask = compare(tape, a, b, "eq")
     return mask

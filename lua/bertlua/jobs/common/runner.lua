@@ -171,7 +171,8 @@ local function is_trained(job, outcome)
 end
 
 --- The model in the task's own folder, for transformers and for prediction.
-local function export(job)
+local function export(job, held)
+    job.ranks:together(function() if held then held:check() end end)
     checkpoint.export(job.run.checkpoint_dir, model_files(job))
     if job.ranks.main and job.task.exported then job.task.exported(job) end
     return job.run.checkpoint_dir
@@ -247,7 +248,7 @@ function M.run(task, values, sources, options)
         outcome = train(job, held)
         if is_trained(job, outcome) then
             evaluating.take_best(job, outcome, task.exports and model_files(job))
-            if task.exports then outcome.model = export(job) end
+            if task.exports then outcome.model = export(job, held) end
         end
     end
     outcome.plan = run

@@ -229,7 +229,6 @@ function M.train(job, progress_of, held)
     parts.log_freq = values.log_freq
     parts.on_micro_step = function(step, done, total) log:micro_step(step, done, total) end
     parts.on_step = function(step, record, stats)
-        if held then held:touch() end
         if step == run.first_step and parts.objective then log:learned() end
         log:step(step, record, stats)
         callbacks.call(job, "on_step", step, { metrics = record })
@@ -243,6 +242,7 @@ function M.train(job, progress_of, held)
     parts.save = function(step, record)
         -- None where the first step has not been made yet: what the checkpoint held that the run resumed from.
         record = record or checkpoint.progress(run.start.path)
+        parts.ranks:together(function() if held then held:check() end end)
         local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),

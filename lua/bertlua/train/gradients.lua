@@ -31,7 +31,7 @@ function Gradients.new(options)
     end
     local self = setmetatable({
         store = store, comm = comm, divide = store.partition.divide, buckets = store.partition.buckets, low = low,
-        queued = {}, due = {},
+        queued = {}, due = {}, order = {},
     }, Gradients)
     if low then
         self.buffer = memory.buffer(store.trained * 2)
@@ -49,6 +49,7 @@ end
 function Gradients:reduce(b)
     if self.queued[b] then return end
     self.queued[b] = true
+    self.order[#self.order + 1] = b
     local bucket, grad = self.buckets[b], self.staging or self.store.grad
     local whole = range(grad, bucket.offset, bucket.count)
     if self.staging then ops.copy(whole, range(self.store.grad, bucket.offset, bucket.count)) end
@@ -109,7 +110,18 @@ function Gradients:finish()
             ops.copy(range(self.store.grad, bucket.own, bucket.part), range(self.staging, bucket.own, bucket.part))
         end
     end
-    self.queued, self.due = {}, {}
+    self.queued, self.due, self.last_order, self.order = {}, {}, self.order, {}
+end
+
+--- Take part in the reduction of a step without having computed it: every rank gets gradients that are not finite, and
+-- so skips the update.
+-- @return false in the first step, where the order of the buckets is not known yet
+function Gradients:spoil()
+    if not self.last_order then return false end
+    ops.fill(self.store.grad, 0 / 0)
+    for _, b in ipairs(self.last_order) do self:reduce(b) end
+    self:finish()
+    return true
 end
 
 --- Free the memory.

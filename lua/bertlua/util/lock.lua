@@ -128,7 +128,7 @@ local function living(path, me, free)
     if not info then return nil end
     local owner, age = owner_of(path), os.time() - info.st_mtime
     if owner then return not M.is_stale(owner, me, age, free) and owner or nil end
-    -- Being written right now, or left by a machine that crashed. Nobody but its owner writes a file it has the lock on.
+    -- Being written right now, or left by a machine that crashed. Only its owner writes a file that it has locked.
     if free and info.st_size == 0 then return nil end
     return age < TOUCH_SECONDS and {} or nil
 end

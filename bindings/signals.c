@@ -142,11 +142,16 @@ static bool is_ignored(int number) {
 /* trap(on): flags only, or back to interrupting. */
 static int host_trap(lua_State *L) {
     bool on = lua_toboolean(L, 1);
+    int came = pending_signal;
     pending_signal = 0;
     trapping = on;
     for (int i = 0; i < TRAPPED; i++) {
+        int number = trapped[i].number;
         /* Whoever started this with nohup wants it to go on. */
-        if (!is_ignored(trapped[i].number)) catch_signal(trapped[i].number, on ? handle_signal : SIG_DFL);
+        if (is_ignored(number)) continue;
+        /* The output is still gone: what a run prints at its end must not kill it. */
+        bool gone = !on && number == came && (number == SIGPIPE || number == SIGHUP);
+        catch_signal(number, on ? handle_signal : gone ? SIG_IGN : SIG_DFL);
     }
     return 0;
 }

@@ -57,7 +57,7 @@ local function build(job)
     }, ranks)
     parts.optimizer = training.optimizer(run, values, store, ranks)
     parts.gradients = training.gradients(values, store, ranks)
-    parts.tape = training.tape(run, values)
+    parts.tape = training.tape(run, values, parts.memory)
     parts.graphs = training.graphs(values)
     parts.schedule = training.schedule(run, values)
     return parts

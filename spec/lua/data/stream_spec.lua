@@ -156,8 +156,8 @@ describe("a stream", function()
 
     it("knows where a batch begins that could not be read to its end, and the batches of the step before it", function()
         local broken = true
-        local function failing(run)
-            local take, n = source(run), 0
+        local function failing(epoch_run)
+            local take, n = source(epoch_run), 0
             return function()
                 n = n + 1
                 if broken and n == 8 then error "a disk that fails" end

@@ -130,7 +130,10 @@ static const struct {
     int number;
     const char *name;
 } trapped[] = {
-    {SIGTERM, "SIGTERM"}, {SIGUSR1, "SIGUSR1"}, {SIGHUP, "SIGHUP"}, {SIGPIPE, "SIGPIPE"},
+    {SIGTERM, "SIGTERM"},
+    {SIGUSR1, "SIGUSR1"},
+    {SIGHUP, "SIGHUP"},
+    {SIGPIPE, "SIGPIPE"},
 };
 enum { TRAPPED = sizeof trapped / sizeof trapped[0] };
 

@@ -61,8 +61,8 @@ local function checkpoint(folder, step)
 end
 
 --- prepare(folder) makes what a run starts from; command(folder) is disturbed; finish(folder) -> command after that;
--- result(folder) -> text that must be as in an undisturbed run after that; done(folder) -> the same for the disturbed run
--- alone, if it says that all went well; kept(folder) -> false if what was there before is gone.
+-- result(folder) -> text that must be as in an undisturbed run after that; done(folder) -> the same for the disturbed
+-- run alone, if it says that all went well; kept(folder) -> false if what was there before is gone.
 local scenarios = {}
 
 -- One more checkpoint, and an old one goes.

@@ -115,6 +115,11 @@ function M.is_stale(owner, me, age, free)
     return state == "Z" or state == "X" or differ(birth, owner.birth)
 end
 
+-- What says whose kernel has the lock comes first, so that half of it says so too.
+local function text_of(me)
+    return json.encode(me, { order = { "boot" } }) .. "\n"
+end
+
 --- The owner that a file names; nil if it says none.
 local function owner_of(path)
     local owner = json.read(path)
@@ -129,7 +134,7 @@ local function living(path, me, free)
     local owner, age = owner_of(path), os.time() - info.st_mtime
     if owner then return not M.is_stale(owner, me, age, free) and owner or nil end
     -- Being written right now, or left by a machine that crashed. Only its owner writes a file that it has locked.
-    if free and info.st_size == 0 then return nil end
+    if free and (info.st_size == 0 or me.boot and (fs.read(path) or ""):find(me.boot, 1, true)) then return nil end
     return age < TOUCH_SECONDS and {} or nil
 end
 
@@ -186,7 +191,7 @@ local function take_locked(folder, me)
         refuse(folder, owner, path)
     end
     me.kernel = true
-    fault.check(file:write(json.encode(me) .. "\n"))
+    fault.check(file:write(text_of(me)))
     local others = claims(folder, me)
     if others[1] then
         file:release()
@@ -199,7 +204,7 @@ end
 local function take_claimed(folder, me)
     local name = ("%s-%s-%d-%s"):format(NAME, me.host:gsub("[^%w.-]", "_"), me.pid, me.id)
     local file = fault.check(file_lock.claim(folder .. "/" .. name))
-    fault.check(file:write(json.encode(me) .. "\n"))
+    fault.check(file:write(text_of(me)))
     local other
     for _ = 1, LOOKS do
         local path = folder .. "/" .. NAME

@@ -5,6 +5,7 @@
 #   make install    PREFIX=/usr/local   make asan    the suite under ASan and UBSan
 #   make cuda       the CUDA backend    make test-cuda, make test-cuda-emulated
 #   make docs       the Lua API as HTML
+#   make faults     kills and errors at every call that writes
 #
 # Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs elsewhere), CC=gcc or clang (with libomp-dev),
 # OPT=-O3, BUILD=build, V=1 to show the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (which
@@ -242,6 +243,16 @@ test-emulated-ops: all $(BUILD)/libbertlua-cuda-emulated.so
 test-emulated-training: all $(BUILD)/libbertlua-cuda-emulated.so
 	$(Q)$(EMULATED_TEST) $(TRAINING_SPECS)
 
+# What is lost when a call that writes fails, or the process dies there, for every one; races for the lock of a folder.
+# docs/reliability.md has the figures.
+$(BUILD)/faults.so: spec/faults/inject.c $(BUILD)/flags
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -shared -fPIC -o $@ $< -ldl
+faults: all $(BUILD)/faults.so
+	$(BUILD)/bertlua spec/faults/run.lua $(BUILD)/faults.so $(FAULTS_ARGS)
+	$(BUILD)/bertlua spec/faults/lock_race.lua 1000 4
+	$(BUILD)/bertlua spec/faults/lock_race.lua 1000 4 claims
+
 # CORPUS=folder trains on your own text files instead of the Jargon File.
 demo:
 	@scripts/install_dependencies.sh build $(if $(CORPUS),,demo)
@@ -259,7 +270,7 @@ docs: all
 
 # Two false alarms: a row has at least one class, a dataset at least one dimension.
 CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/data/hdf5_write.c
-C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch] spec/support/*.c)
+C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch] spec/support/*.c spec/faults/*.c)
 CUDA_FILES = $(wildcard engine/cuda/*.cu engine/cuda/*.cuh spec/cuda/emulation/*)
 lint:
 	@scripts/install_dependencies.sh build lint
@@ -273,5 +284,5 @@ lint:
 
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
-.PHONY: all cuda gpu-report install uninstall clean test suite suite-chosen suite-waiting suite-others demo docs lint asan FORCE
+.PHONY: all faults cuda gpu-report install uninstall clean test suite suite-chosen suite-waiting suite-others demo docs lint asan FORCE
 .DELETE_ON_ERROR:

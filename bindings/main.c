@@ -3,6 +3,8 @@
  * on the path. Options, the prompt and everything else a user sees is Lua:
  * lua/bertlua/prompt/command.lua.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -68,7 +70,21 @@ static int start(lua_State *L) {
     return 0;
 }
 
+/*
+ * Whoever started this may have closed descriptors 0 to 2: the next file that
+ * is opened would get that number, and what is printed would go into it.
+ */
+static bool open_standard_streams(void) {
+    for (int descriptor = 0; descriptor <= 2; descriptor++) {
+        if (fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) continue;
+        /* The lowest free number is this one: those below are open. */
+        if (open("/dev/null", O_RDWR) != descriptor) return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv) {
+    if (!open_standard_streams()) return EXIT_FAILURE;
     host_paths paths;
     if (!host_find_paths(&paths)) {
         fprintf(stderr, "bertlua: cannot find its Lua files in %s; run make install, or start build/bertlua\n",

@@ -1,8 +1,8 @@
 /*
  * signals.c - signals as Lua sees them. Three modes: interrupting (SIGINT
  * raises an error in the running Lua code; the default), trapping (SIGINT,
- * SIGTERM and SIGUSR1 set a flag that a training loop asks for) and reading
- * (SIGINT cancels a line at the prompt).
+ * SIGTERM, SIGUSR1, SIGHUP and SIGPIPE set a flag that a training loop asks
+ * for) and reading (SIGINT cancels a line at the prompt).
  *
  * At the prompt an impatient second SIGINT must not cost the user's values: it
  * interrupts what runs. Only a third one, where code never looks, ends the
@@ -125,30 +125,53 @@ bool signals_end_reading(void) {
     return reading_cancelled != 0;
 }
 
+/* What is trapped besides SIGINT: the terminal is gone (SIGHUP), or whoever read the output (SIGPIPE). */
+static const struct {
+    int number;
+    const char *name;
+} trapped[] = {
+    {SIGTERM, "SIGTERM"},
+    {SIGUSR1, "SIGUSR1"},
+    {SIGHUP, "SIGHUP"},
+    {SIGPIPE, "SIGPIPE"},
+};
+enum { TRAPPED = sizeof trapped / sizeof trapped[0] };
+
+static bool is_ignored(int number) {
+    struct sigaction action;
+    return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 /* trap(on): flags only, or back to interrupting. */
 static int host_trap(lua_State *L) {
     bool on = lua_toboolean(L, 1);
+    int came = pending_signal;
     pending_signal = 0;
     trapping = on;
-    catch_signal(SIGTERM, on ? handle_signal : SIG_DFL);
-    catch_signal(SIGUSR1, on ? handle_signal : SIG_DFL);
+    for (int i = 0; i < TRAPPED; i++) {
+        int number = trapped[i].number;
+        /* Whoever started this with nohup wants it to go on. */
+        if (is_ignored(number)) continue;
+        /* The output is still gone: what a run prints at its end must not kill it. */
+        bool gone = !on && number == came && (number == SIGPIPE || number == SIGHUP);
+        catch_signal(number, on ? handle_signal : gone ? SIG_IGN : SIG_DFL);
+    }
     return 0;
 }
 
 static int host_pending(lua_State *L) {
-    switch (pending_signal) {
-    case SIGINT:
+    int pending = pending_signal;
+    if (pending == SIGINT) {
         lua_pushliteral(L, "SIGINT");
-        break;
-    case SIGTERM:
-        lua_pushliteral(L, "SIGTERM");
-        break;
-    case SIGUSR1:
-        lua_pushliteral(L, "SIGUSR1");
-        break;
-    default:
-        lua_pushnil(L);
+        return 1;
     }
+    for (int i = 0; i < TRAPPED; i++) {
+        if (pending == trapped[i].number) {
+            lua_pushstring(L, trapped[i].name);
+            return 1;
+        }
+    }
+    lua_pushnil(L);
     return 1;
 }
 

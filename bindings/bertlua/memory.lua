@@ -12,6 +12,7 @@ require "bertlua.tensor" -- gives the tensors of a buffer their methods
 
 local C, check, set_shape, shape = bl.lib, bl.check, bl.set_shape, bl.shape
 local DTYPE = bl.DTYPE
+local ERROR_MEMORY = 2
 local new_tensor = ffi.typeof "bl_tensor"
 
 local M = {}
@@ -86,12 +87,26 @@ Arena.__index = Arena
 
 --- Reserve address space for the activations of a step. Memory is touched only as used.
 -- @param capacity bytes
-function M.arena(capacity)
+-- @param least bytes that will do where the system allows no more, as under `ulimit -v` (capacity if left out). The
+--   arena then takes at most half of what is left, as others need address space too; its field `capacity` says how much
+function M.arena(capacity, least)
     if type(capacity) ~= "number" or capacity <= 0 then
         error(("memory: capacity is %s, expected a number of bytes above 0"):format(tostring(capacity)), 2)
     end
-    local out = ffi.new "bl_arena *[1]"
-    check(C.bl_arena_create(out, context.handle(), capacity))
+    least = math.min(least or capacity, capacity)
+    local out, wanted = ffi.new "bl_arena *[1]", capacity
+    local status = C.bl_arena_create(out, context.handle(), wanted)
+    while tonumber(status) == ERROR_MEMORY and wanted > least do
+        wanted = math.max(least, math.floor(wanted / 2))
+        status = C.bl_arena_create(out, context.handle(), wanted)
+    end
+    if status == 0 and wanted < capacity and wanted > least then
+        C.bl_arena_free(out[0])
+        wanted = math.max(least, math.floor(wanted / 2))
+        status = C.bl_arena_create(out, context.handle(), wanted)
+    end
+    check(status)
+    capacity = wanted
     local arena = setmetatable({ handle = out[0], capacity = capacity }, Arena)
     arenas[arena] = true
     return arena

@@ -1,8 +1,10 @@
 --- Signals as flags, so that a training loop can save and stop between steps.
 --
 -- Only the bertlua executable installs handlers. After trap() the first
--- SIGINT, SIGTERM or SIGUSR1 sets a flag and the program continues; a second
--- SIGINT ends it with code 130. Without trap() SIGINT interrupts the Lua code.
+-- SIGINT, SIGTERM, SIGUSR1, SIGHUP (the terminal is gone) or SIGPIPE (nobody
+-- reads the output) sets a flag and the program continues; a second SIGINT ends it
+-- with code 130. One that was ignored from the start, as by nohup, stays ignored.
+-- Without trap() SIGINT interrupts the Lua code.
 
 local ffi = require "ffi"
 local unistd = require "posix.unistd"

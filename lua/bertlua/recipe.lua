@@ -3,8 +3,9 @@
 -- A recipe is a table of settings; everything in it can be overridden on the
 -- command line, and --help shows the recipe's own values. Exit codes: 0 done,
 -- 1 a fault in the user's input, 128 + signal number when a signal ended the
--- run after a final checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1). At the
--- prompt Ctrl-C ends the run only: the recipe returns its outcome.
+-- run after a final checkpoint (130 SIGINT, 143 SIGTERM, 138 SIGUSR1, 129 SIGHUP,
+-- 141 SIGPIPE). At the prompt Ctrl-C ends the run only: the recipe returns its
+-- outcome.
 
 local lfs = require "lfs"
 
@@ -18,7 +19,7 @@ local term = require "bertlua.util.term"
 
 local M = {}
 
-local EXIT_CODES = { SIGINT = 130, SIGTERM = 143, SIGUSR1 = 138 }
+local EXIT_CODES = { SIGINT = 130, SIGTERM = 143, SIGUSR1 = 138, SIGHUP = 129, SIGPIPE = 141 }
 
 --- In a line, for who looks at the outcome at the prompt: its fields hold the rest.
 local function summary(outcome)

@@ -33,7 +33,7 @@ describe("signals", function()
     local HEARD = "\nbertlua: finishing this step, then saving; press Ctrl-C again to quit at once\n"
 
     it("only set a flag after trap(), and tell that Ctrl-C was heard", function()
-        for _, name in ipairs { "SIGINT", "SIGTERM", "SIGUSR1" } do
+        for _, name in ipairs { "SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP", "SIGPIPE" } do
             local heard = name == "SIGINT" and HEARD or ""
             assert_output(heard .. "nil\t" .. name .. "\tnil\n", 0, run_bertlua(script(prelude .. ([[
                 local signal = require "bertlua.signal"

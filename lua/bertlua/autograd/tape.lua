@@ -50,17 +50,21 @@ Tape.__index = Tape
 
 --- Address space reserved for an arena that the caller did not size. Only what is used is touched.
 local DEFAULT_CAPACITY = 32 * 2 ^ 30
+--- What will do where the system allows no more: enough for a small model; a larger one is told when it runs out.
+local LEAST_CAPACITY = 64 * 2 ^ 20
 
 --- Create a tape.
 -- @param options table of
 --   arena: where activations live (default: one of its own);
---   capacity: bytes of its own arena; seed: dropout seed (0);
+--   capacity: bytes of its own arena; least: bytes that will do where the system allows no more (capacity; 64 MiB where
+--   that is left out, too); seed: dropout seed (0);
 --   accumulation: micro-steps per step (1), so that each has its own dropout masks
 function Tape.new(options)
     options = options or {}
     local self = setmetatable({
         own_arena = not options.arena,
-        arena = options.arena or memory.arena(options.capacity or DEFAULT_CAPACITY),
+        arena = options.arena or memory.arena(options.capacity or DEFAULT_CAPACITY,
+            options.least or not options.capacity and LEAST_CAPACITY or nil),
         seed = options.seed or 0,
         accumulation = options.accumulation or 1,
         nodes = {},

@@ -19,6 +19,9 @@ local shapes = require "bertlua.data.shapes"
 
 local stream = {}
 
+-- Batches whose position stays known behind the latest: a step that fails may be saved as it began.
+local KEPT_MARKS = 1024
+
 local Stream = {}
 Stream.__index = Stream
 
@@ -184,8 +187,8 @@ function Stream:batch(n)
     local ready = self.ready
     self.ready = nil
     local batch = ready and ready.number == n and ready.batch or self:make(n)
-    for number = self.oldest, n - 1 do self.marks[number] = nil end
-    self.oldest, self.last = math.max(self.oldest, n), n
+    for number = self.oldest, n - KEPT_MARKS do self.marks[number] = nil end
+    self.oldest, self.last = math.max(self.oldest, n - KEPT_MARKS + 1), n
     return batch
 end
 
@@ -201,7 +204,8 @@ end
 function Stream:position(n)
     -- Batches of this rank among them are still to come.
     if n > self.upcoming then self:read(n, self.upcoming) end
-    if n == self.upcoming then return self.items:position() end
+    -- It has a mark if an item failed while the batch was read: then the items stand behind its first.
+    if n == self.upcoming and not self.marks[n] then return self.items:position() end
     return self.marks[n] or error(("stream: the position of batch %s is not known any more"):format(tostring(n)), 2)
 end
 

@@ -22,6 +22,7 @@ local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local plural = require "bertlua.util.plural"
 local storage = require "bertlua.storage"
+local term = require "bertlua.util.term"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
 
@@ -126,6 +127,17 @@ local function is_alive(pid)
     return ok ~= nil or code == require("posix.errno").EPERM
 end
 
+-- What could not be removed, once each.
+local told = {}
+
+--- Remove what is no longer needed. That it stays must not end a run: a warning says so.
+local function discard(path)
+    local ok, reason = fs.remove(path)
+    if ok or told[path] then return end
+    told[path] = true
+    term.warn(("%s: cannot be removed: %s; remove it by hand"):format(path, reason))
+end
+
 --- Clean up after an interrupted save: half-written folders are removed, and a checkpoint that was
 -- moved aside to be replaced is restored if its replacement never arrived.
 function checkpoint.clean(root)
@@ -137,7 +149,7 @@ function checkpoint.clean(root)
             if kind == "old" and not fs.exists(final) and checkpoint.is_complete(path) then
                 fault.check(fs.rename(path, final))
             else
-                fault.check(fs.remove(path))
+                discard(path)
             end
         end
     end
@@ -303,7 +315,7 @@ local function install(root, temporary, step)
         fault.check(fs.rename(final, aside))
     end
     fault.check(fs.rename(temporary, final))
-    if aside then fault.check(fs.remove(aside)) end
+    if aside then discard(aside) end
     return final
 end
 
@@ -316,8 +328,13 @@ local function prune(root, keep, saved, best)
         local path, step = root .. "/" .. entry.name, entry.step
         if step < oldest_kept and step ~= saved and step ~= best and fs.exists(path .. "/progress.json") then
             local hidden = ("%s/.tmp-%d-%d"):format(root, entry.step, unistd.getpid())
-            fault.check(fs.rename(path, hidden))
-            fault.check(fs.remove(hidden))
+            local renamed, reason = fs.rename(path, hidden)
+            if renamed then
+                discard(hidden)
+            elseif not told[path] then
+                told[path] = true
+                term.warn(("%s; an old checkpoint stays: remove it by hand"):format(reason))
+            end
         end
     end
 end

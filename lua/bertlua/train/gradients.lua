@@ -141,6 +141,13 @@ function Gradients:finish()
     self.queued, self.due = 0, {}
 end
 
+--- Take part in the reduction of a step without having computed it: every rank gets gradients that are not finite, and
+-- so skips the update.
+function Gradients:spoil()
+    ops.fill(self.store.grad, 0 / 0)
+    self:finish()
+end
+
 --- Free the memory.
 function Gradients:free()
     if self.buffer then self.buffer:free() end

@@ -71,8 +71,11 @@ function Meter:end_wait()
     self.own.waiting = self.own.waiting + self.now() - self.wait_started
 end
 
+--- In place of a signal: a rank could not read what to train on in this step.
+Meter.FAILURE = "failure"
+
 -- Signals as the ranks exchange them; if there are several, the last in this list counts.
-local SIGNALS = { "SIGINT", "SIGTERM", "SIGUSR1" }
+local SIGNALS = { "SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP", "SIGPIPE", Meter.FAILURE }
 
 local function code_of(signal)
     for code, name in ipairs(SIGNALS) do

@@ -19,6 +19,12 @@
 -- update as one process that does all micro-steps, up to the order of
 -- additions. After every step the ranks exchange a few numbers, so that they
 -- log, save, evaluate and stop together.
+--
+-- Data that cannot be read (a damaged shard, a failing disk) end the run with a
+-- checkpoint of the step before, as nothing has been updated since. With many
+-- processes the others may be in the middle of the step: the rank that failed
+-- takes part in its reduction with gradients that are not finite, so all of them
+-- skip the update, and then save together.
 
 local fault = require "bertlua.fault"
 local Feeder = require "bertlua.train.feeder"
@@ -120,13 +126,24 @@ local function compute(trainer, batch, gradients)
     return result
 end
 
+--- Remember a fault of the data, which ends the run once that is safe; anything else is a bug, or Ctrl-C at the prompt.
+function Trainer:fails(problem)
+    if not fault.is(problem) then error(problem, 0) end
+    self.failure = problem
+end
+
 --- The micro-steps of this rank, up to the sums of their gradients.
 -- @param visit called with each batch and its results
 function Trainer:accumulate(step, visit)
     local rank, size = self.ranks.rank, self.ranks.size
     self.optimizer.store:zero_grad()
     for number = rank, self.accumulation - 1, size do
-        local batch = self.loader:batch((step - 1) * self.accumulation + number)
+        local read, batch = true, nil
+        if not self.failure then
+            read, batch = pcall(self.loader.batch, self.loader, (step - 1) * self.accumulation + number)
+        end
+        if not read then self:fails(batch) end
+        if self.failure then return end
         local input = self.feeder:load(batch)
         self.tape:set_step(step, number)
         local gradients = number + size >= self.accumulation and self.gradients
@@ -138,6 +155,7 @@ function Trainer:accumulate(step, visit)
 end
 
 --- Queue one update: forward and backward of this rank's micro-steps, then the optimizer.
+-- @return a signal, or nil; Meter.FAILURE, and nothing is queued, if the data failed in a single process
 function Trainer:launch(step)
     local optimizer, meter = self.optimizer, self.meter
     local record, slot = meter:begin_step(), self.readback and self.readback:take()
@@ -152,11 +170,14 @@ function Trainer:launch(step)
             self.on_micro_step(step, record.micro_steps, self.accumulation / self.ranks.size)
         end
     end)
+    if self.failure and not self.gradients then return Meter.FAILURE end
+    -- In the first step there is nothing to save.
+    if self.failure and not slot then error(self.failure, 0) end
     local trace = self.trace
     local computed = trace.now()
     if self.gradients then
         meter:begin_wait()
-        self.gradients:finish()
+        if self.failure then self.gradients:spoil() else self.gradients:finish() end
         meter:end_wait()
         trace:span("compute", "wait for gradients", computed, trace.now())
     end
@@ -171,7 +192,7 @@ function Trainer:launch(step)
     trace:span("compute", "update", reduced, trace.now(), { step = step })
     trace:collectives(self.ranks.comm)
     self.readback:close(slot, optimizer.scalars)
-    local signal = self.pending_signal and self.pending_signal()
+    local signal = self.failure and Meter.FAILURE or self.pending_signal and self.pending_signal()
     self.pending[#self.pending + 1] = { step = step, record = record, slot = slot, signal = signal }
     self.launched = step
     return signal
@@ -184,6 +205,12 @@ function Trainer:settle(limit, outcome)
         local entry = table.remove(pending, 1)
         local sums, scalars = self.readback:read(entry.slot)
         local last, signal = self.meter:end_step(entry.record, sums, self.ranks, entry.signal)
+        if signal == Meter.FAILURE then
+            -- Counted as an update that overflowed, which it was not.
+            if self.scalars then self.optimizer.scalars:set(self.scalars) end
+            self:fail(entry.step - 1, outcome)
+        end
+        self.scalars = scalars
         outcome.stats = self:check(entry.step, last, scalars)
         outcome.step, outcome.last, outcome.signal = entry.step, last, signal
         if self.on_step then self.on_step(entry.step, last, outcome.stats) end
@@ -259,10 +286,31 @@ function Trainer:save_checkpoint(step, last)
     end
 end
 
+--- End the run with the message of what failed on this rank or another, after a checkpoint of the last step that was
+-- done.
+-- @param step number of that step
+-- @param problem fault; self.failure if left out
+function Trainer:fail(step, outcome, problem)
+    problem = problem or self.failure
+    local done = ""
+    if self.save and step >= self.first_step then
+        local saved, reason = pcall(self.save_checkpoint, self, step, outcome.last)
+        done = saved and ("; step %d was saved first: resume from %s"):format(step, self.saved_path)
+            or ("; step %d could not be saved: %s"):format(step, fault.message(reason))
+    end
+    self.ranks:together(function()
+        if not problem then return end
+        fault.raise(problem.message .. done, problem.code)
+    end)
+end
+
 --- Evaluate after a step whose results have been examined.
 -- @return whether a checkpoint is due; outcome gets stopped = true, or the signal that ended the evaluation
 function Trainer:evaluate(step, outcome)
-    local verdict = self.evaluation.run(step)
+    local good, verdict = pcall(self.evaluation.run, step)
+    -- Rank 0 evaluates, and its faults are raised on all ranks.
+    if not good and fault.is(verdict) then self:fail(step, outcome, verdict) end
+    if not good then error(verdict, 0) end
     outcome.stopped, outcome.signal = verdict.stop, verdict.signal
     return verdict.save or verdict.stop
 end
@@ -285,8 +333,15 @@ function Trainer:run()
     end
     for step = self.first_step, (outcome.stopped or outcome.signal) and 0 or self.last_step do
         local signal = self:launch(step)
-        -- While the device computes.
-        if self.loader.prepare and step < self.last_step and not signal then self.loader:prepare() end
+        if self.launched ~= step then
+            self:settle(0, outcome)
+            self:fail(step - 1, outcome)
+        end
+        -- While the device computes. What fails here fails the next step.
+        if self.loader.prepare and step < self.last_step and not signal then
+            local prepared, problem = pcall(self.loader.prepare, self.loader)
+            if not prepared then self:fails(problem) end
+        end
         local log = step % self.log_freq == 0 or step == self.last_step
         local save = self.checkpoint_freq and step % self.checkpoint_freq == 0
         local evaluate = evaluation and evaluation.is_due(step)

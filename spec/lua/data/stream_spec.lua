@@ -177,6 +177,28 @@ describe("a stream", function()
         assert.are.same({ "[CLS] w5 [SEP]", "[CLS] w1 [SEP]", "[CLS] w2 [SEP]" }, texts(other:batch(5)))
     end)
 
+    it("knows where a batch begins that could not be read to its end, and the batches of the step before it", function()
+        local broken = true
+        local function failing(epoch_run)
+            local take, n = source(epoch_run), 0
+            return function()
+                n = n + 1
+                if broken and n == 8 then error "a disk that fails" end
+                return take()
+            end
+        end
+        local reader = open(nil, failing)
+        local whole = run(open(), 0, 3)
+        run(reader, 0, 1)
+        assert.is_false((pcall(reader.batch, reader, 2)))
+        broken = false
+        for from = 0, 2 do
+            local again = open(nil, failing)
+            assert.is_true(again:start(from, reader:position(from)))
+            assert.are.same({ [2] = whole[2] }, run(again, 2, 2))
+        end
+    end)
+
     it("counts what it cuts, and tells the first", function()
         local told = {}
         local reader = open({ tell = function(line) told[#told + 1] = line end },

@@ -11,6 +11,7 @@ local json = require "bertlua.util.json"
 local models = require "bertlua.models.bert"
 local Optimizer = require "bertlua.train.optimizer"
 local storage = require "bertlua.storage"
+local term = require "bertlua.util.term"
 local tensor = require "bertlua.tensor"
 
 local SHAPE = {
@@ -267,6 +268,20 @@ describe("checkpoint", function()
             assert.are.same({ "10", "100", "1000" }, fs.list(root))
             assert.are.same({ 10, 100, 1000 }, checkpoint.steps(root))
             assert.are.same({ root .. "/1000", 1000 }, { checkpoint.latest(root) })
+        end)
+
+        it("is saved even where an older one cannot be removed: a warning says so, once", function()
+            local parts, warned, remove, warn = make(1), {}, fs.remove, term.warn
+            finally(function() fs.remove, term.warn = remove, warn end)
+            function term.warn(text) warned[#warned + 1] = text end
+            function fs.remove(path)
+                if path:find "/%.tmp%-1%-%d+$" then return nil, path .. ": Input/output error" end
+                return remove(path)
+            end
+            for _, step in ipairs { 1, 2, 3, 4, 5 } do checkpoint.save(root, step, parts) end
+            assert.are.same({ 3, 4, 5 }, checkpoint.steps(root))
+            assert.are.equal(1, #warned)
+            assert.matches("/%.tmp%-1%-%d+: cannot be removed: .*Input/output error; remove it by hand$", warned[1])
         end)
 
         it("is kept besides the best, which stands for the run where there is one", function()

@@ -189,6 +189,20 @@ describe("gradients", function()
         store:free()
     end)
 
+    it("of a rank that computed nothing are not finite, and reduced in the same order", function()
+        local store, calls = store_of(false), {}
+        local gradients = Gradients.new { store = store, comm = comm_of(store.grad, calls) }
+        -- A layer that is used first, but lies last.
+        pass(store, gradients, { "three", "one", "two" })
+        gradients:finish()
+        local before = {}
+        for i, call in ipairs(calls) do before[i], calls[i] = call, nil end
+        gradients:spoil()
+        assert.are.same(before, calls)
+        for _, x in ipairs(store.grad:tolist()) do assert.is_true(x ~= x) end
+        store:free()
+    end)
+
     it("need a store with a partition", function()
         assert.error_matches(function() Gradients.new { store = ParameterStore.new() } end,
             "gradients: store must be an allocated")

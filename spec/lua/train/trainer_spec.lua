@@ -222,6 +222,76 @@ describe("trainer", function()
         end
     end)
 
+    --- A trainer whose data fail in one step.
+    local function failing(changes, n, problem)
+        local parts, calls = rig(changes)
+        local batch = parts.loader.batch
+        parts.loader.batch = function(self, number)
+            if number == n then
+                if type(problem) == "string" then error(problem, 0) end
+                fault.raise("shard 2 cannot be read", 3)
+            end
+            return batch(self, number)
+        end
+        local ok, message = pcall(function() Trainer.new(parts):run() end)
+        assert.is_false(ok)
+        return message, calls
+    end
+
+    it("saves the step before one whose data cannot be read, and then reports it", function()
+        local saved = {}
+        local function save(step, last)
+            saved[#saved + 1] = { step, last and last.loss }
+            return "dir/" .. step
+        end
+        local message, calls = failing({ save = save, accumulation = 2, first_step = 2 }, 5)
+        assert.are.same({ "shard 2 cannot be read; step 2 was saved first: resume from dir/2", 3 },
+            { message.message, message.code })
+        assert.are.same({ { 2, 2.5 } }, saved)
+        -- The half-done step has updated nothing.
+        local updates = 0
+        for _, call in ipairs(calls) do
+            if call == "update" then updates = updates + 1 end
+        end
+        assert.are.equal(1, updates)
+
+        -- Nothing new to save: in the first step, and without checkpoints.
+        saved = {}
+        assert.are.equal("shard 2 cannot be read", failing({ save = save, first_step = 3 }, 2).message)
+        assert.are.equal("shard 2 cannot be read", failing({}, 2).message)
+        assert.are.same({}, saved)
+    end)
+
+    it("reports both when that checkpoint cannot be saved, and saves nothing after a bug", function()
+        local function save() fault.raise "no space left" end
+        assert.are.equal("shard 2 cannot be read; step 2 could not be saved: no space left",
+            failing({ save = save }, 2).message)
+        local saved
+        assert.are.equal("interrupted", failing({ save = function() saved = true end }, 2, "interrupted"))
+        assert.is_nil(saved)
+    end)
+
+    it("saves before it reports data that fail while they are read ahead, or in an evaluation", function()
+        local saved = {}
+        local function save(step)
+            saved[#saved + 1] = step
+            return "dir/" .. step
+        end
+        local parts = rig { save = save }
+        local calls = 0
+        parts.loader.prepare = function()
+            calls = calls + 1
+            if calls == 2 then fault.raise "shard 2 cannot be read" end
+        end
+        local _, message = pcall(function() Trainer.new(parts):run() end)
+        assert.are.equal("shard 2 cannot be read; step 2 was saved first: resume from dir/2", message.message)
+        parts = rig { save = save, evaluation = { is_due = function(step) return step == 3 end,
+            run = function() fault.raise "held-out shard cannot be read" end } }
+        _, message = pcall(function() Trainer.new(parts):run() end)
+        assert.are.equal("held-out shard cannot be read; step 3 was saved first: resume from dir/3", message.message)
+        assert.are.same({ 2, 3 }, saved)
+    end)
+
     it("lets the optimizer stop a run whose gradients overflow for good", function()
         local parts = rig()
         parts.optimizer.check = function(_, step) fault.raise("step " .. step .. ": overflow") end

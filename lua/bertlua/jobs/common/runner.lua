@@ -58,7 +58,7 @@ local function build(job)
     }, ranks)
     parts.optimizer, parts.groups = training.optimizer(run, values, store, ranks)
     parts.gradients = training.gradients(values, store, ranks)
-    parts.tape = training.tape(run, values)
+    parts.tape = training.tape(run, values, parts.memory)
     parts.graphs = training.graphs(values)
     parts.schedule = training.schedule(run, values)
     return parts
@@ -175,7 +175,8 @@ local function is_trained(job, outcome)
 end
 
 --- The model in the task's own folder, for transformers and for prediction.
-local function export(job)
+local function export(job, held)
+    job.ranks:together(function() if held then held:check() end end)
     checkpoint.export(job.run.checkpoint_dir, model_files(job))
     if job.ranks.main and job.task.exported then job.task.exported(job) end
     return job.run.checkpoint_dir
@@ -251,7 +252,7 @@ function M.run(task, values, sources, options)
         outcome = train(job, held)
         if is_trained(job, outcome) then
             evaluating.take_best(job, outcome, task.exports and model_files(job))
-            if task.exports then outcome.model = export(job) end
+            if task.exports then outcome.model = export(job, held) end
         end
     end
     outcome.plan = run

@@ -34,6 +34,8 @@ local Trace = require "bertlua.util.trace"
 local M = {}
 
 local GIB = 2 ^ 30
+-- Bytes for activations that will do where nothing is known about them and the system does not allow more.
+local LEAST_ACTIVATIONS = 64 * 2 ^ 20
 
 -- Optimizers whose state is divided among the ranks, by the one whose checkpoints they share and a single rank uses.
 local DIVIDED = { DistributedFusedLamb = "Lamb" }
@@ -144,11 +146,26 @@ local function activation_limit(values)
     return not device.is_host() and total or 32 * GIB
 end
 
---- A tape with the run's seed, and address space for its activations.
-function M.tape(run, values)
+--- A tape with the run's seed, and address space for its activations: as much as the settings say, else 32 GiB, or
+-- less where the system does not allow that much.
+-- @param plan of the memory, or nil
+function M.tape(run, values, plan)
     context.attention(run.attention)
-    local tape = Tape.new { capacity = activation_limit(values), seed = values.seed,
-        accumulation = run.accumulation }
+    local capacity = activation_limit(values)
+    local least = not values.activation_memory and (plan and plan.activations or LEAST_ACTIVATIONS) or nil
+    local made, tape = pcall(Tape.new, { capacity = capacity, least = least, seed = values.seed,
+        accumulation = run.accumulation })
+    if not made then
+        fault.raisef("activations: cannot reserve %.2f GiB of address space (%s): %s, or raise the limit (ulimit -v)",
+            (least or capacity) / GIB, fault.message(tape), values.activation_memory
+                and ("lower --activation-memory, which is %g GiB"):format(values.activation_memory)
+                or "use a smaller batch")
+    end
+    if tape.arena.capacity < capacity then
+        run.notes[#run.notes + 1] = ("activations have %.2f GiB of address space, as the system does not allow %g GiB "
+            .. "(ulimit -v); --activation-memory sets how much to reserve"):format(tape.arena.capacity / GIB,
+            capacity / GIB)
+    end
     return tape
 end
 
@@ -235,7 +252,6 @@ function M.train(job, progress_of, held)
     parts.log_freq = values.log_freq
     parts.on_micro_step = function(step, done, total) log:micro_step(step, done, total) end
     parts.on_step = function(step, record, stats)
-        if held then held:touch() end
         if step == run.first_step and parts.objective then log:learned() end
         log:step(step, record, stats)
         callbacks.call(job, "on_step", step, { metrics = record })
@@ -250,6 +266,7 @@ function M.train(job, progress_of, held)
     parts.save = function(step, record)
         -- None where the first step has not been made yet: what the checkpoint held that the run resumed from.
         record = record or checkpoint.progress(run.start.path)
+        parts.ranks:together(function() if held then held:check() end end)
         local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),

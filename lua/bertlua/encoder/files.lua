@@ -42,8 +42,9 @@ local function find(path, model_prefix)
     local home, file, reason = folder.find(path, model_prefix)
     if home then return home, file end
     if fs.is_directory(path) then
-        local newest = checkpoint.latest(path)
+        local newest, _, note = checkpoint.latest(path)
         if newest then return newest, select(2, folder.find(newest, model_prefix)) end
+        if note then fault.raise("bl.load: " .. note) end
         local list = models_below(path, DEPTH, {})
         reason = reason .. ", and no complete checkpoint"
             .. (#list > 0 and "; there is one in " .. table.concat(list, ", ") or "")

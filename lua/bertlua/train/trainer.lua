@@ -41,7 +41,7 @@ Trainer.__index = Trainer
 --   first_step, last_step: the updates of this run, counted from 1;
 --   log_freq, on_log(record): called every log_freq steps and at the last;
 --   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step, nil before
---   the first;
+--   the first; resumed_from: path of the checkpoint that this run began with, or nil;
 --   on_step(step, record, stats): called after every step (progress bars), or nil; stats: of the optimizer;
 --   on_micro_step(step, done, total): called after each of this rank's micro-steps has been queued, or nil;
 --   evaluation: nil, or {is_due(step), run(step) -> {save: a checkpoint is due, stop: the run is to end here, signal:
@@ -218,7 +218,8 @@ function Trainer:check(step, last, scalars)
         fault.raisef("step %d: the loss is %s%s%s; lower --learning-rate (%.3g in this step) or lengthen "
             .. "--warmup-proportion%s", step, tostring(last.bad_loss), who,
             name and (" (%s of %s)"):format(what, name) or "", last.learning_rate,
-            self.saved_path and ", and resume from " .. self.saved_path or "")
+            (self.saved_path or self.resumed_from)
+                and (", and resume from %s, the last that is finite"):format(self.saved_path or self.resumed_from) or "")
     end
     local stats = self.optimizer:check(step, scalars, function() return self:find_non_finite(step) end)
     return stats

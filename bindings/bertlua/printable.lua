@@ -43,4 +43,10 @@ function printable.text(text)
     return text
 end
 
+--- The same for text of several lines: line feeds stay.
+function printable.lines(text)
+    if text:find "[%c\128-\255]" then text = text:gsub("[^\n]+", printable.text) end
+    return text
+end
+
 return printable

@@ -26,6 +26,11 @@ describe("printable", function()
         end
     end)
 
+    it("keeps the lines of a longer text", function()
+        assert.are.equal("a\\x1b\n\n\\tb\n", printable.lines "a\27\n\n\tb\n")
+        assert.are.equal("plain", printable.lines "plain")
+    end)
+
     it("is what the message of every fault went through", function()
         local _, problem = pcall(fault.raise, "x.safetensors: tensor \27[31mEVIL\n  is damaged")
         assert.are.equal("x.safetensors: tensor \\x1b[31mEVIL; is damaged", tostring(problem))

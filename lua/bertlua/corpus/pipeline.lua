@@ -15,6 +15,7 @@ local limits = require "bertlua.corpus.limits"
 local manifest = require "bertlua.corpus.manifest"
 local plain = require "bertlua.corpus.plain"
 local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
 local process = require "bertlua.process"
 local samples = require "bertlua.corpus.samples"
 local sentences = require "bertlua.corpus.sentences"
@@ -33,7 +34,7 @@ local FORMAT = 3
 
 local function print_line(job, name, text)
     if not job.quiet then
-        io.stdout:write(("%-10s %s\n"):format(name, text))
+        io.stdout:write(("%-10s %s\n"):format(name, printable.text(text)))
         io.stdout:flush()
     end
 end

@@ -6,6 +6,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local inside = require "bertlua.util.inside"
 local json = require "bertlua.util.json"
+local printable = require "bertlua.printable"
 local progress = require "bertlua.util.progress"
 local published = require "bertlua.squad.published"
 local storage = require "bertlua.storage"
@@ -26,7 +27,7 @@ local function fetch(job, values, name, urls, checksum, check_present)
             bar = bar or progress.new { total = total, label = name, unit = "bytes", start = received }
             bar:update(received)
         end,
-        on_retry = function(message) io.stderr:write("download: " .. message .. "\n") end,
+        on_retry = function(message) io.stderr:write("download: " .. printable.text(message) .. "\n") end,
         on_wait = function(seconds) io.stderr:write(("download: trying again in %g s\n"):format(seconds)) end,
     }
     if bar then bar:finish() end

@@ -78,6 +78,7 @@ static int start(lua_State *L) {
 }
 
 int main(int argc, char **argv) {
+    output_watch();
     host_paths paths;
     if (!host_find_paths(&paths)) {
         fprintf(stderr, "bertlua: cannot find its Lua files in %s; run make install, or start build/bertlua\n",

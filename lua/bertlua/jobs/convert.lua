@@ -146,7 +146,8 @@ local function convert(values, home, file_path, progress, write)
     check_size(store, config, file_path)
     if #store.list == 0 then fault.raisef("%s: contains no parameters", file_path) end
     write { store = store, config = config, vocab_file = vocab_file, do_lower_case = lower }
-    io.stdout:write(("%s: %s from %s\n"):format(values.output_dir, plural.count(#store.list, "tensor"), printable.text(file_path)))
+    io.stdout:write(("%s: %s from %s\n"):format(values.output_dir, plural.count(#store.list, "tensor"),
+        printable.text(file_path)))
     if not vocab_file then io.stdout:write("no vocab.txt: give one with --vocab-file\n") end
     release(store)
 end

@@ -29,7 +29,8 @@ function size_check.require(config, total)
     total = total or select(2, device.memory())
     if total and bytes > total then
         fault.raisef("the model takes at least %.4g GiB (num_hidden_layers %d, hidden_size %d, intermediate_size %d, "
-            .. "vocab_size %d), but there are %.4g GiB of memory in all: use a smaller model, or check its configuration",
+            .. "vocab_size %d), but there are %.4g GiB of memory in all: use a smaller model, or check its "
+            .. "configuration",
             bytes / GIB, config.num_hidden_layers, config.hidden_size, config.intermediate_size, config.vocab_size,
             total / GIB)
     end

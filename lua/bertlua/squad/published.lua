@@ -57,7 +57,9 @@ function published.fetch(path, base, options)
             bar = bar or progress.new { total = total, label = name, unit = "bytes", start = received }
             bar:update(received)
         end,
-        on_retry = options.on_retry or function(message) io.stderr:write("download: " .. printable.text(message) .. "\n") end,
+        on_retry = options.on_retry or function(message)
+            io.stderr:write("download: " .. printable.text(message) .. "\n")
+        end,
     }
     if bar then bar:finish() end
     return fetched

@@ -213,13 +213,13 @@ end
 function Trainer:check(step, last, scalars)
     if #last.bad_ranks > 0 then
         local name, what = self:find_non_finite(step)
+        local good = self.saved_path or self.resumed_from
         local who = self.ranks.size > 1 and (" on %s (found in %s)"):format(
             Ranks.names(last.bad_ranks), self.ranks.comm:where()) or ""
         fault.raisef("step %d: the loss is %s%s%s; lower --learning-rate (%.3g in this step) or lengthen "
             .. "--warmup-proportion%s", step, tostring(last.bad_loss), who,
             name and (" (%s of %s)"):format(what, name) or "", last.learning_rate,
-            (self.saved_path or self.resumed_from)
-                and (", and resume from %s, the last that is finite"):format(self.saved_path or self.resumed_from) or "")
+            good and (", and resume from %s, the last that is finite"):format(good) or "")
     end
     local stats = self.optimizer:check(step, scalars, function() return self:find_non_finite(step) end)
     return stats

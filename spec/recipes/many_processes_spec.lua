@@ -281,8 +281,8 @@ describe("many processes", function()
             assert.are_not.equal(0, code)
             local _, lines = output:gsub("bertlua: ", "")
             assert.are.equal(1, lines, output)
-            assert.matches("bertlua: rank 1: checkpoint of step 4 was not saved: the second moment of [%w._ ]+ holds an "
-                .. "inf or NaN; .* and resume from the checkpoint of step 2, the last that was saved", output)
+            assert.matches("bertlua: rank 1: checkpoint of step 4 was not saved: the second moment of [%w._ ]+ holds "
+                .. "an inf or NaN; .* and resume from the checkpoint of step 2, the last that was saved", output)
             assert.are.same({ 2 }, require("bertlua.train.checkpoint").steps(fs.dirname(folder(name))))
         end
     end)

@@ -38,7 +38,7 @@ CLANG_FLAGS := $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 CFLAGS_ALL := -std=c11 $(OPT) -g -march=$(ARCH) -fno-math-errno -fno-trapping-math -fopenmp -fPIC \
   -fvisibility=hidden -Wall -Wextra -Werror $(CLANG_FLAGS) $(SANITIZE_FLAGS) $(CFLAGS)
 LDFLAGS_ALL := $(SANITIZE_FLAGS) $(LDFLAGS)
-LIBS := -ldnnl $(HDF5_LIBS) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) -lbz2 -lcurl -lm -lpthread
+LIBS := -ldnnl $(HDF5_LIBS) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) -lbz2 -lz -lcurl -lm -lpthread
 MAIN_CPPFLAGS := $(call pkg,--cflags luajit libedit) \
   -DDEBIAN_LUA_CPATH='"/usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/lua/5.1"'
 MAIN_LIBS := $(or $(call pkg,--libs luajit libedit),-lluajit-5.1 -ledit)

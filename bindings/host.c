@@ -2,7 +2,6 @@
  * host.c - the module bertlua.host: what only the executable knows, for Lua.
  * Also finds the folder of bertlua's own files.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -55,12 +54,13 @@ static int host_isatty(lua_State *L) {
 
 /* flush(): true, or nil and a message if standard output could not be written. */
 static int host_flush(lua_State *L) {
-    if (fflush(stdout) == 0 && !ferror(stdout)) {
+    const char *problem = output_problem();
+    if (!problem) {
         lua_pushboolean(L, 1);
         return 1;
     }
     lua_pushnil(L);
-    lua_pushstring(L, strerror(errno));
+    lua_pushstring(L, problem);
     return 2;
 }
 

@@ -34,6 +34,11 @@ void signals_begin_reading(void);
 bool signals_reading_interrupted(void);
 bool signals_end_reading(void);
 
+/* Why standard output cannot be written, after flushing it; NULL if it can. */
+const char *output_problem(void);
+/* From now on an exit with code 0 becomes one with EXIT_FAILURE and a line if standard output could not be written. */
+void output_watch(void);
+
 /* Add on_failure, the handler of a failed job as a pointer, and quit to the table on top of the stack. */
 void failure_open(lua_State *L);
 

@@ -29,6 +29,15 @@ static void set_paths(lua_State *L, const host_paths *paths) {
     extend_path(L, "path", lua_tostring(L, -1), ";/usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua");
     lua_pop(L, 1);
     extend_path(L, "cpath", "", ";" DEBIAN_LUA_CPATH "/?.so");
+    /* bertlua's own folders are first, so this is our search.lua; from here on it decides. */
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "bertlua.search");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "install");
+    lua_pushstring(L, root);
+    lua_pushliteral(L, DEBIAN_LUA_CPATH);
+    lua_call(L, 2, 0);
+    lua_pop(L, 1);
 }
 
 /* package.loaded["bertlua.host"] and the global arg. */
@@ -85,6 +94,7 @@ static bool open_standard_streams(void) {
 
 int main(int argc, char **argv) {
     if (!open_standard_streams()) return EXIT_FAILURE;
+    output_watch();
     host_paths paths;
     if (!host_find_paths(&paths)) {
         fprintf(stderr, "bertlua: cannot find its Lua files in %s; run make install, or start build/bertlua\n",

@@ -4,6 +4,8 @@
 -- in bertlua: it prints `bertlua: MESSAGE` and exits with the fault's code,
 -- without a traceback (unless BL_DEBUG=1). Bugs stay plain error() strings.
 
+local printable = require "bertlua.printable"
+
 local M = {}
 
 local Fault = { __name = "bertlua.fault" }
@@ -14,10 +16,12 @@ function Fault:__tostring()
 end
 
 --- Throw a fault.
--- @param message one line: what, got ..., expected ...; the fix
+-- @param message one line: what, got ..., expected ...; the fix. Control characters, which names from files may have,
+--   are escaped.
 -- @param code exit code of the executable (default 1)
 function M.raise(message, code)
-    error(setmetatable({ message = (tostring(message):gsub("%s*\n%s*", "; ")), code = code or 1 }, Fault), 0)
+    local line = tostring(message):gsub("%s*\n%s*", "; ")
+    error(setmetatable({ message = printable.text(line), code = code or 1 }, Fault), 0)
 end
 
 --- Throw a fault whose message is built with string.format.

@@ -214,6 +214,14 @@ function storage.file_crc32c(path)
     return tonumber(crc[0]), tonumber(bytes[0])
 end
 
+--- CRC-32, as zip has it, of `bytes` bytes of a file from an offset; or nil, message.
+function storage.file_crc32(path, offset, bytes)
+    local crc = ffi.new "uint32_t[1]"
+    local status = lib.bl_file_crc32(path, offset, bytes, crc)
+    if status ~= 0 then return refused(status) end
+    return tonumber(crc[0])
+end
+
 --- SHA-256 of a file in hexadecimal; or nil, message.
 function storage.file_sha256(path)
     local hex = ffi.new "char[65]"

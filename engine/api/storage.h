@@ -108,6 +108,8 @@ bl_status bl_file_sync(const char *path);
 bl_status bl_file_rename(const char *from, const char *to);
 /* CRC32C and size of a whole file. */
 bl_status bl_file_crc32c(const char *path, uint32_t *crc, uint64_t *bytes);
+/* CRC-32 of zip and gzip (ISO 3309) of a part of a file; BL_ERROR_IO if the file ends before. */
+bl_status bl_file_crc32(const char *path, uint64_t offset, uint64_t bytes, uint32_t *crc);
 /* SHA-256 of a whole file as 64 lower-case hexadecimal digits and a NUL: hex has room for 65. */
 bl_status bl_file_sha256(const char *path, char *hex);
 /* Hash of a whole file in lower-case hexadecimal: algorithm "md5" or "sha1" (hex has room for 65). */

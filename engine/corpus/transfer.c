@@ -101,7 +101,11 @@ static bl_status set_options(bl_transfer *t, const char *url, const char *etag, 
 }
 
 static bl_status begin(bl_transfer *t, const char *url, const char *etag, int32_t timeout_s) {
-    t->descriptor = open(t->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    /* An older part is continued, so this is no new file; but never what a link leads to, a pipe or a device. */
+    struct stat info;
+    if (lstat(t->path, &info) == 0 && !S_ISREG(info.st_mode))
+        return bl_fail(BL_ERROR_IO, "%s: is not a plain file: remove it", t->path);
+    t->descriptor = open(t->path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (t->descriptor < 0) return bl_file_fail(t->path, "create", errno);
     if (ftruncate(t->descriptor, t->resume) != 0 || lseek(t->descriptor, t->resume, SEEK_SET) < 0)
         return bl_file_fail(t->path, "write", errno);

@@ -10,10 +10,12 @@
 #include "cuda/matmul.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char TITLE[] = "bertlua matmul choices 1";
 static const char COLUMNS[] = "# m n k lda ldb ldd transpose_a transpose_b operand result accumulate epilogue tf32 "
@@ -111,8 +113,15 @@ bl_status bl_cuda_choices_write(const bl_cuda_choices *choices, const char *path
     char beside[4096];
     if ((size_t) snprintf(beside, sizeof beside, "%s.tmp", path) >= sizeof beside)
         return bl_fail(BL_ERROR_IO, "%.200s...: the name is too long", path);
-    FILE *file = fopen(beside, "w");
-    if (!file) return bl_fail(BL_ERROR_IO, "%s: %s", beside, strerror(errno));
+    /* What is left over at this name is removed, never written to, and a link is not followed. */
+    unlink(beside);
+    int descriptor = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "w");
+    if (!file) {
+        int error = errno;
+        if (descriptor >= 0) close(descriptor);
+        return bl_fail(BL_ERROR_IO, "%s: %s", beside, strerror(error));
+    }
     fprintf(file, "%s\n%s\n%s\n", TITLE, device, COLUMNS);
     for (int64_t i = 0; i < choices->count; i++)
         write_line(file, &choices->items[i]);

@@ -39,6 +39,14 @@ bl_status bl_file_fail(const char *path, const char *action, int error) {
     case EROFS:
         snprintf(reason, sizeof reason, "the file system is read-only");
         break;
+    case EIO:
+        snprintf(reason, sizeof reason, "input/output error (EIO)");
+        hint = ": the disk, or the way to it, fails: see the system's log";
+        break;
+    case ELOOP:
+        snprintf(reason, sizeof reason, "a link is in its place");
+        hint = ": remove the link";
+        break;
     default: {
         /* The GNU form returns the text, which may or may not lie in the buffer. */
         char text[96];
@@ -90,6 +98,11 @@ BL_API bl_status bl_file_rename(const char *from, const char *to) {
     return sync_parent(to);
 }
 
+int bl_file_create(const char *path) {
+    if (unlink(path) != 0 && errno != ENOENT) return -1;
+    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+}
+
 bl_status bl_file_output_open(bl_file_output *out, const char *path) {
     *out = (bl_file_output){.descriptor = -1};
     size_t bytes = strlen(path) + 32;
@@ -100,7 +113,7 @@ bl_status bl_file_output_open(bl_file_output *out, const char *path) {
         return bl_fail(BL_ERROR_MEMORY, "%s: out of memory for the file's name", path);
     }
     snprintf(out->temporary, bytes, "%s.tmp-%ld", path, (long) getpid());
-    out->descriptor = open(out->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    out->descriptor = bl_file_create(out->temporary);
     if (out->descriptor < 0) {
         bl_status status = bl_file_fail(path, "create", errno);
         /* Not ours to remove: it could not be opened. */

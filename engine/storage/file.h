@@ -13,6 +13,13 @@
  */
 bl_status bl_file_fail(const char *path, const char *action, int error);
 
+/*
+ * Descriptor of a new, empty file, for temporary files whose names others can
+ * guess: what a killed process left there, or somebody put there, is removed,
+ * never written to, and a link is not followed. -1 and errno on failure.
+ */
+int bl_file_create(const char *path);
+
 typedef struct bl_file_output {
     char *path;      /* final name */
     char *temporary; /* "<path>.tmp-<pid>" */

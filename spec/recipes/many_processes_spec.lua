@@ -292,6 +292,21 @@ describe("many processes", function()
         end
     end)
 
+    it("save no checkpoint when one rank's part of the optimizer's state is not a number", function()
+        for _, optimizer in ipairs { "Lamb", "DistributedFusedLamb" } do
+            local name = "poisoned" .. optimizer
+            local output, code = mpi.run(2, (arguments(options(name, { ["gradient-merge-steps"] = 1,
+                ["num-steps-per-checkpoint"] = 2, optimizer = optimizer })):gsub("recipes/pretrain_phase1.lua",
+                "spec/support/ranks_poisoned.lua")))
+            assert.are_not.equal(0, code)
+            local _, lines = output:gsub("bertlua: ", "")
+            assert.are.equal(1, lines, output)
+            assert.matches("bertlua: rank 1: checkpoint of step 4 was not saved: the second moment of [%w._ ]+ holds "
+                .. "an inf or NaN; .* and resume from the checkpoint of step 2, the last that was saved", output)
+            assert.are.same({ 2 }, require("bertlua.train.checkpoint").steps(fs.dirname(folder(name))))
+        end
+    end)
+
     it("say which rank's settings differ", function()
         local other = job:command("pretrain_phase1.lua", options("differ", { ["learning-rate"] = 0.02 }))
         local output, code = mpi.run(1, ("%s : -n 1 %s"):format(arguments(options "differ"), other))

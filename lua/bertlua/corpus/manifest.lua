@@ -5,7 +5,9 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local inside = require "bertlua.util.inside"
 local json = require "bertlua.util.json"
+local printable = require "bertlua.printable"
 local stage = require "bertlua.corpus.stage"
 local storage = require "bertlua.storage"
 
@@ -35,7 +37,18 @@ function manifest.read(output_dir)
     end
     for _, source in ipairs(value.sources) do check(source) end
     for _, made in pairs(value.stages) do
-        for _, file in ipairs(made.files) do check(file) end
+        if type(made) ~= "table" or type(made.files) ~= "table" then
+            fault.raise(path .. ": a stage lacks its files: the manifest was changed or damaged; remove it, and the "
+                .. "stages will rebuild it")
+        end
+        for _, file in ipairs(made.files) do
+            check(file)
+            local problem = inside.problem(file.path)
+            if problem then
+                fault.raisef("%s: names %s, which %s: bertlua did not write it so; remove the manifest, and the stages "
+                    .. "will rebuild it", path, printable.text(file.path), problem)
+            end
+        end
     end
     return value
 end
@@ -80,25 +93,47 @@ function manifest.files(output_dir, name, wanted_by)
         fault.raisef("%s: stage %s needs the files of stage %s, which is not finished; add it to --stages", output_dir,
             wanted_by, name)
     end
+    for _, file in ipairs(made.files) do
+        local _, problem = inside.file(output_dir, file.path)
+        if problem then fault.raisef("%s: listed in the manifest, but %s", fs.join(output_dir, file.path), problem) end
+    end
     return made.files
 end
 
---- Every file listed in the manifest, with the folder its path is relative to.
-local function all_files(value, output_dir)
-    local list = {}
-    for _, source in ipairs(value.sources) do list[#list + 1] = { file = source, path = source.path } end
+--- Every file listed in the manifest; and how many sources are not in the list, because nobody but the manifest says
+-- that they are the user's sources.
+local function all_files(value, job)
+    local list, left_out = {}, 0
+    for _, source in ipairs(value.sources) do
+        local path = source.path
+        local within = path:sub(1, #job.output_dir + 1) == job.output_dir .. "/" and path:sub(#job.output_dir + 2)
+        if within then
+            list[#list + 1] = { file = source, folder = job.output_dir, name = within }
+        elseif job.is_source and job.is_source(path) then
+            list[#list + 1] = { file = source, path = path }
+        else
+            left_out = left_out + 1
+        end
+    end
     for _, name in ipairs(STAGES) do
         local made = value.stages[name]
         for _, file in ipairs(made and made.files or {}) do
-            list[#list + 1] = { file = file, path = fs.join(output_dir, file.path) }
+            list[#list + 1] = { file = file, folder = job.output_dir, name = file.path }
         end
     end
-    return list
+    return list, left_out
 end
 
 local function check_file(entry, report)
+    local problem
+    if entry.folder then
+        entry.path = fs.join(entry.folder, entry.name)
+        problem = select(2, inside.file(entry.folder, entry.name))
+    elseif not fs.is_file(entry.path) then
+        problem = fs.exists(entry.path) and "is not a plain file" or "does not exist"
+    end
+    if problem then fault.raisef("%s: listed in the manifest, but %s", entry.path, problem) end
     local size = fs.size(entry.path)
-    if not size then fault.raisef("%s: listed in the manifest, but does not exist", entry.path) end
     if size ~= entry.file.bytes then
         fault.raisef("%s: has %d bytes, but %d according to the manifest", entry.path, size, entry.file.bytes)
     end
@@ -127,13 +162,14 @@ local function check_counts(value)
 end
 
 --- Check every file against the manifest: presence, size, SHA-256; and the counts between stages.
--- @tparam table job output_dir, num_workers, quiet
--- @return number of files, their bytes
+-- @tparam table job output_dir, num_workers, quiet; is_source: function that says whether the user's settings name a
+--   path as a source. Sources outside output_dir are checked only if it does.
+-- @return number of files, their bytes, number of sources that were not checked
 function manifest.verify(job)
     local progress = require "bertlua.util.progress"
     local workers = require "bertlua.data.workers"
     local value = manifest.read(job.output_dir)
-    local entries = all_files(value, job.output_dir)
+    local entries, left_out = all_files(value, job)
     if #entries == 0 then
         fault.raisef("%s: nothing to verify: no stage has finished yet", job.output_dir)
     end
@@ -151,7 +187,7 @@ function manifest.verify(job)
         bar:update(total)
         bar:finish()
     end
-    return #entries, total
+    return #entries, total, left_out
 end
 
 return manifest

@@ -15,6 +15,7 @@ local limits = require "bertlua.corpus.limits"
 local manifest = require "bertlua.corpus.manifest"
 local plain = require "bertlua.corpus.plain"
 local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
 local process = require "bertlua.process"
 local samples = require "bertlua.corpus.samples"
 local sentences = require "bertlua.corpus.sentences"
@@ -33,7 +34,7 @@ local FORMAT = 3
 
 local function print_line(job, name, text)
     if not job.quiet then
-        io.stdout:write(("%-10s %s\n"):format(name, text))
+        io.stdout:write(("%-10s %s\n"):format(name, printable.text(text)))
         io.stdout:flush()
     end
 end
@@ -83,8 +84,11 @@ function runners.verify(job, values)
             or "no checksum given; the stages check each source as they read it")
         return
     end
-    local files, bytes = manifest.verify(job)
-    print_line(job, "verify", ("%d files, %.1f MB: all match the manifest"):format(files, bytes / 1e6))
+    job.is_source = sources.recognizer(values)
+    local files, bytes, left_out = manifest.verify(job)
+    print_line(job, "verify", ("%d files, %.1f MB: all match the manifest%s"):format(files, bytes / 1e6,
+        left_out > 0 and ("; %s outside of it not checked: name them as when they were read"):format(
+            plural.count(left_out, "source")) or ""))
 end
 
 --- Stage extract: prose of the sources.
@@ -177,7 +181,7 @@ function runners.vocab(job, values)
     local bytes = stage.sum(training, "bytes")
     local target = fs.join(job.output_dir, "vocab.txt")
     local done = run_stage(job, "vocab", settings, stage.hashes(training), {
-        folder = job.output_dir, parts = { { name = "vocab", size = bytes } },
+        folder = job.output_dir, only = "vocab.txt", parts = { { name = "vocab", size = bytes } },
         run = function(_, report)
             local paths, read = {}, 0
             for i, file in ipairs(training) do paths[i] = fs.join(job.output_dir, file.path) end
@@ -206,7 +210,7 @@ local function vocabulary(job, values)
     if not stages.vocab then
         fault.raise("vocab_file is not set: name a WordPiece vocabulary, or add stage vocab to learn one")
     end
-    return fs.join(job.output_dir, stages.vocab.files[1].path)
+    return fs.join(job.output_dir, manifest.files(job.output_dir, "vocab", "hdf5")[1].path)
 end
 
 --- Stage hdf5: samples for pre-training.

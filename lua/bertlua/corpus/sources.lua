@@ -4,7 +4,9 @@
 local download = require "bertlua.util.download"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local inside = require "bertlua.util.inside"
 local json = require "bertlua.util.json"
+local printable = require "bertlua.printable"
 local progress = require "bertlua.util.progress"
 local published = require "bertlua.squad.published"
 local storage = require "bertlua.storage"
@@ -25,7 +27,7 @@ local function fetch(job, values, name, urls, checksum, check_present)
             bar = bar or progress.new { total = total, label = name, unit = "bytes", start = received }
             bar:update(received)
         end,
-        on_retry = function(message) io.stderr:write("download: " .. message .. "\n") end,
+        on_retry = function(message) io.stderr:write("download: " .. printable.text(message) .. "\n") end,
         on_wait = function(seconds) io.stderr:write(("download: trying again in %g s\n"):format(seconds)) end,
     }
     if bar then bar:finish() end
@@ -124,6 +126,27 @@ function sources.list(job, values)
         list[1] = { kind = "corpus", files = text_files("corpus_dir", values.corpus_dir), border = values.border }
     end
     return list
+end
+
+--- A function that says whether the settings name a path: a source file, or a folder that it lies in.
+function sources.recognizer(values)
+    local files, folders = {}, {}
+    for _, name in ipairs { "wikipedia", "wikipedia_index" } do
+        if values[name] then files[values[name]] = true end
+    end
+    for _, name in ipairs { "books_dir", "corpus_dir" } do
+        if values[name] then
+            files[values[name]] = true
+            folders[#folders + 1] = (values[name]:gsub("/*$", "/"))
+        end
+    end
+    return function(path)
+        if files[path] then return true end
+        for _, folder in ipairs(folders) do
+            if path:sub(1, #folder) == folder and not inside.problem(path:sub(#folder + 1)) then return true end
+        end
+        return false
+    end
 end
 
 --- Size and SHA-256 of source files; hashes are reused while size and modification time stay the same.

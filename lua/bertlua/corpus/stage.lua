@@ -6,12 +6,17 @@
 -- A part is done if it has a record and its files have the recorded sizes.
 -- The stage's key (settings and inputs as JSON) is kept next to the records: if
 -- it differs, the whole stage is rebuilt.
+--
+-- A prepared corpus may come from anywhere, records included. So a stage removes
+-- and reuses only plain files inside its own folder, and none over a link.
 -- @module bertlua.corpus.stage
 
 local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local inside = require "bertlua.util.inside"
 local json = require "bertlua.util.json"
+local printable = require "bertlua.printable"
 local process = require "bertlua.process"
 local progress = require "bertlua.util.progress"
 local storage = require "bertlua.storage"
@@ -32,34 +37,67 @@ local function write_json(path, value)
     fault.check(fs.write(path, json.encode(value, { pretty = true }) .. "\n"))
 end
 
+--- The file that a record names.
+-- @tparam table options folder, only: see run()
+-- @return path; or nil, reason
+local function own_file(job, options, path)
+    local found, problem = inside.file(job.output_dir, path)
+    if not found then return nil, problem end
+    if fs.dirname(found) ~= options.folder and found:sub(1, #options.folder + 1) ~= options.folder .. "/"
+        or options.only and found ~= fs.join(options.folder, options.only) then
+        return nil, "is not in the folder of stage " .. options.name
+    end
+    return found
+end
+
 --- The record of a part if it is done, else nil.
-local function finished(job, name, part)
-    local path = record_path(job, name, part)
-    if not fs.is_file(path) then return nil end
-    local record = json.read(path)
+local function finished(job, options, part)
+    local record = inside.file(job.output_dir, fs.join(".state", options.name, part.name .. ".json"))
+    record = record and json.read(record)
     if type(record) ~= "table" or type(record.files) ~= "table" then return nil end
     for _, file in ipairs(record.files) do
         if not stage.is_described(file) then return nil end
-        if fs.size(fs.join(job.output_dir, file.path)) ~= file.bytes then return nil end
+        local path = own_file(job, options, file.path)
+        if not path or fs.size(path) ~= file.bytes then return nil end
     end
     return record
 end
 
---- Remove what the stage left behind under another key.
-local function forget(job, name)
-    local folder = state_folder(job, name)
+--- Remove what the stage left behind under another key. What it did not write itself stays, and is told.
+local function forget(job, options)
+    local folder = state_folder(job, options.name)
     for _, entry in ipairs(fs.list(folder) or {}) do
-        local record = entry:match("%.json$") and json.read(fs.join(folder, entry))
-        for _, file in ipairs(type(record) == "table" and record.files or {}) do
-            local path = fs.join(job.output_dir, file.path)
-            if fs.exists(path) then fault.check(fs.remove(path)) end
+        local path = fs.join(folder, entry)
+        local record = entry:match("%.json$") and inside.file(folder, entry) and json.read(path)
+        local files = type(record) == "table" and type(record.files) == "table" and record.files or {}
+        for _, file in ipairs(files) do
+            local named = type(file) == "table" and file.path
+            local found, problem = own_file(job, options, named)
+            if found then
+                fault.check(fs.remove(found))
+            elseif problem ~= "does not exist" then
+                io.stderr:write(("warning: %s: names %s, which %s: left as it is\n"):format(path,
+                    printable.text(tostring(named)), problem))
+            end
         end
+        -- Records, the key, and either of them half written: all are files.
+        if not fs.is_directory(path) or inside.is_link(path) then fault.check(fs.remove(path)) end
     end
-    fault.check(fs.remove(folder))
+end
+
+--- Refuse a folder of the corpus that is a link: what is written to and removed from it would be elsewhere.
+local function refuse_link(job, folder)
+    local relative = folder:sub(#job.output_dir + 2)
+    local found, problem = inside.resolve(job.output_dir, relative == "" and "." or relative)
+    if not found then
+        fault.raisef("%s: %s, but the stages remove old files only from folders of their own: make it a folder, or "
+            .. "name another output_dir", folder, problem)
+    end
 end
 
 --- Remove a killed run's unfinished files from a folder.
 function stage.sweep(folder)
+    if inside.is_link(folder) then return end
     for _, entry in ipairs(fs.list(folder) or {}) do
         if entry:match("%.tmp%-%d+$") or entry:match("^%.part%-") then
             fault.check(fs.remove(fs.join(folder, entry)))
@@ -79,7 +117,8 @@ function stage.describe(job, path, counts)
     return record
 end
 
---- Whether a value describes a file as describe does, so that the file can be found and checked.
+--- Whether a value describes a file as describe does, so that the file can be found and checked. Whether its path stays
+-- inside the corpus is another question: see bertlua.util.inside.
 function stage.is_described(file)
     return type(file) == "table" and type(file.path) == "string" and type(file.bytes) == "number"
         and type(file.sha256) == "string"
@@ -101,11 +140,13 @@ function stage.write_text(path, make)
     return written
 end
 
-local function prepare(job, name, key, folder)
-    local state = state_folder(job, name)
+local function prepare(job, options)
+    local state, folder = state_folder(job, options.name), options.folder
+    refuse_link(job, state)
+    refuse_link(job, folder)
     local key_path = fs.join(state, "key")
-    local text = json.encode(key)
-    if fs.is_directory(state) and fs.read(key_path) ~= text then forget(job, name) end
+    local text = json.encode(options.key)
+    if fs.is_directory(state) and fs.read(key_path) ~= text then forget(job, options) end
     fault.check(fs.mkdirs(state))
     fault.check(fs.mkdirs(folder))
     fault.check(fs.write(key_path, text))
@@ -140,7 +181,8 @@ end
 
 --- Run a stage.
 -- @tparam table job output_dir (without a slash at its end), num_workers, quiet
--- @tparam table options name; key = table that decides whether old parts are still valid; folder = where files go;
+-- @tparam table options name; key = table that decides whether old parts are still valid; folder = where files go, in
+--   output_dir; only = name of the single file that it makes there, where the folder is not the stage's alone;
 --   parts = list of {name = unique and valid as a file name, size = amount of work, ...}; unit; run = function(part,
 --   report) that makes the part and returns its record {files = list of stage.describe, ...}; report(amount) of
 --   part.size; options.memory(part) is the most a process needs for it: only as many processes run as fit into
@@ -148,11 +190,11 @@ end
 -- @return list of the parts' records in order; number of parts already done; seconds it took
 function stage.run(job, options)
     local name, parts = options.name, options.parts
-    prepare(job, name, options.key, options.folder)
+    prepare(job, options)
     local records, pending, total, done = {}, {}, 0, 0
     for i, part in ipairs(parts) do
         total = total + part.size
-        records[i] = finished(job, name, part)
+        records[i] = finished(job, options, part)
         if records[i] then done = done + part.size else pending[#pending + 1] = i end
     end
     local kept = #parts - #pending
@@ -175,7 +217,7 @@ function stage.run(job, options)
         bar:finish()
     end
     for _, i in ipairs(pending) do
-        records[i] = finished(job, name, parts[i])
+        records[i] = finished(job, options, parts[i])
         if not records[i] then
             fault.raisef("%s: part %s was made, but is gone: is something else writing to %s?", name,
                 parts[i].name, job.output_dir)

@@ -43,8 +43,9 @@ local function find(path, model_prefix)
     local home, file, reason = folder.find(path, model_prefix)
     if home then return home, file end
     if fs.is_directory(path) then
-        local chosen = checkpoint.preferred(path)
+        local chosen, _, note = checkpoint.preferred(path)
         if chosen then return chosen, select(2, folder.find(chosen, model_prefix)) end
+        if note then fault.raise("bl.load: " .. note) end
         local list = models_below(path, DEPTH, {})
         reason = reason .. ", and no complete checkpoint"
             .. (#list > 0 and "; there is one in " .. table.concat(list, ", ") or "")

@@ -11,6 +11,7 @@ local fs = require "bertlua.util.fs"
 local memory = require "bertlua.memory"
 local names = require "bertlua.weights.names"
 local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
@@ -145,7 +146,8 @@ local function convert(values, home, file_path, progress, write)
     check_size(store, config, file_path)
     if #store.list == 0 then fault.raisef("%s: contains no parameters", file_path) end
     write { store = store, config = config, vocab_file = vocab_file, do_lower_case = lower }
-    io.stdout:write(("%s: %s from %s\n"):format(values.output_dir, plural.count(#store.list, "tensor"), file_path))
+    io.stdout:write(("%s: %s from %s\n"):format(values.output_dir, plural.count(#store.list, "tensor"),
+        printable.text(file_path)))
     if not vocab_file then io.stdout:write("no vocab.txt: give one with --vocab-file\n") end
     release(store)
 end

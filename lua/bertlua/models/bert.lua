@@ -14,6 +14,7 @@ local F = require "bertlua.autograd.functional"
 local Module = require "bertlua.nn.module"
 local Pooler = require "bertlua.nn.pooler"
 local PretrainingHeads = require "bertlua.nn.pretraining_heads"
+local size_check = require "bertlua.models.size_check"
 
 local BertModel = Module.class("BertModel")
 
@@ -23,6 +24,7 @@ local BertModel = Module.class("BertModel")
 -- @param prefix "bert" if it is part of a larger model
 -- @param options {pooler = true}: false leaves the pooler out
 function BertModel.new(config, store, prefix, options)
+    size_check.require(config)
     local self = Module.init(BertModel, store, prefix)
     self.config = config
     self.embeddings = self:add("embeddings", Embeddings.new(store, self:name("embeddings"), config))

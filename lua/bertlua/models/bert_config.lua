@@ -11,6 +11,7 @@
 -- name the recipe's class.
 
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local suggest = require "bertlua.util.suggest"
 
@@ -176,10 +177,8 @@ end
 --- Read a config.json as it is.
 -- @return table
 function BertConfig.read(path)
-    local file, message = io.open(path, "rb")
-    if not file then fault.raisef("cannot read the model configuration: %s", message) end
-    local text = file:read("*a")
-    file:close()
+    local text, message = fs.read(path)
+    if not text then fault.raisef("cannot read the model configuration: %s", message) end
     local values, reason = json.decode(text)
     if type(values) ~= "table" then
         fault.raisef("%s: not a JSON object: %s", path, reason or "it is a " .. type(values))

@@ -3,6 +3,7 @@
 require "bertlua.jit_guard"
 local files = require "bertlua.prompt.files"
 local host = require "bertlua.host"
+local printable = require "bertlua.printable"
 local suggest = require "bertlua.util.suggest"
 local user_code = require "bertlua.util.user_code"
 
@@ -35,7 +36,7 @@ local INTERRUPTED = 130
 local function complain(message)
     local progress = package.loaded["bertlua.util.progress"]
     if progress then progress.leave_line() end
-    message = "bertlua: " .. message
+    message = "bertlua: " .. printable.lines(message)
     local term = package.loaded["bertlua.util.term"]
     if term then message = term.fit("stderr", message, 0) end
     io.stderr:write(message, "\n")

@@ -11,6 +11,7 @@ local help = require "bertlua.prompt.help"
 local inspect = require "bertlua.prompt.inspect"
 local leave = require "bertlua.leave"
 local locals = require "bertlua.prompt.locals"
+local printable = require "bertlua.printable"
 local term = require "bertlua.util.term"
 local user_code = require "bertlua.util.user_code"
 
@@ -151,7 +152,7 @@ end
 function Session:complain(message)
     local progress = package.loaded["bertlua.util.progress"]
     if progress then progress.leave_line() end
-    message = tostring(message)
+    message = printable.lines(tostring(message))
     if self.columns then message = term.wrap(message, self.columns(), 0) end
     if self.color then message = RED .. message .. RESET end
     self.write(message .. "\n")

@@ -5,6 +5,7 @@
 
 local FeatureSet = require "bertlua.squad.feature_set"
 local fault = require "bertlua.fault"
+local feature_check = require "bertlua.squad.feature_check"
 local fs = require "bertlua.util.fs"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
@@ -20,7 +21,7 @@ local FORMAT = 1
 -- @tparam table values the settings of the conversion
 -- @tparam string data_file
 -- @tparam[opt] string cache_dir folder to use instead of the data's own
--- @treturn table {path=, key=}
+-- @treturn table {path=, key=; examples, vocab_size: limits of the numbers in it}
 function cache.entry(examples, tokenizer, values, data_file, cache_dir)
     if type(data_file) ~= "string" then
         error("features.cached: data_file is a " .. type(data_file) .. ", expected a path", 3)
@@ -38,7 +39,8 @@ function cache.entry(examples, tokenizer, values, data_file, cache_dir)
         "examples=" .. #examples,
     }, " ")
     local name = ("%s.features-%08x.safetensors"):format(fs.basename(data_file), storage.crc32c(key))
-    return { path = fs.join(cache_dir or fs.dirname(data_file), name), key = key }
+    return { path = fs.join(cache_dir or fs.dirname(data_file), name), key = key, examples = #examples,
+        vocab_size = tokenizer:size() }
 end
 
 --- Read the tensors of an open file into a set's arrays; nil, message at the first that does not fit.
@@ -56,10 +58,23 @@ local function read_arrays(file, set)
     return true
 end
 
+--- The sizes that the file states; nil where they cannot be those of its arrays.
+local function sizes_in(metadata, file_bytes)
+    local sizes = {}
+    for _, name in ipairs { "features", "tokens", "doc_tokens" } do
+        local digits = (metadata[name] or ""):match "^%d+$"
+        local count = digits and tonumber(digits)
+        if not count or 4 * count > file_bytes then return nil end
+        sizes[name] = count
+    end
+    return sizes
+end
+
 --- Read the features of an entry.
 -- @return FeatureSet; nil if there is no file; nil and the reason if it cannot be used
 function cache.load(entry, values)
     if not fs.exists(entry.path) then return nil end
+    if not fs.is_file(entry.path) then return nil, entry.path .. ": not a plain file" end
     local file, message = storage.open(entry.path)
     if not file then return nil, message end
     local metadata = file:metadata()
@@ -67,11 +82,17 @@ function cache.load(entry, values)
         file:close()
         return nil, entry.path .. ": made with other settings"
     end
-    local set = FeatureSet.new({ features = tonumber(metadata.features), tokens = tonumber(metadata.tokens),
-        doc_tokens = tonumber(metadata.doc_tokens) }, values)
+    local sizes = sizes_in(metadata, fs.size(entry.path) or 0)
+    if not sizes then
+        file:close()
+        return nil, entry.path .. ": its sizes are damaged"
+    end
+    local set = FeatureSet.new(sizes, values)
     local ok, problem = read_arrays(file, set)
     file:close()
     if not ok then return nil, entry.path .. ": " .. problem end
+    local name = feature_check.problem(set, entry)
+    if name then return nil, ("%s: %s holds numbers that no features have"):format(entry.path, name) end
     return set
 end
 

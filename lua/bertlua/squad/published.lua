@@ -3,6 +3,7 @@
 
 local download = require "bertlua.util.download"
 local fs = require "bertlua.util.fs"
+local printable = require "bertlua.printable"
 local progress = require "bertlua.util.progress"
 
 local published = {}
@@ -56,7 +57,9 @@ function published.fetch(path, base, options)
             bar = bar or progress.new { total = total, label = name, unit = "bytes", start = received }
             bar:update(received)
         end,
-        on_retry = options.on_retry or function(message) io.stderr:write("download: " .. message .. "\n") end,
+        on_retry = options.on_retry or function(message)
+            io.stderr:write("download: " .. printable.text(message) .. "\n")
+        end,
     }
     if bar then bar:finish() end
     return fetched

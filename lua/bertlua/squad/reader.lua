@@ -39,7 +39,8 @@ local function home_of(path, model_prefix)
     local home, file = folder.find(path, model_prefix)
     if home then return home, file end
     if not fs.is_directory(path) then fault.raisef("%s: no such checkpoint", path) end
-    local found = checkpoint.preferred(path)
+    local found, _, note = checkpoint.preferred(path)
+    if not found and note then fault.raise(note) end
     if not found then fault.raisef("%s: holds neither a model nor a complete checkpoint", path) end
     return found, select(2, folder.find(found, model_prefix))
 end

@@ -3,13 +3,14 @@
 --     model.safetensors      parameters under Hugging Face's names, true vocabulary size
 --     optimizer.safetensors  m.<name>, v.<name>, scalars
 --     config.json, vocab.txt so that transformers opens the folder as it is
---     progress.json          step, settings, casing, and size and CRC32C of the files above
+--     progress.json          step, settings, casing, and size and CRC32C of the files above (train/progress_file.lua)
 --     settings.json          of a training run: more settings, for people and to compare when it resumes
 --
 -- A checkpoint is written into a hidden folder next to it, synced and renamed,
 -- so an integer-named folder is complete even after a power failure. The newest
 -- three are kept, and the best, if the run keeps one; others are removed only
--- once the new one is in place.
+-- once the new one is in place. State that holds an inf or NaN is neither saved nor
+-- resumed from (train/finite.lua).
 -- @module bertlua.train.checkpoint
 
 local signal = require "posix.signal"
@@ -17,10 +18,12 @@ local unistd = require "posix.unistd"
 
 local fault = require "bertlua.fault"
 local Ranks = require "bertlua.train.ranks"
+local finite = require "bertlua.train.finite"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local plural = require "bertlua.util.plural"
+local progress_file = require "bertlua.train.progress_file"
 local storage = require "bertlua.storage"
 local term = require "bertlua.util.term"
 local vocabulary = require "bertlua.weights.vocabulary"
@@ -29,7 +32,6 @@ local weights = require "bertlua.train.weights"
 local checkpoint = {}
 
 local KEEP = 3
-local FORMAT = 1
 
 --- Whether a parameter belongs to a head: what a task adds on top of the encoder, including the pooler.
 local function is_head(name)
@@ -46,19 +48,7 @@ local function step_of(name)
 end
 
 --- progress.json of a checkpoint: table; or nil, reason.
-function checkpoint.progress(path)
-    local progress, reason = json.read(path .. "/progress.json")
-    if not progress then return nil, reason end
-    if type(progress) ~= "table" or type(progress.step) ~= "number" or type(progress.files) ~= "table" then
-        return nil, path .. "/progress.json: contains no step or list of files"
-    end
-    for name, record in pairs(progress.files) do
-        if type(record) ~= "table" or type(record.bytes) ~= "number" or type(record.crc32c) ~= "number" then
-            return nil, ("%s/progress.json: contains no size and checksum of %s"):format(path, tostring(name))
-        end
-    end
-    return progress
-end
+checkpoint.progress = progress_file.read
 
 --- Whether a folder holds a complete checkpoint, judging by the names and sizes of its files.
 -- @return true; or false, reason
@@ -74,6 +64,7 @@ function checkpoint.is_complete(path)
     for name, record in pairs(progress.files) do
         local size = fs.size(path .. "/" .. name)
         if not size then return false, name .. " is missing" end
+        if not fs.is_file(path .. "/" .. name) then return false, name .. " is not a plain file" end
         if size ~= record.bytes then
             return false, ("%s has %s, expected %.0f"):format(name, plural.count(size, "byte"), record.bytes)
         end
@@ -92,6 +83,17 @@ function checkpoint.verify(path)
         if crc ~= record.crc32c then
             return false, ("%s is damaged: its CRC32C is %.0f, expected %.0f"):format(name, crc, record.crc32c)
         end
+    end
+    return true
+end
+
+--- verify, and also that nothing in it is an inf or NaN: fit to go on from.
+local function is_sound(path)
+    local ok, reason = checkpoint.verify(path)
+    if not ok then return false, reason end
+    for name in pairs(checkpoint.progress(path).files) do
+        local bad = name:find "%.safetensors$" and finite.find_in_file(path .. "/" .. name)
+        if bad then return false, ("%s: %s holds an inf or NaN"):format(name, bad) end
     end
     return true
 end
@@ -155,16 +157,17 @@ function checkpoint.clean(root)
     end
 end
 
---- The newest checkpoint in root that is complete and undamaged.
+--- The newest checkpoint in root that is complete, undamaged and finite.
 -- @tparam string root folder of one phase
--- @return path, step, note: nil, nil if there is none; note is nil, or one line on what was skipped and why
+-- @return path, step, note: nil, nil if there is none; note is nil, or one line on what was skipped and why. None
+--   with a note means that there are checkpoints, but all are damaged.
 function checkpoint.latest(root)
     checkpoint.clean(root)
     local skipped = {}
     local entries = numbered(root)
     for i = #entries, 1, -1 do
         local path = root .. "/" .. entries[i].name
-        local ok, reason = checkpoint.verify(path)
+        local ok, reason = is_sound(path)
         if ok then
             local note
             if #skipped > 0 then
@@ -174,7 +177,8 @@ function checkpoint.latest(root)
         end
         skipped[#skipped + 1] = ("%s (%s)"):format(path, reason)
     end
-    return nil, nil, #skipped > 0 and "skipped " .. table.concat(skipped, "; ") or nil
+    return nil, nil, #skipped > 0 and "none of the checkpoints in " .. root .. " can be used: "
+        .. table.concat(skipped, "; ") or nil
 end
 
 --- The checkpoint whose model stands for a run: the one it keeps as the best, else the newest.
@@ -182,9 +186,9 @@ end
 function checkpoint.preferred(root)
     local newest, step, note = checkpoint.latest(root)
     local state = newest and checkpoint.progress(newest).evaluation
-    if state and state.kept and state.best_step and state.best_step ~= step then
+    if type(state) == "table" and state.kept and type(state.best_step) == "number" and state.best_step ~= step then
         local path = ("%s/%d"):format(root, state.best_step)
-        local ok, reason = checkpoint.verify(path)
+        local ok, reason = is_sound(path)
         if ok then return path, state.best_step, note, state.metric end
         note = ("%s%s has the best %s, but %s; using %s"):format(note and note .. "; " or "", path, state.metric,
             reason, newest)
@@ -274,8 +278,6 @@ local function write_progress(path, step, parts)
     local progress = {}
     for key, value in pairs(parts.progress or {}) do progress[key] = value end
     progress.step = step
-    progress.format = FORMAT
-    progress.bertlua_version = storage.engine_version()
     if parts.optimizer and parts.optimizer.stats then
         local stats = parts.optimizer:stats()
         progress.loss_scale, progress.updates, progress.skipped = stats.loss_scale, stats.step, stats.skipped
@@ -285,14 +287,7 @@ local function write_progress(path, step, parts)
         -- Training sees only ids; if nobody stated the casing of the text they came from, the vocabulary shows it.
         if progress.do_lower_case == nil then progress.do_lower_case = vocabulary.casing(path .. "/vocab.txt") end
     end
-    progress.files = {}
-    for _, name in ipairs(fault.check(fs.list(path))) do
-        local crc, bytes = storage.file_crc32c(path .. "/" .. name)
-        fault.check(crc, bytes)
-        progress.files[name] = { bytes = bytes, crc32c = crc }
-    end
-    local text = json.encode(progress, { pretty = true, nan = "null", order = { "step", "format", "bertlua_version" } })
-    fault.check(fs.write(path .. "/progress.json", text .. "\n"))
+    progress_file.write(path, progress)
 end
 
 --- Write a checkpoint without optimizer into a folder of any name, synced; for conversions.
@@ -364,8 +359,23 @@ local function save(root, step, parts, contents)
     prune(root, parts.keep or KEEP, step, parts.best)
 end
 
+--- Refuse to save a state that no run can go on from; on all ranks, whichever holds it.
+local function require_finite(root, step, parts)
+    local ranks = parts.ranks or Ranks.new { rank = 0, size = 1 }
+    ranks:together(function()
+        local what = finite.find(parts)
+        if not what then return end
+        local newest = checkpoint.steps(root)
+        fault.raisef("checkpoint of step %d was not saved: %s holds an inf or NaN; lower --learning-rate or lengthen "
+            .. "--warmup-proportion, and %s", step, what, #newest > 0
+            and ("resume from the checkpoint of step %d, the last that was saved"):format(newest[#newest])
+            or "start again: no checkpoint has been saved yet")
+    end)
+end
+
 --- Save a checkpoint. Throws a fault on failure; nothing half-written is left and older checkpoints stay.
--- Every rank of a job calls it, rank 0 writes, and all continue once the checkpoint is in place.
+-- Every rank of a job calls it, rank 0 writes, and all continue once the checkpoint is in place. What holds an inf or
+-- NaN is not saved.
 -- @tparam string root folder of one phase; created if missing
 -- @tparam number step
 -- @tparam table parts store; optimizer, config (BertConfig or table), vocab_file: may be nil;
@@ -376,6 +386,7 @@ function checkpoint.save(root, step, parts)
     if type(step) ~= "number" or step < 0 or step % 1 ~= 0 then
         error("checkpoint.save: step is " .. tostring(step) .. ", expected an integer from 0", 2)
     end
+    require_finite(root, step, parts)
     collect(parts, function(contents) save(root, step, parts, contents) end)
     return ("%s/%d"):format(root, step)
 end
@@ -449,6 +460,8 @@ local function load_from(path, file_path, parts)
         weights.read(state_file, state_plan)
         state_file:close()
     end
+    local bad = finite.find(parts)
+    if bad then fault.raisef("%s: %s holds an inf or NaN: use an older checkpoint", path, bad) end
     local report = { missing = plan.missing, unexpected = plan.unexpected }
     for _, name in ipairs(state_plan and state_plan.missing or {}) do
         report.thawed = report.thawed or {}
@@ -457,7 +470,8 @@ local function load_from(path, file_path, parts)
     return progress or {}, report
 end
 
---- Load a checkpoint into a model; nothing is changed unless all of it fits. Throws a fault otherwise.
+--- Load a checkpoint into a model; nothing is changed unless all of it fits. Throws a fault otherwise, and also where
+-- what was loaded holds an inf or NaN.
 -- @tparam string path folder of one step
 -- @tparam table parts store; optimizer: restored too if given; config, vocab_file, do_lower_case: compared with the
 --   checkpoint's; model_prefix ("model"); missing, unexpected: patterns of names that the file may lack or may have in

@@ -47,7 +47,7 @@ Trainer.__index = Trainer
 --   first_step, last_step: the updates of this run, counted from 1;
 --   log_freq, on_log(record): called every log_freq steps and at the last;
 --   checkpoint_freq, save(step, last) -> path: nil for none; last: means of that step, nil before
---   the first;
+--   the first; resumed_from: path of the checkpoint that this run began with, or nil;
 --   on_step(step, record, stats): called after every step (progress bars), or nil; stats: of the optimizer;
 --   on_micro_step(step, done, total): called after each of this rank's micro-steps has been queued, or nil;
 --   evaluation: nil, or {is_due(step), run(step) -> {save: a checkpoint is due, stop: the run is to end here, signal:
@@ -241,6 +241,7 @@ end
 function Trainer:check(step, last, scalars)
     if #last.bad_ranks > 0 then
         local name, what = self:find_non_finite(step)
+        local good = self.saved_path or self.resumed_from
         local who = self.ranks.size > 1 and (" on %s (found in %s)"):format(
             Ranks.names(last.bad_ranks), self.ranks.comm:where()) or ""
         local found = ("step %d: the loss is %s%s%s"):format(step, tostring(last.bad_loss), who,
@@ -252,7 +253,7 @@ function Trainer:check(step, last, scalars)
                 or "the parameters")
         end
         fault.raisef("%s; lower --learning-rate (%.3g in this step) or lengthen --warmup-proportion%s", found,
-            last.learning_rate, self.saved_path and ", and resume from " .. self.saved_path or "")
+            last.learning_rate, good and (", and resume from %s, the last that is finite"):format(good) or "")
     end
     if #last.rate_ranks > 0 then
         fault.raisef("step %d: the learning rate on %s is not that of rank 0 (%.3g): schedule must return the same on "

@@ -2,6 +2,7 @@
 -- that names the path; a wrong argument raises an error.
 -- @module bertlua.util.fs
 
+local errno = require "posix.errno"
 local lfs = require "lfs"
 local storage = require "bertlua.storage"
 
@@ -90,13 +91,24 @@ function fs.list(path)
     return names
 end
 
+--- Why a file that was opened cannot be read.
+-- @param reason, code what a method of the file returned after nil
+function fs.read_problem(path, reason, code)
+    if code == errno.EISDIR then
+        reason = "it is a folder"
+    elseif code == errno.EIO then
+        reason = "input/output error (EIO): the disk, or the way to it, fails: see the system's log"
+    end
+    return ("%s: cannot be read: %s"):format(path, tostring(reason))
+end
+
 --- All bytes of a file; or nil, message.
 function fs.read(path)
     local file, reason = io.open(path, "rb")
     if not file then return nil, reason end
-    local text = file:read "*a"
+    local text, problem, code = file:read "*a"
     file:close()
-    if not text then return nil, path .. ": cannot be read (is it a folder?)" end
+    if not text then return nil, fs.read_problem(path, problem, code) end
     return text
 end
 

@@ -4,6 +4,7 @@
 -- @module bertlua.util.json
 
 local cjson = require "cjson"
+local fs = require "bertlua.util.fs"
 
 local json = {}
 
@@ -189,11 +190,8 @@ end
 
 --- Read and decode a file: value; or nil, message.
 function json.read(path)
-    local file, reason = io.open(path, "rb")
-    if not file then return nil, reason end
-    local text = file:read "*a"
-    file:close()
-    if not text then return nil, path .. ": cannot be read (is it a folder?)" end
+    local text, reason = fs.read(path)
+    if not text then return nil, reason end
     return json.decode(text, path)
 end
 

@@ -1,6 +1,7 @@
 --- What the terminal can do: its width, whether it is one, how wide a text is.
 -- @module bertlua.util.term
 
+local printable = require "bertlua.printable"
 local storage = require "bertlua.storage"
 
 local term = {}
@@ -71,7 +72,7 @@ end
 
 --- A warning of a program that goes on, on standard error.
 function term.warn(message)
-    io.stderr:write(term.fit("stderr", "bertlua: warning: " .. message), "\n")
+    io.stderr:write(term.fit("stderr", "bertlua: warning: " .. printable.text(message)), "\n")
     io.stderr:flush()
 end
 

@@ -5,6 +5,7 @@
 -- @classmod bertlua.weights.byte_reader
 
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
 
 local ByteReader = {}
 ByteReader.__index = ByteReader
@@ -51,7 +52,9 @@ function ByteReader:bytes(n)
     end
     self.file:seek("set", self.position)
     self.start = self.position
-    self.buffer = self.file:read(math.min(math.max(n, CHUNK), self.stop - self.position)) or ""
+    local text, reason, code = self.file:read(math.min(math.max(n, CHUNK), self.stop - self.position))
+    if not text and code then fault.raise(fs.read_problem(self.path, reason, code)) end
+    self.buffer = text or ""
     if #self.buffer < n then fault.raisef("%s: cannot be read at byte %.0f", self.path, self.position) end
     self.position = self.position + n
     return self.buffer:sub(1, n)

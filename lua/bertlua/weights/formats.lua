@@ -9,6 +9,7 @@
 local ByteReader = require "bertlua.weights.byte_reader"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local inside = require "bertlua.util.inside"
 local json = require "bertlua.util.json"
 local objects = require "bertlua.weights.objects"
 local pickle = require "bertlua.weights.pickle"
@@ -163,8 +164,12 @@ function formats.open_index(path)
     if type(map) ~= "table" then fault.raisef("%s: contains no weight_map", path) end
     local seen, names = {}, {}
     for _, name in pairs(map) do
-        if type(name) ~= "string" or name == "" or name:find "[/\\%z]" or name:sub(1, 1) == "." then
+        if not inside.is_name(name) or name:find "\\" or name:sub(1, 1) == "." then
             fault.raisef("%s: %s is not the name of a file in the same folder", path, pickle.printable(tostring(name)))
+        end
+        -- Itself, for example.
+        if name:find "%.index%.json$" then
+            fault.raisef("%s: %s is an index too, not a file of parameters", path, pickle.printable(name))
         end
         if not seen[name] then
             seen[name] = true

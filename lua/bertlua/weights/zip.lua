@@ -1,10 +1,13 @@
 --- Members of a zip archive (APPNOTE 6.3, with zip64): where their bytes are.
 --
--- Only uncompressed members can be read in place; those of PyTorch and numpy.savez are.
+-- Only uncompressed members can be read in place; those of PyTorch and numpy.savez are. A member's bytes are compared
+-- with its CRC-32 before anything is taken from them.
 -- @module bertlua.weights.zip
 
 local ByteReader = require "bertlua.weights.byte_reader"
 local fault = require "bertlua.fault"
+local printable = require "bertlua.printable"
+local storage = require "bertlua.storage"
 
 local zip = {}
 
@@ -81,8 +84,8 @@ local function read_entry(reader)
         fault.raisef("%s: broken zip archive: no member at byte %.0f of its directory", reader.path,
             reader.position - 46)
     end
-    local member = { flags = little(text, 9, 2), method = little(text, 11, 2), packed = little(text, 21, 4),
-        size = little(text, 25, 4), offset = little(text, 43, 4) }
+    local member = { flags = little(text, 9, 2), method = little(text, 11, 2), crc = little(text, 17, 4),
+        packed = little(text, 21, 4), size = little(text, 25, 4), offset = little(text, 43, 4) }
     local name_length, extra_length, comment_length = little(text, 29, 2), little(text, 31, 2), little(text, 33, 2)
     member.name = reader:bytes(name_length)
     read_zip64(reader:bytes(extra_length), member)
@@ -107,7 +110,18 @@ function zip.open(path)
     return members, names
 end
 
---- Where a member's bytes are in the file.
+--- Compare a member's bytes with its checksum.
+local function check_bytes(path, member, offset)
+    -- torch.serialization.set_crc32_options(false) leaves it out: 0.
+    if member.crc == 0 then return end
+    local crc = fault.check(storage.file_crc32(path, offset, member.size))
+    if crc ~= member.crc then
+        fault.raisef("%s: member %s is damaged: its CRC-32 is %08x, expected %08x; fetch or save the file again", path,
+            printable.text(member.name), crc, member.crc)
+    end
+end
+
+--- Where a member's bytes are in the file; a fault if they are not as they were written.
 -- @return offset, length
 function zip.locate(path, member)
     if member.flags % 2 == 1 then fault.raisef("%s: member %s is encrypted", path, member.name) end
@@ -119,9 +133,10 @@ function zip.locate(path, member)
     local text = reader:bytes(30)
     if text:sub(1, 4) ~= LOCAL then fault.raisef("%s: broken zip archive: no member %s", path, member.name) end
     reader:skip(little(text, 27, 2) + little(text, 29, 2) + member.size)
-    local stop = reader.position
+    local offset = reader.position - member.size
     reader:close()
-    return stop - member.size, member.size
+    check_bytes(path, member, offset)
+    return offset, member.size
 end
 
 return zip

@@ -1,7 +1,9 @@
 --- Durable files: replaced atomically or not at all, and the messages for the system's refusals.
 
 local fs = require "bertlua.util.fs"
+local process = require "spec.support.process"
 local storage = require "bertlua.storage"
+local unistd = require "posix.unistd"
 
 describe("file", function()
     local folder
@@ -47,17 +49,48 @@ describe("file", function()
     end)
 
     it("reports a full disk as such", function()
-        -- A device that is always full; the write goes there through a link with the temporary file's name.
-        local output = limited(1000, ([[
+        local disk = folder .. "/disk"
+        assert(fs.mkdirs(disk))
+        local mount = ("unshare -Urm sh -c 'mount -t tmpfs -o size=64k none %s && "):format(disk)
+        if select(2, process.run(mount .. "true'")) ~= 0 then
+            pending "this system lets no user mount a file system"
+            return
+        end
+        assert(fs.write(folder .. "/script.lua", ([[
             package.path = %q
-            local storage, unistd = require "bertlua.storage", require "posix.unistd"
-            local path = %q
-            assert(unistd.link("/dev/full", path .. ".tmp-" .. unistd.getpid(), true))
-            print(storage.write(path, "x"))
-        ]]):format(package.path, folder .. "/f"))
-        assert.are.equal("nil\t" .. folder .. "/f: cannot write at byte 0: no space left on the device: "
-            .. "free some space or choose another output folder\n", output)
-        assert.are.same({ "script.lua" }, fs.list(folder))
+            print(require("bertlua.storage").write(%q, ("x"):rep(100000)))
+        ]]):format(package.path, disk .. "/f")))
+        assert.are.equal("nil\t" .. disk .. "/f: cannot write at byte 65536: no space left on the device: free some "
+            .. "space or choose another output folder\n", (process.run(mount .. "luajit " .. folder .. "/script.lua'")))
+    end)
+
+    it("never writes through what stands at the temporary file's name", function()
+        local path, temporary = folder .. "/f", ("%s/f.tmp-%d"):format(folder, unistd.getpid())
+        assert(storage.write(folder .. "/precious", "precious"))
+        local made = {
+            link = function() assert(unistd.link("precious", temporary, true)) end,
+            ["hard link"] = function() assert(unistd.link(folder .. "/precious", temporary)) end,
+            dangling = function() assert(unistd.link("nothing", temporary, true)) end,
+            pipe = function() assert(require("posix.sys.stat").mkfifo(temporary)) end,
+            ["left over"] = function() assert(storage.write(temporary, "longer than what is written")) end,
+        }
+        for name, make in pairs(made) do
+            make()
+            assert.is_true(storage.write(path, name))
+            assert.are.equal(name, fs.read(path))
+            assert.are.equal("precious", fs.read(folder .. "/precious"))
+            assert.are.same({ "f", "precious" }, fs.list(folder))
+        end
+        assert(fs.mkdirs(temporary))
+        assert.matches("f: cannot create: ", select(2, storage.write(path, "x")))
+    end)
+
+    it("calls a failing disk by its name", function()
+        -- Of another process's memory, nothing is at 0.
+        assert.are.same({ nil, "/proc/self/mem: cannot read: input/output error (EIO): the disk, or the way to it, "
+            .. "fails: see the system's log" }, { storage.file_crc32c "/proc/self/mem" })
+        assert.are.same({ nil, "/proc/self/mem: cannot be read: input/output error (EIO): the disk, or the way to it, "
+            .. "fails: see the system's log" }, { fs.read "/proc/self/mem" })
     end)
 
     it("syncs files and folders, renames, and says what it cannot do", function()

@@ -1,6 +1,7 @@
 --- The manifest: what it records, what a changed stage invalidates, and what verify finds.
 
 local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
 local manifest = require "bertlua.corpus.manifest"
 local stage = require "bertlua.corpus.stage"
 
@@ -52,7 +53,7 @@ describe("manifest", function()
         assert.are.equal("shard.txt", manifest.files(folder, "shard", "hdf5")[1].path)
         fill()
         assert.are.equal(text, fs.read(folder .. "/manifest.json"))
-        assert.are.same({ 6, 34 }, { manifest.verify(job) })
+        assert.are.same({ 6, 34, 0 }, { manifest.verify(job) })
     end)
 
     it("drops what was made from a changed stage's files, except the vocabulary", function()
@@ -88,11 +89,46 @@ describe("manifest", function()
         assert.are.equal(4, (manifest.verify(job)))
     end)
 
+    it("reads only files of its own folder, and sources that the settings name", function()
+        fill()
+        local path = folder .. "/manifest.json"
+        local before = manifest.read(folder)
+        local text = assert(fs.read(path))
+        for name, problem in pairs {
+            ["/etc/passwd"] = "is absolute", ["../x"] = "leads out of its folder", ["a\27b"] = "contains control",
+        } do
+            assert(fs.write(path, (text:gsub('"path": "shard.txt"', '"path": ' .. json.encode(name)))))
+            assert.error_matches(function() manifest.verify(job) end, "manifest.json: names .*, which " .. problem)
+        end
+        assert(fs.write(path, text))
+        assert(fs.remove(folder .. "/shard.txt"))
+        assert(require("posix.unistd").link("/etc/passwd", folder .. "/shard.txt", true))
+        for _, read in ipairs {
+            function() manifest.verify(job) end, function() manifest.files(folder, "shard", "hdf5") end,
+        } do
+            assert.error_matches(read, "/shard.txt: listed in the manifest, but leads over a link$")
+        end
+        -- A source outside is the user's to name; a pipe would be waited for without end.
+        fill()
+        local outside = assert(fs.temporary_folder())
+        finally(function() fs.remove(outside) end)
+        assert(require("posix.sys.stat").mkfifo(outside .. "/pipe"))
+        manifest.set_sources(folder, { { path = outside .. "/pipe", bytes = 4, sha256 = "x" } })
+        assert.are.same({ 5, 30, 1 }, { manifest.verify(job) })
+        job.is_source = function(name) return name == outside .. "/pipe" end
+        assert.error_matches(function() manifest.verify(job) end, "/pipe: listed .*, but is not a plain file$")
+        assert(fs.remove(outside .. "/pipe"))
+        assert(fs.write(outside .. "/pipe", "dump"))
+        manifest.set_sources(folder, { { path = outside .. "/pipe", bytes = 4, sha256 = before.sources[1].sha256 } })
+        assert.are.same({ 6, 34, 0 }, { manifest.verify(job) })
+    end)
+
     it("is refused if it is of another version, or damaged", function()
         for text, pattern in pairs {
             ['{"version":2,"sources":[],"stages":{}}'] = "not a manifest of this version of bertlua",
             ['[]'] = "not a manifest of this version of bertlua",
             ['{"version":1,"sources":[{"path":"x"}],"stages":{}}'] = "an entry lacks its path, bytes or sha256",
+            ['{"version":1,"sources":[],"stages":{"shard":{"files":1}}}'] = "a stage lacks its files",
             ['{"version":1,"sources":[],"stages":{"shard":{"files":[{"bytes":1}]}}}'] = "an entry lacks its path",
             ['{"version":1,'] = "manifest.json",
         } do

@@ -78,6 +78,57 @@ describe("stage", function()
         assert.are.same({ "d.json", "key" }, fs.list(job.output_dir .. "/.state/make"))
     end)
 
+    it("removes nothing that a record names outside its own folder, and says so", function()
+        local base = job.output_dir
+        job.output_dir = base .. "/corpus"
+        for _, path in ipairs { "/precious/thesis.txt", "/corpus/mine/notes.txt", "/corpus/own.txt" } do
+            assert(fs.mkdirs(fs.dirname(base .. path)))
+            assert(fs.write(base .. path, "precious"))
+        end
+        run()
+        assert(fs.mkdirs(base .. "/corpus/out/folder"))
+        assert(require("posix.unistd").link("../../precious", base .. "/corpus/out/link", true))
+        local record = base .. "/corpus/.state/make/a.json"
+        local value = assert(json.read(record))
+        for _, path in ipairs { "../precious", "../precious/thesis.txt", base .. "/precious", "out/../mine", "mine",
+            "mine/notes.txt", "own.txt", "out/link/thesis.txt", "out/link", "out/folder", "out", ".", false } do
+            table.insert(value.files, { path = path, bytes = 8, sha256 = "x" })
+        end
+        assert(fs.write(record, json.encode(value)))
+        -- A record that names anything else is not a part that is done.
+        run()
+        assert.are.same({ "a" }, made)
+        assert(fs.write(record, json.encode(value)))
+        local said = {}
+        local stderr = io.stderr
+        io.stderr = { write = function(_, text) said[#said + 1] = text end } -- luacheck: ignore 122
+        local ok, problem = pcall(run, { format = 2 }, { { name = "d", size = 4 } })
+        io.stderr = stderr -- luacheck: ignore 122
+        assert.is_true(ok, problem)
+        assert.are.same({ "d.txt", "folder", "link" }, fs.list(base .. "/corpus/out"))
+        for _, path in ipairs { "/precious/thesis.txt", "/corpus/mine/notes.txt", "/corpus/own.txt" } do
+            assert.are.equal("precious", fs.read(base .. path))
+        end
+        assert.are.equal(13, #said)
+        assert.are.equal("warning: " .. record .. ": names ../precious, which leads out of its folder: left as it is\n",
+            said[1])
+        assert.matches("names mine/notes.txt, which is not in the folder of stage make: left", table.concat(said))
+        assert.matches("names out/link/thesis.txt, which leads over a link: left", table.concat(said))
+        job.output_dir = base
+    end)
+
+    it("refuses to work in a folder that is a link to another", function()
+        for _, name in ipairs { "out", ".state" } do
+            assert(fs.mkdirs(job.output_dir .. "/elsewhere/make"))
+            assert(fs.write(job.output_dir .. "/elsewhere/make/precious.json", "{}"))
+            assert(require("posix.unistd").link("elsewhere", fs.join(job.output_dir, name), true))
+            assert.error_matches(run, "/" .. name .. ".*: leads over a link, but the stages remove old files only from "
+                .. "folders of their own: make it a folder, or name another output_dir$")
+            assert.are.equal("{}", fs.read(job.output_dir .. "/elsewhere/make/precious.json"))
+            assert(fs.remove(fs.join(job.output_dir, name)))
+        end
+    end)
+
     it("cleans up what a killed run left unfinished", function()
         run()
         local folder = job.output_dir .. "/out"

@@ -101,6 +101,18 @@ describe("bertlua", function()
     it("complains when its output cannot be written", function()
         local text, code = run_bertlua "--help > /dev/full"
         assert_output("bertlua: standard output: No space left on device\n", 1, text, code)
+        for _, arguments in ipairs { "recipes/pretrain_phase1.lua --help", "-e 'print(1) os.exit(0)'",
+            "-e 'print(1) os.exit(0, true)'", "-e 'print(1)'" } do
+            text, code = run_bertlua(arguments .. " > /dev/full")
+            assert_output("bertlua: standard output: No space left on device\n", 1, text, code)
+        end
+        -- With standard error gone too, and after a failure, whose code stays.
+        assert.are.equal(1, (select(2, run_bertlua "-e 'print(1) os.exit(0)' > /dev/full 2>&1")))
+        assert_output("", 7, run_bertlua "-e 'print(1) os.exit(7)' > /dev/full")
+        assert.are.equal(1, (select(2, run_bertlua "-e 'error \"x\"' > /dev/full 2>&1")))
+        -- What fails early in a long output is noticed at its end.
+        text, code = run_bertlua("-e 'for i = 1, 1e5 do print(i) end os.exit(0)' > /dev/full")
+        assert_output("bertlua: standard output: No space left on device\n", 1, text, code)
     end)
 
     it("finds its recipes from any folder", function()

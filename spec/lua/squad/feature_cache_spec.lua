@@ -1,6 +1,7 @@
 --- Features cached beside their data: reused, rebuilt, or not cached at all.
 
 local Tokenizer = require "bertlua.text.tokenizer"
+local cache = require "bertlua.squad.feature_cache"
 local dataset = require "bertlua.squad.dataset"
 local features = require "bertlua.squad.features"
 local fs = require "bertlua.util.fs"
@@ -74,6 +75,48 @@ describe("feature cache", function()
             assert_same_set(made, set)
             assert.are.equal(good, fs.read(first.path))
         end
+    end)
+
+    it("is rebuilt whichever byte of its head is changed", function()
+        local made, first = features.cached(examples, tokenizer, options)
+        local good = fs.read(first.path)
+        local head = 8 + good:byte(1) + 256 * good:byte(2)
+        local rebuilt = 0
+        for at = 1, head, 7 do
+            assert(fs.write(first.path, good:sub(1, at - 1) .. string.char(bit.bxor(good:byte(at), 2))
+                .. good:sub(at + 1)))
+            local set, info = features.cached(examples, tokenizer, options)
+            assert_same_set(made, set)
+            if not info.hit then
+                rebuilt = rebuilt + 1
+                assert.matches(first.path, info.warning, 1, true)
+            end
+        end
+        assert.is_true(rebuilt > head / 14)
+    end)
+
+    it("is rebuilt if its numbers lead out of its arrays, although its checksums are right", function()
+        local made, first = features.cached(examples, tokenizer, options)
+        local entry = cache.entry(examples, tokenizer, made.settings, data_file)
+        assert.are.equal(first.path, entry.path)
+        for _, case in ipairs {
+            { "offsets", 1, 2 ^ 30 }, { "offsets", 0, -1 }, { "offsets", made.count, 7 }, { "query_length", 3, -1 },
+            { "query_length", 3, 47 }, { "start_position", 0, 48 }, { "end_position", 0, -1 }, { "example", 5, 0 },
+            { "example", 5, #examples + 1 }, { "doc_token", 2, -1 }, { "doc_token", 2, made.doc_tokens },
+            { "max_first", 0, 0 }, { "max_last", 0, 48 }, { "ids", 9, -1 }, { "ids", 9, tokenizer:size() },
+            { "word_start", 4, -2 ^ 31 }, { "word_stop", 4, 0 },
+        } do
+            local name, at, value = unpack(case)
+            local before = made[name][at]
+            made[name][at] = value
+            assert(cache.save(entry, made))
+            made[name][at] = before
+            local set, info = features.cached(examples, tokenizer, options)
+            assert.is_false(info.hit, name)
+            assert.matches(": [%w_]+ holds numbers that no features have$", info.warning)
+            assert_same_set(made, set)
+        end
+        assert.is_true(select(2, features.cached(examples, tokenizer, options)).hit)
     end)
 
     it("works without a writable folder", function()

@@ -96,6 +96,26 @@ describe("checkpoint", function()
             assert.are.same({ missing = {}, unexpected = {} }, report)
         end)
 
+        it("write nothing that holds an inf or NaN", function()
+            local parts = make(1)
+            local function refused(pattern)
+                assert.error_matches(function() checkpoint.save(root, 9, parts) end,
+                    "^checkpoint of step 9 was not saved: " .. pattern)
+            end
+            parts.store.list[3].value:fill(0 / 0)
+            refused("the value of " .. parts.store.list[3].name:gsub("%p", "%%%0") .. " holds an inf or NaN; lower "
+                .. "%-%-learning%-rate or lengthen %-%-warmup%-proportion, and start again: no checkpoint has been")
+            assert.are.same({}, fs.list(root))
+            parts = make(1)
+            checkpoint.save(root, 5, parts)
+            parts.optimizer.v:slice(1, 1, 1):fill(math.huge)
+            refused "the second moment of .* holds an inf or NaN; .* and resume from the checkpoint of step 5, the last"
+            parts = make(1)
+            parts.optimizer.scalars:slice(1, 4, 4):fill(0 / 0)
+            refused "the optimizer's state holds"
+            assert.are.same({ "5" }, fs.list(root))
+        end)
+
         it("keep frozen parameters, which have no optimizer state", function()
             local saved, other = make(3, nil, nil, "embeddings"), make(5, nil, nil, "embeddings")
             saved.progress.freeze = '{ "embeddings" }'
@@ -330,7 +350,7 @@ describe("checkpoint", function()
             assert.matches("/3 %(progress.json is for step 2%)", note)
         end)
 
-        it("is found or not, but never crashes the search, whatever a damaged progress.json holds", function()
+        it("is none whose progress.json is damaged anywhere, and the search never crashes", function()
             checkpoint.save(root, 1, make(1))
             local file = root .. "/1/progress.json"
             local text = fs.read(file)
@@ -339,13 +359,53 @@ describe("checkpoint", function()
                 overwrite(file, text:sub(1, at - 1) .. string.char(bit.bxor(text:byte(at), 2 ^ (at % 8)))
                     .. text:sub(at + 1))
                 local path, step, note = checkpoint.latest(root)
-                assert.is_true(path == root .. "/1" and step == 1 or path == nil and type(note) == "string")
+                assert.are.same({ nil, nil, "string" }, { path, step, type(note) })
             end
             for _, other in ipairs { "", "[]", "3", "null", '{"step":1,"files":[1]}', '{"step":1,"files":{"a":{}}}',
                 '{"step":1,"files":{"a":{"bytes":"x","crc32c":1}}}' } do
                 overwrite(file, other)
                 assert.is_nil((checkpoint.latest(root)))
             end
+        end)
+
+        it("is one that an older version wrote, whose progress.json has no checksum", function()
+            checkpoint.save(root, 1, make(1))
+            local file = root .. "/1/progress.json"
+            local old = fs.read(file):gsub('"format": 2,\n  "self_crc32c": "%x+",', '"format": 1,')
+            assert.is_nil(old:find("self_crc32c", 1, true))
+            overwrite(file, old)
+            assert.are.same({ root .. "/1", 1 }, { checkpoint.latest(root) })
+            assert.are.equal(1, (checkpoint.load(root .. "/1", make(2))).step)
+        end)
+
+        it("is never one that holds an inf or NaN, although its checksums are right", function()
+            local parts = make(1)
+            for step = 1, 3 do checkpoint.save(root, step, parts) end
+            --- Write a NaN into a file of a checkpoint, and vouch for it.
+            local function poison(step, name, from_end)
+                local path = ("%s/%d"):format(root, step)
+                local text = fs.read(path .. "/" .. name)
+                overwrite(path .. "/" .. name, text:sub(1, #text - from_end) .. "\0\0\192\127"
+                    .. text:sub(#text - from_end + 5))
+                require("bertlua.train.progress_file").write(path, checkpoint.progress(path))
+                assert.is_true(checkpoint.verify(path))
+            end
+            poison(3, "optimizer.safetensors", 400)
+            poison(2, "model.safetensors", 4)
+            local path, step, note = checkpoint.latest(root)
+            assert.are.same({ root .. "/1", 1 }, { path, step })
+            assert.matches("/3 %(optimizer.safetensors: v%.[%w_.]+ holds an inf or NaN%); .*/2 %(model.safetensors: "
+                .. "[%w_.]+ holds an inf or NaN%); resuming from .*/1$", note)
+            -- Named by the user, it is refused.
+            assert.error_matches(function() checkpoint.load(root .. "/3", make(1)) end,
+                "/3: the second moment of [%w_.]+ holds an inf or NaN: use an older checkpoint$")
+            assert.error_matches(function() checkpoint.load_pretrained(root .. "/2", make(1)) end,
+                "/2: the value of [%w_.]+ holds an inf or NaN: use an older checkpoint$")
+            poison(1, "model.safetensors", 4)
+            path, step, note = checkpoint.latest(root)
+            assert.are.same({ nil, nil }, { path, step })
+            assert.matches("^none of the checkpoints in .* can be used: .*/3 %(.*/2 %(.*/1 %(.*holds an inf or NaN%)$",
+                note)
         end)
 
         it("is never one with a flipped bit", function()
@@ -371,7 +431,7 @@ describe("checkpoint", function()
                 local checkpoint = require "bertlua.train.checkpoint"
                 local tensor = require "bertlua.tensor"
                 local value = tensor.new("f32", { 400000 })
-                local store = { list = { { name = "w", dims = { 400000 }, value = value, offset = 0 } } }
+                local store = { master = value, list = { { name = "w", dims = { 400000 }, value = value } } }
                 local step = 0
                 while true do
                     step = step + 10
@@ -389,7 +449,7 @@ describe("checkpoint", function()
 
         it("by kill -9 at any moment leaves the older ones loadable", function()
             local value = tensor.new("f32", { 400000 })
-            local store = { list = { { name = "w", dims = { 400000 }, value = value, offset = 0 } } }
+            local store = { master = value, list = { { name = "w", dims = { 400000 }, value = value } } }
             function store.sync_low() end
             local partial, attempt = 0, 0
             -- At least 5 kills, and until two of them interrupted a save.
@@ -444,7 +504,7 @@ describe("checkpoint", function()
                 local checkpoint = require "bertlua.train.checkpoint"
                 local tensor = require "bertlua.tensor"
                 local value = tensor.new("f32", { 400000 })
-                local store = { list = { { name = "w", dims = { 400000 }, value = value, offset = 0 } } }
+                local store = { master = value, list = { { name = "w", dims = { 400000 }, value = value } } }
                 local _, fault = pcall(checkpoint.save, %q, 40, { store = store })
                 print(require("bertlua.fault").is(fault), fault)
             ]]):format(root), "trap '' XFSZ; ulimit -f 1000; ")

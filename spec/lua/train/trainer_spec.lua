@@ -201,8 +201,13 @@ describe("trainer", function()
             assert.is_true(fault.is(message))
             assert.matches("^step 3: the loss is %-?" .. name .. " %(gradient of a.weight%); lower %-%-learning%-rate",
                 tostring(message))
-            assert.matches("resume from dir/2$", tostring(message))
+            assert.matches("resume from dir/2, the last that is finite$", tostring(message))
             assert.are.same({ 1, 2 }, saved)
+            -- Before anything is saved, the last finite one is that of the run before.
+            parts, _, state = rig { resumed_from = "dir/before" }
+            state.loss_of = function() return bad end
+            assert.error_matches(function() Trainer.new(parts):run() end,
+                "^step 1: .* and resume from dir/before, the last that is finite$")
         end)
     end
 

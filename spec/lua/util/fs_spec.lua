@@ -50,7 +50,7 @@ describe("fs", function()
         assert.are.same({ nil, folder .. "/d: no such folder" }, { fs.list(folder .. "/d") })
         assert.are.same({ nil, folder .. "/a: not a folder" }, { fs.list(folder .. "/a") })
         assert.matches("No such file", select(2, fs.read(folder .. "/d")))
-        assert.are.same({ nil, folder .. "/c: cannot be read (is it a folder?)" }, { fs.read(folder .. "/c") })
+        assert.are.same({ nil, folder .. "/c: cannot be read: it is a folder" }, { fs.read(folder .. "/c") })
         assert.matches("No such file", select(2, fs.copy(folder .. "/d", folder .. "/e")))
     end)
 

@@ -126,6 +126,8 @@ describe("formats", function()
             refuses("../evil is not the name of a file in the same folder", "cls.predictions.bias", "../evil")
             refuses("part%-3.safetensors: missing, but listed in model.safetensors.index.json",
                 "cls.predictions.bias", "part-3.safetensors")
+            refuses("model.safetensors.index.json is an index too, not a file of parameters$", "cls.predictions.bias",
+                "model.safetensors.index.json")
             refuses("never.seen is not in any of the files", "never.seen", "part-1.safetensors")
             write("{}", "shards/model.safetensors.index.json")
             assert.error_matches(function() checkpoint.load_pretrained(root .. "/shards", make()) end, "no weight_map")

@@ -12,20 +12,22 @@ local function little(value, bytes)
     return table.concat(text)
 end
 
---- An archive of members {name, data, flags, method, packed, zip64}.
+--- An archive of members {name, data, flags, method, packed, crc, zip64}.
 -- @param options comment; zip64: 64-bit offset and length of the directory too
 local function archive(members, options)
     options = options or {}
     local parts, entries, at = {}, {}, 0
     for i, m in ipairs(members) do
-        local sizes = little(0, 4) .. little(m.packed or #m.data, 4) .. little(#m.data, 4)
-        local head = little(20, 2) .. little(m.flags or 0, 2) .. little(m.method or 0, 2) .. little(0, 4)
+        local sizes = little(m.packed or #m.data, 4) .. little(#m.data, 4)
+        local first = little(20, 2) .. little(m.flags or 0, 2) .. little(m.method or 0, 2) .. little(0, 4)
+        -- Where the size follows the data (flag 8), only the directory has the checksum.
+        local head = first .. little(m.flags == 8 and 0 or m.crc or 0, 4)
         local extra = m.zip64 and little(9, 2) .. little(2, 2) .. "ab" .. little(1, 2) .. little(24, 2)
             .. little(#m.data, 8) .. little(#m.data, 8) .. little(at, 8) or ""
         -- The two headers of a member may have extra fields of different length.
         local here = "PK\3\4" .. head .. sizes .. little(#m.name, 2) .. little(3, 2) .. m.name .. "xyz" .. m.data
         local full = ("\255"):rep(4)
-        entries[i] = "PK\1\2" .. little(20, 2) .. head .. (m.zip64 and little(0, 4) .. full .. full or sizes)
+        entries[i] = "PK\1\2" .. little(20, 2) .. first .. little(m.crc or 0, 4) .. (m.zip64 and full .. full or sizes)
             .. little(#m.name, 2) .. little(#extra, 2) .. little(4, 2) .. little(0, 8)
             .. (m.zip64 and full or little(at, 4)) .. m.name .. extra .. "note"
         parts[i], at = here, at + #here
@@ -71,6 +73,21 @@ describe("zip", function()
             assert.are.equal(#m.data, members[m.name].size)
             assert.are.equal(m.data, data_of(members[m.name]))
         end
+    end)
+
+    it("gives no bytes that differ from their checksum", function()
+        -- Of "123456789", the check value of CRC-32.
+        local check = 0xCBF43926
+        for _, flags in ipairs { 0, 8 } do
+            write(archive { { name = "a", data = "123456789", crc = check, flags = flags } })
+            assert.are.equal("123456789", data_of(zip.open(path).a))
+            write(archive { { name = "a", data = "123456788", crc = check, flags = flags } })
+            assert.error_matches(function() zip.locate(path, zip.open(path).a) end, "a.zip: member a is damaged: its "
+                .. "CRC%-32 is bcf309b0, expected cbf43926; fetch or save the file again$")
+        end
+        -- Written without one.
+        write(archive { { name = "a", data = "123456788" } })
+        assert.are.equal("123456788", data_of(zip.open(path).a))
     end)
 
     it("may end in a comment, even one that looks like an end", function()

@@ -13,6 +13,7 @@ local own_data = require "bertlua.jobs.common.own_data"
 local pace = require "bertlua.jobs.common.pace"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
 local progress = require "bertlua.util.progress"
 local report = require "bertlua.train.report"
 local tasks = require "bertlua.jobs.common.task"
@@ -82,7 +83,8 @@ end
 --- Print a line for the user; a terminal's width breaks it.
 -- @param indent spaces before what goes on in the next line (2)
 function Logs:note(line, indent)
-    self:write(term.fit(self.bar and self.bar.stream or "stdout", line, indent))
+    -- Names in it may come from files.
+    self:write(term.fit(self.bar and self.bar.stream or "stdout", printable.lines(line), indent))
 end
 
 --- A row of the text before the run: what it is about, and what there is to say.

@@ -172,6 +172,9 @@ function M.resume_point(values, own_dir, warnings, notes)
             return { path = given, step = checkpoint.progress(given).step }
         end
         local path, step, note = checkpoint.latest(dir)
+        if not path and note then
+            fault.raisef("%s; put one back from a copy, or choose another --output-dir to start anew", note)
+        end
         if note then warnings[#warnings + 1] = note end
         if path then return { path = path, step = step } end
         notes[#notes + 1] = ("no checkpoint in %s yet: starting from step 1"):format(dir)
@@ -193,6 +196,12 @@ function M.resume_point(values, own_dir, warnings, notes)
     for _, step in ipairs(steps) do
         if step == wanted then return { path = ("%s/%d"):format(dir, step), step = step } end
     end
+    local path = ("%s/%d"):format(dir, wanted)
+    local _, reason = checkpoint.is_complete(path)
+    if fs.is_directory(path) then
+        fault.raisef("--last-step-of-checkpoint %d: %s: %s; %s", wanted, path, reason,
+            #steps > 0 and "complete are the steps " .. joined(steps) or "there is no complete checkpoint")
+    end
     fault.raisef("--last-step-of-checkpoint %d: %s holds %s", wanted, dir,
         #steps > 0 and "the complete steps " .. joined(steps) or "no complete checkpoint")
 end
@@ -211,8 +220,9 @@ local function parameters_at(given, model_prefix, notes)
     local shown, path = option(given.setting), given.path
     if checkpoint.has_parameters(path, model_prefix) then return path end
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder or file", shown, path) end
-    local found = preferred(path, notes)
+    local found, _, note = preferred(path, notes)
     if not found then
+        if note then fault.raisef("%s %s: %s", shown, path, note) end
         fault.raisef("%s %s: contains no %s.safetensors, pytorch_model.bin, .pdparams or complete checkpoint",
             shown, path, model_prefix)
     end
@@ -259,6 +269,7 @@ local function trained_parameters(values, sources, own_dir, warnings, notes)
         return { kind = "parameters", path = own_dir, step = 0 }
     end
     if values.benchmark then return { kind = "fresh", step = 0 } end
+    if note then fault.raise(note .. "; put one back from a copy, or train again") end
     fault.raisef("%s holds no trained model: train first, or name one with --from-pretrained-params", own_dir)
 end
 

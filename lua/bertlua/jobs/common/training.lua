@@ -263,6 +263,7 @@ function M.train(job, progress_of, held)
     parts.on_log = function(record) log:record(record) end
     parts.checkpoint_freq = values.num_steps_per_checkpoint
     parts.evaluation = evaluating.hook(job)
+    parts.resumed_from = run.start.kind == "resume" and run.start.path or nil
     parts.save = function(step, record)
         -- None where the first step has not been made yet: what the checkpoint held that the run resumed from.
         record = record or checkpoint.progress(run.start.path)

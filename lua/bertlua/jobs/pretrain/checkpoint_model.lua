@@ -15,8 +15,9 @@ function M.folder(path, shown)
     shown = shown or "--checkpoint"
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder", shown, path) end
     if fs.exists(fs.join(path, "config.json")) then return path end
-    local newest = checkpoint.preferred(path)
+    local newest, _, note = checkpoint.preferred(path)
     if not newest then
+        if note then fault.raisef("%s %s: %s", shown, path, note) end
         fault.raisef("%s %s: holds neither config.json nor a complete checkpoint", shown, path)
     end
     return newest

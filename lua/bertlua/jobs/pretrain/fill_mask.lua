@@ -3,6 +3,7 @@
 local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local devices = require "bertlua.jobs.common.devices"
 local fill_mask = require "bertlua.models.fill_mask"
+local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
 
 local M = {}
@@ -25,7 +26,9 @@ function M.text(opened, words, text, top)
     local lines = { "  " .. text }
     for _, guesses in ipairs(fill_mask.fill_mask(opened.model, words, text, top)) do
         local shown = {}
-        for i, guess in ipairs(guesses) do shown[i] = ("%s %.1f %%"):format(guess.token, 100 * guess.probability) end
+        for i, guess in ipairs(guesses) do
+            shown[i] = ("%s %.1f %%"):format(printable.text(guess.token), 100 * guess.probability)
+        end
         lines[#lines + 1] = "    " .. table.concat(shown, ", ")
     end
     return table.concat(lines, "\n") .. "\n"

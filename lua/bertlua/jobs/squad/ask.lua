@@ -6,6 +6,7 @@ local devices = require "bertlua.jobs.common.devices"
 local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
 local fs = require "bertlua.util.fs"
+local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
 
 local M = {}
@@ -62,11 +63,11 @@ end
 -- @param list, details of Reader:ask
 -- @param top how many
 function M.text(list, details, top)
-    local lines = { details.answer == "" and "(no answer in this context)" or details.answer }
+    local lines = { details.answer == "" and "(no answer in this context)" or printable.text(details.answer) }
     for i = 1, math.min(top, #list) do
         local entry = list[i]
         lines[#lines + 1] = ("  %5.1f %%  %s"):format(100 * entry.probability,
-            entry.text == "" and "(no answer)" or entry.text)
+            entry.text == "" and "(no answer)" or printable.text(entry.text))
     end
     if details.null_odds then
         lines[#lines + 1] = ("  score of no answer minus that of the best answer: %.3f"):format(details.null_odds)

@@ -6,6 +6,7 @@ local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
 local metrics = require "bertlua.squad.metrics"
 local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
 
 local M = {}
@@ -60,8 +61,8 @@ end
 local function warn_unanswered(unanswered, path)
     if #unanswered == 0 then return end
     local shown = table.concat(unanswered, ", ", 1, math.min(LISTED, #unanswered))
-    io.stderr:write(("bertlua: warning: %s: %s unanswered, scored 0: %s%s\n"):format(path,
-        plural.count(#unanswered, "question"), shown, #unanswered > LISTED and ", ..." or ""))
+    io.stderr:write(("bertlua: warning: %s: %s unanswered, scored 0: %s%s\n"):format(printable.text(path),
+        plural.count(#unanswered, "question"), printable.text(shown), #unanswered > LISTED and ", ..." or ""))
 end
 
 --- Evaluate files.

@@ -118,6 +118,26 @@ describe("the start of a run", function()
     setup(function() folder = assert(fs.temporary_folder "plan_spec") end)
     teardown(function() fs.remove(folder) end)
 
+    it("is none where every checkpoint is damaged: auto says which and why", function()
+        local damaged = assert(fs.temporary_folder())
+        finally(function() fs.remove(damaged) end)
+        for _, step in ipairs { "4", "8" } do
+            assert(fs.mkdirs(fs.join(damaged, step)))
+            assert(fs.write(fs.join(damaged, step, "progress.json"), '{"step": ' .. step .. ', "files": {}}'))
+        end
+        assert(fs.write(damaged .. "/4/progress.json", '{"step": 4, "format": 7, "files": {}}'))
+        assert(fs.remove(damaged .. "/8/progress.json"))
+        local function start(wanted)
+            plan.starting_point({ last_step_of_checkpoint = wanted }, damaged, {}, {})
+        end
+        refused("^none of the checkpoints in .* can be used: .*/8 %(progress.json is missing%); .*/4 "
+            .. "%(.*progress.json: is of format 7, but this version of bertlua reads up to 2%); put one back from a "
+            .. "copy, or choose another %-%-output%-dir to start anew$", start, "auto")
+        refused("^%-%-last%-step%-of%-checkpoint 8: .*/8: progress.json is missing; there is no complete checkpoint$",
+            start, 8)
+        refused("^%-%-last%-step%-of%-checkpoint 5: .* holds no complete checkpoint$", start, 5)
+    end)
+
     it("is a fresh one, with a note where auto finds nothing", function()
         local warnings, notes = {}, {}
         assert.are.same({ kind = "fresh", step = 0 },

@@ -1,0 +1,98 @@
+--- progress.json of a checkpoint: how far the run was, and size and CRC32C of the other files. It vouches for itself
+-- too: `self_crc32c` is the CRC32C of the whole text with that field's own digits as zeros, so a change of any byte is
+-- noticed before anything in it is believed.
+--
+-- Format 1, of checkpoints of older versions, has no such field; everything else is the same.
+-- @module bertlua.train.progress_file
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local inside = require "bertlua.util.inside"
+local json = require "bertlua.util.json"
+local printable = require "bertlua.printable"
+local storage = require "bertlua.storage"
+
+local progress_file = {}
+
+local NAME = "progress.json"
+local FORMAT, WITHOUT_CHECKSUM = 2, 1
+local FIRST_KEYS = { "step", "format", "self_crc32c", "bertlua_version" }
+local FIELD = '("self_crc32c": ")(%x%x%x%x%x%x%x%x)(")'
+local ZEROS = "00000000"
+
+local function checksum(text)
+    return ("%08x"):format(storage.crc32c((text:gsub(FIELD, "%1" .. ZEROS .. "%3", 1))))
+end
+
+--- Whether its text is as it was written; or false, reason.
+local function check_text(text, progress)
+    local format = progress.format
+    -- Checkpoints of the very first versions have no number.
+    if format == nil then format = WITHOUT_CHECKSUM end
+    if format ~= FORMAT and format ~= WITHOUT_CHECKSUM then
+        return false, ("is of format %s, but this version of bertlua reads up to %d"):format(
+            printable.text(tostring(format)), FORMAT)
+    end
+    local _, written = text:match(FIELD)
+    if not written and format == WITHOUT_CHECKSUM and progress.self_crc32c == nil then return true end
+    if not written then return false, "is damaged: its checksum is missing" end
+    local found = checksum(text)
+    if found ~= written or progress.self_crc32c ~= written or format ~= FORMAT then
+        return false, ("is damaged: its CRC32C is %s, expected %s"):format(found, written)
+    end
+    return true
+end
+
+local function is_count(value)
+    return type(value) == "number" and value >= 0 and value % 1 == 0 and value < 2 ^ 53
+end
+
+--- Read a checkpoint's progress.json.
+-- @tparam string path the checkpoint's folder
+-- @return table; or nil, reason
+function progress_file.read(path)
+    local file = path .. "/" .. NAME
+    local text, problem = fs.read(file)
+    if not text then return nil, problem end
+    local progress
+    progress, problem = json.decode(text, file)
+    if not progress then return nil, problem end
+    if type(progress) ~= "table" then return nil, file .. ": not a JSON object" end
+    local ok
+    ok, problem = check_text(text, progress)
+    if not ok then return nil, file .. ": " .. problem end
+    if not is_count(progress.step) or type(progress.files) ~= "table" then
+        return nil, file .. ": contains no step or list of files"
+    end
+    for name, record in pairs(progress.files) do
+        if not inside.is_name(name) then
+            return nil, ("%s: %s is not the name of a file of the checkpoint"):format(file,
+                printable.text(tostring(name)))
+        end
+        if type(record) ~= "table" or not is_count(record.bytes) or not is_count(record.crc32c) then
+            return nil, ("%s: contains no size and checksum of %s"):format(file, name)
+        end
+    end
+    return progress
+end
+
+--- Write it, durably, for the files that are in the folder; format and checksums are filled in here.
+-- @tparam string path the checkpoint's folder
+-- @tparam table progress step and what else the run records
+function progress_file.write(path, progress)
+    progress.format, progress.self_crc32c = FORMAT, ZEROS
+    progress.bertlua_version = storage.engine_version()
+    progress.files = {}
+    for _, name in ipairs(fault.check(fs.list(path))) do
+        if name ~= NAME then
+            local crc, bytes = storage.file_crc32c(path .. "/" .. name)
+            fault.check(crc, bytes)
+            progress.files[name] = { bytes = bytes, crc32c = crc }
+        end
+    end
+    local text = json.encode(progress, { pretty = true, nan = "null", order = FIRST_KEYS }) .. "\n"
+    text = text:gsub(FIELD, "%1" .. checksum(text) .. "%3", 1)
+    fault.check(fs.write(path .. "/" .. NAME, text))
+end
+
+return progress_file

@@ -123,7 +123,11 @@ local function add_values(figure, value, position)
     end
     if type(inner) == "table" or tensor.is(inner) then
         for i, row in ipairs(list) do
-            figure.series[#figure.series + 1] = { name = "series " .. i, y = numbers(row) }
+            local y = numbers(row)
+            if not y then
+                error(("plot: series %d is a %s, expected a list of numbers"):format(i, type(row)), 4)
+            end
+            figure.series[#figure.series + 1] = { name = "series " .. i, y = y }
         end
         return
     end

@@ -100,6 +100,8 @@ describe("plot", function()
             fault_of({ 1 }, "loss.png"))
         fails_here("plot: argument 1 is an object, expected a list of numbers, a tensor or the name of a report",
             function() plot.plot(setmetatable({ x = 1 }, {})) end)
+        fails_here("plot: series 2 is a string, expected a list of numbers",
+            function() plot.plot { { 1, 2 }, "x" } end)
         fails_here("plot: values are missing, expected a list, a tensor or the name of a report",
             function() plot.plot() end)
         fails_here("plot: titel is a string, expected a list of numbers; options are title, ",

@@ -43,6 +43,7 @@ local Variable = require "bertlua.autograd.variable"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local summary = require "bertlua.summary"
+local tensor = require "bertlua.tensor"
 
 local Tape = {}
 Tape.__index = Tape
@@ -120,9 +121,16 @@ function Tape:variable_like(x)
     return variable(self, self.arena:tensor(x.dtype, x.dims), x.dtype, x.dims)
 end
 
+-- What messages call a value.
+local function kind_of(value)
+    if getmetatable(value) == Variable then return "a variable" end
+    return tensor.is(value) and "a tensor" or value == nil and "nil" or "a " .. type(value)
+end
+
 --- Wrap a tensor owned by the caller. The tape never releases it.
 -- @param needs_grad true: backward() leaves a gradient in `.grad`, in the arena until the next start()
 function Tape:input(value, needs_grad)
+    if not tensor.is(value) then error(("tape:input: got %s, expected a tensor"):format(kind_of(value)), 2) end
     local x = variable(self, value, value:dtype_name(), value:dims())
     x.external, x.needs_grad = true, needs_grad or false
     return x
@@ -130,8 +138,11 @@ end
 
 --- The value of a variable; an error if an op has already reused its memory.
 function Tape.value_of(_, x)
-    local value = x.value
+    local value = type(x) == "table" and x.value
     if not value then
+        if getmetatable(x) ~= Variable then
+            error(("tape: got %s, expected a variable; tape:input(x) makes one of a tensor"):format(kind_of(x)), 3)
+        end
         error("tape: the value is gone: " .. (x.gone or "it was released") .. "; read it earlier or copy it", 3)
     end
     return value
@@ -291,10 +302,30 @@ local function checkpoint_backward(self, node)
     self.dropout_ops = node.dropout_ops
     local input = self:input(x.value, x.needs_grad)
     local y = node.run(node.module, self, input, node.argument)
-    y.grad, output.grad = output.grad, nil
+    self:accumulate(y, output.grad)
+    output.grad = nil
     walk_back(self, first)
     self.dropout_ops = dropout_ops
     self:accumulate(x, input.grad)
+end
+
+--- Parameters that the nodes from number `first` read, wherever their module has them from: what a watcher must know of
+-- a node that stands for all of these.
+local function parameters_of(self, first)
+    local list, seen = {}, {}
+    local function add(parameter)
+        if not seen[parameter] then list[#list + 1], seen[parameter] = parameter, true end
+    end
+    for i = first, self.count do
+        for field, value in pairs(self.nodes[i]) do
+            if type(value) == "table" and value.is_parameter then
+                add(value)
+            elseif field == "parameters" then
+                for _, parameter in ipairs(value) do add(parameter) end
+            end
+        end
+    end
+    return list
 end
 
 --- y = module:forward(tape, x, argument), keeping only x and y for the backward pass, which recomputes everything in
@@ -307,24 +338,29 @@ function Tape:checkpoint(module, x, argument)
     local result = module:forward(self, self:input(self:value_of(x), x.needs_grad), argument)
     -- All of it is frozen: nothing was kept.
     if not result.needs_grad then return result end
+    local parameters = parameters_of(self, first)
     local y = variable(self, result.value, result.dtype, result.dims)
     y.disposable = result.disposable
-    result.external = true
+    -- A module may return what it was given: that has another owner.
+    y.external = true
     for i = self.count, first, -1 do
-        release_node(self.arena, self.nodes[i])
+        local node = self.nodes[i]
+        if node.output == result then y.external, result.external = nil, true end
+        release_node(self.arena, node)
         self.nodes[i] = nil
     end
     self.count = first - 1
+    if y.external then y.disposable = nil end
     x.disposable = nil
     return self:record(y, true, { backward = checkpoint_backward, run = module.forward, module = module, x = x,
-        argument = argument, dropout_ops = dropout_ops })
+        argument = argument, dropout_ops = dropout_ops, parameters = parameters })
 end
 
 --- Walk the tape backwards from y.
 -- @param y the variable to differentiate
 -- @param seed gradient of y: nothing (1), an f32 [1] tensor such as the loss scale, or a tensor of y's shape
 -- @param watcher nil, or an object that follows the progress: begin(nodes, count) is called first, passed(i) once node
---   i is done. A node has its parameters, or a module with them, directly in its fields.
+--   i is done. A node has its parameters directly in its fields, or in the list `parameters`.
 function Tape:backward(y, seed, watcher)
     if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
     if not y.needs_grad then

@@ -21,6 +21,7 @@
 local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
+local options_of = require "bertlua.util.options"
 local storage = require "bertlua.storage"
 local summary = require "bertlua.summary"
 local tensor = require "bertlua.tensor"
@@ -48,9 +49,19 @@ function ParameterStore.new()
     return setmetatable({ list = {}, by_name = {}, groups = {} }, ParameterStore)
 end
 
+local OPTIONS = { "init", "std", "decay", "low", "rows" }
+
 local function add(self, group, name, dims, options)
+    options = options_of.check("parameters: " .. name, options, OPTIONS, 3)
     if self.value_buffer then error("parameters: " .. name .. " is registered after allocate()", 3) end
     if self.by_name[name] then error("parameters: " .. name .. " is registered twice", 3) end
+    local sizes = type(dims) == "table" and #dims > 0
+    for i = 1, sizes and #dims or 0 do
+        sizes = sizes and type(dims[i]) == "number" and dims[i] >= 1 and dims[i] % 1 == 0
+    end
+    if not sizes then
+        error(("parameters: the shape of %s is no list of sizes of 1 or more"):format(name), 3)
+    end
     if not INITS[options.init] then
         error(("parameters: init of %s is %s, expected normal, zeros or ones"):format(name, tostring(options.init)), 3)
     end

@@ -24,7 +24,8 @@ for name in ([[bad_loss bad_ranks grad_norm learning_rate loss_scale micro_steps
 end
 
 local function new(what, fn)
-    return setmetatable({ what = what, call = lua_value.guarded(what, fn), known = {} }, Objective)
+    local name = ("%s (%s)"):format(what, lua_value.shown(fn))
+    return setmetatable({ what = name, call = lua_value.guarded(what, fn), known = {} }, Objective)
 end
 
 --- Results of a recipe's loss function.

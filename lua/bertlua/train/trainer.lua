@@ -215,10 +215,16 @@ function Trainer:check(step, last, scalars)
         local name, what = self:find_non_finite(step)
         local who = self.ranks.size > 1 and (" on %s (found in %s)"):format(
             Ranks.names(last.bad_ranks), self.ranks.comm:where()) or ""
-        fault.raisef("step %d: the loss is %s%s%s; lower --learning-rate (%.3g in this step) or lengthen "
-            .. "--warmup-proportion%s", step, tostring(last.bad_loss), who,
-            name and (" (%s of %s)"):format(what, name) or "", last.learning_rate,
-            self.saved_path and ", and resume from " .. self.saved_path or "")
+        local found = ("step %d: the loss is %s%s%s"):format(step, tostring(last.bad_loss), who,
+            name and (" (%s of %s)"):format(what, name) or "")
+        if step == 1 then
+            -- No learning rate has had an effect yet.
+            fault.raisef("%s before the first update: look at %s that the run starts from", found,
+                self.objective ~= self.model and "the loss that the recipe computes, and at the parameters"
+                or "the parameters")
+        end
+        fault.raisef("%s; lower --learning-rate (%.3g in this step) or lengthen --warmup-proportion%s", found,
+            last.learning_rate, self.saved_path and ", and resume from " .. self.saved_path or "")
     end
     local stats = self.optimizer:check(step, scalars, function() return self:find_non_finite(step) end)
     return stats

@@ -9,6 +9,8 @@ local M = {}
 -- Calls of the recipe that an error shows.
 local FRAMES = 4
 
+local THIS = debug.getinfo(1, "S").source
+
 -- Folders of bertlua's own files: calls in them are not the user's.
 local OWN = {}
 for _, fn in ipairs { function() end, fault.raise } do
@@ -100,18 +102,24 @@ function M.flat(values, form)
     return list
 end
 
---- A message, and the calls in the user's files that led to it, innermost first.
-local function with_calls(text)
+--- A message, and the calls in the user's files that led to it, innermost first. Where none is left, as after
+-- `return f(x)`, which keeps no line of its own, the user's function.
+local function with_calls(text, fn)
     local lines, level = { text }, 3
     while #lines <= FRAMES do
         local info = debug.getinfo(level, "Sl")
-        if not info then break end
+        -- From M.guarded on, the calls are those that led to the function, not to the mistake in it.
+        if not info or info.source == THIS then break end
         local place = ("%s:%d"):format(info.short_src, info.currentline)
         if info.what ~= "main" and info.currentline > 0 and not M.is_own(info.source)
             and not text:find(place .. ":", 1, true) then
             lines[#lines + 1] = "called at " .. place
         end
         level = level + 1
+    end
+    local own = debug.getinfo(fn, "S")
+    if #lines == 1 and not M.is_own(own.source) and not text:find(own.short_src .. ":", 1, true) then
+        lines[2] = ("in the function at %s:%d"):format(own.short_src, own.linedefined)
     end
     return table.concat(lines, "\n")
 end
@@ -122,8 +130,12 @@ end
 -- @return function that takes and returns what fn does (the first value)
 function M.guarded(what, fn)
     local function handle(problem)
-        if type(problem) == "table" then return problem end
-        return (with_calls(("%s: %s"):format(what, tostring(problem))))
+        -- Faults, and what ends the process, are bertlua's; a plain table is what the recipe passed to error().
+        if type(problem) == "table" and getmetatable(problem) then return problem end
+        if type(problem) ~= "string" and type(problem) ~= "number" then
+            problem = problem == nil and "an error without a message" or "an error that is a " .. type(problem)
+        end
+        return (with_calls(("%s: %s"):format(what, problem), fn))
     end
     return function(...)
         local good, result = xpcall(fn, handle, ...)

@@ -168,6 +168,53 @@ describe("tape", function()
         tape:close()
     end)
 
+    it("recomputes a part that returns what it was given, or what is not its own", function()
+        local tape, value = Tape.new {}, random({ 2, 3 }, 1)
+        local function gradient(recompute)
+            tape:start(1, 0, true)
+            local x = tape:input(value, true)
+            -- The backward pass of tanh reads its output, so that must still be there.
+            local a, b = F.tanh(tape, x), F.tanh(tape, F.tanh(tape, x))
+            local c, d = a, b
+            if recompute then
+                c = tape:checkpoint({ forward = function(_, _, given) return given end }, a)
+                d = tape:checkpoint({ forward = function() return b end }, a)
+            end
+            local y = F.add(tape, F.add(tape, c, d), b)
+            tape:backward(F.mul(tape, y, y), random({ 2, 3 }, 2))
+            local dx = x.grad:tolist()
+            tape.arena:release(x.grad)
+            assert.are.equal(0, (tape:memory()))
+            return dx
+        end
+        local wanted, got = gradient(false), gradient(true)
+        for i, row in ipairs(wanted) do
+            for j, slope in ipairs(row) do assert.near(slope, got[i][j], 1e-6) end
+        end
+        tape:close()
+    end)
+
+    it("tells what is no tensor and no variable from a variable whose value is gone", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local x = tape:input(random({ 2, 3 }, 1), true)
+        local function refused(text, fn, ...)
+            local _, problem = pcall(fn, ...)
+            assert.is_truthy(tostring(problem):find(text, 1, true), tostring(problem))
+        end
+        refused("tape:input: got nil, expected a tensor", tape.input, tape)
+        refused("tape:input: got a variable, expected a tensor", tape.input, tape, x)
+        refused("tape:input: got a table, expected a tensor", tape.input, tape, { 1 })
+        refused("tape: got a table, expected a variable; tape:input(x) makes one", tape.value_of, tape, { mlm = x })
+        refused("tape: got nil, expected a variable", tape.value_of, tape)
+        refused("tape: got a tensor, expected a variable", tape.value_of, tape, x.value)
+        tape:start(2, 0, false)
+        local y = tape:variable("f32", { 2 })
+        tape:free(y)
+        refused("tape: the value is gone", tape.value_of, tape, y)
+        tape:close()
+    end)
+
     it("counts dropouts within a step and starts over in the next", function()
         local tape = Tape.new { seed = 9, accumulation = 4 }
         tape:start(3, 2, true)

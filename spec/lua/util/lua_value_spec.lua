@@ -68,6 +68,27 @@ describe("a value given as Lua", function()
         assert.is_nil(text:find("called at .-e%.lua:2"))
     end)
 
+    it("fails with the function's own line where a tail call has removed the line of the mistake", function()
+        local fn = load("t.lua", "local ops = require 'bertlua.ops'\nreturn function()\n"
+            .. "    return ops.fill(7, 0)\nend\n")
+        local _, problem = pcall(lua_value.guarded("loss", fn))
+        assert.matches("; in the function at .*t%.lua:2$", tostring(problem))
+        fn = load("t.lua", "return function()\n    return io.lines '/no/such'\nend\n")
+        _, problem = pcall(lua_value.guarded("data, epoch 1", fn))
+        assert.matches("^data, epoch 1: .*/no/such: No such file or directory%); in the function at .*t%.lua:1$",
+            tostring(problem))
+    end)
+
+    it("fails with a line of text whatever error() was given", function()
+        for argument, text in pairs { ["{}"] = "an error that is a table", [""] = "an error without a message",
+            ["print"] = "an error that is a function" } do
+            local _, problem = pcall(lua_value.guarded("on_step", load("v.lua", ("return function()\n    error(%s)\n"
+                .. "end\n"):format(argument))))
+            assert.is_true(fault.is(problem), argument)
+            assert.matches("^on_step: " .. text .. "; called at .*v%.lua:2$", tostring(problem))
+        end
+    end)
+
     it("fails with the user's line where bertlua's own code found the mistake", function()
         local fn = load("e.lua", "local ops = require 'bertlua.ops'\nreturn function()\n    ops.fill(7, 0)\nend\n")
         local guarded = lua_value.guarded("loss", fn)

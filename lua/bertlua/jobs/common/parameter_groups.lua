@@ -142,6 +142,7 @@ function M.frozen_text(values, store)
     if not values.freeze then return nil end
     local frozen = store.numel - store:trained_numel()
     local text = store.numel < 1e5 and ("%d of %d parameters"):format(frozen, store.numel)
+        or frozen < 1e5 and ("%d of %.1f million parameters"):format(frozen, store.numel / 1e6)
         or ("%.1f of %.1f million parameters"):format(frozen / 1e6, store.numel / 1e6)
     return ("%s (%s)"):format(text, table.concat(values.freeze, ", "))
 end

@@ -19,6 +19,7 @@ local plan = require "bertlua.jobs.common.plan"
 local signal = require "bertlua.signal"
 local tasks = require "bertlua.jobs.common.task"
 local term = require "bertlua.util.term"
+local told = require "bertlua.jobs.common.told"
 local training = require "bertlua.jobs.common.training"
 
 local M = {}
@@ -121,12 +122,15 @@ local function compare_progress(job)
             was, is = was or unset, is or unset
         end
         if was ~= nil and was ~= is then
-            local text = ("%s was %s in %s and is %s now"):format(name, tostring(was), path, tostring(is))
+            local text = told.change(name, was, path, is)
             if setting.lasting == "fixed" then
                 fault.raisef("%s: set it as it was, or start a new run with --from-pretrained-params %s", text, path)
             end
             run.warnings[#run.warnings + 1] = text .. ": the run will differ from one that never stopped"
         end
+    end
+    for _, text in ipairs(told.changes(path, told.of(job.task, run, job.values))) do
+        run.warnings[#run.warnings + 1] = text .. ": the run will differ from one that never stopped"
     end
 end
 

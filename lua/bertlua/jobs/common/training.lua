@@ -28,6 +28,7 @@ local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
 local tasks = require "bertlua.jobs.common.task"
 local term = require "bertlua.util.term"
+local told = require "bertlua.jobs.common.told"
 local Trace = require "bertlua.util.trace"
 
 local M = {}
@@ -235,6 +236,7 @@ function M.train(job, progress_of, held)
         callbacks.call(job, "on_step", step, { metrics = record })
     end
     parts.on_results = function(names)
+        evaluating.check_results(job, names)
         for i, result in ipairs(tasks.describe(job.task, names)) do job.results[i] = result end
     end
     parts.on_log = function(record) log:record(record) end
@@ -246,7 +248,7 @@ function M.train(job, progress_of, held)
         local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
-            ranks = parts.ranks, best = evaluating.best_step(run),
+            ranks = parts.ranks, best = evaluating.best_step(run), settings = told.of(job.task, run, values),
         })
         callbacks.call(job, "on_checkpoint", step, { metrics = record, path = path })
         return path

@@ -43,12 +43,15 @@ local function info_table(info)
         samples = tonumber(info.samples),
         max_seq_length = tonumber(info.max_seq_length),
         max_predictions_per_seq = tonumber(info.max_predictions_per_seq),
+        bytes = tonumber(info.file_bytes),
+        checksum = info.checksum,
         vocabulary = info.vocabulary[0] ~= 0 and ffi.string(info.vocabulary) or nil,
     }
 end
 
 --- Sizes of a shard, without reading a sample.
--- @return {samples, max_seq_length, max_predictions_per_seq, vocabulary or nil}; or nil, message
+-- @return {samples, max_seq_length, max_predictions_per_seq, bytes: of the file, checksum: CRC32C of the file, or of
+--   three places in a shard made elsewhere, vocabulary or nil}; or nil, message
 function data.probe(path, limits)
     local info = ffi.new "bl_shard_info"
     local status = lib.bl_shard_probe(info, path, limits_of(limits))

@@ -46,6 +46,8 @@ typedef struct bl_shard_info {
     int64_t held;    /* in memory; 0 from a probe */
     int64_t max_seq_length;
     int64_t max_predictions_per_seq;
+    int64_t file_bytes;
+    uint32_t checksum;   /* CRC32C of all of the file that HDF5 reads, or of three places in shards made elsewhere */
     char vocabulary[96]; /* as given in bl_shard_options; "" in shards made elsewhere */
 } bl_shard_info;
 

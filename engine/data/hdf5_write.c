@@ -22,12 +22,20 @@ struct bl_hdf5_writer {
     bool output_open;
 };
 
+/*
+ * In the format of HDF5 1.10, which checksums what it says about the data too;
+ * older ones checksum the data only.
+ */
 static hid_t create_in_memory(const char *path) {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access < 0) return access;
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     hid_t file = H5I_INVALID_HID;
-    if (H5Pset_fapl_core(access, GROWTH_BYTES, false) >= 0) file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    H5Pclose(access);
+    bool good = access >= 0 && creation >= 0 && H5Pset_fapl_core(access, GROWTH_BYTES, false) >= 0 &&
+                H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
+                /* No time stamps: the same data gives the same bytes. */
+                H5Pset_obj_track_times(creation, false) >= 0;
+    if (good) file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+    if (creation >= 0) H5Pclose(creation);
+    if (access >= 0) H5Pclose(access);
     return file;
 }
 
@@ -42,7 +50,7 @@ BL_API bl_status bl_hdf5_writer_create(bl_hdf5_writer **out, const char *path) {
         bl_hdf5_writer_free(writer);
         return bl_fail(BL_ERROR_MEMORY, "%s: no memory for a writer", path);
     }
-    bl_hdf5_quiet();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* no message of HDF5's own from this thread */
     bl_status status = bl_file_output_open(&writer->output, path);
     writer->output_open = status == BL_OK;
     if (status == BL_OK) {
@@ -65,7 +73,7 @@ BL_API void bl_hdf5_writer_free(bl_hdf5_writer *writer) {
     free(writer);
 }
 
-BL_API bl_status bl_hdf5_writer_commit(bl_hdf5_writer *writer) {
+bl_status bl_hdf5_writer_commit_sealed(bl_hdf5_writer *writer, bl_seal seal) {
     if (!writer || writer->file < 0) return bl_fail(BL_ERROR_ARGUMENT, "hdf5_writer_commit: no open file");
     ssize_t bytes = -1;
     if (H5Fflush(writer->file, H5F_SCOPE_GLOBAL) >= 0) bytes = H5Fget_file_image(writer->file, NULL, 0);
@@ -78,11 +86,23 @@ BL_API bl_status bl_hdf5_writer_commit(bl_hdf5_writer *writer) {
     }
     H5Fclose(writer->file);
     writer->file = H5I_INVALID_HID;
+    if (status == BL_OK) status = bl_hdf5_image_finish(writer->path, image, (size_t) bytes);
     if (status == BL_OK) status = bl_file_output_write(&writer->output, image, (size_t) bytes);
+    if (status == BL_OK) {
+        unsigned char tail[BL_SEAL_BYTES];
+        seal.body_bytes = (int64_t) bytes;
+        seal.crc = bl_crc32c(0, image, (size_t) bytes);
+        bl_seal_encode(&seal, tail);
+        status = bl_file_output_write(&writer->output, tail, sizeof tail);
+    }
     free(image);
     if (status != BL_OK) return status;
     writer->output_open = false; /* commit ends it either way */
     return bl_file_output_commit(&writer->output);
+}
+
+BL_API bl_status bl_hdf5_writer_commit(bl_hdf5_writer *writer) {
+    return bl_hdf5_writer_commit_sealed(writer, (bl_seal){.samples = 0});
 }
 
 /* Types in the file are little-endian whatever the machine; in memory they are native. */

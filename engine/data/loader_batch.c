@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/hdf5_file.h"
+#include "data/shard.h"
 
 enum { ROWS_MULTIPLE = 64, MASKED_MULTIPLE = 16, ALIGNMENT = 64 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/hdf5_file.h"
+#include "data/shard.h"
 
 struct bl_prefetch {
     pthread_t thread;

@@ -3,61 +3,66 @@
  * one process needs, into memory and check every value, so that nothing past
  * this file has to.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/hdf5_file.h"
-
-/* Rows are read about this many bytes at a time, or a chunk of the file if that is more. */
-enum { BLOCK_BYTES = 1 << 20 };
-
-enum { INPUT_IDS, INPUT_MASK, SEGMENT_IDS, POSITIONS, LABELS, NEXT_LABELS, DATASETS };
-
-/* Names and dtypes are those of NVIDIA's create_pretraining_data. */
-static const struct {
-    const char *name;
-    int32_t ndim;
-    int32_t dtype;
-} LAYOUT[DATASETS] = {
-    [INPUT_IDS] = {"input_ids", 2, BL_I32},    [INPUT_MASK] = {"input_mask", 2, BL_I8},
-    [SEGMENT_IDS] = {"segment_ids", 2, BL_I8}, [POSITIONS] = {"masked_lm_positions", 2, BL_I32},
-    [LABELS] = {"masked_lm_ids", 2, BL_I32},   [NEXT_LABELS] = {"next_sentence_labels", 1, BL_I8},
-};
+#include "data/shard.h"
 
 typedef struct shard_file {
-    bl_hdf5_input input;
-    bl_hdf5_dataset datasets[DATASETS];
+    bl_shard_source source;
+    bl_seal seal;
+    bool sealed;
+    int64_t shape[BL_SHARD_DATASETS][2];
     bl_shard_info info;
 } shard_file;
 
-static void shard_file_close(shard_file *file) {
-    for (int32_t k = 0; k < DATASETS; k++)
-        bl_hdf5_dataset_close(&file->datasets[k]);
-    bl_hdf5_input_close(&file->input);
+static const char *name_of(int32_t k) {
+    return BL_SHARD_LAYOUT[k].name;
+}
+
+/* What no sound file can say; the process that reads it is not trusted to have looked. */
+static bl_status check_sizes(const shard_file *file) {
+    for (int32_t k = 0; k < BL_SHARD_DATASETS; k++) {
+        double bytes = (double) bl_dtype_size(BL_SHARD_LAYOUT[k].dtype);
+        bool good = true;
+        for (int32_t d = 0; d < 2; d++) {
+            good = good && file->shape[k][d] >= 0 && file->shape[k][d] <= INT32_MAX;
+            bytes *= (double) file->shape[k][d];
+        }
+        /* Four times: a file may hold int8 where int32 is in memory. */
+        if (!good || bytes > 4.0 * (double) file->source.file_bytes * BL_DEFLATE_MAX_RATIO) {
+            return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s claims [%lld,%lld] in a file of %lld bytes: it is damaged",
+                           file->source.path, name_of(k), (long long) file->shape[k][0], (long long) file->shape[k][1],
+                           (long long) file->source.file_bytes);
+        }
+    }
+    return BL_OK;
 }
 
 static bl_status check_shapes(shard_file *file) {
-    const bl_hdf5_dataset *sets = file->datasets;
-    const char *path = file->input.path;
-    for (int32_t k = 1; k < DATASETS; k++) {
-        if (sets[k].shape[0] != sets[INPUT_IDS].shape[0]) {
+    const int64_t(*shape)[2] = (const int64_t(*)[2]) file->shape;
+    const char *path = file->source.path;
+    BL_TRY(check_sizes(file));
+    for (int32_t k = 1; k < BL_SHARD_DATASETS; k++) {
+        if (shape[k][0] != shape[BL_SHARD_INPUT_IDS][0]) {
             return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s has %lld samples, input_ids has %lld; recreate the file",
-                           path, sets[k].name, (long long) sets[k].shape[0], (long long) sets[INPUT_IDS].shape[0]);
+                           path, name_of(k), (long long) shape[k][0], (long long) shape[BL_SHARD_INPUT_IDS][0]);
         }
     }
-    for (int32_t k = INPUT_MASK; k <= SEGMENT_IDS; k++) {
-        if (sets[k].shape[1] != sets[INPUT_IDS].shape[1]) {
+    for (int32_t k = BL_SHARD_INPUT_MASK; k <= BL_SHARD_SEGMENT_IDS; k++) {
+        if (shape[k][1] != shape[BL_SHARD_INPUT_IDS][1]) {
             return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s has length %lld, input_ids has %lld; recreate the file",
-                           path, sets[k].name, (long long) sets[k].shape[1], (long long) sets[INPUT_IDS].shape[1]);
+                           path, name_of(k), (long long) shape[k][1], (long long) shape[BL_SHARD_INPUT_IDS][1]);
         }
     }
-    if (sets[LABELS].shape[1] != sets[POSITIONS].shape[1]) {
+    if (shape[BL_SHARD_LABELS][1] != shape[BL_SHARD_POSITIONS][1]) {
         return bl_fail(BL_ERROR_FORMAT, "%s: masked_lm_ids has %lld slots, masked_lm_positions has %lld", path,
-                       (long long) sets[LABELS].shape[1], (long long) sets[POSITIONS].shape[1]);
+                       (long long) shape[BL_SHARD_LABELS][1], (long long) shape[BL_SHARD_POSITIONS][1]);
     }
-    file->info = (bl_shard_info){.samples = sets[INPUT_IDS].shape[0],
-                                 .max_seq_length = sets[INPUT_IDS].shape[1],
-                                 .max_predictions_per_seq = sets[POSITIONS].shape[1]};
+    file->info.samples = shape[BL_SHARD_INPUT_IDS][0];
+    file->info.max_seq_length = shape[BL_SHARD_INPUT_IDS][1];
+    file->info.max_predictions_per_seq = shape[BL_SHARD_POSITIONS][1];
     if (file->info.samples == 0 || file->info.max_seq_length == 0) {
         return bl_fail(BL_ERROR_FORMAT, "%s: dataset input_ids is [%lld,%lld]: a shard without samples; remove it",
                        path, (long long) file->info.samples, (long long) file->info.max_seq_length);
@@ -66,7 +71,7 @@ static bl_status check_shapes(shard_file *file) {
 }
 
 static bl_status check_limits(const shard_file *file, const bl_shard_limits *limits) {
-    const char *path = file->input.path;
+    const char *path = file->source.path;
     if (limits->samples > 0 && file->info.samples != limits->samples) {
         return bl_fail(BL_ERROR_FORMAT,
                        "%s: has %lld samples now, had %lld at the start; don't change shards during "
@@ -90,31 +95,63 @@ static bl_status check_limits(const shard_file *file, const bl_shard_limits *lim
     return BL_OK;
 }
 
-static bl_status shard_file_open(shard_file *file, const char *path, const bl_shard_limits *limits) {
+/* Open the file and read its seal, if it has one. */
+static bl_status shard_file_open(shard_file *file, const char *path, const atomic_bool *cancelled) {
     memset(file, 0, sizeof *file);
-    for (int32_t k = 0; k < DATASETS; k++)
-        file->datasets[k].id = H5I_INVALID_HID;
-    BL_TRY(bl_hdf5_input_open(&file->input, path));
-    bl_status status = BL_OK;
-    for (int32_t k = 0; status == BL_OK && k < DATASETS; k++) {
-        status = bl_hdf5_dataset_open(&file->datasets[k], &file->input, LAYOUT[k].name, LAYOUT[k].ndim);
+    BL_TRY(bl_shard_source_open(&file->source, path, cancelled));
+    int64_t bytes = file->source.file_bytes;
+    file->info.file_bytes = bytes;
+    BL_TRY(bl_seal_find(path, file->source.descriptor, bytes, &file->seal, &file->sealed));
+    file->info.checksum = file->seal.crc;
+    if (!file->sealed) BL_TRY(bl_seal_sample(path, file->source.descriptor, bytes, &file->info.checksum));
+    return BL_OK;
+}
+
+/* Sizes as the process finds them in the file, which must be those of the seal. */
+static bl_status receive_sizes(shard_file *file) {
+    bl_shard_frame frame;
+    bl_shard_sizes sizes;
+    BL_TRY(bl_shard_source_next(&file->source, BL_FRAME_SIZES, &frame));
+    if (frame.bytes != (int64_t) sizeof sizes)
+        return bl_fail(BL_ERROR_INTERNAL, "%s: bertlua-hdf5 is of another build; run make", file->source.path);
+    BL_TRY(bl_shard_source_payload(&file->source, &sizes, sizeof sizes));
+    memcpy(file->shape, sizes.shape, sizeof file->shape);
+    memcpy(file->info.vocabulary, sizes.vocabulary, sizeof file->info.vocabulary - 1);
+    BL_TRY(check_shapes(file));
+    const bl_seal *seal = &file->seal;
+    if (file->sealed && seal->samples > 0 &&
+        (seal->samples != file->info.samples || seal->max_seq_length != file->info.max_seq_length ||
+         seal->max_predictions_per_seq != file->info.max_predictions_per_seq ||
+         strcmp(seal->vocabulary, file->info.vocabulary) != 0)) {
+        return bl_fail(BL_ERROR_FORMAT, "%s: its datasets are not what its last bytes say; recreate it",
+                       file->source.path);
     }
-    if (status == BL_OK) status = check_shapes(file);
-    if (status == BL_OK) status = check_limits(file, limits);
-    if (status == BL_OK) {
-        status = bl_hdf5_input_note(&file->input, "vocabulary", file->info.vocabulary, sizeof file->info.vocabulary);
+    return BL_OK;
+}
+
+static bl_status probe(shard_file *file) {
+    const bl_seal *seal = &file->seal;
+    if (!file->sealed || seal->samples == 0) {
+        BL_TRY(bl_shard_source_start(&file->source, false));
+        return receive_sizes(file);
     }
-    if (status != BL_OK) shard_file_close(file);
-    return status;
+    /* Every byte is compared with the seal before a row is used. */
+    file->info.samples = seal->samples;
+    file->info.max_seq_length = seal->max_seq_length;
+    file->info.max_predictions_per_seq = seal->max_predictions_per_seq;
+    memcpy(file->info.vocabulary, seal->vocabulary, sizeof seal->vocabulary);
+    return BL_OK;
 }
 
 BL_API bl_status bl_shard_probe(bl_shard_info *out, const char *path, const bl_shard_limits *limits) {
     if (!out || !path || !limits) return bl_fail(BL_ERROR_ARGUMENT, "shard_probe: an argument is NULL");
     shard_file file;
-    BL_TRY(shard_file_open(&file, path, limits));
-    *out = file.info;
-    shard_file_close(&file);
-    return BL_OK;
+    bl_status status = shard_file_open(&file, path, NULL);
+    if (status == BL_OK) status = probe(&file);
+    if (status == BL_OK) status = check_limits(&file, limits);
+    if (status == BL_OK) *out = file.info;
+    bl_shard_source_close(&file.source);
+    return status;
 }
 
 /*
@@ -125,7 +162,6 @@ BL_API bl_status bl_shard_probe(bl_shard_info *out, const char *path, const bl_s
 typedef struct shard_reader {
     shard_file file;
     const bl_shard_limits *limits;
-    const atomic_bool *cancelled; /* NULL: never */
     bl_shard *shard;
     int32_t *places;  /* [N] where a row of the file is kept, -1: nowhere; NULL: all rows, in the file's order */
     int32_t *lengths; /* [N] of the file, as masked: what the checks of one dataset need of another */
@@ -134,7 +170,7 @@ typedef struct shard_reader {
 
 /* "PATH: dataset D, sample N: what" in one place. */
 #define BAD(set, row, format, ...)                                                                                     \
-    bl_fail(BL_ERROR_FORMAT, "%s: dataset %s, sample %lld: " format, r->file.input.path, LAYOUT[set].name,             \
+    bl_fail(BL_ERROR_FORMAT, "%s: dataset %s, sample %lld: " format, r->file.source.path, name_of(set),                \
             (long long) (row), __VA_ARGS__)
 
 static int64_t word_limit(const shard_reader *r) {
@@ -152,11 +188,11 @@ static bl_status check_mask(shard_reader *r, int64_t first, int64_t count, const
             length++;
         for (int64_t i = length; i < s; i++) {
             if (m[i] != 0) {
-                return BAD(INPUT_MASK, first + row, "value %d at %lld, expected ones for the tokens and then zeros",
-                           m[i], (long long) i);
+                return BAD(BL_SHARD_INPUT_MASK, first + row,
+                           "value %d at %lld, expected ones for the tokens and then zeros", m[i], (long long) i);
             }
         }
-        if (length == 0) return BAD(INPUT_MASK, first + row, "no token (all zeros), expected at least %d", 1);
+        if (length == 0) return BAD(BL_SHARD_INPUT_MASK, first + row, "no token (all zeros), expected at least %d", 1);
         r->lengths[first + row] = (int32_t) length;
     }
     return BL_OK;
@@ -167,7 +203,7 @@ static bl_status check_tokens(shard_reader *r, int64_t first, int64_t count, con
     const int32_t *ids = values;
     for (int64_t i = 0; i < count * s; i++) {
         if (ids[i] < 0 || ids[i] >= words) {
-            return BAD(INPUT_IDS, first + i / s,
+            return BAD(BL_SHARD_INPUT_IDS, first + i / s,
                        "token id %d at %lld, expected 0..%lld; was it made with another vocabulary?", ids[i],
                        (long long) (i % s), (long long) words - 1);
         }
@@ -181,7 +217,7 @@ static bl_status check_segments(shard_reader *r, int64_t first, int64_t count, c
     const int8_t *segments = values;
     for (int64_t i = 0; i < count * s; i++) {
         if (segments[i] < 0 || segments[i] >= types) {
-            return BAD(SEGMENT_IDS, first + i / s, "segment %d at %lld, expected 0..%lld", segments[i],
+            return BAD(BL_SHARD_SEGMENT_IDS, first + i / s, "segment %d at %lld, expected 0..%lld", segments[i],
                        (long long) (i % s), (long long) types - 1);
         }
     }
@@ -197,12 +233,13 @@ static bl_status check_labels(shard_reader *r, int64_t first, int64_t count, con
             used++;
         for (int64_t i = 0; i < p; i++) {
             if (labels[i] < 0 || labels[i] >= words) {
-                return BAD(LABELS, first + row,
+                return BAD(BL_SHARD_LABELS, first + row,
                            "label %d at %lld, expected 0..%lld; was it made with another vocabulary?", labels[i],
                            (long long) i, (long long) words - 1);
             }
             if (i > used && labels[i] != 0) {
-                return BAD(LABELS, first + row, "label %d at %lld after an unused slot (0)", labels[i], (long long) i);
+                return BAD(BL_SHARD_LABELS, first + row, "label %d at %lld after an unused slot (0)", labels[i],
+                           (long long) i);
             }
         }
         r->masked[first + row] = (int32_t) used;
@@ -217,12 +254,12 @@ static bl_status check_positions(shard_reader *r, int64_t first, int64_t count, 
         int32_t length = r->lengths[first + row], used = r->masked[first + row];
         for (int64_t i = 0; i < p; i++) {
             if (positions[i] < 0 || positions[i] >= s) {
-                return BAD(POSITIONS, first + row, "position %d at %lld, expected 0..%lld", positions[i], (long long) i,
-                           (long long) s - 1);
+                return BAD(BL_SHARD_POSITIONS, first + row, "position %d at %lld, expected 0..%lld", positions[i],
+                           (long long) i, (long long) s - 1);
             }
             if (i < used && positions[i] >= length) {
-                return BAD(POSITIONS, first + row, "position %d at %lld lies in the padding (%d tokens)", positions[i],
-                           (long long) i, length);
+                return BAD(BL_SHARD_POSITIONS, first + row, "position %d at %lld lies in the padding (%d tokens)",
+                           positions[i], (long long) i, length);
             }
         }
     }
@@ -233,7 +270,7 @@ static bl_status check_next_labels(shard_reader *r, int64_t first, int64_t count
     const int8_t *labels = values;
     for (int64_t row = 0; row < count; row++) {
         if (labels[row] != 0 && labels[row] != 1)
-            return BAD(NEXT_LABELS, first + row, "label %d, expected 0 or 1", labels[row]);
+            return BAD(BL_SHARD_NEXT_LABELS, first + row, "label %d, expected 0 or 1", labels[row]);
     }
     return BL_OK;
 }
@@ -242,7 +279,7 @@ static bl_status check_next_labels(shard_reader *r, int64_t first, int64_t count
 
 static bl_status no_memory(const shard_reader *r) {
     return bl_fail(BL_ERROR_MEMORY, "%s: no memory for its %lld samples of %lld tokens; use smaller shards",
-                   r->file.input.path, (long long) r->file.info.samples, (long long) r->file.info.max_seq_length);
+                   r->file.source.path, (long long) r->file.info.samples, (long long) r->file.info.max_seq_length);
 }
 
 static bl_status shard_allocate(shard_reader *r, int64_t held) {
@@ -279,7 +316,7 @@ static bl_status plan_part(shard_reader *r, const bl_shard_part *part) {
         int64_t row = part->rows[k];
         if (row < 0 || row >= n || r->places[row] >= 0) {
             return bl_fail(BL_ERROR_ARGUMENT, "%s: rows[%lld] is %lld, expected 0..%lld and each once",
-                           r->file.input.path, (long long) k, (long long) row, (long long) n - 1);
+                           r->file.source.path, (long long) k, (long long) row, (long long) n - 1);
         }
         r->places[row] = (int32_t) k;
     }
@@ -297,24 +334,33 @@ static void keep_rows(const int32_t *places, int64_t first, int64_t count, const
 
 typedef bl_status check_function(shard_reader *r, int64_t first, int64_t count, const void *values);
 
-/* One dataset: read, checked and kept in `target`; NULL keeps nothing. */
+/* The next block of dataset k into values, which has room for `room` bytes; its number of rows. */
+static bl_status receive_rows(shard_reader *r, int32_t k, size_t row_bytes, int64_t rows_left, size_t room,
+                              char *values, int64_t *count) {
+    bl_shard_frame frame;
+    BL_TRY(bl_shard_source_next(&r->file.source, BL_FRAME_ROWS, &frame));
+    *count = row_bytes > 0 ? frame.bytes / (int64_t) row_bytes : rows_left;
+    if (frame.value != k || *count < 1 || *count > rows_left || frame.bytes != *count * (int64_t) row_bytes ||
+        frame.bytes > (int64_t) room)
+        return bl_fail(BL_ERROR_FORMAT,
+                       "%s: dataset %s: the HDF5 library gave other rows than asked for: it is damaged",
+                       r->file.source.path, name_of(k));
+    return bl_shard_source_payload(&r->file.source, values, (size_t) frame.bytes);
+}
+
+/* One dataset: received, checked and kept in `target`; NULL keeps nothing. */
 static bl_status read_dataset(shard_reader *r, int32_t k, check_function *check, void *target) {
-    const bl_hdf5_dataset *set = &r->file.datasets[k];
-    int64_t samples = r->file.info.samples, step = bl_hdf5_dataset_block_rows(set, BLOCK_BYTES);
-    size_t row_bytes = (size_t) (set->ndim > 1 ? set->shape[1] : 1) * bl_dtype_size(LAYOUT[k].dtype);
+    int64_t samples = r->file.info.samples;
+    size_t row_bytes = (size_t) r->file.shape[k][1] * bl_dtype_size(BL_SHARD_LAYOUT[k].dtype);
+    size_t room = row_bytes > BL_FRAME_ROWS_BYTES ? row_bytes : BL_FRAME_ROWS_BYTES;
     bool in_place = target && !r->places;
     char *block = NULL;
-    if (!in_place) block = malloc((size_t) step * row_bytes + 1);
+    if (!in_place) block = malloc(room);
     if (!in_place && !block) return no_memory(r);
     bl_status status = BL_OK;
-    for (int64_t first = 0; status == BL_OK && first < samples; first += step) {
-        int64_t count = samples - first < step ? samples - first : step;
+    for (int64_t first = 0, count = 0; status == BL_OK && first < samples; first += count) {
         char *values = in_place ? (char *) target + (size_t) first * row_bytes : block;
-        if (r->cancelled && atomic_load(r->cancelled)) {
-            status = bl_fail(BL_ERROR_IO, "%s: reading cancelled", r->file.input.path);
-            break;
-        }
-        status = bl_hdf5_dataset_read(set, LAYOUT[k].dtype, first, count, values);
+        status = receive_rows(r, k, row_bytes, samples - first, room, values, &count);
         if (status == BL_OK) status = check(r, first, count, values);
         if (status == BL_OK && !in_place) keep_rows(r->places, first, count, values, target, row_bytes);
     }
@@ -323,27 +369,44 @@ static bl_status read_dataset(shard_reader *r, int32_t k, check_function *check,
 }
 
 static bl_status read_all(shard_reader *r, const bl_shard_part *part) {
+    static check_function *const checks[BL_SHARD_DATASETS] = {
+        [BL_SHARD_INPUT_IDS] = check_tokens,     [BL_SHARD_INPUT_MASK] = check_mask,
+        [BL_SHARD_SEGMENT_IDS] = check_segments, [BL_SHARD_POSITIONS] = check_positions,
+        [BL_SHARD_LABELS] = check_labels,        [BL_SHARD_NEXT_LABELS] = check_next_labels,
+    };
     bl_shard *shard = r->shard;
-    BL_TRY(read_dataset(r, INPUT_MASK, check_mask, NULL));
-    BL_TRY(read_dataset(r, INPUT_IDS, check_tokens, shard->input_ids));
-    BL_TRY(read_dataset(r, SEGMENT_IDS, check_segments, shard->segment_ids));
-    BL_TRY(read_dataset(r, LABELS, check_labels, shard->labels));
-    BL_TRY(read_dataset(r, POSITIONS, check_positions, shard->positions));
-    BL_TRY(read_dataset(r, NEXT_LABELS, check_next_labels, shard->next_labels));
+    void *const targets[BL_SHARD_DATASETS] = {
+        [BL_SHARD_INPUT_IDS] = shard->input_ids,     [BL_SHARD_INPUT_MASK] = NULL,
+        [BL_SHARD_SEGMENT_IDS] = shard->segment_ids, [BL_SHARD_POSITIONS] = shard->positions,
+        [BL_SHARD_LABELS] = shard->labels,           [BL_SHARD_NEXT_LABELS] = shard->next_labels,
+    };
+    for (int32_t k = 0; k < BL_SHARD_DATASETS; k++)
+        BL_TRY(read_dataset(r, BL_SHARD_ORDER[k], checks[BL_SHARD_ORDER[k]], targets[BL_SHARD_ORDER[k]]));
     for (int64_t k = 0; part && k < part->count; k++) {
         shard->lengths[k] = r->lengths[part->rows[k]];
         shard->masked[k] = r->masked[part->rows[k]];
     }
-    return BL_OK;
+    bl_shard_frame frame;
+    return bl_shard_source_next(&r->file.source, BL_FRAME_END, &frame);
+}
+
+/* Everything before the first row: the seal verified, the process started, sizes checked. */
+static bl_status begin(shard_file *file, const char *path, const bl_shard_limits *limits,
+                       const atomic_bool *cancelled) {
+    BL_TRY(shard_file_open(file, path, cancelled));
+    if (file->sealed) BL_TRY(bl_seal_verify(path, file->source.descriptor, &file->seal, cancelled));
+    BL_TRY(bl_shard_source_start(&file->source, true));
+    BL_TRY(receive_sizes(file));
+    return check_limits(file, limits);
 }
 
 bl_status bl_shard_read_cancellable(bl_shard **out, const char *path, const bl_shard_limits *limits,
                                     const bl_shard_part *part, const atomic_bool *cancelled) {
     if (!out || !path || !limits || (part && (part->count < 0 || !part->rows)))
         return bl_fail(BL_ERROR_ARGUMENT, "shard_read: an argument is NULL, or the part's count negative");
-    shard_reader r = {.limits = limits, .cancelled = cancelled};
-    BL_TRY(shard_file_open(&r.file, path, limits));
-    bl_status status = part ? plan_part(&r, part) : BL_OK;
+    shard_reader r = {.limits = limits};
+    bl_status status = begin(&r.file, path, limits, cancelled);
+    if (status == BL_OK && part) status = plan_part(&r, part);
     if (status == BL_OK) status = shard_allocate(&r, part ? part->count : r.file.info.samples);
     if (status == BL_OK) {
         if (!part) {
@@ -352,7 +415,7 @@ bl_status bl_shard_read_cancellable(bl_shard **out, const char *path, const bl_s
         }
         status = read_all(&r, part);
     }
-    shard_file_close(&r.file);
+    bl_shard_source_close(&r.file.source);
     if (part) {
         free(r.places);
         free(r.lengths);

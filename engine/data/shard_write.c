@@ -2,6 +2,7 @@
  * shard_write.c - turn instances (spans of a flat token array) into masked
  * rows and write them as a shard, block by block.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,7 +172,11 @@ BL_API bl_status bl_shard_write(const char *path, const bl_shard_options *option
     if (status == BL_OK && options->vocabulary) {
         status = bl_hdf5_writer_note(writer, "vocabulary", options->vocabulary);
     }
-    if (status == BL_OK) status = bl_hdf5_writer_commit(writer);
+    if (status == BL_OK) {
+        bl_seal seal = {.samples = count, .max_seq_length = out.s, .max_predictions_per_seq = out.p};
+        if (options->vocabulary) snprintf(seal.vocabulary, sizeof seal.vocabulary, "%s", options->vocabulary);
+        status = bl_hdf5_writer_commit_sealed(writer, seal);
+    }
     bl_hdf5_writer_free(writer);
     blocks_free(&out);
     return status;

@@ -4,6 +4,8 @@ nvidia.hdf5   as NVIDIA's create_pretraining_data.py writes its shards: the same
               datasets, dtypes and h5py's gzip.
 wide.hdf5     the same values as int64 and uint8, as other scripts store them.
 too_wide.hdf5 an id that does not fit int32.
+refused/*.hdf5 input_ids in another file, elsewhere, never written, or behind a
+              filter that is not part of HDF5.
 The values follow formulas that spec/engine/data/shard_spec.lua repeats.
 
     python spec/peers/make_hdf5_fixtures.py
@@ -66,8 +68,51 @@ def huge_id(values):
     values["input_ids"][2, 3] = 2**40
 
 
+def write_otherwise(name, make):
+    """A shard whose input_ids is what make(file, ids) puts there; the other datasets are plain."""
+    values = features()
+    with h5py.File(os.path.join(FOLDER, name), "w", libver=("v110", "v110")) as f:
+        for key, dtype in NVIDIA.items():
+            if key != "input_ids":
+                f.create_dataset(key, data=values[key], dtype=dtype)
+        make(f, values["input_ids"])
+
+
+def external_link(f, ids):
+    f["input_ids"] = h5py.ExternalLink("../nvidia.hdf5", "/input_ids")
+
+
+def soft_link(f, ids):
+    f["ids"] = ids
+    f["input_ids"] = h5py.SoftLink("/ids")
+
+
+def external_storage(f, ids):
+    f.create_dataset("input_ids", ids.shape, "i4", external=[("../nvidia.hdf5", 0, h5py.h5f.UNLIMITED)])
+
+
+def virtual(f, ids):
+    layout = h5py.VirtualLayout(ids.shape, "i4")
+    layout[:] = h5py.VirtualSource("../nvidia.hdf5", "input_ids", ids.shape)
+    f.create_virtual_dataset("input_ids", layout)
+
+
+def unallocated_chunk(f, ids):
+    f.create_dataset("input_ids", ids.shape, "i4", chunks=(3, LENGTH))[:3] = ids[:3]
+
+
+def unallocated(f, ids):
+    f.create_dataset("input_ids", ids.shape, "i4")
+
+
+def plugin(f, ids):
+    f.create_dataset("input_ids", data=ids, compression="lzf")
+
+
 if __name__ == "__main__":
-    os.makedirs(FOLDER, exist_ok=True)
+    os.makedirs(os.path.join(FOLDER, "refused"), exist_ok=True)
     write("nvidia.hdf5", NVIDIA)
     write("wide.hdf5", WIDE)
     write("too_wide.hdf5", WIDE, huge_id)
+    for make in [external_link, soft_link, external_storage, virtual, unallocated_chunk, unallocated, plugin]:
+        write_otherwise(os.path.join("refused", make.__name__ + ".hdf5"), make)

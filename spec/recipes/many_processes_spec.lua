@@ -6,6 +6,7 @@ local json = require "bertlua.util.json"
 local mpi = require "spec.support.mpi"
 local pretraining = require "spec.support.pretraining"
 local process = require "spec.support.process"
+local shards = require "spec.support.shards"
 local squad = require "spec.support.squad"
 
 -- Parameters without effect on the loss, such as those that shift all logits of a softmax equally: their gradients are
@@ -216,6 +217,35 @@ describe("many processes", function()
         local steps = checkpoint.steps(fs.dirname(folder "impatient"))
         assert.is_true(steps[#steps] >= 4)
         for _, step in ipairs(steps) do assert.is_true(checkpoint.verify(folder("impatient", step))) end
+    end)
+
+    it("refuse shards that are not the same on all of them", function()
+        -- Two machines: one relative path, seen from two folders.
+        local function machine(number, second)
+            local dir = ("%s/machine%d"):format(job.dir, number)
+            assert(fs.mkdirs(dir .. "/shards"))
+            shards.write(dir .. "/shards/a.hdf5", shards.values(20, 16, 3))
+            if second then shards.write(dir .. "/shards/b.hdf5", second) end
+            return dir
+        end
+        local function differing(second)
+            fs.remove(job.dir .. "/machine0")
+            fs.remove(job.dir .. "/machine1")
+            local line = arguments(options("apart", { ["input-dir"] = "shards", ["gradient-merge-steps"] = 2 }))
+            local output, code = mpi.run(1, ("%s : -n 1 -wdir %s %s %s"):format(line,
+                process.quote(machine(1, second)), process.quote(process.bertlua), line),
+                "-wdir " .. process.quote(machine(0, shards.values(20, 16, 3))))
+            assert.are_not.equal(0, code, output)
+            assert.is_false(fs.exists(folder "apart"))
+            return output
+        end
+        local fix = "; every rank must see the same files under the same path"
+        local output = differing(nil)
+        assert.is_truthy(output:find("rank 1: no shards/b.hdf5, which rank 0 has" .. fix, 1, true), output)
+        assert.is_truthy(differing(shards.values(21, 16, 3)):find("rank 1: shards/b.hdf5 has 21 samples, 20 samples on "
+            .. "rank 0" .. fix, 1, true))
+        output = differing(shards.values(20, 16, 3, 1))
+        assert.matches("rank 1: shards/b%.hdf5 has [%w ]+, [%w ]+ on rank 0; every rank", output)
     end)
 
     it("all end when one is killed, and resume from the last checkpoint", function()

@@ -66,6 +66,20 @@ function shards.write(path, values, change, options)
     return assert(data.write_hdf5(path, list, options))
 end
 
+--- Write a shard as create_pretraining_data does: gzip, checksums, and a seal that knows its sizes.
+function shards.write_sealed(path, samples, length, slots)
+    local tokens, list = data.int32_list(), data.instance_list()
+    for i = 1, samples * length do tokens:add(5 + (i * i + 7 * i) % 80) end
+    for n = 0, samples - 1 do
+        local half = 1 + n % (math.floor(length / 2) - 2)
+        list:add(n * length, half, n * length + half, half, n % 2 == 1)
+    end
+    local masking = data.masking { probability = 0.15, max_predictions = slots, vocab_size = 90, cls_id = 2, sep_id = 3,
+        mask_id = 4 }
+    assert(data.write_shard(path, { max_seq_length = length, seed = 1, vocabulary = "sha256:abc" }, masking, tokens,
+        list))
+end
+
 --- A tokenizer of words to ids in [5, 5 + words) by a hash; [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, [MASK] 4.
 function shards.tokenizer(words)
     local buffer = array.int32(4096)

@@ -67,7 +67,7 @@ end
 
 --- Sizes of all shards, which must agree with each other and with the settings.
 local function probe_all(files, limits)
-    local counts, total, first = {}, 0, nil
+    local counts, total, first, listed = {}, 0, nil, {}
     for i, path in ipairs(files) do
         local info = fault.check(data.probe(path, limits))
         first = first or info
@@ -83,8 +83,10 @@ local function probe_all(files, limits)
         end
         counts[i] = info.samples
         total = total + info.samples
+        listed[i] = { name = path:match "[^/]*$", path = path, samples = info.samples, bytes = info.bytes,
+            checksum = info.checksum }
     end
-    return counts, total, first
+    return counts, total, first, listed
 end
 
 --- Token ids mean nothing with another vocabulary: compare its hash with the one create_pretraining recorded.
@@ -122,7 +124,8 @@ end
 --   masked_lm_prob (0.15);
 --   rank (0), ranks (1): batch n is requested only if n % ranks is rank;
 --   prefetch (true); few_shapes (false): the numbers of rows and masked tokens vary in coarse steps (see shapes.lua)
--- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq, tensors
+-- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq, tensors;
+--   listed: {name, path, samples, bytes, checksum} of each file, sorted by name; input_dir
 function loader.open(options)
     local batch_size = options.batch_size
     if type(batch_size) ~= "number" or batch_size < 1 then
@@ -143,12 +146,14 @@ function loader.open(options)
         type_vocab_size = options.type_vocab_size or 2,
     }
     local files = shard_files(options.input_dir, split)
-    local counts, total, info = probe_all(files, limits)
+    local counts, total, info, listed = probe_all(files, limits)
     check_vocabulary(files[1], info, options.vocab_file)
     local slots = options.max_predictions_per_seq or info.max_predictions_per_seq
     local self = setmetatable({
         tensors = loader.TENSORS,
         files = files,
+        listed = listed,
+        input_dir = options.input_dir,
         counts = counts,
         limits = limits,
         samples = total,

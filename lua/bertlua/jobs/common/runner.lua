@@ -6,6 +6,7 @@ local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
+local equal_files = require "bertlua.jobs.common.equal_files"
 local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local leave = require "bertlua.leave"
@@ -34,7 +35,10 @@ end
 local function open(job)
     local ranks = job.ranks
     local data = ranks:together(function() return ranks.main and job.task.open(job) end)
-    return ranks:together(function() return data or job.task.open(job) end)
+    data = ranks:together(function() return data or job.task.open(job) end)
+    local train = data.train
+    if train and train.listed then equal_files.check(ranks, train.listed, train.input_dir) end
+    return data
 end
 
 --- The model and, for training, memory for everything, optimizer, gradients and schedule.

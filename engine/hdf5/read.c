@@ -1,22 +1,15 @@
 /*
- * hdf5_read.c - open an HDF5 file and read integer datasets out of it,
- * trusting nothing the file says.
+ * read.c - open an HDF5 file and read integer datasets out of it, trusting
+ * nothing the file says.
  */
-#include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "data/hdf5_file.h"
-#include "storage/file.h"
-
-/* deflate never shrinks data by more than this; a larger claim is a damaged header. */
-enum { DEFLATE_MAX_RATIO = 1040 };
-
-void bl_hdf5_quiet(void) {
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-}
+#include "data/shard_frames.h"
+#include "hdf5/reader.h"
 
 /* Without a file lock: network file systems may not have any, and a shard at its final name never changes. */
 static hid_t open_read_only(const char *path) {
@@ -28,35 +21,33 @@ static hid_t open_read_only(const char *path) {
     return file;
 }
 
-bl_status bl_hdf5_input_open(bl_hdf5_input *input, const char *path) {
+bl_status bl_hdf5_input_open(bl_hdf5_input *input, int descriptor) {
     struct stat status;
-    *input = (bl_hdf5_input){.path = path, .id = H5I_INVALID_HID};
-    if (stat(path, &status) != 0) return bl_file_fail(path, "open", errno);
-    if (!S_ISREG(status.st_mode)) return bl_fail(BL_ERROR_IO, "%s: not a regular file, expected an HDF5 shard", path);
-    bl_hdf5_quiet();
+    char path[64];
+    *input = (bl_hdf5_input){.id = H5I_INVALID_HID};
+    if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode))
+        return bl_fail(BL_ERROR_IO, "not a regular file, expected an HDF5 shard");
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     input->file_bytes = (int64_t) status.st_size;
+    /* By its descriptor, so that it is the file that was checked. */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
     htri_t is_hdf5 = H5Fis_hdf5(path);
-    if (is_hdf5 < 0) return bl_fail(BL_ERROR_IO, "%s: cannot read the file; check its permissions", path);
+    if (is_hdf5 < 0)
+        return bl_fail(BL_ERROR_IO, "cannot read the file; check its permissions, and that /proc is there");
     if (is_hdf5 == 0) {
-        return bl_fail(
-            BL_ERROR_FORMAT,
-            "%s: not an HDF5 file (%lld bytes without its signature); is it truncated or another kind of file? "
-            "recreate it with create_pretraining_data",
-            path, (long long) input->file_bytes);
+        return bl_fail(BL_ERROR_FORMAT,
+                       "not an HDF5 file (%lld bytes without its signature); is it truncated or another kind of file? "
+                       "recreate it with create_pretraining_data",
+                       (long long) input->file_bytes);
     }
     input->id = open_read_only(path);
     if (input->id < 0) {
-        return bl_fail(
-            BL_ERROR_FORMAT,
-            "%s: HDF5 cannot open it: the file is truncated or damaged (%lld bytes); copy it again or recreate it",
-            path, (long long) input->file_bytes);
+        return bl_fail(BL_ERROR_FORMAT,
+                       "HDF5 cannot open it: the file is truncated or damaged (%lld bytes); copy it again or recreate "
+                       "it",
+                       (long long) input->file_bytes);
     }
     return BL_OK;
-}
-
-void bl_hdf5_input_close(bl_hdf5_input *input) {
-    if (input->id >= 0) H5Fclose(input->id);
-    input->id = H5I_INVALID_HID;
 }
 
 /* "float64" and the like, for messages. */
@@ -74,44 +65,42 @@ static const char *type_name(hid_t type, char *buffer, size_t bytes) {
 }
 
 static bl_status check_type(bl_hdf5_dataset *dataset) {
-    const char *path = dataset->input->path;
     hid_t type = H5Dget_type(dataset->id);
-    if (type < 0) return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s: its type is damaged", path, dataset->name);
+    if (type < 0) return bl_fail(BL_ERROR_FORMAT, "dataset %s: its type is damaged", dataset->name);
     char buffer[64];
     bl_status status = BL_OK;
     dataset->element_bytes = H5Tget_size(type);
     if (H5Tget_class(type) != H5T_INTEGER || dataset->element_bytes > 8 || dataset->element_bytes == 0) {
-        status = bl_fail(BL_ERROR_FORMAT, "%s: dataset %s is %s, expected int8 or int32; convert it", path,
-                         dataset->name, type_name(type, buffer, sizeof buffer));
+        status = bl_fail(BL_ERROR_FORMAT, "dataset %s is %s, expected int8 or int32; convert it", dataset->name,
+                         type_name(type, buffer, sizeof buffer));
     }
     H5Tclose(type);
     return status;
 }
 
 static bl_status check_space(bl_hdf5_dataset *dataset, int32_t ndim) {
-    const char *path = dataset->input->path;
     hid_t space = H5Dget_space(dataset->id);
-    if (space < 0) return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s: its shape is damaged", path, dataset->name);
+    if (space < 0) return bl_fail(BL_ERROR_FORMAT, "dataset %s: its shape is damaged", dataset->name);
     int rank = H5Sget_simple_extent_ndims(space);
     hsize_t dims[H5S_MAX_RANK] = {0};
     if (rank == ndim && H5Sget_simple_extent_dims(space, dims, NULL) < 0) rank = -1;
     H5Sclose(space);
     if (rank != ndim) {
-        return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s has %d dimensions, expected %d (%s)", path, dataset->name, rank,
-                       ndim, ndim == 1 ? "[samples]" : "[samples, length]");
+        return bl_fail(BL_ERROR_FORMAT, "dataset %s has %d dimensions, expected %d (%s)", dataset->name, rank, ndim,
+                       ndim == 1 ? "[samples]" : "[samples, length]");
     }
     double claimed = (double) dataset->element_bytes;
     for (int32_t d = 0; d < ndim; d++) {
         if (dims[d] > INT32_MAX) {
-            return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s: dimension %d is %llu, expected at most %d", path,
-                           dataset->name, d + 1, (unsigned long long) dims[d], INT32_MAX);
+            return bl_fail(BL_ERROR_FORMAT, "dataset %s: dimension %d is %llu, expected at most %d", dataset->name,
+                           d + 1, (unsigned long long) dims[d], INT32_MAX);
         }
         dataset->shape[d] = (int64_t) dims[d];
         claimed *= (double) dims[d];
     }
     dataset->ndim = ndim;
-    if (claimed > (double) dataset->input->file_bytes * DEFLATE_MAX_RATIO) {
-        return bl_fail(BL_ERROR_FORMAT, "%s: dataset %s claims %.0f bytes in a file of %lld: the file is damaged", path,
+    if (claimed > (double) dataset->input->file_bytes * BL_DEFLATE_MAX_RATIO) {
+        return bl_fail(BL_ERROR_FORMAT, "dataset %s claims %.0f bytes in a file of %lld: the file is damaged",
                        dataset->name, claimed, (long long) dataset->input->file_bytes);
     }
     return BL_OK;
@@ -120,33 +109,27 @@ static bl_status check_space(bl_hdf5_dataset *dataset, int32_t ndim) {
 bl_status bl_hdf5_dataset_open(bl_hdf5_dataset *dataset, const bl_hdf5_input *input, const char *name, int32_t ndim) {
     *dataset = (bl_hdf5_dataset){.input = input, .name = name, .id = H5I_INVALID_HID};
     htri_t exists = H5Lexists(input->id, name, H5P_DEFAULT);
-    if (exists < 0) return bl_fail(BL_ERROR_FORMAT, "%s: its table of datasets is damaged; recreate it", input->path);
+    if (exists < 0) return bl_fail(BL_ERROR_FORMAT, "its table of datasets is damaged; recreate it");
     if (exists == 0) {
         return bl_fail(BL_ERROR_FORMAT,
-                       "%s: no dataset %s; a shard needs input_ids, input_mask, segment_ids, "
+                       "no dataset %s; a shard needs input_ids, input_mask, segment_ids, "
                        "masked_lm_positions, masked_lm_ids and next_sentence_labels",
-                       input->path, name);
+                       name);
     }
+    BL_TRY(bl_hdf5_check_link(input, name));
     dataset->id = H5Dopen2(input->id, name, H5P_DEFAULT);
-    if (dataset->id < 0) {
-        return bl_fail(BL_ERROR_FORMAT, "%s: %s is not a dataset or is damaged; recreate the file", input->path, name);
-    }
-    bl_status status = check_type(dataset);
-    if (status == BL_OK) status = check_space(dataset, ndim);
-    if (status != BL_OK) bl_hdf5_dataset_close(dataset);
-    return status;
-}
-
-void bl_hdf5_dataset_close(bl_hdf5_dataset *dataset) {
-    if (dataset->id >= 0) H5Dclose(dataset->id);
-    dataset->id = H5I_INVALID_HID;
+    if (dataset->id < 0) return bl_fail(BL_ERROR_FORMAT, "%s is not a dataset or is damaged; recreate the file", name);
+    BL_TRY(bl_hdf5_check_inside(dataset));
+    BL_TRY(check_type(dataset));
+    BL_TRY(check_space(dataset, ndim));
+    return bl_hdf5_check_layout(dataset);
 }
 
 static bl_status read_failed(const bl_hdf5_dataset *dataset) {
     return bl_fail(BL_ERROR_FORMAT,
-                   "%s: dataset %s cannot be read: the file is truncated or damaged (or its checksum does not match); "
+                   "dataset %s cannot be read: the file is truncated or damaged (or its checksum does not match); "
                    "copy it again or recreate it",
-                   dataset->input->path, dataset->name);
+                   dataset->name);
 }
 
 static int64_t row_elements(const bl_hdf5_dataset *dataset) {
@@ -191,17 +174,16 @@ static bl_status read_narrowed(const bl_hdf5_dataset *dataset, int32_t dtype, in
     int64_t n = count * row_elements(dataset), before = first * row_elements(dataset);
     int64_t *wide = malloc((size_t) n * sizeof *wide);
     if (!wide) {
-        return bl_fail(BL_ERROR_MEMORY, "%s: dataset %s: no memory for %lld values; use smaller shards",
-                       dataset->input->path, dataset->name, (long long) n);
+        return bl_fail(BL_ERROR_MEMORY, "dataset %s: no memory for %lld values; use smaller shards", dataset->name,
+                       (long long) n);
     }
     bl_status status = read_rows(dataset, H5T_NATIVE_INT64, first, count, wide);
     int64_t low = dtype == BL_I8 ? INT8_MIN : INT32_MIN;
     int64_t high = dtype == BL_I8 ? INT8_MAX : INT32_MAX;
     for (int64_t i = 0; status == BL_OK && i < n; i++) {
         if (wide[i] < low || wide[i] > high) {
-            status = bl_fail(BL_ERROR_FORMAT, "%s: dataset %s: value %lld at index %lld does not fit %s",
-                             dataset->input->path, dataset->name, (long long) wide[i], (long long) (before + i),
-                             dtype == BL_I8 ? "int8" : "int32");
+            status = bl_fail(BL_ERROR_FORMAT, "dataset %s: value %lld at index %lld does not fit %s", dataset->name,
+                             (long long) wide[i], (long long) (before + i), dtype == BL_I8 ? "int8" : "int32");
         } else if (dtype == BL_I8) {
             ((int8_t *) dst)[i] = (int8_t) wide[i];
         } else {
@@ -226,7 +208,7 @@ bl_status bl_hdf5_dataset_read(const bl_hdf5_dataset *dataset, int32_t dtype, in
 bl_status bl_hdf5_input_note(const bl_hdf5_input *input, const char *name, char *buffer, size_t bytes) {
     memset(buffer, 0, bytes);
     htri_t exists = H5Aexists(input->id, name);
-    if (exists < 0) return bl_fail(BL_ERROR_FORMAT, "%s: its notes are damaged; recreate it", input->path);
+    if (exists < 0) return bl_fail(BL_ERROR_FORMAT, "its notes are damaged; recreate it");
     if (exists == 0) return BL_OK;
     hid_t note = H5Aopen(input->id, name, H5P_DEFAULT);
     hid_t type = note >= 0 ? H5Aget_type(note) : H5I_INVALID_HID;
@@ -239,5 +221,5 @@ bl_status bl_hdf5_input_note(const bl_hdf5_input *input, const char *name, char 
     if (type >= 0) H5Tclose(type);
     if (note >= 0) H5Aclose(note);
     if (good) return BL_OK;
-    return bl_fail(BL_ERROR_FORMAT, "%s: its note %s is not a short text; recreate it", input->path, name);
+    return bl_fail(BL_ERROR_FORMAT, "its note %s is not a short text; recreate it", name);
 }

@@ -10,6 +10,11 @@
 
 /* Numbers of filters that are part of HDF5; others would be loaded as plugins. */
 enum { BUILT_IN_FILTERS = 255 };
+/*
+ * Where each chunk lies is asked up to this number of chunks: HDF5 1.10 walks
+ * through all chunks to find one. It checks places itself when it reads.
+ */
+enum { LOOKED_UP = 2048 };
 
 bl_status bl_hdf5_check_link(const bl_hdf5_input *input, const char *name) {
     H5L_info_t link;
@@ -76,32 +81,50 @@ static bl_status never_written(const bl_hdf5_dataset *dataset, long long row) {
                    dataset->name, row);
 }
 
-/* One by one, by place: HDF5 finds a chunk by number only in a walk over all before it. */
-static bl_status check_chunks(const bl_hdf5_dataset *dataset, const hsize_t *chunk) {
-    int32_t ndim = dataset->ndim;
-    hsize_t place[2] = {0, 0};
-    for (hsize_t row = 0; row < (hsize_t) dataset->shape[0]; row += chunk[0]) {
-        hsize_t columns = ndim > 1 ? (hsize_t) dataset->shape[1] : 1;
-        for (hsize_t column = 0; column<columns; column += ndim> 1 ? chunk[1] : 1) {
-            unsigned skipped = 0;
-            haddr_t address = HADDR_UNDEF;
-            hsize_t bytes = 0;
-            place[0] = row;
-            place[1] = column;
-            if (H5Dget_chunk_info_by_coord(dataset->id, place, &skipped, &address, &bytes) < 0)
-                return bl_fail(BL_ERROR_FORMAT, "dataset %s: its index of chunks is damaged; recreate it",
-                               dataset->name);
-            if (address == HADDR_UNDEF || bytes == 0) return never_written(dataset, (long long) row);
-            if (!within(dataset, address, bytes)) return outside(dataset, address, bytes);
-            if (skipped != 0) {
-                return bl_fail(BL_ERROR_FORMAT,
-                               "dataset %s: the chunk of sample %llu skips filters (mask %x): it is damaged; recreate "
-                               "it",
-                               dataset->name, (unsigned long long) row, skipped);
-            }
-        }
+static bl_status check_chunk(const bl_hdf5_dataset *dataset, const hsize_t *place) {
+    unsigned skipped = 0;
+    haddr_t address = HADDR_UNDEF;
+    hsize_t bytes = 0;
+    if (H5Dget_chunk_info_by_coord(dataset->id, place, &skipped, &address, &bytes) < 0)
+        return bl_fail(BL_ERROR_FORMAT, "dataset %s: its index of chunks is damaged; recreate it", dataset->name);
+    if (address == HADDR_UNDEF || bytes == 0) return never_written(dataset, (long long) place[0]);
+    if (!within(dataset, address, bytes)) return outside(dataset, address, bytes);
+    if (skipped == 0) return BL_OK;
+    return bl_fail(BL_ERROR_FORMAT,
+                   "dataset %s: the chunk of sample %llu skips filters (mask %x): it is damaged; recreate it",
+                   dataset->name, (unsigned long long) place[0], skipped);
+}
+
+/* Whether all are there, and no more bytes than the file has: what HDF5 answers in one walk over its index. */
+static bl_status check_chunk_count(const bl_hdf5_dataset *dataset, hsize_t expected) {
+    hid_t space = H5Dget_space(dataset->id);
+    hsize_t count = 0;
+    bool good = space >= 0 && H5Dget_num_chunks(dataset->id, space, &count) >= 0;
+    if (space >= 0) H5Sclose(space);
+    if (!good)
+        return bl_fail(BL_ERROR_FORMAT, "dataset %s: its index of chunks is damaged; recreate it", dataset->name);
+    if (count != expected) {
+        return bl_fail(
+            BL_ERROR_FORMAT,
+            "dataset %s has %llu chunks of its %llu: the others were never written, or its index is damaged; "
+            "recreate it",
+            dataset->name, (unsigned long long) count, (unsigned long long) expected);
     }
-    return BL_OK;
+    hsize_t stored = H5Dget_storage_size(dataset->id);
+    return within(dataset, 0, stored) ? BL_OK : outside(dataset, 0, stored);
+}
+
+static bl_status check_chunks(const bl_hdf5_dataset *dataset, const hsize_t *chunk) {
+    hsize_t place[2] = {0, 0}, expected = 1;
+    hsize_t columns = dataset->ndim > 1 ? (hsize_t) dataset->shape[1] : 1, width = dataset->ndim > 1 ? chunk[1] : 1;
+    for (int32_t d = 0; d < dataset->ndim; d++)
+        expected *= ((hsize_t) dataset->shape[d] + chunk[d] - 1) / chunk[d];
+    /* One by one first where that is cheap: its messages say which. */
+    for (place[0] = 0; expected <= LOOKED_UP && place[0] < (hsize_t) dataset->shape[0]; place[0] += chunk[0]) {
+        for (place[1] = 0; place[1] < columns; place[1] += width)
+            BL_TRY(check_chunk(dataset, place));
+    }
+    return check_chunk_count(dataset, expected);
 }
 
 static bl_status check_chunked(const bl_hdf5_dataset *dataset, hid_t plist) {

@@ -31,6 +31,9 @@ describe("installation", function()
         assert_output("1\n", 0, run(bertlua .. " -e 'bl.ones(1):item()'"))
         text, code = run(bertlua .. " recipes/pretrain_phase1.lua --help")
         assert.are.equal(0, code, text)
+        -- bertlua-hdf5 lies beside the library.
+        assert_output("5\n", 0, run(("%s -e 'require(\"bertlua.data\").read_shard(\"%s/spec/fixtures/hdf5/nvidia.hdf5\").samples'")
+            :format(bertlua, process.root)))
     end)
 
     it("serves a plain LuaJIT", function()

@@ -208,7 +208,8 @@ function Trainer:find_non_finite(step)
     return list[first] and list[first].name, kind
 end
 
---- Stop, on every rank alike, at a loss that is not finite or at gradients that keep overflowing.
+--- Stop, on every rank alike, at a loss that is not finite, at gradients that keep overflowing, or at a learning rate
+-- that is not the same everywhere, which would make the ranks' models different ones.
 -- @return state of the optimizer after the step
 function Trainer:check(step, last, scalars)
     if #last.bad_ranks > 0 then
@@ -216,10 +217,21 @@ function Trainer:check(step, last, scalars)
         local good = self.saved_path or self.resumed_from
         local who = self.ranks.size > 1 and (" on %s (found in %s)"):format(
             Ranks.names(last.bad_ranks), self.ranks.comm:where()) or ""
-        fault.raisef("step %d: the loss is %s%s%s; lower --learning-rate (%.3g in this step) or lengthen "
-            .. "--warmup-proportion%s", step, tostring(last.bad_loss), who,
-            name and (" (%s of %s)"):format(what, name) or "", last.learning_rate,
-            good and (", and resume from %s, the last that is finite"):format(good) or "")
+        local found = ("step %d: the loss is %s%s%s"):format(step, tostring(last.bad_loss), who,
+            name and (" (%s of %s)"):format(what, name) or "")
+        if step == 1 then
+            -- No learning rate has had an effect yet.
+            fault.raisef("%s before the first update: look at %s that the run starts from", found,
+                self.objective ~= self.model and "the loss that the recipe computes, and at the parameters"
+                or "the parameters")
+        end
+        fault.raisef("%s; lower --learning-rate (%.3g in this step) or lengthen --warmup-proportion%s", found,
+            last.learning_rate, good and (", and resume from %s, the last that is finite"):format(good) or "")
+    end
+    if #last.rate_ranks > 0 then
+        fault.raisef("step %d: the learning rate on %s is not that of rank 0 (%.3g): schedule must return the same on "
+            .. "every process; on_step and its like, which run on rank 0 alone, must not change it", step,
+            Ranks.names(last.rate_ranks), last.learning_rate)
     end
     local stats = self.optimizer:check(step, scalars, function() return self:find_non_finite(step) end)
     return stats

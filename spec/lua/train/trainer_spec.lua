@@ -204,12 +204,28 @@ describe("trainer", function()
             assert.matches("resume from dir/2, the last that is finite$", tostring(message))
             assert.are.same({ 1, 2 }, saved)
             -- Before anything is saved, the last finite one is that of the run before.
-            parts, _, state = rig { resumed_from = "dir/before" }
+            parts, _, state = rig { first_step = 2, resumed_from = "dir/before" }
             state.loss_of = function() return bad end
             assert.error_matches(function() Trainer.new(parts):run() end,
-                "^step 1: .* and resume from dir/before, the last that is finite$")
+                "^step 2: .* and resume from dir/before, the last that is finite$")
         end)
     end
+
+    it("does not blame the learning rate for a loss that is not finite before the first update", function()
+        for own, text in pairs { [true] = "the loss that the recipe computes, and at the parameters",
+            [false] = "the parameters" } do
+            local parts, _, state = rig {}
+            local model = parts.model
+            parts.objective = own and { names = { "loss" }, forward = function(_, tape, batch)
+                local result = model:forward(tape, batch)
+                return result
+            end } or nil
+            state.loss_of = function() return 0 / 0 end
+            local _, message = pcall(function() Trainer.new(parts):run() end)
+            assert.matches("^step 1: the loss is %-?nan %(gradient of a.weight%) before the first update: look at "
+                .. text .. " that the run starts from$", tostring(message))
+        end
+    end)
 
     it("lets the optimizer stop a run whose gradients overflow for good", function()
         local parts = rig()

@@ -204,10 +204,10 @@ describe("trainer", function()
             assert.matches("resume from dir/2, the last that is finite$", tostring(message))
             assert.are.same({ 1, 2 }, saved)
             -- Before anything is saved, the last finite one is that of the run before.
-            parts, _, state = rig { resumed_from = "dir/before" }
+            parts, _, state = rig { first_step = 2, resumed_from = "dir/before" }
             state.loss_of = function() return bad end
             assert.error_matches(function() Trainer.new(parts):run() end,
-                "^step 1: .* and resume from dir/before, the last that is finite$")
+                "^step 2: .* and resume from dir/before, the last that is finite$")
         end)
     end
 

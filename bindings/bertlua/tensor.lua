@@ -122,12 +122,12 @@ end
 
 --- Elements first..last (both included, from 1) along a dimension (from 1).
 function Tensor:slice(dim, first, last)
-    if not (is_whole(dim) and is_whole(first) and is_whole(last)) then
-        error("slice: expected three whole numbers: dimension, first, last", 2)
+    if not (type(dim) == "number" and type(first) == "number" and type(last) == "number") then
+        error("slice: expected three numbers: dimension, first, last", 2)
     end
     dim = dimension("slice", self, dim, 2)
     local size = self.shape[dim - 1]
-    if first < 1 or last < first - 1 or last > size or first % 1 ~= 0 or last % 1 ~= 0 then
+    if not (is_whole(first) and is_whole(last)) or first < 1 or last < first - 1 or last > size then
         error(("slice: range is %s to %s, the size along dimension %d is %d"):format(first, last, dim, tonumber(size)),
             2)
     end

@@ -356,7 +356,9 @@ end
                 (LOSS:gsub("batch%.masked_labels", "batch.none.x")))
             fails("^loss: .*cross_entropy: .*; called at .*recipe%.lua:5", "loss = loss", {},
                 (LOSS:gsub("batch%.nsp_labels, 2", "batch.nsp_labels, 3")))
-            fails("^loss %(function at .-recipe%.lua:%d+%): it returned nil, expected { loss = variable, name = scalar, %.%.%. }$",
+            fails(
+                "^loss %(function at .-recipe%.lua:%d+%): it returned nil, expected { loss = variable, name = scalar, "
+                    .. "%.%.%. }$",
                 "loss = function() end")
         end)
     end)

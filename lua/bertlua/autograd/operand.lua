@@ -23,7 +23,8 @@ function M.variable(tape, x, what, level)
         return x
     end
     if type(x) == "cdata" then return tape:input(x) end
-    error(("%s: got %s, expected a variable or a tensor"):format(what, type(x)), level + 1)
+    error(("%s: got %s, expected a variable or a tensor"):format(what, type(x) == "table" and x.is_parameter
+        and "a parameter, which F.parameter(tape, w) makes a variable" or type(x)), level + 1)
 end
 
 --- "f32 [2,3]", for messages.

@@ -298,6 +298,8 @@ function P.parameter(tape, parameter, dtype)
     local converted = dtype and dtype ~= value:dtype_name()
     local y = converted and tape:variable(dtype, parameter.dims) or tape:input(value)
     if converted then ops.copy(y.value, parameter.value or value) end
+    -- In a later step it would be a constant: the node that trains it is gone.
+    y.is_input = nil
     -- A frozen parameter is a constant.
     return tape:record(y, tape:learns(parameter), { backward = parameter_backward, parameter = parameter })
 end

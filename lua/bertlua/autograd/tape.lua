@@ -68,6 +68,8 @@ function Tape.new(options)
         recording = false,
         training = false,
         dropout_ops = 0,
+        -- Counts resets, so that a variable of an earlier one is known.
+        epoch = 0,
     }, Tape)
     self.state_buffer = memory.buffer(64)
     self.state = self.state_buffer:tensor(0, "i64", { 2 })
@@ -81,6 +83,7 @@ end
 -- @param micro micro-step within the step, from 0 (default 0)
 -- @param training true: record for backward() and apply dropout; false: inference
 function Tape:start(step, micro, training)
+    if not self.arena then error("tape: it was closed", 2) end
     self:set_step(step, micro)
     return self:reset(training)
 end
@@ -94,6 +97,7 @@ end
 --- Empty the arena and the tape, without touching the device.
 function Tape:reset(training)
     self.arena:reset()
+    self.epoch = self.epoch + 1
     for i = 1, self.count do self.nodes[i] = nil end
     self.count = 0
     self.dropout_ops = 0
@@ -108,7 +112,8 @@ function Tape:tensor(dtype, dims)
 end
 
 local function variable(tape, value, dtype, dims)
-    return setmetatable({ tape = tape, value = value, dtype = dtype, dims = dims, needs_grad = false }, Variable)
+    return setmetatable({ tape = tape, value = value, dtype = dtype, dims = dims, needs_grad = false,
+        epoch = tape.epoch }, Variable)
 end
 
 --- A new variable: value uninitialised, from the arena.
@@ -127,18 +132,28 @@ local function kind_of(value)
     return tensor.is(value) and "a tensor" or value == nil and "nil" or "a " .. type(value)
 end
 
---- Wrap a tensor owned by the caller. The tape never releases it.
+--- Wrap a tensor owned by the caller. The tape never releases it, so the variable can be used again after start().
 -- @param needs_grad true: backward() leaves a gradient in `.grad`, in the arena until the next start()
 function Tape:input(value, needs_grad)
     if not tensor.is(value) then error(("tape:input: got %s, expected a tensor"):format(kind_of(value)), 2) end
     local x = variable(self, value, value:dtype_name(), value:dims())
-    x.external, x.needs_grad = true, needs_grad or false
+    x.external, x.needs_grad, x.is_input = true, needs_grad or false, true
     return x
 end
 
---- The value of a variable; an error if an op has already reused its memory.
-function Tape.value_of(_, x)
+-- A variable of an earlier step: of an input only the gradient is gone, of all others the memory is another's now.
+local function renew(self, x, level)
+    if not x.is_input then
+        error("tape: the variable is of an earlier step, start() has emptied the tape; compute it again, "
+            .. "or copy its value before", level + 1)
+    end
+    x.epoch, x.grad = self.epoch, nil
+end
+
+--- The value of a variable; an error if an op has already reused its memory, or if start() has emptied the tape since.
+function Tape:value_of(x)
     local value = type(x) == "table" and x.value
+    if value and x.epoch ~= self.epoch and x.epoch and x.tape == self then renew(self, x, 3) end
     if not value then
         if getmetatable(x) ~= Variable then
             error(("tape: got %s, expected a variable; tape:input(x) makes one of a tensor"):format(kind_of(x)), 3)
@@ -362,10 +377,12 @@ end
 -- @param watcher nil, or an object that follows the progress: begin(nodes, count) is called first, passed(i) once node
 --   i is done. A node has its parameters directly in its fields, or in the list `parameters`.
 function Tape:backward(y, seed, watcher)
+    if y.epoch ~= self.epoch then renew(self, y, 2) end
     if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
     if not y.needs_grad then
         error("tape: the value to differentiate does not depend on any parameter that is trained", 2)
     end
+    if not y.value then error("tape: no second backward(), " .. (y.gone or "the value was released"), 2) end
     y.grad = self.arena:tensor(y.dtype, y.dims)
     if seed then
         ops.copy(y.grad, seed)
@@ -397,7 +414,7 @@ end
 function Tape:close()
     if self.own_arena then self.arena:free() end
     self.state_buffer:free()
-    self.arena, self.state = nil, nil
+    self.arena, self.state, self.state_step = nil, nil, nil
 end
 
 --- One line: what is recorded, and the memory of its arena.

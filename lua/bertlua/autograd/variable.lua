@@ -36,6 +36,10 @@ local function tape_of(a, b)
 end
 
 function Variable:__tostring()
+    if self.epoch ~= self.tape.epoch and not self.is_input then
+        return ("variable %s %s; its value is gone: start() has emptied the tape"):format(self.dtype,
+            table.concat(self.dims, "x"))
+    end
     if self.value then return tostring(self.value) end
     return ("variable %s %s; its value is gone: %s"):format(self.dtype, table.concat(self.dims, "x"),
         self.gone or "it was released")
@@ -74,7 +78,11 @@ function Variable:describe()
 end
 
 --- Walk the tape backwards from this variable (Tape:backward).
+-- @param seed its gradient; without one it must have one element
 function Variable:backward(seed, watcher)
+    if not seed and self:numel() ~= 1 then
+        error(("backward: expected one element or a gradient, got %s; x:sum():backward()"):format(self:describe()), 2)
+    end
     return self.tape:backward(self, seed, watcher)
 end
 

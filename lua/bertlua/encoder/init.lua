@@ -151,9 +151,16 @@ function Encoder:tokens(text, pair)
     return list
 end
 
+-- How many of a list are shown.
+local MOST_SHOWN = 20
+
 local function shares(guesses)
     local parts = {}
     for i, guess in ipairs(guesses) do
+        if i > MOST_SHOWN then
+            parts[i] = ("... %d more"):format(#guesses - MOST_SHOWN)
+            break
+        end
         parts[i] = ("%s %.1f %%"):format(guess.token or guess.label, 100 * guess.probability)
     end
     return table.concat(parts, ", ")

@@ -21,7 +21,6 @@
 local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
-local options_of = require "bertlua.util.options"
 local storage = require "bertlua.storage"
 local summary = require "bertlua.summary"
 local tensor = require "bertlua.tensor"
@@ -49,10 +48,16 @@ function ParameterStore.new()
     return setmetatable({ list = {}, by_name = {}, groups = {} }, ParameterStore)
 end
 
-local OPTIONS = { "init", "std", "decay", "low", "rows" }
+local OPTIONS = { init = true, std = true, decay = true, low = true, rows = true }
 
 local function add(self, group, name, dims, options)
-    options = options_of.check("parameters: " .. name, options, OPTIONS, 3)
+    for option in pairs(options or {}) do
+        if not OPTIONS[option] then
+            error(("parameters: unknown option %s of %s, expected init, std, decay, low or rows"):format(
+                tostring(option), name), 3)
+        end
+    end
+    options = options or {}
     if self.value_buffer then error("parameters: " .. name .. " is registered after allocate()", 3) end
     if self.by_name[name] then error("parameters: " .. name .. " is registered twice", 3) end
     local sizes = type(dims) == "table" and #dims > 0

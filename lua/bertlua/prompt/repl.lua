@@ -366,7 +366,10 @@ end
 function Session:shell(command)
     local status = os.execute(command)
     if status ~= 0 then
-        self:complain(("exit code %d"):format(math.floor(status / 256)))
+        -- As wait() gives it: the signal that ended it, or its exit code.
+        local signal = status % 128
+        self:complain(signal == 2 and "interrupted" or signal > 0 and ("ended by signal %d"):format(signal)
+            or ("exit code %d"):format(math.floor(status / 256)))
         return "error"
     end
     return "done"

@@ -352,8 +352,8 @@ end
 -- @tparam string root folder of one phase; created if missing
 -- @tparam number step
 -- @tparam table parts store; optimizer, config (BertConfig or table), vocab_file: may be nil;
---   progress: table for progress.json; settings: table for settings.json, or nil; model_prefix ("model"); keep (3): newest checkpoints that stay; best: step of
---   one that stays besides; ranks: of the job, nil for one process
+--   progress: table for progress.json; settings: table for settings.json, or nil; model_prefix ("model"); keep (3):
+--   newest checkpoints that stay; best: step of one that stays besides; ranks: of the job, nil for one process
 -- @treturn string the checkpoint's path
 function checkpoint.save(root, step, parts)
     if type(step) ~= "number" or step < 0 or step % 1 ~= 0 then

@@ -56,7 +56,7 @@ function Gradients.new(options)
     end
     local self = setmetatable({
         store = store, comm = comm, divide = store.partition.divide, buckets = store.partition.buckets, low = low,
-        order = order_of(store), place = 1, pending = {}, due = {},
+        order = order_of(store), queued = 0, pending = {}, due = {},
     }, Gradients)
     if low then
         self.buffer = memory.buffer(store.trained * 2)
@@ -83,11 +83,11 @@ end
 
 --- Queue the reduction of the buckets whose turn it is.
 local function advance(self)
-    local b = self.order[self.place]
+    local b = self.order[self.queued + 1]
     while b and not self.pending[b] do
         reduce(self, b)
-        self.place = self.place + 1
-        b = self.order[self.place]
+        self.queued = self.queued + 1
+        b = self.order[self.queued + 1]
     end
 end
 
@@ -101,7 +101,7 @@ end
 
 --- The walk over the tape begins: find the last node to add to each bucket. Called by Tape:backward.
 function Gradients:begin(nodes, count)
-    self.place, self.pending, self.due = 1, {}, {}
+    self.queued, self.pending, self.due = 0, {}, {}
     for b in ipairs(self.buckets) do self.pending[b] = 0 end
     for i = count, 1, -1 do
         for field, value in pairs(nodes[i]) do
@@ -138,7 +138,7 @@ function Gradients:finish()
             ops.copy(range(self.store.grad, bucket.own, bucket.part), range(self.staging, bucket.own, bucket.part))
         end
     end
-    self.place, self.due = 1, {}
+    self.queued, self.due = 0, {}
 end
 
 --- Free the memory.

@@ -18,7 +18,7 @@ local STRIDE = 64
 
 -- Names of what else a record of the log holds.
 local RESERVED = {}
-for name in ([[bad_loss bad_ranks grad_norm learning_rate loss_scale micro_steps remaining seconds sequences
+for name in ([[bad_loss bad_ranks grad_norm learning_rate loss_scale micro_steps rate_ranks remaining seconds sequences
     sequences_per_second skipped skipped_steps started step step_loss steps tokens tokens_per_second]]):gmatch "%S+" do
     RESERVED[name] = true
 end

@@ -223,9 +223,10 @@ function Optimizer:__tostring()
     if not scalars then return self.kind .. ": its memory was freed" end
     local slot = optim.SCALARS
     return ("%s: beta1 %g, beta2 %g, epsilon %g, weight decay %g\n  gradients clipped to %s, loss scale %g%s\n"
-        .. "  %d updates, learning rate %g; moments take %s"):format(self.kind, self.beta1, self.beta2, self.epsilon,
+        .. "  %d updates%s, learning rate %g; moments take %s"):format(self.kind, self.beta1, self.beta2, self.epsilon,
         self.weight_decay, self.max_grad_norm > 0 and ("%g"):format(self.max_grad_norm) or "nothing",
         scalars[slot.loss_scale], self.dynamic and " (adapts)" or "", scalars[slot.step],
+        scalars[slot.skipped] > 0 and (", %d skipped for inf or NaN"):format(scalars[slot.skipped]) or "",
         scalars[slot.learning_rate], summary.bytes(self:bytes()))
 end
 

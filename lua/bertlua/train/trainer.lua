@@ -208,7 +208,8 @@ function Trainer:find_non_finite(step)
     return list[first] and list[first].name, kind
 end
 
---- Stop, on every rank alike, at a loss that is not finite or at gradients that keep overflowing.
+--- Stop, on every rank alike, at a loss that is not finite, at gradients that keep overflowing, or at a learning rate
+-- that is not the same everywhere, which would make the ranks' models different ones.
 -- @return state of the optimizer after the step
 function Trainer:check(step, last, scalars)
     if #last.bad_ranks > 0 then
@@ -225,6 +226,11 @@ function Trainer:check(step, last, scalars)
         end
         fault.raisef("%s; lower --learning-rate (%.3g in this step) or lengthen --warmup-proportion%s", found,
             last.learning_rate, self.saved_path and ", and resume from " .. self.saved_path or "")
+    end
+    if #last.rate_ranks > 0 then
+        fault.raisef("step %d: the learning rate on %s is not that of rank 0 (%.3g): schedule must return the same on "
+            .. "every process; on_step and its like, which run on rank 0 alone, must not change it", step,
+            Ranks.names(last.rate_ranks), last.learning_rate)
     end
     local stats = self.optimizer:check(step, scalars, function() return self:find_non_finite(step) end)
     return stats

@@ -57,19 +57,25 @@ local function sources_of(fn, seen)
     return table.concat(parts, "\n")
 end
 
-local function text_of(value, function_text)
+-- @param above the tables that value is in, as a set
+local function text_of(value, function_text, above)
     if type(value) == "function" then return function_text(value) end
     if type(value) ~= "table" then return type(value) == "string" and ("%q"):format(value) or tostring(value) end
+    -- Such as a class, which is its own __index.
+    if above[value] then return "{ itself }" end
+    above[value] = true
     local keys, parts = {}, {}
     for key in pairs(value) do keys[#keys + 1] = key end
     table.sort(keys, function(a, b)
-        if type(a) == type(b) then return a < b end
-        return type(a) == "number"
+        if type(a) == "number" and type(b) == "number" then return a < b end
+        if type(a) == "number" or type(b) == "number" then return type(a) == "number" end
+        return tostring(a) < tostring(b)
     end)
     for i, key in ipairs(keys) do
         local name = type(key) == "number" and "" or tostring(key) .. " = "
-        parts[i] = name .. text_of(value[key], function_text)
+        parts[i] = name .. text_of(value[key], function_text, above)
     end
+    above[value] = nil
     return #parts == 0 and "{ }" or "{ " .. table.concat(parts, ", ") .. " }"
 end
 
@@ -79,11 +85,11 @@ function M.is_lua(value)
 end
 
 --- What identifies a value from run to run: functions by a checksum of their source, with that of local functions that
--- they call. Values that text, numbers and
--- booleans hold are returned as they are.
+-- they call. Texts, numbers and booleans are returned as they are.
 function M.identity(value)
     if not M.is_lua(value) then return value end
-    return (text_of(value, function(fn) return ("function %08x"):format(storage.crc32c(sources_of(fn, {}))) end))
+    local function text(fn) return ("function %08x"):format(storage.crc32c(sources_of(fn, {}))) end
+    return (text_of(value, text, {}))
 end
 
 --- The same for people: functions by file and line.
@@ -92,7 +98,7 @@ function M.shown(value)
     return (text_of(value, function(fn)
         local info = debug.getinfo(fn, "S")
         return ("function at %s:%d"):format(info.short_src, info.linedefined)
-    end))
+    end, {}))
 end
 
 --- Values of settings with what is given as Lua in the form of M.identity or M.shown.

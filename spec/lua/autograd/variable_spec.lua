@@ -162,6 +162,8 @@ describe("a variable", function()
             { "index has 3 entries, the variable is f32 2x3", function() return (a[{ 1, 1, 1 }]) end },
             { "index of dimension 2: expected a number, {}, {i} or {first, last}",
                 function() return (a[{ 1, "a" }]) end },
+            { "backward: expected one element or a gradient, got variable f32 2x3; x:sum():backward()",
+                function() a:backward() end },
             { "norm: p is 1, expected 2", function() a:norm(1) end },
             { "sum: keepdim is a number, expected true or false", function() a:sum(1, 2) end },
             { "add: got 2 operands, expected one; x + y * 2 has a factor", function() a:add(2, b) end },

@@ -112,6 +112,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
 
     it("guesses words, and prints them as a line", function()
         local guesses = model:fill_mask(TEXT, 25)
+        assert.matches(" %%, %.%.%. 5 more$", tostring(guesses))
         local probabilities = fixture "mask_probabilities"
         assert.are.equal(25, #guesses[1])
         for _, guess in ipairs(guesses[1]) do
@@ -256,7 +257,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         fails_here("embed: got an empty list, expected a text or a list of texts", function() model:embed {} end)
         fails_here("embed: pooling is max, expected mean or cls",
             function() model:embed("a", { pooling = "max" }) end)
-        fails_here("embed: unknown option pool, expected pooling, normalize or batch_size",
+        fails_here("embed: unknown option pool, expected pooling, normalize, batch_size",
             function() model:embed("a", { pool = "cls" }) end)
         fails_here("embed: batch_size is 0, expected a whole number from 1",
             function() model:embed("a", { batch_size = 0 }) end)

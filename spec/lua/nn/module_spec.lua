@@ -51,6 +51,10 @@ describe("nn", function()
             { 'nn.create: got "Linear", expected a class such as bl.nn.Linear', function() nn.create "Linear" end },
             { "nn.create: got a nil, expected a class", function() nn.create(nil, 3) end },
         }
+        assert.has_error(function() nn.create(nn.Linear, 1, 2, { activation = "gelo" }) end,
+            "Linear: activation is gelo, expected none, gelu or tanh")
+        assert.has_error(function() nn.create(nn.Linear, 1, 2, { activaton = "gelu" }) end,
+            "Linear: unknown option activaton, expected activation or std")
         assert.has_error(function() nn.create(nn.Linear) end,
             "parameters: the shape of weight is no list of sizes of 1 or more")
     end)

@@ -150,7 +150,7 @@ describe("ParameterStore", function()
         assert.has_error(function() other:register("w", { 1 }, { init = "zeros" }) end,
             "parameters: w is registered twice")
         assert.has_error(function() other:register("c", { 1 }, { int = "ones" }) end,
-            "parameters: c: unknown option int; did you mean init?")
+            "parameters: unknown option int of c, expected init, std, decay, low or rows")
         assert.has_error(function() other:register("c", { 1 }) end,
             "parameters: init of c is nil, expected normal, zeros or ones")
         assert.has_error(function() other:register("b", { 1 }, { init = "xavier" }) end,

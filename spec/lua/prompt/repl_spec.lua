@@ -74,6 +74,8 @@ describe("evaluation", function()
         assert.are.equal("quit", (select(2, feed ":quit")))
         assert.are.equal("quit", (select(2, feed "exit")))
         assert.is_truthy((feed "$ exit 3"):find "exit code 3")
+        assert.is_truthy((feed "$ kill -TERM $$"):find "ended by signal 15")
+        assert.is_truthy((feed "$ kill -INT $$"):find "interrupted")
         assert.are.equal("done", (select(2, feed "$ true")))
     end)
 

@@ -25,6 +25,15 @@ describe("a value given as Lua", function()
         assert.are.equal(folder .. "/b.lua:3", lua_value.shown(moved):match "^function at (.*)$")
     end)
 
+    it("may be a table that holds itself, and keys of any kind", function()
+        local class = { name = "Own", [1] = 2, [true] = 3 }
+        class.__index = class
+        local text = lua_value.identity { new = class, again = class }
+        local own = '{ 2, __index = { itself }, name = "Own", true = 3 }'
+        assert.are.equal(("{ again = %s, new = %s }"):format(own, own), text)
+        assert.are.equal(text, lua_value.shown { new = class, again = class })
+    end)
+
     it("is identified with the local functions that it calls", function()
         local text = "local tensor = require 'bertlua.tensor'\nlocal factor = 1\nlocal function helper(x)\n"
             .. "    return x and helper or x + 1\nend\nreturn function(x)\n    factor = factor + 1\n"

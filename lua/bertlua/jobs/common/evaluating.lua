@@ -169,10 +169,10 @@ end
 function M.check_results(job, names)
     local wanted = job.run.evaluate
     if not wanted or job.task.evaluation.metrics(job.values) then return end
-    for _, name in ipairs(names) do
-        if name == wanted.metric then return end
-    end
-    fault.raisef("evaluate: unknown metric %s%s", wanted.metric, hint(wanted.metric, names))
+    local found = {}
+    for _, name in ipairs(names) do found[name] = true end
+    if found[wanted.metric] then return end
+    fault.raisef("evaluate: unknown metric %s%s", wanted.metric, hint(wanted.metric, names_of(found)))
 end
 
 --- Open what the evaluations of a job need; rank 0 alone has it.

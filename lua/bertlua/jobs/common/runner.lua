@@ -60,7 +60,7 @@ local function build(job)
         max_predictions_per_seq = parts.loader.max_predictions_per_seq or 0, tensors = parts.loader.tensors,
         accumulation = values.gradient_merge_steps, batch_option = plan.option(job.task.batch_setting),
     }, ranks)
-    parts.optimizer = training.optimizer(run, values, store, ranks)
+    parts.optimizer, parts.groups = training.optimizer(run, values, store, ranks)
     parts.gradients = training.gradients(values, store, ranks)
     parts.tape = training.tape(run, values)
     parts.graphs = training.graphs(values)
@@ -245,7 +245,7 @@ function M.run(task, values, sources, options)
         restore(job)
         return job.parts
     end)
-    training.check_equal_start(job.parts.model.store, ranks)
+    training.check_equal_start(job.parts.model.store, ranks, job.parts.groups)
     -- Only now: a run that cannot start must not erase the report of an earlier one.
     held = training.hold(run, values, ranks)
     job.log = ranks.main and logs.open(job, options) or logs.quiet()

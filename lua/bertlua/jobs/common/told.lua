@@ -1,6 +1,6 @@
---- Settings that change what a run computes but are no part of progress.json: optimizer, warm-up, precision and their
--- like (`lasting = "told"` in their declarations). A checkpoint holds them in settings.json, and a run that resumes with
--- others says so. Checkpoints without that file are resumed as they are: they were written before there was one.
+--- Settings that change what a run computes but are no part of progress.json: moments, warm-up, precision and their
+-- like (`lasting = "told"` in their declarations). A checkpoint holds them in settings.json, and a run that resumes
+-- with others says so. Checkpoints without that file are resumed as they are: they were written before there was one.
 
 local json = require "bertlua.util.json"
 local lua_value = require "bertlua.util.lua_value"

@@ -45,7 +45,7 @@ describe("callbacks", function()
     it("are told if they are never called", function()
         local function warnings(run, values)
             run.warnings, run.work = {}, run.work or { train = true }
-            callbacks.warn(run, values)
+            callbacks.warn(values, run)
             return #run.warnings
         end
         local values = { on_evaluate = print }
@@ -53,7 +53,7 @@ describe("callbacks", function()
         assert.are.equal(0, warnings({}, {}))
         assert.are.equal(0, warnings({ evaluate = { every = 2 } }, values))
         assert.are.equal(0, warnings({ work = { train = true, evaluate = true } }, values))
-        assert.are.equal(0, warnings({}, { on_evaluate = print, benchmark = true }))
+        assert.are.equal(1, warnings({}, { on_evaluate = print, benchmark = true }))
     end)
 
     it("name what is wrong with them", function()

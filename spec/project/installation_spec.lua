@@ -32,8 +32,9 @@ describe("installation", function()
         text, code = run(bertlua .. " recipes/pretrain_phase1.lua --help")
         assert.are.equal(0, code, text)
         -- bertlua-hdf5 lies beside the library.
-        assert_output("5\n", 0, run(("%s -e 'require(\"bertlua.data\").read_shard(\"%s/spec/fixtures/hdf5/nvidia.hdf5\").samples'")
-            :format(bertlua, process.root)))
+        local shard = process.root .. "/spec/fixtures/hdf5/nvidia.hdf5"
+        assert_output("5\n", 0, run(("%s -e 'require(\"bertlua.data\").read_shard(\"%s\").samples'"):format(bertlua,
+            shard)))
     end)
 
     it("serves a plain LuaJIT", function()

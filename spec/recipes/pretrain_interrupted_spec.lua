@@ -74,10 +74,10 @@ describe("pre-training that is interrupted", function()
         assert_same("pipe", "straight", 40)
 
         -- The shell's trap is inherited, as nohup does it.
-        output = process.run(("trap '' HUP; %s & p=$!; while [ ! -e %s ]; do sleep 0.05; done; kill -HUP $p; wait $p; "
-            .. "echo code $?"):format(job:command(RECIPE, options("nohup", { ["max-steps"] = 40,
-            ["num-steps-per-checkpoint"] = 2 })), folder("nohup", 2)))
-        assert.matches("code 0\n", output)
+        output = process.run(("trap '' HUP; %s & p=$!; while kill -0 $p && [ ! -e %s ]; do sleep 0.01; done; "
+            .. "kill -HUP $p && echo told; wait $p; echo code $?"):format(job:command(RECIPE, options("nohup", {
+            ["max-steps"] = 600, ["num-steps-per-checkpoint"] = 200 })), folder("nohup", 200)))
+        assert.matches("told\n.*code 0\n", output)
     end)
 
     it("writes nothing more once another run has its folder", function()

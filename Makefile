@@ -217,9 +217,10 @@ suite-others: all
 
 # The specs that run on every device: ops and optimizers, each kernel against float64 references, and training. They run
 # on this machine's GPU or on the emulation, where timings are meaningless.
-TRAINING_SPECS := spec/lua/models spec/lua/encoder spec/lua/jobs spec/lua/data/loader_spec.lua spec/lua/data/sequences_spec.lua \
-  spec/lua/data/stream_spec.lua \
-  $(addprefix spec/recipes/,answer_spec.lua finetune_classify_spec.lua own_model_spec.lua trace_spec.lua) \
+TRAINING_SPECS := spec/lua/models spec/lua/encoder spec/lua/jobs \
+  $(addprefix spec/lua/data/,loader_spec.lua sequences_spec.lua stream_spec.lua) \
+  $(addprefix spec/recipes/,answer_spec.lua examples_spec.lua finetune_classify_spec.lua own_model_spec.lua) \
+  $(addprefix spec/recipes/,own_model_steps_spec.lua trace_spec.lua) \
   $(addprefix spec/cuda/,training_spec.lua failures_spec.lua memory_plan_spec.lua)
 OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \
   $(addprefix spec/bindings/,creation_spec.lua device_spec.lua ownership_spec.lua tensor_index_spec.lua) \
@@ -228,8 +229,11 @@ OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spe
 DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
   BERTLUA_BIN='$(abspath $(BUILD))/bertlua' $(BUSTED)
 
-test-cuda: all cuda
-	BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(OP_SPECS) $(TRAINING_SPECS)
+test-cuda: test-cuda-ops test-cuda-training
+test-cuda-ops: all cuda
+	$(Q)BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(OP_SPECS)
+test-cuda-training: all cuda
+	$(Q)BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(TRAINING_SPECS)
 
 # Two processes in parallel: each uses one core.
 test-cuda-emulated: test-emulated-ops test-emulated-training

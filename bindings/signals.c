@@ -108,7 +108,7 @@ void signals_begin_reading(void) {
     action.sa_handler = handle_signal;
     sigemptyset(&action.sa_mask);
     /* What came too late to interrupt anything must not hit the prompt itself. */
-    lua_sethook(interrupted_state, NULL, 0, 0);
+    if (interrupt_waiting) lua_sethook(interrupted_state, NULL, 0, 0);
     interrupt_waiting = 0;
     reading_cancelled = 0;
     reading = 1;

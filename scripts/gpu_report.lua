@@ -39,9 +39,13 @@ local function steps(values, program)
         return ("%s %s/bench/%s %s"):format(quote(program), root, name, arguments or "")
     end
     local python = "--python " .. quote(values.python)
+    local function make(suite)
+        return ("make -s -C %s test-%s-%s BUSTED_ARGS='-o plainTerminal'"):format(root,
+            values.emulated and "emulated" or "cuda", suite)
+    end
     local list = {
-        { name = "Op specs on the device", command = busted "spec/engine/ops spec/engine/optim spec/cuda" },
-        { name = "Model specs on the device", command = busted "spec/lua/models spec/lua/nn" },
+        { name = "Op specs on the device", command = make "ops" },
+        { name = "Training specs on the device", command = make "training" },
     }
     if not values.emulated then
         table.insert(list, 1, { name = "GPU and driver", command = "nvidia-smi", plain = true })

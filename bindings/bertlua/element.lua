@@ -50,6 +50,25 @@ end
 
 local READER = { [0] = read_f32, read_bf16, read_f16, plain "int32_t", plain "int64_t", plain "int8_t" }
 
+-- Name, and what a number of the dtype is below; it is at least minus that.
+local WHOLE = { [3] = { "i32", 2 ^ 31 }, [4] = { "i64", 2 ^ 63 }, [5] = { "i8", 2 ^ 7 } }
+
+--- An error unless a value is a number that the elements of t can hold: whole and in range for integers.
+-- @param name what is called, for the message
+-- @param level whose line the error names: 1 the caller, 2 the caller's caller
+function M.check(name, t, value, level)
+    if type(value) ~= "number" then
+        error(("%s: got %s, expected a number"):format(name, type(value)), level + 1)
+    end
+    local whole = WHOLE[t.dtype]
+    if not whole then return end
+    local limit = whole[2]
+    if not (value >= -limit and value < limit) or value ~= math.floor(value) then
+        error(("%s: %s does not fit in %s: the tensor is %s"):format(name, tostring(value), whole[1], t:describe()),
+            level + 1)
+    end
+end
+
 --- Function (data, offset in elements) that returns an element as a Lua number.
 function M.reader(dtype)
     return READER[dtype]

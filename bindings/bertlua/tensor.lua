@@ -31,12 +31,21 @@ function Tensor:dims()
     return dims
 end
 
---- Size along one dimension.
-function Tensor:size(dim)
-    if type(dim) ~= "number" or dim < 1 or dim > self.ndim then
-        error(("size: dimension is %s, expected 1 to %d"):format(tostring(dim), self.ndim), 2)
+-- A dimension from 1, also for one from -1 backwards.
+local function dimension(name, t, dim, level)
+    local from_front = type(dim) == "number" and dim < 0 and t.ndim + 1 + dim or dim
+    if type(from_front) ~= "number" or from_front < 1 or from_front > t.ndim or from_front % 1 ~= 0 then
+        error(("%s: dimension is %s, the tensor is %s, expected 1 to %d"):format(name, tostring(dim), t:describe(),
+            t.ndim), level + 1)
     end
-    return tonumber(self.shape[dim - 1])
+    return from_front
+end
+
+--- Size along one dimension; without an argument the list of all sizes.
+-- @param dim from 1, or from -1 backwards, here and below
+function Tensor:size(dim)
+    if dim == nil then return self:dims() end
+    return tonumber(self.shape[dimension("size", self, dim, 2) - 1])
 end
 
 --- "f32", "bf16", "f16", "i32", "i64" or "i8".
@@ -60,7 +69,8 @@ function Tensor:is_contiguous()
 end
 
 -- One size may be -1, to be derived.
-local function infer(dims, numel)
+local function infer(dims, t)
+    local numel = t:numel()
     local known, missing = 1, nil
     for i = 1, #dims do
         if dims[i] == -1 then
@@ -70,7 +80,11 @@ local function infer(dims, numel)
             known = known * dims[i]
         end
     end
-    if missing and known > 0 and numel % known == 0 then
+    if missing and known > 0 then
+        if numel % known ~= 0 then
+            error(("view: %d elements don't divide by the sizes %s: the tensor is %s"):format(numel,
+                table.concat(dims, "x"), t:describe()), 3)
+        end
         local full = {}
         for i = 1, #dims do full[i] = dims[i] end
         full[missing] = numel / known
@@ -84,7 +98,7 @@ end
 function Tensor:view(...)
     local dims = ...
     if type(dims) ~= "table" then dims = { ... } end
-    local n = set_shape(infer(dims, self:numel()))
+    local n = set_shape(infer(dims, self))
     local view = new_tensor()
     check(C.bl_tensor_reshape(view, self, n, shape))
     return look(view, self)
@@ -96,10 +110,14 @@ function Tensor:reshape(...)
     local dims = ...
     if type(dims) ~= "table" then dims = { ... } end
     local source = self:contiguous()
-    local n = set_shape(infer(dims, self:numel()))
+    local n = set_shape(infer(dims, self))
     local view = new_tensor()
     check(C.bl_tensor_reshape(view, source, n, shape))
     return look(view, source)
+end
+
+local function is_whole(value)
+    return type(value) == "number" and value % 1 == 0
 end
 
 --- Elements first..last (both included, from 1) along a dimension (from 1).
@@ -107,12 +125,10 @@ function Tensor:slice(dim, first, last)
     if not (type(dim) == "number" and type(first) == "number" and type(last) == "number") then
         error("slice: expected three numbers: dimension, first, last", 2)
     end
-    local size = self.shape[dim >= 1 and dim <= self.ndim and dim - 1 or 0]
-    if dim < 1 or dim > self.ndim then
-        error(("slice: dimension is %d, the tensor is %s"):format(dim, self:describe()), 2)
-    end
-    if first < 1 or last < first - 1 or last > size then
-        error(("slice: range is %d to %d, the size along dimension %d is %d"):format(first, last, dim, tonumber(size)),
+    dim = dimension("slice", self, dim, 2)
+    local size = self.shape[dim - 1]
+    if not (is_whole(first) and is_whole(last)) or first < 1 or last < first - 1 or last > size then
+        error(("slice: range is %s to %s, the size along dimension %d is %d"):format(first, last, dim, tonumber(size)),
             2)
     end
     local view = new_tensor()
@@ -124,8 +140,8 @@ end
 -- @param dim dimension, from 1; t:select(i) is t:select(1, i)
 function Tensor:select(dim, i)
     if i == nil then dim, i = 1, dim end
-    if type(dim) ~= "number" or dim < 1 or dim > self.ndim or type(i) ~= "number" or i < 1
-        or i > self.shape[dim - 1] then
+    dim = dimension("select", self, dim, 2)
+    if not is_whole(i) or i < 1 or i > self.shape[dim - 1] then
         error(("select: index is %s along dimension %s, the tensor is %s"):format(tostring(i), tostring(dim),
             self:describe()), 2)
     end
@@ -144,13 +160,15 @@ function Tensor:transpose(a, b)
     if not (type(a) == "number" and type(b) == "number") then
         error("transpose: expected two numbers: the dimensions to swap", 2)
     end
+    a, b = dimension("transpose", self, a, 2), dimension("transpose", self, b, 2)
     local view = new_tensor()
     check(C.bl_tensor_transpose(view, self, a - 1, b - 1))
     return look(view, self)
 end
 
---- Set every element to a number.
+--- Set every element to a number, which integer dtypes must be able to hold.
 function Tensor:fill(value)
+    element.check("fill", self, value, 2)
     check(C.bl_fill(context.handle_of(self.device), self, value))
     return self
 end
@@ -236,12 +254,13 @@ local function count(values)
     return n
 end
 
-local function flatten(values, out, at, level)
+local function flatten(t, values, out, at, level)
     for i = 1, #values do
         local value = values[i]
         if type(value) == "table" then
-            at = flatten(value, out, at, level + 1)
+            at = flatten(t, value, out, at, level + 1)
         elseif type(value) == "number" then
+            element.check("set", t, value, level)
             out[at], at = value, at + 1
         else
             error(("set: element is %s, expected a number"):format(type(value)), level)
@@ -303,7 +322,7 @@ local function set(self, values, level)
         error(("set: got %d values, the tensor is %s"):format(given, self:describe()), level)
     end
     if kind == "table" then
-        flatten(values, host, 0, level + 1)
+        flatten(self, values, host, 0, level + 1)
     else
         for i = 0, n - 1 do host[i] = values[i] end
     end
@@ -387,11 +406,39 @@ function Scope:keep(t)
     return t
 end
 
+--- Let a tensor outlive this scope until nothing refers to it, as one made outside of all scopes. One whose memory
+-- does not belong to this scope stays as it is.
+-- @return the tensor
+function Scope:collect(t)
+    local i = owner_index(self, t)
+    if i then adopt(root, table.remove(self.buffers, i)) end
+    return t
+end
+
+-- A tensor of the scope among values, which is freed before anyone can read it.
+local function lost(scope, ...)
+    for i = 1, select("#", ...) do
+        local value = select(i, ...)
+        if ffi.istype(new_tensor, value) and owner_index(scope, value) then return value end
+    end
+end
+
 local function close(scope, ok, ...)
     innermost = scope.parent
+    local freed = ok and lost(scope, ...)
+    local what = freed and freed:describe()
     for i = #scope.buffers, 1, -1 do C.bl_buffer_free(scope.buffers[i].handle) end
     scope.buffers = {}
     if not ok then error((...), 0) end
+    -- Level 3 is the line that called M.scope.
+    if freed then
+        error(("tensor.scope: the function returns a tensor, %s, that is freed at its end; return scope:keep(x)")
+            :format(what), 3)
+    end
+    return ...
+end
+
+local function pass(...)
     return ...
 end
 
@@ -401,7 +448,8 @@ function M.scope(fn)
     if type(fn) ~= "function" then error("tensor.scope: got " .. type(fn) .. ", expected a function", 2) end
     local scope = setmetatable({ buffers = {}, parent = innermost }, Scope)
     innermost = scope
-    return close(scope, pcall(fn, scope))
+    -- Not a tail call, so that errors name the caller's line.
+    return pass(close(scope, pcall(fn, scope)))
 end
 
 local function allocate(dtype, dims, level)
@@ -441,7 +489,12 @@ local function shape_of(values)
 end
 
 local function check_rows(values, dims, dim, level)
-    if dim > #dims then return end
+    if dim > #dims then
+        if type(values) == "table" then
+            error(("tensor.from: a list among numbers at depth %d, expected numbers only"):format(#dims), level)
+        end
+        return
+    end
     if type(values) ~= "table" or #values ~= dims[dim] then
         error(("tensor.from: rows differ in length, expected %d at depth %d"):format(dims[dim], dim), level)
     end

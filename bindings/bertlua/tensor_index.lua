@@ -61,8 +61,9 @@ local function locate(t, key, level)
     if kind == "number" then
         key = { key }
     elseif kind ~= "table" then
-        error(("index is a %s, expected a number or a list such as {1, 2} or {{1, 2}, {}}"):format(
-            is_tensor(key) and "tensor" or kind), level + 1)
+        local mask = is_tensor(key)
+        error(("index is a %s, expected a number or a list such as {1, 2} or {{1, 2}, {}}%s"):format(
+            mask and "tensor" or kind, mask and "; masks are for writing, bl.where(mask, x, y) reads" or ""), level + 1)
     end
     local count, ndim = #key, t.ndim
     if count > ndim or count == 0 and next(key) ~= nil then
@@ -138,6 +139,7 @@ end
 local function assign(view, value, level)
     local kind = type(value)
     if kind == "number" then
+        element.check("index", view, value, level + 1)
         check(C.bl_fill(context.handle_of(view.device), view, value), level + 1)
     elseif is_tensor(value) then
         local source = M.expand(value, view:dims())

@@ -250,8 +250,8 @@ local function reduced(dims, dim, keep)
     return list
 end
 
--- A dimension from 1, also for one from -1 backwards.
-local function dimension(name, x, dim, level)
+--- A dimension from 1, also for one from -1 backwards; an error for any other, and for an empty tensor.
+function M.dimension(name, x, dim, level)
     local from_front = type(dim) == "number" and dim < 0 and x.ndim + 1 + dim or dim
     if type(from_front) ~= "number" or from_front < 1 or from_front > x.ndim or from_front % 1 ~= 0 then
         error(("%s: dimension is %s, the tensor is %s"):format(name, tostring(dim), x:describe()), level)
@@ -288,12 +288,26 @@ function M.reduce(kind, x, level)
     return y:item()
 end
 
+--- An error unless arguments of norm() are those of the Euclidean norm of all elements.
+function M.check_norm(p, dim, level)
+    if p ~= nil and p ~= 2 then
+        error(("norm: p is %s, expected 2; x:abs():sum() and x:abs():max() are the norms of 1 and infinity"):format(
+            tostring(p)), level)
+    end
+    if dim ~= nil then
+        error("norm: it is that of all elements; (x ^ 2):sum(dim):sqrt() is the norm along a dimension", level)
+    end
+end
+
 --- Reduction along a dimension.
 -- @param kind "sum", "mean", "max" or "min"
 -- @param keep true: the dimension stays, with size 1
 function M.reduce_dim(kind, x, dim, keep, level)
     M.check_tensor(kind, x, level + 1)
-    dim = dimension(kind, x, dim, level + 1)
+    dim = M.dimension(kind, x, dim, level + 1)
+    if keep ~= nil and type(keep) ~= "boolean" then
+        error(("%s: keep is a %s, expected true or false; one dimension at a time"):format(kind, type(keep)), level)
+    end
     if not IS_FLOAT[x.dtype] and x.dtype ~= DTYPE.i8 then
         error(("%s: the tensor is %s; x:float() converts"):format(kind, x:describe()), level)
     end
@@ -306,7 +320,7 @@ end
 --- Index from 1 of the largest element along a dimension, i32.
 function M.argmax(x, dim, keep, level)
     M.check_float("argmax", x, level + 1)
-    dim = dimension("argmax", x, dim, level + 1)
+    dim = M.dimension("argmax", x, dim, level + 1)
     local dims = x:dims()
     local from_0, y = tensor.new("i32", reduced(dims, dim, true)), tensor.new("i32", reduced(dims, dim, keep))
     ops.argmax(from_0, x, dim)

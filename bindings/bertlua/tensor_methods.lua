@@ -95,14 +95,26 @@ end
 
 -- ---------------------------------------------------------------- arithmetic
 
+-- Torch7's x:add(2, y) and PyTorch's x.add(y, alpha=2) have a factor; left out silently it would be a wrong result.
+local function check_one(name, sign, ...)
+    if select("#", ...) > 0 then
+        error(("%s: got %d operands, expected one; x %s y * 2 has a factor"):format(name, 1 + select("#", ...), sign),
+            3)
+    end
+end
+
 --- x + y; y is a tensor or a number, here and below.
-function Tensor:add(y)
+-- @param ... refused: what Torch7 writes as x:add(2, y) is x + y * 2
+function Tensor:add(y, ...)
+    check_one("add", "+", ...)
     local z = tensor_math.arithmetic("add", self, y, 3)
     return z
 end
 
 --- x - y.
-function Tensor:sub(y)
+-- @param ... refused, as for add
+function Tensor:sub(y, ...)
+    check_one("sub", "-", ...)
     local z = tensor_math.arithmetic("sub", self, y, 3)
     return z
 end
@@ -219,15 +231,26 @@ function Tensor:tanh()
     return z
 end
 
---- Softmax over the last dimension.
-function Tensor:softmax()
-    local z = simple("softmax", "softmax", self, 3)
+-- An op over the last dimension, along another one.
+local function along(name, op, x, dim, level)
+    tensor_math.check_float(name, x, level + 1)
+    dim = dim and tensor_math.dimension(name, x, dim, level + 1) or x.ndim
+    if dim == x.ndim then return (simple(name, op, x, level + 1)) end
+    local y = simple(name, op, x:transpose(dim, x.ndim), level + 1)
+    return y:transpose(dim, x.ndim):contiguous()
+end
+
+--- Softmax along a dimension.
+-- @param dim from 1, or from -1 backwards; the last one if left out
+function Tensor:softmax(dim)
+    local z = along("softmax", "softmax", self, dim, 3)
     return z
 end
 
---- Logarithm of the softmax over the last dimension.
-function Tensor:log_softmax()
-    local z = simple("log_softmax", "log_softmax_forward", self, 3)
+--- Logarithm of the softmax along a dimension.
+-- @param dim as for softmax
+function Tensor:log_softmax(dim)
+    local z = along("log_softmax", "log_softmax_forward", self, dim, 3)
     return z
 end
 
@@ -352,7 +375,10 @@ function Tensor:argmax(dim, keep)
 end
 
 --- Euclidean norm of all elements, a number.
-function Tensor:norm()
+-- @param p 2 or left out; x:abs():sum() and x:abs():max() are the norms of 1 and infinity
+-- @param dim refused: (x ^ 2):sum(dim):sqrt() is the norm along a dimension
+function Tensor:norm(p, dim)
+    tensor_math.check_norm(p, dim, 3)
     local number = tensor_math.reduce("norm", self, 3)
     return number
 end

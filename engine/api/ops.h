@@ -296,7 +296,7 @@ bl_status bl_reduce_dims_backward(bl_context *ctx, bl_tensor *dx, const bl_tenso
                                   const bl_tensor *y, int32_t reduction);
 /*
  * index i32: of the largest element along dimension dim (from 0), counted from 0; the first of equal ones, or the
- * first NaN. x act with any strides; index has its sizes, but 1 at dim.
+ * first NaN. x act with any strides, at most 2^31 - 1 elements along dim; index has its sizes, but 1 at dim.
  */
 bl_status bl_argmax(bl_context *ctx, bl_tensor *index, const bl_tensor *x, int32_t dim);
 /* Largest k values of each row of x [M,V], descending, ties by lower index; values f32 [M,k], indices i32 [M,k]. */

@@ -2,9 +2,9 @@
  * glu.c - gated linear units (arXiv 2002.05202): value * f(gate), forward and
  * backward in one pass each.
  */
+#include "activation.h"
 #include "core/half.h"
 #include "cpu.h"
-#include "gate.h"
 
 enum { BLOCK = 512 };
 
@@ -18,14 +18,14 @@ typedef void backward_function(float *dvalue, float *dgate, const float *dy, con
     static void name##_forward(float *y, const float *value, const float *gate, int64_t n) {                           \
         _Pragma("omp simd") for (int64_t i = 0; i < n; i++) {                                                          \
             float slope;                                                                                               \
-            y[i] = value[i] * bl_gate_##name(gate[i], &slope);                                                         \
+            y[i] = value[i] * bl_activation_##name(gate[i], &slope);                                                   \
         }                                                                                                              \
     }                                                                                                                  \
     static void name##_backward(float *dvalue, float *dgate, const float *dy, const float *value, const float *gate,   \
                                 int64_t n) {                                                                           \
         _Pragma("omp simd") for (int64_t i = 0; i < n; i++) {                                                          \
             float slope, kept = value[i];                                                                              \
-            float f = bl_gate_##name(gate[i], &slope);                                                                 \
+            float f = bl_activation_##name(gate[i], &slope);                                                           \
             dvalue[i] = dy[i] * f;                                                                                     \
             dgate[i] = dy[i] * kept * slope;                                                                           \
         }                                                                                                              \

@@ -3,8 +3,8 @@
  */
 #include <math.h>
 
+#include "activation.h"
 #include "cpu.h"
-#include "vecmath.h"
 
 enum { BLOCK = 1024 };
 
@@ -46,6 +46,18 @@ static bl_status run(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl
         }                                                                                                              \
     }
 
+static inline float silu_derivative(float x) {
+    float slope;
+    bl_activation_silu(x, &slope);
+    return slope;
+}
+
+static inline float gelu_tanh_derivative(float x) {
+    float slope;
+    bl_activation_gelu_tanh(x, &slope);
+    return slope;
+}
+
 FORWARD(affine, (bl_vec_fma(a, v, b)))
 FORWARD(scale, (a * v))
 FORWARD(exp, (bl_vec_exp(v)))
@@ -53,9 +65,9 @@ FORWARD(log, (bl_vec_log(v)))
 FORWARD(sqrt, (sqrtf(v)))
 FORWARD(abs, (bl_vec_abs(v)))
 FORWARD(relu, (v < 0.0f ? 0.0f : v))
-FORWARD(silu, (bl_vec_silu(v)))
-FORWARD(gelu_tanh, (bl_vec_gelu_tanh(v)))
-FORWARD(sigmoid, (bl_vec_sigmoid(v)))
+FORWARD(silu, (bl_activation_silu(v, &(float){0})))
+FORWARD(gelu_tanh, (bl_activation_gelu_tanh(v, &(float){0})))
+FORWARD(sigmoid, (bl_activation_sigmoid(v, &(float){0})))
 FORWARD(square, (v * v))
 FORWARD(cube, (v * v * v))
 FORWARD(power, (powf(v, a)))
@@ -69,8 +81,8 @@ BACKWARD(log, (v / s))
 BACKWARD(sqrt, (0.5f * v / s))
 BACKWARD(abs, (s > 0.0f ? v : s < 0.0f ? -v : s * 0.0f))
 BACKWARD(relu, (s <= 0.0f ? 0.0f : v))
-BACKWARD(silu, (v * bl_vec_silu_derivative(s)))
-BACKWARD(gelu_tanh, (v * bl_vec_gelu_tanh_derivative(s)))
+BACKWARD(silu, (v * silu_derivative(s)))
+BACKWARD(gelu_tanh, (v * gelu_tanh_derivative(s)))
 BACKWARD(sigmoid, (v * s * (1.0f - s)))
 BACKWARD(square, (2.0f * v * s))
 BACKWARD(cube, (3.0f * v * s * s))

@@ -1,11 +1,9 @@
 /*
  * vecmath.h - exp, log, tanh and GELU in f32, without branches or library calls, so
  * that `omp simd` loops over them vectorise. Polynomials are our own minimax
- * fits. Largest errors found over 600 million f32
- * inputs, with FMA: exp 1, log 0.9, tanh 1.4, GELU 6.2, sigmoid and SiLU 2.5
- * units in the last place; the derivatives of GELU 2.1e-7, SiLU 7.7e-7, GELU's
- * tanh form 2.0e-6. The lower tail of that form has the error of its exponent:
- * 1e-7 |x|^3 / 10 relative. NaN stays NaN, infinities go to their limits.
+ * fits. Largest errors found over 600 million f32 inputs, with FMA: exp 1, log
+ * 0.9, tanh 1.4, GELU 6.2 units in the last place; the derivative of GELU
+ * 2.1e-7. NaN stays NaN, infinities go to their limits.
  */
 #ifndef BERTLUA_CPU_VECMATH_H
 #define BERTLUA_CPU_VECMATH_H
@@ -36,7 +34,16 @@ static inline float bl_vec_abs(float x) {
     return bl_bits_float(bl_float_bits(x) & 0x7fffffffu);
 }
 
-/* exp(x) over the whole range: 2^n * exp(r) with |r| <= ln 2 / 2, degree 6, 1e-8 before rounding. */
+/* exp(r) for |r| <= ln 2 / 2: degree 6, 1e-8 before rounding. */
+static inline float bl_vec_exp_fraction(float r) {
+    float p = bl_vec_fma(r, 1.381459986e-03f, 8.368715412e-03f);
+    p = bl_vec_fma(p, r, 4.166838793e-02f);
+    p = bl_vec_fma(p, r, 1.666652064e-01f);
+    p = bl_vec_fma(p, r, 4.999999345e-01f);
+    return bl_vec_fma(p, r * r, r) + 1.0f;
+}
+
+/* exp(x) over the whole range: 2^n * exp(r). */
 static inline float bl_vec_exp(float x) {
     x = x > 89.0f ? 89.0f : x;
     x = x < -105.0f ? -105.0f : x;
@@ -47,12 +54,7 @@ static inline float bl_vec_exp(float x) {
     float whole = t - magic;
     float r = bl_vec_fma(whole, -0.693145752f, x);
     r = bl_vec_fma(whole, -1.42860677e-6f, r);
-    float p = bl_vec_fma(r, 1.381459986e-03f, 8.368715412e-03f);
-    p = bl_vec_fma(p, r, 4.166838793e-02f);
-    p = bl_vec_fma(p, r, 1.666652064e-01f);
-    p = bl_vec_fma(p, r, 4.999999345e-01f);
-    p = bl_vec_fma(p, r * r, r);
-    p += 1.0f;
+    float p = bl_vec_exp_fraction(r);
     /* Two factors, so that neither over- nor underflows before the result does. */
     int32_t half = n >> 1;
     float first = bl_bits_float((uint32_t) (half + 127) << 23);
@@ -82,32 +84,6 @@ static inline float bl_vec_log(float x) {
     y = x > 3.40282347e+38f ? x : y;
     y = x == 0.0f ? -__builtin_inff() : y;
     return x >= 0.0f ? y : x - x + __builtin_nanf("");
-}
-
-/* 1 / (1 + exp(-x)); SiLU, x times that, and the tanh form of GELU: x times sigmoid(2u), which has no cancellation. */
-static inline float bl_vec_sigmoid(float x) {
-    return 1.0f / (1.0f + bl_vec_exp(-x));
-}
-
-static inline float bl_vec_silu(float x) {
-    return x / (1.0f + bl_vec_exp(-x));
-}
-
-static inline float bl_vec_silu_derivative(float x) {
-    float s = bl_vec_sigmoid(x);
-    return s * bl_vec_fma(x, 1.0f - s, 1.0f);
-}
-
-static inline float bl_vec_gelu_tanh(float x) {
-    float u2 = x * bl_vec_fma(x * x, 0.0713548163f, 1.59576912f);
-    return x / (1.0f + bl_vec_exp(-u2));
-}
-
-static inline float bl_vec_gelu_tanh_derivative(float x) {
-    float square = x * x;
-    float s = bl_vec_sigmoid(x * bl_vec_fma(square, 0.0713548163f, 1.59576912f));
-    float slope = x * bl_vec_fma(square, 0.214064449f, 1.59576912f);
-    return s * bl_vec_fma(slope, 1.0f - s, 1.0f);
 }
 
 static inline float bl_vec_tanh(float x) {

@@ -1,8 +1,12 @@
 /*
- * activation.cuh - GELU (arXiv 1606.08415) in its erf form and its derivative
- * on the device; tanh is the library's.
+ * activation.cuh - sigmoid, SiLU, ReLU and both forms of GELU (arXiv
+ * 1606.08415) on the device, each with its derivative; tanh is the library's.
  *
- * As in cpu/vecmath.h: with t = |x| / sqrt 2, erfc(t) = exp(-t^2) f(t) / (t + 2),
+ * Sigmoid and what is made of it behave as in cpu/activation.h: every finite x
+ * gives the limit of f and f', never NaN; NaN stays NaN; at the infinities the
+ * result is NaN where PyTorch's is.
+ *
+ * GELU's erf form as in cpu/vecmath.h: with t = |x| / sqrt 2, erfc(t) = exp(-t^2) f(t) / (t + 2),
  * f a polynomial in w = (t - 2) / (t + 2), so that the lower tail keeps its
  * relative precision. For f32 the CPU's polynomial and a precise exponential;
  * for bf16 and f16 a minimax fit of degree 5 (largest relative error 2.9e-5,
@@ -76,6 +80,37 @@ template <typename T> __device__ __forceinline__ float gelu_derivative(float x) 
     float density;
     const float cdf = normal_cdf<T>(x, &density);
     return fmaf(x, density, cdf);
+}
+
+/* 1 / (1 + exp(-x)), and *slope = s (1 - s), neither of which cancels or overflows. */
+__device__ __forceinline__ float sigmoid(float x, float *slope) {
+    const float e = expf(-fabsf(x)); /* at most 1 */
+    const float inverse = fast_reciprocal(1.0f + e);
+    *slope = e * inverse * inverse;
+    return x < 0.0f ? e * inverse : inverse;
+}
+
+__device__ __forceinline__ float silu(float x, float *slope) {
+    float ds;
+    const float s = sigmoid(x, &ds);
+    *slope = fmaf(x, ds, s);
+    return x * s;
+}
+
+/* GELU in its tanh form: x / 2 (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3). */
+__device__ __forceinline__ float gelu_tanh(float x, float *slope) {
+    /* Beyond 16 the sigmoid is 0 or 1; so its argument and the factor of its slope stay finite. */
+    const float near = x > 16.0f ? 16.0f : x < -16.0f ? -16.0f : x;
+    const float square = near * near;
+    float ds;
+    const float s = sigmoid(near * fmaf(0.0713548163f, square, 1.59576912f), &ds);
+    *slope = fmaf(x * ds, fmaf(0.214064449f, square, 1.59576912f), s);
+    return x * s;
+}
+
+__device__ __forceinline__ float relu(float x, float *slope) {
+    *slope = x <= 0.0f ? 0.0f : 1.0f;
+    return x < 0.0f ? 0.0f : x;
 }
 
 #endif

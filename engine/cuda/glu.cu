@@ -11,14 +11,6 @@
 
 enum { THREADS = 256 };
 
-/* 1 / (1 + exp(-x)), and s (1 - s), neither of which cancels or overflows. */
-static __device__ __forceinline__ float sigmoid(float x, float *slope) {
-    const float e = exp2f(-1.44269504f * fabsf(x)); /* at most 1 */
-    const float inverse = 1.0f / (1.0f + e);
-    *slope = e * inverse * inverse;
-    return x < 0.0f ? e * inverse : inverse;
-}
-
 /* f(x), and its derivative in *slope, as precise as results of type T need. */
 template <int GATE, typename T> __device__ __forceinline__ float gate_of(float x, float *slope) {
     if constexpr (GATE == BL_GATE_SIGMOID) {
@@ -29,21 +21,11 @@ template <int GATE, typename T> __device__ __forceinline__ float gate_of(float x
         *slope = fmaf(x, density, cdf);
         return x * cdf;
     } else if constexpr (GATE == BL_GATE_GELU_TANH) {
-        /* x / 2 (1 + tanh(u)) = x sigmoid(2u). Beyond 16 that is 0 or 1; so its argument stays finite. */
-        const float near = x > 16.0f ? 16.0f : x < -16.0f ? -16.0f : x;
-        const float square = near * near;
-        float ds;
-        const float s = sigmoid(1.59576912f * near * fmaf(0.044715f, square, 1.0f), &ds);
-        *slope = fmaf(near * ds, 1.59576912f * fmaf(0.134145f, square, 1.0f), s);
-        return x * s;
+        return gelu_tanh(x, slope);
     } else if constexpr (GATE == BL_GATE_SILU) {
-        float ds;
-        const float s = sigmoid(x, &ds);
-        *slope = fmaf(x, ds, s);
-        return x * s;
+        return silu(x, slope);
     } else {
-        *slope = x > 0.0f ? 1.0f : 0.0f;
-        return x < 0.0f ? 0.0f : x;
+        return relu(x, slope);
     }
 }
 

@@ -3,26 +3,15 @@
  * kind is a branch that all threads take alike: one kernel a dtype, not one for
  * each of them.
  */
+#include "cuda/activation.cuh"
 #include "cuda/packs.cuh"
-
-__device__ static float sigmoid(float x) {
-    return 1.0f / (1.0f + expf(-x));
-}
-
-/* 2 sqrt(2 / pi) (x + 0.044715 x^3) and its derivative: the tanh form of GELU is x * sigmoid of it. */
-__device__ static float gelu_inner(float x) {
-    return x * fmaf(x * x, 0.0713548163f, 1.59576912f);
-}
-
-__device__ static float gelu_inner_derivative(float x) {
-    return fmaf(x * x, 0.214064449f, 1.59576912f);
-}
 
 __device__ static float power_of(float x, float a) {
     return a == 2.0f ? x * x : a == 3.0f ? x * x * x : powf(x, a);
 }
 
 __device__ static float unary(int32_t kind, float x, float a) {
+    float slope;
     switch (kind) {
     case BL_UNARY_NEG:
         return -x;
@@ -35,13 +24,13 @@ __device__ static float unary(int32_t kind, float x, float a) {
     case BL_UNARY_ABS:
         return fabsf(x);
     case BL_UNARY_RELU:
-        return x < 0.0f ? 0.0f : x;
+        return relu(x, &slope);
     case BL_UNARY_SILU:
-        return x / (1.0f + expf(-x));
+        return silu(x, &slope);
     case BL_UNARY_GELU_TANH:
-        return x / (1.0f + expf(-gelu_inner(x)));
+        return gelu_tanh(x, &slope);
     case BL_UNARY_SIGMOID:
-        return sigmoid(x);
+        return sigmoid(x, &slope);
     case BL_UNARY_POW:
         return power_of(x, a);
     case BL_UNARY_EXPONENTIAL:
@@ -57,6 +46,7 @@ __device__ static float unary(int32_t kind, float x, float a) {
 
 /* dy times the derivative; s is what the kind saved. */
 __device__ static float unary_gradient(int32_t kind, float dy, float s, float a, float log_a) {
+    float slope;
     switch (kind) {
     case BL_UNARY_EXP:
         return dy * s;
@@ -68,14 +58,12 @@ __device__ static float unary_gradient(int32_t kind, float dy, float s, float a,
         return s > 0.0f ? dy : s < 0.0f ? -dy : s * 0.0f;
     case BL_UNARY_RELU:
         return s <= 0.0f ? 0.0f : dy;
-    case BL_UNARY_SILU: {
-        const float share = sigmoid(s);
-        return dy * share * fmaf(s, 1.0f - share, 1.0f);
-    }
-    case BL_UNARY_GELU_TANH: {
-        const float share = sigmoid(gelu_inner(s));
-        return dy * share * fmaf(s * gelu_inner_derivative(s), 1.0f - share, 1.0f);
-    }
+    case BL_UNARY_SILU:
+        silu(s, &slope);
+        return dy * slope;
+    case BL_UNARY_GELU_TANH:
+        gelu_tanh(s, &slope);
+        return dy * slope;
     case BL_UNARY_SIGMOID:
         return dy * s * (1.0f - s);
     case BL_UNARY_POW:

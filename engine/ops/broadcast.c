@@ -43,6 +43,13 @@ static bl_status check_pair(const char *op, const bl_context *ctx, const bl_tens
     return widen(shape, b) ? BL_OK : fail_sizes(op, "a", a, "b", b);
 }
 
+/* y may be the memory of an operand only where its elements are read no later than they are written. */
+static bl_status check_places(const char *op, const char *name_y, const bl_tensor *y, const bl_tensor *a,
+                              const bl_tensor *b, bool in_place) {
+    BL_TRY(bl_check_apart(op, name_y, y, "a", a, in_place));
+    return bl_check_apart(op, name_y, y, "b", b, in_place);
+}
+
 /* A name that is in range, or NULL after bl_fail. */
 static const char *kind_name(const char *op, const char *const *names, int32_t kind, int32_t last) {
     if (kind >= 0 && kind <= last) return names[kind];
@@ -58,6 +65,7 @@ BL_API bl_status bl_binary(bl_context *ctx, bl_tensor *y, const bl_tensor *a, co
     bl_tensor shape;
     BL_TRY(check_pair(op, ctx, a, b, fraction ? BL_SET_ACT : BL_SET_ACT | BL_SET(BL_I32) | BL_SET(BL_I64), &shape));
     BL_TRY(bl_check_like(op, ctx, "y", y, BL_SET(a->dtype), &shape));
+    BL_TRY(check_places(op, "y", y, a, b, true));
     return ctx->backend->ops.binary(ctx, y, a, b, kind);
 }
 
@@ -72,6 +80,10 @@ BL_API bl_status bl_binary_backward(bl_context *ctx, bl_tensor *da, bl_tensor *d
     uint32_t dtypes = BL_SET(a->dtype) | BL_SET(BL_F32);
     if (da) BL_TRY(bl_check_like(op, ctx, "da", da, dtypes, dy));
     if (db) BL_TRY(bl_check_like(op, ctx, "db", db, dtypes, dy));
+    if (da) BL_TRY(check_places(op, "da", da, a, b, false));
+    if (db) BL_TRY(check_places(op, "db", db, a, b, false));
+    if (da) BL_TRY(bl_check_apart(op, "da", da, "dy", dy, false));
+    if (db) BL_TRY(bl_check_apart(op, "db", db, "dy", dy, false));
     return da || db ? ctx->backend->ops.binary_backward(ctx, da, db, dy, a, b, kind) : BL_OK;
 }
 
@@ -82,6 +94,7 @@ BL_API bl_status bl_compare(bl_context *ctx, bl_tensor *mask, const bl_tensor *a
     bl_tensor shape;
     BL_TRY(check_pair(op, ctx, a, b, BL_SET_ALL, &shape));
     BL_TRY(bl_check_like(op, ctx, "mask", mask, BL_SET(BL_I8), &shape));
+    BL_TRY(check_places(op, "mask", mask, a, b, true));
     return ctx->backend->ops.compare(ctx, mask, a, b, kind);
 }
 
@@ -94,5 +107,7 @@ BL_API bl_status bl_where(bl_context *ctx, bl_tensor *y, const bl_tensor *mask, 
     BL_TRY(check_pair(op, ctx, a, b, BL_SET_ACT | BL_SET(BL_I32) | BL_SET(BL_I64), &shape));
     if (!widen(&shape, mask)) return fail_sizes(op, "mask", mask, "what it chooses from", &shape);
     BL_TRY(bl_check_like(op, ctx, "y", y, BL_SET(a->dtype), &shape));
+    BL_TRY(check_places(op, "y", y, a, b, true));
+    BL_TRY(bl_check_apart(op, "y", y, "mask", mask, false));
     return ctx->backend->ops.where(ctx, y, mask, a, b);
 }

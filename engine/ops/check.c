@@ -102,6 +102,25 @@ bl_status bl_check_same(const char *op, const bl_context *ctx, const char *const
     return names[2] ? bl_check_like(op, ctx, names[2], third, BL_SET(first->dtype), first) : BL_OK;
 }
 
+/* One address behind a tensor's last element; its first is where `data` points, as strides are 0 or more. */
+static uintptr_t end_of(const bl_tensor *t) {
+    int64_t last = 0;
+    for (int32_t d = 0; d < t->ndim; d++)
+        last += (t->shape[d] - 1) * t->stride[d];
+    return (uintptr_t) t->data + (uintptr_t) (last + 1) * bl_dtype_size(t->dtype);
+}
+
+bl_status bl_check_apart(const char *op, const char *name_y, const bl_tensor *y, const char *name, const bl_tensor *t,
+                         bool in_place) {
+    if (bl_tensor_numel(y) == 0 || bl_tensor_numel(t) == 0) return BL_OK;
+    if ((uintptr_t) y->data >= end_of(t) || (uintptr_t) t->data >= end_of(y)) return BL_OK;
+    if (in_place && y->data == t->data && y->dtype == t->dtype && bl_tensor_numel(y) == bl_tensor_numel(t) &&
+        bl_tensor_is_contiguous(t))
+        return BL_OK;
+    return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is memory of %s, expected memory of its own%s", op, name_y, name,
+                   in_place ? ", or all of it" : "");
+}
+
 bl_status bl_check_index(const char *op, const bl_context *ctx, const char *name, const bl_tensor *index, int64_t low,
                          int64_t high) {
     if (ctx->device != BL_CPU) return BL_OK;

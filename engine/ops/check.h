@@ -41,6 +41,9 @@ bl_status bl_check_like(const char *op, const bl_context *ctx, const char *name,
 /* `first` is flat and of any shape, the others (NULL name: none) have its shape and dtype. */
 bl_status bl_check_same(const char *op, const bl_context *ctx, const char *const names[3], const bl_tensor *first,
                         const bl_tensor *second, const bl_tensor *third);
+/* The output y shares no memory with t; with in_place, unless t lies in it as y does, element upon element. */
+bl_status bl_check_apart(const char *op, const char *name_y, const bl_tensor *y, const char *name, const bl_tensor *t,
+                         bool in_place);
 /* Every element of an i32 tensor in [low, high); only where the host can read it. */
 bl_status bl_check_index(const char *op, const bl_context *ctx, const char *name, const bl_tensor *index, int64_t low,
                          int64_t high);

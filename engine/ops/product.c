@@ -57,9 +57,8 @@ BL_API bl_status bl_matmul(bl_context *ctx, bl_tensor *y, const bl_tensor *a, co
     BL_TRY(product_shape(op, a, b, &ndim, shape));
     BL_TRY(bl_check_tensor(op, ctx, "y", y, BL_SET(a->dtype) | BL_SET(BL_F32), &"ABMN"[BL_MAX_DIMS - ndim], shape));
     if (bl_tensor_numel(y) == 0) return BL_OK;
-    if (y->data == a->data || y->data == b->data)
-        return bl_fail(BL_ERROR_ARGUMENT, "%s: y is the memory of %s, expected memory of its own", op,
-                       y->data == a->data ? "a" : "b");
+    BL_TRY(bl_check_apart(op, "y", y, "a", a, false));
+    BL_TRY(bl_check_apart(op, "y", y, "b", b, false));
     /* A sum of no terms. */
     if (a->shape[a->ndim - 1] == 0) return accumulate ? BL_OK : ctx->backend->ops.fill(ctx, y, 0.0);
     return ctx->backend->ops.matmul(ctx, y, a, b, accumulate);

@@ -61,6 +61,9 @@ BL_API bl_status bl_argmax(bl_context *ctx, bl_tensor *index, const bl_tensor *x
     for (int32_t d = 0; d < x->ndim; d++)
         dims[d] = d == dim ? 1 : x->shape[d];
     BL_TRY(bl_check_tensor(op, ctx, "index", index, BL_SET(BL_I32), &"ABCD"[BL_MAX_DIMS - x->ndim], dims));
+    if (x->shape[dim] > INT32_MAX)
+        return bl_fail(BL_ERROR_ARGUMENT, "argmax: x has %lld elements along the dimension, expected at most %d",
+                       (long long) x->shape[dim], INT32_MAX);
     if (x->shape[dim] == 0 && bl_tensor_numel(index) > 0)
         return bl_fail(BL_ERROR_ARGUMENT, "argmax: x is empty along the dimension that is reduced");
     return ctx->backend->ops.argmax(ctx, index, x, dim);

@@ -27,7 +27,8 @@ local function is_finite(value)
     return type(value) == "number" and value - value == 0
 end
 
---- The records of a run's report by step, the last one of a step that a resumed run repeated, and the steps in order.
+--- The numbers of a run's report by step, and the steps in order. A step may have several records, of training, of an
+-- evaluation, of event.log; of a number that a resumed run repeated the last one counts.
 local function read_report(path)
     if fs.is_directory(path) then path = fs.join(path, "report.json") end
     local file, message = io.open(path, "rb")
@@ -37,8 +38,12 @@ local function read_report(path)
         local record = json.decode(line:match "^DLLL (.*)$" or "null")
         if type(record) == "table" and record.type == "LOG" and type(record.step) == "number"
             and type(record.data) == "table" then
-            if not by_step[record.step] then steps[#steps + 1] = record.step end
-            by_step[record.step] = record.data
+            local values = by_step[record.step]
+            if not values then
+                values = {}
+                by_step[record.step], steps[#steps + 1] = values, record.step
+            end
+            for name, value in pairs(record.data) do values[name] = value end
         end
     end
     file:close()
@@ -123,7 +128,11 @@ local function add_values(figure, value, position)
     end
     if type(inner) == "table" or tensor.is(inner) then
         for i, row in ipairs(list) do
-            figure.series[#figure.series + 1] = { name = "series " .. i, y = numbers(row) }
+            local y = numbers(row)
+            if not y then
+                error(("plot: series %d is a %s, expected a list of numbers"):format(i, type(row)), 4)
+            end
+            figure.series[#figure.series + 1] = { name = "series " .. i, y = y }
         end
         return
     end

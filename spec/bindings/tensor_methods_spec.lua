@@ -2,6 +2,7 @@
 
 local bl = require "bertlua"
 local context = require "bertlua.context"
+local errors = require "spec.support.errors"
 local methods = require "bertlua.tensor_methods"
 local tensor = require "bertlua.tensor"
 
@@ -149,6 +150,29 @@ describe("methods of tensors", function()
         assert.are.equal(2 ^ 40 + 1, whole:sum())
         assert.are.equal(2 ^ 40, whole:max())
         assert.are.equal(1, whole:min())
+    end))
+
+    it("take a softmax along any dimension", scoped(function()
+        local x = bl.from { { 1, 2, 3 }, { 4, 5, 6 } }
+        for _, name in ipairs { "softmax", "log_softmax" } do
+            near(x:t()[name](x:t()):t():tolist()[1], x[name](x, 1):tolist()[1])
+            near(x:t()[name](x:t()):t():tolist()[2], x[name](x, 1):tolist()[2])
+            assert.are.same(x[name](x):tolist(), x[name](x, 2):tolist())
+            assert.are.same(x[name](x):tolist(), x[name](x, -1):tolist())
+        end
+    end))
+
+    it("refuse arguments that mean something elsewhere", scoped(function()
+        local x = bl.from { { 1, 2, 3 }, { 4, 5, 6 } }
+        errors.all_fail_here {
+            { "softmax: dimension is 3, the tensor is f32 2x3 cpu", function() x:softmax(3) end },
+            { "norm: p is 1, expected 2; x:abs():sum()", function() x:norm(1) end },
+            { "norm: it is that of all elements; (x ^ 2):sum(dim):sqrt()", function() x:norm(2, 1) end },
+            { "sum: keep is a number, expected true or false; one dimension at a time", function() x:sum(1, 2) end },
+            { "add: got 2 operands, expected one; x + y * 2 has a factor", function() x:add(2, x) end },
+            { "sub: got 2 operands, expected one; x - y * 2 has a factor", function() x:sub(x, 2) end },
+        }
+        near({ math.sqrt(91) }, { x:norm(2) })
     end))
 
     it("multiply matrices", scoped(function()

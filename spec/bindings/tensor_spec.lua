@@ -88,6 +88,8 @@ describe("tensor", function()
             { "reshape: the input is f32 %[2,3%], expected 7 elements", function() t:view(7); return 1 end },
             { "slice: range is 2 to 3, the size along dimension 1 is 2", function() t:slice(1, 2, 3); return 1 end },
             { "slice: dimension is 3, the tensor is f32 2x3 cpu", function() t:slice(3, 1, 1); return 1 end },
+            { "select: index is 1.5 along dimension 1, the tensor is f32 2x3 cpu",
+                function() t:select(1.5); return 1 end },
             { "item: expected one element, the tensor is f32 2x3 cpu", function() t:item(); return 1 end },
             { "set: got 2 values, the tensor is f32 2x3 cpu", function() t:set { 1, 2 }; return 1 end },
             { "set: got 2 values, the tensor", function() t:set(array.float(2)); return 1 end },
@@ -103,6 +105,13 @@ describe("tensor", function()
             { "shape has 5 dims, expected at most 4", function() tensor.new("f32", { 1, 1, 1, 1, 1 }); return 1 end },
             { "dim 2 is 1.5, expected a whole number", function() tensor.new("f32", { 1, 1.5 }); return 1 end },
             { "tensor.from: rows differ in length", function() tensor.from { { 1, 2 }, { 3 } }; return 1 end },
+            { "slice: range is 1.5 to 2", function() t:slice(1, 1.5, 2); return 1 end },
+            { "select: index is 1.5 along dimension 1", function() t:select(1, 1.5); return 1 end },
+            { "size: dimension is 3, the tensor is f32 2x3 cpu, expected 1 to 2", function() t:size(3); return 1 end },
+            { "transpose: dimension is 3, the tensor is f32 2x3", function() t:transpose(1, 3); return 1 end },
+            { "view: 6 elements don't divide by the sizes 4x%-1", function() t:view(4, -1); return 1 end },
+            { "fill: got string, expected a number", function() t:fill "a"; return 1 end },
+            { "tensor.from: a list among numbers", function() tensor.from { 1, { 2 } }; return 1 end },
             { "array.wrap: the tensor has gaps", function() array.wrap(t:transpose(1, 2)); return 1 end },
         }
         for _, case in ipairs(cases) do
@@ -111,9 +120,50 @@ describe("tensor", function()
             assert.is_truthy(message:find("tensor_spec.lua:" .. line .. ": " .. case[1]), message)
         end
     end))
+
+    it("has sizes, and dimensions from the end", with_scope(function()
+        local t = tensor.from { { 1, 2, 3 }, { 4, 5, 6 } }
+        assert.are.same({ 2, 3 }, t:size())
+        assert.are.equal(3, t:size(-1))
+        assert.are.same(t:t():tolist(), t:transpose(-1, -2):tolist())
+        assert.are.same({ { 2 }, { 5 } }, t:slice(-1, 2, 2):tolist())
+        assert.are.same({ 3, 6 }, t:select(-1, 3):tolist())
+    end))
+
+    it("refuses numbers that its integers cannot hold", with_scope(function()
+        local whole, byte = tensor.from({ 1, 2 }, "i32"), tensor.from({ 1, 2 }, "i8")
+        local cases = {
+            { "set: 1.5 does not fit in i32: the tensor is i32 2",
+                function() tensor.from({ 1.5, 2 }, "i32"); return 1 end },
+            { "set: 300 does not fit in i8", function() byte:set { 300, 0 }; return 1 end },
+            { "set: 2147483648 does not fit in i32", function() whole:set { 0, 2 ^ 31 }; return 1 end },
+            { "fill: 0.5 does not fit in i32", function() whole:fill(0.5); return 1 end },
+            { "fill: nan does not fit in i64", function() tensor.new("i64", { 1 }):fill(0 / 0); return 1 end },
+            { "index: %-129 does not fit in i8", function() byte[1] = -129; return 1 end },
+        }
+        for _, case in ipairs(cases) do
+            local message = message_of(case[2])
+            local line = debug.getinfo(case[2], "S").linedefined
+            assert.is_truthy(message:gsub("%-nan", "nan"):find("tensor_spec.lua:" .. line .. ": " .. case[1]), message)
+        end
+        assert.are.same({ 1, 2 }, whole:tolist(), "nothing was written")
+        assert.are.same({ 1, 2 }, byte:tolist(), "nothing was written")
+        assert.are.same({ -128, 127 }, byte:set({ -128, 127 }):tolist())
+    end))
 end)
 
 describe("scope", function()
+    it("refuses to return a tensor that is freed at its end", function()
+        local function give() return tensor.scope(function() return 1, bl.ones(2)[{ { 1 } }] end), 1 end
+        local message = message_of(give)
+        assert.is_truthy(message:find("tensor_spec.lua:" .. debug.getinfo(give, "S").linedefined
+            .. ": tensor.scope: the function returns a tensor, f32 1 ", 1, true), message)
+        assert.is_truthy(message:find("that is freed at its end; return scope:keep(x)", 1, true), message)
+        local outer = bl.ones(2)
+        assert.are.same({ 1, 1 }, tensor.scope(function() return outer end):tolist())
+        assert.are.same({ 1, 1 }, tensor.scope(function(scope) return scope:keep(bl.ones(2)) end):tolist())
+    end)
+
     it("hands on what its function returns, and its errors", function()
         assert.are.same({ 1, nil, 3 }, { tensor.scope(function() return 1, nil, 3 end) })
         local line = line_here() + 1

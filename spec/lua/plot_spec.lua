@@ -81,6 +81,20 @@ describe("plot", function()
         assert.matches("^ +learning_rate\n", draw(first, { metric = "learning_rate" }))
     end)
 
+    it("sees all records of a step", function()
+        local path = folder .. "/several.json"
+        local lines = {}
+        for step = 1, 3 do
+            for _, name in ipairs { "largest_bias", "loss", "mlm_loss" } do
+                lines[#lines + 1] = "DLLL " .. json.encode { type = "LOG", step = step, data = { [name] = step } }
+            end
+        end
+        assert(fs.write(path, table.concat(lines, "\n") .. "\n"))
+        local function drawn(name) return (draw(path, { metric = name, title = "x" })) end
+        assert.are.equal(drawn "loss", drawn "largest_bias")
+        assert.are.equal(drawn "loss", drawn "mlm_loss")
+    end)
+
     it("refuses what it cannot read", function()
         local function fault_of(...)
             local ok, problem = pcall(draw, ...)
@@ -100,6 +114,8 @@ describe("plot", function()
             fault_of({ 1 }, "loss.png"))
         fails_here("plot: argument 1 is an object, expected a list of numbers, a tensor or the name of a report",
             function() plot.plot(setmetatable({ x = 1 }, {})) end)
+        fails_here("plot: series 2 is a string, expected a list of numbers",
+            function() plot.plot { { 1, 2 }, "x" } end)
         fails_here("plot: values are missing, expected a list, a tensor or the name of a report",
             function() plot.plot() end)
         fails_here("plot: titel is a string, expected a list of numbers; options are title, ",

@@ -150,7 +150,7 @@ local LUA_ROOMS = {
     { "text", "util" },
     { "weights", "text", "util" },
     { "autograd" },
-    { "nn", "autograd" },
+    { "nn", "autograd", "util" },
     { "models", "autograd", "nn", "util" },
     { "distributed" },
     { "data", "text", "util" },

@@ -245,7 +245,7 @@ describe("the example", function()
     end)
 
     it("lua_op.lua fits a line with a loss of its own", function()
-        local output, code = process.run_bertlua "examples/lua_op.lua"
+        local output, code = process.run_bertlua "--device cpu examples/lua_op.lua"
         assert.are.equal(0, code, output)
         assert.matches("^step 100, loss %d+%.%d+\n.*step 400, loss 14%.6583\ny = 2%.30 x %+ 0%.60\n$", output)
     end)

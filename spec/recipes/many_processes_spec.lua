@@ -272,6 +272,26 @@ describe("many processes", function()
         assert.is_truthy(output:find("step 3: the loss is %-?nan on rank 1 %(found in collective %d+, all_g"), output)
     end)
 
+    it("end when a recipe's function says something else on another rank, instead of training two models", function()
+        for setting, expected in pairs {
+            ["schedule = function(step) return step == 3 and OTHER and 1e-4 or 1e-3 end"] = "step 3: the learning rate "
+                .. "on rank 1 is not that of rank 0 (0.001): schedule must return the same on every process",
+            ["lr_scale = function() return OTHER and 0.5 or 1 end"] = "lr_scale or weight_decay_of: rank 1 differs "
+                .. "from rank 0: they must return the same numbers in every process",
+            ["weight_decay_of = function() return OTHER and 0.5 or nil end"] = "lr_scale or weight_decay_of: rank 1 "
+                .. "differs from rank 0",
+        } do
+            local path = job.dir .. "/apart.lua"
+            assert(fs.write(path, ("OTHER = os.getenv 'OMPI_COMM_WORLD_RANK' == '1'\n"
+                .. "require('bertlua.recipe').pretrain({ phase1 = true, %s }, 'Ranks apart.')\n"):format(setting)))
+            local output, code = mpi.run(2, (arguments(options("apart", { ["gradient-merge-steps"] = 1 }))
+                :gsub("recipes/pretrain_phase1.lua", path)))
+            assert.are_not.equal(0, code)
+            assert.is_truthy(output:find(expected, 1, true), output)
+            assert.are.same({ 1 }, { select(2, output:gsub("bertlua: ", "")) }, output)
+        end
+    end)
+
     it("say which rank's settings differ", function()
         local other = job:command("pretrain_phase1.lua", options("differ", { ["learning-rate"] = 0.02 }))
         local output, code = mpi.run(1, ("%s : -n 1 %s"):format(arguments(options "differ"), other))

@@ -87,6 +87,16 @@ describe("a recipe's own", function()
     end
 
     describe("model", function()
+        it("that a table gives decides what it learns, from data of the recipe too", function()
+            local model = "model = { new = Small.new, hidden_dropout_prob = 0 }"
+            local texts = ", data = function() return { 'w5 w6 w7 w8', 'w9 w10 w11', 'w12 w13' } end"
+            local output = good(model .. texts .. ", on_evaluate = print", { ["input-dir"] = false, ["max-steps"] = 2 })
+            assert.matches("warning: this run makes no evaluation, as evaluate is not set: on_evaluate is not called",
+                output)
+            fails("^objectives are those of the task's own model: a model of the recipe's decides itself",
+                model .. ", objectives = { 'mlm' }", { ["output-dir"] = job.dir .. "/other" })
+        end)
+
         it("is trained, logged, saved under its class, and resumed exactly", function()
             local settings = "model = { new = Small.new, base = '" .. job.config .. "', factor = 2 }"
             local function options(name, more)
@@ -346,7 +356,9 @@ end
                 (LOSS:gsub("batch%.masked_labels", "batch.none.x")))
             fails("^loss: .*cross_entropy: .*; called at .*recipe%.lua:5", "loss = loss", {},
                 (LOSS:gsub("batch%.nsp_labels, 2", "batch.nsp_labels, 3")))
-            fails("^loss: it returned nil, expected { loss = variable, name = scalar, %.%.%. }$",
+            fails(
+                "^loss %(function at .-recipe%.lua:%d+%): it returned nil, expected { loss = variable, name = scalar, "
+                    .. "%.%.%. }$",
                 "loss = function() end")
         end)
     end)

@@ -91,6 +91,19 @@ function M.assert_close(actual, expected, tolerance, what)
     end
 end
 
+--- Fail unless |actual - expected| <= tolerance * |expected| + 1e-36 for every element; NaN and infinities as expected.
+function M.assert_each(actual, expected, tolerance, what)
+    local got = M.flat(actual)
+    assert(#got == #expected, "as many elements as expected")
+    for i, want in ipairs(expected) do
+        local same = got[i] == want or got[i] ~= got[i] and want ~= want
+        local within = math.abs(got[i] - want) <= tolerance * math.abs(want) + 1e-36 -- false for NaN
+        if not same and not within then
+            error(("%s[%d] is %.9g, expected %.9g"):format(what or "value", i, got[i], want), 2)
+        end
+    end
+end
+
 --- Fail unless two tensors hold the same values, bit for bit (NaN aside).
 function M.assert_same(actual, expected, what)
     local a, b = M.flat(actual), M.flat(expected)

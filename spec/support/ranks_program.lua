@@ -271,13 +271,12 @@ local function check_overlap()
             begin = function(_, nodes, count) gradients:begin(nodes, count) end,
             passed = function(_, i)
                 gradients:passed(i)
-                if not first and next(gradients.queued) then first = clock.monotonic() end
+                if not first and gradients.queued > 0 then first = clock.monotonic() end
                 if i == 1 then ended = clock.monotonic() end
             end,
         }
         accumulate(model, tape, 1 + rank, 1 + rank, 1, watcher)
-        local queued = 0
-        for _ in pairs(gradients.queued) do queued = queued + 1 end
+        local queued = gradients.queued
         gradients:finish()
         comm:record(false)
         local begun = 0

@@ -147,6 +147,16 @@ M.GATES = {
     },
 }
 
+--- What a gate's function and its derivative are at x beyond 88 or below -88: their limits, and at the infinities what
+-- PyTorch gives, NaN where a factor 0 meets an infinite one; ReLU passes on the gradient of NaN.
+function M.gate_limits(gate, x)
+    if x ~= x then return x, gate == "relu" and 1 or x end
+    local infinite = math.abs(x) == math.huge
+    if gate == "sigmoid" then return x > 0 and 1 or 0, 0 end
+    if infinite and gate ~= "relu" then return x > 0 and x or 0 / 0, 0 / 0 end
+    return math.max(x, 0), x > 0 and 1 or 0
+end
+
 --- y [T,I] of x [T,2I]: value * f(gate).
 function M.glu(x, rows, width, gate)
     local f, y = M.GATES[gate][1], {}

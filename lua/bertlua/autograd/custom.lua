@@ -33,8 +33,8 @@ end
 local function check_host(op, inputs)
     if op.on_device then return end
     if not device.is_host() then
-        error(("%s: an op written in Lua runs on the CPU; with on_device = true on any device, if it only calls ops "
-            .. "and methods of tensors"):format(name_of(op)), 3)
+        error(("%s: an op written in Lua runs on the CPU (use --device cpu), or with on_device = true on any device, "
+            .. "if it only calls ops and methods of tensors"):format(name_of(op)), 3)
     end
     for i = 1, #inputs do
         if inputs[i].dtype == "bf16" or inputs[i].dtype == "f16" then
@@ -64,10 +64,25 @@ local function values_of(tape, inputs)
     return values
 end
 
--- What the code of an op makes on the way is released when it returns.
-local function run(f, ...)
+-- Let the tensors in a table, and in tables that are in it, outlive the scope.
+local function keep(scope, saved, seen)
+    seen[saved] = true
+    for _, value in pairs(saved) do
+        if tensor.is(value) then
+            scope:collect(value)
+        elseif type(value) == "table" and not getmetatable(value) and not seen[value] then
+            keep(scope, value, seen)
+        end
+    end
+end
+
+-- What the code of an op makes on the way is released when it returns, but for what is in `saved`.
+local function run(f, saved, ...)
     local arguments, count = { ... }, select("#", ...)
-    tensor.scope(function() f(unpack(arguments, 1, count)) end)
+    tensor.scope(function(scope)
+        f(unpack(arguments, 1, count))
+        keep(scope, saved, {})
+    end)
 end
 
 local function custom_backward(tape, node)
@@ -77,7 +92,7 @@ local function custom_backward(tape, node)
         gradients[i] = tape:gradient_like(inputs[i])
         if gradients[i] then ops.fill(gradients[i], 0) end
     end
-    run(op.backward, gradients, output.grad, values_of(tape, inputs), output.value, node.saved)
+    run(op.backward, node.saved, gradients, output.grad, values_of(tape, inputs), output.value, node.saved)
     for i = 1, #inputs do tape:accumulate(inputs[i], gradients[i]) end
 end
 
@@ -91,8 +106,8 @@ end
 --   dtype: of y (default: the first input's);
 --   on_device: true if both only call ops and methods of tensors, so that they run on every device and in every dtype;
 --     else they run on the CPU, and floats are f32.
---   saved is a table of the call's own, from forward to backward; tensors made by operators live as long as forward
---   or backward runs
+--   saved is a table of the call's own, from forward to backward; tensors that forward makes live on if they are in it,
+--   the others until it returns
 -- @param ... variables, or tensors that need no gradient
 function M.custom(tape, op, ...)
     check_op(op)
@@ -101,7 +116,7 @@ function M.custom(tape, op, ...)
     local values, first, saved = values_of(tape, inputs), inputs[1], {}
     local y = tape:variable(op.dtype or first.dtype, op.dims and op.dims(values) or first.dims)
     ops.fill(y.value, 0)
-    run(op.forward, y.value, values, saved)
+    run(op.forward, saved, y.value, values, saved)
     local needs_grad = false
     for i = 1, #inputs do
         needs_grad = needs_grad or inputs[i].needs_grad

@@ -100,8 +100,8 @@ local function affine_backward(tape, node)
     tape:pass_gradient(node.output, node.x)
 end
 
-local function affine(tape, x, a, b)
-    x = variable_of(tape, x, "affine", 3)
+local function affine(tape, x, a, b, what)
+    x = variable_of(tape, x, what, 3)
     local input = tape:value_of(x)
     local y = tape:variable_like(x)
     ops.affine(y.value, input, a, b)
@@ -113,7 +113,7 @@ function E.affine(tape, x, a, b)
     if type(a) ~= "number" or type(b) ~= "number" then
         error(("affine: a is %s, b is %s, expected numbers"):format(tostring(a), tostring(b)), 2)
     end
-    local y = affine(tape, x, a, b)
+    local y = affine(tape, x, a, b, "affine")
     return y
 end
 
@@ -220,9 +220,9 @@ function E.add(tape, a, b, out)
     end
     local y
     if type(b) == "number" then
-        y = affine(tape, a, 1, b)
+        y = affine(tape, a, 1, b, "add")
     elseif type(a) == "number" then
-        y = affine(tape, b, 1, a)
+        y = affine(tape, b, 1, a, "add")
     else
         y = binary(tape, a, b, "add", out)
     end
@@ -233,9 +233,9 @@ end
 function E.sub(tape, a, b)
     local y
     if type(b) == "number" then
-        y = affine(tape, a, 1, -b)
+        y = affine(tape, a, 1, -b, "sub")
     elseif type(a) == "number" then
-        y = affine(tape, b, -1, a)
+        y = affine(tape, b, -1, a, "sub")
     else
         y = binary(tape, a, b, "sub")
     end
@@ -246,9 +246,9 @@ end
 function E.mul(tape, a, b)
     local y
     if type(b) == "number" then
-        y = affine(tape, a, b, 0)
+        y = affine(tape, a, b, 0, "mul")
     elseif type(a) == "number" then
-        y = affine(tape, b, a, 0)
+        y = affine(tape, b, a, 0, "mul")
     else
         y = binary(tape, a, b, "mul")
     end
@@ -259,7 +259,7 @@ end
 function E.div(tape, a, b)
     local y
     if type(b) == "number" then
-        y = affine(tape, a, 1 / b, 0)
+        y = affine(tape, a, 1 / b, 0, "div")
     elseif type(a) == "number" then
         y = unary(tape, b, "reciprocal", a)
     else

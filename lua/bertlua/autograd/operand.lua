@@ -7,12 +7,24 @@ local Variable = Tape.Variable
 
 local M = {}
 
+--- Whether a value can be the size of a dimension.
+function M.is_size(value)
+    return type(value) == "number" and value >= 0 and value % 1 == 0
+end
+
 --- x as a variable: itself, or, for a tensor, one that needs no gradient.
 -- @param what name of the function, for messages
 function M.variable(tape, x, what, level)
-    if getmetatable(x) == Variable then return x end
+    if getmetatable(x) == Variable then
+        -- Its gradient would never get to the nodes of the other tape.
+        if x.tape ~= tape and x.needs_grad then
+            error(("%s: the variable is on another tape and wants a gradient; pass its value"):format(what), level + 1)
+        end
+        return x
+    end
     if type(x) == "cdata" then return tape:input(x) end
-    error(("%s: got %s, expected a variable or a tensor"):format(what, type(x)), level + 1)
+    error(("%s: got %s, expected a variable or a tensor"):format(what, type(x) == "table" and x.is_parameter
+        and "a parameter, which F.parameter(tape, w) makes a variable" or type(x)), level + 1)
 end
 
 --- "f32 [2,3]", for messages.

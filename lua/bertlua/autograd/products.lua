@@ -10,6 +10,7 @@
 
 local operand = require "bertlua.autograd.operand"
 local ops = require "bertlua.ops"
+local shapes = require "bertlua.autograd.shapes"
 
 local P = {}
 
@@ -73,7 +74,7 @@ end
 local function is_tall(node)
     local a, b, dims = node.a, node.b, node.output.dims
     local n = #a.dims
-    return n > 2 and not node.turn_a and count(b.dims) == b.dims[#b.dims - 1] * b.dims[#b.dims]
+    return n > 2 and a.dims[n] > 0 and not node.turn_a and count(b.dims) == b.dims[#b.dims - 1] * b.dims[#b.dims]
         and count(a.dims) == count(dims) / dims[#dims] * a.dims[n] and a.value:is_contiguous()
 end
 
@@ -159,10 +160,19 @@ local function softmax_backward(tape, node)
     tape:pass_gradient(y, node.x)
 end
 
---- y = softmax(x) over the last dimension.
+-- f(tape, x) over the last dimension, along another one.
+local function along(f, tape, x, dim)
+    local y = f(tape, shapes.transpose(tape, x, dim, #x.dims))
+    return shapes.transpose(tape, y, dim, #x.dims)
+end
+
+--- y = softmax(x) along a dimension.
 -- @param x any shape
-function P.softmax(tape, x)
+-- @param dim from 1, or from -1 backwards; the last one if left out, which is the fastest
+function P.softmax(tape, x, dim)
     x = variable_of(tape, x, "softmax", 2)
+    dim = dim and operand.dimension(x, dim, "softmax", 2) or #x.dims
+    if dim ~= #x.dims then return (along(P.softmax, tape, x, dim)) end
     local input = tape:value_of(x)
     local y = tape:variable_like(x)
     ops.softmax(y.value, input)
@@ -175,10 +185,13 @@ local function log_softmax_backward(tape, node)
     tape:pass_gradient(y, node.x)
 end
 
---- y = log(softmax(x)) over the last dimension, without the overflow and the loss of digits of the two in a row.
+--- y = log(softmax(x)) along a dimension, without the overflow and the loss of digits of the two in a row.
 -- @param x any shape
-function P.log_softmax(tape, x)
+-- @param dim as for softmax
+function P.log_softmax(tape, x, dim)
     x = variable_of(tape, x, "log_softmax", 2)
+    dim = dim and operand.dimension(x, dim, "log_softmax", 2) or #x.dims
+    if dim ~= #x.dims then return (along(P.log_softmax, tape, x, dim)) end
     local input = tape:value_of(x)
     local y = tape:variable_like(x)
     ops.log_softmax_forward(y.value, input)
@@ -285,6 +298,8 @@ function P.parameter(tape, parameter, dtype)
     local converted = dtype and dtype ~= value:dtype_name()
     local y = converted and tape:variable(dtype, parameter.dims) or tape:input(value)
     if converted then ops.copy(y.value, parameter.value or value) end
+    -- In a later step it would be a constant: the node that trains it is gone.
+    y.is_input = nil
     -- A frozen parameter is a constant.
     return tape:record(y, tape:learns(parameter), { backward = parameter_backward, parameter = parameter })
 end

@@ -34,6 +34,9 @@ local function reduce(tape, x, dim, keepdim, kind, dtype)
     x = variable_of(tape, x, kind, 3)
     local input = tape:value_of(x)
     if dim then dim = dimension(x, dim, kind, 3) end
+    if keepdim ~= nil and type(keepdim) ~= "boolean" then
+        error(("%s: keepdim is a %s, expected true or false; one dimension at a time"):format(kind, type(keepdim)), 3)
+    end
     local ones, dims = reduced_dims(x, dim, keepdim)
     local y = tape:variable(dtype or (not dim or x.dtype == "i8") and "f32" or x.dtype, dims)
     ops.reduce_dims(y.value:view(ones), input, kind)

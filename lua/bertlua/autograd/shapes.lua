@@ -9,10 +9,12 @@
 
 local operand = require "bertlua.autograd.operand"
 local ops = require "bertlua.ops"
+local tensor = require "bertlua.tensor"
 
 local S = {}
 
 local variable_of, describe, dimension = operand.variable, operand.describe, operand.dimension
+local is_size = operand.is_size
 
 local function count(dims)
     local n = 1
@@ -36,14 +38,19 @@ local function full_dims(x, ...)
     local known, total = 1, count(x.dims)
     for i = 1, #given do
         local size = given[i]
-        if type(size) ~= "number" then
-            error(("reshape: size %d is %s, expected a number"):format(i, tostring(size)), 3)
+        if size == -1 and not missing then
+            missing = i
+        elseif is_size(size) then
+            known = known * size
+        else
+            error(("reshape: size %d is %s, expected a whole number of 0 or more, or one -1"):format(i, tostring(size)),
+                3)
         end
         dims[i] = size
-        if size == -1 and not missing then missing = i else known = known * size end
     end
-    if missing and known > 0 and total % known == 0 then
-        dims[missing], known = total / known, total
+    if missing then
+        local fits = known > 0 and total % known == 0
+        dims[missing], known = fits and total / known, fits and total or nil
     end
     if known ~= total or #dims > 4 then
         error(("reshape: the variable is %s, expected %d elements in at most 4 dimensions, got [%s]"):format(
@@ -174,7 +181,7 @@ function S.slice(tape, x, dim, first, last)
     x = variable_of(tape, x, "slice", 2)
     dim = dimension(x, dim, "slice", 2)
     local size = x.dims[dim]
-    if type(first) ~= "number" or type(last) ~= "number" or first < 1 or last < first - 1 or last > size then
+    if not (is_size(first) and is_size(last)) or first < 1 or last < first - 1 or last > size then
         error(("slice: range is %s to %s, the size along dimension %d is %d"):format(tostring(first), tostring(last),
             dim, size), 2)
     end
@@ -186,7 +193,7 @@ end
 function S.select(tape, x, dim, i)
     x = variable_of(tape, x, "select", 2)
     dim = dimension(x, dim, "select", 2)
-    if type(i) ~= "number" or i < 1 or i > x.dims[dim] then
+    if not is_size(i) or i < 1 or i > x.dims[dim] then
         error(("select: index is %s, the size along dimension %d is %d"):format(tostring(i), dim, x.dims[dim]), 2)
     end
     local dims = { unpack(x.dims) }
@@ -203,11 +210,14 @@ function S.split(tape, x, sizes, dim)
     x = variable_of(tape, x, "split", 2)
     dim = dimension(x, dim or 1, "split", 2)
     local size, list, sum = x.dims[dim], {}, 0
-    if type(sizes) == "number" and sizes >= 1 then
+    if is_size(sizes) and sizes >= 1 then
         for first = 1, size, sizes do list[#list + 1] = math.min(sizes, size - first + 1) end
         sum = size
     elseif type(sizes) == "table" then
-        for i = 1, #sizes do list[i], sum = sizes[i], sum + sizes[i] end
+        for i = 1, #sizes do
+            list[i] = sizes[i]
+            sum = is_size(sizes[i]) and sum + sizes[i] or math.huge
+        end
     end
     if sum ~= size or sum == 0 and #list == 0 then
         error(("split: sizes are %s, the size along dimension %d is %d"):format(
@@ -272,13 +282,13 @@ end
 
 -- ---------------------------------------------------------------- parts by index
 
---- A contiguous [n, rest] tensor of t's dimension dim and of all others; a copy in the arena unless that is its form.
-local function by_rows(tape, t, dtype, dim, n)
-    if dim == 1 and t:is_contiguous() then return t:view(n, -1), nil end
+--- A contiguous [n, width] tensor of t's dimension dim and of all others; a copy in the arena unless that is its form.
+local function by_rows(tape, t, dtype, dim, n, width)
+    if dim == 1 and t:is_contiguous() then return t:view(n, width), nil end
     local turned = t:transpose(1, dim)
     local copy = tape:tensor(dtype, turned:dims())
     ops.copy(copy, turned)
-    return copy:view(n, -1), copy
+    return copy:view(n, width), copy
 end
 
 local function rows_of(x, dim, n)
@@ -290,13 +300,14 @@ end
 local function index_select_backward(tape, node)
     local x, dim, arena = node.x, node.dim, tape.arena
     local n = x.dims[dim]
-    local rows, copy = by_rows(tape, node.output.grad, x.dtype, dim, node.output.dims[dim])
+    local width = count(x.dims) / n
+    local rows, copy = by_rows(tape, node.output.grad, x.dtype, dim, node.output.dims[dim], width)
     local dx = tape:gradient_like(x)
     if dim == 1 then
-        ops.gather_backward(dx:view(n, -1), rows, node.index)
+        ops.gather_backward(dx:view(n, width), rows, node.index)
     else
         local turned = tape:tensor(x.dtype, rows_of(x, dim, n))
-        ops.gather_backward(turned:view(n, -1), rows, node.index)
+        ops.gather_backward(turned:view(n, width), rows, node.index)
         ops.copy(dx, turned:transpose(1, dim))
         arena:release(turned)
     end
@@ -312,16 +323,17 @@ function S.index_select(tape, x, dim, index)
     x = variable_of(tape, x, "index_select", 2)
     dim = dimension(x, dim, "index_select", 2)
     local input, n = tape:value_of(x), x.dims[dim]
-    local picks = index:dims()[1]
-    if not picks or count(x.dims) == 0 then
-        error(("index_select: index is %s, the variable is %s; expected a list, and elements to take from"):format(
-            index:describe(), describe(x)), 2)
+    local is_list = tensor.is(index) and index.ndim == 1 and index:dtype_name() == "i32"
+    if not is_list or count(x.dims) == 0 then
+        error(("index_select: index is %s, the variable is %s; expected an i32 tensor [M], and elements to take from")
+            :format(tensor.is(index) and index:describe() or type(index), describe(x)), 2)
     end
+    local picks = index:size(1)
     local dims = { unpack(x.dims) }
     dims[dim] = picks
     local y = tape:variable(x.dtype, dims)
-    local rows, copy = by_rows(tape, input, x.dtype, dim, n)
     local width = count(x.dims) / n
+    local rows, copy = by_rows(tape, input, x.dtype, dim, n, width)
     if dim == 1 then
         ops.gather_forward(y.value:view(picks, width), rows, index)
     else

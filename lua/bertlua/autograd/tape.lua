@@ -43,6 +43,7 @@ local Variable = require "bertlua.autograd.variable"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local summary = require "bertlua.summary"
+local tensor = require "bertlua.tensor"
 
 local Tape = {}
 Tape.__index = Tape
@@ -71,6 +72,8 @@ function Tape.new(options)
         recording = false,
         training = false,
         dropout_ops = 0,
+        -- Counts resets, so that a variable of an earlier one is known.
+        epoch = 0,
     }, Tape)
     self.state_buffer = memory.buffer(64)
     self.state = self.state_buffer:tensor(0, "i64", { 2 })
@@ -84,6 +87,7 @@ end
 -- @param micro micro-step within the step, from 0 (default 0)
 -- @param training true: record for backward() and apply dropout; false: inference
 function Tape:start(step, micro, training)
+    if not self.arena then error("tape: it was closed", 2) end
     self:set_step(step, micro)
     return self:reset(training)
 end
@@ -97,6 +101,7 @@ end
 --- Empty the arena and the tape, without touching the device.
 function Tape:reset(training)
     self.arena:reset()
+    self.epoch = self.epoch + 1
     for i = 1, self.count do self.nodes[i] = nil end
     self.count = 0
     self.dropout_ops = 0
@@ -111,7 +116,8 @@ function Tape:tensor(dtype, dims)
 end
 
 local function variable(tape, value, dtype, dims)
-    return setmetatable({ tape = tape, value = value, dtype = dtype, dims = dims, needs_grad = false }, Variable)
+    return setmetatable({ tape = tape, value = value, dtype = dtype, dims = dims, needs_grad = false,
+        epoch = tape.epoch }, Variable)
 end
 
 --- A new variable: value uninitialised, from the arena.
@@ -124,18 +130,38 @@ function Tape:variable_like(x)
     return variable(self, self.arena:tensor(x.dtype, x.dims), x.dtype, x.dims)
 end
 
---- Wrap a tensor owned by the caller. The tape never releases it.
+-- What messages call a value.
+local function kind_of(value)
+    if getmetatable(value) == Variable then return "a variable" end
+    return tensor.is(value) and "a tensor" or value == nil and "nil" or "a " .. type(value)
+end
+
+--- Wrap a tensor owned by the caller. The tape never releases it, so the variable can be used again after start().
 -- @param needs_grad true: backward() leaves a gradient in `.grad`, in the arena until the next start()
 function Tape:input(value, needs_grad)
+    if not tensor.is(value) then error(("tape:input: got %s, expected a tensor"):format(kind_of(value)), 2) end
     local x = variable(self, value, value:dtype_name(), value:dims())
-    x.external, x.needs_grad = true, needs_grad or false
+    x.external, x.needs_grad, x.is_input = true, needs_grad or false, true
     return x
 end
 
---- The value of a variable; an error if an op has already reused its memory.
-function Tape.value_of(_, x)
-    local value = x.value
+-- A variable of an earlier step: of an input only the gradient is gone, of all others the memory is another's now.
+local function renew(self, x, level)
+    if not x.is_input then
+        error("tape: the variable is of an earlier step, start() has emptied the tape; compute it again, "
+            .. "or copy its value before", level + 1)
+    end
+    x.epoch, x.grad = self.epoch, nil
+end
+
+--- The value of a variable; an error if an op has already reused its memory, or if start() has emptied the tape since.
+function Tape:value_of(x)
+    local value = type(x) == "table" and x.value
+    if value and x.epoch ~= self.epoch and x.epoch and x.tape == self then renew(self, x, 3) end
     if not value then
+        if getmetatable(x) ~= Variable then
+            error(("tape: got %s, expected a variable; tape:input(x) makes one of a tensor"):format(kind_of(x)), 3)
+        end
         error("tape: the value is gone: " .. (x.gone or "it was released") .. "; read it earlier or copy it", 3)
     end
     return value
@@ -295,10 +321,30 @@ local function checkpoint_backward(self, node)
     self.dropout_ops = node.dropout_ops
     local input = self:input(x.value, x.needs_grad)
     local y = node.run(node.module, self, input, node.argument)
-    y.grad, output.grad = output.grad, nil
+    self:accumulate(y, output.grad)
+    output.grad = nil
     walk_back(self, first)
     self.dropout_ops = dropout_ops
     self:accumulate(x, input.grad)
+end
+
+--- Parameters that the nodes from number `first` read, wherever their module has them from: what a watcher must know of
+-- a node that stands for all of these.
+local function parameters_of(self, first)
+    local list, seen = {}, {}
+    local function add(parameter)
+        if not seen[parameter] then list[#list + 1], seen[parameter] = parameter, true end
+    end
+    for i = first, self.count do
+        for field, value in pairs(self.nodes[i]) do
+            if type(value) == "table" and value.is_parameter then
+                add(value)
+            elseif field == "parameters" then
+                for _, parameter in ipairs(value) do add(parameter) end
+            end
+        end
+    end
+    return list
 end
 
 --- y = module:forward(tape, x, argument), keeping only x and y for the backward pass, which recomputes everything in
@@ -311,29 +357,36 @@ function Tape:checkpoint(module, x, argument)
     local result = module:forward(self, self:input(self:value_of(x), x.needs_grad), argument)
     -- All of it is frozen: nothing was kept.
     if not result.needs_grad then return result end
+    local parameters = parameters_of(self, first)
     local y = variable(self, result.value, result.dtype, result.dims)
     y.disposable = result.disposable
-    result.external = true
+    -- A module may return what it was given: that has another owner.
+    y.external = true
     for i = self.count, first, -1 do
-        release_node(self.arena, self.nodes[i])
+        local node = self.nodes[i]
+        if node.output == result then y.external, result.external = nil, true end
+        release_node(self.arena, node)
         self.nodes[i] = nil
     end
     self.count = first - 1
+    if y.external then y.disposable = nil end
     x.disposable = nil
     return self:record(y, true, { backward = checkpoint_backward, run = module.forward, module = module, x = x,
-        argument = argument, dropout_ops = dropout_ops })
+        argument = argument, dropout_ops = dropout_ops, parameters = parameters })
 end
 
 --- Walk the tape backwards from y.
 -- @param y the variable to differentiate
 -- @param seed gradient of y: nothing (1), an f32 [1] tensor such as the loss scale, or a tensor of y's shape
 -- @param watcher nil, or an object that follows the progress: begin(nodes, count) is called first, passed(i) once node
---   i is done. A node has its parameters, or a module with them, directly in its fields.
+--   i is done. A node has its parameters directly in its fields, or in the list `parameters`.
 function Tape:backward(y, seed, watcher)
+    if y.epoch ~= self.epoch then renew(self, y, 2) end
     if not self.recording then error("tape: backward after an inference forward, start(step, micro, true) first", 2) end
     if not y.needs_grad then
         error("tape: the value to differentiate does not depend on any parameter that is trained", 2)
     end
+    if not y.value then error("tape: no second backward(), " .. (y.gone or "the value was released"), 2) end
     y.grad = self.arena:tensor(y.dtype, y.dims)
     if seed then
         ops.copy(y.grad, seed)
@@ -365,7 +418,7 @@ end
 function Tape:close()
     if self.own_arena then self.arena:free() end
     self.state_buffer:free()
-    self.arena, self.state = nil, nil
+    self.arena, self.state, self.state_step = nil, nil, nil
 end
 
 --- One line: what is recorded, and the memory of its arena.

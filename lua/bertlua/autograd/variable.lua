@@ -14,6 +14,8 @@
 --
 -- Most methods are tail calls on purpose: errors then name the line of the user.
 
+local tensor_math = require "bertlua.tensor_math"
+
 -- F builds on the tape, and the tape on this file.
 local F = setmetatable({}, {
     __index = function(self, name)
@@ -34,6 +36,10 @@ local function tape_of(a, b)
 end
 
 function Variable:__tostring()
+    if self.epoch ~= self.tape.epoch and not self.is_input then
+        return ("variable %s %s; its value is gone: start() has emptied the tape"):format(self.dtype,
+            table.concat(self.dims, "x"))
+    end
     if self.value then return tostring(self.value) end
     return ("variable %s %s; its value is gone: %s"):format(self.dtype, table.concat(self.dims, "x"),
         self.gone or "it was released")
@@ -49,16 +55,34 @@ function Variable:tolist()
     return self.tape:value_of(self):tolist()
 end
 
---- Size along one dimension, from 1; x.dims is the list of them all.
+--- Size along one dimension, from 1, or from -1 backwards; without one the list of all sizes, as x.dims.
 function Variable:size(dim)
-    if type(dim) ~= "number" or not self.dims[dim] then
+    if dim == nil then return { unpack(self.dims) } end
+    local at = type(dim) == "number" and dim < 0 and #self.dims + 1 + dim or dim
+    if type(at) ~= "number" or not self.dims[at] then
         error(("size: dimension is %s, expected 1 to %d"):format(tostring(dim), #self.dims), 2)
     end
-    return self.dims[dim]
+    return self.dims[at]
+end
+
+--- Number of elements.
+function Variable:numel()
+    local n = 1
+    for i = 1, #self.dims do n = n * self.dims[i] end
+    return n
+end
+
+--- "f32 2x3", for messages.
+function Variable:describe()
+    return ("variable %s %s"):format(self.dtype, table.concat(self.dims, "x"))
 end
 
 --- Walk the tape backwards from this variable (Tape:backward).
+-- @param seed its gradient; without one it must have one element
 function Variable:backward(seed, watcher)
+    if not seed and self:numel() ~= 1 then
+        error(("backward: expected one element or a gradient, got %s; x:sum():backward()"):format(self:describe()), 2)
+    end
     return self.tape:backward(self, seed, watcher)
 end
 
@@ -96,11 +120,27 @@ end
 
 -- ---------------------------------------------------------------- element by element
 
+-- As for tensors (tensor_methods.lua).
+local function check_one(name, sign, ...)
+    if select("#", ...) > 0 then
+        error(("%s: got %d operands, expected one; x %s y * 2 has a factor"):format(name, 1 + select("#", ...), sign),
+            3)
+    end
+end
+
 --- x + y: F.add.
-function Variable:add(y) return F.add(tape_of(self, y), self, y) end
+-- @param ... refused: what Torch7 writes as x:add(2, y) is x + y * 2
+function Variable:add(y, ...)
+    check_one("add", "+", ...)
+    return F.add(tape_of(self, y), self, y)
+end
 
 --- x - y: F.sub.
-function Variable:sub(y) return F.sub(tape_of(self, y), self, y) end
+-- @param ... refused, as for add
+function Variable:sub(y, ...)
+    check_one("sub", "-", ...)
+    return F.sub(tape_of(self, y), self, y)
+end
 
 --- x * y, element by element: F.mul.
 function Variable:mul(y) return F.mul(tape_of(self, y), self, y) end
@@ -150,11 +190,11 @@ function Variable:sigmoid() return F.sigmoid(self.tape, self) end
 --- Hyperbolic tangent: F.tanh.
 function Variable:tanh() return F.tanh(self.tape, self) end
 
---- Softmax over the last dimension: F.softmax.
-function Variable:softmax() return F.softmax(self.tape, self) end
+--- Softmax along a dimension, the last one if left out: F.softmax.
+function Variable:softmax(dim) return F.softmax(self.tape, self, dim) end
 
---- Logarithm of the softmax over the last dimension: F.log_softmax.
-function Variable:log_softmax() return F.log_softmax(self.tape, self) end
+--- Logarithm of the softmax along a dimension, the last one if left out: F.log_softmax.
+function Variable:log_softmax(dim) return F.log_softmax(self.tape, self, dim) end
 
 --- Matrix product: F.matmul.
 function Variable:matmul(y) return F.matmul(tape_of(self, y), self, y) end
@@ -197,7 +237,9 @@ function Variable:min(dim, keepdim) return F.min(self.tape, self, dim, keepdim) 
 function Variable:argmax(dim, keepdim) return F.argmax(self.tape, self, dim, keepdim) end
 
 --- Euclidean norm of all elements, f32 [1]. Its gradient at 0 is NaN.
-function Variable:norm()
+-- @param p, dim as for tensors: 2 and nothing
+function Variable:norm(p, dim)
+    tensor_math.check_norm(p, dim, 3)
     local tape = self.tape
     return F.sqrt(tape, F.sum(tape, F.mul(tape, self, self)))
 end
@@ -208,6 +250,29 @@ end
 function Variable:reshape(...)
     local dims = ...
     if type(dims) ~= "table" then dims = { ... } end
+    return F.reshape(self.tape, self, dims)
+end
+
+--- The same elements in another shape, a copy as reshape: F.reshape.
+Variable.view = Variable.reshape
+
+--- With a dimension of size 1 at `dim`: F.reshape.
+function Variable:unsqueeze(dim)
+    local dims = { unpack(self.dims) }
+    if type(dim) ~= "number" or dim < 1 or dim > #dims + 1 or dim % 1 ~= 0 then
+        error(("unsqueeze: dimension is %s, expected 1 to %d"):format(tostring(dim), #dims + 1), 2)
+    end
+    table.insert(dims, dim, 1)
+    return F.reshape(self.tape, self, dims)
+end
+
+--- Without the dimensions of size 1, or without dimension `dim` if it has size 1: F.reshape.
+function Variable:squeeze(dim)
+    local dims = {}
+    for d, size in ipairs(self.dims) do
+        if size ~= 1 or dim and d ~= dim then dims[#dims + 1] = size end
+    end
+    if #dims == 0 then dims[1] = 1 end
     return F.reshape(self.tape, self, dims)
 end
 

@@ -239,8 +239,8 @@ function Items:seek(position, visit)
     self:open(position.epoch)
     for i = 1, position.item do
         if not self:next_of_epoch() then
-            return false, ("epoch %d has only %s, expected at least %d"):format(position.epoch,
-                plural.count(i - 1, "item"), position.item)
+            return false, ("epoch %d has fewer items (%d, but %d were used)"):format(position.epoch, i - 1,
+                position.item)
         end
         if visit then visit(i) end
     end

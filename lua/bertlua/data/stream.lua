@@ -202,7 +202,8 @@ end
 --- The position of the first item of batch n, the same on all ranks; n is the one after the last batch or, with several
 -- ranks, after the last of any rank.
 function Stream:position(n)
-    if n > self.upcoming then self:read(n, n) end
+    -- Batches of this rank among them are still to come.
+    if n > self.upcoming then self:read(n, self.upcoming) end
     -- It has one if an item failed while the batch was read: then the items stand behind its first.
     if n == self.upcoming and not self.marks[n] then return self.items:position() end
     return self.marks[n] or error(("stream: the position of batch %s is not known any more"):format(tostring(n)), 2)

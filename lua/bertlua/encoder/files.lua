@@ -37,13 +37,14 @@ local function models_below(path, depth, list)
     return list
 end
 
---- The folder and file of the parameters that a path means: itself, or the newest checkpoint inside.
+--- The folder and file of the parameters that a path means: itself, or the checkpoint inside that its run keeps as the
+-- best, else the newest.
 local function find(path, model_prefix)
     local home, file, reason = folder.find(path, model_prefix)
     if home then return home, file end
     if fs.is_directory(path) then
-        local newest = checkpoint.latest(path)
-        if newest then return newest, select(2, folder.find(newest, model_prefix)) end
+        local chosen = checkpoint.preferred(path)
+        if chosen then return chosen, select(2, folder.find(chosen, model_prefix)) end
         local list = models_below(path, DEPTH, {})
         reason = reason .. ", and no complete checkpoint"
             .. (#list > 0 and "; there is one in " .. table.concat(list, ", ") or "")

@@ -26,6 +26,7 @@ local files = require "bertlua.encoder.files"
 local fill_mask = require "bertlua.models.fill_mask"
 local fs = require "bertlua.util.fs"
 local inference = require "bertlua.train.inference"
+local options_of = require "bertlua.util.options"
 local plural = require "bertlua.util.plural"
 local reader = require "bertlua.squad.reader"
 local states = require "bertlua.encoder.states"
@@ -35,7 +36,8 @@ local texts = require "bertlua.encoder.texts"
 local Encoder = {}
 Encoder.__index = Encoder
 
-local OPTIONS = { precision = true, vocab_file = true, config_file = true, do_lower_case = true, model_prefix = true }
+local OPTIONS = { "precision", "vocab_file", "config_file", "do_lower_case", "model_prefix" }
+local EMBED_OPTIONS = { "pooling", "normalize", "batch_size" }
 
 local PRECISIONS = { fp32 = true, bf16 = true, fp16 = true }
 
@@ -56,20 +58,14 @@ local function build(found)
 end
 
 --- Open a model.
--- @tparam string path folder of a model (ours or Hugging Face's), of a checkpoint or of checkpoints (the newest is
---   taken), or a file of parameters next to a config.json
+-- @tparam string path folder of a model (ours or Hugging Face's), of a checkpoint or of checkpoints (the best is taken
+--   if their run keeps one, else the newest), or a file of parameters next to a config.json
 -- @tparam[opt] table options precision ("fp32", "bf16", "fp16"); vocab_file, config_file, do_lower_case,
 --   model_prefix: instead of what the folder holds
 -- @return the model; a fault if there is none, or if it is no BERT
 function Encoder.load(path, options)
     if type(path) ~= "string" then error("load: path is a " .. type(path) .. ", expected a string", 2) end
-    options = options or {}
-    for name in pairs(options) do
-        if not OPTIONS[name] then
-            error(("load: unknown option %s, expected precision, vocab_file, config_file, do_lower_case or "
-                .. "model_prefix"):format(tostring(name)), 2)
-        end
-    end
+    options = options_of.check("load", options, OPTIONS, 2)
     if not PRECISIONS[options.precision or "fp32"] then
         error(("load: precision is %s, expected fp32, bf16 or fp16"):format(tostring(options.precision)), 2)
     end
@@ -135,6 +131,7 @@ local function encode_all(self, use, list)
         local pair
         if type(text) == "table" then text, pair = text[1], text[2] end
         check_text(use, "text number " .. i, text, 4)
+        if pair ~= nil then check_text(use, "second text of number " .. i, pair, 4) end
         local ids, first, cut = texts.encode(self.tokenizer, text, pair, self.limit)
         encoded[i] = { ids = ids, first = first }
         if cut then cuts = cuts + 1 end
@@ -154,9 +151,16 @@ function Encoder:tokens(text, pair)
     return list
 end
 
+-- How many of a list are shown.
+local MOST_SHOWN = 20
+
 local function shares(guesses)
     local parts = {}
     for i, guess in ipairs(guesses) do
+        if i > MOST_SHOWN then
+            parts[i] = ("... %d more"):format(#guesses - MOST_SHOWN)
+            break
+        end
         parts[i] = ("%s %.1f %%"):format(guess.token or guess.label, 100 * guess.probability)
     end
     return table.concat(parts, ", ")
@@ -241,14 +245,18 @@ function Encoder:embed(list, options)
         error(("embed: got %s, expected a text or a list of texts"):format(
             type(list) == "table" and "an empty list" or "a " .. type(list)), 2)
     end
-    options = options or {}
+    options = options_of.check("embed", options, EMBED_OPTIONS, 2)
+    local batch_size = options.batch_size or 32
+    if type(batch_size) ~= "number" or batch_size < 1 or batch_size % 1 ~= 0 then
+        error(("embed: batch_size is %s, expected a whole number from 1"):format(tostring(batch_size)), 2)
+    end
     local pooling = options.pooling or "mean"
     if pooling ~= "mean" and pooling ~= "cls" then
         error(("embed: pooling is %s, expected mean or cls"):format(tostring(pooling)), 2)
     end
     local set, hidden = encode_all(self, "embed", list), self.config.hidden_size
     local out = array.double(#list * hidden)
-    inference.run(setmetatable({ bert = self.bert }, Last), self.tape, set, { batch_size = options.batch_size or 32 },
+    inference.run(setmetatable({ bert = self.bert }, Last), self.tape, set, { batch_size = batch_size },
         function(batch, rows) pool(array.wrap(rows), out, batch, hidden, pooling) end)
     if options.normalize then normalize(out, #list, hidden) end
     local vectors = tensor_of(out, { #list, hidden })

@@ -23,6 +23,10 @@ local nn = {
 -- @param class a module class; the rest are the arguments of its new() after store and prefix
 -- @return the module; its store is `module.store`
 function nn.create(class, ...)
+    if type(class) ~= "table" or not class.new then
+        error(("nn.create: got %s, expected a class such as bl.nn.Linear"):format(type(class) == "string"
+            and ("%q"):format(class) or "a " .. type(class)), 2)
+    end
     local store = ParameterStore.new()
     local module = class.new(store, "", ...)
     store:allocate()

@@ -5,12 +5,22 @@ local Module = require "bertlua.nn.module"
 
 local Linear = Module.class("Linear")
 
+local ACTIVATIONS = { none = true, gelu = true, tanh = true }
+
 --- Create a linear layer.
 -- @param store, prefix see Module.init
 -- @param inputs, outputs sizes K and N
 -- @param options {activation = "none"|"gelu"|"tanh", std = 0.02}
 function Linear.new(store, prefix, inputs, outputs, options)
     options = options or {}
+    for name in pairs(options) do
+        if name ~= "activation" and name ~= "std" then
+            error(("Linear: unknown option %s, expected activation or std"):format(tostring(name)), 2)
+        end
+    end
+    if not ACTIVATIONS[options.activation or "none"] then
+        error(("Linear: activation is %s, expected none, gelu or tanh"):format(tostring(options.activation)), 2)
+    end
     local self = Module.init(Linear, store, prefix)
     self.activation = options.activation or "none"
     self.weight = self:parameter("weight", { outputs, inputs }, { init = "normal", std = options.std, low = true })

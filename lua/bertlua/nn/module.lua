@@ -27,10 +27,18 @@ Module.__index = Module
 
 local prompt_tape
 
---- Inference on a plain tensor, for the prompt: `layer(x, ...)`.
--- @param x tensor; the other arguments go to forward() unchanged
--- @return a new tensor in the current scope
+--- Inference on a plain tensor, for the prompt: `layer(x, ...)`; of a variable, forward() on the variable's tape.
+-- @param x tensor or variable; the other arguments go to forward() unchanged
+-- @return a new tensor in the current scope, or what forward() returns for a variable
 function Module:__call(x, ...)
+    if getmetatable(x) == Tape.Variable then
+        local result = self:forward(x.tape, x, ...)
+        return result
+    end
+    if not tensor.is(x) then
+        error(("%s: got %s, expected a tensor or a variable; with anything else call forward(tape, ...)"):format(
+            self.class_name, x == nil and "nil" or "a " .. type(x)), 2)
+    end
     prompt_tape = prompt_tape or Tape.new()
     prompt_tape:start(0, 0, false)
     local y = self:forward(prompt_tape, prompt_tape:input(x), ...)

@@ -48,9 +48,25 @@ function ParameterStore.new()
     return setmetatable({ list = {}, by_name = {}, groups = {} }, ParameterStore)
 end
 
+local OPTIONS = { init = true, std = true, decay = true, low = true, rows = true }
+
 local function add(self, group, name, dims, options)
+    for option in pairs(options or {}) do
+        if not OPTIONS[option] then
+            error(("parameters: unknown option %s of %s, expected init, std, decay, low or rows"):format(
+                tostring(option), name), 3)
+        end
+    end
+    options = options or {}
     if self.value_buffer then error("parameters: " .. name .. " is registered after allocate()", 3) end
     if self.by_name[name] then error("parameters: " .. name .. " is registered twice", 3) end
+    local sizes = type(dims) == "table" and #dims > 0
+    for i = 1, sizes and #dims or 0 do
+        sizes = sizes and type(dims[i]) == "number" and dims[i] >= 1 and dims[i] % 1 == 0
+    end
+    if not sizes then
+        error(("parameters: the shape of %s is no list of sizes of 1 or more"):format(name), 3)
+    end
     if not INITS[options.init] then
         error(("parameters: init of %s is %s, expected normal, zeros or ones"):format(name, tostring(options.init)), 3)
     end

@@ -84,6 +84,10 @@ local function report(failure)
         message = "an error without a message"
     elseif os.getenv "BL_DEBUG" ~= "1" then
         message = first_line(message)
+        -- At the prompt it is there already, so it is missing in what was copied from there.
+        if message:find "attempt to index global 'bl' %(a nil value%)$" then
+            message = message .. '; a file begins with local bl = require "bertlua"'
+        end
     end
     complain_for_job(message, code)
     if os.getenv "BL_DEBUG" == "1" then

@@ -1,6 +1,7 @@
 --- `? name`: the comment above a function in its source, or above an op in the engine's header.
 
 local complete = require "bertlua.prompt.complete"
+local guess = require "bertlua.prompt.guess"
 local paths = require "bertlua.paths"
 local suggest = require "bertlua.util.suggest"
 local term = require "bertlua.util.term"
@@ -207,9 +208,12 @@ local function unknown(topic, env)
             names[#names + 1] = name
         end
     end
-    local guess = suggest.closest(last or topic, names)
-    return ("no %s%s\n"):format(topic, guess and "; did you mean " .. (owner and owner .. "." or "") .. guess .. "?"
-        or "")
+    if owner and place ~= nil then
+        local meant = guess.field(place, owner .. topic:sub(#owner + 1, #owner + 1), last, env)
+        return ("no %s%s\n"):format(topic, meant and "; did you mean " .. meant .. "?" or "")
+    end
+    local meant = suggest.closest(last or topic, names)
+    return ("no %s%s\n"):format(topic, meant and "; did you mean " .. meant .. "?" or "")
 end
 
 local OPERATORS = [[

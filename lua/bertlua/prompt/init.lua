@@ -55,11 +55,26 @@ local function feed(session, line)
     else
         ok, outcome = pcall(session.feed, session, line)
     end
-    if not ok then session:complain(outcome) end
+    if not ok then session:complain(tostring(outcome):match "interrupted$" or outcome) end
     -- What failed may have left signals trapped.
     signal.untrap()
     host.interrupted()
     return ok and outcome or "error"
+end
+
+--- Read a line and feed it; "quit" at the end.
+local function take_line(session, editor)
+    local line = editor:read(session:prompt())
+    if line == nil then
+        io.write "\n"
+        if not session.pasting then return "quit" end
+    elseif line == false then
+        session:cancel()
+        io.write "\n"
+        return "done"
+    end
+    local outcome = feed(session, line)
+    return outcome
 end
 
 --- Run until the input ends.
@@ -79,19 +94,12 @@ function M.run()
     leave.prompt(true)
     io.write(banner())
 
-    while true do
-        local line = editor:read(session:prompt())
-        if line == nil then
-            io.write "\n"
-            if not session.pasting then break end
-            feed(session, nil)
-        elseif line == false then
-            session:cancel()
-            io.write "\n"
-        elseif feed(session, line) == "quit" then
-            break
-        end
-    end
+    local ok, outcome
+    repeat
+        ok, outcome = pcall(take_line, session, editor)
+        -- Ctrl-C may come between what runs and the next line.
+        if not ok and not tostring(outcome):match "interrupted$" then error(outcome, 0) end
+    until ok and outcome == "quit"
     leave.prompt(false)
     interruptible.disable()
     editor:close()

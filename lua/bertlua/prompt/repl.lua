@@ -6,11 +6,11 @@
 
 local complete = require "bertlua.prompt.complete"
 local files = require "bertlua.prompt.files"
+local guess = require "bertlua.prompt.guess"
 local help = require "bertlua.prompt.help"
 local inspect = require "bertlua.prompt.inspect"
 local leave = require "bertlua.leave"
 local locals = require "bertlua.prompt.locals"
-local suggest = require "bertlua.util.suggest"
 local term = require "bertlua.util.term"
 local user_code = require "bertlua.util.user_code"
 
@@ -169,15 +169,6 @@ local function trace(problem)
     return frames and message .. "\n    " .. table.concat(frames, "\n    ") or message
 end
 
---- A message, with the name that was meant where a global is not set.
-function Session:with_guess(message)
-    local line, name, rest = message:match "^([^\n]*attempt to %l+ global '([%w_]+)' %(a nil value%))(.*)$"
-    -- Short names resemble too many.
-    if not line or #name < 4 then return message end
-    local guess = suggest.closest(name, complete.fields(self:names(), false))
-    return guess and ("%s; did you mean %s?%s"):format(line, guess, rest) or message
-end
-
 local function pack(ok, ...)
     return ok, select("#", ...), { ... }
 end
@@ -189,7 +180,7 @@ function Session:call(f, ...)
     if ok then return true, n, values end
     if values[1] == leave.STOP then return true, 0, {} end
     if self.interrupted() and values[1]:match "^[^\n]*" :match "interrupted$" then values[1] = "interrupted" end
-    self:complain(self:with_guess(values[1]))
+    self:complain(guess.message(values[1], self.running, self:names()))
     -- What a failed run held: its memory, its files.
     leave.clean_up()
     collectgarbage()
@@ -228,7 +219,9 @@ function Session:evaluate(code)
         return "error"
     end
     self.on_input(code)
+    self.running = code
     local ok, n, values = self:run(chunk)
+    self.running = nil
     if not ok then return "error" end
     self:show(n, values, silent)
     return "done"
@@ -264,12 +257,15 @@ end
 function Session:each_piece(pieces)
     local record = self.on_input
     self.on_input = function() end
-    local outcome = "done"
-    for _, piece in ipairs(pieces) do
-        outcome = self:feed(piece)
-        if outcome ~= "done" then break end
-    end
+    local ok, outcome = pcall(function()
+        for _, piece in ipairs(pieces) do
+            local last = self:feed(piece)
+            if last ~= "done" then return last end
+        end
+        return "done"
+    end)
     self.on_input = record
+    if not ok then error(outcome, 0) end
     return outcome
 end
 
@@ -370,7 +366,10 @@ end
 function Session:shell(command)
     local status = os.execute(command)
     if status ~= 0 then
-        self:complain(("exit code %d"):format(math.floor(status / 256)))
+        -- As wait() gives it: the signal that ended it, or its exit code.
+        local signal = status % 128
+        self:complain(signal == 2 and "interrupted" or signal > 0 and ("ended by signal %d"):format(signal)
+            or ("exit code %d"):format(math.floor(status / 256)))
         return "error"
     end
     return "done"

@@ -10,8 +10,11 @@
 
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
+local options_of = require "bertlua.util.options"
 local tensor = require "bertlua.tensor"
 local text_native = require "bertlua.text"
+
+local DECODE_OPTIONS = { "skip_special_tokens", "count" }
 
 local Tokenizer = {}
 Tokenizer.__index = Tokenizer
@@ -178,7 +181,7 @@ local CLOSE = { ["."] = true, ["?"] = true, ["!"] = true, [","] = true, ["n't"] 
 --   of an array that is a pointer, such as that of encode_array
 -- @treturn string
 function Tokenizer:decode(ids, options)
-    options = options or {}
+    options = options_of.check("tokenizer: decode", options, DECODE_OPTIONS, 2)
     local special = {}
     for _, name in ipairs { "pad_id", "unk_id", "cls_id", "sep_id", "mask_id" } do special[self[name] or -1] = true end
     local parts = {}

@@ -4,6 +4,7 @@
 --     optimizer.safetensors  m.<name>, v.<name>, scalars
 --     config.json, vocab.txt so that transformers opens the folder as it is
 --     progress.json          step, settings, casing, and size and CRC32C of the files above
+--     settings.json          of a training run: more settings, for people and to compare when it resumes
 --
 -- A checkpoint is written into a hidden folder next to it, synced and renamed,
 -- so an integer-named folder is complete even after a power failure. The newest
@@ -347,6 +348,9 @@ local function save(root, step, parts, contents)
         write_model(temporary, parts, contents.model)
         if parts.optimizer then write_optimizer(temporary, parts, contents.optimizer) end
         write_progress(temporary, step, parts)
+        if parts.settings then
+            fault.check(fs.write(temporary .. "/settings.json", json.encode(parts.settings, { pretty = true }) .. "\n"))
+        end
         fault.check(fs.sync(temporary))
         install(root, temporary, step)
     end)
@@ -365,8 +369,8 @@ end
 -- @tparam string root folder of one phase; created if missing
 -- @tparam number step
 -- @tparam table parts store; optimizer, config (BertConfig or table), vocab_file: may be nil;
---   progress: table for progress.json; model_prefix ("model"); keep (3): newest checkpoints that stay; best: step of
---   one that stays besides; ranks: of the job, nil for one process
+--   progress: table for progress.json; settings: table for settings.json, or nil; model_prefix ("model"); keep (3):
+--   newest checkpoints that stay; best: step of one that stays besides; ranks: of the job, nil for one process
 -- @treturn string the checkpoint's path
 function checkpoint.save(root, step, parts)
     if type(step) ~= "number" or step < 0 or step % 1 ~= 0 then

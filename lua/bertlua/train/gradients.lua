@@ -4,10 +4,12 @@
 --
 -- A Gradients object watches Tape:backward of the last micro-step: it looks up
 -- which node of the tape is the last to add to each bucket, and queues the
--- bucket once that node is done. The pass comes from the end of the flat
--- buffer, and so do the buckets; the order is the same on every rank. Buckets
--- that no node adds to are queued by finish(). With a divided optimizer a rank
--- receives only its part of a bucket.
+-- bucket once that node is done. Ranks must queue the same buckets in the same
+-- order, also where a recipe's loss does different things with different
+-- batches. So the order is fixed: the parameters that were registered last come
+-- first, as the backward pass comes to them first. A bucket waits for those
+-- before it; one that no node adds to, and those behind it, are queued by
+-- finish(). With a divided optimizer a rank receives only its part of a bucket.
 
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
@@ -16,6 +18,29 @@ local Gradients = {}
 Gradients.__index = Gradients
 
 local LOW = { fp32 = false, bf16 = "bf16" }
+
+local function overlaps(bucket, entry)
+    return entry.offset and entry.offset < bucket.offset + bucket.count and bucket.offset < entry.offset + entry.numel
+end
+
+--- Numbers of the buckets in the order in which they are queued.
+local function order_of(store)
+    local order, first = {}, {}
+    for b, bucket in ipairs(store.partition.buckets) do
+        order[b], first[b] = b, math.huge
+        for i, entry in ipairs(store.list) do
+            if overlaps(bucket, entry) then
+                first[b] = i
+                break
+            end
+        end
+    end
+    table.sort(order, function(a, b)
+        if first[a] ~= first[b] then return first[a] > first[b] end
+        return a > b
+    end)
+    return order
+end
 
 --- @param options table of
 --   store: an allocated ParameterStore with a partition;
@@ -31,7 +56,7 @@ function Gradients.new(options)
     end
     local self = setmetatable({
         store = store, comm = comm, divide = store.partition.divide, buckets = store.partition.buckets, low = low,
-        queued = {}, due = {}, order = {},
+        order = order_of(store), queued = 0, pending = {}, due = {},
     }, Gradients)
     if low then
         self.buffer = memory.buffer(store.trained * 2)
@@ -45,11 +70,7 @@ local function range(t, offset, count)
     return view
 end
 
---- Queue the reduction of bucket number b, unless that has been done in this step.
-function Gradients:reduce(b)
-    if self.queued[b] then return end
-    self.queued[b] = true
-    self.order[#self.order + 1] = b
+local function reduce(self, b)
     local bucket, grad = self.buckets[b], self.staging or self.store.grad
     local whole = range(grad, bucket.offset, bucket.count)
     if self.staging then ops.copy(whole, range(self.store.grad, bucket.offset, bucket.count)) end
@@ -60,37 +81,42 @@ function Gradients:reduce(b)
     end
 end
 
---- Note that node i is among those that add to [offset, offset + numel) of the flat buffer.
-function Gradients:note(i, entry)
-    if not entry.offset then return end
+--- Queue the reduction of the buckets whose turn it is.
+local function advance(self)
+    local b = self.order[self.queued + 1]
+    while b and not self.pending[b] do
+        reduce(self, b)
+        self.queued = self.queued + 1
+        b = self.order[self.queued + 1]
+    end
+end
+
+--- Note that node i is among those that add to a parameter's place in the flat buffer.
+local function note(self, i, entry)
     for b, bucket in ipairs(self.buckets) do
-        if entry.offset < bucket.offset + bucket.count and bucket.offset < entry.offset + entry.numel then
-            -- The walk goes from the last node to the first, and so does this scan.
-            self.last_node[b] = i
-        end
+        -- The walk goes from the last node to the first, and so does this scan.
+        if overlaps(bucket, entry) then self.pending[b] = i end
     end
 end
 
 --- The walk over the tape begins: find the last node to add to each bucket. Called by Tape:backward.
 function Gradients:begin(nodes, count)
-    self.queued, self.due, self.last_node = {}, {}, {}
+    self.queued, self.pending, self.due = 0, {}, {}
+    for b in ipairs(self.buckets) do self.pending[b] = 0 end
     for i = count, 1, -1 do
-        for _, value in pairs(nodes[i]) do
+        for field, value in pairs(nodes[i]) do
             if type(value) == "table" then
                 if value.is_parameter then
-                    self:note(i, value)
-                elseif value.own_parameters and value.parameters then
-                    for _, entry in ipairs(value:parameters()) do self:note(i, entry) end
+                    note(self, i, value)
+                elseif field == "parameters" then
+                    for _, entry in ipairs(value) do note(self, i, entry) end
                 end
             end
         end
     end
-    for b = #self.buckets, 1, -1 do
-        local i = self.last_node[b]
-        if i then
-            self.due[i] = self.due[i] or {}
-            table.insert(self.due[i], b)
-        end
+    for b, i in pairs(self.pending) do
+        self.due[i] = self.due[i] or {}
+        table.insert(self.due[i], b)
     end
 end
 
@@ -98,30 +124,28 @@ end
 function Gradients:passed(i)
     local due = self.due[i]
     if not due then return end
-    for _, b in ipairs(due) do self:reduce(b) end
+    for _, b in ipairs(due) do self.pending[b] = nil end
+    advance(self)
 end
 
 --- Queue what is left and wait: then the gradients (or this rank's parts of them) are sums over all ranks.
 function Gradients:finish()
-    for b = #self.buckets, 1, -1 do self:reduce(b) end
+    self.pending = {}
+    advance(self)
     self.comm:wait()
     if self.staging then
         for _, bucket in ipairs(self.buckets) do
             ops.copy(range(self.store.grad, bucket.own, bucket.part), range(self.staging, bucket.own, bucket.part))
         end
     end
-    self.queued, self.due, self.last_order, self.order = {}, {}, self.order, {}
+    self.queued, self.due = 0, {}
 end
 
 --- Take part in the reduction of a step without having computed it: every rank gets gradients that are not finite, and
 -- so skips the update.
--- @return false in the first step, where the order of the buckets is not known yet
 function Gradients:spoil()
-    if not self.last_order then return false end
     ops.fill(self.store.grad, 0 / 0)
-    for _, b in ipairs(self.last_order) do self:reduce(b) end
     self:finish()
-    return true
 end
 
 --- Free the memory.

@@ -88,20 +88,24 @@ local function is_finite(x)
     return x - x == 0
 end
 
---- Put into the step its sums over all ranks, and which ranks have a loss that is not finite.
+--- Put into the step its sums over all ranks, which ranks have a loss that is not finite, and which have another
+-- learning rate than rank 0.
 -- @return the signal of any rank, or nil
 local function combine(step, fields, ranks, signal)
-    local mine = { step.micro_steps, step.sequences, step.tokens, code_of(signal) }
+    local mine = { step.micro_steps, step.sequences, step.tokens, code_of(signal), step.learning_rate or 0 }
+    local rate
     for _, field in ipairs(fields) do mine[#mine + 1] = step[field] end
     for _, name in ipairs { "micro_steps", "sequences", "tokens" } do step[name] = 0 end
     for _, field in ipairs(fields) do step[field] = 0 end
-    step.bad_ranks = {}
+    step.bad_ranks, step.rate_ranks = {}, {}
     local code = 0
     for r, theirs in ipairs(ranks and ranks:exchange(mine) or { mine }) do
         step.micro_steps, step.sequences = step.micro_steps + theirs[1], step.sequences + theirs[2]
         step.tokens, code = step.tokens + theirs[3], math.max(code, theirs[4])
-        for i, field in ipairs(fields) do step[field] = step[field] + theirs[4 + i] end
-        local loss = theirs[5] / theirs[1]
+        rate = rate or theirs[5]
+        if theirs[5] ~= rate then step.rate_ranks[#step.rate_ranks + 1] = r - 1 end
+        for i, field in ipairs(fields) do step[field] = step[field] + theirs[5 + i] end
+        local loss = theirs[6] / theirs[1]
         if not is_finite(loss) then
             step.bad_ranks[#step.bad_ranks + 1] = r - 1
             step.bad_loss = step.bad_loss or loss
@@ -118,7 +122,8 @@ end
 -- @param ranks the processes of the job (train/ranks.lua), nil for one
 -- @param signal name of a signal that this rank got, or nil
 -- @return step {micro_steps, sequences, tokens, seconds, the fields; bad_ranks: those whose loss is not finite, and
---   bad_loss, the first of theirs}; the signal that any rank got, or nil
+--   bad_loss, the first of theirs; rate_ranks: those whose learning rate is not rank 0's}; the signal that any rank
+--   got, or nil
 function Meter:end_step(step, sums, ranks, signal)
     local window, run = self.window, self.run
     for _, field in ipairs(self.fields) do step[field] = sums[field] end

@@ -18,13 +18,14 @@ local STRIDE = 64
 
 -- Names of what else a record of the log holds.
 local RESERVED = {}
-for name in ([[bad_loss bad_ranks grad_norm learning_rate loss_scale micro_steps remaining seconds sequences
+for name in ([[bad_loss bad_ranks grad_norm learning_rate loss_scale micro_steps rate_ranks remaining seconds sequences
     sequences_per_second skipped skipped_steps started step step_loss steps tokens tokens_per_second]]):gmatch "%S+" do
     RESERVED[name] = true
 end
 
 local function new(what, fn)
-    return setmetatable({ what = what, call = lua_value.guarded(what, fn), known = {} }, Objective)
+    local name = ("%s (%s)"):format(what, lua_value.shown(fn))
+    return setmetatable({ what = name, call = lua_value.guarded(what, fn), known = {} }, Objective)
 end
 
 --- Results of a recipe's loss function.

@@ -8,11 +8,15 @@
 local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
+local options_of = require "bertlua.util.options"
 local optim = require "bertlua.optim"
 local summary = require "bertlua.summary"
 
 local Optimizer = {}
 Optimizer.__index = Optimizer
+
+local OPTIONS = { "kind", "comm", "store", "beta1", "beta2", "epsilon", "weight_decay", "weight_decay_of", "lr_scale",
+    "max_grad_norm", "accumulation", "loss_scale", "dynamic" }
 
 local UPDATES = { Lamb = "lamb_update", AdamW = "adamw_update" }
 -- Kinds that have their own files, with the same methods.
@@ -42,6 +46,10 @@ end
 --   accumulation: micro-steps whose gradients were summed (1);
 --   loss_scale: initial loss scale (1); dynamic: adapt it (false)
 function Optimizer.new(options)
+    if type(options) == "table" and (options.lr or options.learning_rate) then
+        error("optimizer: the learning rate is no option, optimizer:step(learning_rate) takes it", 2)
+    end
+    options = options_of.check("optimizer", options, OPTIONS, 2)
     local store = options.store
     if not (store and store.grad) then
         error("optimizer: store must be an allocated ParameterStore with gradients, got " .. type(store), 2)
@@ -104,6 +112,9 @@ end
 -- An update whose gradients hold an inf or NaN is skipped.
 -- @param learning_rate of this step
 function Optimizer:step(learning_rate)
+    if type(learning_rate) ~= "number" then
+        error(("optimizer: step got %s, expected the learning rate"):format(tostring(learning_rate)), 2)
+    end
     self:set_learning_rate(learning_rate)
     self:apply()
 end
@@ -212,9 +223,10 @@ function Optimizer:__tostring()
     if not scalars then return self.kind .. ": its memory was freed" end
     local slot = optim.SCALARS
     return ("%s: beta1 %g, beta2 %g, epsilon %g, weight decay %g\n  gradients clipped to %s, loss scale %g%s\n"
-        .. "  %d updates, learning rate %g; moments take %s"):format(self.kind, self.beta1, self.beta2, self.epsilon,
+        .. "  %d updates%s, learning rate %g; moments take %s"):format(self.kind, self.beta1, self.beta2, self.epsilon,
         self.weight_decay, self.max_grad_norm > 0 and ("%g"):format(self.max_grad_norm) or "nothing",
         scalars[slot.loss_scale], self.dynamic and " (adapts)" or "", scalars[slot.step],
+        scalars[slot.skipped] > 0 and (", %d skipped for inf or NaN"):format(scalars[slot.skipped]) or "",
         scalars[slot.learning_rate], summary.bytes(self:bytes()))
 end
 

@@ -171,8 +171,9 @@ function Trainer:launch(step)
         end
     end)
     if self.failure and not self.gradients then return Meter.FAILURE end
-    -- In the first step there is nothing to save, and it is not known yet in which order the others reduce.
-    if self.failure and not (slot and self.gradients:spoil()) then error(self.failure, 0) end
+    -- Before the names of its results are known, a rank has nothing to exchange; and there is nothing to save.
+    if self.failure and not slot then error(self.failure, 0) end
+    if self.failure then self.gradients:spoil() end
     local trace = self.trace
     local computed = trace.now()
     if self.gradients then
@@ -236,17 +237,29 @@ function Trainer:find_non_finite(step)
     return list[first] and list[first].name, kind
 end
 
---- Stop, on every rank alike, at a loss that is not finite or at gradients that keep overflowing.
+--- Stop, on every rank alike, at a loss that is not finite, at gradients that keep overflowing, or at a learning rate
+-- that is not the same everywhere, which would make the ranks' models different ones.
 -- @return state of the optimizer after the step
 function Trainer:check(step, last, scalars)
     if #last.bad_ranks > 0 then
         local name, what = self:find_non_finite(step)
         local who = self.ranks.size > 1 and (" on %s (found in %s)"):format(
             Ranks.names(last.bad_ranks), self.ranks.comm:where()) or ""
-        fault.raisef("step %d: the loss is %s%s%s; lower --learning-rate (%.3g in this step) or lengthen "
-            .. "--warmup-proportion%s", step, tostring(last.bad_loss), who,
-            name and (" (%s of %s)"):format(what, name) or "", last.learning_rate,
-            self.saved_path and ", and resume from " .. self.saved_path or "")
+        local found = ("step %d: the loss is %s%s%s"):format(step, tostring(last.bad_loss), who,
+            name and (" (%s of %s)"):format(what, name) or "")
+        if step == 1 then
+            -- No learning rate has had an effect yet.
+            fault.raisef("%s before the first update: look at %s that the run starts from", found,
+                self.objective ~= self.model and "the loss that the recipe computes, and at the parameters"
+                or "the parameters")
+        end
+        fault.raisef("%s; lower --learning-rate (%.3g in this step) or lengthen --warmup-proportion%s", found,
+            last.learning_rate, self.saved_path and ", and resume from " .. self.saved_path or "")
+    end
+    if #last.rate_ranks > 0 then
+        fault.raisef("step %d: the learning rate on %s is not that of rank 0 (%.3g): schedule must return the same on "
+            .. "every process; on_step and its like, which run on rank 0 alone, must not change it", step,
+            Ranks.names(last.rate_ranks), last.learning_rate)
     end
     local stats = self.optimizer:check(step, scalars, function() return self:find_non_finite(step) end)
     return stats

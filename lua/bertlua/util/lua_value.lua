@@ -9,6 +9,8 @@ local M = {}
 -- Calls of the recipe that an error shows.
 local FRAMES = 4
 
+local THIS = debug.getinfo(1, "S").source
+
 -- Folders of bertlua's own files: calls in them are not the user's.
 local OWN = {}
 for _, fn in ipairs { function() end, fault.raise } do
@@ -55,19 +57,25 @@ local function sources_of(fn, seen)
     return table.concat(parts, "\n")
 end
 
-local function text_of(value, function_text)
+-- @param above the tables that value is in, as a set
+local function text_of(value, function_text, above)
     if type(value) == "function" then return function_text(value) end
     if type(value) ~= "table" then return type(value) == "string" and ("%q"):format(value) or tostring(value) end
+    -- Such as a class, which is its own __index.
+    if above[value] then return "{ itself }" end
+    above[value] = true
     local keys, parts = {}, {}
     for key in pairs(value) do keys[#keys + 1] = key end
     table.sort(keys, function(a, b)
-        if type(a) == type(b) then return a < b end
-        return type(a) == "number"
+        if type(a) == "number" and type(b) == "number" then return a < b end
+        if type(a) == "number" or type(b) == "number" then return type(a) == "number" end
+        return tostring(a) < tostring(b)
     end)
     for i, key in ipairs(keys) do
         local name = type(key) == "number" and "" or tostring(key) .. " = "
-        parts[i] = name .. text_of(value[key], function_text)
+        parts[i] = name .. text_of(value[key], function_text, above)
     end
+    above[value] = nil
     return #parts == 0 and "{ }" or "{ " .. table.concat(parts, ", ") .. " }"
 end
 
@@ -77,11 +85,11 @@ function M.is_lua(value)
 end
 
 --- What identifies a value from run to run: functions by a checksum of their source, with that of local functions that
--- they call. Values that text, numbers and
--- booleans hold are returned as they are.
+-- they call. Texts, numbers and booleans are returned as they are.
 function M.identity(value)
     if not M.is_lua(value) then return value end
-    return (text_of(value, function(fn) return ("function %08x"):format(storage.crc32c(sources_of(fn, {}))) end))
+    local function text(fn) return ("function %08x"):format(storage.crc32c(sources_of(fn, {}))) end
+    return (text_of(value, text, {}))
 end
 
 --- The same for people: functions by file and line.
@@ -90,7 +98,7 @@ function M.shown(value)
     return (text_of(value, function(fn)
         local info = debug.getinfo(fn, "S")
         return ("function at %s:%d"):format(info.short_src, info.linedefined)
-    end))
+    end, {}))
 end
 
 --- Values of settings with what is given as Lua in the form of M.identity or M.shown.
@@ -100,18 +108,24 @@ function M.flat(values, form)
     return list
 end
 
---- A message, and the calls in the user's files that led to it, innermost first.
-local function with_calls(text)
+--- A message, and the calls in the user's files that led to it, innermost first. Where none is left, as after
+-- `return f(x)`, which keeps no line of its own, the user's function.
+local function with_calls(text, fn)
     local lines, level = { text }, 3
     while #lines <= FRAMES do
         local info = debug.getinfo(level, "Sl")
-        if not info then break end
+        -- From M.guarded on, the calls are those that led to the function, not to the mistake in it.
+        if not info or info.source == THIS then break end
         local place = ("%s:%d"):format(info.short_src, info.currentline)
         if info.what ~= "main" and info.currentline > 0 and not M.is_own(info.source)
             and not text:find(place .. ":", 1, true) then
             lines[#lines + 1] = "called at " .. place
         end
         level = level + 1
+    end
+    local own = debug.getinfo(fn, "S")
+    if #lines == 1 and not M.is_own(own.source) and not text:find(own.short_src .. ":", 1, true) then
+        lines[2] = ("in the function at %s:%d"):format(own.short_src, own.linedefined)
     end
     return table.concat(lines, "\n")
 end
@@ -122,8 +136,12 @@ end
 -- @return function that takes and returns what fn does (the first value)
 function M.guarded(what, fn)
     local function handle(problem)
-        if type(problem) == "table" then return problem end
-        return (with_calls(("%s: %s"):format(what, tostring(problem))))
+        -- Faults, and what ends the process, are bertlua's; a plain table is what the recipe passed to error().
+        if type(problem) == "table" and getmetatable(problem) then return problem end
+        if type(problem) ~= "string" and type(problem) ~= "number" then
+            problem = problem == nil and "an error without a message" or "an error that is a " .. type(problem)
+        end
+        return (with_calls(("%s: %s"):format(what, problem), fn))
     end
     return function(...)
         local good, result = xpcall(fn, handle, ...)

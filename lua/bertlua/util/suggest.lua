@@ -3,17 +3,19 @@
 
 local M = {}
 
---- Levenshtein distance: insertions, deletions and replacements that turn a into b.
+--- Levenshtein distance with swaps: insertions, deletions, replacements and swaps of neighbours that turn a into b.
 function M.distance(a, b)
-    local row = {}
+    local before, last, row = {}, {}, {}
     for j = 0, #b do row[j] = j end
     for i = 1, #a do
-        local diagonal = row[0]
+        before, last, row = last, row, before
         row[0] = i
         for j = 1, #b do
-            local cost = a:byte(i) == b:byte(j) and diagonal or diagonal + 1
-            diagonal = row[j]
-            row[j] = math.min(cost, row[j] + 1, row[j - 1] + 1)
+            local same = a:byte(i) == b:byte(j)
+            row[j] = math.min(same and last[j - 1] or last[j - 1] + 1, last[j] + 1, row[j - 1] + 1)
+            if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+                row[j] = math.min(row[j], before[j - 2] + 1)
+            end
         end
     end
     return row[#b]

@@ -99,6 +99,28 @@ describe("binary", function()
         end)
     end))
 
+    it("refuses memory of an operand that lies otherwise", scoped(function()
+        local x = tensor.from { { 1, 2 }, { 3, 4 } }
+        local before, row, long = x:clone(), tensor.from { 1, 2 }, tensor.from { 1, 2, 3, 4, 5 }
+        local words = " is memory of %s, expected memory of its own"
+        local function rejects(message, fn) support.assert_rejects(message, {}, fn) end
+        rejects("add: y" .. words:format "b" .. ", or all of it", function()
+            ops.binary(x, row, x:transpose(1, 2), "add")
+        end)
+        rejects("sub: y" .. words:format "a", function() ops.binary(x, x[1], before, "sub") end)
+        rejects("mul: y" .. words:format "a", function()
+            ops.binary(long:slice(1, 2, 5), long:slice(1, 1, 4), tensor.from { 1 }, "mul")
+        end)
+        rejects("div: da" .. words:format "dy", function() ops.binary_backward(x, nil, x, before, before, "div") end)
+        rejects("div: db" .. words:format "b", function() ops.binary_backward(nil, x, before, before, x, "div") end)
+        rejects("where: y" .. words:format "a", function() ops.where(x, tensor.new("i8", { 2, 2 }), x[2], row) end)
+        local mask = tensor.from({ 1, 0 }, "i8")
+        rejects("eq: mask" .. words:format "b", function() ops.compare(mask, mask, mask:slice(1, 2, 2), "eq") end)
+        support.assert_same(x, before)
+        ops.binary(long:slice(1, 1, 2), long:slice(1, 3, 4), row, "add")
+        assert.are.same({ 4, 6, 3, 4, 5 }, long:tolist())
+    end))
+
     it("works in the memory of an operand", scoped(function()
         local a, b = support.random("bf16", { 40, 50 }, 1), support.random("bf16", { 50 }, 2)
         local y = support.poisoned("bf16", { 40, 50 })

@@ -209,5 +209,11 @@ describe("argmax", function()
         support.assert_rejects("argmax: dim (from 0) is 2, x has 2 dimensions", {}, function()
             ops.argmax(index, tensor.new("f32", { 2, 3 }), 3)
         end)
+        -- One element, repeated.
+        local long = tensor.new("f32", { 1 })
+        long.shape[0], long.stride[0] = 2 ^ 31, 0
+        index = support.poisoned("i32", { 1 })
+        support.assert_rejects("argmax: x has 2147483648 elements along the dimension, expected at most 2147483647",
+            { index }, function() ops.argmax(index, long, 1) end)
     end))
 end)

@@ -1,6 +1,7 @@
 local tensor = require "bertlua.tensor"
 local ops = require "bertlua.ops"
 local support = require "spec.support.ops"
+local products = require "spec.support.reference_products"
 local reference = require "spec.support.reference"
 
 local scoped = support.scoped
@@ -138,6 +139,45 @@ describe("unary", function()
             for i, value in ipairs(support.flat(y)) do
                 local same = value == list[i] or value ~= value and list[i] ~= list[i]
                 assert.is_true(same, ("%s, element %d: %g, expected %g"):format(kind, i, value, list[i]))
+            end
+        end
+    end))
+
+    it("goes to the limits of sigmoid, SiLU and GELU and their derivatives far from 0", scoped(function()
+        local inf = math.huge
+        local far = { 100, -100, 1e4, -1e4, 1e19, -1e19, 3e38, -3e38, inf, -inf, 0 / 0 }
+        for _, dtype in ipairs { "f32", "bf16", "f16" } do
+            local x, y = tensor.from(far, dtype), support.poisoned(dtype, { #far })
+            local dy, dx = tensor.from(far, dtype):fill(2), support.poisoned(dtype, { #far })
+            for _, kind in ipairs { "sigmoid", "silu", "gelu_tanh" } do
+                local expected, slopes = {}, {}
+                for i, at in ipairs(support.flat(x)) do
+                    local f, slope = products.gate_limits(kind, at)
+                    expected[i], slopes[i] = f, 2 * slope
+                end
+                ops.unary_forward(y, x, kind)
+                support.assert_each(y, expected, 1e-6, ("%s in %s"):format(kind, dtype))
+                ops.unary_backward(dx, dy, x, y, kind)
+                support.assert_each(dx, slopes, 1e-6, ("%s' in %s"):format(kind, dtype))
+            end
+        end
+    end))
+
+    it("meets the limits of sigmoid, SiLU and GELU without a step", scoped(function()
+        local list = {}
+        for _, at in ipairs { 9.9, 10.02, 10.03, 10.04, 15.9, 16.1, 87, 87.6, 87.8, 88.1, 89, 103, 105 } do
+            list[#list + 1], list[#list + 2] = at, -at
+        end
+        local x, y = tensor.from(list), support.poisoned("f32", { #list })
+        local dy, dx = tensor.from(list):fill(1), support.poisoned("f32", { #list })
+        for _, kind in ipairs { "sigmoid", "silu", "gelu_tanh" } do
+            local f, slope = unpack(products.GATES[kind])
+            ops.unary_forward(y, x, kind)
+            ops.unary_backward(dx, dy, x, y, kind)
+            for i, at in ipairs(support.flat(x)) do
+                local got, derivative = y:tolist()[i], dx:tolist()[i]
+                assert.is_near(f(at), got, 1e-6 * abs(f(at)) + (at < -20 and 1e-35 or 1e-7), kind .. " of " .. at)
+                assert.is_near(slope(at), derivative, 1e-6, kind .. "' at " .. at)
             end
         end
     end))

@@ -7,6 +7,7 @@ local context = require "bertlua.context"
 local errors = require "spec.support.errors"
 local gradcheck = require "bertlua.autograd.gradcheck"
 local ops = require "bertlua.ops"
+local ownership = require "bertlua.ownership"
 local parameters = require "spec.support.parameters"
 local tensor = require "bertlua.tensor"
 
@@ -96,6 +97,35 @@ describe("an op written in Lua", function()
         end)
     end)
 
+    it("keeps the tensors that forward saves, and no others", function()
+        local made
+        local masked = {
+            on_device = true,
+            forward = function(y, x, saved)
+                saved.parts = { x[1]:gt(0):to(x[1]:dtype_name()):view(2, 2) }
+                saved.x = x[1]
+                made = x[1] + 1
+                y[{}] = x[1] * saved.parts[1]:view(4)
+            end,
+            backward = function(dx, dy, _, _, saved) dx[1][{}] = dy * saved.parts[1]:view(4) + saved.x * 0 end,
+        }
+        local tape = Tape.new()
+        tape:start(0, 0, true)
+        local x = tape:input(tensor.from { 1, -2, 3, -4 }, true)
+        local before = ownership.held()
+        local y = F.custom(tape, masked, x)
+        assert.are.equal(16, ownership.held() - before)
+        assert.is_true(tensor.is(made))
+        -- They would take the memory, were it free.
+        local others = {}
+        for i = 1, 50 do others[i] = tensor.new("f32", { 4 }):fill(7) end
+        assert.are.same({ 1, 0, 3, 0 }, y:tolist())
+        y:backward(tensor.from { 1, 1, 1, 1 })
+        assert.are.same({ 1, 0, 1, 0 }, x.grad:tolist())
+        assert.are.equal(7, others[50]:select(1):item())
+        tape:close()
+    end)
+
     it("records nothing without a backward, or in inference", function()
         local tape = Tape.new()
         local halve = { on_device = true, forward = function(y, x) ops.axpby(y, x[1], 0.5, 0) end }
@@ -127,8 +157,9 @@ describe("an op written in Lua", function()
             { "row_energy: it has no inputs", function() return (F.custom(tape, row_energy)) end },
             on_host and { 'product: input 1 is bf16, which Lua does not read; F.cast(tape, x, "f32") converts',
                 function() return (F.custom(tape, product, half, half)) end }
-            or { "product: an op written in Lua runs on the CPU; with on_device = true on any device, if it only calls "
-                .. "ops and methods of tensors", function() return (F.custom(tape, product, x, x)) end },
+            or { "product: an op written in Lua runs on the CPU (use --device cpu), or with on_device = true on any "
+                .. "device, if it only calls ops and methods of tensors",
+                function() return (F.custom(tape, product, x, x)) end },
         }
         errors.all_fail_here(cases)
         tape:close()

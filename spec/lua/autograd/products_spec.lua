@@ -272,6 +272,17 @@ describe("products on a tape", function()
         store:free()
     end)
 
+    it("have gradients where nothing is added up", function()
+        tape:start(1, 0, true)
+        local a = tape:input(tensor.new("f32", { 2, 5, 0 }), true)
+        local b = tape:input(tensor.new("f32", { 0, 3 }), true)
+        local y = F.matmul(tape, a, b)
+        assert.are.equal(0, y.value:sum())
+        tape:backward(F.sum(tape, y))
+        assert.are.same({ 2, 5, 0 }, a.grad:dims())
+        assert.are.same({ 0, 3 }, b.grad:dims())
+    end)
+
     it("round the gradient of a repeated operand once", function()
         -- 300 ones, each sum rounded to bf16, would stop at 256.
         local dtype, n = "bf16", 300

@@ -114,6 +114,18 @@ describe("shapes on a tape", function()
         assert.are.same({ { 2, 5 } }, values(F.index_select(tape, x, 1, tensor.from({ 1 }, "i32"))))
     end)
 
+    it("take none of the elements", function()
+        for dim = 1, 2 do
+            tape:start(1, 0, true)
+            local x = tape:input(random({ 2, 3 }, 1), true)
+            local y = F.index_select(tape, x, dim, tensor.new("i32", { 0 }))
+            assert.are.equal(0, y.value:numel())
+            tape:backward(F.sum(tape, y))
+            assert.are.same({ { 0, 0, 0 }, { 0, 0, 0 } }, x.grad:tolist())
+        end
+        tape:start(1, 0, true)
+    end)
+
     it("leave nothing in the arena after the backward pass", function()
         local x = tape:input(random({ 4, 6 }, 1), true)
         local parts = F.split(tape, F.transpose(tape, x), { 2, 4 })
@@ -140,7 +152,23 @@ describe("shapes on a tape", function()
             x, -1, 4)
         fails("reshape: the variable is f32 [2,3], expected 6 elements in at most 4 dimensions, got [1,1,1,2,3]",
             F.reshape, x, 1, 1, 1, 2, 3)
-        fails("reshape: size 2 is x, expected a number", F.reshape, x, 2, "x")
+        local sizes = ", expected a whole number of 0 or more, or one -1"
+        fails("reshape: size 2 is x" .. sizes, F.reshape, x, 2, "x")
+        fails("reshape: size 1 is 1.5" .. sizes, F.reshape, x, 1.5, 4)
+        fails("reshape: size 1 is -2" .. sizes, F.reshape, x, -2, -3)
+        fails("reshape: the variable is f32 [0,3], expected 0 elements in at most 4 dimensions, got [-1,0]", F.reshape,
+            tape:input(tensor.new("f32", { 0, 3 })), -1, 0)
+        fails("slice: range is 1.5 to 2, the size along dimension 2 is 3", F.slice, x, 2, 1.5, 2)
+        fails("select: index is 1.5, the size along dimension 1 is 2", F.select, x, 1, 1.5)
+        fails("split: sizes are 1.5, 0.5, the size along dimension 1 is 2", F.split, x, { 1.5, 0.5 })
+        fails("split: sizes are a, 2, the size along dimension 1 is 2", F.split, x, { "a", 2 })
+        fails("index_select: index is number, the variable is f32 [2,3]; expected an i32 tensor [M], and elements to "
+            .. "take from", F.index_select, x, 1, 2)
+        local other = Tape.new()
+        other:start(1, 0, true)
+        fails("select: the variable is on another tape and wants a gradient; pass its value", F.select,
+            other:input(random({ 2 }, 1), true), 1, 1)
+        other:close()
         fails("transpose: dimension is 3, the variable is f32 [2,3]", F.transpose, x, 1, 3)
         fails("permute: order is [1,1], the variable is f32 [2,3]; expected 1 to 2, each once", F.permute, x, 1, 1)
         fails("permute: order is [1], the variable is f32 [2,3]; expected 1 to 2, each once", F.permute, x, 1)

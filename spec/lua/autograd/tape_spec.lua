@@ -3,6 +3,7 @@
 local F = require "bertlua.autograd.functional"
 local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
+local errors = require "spec.support.errors"
 local gradcheck = require "bertlua.autograd.gradcheck"
 local parameters = require "spec.support.parameters"
 local tensor = require "bertlua.tensor"
@@ -166,6 +167,98 @@ describe("tape", function()
         assert.is_truthy(b.value)
         assert.is_nil(c.value)
         tape:close()
+    end)
+
+    it("recomputes a part that returns what it was given, or what is not its own", function()
+        local tape, value = Tape.new {}, random({ 2, 3 }, 1)
+        local function gradient(recompute)
+            tape:start(1, 0, true)
+            local x = tape:input(value, true)
+            -- The backward pass of tanh reads its output, so that must still be there.
+            local a, b = F.tanh(tape, x), F.tanh(tape, F.tanh(tape, x))
+            local c, d = a, b
+            if recompute then
+                c = tape:checkpoint({ forward = function(_, _, given) return given end }, a)
+                d = tape:checkpoint({ forward = function() return b end }, a)
+            end
+            local y = F.add(tape, F.add(tape, c, d), b)
+            tape:backward(F.mul(tape, y, y), random({ 2, 3 }, 2))
+            local dx = x.grad:tolist()
+            tape.arena:release(x.grad)
+            assert.are.equal(0, (tape:memory()))
+            return dx
+        end
+        local wanted, got = gradient(false), gradient(true)
+        for i, row in ipairs(wanted) do
+            for j, slope in ipairs(row) do assert.near(slope, got[i][j], 1e-6) end
+        end
+        tape:close()
+    end)
+
+    it("tells what is no tensor and no variable from a variable whose value is gone", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local x = tape:input(random({ 2, 3 }, 1), true)
+        local function refused(text, fn, ...)
+            local _, problem = pcall(fn, ...)
+            assert.is_truthy(tostring(problem):find(text, 1, true), tostring(problem))
+        end
+        refused("tape:input: got nil, expected a tensor", tape.input, tape)
+        refused("tape:input: got a variable, expected a tensor", tape.input, tape, x)
+        refused("tape:input: got a table, expected a tensor", tape.input, tape, { 1 })
+        refused("tape: got a table, expected a variable; tape:input(x) makes one", tape.value_of, tape, { mlm = x })
+        refused("tape: got nil, expected a variable", tape.value_of, tape)
+        refused("tape: got a tensor, expected a variable", tape.value_of, tape, x.value)
+        tape:start(2, 0, false)
+        local y = tape:variable("f32", { 2 })
+        tape:free(y)
+        refused("tape: the value is gone", tape.value_of, tape, y)
+        tape:close()
+    end)
+
+    it("refuses variables of an earlier step, but for inputs, which lose their gradient", function()
+        local tape, store = Tape.new {}, store_of { { "w", { 1, 2 } } }
+        local x = tape:input(tensor.from { { 1, 2 } }, true)
+        local w
+        for step = 1, 3 do
+            tape:start(step, 0, true)
+            w = w or F.parameter(tape, store:get "w")
+            local y = F.sum(tape, F.mul(tape, x, step))
+            tape:backward(y)
+            assert.are.same({ { step, step } }, x.grad:tolist(), "nothing is left of the last step")
+        end
+        local y = F.mul(tape, x, 2)
+        tape:start(4, 0, true)
+        F.mul(tape, x, 7)
+        errors.all_fail_here {
+            { "tape: the variable is of an earlier step, start() has emptied the tape; compute it again, or copy its",
+                function() y:item() end },
+            { "tape: the variable is of an earlier step", function() tape:backward(y) end },
+        }
+        assert.has_error(function() return y + 1 end)
+        assert.has_error(function() return x * w end)
+        assert.are.equal("variable f32 1x2; its value is gone: start() has emptied the tape", tostring(y))
+        assert.are.same({ { 1, 2 } }, x:tolist())
+        tape:close()
+        store:free()
+    end)
+
+    it("says what is wrong at the user's line, also when it is closed", function()
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local x = tape:input(tensor.from { 1, 2 }, true)
+        local y = x:sum()
+        y:backward()
+        errors.all_fail_here {
+            { "tape:input: got a table, expected a tensor", function() tape:input { 1, 2 } end },
+            { "tape:input: got a variable, expected a tensor", function() tape:input(x) end },
+            { "tape: no second backward(), backward() has passed it", function() tape:backward(y) end },
+        }
+        tape:close()
+        for _ = 1, 2 do
+            errors.fails_here("tape: it was closed", function() tape:start(1, 0, true) end)
+        end
+        assert.are.equal("Tape: closed", tostring(tape))
     end)
 
     it("counts dropouts within a step and starts over in the next", function()

@@ -111,6 +111,31 @@ describe("a variable", function()
         assert.is_true(worst < 0.01, ("%g"):format(worst))
     end)
 
+    it("takes a softmax along any dimension", function()
+        for _, name in ipairs { "softmax", "log_softmax" } do
+            assert.are.same(a:t()[name](a:t()):t():tolist(), a[name](a, 1):tolist())
+            assert.are.same(a[name](a):tolist(), a[name](a, -1):tolist())
+            local worst = gradcheck {
+                inputs = { parameters.random({ 3, 4 }, 1), parameters.random({ 3, 4 }, 2) },
+                forward = function(_, x, y) return (x[name](x, 1) * y):sum() end,
+            }
+            assert.is_true(worst < 0.01, ("%s: %g"):format(name, worst))
+        end
+    end)
+
+    it("has sizes and other shapes, as tensors do", function()
+        assert.are.same({ 2, 3 }, a:size())
+        assert.are.equal(3, a:size(-1))
+        assert.are.equal(6, a:numel())
+        assert.are.equal("variable f32 2x3", a:describe())
+        assert.are.same({ 3, 2 }, a:view(3, -1).dims)
+        assert.are.same({ 2, 1, 3 }, a:unsqueeze(2).dims)
+        assert.are.same({ 2, 3 }, a:unsqueeze(2):squeeze().dims)
+        assert.are.same({ 2, 3, 1 }, a:view(1, 2, 3, 1):squeeze(1).dims)
+        a:view(6)[{ { 1, 2 } }]:sum():backward()
+        assert.are.same({ { 1, 1, 0 }, { 0, 0, 0 } }, a.grad:tolist())
+    end)
+
     it("is equal to itself only", function()
         assert.is_true(a == a)
         assert.is_false(a == b)
@@ -137,6 +162,14 @@ describe("a variable", function()
             { "index has 3 entries, the variable is f32 2x3", function() return (a[{ 1, 1, 1 }]) end },
             { "index of dimension 2: expected a number, {}, {i} or {first, last}",
                 function() return (a[{ 1, "a" }]) end },
+            { "backward: expected one element or a gradient, got variable f32 2x3; x:sum():backward()",
+                function() a:backward() end },
+            { "norm: p is 1, expected 2", function() a:norm(1) end },
+            { "sum: keepdim is a number, expected true or false", function() a:sum(1, 2) end },
+            { "add: got 2 operands, expected one; x + y * 2 has a factor", function() a:add(2, b) end },
+            { "sub: got 2 operands", function() a:sub(b, 2) end },
+            { "softmax: dimension is 3, the variable is f32 [2,3]", function() a:softmax(3) end },
+            { "unsqueeze: dimension is 4, expected 1 to 3", function() a:unsqueeze(4) end },
             { "t: the variable has 1 dimensions, expected 2", function() return (a[1]:t()) end },
         }
         errors.all_fail_here(cases)

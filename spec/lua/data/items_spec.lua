@@ -68,7 +68,7 @@ describe("items", function()
         assert.are.equal("the first 1 item of epoch 1 are others", problem({ pair }, { "ab" }, 1))
         assert.are.equal("the first 1 item of epoch 1 are others", problem({ label }, { "a" }, 1))
         assert.are.equal("the first 1 item of epoch 1 are others", problem({ { ids = { 6 } } }, { { ids = { 7 } } }, 1))
-        assert.are.equal("epoch 1 has only 1 item, expected at least 2", problem({ "a", "b" }, { "a" }, 2))
+        assert.are.equal("epoch 1 has fewer items (1, but 2 were used)", problem({ "a", "b" }, { "a" }, 2))
     end)
 
     it("are drawn from those read ahead, by seed and epoch", function()

@@ -64,6 +64,29 @@ describe("a stream", function()
         return list
     end
 
+    it("tells a position ahead without reading anything twice", function()
+        local calls = 0
+        local reader = open({}, function(...)
+            calls = calls + 1
+            return source(...)
+        end)
+        reader:start(0)
+        assert.are.equal(6, reader:position(2).item)
+        local expected = open {}
+        for n = 0, 2 do assert.are.same(contents(expected:batch(n)), contents(reader:batch(n))) end
+        assert.are.equal(1, calls)
+        -- Of two ranks, the batches of the other one are not kept.
+        reader = open({ rank = 1, ranks = 2 }, function(...)
+            calls = calls + 1
+            return source(...)
+        end)
+        reader:start(0)
+        reader:position(2)
+        assert.are.same({ [1] = true }, { [1] = reader.queue[1] ~= nil, [0] = reader.queue[0] })
+        assert.are.same(contents(expected:batch(1)), contents(reader:batch(1)))
+        assert.are.equal(2, calls)
+    end)
+
     it("tokenizes, masks and batches items, epoch after epoch", function()
         for _, packed in ipairs { false, true } do
             local reader = open { pack_sequences = packed }

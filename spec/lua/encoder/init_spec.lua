@@ -112,6 +112,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
 
     it("guesses words, and prints them as a line", function()
         local guesses = model:fill_mask(TEXT, 25)
+        assert.matches(" %%, %.%.%. 5 more$", tostring(guesses))
         local probabilities = fixture "mask_probabilities"
         assert.are.equal(25, #guesses[1])
         for _, guess in ipairs(guesses[1]) do
@@ -170,7 +171,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         assert.is_truthy(output:find(told, 1, true), output)
     end)
 
-    it("opens our checkpoints, the newest of a folder of steps, and exported models", function()
+    it("opens our checkpoints, the newest or the best of a folder of steps, and exported models", function()
         local config = BertConfig.load(FOLDER .. "masked_lm/config.json")
         local own = BertForPretraining.new(config)
         own.store:allocate { seed = 3, training = false }
@@ -186,6 +187,12 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         assert.is_true(distance(newest:embed(SHORT):tolist(), older:embed(SHORT):tolist()) > 0.01)
         newest:close()
         older:close()
+        parts.best, parts.progress = 5, { evaluation = { kept = true, best_step = 5, metric = "loss" } }
+        checkpoint.save(steps, 15, parts)
+        local best = Encoder.load(steps)
+        assert.are.equal(steps .. "/5", best.folder)
+        best:close()
+        parts.best, parts.progress = nil, nil
         assert.matches("^bl%.load: (.*): contains no .*; there is one in %1/steps$", fault_of(Encoder.load, folder))
 
         local reader = BertForQuestionAnswering.new(config)
@@ -238,13 +245,24 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         fails_here("embed: the model has been closed", function() named:embed(SHORT) end)
         fails_here("embed: call it with a colon: m:embed(...)", function() model.embed { SHORT } end)
         assert.matches("%(closed%)", tostring(named))
-        fails_here("load: unknown option vocab, expected precision, vocab_file, config_file, do_lower_case or "
+        fails_here("load: unknown option vocab, expected precision, vocab_file, config_file, do_lower_case, "
             .. "model_prefix", function() Encoder.load(empty, { vocab = "x" }) end)
+        fails_here("load: options is a string, expected a table with precision",
+            function() Encoder.load(empty, "bf16") end)
+        fails_here("embed: unknown option poling; did you mean pooling?",
+            function() model:embed(SHORT, { poling = "cls" }) end)
+        fails_here("embed: options is a string, expected a table", function() model:embed(SHORT, TEXT) end)
         fails_here("load: precision is fp64, expected fp32, bf16 or fp16",
             function() Encoder.load(empty, { precision = "fp64" }) end)
         fails_here("embed: got an empty list, expected a text or a list of texts", function() model:embed {} end)
         fails_here("embed: pooling is max, expected mean or cls",
             function() model:embed("a", { pooling = "max" }) end)
+        fails_here("embed: unknown option pool, expected pooling, normalize, batch_size",
+            function() model:embed("a", { pool = "cls" }) end)
+        fails_here("embed: batch_size is 0, expected a whole number from 1",
+            function() model:embed("a", { batch_size = 0 }) end)
+        fails_here("embed: the second text of number 1 is a number, expected a string",
+            function() model:embed { { "a", 1 } } end)
         fails_here("fill_mask: k is 0, expected a whole number from 1", function() model:fill_mask(TEXT, 0) end)
         fails_here("hidden_states: the text is a number, expected a string", function() model:hidden_states(1) end)
         fails_here("tokens: the second text is a number, expected a string", function() model:tokens("a", 1) end)

@@ -1,5 +1,7 @@
 --- Modules on their own, as one would try them at the prompt.
 
+local Tape = require "bertlua.autograd.tape"
+local errors = require "spec.support.errors"
 local nn = require "bertlua.nn"
 local tensor = require "bertlua.tensor"
 
@@ -24,6 +26,37 @@ describe("nn", function()
         for _, entry in ipairs(block:parameters()) do names[#names + 1] = entry.name end
         assert.are.same({ "intermediate.dense.weight", "intermediate.dense.bias", "output.dense.weight",
             "output.dense.bias" }, names)
+    end)
+
+    it("calls a layer with a variable on the variable's tape", function()
+        local layer = nn.create(nn.Linear, 3, 2)
+        local tape = Tape.new()
+        tape:start(0, 0, true)
+        local x = tape:input(tensor.from { { 1, 2, 3 } }, true)
+        local y = layer(x)
+        assert.are.equal(tape, y.tape)
+        y:sum():backward()
+        local weight = layer.weight.value
+        for i = 1, 3 do
+            assert.is_true(math.abs(x.grad[{ 1, i }] - weight[{ 1, i }] - weight[{ 2, i }]) < 1e-6)
+        end
+        tape:close()
+    end)
+
+    it("says what a call expects", function()
+        local layer = nn.create(nn.Linear, 3, 2)
+        errors.all_fail_here {
+            { "Linear: got a number, expected a tensor or a variable", function() layer(3) end },
+            { "Linear: got nil, expected a tensor or a variable", function() layer() end },
+            { 'nn.create: got "Linear", expected a class such as bl.nn.Linear', function() nn.create "Linear" end },
+            { "nn.create: got a nil, expected a class", function() nn.create(nil, 3) end },
+        }
+        assert.has_error(function() nn.create(nn.Linear, 1, 2, { activation = "gelo" }) end,
+            "Linear: activation is gelo, expected none, gelu or tanh")
+        assert.has_error(function() nn.create(nn.Linear, 1, 2, { activaton = "gelu" }) end,
+            "Linear: unknown option activaton, expected activation or std")
+        assert.has_error(function() nn.create(nn.Linear) end,
+            "parameters: the shape of weight is no list of sizes of 1 or more")
     end)
 
     it("says what a constructor expects", function()

@@ -149,6 +149,10 @@ describe("ParameterStore", function()
         other:register("w", { 1 }, { init = "zeros" })
         assert.has_error(function() other:register("w", { 1 }, { init = "zeros" }) end,
             "parameters: w is registered twice")
+        assert.has_error(function() other:register("c", { 1 }, { int = "ones" }) end,
+            "parameters: unknown option int of c, expected init, std, decay, low or rows")
+        assert.has_error(function() other:register("c", { 1 }) end,
+            "parameters: init of c is nil, expected normal, zeros or ones")
         assert.has_error(function() other:register("b", { 1 }, { init = "xavier" }) end,
             "parameters: init of b is xavier, expected normal, zeros or ones")
         assert.has_error(function() other:allocate { precision = "fp8" } end,

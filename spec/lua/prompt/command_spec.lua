@@ -90,6 +90,9 @@ describe("bertlua", function()
         -- Found deep in bertlua, it is the user's line that is wrong.
         assert_output("bertlua: (command line):1: linear: w is f32 [4,3], expected f32 [N,5]\n", 1,
             run_bertlua "-e 'bl.nn.create(bl.nn.Linear, 3, 4)(bl.randn(2, 5))'")
+        local copied = script "x = bl.zeros(2)"
+        assert_output(("bertlua: %s:1: attempt to index global 'bl' (a nil value); a file begins with "
+            .. "local bl = require \"bertlua\"\n"):format(copied:sub(2, -2)), 1, run_bertlua(copied))
         -- A fault names what to mend, not where it was found.
         local fault = script "local function f() require('bertlua.fault').raise 'batch_size is 0' end\nf()\nprint()"
         assert_output("bertlua: batch_size is 0\n", 1, run_bertlua(fault))

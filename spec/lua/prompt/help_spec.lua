@@ -44,6 +44,7 @@ describe("help", function()
         assert.are.equal("no bl.ops.linear_forwrd; did you mean bl.ops.linear_forward?\n",
             (feed "? bl.ops.linear_forwrd"))
         assert.is_truthy((feed "? gelu_forwad"):find "did you mean gelu_forward")
+        assert.are.equal("no bl.exp; did you mean x:exp(...)?\n", (feed "? bl.exp"))
         assert.are.equal("no zzzzzzzz\n", (feed "? zzzzzzzz"))
     end)
 end)

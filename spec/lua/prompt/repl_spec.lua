@@ -74,6 +74,8 @@ describe("evaluation", function()
         assert.are.equal("quit", (select(2, feed ":quit")))
         assert.are.equal("quit", (select(2, feed "exit")))
         assert.is_truthy((feed "$ exit 3"):find "exit code 3")
+        assert.is_truthy((feed "$ kill -TERM $$"):find "ended by signal 15")
+        assert.is_truthy((feed "$ kill -INT $$"):find "interrupted")
         assert.are.equal("done", (select(2, feed "$ true")))
     end)
 
@@ -160,6 +162,9 @@ describe("evaluation", function()
         local _, feed = prompt.new()
         assert.are.equal("stdin:1: attempt to call global 'reqiure' (a nil value); did you mean require?\n",
             (feed "reqiure 'x'"))
+        feed "t = bl.zeros(2)"
+        assert.are.equal("stdin:1: attempt to call method 'mm' (a nil value); did you mean x:matmul(y)?\n",
+            (feed "t:mm(t)"))
         assert.are.equal("stdin:1: attempt to index global 'qqqqqqqqq' (a nil value)\n", (feed "qqqqqqqqq.x"))
         assert.is_truthy((feed "require 'no.such'"):find("^[^\n]*module 'no.such' not found; it is looked for in "
             .. "package.path\n"))

@@ -84,6 +84,8 @@ describe("Tokenizer", function()
         fails_here("tokenizer: decode got the id 30522, expected 0 to 30521",
             function() tokenizer:decode { 30522 } end)
         fails_here("tokenizer: decode got the id 1.5, expected 0 to 30521", function() tokenizer:decode { 1.5 } end)
+        fails_here("tokenizer: decode: options is a boolean, expected a table with skip_special_tokens, count",
+            function() tokenizer:decode({ 1 }, true) end)
         fails_here("tokenizer: decode got a string, expected a list, a tensor or an int32 array of ids",
             function() tokenizer:decode "x" end)
         local rows = tensor.from({ { 1, 2 } }, "i32")

@@ -39,6 +39,23 @@ describe("meter", function()
         assert.are.equal(6, meter:totals().seconds)
     end)
 
+    it("finds the ranks with another learning rate, and with a loss that is not finite", function()
+        local meter = Meter.new(function() return 0 end, { "loss" })
+        local step = meter:begin_step()
+        meter:add(step, { batch_size = 1, tokens = 1 })
+        step.learning_rate = 0.5
+        local ranks = { exchange = function(_, mine)
+            local apart, bad = { unpack(mine) }, { unpack(mine) }
+            for i, value in ipairs(mine) do
+                if value == 0.5 then apart[i] = 0.25 end
+                if value == 7 then bad[i] = 0 / 0 end
+            end
+            return { mine, apart, bad, mine }
+        end }
+        meter:end_step(step, { loss = 7 }, ranks)
+        assert.are.same({ { 1 }, { 2 } }, { step.rate_ranks, step.bad_ranks })
+    end)
+
     it("knows the peak memory of this process", function()
         assert.is_true(Meter.peak_memory() > 2 ^ 20)
     end)

@@ -3,6 +3,7 @@
 local Optimizer = require "bertlua.train.optimizer"
 local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
+local errors = require "spec.support.errors"
 local fault = require "bertlua.fault"
 local ops = require "bertlua.ops"
 local schedule = require "bertlua.train.schedule"
@@ -207,6 +208,14 @@ describe("Optimizer", function()
         ok, err = pcall(Optimizer.new, { store = small_store(), loss_scale = 0 })
         assert.is_false(ok)
         assert.are.equal("optimizer: loss_scale is 0, expected a positive number", tostring(err))
+        local optimizer = Optimizer.new { store = small_store() }
+        errors.all_fail_here {
+            { "optimizer: the learning rate is no option, optimizer:step(learning_rate) takes it",
+                function() Optimizer.new { store = small_store(), lr = 1 } end },
+            { "optimizer: unknown option weight_decy; did you mean weight_decay?",
+                function() Optimizer.new { store = small_store(), weight_decy = 1 } end },
+            { "optimizer: step got nil, expected the learning rate", function() optimizer:step() end },
+        }
         assert.has_error(function() Optimizer.new { store = ParameterStore.new() } end,
             "optimizer: store must be an allocated ParameterStore with gradients, got table")
     end)

@@ -276,6 +276,22 @@ describe("trainer", function()
         assert.are.same({ 2, 3 }, saved)
     end)
 
+    it("does not blame the learning rate for a loss that is not finite before the first update", function()
+        for own, text in pairs { [true] = "the loss that the recipe computes, and at the parameters",
+            [false] = "the parameters" } do
+            local parts, _, state = rig {}
+            local model = parts.model
+            parts.objective = own and { names = { "loss" }, forward = function(_, tape, batch)
+                local result = model:forward(tape, batch)
+                return result
+            end } or nil
+            state.loss_of = function() return 0 / 0 end
+            local _, message = pcall(function() Trainer.new(parts):run() end)
+            assert.matches("^step 1: the loss is %-?nan %(gradient of a.weight%) before the first update: look at "
+                .. text .. " that the run starts from$", tostring(message))
+        end
+    end)
+
     it("lets the optimizer stop a run whose gradients overflow for good", function()
         local parts = rig()
         parts.optimizer.check = function(_, step) fault.raise("step " .. step .. ": overflow") end

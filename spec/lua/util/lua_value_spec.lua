@@ -25,6 +25,15 @@ describe("a value given as Lua", function()
         assert.are.equal(folder .. "/b.lua:3", lua_value.shown(moved):match "^function at (.*)$")
     end)
 
+    it("may be a table that holds itself, and keys of any kind", function()
+        local class = { name = "Own", [1] = 2, [true] = 3 }
+        class.__index = class
+        local text = lua_value.identity { new = class, again = class }
+        local own = '{ 2, __index = { itself }, name = "Own", true = 3 }'
+        assert.are.equal(("{ again = %s, new = %s }"):format(own, own), text)
+        assert.are.equal(text, lua_value.shown { new = class, again = class })
+    end)
+
     it("is identified with the local functions that it calls", function()
         local text = "local tensor = require 'bertlua.tensor'\nlocal factor = 1\nlocal function helper(x)\n"
             .. "    return x and helper or x + 1\nend\nreturn function(x)\n    factor = factor + 1\n"
@@ -66,6 +75,27 @@ describe("a value given as Lua", function()
         assert.matches("; called at .*e%.lua:5", text)
         assert.is_nil(text:find("lua_value.lua", 1, true))
         assert.is_nil(text:find("called at .-e%.lua:2"))
+    end)
+
+    it("fails with the function's own line where a tail call has removed the line of the mistake", function()
+        local fn = load("t.lua", "local ops = require 'bertlua.ops'\nreturn function()\n"
+            .. "    return ops.fill(7, 0)\nend\n")
+        local _, problem = pcall(lua_value.guarded("loss", fn))
+        assert.matches("; in the function at .*t%.lua:2$", tostring(problem))
+        fn = load("t.lua", "return function()\n    return io.lines '/no/such'\nend\n")
+        _, problem = pcall(lua_value.guarded("data, epoch 1", fn))
+        assert.matches("^data, epoch 1: .*/no/such: No such file or directory%); in the function at .*t%.lua:1$",
+            tostring(problem))
+    end)
+
+    it("fails with a line of text whatever error() was given", function()
+        for argument, text in pairs { ["{}"] = "an error that is a table", [""] = "an error without a message",
+            ["print"] = "an error that is a function" } do
+            local _, problem = pcall(lua_value.guarded("on_step", load("v.lua", ("return function()\n    error(%s)\n"
+                .. "end\n"):format(argument))))
+            assert.is_true(fault.is(problem), argument)
+            assert.matches("^on_step: " .. text .. "; called at .*v%.lua:2$", tostring(problem))
+        end
     end)
 
     it("fails with the user's line where bertlua's own code found the mistake", function()

@@ -3,12 +3,14 @@
 local suggest = require "bertlua.util.suggest"
 
 describe("suggest", function()
-    it("counts insertions, deletions and replacements", function()
+    it("counts insertions, deletions, replacements and swaps", function()
         assert.are.equal(3, suggest.distance("kitten", "sitting"))
         assert.are.equal(0, suggest.distance("same", "same"))
         assert.are.equal(4, suggest.distance("", "four"))
         assert.are.equal(4, suggest.distance("four", ""))
-        assert.are.equal(2, suggest.distance("ab", "ba"))
+        assert.are.equal(1, suggest.distance("ab", "ba"))
+        assert.are.equal(1, suggest.distance("lable", "label"))
+        assert.are.equal(2, suggest.distance("abcd", "badc"))
     end)
 
     it("takes the nearest, and the first on a tie", function()

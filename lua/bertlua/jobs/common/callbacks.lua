@@ -35,6 +35,21 @@ function M.check(values)
     end
 end
 
+--- Say which of a job's functions this run will not call.
+-- @param run plan, with what evaluating.plan() completed; gets warnings
+function M.warn(values, run)
+    local warnings = run.warnings
+    if values.benchmark then
+        for _, name in ipairs(NAMES) do
+            if values[name] then
+                warnings[#warnings + 1] = ("benchmark mode calls no functions of a recipe: %s is ignored"):format(name)
+            end
+        end
+    elseif values.on_evaluate and not run.evaluate and not run.work.evaluate then
+        warnings[#warnings + 1] = "this run makes no evaluation, as evaluate is not set: on_evaluate is not called"
+    end
+end
+
 --- Call a job's function, if it has one and its turn has come.
 -- @param job of the runner, with log and parts
 -- @param name on_step, on_checkpoint or on_evaluate
@@ -47,6 +62,9 @@ function M.call(job, name, step, fields)
     if name == "on_step" and step % every ~= 0 then return end
     local event = { step = step, model = job.parts.model, tokenizer = job.data.words, run = job.run }
     for key, field in pairs(fields) do event[key] = field end
+    -- A copy: what the function changes is not what the log and progress.json say.
+    event.metrics = {}
+    for key, number in pairs(fields.metrics or {}) do event.metrics[key] = number end
     function event.log(key, number)
         if type(key) ~= "string" or type(number) ~= "number" then
             error(("event.log: got %s and %s, expected a name and a number"):format(type(key), type(number)), 2)

@@ -164,6 +164,17 @@ function M.is_done(run)
     return run.first_step and run.first_step > run.last_step and not run.evaluate_first
 end
 
+--- Refuse a metric that a recipe's own loss or model does not return: in the first step, not after the first `every`.
+-- @param names of the results
+function M.check_results(job, names)
+    local wanted = job.run.evaluate
+    if not wanted or job.task.evaluation.metrics(job.values) then return end
+    local found = {}
+    for _, name in ipairs(names) do found[name] = true end
+    if found[wanted.metric] then return end
+    fault.raisef("evaluate: unknown metric %s%s", wanted.metric, hint(wanted.metric, names_of(found)))
+end
+
 --- Open what the evaluations of a job need; rank 0 alone has it.
 function M.open(job)
     if job.run.evaluate and job.ranks.main then job.evaluation = job.task.evaluation.open(job) end

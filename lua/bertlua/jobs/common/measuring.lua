@@ -14,7 +14,8 @@ local function setup_of(job, batch_size)
     return {
         ranks = run.work.train and job.ranks.size or nil, warmup_steps = values.benchmark_warmup_steps,
         batch_size = batch_size, accumulation = run.accumulation, max_seq_length = values.max_seq_length,
-        precision = run.precision, packed = values.pack_sequences, threads = context.threads(), device = values.device,
+        precision = run.precision, packed = values.pack_sequences, threads = context.threads(),
+        device = context.device(),
     }
 end
 

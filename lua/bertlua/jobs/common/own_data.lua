@@ -8,6 +8,7 @@ local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local lua_value = require "bertlua.util.lua_value"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local stream = require "bertlua.data.stream"
@@ -58,7 +59,7 @@ function M.open(job, config, words, next_sentence)
     local values = job.values
     if next_sentence then
         -- What a loss or a model of the recipe's own reads, it alone knows.
-        next_sentence = not values.loss and type(values.model) ~= "function" and "required" or nil
+        next_sentence = not values.loss and not model_choice.is_own(values) and "required" or nil
     end
     job.words = words
     local batches = stream.open(values.data, {

@@ -116,7 +116,7 @@ end
 --- A recipe's numbers for each parameter, checked; called once per parameter that is trained.
 -- @param setting "lr_scale" or "weight_decay_of"
 -- @param store ParameterStore, with what is frozen marked
--- @return function(name) -> number or nil; nil where the recipe has none
+-- @return function(name) -> number or nil, nil where the recipe has none; all numbers as text, to compare them
 function M.numbers(setting, values, store)
     local given = values[setting]
     if not given then return nil end
@@ -134,7 +134,9 @@ function M.numbers(setting, values, store)
             numbers[entry.name] = value
         end
     end
-    return function(name) return numbers[name] end
+    local text = {}
+    for i, entry in ipairs(store.list) do text[i] = ("%.17g"):format(numbers[entry.name] or -1) end
+    return function(name) return numbers[name] end, table.concat(text, " ")
 end
 
 --- "5.2 of 11.2 million parameters (embeddings)": what is frozen, for the log; nil if nothing is.
@@ -142,6 +144,7 @@ function M.frozen_text(values, store)
     if not values.freeze then return nil end
     local frozen = store.numel - store:trained_numel()
     local text = store.numel < 1e5 and ("%d of %d parameters"):format(frozen, store.numel)
+        or frozen < 1e5 and ("%d of %.1f million parameters"):format(frozen, store.numel / 1e6)
         or ("%.1f of %.1f million parameters"):format(frozen / 1e6, store.numel / 1e6)
     return ("%s (%s)"):format(text, table.concat(values.freeze, ", "))
 end

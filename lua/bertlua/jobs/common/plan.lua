@@ -72,6 +72,19 @@ function M.precision(values, sources)
     return amp and values.amp_dtype or "fp32"
 end
 
+--- Warn of settings of mixed precision that have no effect, or a harmful one.
+-- @param run plan with work and precision; gets warnings
+function M.warn_of_precision(run, values, sources)
+    local note
+    if run.precision == "fp32" and sources.amp_dtype then
+        note = "amp_dtype has no effect without amp"
+    elseif run.work.train and run.precision == "fp16" and values.scale_loss == 1
+        and not values.use_dynamic_loss_scaling then
+        note = "fp16 without loss scaling: small gradients become 0; add --use-dynamic-loss-scaling"
+    end
+    run.warnings[#run.warnings + 1] = note
+end
+
 --- Kernels of attention: "auto", "native", "unfused" or "cudnn".
 function M.attention(values)
     local wanted = values.attention or "auto"
@@ -356,7 +369,9 @@ function M.resolve(task, values, sources, size)
     parameter_groups.check(values)
     check_schedule(values)
     evaluating.plan(task, run, values)
+    callbacks.warn(values, run)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
+    M.warn_of_precision(run, values, sources)
     run.attention = M.attention(values)
     run.checkpoint_dir = M.checkpoint_dir(values, run.phase)
     local finetunes = tasks.finetunes(task)
@@ -373,6 +388,7 @@ function M.resolve(task, values, sources, size)
     run.accumulation = M.accumulation(values, batch_size, run.warnings, size)
     run.update_size = batch_size * run.accumulation
     run.effective.gradient_merge_steps, run.effective.optimizer = run.accumulation, training.optimizer_family(values)
+    run.effective.precision = run.tf32 and "tf32" or run.precision
     if run.work.train and not finetunes then M.set_steps(run, values) end
     return run
 end

@@ -18,6 +18,7 @@ local plan = require "bertlua.jobs.common.plan"
 local signal = require "bertlua.signal"
 local tasks = require "bertlua.jobs.common.task"
 local term = require "bertlua.util.term"
+local told = require "bertlua.jobs.common.told"
 local training = require "bertlua.jobs.common.training"
 
 local M = {}
@@ -55,7 +56,7 @@ local function build(job)
         max_predictions_per_seq = parts.loader.max_predictions_per_seq or 0, tensors = parts.loader.tensors,
         accumulation = values.gradient_merge_steps, batch_option = plan.option(job.task.batch_setting),
     }, ranks)
-    parts.optimizer = training.optimizer(run, values, store, ranks)
+    parts.optimizer, parts.groups = training.optimizer(run, values, store, ranks)
     parts.gradients = training.gradients(values, store, ranks)
     parts.tape = training.tape(run, values, parts.memory)
     parts.graphs = training.graphs(values)
@@ -117,12 +118,15 @@ local function compare_progress(job)
             was, is = was or unset, is or unset
         end
         if was ~= nil and was ~= is then
-            local text = ("%s was %s in %s and is %s now"):format(name, tostring(was), path, tostring(is))
+            local text = told.change(name, was, path, is)
             if setting.lasting == "fixed" then
                 fault.raisef("%s: set it as it was, or start a new run with --from-pretrained-params %s", text, path)
             end
             run.warnings[#run.warnings + 1] = text .. ": the run will differ from one that never stopped"
         end
+    end
+    for _, text in ipairs(told.changes(path, told.of(job.task, run, job.values))) do
+        run.warnings[#run.warnings + 1] = text .. ": the run will differ from one that never stopped"
     end
 end
 
@@ -238,7 +242,7 @@ function M.run(task, values, sources, options)
         restore(job)
         return job.parts
     end)
-    training.check_equal_start(job.parts.model.store, ranks)
+    training.check_equal_start(job.parts.model.store, ranks, job.parts.groups)
     -- Only now: a run that cannot start must not erase the report of an earlier one.
     held = training.hold(run, values, ranks)
     job.log = ranks.main and logs.open(job, options) or logs.quiet()

@@ -6,7 +6,8 @@
 -- run must keep: its value goes into progress.json, and a resume with another
 -- value is reported. With "changed" it goes there only where it differs from
 -- the default, so that the files of runs without it stay as they were; "fixed" is
--- that, and a resume with another value is refused. `recorded_as` is its name
+-- that, and a resume with another value is refused; what is "told" has a file of
+-- its own in the checkpoint, settings.json (see told.lua). `recorded_as` is its name
 -- there, where its own is taken. Rules between settings do not belong here: see
 -- plan.lua.
 
@@ -80,17 +81,22 @@ local TRAINING = {
         help = "peak learning rate" },
     { name = "schedule", type = "choice", choices = schedule.NAMES, accepts = { ["function"] = true },
         default = "linear", lasting = true, help = "learning rate after the warm-up" },
-    { name = "schedule_power", type = "number", above = 0, help = "of schedule polynomial; unset: 1" },
-    { name = "decay_proportion", type = "number", min = 0, max = 1,
+    { name = "schedule_power", type = "number", above = 0, lasting = "told",
+        help = "of schedule polynomial; unset: 1" },
+    { name = "decay_proportion", type = "number", min = 0, max = 1, lasting = "told",
         help = "share of max_steps that schedule warmup_stable_decay decays over; unset: 0.1" },
-    { name = "warmup_start_lr", type = "number", min = 0, default = 0,
+    { name = "warmup_start_lr", type = "number", min = 0, default = 0, lasting = "told",
         help = "learning rate at the start of the warm-up" },
-    { name = "warmup_proportion", type = "number", min = 0, max = 1, default = 0.01,
+    { name = "warmup_proportion", type = "number", min = 0, max = 1, default = 0.01, lasting = "told",
         help = "share of max_steps spent on warm-up; the schedule follows" },
-    { name = "beta1", type = "number", min = 0, below = 1, default = 0.9, help = "decay of the first moment" },
-    { name = "beta2", type = "number", min = 0, below = 1, default = 0.999, help = "decay of the second moment" },
-    { name = "epsilon", type = "number", above = 0, default = 1e-6, help = "added to the root of the second moment" },
-    { name = "weight_decay", type = "number", min = 0, default = 0.01, help = "not applied to biases and LayerNorm" },
+    { name = "beta1", type = "number", min = 0, below = 1, default = 0.9, lasting = "told",
+        help = "decay of the first moment" },
+    { name = "beta2", type = "number", min = 0, below = 1, default = 0.999, lasting = "told",
+        help = "decay of the second moment" },
+    { name = "epsilon", type = "number", above = 0, default = 1e-6, lasting = "told",
+        help = "added to the root of the second moment" },
+    { name = "weight_decay", type = "number", min = 0, default = 0.01, lasting = "told",
+        help = "not applied to biases and LayerNorm" },
     { name = "freeze", type = "lua", accepts = { table = true }, lasting = "changed",
         help = "patterns of names of parameters that keep their values, which also saves their part of the backward "
             .. "pass: { \"embeddings\", \"encoder.layer.[0-5]\" }" },
@@ -100,13 +106,13 @@ local TRAINING = {
     { name = "weight_decay_of", type = "lua", accepts = { ["function"] = true, table = true }, lasting = "changed",
         help = "weight decay of each parameter: function(name), or a table of numbers by pattern; unset or nil: that "
             .. "of weight_decay" },
-    { name = "max_grad_norm", type = "number", min = 0, default = 1.0,
+    { name = "max_grad_norm", type = "number", min = 0, default = 1.0, lasting = "told",
         help = "gradients are clipped to this global norm; 0: no clipping" },
 }
 
 local ADVANCED = {
     { name = "amp", type = "boolean", default = false, help = "mixed precision, the same as precision amp" },
-    { name = "precision", type = "choice", choices = { "fp32", "tf32", "amp" },
+    { name = "precision", type = "choice", choices = { "fp32", "tf32", "amp" }, lasting = "told",
         help = "of matrices and activations; weights, moments and sums are always fp32; tf32: fp32 with products "
             .. "rounded to TF32, on a GPU; unset: determined by amp" },
     { name = "amp_dtype", type = "choice", choices = { "bf16", "fp16" }, default = "bf16",
@@ -121,7 +127,8 @@ local ADVANCED = {
         help = "one fused kernel for attention; false: attention unfused, on a GPU only" },
     { name = "attention", type = "choice", choices = { "auto", "native", "cudnn", "unfused" }, default = "auto",
         help = "attention kernels on a GPU; auto: the fastest that fits" },
-    { name = "pack_sequences", type = "boolean", default = true, help = "leave padding tokens out of the computation" },
+    { name = "pack_sequences", type = "boolean", default = true, lasting = "told",
+        help = "leave padding tokens out of the computation" },
     { name = "activation_checkpointing", type = "boolean", default = false,
         help = "keep only the activations between layers and recompute the others in the backward pass: less memory, "
             .. "about a third more work, the same gradients" },
@@ -135,6 +142,7 @@ local ADVANCED = {
 
 local MACHINE = {
     { name = "gradient_reduction_dtype", type = "choice", choices = { "fp32", "bf16" }, default = "fp32",
+        lasting = "told",
         help = "format in which processes exchange gradients; sums are added in fp32" },
     { name = "gradient_bucket_mib", type = "number", above = 0, max = 4096, default = 25,
         help = "MiB of fp32 gradients that are reduced at a time while the backward pass continues" },

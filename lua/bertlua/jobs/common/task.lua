@@ -123,11 +123,11 @@ function M.names(results)
     return names
 end
 
---- Settings of a task that a resumed run must keep: list of declarations.
+--- Settings of a task that a resumed run must keep: list of declarations, without those that are only told.
 function M.lasting(task)
     local list = {}
     for _, setting in ipairs(task.settings.list) do
-        if setting.lasting then list[#list + 1] = setting end
+        if setting.lasting and setting.lasting ~= "told" then list[#list + 1] = setting end
     end
     return list
 end

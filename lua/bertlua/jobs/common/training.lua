@@ -28,6 +28,7 @@ local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
 local tasks = require "bertlua.jobs.common.task"
 local term = require "bertlua.util.term"
+local told = require "bertlua.jobs.common.told"
 local Trace = require "bertlua.util.trace"
 
 local M = {}
@@ -102,24 +103,29 @@ function M.gradients(values, store, ranks)
     return gradients
 end
 
---- Every rank must start with the same parameters: read, or drawn from the seed.
-function M.check_equal_start(store, ranks)
+--- Every rank must start with the same parameters: read, or drawn from the seed; and treat each alike.
+-- @param groups checksum of optimizer(); nil without training
+function M.check_equal_start(store, ranks, groups)
     if ranks.size == 1 then return end
+    ranks:require_equal(groups or 0, "lr_scale or weight_decay_of",
+        "they must return the same numbers in every process")
     ranks:require_equal(tonumber(store:checksum(), 16), "parameters at the start",
         "check that all machines run the same build and read the same files")
 end
 
 --- The optimizer that the settings name, for an allocated store.
+-- @return optimizer; a checksum of what lr_scale and weight_decay_of say
 function M.optimizer(run, values, store, ranks)
+    local decays, decays_text = parameter_groups.numbers("weight_decay_of", values, store)
+    local rates, rates_text = parameter_groups.numbers("lr_scale", values, store)
     local optimizer = Optimizer.new {
         kind = ranks.size == 1 and M.optimizer_family(values) or values.optimizer, store = store, comm = ranks.comm,
         beta1 = values.beta1, beta2 = values.beta2, epsilon = values.epsilon, weight_decay = values.weight_decay,
-        weight_decay_of = parameter_groups.numbers("weight_decay_of", values, store),
-        lr_scale = parameter_groups.numbers("lr_scale", values, store),
+        weight_decay_of = decays, lr_scale = rates,
         max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
         loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
     }
-    return optimizer
+    return optimizer, storage.crc32c(("%s; %s"):format(decays_text, rates_text))
 end
 
 --- function(step) -> learning rate, as the settings say.
@@ -251,6 +257,7 @@ function M.train(job, progress_of, held)
         callbacks.call(job, "on_step", step, { metrics = record })
     end
     parts.on_results = function(names)
+        evaluating.check_results(job, names)
         for i, result in ipairs(tasks.describe(job.task, names)) do job.results[i] = result end
     end
     parts.on_log = function(record) log:record(record) end
@@ -263,7 +270,7 @@ function M.train(job, progress_of, held)
         local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
-            ranks = parts.ranks, best = evaluating.best_step(run),
+            ranks = parts.ranks, best = evaluating.best_step(run), settings = told.of(job.task, run, values),
         })
         callbacks.call(job, "on_checkpoint", step, { metrics = record, path = path })
         return path

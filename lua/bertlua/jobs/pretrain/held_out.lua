@@ -36,6 +36,17 @@ function M.plan(_, _, evaluate)
     if not fs.is_directory(dir) then fault.raisef("evaluate: input_dir %s: no such folder", dir) end
 end
 
+--- The size of batches, at most `largest` and at least half of it, that leaves out the fewest samples; the larger of
+-- two that leave out as many. All batches have one size, as a smaller one would count as much as the others.
+function M.batch_size(samples, largest)
+    if samples <= largest then return samples end
+    local best = largest
+    for size = largest - 1, math.max(1, math.ceil(largest / 2)), -1 do
+        if samples % size < samples % best then best = size end
+    end
+    return best
+end
+
 --- Open the shards: batches of all samples but a few, as batches have one size.
 -- @param job of the runner
 -- @return {shards: loader, batches: their number, feeder}
@@ -53,8 +64,8 @@ function M.open(job)
             probe.max_seq_length, config.max_position_embeddings)
     end
     local samples = probe.samples
-    local count = math.ceil(samples / values[job.task.batch_setting])
-    options.batch_size = math.floor(samples / count)
+    options.batch_size = M.batch_size(samples, values[job.task.batch_setting])
+    local count = math.floor(samples / options.batch_size)
     probe:close()
     local shards = options.batch_size == 1 and probe or loader.open(options)
     local used = count * options.batch_size

@@ -34,7 +34,7 @@ return settings.task {
         { name = "phase2", type = "boolean", default = false, help = "long sequences; excludes phase1" },
         { name = "max_predictions_per_seq", type = "integer", min = 1, default = 80,
             help = "masked tokens per sequence, as in the shards" },
-        { name = "dynamic_masking", type = "boolean", default = false,
+        { name = "dynamic_masking", type = "boolean", default = false, lasting = "told",
             help = "draw new masks each time a sample is read, instead of using the shards' masks; always with data" },
     } },
 }

@@ -6,6 +6,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local held_out = require "bertlua.jobs.pretrain.held_out"
 local loader = require "bertlua.data.loader"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local model_files = require "bertlua.jobs.common.model_files"
 local objectives = require "bertlua.jobs.pretrain.objectives"
 local own_data = require "bertlua.jobs.common.own_data"
@@ -42,6 +43,10 @@ local function make_plan(run, values, sources)
     end
     run.parameters = final_params_of_phase1(run, values)
     run.effective.objectives = objectives.of(values)
+    if sources.objectives and model_choice.is_own(values) then
+        fault.raise("objectives are those of the task's own model: a model of the recipe's decides itself what it "
+            .. "learns; leave them out")
+    end
 end
 
 --- Config of the model and its vocabulary, checked against each other and the shards' length.

@@ -35,6 +35,27 @@ describe("callbacks", function()
         assert.has_error(function() callbacks.call(job_of { on_checkpoint = never }, "on_checkpoint", 1, {}) end)
     end)
 
+    it("get a copy of the metrics", function()
+        local metrics = { loss = 5 }
+        callbacks.call(job_of { on_step = function(event) event.metrics.loss = 0 end }, "on_step", 1,
+            { metrics = metrics })
+        assert.are.same({ loss = 5 }, metrics)
+    end)
+
+    it("are told if they are never called", function()
+        local function warnings(run, values)
+            run.warnings, run.work = {}, run.work or { train = true }
+            callbacks.warn(values, run)
+            return #run.warnings
+        end
+        local values = { on_evaluate = print }
+        assert.are.equal(1, warnings({}, values))
+        assert.are.equal(0, warnings({}, {}))
+        assert.are.equal(0, warnings({ evaluate = { every = 2 } }, values))
+        assert.are.equal(0, warnings({ work = { train = true, evaluate = true } }, values))
+        assert.are.equal(1, warnings({}, { on_evaluate = print, benchmark = true }))
+    end)
+
     it("name what is wrong with them", function()
         for pattern, value in pairs {
             ["^on_step: unknown field evry, expected { every = N"] = { evry = 2, print },
@@ -50,5 +71,21 @@ describe("callbacks", function()
         local job = job_of { on_step = function(event) event.log("a", "b") end }
         assert.error_matches(function() callbacks.call(job, "on_step", 1, {}) end,
             "event.log: got string and string, expected a name and a number")
+    end)
+
+    it("that a run will not call are named", function()
+        local function warnings(values, run)
+            run.warnings, run.work = {}, run.work or {}
+            callbacks.warn(values, run)
+            return run.warnings
+        end
+        assert.are.same({}, warnings({ on_step = print, on_checkpoint = print }, {}))
+        assert.are.same({}, warnings({ on_evaluate = print }, { evaluate = {} }))
+        assert.are.same({}, warnings({ on_evaluate = print }, { work = { evaluate = true } }))
+        assert.are.same({ "this run makes no evaluation, as evaluate is not set: on_evaluate is not called" },
+            warnings({ on_evaluate = print }, {}))
+        assert.are.same({ "benchmark mode calls no functions of a recipe: on_step is ignored",
+            "benchmark mode calls no functions of a recipe: on_evaluate is ignored" },
+            warnings({ on_step = print, on_evaluate = print, benchmark = true }, {}))
     end)
 end)

@@ -49,6 +49,22 @@ describe("a recipe's evaluate", function()
             "pretrain", { every = 1, input_dir = "spec", metric = "margin" }, own)
     end)
 
+    it("by a result that a recipe's own loss does not return is refused once its results are known", function()
+        local run = planned("pretrain", { every = 500, input_dir = "spec", metric = "margin_accuracy" },
+            { loss = print })
+        local job = { run = {}, task = tasks.pretrain, values = { loss = print } }
+        assert.has_no_error(function() evaluating.check_results(job, { "loss" }) end)
+        job.run.evaluate = run
+        assert.has_no_error(function() evaluating.check_results(job, { "loss", "margin_accuracy" }) end)
+        local _, problem = pcall(evaluating.check_results, job, { "loss", "margin_acc" })
+        assert.are.equal("evaluate: unknown metric margin_accuracy; did you mean margin_acc?",
+            fault.message(problem))
+        -- The task's own are known beforehand.
+        job = { run = { evaluate = planned("classify", { every = 1, dev_file = "Makefile" }) }, task = tasks.classify,
+            values = {} }
+        assert.has_no_error(function() evaluating.check_results(job, { "loss" }) end)
+    end)
+
     it("is refused with one line that names the fix", function()
         for pattern, evaluate in pairs {
             ["^evaluate: unknown field evry; did you mean every%?$"] = { evry = 5 },
@@ -149,6 +165,11 @@ describe("evaluation in pre-training", function()
             ["from-phase1-final-params"] = "auto", ["max-steps"] = 1 }))
         assert.are.equal(0, code, text)
         assert.matches("start     parameters of " .. folder("a", 2):gsub("%p", "%%%0") .. "\n", text)
+        -- Without evaluations the run continues, too, and says that they are gone.
+        code, text = second(job:command("pretrain_phase1.lua", { ["output-dir"] = job.dir .. "/a",
+            ["max-steps"] = 12, ["steps-this-run"] = 1, ["last-step-of-checkpoint"] = "auto" }))
+        assert.are.equal(0, code, text)
+        assert.matches("warning: evaluate was { .- } in .*/8 and is not set now", text)
     end)
 
     it("changes nothing if it is resumed anywhere, even where a signal prevented it", function()
@@ -248,7 +269,7 @@ describe("evaluation in pre-training", function()
         local output = run("b", "", { ["max-steps"] = 1, ["batch-size"] = 20 })
         assert.matches("48 samples to evaluate on, in batches of 16\n", output)
         output = run("c", "", { ["max-steps"] = 1, ["batch-size"] = 7 })
-        assert.matches("42 of 48 samples to evaluate on, in batches of 6\n", output)
+        assert.matches(": 48 samples to evaluate on, in batches of 6\n", output)
     end)
 
     mpi.specs(it, pending)("measures the same on two processes, and ends both", function()

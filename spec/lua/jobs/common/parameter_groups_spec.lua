@@ -43,6 +43,12 @@ describe("freeze", function()
         store.numel = 11.2e6
         assert.are.equal("5.2 of 11.2 million parameters (a)", groups.frozen_text({ freeze = { "a" } }, store))
         assert.is_nil(groups.frozen_text({}, store))
+        store = ParameterStore.new()
+        store:register("a", { 64, 32 }, { init = "zeros" })
+        store:register("b", { 1000, 1000 }, { init = "zeros" })
+        groups.freeze({ freeze = { "a" } }, store)
+        store.numel = 1002048
+        assert.are.equal("2048 of 1.0 million parameters (a)", groups.frozen_text({ freeze = { "a" } }, store))
     end)
 
     it("refuses what cannot be meant", function()

@@ -35,6 +35,27 @@ describe("precision", function()
     end)
 end)
 
+describe("a setting of mixed precision", function()
+    local function warnings(precision, values, sources, work)
+        local run = { precision = precision, warnings = {}, work = work or { train = true } }
+        values.scale_loss = values.scale_loss or 1
+        plan.warn_of_precision(run, values, sources or {})
+        return run.warnings
+    end
+
+    it("that has no effect, or a harmful one, is told", function()
+        assert.are.same({ "amp_dtype has no effect without amp" },
+            warnings("fp32", {}, { amp_dtype = "command line" }))
+        assert.are.same({}, warnings("fp32", {}))
+        assert.are.same({}, warnings("bf16", {}, { amp_dtype = "recipe" }))
+        assert.are.same({ "fp16 without loss scaling: small gradients become 0; add --use-dynamic-loss-scaling" },
+            warnings("fp16", {}))
+        assert.are.same({}, warnings("fp16", { use_dynamic_loss_scaling = true }))
+        assert.are.same({}, warnings("fp16", { scale_loss = 128 }))
+        assert.are.same({}, warnings("fp16", {}, {}, {}))
+    end)
+end)
+
 describe("attention", function()
     it("is one kernel on the CPU", function()
         assert.are.equal("auto", plan.attention { device = "cpu", fuse_mha = true })

@@ -46,6 +46,23 @@ describe("held-out shards", function()
             margin = { 0, 2 } }, { loss = function() end })))
     end)
 
+    it("are left out by fewer than half a batch, wherever their number allows it", function()
+        -- 19939 = 4 x 4984 + 3: batches of 3 would leave out a single one.
+        assert.are.equal(4, held_out.batch_size(8, 4))
+        assert.are.equal(3, held_out.batch_size(3, 4))
+        assert.are.equal(50, held_out.batch_size(100, 96))
+        assert.are.equal(1, held_out.batch_size(7, 1))
+        for largest = 1, 40 do
+            for samples = 1, 400 do
+                local size = held_out.batch_size(samples, largest)
+                local left = samples % size
+                assert.is_true(size >= 1 and size <= largest)
+                assert.is_true(left <= samples % largest or samples < largest)
+                assert.is_true(samples < largest or left < largest / 2 + 1, ("%d of %d"):format(left, samples))
+            end
+        end
+    end)
+
     it("stop when they are told", function()
         local metrics, asked = measure({ loss = { 4, 2 } }, {}, function(done, total)
             assert.are.same({ 1, 2 }, { done, total })

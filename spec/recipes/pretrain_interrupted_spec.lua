@@ -127,6 +127,16 @@ describe("pre-training that is interrupted", function()
             return recipe and words:gsub("recipes/pretrain_phase1.lua", recipe) or words
         end
 
+        it("ends with one line where the first step cannot be read", function()
+            local output, code = mpi.run(2, arguments(options("first", { device = "cpu" }),
+                "spec/support/ranks_bad_data.lua"), "-x BAD_RANK=1 -x BAD_STEP=1")
+            assert.are_not.equal(0, code)
+            local _, lines = output:gsub("bertlua: ", "")
+            assert.are.equal(1, lines, output)
+            assert.matches("bertlua: rank 1: shard.hdf5: cannot be read: Input/output error%s", output)
+            assert.is_false(fs.exists(folder("first", 0)))
+        end)
+
         for _, case in ipairs { { 1, "Lamb", "32" }, { 0, "DistributedFusedLamb", "bf16" } } do
             local rank, optimizer, dtype = unpack(case)
             it(("saves together when rank %d cannot read its data (%s)"):format(rank, optimizer), function()

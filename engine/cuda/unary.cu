@@ -69,7 +69,8 @@ __device__ static float unary_gradient(int32_t kind, float dy, float s, float a,
     case BL_UNARY_POW:
         return a == 0.0f ? 0.0f : dy * a * power_of(s, a - 1.0f);
     case BL_UNARY_EXPONENTIAL:
-        return dy * s * log_a;
+        /* 0^x is flat where it is 0 or 1, though log(0) is not finite. */
+        return a == 0.0f && s <= 1.0f ? 0.0f : dy * s * log_a;
     case BL_UNARY_RECIPROCAL:
         return -a * dy / s / s;
     case BL_UNARY_CLAMP_MIN:

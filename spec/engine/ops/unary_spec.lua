@@ -143,6 +143,17 @@ describe("unary", function()
         end
     end))
 
+    it("is flat where 0 ^ x is 0 or 1, as in PyTorch", scoped(function()
+        for _, dtype in ipairs { "f32", "bf16", "f16" } do
+            local x, y = tensor.from({ 0, 0.5, 2, -1 }, dtype), support.poisoned(dtype, { 4 })
+            ops.unary_forward(y, x, "exponential", 0)
+            assert.are.same({ 1, 0, 0, math.huge }, support.flat(y))
+            local dx = support.poisoned(dtype, { 4 })
+            ops.unary_backward(dx, tensor.from({ 1, 2, 3, 4 }, dtype), nil, y, "exponential", 0)
+            assert.are.same({ 0, 0, 0, -math.huge }, support.flat(dx))
+        end
+    end))
+
     it("goes to the limits of sigmoid, SiLU and GELU and their derivatives far from 0", scoped(function()
         local inf = math.huge
         local far = { 100, -100, 1e4, -1e4, 1e19, -1e19, 3e38, -3e38, inf, -inf, 0 / 0 }

@@ -179,22 +179,24 @@ SHARE := $(DESTDIR)$(PREFIX)/share/bertlua
 LIB := $(DESTDIR)$(PREFIX)/lib/bertlua
 TREES := lua recipes bert_configs vocab
 
+# In the shell's variables, quoted: a path may hold blanks, and there is an rm -rf.
+PLACES = set -e; prefix=$(call quote,$(DESTDIR)$(PREFIX)); share=$(call quote,$(SHARE)); lib=$(call quote,$(LIB));
+
 install: all
-	@mkdir -p $(DESTDIR)$(PREFIX)/bin $(LIB) $(SHARE)/bindings/bertlua $(DESTDIR)$(PREFIX)/share/lua/5.1
-	@rm -rf $(addprefix $(SHARE)/,$(TREES) bindings)
-	@mkdir -p $(SHARE)/bindings/bertlua
-	@cp -R $(wildcard $(TREES)) $(SHARE)/
-	@install -m 644 bindings/bertlua/*.lua $(SHARE)/bindings/bertlua/
-	@install -m 644 $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(wildcard $(BUILD)/libbertlua-*.so) $(LIB)/
-	@install -m 755 $(BUILD)/bertlua-hdf5 $(LIB)/
-	@install -m 644 bindings/require.lua $(DESTDIR)$(PREFIX)/share/lua/5.1/bertlua.lua
-	@install -m 755 $(BUILD)/bertlua $(DESTDIR)$(PREFIX)/bin/bertlua
-	@echo "installed $(DESTDIR)$(PREFIX)/bin/bertlua"
+	@$(PLACES) for tree in $(TREES) bindings; do rm -rf "$$share/$$tree"; done; \
+	  mkdir -p "$$prefix/bin" "$$lib" "$$share/bindings/bertlua" "$$prefix/share/lua/5.1"; \
+	  cp -R $(wildcard $(TREES)) "$$share/"; \
+	  install -m 644 bindings/bertlua/*.lua "$$share/bindings/bertlua/"; \
+	  install -m 644 $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(wildcard $(BUILD)/libbertlua-*.so) "$$lib/"; \
+	  install -m 755 $(BUILD)/bertlua-hdf5 "$$lib/"; \
+	  install -m 644 bindings/require.lua "$$prefix/share/lua/5.1/bertlua.lua"; \
+	  install -m 755 $(BUILD)/bertlua "$$prefix/bin/bertlua"; \
+	  echo "installed $$prefix/bin/bertlua"
 
 uninstall:
-	@rm -rf $(SHARE) $(LIB)
-	@rm -f $(DESTDIR)$(PREFIX)/bin/bertlua $(DESTDIR)$(PREFIX)/share/lua/5.1/bertlua.lua
-	@echo "removed bertlua from $(DESTDIR)$(PREFIX)"
+	@$(PLACES) rm -rf "$$share" "$$lib"; \
+	  rm -f "$$prefix/bin/bertlua" "$$prefix/share/lua/5.1/bertlua.lua"; \
+	  echo "removed bertlua from $$prefix"
 
 clean:
 	rm -rf $(BUILD) build-asan

@@ -1,7 +1,7 @@
 --- Train a part of the model: embeddings and the lower half of the encoder keep their pre-trained values.
 --
 --     bertlua examples/freeze.lua --train-file train.csv --dev-file dev.csv --bert-model custom \
---         --from-pretrained-params bert-base-uncased
+--         --from-pretrained-params MODEL
 --
 -- Frozen parameters have no gradient and no optimizer state, and there is no backward pass below the lowest layer that
 -- is trained: a step takes less time and less memory. Patterns match whole parts of the names in model.safetensors:

@@ -2,7 +2,7 @@
 -- of it, as in ELECTRA (arXiv 2003.10555, appendix B). The pooler and the classifier have a weight decay of their own.
 --
 --     bertlua examples/layerwise_rates.lua --train-file train.csv --dev-file dev.csv --bert-model custom \
---         --from-pretrained-params bert-base-uncased
+--         --from-pretrained-params MODEL
 --
 -- Names are those of model.safetensors; nil means what it would be without the function.
 

@@ -1,6 +1,6 @@
 --- Own data for classification: the training set is a Lua table, made by a few lines of code.
 --
---     bertlua examples/own_data_classify.lua --bert-model bert-base-uncased --from-pretrained-params bert-base-uncased
+--     bertlua examples/own_data_classify.lua --bert-model bert-base-uncased --from-pretrained-params MODEL
 --
 -- The function is called once and its items stay in memory, so that epochs and shuffling work as with a train_file.
 -- Files take over for the rest: --dev-file for an evaluation, --predict-file for predictions.

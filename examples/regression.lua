@@ -14,7 +14,9 @@ local values
 local function loss(tape, model, batch)
     if not values then
         local list = {}
-        for i, label in ipairs(model.config.labels) do list[i] = { (assert(tonumber(label), "no number")) } end
+        for i, label in ipairs(model.config.labels) do
+            list[i] = { assert(tonumber(label), "the label is no number: " .. label) }
+        end
         values = tensor.from(list, "f32")
     end
     local predicted = model:logits(tape, batch):float():softmax():matmul(values)

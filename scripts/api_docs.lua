@@ -162,14 +162,34 @@ local function staged(source, module)
     return table.concat(out, "\n") .. "\n"
 end
 
---- Pages of docs/, with links between them as LDoc names the pages.
+--- Headings of a page: the anchor that Markdown's links use, to the one that LDoc writes.
+local function anchors_of(text)
+    local anchors = {}
+    for heading in ("\n" .. text):gmatch "\n#+ ([^\n]+)" do
+        local slug = heading:lower():gsub("[^%w%s_-]", ""):gsub("%s", "-")
+        anchors[slug] = heading:gsub("[^%w]", "_")
+    end
+    return anchors
+end
+
+--- Pages of docs/, with links between them as LDoc names pages and headings. What lies outside docs/ is named without a
+-- link, since it is not among the HTML files.
 local function stage_pages(into)
-    for _, name in ipairs(fault.check(fs.list(fs.join(paths.root(), "docs")))) do
+    local folder, pages, anchors = fs.join(paths.root(), "docs"), {}, {}
+    for _, name in ipairs(fault.check(fs.list(folder))) do
         if name:match "%.md$" then
-            local text = fault.check(fs.read(fs.join(paths.root(), "docs", name)))
-            text = text:gsub("%]%(([%w_]+%.md)(#?[^)]*)%)", "](%1.html%2)")
-            fault.check(fs.write(fs.join(into, name), text))
+            pages[name] = fault.check(fs.read(fs.join(folder, name)))
+            anchors[name] = anchors_of(pages[name])
         end
+    end
+    for name, text in pairs(pages) do
+        text = text:gsub("%[([^%]\n]-)%]%(([%w_./-]*)#?([^)%s]*)%)", function(shown, target, anchor)
+            local page = target == "" and name or target
+            if not pages[page] then return not target:find "://" and shown or nil end
+            local place = anchors[page][anchor]
+            return ("[%s](%s%s)"):format(shown, target == "" and "" or target .. ".html", place and "#" .. place or "")
+        end)
+        fault.check(fs.write(fs.join(into, name), text))
     end
 end
 

@@ -10,17 +10,21 @@ local function assert_output(expected, code, output, got_code)
 end
 
 describe("installation", function()
-    local prefix
+    local folder, prefix
 
     setup(function()
-        prefix = process.temporary_folder()
+        -- Its name has a blank, and what lies beside it is not ours.
+        folder = process.temporary_folder()
+        prefix = folder .. "/with space"
+        assert.are.equal(0, (select(2, run("mkdir " .. quote(folder .. "/with") .. " && touch "
+            .. quote(folder .. "/with/own")))))
         local text, code = run("make -s install PREFIX=" .. quote(prefix) .. " BUILD="
             .. quote(process.bertlua:match "([^/]+)/bertlua$"))
         assert.are.equal(0, code, text)
     end)
 
     teardown(function()
-        run("rm -rf " .. quote(prefix))
+        run("rm -rf " .. quote(folder))
     end)
 
     it("works from any folder", function()
@@ -46,5 +50,6 @@ describe("installation", function()
     it("is removed without a trace", function()
         assert.are.equal(0, (select(2, run("make -s uninstall PREFIX=" .. quote(prefix)))))
         assert_output("", 0, run("find " .. quote(prefix) .. " -type f"))
+        assert_output("own\n", 0, run("ls " .. quote(folder .. "/with")))
     end)
 end)

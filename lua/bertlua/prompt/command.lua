@@ -209,7 +209,8 @@ end
 -- clean-up is skipped.
 local function leave_job(code)
     local comm = package.loaded["bertlua.comm"]
-    if not comm then return code end
+    -- No table if it could not be loaded.
+    if type(comm) ~= "table" then return code end
     if code ~= 0 then
         host.flush()
         if comm.in_job() then host.quit(code) end

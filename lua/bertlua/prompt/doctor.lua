@@ -99,6 +99,14 @@ check("HDF5", function()
         "apt-get install libhdf5-dev, then make clean all"
 end)
 
+check("HDF5 reader", function()
+    local program = (require("bertlua.paths").library():match "^.*/" or "./") .. "bertlua-hdf5"
+    local file = io.open(program, "rb")
+    if not file then return "missing", program, "run make, or make install again: shards are read by it" end
+    file:close()
+    return "ok", program
+end)
+
 for _, entry in ipairs {
     { "cjson", "lua-cjson" }, { "lfs", "lua-filesystem" },
     { "posix.unistd", "lua-posix" },

@@ -15,7 +15,7 @@ local function loss(tape, model, batch)
     if not values then
         local list = {}
         for i, label in ipairs(model.config.labels) do
-            list[i] = { assert(tonumber(label), "the label is no number: " .. label) }
+            list[i] = { (assert(tonumber(label), "the label is no number: " .. label)) }
         end
         values = tensor.from(list, "f32")
     end

@@ -72,24 +72,8 @@ __device__ static float gradient_b(int32_t kind, float dy, float a, float b) {
     }
 }
 
-__device__ static bool holds(int32_t kind, float a, float b) {
-    switch (kind) {
-    case BL_COMPARE_EQ:
-        return a == b;
-    case BL_COMPARE_NE:
-        return a != b;
-    case BL_COMPARE_LT:
-        return a < b;
-    case BL_COMPARE_LE:
-        return a <= b;
-    case BL_COMPARE_GT:
-        return a > b;
-    default:
-        return a >= b;
-    }
-}
-
-__device__ static bool holds_whole(int32_t kind, int64_t a, int64_t b) {
+/* V: float, or int64_t for whole numbers. */
+template <typename V> __device__ static bool holds(int32_t kind, V a, V b) {
     switch (kind) {
     case BL_COMPARE_EQ:
         return a == b;
@@ -223,8 +207,8 @@ static __global__ void __launch_bounds__(THREADS)
     compare_whole_kernel(int8_t *mask, Operand a, Operand b, int64_t n, int32_t kind) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x;
     if (i >= n) return;
-    mask[i] = holds_whole(kind, load_whole(a.data, a.dtype, operand_offset(a, i)),
-                          load_whole(b.data, b.dtype, operand_offset(b, i)));
+    mask[i] = holds(kind, load_whole(a.data, a.dtype, operand_offset(a, i)),
+                    load_whole(b.data, b.dtype, operand_offset(b, i)));
 }
 
 template <typename W>

@@ -4,42 +4,29 @@
 #include <math.h>
 
 #include "activation.h"
-#include "cpu.h"
+#include "blocks.h"
 
-enum { BLOCK = 1024 };
-
-/* One block in f32: y from x and, for a gradient, z; a, b as in the op. */
-typedef void block_function(float *y, const float *x, const float *z, int64_t n, float a, float b);
-
-static bl_status run(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_tensor *z, block_function *function,
-                     float a, float b) {
-    int64_t n = bl_tensor_numel(y);
-    int32_t dtype = y->dtype;
-#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (n > 8 * BLOCK)
-    for (int64_t begin = 0; begin < n; begin += BLOCK) {
-        float x_buffer[BLOCK], y_buffer[BLOCK], z_buffer[BLOCK];
-        int64_t count = n - begin < BLOCK ? n - begin : BLOCK;
-        const float *x_row = bl_row_read(x->data, dtype, begin, count, x_buffer);
-        const float *z_row = z ? bl_row_read(z->data, dtype, begin, count, z_buffer) : NULL;
-        float *y_row = bl_row_open(y->data, dtype, begin, y_buffer);
-        function(y_row, x_row, z_row, count, a, b);
-        bl_row_close(y->data, dtype, begin, count, y_row);
-    }
-    return BL_OK;
+static bl_status apply(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_tensor *z, block_function *function,
+                       float a, float b) {
+    factors f = {.a = a, .b = b};
+    return run(ctx, y, x, z, function, &f);
 }
 
-/* name_block(y, x, z, n, a, b): y[i] = expression of v = x[i], and of s = z[i] in a gradient, where v is dy. */
+/* name_block: y[i] = expression of v = x[i], and of s = z[i] in a gradient, where v is dy. */
 #define FORWARD(name, expression)                                                                                      \
-    static void name##_block(float *y, const float *x, const float *z, int64_t n, float a, float b) {                  \
-        (void) z, (void) a, (void) b;                                                                                  \
+    static void name##_block(float *y, const float *x, const float *z, int64_t begin, int64_t n, const factors *f) {   \
+        float a = f->a, b = f->b;                                                                                      \
+        (void) z, (void) begin, (void) a, (void) b;                                                                    \
         _Pragma("omp simd") for (int64_t i = 0; i < n; i++) {                                                          \
             float v = x[i];                                                                                            \
             y[i] = expression;                                                                                         \
         }                                                                                                              \
     }
 #define BACKWARD(name, expression)                                                                                     \
-    static void name##_gradient_block(float *y, const float *x, const float *z, int64_t n, float a, float b) {         \
-        (void) a, (void) b;                                                                                            \
+    static void name##_gradient_block(float *y, const float *x, const float *z, int64_t begin, int64_t n,              \
+                                      const factors *f) {                                                              \
+        float a = f->a, b = f->b;                                                                                      \
+        (void) begin, (void) a, (void) b;                                                                              \
         _Pragma("omp simd") for (int64_t i = 0; i < n; i++) {                                                          \
             float v = x[i], s = z[i];                                                                                  \
             y[i] = expression;                                                                                         \
@@ -95,7 +82,7 @@ BACKWARD(clamp_max, (s > a ? 0.0f : v))
 
 bl_status bl_cpu_affine(bl_context *ctx, bl_tensor *y, const bl_tensor *x, float a, float b) {
     /* -0 + 0 would be 0: a plain factor keeps the sign. */
-    return run(ctx, y, x, NULL, b == 0.0f ? scale_block : affine_block, a, b);
+    return apply(ctx, y, x, NULL, b == 0.0f ? scale_block : affine_block, a, b);
 }
 
 bl_status bl_cpu_unary_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x, int32_t kind, float a) {
@@ -119,41 +106,41 @@ bl_status bl_cpu_unary_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x
     /* Powers that need no powf, which is not vectorised. */
     if (kind == BL_UNARY_POW && a == 2.0f) function = square_block;
     if (kind == BL_UNARY_POW && a == 3.0f) function = cube_block;
-    return run(ctx, y, x, NULL, function, kind == BL_UNARY_NEG ? -1.0f : a, 0.0f);
+    return apply(ctx, y, x, NULL, function, kind == BL_UNARY_NEG ? -1.0f : a, 0.0f);
 }
 
 bl_status bl_cpu_unary_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *x,
                                 const bl_tensor *y, int32_t kind, float a) {
     switch (kind) {
     case BL_UNARY_NEG:
-        return run(ctx, dx, dy, NULL, scale_block, -1.0f, 0.0f);
+        return apply(ctx, dx, dy, NULL, scale_block, -1.0f, 0.0f);
     case BL_UNARY_EXP:
-        return run(ctx, dx, dy, y, exp_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, y, exp_gradient_block, a, 0.0f);
     case BL_UNARY_LOG:
-        return run(ctx, dx, dy, x, log_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, x, log_gradient_block, a, 0.0f);
     case BL_UNARY_SQRT:
-        return run(ctx, dx, dy, y, sqrt_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, y, sqrt_gradient_block, a, 0.0f);
     case BL_UNARY_ABS:
-        return run(ctx, dx, dy, x, abs_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, x, abs_gradient_block, a, 0.0f);
     case BL_UNARY_RELU:
-        return run(ctx, dx, dy, y, relu_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, y, relu_gradient_block, a, 0.0f);
     case BL_UNARY_SILU:
-        return run(ctx, dx, dy, x, silu_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, x, silu_gradient_block, a, 0.0f);
     case BL_UNARY_GELU_TANH:
-        return run(ctx, dx, dy, x, gelu_tanh_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, x, gelu_tanh_gradient_block, a, 0.0f);
     case BL_UNARY_SIGMOID:
-        return run(ctx, dx, dy, y, sigmoid_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, y, sigmoid_gradient_block, a, 0.0f);
     case BL_UNARY_POW:
-        if (a == 2.0f) return run(ctx, dx, dy, x, square_gradient_block, a, 0.0f);
-        if (a == 3.0f) return run(ctx, dx, dy, x, cube_gradient_block, a, 0.0f);
-        return run(ctx, dx, dy, x, power_gradient_block, a, 0.0f);
+        if (a == 2.0f) return apply(ctx, dx, dy, x, square_gradient_block, a, 0.0f);
+        if (a == 3.0f) return apply(ctx, dx, dy, x, cube_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, x, power_gradient_block, a, 0.0f);
     case BL_UNARY_EXPONENTIAL:
-        return run(ctx, dx, dy, y, exponential_gradient_block, a, logf(a));
+        return apply(ctx, dx, dy, y, exponential_gradient_block, a, logf(a));
     case BL_UNARY_RECIPROCAL:
-        return run(ctx, dx, dy, x, reciprocal_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, x, reciprocal_gradient_block, a, 0.0f);
     case BL_UNARY_CLAMP_MIN:
-        return run(ctx, dx, dy, x, clamp_min_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, x, clamp_min_gradient_block, a, 0.0f);
     default:
-        return run(ctx, dx, dy, x, clamp_max_gradient_block, a, 0.0f);
+        return apply(ctx, dx, dy, x, clamp_max_gradient_block, a, 0.0f);
     }
 }

@@ -199,7 +199,10 @@ function dataset.read_json(path)
     end
     -- A byte order mark is not valid JSON, but some editors write one.
     contents = contents:gsub("^\239\187\191", "")
-    return fault.check(json.decode(contents, path)), contents
+    local value, reason = json.decode(contents, path)
+    -- A file that holds nothing but false is refused by whoever looks into it.
+    if value == nil then fault.raise(reason) end
+    return value, contents
 end
 
 --- Load a SQuAD file.

@@ -108,9 +108,9 @@ local KINDS = {
             weight_file "reference.safetensors",
             corpus_file("weights", "model.safetensors.index.json", read_weights) },
         tokens = { "PK\3\4", "PK\1\2", "PK\5\6", "PK\6\6", "\128\2", "\128\4\149",
-            "ctorch._utils\n_rebuild_tensor_v2\n", "ccollections\nOrderedDict\n", "(", "t", "R", "}", "]", "u", "e", "s",
-            "b", "Q", "0", "1", "2", "q\0", "h\0", "r\0\0\1\0", "\138\8", "G", "X\4\0\0\0", "\147NUMPY", "'shape': (",
-            "'descr': '<f4'", "F1e999\n", "Inan\n" },
+            "ctorch._utils\n_rebuild_tensor_v2\n", "ccollections\nOrderedDict\n", "(", "t", "R", "}", "]", "u", "e",
+            "s", "b", "Q", "0", "1", "2", "q\0", "h\0", "r\0\0\1\0", "\138\8", "G", "X\4\0\0\0", "\147NUMPY",
+            "'shape': (", "'descr': '<f4'", "F1e999\n", "Inan\n" },
     },
     settings = {
         files = { corpus_file("settings", "config.json", read_config),

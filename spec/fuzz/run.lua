@@ -6,7 +6,8 @@
 --
 -- BUILD holds a program per harness in C, built by make. Each starts from spec/fuzz/corpus/NAME, which it never
 -- changes; inputs that reach new code go to BUILD/corpus/NAME, those that fail to BUILD/failed/NAME-*. To keep what a
--- long run has found: BUILD/NAME -merge=1 spec/fuzz/corpus/NAME BUILD/corpus/NAME. The readers in Lua: spec/fuzz/readers.lua.
+-- long run has found: BUILD/NAME -merge=1 spec/fuzz/corpus/NAME BUILD/corpus/NAME. The readers in Lua:
+-- spec/fuzz/readers.lua.
 --
 -- A failure, and exit code 1: a crash, a check of the harness that does not hold, a sanitizer's report, a leak, more
 -- than 10 seconds or 1 GiB for one input. The one exception are crashes and endless loops within the HDF5 library,

@@ -32,7 +32,8 @@ end
 
 describe("dataset", function()
     it("names the file that holds false", function()
-        assert.are.equal('FILE: the file holds true or false, expected an object {"data": [...]}', load_text("false").problem)
+        assert.are.equal('FILE: the file holds true or false, expected an object {"data": [...]}',
+            load_text("false").problem)
     end)
 
     it("reads the fixture", function()

@@ -17,6 +17,7 @@ local plain = require "bertlua.corpus.plain"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local process = require "bertlua.process"
+local rebuild = require "bertlua.corpus.rebuild"
 local samples = require "bertlua.corpus.samples"
 local sentences = require "bertlua.corpus.sentences"
 local shards = require "bertlua.corpus.shards"
@@ -30,7 +31,7 @@ local pipeline = {}
 pipeline.STAGES = { "download", "verify", "extract", "sentences", "shard", "vocab", "hdf5" }
 
 -- Incremented when a stage's output changes for the same settings, which invalidates older parts.
-local FORMAT = 3
+local FORMAT = 4
 
 local function print_line(job, name, text)
     if not job.quiet then
@@ -52,7 +53,17 @@ local function run_stage(job, name, settings, files, options)
     local parts = {}
     for i, part in ipairs(options.parts) do parts[i] = ("%s %d"):format(part.name, part.size) end
     options.key = { format = FORMAT, settings = settings, inputs = files, parts = json.array(parts) }
+    options.on_rebuild = function(reason)
+        if reason then print_line(job, name, "made again: " .. reason) end
+        manifest.drop_stage(job.output_dir, name)
+    end
     local records, kept, seconds, worked = stage.run(job, options)
+    -- A part that was kept may have been read from a file of another name.
+    for i, part in ipairs(options.origin and options.parts or {}) do
+        for _, file in ipairs(records[i].files) do
+            for field, value in pairs(options.origin(part)) do file[field] = value end
+        end
+    end
     local made = stage.files(records)
     manifest.set_stage(job.output_dir, name, settings, made)
     return { files = made, records = records, kept = kept, seconds = seconds, worked = worked, parts = #options.parts }
@@ -85,8 +96,16 @@ function runners.verify(job, values)
         return
     end
     job.is_source = sources.recognizer(values)
-    local files, bytes, left_out = manifest.verify(job)
-    print_line(job, "verify", ("%d files, %.1f MB: all match the manifest%s"):format(files, bytes / 1e6,
+    local files, bytes, left_out, changed, missing = manifest.verify(job)
+    job.changed_sources = {}
+    for _, path in ipairs(changed) do job.changed_sources[path] = true end
+    local but = {}
+    if #changed > 0 then but[1] = plural.count(#changed, "changed source") end
+    if #missing > 0 then
+        but[#but + 1] = ("%s, to be made again (%s)"):format(plural.count(#missing, "missing file"), missing[1])
+    end
+    print_line(job, "verify", ("%d files, %.1f MB: all match the manifest%s%s"):format(files, bytes / 1e6,
+        #but > 0 and " but " .. table.concat(but, ", ") or "",
         left_out > 0 and ("; %s outside of it not checked: name them as when they were read"):format(
             plural.count(left_out, "source")) or ""))
 end
@@ -112,12 +131,14 @@ function runners.extract(job, values)
         end
     end
     local described = sources.describe(job, paths)
+    local changes = rebuild.sources_text(manifest.read(job.output_dir).sources, described)
     local books = plain.run(job, folder, values.invalid_utf8)
     local run = { wikipedia = extract.run(job, folder, namespaces), books = books, corpus = books }
     local done = run_stage(job, "extract", { variant = values.variant, border = values.border,
         invalid_utf8 = values.invalid_utf8 },
         stage.hashes(described), {
-            folder = folder, parts = parts,
+            folder = folder, parts = parts, inputs_text = changes and "sources " .. changes,
+            origin = function(part) return (part.kind == "wikipedia" and extract or plain).origin(part) end,
             memory = function(part) return (part.kind == "wikipedia" and extract or plain).memory(part) end,
             run = function(part, report) return run[part.kind](part, report) end,
         })
@@ -281,6 +302,15 @@ local function check(job, values, stages)
     limits.check(job, values, wanted)
 end
 
+--- Set of the stages after one that build something.
+local function coming(values, stages, at)
+    local set = {}
+    if values.variant ~= "squad" then
+        for i = at + 1, #stages do set[stages[i]] = true end
+    end
+    return set
+end
+
 --- Run the stages.
 -- @tparam table values settings of bertlua.jobs.corpus.prepare
 -- @return the manifest
@@ -293,7 +323,8 @@ function pipeline.run(values)
     check(job, values, stages)
     fault.check(fs.mkdirs(job.output_dir))
     for _, folder in ipairs { ".", ".state", "download" } do stage.sweep(fs.join(job.output_dir, folder)) end
-    for _, name in ipairs(stages) do
+    for i, name in ipairs(stages) do
+        job.coming = coming(values, stages, i)
         if values.variant == "squad" and name ~= "download" and name ~= "verify" then
             print_line(job, name, "nothing to do: SQuAD is used as it is")
         else

@@ -18,6 +18,7 @@ local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local process = require "bertlua.process"
 local rebuild = require "bertlua.corpus.rebuild"
+local sample_checks = require "bertlua.data.sample_checks"
 local samples = require "bertlua.corpus.samples"
 local sentences = require "bertlua.corpus.sentences"
 local shards = require "bertlua.corpus.shards"
@@ -66,7 +67,15 @@ local function run_stage(job, name, settings, files, options)
     end
     local made = stage.files(records)
     manifest.set_stage(job.output_dir, name, settings, made)
-    return { files = made, records = records, kept = kept, seconds = seconds, worked = worked, parts = #options.parts }
+    return { files = made, records = records, kept = kept, seconds = seconds, worked = worked, parts = #options.parts,
+        all = options.parts }
+end
+
+--- How a user of a variant tells where documents end.
+local function border_hint(values)
+    if values.variant ~= "corpus" then return "more or other text is needed" end
+    return ("is --border %s right? (line: each line is a document; blank: blank lines separate them; heading: "
+        .. "wikitext headings; none: each file is one)"):format(values.border)
 end
 
 local runners = {}
@@ -184,6 +193,12 @@ function runners.shard(job, values)
     local spread = shards.spread(done.files)
     print_line(job, "shard", ("%d training and %d test shards, sizes within %.2f %%; %s%s"):format(plan.training,
         plan.test, spread * 100, rate(done.worked, done.seconds), note_kept(done.kept, done.parts)))
+    local single = 0
+    for _, file in ipairs(done.files) do
+        if file.documents == 1 then single = single + 1 end
+    end
+    sample_checks.warn(sample_checks.documents({ documents = stage.sum(done.files, "documents"), single = single,
+        shards = #done.files, repeated = plan.documents:counts().repeated }, { border = border_hint(values) }))
     if spread > shards.TOLERANCE then
         io.stderr:write(("warning: the training shards differ in size by %.1f %%: some documents are larger than a "
             .. "shard; use fewer shards or smaller documents\n"):format(spread * 100))
@@ -194,7 +209,7 @@ end
 function runners.vocab(job, values)
     local files = manifest.files(job.output_dir, "shard", "vocab")
     local settings = { vocab_size = values.vocab_size, do_lower_case = values.do_lower_case,
-        min_frequency = values.min_frequency, memory_limit = values.memory_limit }
+        min_frequency = values.min_frequency, alphabet_limit = values.alphabet_limit, memory_limit = values.memory_limit }
     local training = {}
     for _, file in ipairs(files) do
         if fs.basename(file.path):match "^training" then training[#training + 1] = file end
@@ -208,20 +223,22 @@ function runners.vocab(job, values)
             for i, file in ipairs(training) do paths[i] = fs.join(job.output_dir, file.path) end
             local tokens, stats = vocab_trainer.train {
                 files = paths, vocab_size = settings.vocab_size, do_lower_case = settings.do_lower_case,
-                min_frequency = settings.min_frequency, output_file = target,
+                min_frequency = settings.min_frequency, alphabet_limit = settings.alphabet_limit, output_file = target,
                 memory_limit = job.memory_limit, scratch_folder = job.output_dir,
                 on_read = function(more)
                     read = read + more
                     report(read)
                 end,
             }
-            return { rare = vocab_trainer.rare_text(stats),
+            return { notes = json.array(vocab_trainer.notes(stats, settings)),
                 files = { stage.describe(job, target, { tokens = #tokens }) } }
         end,
     })
     print_line(job, "vocab", ("%d tokens in %s; %s%s"):format(done.files[1].tokens, target,
         rate(done.worked, done.seconds), note_kept(done.kept, done.parts)))
-    if done.records[1].rare then print_line(job, "", done.records[1].rare) end
+    for _, note in ipairs(done.records[1].notes) do
+        io.stderr:write("warning: vocab: " .. printable.text(note) .. "\n")
+    end
 end
 
 --- The vocabulary to use: as set, or the one stage vocab has made.
@@ -237,7 +254,7 @@ end
 --- Stage hdf5: samples for pre-training.
 function runners.hdf5(job, values)
     local files = manifest.files(job.output_dir, "shard", "hdf5")
-    local folder = fs.join(job.output_dir, "hdf5")
+    local folder, sets = fs.join(job.output_dir, "hdf5"), samples.sets(values.sets)
     local vocab_file = vocabulary(job, values)
     local settings = { sets = values.sets, do_lower_case = values.do_lower_case, seed = values.seed,
         masked_lm_prob = values.masked_lm_prob, short_seq_prob = values.short_seq_prob,
@@ -247,13 +264,21 @@ function runners.hdf5(job, values)
         tokenizer = require("bertlua.text.tokenizer").load(vocab_file, { do_lower_case = values.do_lower_case }) }
     for name, value in pairs(settings) do made[name] = value end
     local done = run_stage(job, "hdf5", settings, stage.hashes(files), {
-        folder = folder, parts = samples.parts(files, samples.sets(values.sets)),
+        folder = folder, parts = samples.parts(files, sets),
         run = samples.run(job, folder, made),
         memory = samples.memory(values), memory_hint = "use more shards, or raise memory_limit",
     })
     print_line(job, "hdf5", ("%d samples, %.1f MB in %d files; text %s%s"):format(stage.sum(done.files, "samples"),
         stage.sum(done.files, "bytes") / 1e6, #done.files, rate(done.worked, done.seconds),
         note_kept(done.kept, done.parts)))
+    local told = {}
+    for _, set in ipairs(sets) do
+        for _, line in ipairs(samples.warnings(set, done.all, done.records, settings, { border = border_hint(values),
+            named = stage.sum(files, "documents") == 1 })) do
+            if not told[line] then io.stderr:write(("warning: %s: %s\n"):format(set.folder, line)) end
+            told[line] = true
+        end
+    end
 end
 
 --- "a,b" to the list of stages, checked.

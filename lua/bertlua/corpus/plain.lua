@@ -47,14 +47,18 @@ local function line_start(file, path, offset)
     return 0
 end
 
---- Where a piece that extends to about `offset` may end: before a heading, or after a blank line.
-local function cut_after(file, path, offset, size, headings)
+--- Where a piece that extends to about `offset` may end: before a heading, or after a line or a blank
+-- line, as the border is.
+local function cut_after(file, path, offset, size, border)
+    local headings = border == "heading"
     local seen = ""
     while offset + #seen < size do
         seen = seen .. read_at(file, path, offset + #seen, math.min(SAMPLE, size - offset - #seen))
         local at
         if headings then
             at = seen:find("\n%s?= [^=\n]+ =[ \t\r]*\n")
+        elseif border == "line" then
+            at = seen:find("\n", 1, true)
         else
             at = select(2, seen:find("\n[ \t\r]*\n"))
         end
@@ -86,7 +90,7 @@ local function pieces_of(files, border)
         while first < size do
             local stop = size
             if size - first > plain.MAX_PART then
-                stop = cut_after(file, path, first + PIECE, size, chosen == "heading")
+                stop = cut_after(file, path, first + PIECE, size, chosen)
             end
             pieces[#pieces + 1] = {
                 path = path, first = first, stop = stop, size = stop - first, border = chosen,
@@ -100,7 +104,7 @@ end
 
 --- Parts of text files: a piece of a large file, or several small files one after the other.
 -- @tparam table files paths
--- @tparam string border auto, heading, blank or none: see prose.documents; auto uses headings where a text has
+-- @tparam string border auto, heading, blank, line or none: see prose.documents; auto uses headings where a text has
 --   them, blank lines if there is only one file, else each file as a document
 -- @tparam string prefix of the parts' names
 -- @return list of {name, size, pieces = list of {path, first, stop, size, border}}

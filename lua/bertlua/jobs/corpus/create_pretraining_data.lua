@@ -13,6 +13,8 @@ local M = {}
 local TEXT = {
     { name = "text_form", type = "choice", choices = { "sentences", "prose" }, default = "sentences", group = "Text",
       help = "prose: first split paragraphs into sentences, in OUTPUT_DIR/sentences" },
+    { name = "border", type = "choice", choices = { "auto", "heading", "blank", "line", "none" }, default = "auto",
+      group = "Text", help = "text_form prose: what separates the documents in a file; line: each line is a document" },
     { name = "locale", type = "string", default = "en@ss=standard", group = "Text",
       help = "ICU locale whose sentence rules split prose" },
 }
@@ -41,27 +43,26 @@ local function cut_prose(values)
         input_dir = values.input_dir,
         output_dir = fs.join(values.output_dir, "sentences"),
         locale = values.locale,
+        border = values.border ~= "auto" and values.border or nil,
     }
     values.input_dir, values.input_files = fs.join(values.output_dir, "sentences"), nil
     return summary
 end
 
 --- The summary as human-readable lines.
-function M.text(summary, seconds, output_dir)
+-- @tparam table summary, number seconds, table values of M.settings
+function M.text(summary, seconds, values)
     local lines = {
         ("documents   %d"):format(summary.documents),
         ("sentences   %d"):format(summary.sentences),
         ("tokens      %d"):format(summary.tokens),
         ("instances   %d"):format(summary.instances),
         ("shards      %d, %d of them for testing, %.1f MB in %s"):format(summary.shards, summary.test_shards,
-            summary.file_bytes / 1e6, output_dir),
+            summary.file_bytes / 1e6, values.output_dir),
         ("text        %.1f MB in %s, %.2f MB/s"):format(summary.bytes / 1e6, clock.format(seconds),
             summary.bytes / 1e6 / seconds),
     }
-    if summary.single > 0 then
-        lines[#lines + 1] = ("warning: shards with only one document: %d; their samples never have a random next "
-            .. "sentence: put blank lines between documents, or use fewer shards"):format(summary.single)
-    end
+    for _, line in ipairs(create.warnings(summary, values)) do lines[#lines + 1] = "warning: " .. line end
     return table.concat(lines, "\n") .. "\n"
 end
 
@@ -71,7 +72,11 @@ end
 -- @return summary from bertlua.data.create_pretraining
 function M.run(values, write)
     local started = clock.monotonic()
-    if values.text_form == "prose" then cut_prose(values) end
+    if values.text_form == "prose" then
+        cut_prose(values)
+    elseif values.border ~= "auto" then
+        fault.raise("border is for --text-form prose: sentences have one per line, and blank lines between documents")
+    end
     local bar
     local function on_progress(more, total)
         bar = bar or progress.new { total = total, label = "shards", unit = "bytes" }
@@ -82,7 +87,7 @@ function M.run(values, write)
         bar:update(summary.bytes)
         bar:finish()
     end
-    local text = M.text(summary, clock.monotonic() - started, values.output_dir)
+    local text = M.text(summary, clock.monotonic() - started, values)
     if write then write(text) else io.stdout:write(text) end
     return summary
 end

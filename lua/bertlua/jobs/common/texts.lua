@@ -2,6 +2,7 @@
 -- a bar, results as JSON lines.
 
 local array = require "bertlua.array"
+local aside = require "bertlua.util.aside"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -11,6 +12,7 @@ local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local sequences = require "bertlua.data.sequences"
+local term = require "bertlua.util.term"
 
 local M = {}
 
@@ -63,7 +65,7 @@ function M.infer(job, set, visit, tick)
     return totals
 end
 
---- Write a file of results into the job's folder.
+--- Write a file of results into the job's folder; an earlier one that differs is kept, and told.
 -- @param list of tables, one per line
 -- @param order of their fields
 -- @return its path
@@ -71,7 +73,9 @@ function M.write(job, name, list, order)
     local lines, path = {}, fs.join(job.run.checkpoint_dir, name)
     for i, record in ipairs(list) do lines[i] = json.encode(record, { order = order }) end
     fault.check(fs.mkdirs(job.run.checkpoint_dir))
-    fault.check(fs.write(path, table.concat(lines, "\n") .. "\n"))
+    local written, kept = aside.write(path, table.concat(lines, "\n") .. "\n")
+    fault.check(written, kept)
+    if kept then term.warn(("%s of an earlier run differs: kept as %s"):format(path, kept)) end
     return path
 end
 

@@ -149,8 +149,11 @@ function sources.recognizer(values)
     end
 end
 
---- Size and SHA-256 of source files; hashes are reused while size and modification time stay the same.
--- @tparam table job
+-- A file that changed less than so many seconds before its hash was taken may have changed again within the same second.
+local SETTLED = 2
+
+--- Size and SHA-256 of source files; hashes are reused while size, inode and times stay the same.
+-- @tparam table job changed_sources = set of paths whose hashes are not reused, or nil
 -- @tparam table paths
 -- @return list of {path, bytes, sha256}
 function sources.describe(job, paths)
@@ -160,13 +163,17 @@ function sources.describe(job, paths)
     if type(cache) ~= "table" then cache = {} end
     local list, kept = {}, {}
     for i, path in ipairs(paths) do
-        local bytes, changed = fs.size(path), lfs.attributes(path, "modification")
-        if not bytes then fault.raise(path .. ": no such file") end
+        local is = lfs.attributes(path)
+        if not is then fault.raise(path .. ": no such file") end
+        local bytes, changed = is.size, ("%.0f %.0f %.0f"):format(is.modification, is.change, is.ino)
         local old = cache[path]
         local hash
-        if type(old) == "table" and old.bytes == bytes and old.changed == changed then
+        if type(old) == "table" and old.bytes == bytes and old.changed == changed
+            and not (job.changed_sources and job.changed_sources[path]) then
             hash = old.sha256
         else
+            -- Kept only if a later change cannot look the same.
+            if math.max(is.modification, is.change) > os.time() - SETTLED then changed = nil end
             hash = fault.check(storage.file_sha256(path))
         end
         list[i] = { path = path, bytes = bytes, sha256 = hash }

@@ -12,6 +12,7 @@ local fs = require "bertlua.util.fs"
 local instances = require "bertlua.data.instances"
 local plural = require "bertlua.util.plural"
 local random = require "bertlua.rng"
+local sample_checks = require "bertlua.data.sample_checks"
 local storage = require "bertlua.storage"
 local text_source = require "bertlua.data.text_source"
 local workers = require "bertlua.data.workers"
@@ -141,7 +142,7 @@ local function make_shard(job, shard, report)
             :format(shard, #job.plan))
     end
     local rng = random.new(values.random_seed, shard)
-    local list = instances.create(text, rng, values, data.instance_list())
+    local list, made = instances.create(text, rng, values, data.instance_list())
     local order = array.int64(list.count)
     for i = 0, list.count - 1 do order[i] = i end
     rng:shuffle(order, list.count)
@@ -158,6 +159,12 @@ local function make_shard(job, shard, report)
         sentences = text.sentences,
         tokens = text.token_count,
         instances = list.count,
+        random = made.random,
+        positions = made.positions,
+        masked = made.masked,
+        short = text.counts.short,
+        unknown = text.counts.unknown,
+        left_out = text.counts.left_out,
         bytes = text.bytes,
         file_bytes = fs.size(path) or 0,
     }
@@ -240,8 +247,10 @@ end
 --- Run the whole job.
 -- @tparam table options the settings above by name (input_files may be a list); tokenizer = a loaded one instead of
 --   vocab_file; checked = true: the files are known to be UTF-8; on_progress = function(additional bytes, total bytes)
--- @return summary {documents, sentences, tokens, instances, bytes, file_bytes, shards, test_shards, single}; single
---   is the number of shards with only one document, whose samples cannot have a random next sentence
+-- @return summary {documents, sentences, tokens, instances, bytes, file_bytes, shards, test_shards}, and what
+--   bertlua.data.sample_checks looks at: single (shards with only one document, whose samples cannot have a random
+--   next sentence), repeated, short, unknown, left_out, random, positions,
+--   masked
 function create.run(options)
     local values = with_defaults(options)
     local files = input_files(values)
@@ -267,13 +276,28 @@ function create.run(options)
         training = shards - test,
     }
     local results = run_workers(job, options.on_progress)
-    local summary = { documents = 0, sentences = 0, tokens = 0, instances = 0, bytes = 0, file_bytes = 0, single = 0 }
+    local summary = { documents = 0, sentences = 0, tokens = 0, instances = 0, bytes = 0, file_bytes = 0, single = 0,
+        random = 0, positions = 0, masked = 0, short = 0, unknown = 0, left_out = 0, repeated = documents:repeated() }
     for shard = 1, shards do
         for name, value in pairs(results[shard]) do summary[name] = summary[name] + value end
         if results[shard].documents == 1 then summary.single = summary.single + 1 end
     end
     summary.shards, summary.test_shards = shards, test
     return summary
+end
+
+--- What is wrong with the samples, one line each: see bertlua.data.sample_checks.
+-- @tparam table summary of create.run
+-- @tparam table values its settings; text_form = "prose" if the text was split into sentences first
+-- @return list of lines
+function create.warnings(summary, values)
+    local hints = { border = values.text_form == "prose" and "name --border line, blank, heading or none"
+        or "put blank lines between documents, or, if each line is a document, use --text-form prose --border line" }
+    local lines = sample_checks.documents(summary, hints)
+    hints.named = summary.documents == 1
+    summary.samples = summary.instances
+    for _, line in ipairs(sample_checks.samples(summary, with_defaults(values), hints)) do lines[#lines + 1] = line end
+    return lines
 end
 
 return create

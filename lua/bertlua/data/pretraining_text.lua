@@ -7,13 +7,11 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local native = require "bertlua.text"
 local prose = require "bertlua.data.prose"
-local text_records = require "bertlua.data.text_records"
 local text_source = require "bertlua.data.text_source"
+local text_walk = require "bertlua.data.text_walk"
 
 local pretraining_text = {}
 
--- Prose is split in pieces of about this size.
-local PIECE = 8 * 1024 * 1024
 -- Names of the files that a run has made, so that the next one removes them: nobody else's.
 local LIST = ".files"
 
@@ -57,77 +55,49 @@ local function clear(folder, files)
     end
 end
 
---- A writer of documents to a file.
+--- What separates the documents of prose: as set, or headings where it has them, else blank lines if it is the only
+-- file, else nothing.
+local function border_of(options)
+    return function(text)
+        if options.border then return options.border end
+        return prose.has_headings(text) and "heading" or #options.files == 1 and "blank" or "none"
+    end
+end
+
+--- Write the sentences of a source's documents.
 -- @tparam function add appends a text
-local function writer(add, options, summary)
+local function write_sentences(source, add, options, split, summary, report)
     local splitter = native.sentences(options.locale)
     local english = options.locale:match "^en" ~= nil
-    local inside = false
-    local self = {}
-    function self.sentence(sentence)
-        add(sentence)
+    local before = summary.sentences
+    local function sentence(text)
+        add(text)
         add "\n"
-        summary.sentences, inside = summary.sentences + 1, true
+        summary.sentences = summary.sentences + 1
     end
-    function self.paragraph(paragraph)
-        for _, sentence in ipairs(prose.sentences(splitter, paragraph, english)) do self.sentence(sentence) end
+    local function paragraph(text)
+        for _, piece in ipairs(prose.sentences(splitter, text, english)) do sentence(piece) end
     end
-    function self.finish()
-        if inside then
-            add "\n"
-            summary.documents, inside = summary.documents + 1, false
-        end
-        return inside
-    end
-    return self
-end
-
---- Plain prose: documents by headings, blank lines or files.
-local function write_prose(source, out, single, report)
-    local border
-    for text, clean, last in source:pieces(PIECE, prose.has_headings) do
-        border = border or prose.has_headings(text) and "heading" or single and "blank" or "none"
-        -- The document at the end of a piece may go on in the next one.
-        local held = false
-        prose.walk(text, border, function(paragraph)
-            if held then
-                out.finish()
-                held = false
-            end
-            out.paragraph(paragraph)
-        end, function() held = true end)
-        if last or clean and border ~= "none" then out.finish() end
-        report(source:position())
-    end
-end
-
---- Records: each is a document.
-local function write_records(source, out, split, summary, report)
-    for text in text_records.documents(source) do
-        local before = summary.sentences
-        if split then
-            prose.walk(text, "none", out.paragraph, function() end)
-        else
-            for line in text:gmatch "[^\r\n]+" do
-                if line:find "%S" then out.sentence(line) end
-            end
-        end
-        if summary.sentences == before then summary.empty = summary.empty + 1 end
-        out.finish()
-        report(source:position())
-    end
+    text_walk.walk(source, {
+        border_of = border_of(options),
+        lines = not split,
+        on_paragraph = split and paragraph or sentence,
+        on_end = function()
+            local field = summary.sentences > before and "documents" or "empty"
+            if field == "documents" then add "\n" end
+            summary[field], before = summary[field] + 1, summary.sentences
+        end,
+        on_progress = report,
+    })
 end
 
 --- One file's copy.
-local function write(path, source, options, split, single, summary, report)
+local function write(path, source, options, split, summary, report)
     local file = fault.check(corpus.text_file(path))
     local good, problem = pcall(function()
         local function add(text) fault.check(file:add(text)) end
-        local out = writer(add, options, summary)
-        if source.form ~= "text" then
-            write_records(source, out, split, summary, report)
-        elseif split then
-            write_prose(source, out, single, report)
+        if split or source.form ~= "text" then
+            write_sentences(source, add, options, split, summary, report)
         else
             for piece in source.chunk, source do
                 add(piece)
@@ -142,7 +112,8 @@ end
 
 --- Prepare texts.
 -- @tparam table options files = list of paths; form = one of FORMS: auto: what the files hold is found out, records are
---   prose and all else is sentences; locale = of the sentence rules; encoding, invalid_utf8, text_field as in
+--   prose and all else is sentences; locale = of the sentence rules; border = between documents of prose, see
+--   bertlua.data.prose, nil: found out; encoding, invalid_utf8, text_field as in
 --   bertlua.data.text_source; folder = for the copies; on_progress = function(additional bytes, total bytes), or nil
 -- @return list of files to read; summary {copied: files, split: files whose text was split into sentences, documents and
 --   sentences: of the copies, empty: records without text, replaced: bytes, kinds: see text_source.told}
@@ -190,7 +161,7 @@ function pretraining_text.prepare(options)
             files[i] = path
         else
             files[i] = copy(names[i])
-            write(files[i], source, options, split, #options.files == 1, summary, report)
+            write(files[i], source, options, split, summary, report)
             if split then summary.split = summary.split + 1 end
         end
         summary.kinds[i] = source:special() or false

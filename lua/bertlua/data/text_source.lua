@@ -153,18 +153,19 @@ function Source:lines()
 end
 
 --- The last byte before a place where plain text may be cut, at or after a byte; nil if there is none.
-local function cut_place(text, from, headings)
-    if headings then return (text:find("\n%s?= [^=\n]+ =[ \t\r]*\n", from)) end
+local function cut_place(text, from, border)
+    if border == "heading" then return (text:find("\n%s?= [^=\n]+ =[ \t\r]*\n", from)) end
+    if border == "line" then return (text:find("\n", from, true)) end
     return select(2, text:find("\n[ \t\r]*\n", from))
 end
 
 --- Where to cut a text that is longer than a piece should be: position, whether a document may end there; nil if not
 -- before more of it was read.
-local function cut(self, text, bytes, from, headings)
-    local at = cut_place(text, from, headings)
-    if at then return at, true end
+local function cut(self, text, bytes, from, border)
+    local at = cut_place(text, from, border)
+    if at then return at, border ~= "none" end
     -- Headings may be rare: then a blank line has to do, or any line, and the document goes on behind it.
-    if headings and #text > 2 * bytes then at = cut_place(text, bytes, false) end
+    if border == "heading" and #text > 2 * bytes then at = cut_place(text, bytes, "blank") end
     if not at and #text > text_source.MAX_RECORD then
         at = text:find("\n", bytes, true) or select(2, text:find "^.*\n")
         if not at then
@@ -174,12 +175,12 @@ local function cut(self, text, bytes, from, headings)
     return at, false
 end
 
---- Iterator over pieces of plain text of about so many bytes, cut before headings or else at blank lines: text, whether
--- a document may end behind it, whether it is the last one.
+--- Iterator over pieces of plain text of about so many bytes, cut where documents end, or else at blank lines: text,
+-- whether a document ends behind it, border.
 -- @tparam number bytes
--- @tparam function has_headings called with the first piece: whether to cut at headings
-function Source:pieces(bytes, has_headings)
-    local rest, headings, ended = "", nil, false
+-- @tparam function border_of called with the first piece: what separates documents, see bertlua.data.prose
+function Source:pieces(bytes, border_of)
+    local rest, border, ended = "", nil, false
     --- The text with at least so many bytes, if there are as many.
     local function grow(text, least)
         local parts, size = { text }, #text
@@ -193,17 +194,17 @@ function Source:pieces(bytes, has_headings)
         if ended then return nil end
         -- A remainder of up to a quarter is not a piece of its own.
         local text, from = grow(rest, bytes + bytes / 4), bytes
-        if headings == nil then headings = has_headings(text) end
+        border = border or border_of(text)
         while not ended do
-            local at, clean = cut(self, text, bytes, from, headings)
+            local at, clean = cut(self, text, bytes, from, border)
             if at then
                 rest = text:sub(at + 1)
-                return text:sub(1, at), clean, false
+                return text:sub(1, at), clean, border
             end
             from = math.max(bytes, #text - 4096)
             text = grow(text, #text + 1)
         end
-        return text, true, true
+        return text, true, border
     end
 end
 

@@ -5,6 +5,7 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local plural = require "bertlua.util.plural"
 local signal = require "bertlua.signal"
 local text_native = require "bertlua.text"
 local text_stream = require "bertlua.text_stream"
@@ -113,6 +114,25 @@ function M.rare_text(stats)
     return ("%d of %d distinct words, which occur %s (%.2f %% of the text), did not fit into memory_limit and were "
         .. "ignored in learning"):format(stats.rare_distinct_words, stats.distinct_words, often,
         100 * stats.rare_words / stats.words)
+end
+
+--- What a user should know of a vocabulary: one line each for words that become [UNK], were ignored, or are missing.
+-- @tparam table stats of M.train
+-- @tparam table options vocab_size, min_frequency
+-- @return list of lines
+function M.notes(stats, options)
+    local lines = {}
+    if stats.uncovered_words > 0 then
+        lines[1] = ("%d words (%.3f %%) have a character outside the alphabet of %d of %d characters and become [UNK]; "
+            .. "a larger alphabet_limit keeps them"):format(stats.uncovered_words, 100 * stats.uncovered_words
+            / stats.words, stats.alphabet, stats.characters)
+    end
+    lines[#lines + 1] = M.rare_text(stats)
+    if stats.tokens < options.vocab_size then
+        lines[#lines + 1] = ("the text yields only %d tokens, not %d: no remaining pair occurs %s"):format(
+            stats.tokens, options.vocab_size, plural.count(options.min_frequency, "time"))
+    end
+    return lines
 end
 
 --- Learn a vocabulary.

@@ -18,6 +18,8 @@ local TEXT = {
       help = "sentences: one per line, a blank line between documents; prose: paragraphs, split into sentences; jsonl: "
           .. "a JSON object per line; wikiextractor: its <doc> files; auto: JSON lines and <doc> are recognized and "
           .. "split, all else is sentences" },
+    { name = "border", type = "choice", choices = { "auto", "heading", "blank", "line", "none" }, default = "auto",
+      group = "Text", help = "text_form prose: what separates the documents in a file; line: each line is a document" },
     { name = "locale", type = "string", default = "en@ss=standard", group = "Text",
       help = "ICU locale whose sentence rules split prose" },
 }
@@ -58,6 +60,7 @@ local function sentence_files(values, quiet)
     local ready, found = pretraining_text.prepare {
         files = files, form = values.text_form, locale = values.locale, encoding = values.encoding,
         invalid_utf8 = values.invalid_utf8, text_field = values.text_field,
+        border = values.border ~= "auto" and values.border or nil,
         folder = fs.join(values.output_dir, "sentences"),
         on_progress = not quiet and function(more, total)
             bar = bar or progress.new { total = total, label = "text", unit = "bytes" }
@@ -87,21 +90,19 @@ local function sentence_files(values, quiet)
 end
 
 --- The summary as human-readable lines.
-function M.text(summary, seconds, output_dir)
+-- @tparam table summary, number seconds, table values of M.settings
+function M.text(summary, seconds, values)
     local lines = {
         ("documents   %d"):format(summary.documents),
         ("sentences   %d"):format(summary.sentences),
         ("tokens      %d"):format(summary.tokens),
         ("instances   %d"):format(summary.instances),
         ("shards      %d, %d of them for testing, %.1f MB in %s"):format(summary.shards, summary.test_shards,
-            summary.file_bytes / 1e6, output_dir),
+            summary.file_bytes / 1e6, values.output_dir),
         ("text        %.1f MB in %s, %.2f MB/s"):format(summary.bytes / 1e6, clock.format(seconds),
             summary.bytes / 1e6 / seconds),
     }
-    if summary.single > 0 then
-        lines[#lines + 1] = ("warning: shards with only one document: %d; their samples never have a random next "
-            .. "sentence: put blank lines between documents, or use fewer shards"):format(summary.single)
-    end
+    for _, line in ipairs(create.warnings(summary, values)) do lines[#lines + 1] = "warning: " .. line end
     return table.concat(lines, "\n") .. "\n"
 end
 
@@ -111,6 +112,10 @@ end
 -- @return summary from bertlua.data.create_pretraining
 function M.run(values, write)
     local started = clock.monotonic()
+    if values.border ~= "auto" and values.text_form ~= "prose" then
+        fault.raise("border is for --text-form prose: sentences have one per line, and blank lines between documents; "
+            .. "a record is a document")
+    end
     create.check(values)
     local files, told = sentence_files(values, write ~= nil)
     local bar
@@ -126,7 +131,7 @@ function M.run(values, write)
         bar:update(summary.bytes)
         bar:finish()
     end
-    table.insert(told, M.text(summary, clock.monotonic() - started, values.output_dir))
+    table.insert(told, M.text(summary, clock.monotonic() - started, values))
     local text = table.concat(told, "\n")
     if write then write(text) else io.stdout:write(text) end
     return summary

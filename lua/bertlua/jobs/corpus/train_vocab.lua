@@ -81,16 +81,7 @@ function M.text(stats, summary)
             + summary.join_seconds, summary.read_seconds, summary.bytes / 1e6 / math.max(summary.read_seconds, 1e-9),
             summary.join_seconds),
     }
-    if stats.uncovered_words > 0 then
-        lines[#lines + 1] = ("rare        %d words (%.3f %%) have a character outside the alphabet and become [UNK]")
-            :format(stats.uncovered_words, 100 * stats.uncovered_words / stats.words)
-    end
-    local rare = trainer.rare_text(stats)
-    if rare then lines[#lines + 1] = "note: " .. rare end
-    if stats.tokens < summary.vocab_size then
-        lines[#lines + 1] = ("note: the text yields only %d tokens, not %d: no remaining pair occurs %s"):format(
-            stats.tokens, summary.vocab_size, plural.count(summary.min_frequency, "time"))
-    end
+    for _, note in ipairs(trainer.notes(stats, summary)) do lines[#lines + 1] = "note: " .. note end
     return table.concat(lines, "\n") .. "\n"
 end
 

@@ -12,6 +12,7 @@ local objectives = require "bertlua.jobs.pretrain.objectives"
 local own_data = require "bertlua.jobs.common.own_data"
 local plan = require "bertlua.jobs.common.plan"
 local plural = require "bertlua.util.plural"
+local sample_checks = require "bertlua.data.sample_checks"
 local task = require "bertlua.jobs.common.task"
 
 local function phase_of(values)
@@ -88,6 +89,10 @@ local function open(job)
         dynamic_masking = values.dynamic_masking,
         special_ids = words and { cls_id = words.cls_id, sep_id = words.sep_id, mask_id = words.mask_id },
         prefetch = values.num_workers > 0,
+        on_first_shard = ranks.rank == 0 and function(shard)
+            sample_checks.warn(sample_checks.shard(shard, { next_sentence = next_sentence,
+                masked = not values.dynamic_masking }))
+        end or nil,
         few_shapes = context.device() ~= "cpu",
         rank = ranks.rank,
         ranks = ranks.size,

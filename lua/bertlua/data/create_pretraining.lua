@@ -14,6 +14,7 @@ local plural = require "bertlua.util.plural"
 local random = require "bertlua.rng"
 local sample_checks = require "bertlua.data.sample_checks"
 local storage = require "bertlua.storage"
+local text_source = require "bertlua.data.text_source"
 local workers = require "bertlua.data.workers"
 
 local create = {}
@@ -80,22 +81,27 @@ local function input_files(values)
     return files
 end
 
---- Create the output folder; refuse to mix in with older shards of the same prefix.
-local function prepare_output(values)
+--- Older shards of the same prefix in the output folder; a fault if they may not be removed.
+local function old_shards(values)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the shards") end
-    fault.check(fs.mkdirs(values.output_dir))
     local old = {}
-    for _, name in ipairs(fault.check(fs.list(values.output_dir))) do
+    for _, name in ipairs(fs.is_directory(values.output_dir) and fault.check(fs.list(values.output_dir)) or {}) do
         local rest = name:sub(1, #values.prefix) == values.prefix and name:sub(#values.prefix + 1)
         if rest and (rest:match("^_training_%d+%.hdf5") or rest:match("^_test_%d+%.hdf5")) then
             old[#old + 1] = fs.join(values.output_dir, name)
         end
     end
-    if #old == 0 then return end
-    if not values.overwrite then
+    if #old > 0 and not values.overwrite then
         fault.raisef("%s: already contains shards with prefix %s (%d, such as %s); choose another output_dir or "
             .. "prefix, or set overwrite", values.output_dir, values.prefix, #old, fs.basename(old[1]))
     end
+    return old
+end
+
+--- Create the output folder, and remove older shards from it.
+local function prepare_output(values)
+    local old = old_shards(values)
+    fault.check(fs.mkdirs(values.output_dir))
     for _, path in ipairs(old) do fault.check(fs.remove(path)) end
 end
 
@@ -216,24 +222,41 @@ local function vocabulary_note(tokenizer)
     return ("sha256:%s %s"):format(hash, tokenizer.do_lower_case and "uncased" or "cased")
 end
 
+--- The tokenizer and the masking; a fault if the vocabulary does not fit.
+local function open_tokenizer(values, tokenizer)
+    if values.max_predictions_per_seq > values.max_seq_length then
+        fault.raise(("max_predictions_per_seq %d exceeds max_seq_length %d"):format(values.max_predictions_per_seq,
+            values.max_seq_length))
+    end
+    if not tokenizer then
+        if not values.vocab_file then fault.raise("vocab_file is not set: name a WordPiece vocabulary") end
+        tokenizer = require("bertlua.text.tokenizer").load(values.vocab_file, { do_lower_case = values.do_lower_case })
+    end
+    return tokenizer, check_tokenizer(tokenizer, values)
+end
+
+--- What can be wrong before the text is read, which may take hours to get ready: a vocabulary that is missing or does
+-- not fit, shards that are there already.
+-- @tparam table options as for run
+function create.check(options)
+    local values = with_defaults(options)
+    old_shards(values)
+    open_tokenizer(values, options.tokenizer)
+end
+
 --- Run the whole job.
 -- @tparam table options the settings above by name (input_files may be a list); tokenizer = a loaded one instead of
---   vocab_file; on_progress = function(additional bytes, total bytes)
+--   vocab_file; checked = true: the files are known to be UTF-8; on_progress = function(additional bytes, total bytes)
 -- @return summary {documents, sentences, tokens, instances, bytes, file_bytes, shards, test_shards}, and what
 --   bertlua.data.sample_checks looks at: single (shards with only one document, whose samples cannot have a random
 --   next sentence), repeated, short, unknown, left_out, random, positions,
 --   masked
 function create.run(options)
     local values = with_defaults(options)
-    if values.max_predictions_per_seq > values.max_seq_length then
-        fault.raise(("max_predictions_per_seq %d exceeds max_seq_length %d"):format(values.max_predictions_per_seq,
-            values.max_seq_length))
-    end
     local files = input_files(values)
-    local tokenizer = options.tokenizer
-    if not tokenizer then
-        if not values.vocab_file then fault.raise("vocab_file is not set: name a WordPiece vocabulary") end
-        tokenizer = require("bertlua.text.tokenizer").load(values.vocab_file, { do_lower_case = values.do_lower_case })
+    local tokenizer, masking = open_tokenizer(values, options.tokenizer)
+    if not options.checked then
+        for _, path in ipairs(files) do text_source.check(path) end
     end
     local documents = document_files.scan(files)
     if documents:count() == 0 then
@@ -248,7 +271,7 @@ function create.run(options)
         plan = plan,
         order = order,
         tokenizer = tokenizer,
-        masking = check_tokenizer(tokenizer, values),
+        masking = masking,
         vocabulary = vocabulary_note(tokenizer),
         training = shards - test,
     }

@@ -58,6 +58,8 @@ local function has_headings(text)
     return false
 end
 
+prose.has_headings = has_headings
+
 --- Call visit(block) for each block of lines between blank lines; a heading is a block of its own, {level = number}.
 local function each_block(text, visit)
     local block

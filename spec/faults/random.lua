@@ -3,10 +3,10 @@
 --     make faults
 --     bertlua spec/faults/random.lua LIBRARY [--only NAME] [--times N] [--seed N]
 --
--- LIBRARY is spec/faults/inject.c, built. Each run of scenarios.lua is killed after a time drawn from the seed, which is
--- shorter than the undisturbed run takes; then it runs once more, and its result is compared byte for byte with that of
--- the undisturbed one. Killed are all its processes at once, the first, a worker, or one of two ranks of MPI. A run that
--- was faster than its kill is counted apart. Exits with 1 if anything is lost.
+-- LIBRARY is spec/faults/inject.c, built. A run of scenarios.lua is killed after a time drawn from the seed, which is
+-- shorter than the undisturbed run takes; then it runs once more, and its result is compared byte for byte with that
+-- of the undisturbed one. Killed are all its processes at once, the first, a worker, or one of two ranks of MPI. A run
+-- that was faster than its kill does not count. Exits with 1 if anything is lost.
 
 package.path = package.path .. ";./?.lua"
 
@@ -26,7 +26,8 @@ local KILLED = {
     { "corpus, 1 process", "corpus", 40 },
     { "corpus, all of 3 processes", "corpus-process-0", 20 },
     { "corpus, the first of 3", "corpus-process-0", 20, function() return "FAULT_PROCESS=0" end },
-    { "corpus, a worker", "corpus-process-0", 40, function() return "FAULT_PROCESS=" .. math.random(1, 8) end, share = 0.08 },
+    { "corpus, a worker", "corpus-process-0", 40, function() return "FAULT_PROCESS=" .. math.random(1, 8) end,
+        share = 0.08 },
     { "ranks, Lamb, rank 0", "lamb-rank-0", 15, function() return "FAULT_RANK=0" end },
     { "ranks, Lamb, rank 1", "lamb-rank-0", 15, function() return "FAULT_RANK=1" end },
     { "ranks, divided, rank 0", "divided-rank-0", 15, function() return "FAULT_RANK=0" end },

@@ -3,10 +3,10 @@
 --     make faults                                   everything
 --     bertlua spec/faults/run.lua LIBRARY [--scenario NAME] [--kinds kill,half,ENOSPC,EIO] [--every N] [--from N]
 --
--- LIBRARY is spec/faults/inject.c, built; scenarios.lua has the scenarios; --scenario corpus takes all whose names begin
--- so. One is run once undisturbed, for reference and to count its calls; then for each call N (with --every, each Nth;
--- with --from, from there on) from the same start with the fault at N, and once more without one. Lost is what differs
--- from the reference after that. The last line is JSON: a record for each scenario and kind.
+-- LIBRARY is spec/faults/inject.c, built; scenarios.lua has the scenarios; --scenario corpus takes all whose names
+-- begin so. One is run once undisturbed, for reference and to count its calls; then for each call N (with --every, each
+-- Nth; with --from, from there on) from the same start with the fault at N, and once more without one. Lost is what
+-- differs from the reference after that. The last line is JSON: a record for each scenario and kind.
 --
 -- Kinds: kill (SIGKILL before the call), half (half of a write arrives, then SIGKILL), ENOSPC, EIO (the call fails).
 

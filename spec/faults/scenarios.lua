@@ -99,8 +99,9 @@ local function training(job)
             end,
             command = function(folder, preload) return preloaded(command(folder), preload) end,
             finish = function(folder)
-                -- One that succeeded in spite of the fault is refused the second time, as its folder is not empty.
-                return ("[ -e %s ] || %s"):format(quote(folder .. "/" .. name), command(folder))
+                -- One that was complete is refused the second time.
+                return ("{ said=$(%s 2>&1) || case $said in *' is not empty: '*) ;; *) echo \"$said\"; false;; esac; }")
+                    :format(command(folder))
             end,
             result = function(folder) return contents(folder .. "/" .. name) end,
             done = function(folder) return contents(folder .. "/" .. name) end,

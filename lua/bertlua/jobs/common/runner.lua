@@ -34,10 +34,10 @@ end
 --- The task's data: rank 0 first, as it may leave a cache behind for the others.
 local function open(job)
     local ranks = job.ranks
+    equal_files.check_inputs(job)
     local data = ranks:together(function() return ranks.main and job.task.open(job) end)
     data = ranks:together(function() return data or job.task.open(job) end)
-    local train = data.train
-    if train and train.listed then equal_files.check(ranks, train.listed, train.input_dir) end
+    equal_files.check_shards(job, data.train)
     return data
 end
 

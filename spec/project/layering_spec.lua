@@ -162,16 +162,16 @@ local LUA_ROOMS = {
     { "metrics" },
     { "corpus", "data", "squad", "text", "util" },
     { "settings", "util" },
-    { "jobs", "autograd", "corpus", "data", "distributed", "metrics", "models", "nn", "settings", "squad", "text", "train",
-        "util", "weights" },
+    { "jobs", "autograd", "corpus", "data", "distributed", "metrics", "models", "nn", "settings", "squad", "text",
+        "train", "util", "weights" },
     { "encoder", "autograd", "data", "models", "nn", "squad", "text", "train", "util", "weights" },
     { "plot", "util" },
     { "bert_large" },
     { "recipe", "distributed", "jobs", "util" },
     { "prompt", "distributed", "util" },
     -- The names of all of it.
-    { "init", "autograd", "corpus", "data", "distributed", "encoder", "metrics", "models", "nn", "plot", "recipe", "settings",
-        "squad", "text", "train", "util", "weights" },
+    { "init", "autograd", "corpus", "data", "distributed", "encoder", "metrics", "models", "nn", "plot", "recipe",
+        "settings", "squad", "text", "train", "util", "weights" },
 }
 
 --- The file that `require` finds for a module, or nil.

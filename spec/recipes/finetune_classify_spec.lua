@@ -94,9 +94,8 @@ describe("fine-tuning on classification", function()
         local output, code = mpi.run(2, (command:gsub("^%S+ ", "")))
         assert.are.equal(0, code, output)
         local one, two = job.dir .. "/one", job.dir .. "/two"
-        local distance = require("spec.support.checkpoints").distance(one .. "/model", two .. "/model", "model.safetensors", function(name)
-            return name:find "%.key%.bias$" ~= nil
-        end)
+        local distance = require("spec.support.checkpoints").distance(one .. "/model", two .. "/model",
+            "model.safetensors", function(name) return name:find "%.key%.bias$" ~= nil end)
         assert.is_true(distance < 1e-4, "distance " .. distance)
         same_files(one, two, { "eval.json" })
     end)

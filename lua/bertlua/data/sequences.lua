@@ -193,7 +193,8 @@ end
 
 --- Micro-batch number n, from 0. Valid until the second-next call.
 -- @return batch {batch_size, max_length, rows, tokens, ids, positions, types [rows], segments [B,2], cls_index [B], a
---   tensor per label: [B], [B,width], [rows] or [rows,width]; members = numbers of its sequences; tensors = names of all of these}
+--   tensor per label: [B], [B,width], [rows] or [rows,width]; members = numbers of its sequences; tensors = names of
+--   all of these}
 function Loader:batch(n)
     if n < 0 or n ~= math.floor(n) or (not self.endless and n >= self.batches) then
         error("sequences: there is no batch number " .. tostring(n), 2)

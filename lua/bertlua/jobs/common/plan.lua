@@ -374,9 +374,9 @@ end
 -- @param sources where each came from, as Spec:parse returns it
 -- @param size processes of the job
 -- @return plan, which can be written as JSON: { phase, work, precision, tf32, attention, config_file, vocab_file,
---   do_lower_case, checkpoint_dir, model_dir, results_dir, start, accumulation: micro-steps per update, update_size: its sequences, effective:
---   values of lasting settings where they differ from the settings, first_step, last_step, max_steps,
---   steps_per_epoch, features: samples per epoch, warnings, notes; and what the task added }
+--   do_lower_case, checkpoint_dir, model_dir, results_dir, start, accumulation: micro-steps per update, update_size:
+--   its sequences, effective: values of lasting settings where they differ from the settings, first_step, last_step,
+--   max_steps, steps_per_epoch, features: samples per epoch, warnings, notes; and what the task added }
 function M.resolve(task, values, sources, size)
     local run = { phase = task.name, work = { train = true }, warnings = {}, notes = {}, effective = {} }
     M.need(values, "output_dir", "name the folder for checkpoints and results")

@@ -27,7 +27,7 @@ function M.settings(of)
         { name = "dev_file", type = "path",
             help = ("%s to evaluate on, while training too; unset: none"):format(of) },
         { name = "test_file", type = "path",
-            help = ("%s to evaluate on at the end; predictions are those of this file, or else of dev_file; unset: none")
+            help = ("%s to evaluate on at the end; predictions are of this file, or else of dev_file; unset: none")
                 :format(of) },
     }
 end

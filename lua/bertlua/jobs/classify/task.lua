@@ -1,12 +1,11 @@
 --- Task: fine-tune on classification, evaluate, predict.
 
-local BertConfig = require "bertlua.models.bert_config"
 local BertForSequenceClassification = require "bertlua.models.sequence_classification"
 local array = require "bertlua.array"
 local classification = require "bertlua.metrics.classification"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local model_choice = require "bertlua.jobs.common.model_choice"
+local labels = require "bertlua.jobs.common.labels"
 local model_files = require "bertlua.jobs.common.model_files"
 local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
@@ -14,27 +13,6 @@ local records = require "bertlua.data.records"
 local sequences = require "bertlua.data.sequences"
 local task = require "bertlua.jobs.common.task"
 local texts = require "bertlua.jobs.common.texts"
-
---- Labels of records, sorted; numerically if all are numbers.
-local function labels_of(list, column)
-    local seen, labels, numeric = {}, {}, true
-    for _, record in ipairs(list) do
-        local label = record[column]
-        if not seen[label] then seen[label], labels[#labels + 1] = true, label end
-        numeric = numeric and tonumber(label) ~= nil
-    end
-    table.sort(labels, numeric and function(a, b) return tonumber(a) < tonumber(b) end or nil)
-    return labels
-end
-
---- The labels of a model that was already trained, as recorded in its folder; nil for one that was not.
-local function trained_labels(run, values)
-    if run.work.train and run.start.kind ~= "resume" or not run.start.path then return nil end
-    local file = fs.join(run.start.path, "config.json")
-    local labels = fs.is_file(file) and BertConfig.load(file, { own = model_choice.is_own(values) }).labels
-    if not labels then fault.raisef("%s: contains no id2label: the names of the model's labels are unknown", file) end
-    return labels
-end
 
 --- Records of a file, and their texts as sequences with labels {labels = i32 [N]}.
 -- @param job with data.words, data.config
@@ -44,8 +22,8 @@ local function load(job, path, list, lines)
     local values, data = job.values, job.data
     local pair, label_column = data.pair_column, values.label_column
     if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }) end
-    local builder, ids, numbers = sequences.builder(data.words, values.max_seq_length), array.int32(#list), {}
-    for i, label in ipairs(data.config.labels) do numbers[label] = i - 1 end
+    local builder, ids = sequences.builder(data.words, values.max_seq_length), array.int32(#list)
+    local numbers = labels.numbers(data.config.labels)
     for i, record in ipairs(list) do
         builder:add(record[values.text_column], pair and record[pair])
         local label = record[label_column]
@@ -89,12 +67,14 @@ local function open(job)
     elseif file then
         list, lines = records.read(file, { values.text_column, values.label_column, values.pair_column })
     end
-    config.labels = trained_labels(run, values) or list and labels_of(list, values.label_column) or { "0", "1" }
+    config.labels = labels.trained(run, values) or list and labels.distinct(function(visit)
+        for _, record in ipairs(list) do visit(record[values.label_column]) end
+    end) or { "0", "1" }
     if #config.labels < 2 then
         fault.raisef("%s: all texts have the label %q, expected at least two labels", file, config.labels[1])
     end
     data.sets = {}
-    for _, part in ipairs { "train", "dev", "test" } do
+    for _, part in ipairs(texts.PARTS) do
         local path = values[texts.FILES[part]] or part == "train" and values.data and "data"
         if path then data.sets[part] = load(job, path, file == path and list, lines) end
     end

@@ -53,8 +53,8 @@ local M = {}
 local REQUIRED = { name = "string", settings = "table", batch_setting = "string", results = "table",
     model = "function", open = "function" }
 local OPTIONAL = { results_of = "function", plan = "function", prepare = "function", exports = "boolean",
-    flat = "boolean", exported = "function", predict = "function", inference = "function", evaluation = "table", rows = "function",
-    summary = "function" }
+    flat = "boolean", exported = "function", predict = "function", inference = "function", evaluation = "table",
+    rows = "function", summary = "function" }
 local OF_EVALUATION = { fields = "table", metric = "string", metrics = "function", plan = "function", open = "function",
     run = "function", close = "function" }
 

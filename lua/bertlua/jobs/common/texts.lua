@@ -14,14 +14,16 @@ local sequences = require "bertlua.data.sequences"
 
 local M = {}
 
---- The setting of each part's file.
+--- The setting of each part's file, and the parts in their order.
 M.FILES = { train = "train_file", dev = "dev_file", test = "test_file" }
+M.PARTS = { "train", "dev", "test" }
 
 --- The settings that all of these tasks have; a task declares its columns beside them.
 -- @param of what the files hold: "labeled texts"
+-- @param form of the files, where it is not that of tables
 -- @return list of declarations
-function M.settings(of)
-    local form = of .. ": .csv or .tsv with a header line, or JSON lines"
+function M.settings(of, form)
+    form = ("%s: %s"):format(of, form or ".csv or .tsv with a header line, or JSON lines")
     return {
         { name = "train_file", type = "path", help = ("%s, to train on; unset: no training"):format(form) },
         { name = "dev_file", type = "path",
@@ -82,14 +84,17 @@ function M.infer(job, set, visit, tick)
 end
 
 --- Evaluate on dev_file and test_file, as a task's `predict`: writes eval.json and predictions.jsonl.
--- @param measure function(part: "dev" or "test", tick) -> metrics {name = number}, predictions: list of tables, order
---   of their fields, totals of inference.run
+-- @param measure function(part: "dev" or "test") -> metrics {name = number, or a table for eval.json alone},
+--   predictions: list of tables, order of their fields, totals of inference.run
 function M.evaluate(job, outcome, measure)
     local figures = {}
     for _, part in ipairs { "dev", "test" } do
         if job.values[M.FILES[part]] then
             local metrics, predictions, order, totals = measure(part)
-            figures[part], outcome.metrics, outcome.measured = metrics, metrics, part
+            figures[part], outcome.metrics, outcome.measured = metrics, {}, part
+            for name, value in pairs(metrics) do
+                if type(value) == "number" then outcome.metrics[name] = value end
+            end
             totals.file = M.write(job, "predictions.jsonl", predictions, order)
             outcome.prediction = totals
         end

@@ -150,6 +150,7 @@ local function numbers()
     return setmetatable({ data = array.int32(4096), capacity = 4096, count = 0 }, Numbers)
 end
 
+--- Append a number.
 function Numbers:push(value)
     if self.count == self.capacity then
         local larger = array.int32(2 * self.capacity)

@@ -71,11 +71,23 @@ local function fetch_wikipedia(job, values)
         (fetch(job, values, names[2], mirrors(values, names[2])))
 end
 
---- Text files below a folder, sorted: *.txt, or every regular file if there is none.
-local function text_files(setting, folder)
+--- Text files below a folder, sorted: *.txt, or every regular file if there is none. What the preparation itself has
+-- made below it is no source.
+-- @return list of paths; number of files left out
+local function text_files(job, setting, folder)
     if not folder then fault.raisef("%s is not set: name a folder of text files", setting) end
-    if fs.is_file(folder) then return { folder } end
-    return require("bertlua.text.vocab_trainer").find_files(folder)
+    if fs.is_file(folder) then return { folder }, 0 end
+    if fs.identity(folder) and fs.identity(folder) == fs.identity(job.output_dir) then
+        fault.raisef("output_dir %s is %s: the next run would read its own files as text; name another output_dir",
+            job.output_dir, setting)
+    end
+    local files, left_out = require("bertlua.text.vocab_trainer").find_files(folder, job.output_dir)
+    for _, path in ipairs(files) do
+        if fs.exists(path) and not fs.is_file(path) then
+            fault.raisef("%s: not a plain file, but a %s: take it out of %s", path, fs.kind(path), setting)
+        end
+    end
+    return files, left_out
 end
 
 --- Stage download: fetch what the variant needs, unless it is given as a local file.
@@ -113,7 +125,7 @@ function sources.wikipedia(job, values)
     return dump, values.wikipedia_index or index
 end
 
---- Files of the variant's sources, each {kind, path, index}.
+--- Files of the variant's sources, each {kind, path, index} or {kind, files, border, left_out = number of others}.
 function sources.list(job, values)
     local list = {}
     if values.variant == "wiki_only" or values.variant == "wiki_books" then
@@ -121,9 +133,11 @@ function sources.list(job, values)
         list[1] = { kind = "wikipedia", path = dump, index = index }
     end
     if values.variant == "wiki_books" then
-        list[#list + 1] = { kind = "books", files = text_files("books_dir", values.books_dir), border = "none" }
+        list[#list + 1] = { kind = "books", border = "none" }
+        list[#list].files, list[#list].left_out = text_files(job, "books_dir", values.books_dir)
     elseif values.variant == "corpus" then
-        list[1] = { kind = "corpus", files = text_files("corpus_dir", values.corpus_dir), border = values.border }
+        list[1] = { kind = "corpus", border = values.border }
+        list[1].files, list[1].left_out = text_files(job, "corpus_dir", values.corpus_dir)
     end
     return list
 end

@@ -78,18 +78,19 @@ M.settings = settings.define {
 
 --- Run the job.
 -- @param values of M.settings
+-- @param given sources of the values: see settings:parse
 -- @return the manifest
-function M.run(values)
-    return pipeline.run(values)
+function M.run(values, given)
+    return pipeline.run(values, given)
 end
 
 --- Entry point of the recipe: its own settings, then the command line.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, {
+    local values, given = M.settings:parse(arg or {}, overrides, {
         program = "recipes/prepare_corpus.lua",
         description = description,
     })
-    return M.run(values)
+    return M.run(values, given)
 end
 
 return M

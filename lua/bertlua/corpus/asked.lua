@@ -72,7 +72,9 @@ function asked.unused(values, given, wanted)
     check_sources(values)
     local variant = "variant is " .. values.variant
     if values.variant ~= "corpus" then say(variant, "border") end
-    if values.variant ~= "corpus" and values.variant ~= "wiki_books" then say(variant, "invalid_utf8") end
+    if values.variant ~= "corpus" and values.variant ~= "wiki_books" then
+        say(variant, "invalid_utf8", "encoding", "text_form", "text_field")
+    end
     if values.variant ~= "squad" then say(variant, "squad_url") end
     if values.variant == "corpus" then
         say(variant, "mirrors", "dump_date", "checksum", "retries", "retry_wait", "timeout")

@@ -27,6 +27,9 @@ local shards = require "bertlua.corpus.shards"
 local sources = require "bertlua.corpus.sources"
 local stage = require "bertlua.corpus.stage"
 local storage = require "bertlua.storage"
+local streamed = require "bertlua.corpus.streamed"
+local text_source = require "bertlua.data.text_source"
+local text_stream = require "bertlua.text_stream"
 local vocab_trainer = require "bertlua.text.vocab_trainer"
 
 local pipeline = {}
@@ -137,12 +140,14 @@ function runners.extract(job, values)
             paths[#paths + 1] = source.path
             paths[#paths + 1] = source.index
         else
-            list = plain.parts(source.files, source.border, source.kind)
-            for _, path in ipairs(source.files) do paths[#paths + 1] = path end
-            if source.left_out > 0 then
-                print_line(job, "extract", ("%s not read: only *.txt is, where there is any"):format(plural.count(
-                    source.left_out, "other file")))
+            local kinds
+            list, kinds = plain.parts(source.files, source.border, source.kind, streamed.reading(values))
+            for _, line in ipairs(text_source.told(kinds)) do print_line(job, "input", line) end
+            if source.others > 0 then
+                print_line(job, "input", ("%s in %s not read: only text is (by its name)"):format(
+                    plural.count(source.others, "other file"), source.folder))
             end
+            for _, path in ipairs(source.files) do paths[#paths + 1] = path end
         end
         for _, part in ipairs(list) do
             part.kind = source.kind
@@ -151,10 +156,11 @@ function runners.extract(job, values)
     end
     local described = sources.describe(job, paths)
     local changes = rebuild.sources_text(manifest.read(job.output_dir).sources, described)
-    local books = plain.run(job, folder, values.invalid_utf8)
+    local books = plain.run(job, folder, streamed.reading(values))
     local run = { wikipedia = extract.run(job, folder, namespaces), books = books, corpus = books }
-    local done = run_stage(job, "extract", { variant = values.variant, border = values.border,
-        invalid_utf8 = values.invalid_utf8 },
+    local settings = streamed.key(values)
+    settings.variant, settings.border, settings.invalid_utf8 = values.variant, values.border, values.invalid_utf8
+    local done = run_stage(job, "extract", settings,
         stage.hashes(described), {
             folder = folder, parts = parts, inputs_text = changes and "sources " .. changes,
             origin = function(part) return (part.kind == "wikipedia" and extract or plain).origin(part) end,
@@ -314,6 +320,7 @@ local function check(job, values, stages, given)
     if values.checksum then require("bertlua.util.download").checksum(values.checksum) end
     if values.variant == "squad" then return end
     languages.locale(values.language, values.locale)
+    if values.encoding then fault.check(text_stream.check_encoding(values.encoding)) end
     if wanted.extract then
         local variant = values.variant
         if variant ~= "corpus" and values.wikipedia and not fs.is_file(values.wikipedia) then

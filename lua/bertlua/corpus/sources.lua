@@ -10,6 +10,7 @@ local printable = require "bertlua.printable"
 local progress = require "bertlua.util.progress"
 local published = require "bertlua.squad.published"
 local storage = require "bertlua.storage"
+local text_source = require "bertlua.data.text_source"
 
 local sources = {}
 
@@ -71,23 +72,29 @@ local function fetch_wikipedia(job, values)
         (fetch(job, values, names[2], mirrors(values, names[2])))
 end
 
---- Text files below a folder, sorted: *.txt, or every regular file if there is none. What the preparation itself has
--- made below it is no source.
+--- Text files below a folder, sorted: *.txt, or every regular file if there is none; with text_form, those of its
+-- names first. What the preparation itself has made below it is no source.
 -- @return list of paths; number of files left out
-local function text_files(job, setting, folder)
+local function text_files(job, setting, folder, form)
     if not folder then fault.raisef("%s is not set: name a folder of text files", setting) end
     if fs.is_file(folder) then return { folder }, 0 end
     if fs.identity(folder) and fs.identity(folder) == fs.identity(job.output_dir) then
         fault.raisef("output_dir %s is %s: the next run would read its own files as text; name another output_dir",
             job.output_dir, setting)
     end
-    local files, left_out = require("bertlua.text.vocab_trainer").find_files(folder, job.output_dir)
+    local files, others
+    if form == "jsonl" or form == "wikiextractor" then
+        files, others = text_source.find(folder, { form = form, skip = job.output_dir })
+        if #files == 0 then fault.raisef("%s: contains no files to read as %s", folder, form) end
+    else
+        files, others = require("bertlua.text.vocab_trainer").find_files(folder, job.output_dir)
+    end
     for _, path in ipairs(files) do
         if fs.exists(path) and not fs.is_file(path) then
             fault.raisef("%s: not a plain file, but a %s: take it out of %s", path, fs.kind(path), setting)
         end
     end
-    return files, left_out
+    return files, others
 end
 
 --- Stage download: fetch what the variant needs, unless it is given as a local file.
@@ -125,7 +132,7 @@ function sources.wikipedia(job, values)
     return dump, values.wikipedia_index or index
 end
 
---- Files of the variant's sources, each {kind, path, index} or {kind, files, border, left_out = number of others}.
+--- Files of the variant's sources, each {kind, path, index} or {kind, files, border, others: number left out}.
 function sources.list(job, values)
     local list = {}
     if values.variant == "wiki_only" or values.variant == "wiki_books" then
@@ -133,11 +140,11 @@ function sources.list(job, values)
         list[1] = { kind = "wikipedia", path = dump, index = index }
     end
     if values.variant == "wiki_books" then
-        list[#list + 1] = { kind = "books", border = "none" }
-        list[#list].files, list[#list].left_out = text_files(job, "books_dir", values.books_dir)
+        local files, others = text_files(job, "books_dir", values.books_dir, values.text_form)
+        list[#list + 1] = { kind = "books", files = files, border = "none", others = others, folder = values.books_dir }
     elseif values.variant == "corpus" then
-        list[1] = { kind = "corpus", border = values.border }
-        list[1].files, list[1].left_out = text_files(job, "corpus_dir", values.corpus_dir)
+        local files, others = text_files(job, "corpus_dir", values.corpus_dir, values.text_form)
+        list[1] = { kind = "corpus", files = files, border = values.border, others = others, folder = values.corpus_dir }
     end
     return list
 end

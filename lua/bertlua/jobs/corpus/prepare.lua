@@ -2,11 +2,12 @@
 
 local pipeline = require "bertlua.corpus.pipeline"
 local settings = require "bertlua.settings"
+local text_source = require "bertlua.data.text_source"
 local trainer = require "bertlua.text.vocab_trainer"
 
 local M = {}
 
-M.settings = settings.define {
+local OWN = {
     { name = "variant", type = "choice", choices = { "wiki_only", "wiki_books", "corpus", "squad" },
       default = "wiki_only", group = "General", help = "wiki_only: a dump; wiki_books: a dump and books_dir; corpus: "
         .. "any folder of text; squad: the SQuAD files" },
@@ -27,8 +28,9 @@ M.settings = settings.define {
     { name = "border", type = "choice", choices = { "auto", "heading", "blank", "line", "none" },
       default = "auto", group = "Sources",
       help = "corpus: what separates the documents in a file; line: each line is a document" },
-    { name = "invalid_utf8", type = "choice", choices = { "error", "replace" }, default = "error", group = "Sources",
-      help = "on invalid UTF-8: stop and report the byte, or replace each bad byte by U+FFFD" },
+    { name = "text_form", type = "choice", choices = { "auto", "text", "jsonl", "wikiextractor" }, default = "auto",
+      group = "Sources", help = "corpus, books: text: all of a file; jsonl: a JSON object per line is a document; "
+        .. "wikiextractor: its <doc> files; auto: JSON lines and <doc> are recognized" },
     { name = "language", type = "string", default = "en", group = "Sources",
       help = "language of the Wikipedia to fetch, and for sentence rules: a code such as en, de, ja" },
     { name = "locale", type = "string", group = "Sources",
@@ -75,6 +77,15 @@ M.settings = settings.define {
     { name = "gzip", type = "integer", default = 1, min = 0, max = 9, group = "Samples", help = "compression level" },
     { name = "quiet", type = "boolean", default = false, group = "General", help = "print only warnings" },
 }
+
+local function all_settings()
+    local list = {}
+    for _, setting in ipairs(OWN) do list[#list + 1] = setting end
+    for _, setting in ipairs(text_source.settings) do list[#list + 1] = setting end
+    return list
+end
+
+M.settings = settings.define(all_settings())
 
 --- Run the job.
 -- @param values of M.settings

@@ -64,6 +64,7 @@ local function run_stage(job, name, settings, files, options)
     options.key = { format = FORMAT, settings = settings, inputs = files, parts = json.array(parts) }
     options.on_rebuild = function(reason)
         if reason then print_line(job, name, "made again: " .. reason) end
+        options.again = true
         manifest.drop_stage(job.output_dir, name)
     end
     local records, kept, seconds, worked = stage.run(job, options)
@@ -77,7 +78,7 @@ local function run_stage(job, name, settings, files, options)
     manifest.set_stage(job.output_dir, name, settings, made)
     if not options.only then warn(remarks.strangers(job, name, options.folder, made)) end
     return { files = made, records = records, kept = kept, seconds = seconds, worked = worked, parts = #options.parts,
-        all = options.parts }
+        all = options.parts, again = options.again }
 end
 
 --- How a user of a variant tells where documents end.
@@ -168,6 +169,7 @@ function runners.extract(job, values)
             run = function(part, report) return run[part.kind](part, report) end,
         })
     manifest.set_sources(job.output_dir, described)
+    if changes and not done.again then print_line(job, "extract", ("sources %s: with the same text"):format(changes)) end
     if #done.files == 0 then
         fault.raisef("%s: contains no articles or text: the corpus is empty", paths[1] or "sources")
     end

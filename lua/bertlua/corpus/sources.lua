@@ -77,6 +77,9 @@ end
 -- @return list of paths; number of files left out
 local function text_files(job, setting, folder, form)
     if not folder then fault.raisef("%s is not set: name a folder of text files", setting) end
+    -- The stages of a run see the same files, and thousands of them are looked for once.
+    job.texts = job.texts or {}
+    if job.texts[setting] then return unpack(job.texts[setting]) end
     if fs.is_file(folder) then return { folder }, 0 end
     if fs.identity(folder) and fs.identity(folder) == fs.identity(job.output_dir) then
         fault.raisef("output_dir %s is %s: the next run would read its own files as text; name another output_dir",
@@ -90,10 +93,12 @@ local function text_files(job, setting, folder, form)
         files, others = require("bertlua.text.vocab_trainer").find_files(folder, job.output_dir)
     end
     for _, path in ipairs(files) do
-        if fs.exists(path) and not fs.is_file(path) then
-            fault.raisef("%s: not a plain file, but a %s: take it out of %s", path, fs.kind(path), setting)
+        local kind = fs.kind(path)
+        if kind and kind ~= "file" then
+            fault.raisef("%s: not a plain file, but a %s: take it out of %s", path, kind, setting)
         end
     end
+    job.texts[setting] = { files, others }
     return files, others
 end
 

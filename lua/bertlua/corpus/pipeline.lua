@@ -169,7 +169,9 @@ function runners.extract(job, values)
             run = function(part, report) return run[part.kind](part, report) end,
         })
     manifest.set_sources(job.output_dir, described)
-    if changes and not done.again then print_line(job, "extract", ("sources %s: with the same text"):format(changes)) end
+    if changes and not done.again then
+        print_line(job, "extract", ("sources %s: with the same text"):format(changes))
+    end
     if #done.files == 0 then
         fault.raisef("%s: contains no articles or text: the corpus is empty", paths[1] or "sources")
     end
@@ -198,7 +200,8 @@ function runners.sentences(job, values)
     local kept = stage.sum(done.files, "documents")
     local lost = stage.sum(files, "documents") - kept
     print_line(job, "sentences", ("%s in %s%s; %s%s"):format(plural.count(stage.sum(done.files, "sentences"),
-        "sentence"), plural.count(kept, "document"), lost > 0 and (", %d without any left out"):format(lost) or "", rate(done.worked, done.seconds),
+        "sentence"), plural.count(kept, "document"), lost > 0 and (", %d without any left out"):format(lost) or "",
+        rate(done.worked, done.seconds),
         note_kept(done.kept, done.parts)))
 end
 
@@ -246,7 +249,8 @@ end
 function runners.vocab(job, values)
     local files = manifest.files(job.output_dir, "shard", "vocab")
     local settings = { vocab_size = values.vocab_size, do_lower_case = values.do_lower_case,
-        min_frequency = values.min_frequency, alphabet_limit = values.alphabet_limit, memory_limit = values.memory_limit }
+        min_frequency = values.min_frequency, alphabet_limit = values.alphabet_limit,
+        memory_limit = values.memory_limit }
     local training = training_shards(files)
     local bytes = stage.sum(training, "bytes")
     local target = fs.join(job.output_dir, "vocab.txt")

@@ -214,7 +214,8 @@ function plain.run(job, folder, reading)
         local silent = {}
         stage.write_text(path, function(add)
             for _, piece in ipairs(part.pieces) do
-                local before, text, bad = documents, nil, nil
+                local before = documents
+                local text, bad
                 local function on_paragraph(paragraph)
                     add((paragraph:gsub("%s+", " ")) .. "\n")
                 end

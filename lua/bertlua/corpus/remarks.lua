@@ -1,5 +1,5 @@
---- What a user of the preparation should know of its files, one line each: strangers among them, sources without text, a
--- vocabulary that was learned from others.
+--- What a user of the preparation should know of its files, one line each: strangers among them, sources without text,
+-- a vocabulary that was learned from others.
 -- @module bertlua.corpus.remarks
 
 local fs = require "bertlua.util.fs"

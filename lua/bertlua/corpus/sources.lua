@@ -149,7 +149,8 @@ function sources.list(job, values)
         list[#list + 1] = { kind = "books", files = files, border = "none", others = others, folder = values.books_dir }
     elseif values.variant == "corpus" then
         local files, others = text_files(job, "corpus_dir", values.corpus_dir, values.text_form)
-        list[1] = { kind = "corpus", files = files, border = values.border, others = others, folder = values.corpus_dir }
+        list[1] = { kind = "corpus", files = files, border = values.border, others = others,
+            folder = values.corpus_dir }
     end
     return list
 end
@@ -175,7 +176,8 @@ function sources.recognizer(values)
     end
 end
 
--- A file that changed less than so many seconds before its hash was taken may have changed again within the same second.
+-- A file that changed less than so many seconds before its hash was taken may have changed again within the same
+-- second.
 local SETTLED = 2
 
 --- Size and SHA-256 of source files; hashes are reused while size, inode and times stay the same.

@@ -53,11 +53,10 @@ function M.find_files(folder, skip)
     local function walk(path)
         for _, name in ipairs(fault.check(fs.list(path))) do
             local child = fs.join(path, name)
-            if name:sub(1, 1) == "." then
-                -- Left alone.
-            elseif fs.is_directory(child) then
+            local hidden = name:sub(1, 1) == "."
+            if not hidden and fs.is_directory(child) then
                 if is_new(child) then walk(child) end
-            else
+            elseif not hidden then
                 plain[#plain + 1] = child
                 if is_text_name(name) then text[#text + 1] = child end
             end

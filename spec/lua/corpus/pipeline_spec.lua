@@ -11,7 +11,7 @@ describe("the preparation of a folder of text", function()
 
     setup(function()
         vocabulary = assert(fs.temporary_folder()) .. "/vocab.txt"
-        local tokens = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "the", "mill", "wheel", "turns", "is", "old" }
+        local tokens = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "the", "mill", "wheel", "turns", "is" }
         for letter in ("abcdefghijklmnopqrstuvwxyz0123456789"):gmatch "." do
             tokens[#tokens + 1] = letter
             tokens[#tokens + 1] = "##" .. letter
@@ -55,7 +55,8 @@ describe("the preparation of a folder of text", function()
         local function clean(list)
             local lines = {}
             for line in table.concat(list):gmatch "[^\r\n]+" do
-                if not line:find "100%%" then lines[#lines + 1] = line:gsub(base:gsub("%p", "%%%0") .. "/", "") .. "\n" end
+                line = line:gsub(base:gsub("%p", "%%%0") .. "/", "")
+                if not line:find "100%%" then lines[#lines + 1] = line .. "\n" end
             end
             return table.concat(lines)
         end
@@ -107,8 +108,8 @@ describe("the preparation of a folder of text", function()
         assert(fs.remove(texts .. "/e.txt"))
         assert.are.same(after_change "gone: texts/e.txt", again((run())))
         -- The manifest is that of a first run.
-        local manifest, text = base .. "/out/manifest.json", nil
-        text = assert(fs.read(manifest))
+        local manifest = base .. "/out/manifest.json"
+        local text = assert(fs.read(manifest))
         assert(fs.remove(base .. "/out"))
         run()
         assert.are.equal(text, fs.read(manifest))
@@ -180,8 +181,8 @@ describe("the preparation of a folder of text", function()
         for i = 1, 20 do lines[i] = ("Mill %d is old. Its wheel turns. It grinds flour."):format(i) end
         write("articles.txt", table.concat(lines, "\n") .. "\n")
         local _, warned = run()
-        has(warned, "warning: the whole text is one document, so all next_sentence_labels are 0: is --border auto right? "
-            .. "(line: each line is a document;")
+        has(warned, "warning: the whole text is one document, so all next_sentence_labels are 0: is --border auto "
+            .. "right? (line: each line is a document;")
         local said
         said, warned = run("--border", "line")
         has(said, 'made again: border "line" instead of "auto"')

@@ -26,8 +26,8 @@ describe("remarks", function()
         assert.are.equal("hdf5: not made by this run, but in its folder: " .. other .. "; remove what you do not need",
             remarks.strangers(job, "hdf5", folder, made))
         local first = write "hdf5/README"
-        assert.are.equal("hdf5: not made by this run, but in its folder: " .. first .. " and 1 more; remove what you do "
-            .. "not need", remarks.strangers(job, "hdf5", folder, made))
+        assert.are.equal("hdf5: not made by this run, but in its folder: " .. first .. " and 1 more; remove what you "
+            .. "do not need", remarks.strangers(job, "hdf5", folder, made))
     end)
 
     it("count sources without text", function()

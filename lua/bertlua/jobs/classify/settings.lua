@@ -12,6 +12,11 @@ return settings.finetuning {
         { name = "dev_file", type = "path", help = "labeled texts to evaluate on; unset: no evaluation" },
         { name = "predict_file", type = "path",
             help = "texts to predict the labels of; unset: those of dev_file. Predictions go to predictions.jsonl" },
+        { name = "encoding", type = "string", lasting = true,
+            help = "encoding of these files, as iconv -l lists it (windows-1252, ...); unset: UTF-8, or what a file's "
+                .. "byte order mark says" },
+        { name = "invalid_utf8", type = "choice", choices = { "error", "replace" }, default = "error",
+            help = "on bytes that are not text: stop and report the byte, or replace each by U+FFFD" },
         { name = "text_column", type = "string", default = "text", lasting = true, help = "column of the text" },
         { name = "text_pair_column", type = "string", lasting = true,
             help = "column of a second text, for pairs; unset: single texts" },

@@ -46,7 +46,7 @@ end
 local function load(job, part, path, list, lines)
     local values, data = job.values, job.data
     local pair, label_column = data.pair_column, part ~= "predict" and values.label_column or nil
-    if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }) end
+    if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }, values) end
     local builder, ids, numbers = sequences.builder(data.words, values.max_seq_length), array.int32(#list), {}
     for i, label in ipairs(data.config.labels) do numbers[label] = i - 1 end
     for i, record in ipairs(list) do
@@ -90,7 +90,7 @@ local function open(job)
     if values.data then
         list, lines = own_records(job)
     elseif file then
-        list, lines = records.read(file, { values.text_column, values.label_column, values.text_pair_column })
+        list, lines = records.read(file, { values.text_column, values.label_column, values.text_pair_column }, values)
     end
     config.labels = trained_labels(run, values) or list and labels_of(list, values.label_column) or { "0", "1" }
     if #config.labels < 2 then

@@ -207,8 +207,14 @@ function runners.shard(job, values)
     for _, file in ipairs(done.files) do
         if file.documents == 1 then single = single + 1 end
     end
-    sample_checks.warn(sample_checks.documents({ documents = stage.sum(done.files, "documents"), single = single,
-        shards = #done.files, repeated = plan.documents:counts().repeated }, { border = border_hint(values) }))
+    local counts = plan.documents:counts()
+    local lines = sample_checks.documents({ documents = counts.documents, single = single, shards = #done.files,
+        repeated = counts.repeated }, { border = border_hint(values) })
+    if counts.documents > 1 then
+        lines[#lines + 1] = sample_checks.held_out(values.test_share, counts.test_documents, counts.documents,
+            "document", "they are chosen by a hash of their text; more documents come closer")
+    end
+    sample_checks.warn(lines)
     if spread > shards.TOLERANCE then
         io.stderr:write(("warning: the training shards differ in size by %.1f %%: some documents are larger than a "
             .. "shard; use fewer shards or smaller documents\n"):format(spread * 100))

@@ -291,10 +291,14 @@ end
 -- @tparam table values its settings; text_form = "prose" if the text was split into sentences first
 -- @return list of lines
 function create.warnings(summary, values)
-    local hints = { border = values.text_form == "prose" and "name --border line, blank, heading or none"
-        or "put blank lines between documents, or, if each line is a document, use --text-form prose --border line" }
+    local hints = values.text_form == "prose" and { border = "name --border line, blank, heading or none" }
+        or { border = "put blank lines between documents, or, if each line is a document, use --text-form prose "
+            .. "--border line", join = "leave blank lines only between documents" }
     local lines = sample_checks.documents(summary, hints)
     hints.named = summary.documents == 1
+    local share = values.test_share or 0
+    lines[#lines + 1] = sample_checks.held_out(share, summary.test_shards, summary.shards, "shard",
+        ("set shards to %d or more"):format(math.ceil(1 / math.max(share, 1e-6))))
     summary.samples = summary.instances
     for _, line in ipairs(sample_checks.samples(summary, with_defaults(values), hints)) do lines[#lines + 1] = line end
     return lines

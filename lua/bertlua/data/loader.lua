@@ -89,6 +89,15 @@ local function probe_all(files, limits)
     return counts, total, first, listed
 end
 
+--- The shards of a folder, without a look at what they hold.
+-- @tparam string input_dir
+-- @tparam string split as in open
+-- @return list of {name, path, samples, bytes, checksum}, sorted by name
+function loader.listed(input_dir, split)
+    local listed = select(4, probe_all(shard_files(input_dir, split), {}))
+    return listed
+end
+
 --- Token ids mean nothing with another vocabulary: compare its hash with the one create_pretraining recorded.
 local function check_vocabulary(path, info, vocab_file)
     local noted = info.vocabulary and info.vocabulary:match("^sha256:(%x+)")

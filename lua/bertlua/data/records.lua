@@ -81,12 +81,7 @@ end
 -- @tparam ?table reading encoding, invalid_utf8: see bertlua.data.text_source
 -- @return list of {[column] = string}, numbers of JSON as strings; list of the lines where they start
 function records.read(path, columns, reading)
-    local text, replaced = text_source.read(path, reading)
-    if not text then fault.raise(replaced) end
-    if replaced > 0 then
-        io.stderr:write(("warning: %s: invalid UTF-8: %s replaced by U+FFFD\n"):format(path,
-            plural.count(replaced, "byte")))
-    end
+    local text = text_source.need(path, reading)
     local kind = text_source.ending(path)
     local is_json = kind == "json" or kind == "jsonl" or text:find "^%s*{" and kind ~= "csv" and kind ~= "tsv"
     local fields_of = kind == "tsv" and tsv_fields or csv_fields

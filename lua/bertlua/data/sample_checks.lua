@@ -16,16 +16,22 @@ local LEAST_MASKED, MOST_MASKED = 0.05, 0.4
 local MOST_UNKNOWN = 0.05
 local MOST_REPEATED = 0.05
 local MOST_SHORT = 0.5
+-- How many times more, or less, than was asked for.
+local MOST_HELD_OUT = 1.5
 
 local function percent(part, whole)
     local share = 100 * part / whole
     return share > 0 and share < 0.95 and ("%.1f %%"):format(share) or ("%.0f %%"):format(share)
 end
 
---- What to do about documents that are too large or too small.
--- @tparam table hints border = how a user tells where documents end
+--- What to do about documents that are too large.
 local function border_of(hints)
     return hints.border or "put blank lines between documents"
+end
+
+--- What to do about documents that are too small.
+local function join_of(hints)
+    return hints.join or hints.border or "leave blank lines only between documents"
 end
 
 --- Lines about documents, as soon as they are known.
@@ -45,6 +51,19 @@ function checks.documents(counts, hints)
             counts.repeated, plural.count(counts.documents, "document"))
     end
     return lines
+end
+
+--- A line about what is held out, where that is far from what was asked for; else nil.
+-- @tparam number wanted share
+-- @tparam number held, whole how much is held out, of how much
+-- @tparam string noun of what is counted
+-- @tparam string fix
+function checks.held_out(wanted, held, whole, noun, fix)
+    if wanted == 0 or whole == 0 then return nil end
+    local share = held / whole
+    if share <= MOST_HELD_OUT * wanted and share >= wanted / MOST_HELD_OUT then return nil end
+    return ("test_share %g: %d of %s %s held out, %s of the text: %s"):format(wanted, held,
+        plural.count(whole, noun), held == 1 and "is" or "are", percent(held, whole), fix)
 end
 
 --- A line about labels that are all of one kind, or nil.
@@ -81,7 +100,8 @@ end
 --   unknown = tokens that are [UNK], samples, random = with a random next sentence, positions = real tokens in them,
 --   masked = of these
 -- @tparam table settings max_seq_length, max_predictions_per_seq, masked_lm_prob
--- @tparam table hints border; named = whether checks.documents has said already why all labels are 0
+-- @tparam table hints border, join = how a user of this path joins what is one document (default: as border); named =
+--   whether checks.documents has said already why all labels are 0
 -- @return list of lines
 function checks.samples(counts, settings, hints)
     local lines = {}
@@ -89,7 +109,7 @@ function checks.samples(counts, settings, hints)
     if counts.documents > 1 and counts.short >= MOST_SHORT * counts.documents then
         add(("%d of %s have a single sentence, so the next sentence of their samples is always a random one%s: join "
             .. "what belongs together: %s"):format(counts.short, plural.count(counts.documents, "document"),
-            counts.short == counts.documents and " (all next_sentence_labels are 1)" or "", border_of(hints)))
+            counts.short == counts.documents and " (all next_sentence_labels are 1)" or "", join_of(hints)))
     elseif not hints.named then
         add(labels_line(counts))
     end
@@ -98,7 +118,7 @@ function checks.samples(counts, settings, hints)
         add(("samples have %.0f tokens on average, %s of their %d are padding: shorter ones (%d) would do, or are "
             .. "documents cut too small? %s"):format(mean, percent(settings.max_seq_length - mean,
             settings.max_seq_length), settings.max_seq_length, math.max(8, 2 ^ math.ceil(math.log(1.5 * mean)
-            / math.log(2))), border_of(hints)))
+            / math.log(2))), join_of(hints)))
     end
     if counts.positions > 0 then add(masks_line(counts, settings)) end
     if counts.unknown > MOST_UNKNOWN * counts.tokens then

@@ -8,6 +8,7 @@ local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local native = require "bertlua.text"
 local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
 local text_stream = require "bertlua.text_stream"
 
 local text_source = {}
@@ -284,6 +285,17 @@ function text_source.read(path, options)
     if not message then return table.concat(parts), format.replaced end
     if not format.packing and format.encoding == "UTF-8" then message = with_line(message, path) end
     return nil, options and advised(message) or message
+end
+
+--- The same, for files that a run cannot do without: a fault if it cannot be read, and a warning if bytes were replaced.
+function text_source.need(path, options)
+    local text, replaced = text_source.read(path, options)
+    if not text then fault.raise(replaced) end
+    if replaced > 0 then
+        io.stderr:write(("warning: %s: invalid UTF-8: %s replaced by U+FFFD\n"):format(printable.text(path),
+            plural.count(replaced, "byte")))
+    end
+    return text
 end
 
 --- A fault if text given on a command line or by standard input is not UTF-8: nothing of it would be told.

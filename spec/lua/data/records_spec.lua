@@ -50,6 +50,15 @@ describe("records", function()
         assert.are.equal("a", read("a.jsonl", '\239\187\191{"text": "a"}', { "text" })[1].text)
     end)
 
+    it("are read in other encodings, and compressed", function()
+        local columns = { "text" }
+        assert(fs.write(folder .. "/a.tsv", "text\tx\nK\228se\t1\n"))
+        assert.are.equal("Käse", records.read(folder .. "/a.tsv", columns, { encoding = "latin1" })[1].text)
+        assert.are.equal("a\tb", read("a.csv", "\254\255" .. ('text\n"a\tb"\n'):gsub(".", "\0%0"), columns)[1].text)
+        assert.are.same(0, os.execute(("printf 'text\\tx\\na,b\\t1\\n' | gzip > %s/a.tsv.gz"):format(folder)))
+        assert.are.equal("a,b", records.read(folder .. "/a.tsv.gz", columns)[1].text)
+    end)
+
     it("are refused by file and line", function()
         refused(':2: a " is not closed', "a.csv", 'text,label\n"open,1\n')
         refused(':2: text follows a closing ": inside a field write " as ""', "a.csv", 'text,label\n"a\n"b,1\n')

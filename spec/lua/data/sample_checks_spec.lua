@@ -30,6 +30,17 @@ describe("checks of documents", function()
             .. "the border, or use fewer shards" }, lines { single = 3 })
     end)
 
+    it("find that far more or less is held out than asked for", function()
+        local function held_out(...) return checks.held_out(...) end
+        assert.are.equal("test_share 0.1: 1 of 2 shards is held out, 50 % of the text: more", held_out(0.1, 1, 2, "shard",
+            "more"))
+        assert.are.equal("test_share 0.01: 0 of 30 documents are held out, 0 % of the text: more", held_out(0.01, 0, 30,
+            "document", "more"))
+        assert.is_nil(held_out(0.1, 1, 10, "shard", "more"))
+        assert.is_nil(held_out(0.1, 1, 8, "shard", "more"))
+        assert.is_nil(held_out(0, 0, 8, "shard", "more"))
+    end)
+
     it("find copies", function()
         assert.are.same({ "90 of 100 documents are copies of others: remove them, or they count more than others" },
             lines { repeated = 90 })

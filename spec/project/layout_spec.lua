@@ -30,6 +30,7 @@ local COVERED = {
     ["bindings/bertlua/storage.lua"] = { "calls of storage", "spec/engine/storage/safetensors_spec.lua",
         "spec/engine/storage/file_spec.lua", "spec/engine/storage/crc32c_spec.lua", "spec/lua/weights/source_spec.lua",
         "spec/lua/util/term_spec.lua", "spec/lua/train/tensorboard_spec.lua" },
+    ["bindings/bertlua/text_stream.lua"] = { "calls of text_stream", "spec/engine/corpus/text_stream_spec.lua" },
     ["bindings/bertlua/version.lua"] = { "what --version and doctor print", "spec/lua/prompt/command_spec.lua",
         "spec/lua/prompt/doctor_spec.lua" },
 

@@ -11,7 +11,7 @@ return settings.finetuning {
         { name = "data", type = "lua", accepts = { ["function"] = true }, lasting = true,
             help = "called with run; returns an iterator of { text = ..., pair = ..., label = ... } to train on, in "
                 .. "place of train_file" },
-        files[2], files[3],
+        files[2], files[3], files[4], files[5],
         { name = "text_column", type = "string", default = "text", lasting = true, help = "column of the text" },
         { name = "pair_column", type = "string", lasting = true,
             help = "column of a second text, for pairs; unset: single texts" },

@@ -33,6 +33,11 @@ function M.settings(of, form)
         { name = "test_file", type = "path",
             help = ("%s to evaluate on at the end; predictions are of this file, or else of dev_file; unset: none")
                 :format(of) },
+        { name = "encoding", type = "string", lasting = true,
+            help = "encoding of these files, as iconv -l lists it (windows-1252, ...); unset: UTF-8, or what a file's "
+                .. "byte order mark says" },
+        { name = "invalid_utf8", type = "choice", choices = { "error", "replace" }, default = "error",
+            help = "on bytes that are not text: stop and report the byte, or replace each by U+FFFD" },
     }
 end
 

@@ -16,6 +16,7 @@ local storage = require "bertlua.storage"
 local manifest = {}
 
 local NAME = "manifest.json"
+local FIELDS = { version = true, sources = true, stages = true }
 local STAGES = { "extract", "sentences", "shard", "vocab", "hdf5" }
 
 local function path_of(output_dir)
@@ -31,6 +32,13 @@ function manifest.read(output_dir)
     if value.version ~= 1 or type(value.stages) ~= "table"
         or type(value.sources) ~= "table" then
         fault.raise(path .. ": not a manifest of this version of bertlua; choose another output_dir")
+    end
+    for key in pairs(value) do
+        -- The name of the checksum, damaged.
+        if not FIELDS[key] then
+            fault.raisef("%s: holds %s, which no manifest does: it was changed or damaged; remove it, and the stages will "
+                .. "rebuild it", path, printable.text(tostring(key)))
+        end
     end
     local function check(file)
         if not stage.is_described(file) then

@@ -89,6 +89,18 @@ describe("manifest", function()
         assert.are.equal(4, (manifest.verify(job)))
     end)
 
+    it("notices every byte of the manifest that changes", function()
+        fill()
+        local path = folder .. "/manifest.json"
+        local text = assert(fs.read(path))
+        for at = 1, #text do
+            local file = assert(io.open(path, "wb"))
+            file:write(text:sub(1, at - 1), string.char(bit.bxor(text:byte(at), 4)), text:sub(at + 1))
+            file:close()
+            assert.error_matches(function() manifest.read(folder) end, "/manifest%.json: .+; ")
+        end
+    end)
+
     it("reads only files of its own folder, and sources that the settings name", function()
         fill()
         local path = folder .. "/manifest.json"

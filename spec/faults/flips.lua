@@ -4,9 +4,9 @@
 --     bertlua spec/faults/flips.lua [--only NAME] [--every N]
 --
 -- --only takes the rows whose names begin so; --every N takes each Nth of the bytes that a row would take. Of some
--- files each byte is changed in several ways, of large or slow ones each Nth in one; which is fixed. Refused, told and read
--- as before are well; other data in silence only where a format has no checksum, which the row says ("values"). Exits
--- with 1 otherwise, and after an error that is no message for users.
+-- files each byte is changed in several ways, of large or slow ones each Nth in one; which is fixed. Refused, told and
+-- read as before are well; other data in silence only where a format has no checksum, which the row says ("values").
+-- Exits with 1 otherwise, and after an error that is no message for users.
 
 package.path = package.path .. ";./?.lua"
 

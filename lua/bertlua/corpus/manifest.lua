@@ -29,15 +29,14 @@ function manifest.read(output_dir)
     if not fs.is_file(path) then return { version = 1, sources = json.array(), stages = {} } end
     local value, problem = self_checksum.read(path)
     if not value then fault.raise(problem .. "; remove it, and the stages will rebuild it") end
-    if value.version ~= 1 or type(value.stages) ~= "table"
-        or type(value.sources) ~= "table" then
+    if value.version ~= 1 or type(value.stages) ~= "table" or type(value.sources) ~= "table" then
         fault.raise(path .. ": not a manifest of this version of bertlua; choose another output_dir")
     end
     for key in pairs(value) do
         -- The name of the checksum, damaged.
         if not FIELDS[key] then
-            fault.raisef("%s: holds %s, which no manifest does: it was changed or damaged; remove it, and the stages will "
-                .. "rebuild it", path, printable.text(tostring(key)))
+            fault.raisef("%s: holds %s, which no manifest does: it was changed or damaged; remove it, and the stages "
+                .. "will rebuild it", path, printable.text(tostring(key)))
         end
     end
     local function check(file)

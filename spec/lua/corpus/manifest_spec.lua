@@ -94,10 +94,10 @@ describe("manifest", function()
         local path = folder .. "/manifest.json"
         local text = assert(fs.read(path))
         for at = 1, #text do
-            local file = assert(io.open(path, "wb"))
-            file:write(text:sub(1, at - 1), string.char(bit.bxor(text:byte(at), 4)), text:sub(at + 1))
-            file:close()
-            assert.error_matches(function() manifest.read(folder) end, "/manifest%.json: .+; ")
+            local out = assert(io.open(path, "wb"))
+            out:write(text:sub(1, at - 1), string.char(bit.bxor(text:byte(at), 4)), text:sub(at + 1))
+            out:close()
+            assert.error_matches(function() manifest.read(folder) end, "/manifest%.json:.+; ")
         end
     end)
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that bertlua needs and that are not installed yet.
 #
-#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [docs] [demo]
+#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [docs] [fuzz] [demo]
 #
 # Lists the missing packages first; asks for root (sudo) only if there are any;
 # does nothing if all are installed. On another system it prints which packages
@@ -14,6 +14,7 @@ mpi="libopenmpi-dev openmpi-bin"
 test="lua-busted $mpi iproute2"
 lint="lua-check clang-format cppcheck"
 docs="lua-ldoc lua-discount"
+fuzz="clang libclang-rt-dev"
 demo="jargon-text"
 
 wanted=""
@@ -24,9 +25,10 @@ for group in "${@:-build}"; do
     test) wanted="$wanted $test" ;;
     lint) wanted="$wanted $lint" ;;
     docs) wanted="$wanted $docs" ;;
+    fuzz) wanted="$wanted $fuzz" ;;
     demo) wanted="$wanted $demo" ;;
     *)
-        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint, docs or demo" >&2
+        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint, docs, fuzz or demo" >&2
         exit 1
         ;;
     esac

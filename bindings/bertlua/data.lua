@@ -119,6 +119,13 @@ function Shard:row(row)
     }
 end
 
+--- Next-sentence label and number of masked tokens of a held sample; row counts from 0.
+function Shard:labels(row)
+    self.seen = self.seen or ffi.new "bl_shard_row"
+    native.check(lib.bl_shard_row_get(self.handle, row, self.seen), 2)
+    return self.seen.next_sentence_label, self.seen.masked
+end
+
 --- Give the memory back now instead of at the next garbage collection.
 function Shard:free()
     if self.handle then lib.bl_shard_free(ffi.gc(self.handle, nil)) end
@@ -385,6 +392,13 @@ end
 --- Number of documents.
 function Documents:count()
     return tonumber(self.handle.count)
+end
+
+--- How many documents are copies of an earlier one.
+function Documents:repeated()
+    local out = ffi.new "int64_t[1]"
+    native.check(lib.bl_documents_repeated(self.handle, out), 2)
+    return tonumber(out[0])
 end
 
 --- Number of its file (from 1), byte offset and bytes of document i (from 0).

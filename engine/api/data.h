@@ -226,7 +226,8 @@ bl_status bl_shard_write(const char *path, const bl_shard_options *options, cons
 typedef struct bl_document {
     int64_t begin; /* byte offset in its file */
     int64_t bytes;
-    int32_t file; /* number of the path, from 0 */
+    uint64_t hash; /* of its lines */
+    int32_t file;  /* number of the path, from 0 */
 } bl_document;
 typedef struct bl_documents {
     bl_document *list;
@@ -235,6 +236,8 @@ typedef struct bl_documents {
 } bl_documents;
 /* Append the documents of the file at path, which gets number `file`. */
 bl_status bl_documents_scan(bl_documents *documents, const char *path, int32_t file);
+/* How many documents are copies of an earlier one, judging by hash and size. */
+bl_status bl_documents_repeated(const bl_documents *documents, int64_t *out);
 void bl_documents_free(bl_documents *documents);
 
 /* CDEF-END */

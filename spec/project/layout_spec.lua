@@ -72,6 +72,10 @@ local COVERED = {
     -- Jobs: run whole, through their recipes.
     ["lua/bertlua/jobs/classify/settings.lua"] = { "a table", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/classify/task.lua"] = { "the whole run", "spec/recipes/finetune_classify_spec.lua" },
+    ["lua/bertlua/jobs/common/labels.lua"] = { "names of labels", "spec/recipes/finetune_classify_spec.lua" },
+    ["lua/bertlua/jobs/tokens/settings.lua"] = { "a table", "spec/recipes/finetune_tokens_spec.lua" },
+    ["lua/bertlua/jobs/tokens/tagging.lua"] = { "from scores to tags", "spec/recipes/finetune_tokens_spec.lua" },
+    ["lua/bertlua/jobs/tokens/task.lua"] = { "the whole run", "spec/recipes/finetune_tokens_spec.lua" },
     ["lua/bertlua/jobs/common/devices.lua"] = { "what every recipe does first", "spec/recipes/device_spec.lua" },
     ["lua/bertlua/jobs/common/measuring.lua"] = { "a benchmark's figures", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/model_choice.lua"] = { "a recipe's model", "spec/recipes/own_model_spec.lua" },

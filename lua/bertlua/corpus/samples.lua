@@ -5,6 +5,7 @@
 local create = require "bertlua.data.create_pretraining"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local sample_checks = require "bertlua.data.sample_checks"
 local stage = require "bertlua.corpus.stage"
 local unistd = require "posix.unistd"
 
@@ -12,6 +13,8 @@ local samples = {}
 
 -- Test shards use their own seeds, far from those of training shards.
 local TEST_SEEDS = 1000000
+-- What bertlua.data.sample_checks looks at.
+local COUNTED = { "documents", "sentences", "tokens", "short", "unknown", "left_out", "random", "positions", "masked" }
 
 --- "128:20,512:80" to a list of {max_seq_length, max_predictions_per_seq, folder}.
 function samples.sets(text)
@@ -54,6 +57,24 @@ function samples.memory(values)
     return function(part) return 40 * 2 ^ 20 + (2 + pass * values.dupe_factor) * part.size end
 end
 
+--- What is wrong with the samples of a set, as bertlua.data.sample_checks tells it.
+-- @tparam table set of samples.sets
+-- @tparam table parts, records of the stage
+-- @tparam table settings masked_lm_prob
+-- @tparam table hints of sample_checks.samples
+-- @return list of lines
+function samples.warnings(set, parts, records, settings, hints)
+    local sum = { samples = 0 }
+    for _, name in ipairs(COUNTED) do sum[name] = 0 end
+    for i, part in ipairs(parts) do
+        if part.set == set then
+            for name in pairs(sum) do sum[name] = sum[name] + records[i].counts[name] end
+        end
+    end
+    return sample_checks.samples(sum, { max_seq_length = set.max_seq_length,
+        max_predictions_per_seq = set.max_predictions_per_seq, masked_lm_prob = settings.masked_lm_prob }, hints)
+end
+
 --- The function that makes one part, for bertlua.corpus.stage.
 -- @tparam table job
 -- @tparam string folder
@@ -93,7 +114,10 @@ function samples.run(job, folder, settings)
         local path = fs.join(target_folder, part.target)
         fault.check(fs.rename(fs.join(scratch, "part_training_0.hdf5"), path))
         fault.check(fs.remove(scratch))
-        return { files = { stage.describe(job, path, {
+        local counts = {}
+        for _, name in ipairs(COUNTED) do counts[name] = summary[name] end
+        counts.samples = summary.instances
+        return { counts = counts, files = { stage.describe(job, path, {
             source = part.file.path, documents = summary.documents, sentences = summary.sentences,
             tokens = summary.tokens, samples = summary.instances,
         }) } }

@@ -10,6 +10,7 @@ local progress = require "bertlua.util.progress"
 local published = require "bertlua.squad.published"
 local self_checksum = require "bertlua.util.self_checksum"
 local storage = require "bertlua.storage"
+local text_source = require "bertlua.data.text_source"
 
 local sources = {}
 
@@ -71,10 +72,17 @@ local function fetch_wikipedia(job, values)
         (fetch(job, values, names[2], mirrors(values, names[2])))
 end
 
---- Text files below a folder, sorted: *.txt, or every regular file if there is none.
-local function text_files(setting, folder)
+--- Text files below a folder, sorted: *.txt, or every regular file if there is none; with text_form, those of its
+-- names first.
+-- @return list of paths, number of files left out
+local function text_files(setting, folder, form)
     if not folder then fault.raisef("%s is not set: name a folder of text files", setting) end
-    if fs.is_file(folder) then return { folder } end
+    if fs.is_file(folder) then return { folder }, 0 end
+    if form == "jsonl" or form == "wikiextractor" then
+        local files, others = text_source.find(folder, { form = form })
+        if #files == 0 then fault.raisef("%s: contains no files to read as %s", folder, form) end
+        return files, others
+    end
     return require("bertlua.text.vocab_trainer").find_files(folder)
 end
 
@@ -113,7 +121,7 @@ function sources.wikipedia(job, values)
     return dump, values.wikipedia_index or index
 end
 
---- Files of the variant's sources, each {kind, path, index}.
+--- Files of the variant's sources, each {kind, path, index} or {kind, files, border, others: number left out}.
 function sources.list(job, values)
     local list = {}
     if values.variant == "wiki_only" or values.variant == "wiki_books" then
@@ -121,9 +129,11 @@ function sources.list(job, values)
         list[1] = { kind = "wikipedia", path = dump, index = index }
     end
     if values.variant == "wiki_books" then
-        list[#list + 1] = { kind = "books", files = text_files("books_dir", values.books_dir), border = "none" }
+        local files, others = text_files("books_dir", values.books_dir, values.text_form)
+        list[#list + 1] = { kind = "books", files = files, border = "none", others = others, folder = values.books_dir }
     elseif values.variant == "corpus" then
-        list[1] = { kind = "corpus", files = text_files("corpus_dir", values.corpus_dir), border = values.border }
+        local files, others = text_files("corpus_dir", values.corpus_dir, values.text_form)
+        list[1] = { kind = "corpus", files = files, border = values.border, others = others, folder = values.corpus_dir }
     end
     return list
 end
@@ -149,8 +159,11 @@ function sources.recognizer(values)
     end
 end
 
---- Size and SHA-256 of source files; hashes are reused while size and modification time stay the same.
--- @tparam table job
+-- A file that changed less than so many seconds before its hash was taken may have changed again within the same second.
+local SETTLED = 2
+
+--- Size and SHA-256 of source files; hashes are reused while size, inode and times stay the same.
+-- @tparam table job changed_sources = set of paths whose hashes are not reused, or nil
 -- @tparam table paths
 -- @return list of {path, bytes, sha256}
 function sources.describe(job, paths)
@@ -159,13 +172,17 @@ function sources.describe(job, paths)
     local cache = fs.is_file(cache_path) and self_checksum.read(cache_path) or {}
     local list, kept = {}, {}
     for i, path in ipairs(paths) do
-        local bytes, changed = fs.size(path), lfs.attributes(path, "modification")
-        if not bytes then fault.raise(path .. ": no such file") end
+        local is = lfs.attributes(path)
+        if not is then fault.raise(path .. ": no such file") end
+        local bytes, changed = is.size, ("%.0f %.0f %.0f"):format(is.modification, is.change, is.ino)
         local old = cache[path]
         local hash
-        if type(old) == "table" and old.bytes == bytes and old.changed == changed then
+        if type(old) == "table" and old.bytes == bytes and old.changed == changed
+            and not (job.changed_sources and job.changed_sources[path]) then
             hash = old.sha256
         else
+            -- Kept only if a later change cannot look the same.
+            if math.max(is.modification, is.change) > os.time() - SETTLED then changed = nil end
             hash = fault.check(storage.file_sha256(path))
         end
         list[i] = { path = path, bytes = bytes, sha256 = hash }

@@ -19,6 +19,7 @@ local json = require "bertlua.util.json"
 local printable = require "bertlua.printable"
 local process = require "bertlua.process"
 local progress = require "bertlua.util.progress"
+local rebuild = require "bertlua.corpus.rebuild"
 local self_checksum = require "bertlua.util.self_checksum"
 local storage = require "bertlua.storage"
 local workers = require "bertlua.data.workers"
@@ -142,10 +143,16 @@ local function prepare(job, options)
     refuse_link(job, folder)
     local key_path = fs.join(state, "key")
     local text = json.encode(options.key)
-    if fs.is_directory(state) and fs.read(key_path) ~= text then forget(job, options) end
+    local old = fs.is_directory(state) and fs.read(key_path)
+    if fs.is_directory(state) and old ~= text then
+        -- The manifest first: it must not name files that are about to go, should this process be killed.
+        if options.on_rebuild then options.on_rebuild(old and rebuild.reason(json.decode(old), options.key,
+            options.inputs_text)) end
+        forget(job, options)
+    end
     fault.check(fs.mkdirs(state))
     fault.check(fs.mkdirs(folder))
-    fault.check(fs.write(key_path, text))
+    if old ~= text then fault.check(fs.write(key_path, text)) end
     stage.sweep(folder)
     stage.sweep(state)
 end
@@ -182,7 +189,8 @@ end
 --   parts = list of {name = unique and valid as a file name, size = amount of work, ...}; unit; run = function(part,
 --   report) that makes the part and returns its record {files = list of stage.describe, ...}; report(amount) of
 --   part.size; options.memory(part) is the most a process needs for it: only as many processes run as fit into
---   job.memory_limit
+--   job.memory_limit; on_rebuild(reason) is called before the files of another key are removed, with nil if they are
+--   what a killed run left of a removal; inputs_text = what is known about changed inputs, for the reason
 -- @return list of the parts' records in order; number of parts already done; seconds it took
 function stage.run(job, options)
     local name, parts = options.name, options.parts

@@ -140,7 +140,7 @@ end
 --   "all"); pack_sequences (false); dynamic_masking (false) with special_ids = {cls_id, sep_id, mask_id} and
 --   masked_lm_prob (0.15);
 --   rank (0), ranks (1): batch n is requested only if n % ranks is rank;
---   prefetch (true); few_shapes (false): the numbers of rows and masked tokens vary in coarse steps (see shapes.lua)
+--   on_first_shard: called with the first shard that is read; prefetch (true); few_shapes (false): the numbers of rows and masked tokens vary in coarse steps (see shapes.lua)
 -- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq, tensors;
 --   listed: {name, path, samples, bytes, checksum} of each file, sorted by name; input_dir
 function loader.open(options)
@@ -182,6 +182,7 @@ function loader.open(options)
         shuffle = options.shuffle ~= false,
         masking = options.dynamic_masking and masking_rule(options, info) or nil,
         prefetching = options.prefetch ~= false,
+        on_first_shard = options.on_first_shard,
         rank = rank,
         ranks = ranks,
         epochs = {},
@@ -351,6 +352,10 @@ function Loader:slot_of(epoch, place)
         if not shard then fault.raise(message) end
     end
     slot.shard, slot.number, slot.epoch, slot.used = shard, number, epoch, self.clock
+    if self.on_first_shard then
+        self.on_first_shard(shard)
+        self.on_first_shard = nil
+    end
     return slot
 end
 

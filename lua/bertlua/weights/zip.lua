@@ -111,8 +111,8 @@ function zip.open(path)
     end
     -- Otherwise members would be left out in silence.
     if reader.position ~= stop then
-        fault.raisef("%s: broken zip archive: its directory of %d members ends at byte %.0f, expected %.0f", path, count,
-            reader.position, stop)
+        fault.raisef("%s: broken zip archive: its directory of %d members ends at byte %.0f, expected %.0f", path,
+            count, reader.position, stop)
     end
     reader:close()
     return members, names

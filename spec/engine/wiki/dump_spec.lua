@@ -49,6 +49,18 @@ describe("dump", function()
         assert.are.equal("-2 Media\n1 Talk\n6 Picture & Sound\n14 Drawer\n", dump:namespaces())
     end)
 
+    it("knows the namespaces wherever a block of the file ends", function()
+        local text = assert(fs.read(PLAIN))
+        local before, after = text:match "^(.-)(<siteinfo.*)$"
+        local path = process.temporary ""
+        -- Blocks are of 1 MiB: the border falls on each byte of the tag.
+        for bytes = 0, #"<siteinfo>" do
+            fs.write(path, before .. (" "):rep(2 ^ 20 - bytes - #before) .. after)
+            assert.are.equal("-2 Media\n1 Talk\n6 Picture & Sound\n14 Drawer\n", corpus.open_dump(path):namespaces())
+        end
+        os.remove(path)
+    end)
+
     it("reads bzip2 with one stream or many", function()
         assert.are.same(all, titles(SINGLE))
         assert.are.same(all, titles(MULTI))

@@ -53,7 +53,7 @@ describe("manifest", function()
         assert.are.equal("shard.txt", manifest.files(folder, "shard", "hdf5")[1].path)
         fill()
         assert.are.equal(text, fs.read(folder .. "/manifest.json"))
-        assert.are.same({ 6, 34, 0 }, { manifest.verify(job) })
+        assert.are.same({ 6, 34, 0, {}, {} }, { manifest.verify(job) })
     end)
 
     it("drops what was made from a changed stage's files, except the vocabulary", function()
@@ -68,14 +68,42 @@ describe("manifest", function()
     it("finds files that are missing, changed, or of the wrong size", function()
         for name, case in pairs {
             ["shard.txt"] = { nil, "/shard.txt: listed in the manifest, but does not exist$" },
-            ["extract.txt"] = { "longer text", "/extract.txt: has 11 bytes, but 7 according to the manifest$" },
+            ["extract.txt"] = { "longer text", "/extract.txt: has 11 bytes, but 7 according to the manifest: it was changed or damaged: remove it, "
+                .. "and stage extract makes it again$" },
             ["hdf5.txt"] = { "HDF5", "/hdf5.txt: SHA%-256 is %x+, but %x+ according to the manifest" },
-            dump = { "jump", "/dump: SHA%-256 is" },
+            dump = { "jump", "/dump: SHA%-256 is .*: it is another file than the one that was read, or damaged: run the "
+                .. "stages again, and what was made of it is made again$" },
         } do
             fill()
             if case[1] then assert(fs.write(fs.join(folder, name), case[1])) else fs.remove(fs.join(folder, name)) end
             assert.error_matches(function() manifest.verify(job) end, case[2])
         end
+    end)
+
+    it("leaves changed sources and missing files to the stages that come", function()
+        fill()
+        assert(fs.write(folder .. "/dump", "jump"))
+        assert(fs.remove(folder .. "/shard.txt"))
+        job.coming = { extract = true, shard = true }
+        for workers = 1, 2 do
+            job.num_workers = workers
+            assert.are.same({ 6, 34, 0, { folder .. "/dump" }, { folder .. "/shard.txt" } }, { manifest.verify(job) })
+        end
+        -- What is there, but not as it was made, is damage whatever comes.
+        assert(fs.write(folder .. "/shard.txt", "share"))
+        assert.error_matches(function() manifest.verify(job) end, "/shard.txt: SHA%-256 is .* remove it, and stage shard")
+        assert(fs.remove(folder .. "/shard.txt"))
+        job.coming = { extract = true, hdf5 = true }
+        assert.error_matches(function() manifest.verify(job) end, "/shard.txt: listed .*, but does not exist$")
+    end)
+
+    it("forgets a stage that is about to be made again, and what was made of it", function()
+        fill()
+        manifest.drop_stage(folder, "sentences")
+        assert.are.same({ "extract", "vocab" }, stages())
+        fill()
+        manifest.drop_stage(folder, "vocab")
+        assert.are.same({ "extract", "sentences", "shard" }, stages())
     end)
 
     it("notices a document lost between two stages", function()
@@ -131,13 +159,13 @@ describe("manifest", function()
         finally(function() fs.remove(outside) end)
         assert(require("posix.sys.stat").mkfifo(outside .. "/pipe"))
         manifest.set_sources(folder, { { path = outside .. "/pipe", bytes = 4, sha256 = "x" } })
-        assert.are.same({ 5, 30, 1 }, { manifest.verify(job) })
+        assert.are.same({ 5, 30, 1, {}, {} }, { manifest.verify(job) })
         job.is_source = function(name) return name == outside .. "/pipe" end
         assert.error_matches(function() manifest.verify(job) end, "/pipe: listed .*, but is not a plain file$")
         assert(fs.remove(outside .. "/pipe"))
         assert(fs.write(outside .. "/pipe", "dump"))
         manifest.set_sources(folder, { { path = outside .. "/pipe", bytes = 4, sha256 = before.sources[1].sha256 } })
-        assert.are.same({ 6, 34, 0 }, { manifest.verify(job) })
+        assert.are.same({ 6, 34, 0, {}, {} }, { manifest.verify(job) })
     end)
 
     it("is refused if it is of another version, or damaged", function()

@@ -178,12 +178,12 @@ local function is_trained(job, outcome)
         and (outcome.step >= job.run.max_steps or job.run.ended_early ~= nil)
 end
 
---- The model in the task's own folder, for transformers and for prediction.
+--- The model in its folder, for transformers and for prediction.
 local function export(job, held)
     job.ranks:together(function() if held then held:check() end end)
-    checkpoint.export(job.run.checkpoint_dir, model_files(job))
+    checkpoint.export(job.run.model_dir, model_files(job))
     if job.ranks.main and job.task.exported then job.task.exported(job) end
-    return job.run.checkpoint_dir
+    return job.run.model_dir
 end
 
 --- What comes after, or without, training. Rank 0 alone does it; the other ranks wait.

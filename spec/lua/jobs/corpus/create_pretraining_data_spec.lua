@@ -68,7 +68,23 @@ describe("create_pretraining_data", function()
     it("warns of shards with one document", function()
         local _, text = run("--input-files", folder .. "/prose/1.txt", "--shards", "1", "--output-dir",
             folder .. "/lone", "--max-seq-length", "32", "--max-predictions-per-seq", "5")
-        assert.is_truthy(text:find("warning: shards with only one document: 1;", 1, true), text)
+        assert.is_truthy(text:find("warning: the whole text is one document, so all next_sentence_labels are 0: put "
+            .. "blank lines between documents, or, if each line is a document, use --text-form prose --border line\n", 1,
+            true), text)
+        _, text = run("--text-form", "prose", "--input-dir", folder .. "/prose", "--shards", "3", "--output-dir",
+            folder .. "/few", "--max-seq-length", "32", "--max-predictions-per-seq", "5")
+        assert.is_truthy(text:find("warning: shards with only one document: 2 of 3; their samples never have a random "
+            .. "next sentence: name --border line, blank, heading or none, or use fewer shards\n", 1, true), text)
+        assert.is_truthy(text:find("warning: 3 of 4 documents are copies of others: remove them", 1, true), text)
+    end)
+
+    it("makes each line a document on request", function()
+        local summary = run("--text-form", "prose", "--border", "line", "--input-dir", folder .. "/prose",
+            "--output-dir", folder .. "/lines", "--max-seq-length", "32", "--max-predictions-per-seq", "5")
+        assert.are.same({ 20, 60 }, { summary.documents, summary.sentences })
+        assert.error_matches(function()
+            run("--border", "line", "--input-dir", folder .. "/prose", "--output-dir", folder .. "/y")
+        end, "^border is for %-%-text%-form prose")
     end)
 
     it("answers bad input with one line", function()

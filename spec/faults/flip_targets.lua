@@ -147,7 +147,7 @@ local function add_corpus(add, folder)
     end
     local values = settings:parse({ "--quiet", "--variant", "corpus", "--corpus-dir", folder .. "/books",
         "--output-dir", output, "--num-workers", "1", "--stages", "extract,sentences,shard,vocab,hdf5,verify",
-        "--shards", "1", "--test-share", "0", "--vocab-size", "100", "--sets", "32:5", "--dupe-factor", "1" }, {},
+        "--shards", "1", "--test-share", "0", "--vocab-size", "44", "--sets", "32:5", "--dupe-factor", "1" }, {},
         { program = "flips", description = "" })
     pipeline.run(values)
     add("corpus, manifest.json", output .. "/manifest.json", function()

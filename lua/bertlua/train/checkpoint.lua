@@ -21,11 +21,11 @@ local unistd = require "posix.unistd"
 
 local fault = require "bertlua.fault"
 local Ranks = require "bertlua.train.ranks"
+local files = require "bertlua.train.checkpoint_files"
 local finite = require "bertlua.train.finite"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local plural = require "bertlua.util.plural"
 local progress_file = require "bertlua.train.progress_file"
 local storage = require "bertlua.storage"
 local term = require "bertlua.util.term"
@@ -53,32 +53,6 @@ end
 --- progress.json of a checkpoint: table; or nil, reason.
 checkpoint.progress = progress_file.read
 
--- Copies of what a run has elsewhere, by name; settings.json is of older versions.
-local COPIES = { ["config.json"] = true, ["vocab.txt"] = true, ["settings.json"] = true }
-
---- Why a file is not as it was written, judging by its size; nil if it is.
-local function size_problem(path, name, record)
-    local size = fs.size(path .. "/" .. name)
-    if not size then return name .. " is missing" end
-    if not fs.is_file(path .. "/" .. name) then return name .. " is not a plain file" end
-    if size ~= record.bytes then
-        return ("%s has %s, expected %.0f"):format(name, plural.count(size, "byte"), record.bytes)
-    end
-    return nil
-end
-
---- The same, judging by every byte.
-local function content_problem(path, name, record)
-    local problem = size_problem(path, name, record)
-    if problem then return problem end
-    local crc, reason = storage.file_crc32c(path .. "/" .. name)
-    if not crc then return reason end
-    if crc ~= record.crc32c then
-        return ("%s is damaged: its CRC32C is %.0f, expected %.0f"):format(name, crc, record.crc32c)
-    end
-    return nil
-end
-
 --- Whether a folder holds a complete checkpoint, judging by the names and sizes of its files but the copies.
 -- @return true; or false, reason
 function checkpoint.is_complete(path)
@@ -91,7 +65,7 @@ function checkpoint.is_complete(path)
         return false, ("progress.json is for step %s"):format(progress.step)
     end
     for name, record in pairs(progress.files) do
-        local problem = not COPIES[name] and size_problem(path, name, record)
+        local problem = not files.is_copy(name) and files.size_problem(path, name, record)
         if problem then return false, problem end
     end
     return true
@@ -102,13 +76,8 @@ end
 function checkpoint.verify(path)
     local ok, reason = checkpoint.is_complete(path)
     if not ok then return false, reason end
-    local altered = {}
-    for name, record in pairs(checkpoint.progress(path).files) do
-        local problem = content_problem(path, name, record)
-        if problem and not COPIES[name] then return false, problem end
-        if problem then altered[#altered + 1] = problem:gsub(" is damaged: .*", " was edited or is damaged") end
-    end
-    table.sort(altered)
+    local problem, altered = files.compare(path, checkpoint.progress(path).files)
+    if problem then return false, problem end
     return true, altered
 end
 
@@ -476,16 +445,6 @@ local function load_optimizer(path, parts, progress)
     return file, plan
 end
 
---- Say which copies of a checkpoint are not as they were written; a fault if the vocabulary to be used is one of them.
-local function tell_altered(path, parts, altered)
-    for _, problem in ipairs(altered) do
-        if parts.vocab_file == path .. "/vocab.txt" and problem:find "^vocab%.txt" then
-            fault.raisef("%s: %s: name the vocabulary that the model was trained with", path, problem)
-        end
-        term.warn(("%s: %s; the tensors are whole, so it is used"):format(path, problem))
-    end
-end
-
 --- What both ways of loading share. Nothing is changed until everything has been checked.
 local function load_from(path, file_path, parts)
     local progress
@@ -495,7 +454,7 @@ local function load_from(path, file_path, parts)
         if not parts.ranks or parts.ranks.main then
             local ok, found = checkpoint.verify(path)
             if not ok then fault.raisef("%s: %s: use an older checkpoint", path, found) end
-            tell_altered(path, parts, found)
+            files.tell(path, found, parts.vocab_file)
         end
     end
     folder.check_vocabulary(path, parts, progress)

@@ -7,8 +7,8 @@ local models = require "bertlua.models.bert"
 local storage = require "bertlua.storage"
 local term = require "bertlua.util.term"
 
-local CONFIG = { vocab_size = 9, hidden_size = 8, num_hidden_layers = 1, num_attention_heads = 2, intermediate_size = 16,
-    max_position_embeddings = 10, type_vocab_size = 2 }
+local CONFIG = { vocab_size = 9, hidden_size = 8, num_hidden_layers = 1, num_attention_heads = 2,
+    intermediate_size = 16, max_position_embeddings = 10, type_vocab_size = 2 }
 
 describe("copies in a checkpoint", function()
     local root, path, words, warnings, warn

@@ -355,7 +355,8 @@ function Logs:rows(outcome)
     if outcome.totals or outcome.checkpoint then rows[#rows + 1] = { "checkpoint", outcome.checkpoint or "none" } end
     if outcome.best then rows[#rows + 1] = { "best", outcome.best.text } end
     if outcome.model then rows[#rows + 1] = { "model", outcome.model } end
-    rows[#rows + 1] = { "report", self.values.report_file }
+    rows[#rows + 1] = { "report", self.values.report_file .. (self.warned.report and ", incomplete: see the warning"
+        or "") }
     return rows
 end
 

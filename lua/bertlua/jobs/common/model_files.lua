@@ -1,6 +1,8 @@
 --- A model's configuration and vocabulary, checked against each other and the settings.
 
 local fault = require "bertlua.fault"
+local folder = require "bertlua.weights.folder"
+local fs = require "bertlua.util.fs"
 local model_choice = require "bertlua.jobs.common.model_choice"
 local tokenizer = require "bertlua.text.tokenizer"
 
@@ -19,9 +21,14 @@ end
 -- @param run plan with vocab_file, config_file
 -- @param config BertConfig
 -- @param options of tokenizer.load; exact = true: the sizes must be equal; otherwise the model's may be rounded up to a
---   multiple of 8, as some programs save it
+--   multiple of 8, as some programs save it. A vocabulary next to the configuration may always be smaller
 function M.tokenizer(run, config, options)
     local words = tokenizer.load(run.vocab_file, options)
+    if type(run.config_file) == "string" and fs.dirname(run.config_file) == fs.dirname(run.vocab_file) then
+        folder.check_size(config.vocab_size, words:size(), { vocab_file = run.vocab_file, model = run.config_file,
+            own = true })
+        return words
+    end
     local rounded = not options.exact and math.ceil(words:size() / 8) * 8
     if words:size() ~= config.vocab_size and rounded ~= config.vocab_size then
         fault.raisef("%s has %d tokens, but %s has vocab_size %d", run.vocab_file, words:size(), run.config_file,

@@ -67,6 +67,9 @@ function M.run(values)
     local word
     if opened.vocab_file then word = checkpoint_model.tokenizer(opened):token(report.mlm_token) end
     io.stdout:write(("%s on %s\n"):format(opened.folder, values.input_dir), evaluate.text(report, word))
+    if not opened.predicts_next then
+        io.stdout:write "  NSP  not measured: the model has no head for next sentences (cls.seq_relationship, pooler)\n"
+    end
     return report
 end
 

@@ -5,6 +5,7 @@ local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local model_choice = require "bertlua.jobs.common.model_choice"
 local tokenizer = require "bertlua.text.tokenizer"
+local vocabulary = require "bertlua.weights.vocabulary"
 
 local M = {}
 
@@ -17,14 +18,20 @@ function M.check_length(values, config, config_file)
     end
 end
 
+--- Whether configuration and vocabulary of a run are those in the folder of the parameters that it starts from.
+local function is_of_parameters(run)
+    local home = run.start and run.start.path and folder.find(run.start.path)
+    return home and run.config_file == fs.join(home, "config.json") and run.vocab_file == vocabulary.beside(home)
+end
+
 --- The tokenizer of a run, whose vocabulary must fit the model.
 -- @param run plan with vocab_file, config_file
 -- @param config BertConfig
 -- @param options of tokenizer.load; exact = true: the sizes must be equal; otherwise the model's may be rounded up to a
---   multiple of 8, as some programs save it. A vocabulary next to the configuration may always be smaller
+--   multiple of 8, as some programs save it. The vocabulary in the folder of the parameters may always be smaller
 function M.tokenizer(run, config, options)
     local words = tokenizer.load(run.vocab_file, options)
-    if type(run.config_file) == "string" and fs.dirname(run.config_file) == fs.dirname(run.vocab_file) then
+    if words:size() < config.vocab_size and is_of_parameters(run) then
         folder.check_size(config.vocab_size, words:size(), { vocab_file = run.vocab_file, model = run.config_file,
             own = true })
         return words

@@ -33,7 +33,7 @@ typedef enum bl_stored {
 typedef struct bl_stored_type {
     const char *name; /* in the file */
     bl_stored element;
-    uint32_t bits; /* of an element; 0 for a dtype that is not known */
+    uint32_t bits;  /* of an element; 0 for a dtype that is not known */
     int32_t native; /* bl_dtype or -1 */
 } bl_stored_type;
 

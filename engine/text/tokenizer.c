@@ -36,9 +36,8 @@ BL_API bl_status bl_tokenizer_create_with(bl_tokenizer **out, const char *vocab_
     if (!t) return bl_fail(BL_ERROR_MEMORY, "tokenizer: out of memory");
     t->max_word_characters = options->max_word_characters;
     bl_text_rules rules = {options->lower_case, options->strip_accents, options->split_ideographs, options->clean};
-    bl_status status = options->text
-                           ? bl_vocabulary_parse(&t->vocabulary, vocab_path, options->text, options->bytes)
-                           : bl_vocabulary_load(&t->vocabulary, vocab_path);
+    bl_status status = options->text ? bl_vocabulary_parse(&t->vocabulary, vocab_path, options->text, options->bytes)
+                                     : bl_vocabulary_load(&t->vocabulary, vocab_path);
     if (status == BL_OK) status = bl_unicode_table_init(&t->table, rules);
     if (status != BL_OK) {
         bl_vocabulary_clear(&t->vocabulary);

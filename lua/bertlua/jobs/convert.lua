@@ -23,7 +23,7 @@ local weights = require "bertlua.train.weights"
 local M = {}
 
 local COMMON = {
-    { name = "vocab_file", type = "path", help = "unset: vocab.txt of the model, if there is one" },
+    { name = "vocab_file", type = "path", help = "unset: vocab.txt or tokenizer.json of the model" },
     { name = "do_lower_case", type = "boolean",
         help = "casing of the text the model was trained on; unset: as the model records, else by the vocabulary" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
@@ -111,17 +111,16 @@ local function choose(file, map, encoder, file_path)
     for _, item in ipairs(encoder.list) do wanted[#wanted + 1] = { name = item.name, dims = item.dims } end
     for name, from in pairs(map) do
         local info = file:info(from.name)
-        if weights.is_redundant(name) or encoder.known[name] then
-            info = nil
-        elseif name:find "^bert%.embeddings%." or name:find "^bert%.encoder%." then
+        local settled = weights.is_redundant(name) or encoder.known[name]
+        if not settled and (name:find "^bert%.embeddings%." or name:find "^bert%.encoder%.") then
             alien[#alien + 1] = printable.text(name)
-        elseif is_known_head(name) or weights.is_float(info.dtype) then
+        elseif not settled and (is_known_head(name) or weights.is_float(info.dtype)) then
             local dims = {}
             for i, d in ipairs(info.dims) do dims[from.transposed and #info.dims + 1 - i or i] = d end
             if name == "cls.predictions.bias" then dims = { encoder.vocab_size } end
             wanted[#wanted + 1] = { name = name, dims = dims }
             if not is_known_head(name) then foreign[#foreign + 1] = printable.text(name) end
-        else
+        elseif not settled then
             dropped[#dropped + 1] = ("%s (%s)"):format(printable.text(name), printable.text(info.dtype))
         end
     end

@@ -1,8 +1,9 @@
 --- BertConfig: the shape of a BERT model, with the keys of Hugging Face's config.json.
 --
--- A wrong type, an impossible size or a network that is not implemented (a decoder, relative positions) is refused, all
--- in one line; see config_keys.lua. Of keys that are unknown, a user's own are refused, since they may be misspelt; in a
--- file that another program wrote they are told and ignored, unless a field that is missing may have been meant.
+-- A wrong type, an impossible size or a network that is not implemented (a decoder, relative positions) is refused,
+-- all in one line; see config_keys.lua. Of keys that are unknown, a user's own are refused, since they may be
+-- misspelt; in a file that another program wrote they are told and ignored, unless a field that is missing may have
+-- been meant.
 --
 -- A model that a recipe defines decides itself what keys mean: with the option
 -- `own`, unknown keys and other values are fields of the configuration and stay
@@ -183,8 +184,8 @@ end
 --- Make a configuration from a table of Hugging Face's keys. All that is wrong with it is one message.
 -- @param values the table
 -- @param where its name in messages (default "config")
--- @param options {own = true}: for a model that a recipe defines; by_hand: names of keys that a user wrote, none of which
---   may be unknown (a table by name). All keys are taken to be such where no key is another program's
+-- @param options {own = true}: for a model that a recipe defines; by_hand: names of keys that a user wrote, none of
+--   which may be unknown (a table by name). All keys are taken to be such where no key is another program's
 function BertConfig.new(values, where, options)
     where = where or "config"
     if type(values) ~= "table" then fault.raisef("%s: got a %s, expected a table of settings", where, type(values)) end

@@ -2,8 +2,8 @@
 -- the tokenizer.json of Hugging Face's tokenizers, which newer folders have alone.
 --
 -- Of a tokenizer.json the vocabulary is read, and of its normalizer what BERT's has: lowercase, strip_accents,
--- handle_chinese_chars, clean_text. What is not BERT's is refused by name. As in transformers, tokenizer_config.json has
--- the last word where it says something.
+-- handle_chinese_chars, clean_text. What is not BERT's is refused by name. As in transformers, tokenizer_config.json
+-- has the last word where it says something.
 -- @module bertlua.text.vocabulary_file
 
 local fault = require "bertlua.fault"
@@ -162,6 +162,18 @@ local function apply_config(path, opened)
     end
 end
 
+--- Tokens that older folders keep beside a vocab.txt are not read: told, since the model may have rows for them.
+local function note_added_file(path, opened)
+    local count = 0
+    for token in pairs(read_object(path) or {}) do
+        if not SPECIAL[token] then count = count + 1 end
+    end
+    if count > 0 then
+        opened.notes[#opened.notes + 1] = ("%s of %s not used"):format(plural.count(count, "token"),
+            fs.basename(path) .. (count == 1 and " is" or " are"))
+    end
+end
+
 --- Whether a path is that of a tokenizer.json, not of a vocab.txt.
 function M.is_json(path)
     return path:find "%.json$" ~= nil
@@ -174,7 +186,9 @@ end
 --   of tokenizer
 function M.open(path)
     local opened = M.is_json(path) and read_json(path) or { rules = {}, notes = {} }
-    apply_config(fs.join(fs.dirname(path), "tokenizer_config.json"), opened)
+    local home = fs.dirname(path)
+    apply_config(fs.join(home, "tokenizer_config.json"), opened)
+    if not opened.text then note_added_file(fs.join(home, "added_tokens.json"), opened) end
     return opened
 end
 

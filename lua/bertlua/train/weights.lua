@@ -83,8 +83,8 @@ local function plan_read(file, want, source, label)
     -- Other programs also save the rows that round the vocabulary up; ours are cleared after reading.
     local padded = want.padded_dims and same(dims, want.padded_dims)
     if not padded and not same(dims, want.dims) then
-        fault.raisef("%s: %s is %s, but this model needs %s: its configuration must be that of the parameters", label, want.name,
-            weights.shape(dims), weights.shape(want.dims))
+        fault.raisef("%s: %s is %s, but this model needs %s: its configuration must be that of the parameters", label,
+            want.name, weights.shape(dims), weights.shape(want.dims))
     end
     local read = { name = source.name, ours = want.name, transposed = source.transposed and #dims == 2 }
     if want.put then
@@ -161,7 +161,8 @@ function weights.match(file, wanted, label, options)
             plural.count(#fatal_unexpected, "tensor"), enumerate(fatal_unexpected))
     end
     if #complaints > 0 then
-        fault.raisef("%s: %s: configuration and kind of model must be those of the parameters", label, table.concat(complaints, " and "))
+        fault.raisef("%s: %s: configuration and kind of model must be those of the parameters", label,
+            table.concat(complaints, " and "))
     end
     return plan
 end

@@ -1,7 +1,7 @@
 --- Maps the names of parameters in other programs' files to those used here (Hugging Face's BERT).
 --
---   Hugging Face   with or without `bert.`; inside other modules, such as `module.` of parallel training, `_orig_mod.` of
---                  torch.compile and `base_model.model.` of PEFT, however nested; LayerNorm's gamma and beta
+--   Hugging Face   with or without `bert.`; inside other modules, such as `module.` of parallel training, `_orig_mod.`
+--                  of torch.compile and `base_model.model.` of PEFT, however nested; LayerNorm's gamma and beta
 --   Paddle         encoder.layers.N.self_attn.q_proj ...; matrices are [in, out]
 --   Paddle static  linear_0.w_0 ...: numbered in the order of construction; matrices are [in, out]
 --   TensorFlow     bert/encoder/layer_N/attention/self/query/kernel ...; kernels are [in, out]

@@ -221,12 +221,13 @@ describe("safetensors", function()
             refuses("not its shape times its dtype",
                 '{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}')
             refuses("not its shape times its dtype", '{"a":{"dtype":"I8","shape":[2],"data_offsets":[2,0]}}', "ab")
-            refuses("unknown dtype F31", '{"a":{"dtype":"F31' .. ("x"):rep(40) .. '","shape":[2],"data_offsets":[0,2]}}',
-                "ab")
+            refuses("unknown dtype F31", '{"a":{"dtype":"F31' .. ("x"):rep(40)
+                .. '","shape":[2],"data_offsets":[0,2]}}', "ab")
             refuses("not its shape times its dtype F4", '{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}}', "ab")
             refuses("not its shape times its dtype F6_E2M3", '{"a":{"dtype":"F6_E2M3","shape":[4],'
                 .. '"data_offsets":[0,2]}}', "ab")
-            refuses("not its shape times its dtype F99", '{"a":{"dtype":"F99","shape":[2],"data_offsets":[2,0]}}', "ab")
+            refuses("not its shape times its dtype F99", '{"a":{"dtype":"F99","shape":[2],"data_offsets":[2,0]}}',
+                "ab")
             refuses("without dtype, shape", '{"a":{"dtype":"I8","shape":[2]}}', "ab")
             refuses("field given twice", '{"a":{"dtype":"I8","dtype":"I8","shape":[2],"data_offsets":[0,2]}}', "ab")
             refuses("unknown field", '{"a":{"kind":"I8","shape":[2],"data_offsets":[0,2]}}', "ab")

@@ -1,4 +1,4 @@
---- Conversion says that it succeeded only when the result can be used. There and back: spec/lua/weights/folder_spec.lua.
+--- Conversion says that it succeeded only when the result can be used; there and back: spec/lua/weights/folder_spec.lua
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining
@@ -92,8 +92,8 @@ describe("conversion from Hugging Face", function()
         _, problem = run(renamed("^bert%.", "distilbert."))
         assert.matches("lacks 21 of %d+ tensors of this model", problem)
         _, problem = run(renamed("query%.weight$", "query.base_layer.weight"))
-        assert.matches("holds 1 tensor that BERT's encoder has not %(bert.encoder.layer.0.attention.self.query.base_layer."
-            .. "weight%): the network is another one$", problem)
+        assert.matches("holds 1 tensor that BERT's encoder has not %(bert.encoder.layer.0.attention.self.query."
+            .. "base_layer.weight%): the network is another one$", problem)
         _, problem = run(function(list)
             for _, item in ipairs(list) do
                 if item.name:find "key%.weight$" then item.tensor = tensor.new("i8", { 8, 8 }) end
@@ -109,7 +109,9 @@ describe("conversion from Hugging Face", function()
         assert.matches("cls.seq_relationship.weight is I32, expected F32", problem)
         _, problem = run(function(list)
             for _, item in ipairs(list) do
-                if item.name:find "value%.bias$" then item.tensor = tensor.from({ 1, 2, 3, 4, 5, 6, 7, 0 / 0 }, "f32") end
+                if item.name:find "value%.bias$" then
+                    item.tensor = tensor.from({ 1, 2, 3, 4, 5, 6, 7, 0 / 0 }, "f32")
+                end
             end
         end)
         assert.matches("bert.encoder.layer.0.attention.self.value.bias holds NaN: fetch or save it again", problem)

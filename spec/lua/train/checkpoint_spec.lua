@@ -551,7 +551,8 @@ describe("checkpoint", function()
         it("load with the tied decoder's copies", function()
             local parts, other = make(1), make(2)
             local list = rename_all(parts, function(name) return name end)
-            list[#list + 1] = { name = "cls.predictions.decoder.bias", tensor = parts.store:get("cls.predictions.bias").stored }
+            list[#list + 1] = { name = "cls.predictions.decoder.bias",
+                tensor = parts.store:get("cls.predictions.bias").stored }
             list[#list + 1] = { name = "bert.embeddings.position_ids", tensor = tensor.new("i64", { 1, 10 }) }
             list[#list + 1] = { name = "qa_outputs.bias", tensor = tensor.new("f32", { 2 }) }
             assert(storage.save(root .. "/model.safetensors", list))

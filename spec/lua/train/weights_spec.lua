@@ -25,7 +25,8 @@ describe("weights", function()
             path = os.tmpname()
             words = tensor.from({ { 1, 2 }, { 3, 4 } }, "f32")
             wanted = {
-                { name = "bert.embeddings.word_embeddings.weight", dims = { 2, 2 }, tensor = tensor.new("f32", { 2, 2 }) },
+                { name = "bert.embeddings.word_embeddings.weight", dims = { 2, 2 },
+                    tensor = tensor.new("f32", { 2, 2 }) },
                 { name = "cls.predictions.bias", dims = { 2 }, tensor = tensor.new("f32", { 2 }) },
             }
         end)

@@ -35,7 +35,7 @@ local COVERED = {
         "spec/lua/prompt/doctor_spec.lua" },
 
     -- Tables and lists of names.
-    ["lua/bertlua/corpus/abbreviations.lua"] = { "a table", "spec/lua/corpus/sentences_spec.lua" },
+    ["lua/bertlua/text/abbreviations.lua"] = { "a table", "spec/lua/text/sentences_spec.lua" },
     ["lua/bertlua/models/init.lua"] = { "a list of names", "spec/lua/init_spec.lua" },
     ["lua/bertlua/nn/init.lua"] = { "a list of names, and create()", "spec/lua/nn/module_spec.lua" },
 
@@ -59,6 +59,7 @@ local COVERED = {
     ["lua/bertlua/autograd/operand.lua"] = { "checks of arguments", "spec/lua/autograd/elementwise_spec.lua",
         "spec/lua/autograd/products_spec.lua", "spec/lua/autograd/shapes_spec.lua" },
     ["lua/bertlua/autograd/reductions.lua"] = { "as elementwise ops are", "spec/lua/autograd/elementwise_spec.lua" },
+    ["lua/bertlua/corpus/sentences.lua"] = { "a stage around those of text", "spec/recipes/prepare_corpus_spec.lua" },
     ["lua/bertlua/squad/predict.lua"] = { "inference and a copy", "spec/recipes/finetune_squad_spec.lua" },
     ["lua/bertlua/squad/reader.lua"] = { "one question, from checkpoint to answer", "spec/recipes/answer_spec.lua" },
     ["lua/bertlua/train/distributed_lamb.lua"] = { "needs several ranks", "spec/recipes/many_processes_spec.lua" },

@@ -3,10 +3,9 @@
 -- @module bertlua.data.records
 
 local fault = require "bertlua.fault"
-local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local native = require "bertlua.text"
 local plural = require "bertlua.util.plural"
+local text_source = require "bertlua.data.text_source"
 
 local records = {}
 
@@ -92,15 +91,16 @@ local function record_of(row, where, header, fields_of)
 end
 
 --- Read a file.
--- @tparam string path *.tsv, *.csv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV
+-- @tparam string path *.tsv, *.csv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV; each of
+--   them also compressed (.gz, .bz2, .xz, .zst)
 -- @tparam table columns list of the columns wanted; one that the file lacks is a fault
+-- @tparam ?table reading encoding, invalid_utf8: see bertlua.data.text_source
 -- @return list of {[column] = string}, numbers of JSON as strings; list of the lines where they start
-function records.read(path, columns)
-    local text = fault.check(fs.read(path)):gsub("^\239\187\191", "")
-    local bad = native.invalid_utf8(text)
-    if bad then fault.raisef("%s:%d: not UTF-8", path, 1 + select(2, text:sub(1, bad):gsub("\n", ""))) end
-    local is_json = path:find "%.jsonl?$" or text:find "^%s*{" and not path:find "%.[ct]sv$"
-    local fields_of = path:find "%.tsv$" and tsv_fields or csv_fields
+function records.read(path, columns, reading)
+    local text = text_source.need(path, reading)
+    local kind = text_source.ending(path)
+    local is_json = kind == "json" or kind == "jsonl" or text:find "^%s*{" and kind ~= "csv" and kind ~= "tsv"
+    local fields_of = kind == "tsv" and tsv_fields or csv_fields
     local header, list, lines = nil, {}, {}
     for line, row in rows_of(text, not is_json and fields_of == csv_fields, path) do
         local where = ("%s:%d"):format(path, line)

@@ -117,6 +117,23 @@ describe("zip", function()
         assert.error_matches(function() zip.locate(path, members.packed) end, "broken zip archive: no member packed$")
     end)
 
+    it("is refused if its directory lists fewer members than it has, or by other names", function()
+        local whole = archive { { name = "a", data = "first" }, { name = "b", data = "second" } }
+        write(whole)
+        assert.are.equal(2, #select(2, zip.open(path)))
+        local at = #whole - 22
+        write(whole:sub(1, at + 8) .. little(1, 2) .. little(1, 2) .. whole:sub(at + 13))
+        assert.error_matches(function() zip.open(path) end, "broken zip archive: its directory of 1 members ends at "
+            .. "byte %d+, expected " .. at)
+        -- The local header of the second one.
+        local second = assert(whole:find("PK\3\4", 5, true))
+        write(whole:sub(1, second + 29) .. "c" .. whole:sub(second + 31))
+        local members = zip.open(path)
+        zip.locate(path, members.a)
+        assert.error_matches(function() zip.locate(path, members.b) end,
+            "broken zip archive: member c is called b in the directory")
+    end)
+
     it("is refused if it is broken", function()
         local good = archive(MEMBERS)
         for text, pattern in pairs {

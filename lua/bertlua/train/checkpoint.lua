@@ -21,6 +21,7 @@ local unistd = require "posix.unistd"
 
 local fault = require "bertlua.fault"
 local Ranks = require "bertlua.train.ranks"
+local checksums = require "bertlua.weights.checksums"
 local files = require "bertlua.train.checkpoint_files"
 local finite = require "bertlua.train.finite"
 local folder = require "bertlua.weights.folder"
@@ -445,17 +446,24 @@ local function load_optimizer(path, parts, progress)
     return file, plan
 end
 
+--- Whether this is the first rank of its machine.
+local function is_first_here(parts)
+    return not parts.ranks or parts.ranks.comm.local_rank == 0
+end
+
 --- What both ways of loading share. Nothing is changed until everything has been checked.
 local function load_from(path, file_path, parts)
     local progress
     if fs.is_file(path .. "/progress.json") then
         progress = checkpoint.progress(path)
-        -- Once per job: the other ranks would read the same bytes.
-        if not parts.ranks or parts.ranks.main then
+        -- Once per machine, as each may have a copy of its own.
+        if is_first_here(parts) then
             local ok, found = checkpoint.verify(path)
             if not ok then fault.raisef("%s: %s: use an older checkpoint", path, found) end
             files.tell(path, found, parts.vocab_file)
         end
+    elseif is_first_here(parts) then
+        for _, text in ipairs(fault.check(checksums.check(path))) do term.warn(text) end
     end
     folder.check_vocabulary(path, parts, progress)
     -- Where progress.json records the configuration, a run that resumes was compared with that.
@@ -522,6 +530,7 @@ end
 
 local function export(path, parts, contents)
     fault.check(fs.mkdirs(path))
+    fault.check(checksums.remove(path))
     write_model(path, parts, contents.model)
     if parts.vocab_file then
         local lower = parts.do_lower_case
@@ -533,6 +542,8 @@ local function export(path, parts, contents)
         }
         fault.check(fs.write(path .. "/tokenizer_config.json", json.encode(settings, { pretty = true }) .. "\n"))
     end
+    fault.check(checksums.write(path, { model_file(parts.model_prefix), parts.config and "config.json" or nil,
+        parts.vocab_file and "vocab.txt" or nil, parts.vocab_file and "tokenizer_config.json" or nil }))
 end
 
 --- Write a folder that transformers opens, without any training state.

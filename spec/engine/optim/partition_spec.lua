@@ -56,8 +56,8 @@ local DIVISIONS = { { { 0, 1000 } }, { { 0, 500 }, { 500, 1000 } }, { { 0, 7 }, 
 --- One rank of a partition, over the buffers that all of them share.
 local function rank_of(f, range)
     local rank = { beta1 = f.beta1, beta2 = f.beta2, eps = f.eps, decayed_only = f.decayed_only, param = f.param,
-        grad = f.grad, decay = f.decay, lr_scale = f.lr_scale, param_low = f.param_low, trust = tensor.new("f32", { COUNT }),
-        sums = tensor.new("f32", { COUNT, 2 }), scalars = scalars(), square = tensor.new("f32", { 1 }) }
+        grad = f.grad, decay = f.decay, lr_scale = f.lr_scale, param_low = f.param_low,
+        trust = tensor.new("f32", { COUNT }), sums = tensor.new("f32", { COUNT, 2 }), scalars = scalars(), square = tensor.new("f32", { 1 }) }
     local size
     rank.pieces, size = pieces_of(range[1], range[2])
     rank.m, rank.v = tensor.new("f32", { size }), tensor.new("f32", { size })
@@ -93,8 +93,8 @@ describe("divided LAMB", function()
         for _, case in ipairs { { false }, { "bf16" }, { "bf16", { 0.5, 1, 0.125, 0, 3 } },
             { false, nil, true } } do
             local low, lr_scale, decayed_only = case[1], case[2], case[3]
-            it(("equals plain LAMB, %d ranks, %s%s%s"):format(number, low or "f32", lr_scale and ", scaled rates" or "",
-                decayed_only and ", trust with decay alone" or ""), scoped(function()
+            local what = (lr_scale and ", scaled rates" or "") .. (decayed_only and ", trust with decay alone" or "")
+            it(("equals plain LAMB, %d ranks, %s%s"):format(number, low or "f32", what), scoped(function()
                 local plain, divided = values(low, lr_scale, decayed_only), values(low, lr_scale, decayed_only)
                 plain.segments = tensor.from(SEGMENTS, "i64")
                 local prepared = optim.prepare(plain)

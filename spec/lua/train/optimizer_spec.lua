@@ -111,9 +111,9 @@ describe("Optimizer", function()
             local store = small_store()
             store.value:fill(0.5)
             store.grad:fill(0.25)
-            local optimizer = Optimizer.new { store = store, always_adapt = always_adapt, weight_decay_of = function(name)
-                return name == store.order[1].name and 0 or 0.01
-            end }
+            local first = store.order[1].name
+            local optimizer = Optimizer.new { store = store, always_adapt = always_adapt,
+                weight_decay_of = function(name) return name == first and 0 or 0.01 end }
             optimizer:step(0.1)
             local list = optimizer.trust:tolist()
             optimizer:free()

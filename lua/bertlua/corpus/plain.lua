@@ -211,7 +211,7 @@ function plain.run(job, folder, reading)
         local silent = {}
         stage.write_text(path, function(add)
             for _, piece in ipairs(part.pieces) do
-                local before, text, bad = documents, nil, nil
+                local before, bad = documents
                 local function on_paragraph(paragraph)
                     add((paragraph:gsub("%s+", " ")) .. "\n")
                 end
@@ -224,6 +224,7 @@ function plain.run(job, folder, reading)
                         report(done + math.min(taken, piece.size))
                     end)
                 else
+                    local text
                     text, bad = text_of(piece, reading.invalid_utf8)
                     prose.walk(text, piece.border, on_paragraph, on_end)
                 end

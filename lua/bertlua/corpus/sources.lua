@@ -133,7 +133,8 @@ function sources.list(job, values)
         list[#list + 1] = { kind = "books", files = files, border = "none", others = others, folder = values.books_dir }
     elseif values.variant == "corpus" then
         local files, others = text_files("corpus_dir", values.corpus_dir, values.text_form)
-        list[1] = { kind = "corpus", files = files, border = values.border, others = others, folder = values.corpus_dir }
+        list[1] = { kind = "corpus", files = files, border = values.border, others = others,
+            folder = values.corpus_dir }
     end
     return list
 end

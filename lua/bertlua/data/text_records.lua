@@ -17,8 +17,9 @@ end
 
 --- The text without a first line that is its title alone.
 local function without_title(text, title)
-    local first, rest = text:match "^%s*([^\n]*)\n(.*)$"
-    return first == title and rest or text
+    local from = text:find "%S"
+    local stop = from and text:find("\n", from, true)
+    return stop and text:sub(from, stop - 1) == title and text:sub(stop + 1) or text
 end
 
 --- The text of one JSON line.
@@ -56,8 +57,13 @@ end
 
 --- The title in the tag that begins a document; nil if the line is none.
 local function opening(line)
-    if not line:find('^<doc id="', 1) then return nil end
-    return line:match '^<doc id="[^"]*".* title="(.*)">%s*$' or line:match '^<doc id="[^"]*"[^>]*>%s*$' and ""
+    if line:sub(1, 9) ~= '<doc id="' then return nil end
+    local stop = #line
+    while line:find("^%s", stop) do stop = stop - 1 end
+    if line:sub(stop - 1, stop) ~= '">' then return nil end
+    -- A title may hold quotes, as they are not escaped.
+    local _, before = line:find(' title="', 1, true)
+    return before and line:sub(before + 1, stop - 2) or ""
 end
 
 local function extracted(source)

@@ -16,8 +16,8 @@ local text_source = {}
 --- Settings that all readers of texts share, in the form that bertlua.settings expects.
 text_source.settings = {
     { name = "encoding", type = "string", group = "Text",
-      help = "encoding of the text, as iconv -l lists it (windows-1252, Shift_JIS, ...); unset: UTF-8, or what a file's "
-          .. "byte order mark says" },
+      help = "encoding of the text, as iconv -l lists it (windows-1252, Shift_JIS, ...); unset: UTF-8, or what a "
+          .. "file's byte order mark says" },
     { name = "invalid_utf8", type = "choice", choices = { "error", "replace" }, default = "error", group = "Text",
       help = "on bytes that are not text: stop and report the byte, or replace each by U+FFFD" },
     { name = "text_field", type = "string", default = "text", group = "Text",
@@ -62,8 +62,8 @@ local function members(object)
     local names = {}
     for name in pairs(object) do names[#names + 1] = tostring(name) end
     table.sort(names)
-    if #names > 8 then names[9], names[10] = "..." end
-    return #names > 0 and table.concat(names, ", ") or "none"
+    if #names == 0 then return "none" end
+    return table.concat(names, ", ", 1, math.min(#names, 8)) .. (#names > 8 and ", ..." or "")
 end
 
 --- Whether the text is JSON lines: by its name, or by its first line.
@@ -287,7 +287,7 @@ function text_source.read(path, options)
     return nil, options and advised(message) or message
 end
 
---- The same, for files that a run cannot do without: a fault if it cannot be read, and a warning if bytes were replaced.
+--- The same, for files that a run cannot do without: a fault if it cannot be read, a warning if bytes were replaced.
 function text_source.need(path, options)
     local text, replaced = text_source.read(path, options)
     if not text then fault.raise(replaced) end
@@ -343,12 +343,12 @@ end
 local function each_file(folder, deep, skip, visit)
     for _, name in ipairs(fault.check(fs.list(folder))) do
         local path = fs.join(folder, name)
-        if name:sub(1, 1) == "." or path == skip then
-            -- Nobody's text.
-        elseif fs.is_directory(path) then
-            if deep then each_file(path, deep, skip, visit) end
-        else
-            visit(path, name)
+        if name:sub(1, 1) ~= "." and path ~= skip then
+            if not fs.is_directory(path) then
+                visit(path, name)
+            elseif deep then
+                each_file(path, deep, skip, visit)
+            end
         end
     end
 end

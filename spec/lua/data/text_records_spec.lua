@@ -35,7 +35,8 @@ describe("text_records", function()
 
     it("refuses a line that is no such record, by file and line", function()
         local good = '{"text": "a"}\n'
-        refused(':2: not a JSON object: column 10: unexpected end of text; expected {"text": "..."}', good .. '{"text": \n')
+        refused(':2: not a JSON object: column 10: unexpected end of text; expected {"text": "..."}',
+            good .. '{"text": \n')
         refused(':2: not a JSON object: it is a number; expected {"text": "..."}', good .. "7\n")
         refused(':1: not a JSON object: it is null; expected {"text": "..."}', "null\n")
         refused(':2: field "text" is missing, expected a text; --text-field names another field', good .. "{}\n")
@@ -62,8 +63,21 @@ describe("text_records", function()
         local wrong = ": not as WikiExtractor writes it: "
         refused(":1" .. wrong .. "the document that begins here has no </doc>: is the file complete?", start .. "A\n",
             options)
-        refused(":3" .. wrong .. "a document begins, but that of line 1 has no </doc>", start .. "A\n" .. start, options)
+        refused(":3" .. wrong .. "a document begins, but that of line 1 has no </doc>", start .. "A\n" .. start,
+            options)
         refused(":3" .. wrong .. "text outside of <doc ...> and </doc>", start .. "</doc>\nmore\n", options)
+    end)
+
+    it("takes time that grows with the text, whatever its shape", function()
+        local many = 300000
+        local start = '<doc id="1" url="u" title="'
+        for _, text in ipairs { (" "):rep(many) .. "a", ("\n "):rep(many / 2) .. "a", (' title="'):rep(many / 8) } do
+            local list = read(start .. 'A">\n' .. text .. "\n</doc>\n" .. start .. text:gsub("\n", "") .. '">\n</doc>\n',
+                { form = "wikiextractor" })
+            assert.are.same({ #text, 0 }, { #list[1][1], #list[2][1] })
+            assert.are.equal(#text, #read('{"id": 1, "url": "", "title": "A", "text": "' .. text:gsub('"', '\\"')
+                :gsub("\n", "\\n") .. '"}')[1][1])
+        end
     end)
 
     it("knows no other form", function()

@@ -76,7 +76,8 @@ describe("text_source", function()
             refused(open, "a.txt", "a\255 and more\n"))
         assert.are.equal("a.txt: byte 1: not UTF-8: it looks like UTF-16LE without a byte order mark: set --encoding "
             .. "UTF-16LE", refused(open, "a.txt", "a\0b\0c\0"))
-        assert.are.equal("a.txt: UTF-16LE, expected UTF-8 text", refused(text_source.check, write("a.txt", "\255\254a\0")))
+        assert.are.equal("a.txt: UTF-16LE, expected UTF-8 text",
+            refused(text_source.check, write("a.txt", "\255\254a\0")))
         local text, message = text_source.read(write("a.tsv", "a\n\nb\255"))
         assert.is_nil(text)
         assert.are.equal(folder .. "/a.tsv:3: byte 4: invalid UTF-8 (0xff); convert the file (iconv -t UTF-8)", message)

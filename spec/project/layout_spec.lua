@@ -59,7 +59,6 @@ local COVERED = {
     ["lua/bertlua/autograd/operand.lua"] = { "checks of arguments", "spec/lua/autograd/elementwise_spec.lua",
         "spec/lua/autograd/products_spec.lua", "spec/lua/autograd/shapes_spec.lua" },
     ["lua/bertlua/autograd/reductions.lua"] = { "as elementwise ops are", "spec/lua/autograd/elementwise_spec.lua" },
-    ["lua/bertlua/corpus/pipeline.lua"] = { "the order of the stages", "spec/recipes/prepare_corpus_spec.lua" },
     ["lua/bertlua/squad/predict.lua"] = { "inference and a copy", "spec/recipes/finetune_squad_spec.lua" },
     ["lua/bertlua/squad/reader.lua"] = { "one question, from checkpoint to answer", "spec/recipes/answer_spec.lua" },
     ["lua/bertlua/train/distributed_lamb.lua"] = { "needs several ranks", "spec/recipes/many_processes_spec.lua" },

@@ -121,7 +121,8 @@ end
 --- Documents of a text, each a list of paragraphs.
 -- @tparam string text
 -- @tparam string border "heading" (a level-one heading starts a document), "blank" (blank lines separate
---   documents), "line" (each line is a document), "none" (one document); default: "heading" if the text has any, else "none"
+--   documents), "line" (each line is a document), "none" (one document); default: "heading" if the text has any, else
+-- "none"
 -- @return list of documents
 function prose.documents(text, border)
     local documents, current = {}, {}

@@ -9,23 +9,32 @@ local text_source = require "bertlua.data.text_source"
 
 local records = {}
 
+--- What stands between the quotes of a CSV field that begins at a byte, and the byte behind the closing one.
+local function quoted_field(row, at, where)
+    local parts, from = {}, at + 1
+    while true do
+        local quote = row:find('"', from, true)
+        if not quote then
+            fault.raisef('%s: a " is not closed; inside a field that begins with ", write " as ""', where)
+        end
+        parts[#parts + 1] = row:sub(from, quote - 1)
+        if row:byte(quote + 1) ~= 34 then return table.concat(parts), quote + 1 end
+        parts[#parts + 1], from = '"', quote + 2
+    end
+end
+
 --- The fields of a CSV record; a fault where a quote stands that has no meaning.
 local function csv_fields(row, where)
     local fields, at = {}, 1
     repeat
-        local field, stop = "", row:find(",", at, true) or #row + 1
+        local field, stop
         if row:byte(at) == 34 then
-            local from = at + 1
-            repeat
-                local quote = row:find('"', from, true)
-                field, from = field .. row:sub(from, quote - 1), quote + 2
-                local again = row:byte(quote + 1) == 34
-                if again then field = field .. '"' else stop = quote + 1 end
-            until not again
+            field, stop = quoted_field(row, at, where)
             if stop <= #row and row:byte(stop) ~= 44 then
                 fault.raisef('%s: text follows a closing ": inside a field write " as ""', where)
             end
         else
+            stop = row:find(",", at, true) or #row + 1
             field = row:sub(at, stop - 1)
         end
         fields[#fields + 1], at = field, stop + 1
@@ -39,6 +48,10 @@ local function tsv_fields(row)
     return fields
 end
 
+local function quotes_in(line)
+    return select(2, line:gsub('"', ""))
+end
+
 --- Iterator over (number of its first line, text) of the rows that are not blank.
 -- @param quoted true: a row goes on over line breaks until its quotes are closed
 local function rows_of(text, quoted, path)
@@ -49,12 +62,15 @@ local function rows_of(text, quoted, path)
             row, first = next_line(), number + 1
             number = first
         until not row or row:find "%S"
-        while quoted and row and select(2, row:gsub('"', "")) % 2 == 1 do
+        if not quoted or not row then return row and first, row end
+        -- Each line is looked at once: a file may consist of one unclosed quote.
+        local parts, quotes = { row }, quotes_in(row)
+        while quotes % 2 == 1 do
             local more = next_line()
             if not more then fault.raisef('%s:%d: a " is not closed', path, first) end
-            row, number = row .. "\n" .. more, number + 1
+            parts[#parts + 1], number, quotes = more, number + 1, quotes + quotes_in(more)
         end
-        return row and first, row
+        return first, table.concat(parts, "\n")
     end
 end
 

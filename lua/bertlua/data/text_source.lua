@@ -340,14 +340,17 @@ local function is_bare_name(name)
 end
 
 --- Files below a folder, by what their names say.
-local function each_file(folder, deep, skip, visit)
+-- @param seen set of the folders read so far, so that a link back to one is not followed
+local function each_file(folder, deep, skip, visit, seen)
+    seen = seen or { [skip and fs.identity(skip) or 0] = true }
+    seen[fs.identity(folder) or folder] = true
     for _, name in ipairs(fault.check(fs.list(folder))) do
         local path = fs.join(folder, name)
-        if name:sub(1, 1) ~= "." and path ~= skip then
+        if name:sub(1, 1) ~= "." then
             if not fs.is_directory(path) then
                 visit(path, name)
-            elseif deep then
-                each_file(path, deep, skip, visit)
+            elseif deep and not seen[fs.identity(path)] then
+                each_file(path, deep, skip, visit, seen)
             end
         end
     end

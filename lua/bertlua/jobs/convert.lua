@@ -3,6 +3,7 @@
 
 local BertConfig = require "bertlua.models.bert_config"
 local checkpoint = require "bertlua.train.checkpoint"
+local checksums = require "bertlua.weights.checksums"
 local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
@@ -14,6 +15,7 @@ local new_folder = require "bertlua.util.new_folder"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
+local term = require "bertlua.util.term"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
 
@@ -171,6 +173,7 @@ end
 function M.from_huggingface(values)
     local home, file_path, reason = folder.find(values.input, values.model_prefix)
     if not home then fault.raisef("--input %s", reason) end
+    for _, text in ipairs(fault.check(checksums.check(home))) do term.warn(text) end
     convert(values, home, file_path, checkpoint.progress(home), function(parts)
         parts.progress = { do_lower_case = parts.do_lower_case }
         new_folder.write(values.output_dir, "config.json", function(path) checkpoint.write(path, 0, parts) end)

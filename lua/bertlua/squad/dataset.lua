@@ -192,7 +192,10 @@ end
 -- @return value and the text; a fault that names the line of the error
 function dataset.read_json(path)
     local contents = fault.check(text_source.read(path))
-    return fault.check(json.decode(contents, path)), contents
+    local value, reason = json.decode(contents, path)
+    -- A file that holds nothing but false is refused by whoever looks into it.
+    if value == nil then fault.raise(reason) end
+    return value, contents
 end
 
 --- Load a SQuAD file.

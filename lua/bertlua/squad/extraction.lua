@@ -277,7 +277,8 @@ function extraction.write(folder, examples, predictions, n_best, null_odds)
             earlier, message = aside.keep(path)
             if message then return nil, message end
         else
-            ok, earlier = aside.write(path, json.encode(value, { pretty = true, order = order, nan = "string" }) .. "\n")
+            ok, earlier = aside.write(path,
+                json.encode(value, { pretty = true, order = order, nan = "string" }) .. "\n")
             if not ok then return nil, earlier end
         end
         kept[#kept + 1] = earlier

@@ -18,6 +18,7 @@ local unistd = require "posix.unistd"
 
 local fault = require "bertlua.fault"
 local Ranks = require "bertlua.train.ranks"
+local checksums = require "bertlua.weights.checksums"
 local finite = require "bertlua.train.finite"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
@@ -442,6 +443,8 @@ local function load_from(path, file_path, parts)
         if not parts.ranks or parts.ranks.comm.local_rank == 0 then ok, reason = checkpoint.verify(path) end
         if not ok then fault.raisef("%s: %s: use an older checkpoint", path, reason) end
         progress = checkpoint.progress(path)
+    elseif not parts.ranks or parts.ranks.comm.local_rank == 0 then
+        for _, text in ipairs(fault.check(checksums.check(path))) do term.warn(text) end
     end
     folder.check_vocabulary(path, parts, progress)
     folder.check_config(path, parts.config)
@@ -506,6 +509,7 @@ end
 
 local function export(path, parts, contents)
     fault.check(fs.mkdirs(path))
+    fault.check(checksums.remove(path))
     write_model(path, parts, contents.model)
     if parts.vocab_file then
         local lower = parts.do_lower_case
@@ -517,6 +521,8 @@ local function export(path, parts, contents)
         }
         fault.check(fs.write(path .. "/tokenizer_config.json", json.encode(settings, { pretty = true }) .. "\n"))
     end
+    fault.check(checksums.write(path, { model_file(parts.model_prefix), parts.config and "config.json" or nil,
+        parts.vocab_file and "vocab.txt" or nil, parts.vocab_file and "tokenizer_config.json" or nil }))
 end
 
 --- Write a folder that transformers opens, without any training state.

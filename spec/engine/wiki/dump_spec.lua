@@ -100,6 +100,11 @@ describe("dump", function()
         local list, message = corpus.read_index(path)
         assert.is_nil(list)
         assert.is_truthy(message:find("line 2: offset 12 is below", 1, true), message)
+        -- A line without an end would be collected until memory runs out.
+        fs.write(path, "612:10:A\n613:" .. ("9"):rep(70000))
+        list, message = corpus.read_index(path)
+        assert.is_nil(list)
+        assert.is_truthy(message:find("line 2 is longer than 65536 bytes", 1, true), message)
         os.remove(path)
     end)
 

@@ -68,11 +68,11 @@ describe("manifest", function()
     it("finds files that are missing, changed, or of the wrong size", function()
         for name, case in pairs {
             ["shard.txt"] = { nil, "/shard.txt: listed in the manifest, but does not exist$" },
-            ["extract.txt"] = { "longer text", "/extract.txt: has 11 bytes, but 7 according to the manifest: it was changed or damaged: remove it, "
-                .. "and stage extract makes it again$" },
+            ["extract.txt"] = { "longer text", "/extract.txt: has 11 bytes, but 7 according to the manifest: it was "
+                .. "changed or damaged: remove it, and stage extract makes it again$" },
             ["hdf5.txt"] = { "HDF5", "/hdf5.txt: SHA%-256 is %x+, but %x+ according to the manifest" },
-            dump = { "jump", "/dump: SHA%-256 is .*: it is another file than the one that was read, or damaged: run the "
-                .. "stages again, and what was made of it is made again$" },
+            dump = { "jump", "/dump: SHA%-256 is .*: it is another file than the one that was read, or damaged: run "
+                .. "the stages again, and what was made of it is made again$" },
         } do
             fill()
             if case[1] then assert(fs.write(fs.join(folder, name), case[1])) else fs.remove(fs.join(folder, name)) end
@@ -91,7 +91,8 @@ describe("manifest", function()
         end
         -- What is there, but not as it was made, is damage whatever comes.
         assert(fs.write(folder .. "/shard.txt", "share"))
-        assert.error_matches(function() manifest.verify(job) end, "/shard.txt: SHA%-256 is .* remove it, and stage shard")
+        assert.error_matches(function() manifest.verify(job) end,
+            "/shard.txt: SHA%-256 is .* remove it, and stage shard")
         assert(fs.remove(folder .. "/shard.txt"))
         job.coming = { extract = true, hdf5 = true }
         assert.error_matches(function() manifest.verify(job) end, "/shard.txt: listed .*, but does not exist$")
@@ -117,16 +118,33 @@ describe("manifest", function()
         assert.are.equal(4, (manifest.verify(job)))
     end)
 
+    it("notices every byte of the manifest that changes", function()
+        fill()
+        local path = folder .. "/manifest.json"
+        local text = assert(fs.read(path))
+        for at = 1, #text do
+            local out = assert(io.open(path, "wb"))
+            out:write(text:sub(1, at - 1), string.char(bit.bxor(text:byte(at), 4)), text:sub(at + 1))
+            out:close()
+            assert.error_matches(function() manifest.read(folder) end, "/manifest%.json:.+; ")
+        end
+    end)
+
     it("reads only files of its own folder, and sources that the settings name", function()
         fill()
         local path = folder .. "/manifest.json"
         local before = manifest.read(folder)
         local text = assert(fs.read(path))
+        -- Whoever writes such a name leaves out the checksum, or computes it.
+        local without = text:gsub('"self_crc32c": "%x+",%s*', "")
         for name, problem in pairs {
             ["/etc/passwd"] = "is absolute", ["../x"] = "leads out of its folder", ["a\27b"] = "contains control",
         } do
-            assert(fs.write(path, (text:gsub('"path": "shard.txt"', '"path": ' .. json.encode(name)))))
+            assert(fs.write(path, (without:gsub('"path": "shard.txt"', '"path": ' .. json.encode(name)))))
             assert.error_matches(function() manifest.verify(job) end, "manifest.json: names .*, which " .. problem)
+            assert(fs.write(path, (text:gsub('"path": "shard.txt"', '"path": ' .. json.encode(name)))))
+            assert.error_matches(function() manifest.verify(job) end, "manifest.json: is damaged: its CRC32C is .*; "
+                .. "remove it, and the stages will rebuild it")
         end
         assert(fs.write(path, text))
         assert(fs.remove(folder .. "/shard.txt"))

@@ -45,6 +45,15 @@ describe("records", function()
         assert.are.equal("0.5", read("b.jsonl", '{"label": 0.5}', { "label" })[1].label)
     end)
 
+    it("are read in linear time, whatever their quotes", function()
+        local clock = require "bertlua.util.clock"
+        local started = clock.monotonic()
+        refused(':2: a " is not closed', "a.csv", 'text,label\n"' .. ("a\n"):rep(100000))
+        assert.are.equal(150000, #read("b.csv", 'text,label\n"' .. ('""'):rep(150000) .. '",1\n')[1].text)
+        local seconds = clock.monotonic() - started
+        assert.is_true(seconds < 2, ("took %.1f s"):format(seconds))
+    end)
+
     it("may follow a byte order mark", function()
         assert.are.equal("a", read("a.csv", "\239\187\191text,label\na,b\n")[1].text)
         assert.are.equal("a", read("a.jsonl", '\239\187\191{"text": "a"}', { "text" })[1].text)
@@ -61,6 +70,8 @@ describe("records", function()
 
     it("are refused by file and line", function()
         refused(':2: a " is not closed', "a.csv", 'text,label\n"open,1\n')
+        refused(':2: a " is not closed; inside a field that begins with ", write " as ""', "a.csv",
+            'text,label\na","\n')
         refused(':2: text follows a closing ": inside a field write " as ""', "a.csv", 'text,label\n"a\n"b,1\n')
         refused(':2: no column "label"; the header has text, x', "a.csv", "text,x\na,b\n")
         refused(':2: no column "label"', "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1}')

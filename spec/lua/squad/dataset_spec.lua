@@ -31,6 +31,11 @@ local function question(answer, start)
 end
 
 describe("dataset", function()
+    it("names the file that holds false", function()
+        assert.are.equal('FILE: the file holds true or false, expected an object {"data": [...]}',
+            load_text("false").problem)
+    end)
+
     it("reads the fixture", function()
         local examples, summary = dataset.load "spec/fixtures/squad/data.json"
         assert.are.equal(18, #examples)

@@ -69,8 +69,8 @@ describe("create_pretraining_data", function()
         local _, text = run("--input-files", folder .. "/prose/1.txt", "--shards", "1", "--output-dir",
             folder .. "/lone", "--max-seq-length", "32", "--max-predictions-per-seq", "5")
         assert.is_truthy(text:find("warning: the whole text is one document, so all next_sentence_labels are 0: put "
-            .. "blank lines between documents, or, if each line is a document, use --text-form prose --border line\n", 1,
-            true), text)
+            .. "blank lines between documents, or, if each line is a document, use --text-form prose --border "
+            .. "line\n", 1, true), text)
         _, text = run("--text-form", "prose", "--input-dir", folder .. "/prose", "--shards", "3", "--output-dir",
             folder .. "/few", "--max-seq-length", "32", "--max-predictions-per-seq", "5")
         assert.is_truthy(text:find("warning: shards with only one document: 2 of 3; their samples never have a random "

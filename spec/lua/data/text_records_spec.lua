@@ -72,8 +72,8 @@ describe("text_records", function()
         local many = 300000
         local start = '<doc id="1" url="u" title="'
         for _, text in ipairs { (" "):rep(many) .. "a", ("\n "):rep(many / 2) .. "a", (' title="'):rep(many / 8) } do
-            local list = read(start .. 'A">\n' .. text .. "\n</doc>\n" .. start .. text:gsub("\n", "") .. '">\n</doc>\n',
-                { form = "wikiextractor" })
+            local list = read(start .. 'A">\n' .. text .. "\n</doc>\n" .. start .. text:gsub("\n", "")
+                .. '">\n</doc>\n', { form = "wikiextractor" })
             assert.are.same({ #text, 0 }, { #list[1][1], #list[2][1] })
             assert.are.equal(#text, #read('{"id": 1, "url": "", "title": "A", "text": "' .. text:gsub('"', '\\"')
                 :gsub("\n", "\\n") .. '"}')[1][1])

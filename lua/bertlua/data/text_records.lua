@@ -36,9 +36,9 @@ local function text_of(line, where, field)
         fault.raisef("%s: field %q %s, expected a text; --text-field names another field", where, field, got)
     end
     if text:find("\0", 1, true) then fault.raisef("%s: field %q holds a NUL character: is this text?", where, field) end
-    local title = value.title
-    -- WikiExtractor --json
-    if type(value.url) == "string" and value.id ~= nil and type(title) == "string" then
+    local url, title = value.url, value.title
+    -- WikiExtractor --json: other collections of articles have the same fields, but not its addresses.
+    if type(url) == "string" and url:find("?curid=", 1, true) and type(title) == "string" then
         return without_title(unescape(text), title)
     end
     return text

@@ -407,6 +407,15 @@ function text_source.told(kinds)
     return lines
 end
 
+--- A line if the setting text_field was changed but no file has fields; else nil.
+function text_source.unused_field(text_field, kinds)
+    if text_field == "text" then return nil end
+    for _, kind in ipairs(kinds) do
+        if kind and kind:find(KINDS.jsonl, 1, true) then return nil end
+    end
+    return "text_field is ignored: no file holds JSON lines"
+end
+
 text_source.ending = ending
 
 return text_source

@@ -53,8 +53,9 @@ describe("text_records", function()
     end)
 
     it("takes the same from WikiExtractor's JSON", function()
-        assert.are.same({ { "\nA <b>.", 1 }, { "T &lt;", 2 } }, read(
-            '{"id": "1", "url": "u", "title": "T", "text": "T\\n\\nA &lt;b&gt;."}\n{"title": "T", "text": "T &lt;"}\n'))
+        assert.are.same({ { "\nA <b>.", 1 }, { "T\n&lt;", 2 } }, read(
+            '{"id": "1", "url": "https://en.wikipedia.org/wiki?curid=1", "title": "T", "text": "T\\n\\nA &lt;b&gt;."}\n'
+            .. '{"id": "1", "url": "https://en.wikipedia.org/wiki/T", "title": "T", "text": "T\\n&lt;"}\n'))
     end)
 
     it("refuses a file that is not as WikiExtractor writes it", function()
@@ -75,7 +76,7 @@ describe("text_records", function()
             local list = read(start .. 'A">\n' .. text .. "\n</doc>\n" .. start .. text:gsub("\n", "")
                 .. '">\n</doc>\n', { form = "wikiextractor" })
             assert.are.same({ #text, 0 }, { #list[1][1], #list[2][1] })
-            assert.are.equal(#text, #read('{"id": 1, "url": "", "title": "A", "text": "' .. text:gsub('"', '\\"')
+            assert.are.equal(#text, #read('{"id": 1, "url": "?curid=1", "title": "A", "text": "' .. text:gsub('"', '\\"')
                 :gsub("\n", "\\n") .. '"}')[1][1])
         end
     end)

@@ -66,6 +66,10 @@ describe("text_source", function()
             source:close()
             assert.are.equal(case[1], source:special())
         end
+        assert.is_nil(text_source.unused_field("text", { false }))
+        assert.is_nil(text_source.unused_field("body", { false, "gzip, JSON lines" }))
+        assert.are.equal("text_field is ignored: no file holds JSON lines",
+            text_source.unused_field("body", { false, "gzip" }))
         assert.are.same({ "2 files: gzip", "1 file: line ends CR" },
             text_source.told { false, "gzip", "line ends CR", "gzip" })
     end)

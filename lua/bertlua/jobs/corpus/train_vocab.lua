@@ -126,6 +126,8 @@ function M.run(values)
     }
     bar:finish()
     for _, line in ipairs(text_source.told(found.kinds)) do io.stdout:write("input       ", line, "\n") end
+    local unused = text_source.unused_field(values.text_field, found.kinds)
+    if unused then io.stdout:write("note: ", unused, "\n") end
     if others > 0 then
         io.stdout:write(("note: %s in %s not read: only text is (by its name)\n"):format(
             plural.count(others, "other file"), values.input_dir))

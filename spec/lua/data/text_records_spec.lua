@@ -45,6 +45,35 @@ describe("text_records", function()
         refused(':1: field "text" holds a NUL character: is this text?', '{"text": "a\\u0000"}')
     end)
 
+    it("takes a text from each object of an array, wherever its lines and pieces end", function()
+        local content = '\n[ {"text": "One \\"]}, \\\\", "more": [{"a": [1]}, {}]},\n\n{\n  "text":\n"Two",\n"x": {}}'
+            .. "\n]\n"
+        assert.are.same({ { 'One "]}, \\', 2 }, { "Two", 4 } }, read(content))
+        assert.are.same({}, read("[]", { form = "json" }))
+        local source = { path = "FILE", form = "json", text_field = "text" }
+        for size = 1, 7 do
+            local at, list = 1, {}
+            source.chunk = function()
+                at = at + size
+                local piece = content:sub(at - size, at - 1)
+                return piece ~= "" and piece or nil
+            end
+            for text, line in text_records.documents(source) do list[#list + 1] = { text, line } end
+            assert.are.same({ { 'One "]}, \\', 2 }, { "Two", 4 } }, list)
+        end
+        local options = { form = "json" }
+        refused(":2: field \"text\" is missing, expected a text; --text-field names another field",
+            '[{"text": "a"},\n{}]', options)
+        refused(':1: not a JSON object: column 10: Expected value but found T_OBJ_END; expected {"text": "..."}',
+            '[{"text": }]', options)
+        local wanted = ", expected a JSON array of objects"
+        refused(":2: the object that begins here does not end" .. wanted, '[{"text": "a"},\n{"text": "b"', options)
+        refused(":1: the array does not end" .. wanted, '[{"text": "a"}, ', options)
+        refused(':1: "{" between objects' .. wanted, '[{"text": "a"} {"text": "b"}]', options)
+        refused(':1: "7" where an object should begin' .. wanted, "[7]", options)
+        refused(":2: more behind the end" .. wanted, "[]\n7", options)
+    end)
+
     it("takes a text from each <doc>, without its title, entities decoded", function()
         local list = read('<doc id="1" url="u" title="An "odd" one">\nAn "odd" one\n\nA &lt;b&gt; &amp;lt; x.\n</doc>\n'
             .. '\n<doc id="2" url="u" title="B">\nNo title line.\n</doc>\n<doc id="3" url="u" title="C">\n</doc>\n',
@@ -54,7 +83,8 @@ describe("text_records", function()
 
     it("takes the same from WikiExtractor's JSON", function()
         assert.are.same({ { "\nA <b>.", 1 }, { "T\n&lt;", 2 } }, read(
-            '{"id": "1", "url": "https://en.wikipedia.org/wiki?curid=1", "title": "T", "text": "T\\n\\nA &lt;b&gt;."}\n'
+            '{"id": "1", "url": "https://en.wikipedia.org/wiki?curid=1", "title": "T", "text": "T\\n\\nA &lt;b&gt;."}'
+            .. '\n'
             .. '{"id": "1", "url": "https://en.wikipedia.org/wiki/T", "title": "T", "text": "T\\n&lt;"}\n'))
     end)
 
@@ -76,8 +106,9 @@ describe("text_records", function()
             local list = read(start .. 'A">\n' .. text .. "\n</doc>\n" .. start .. text:gsub("\n", "")
                 .. '">\n</doc>\n', { form = "wikiextractor" })
             assert.are.same({ #text, 0 }, { #list[1][1], #list[2][1] })
-            assert.are.equal(#text, #read('{"id": 1, "url": "?curid=1", "title": "A", "text": "' .. text:gsub('"', '\\"')
-                :gsub("\n", "\\n") .. '"}')[1][1])
+            local quoted = text:gsub('"', '\\"'):gsub("\n", "\\n")
+            assert.are.equal(#text,
+                #read(('{"id": 1, "url": "?curid=1", "title": "A", "text": "%s"}'):format(quoted))[1][1])
         end
     end)
 

@@ -38,7 +38,8 @@ describe("text_source", function()
             { "jsonl", "a.txt", '{"text": "' .. ("a"):rep(3000000) .. '"}\n' }, { "wikiextractor", "wiki_00", doc },
             { "jsonl", "a.txt", '{"body": "a"}\n', { text_field = "body" } },
             { "text", "a.txt", '{"body": "a"}\n', { literal = true } }, { "text", "a.txt", doc, { form = "text" } },
-            { "jsonl", "a.txt", "words", { form = "jsonl" } },
+            { "jsonl", "a.txt", "words", { form = "jsonl" } }, { "json", "a.json", '[\n{"text": "a"}]' },
+            { "json", "a.txt", '[{"text": "a"}]', { form = "jsonl" } }, { "json", "a.json", "[]" },
         } do
             local source = open(case[2], case[3], case[4])
             assert.are.equal(case[1], source.form, case[3]:sub(1, 40))
@@ -48,8 +49,6 @@ describe("text_source", function()
         assert.are.equal('a.txt:1: a JSON object without a text "text" (it has body, id): name the field with '
             .. "--text-field, or say --text-form text if the lines themselves are the text",
             refused(open, "a.txt", '{"id": 1, "body": "a"}\n'))
-        assert.are.equal("a.json: a JSON array, expected JSON lines: write one record a line (jq -c '.[]' a.json)",
-            refused(open, "a.json", '[{"text": "a"}]'))
         assert.are.equal('a.jsonl:1: not a JSON object, expected JSON lines: {"text": "..."}',
             refused(open, "a.jsonl", "words\n"))
     end)
@@ -68,7 +67,7 @@ describe("text_source", function()
         end
         assert.is_nil(text_source.unused_field("text", { false }))
         assert.is_nil(text_source.unused_field("body", { false, "gzip, JSON lines" }))
-        assert.are.equal("text_field is ignored: no file holds JSON lines",
+        assert.are.equal("text_field is ignored: no file holds JSON",
             text_source.unused_field("body", { false, "gzip" }))
         assert.are.same({ "2 files: gzip", "1 file: line ends CR" },
             text_source.told { false, "gzip", "line ends CR", "gzip" })

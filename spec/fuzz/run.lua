@@ -32,7 +32,6 @@ local HARNESSES = {
     { name = "shard", flags = "-max_len=2000" },
     { name = "stream", flags = "-max_len=2000" },
     { name = "text", flags = "-max_len=2000" },
-    { name = "text_stream", flags = "-max_len=2000" },
     { name = "vocabulary", flags = "-max_len=2000" },
     { name = "wikitext", flags = "-max_len=4000 -dict=spec/fuzz/wiki.dict" },
     { name = "weights", lua = true },

@@ -5,7 +5,8 @@
 #   make install    PREFIX=/usr/local   make asan    the suite under ASan and UBSan
 #   make cuda       the CUDA backend    make test-cuda, make test-cuda-emulated
 #   make docs       the Lua API as HTML
-#   make faults     kills and errors at every call that writes
+#   make faults     kills and errors at every call that writes, kills at any time
+#   make flips      every kind of file with one byte changed
 #   make fuzz       every parser on arbitrary bytes; make fuzz-corpus for the short form
 #
 # Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs elsewhere), CC=gcc or clang (with libomp-dev),
@@ -265,15 +266,20 @@ $(BUILD)/faults.so: spec/faults/inject.c $(BUILD)/flags
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -shared -fPIC -o $@ $< -ldl
 faults: all $(BUILD)/faults.so
 	$(BUILD)/bertlua spec/faults/run.lua $(BUILD)/faults.so $(FAULTS_ARGS)
+	$(BUILD)/bertlua spec/faults/random.lua $(BUILD)/faults.so
 	$(BUILD)/bertlua spec/faults/lock_race.lua 1000 4
 	$(BUILD)/bertlua spec/faults/lock_race.lua 1000 4 claims
 
+# What becomes of a file when one byte of it changes, for every kind of file.
+flips: all
+	$(BUILD)/bertlua spec/faults/flips.lua $(FLIPS_ARGS)
+
 # What a parser makes of arbitrary bytes: spec/fuzz has a harness for each, built with clang's libFuzzer, ASan and UBSan.
-# FUZZ_SECONDS for each of the ten, or FUZZ_ARGS="dump wikitext" for some of them; docs/reliability.md has the figures.
+# FUZZ_SECONDS for each of the twelve, or FUZZ_ARGS="dump wikitext" for some of them; docs/reliability.md has the figures.
 # fuzz-corpus is the short form: what was found before, once, and FUZZ_SECONDS of new inputs each.
 FUZZ_CC ?= clang
 FUZZ_BUILD ?= build-fuzz
-FUZZ_SECONDS ?= $(if $(filter fuzz-corpus,$(MAKECMDGOALS)),2,60)
+FUZZ_SECONDS ?= $(if $(filter fuzz-corpus,$(MAKECMDGOALS)),2,50)
 FUZZ_ARGS ?=
 FUZZ_FLAGS := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fno-common -Wall -Wextra -Werror \
   -Wno-pass-failed -Wno-unknown-pragmas
@@ -347,5 +353,5 @@ lint:
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
-.PHONY: all faults fuzz fuzz-corpus fuzz-programs cuda gpu-report install uninstall clean test suite suite-chosen suite-waiting suite-others demo docs lint asan FORCE
+.PHONY: all faults flips fuzz fuzz-corpus fuzz-programs cuda gpu-report install uninstall clean test suite suite-chosen suite-waiting suite-others demo docs lint asan FORCE
 .DELETE_ON_ERROR:

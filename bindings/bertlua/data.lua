@@ -59,6 +59,17 @@ function data.probe(path, limits)
     return info_table(info)
 end
 
+--- Put a seal behind a shard that has none: a later change of any byte is then noticed. Other readers of HDF5 do not
+-- look behind their part of the file. Every value is checked first.
+-- @tparam string path
+-- @return whether it was added: false if the file had one, which fits its bytes; or nil, message
+function data.seal_shard(path)
+    local added = ffi.new "bool[1]"
+    local status = lib.bl_shard_seal(path, added)
+    if status ~= 0 then return refused(status) end
+    return added[0]
+end
+
 -- ---------------------------------------------------------------- shards
 
 local Shard = {}

@@ -63,6 +63,12 @@ typedef struct bl_shard_part {
 /* Names, dtypes, shapes and limits only: no sample is read. */
 bl_status bl_shard_probe(bl_shard_info *out, const char *path, const bl_shard_limits *limits);
 /*
+ * Put a seal behind a shard that has none, so that any later change of a byte
+ * is noticed (engine/data/shard_seal.c). Every value is read and checked first.
+ * *added is false if the file had one, which is then compared with its bytes.
+ */
+bl_status bl_shard_seal(const char *path, bool *added);
+/*
  * Read and check a whole shard: input_ids, masked_lm_positions, masked_lm_ids
  * int32, input_mask, segment_ids, next_sentence_labels int8 in the file (any
  * other integer type is taken if its values fit). input_mask must be ones and

@@ -1,6 +1,7 @@
 --- The manifest of a prepared corpus: what was made from what. manifest.json
 -- records path, bytes, sha256 and counts for every source and every file made;
--- it depends only on sources and settings, so equal runs give equal bytes.
+-- it depends only on sources and settings, so equal runs give equal bytes, and
+-- holds a checksum of itself.
 -- @module bertlua.corpus.manifest
 
 local fault = require "bertlua.fault"
@@ -8,12 +9,14 @@ local fs = require "bertlua.util.fs"
 local inside = require "bertlua.util.inside"
 local json = require "bertlua.util.json"
 local printable = require "bertlua.printable"
+local self_checksum = require "bertlua.util.self_checksum"
 local stage = require "bertlua.corpus.stage"
 local storage = require "bertlua.storage"
 
 local manifest = {}
 
 local NAME = "manifest.json"
+local FIELDS = { version = true, sources = true, stages = true }
 local STAGES = { "extract", "sentences", "shard", "vocab", "hdf5" }
 
 local function path_of(output_dir)
@@ -24,10 +27,17 @@ end
 function manifest.read(output_dir)
     local path = path_of(output_dir)
     if not fs.is_file(path) then return { version = 1, sources = json.array(), stages = {} } end
-    local value = fault.check(json.read(path))
-    if type(value) ~= "table" or value.version ~= 1 or type(value.stages) ~= "table"
-        or type(value.sources) ~= "table" then
+    local value, problem = self_checksum.read(path)
+    if not value then fault.raise(problem .. "; remove it, and the stages will rebuild it") end
+    if value.version ~= 1 or type(value.stages) ~= "table" or type(value.sources) ~= "table" then
         fault.raise(path .. ": not a manifest of this version of bertlua; choose another output_dir")
+    end
+    for key in pairs(value) do
+        -- The name of the checksum, damaged.
+        if not FIELDS[key] then
+            fault.raisef("%s: holds %s, which no manifest does: it was changed or damaged; remove it, and the stages "
+                .. "will rebuild it", path, printable.text(tostring(key)))
+        end
     end
     local function check(file)
         if not stage.is_described(file) then
@@ -43,10 +53,10 @@ function manifest.read(output_dir)
         end
         for _, file in ipairs(made.files) do
             check(file)
-            local problem = inside.problem(file.path)
-            if problem then
+            local outside = inside.problem(file.path)
+            if outside then
                 fault.raisef("%s: names %s, which %s: bertlua did not write it so; remove the manifest, and the stages "
-                    .. "will rebuild it", path, printable.text(file.path), problem)
+                    .. "will rebuild it", path, printable.text(file.path), outside)
             end
         end
     end
@@ -56,7 +66,7 @@ end
 local function write(output_dir, value)
     json.array(value.sources)
     for _, made in pairs(value.stages) do json.array(made.files) end
-    fault.check(fs.write(path_of(output_dir), json.encode(value, { pretty = true }) .. "\n"))
+    fault.check(self_checksum.write(path_of(output_dir), value))
 end
 
 --- Record the sources.

@@ -5,10 +5,10 @@ local download = require "bertlua.util.download"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local inside = require "bertlua.util.inside"
-local json = require "bertlua.util.json"
 local printable = require "bertlua.printable"
 local progress = require "bertlua.util.progress"
 local published = require "bertlua.squad.published"
+local self_checksum = require "bertlua.util.self_checksum"
 local storage = require "bertlua.storage"
 local text_source = require "bertlua.data.text_source"
 
@@ -213,8 +213,7 @@ local SETTLED = 2
 function sources.describe(job, paths)
     local lfs = require "lfs"
     local cache_path = fs.join(job.output_dir, ".state", "sources.json")
-    local cache = fs.is_file(cache_path) and json.read(cache_path) or {}
-    if type(cache) ~= "table" then cache = {} end
+    local cache = fs.is_file(cache_path) and self_checksum.read(cache_path) or {}
     local list, kept = {}, {}
     for i, path in ipairs(paths) do
         local is = lfs.attributes(path)
@@ -234,7 +233,7 @@ function sources.describe(job, paths)
         kept[path] = { bytes = bytes, changed = changed, sha256 = hash }
     end
     fault.check(fs.mkdirs(fs.dirname(cache_path)))
-    fault.check(fs.write(cache_path, json.encode(kept)))
+    fault.check(self_checksum.write(cache_path, kept))
     return list
 end
 

@@ -20,6 +20,7 @@ local printable = require "bertlua.printable"
 local process = require "bertlua.process"
 local progress = require "bertlua.util.progress"
 local rebuild = require "bertlua.corpus.rebuild"
+local self_checksum = require "bertlua.util.self_checksum"
 local storage = require "bertlua.storage"
 local workers = require "bertlua.data.workers"
 
@@ -31,11 +32,6 @@ end
 
 local function record_path(job, name, part)
     return fs.join(state_folder(job, name), part.name .. ".json")
-end
-
---- Write JSON durably.
-local function write_json(path, value)
-    fault.check(fs.write(path, json.encode(value, { pretty = true }) .. "\n"))
 end
 
 --- The file that a record names.
@@ -54,8 +50,8 @@ end
 --- The record of a part if it is done, else nil.
 local function finished(job, options, part)
     local record = inside.file(job.output_dir, fs.join(".state", options.name, part.name .. ".json"))
-    record = record and json.read(record)
-    if type(record) ~= "table" or type(record.files) ~= "table" then return nil end
+    record = record and self_checksum.read(record)
+    if not record or type(record.files) ~= "table" then return nil end
     for _, file in ipairs(record.files) do
         if not stage.is_described(file) then return nil end
         local path = own_file(job, options, file.path)
@@ -221,7 +217,7 @@ function stage.run(job, options)
     workers.run(stage.processes(job, options, pending), #pending, function(task, report)
         local part = parts[pending[task]]
         local record = options.run(part, report)
-        write_json(record_path(job, name, part), record)
+        fault.check(self_checksum.write(record_path(job, name, part), record))
         report(part.size)
         return { done = 1 }
     end, function(more)

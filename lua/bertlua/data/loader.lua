@@ -89,6 +89,14 @@ local function probe_all(files, limits)
     return counts, total, first, listed
 end
 
+--- Paths of the shards of a folder, sorted by name.
+-- @tparam string input_dir
+-- @tparam string split as in open
+function loader.files(input_dir, split)
+    local files = shard_files(input_dir, split)
+    return files
+end
+
 --- The shards of a folder, without a look at what they hold.
 -- @tparam string input_dir
 -- @tparam string split as in open

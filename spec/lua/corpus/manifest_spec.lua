@@ -118,16 +118,33 @@ describe("manifest", function()
         assert.are.equal(4, (manifest.verify(job)))
     end)
 
+    it("notices every byte of the manifest that changes", function()
+        fill()
+        local path = folder .. "/manifest.json"
+        local text = assert(fs.read(path))
+        for at = 1, #text do
+            local out = assert(io.open(path, "wb"))
+            out:write(text:sub(1, at - 1), string.char(bit.bxor(text:byte(at), 4)), text:sub(at + 1))
+            out:close()
+            assert.error_matches(function() manifest.read(folder) end, "/manifest%.json:.+; ")
+        end
+    end)
+
     it("reads only files of its own folder, and sources that the settings name", function()
         fill()
         local path = folder .. "/manifest.json"
         local before = manifest.read(folder)
         local text = assert(fs.read(path))
+        -- Whoever writes such a name leaves out the checksum, or computes it.
+        local without = text:gsub('"self_crc32c": "%x+",%s*', "")
         for name, problem in pairs {
             ["/etc/passwd"] = "is absolute", ["../x"] = "leads out of its folder", ["a\27b"] = "contains control",
         } do
-            assert(fs.write(path, (text:gsub('"path": "shard.txt"', '"path": ' .. json.encode(name)))))
+            assert(fs.write(path, (without:gsub('"path": "shard.txt"', '"path": ' .. json.encode(name)))))
             assert.error_matches(function() manifest.verify(job) end, "manifest.json: names .*, which " .. problem)
+            assert(fs.write(path, (text:gsub('"path": "shard.txt"', '"path": ' .. json.encode(name)))))
+            assert.error_matches(function() manifest.verify(job) end, "manifest.json: is damaged: its CRC32C is .*; "
+                .. "remove it, and the stages will rebuild it")
         end
         assert(fs.write(path, text))
         assert(fs.remove(folder .. "/shard.txt"))

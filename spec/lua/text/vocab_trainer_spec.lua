@@ -62,6 +62,29 @@ describe("vocab_trainer", function()
         end)
     end)
 
+    it("takes pieces of its caller, and refuses bytes that are not text", function()
+        vocabulary.with_files(function(write)
+            local path = write(TEXT)
+            local function pieces_of(name)
+                assert.are.equal(path, name)
+                local at = 0
+                return function()
+                    at = at + 7
+                    local piece = TEXT:sub(at - 6, at)
+                    if piece ~= "" then return piece, math.min(at, #TEXT) end
+                end
+            end
+            local bytes = 0
+            local tokens = trainer.train { files = { path }, pieces = pieces_of, vocab_size = 70,
+                on_read = function(more) bytes = bytes + more end }
+            assert.are.same(trainer.train { files = { path }, vocab_size = 70 }, tokens)
+            assert.are.equal(#TEXT, bytes)
+            local good, problem = pcall(trainer.train, { files = { write "fen\234tre and more\n" } })
+            assert.is_true(not good and fault.is(problem))
+            assert.is_truthy(tostring(problem):find("byte 3: invalid UTF-8 (0xea); convert the file", 1, true))
+        end)
+    end)
+
     it("finds text files below a folder, sorted", function()
         vocabulary.with_files(function(write, folder)
             write "x"

@@ -196,7 +196,9 @@ function sources.recognizer(values)
     return function(path)
         if files[path] then return true end
         for _, folder in ipairs(folders) do
-            if path:sub(1, #folder) == folder and not inside.problem(path:sub(#folder + 1)) then return true end
+            -- A line end in a name leads nowhere.
+            local below = path:sub(#folder + 1):gsub("%c", "_")
+            if path:sub(1, #folder) == folder and not inside.problem(below) then return true end
         end
         return false
     end

@@ -14,19 +14,22 @@ local records = {}
 local function csv_fields(row, where)
     local fields, at = {}, 1
     repeat
-        local field, stop = "", row:find(",", at, true) or #row + 1
+        local field, stop
         if row:byte(at) == 34 then
-            local from = at + 1
+            local quote = at
             repeat
-                local quote = row:find('"', from, true)
-                field, from = field .. row:sub(from, quote - 1), quote + 2
+                quote = row:find('"', quote + 1, true)
+                -- Quotes in the middle of fields before it made the row look complete.
+                if not quote then fault.raisef('%s: a " is not closed', where) end
                 local again = row:byte(quote + 1) == 34
-                if again then field = field .. '"' else stop = quote + 1 end
+                if again then quote = quote + 1 else stop = quote + 1 end
             until not again
+            field = row:sub(at + 1, quote - 1):gsub('""', '"')
             if stop <= #row and row:byte(stop) ~= 44 then
                 fault.raisef('%s: text follows a closing ": inside a field write " as ""', where)
             end
         else
+            stop = row:find(",", at, true) or #row + 1
             field = row:sub(at, stop - 1)
         end
         fields[#fields + 1], at = field, stop + 1
@@ -40,6 +43,11 @@ local function tsv_fields(row)
     return fields
 end
 
+--- Whether as many quotes close as open in a line.
+local function is_closed(line)
+    return select(2, line:gsub('"', "")) % 2 == 0
+end
+
 --- Iterator over (number of its first line, text) of the rows that are not blank.
 -- @param quoted true: a row goes on over line breaks until its quotes are closed
 local function rows_of(text, quoted, path)
@@ -50,12 +58,15 @@ local function rows_of(text, quoted, path)
             row, first = next_line(), number + 1
             number = first
         until not row or row:find "%S"
-        while quoted and row and select(2, row:gsub('"', "")) % 2 == 1 do
+        if not quoted or not row or is_closed(row) then return row and first, row end
+        local lines, closed = { row }, false
+        while not closed do
             local more = next_line()
             if not more then fault.raisef('%s:%d: a " is not closed', path, first) end
-            row, number = row .. "\n" .. more, number + 1
+            lines[#lines + 1], number = more, number + 1
+            closed = not is_closed(more)
         end
-        return row and first, row
+        return first, table.concat(lines, "\n")
     end
 end
 

@@ -52,6 +52,8 @@ describe("records", function()
 
     it("are refused by file and line", function()
         refused(':2: a " is not closed', "a.csv", 'text,label\n"open,1\n')
+        -- The quotes are even in number, but not those of the last field.
+        refused(':2: a " is not closed', "a.csv", 'text,label\n5" pipe,"open\n')
         refused(':2: text follows a closing ": inside a field write " as ""', "a.csv", 'text,label\n"a\n"b,1\n')
         refused(':2: no column "label"; the header has text, x', "a.csv", "text,x\na,b\n")
         refused(':2: no column "label"', "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1}')

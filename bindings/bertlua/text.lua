@@ -20,19 +20,39 @@ local function new_encoding()
     return ffi.gc(out[0], lib.bl_encoding_free)
 end
 
+--- The most characters of a word that is no [UNK].
+M.MAX_WORD_CHARACTERS = 200
+
+local function or_default(value, default)
+    if value == nil then return default end
+    return value
+end
+
 --- Load a vocabulary.
 -- @tparam string path of a vocab.txt
 -- @tparam boolean do_lower_case
+-- @tparam[opt] table rules where they are not those of Google's reference: strip_accents (as do_lower_case),
+--   split_ideographs (true), clean (true), max_word_characters (200); text: the lines of the vocabulary, which then are
+--   not read from path
 -- @return tokenizer; or nil, message
-function M.load(path, do_lower_case)
-    local out = ffi.new "bl_tokenizer *[1]"
-    if lib.bl_tokenizer_create(out, path, do_lower_case) ~= 0 then return nil, native.last_error() end
+function M.load(path, do_lower_case, rules)
+    rules = rules or {}
+    local out, options = ffi.new "bl_tokenizer *[1]", ffi.new "bl_tokenizer_options"
+    -- The text stays alive in `rules` while the call runs.
+    options.text, options.bytes = rules.text, rules.text and #rules.text or 0
+    options.lower_case = do_lower_case
+    options.strip_accents = or_default(rules.strip_accents, do_lower_case)
+    options.split_ideographs, options.clean = or_default(rules.split_ideographs, true), or_default(rules.clean, true)
+    options.max_word_characters = rules.max_word_characters or M.MAX_WORD_CHARACTERS
+    if lib.bl_tokenizer_create_with(out, path, options) ~= 0 then return nil, native.last_error() end
     local handle = ffi.gc(out[0], lib.bl_tokenizer_free)
-    local special = lib.bl_tokenizer_special(handle)
+    local special, report = lib.bl_tokenizer_special(handle), lib.bl_tokenizer_report(handle)
     return setmetatable({
         handle = handle,
         encoding = new_encoding(),
         size = lib.bl_tokenizer_size(handle),
+        report = { blank = report.blank, blank_line = report.blank_line, repeated = report.repeated,
+            repeated_line = report.repeated_line, repeating_line = report.repeating_line },
         upper_case_pieces = lib.bl_tokenizer_upper_case_pieces(handle),
         pad_id = special.pad,
         unk_id = special.unk,

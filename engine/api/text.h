@@ -30,12 +30,36 @@ typedef struct bl_special_ids {
 } bl_special_ids;
 
 /*
- * vocab_path: one token per line; its line number, from 0, is its id. Fails on
- * a missing or unreadable file, a line that is empty, not UTF-8 or a duplicate,
- * and when a special token is missing.
+ * vocab_path: one token per line; its line number, from 0, is its id. A byte
+ * order mark and white space at the end of a line are skipped; an empty line is
+ * an id without a token; of lines that are the same, the last gives the id (see
+ * bl_tokenizer_report). Fails on a missing or unreadable file, a line that is
+ * not UTF-8, and when a special token is missing.
  */
 bl_status bl_tokenizer_create(bl_tokenizer **out, const char *vocab_path, bool do_lower_case);
+
+/* How a tokenizer is made otherwise than by Google's reference. */
+typedef struct bl_tokenizer_options {
+    const char *text; /* the lines of the vocabulary; NULL: read vocab_path, which else is for messages only */
+    size_t bytes;
+    bool lower_case;
+    bool strip_accents;          /* decompose (NFD) and leave out nonspacing marks; the reference: as lower_case */
+    bool split_ideographs;       /* each CJK ideograph is a word of its own; the reference: true */
+    bool clean;                  /* leave out control characters and U+FFFD; the reference: true */
+    int32_t max_word_characters; /* longer words are [UNK]; the reference: 200, which is the most */
+} bl_tokenizer_options;
+bl_status bl_tokenizer_create_with(bl_tokenizer **out, const char *vocab_path, const bl_tokenizer_options *options);
 void bl_tokenizer_free(bl_tokenizer *tokenizer);
+
+/* What a vocabulary has that it should not. Lines count from 1; 0 where there is none. */
+typedef struct bl_vocabulary_report {
+    int32_t blank; /* lines without a token */
+    int32_t blank_line;
+    int32_t repeated;      /* lines whose token comes again further down, and never comes out of a text */
+    int32_t repeated_line; /* the first of them */
+    int32_t repeating_line;
+} bl_vocabulary_report;
+bl_vocabulary_report bl_tokenizer_report(const bl_tokenizer *tokenizer);
 int32_t bl_tokenizer_size(const bl_tokenizer *tokenizer);
 bl_special_ids bl_tokenizer_special(const bl_tokenizer *tokenizer);
 /* Pieces with an upper-case ASCII letter, special and [unusedN] tokens left out: 0 in an uncased vocabulary. */

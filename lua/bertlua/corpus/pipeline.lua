@@ -94,12 +94,14 @@ end
 --- Stage extract: prose of the sources.
 function runners.extract(job, values)
     local folder = fs.join(job.output_dir, "text")
-    local parts, paths, namespaces = {}, {}, ""
+    local parts, paths, site = {}, {}, nil
     for _, source in ipairs(sources.list(job, values)) do
         local list
         if source.kind == "wikipedia" then
             list = extract.parts(source.path, source.index, "wikipedia")
-            namespaces = extract.namespaces(source.path)
+            site = extract.site(source.path, values.language)
+            local unknown = extract.unknown_templates(site)
+            if unknown then print_line(job, "extract", unknown) end
             paths[#paths + 1] = source.path
             paths[#paths + 1] = source.index
         else
@@ -113,9 +115,9 @@ function runners.extract(job, values)
     end
     local described = sources.describe(job, paths)
     local books = plain.run(job, folder, values.invalid_utf8)
-    local run = { wikipedia = extract.run(job, folder, namespaces), books = books, corpus = books }
+    local run = { wikipedia = extract.run(job, folder, site), books = books, corpus = books }
     local done = run_stage(job, "extract", { variant = values.variant, border = values.border,
-        invalid_utf8 = values.invalid_utf8 },
+        invalid_utf8 = values.invalid_utf8, wiki = site and site.language },
         stage.hashes(described), {
             folder = folder, parts = parts,
             memory = function(part) return (part.kind == "wikipedia" and extract or plain).memory(part) end,

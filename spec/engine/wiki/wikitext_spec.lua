@@ -59,10 +59,18 @@ describe("wikitext", function()
 
     it("takes linear time on hostile text", function()
         local clock = require "bertlua.util.clock"
+        local chinese = corpus.wikitext(nil, "zh")
         for _, piece in ipairs { "{{", "[[", "{|\n", "<ref>", "<!--", "''", "<div", "}}", "[http://a ", "{{{", "<ul>",
-            "[[a|", "&amp", "__A" } do
+            "[[a|", "&amp", "__A", "&#0", "&", "<", "'''", "'''''x", "-{", "-{zh:", "-{zh-hans:a;", "}-", "-{A|", "__ж_", "[[a:",
+            "{{nowrap|<ref>}}", "{{nowrap|<ul>}}", "{{convert|1|", "{{a=", "|a=", "{{lang|", "\226\128\142", "[[ж", "a<ref ",
+            "{{nowrap|'''", "<!-- --> ", "<nowiki><!--" } do
             local started = clock.monotonic()
-            converter:convert(piece:rep(math.floor(400000 / #piece)))
+            local text = piece:rep(math.floor(400000 / #piece))
+            converter:convert(text)
+            chinese:convert(text)
+            chinese:convert(text .. "</ref></ul>}-")
+            chinese:convert("{{nowrap|" .. text .. "}}")
+            chinese:convert("-{" .. text .. "}-")
             local seconds = clock.monotonic() - started
             assert.is_true(seconds < 2, ("%q took %.1f s"):format(piece, seconds))
         end

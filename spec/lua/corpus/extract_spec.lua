@@ -64,11 +64,11 @@ describe("a dump", function()
 
     it("gives the same articles in one range and in two", function()
         local path = FOLDER .. "dump.xml"
-        local size, namespaces = fs.size(path), extract.namespaces(path)
+        local size, site = fs.size(path), extract.site(path)
         local function read(first, stop)
             local pieces = {}
             local furthest = 0
-            local counts = extract.range(path, first, stop, namespaces, function(text) pieces[#pieces + 1] = text end,
+            local counts = extract.range(path, first, stop, site, function(text) pieces[#pieces + 1] = text end,
                 function(done) furthest = math.max(furthest, done) end)
             assert.is_true(furthest <= stop - first)
             return counts, table.concat(pieces)

@@ -66,13 +66,34 @@ static bool is_number(span s) {
 /* What stands between the numbers of a range; NULL if s is no such word. */
 static const char *range_word(const conversion *x, span s) {
     static const char *const words[][2] = {
-        {"-", "–"},           {"–", "–"},        {"&ndash;", "–"},     {"to", " to "},
-        {"to(-)", " to "},    {"and", " and "},  {"and(-)", " and "},  {"or", " or "},
-        {"or(-)", " or "},    {"by", " by "},    {"by(x)", " by "},    {"×", " × "},
-        {"xx", " × "},        {"*", "×"},        {"&times;", " × "},   {"+/-", " ± "},
-        {"±", " ± "},         {"&plusmn;", " ± "}, {"+", " + "},       {"&", " & "},
-        {",", ", "},          {", and", ", and "}, {", or", ", or "},  {"to about", " to about "},
-        {"through", " through "}, {"till", " till "}, {"then", " then "}, {"and about", " and about "},
+        {"-", "–"},
+        {"–", "–"},
+        {"&ndash;", "–"},
+        {"to", " to "},
+        {"to(-)", " to "},
+        {"and", " and "},
+        {"and(-)", " and "},
+        {"or", " or "},
+        {"or(-)", " or "},
+        {"by", " by "},
+        {"by(x)", " by "},
+        {"×", " × "},
+        {"xx", " × "},
+        {"*", "×"},
+        {"&times;", " × "},
+        {"+/-", " ± "},
+        {"±", " ± "},
+        {"&plusmn;", " ± "},
+        {"+", " + "},
+        {"&", " & "},
+        {",", ", "},
+        {", and", ", and "},
+        {", or", ", or "},
+        {"to about", " to about "},
+        {"through", " through "},
+        {"till", " till "},
+        {"then", " then "},
+        {"and about", " and about "},
     };
     if (is(s, "x")) return x->symbols ? " × " : " by ";
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -100,7 +121,8 @@ static void put_number(conversion *x, span s) {
     size_t sign = minus_at(s.p, s.end);
     if (sign > 0) bl_bytes_text(out, "−");
     const char *p = s.p + sign;
-    x->one = (s.end - p == 1 && *p == '1') || (memchr(p, '/', (size_t) (s.end - p)) && !memchr(p, '+', (size_t) (s.end - p)));
+    x->one = (s.end - p == 1 && *p == '1') ||
+             (memchr(p, '/', (size_t) (s.end - p)) && !memchr(p, '+', (size_t) (s.end - p)));
     while (p < s.end) {
         const char *whole = p;
         while (p < s.end && (is_digit(*p) || *p == ','))

@@ -11,7 +11,7 @@
 #include "wiki/markup.h"
 
 /* Wikis in which -{ }- is markup. */
-static const char *const with_variants[] = {"ban", "crh", "gan", "iu", "kk", "ku",  "mni", "sh",
+static const char *const with_variants[] = {"ban", "crh", "gan", "iu",  "kk", "ku",  "mni", "sh",
                                             "shi", "sr",  "tg",  "tly", "uz", "wuu", "zh"};
 
 void bl_wiki_fold(bl_bytes *out, const char *text, size_t length) {
@@ -95,8 +95,7 @@ static bool index_templates(bl_wikitext *w) {
         for (const char *name; (name = next_name(&p, &length));) {
             size_t begin = w->names.size;
             bl_wiki_fold(&w->names, name, length);
-            w->local[w->local_count++] =
-                (bl_local_template){begin, w->names.size - begin, &w->known->templates[i]};
+            w->local[w->local_count++] = (bl_local_template){begin, w->names.size - begin, &w->known->templates[i]};
         }
     }
     if (!bl_bytes_close(&w->names)) return false;
@@ -108,7 +107,8 @@ bool bl_markup_set_language(bl_wikitext *w, const char *namespaces, const char *
     if (language) snprintf(w->language, sizeof w->language, "%s", language);
     for (size_t i = 0; i < sizeof with_variants / sizeof *with_variants; i++) {
         size_t n = strlen(with_variants[i]);
-        w->variants |= strncmp(w->language, with_variants[i], n) == 0 && (w->language[n] == 0 || w->language[n] == '-') &&
+        w->variants |= strncmp(w->language, with_variants[i], n) == 0 &&
+                       (w->language[n] == 0 || w->language[n] == '-') &&
                        (w->language[n] == 0 || !bl_wiki_is_code(w->language, strlen(w->language)));
     }
     /* Every wiki knows the English names besides its own. */
@@ -172,8 +172,8 @@ bool bl_markup_is_ordinal(const bl_wikitext *w, const char *name, size_t length)
         const char *rest = p + ending;
         /* {{1er janvier}} */
         if (rest < end && *rest == ' ' && names_month(w->known->months, rest + 1, end)) return true;
-        static const char *const rests[] = {"", " siècle", " siècle av. j.-c.", " millénaire", " millénaire av. j.-c.",
-                                            " république"};
+        static const char *const rests[] = {
+            "", " siècle", " siècle av. j.-c.", " millénaire", " millénaire av. j.-c.", " république"};
         for (size_t i = 0; i < sizeof rests / sizeof *rests; i++) {
             if (bl_markup_is_word(rest, end, rests[i])) return true;
         }

@@ -16,7 +16,8 @@
  * begins with it is prose, whatever its next character would mean in wikitext.
  */
 #define BL_MARK_HIDDEN '\x02'
-/* Stands for each apostrophe of a run of two or more, until quotes.c has read the line. A BL_MARK_HIDDEN ends the run. */
+/* Stands for each apostrophe of a run of two or more, until quotes.c has read the line. A BL_MARK_HIDDEN ends the run.
+ */
 #define BL_MARK_QUOTE '\x03'
 
 enum { BL_MARKUP_MAX_DEPTH = 40, BL_TAG_MAX = 128, BL_TEMPLATE_NAME = 256 /* MediaWiki allows a title 255 bytes */ };
@@ -35,10 +36,10 @@ typedef struct bl_local_template {
 } bl_local_template;
 
 struct bl_wikitext {
-    bl_bytes dropped;  /* names of the file, category and media namespaces, case-folded, each ended by \n */
-    bl_bytes template; /* names of the template namespace likewise */
-    char language[24]; /* "zh-tw", "" if it is not known */
-    bool variants;     /* -{ }- is markup */
+    bl_bytes dropped;             /* names of the file, category and media namespaces, case-folded, each ended by \n */
+    bl_bytes template;            /* names of the template namespace likewise */
+    char language[24];            /* "zh-tw", "" if it is not known */
+    bool variants;                /* -{ }- is markup */
     const bl_wiki_customs *known; /* of the language; NULL for English and where there is no table */
     bl_bytes names;               /* of the language's templates */
     bl_local_template *local;     /* in byte order of the names */
@@ -50,13 +51,13 @@ struct bl_wikitext {
     bl_open_bracket *stack;
     size_t stack_capacity;
     const char *no_close[BL_TAG_MAX]; /* a search for this tag's end up to here has failed already */
-    bl_bytes stripped;         /* the text without comments, if it had any */
-    bl_bytes folded;           /* scratch of names */
-    bl_bytes out;              /* after the walk: lines of text and markers */
-    bl_bytes prose;            /* the result */
-    bl_bytes paragraph;        /* joined lines */
-    bl_bytes line;             /* the same, tidied */
-    const char *no_link_end;   /* no "]" stands between the last failed [link and here */
+    bl_bytes stripped;                /* the text without comments, if it had any */
+    bl_bytes folded;                  /* scratch of names */
+    bl_bytes out;                     /* after the walk: lines of text and markers */
+    bl_bytes prose;                   /* the result */
+    bl_bytes paragraph;               /* joined lines */
+    bl_bytes line;                    /* the same, tidied */
+    const char *no_link_end;          /* no "]" stands between the last failed [link and here */
     int depth;
 };
 

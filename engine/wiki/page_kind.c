@@ -127,7 +127,59 @@ static const char *const disambiguations[] = {
 
 BL_API bool bl_wikitext_is_redirect(const bl_wikitext *w, const char *text, int64_t bytes) {
     /* The wikis' own words for it, case-folded; the dump's <redirect> says the same. */
-    static const char *const words[] = {"redirect", "weiterleitung", "redirection", "redirección", "redireccion", "rinvia", "перенаправление", "перенапр", "doorverwijzing", "redirecionamento", "patrz", "przekieruj", "tam", "転送", "リダイレクト", "重定向", "omdirigering", "перенаправлення", "đổi", "تحويل", "تغییرمسیر", "تغییر_مسیر", "alih", "lencong", "преусмери", "preusmjeri", "넘겨주기", "yönlendirme", "yönlendir", "yönlendİrme", "yönlendİr", "ohjaus", "uudelleenohjaus", "přesměruj", "átirányítás", "redirecteaza", "birzuzendu", "alidirektu", "הפניה", "վերահղում", "пренасочване", "виж", "presmeruj", "ανακατευθυνση", "перанакіраванне", "peradresavimas", "suuna", "preusmeritev", "เปลี่ยนทาง", "पुनर्प्रेषित", "გადამისამართება", "İstİqamətləndİrmə", "юнәлтү"};
+    static const char *const words[] = {"redirect",
+                                        "weiterleitung",
+                                        "redirection",
+                                        "redirección",
+                                        "redireccion",
+                                        "rinvia",
+                                        "перенаправление",
+                                        "перенапр",
+                                        "doorverwijzing",
+                                        "redirecionamento",
+                                        "patrz",
+                                        "przekieruj",
+                                        "tam",
+                                        "転送",
+                                        "リダイレクト",
+                                        "重定向",
+                                        "omdirigering",
+                                        "перенаправлення",
+                                        "đổi",
+                                        "تحويل",
+                                        "تغییرمسیر",
+                                        "تغییر_مسیر",
+                                        "alih",
+                                        "lencong",
+                                        "преусмери",
+                                        "preusmjeri",
+                                        "넘겨주기",
+                                        "yönlendirme",
+                                        "yönlendir",
+                                        "yönlendİrme",
+                                        "yönlendİr",
+                                        "ohjaus",
+                                        "uudelleenohjaus",
+                                        "přesměruj",
+                                        "átirányítás",
+                                        "redirecteaza",
+                                        "birzuzendu",
+                                        "alidirektu",
+                                        "הפניה",
+                                        "վերահղում",
+                                        "пренасочване",
+                                        "виж",
+                                        "presmeruj",
+                                        "ανακατευθυνση",
+                                        "перанакіраванне",
+                                        "peradresavimas",
+                                        "suuna",
+                                        "preusmeritev",
+                                        "เปลี่ยนทาง",
+                                        "पुनर्प्रेषित",
+                                        "გადამისამართება",
+                                        "İstİqamətləndİrmə",
+                                        "юнәлтү"};
     (void) w;
     const char *p = text, *end = text + bytes;
     while (p < end && bl_markup_space(*p))
@@ -155,7 +207,53 @@ BL_API bool bl_wikitext_is_redirect(const bl_wikitext *w, const char *text, int6
 }
 
 /* Endings of titles that say it. */
-static const char *const suffixes[] = {"(disambiguation)", "(Begriffsklärung)", "(homonymie)", "(desambiguación)", "(disambigua)", "(desambiguação)", "(doorverwijspagina)", "(ujednoznacznienie)", "(значения)", "(olika betydelser)", "(曖昧さ回避)", "(消歧义)", "(消歧義)", "(значення)", "(định hướng)", "(توضيح)", "(ابهام‌زدایی)", "(desambiguació)", "(disambiguasi)", "(nyahkekaburan)", "(вишезначна одредница)", "(višeznačna odrednica)", "(razdvojba)", "(동음이의)", "(andre betydninger)", "(anlam ayrımı)", "(täsmennyssivu)", "(rozcestník)", "(egyértelműsítő lap)", "(dezambiguizare)", "(argipena)", "(apartigilo)", "(פירושונים)", "(այլ կիրառումներ)", "(flertydig)", "(пояснение)", "(rozlišovacia stránka)", "(αποσαφήνιση)", "(значэнні)", "(reikšmės)", "(täpsustus)", "(razločitev)", "(แก้ความกำกวม)", "(बहुविकल्पी)", "(მრავალმნიშვნელოვანი)", "(dəqiqləşdirmə)", "(homónimos)"};
+static const char *const suffixes[] = {"(disambiguation)",
+                                       "(Begriffsklärung)",
+                                       "(homonymie)",
+                                       "(desambiguación)",
+                                       "(disambigua)",
+                                       "(desambiguação)",
+                                       "(doorverwijspagina)",
+                                       "(ujednoznacznienie)",
+                                       "(значения)",
+                                       "(olika betydelser)",
+                                       "(曖昧さ回避)",
+                                       "(消歧义)",
+                                       "(消歧義)",
+                                       "(значення)",
+                                       "(định hướng)",
+                                       "(توضيح)",
+                                       "(ابهام‌زدایی)",
+                                       "(desambiguació)",
+                                       "(disambiguasi)",
+                                       "(nyahkekaburan)",
+                                       "(вишезначна одредница)",
+                                       "(višeznačna odrednica)",
+                                       "(razdvojba)",
+                                       "(동음이의)",
+                                       "(andre betydninger)",
+                                       "(anlam ayrımı)",
+                                       "(täsmennyssivu)",
+                                       "(rozcestník)",
+                                       "(egyértelműsítő lap)",
+                                       "(dezambiguizare)",
+                                       "(argipena)",
+                                       "(apartigilo)",
+                                       "(פירושונים)",
+                                       "(այլ կիրառումներ)",
+                                       "(flertydig)",
+                                       "(пояснение)",
+                                       "(rozlišovacia stránka)",
+                                       "(αποσαφήνιση)",
+                                       "(значэнні)",
+                                       "(reikšmės)",
+                                       "(täpsustus)",
+                                       "(razločitev)",
+                                       "(แก้ความกำกวม)",
+                                       "(बहुविकल्पी)",
+                                       "(მრავალმნიშვნელოვანი)",
+                                       "(dəqiqləşdirmə)",
+                                       "(homónimos)"};
 
 static bool has_suffix(const char *title) {
     size_t bytes = strlen(title);
@@ -178,7 +276,8 @@ BL_API bool bl_wikitext_is_disambiguation(const bl_wikitext *w, const char *titl
     while ((p = memmem(p, (size_t) (end - p), "{{", 2))) {
         p += 2;
         const char *stop = p;
-        while (stop < end && stop - p < BL_TEMPLATE_NAME && *stop != '|' && *stop != '}' && *stop != '{' && *stop != '<')
+        while (stop < end && stop - p < BL_TEMPLATE_NAME && *stop != '|' && *stop != '}' && *stop != '{' &&
+               *stop != '<')
             stop++;
         char name[BL_TEMPLATE_NAME];
         const char *key = name;

@@ -24,7 +24,8 @@ static size_t kept_of(size_t run) {
     return run == 4 ? 1 : run > 5 ? run - 5 : 0;
 }
 
-/* Note a run of three in whose place an apostrophe and italics may stand; the text since the last run begins at `from`. */
+/* Note a run of three in whose place an apostrophe and italics may stand; the text since the last run begins at `from`.
+ */
 static void note(line_state *s, const char *line, const char *from, const char *p, size_t kept) {
     size_t place = (size_t) (p - line) + 1;
     char last = kept > 0 ? '\'' : p > from ? p[-1] : 0;

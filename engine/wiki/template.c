@@ -117,7 +117,9 @@ static void as_of(bl_wikitext *w, bl_arguments list) {
     }
     if (!bl_arguments_pick(list, 1, NULL, 0, &year)) return;
     bool small = bl_arguments_has(list, "lc");
-    bl_bytes_text(&w->out, bl_arguments_has(list, "since") ? (small ? "since " : "Since ") : small ? "as of " : "As of ");
+    bl_bytes_text(&w->out, bl_arguments_has(list, "since") ? (small ? "since " : "Since ")
+                           : small                         ? "as of "
+                                                           : "As of ");
     put_named(w, list, "pre", "", " ");
     if (bl_arguments_pick(list, 2, NULL, 0, &month)) {
         bool american = bl_arguments_named(list, "df", &instead) && strncasecmp(instead.value, "us", 2) == 0;

@@ -173,11 +173,11 @@ const bl_unit *bl_unit_find(const char *code, size_t length) {
 }
 
 bool bl_unit_divides(const char *large, size_t large_length, const char *small, size_t small_length) {
-    static const char *const pairs[] = {"mi yd",  "mi ft",  "mi chain",  "mi ch",  "mi furlong", "mi fur", "yd ft",
-                                        "yd in",  "ft in",  "foot in",   "st lb",  "stone lb",   "lb oz",  "LT cwt",
-                                        "LT st",  "LT lb",  "ST lb",     "cwt lb", "cwtlong lb", "hand in", "chain lk",
-                                        "ch lk",  "furlong ch", "fathom ft", "acre perch", "deg arcmin", "ha m2",
-                                        "ft impin", "lbs oz", "t kg", "kg g", "km m", "m cm"};
+    static const char *const pairs[] = {
+        "mi yd",      "mi ft",   "mi chain", "mi ch", "mi furlong", "mi fur",    "yd ft",      "yd in",      "ft in",
+        "foot in",    "st lb",   "stone lb", "lb oz", "LT cwt",     "LT st",     "LT lb",      "ST lb",      "cwt lb",
+        "cwtlong lb", "hand in", "chain lk", "ch lk", "furlong ch", "fathom ft", "acre perch", "deg arcmin", "ha m2",
+        "ft impin",   "lbs oz",  "t kg",     "kg g",  "km m",       "m cm"};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         const char *gap = strchr(pairs[i], ' ');
         if ((size_t) (gap - pairs[i]) == large_length && memcmp(pairs[i], large, large_length) == 0 &&

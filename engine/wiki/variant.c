@@ -7,13 +7,20 @@
 
 /* Variants in whose place a reader of the first sees the next ones; each begins a row. */
 static const char *const fallbacks[][6] = {
-    {"zh", "zh-hans", "zh-cn", "zh-sg", "zh-my"},    {"zh-hans", "zh-cn", "zh-sg", "zh-my", "zh"},
-    {"zh-cn", "zh-hans", "zh-sg", "zh-my", "zh"},    {"zh-sg", "zh-hans", "zh-cn", "zh-my", "zh"},
-    {"zh-my", "zh-hans", "zh-sg", "zh-cn", "zh"},    {"zh-hant", "zh-tw", "zh-hk", "zh-mo", "zh"},
-    {"zh-tw", "zh-hant", "zh-hk", "zh-mo", "zh"},    {"zh-hk", "zh-hant", "zh-mo", "zh-tw", "zh"},
-    {"zh-mo", "zh-hant", "zh-hk", "zh-tw", "zh"},    {"sr", "sr-ec", "sr-cyrl", "sr-el", "sr-latn"},
-    {"sr-el", "sr-latn", "sr", "sr-ec", "sr-cyrl"},  {"sh", "sh-latn", "sh-cyrl"},
-    {"kk", "kk-cyrl", "kk-kz", "kk-latn", "kk-arab"}, {"gan", "gan-hans", "gan-hant"},
+    {"zh", "zh-hans", "zh-cn", "zh-sg", "zh-my"},
+    {"zh-hans", "zh-cn", "zh-sg", "zh-my", "zh"},
+    {"zh-cn", "zh-hans", "zh-sg", "zh-my", "zh"},
+    {"zh-sg", "zh-hans", "zh-cn", "zh-my", "zh"},
+    {"zh-my", "zh-hans", "zh-sg", "zh-cn", "zh"},
+    {"zh-hant", "zh-tw", "zh-hk", "zh-mo", "zh"},
+    {"zh-tw", "zh-hant", "zh-hk", "zh-mo", "zh"},
+    {"zh-hk", "zh-hant", "zh-mo", "zh-tw", "zh"},
+    {"zh-mo", "zh-hant", "zh-hk", "zh-tw", "zh"},
+    {"sr", "sr-ec", "sr-cyrl", "sr-el", "sr-latn"},
+    {"sr-el", "sr-latn", "sr", "sr-ec", "sr-cyrl"},
+    {"sh", "sh-latn", "sh-cyrl"},
+    {"kk", "kk-cyrl", "kk-kz", "kk-latn", "kk-arab"},
+    {"gan", "gan-hans", "gan-hant"},
     {"wuu", "wuu-hans", "wuu-hant"},
 };
 

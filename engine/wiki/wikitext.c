@@ -117,8 +117,8 @@ static const char *reference(bl_wikitext *w, const char *p, const char *end) {
 
 /* The characters at which a run of text stops. */
 static const bool is_special[256] = {
-    ['<'] = true,  ['{'] = true, ['}'] = true, ['['] = true, [']'] = true,
-    ['\''] = true, ['&'] = true, ['_'] = true, ['~'] = true, [BL_MARK_HIDDEN] = true,
+    ['<'] = true,           ['{'] = true, ['}'] = true, ['['] = true, [']'] = true,
+    ['\''] = true,          ['&'] = true, ['_'] = true, ['~'] = true, [BL_MARK_HIDDEN] = true,
     [BL_MARK_QUOTE] = true,
 };
 
@@ -224,8 +224,8 @@ BL_API bl_status bl_wikitext_convert(bl_wikitext *w, const char *text, int64_t b
         bl_markup_prose(w);
     }
     bl_bytes_close(&w->prose);
-    if (!paired || w->out.failed || w->prose.failed || w->paragraph.failed || w->line.failed ||
-        w->stripped.failed || w->folded.failed) {
+    if (!paired || w->out.failed || w->prose.failed || w->paragraph.failed || w->line.failed || w->stripped.failed ||
+        w->folded.failed) {
         w->out.failed = w->prose.failed = w->paragraph.failed = w->line.failed = false;
         w->stripped.failed = w->folded.failed = false;
         return bl_fail(BL_ERROR_MEMORY, "wikitext_convert: no memory for %lld bytes", (long long) bytes);

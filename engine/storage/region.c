@@ -41,6 +41,10 @@ static const char *format_shape(char *buffer, size_t bytes, const int64_t *shape
 
 static bl_status check_target(const bl_context *ctx, const bl_region *r, const bl_tensor *dst) {
     if (!dst || !dst->data) return bl_fail(BL_ERROR_ARGUMENT, "%s: %s: dst is NULL", r->path, r->name);
+    if (dst->ndim < 0 || dst->ndim > BL_MAX_DIMS) {
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: %.200s: dst has %d dimensions, expected at most %d", r->path, r->name,
+                       (int) dst->ndim, BL_MAX_DIMS);
+    }
     bool same = r->ndim == dst->ndim;
     for (int32_t i = 0; same && i < r->ndim; i++)
         same = r->shape[i] == dst->shape[i];

@@ -56,7 +56,7 @@ static bool is_number(span s) {
             digits = true;
         } else if (*p == 'e' && digits && p + 1 < s.end) {
             if (p[1] == '-' || p[1] == '+') p++;
-        } else if (!strchr(".,/+-", *p)) {
+        } else if (!*p || !strchr(".,/+-", *p)) {
             return false;
         }
     }
@@ -191,7 +191,7 @@ static scaled_unit read_unit(span code) {
         return s;
     }
     static const char letters[] = "kMGT";
-    const char *letter = strchr(letters, *code.p);
+    const char *letter = *code.p ? strchr(letters, *code.p) : NULL;
     const bl_unit *unit = letter ? bl_unit_find(code.p + 1, bytes_of(code) - 1) : NULL;
     if (!unit || !(unit->flags & BL_UNIT_SCALED)) return s;
     s.unit = unit;

@@ -162,7 +162,7 @@ bool bl_markup_is_ordinal(const bl_wikitext *w, const char *name, size_t length)
     while (p < end && *p >= '0' && *p <= '9')
         p++;
     while (p == name || (p[-1] > '9' && p < end)) {
-        if (p == end || !strchr("ivxlc", *p)) break;
+        if (p == end || !*p || !strchr("ivxlc", *p)) break;
         p++;
     }
     if (p == name) return false;

@@ -35,7 +35,7 @@ describe("the example of a classifier", function()
     before_each(function() job = classify.new() end)
     after_each(function() job:close() end)
 
-    --- Run an example to its 12th step, or fewer; its checkpoints are in OUT/custom/classify.
+    --- Run an example to its 12th step, or fewer; its checkpoints are in OUT/checkpoints.
     local function run(name, out, changes)
         local options = { ["output-dir"] = job.dir .. "/" .. out, epochs = 2, ["num-steps-per-checkpoint"] = 4 }
         for key, value in pairs(changes or {}) do options[key] = value end
@@ -45,7 +45,7 @@ describe("the example of a classifier", function()
     end
 
     local function folder(out, step)
-        return ("%s/%s/custom/classify/%d"):format(job.dir, out, step)
+        return ("%s/%s/checkpoints/%d"):format(job.dir, out, step)
     end
 
     local function resumes_exactly(name)
@@ -275,7 +275,7 @@ describe("the example", function()
         for i = #words + 1, 200 do words[i] = "w" .. i end
         assert(fs.write(job.vocab, table.concat(words, "\n") .. "\n"))
         local output = resumes_exactly("own_data_classify", { ["input-dir"] = false, ["batch-size"] = false,
-            ["max-predictions-per-seq"] = false }, nil, "custom/classify")
+            ["max-predictions-per-seq"] = false }, nil, "checkpoints")
         assert.matches("data: 72 texts of up to 10 tokens, 3 labels", output)
     end)
 
@@ -343,8 +343,8 @@ describe("the example", function()
         local output = fit "straight"
         fit("stopped", { ["steps-this-run"] = 7 })
         assert.matches("resuming from .*/7\n", fit "stopped")
-        assert.is_true(fs.read(texts.dir .. "/straight/custom/classify/24/model.safetensors")
-            == fs.read(texts.dir .. "/stopped/custom/classify/24/model.safetensors"))
+        assert.is_true(fs.read(texts.dir .. "/straight/checkpoints/24/model.safetensors")
+            == fs.read(texts.dir .. "/stopped/checkpoints/24/model.safetensors"))
         assert.matches("\nstep .* loss   rmse ", output)
         local rmse = logged(texts.dir .. "/straight.json", "rmse")
         assert.is_true(rmse[24] < rmse[1])

@@ -193,11 +193,11 @@ require("bertlua.recipe").run("classify", { model = Mean.new }, "Own.")
                 local line = texts:command(changes):gsub("recipes/finetune_classify%.lua", path)
                 local code, text = pretraining.shell(line)
                 assert.are.equal(0, code, text)
-                return text:match "result     (accuracy [^\n]*)"
+                return text:match "result     dev: (accuracy [^\n]*)"
             end
             local trained = classified { epochs = 8 }
             assert.is_string(trained)
-            local home = texts.out .. "/custom/classify"
+            local home = texts.out .. "/model"
             local config = json.read(home .. "/config.json")
             assert.are.same({ "bertlua", { "Mean" }, "label 0" }, { config.model_type, config.architectures,
                 config.id2label["0"] })

@@ -58,6 +58,8 @@ local function has_headings(text)
     return false
 end
 
+prose.has_headings = has_headings
+
 --- Call visit(block) for each block of lines between blank lines; a heading is a block of its own, {level = number}.
 local function each_block(text, visit)
     local block
@@ -87,10 +89,10 @@ end
 -- @tparam function on_end called after the last paragraph of each document
 function prose.walk(text, border, on_paragraph, on_end)
     border = border or (has_headings(text) and "heading" or "none")
-    if border ~= "heading" and border ~= "blank" and border ~= "none" then
-        error("prose: border is " .. tostring(border) .. ", expected heading, blank or none", 2)
+    if border ~= "heading" and border ~= "blank" and border ~= "line" and border ~= "none" then
+        error("prose: border is " .. tostring(border) .. ", expected heading, blank, line or none", 2)
     end
-    local wrapped = is_wrapped(text)
+    local wrapped = border ~= "line" and is_wrapped(text)
     local inside = false
     local function finish()
         if inside then on_end() end
@@ -102,11 +104,15 @@ function prose.walk(text, border, on_paragraph, on_end)
             return
         end
         if border == "blank" then finish() end
-        inside = true
         if wrapped then
+            inside = true
             on_paragraph(table.concat(block, " "))
         else
-            for _, line in ipairs(block) do on_paragraph(line) end
+            for _, line in ipairs(block) do
+                if border == "line" then finish() end
+                inside = true
+                on_paragraph(line)
+            end
         end
     end)
     finish()
@@ -115,7 +121,8 @@ end
 --- Documents of a text, each a list of paragraphs.
 -- @tparam string text
 -- @tparam string border "heading" (a level-one heading starts a document), "blank" (blank lines separate
---   documents), "none" (one document); default: "heading" if the text has any, else "none"
+--   documents), "line" (each line is a document), "none" (one document); default: "heading" if the text has any, else
+-- "none"
 -- @return list of documents
 function prose.documents(text, border)
     local documents, current = {}, {}

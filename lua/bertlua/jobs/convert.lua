@@ -3,6 +3,7 @@
 
 local BertConfig = require "bertlua.models.bert_config"
 local checkpoint = require "bertlua.train.checkpoint"
+local checksums = require "bertlua.weights.checksums"
 local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
@@ -10,9 +11,11 @@ local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local memory = require "bertlua.memory"
 local names = require "bertlua.weights.names"
+local new_folder = require "bertlua.util.new_folder"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
+local term = require "bertlua.util.term"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
 
@@ -71,8 +74,8 @@ local function head_of(class)
 end
 
 local function need_empty(path)
-    local list = fs.is_directory(path) and fs.list(path) or {}
-    if #list > 0 or fs.is_file(path) then fault.raisef("--output-dir %s is not empty: choose another", path) end
+    local ok, reason = new_folder.check(path)
+    if not ok then fault.raisef("--output-dir %s %s: choose another", path, reason) end
 end
 
 --- All parameters of a file as a store that can be saved: {list = {{name, dims, value}}}.
@@ -162,7 +165,7 @@ function M.to_huggingface(values)
     local file_path = fs.join(home, values.model_prefix .. ".safetensors")
     if not fs.is_file(file_path) then fault.raisef("%s: no such file: not a checkpoint", file_path) end
     convert(values, home, file_path, checkpoint.progress(home), function(parts)
-        checkpoint.export(values.output_dir, parts)
+        new_folder.write(values.output_dir, "config.json", function(path) checkpoint.export(path, parts) end)
     end)
 end
 
@@ -170,9 +173,10 @@ end
 function M.from_huggingface(values)
     local home, file_path, reason = folder.find(values.input, values.model_prefix)
     if not home then fault.raisef("--input %s", reason) end
+    for _, text in ipairs(fault.check(checksums.check(home))) do term.warn(text) end
     convert(values, home, file_path, checkpoint.progress(home), function(parts)
         parts.progress = { do_lower_case = parts.do_lower_case }
-        checkpoint.write(values.output_dir, 0, parts)
+        new_folder.write(values.output_dir, "config.json", function(path) checkpoint.write(path, 0, parts) end)
     end)
 end
 

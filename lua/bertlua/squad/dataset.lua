@@ -10,9 +10,9 @@
 local cjson = require "cjson"
 
 local fault = require "bertlua.fault"
-local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local text = require "bertlua.squad.text"
+local text_source = require "bertlua.data.text_source"
 
 local dataset = {}
 
@@ -188,18 +188,14 @@ function dataset.examples(source, root, options)
     return examples, summary
 end
 
---- Read and decode a UTF-8 JSON file.
--- @return value and the text; a fault that names the line and column of the error
+--- Read and decode a JSON file: UTF-8, or as its byte order mark says, perhaps compressed.
+-- @return value and the text; a fault that names the line of the error
 function dataset.read_json(path)
-    local contents = fault.check(fs.read(path))
-    local bad = text.invalid_byte(contents)
-    if bad then
-        local line, column = text.line_and_column(contents, bad)
-        fault.raise(("%s:%d:%d: not UTF-8 (byte 0x%02x)"):format(path, line, column, contents:byte(bad)))
-    end
-    -- A byte order mark is not valid JSON, but some editors write one.
-    contents = contents:gsub("^\239\187\191", "")
-    return fault.check(json.decode(contents, path)), contents
+    local contents = fault.check(text_source.read(path))
+    local value, reason = json.decode(contents, path)
+    -- A file that holds nothing but false is refused by whoever looks into it.
+    if value == nil then fault.raise(reason) end
+    return value, contents
 end
 
 --- Load a SQuAD file.

@@ -3,8 +3,8 @@
 --     model.safetensors      parameters under Hugging Face's names, true vocabulary size
 --     optimizer.safetensors  m.<name>, v.<name>, scalars
 --     config.json, vocab.txt so that transformers opens the folder as it is
---     progress.json          step, settings, casing, and size and CRC32C of the files above (train/progress_file.lua)
 --     settings.json          of a training run: more settings, for people and to compare when it resumes
+--     progress.json          step, settings, casing, and size and CRC32C of the files above (train/progress_file.lua)
 --
 -- A checkpoint is written into a hidden folder next to it, synced and renamed,
 -- so an integer-named folder is complete even after a power failure. The newest
@@ -18,6 +18,7 @@ local unistd = require "posix.unistd"
 
 local fault = require "bertlua.fault"
 local Ranks = require "bertlua.train.ranks"
+local checksums = require "bertlua.weights.checksums"
 local finite = require "bertlua.train.finite"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
@@ -342,10 +343,10 @@ local function save(root, step, parts, contents)
     local ok, problem = pcall(function()
         write_model(temporary, parts, contents.model)
         if parts.optimizer then write_optimizer(temporary, parts, contents.optimizer) end
-        write_progress(temporary, step, parts)
         if parts.settings then
             fault.check(fs.write(temporary .. "/settings.json", json.encode(parts.settings, { pretty = true }) .. "\n"))
         end
+        write_progress(temporary, step, parts)
         fault.check(fs.sync(temporary))
         install(root, temporary, step)
     end)
@@ -438,10 +439,12 @@ local function load_from(path, file_path, parts)
     local progress
     if fs.is_file(path .. "/progress.json") then
         local ok, reason = true, nil
-        -- Once per job: the other ranks would read the same bytes.
-        if not parts.ranks or parts.ranks.main then ok, reason = checkpoint.verify(path) end
+        -- Once per machine, as each may have a copy of its own.
+        if not parts.ranks or parts.ranks.comm.local_rank == 0 then ok, reason = checkpoint.verify(path) end
         if not ok then fault.raisef("%s: %s: use an older checkpoint", path, reason) end
         progress = checkpoint.progress(path)
+    elseif not parts.ranks or parts.ranks.comm.local_rank == 0 then
+        for _, text in ipairs(fault.check(checksums.check(path))) do term.warn(text) end
     end
     folder.check_vocabulary(path, parts, progress)
     folder.check_config(path, parts.config)
@@ -506,6 +509,7 @@ end
 
 local function export(path, parts, contents)
     fault.check(fs.mkdirs(path))
+    fault.check(checksums.remove(path))
     write_model(path, parts, contents.model)
     if parts.vocab_file then
         local lower = parts.do_lower_case
@@ -517,6 +521,8 @@ local function export(path, parts, contents)
         }
         fault.check(fs.write(path .. "/tokenizer_config.json", json.encode(settings, { pretty = true }) .. "\n"))
     end
+    fault.check(checksums.write(path, { model_file(parts.model_prefix), parts.config and "config.json" or nil,
+        parts.vocab_file and "vocab.txt" or nil, parts.vocab_file and "tokenizer_config.json" or nil }))
 end
 
 --- Write a folder that transformers opens, without any training state.

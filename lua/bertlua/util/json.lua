@@ -188,11 +188,13 @@ function json.decode(text, name)
     return nil, ("%s:%d:%d: not valid JSON: %s"):format(name or "json", line, column, reason)
 end
 
---- Read and decode a file: value; or nil, message.
+--- Read and decode a file: value; or nil, message. A file that holds false is refused: it would look like a failure.
 function json.read(path)
     local text, reason = fs.read(path)
     if not text then return nil, reason end
-    return json.decode(text, path)
+    local value, problem = json.decode(text, path)
+    if value == false then return nil, path .. ": holds false, expected an object or a list" end
+    return value, problem
 end
 
 return json

@@ -173,6 +173,13 @@ describe("safetensors", function()
             end
         end)
 
+        it("is named in one line without control characters", function()
+            build('{"a\\n\\u001b[2J":{"dtype":"I8","shape":[3],"data_offsets":[0,2]}}', "ab")
+            local message = select(2, storage.open(path))
+            assert.is_nil(message:find "%c")
+            assert.is_truthy(message:find("tensor a\\n\\x1b[2J takes bytes 0 to 2", 1, true), message)
+        end)
+
         it("is refused for each breach of the format", function()
             local good = '{"a":{"dtype":"I8","shape":[2],"data_offsets":[0,2]}}'
             build(good, "ab")

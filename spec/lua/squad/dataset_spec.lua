@@ -31,6 +31,11 @@ local function question(answer, start)
 end
 
 describe("dataset", function()
+    it("names the file that holds false", function()
+        assert.are.equal('FILE: the file holds true or false, expected an object {"data": [...]}',
+            load_text("false").problem)
+    end)
+
     it("reads the fixture", function()
         local examples, summary = dataset.load "spec/fixtures/squad/data.json"
         assert.are.equal(18, #examples)
@@ -114,7 +119,8 @@ describe("dataset", function()
         assert.are.equal("FILE:3:11: not valid JSON: Expected colon but found T_ARR_BEGIN",
             load_text('{"data": [\n  {"paragraphs": [\n   {"qas" []}]}]}').problem)
         assert.is_truthy(load_text('{"data": [').problem:find("^FILE:1:%d+: not valid JSON: unexpected end of text"))
-        assert.are.equal("FILE:2:3: not UTF-8 (byte 0xff)", load_text('{"data":\n"a\255"}').problem)
+        assert.are.equal("FILE:2: byte 11: invalid UTF-8 (0xff); convert the file (iconv -t UTF-8)",
+            load_text('{"data":\n"a\255"}').problem)
         assert.is_truthy(load_text('{"data": "\\ud83d"}').problem:find("^FILE:1:%d+: not valid JSON: .*unicode"))
     end)
 

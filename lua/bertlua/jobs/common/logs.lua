@@ -46,10 +46,13 @@ function M.open(job, options)
     self.report = fault.check(report.open(values.report_file, {
         append = self.options.append or run.start.kind == "resume",
     }))
+    if self.report.kept then
+        term.warn(("%s is another run's: kept as %s"):format(values.report_file, self.report.kept))
+    end
     self:try("report", self.report:parameters(lua_value.flat(values, lua_value.shown)))
     for metric, unit in pairs(UNITS) do self:try("report", self.report:metadata(metric, { unit = unit })) end
     local folder = values.tensorboard_dir
-    if folder == "auto" then folder = run.checkpoint_dir .. "/tensorboard" end
+    if folder == "auto" then folder = run.results_dir .. "/tensorboard" end
     if folder ~= "none" and not values.benchmark then self.events = fault.check(tensorboard.open(folder)) end
     if run.max_steps then
         self.console = console.new { max_steps = run.max_steps, results = job.results,

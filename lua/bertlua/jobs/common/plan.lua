@@ -152,6 +152,16 @@ function M.checkpoint_dir(values, phase)
     return ("%s/%s/%s"):format((values.output_dir:gsub("(.)/+$", "%1")), values.bert_model, phase)
 end
 
+--- Where a run puts what it makes: {checkpoints = the STEP folders, model, results}.
+function M.folders(task, values, phase)
+    if task.flat then
+        local root = values.output_dir:gsub("(.)/+$", "%1")
+        return { checkpoints = fs.join(root, "checkpoints"), model = fs.join(root, "model"), results = root }
+    end
+    local dir = M.checkpoint_dir(values, phase)
+    return { checkpoints = dir, model = dir, results = dir }
+end
+
 local function joined(list)
     local words = {}
     for i, value in ipairs(list) do words[i] = ("%d"):format(value) end
@@ -220,6 +230,8 @@ local function parameters_at(given, model_prefix, notes)
     local shown, path = option(given.setting), given.path
     if checkpoint.has_parameters(path, model_prefix) then return path end
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder or file", shown, path) end
+    -- What a run with folders of its own left in its OUTPUT_DIR.
+    if checkpoint.has_parameters(fs.join(path, "model"), model_prefix) then return fs.join(path, "model") end
     local found, _, note = preferred(path, notes)
     if not found then
         if note then fault.raisef("%s %s: %s", shown, path, note) end
@@ -251,7 +263,7 @@ end
 
 --- Parameters for predicting without training first. A recipe's from_pretrained_params are those that training starts
 -- from; only the command line's are meant for predicting.
-local function trained_parameters(values, sources, own_dir, warnings, notes)
+local function trained_parameters(values, sources, own_dir, model_dir, warnings, notes)
     M.exclude(values, "from_checkpoint", "from_pretrained_params", "both name the parameters to predict with")
     if values.from_pretrained_params and sources.from_pretrained_params ~= "recipe" then
         local given = { setting = "from_pretrained_params", path = values.from_pretrained_params }
@@ -265,8 +277,8 @@ local function trained_parameters(values, sources, own_dir, warnings, notes)
     local path, step, note = preferred(own_dir, notes)
     warnings[#warnings + 1] = note
     if path then return { kind = "resume", path = path, step = step } end
-    if checkpoint.has_parameters(own_dir, values.model_prefix) then
-        return { kind = "parameters", path = own_dir, step = 0 }
+    if checkpoint.has_parameters(model_dir, values.model_prefix) then
+        return { kind = "parameters", path = model_dir, step = 0 }
     end
     if values.benchmark then return { kind = "fresh", step = 0 } end
     if note then fault.raise(note .. "; put one back from a copy, or train again") end
@@ -362,9 +374,9 @@ end
 -- @param sources where each came from, as Spec:parse returns it
 -- @param size processes of the job
 -- @return plan, which can be written as JSON: { phase, work, precision, tf32, attention, config_file, vocab_file,
---   do_lower_case, checkpoint_dir, start, accumulation: micro-steps per update, update_size: its sequences, effective:
---   values of lasting settings where they differ from the settings, first_step, last_step, max_steps,
---   steps_per_epoch, features: samples per epoch, warnings, notes; and what the task added }
+--   do_lower_case, checkpoint_dir, model_dir, results_dir, start, accumulation: micro-steps per update, update_size:
+--   its sequences, effective: values of lasting settings where they differ from the settings, first_step, last_step,
+--   max_steps, steps_per_epoch, features: samples per epoch, warnings, notes; and what the task added }
 function M.resolve(task, values, sources, size)
     local run = { phase = task.name, work = { train = true }, warnings = {}, notes = {}, effective = {} }
     M.need(values, "output_dir", "name the folder for checkpoints and results")
@@ -384,7 +396,8 @@ function M.resolve(task, values, sources, size)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
     M.warn_of_precision(run, values, sources)
     run.attention = M.attention(values)
-    run.checkpoint_dir = M.checkpoint_dir(values, run.phase)
+    local folders = M.folders(task, values, run.phase)
+    run.checkpoint_dir, run.model_dir, run.results_dir = folders.checkpoints, folders.model, folders.results
     local finetunes = tasks.finetunes(task)
     if run.work.train then
         run.start = M.starting_point(values, run.checkpoint_dir, run.warnings, run.notes, run.parameters)
@@ -392,7 +405,7 @@ function M.resolve(task, values, sources, size)
             run.warnings[#run.warnings + 1] = "no --from-pretrained-params: training starts from random parameters"
         end
     else
-        run.start = trained_parameters(values, sources, run.checkpoint_dir, run.warnings, run.notes)
+        run.start = trained_parameters(values, sources, run.checkpoint_dir, run.model_dir, run.warnings, run.notes)
     end
     find_files(run, values, finetunes or values.data ~= nil)
     local batch_size = values[task.batch_setting]

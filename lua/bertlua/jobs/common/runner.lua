@@ -34,10 +34,10 @@ end
 --- The task's data: rank 0 first, as it may leave a cache behind for the others.
 local function open(job)
     local ranks = job.ranks
+    equal_files.check_inputs(job)
     local data = ranks:together(function() return ranks.main and job.task.open(job) end)
     data = ranks:together(function() return data or job.task.open(job) end)
-    local train = data.train
-    if train and train.listed then equal_files.check(ranks, train.listed, train.input_dir) end
+    equal_files.check_shards(job, data.train)
     return data
 end
 
@@ -178,12 +178,12 @@ local function is_trained(job, outcome)
         and (outcome.step >= job.run.max_steps or job.run.ended_early ~= nil)
 end
 
---- The model in the task's own folder, for transformers and for prediction.
+--- The model in its folder, for transformers and for prediction.
 local function export(job, held)
     job.ranks:together(function() if held then held:check() end end)
-    checkpoint.export(job.run.checkpoint_dir, model_files(job))
+    checkpoint.export(job.run.model_dir, model_files(job))
     if job.ranks.main and job.task.exported then job.task.exported(job) end
-    return job.run.checkpoint_dir
+    return job.run.model_dir
 end
 
 --- What comes after, or without, training. Rank 0 alone does it; the other ranks wait.

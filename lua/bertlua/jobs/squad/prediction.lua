@@ -11,6 +11,7 @@ local predict = require "bertlua.squad.predict"
 local progress = require "bertlua.util.progress"
 local quote = require("bertlua.util.shell").quote
 local squad_data = require "bertlua.jobs.squad.data"
+local term = require "bertlua.util.term"
 
 local M = {}
 
@@ -85,8 +86,10 @@ function M.run(job, outcome)
     local bar = progress.new { total = #data.examples, label = "answers", unit = "questions" }
     local predictions, n_best, null_odds = answers_of(job, data, starts, ends, function(done) bar:update(done) end)
     bar:finish()
-    fault.check(extraction.write(folder, data.examples, predictions, n_best,
-        values.version_2_with_negative and null_odds or nil))
+    local written, kept = extraction.write(folder, data.examples, predictions, n_best,
+        values.version_2_with_negative and null_odds or nil)
+    fault.check(written, kept)
+    if kept[1] then term.warn("answers of an earlier run differ: kept as " .. table.concat(kept, ", ")) end
     totals.folder, totals.answer_seconds = folder, clock.monotonic() - begun
     outcome.prediction = totals
     if job.run.work.evaluate then outcome.metrics = evaluate(values, data, predictions, folder, job.log) end

@@ -42,4 +42,11 @@ bool bl_wiki_is_code(const char *name, size_t length);
 /* Append the case-folded text (Unicode, without a locale). */
 void bl_wiki_fold(bl_bytes *out, const char *text, size_t length);
 
+/* Byte order of a word of a table and the text [p, p + length), which may hold any bytes. */
+static inline int bl_wiki_compare(const char *word, const char *p, size_t length) {
+    size_t n = strlen(word);
+    int order = memcmp(word, p, n < length ? n : length);
+    return order ? order : (n > length) - (n < length);
+}
+
 #endif

@@ -130,8 +130,7 @@ bool bl_wiki_is_code(const char *name, size_t length) {
     size_t low = 0, high = sizeof codes / sizeof *codes;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        int order = strncmp(codes[middle], name, length);
-        if (order == 0 && codes[middle][length] != 0) order = 1;
+        int order = bl_wiki_compare(codes[middle], name, length);
         if (order == 0) return true;
         if (order < 0) {
             low = middle + 1;

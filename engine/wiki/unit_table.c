@@ -4,7 +4,7 @@
  */
 #include "wiki/unit.h"
 
-#include <string.h>
+#include "wiki/language.h"
 
 /* In byte order of the codes. */
 static const bl_unit units[] = {
@@ -160,8 +160,7 @@ const bl_unit *bl_unit_find(const char *code, size_t length) {
     size_t low = 0, high = sizeof units / sizeof *units;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        int order = strncmp(units[middle].code, code, length);
-        if (order == 0 && units[middle].code[length] != 0) order = 1;
+        int order = bl_wiki_compare(units[middle].code, code, length);
         if (order == 0) return &units[middle];
         if (order < 0) {
             low = middle + 1;

@@ -86,12 +86,15 @@ describe("wikitext", function()
     it("accepts any bytes without reading beyond them", function()
         local rng = require("bertlua.rng").new(7, 0)
         local alphabet = { "{", "}", "[", "]", "|", "'", "<", ">", "=", "\n", "*", "a ", "ref", "/", "!--", "&", ";",
-            "nowiki", "math", "#", "-", "_", "\226", "\194" }
-        for _ = 1, 2000 do
+            "nowiki", "math", "#", "-", "_", "\226", "\194", "\0", "\3", "convert|1|ft", "zh:", "zh-hans:", "lang|", "x27;" }
+        local chinese, french = corpus.wikitext(nil, "zh"), corpus.wikitext(nil, "fr")
+        for _ = 1, 1000 do
             local parts = {}
             for i = 1, 40 do parts[i] = alphabet[rng:integer(1, #alphabet)] end
-            local prose = converter:convert(table.concat(parts))
-            assert.is_true(#prose < 10000)
+            local text = table.concat(parts)
+            assert.is_true(#converter:convert(text) < 10000)
+            assert.is_true(#chinese:convert("-{" .. text .. "}-") < 10000)
+            assert.is_true(#french:convert("{{s|" .. text .. "}}") < 10000)
         end
     end)
 

@@ -18,11 +18,12 @@ typedef struct conversion {
     bl_wikitext *w;
     span values[MAX_VALUES]; /* positional arguments */
     int count;
-    bool symbols;   /* abbr=on */
-    bool adjective; /* adj=on */
-    bool american;  /* sp=us */
-    int group_from; /* digits of the whole part from which they are grouped; 0: never */
-    bool one;       /* the last number takes a unit in the singular */
+    bool symbols;                /* abbr=on */
+    bool adjective;              /* adj=on */
+    bool american;               /* sp=us */
+    const char *group, *decimal; /* between digits */
+    int group_from;              /* digits of the whole part from which they are grouped; 0: never */
+    bool one;                    /* the last number takes a unit in the singular */
 } conversion;
 
 static size_t bytes_of(span s) {
@@ -112,7 +113,7 @@ static void put_whole(const conversion *x, const char *p, const char *end) {
         if (!is_digit(*p)) continue;
         bl_bytes_put(&x->w->out, *p);
         digits--;
-        if (grouped && digits > 0 && digits % 3 == 0) bl_bytes_put(&x->w->out, ',');
+        if (grouped && digits > 0 && digits % 3 == 0) bl_bytes_text(&x->w->out, x->group);
     }
 }
 
@@ -129,7 +130,8 @@ static void put_number(conversion *x, span s) {
             p++;
         put_whole(x, whole, p);
         if (p < s.end && *p == '.') {
-            bl_bytes_put(out, *p++);
+            bl_bytes_text(out, x->decimal);
+            p++;
             while (p < s.end && is_digit(*p))
                 bl_bytes_put(out, *p++);
         } else if (p < s.end && *p == 'e') {
@@ -312,14 +314,18 @@ static void put_quantity(conversion *x) {
 }
 
 void bl_markup_convert(bl_wikitext *w, bl_arguments list, bool abbreviated) {
-    conversion x = {.w = w, .symbols = abbreviated, .group_from = 4};
+    /* Names of units are English: other wikis show the symbol. */
+    conversion x = {.w = w, .symbols = abbreviated || !w->english, .group_from = 4};
+    x.group = w->known ? w->known->group : w->english ? "," : "";
+    x.decimal = w->known ? w->known->decimal : ".";
+    if (w->known && w->known->group_from) x.group_from = w->known->group_from;
     span display = {NULL, NULL};
     bl_argument next;
     while (bl_arguments_next(&list, &next)) {
         span value = {next.value, next.end}, key = {next.key, next.key_end};
         bl_markup_trim(&value.p, &value.end);
         if (is(key, "abbr")) {
-            x.symbols = is(value, "on") || is(value, "in") || is(value, "h") || is(value, "h0");
+            x.symbols = !w->english || is(value, "on") || is(value, "in") || is(value, "h") || is(value, "h0");
         } else if (is(key, "adj")) {
             x.adjective = is(value, "on") || is(value, "1");
         } else if (is(key, "sp")) {

@@ -121,6 +121,9 @@ bool bl_markup_set_language(bl_wikitext *w, const char *namespaces, const char *
     }
     add_namespaces(w, namespaces);
     w->known = bl_wiki_customs_find(w->language);
+    size_t base = strcspn(w->language, "-");
+    w->english =
+        base == 0 || bl_markup_is_word(w->language, w->language + base, "en") || strcmp(w->language, "simple") == 0;
     bool indexed = !w->known || index_templates(w);
     return bl_bytes_close(&w->dropped) && bl_bytes_close(&w->template) && indexed;
 }
@@ -144,7 +147,16 @@ const bl_template *bl_markup_template_find(const bl_wikitext *w, const char *nam
     if (prefix && strncmp(name, prefix, strlen(prefix)) == 0) return &link;
     const bl_template *shared = bl_template_find(name);
     /* "As of" is English. */
-    return shared && w->known && shared->kind == BL_TEMPLATE_AS_OF ? NULL : shared;
+    return shared && !w->english && shared->kind == BL_TEMPLATE_AS_OF ? NULL : shared;
+}
+
+size_t bl_markup_titled(const bl_wikitext *w, const char *name) {
+    const char *titled = w->known ? w->known->titled : NULL;
+    size_t length;
+    for (const char *prefix; (prefix = next_name(&titled, &length));) {
+        if (strncmp(name, prefix, length) == 0) return length;
+    }
+    return 0;
 }
 
 static bool names_month(const char *months, const char *p, const char *end) {

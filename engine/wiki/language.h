@@ -20,6 +20,7 @@ typedef struct bl_wiki_customs {
     const char *months;          /* as dates have them, between bars */
     const char *first_day;       /* what stands for day 1 of a month; NULL: 1 */
     const char *ordinals;        /* endings of templates such as {{1er}}, {{XIXe siècle}}, between bars; NULL: none */
+    const char *titled;          /* beginnings of templates whose name goes on with their text; NULL: none */
     const char *link_prefix;     /* of a family of templates that link to other wikis; NULL: none */
     const bl_template *templates;
     size_t count;

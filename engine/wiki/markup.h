@@ -39,6 +39,7 @@ struct bl_wikitext {
     bl_bytes dropped;             /* names of the file, category and media namespaces, case-folded, each ended by \n */
     bl_bytes template;            /* names of the template namespace likewise */
     char language[24];            /* "zh-tw", "" if it is not known */
+    bool english;                 /* or not known */
     bool variants;                /* -{ }- is markup */
     const bl_wiki_customs *known; /* of the language; NULL for English and where there is no table */
     bl_bytes names;               /* of the language's templates */
@@ -76,6 +77,8 @@ void bl_markup_template(bl_wikitext *w, const char *p, const char *close);
 size_t bl_markup_template_name(const bl_wikitext *w, const char *p, const char *end, char name[BL_TEMPLATE_NAME]);
 /* The template of that name and length; NULL if it is to be left out. */
 const bl_template *bl_markup_template_find(const bl_wikitext *w, const char *name, size_t length);
+/* Bytes of a name such as "calcio milan" before the text that it shows; 0 if it shows none. */
+size_t bl_markup_titled(const bl_wikitext *w, const char *name);
 /* Whether a name such as "xixe siècle" is its own text in the wiki's language. */
 bool bl_markup_is_ordinal(const bl_wikitext *w, const char *name, size_t length);
 /* -{...}-: p at the brace, close just past the hyphen. */

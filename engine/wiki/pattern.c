@@ -92,7 +92,8 @@ static bool part_applies(const char *p, bl_arguments list, const char **end) {
 
 void bl_markup_number(bl_wikitext *w, const char *p, const char *end) {
     bl_markup_trim(&p, &end);
-    const char *group = w->known ? w->known->group : ",";
+    /* How a wiki without a table writes numbers is not known: as they stand. */
+    const char *group = w->known ? w->known->group : w->english ? "," : "";
     const char *decimal = w->known ? w->known->decimal : ".";
     int digits = 0;
     const char *q = p;

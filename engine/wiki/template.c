@@ -235,6 +235,16 @@ static void expand(bl_wikitext *w, const bl_template *template, bl_arguments lis
     bl_markup_hidden(w);
 }
 
+/* {{formatnum:...}}, also by its names in other languages. */
+static bool is_number_format(const char *name) {
+    static const char *const names[] = {"formatnum:",     "zahlenformat:",        "formatonúmero:", "formatearnúmero:",
+                                        "formatonumero:", "форматировать число:", "форматчисла:",   "formatanum:"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strncmp(name, names[i], strlen(names[i])) == 0) return true;
+    }
+    return false;
+}
+
 void bl_markup_template(bl_wikitext *w, const char *p, const char *close) {
     bl_markup_hidden(w);
     /* {{{parameter}}} has no value here, but perhaps a default; articles hardly have any. */
@@ -244,7 +254,7 @@ void bl_markup_template(bl_wikitext *w, const char *p, const char *close) {
     char name[BL_TEMPLATE_NAME];
     size_t length = bl_markup_template_name(w, begin, bar, name);
     if (length == 0) return;
-    if (strncmp(name, "formatnum:", 10) == 0) {
+    if (is_number_format(name)) {
         const char *value = memchr(begin, ':', (size_t) (bar - begin));
         if (!value) return;
         bl_arguments list = {.w = w, .p = bar, .end = end};
@@ -258,6 +268,13 @@ void bl_markup_template(bl_wikitext *w, const char *p, const char *close) {
     }
     const bl_template *template = bl_markup_template_find(w, name, length);
     if (!template && bl_markup_is_ordinal(w, name, length)) bl_markup_walk(w, begin, bar);
+    size_t before = template ? 0 : bl_markup_titled(w, name);
+    if (before > 0) {
+        /* {{Calcio Milan|N}}: the prefix is ASCII, so the name has its length as it was written. */
+        bl_markup_trim(&begin, &bar);
+        if ((size_t) (bar - begin) > before && !memchr(begin, ':', before)) bl_markup_walk(w, begin + before, bar);
+        return;
+    }
     if (!template || w->depth >= BL_MARKUP_MAX_DEPTH) return;
     expand(w, template, (bl_arguments){.w = w, .p = bar, .end = end});
 }

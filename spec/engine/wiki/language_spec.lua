@@ -47,9 +47,16 @@ describe("a wiki's language", function()
             corpus.wikitext(nil, "de"):convert "Die Mühle ist {{as of|2014}} alt und grau.")
     end)
 
+    it("knows units by their symbol where names would be English", function()
+        for code, text in pairs { en = "12,345 nautical miles", de = "12.345 nmi", bg = "12345 nmi" } do
+            assert.are.equal(("The mill is %s from here.\n"):format(text),
+                corpus.wikitext(nil, code):convert "The mill is {{convert|12345|nmi|km|0}} from here.")
+        end
+    end)
+
     it("groups digits and writes fractions", function()
         for code, number in pairs { en = "12,345.5", de = "12.345,5", fr = "12 345,5", es = "12 345,5", pl = "12 345,5",
-            ja = "12,345.5" } do
+            ja = "12,345.5", bg = "12345.5" } do
             assert.are.equal(("The mill has %s sacks of corn.\n"):format(number),
                 corpus.wikitext(nil, code):convert "The mill has {{formatnum:12345.5}} sacks of corn.")
         end

@@ -66,7 +66,7 @@ describe("wikitext", function()
             "{{nowrap|<ref>}}", "{{nowrap|<ul>}}", "{{convert|1|", "{{a=", "|a=", "{{lang|", "\226\128\142", "[[ж", "a<ref ",
             "{{nowrap|'''", "<!-- --> ", "<nowiki><!--" } do
             local started = clock.monotonic()
-            local text = piece:rep(math.floor(400000 / #piece))
+            local text = piece:rep(math.floor(150000 / #piece))
             converter:convert(text)
             chinese:convert(text)
             chinese:convert(text .. "</ref></ul>}-")

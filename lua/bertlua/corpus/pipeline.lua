@@ -136,12 +136,14 @@ end
 --- Stage extract: prose of the sources.
 function runners.extract(job, values)
     local folder = fs.join(job.output_dir, "text")
-    local parts, paths, namespaces = {}, {}, ""
+    local parts, paths, site = {}, {}, nil
     for _, source in ipairs(sources.list(job, values)) do
         local list
         if source.kind == "wikipedia" then
             list = extract.parts(source.path, source.index, "wikipedia")
-            namespaces = extract.namespaces(source.path)
+            site = extract.site(source.path, values.language)
+            local unknown = extract.unknown_templates(site)
+            if unknown then print_line(job, "extract", unknown) end
             paths[#paths + 1] = source.path
             paths[#paths + 1] = source.index
         else
@@ -162,9 +164,10 @@ function runners.extract(job, values)
     local described = sources.describe(job, paths)
     local changes = rebuild.sources_text(manifest.read(job.output_dir).sources, described)
     local books = plain.run(job, folder, streamed.reading(values))
-    local run = { wikipedia = extract.run(job, folder, namespaces), books = books, corpus = books }
+    local run = { wikipedia = extract.run(job, folder, site), books = books, corpus = books }
     local settings = streamed.key(values)
     settings.variant, settings.border, settings.invalid_utf8 = values.variant, values.border, values.invalid_utf8
+    settings.wiki = site and site.language
     local done = run_stage(job, "extract", settings,
         stage.hashes(described), {
             folder = folder, parts = parts, inputs_text = changes and "sources " .. changes,

@@ -27,6 +27,7 @@ local tagged = require "bertlua.data.tagged"
 local tensor = require "bertlua.tensor"
 local text_source = require "bertlua.data.text_source"
 local text_walk = require "bertlua.data.text_walk"
+local tokenizer = require "bertlua.text.tokenizer"
 
 local SEED, SECONDS_FOR_ONE, MEGABYTES = 13, 10, 512
 local MOST_ELEMENTS = 65536
@@ -65,6 +66,11 @@ local function read_config(path)
     assert(config.hidden_size >= 1 and config.vocab_size >= 1 and config.hidden_act == "gelu")
     assert(config.labels == nil or #config.labels > 0)
     config:to_table(true)
+end
+
+local function read_tokenizer(path)
+    local words = tokenizer.load(path, { do_lower_case = true, any_casing = true })
+    for _, id in ipairs(words:encode "The old mill, grey.") do assert(id >= 0 and id < words:size()) end
 end
 
 local function read_progress(path)
@@ -135,7 +141,8 @@ local KINDS = {
     settings = {
         files = { corpus_file("settings", "config.json", read_config),
             corpus_file("settings", "progress.json", read_progress),
-            corpus_file("settings", "manifest.json", read_manifest) },
+            corpus_file("settings", "manifest.json", read_manifest),
+            corpus_file("settings", "tokenizer.json", read_tokenizer) },
         tokens = { "{", "}", "[", "]", ",", ":", '"', "null", "true", "false", '"nan"', "-0", "1e400", "[[[[[[[[",
             '"../x"', "\\u0000", "\\ud800", "\239\187\191", '"id2label":{"0":"a"},' },
     },

@@ -119,6 +119,7 @@ end
 local function run_lua(harness)
     local output, code = sh(("timeout %d %s spec/fuzz/readers.lua %s %d %s"):format(seconds + 120,
         quote(process.bertlua), harness.name, seconds, quote(failed)))
+    output = ("\n" .. output):gsub("\nbertlua: warning: [^\n]*", "")
     local read = tonumber(output:match "(%d+) files read")
     return { executions = read, ours = code == 0 and {} or { output }, librarys = 0 }
 end

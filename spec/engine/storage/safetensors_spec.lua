@@ -228,6 +228,12 @@ describe("safetensors", function()
             refuses("not its shape times its dtype",
                 '{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}')
             refuses("not its shape times its dtype", '{"a":{"dtype":"I8","shape":[2],"data_offsets":[2,0]}}', "ab")
+            for _, shape in ipairs { "[4294967296,4294967296]", "[0,4611686018427387904,4611686018427387904]" } do
+                for _, dtype in ipairs { "F65", "F32" } do
+                    refuses("not its shape times its dtype", ('{"a":{"dtype":"%s","shape":%s,"data_offsets":[0,0]}}')
+                        :format(dtype, shape))
+                end
+            end
             refuses("unknown dtype F31", '{"a":{"dtype":"F31' .. ("x"):rep(40)
                 .. '","shape":[2],"data_offsets":[0,2]}}', "ab")
             refuses("not its shape times its dtype F4", '{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}}', "ab")

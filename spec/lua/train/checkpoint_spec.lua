@@ -82,6 +82,25 @@ describe("checkpoint", function()
     end
 
     describe("save and load", function()
+        it("vouch for every file, the settings too, on each machine", function()
+            local parts = make(3)
+            parts.settings = { beta1 = 0.9 }
+            local path = checkpoint.save(root, 7, parts)
+            for _, name in ipairs(assert(fs.list(path))) do
+                local text = assert(fs.read(path .. "/" .. name))
+                overwrite(path .. "/" .. name, string.char(bit.bxor(text:byte(1), 1)) .. text:sub(2))
+                assert.is_false((checkpoint.verify(path)), name)
+                overwrite(path .. "/" .. name, text)
+            end
+            overwrite(path .. "/settings.json", (assert(fs.read(path .. "/settings.json")):gsub("9", "8")))
+            -- Rank 3 is the first on its machine, rank 4 reads what it has compared.
+            local other = make(5)
+            other.ranks = { main = false, comm = { local_rank = 0 } }
+            assert.error_matches(function() checkpoint.load(path, other) end, "settings.json is damaged: ")
+            other.ranks.comm.local_rank = 1
+            checkpoint.load(path, other)
+        end)
+
         it("restore parameters, optimizer and progress bit for bit", function()
             local saved, other = make(3), make(5)
             assert.are_not.same(bits(saved), bits(other))

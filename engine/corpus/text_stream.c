@@ -173,19 +173,16 @@ static bl_status not_utf8(const bl_text_stream *s, size_t at) {
     for (size_t i = 0; i < seen; i++)
         zeros[((size_t) s->raw_at + i) & 1] += s->raw.data[i] == 0;
     if (seen >= 4 && (zeros[0] > seen / 8) != (zeros[1] > seen / 8)) {
+        const char *encoding = zeros[0] > zeros[1] ? "UTF-16BE" : "UTF-16LE";
         return bl_fail(BL_ERROR_FORMAT,
-                       "%s: byte %lld: not UTF-8: it looks like UTF-16 without a byte order mark: set "
-                       "--encoding %s",
-                       s->unpack.path, (long long) s->raw_at + (long long) at,
-                       zeros[0] > zeros[1] ? "UTF-16BE" : "UTF-16LE");
+                       "%s: byte %lld: not UTF-8: it looks like %s without a byte order mark; convert the file (iconv "
+                       "-f %s -t UTF-8)",
+                       s->unpack.path, (long long) s->raw_at + (long long) at, encoding, encoding);
     }
     unsigned char byte = (unsigned char) s->raw.data[at];
     if (byte == 0) return fail_at(s, at, "a NUL byte: is this text?");
-    char what[256];
-    snprintf(what, sizeof what,
-             "invalid UTF-8 (0x%02x); name the file's encoding (such as --encoding windows-1252), "
-             "convert the file (iconv -t UTF-8), or continue with --invalid-utf8 replace",
-             byte);
+    char what[80];
+    snprintf(what, sizeof what, "invalid UTF-8 (0x%02x); convert the file (iconv -t UTF-8)", byte);
     return fail_at(s, at, what);
 }
 

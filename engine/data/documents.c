@@ -53,8 +53,8 @@ static bl_status scan_lines(bl_documents *documents, FILE *file, const char *pat
     while (status == BL_OK && (length = getline(&line, &room, file)) > 0) {
         bool blank = is_blank(line, length);
         if (blank && begin >= 0) {
-            status = add_document(
-                documents, path, (bl_document){.begin = begin, .bytes = offset - begin, .hash = hash, .file = number});
+            status = add_document(documents, path,
+                                  (bl_document){.begin = begin, .bytes = offset - begin, .hash = hash, .file = number});
             begin = -1;
         } else if (!blank && begin < 0) {
             begin = offset;

@@ -192,8 +192,13 @@ static bl_status open_file(bl_dump *dump, int64_t begin, int64_t end) {
         memcmp(magic,
                "\xfd"
                "7zX",
-               4) == 0)
-        return bl_fail(BL_ERROR_FORMAT, "%s: compressed with gzip, xz or 7z; expected .xml or .xml.bz2", dump->path);
+               4) == 0 ||
+        memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0)
+        return bl_fail(BL_ERROR_FORMAT, "%s: compressed with gzip, xz, zstd or 7z; expected .xml or .xml.bz2",
+                       dump->path);
+    if (memcmp(magic, "\xff\xfe", 2) == 0 || memcmp(magic, "\xfe\xff", 2) == 0 || memcmp(magic, "<\0", 2) == 0 ||
+        memcmp(magic, "\0<", 2) == 0)
+        return bl_fail(BL_ERROR_FORMAT, "%s: UTF-16, expected UTF-8: convert it (iconv -f UTF-16 -t UTF-8)", dump->path);
     dump->compressed = memcmp(magic, "BZh", 3) == 0;
     dump->limit = dump->compressed ? INT64_MAX : dump->end;
     dump->read_at = begin;

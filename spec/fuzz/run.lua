@@ -1,19 +1,25 @@
 --- A script for bertlua: runs the harnesses of this folder and prints what came of it as a table.
 --
---     make fuzz                      a minute each
+--     make fuzz                      10 minutes in all
 --     make fuzz-corpus               what was found before, and two seconds of new inputs each
 --     bertlua spec/fuzz/run.lua BUILD SECONDS [NAME ...]
 --
--- BUILD holds a program per harness, built by make. Each starts from spec/fuzz/corpus/NAME, which it never changes; new
--- inputs that reach new code go to BUILD/corpus/NAME, and those that fail to BUILD/failed/NAME-*. To keep what a long
--- run has found: BUILD/NAME -merge=1 spec/fuzz/corpus/NAME BUILD/corpus/NAME.
+-- BUILD holds a program per harness in C, built by make. Each starts from spec/fuzz/corpus/NAME, which it never
+-- changes; inputs that reach new code go to BUILD/corpus/NAME, those that fail to BUILD/failed/NAME-*. To keep what a
+-- long run has found: BUILD/NAME -merge=1 spec/fuzz/corpus/NAME BUILD/corpus/NAME. The readers in Lua:
+-- spec/fuzz/readers.lua.
 --
--- A crash, a check of the harness that does not hold, a sanitizer's report, a leak, more than 10 seconds or more than
--- 1 GiB for one input: a failure, and exit code 1. The one exception are crashes within the HDF5 library, which a process of
--- its own is there for; they are counted.
+-- A failure, and exit code 1: a crash, a check of the harness that does not hold, a sanitizer's report, a leak, more
+-- than 10 seconds or 1 GiB for one input. The one exception are crashes and endless loops within the HDF5 library,
+-- which a process of its own is there for (engine/hdf5); they are counted.
+
+-- The specs' own modules, from the root of the sources.
+package.path = package.path .. ";./?.lua"
 
 local fs = require "bertlua.util.fs"
-local process = { quote = function(text) return "'" .. text:gsub("'", "'\\''") .. "'" end }
+local process = require "spec.support.process"
+
+local quote, sh = process.quote, process.run
 
 local SECONDS_FOR_ONE, MEGABYTES = 10, 1024
 -- Longest inputs, where the default (the longest of the corpus, or 4096) is not it; a dictionary; more seeds.
@@ -28,6 +34,8 @@ local HARNESSES = {
     { name = "vocabulary", flags = "-max_len=2000" },
     { name = "wikitext", flags = "-max_len=4000 -dict=spec/fuzz/wiki.dict" },
     { name = "weights", lua = true },
+    { name = "settings", lua = true },
+    { name = "tables", lua = true },
 }
 
 local build, seconds = table.remove(arg, 1), tonumber(table.remove(arg, 1))
@@ -35,21 +43,13 @@ assert(build and seconds, "usage: bertlua spec/fuzz/run.lua BUILD SECONDS [NAME 
 local chosen = {}
 for _, name in ipairs(arg) do chosen[name] = true end
 
-local function sh(command)
-    local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1; echo \"rc=$?\""))
-    local text = pipe:read "*a"
-    pipe:close()
-    local output, code = text:match "^(.*)rc=(%d+)\n$"
-    return output, tonumber(code)
-end
-
 local failed = build .. "/failed"
 local folder = sh "mktemp -d":match "[^\n]+"
-sh(("rm -rf %s; mkdir -p %s"):format(process.quote(failed), process.quote(failed)))
+sh(("rm -rf %s; mkdir -p %s"):format(quote(failed), quote(failed)))
 
 local function environment(harness)
-    return ("TMPDIR=%s ASAN_OPTIONS=detect_leaks=%d:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1"):format(
-        process.quote(folder), harness.forgives and 0 or 1)
+    return ("TMPDIR=%s ASAN_OPTIONS=detect_leaks=%d:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1")
+        :format(quote(folder), harness.forgives and 0 or 1)
 end
 
 --- Whether the topmost function of a report that is anybody's is one of HDF5's.
@@ -78,7 +78,7 @@ local function sort_failures(harness)
             local path = failed .. "/" .. file
             -- One that is only slow under this load passes when it is run again.
             local report, code = sh(("%s timeout %d %s %s"):format(environment(harness), 3 * SECONDS_FOR_ONE,
-                process.quote(build .. "/" .. harness.name), process.quote(path)))
+                quote(build .. "/" .. harness.name), quote(path)))
             if harness.forgives and (code == 0 or is_librarys(report)) then
                 librarys = librarys + (code == 0 and 0 or 1)
                 os.remove(path)
@@ -92,15 +92,15 @@ end
 
 local function run(harness)
     local found = build .. "/corpus/" .. harness.name
-    sh("mkdir -p " .. process.quote(found))
+    sh("mkdir -p " .. quote(found))
     local flags = harness.flags or ""
     if harness.forgives then
         flags = flags .. " -fork=1 -ignore_crashes=1 -ignore_timeouts=1 -ignore_ooms=1"
     end
     local output, code = sh(("%s timeout %d %s -max_total_time=%d -timeout=%d -rss_limit_mb=%d -print_final_stats=1 "
         .. "-seed=7 -artifact_prefix=%s %s %s spec/fuzz/corpus/%s %s"):format(environment(harness), seconds + 120,
-        process.quote(build .. "/" .. harness.name), seconds, SECONDS_FOR_ONE, MEGABYTES,
-        process.quote(failed .. "/" .. harness.name .. "-"), flags, process.quote(found), harness.name,
+        quote(build .. "/" .. harness.name), seconds, SECONDS_FOR_ONE, MEGABYTES,
+        quote(failed .. "/" .. harness.name .. "-"), flags, quote(found), harness.name,
         harness.seeds or ""))
     local ours, librarys = sort_failures(harness)
     if code ~= 0 and #ours == 0 and not harness.forgives then ours[1] = excerpt(output) end
@@ -116,9 +116,10 @@ local function run(harness)
 end
 
 local function run_lua(harness)
-    local output, code = sh(("%s spec/fuzz/%s.lua %d"):format(process.quote(build:gsub("[^/]*$", "") .. "build/bertlua"),
-        harness.name, seconds))
-    return { executions = tonumber(output:match "(%d+) files"), ours = code == 0 and {} or { output }, librarys = 0 }
+    local output, code = sh(("timeout %d %s spec/fuzz/readers.lua %s %d %s"):format(seconds + 120,
+        quote(process.bertlua), harness.name, seconds, quote(failed)))
+    local read = tonumber(output:match "(%d+) files read")
+    return { executions = read, ours = code == 0 and {} or { output }, librarys = 0 }
 end
 
 print(("%-12s %11s %8s %9s %9s  %s"):format("harness", "executions", "edges", "MB", "failures", ""))
@@ -134,7 +135,7 @@ for _, harness in ipairs(HARNESSES) do
         io.stdout:flush()
     end
 end
-sh("rm -rf " .. process.quote(folder))
+sh("rm -rf " .. quote(folder))
 print(("%d executions, %d failures"):format(total, #failures))
 for _, text in ipairs(failures) do print("\n" .. text) end
 os.exit(#failures == 0 and 0 or 1)

@@ -1,4 +1,5 @@
-/* text.c - any bytes as text: tokens and their places, words, lower case, sentences, words of a vocabulary's trainer. */
+/* text.c - any bytes as text: tokens and their places, words, lower case, sentences, words of a vocabulary's trainer.
+ */
 #include "harness.h"
 
 static bl_tokenizer *cased, *uncased;

@@ -19,7 +19,7 @@ end
 --- README.md, CONTRIBUTING.md and the pages of docs/: path to text.
 local function pages()
     local texts = {}
-    for _, path in ipairs { "README.md", "CONTRIBUTING.md" } do texts[path] = assert(fs.read(path)) end
+    for _, path in ipairs { "README.md", "CONTRIBUTING.md", "SECURITY.md" } do texts[path] = assert(fs.read(path)) end
     for _, name in ipairs(assert(fs.list "docs")) do
         if name:match "%.md$" then texts["docs/" .. name] = assert(fs.read("docs/" .. name)) end
     end

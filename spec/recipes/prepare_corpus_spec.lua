@@ -164,7 +164,8 @@ describe("prepare_corpus", function()
             .. process.quote(books))
         assert.are.equal(0, code, output)
         assert.is_truthy(output:find("43 documents", 1, true), output)
-        assert.are.equal("The first book begins.\nIt ends here, after two paragraphs.\n\n",
+        assert.are.equal("The first book begins.\nIt ends here, after two paragraphs.\n\n"
+            .. "The second book is shorter.\n\n",
             fs.read(base .. "/books/text/books-00000.txt"))
     end)
 

@@ -6,6 +6,7 @@
 -- hdf5/seqS_predP/{training,test}_NNNN.hdf5, manifest.json.
 -- @module bertlua.corpus.pipeline
 
+local asked = require "bertlua.corpus.asked"
 local extract = require "bertlua.corpus.extract"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -18,6 +19,7 @@ local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local process = require "bertlua.process"
 local rebuild = require "bertlua.corpus.rebuild"
+local remarks = require "bertlua.corpus.remarks"
 local sample_checks = require "bertlua.data.sample_checks"
 local samples = require "bertlua.corpus.samples"
 local sentences = require "bertlua.corpus.sentences"
@@ -32,8 +34,6 @@ local vocab_trainer = require "bertlua.text.vocab_trainer"
 
 local pipeline = {}
 
-pipeline.STAGES = { "download", "verify", "extract", "sentences", "shard", "vocab", "hdf5" }
-
 -- Incremented when a stage's output changes for the same settings, which invalidates older parts.
 local FORMAT = 4
 
@@ -42,6 +42,11 @@ local function print_line(job, name, text)
         io.stdout:write(("%-10s %s\n"):format(name, printable.text(text)))
         io.stdout:flush()
     end
+end
+
+--- Write a line as a warning, if there is one.
+local function warn(line)
+    if line then io.stderr:write("warning: " .. printable.text(line) .. "\n") end
 end
 
 local function rate(bytes, seconds)
@@ -59,6 +64,7 @@ local function run_stage(job, name, settings, files, options)
     options.key = { format = FORMAT, settings = settings, inputs = files, parts = json.array(parts) }
     options.on_rebuild = function(reason)
         if reason then print_line(job, name, "made again: " .. reason) end
+        options.again = true
         manifest.drop_stage(job.output_dir, name)
     end
     local records, kept, seconds, worked = stage.run(job, options)
@@ -70,8 +76,9 @@ local function run_stage(job, name, settings, files, options)
     end
     local made = stage.files(records)
     manifest.set_stage(job.output_dir, name, settings, made)
+    if not options.only then warn(remarks.strangers(job, name, options.folder, made)) end
     return { files = made, records = records, kept = kept, seconds = seconds, worked = worked, parts = #options.parts,
-        all = options.parts }
+        all = options.parts, again = options.again }
 end
 
 --- How a user of a variant tells where documents end.
@@ -162,6 +169,9 @@ function runners.extract(job, values)
             run = function(part, report) return run[part.kind](part, report) end,
         })
     manifest.set_sources(job.output_dir, described)
+    if changes and not done.again then
+        print_line(job, "extract", ("sources %s: with the same text"):format(changes))
+    end
     if #done.files == 0 then
         fault.raisef("%s: contains no articles or text: the corpus is empty", paths[1] or "sources")
     end
@@ -169,8 +179,10 @@ function runners.extract(job, values)
     local pages = stage.sum(done.records, "pages")
     local replaced = stage.sum(done.records, "replaced")
     if replaced > 0 then
-        io.stderr:write(("warning: invalid UTF-8: %s replaced by U+FFFD\n"):format(plural.count(replaced, "byte")))
+        warn(("invalid UTF-8: %s replaced by U+FFFD"):format(plural.count(replaced, "byte")))
     end
+    local silent = remarks.silent(described, done.records)
+    if silent then print_line(job, "extract", silent) end
     print_line(job, "extract", ("%s%s, %.1f MB of text; read %s%s"):format(
         pages > 0 and plural.count(pages, "page") .. ", " or "", plural.count(articles, "document"), text / 1e6,
         rate(done.worked, done.seconds), note_kept(done.kept, done.parts)))
@@ -185,8 +197,11 @@ function runners.sentences(job, values)
         folder = folder, parts = sentences.parts(files), run = sentences.run(job, folder, language),
         memory = sentences.memory,
     })
-    print_line(job, "sentences", ("%s in %s; %s%s"):format(plural.count(stage.sum(done.files, "sentences"), "sentence"),
-        plural.count(stage.sum(done.files, "documents"), "document"), rate(done.worked, done.seconds),
+    local kept = stage.sum(done.files, "documents")
+    local lost = stage.sum(files, "documents") - kept
+    print_line(job, "sentences", ("%s in %s%s; %s%s"):format(plural.count(stage.sum(done.files, "sentences"),
+        "sentence"), plural.count(kept, "document"), lost > 0 and (", %d without any left out"):format(lost) or "",
+        rate(done.worked, done.seconds),
         note_kept(done.kept, done.parts)))
 end
 
@@ -214,22 +229,29 @@ function runners.shard(job, values)
         lines[#lines + 1] = sample_checks.held_out(values.test_share, counts.test_documents, counts.documents,
             "document", "they are chosen by a hash of their text; more documents come closer")
     end
-    sample_checks.warn(lines)
+    for _, line in ipairs(lines) do warn(line) end
     if spread > shards.TOLERANCE then
-        io.stderr:write(("warning: the training shards differ in size by %.1f %%: some documents are larger than a "
-            .. "shard; use fewer shards or smaller documents\n"):format(spread * 100))
+        warn(("the training shards differ in size by %.1f %%: some documents are larger than a shard; use fewer "
+            .. "shards or smaller documents"):format(spread * 100))
     end
+end
+
+--- The shards that a vocabulary is learned from.
+local function training_shards(files)
+    local training = {}
+    for _, file in ipairs(files) do
+        if fs.basename(file.path):match "^training" then training[#training + 1] = file end
+    end
+    return training
 end
 
 --- Stage vocab: a WordPiece vocabulary of the training shards.
 function runners.vocab(job, values)
     local files = manifest.files(job.output_dir, "shard", "vocab")
     local settings = { vocab_size = values.vocab_size, do_lower_case = values.do_lower_case,
-        min_frequency = values.min_frequency, alphabet_limit = values.alphabet_limit, memory_limit = values.memory_limit }
-    local training = {}
-    for _, file in ipairs(files) do
-        if fs.basename(file.path):match "^training" then training[#training + 1] = file end
-    end
+        min_frequency = values.min_frequency, alphabet_limit = values.alphabet_limit,
+        memory_limit = values.memory_limit }
+    local training = training_shards(files)
     local bytes = stage.sum(training, "bytes")
     local target = fs.join(job.output_dir, "vocab.txt")
     local done = run_stage(job, "vocab", settings, stage.hashes(training), {
@@ -252,9 +274,7 @@ function runners.vocab(job, values)
     })
     print_line(job, "vocab", ("%d tokens in %s; %s%s"):format(done.files[1].tokens, target,
         rate(done.worked, done.seconds), note_kept(done.kept, done.parts)))
-    for _, note in ipairs(done.records[1].notes) do
-        io.stderr:write("warning: vocab: " .. printable.text(note) .. "\n")
-    end
+    for _, note in ipairs(done.records[1].notes) do warn("vocab: " .. note) end
 end
 
 --- The vocabulary to use: as set, or the one stage vocab has made.
@@ -276,6 +296,7 @@ function runners.hdf5(job, values)
         masked_lm_prob = values.masked_lm_prob, short_seq_prob = values.short_seq_prob,
         dupe_factor = values.dupe_factor, gzip = values.gzip,
         vocabulary = fault.check(storage.file_sha256(vocab_file)) }
+    if not values.vocab_file then warn(remarks.stale_vocabulary(job, training_shards(files))) end
     local made = { vocab_file = vocab_file,
         tokenizer = require("bertlua.text.tokenizer").load(vocab_file, { do_lower_case = values.do_lower_case }) }
     for name, value in pairs(settings) do made[name] = value end
@@ -291,30 +312,17 @@ function runners.hdf5(job, values)
     for _, set in ipairs(sets) do
         for _, line in ipairs(samples.warnings(set, done.all, done.records, settings, { border = border_hint(values),
             named = stage.sum(files, "documents") == 1 })) do
-            if not told[line] then io.stderr:write(("warning: %s: %s\n"):format(set.folder, line)) end
+            if not told[line] then warn(set.folder .. ": " .. line) end
             told[line] = true
         end
     end
 end
 
---- "a,b" to the list of stages, checked.
-local function stage_list(values)
-    local known, list = {}, {}
-    for _, name in ipairs(pipeline.STAGES) do known[name] = true end
-    for name in values.stages:gmatch "[^,%s]+" do
-        if not known[name] then
-            fault.raisef("stages: unknown stage %q, expected a list of %s", name, table.concat(pipeline.STAGES, ","))
-        end
-        list[#list + 1] = name
-    end
-    if #list == 0 then fault.raise("stages: empty, expected at least one stage") end
-    return list
-end
-
 --- Report what is known to be wrong before hours of work.
-local function check(job, values, stages)
+local function check(job, values, stages, given)
     local wanted = {}
     for _, name in ipairs(stages) do wanted[name] = true end
+    for _, line in ipairs(asked.unused(values, given, wanted)) do warn(line) end
     if values.checksum then require("bertlua.util.download").checksum(values.checksum) end
     if values.variant == "squad" then return end
     languages.locale(values.language, values.locale)
@@ -355,14 +363,15 @@ end
 
 --- Run the stages.
 -- @tparam table values settings of bertlua.jobs.corpus.prepare
+-- @tparam ?table given which of them the command line names: see bertlua.corpus.asked
 -- @return the manifest
-function pipeline.run(values)
+function pipeline.run(values, given)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the corpus") end
     local workers = values.num_workers > 0 and values.num_workers or process.processors()
     local job = { output_dir = values.output_dir:gsub("(.)/+$", "%1"), num_workers = workers, quiet = values.quiet,
         memory_limit = values.memory_limit * 2 ^ 20 }
-    local stages = stage_list(values)
-    check(job, values, stages)
+    local stages = asked.stages(values.stages)
+    check(job, values, stages, given or {})
     fault.check(fs.mkdirs(job.output_dir))
     for _, folder in ipairs { ".", ".state", "download" } do stage.sweep(fs.join(job.output_dir, folder)) end
     for i, name in ipairs(stages) do

@@ -77,9 +77,9 @@ local function cut_after(file, path, offset, size, border)
 end
 
 --- Pieces of a text file, {path, first, stop, size, border}, to the end of a list.
-local function plain_pieces(pieces, path, size, border, single)
-    local file = fault.check(io.open(path, "rb"))
-    local headings = size > 0 and has_headings(read_at(file, path, 0, math.min(SAMPLE, size)))
+-- @param head the beginning of its text
+local function plain_pieces(pieces, file, head, path, size, border, single)
+    local headings = has_headings(head)
     local chosen = border
     if border == "auto" then chosen = headings and "heading" or single and "blank" or "none" end
     local first = 0
@@ -93,7 +93,6 @@ local function plain_pieces(pieces, path, size, border, single)
         }
         first = stop
     end
-    file:close()
 end
 
 --- Pieces of all files; one that is not plain UTF-8 text is a piece as a whole, with what it is as `streamed`.
@@ -102,13 +101,17 @@ local function pieces_of(files, border, reading)
     for _, path in ipairs(files) do
         local size = fs.size(path)
         if not size then fault.raise(path .. ": no such file") end
-        local special = size > 0 and streamed.look(path, reading)
+        local file = fault.check(io.open(path, "rb"))
+        local head = size > 0 and read_at(file, path, 0, math.min(SAMPLE, size)) or ""
+        local special = size > 0 and not (#head == size and streamed.is_plain(path, head, reading))
+            and streamed.look(path, reading)
         if special then
             pieces[#pieces + 1] = { path = path, first = 0, stop = size, size = size, border = border,
                 streamed = special, single = #files == 1 }
         else
-            plain_pieces(pieces, path, size, border, #files == 1)
+            plain_pieces(pieces, file, head, path, size, border, #files == 1)
         end
+        file:close()
     end
     return pieces
 end
@@ -211,7 +214,8 @@ function plain.run(job, folder, reading)
         local silent = {}
         stage.write_text(path, function(add)
             for _, piece in ipairs(part.pieces) do
-                local before, text, bad = documents, nil, nil
+                local before = documents
+                local text, bad
                 local function on_paragraph(paragraph)
                     add((paragraph:gsub("%s+", " ")) .. "\n")
                 end

@@ -25,6 +25,11 @@ function samples.sets(text)
         if not length or length < 8 or length > 4096 or predictions < 1 or predictions > length then
             fault.raisef("sets: got %q, expected LENGTH:MASKED pairs such as 128:20,512:80", text)
         end
+        for _, other in ipairs(list) do
+            if other.max_seq_length == length and other.max_predictions_per_seq == predictions then
+                fault.raisef("sets: %s stands there twice in %q", item, text)
+            end
+        end
         list[#list + 1] = { max_seq_length = length, max_predictions_per_seq = predictions,
             folder = ("seq%d_pred%d"):format(length, predictions) }
     end

@@ -73,17 +73,33 @@ local function fetch_wikipedia(job, values)
 end
 
 --- Text files below a folder, sorted: *.txt, or every regular file if there is none; with text_form, those of its
--- names first.
--- @return list of paths, number of files left out
-local function text_files(setting, folder, form)
+-- names first. What the preparation itself has made below it is no source.
+-- @return list of paths; number of files left out
+local function text_files(job, setting, folder, form)
     if not folder then fault.raisef("%s is not set: name a folder of text files", setting) end
+    -- The stages of a run see the same files, and thousands of them are looked for once.
+    job.texts = job.texts or {}
+    if job.texts[setting] then return unpack(job.texts[setting]) end
     if fs.is_file(folder) then return { folder }, 0 end
-    if form == "jsonl" or form == "wikiextractor" then
-        local files, others = text_source.find(folder, { form = form })
-        if #files == 0 then fault.raisef("%s: contains no files to read as %s", folder, form) end
-        return files, others
+    if fs.identity(folder) and fs.identity(folder) == fs.identity(job.output_dir) then
+        fault.raisef("output_dir %s is %s: the next run would read its own files as text; name another output_dir",
+            job.output_dir, setting)
     end
-    return require("bertlua.text.vocab_trainer").find_files(folder)
+    local files, others
+    if form == "jsonl" or form == "wikiextractor" then
+        files, others = text_source.find(folder, { form = form, skip = job.output_dir })
+        if #files == 0 then fault.raisef("%s: contains no files to read as %s", folder, form) end
+    else
+        files, others = require("bertlua.text.vocab_trainer").find_files(folder, job.output_dir)
+    end
+    for _, path in ipairs(files) do
+        local kind = fs.kind(path)
+        if kind and kind ~= "file" then
+            fault.raisef("%s: not a plain file, but a %s: take it out of %s", path, kind, setting)
+        end
+    end
+    job.texts[setting] = { files, others }
+    return files, others
 end
 
 --- Stage download: fetch what the variant needs, unless it is given as a local file.
@@ -129,11 +145,12 @@ function sources.list(job, values)
         list[1] = { kind = "wikipedia", path = dump, index = index }
     end
     if values.variant == "wiki_books" then
-        local files, others = text_files("books_dir", values.books_dir, values.text_form)
+        local files, others = text_files(job, "books_dir", values.books_dir, values.text_form)
         list[#list + 1] = { kind = "books", files = files, border = "none", others = others, folder = values.books_dir }
     elseif values.variant == "corpus" then
-        local files, others = text_files("corpus_dir", values.corpus_dir, values.text_form)
-        list[1] = { kind = "corpus", files = files, border = values.border, others = others, folder = values.corpus_dir }
+        local files, others = text_files(job, "corpus_dir", values.corpus_dir, values.text_form)
+        list[1] = { kind = "corpus", files = files, border = values.border, others = others,
+            folder = values.corpus_dir }
     end
     return list
 end
@@ -159,7 +176,8 @@ function sources.recognizer(values)
     end
 end
 
--- A file that changed less than so many seconds before its hash was taken may have changed again within the same second.
+-- A file that changed less than so many seconds before its hash was taken may have changed again within the same
+-- second.
 local SETTLED = 2
 
 --- Size and SHA-256 of source files; hashes are reused while size, inode and times stay the same.

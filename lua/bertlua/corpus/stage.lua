@@ -114,6 +114,13 @@ function stage.describe(job, path, counts)
     return record
 end
 
+--- The key that a stage's parts were made under, or nil.
+function stage.key(job, name)
+    local path = inside.file(job.output_dir, fs.join(".state", name, "key"))
+    local key = path and json.read(path)
+    return type(key) == "table" and type(key.inputs) == "table" and key or nil
+end
+
 --- Whether a value describes a file as describe does, so that the file can be found and checked. Whether its path stays
 -- inside the corpus is another question: see bertlua.util.inside.
 function stage.is_described(file)

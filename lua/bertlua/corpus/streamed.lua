@@ -4,6 +4,7 @@
 -- @module bertlua.corpus.streamed
 
 local fault = require "bertlua.fault"
+local native = require "bertlua.text"
 local prose = require "bertlua.data.prose"
 local text_source = require "bertlua.data.text_source"
 local text_walk = require "bertlua.data.text_walk"
@@ -20,6 +21,20 @@ end
 function streamed.key(values)
     return { encoding = values.encoding, text_form = values.text_form ~= "auto" and values.text_form or nil,
         text_field = values.text_field ~= "text" and values.text_field or nil }
+end
+
+--- Whether a text file is plain UTF-8 without a doubt, judging by all of its bytes. Most small files are, and need not
+-- be opened again to look at them.
+-- @tparam string path
+-- @tparam string text the whole file
+-- @tparam table reading of streamed.reading
+function streamed.is_plain(path, text, reading)
+    if reading.encoding or reading.form or not path:find "%.[tT][xX][tT]$" then return false end
+    -- Records, another file format, line ends of old: whatever may be special is looked at by the text's own reader.
+    if text:find "^%s*[%[{<]" or text:find "^BZh" or text:find "[%z\r]" or text:find "^[\1-\8\14-\31\128-\255]" then
+        return false
+    end
+    return native.invalid_utf8(text) == nil
 end
 
 --- What is special about a file, in words (see Source:special); nil if plain text can be read at any place of it.

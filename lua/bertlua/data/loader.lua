@@ -140,7 +140,8 @@ end
 --   "all"); pack_sequences (false); dynamic_masking (false) with special_ids = {cls_id, sep_id, mask_id} and
 --   masked_lm_prob (0.15);
 --   rank (0), ranks (1): batch n is requested only if n % ranks is rank;
---   on_first_shard: called with the first shard that is read; prefetch (true); few_shapes (false): the numbers of rows and masked tokens vary in coarse steps (see shapes.lua)
+--   on_first_shard: called with the first shard that is read; prefetch (true); few_shapes (false): the numbers of rows
+-- and masked tokens vary in coarse steps (see shapes.lua)
 -- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq, tensors;
 --   listed: {name, path, samples, bytes, checksum} of each file, sorted by name; input_dir
 function loader.open(options)

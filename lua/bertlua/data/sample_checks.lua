@@ -146,8 +146,8 @@ function checks.shard(shard, options)
     if options.next_sentence then
         local line = labels_line(counts)
         if line then
-            lines[1] = ("%s: %s: nothing is learned of next sentences: make the shards again with documents told apart, "
-                .. "or train with --objectives mlm"):format(shard.path, line)
+            lines[1] = ("%s: %s: nothing is learned of next sentences: make the shards again with documents told "
+                .. "apart, or train with --objectives mlm"):format(shard.path, line)
         end
     end
     if options.masked and counts.samples > 0 and counts.masked == 0 then

@@ -6,9 +6,9 @@
 
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
-local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local plural = require "bertlua.util.plural"
+local text_source = require "bertlua.data.text_source"
 
 local tagged = {}
 
@@ -132,11 +132,12 @@ end
 --- Read a file: .json or .jsonl is JSON lines, anything else has columns.
 -- @tparam string path
 -- @tparam table options labeled: whether tags are wanted; text_column, label_column: names of the lists in JSON lines
--- ("words", "tags"), or numbers of columns from 1 (the first and the last)
+-- ("words", "tags"), or numbers of columns from 1 (the first and the last); encoding, invalid_utf8: see
+-- bertlua.data.text_source
 -- @treturn {table,...} sentences {words = {string,...}, tags = {string,...} or nil, line}; a fault if there are none
 function tagged.read(path, options)
-    local text = fault.check(fs.read(path)):gsub("^\239\187\191", "")
-    local is_json = path:lower():find "%.jsonl?$" ~= nil
+    local text, kind = text_source.need(path, options), text_source.ending(path)
+    local is_json = kind == "json" or kind == "jsonl"
     local sentences = (is_json and read_json or read_columns)(text, path, options)
     if #sentences == 0 then fault.raisef("%s: contains no words", path) end
     return sentences

@@ -8,6 +8,7 @@ local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local native = require "bertlua.text"
 local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
 local text_stream = require "bertlua.text_stream"
 
 local text_source = {}
@@ -39,8 +40,22 @@ local function ending(path)
     return name:match "^.+%.([^.]+)$" or ""
 end
 
+--- The engine's message with what the settings can do about it.
+local function advised(message)
+    return message:gsub("; convert the file %(iconv %-f (%S+) %-t UTF%-8%)$", ": set --encoding %1")
+        :gsub("; convert the file %(iconv %-t UTF%-8%)$", "; name the file's encoding (such as --encoding "
+            .. "windows-1252), convert the file (iconv -t UTF-8), or continue with --invalid-utf8 replace")
+end
+
 local Source = {}
 Source.__index = Source
+
+--- The next piece from the stream; "" at the end.
+local function piece_of(stream)
+    local piece, message = stream:read()
+    if not piece then fault.raise((advised(message))) end
+    return piece
+end
 
 --- Names of the members of an object, for a message.
 local function members(object)
@@ -75,7 +90,7 @@ local function form_of(self, options)
     if start:find "^{" then
         -- A first line longer than what was read so far: take more of it.
         while not start:find("\n", 1, true) and #start <= text_source.MAX_RECORD do
-            local more = fault.check(self.stream:read())
+            local more = piece_of(self.stream)
             if more == "" then break end
             self.head, start = self.head .. more, start .. more
         end
@@ -104,7 +119,7 @@ function text_source.open(path, options)
         replace = options.invalid_utf8 == "replace" }))
     local self = setmetatable({ path = path == "-" and "standard input" or path, stream = stream,
         text_field = options.text_field or "text" }, Source)
-    self.head = fault.check(stream:read())
+    self.head = piece_of(stream)
     self.form = form_of(self, { form = options.form, text_field = self.text_field, literal = options.literal,
         as_text = options.as_text or "text" })
     local format = stream:describe()
@@ -118,7 +133,7 @@ end
 function Source:chunk()
     local piece = self.head
     self.head = nil
-    if not piece or piece == "" then piece = fault.check(self.stream:read()) end
+    if not piece or piece == "" then piece = piece_of(self.stream) end
     return piece ~= "" and piece or nil
 end
 
@@ -245,21 +260,42 @@ function Source:close()
     self.stream, self.head = nil, nil
 end
 
+--- "PATH: byte N: ..." with the line where that is, for files that people look at line by line.
+local function with_line(message, path)
+    local at, rest = message:match("^.-: byte (%d+): (.*)$")
+    local text = at and fs.read(path)
+    if not text then return message end
+    return ("%s:%d: byte %s: %s"):format(path, 1 + select(2, text:sub(1, tonumber(at)):gsub("\n", "")), at, rest)
+end
+
 --- Read a whole file as UTF-8, decompressed if it is compressed; a byte order mark is left out.
 -- @tparam string path
--- @tparam ?table options as for open
--- @return text; or nil and a message
+-- @tparam ?table options encoding, invalid_utf8, where the caller has these settings
+-- @return text, number of bytes that were replaced; or nil and a message
 function text_source.read(path, options)
-    local stream, message = text_stream.open(path, { encoding = options and options.encoding,
-        replace = options and options.invalid_utf8 == "replace" })
+    local stream, message = text_stream.open(path, options and { encoding = options.encoding,
+        replace = options.invalid_utf8 == "replace" })
     if not stream then return nil, message end
     local parts = {}
     repeat
         parts[#parts + 1], message = stream:read()
     until message or parts[#parts] == ""
+    local format = stream:describe()
     stream:close()
-    if message then return nil, message end
-    return table.concat(parts)
+    if not message then return table.concat(parts), format.replaced end
+    if not format.packing and format.encoding == "UTF-8" then message = with_line(message, path) end
+    return nil, options and advised(message) or message
+end
+
+--- The same, for files that a run cannot do without: a fault if it cannot be read, and a warning if bytes were replaced.
+function text_source.need(path, options)
+    local text, replaced = text_source.read(path, options)
+    if not text then fault.raise(replaced) end
+    if replaced > 0 then
+        io.stderr:write(("warning: %s: invalid UTF-8: %s replaced by U+FFFD\n"):format(printable.text(path),
+            plural.count(replaced, "byte")))
+    end
+    return text
 end
 
 --- A fault if text given on a command line or by standard input is not UTF-8: nothing of it would be told.
@@ -304,13 +340,16 @@ local function is_bare_name(name)
 end
 
 --- Files below a folder, by what their names say.
-local function each_file(folder, deep, skip, visit)
+-- @param seen set of the folders read so far, so that a link back to one is not followed
+local function each_file(folder, deep, skip, visit, seen)
+    seen = seen or { [skip and fs.identity(skip) or 0] = true }
+    seen[fs.identity(folder) or folder] = true
     for _, name in ipairs(fault.check(fs.list(folder))) do
         local path = fs.join(folder, name)
-        if name:sub(1, 1) == "." or path == skip then
+        if name:sub(1, 1) == "." then
             -- Nobody's text.
         elseif fs.is_directory(path) then
-            if deep then each_file(path, deep, skip, visit) end
+            if deep and not seen[fs.identity(path)] then each_file(path, deep, skip, visit, seen) end
         else
             visit(path, name)
         end

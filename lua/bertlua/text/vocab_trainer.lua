@@ -37,21 +37,32 @@ local function is_text_name(name)
 end
 
 --- Text files below a folder: those named *.txt (or .txt.gz, .txt.bz2, .txt.xz, .txt.zst), or every regular file if
--- there is none.
+-- there is none. Names that begin with a dot are nobody's text, and a folder that links lead to again is read once.
+-- @tparam string folder
+-- @tparam ?string skip a folder below it that is left out
 -- @return sorted list of paths, number of files left out; a fault if the folder is missing or contains no files
-function M.find_files(folder)
-    local plain, text = {}, {}
+function M.find_files(folder, skip)
+    local plain, text, seen = {}, {}, {}
+    local function is_new(path)
+        local id = fs.identity(path)
+        local new = id ~= nil and not seen[id]
+        seen[id or path] = true
+        return new
+    end
+    if skip then is_new(skip) end
     local function walk(path)
         for _, name in ipairs(fault.check(fs.list(path))) do
             local child = fs.join(path, name)
-            if fs.is_directory(child) then
-                walk(child)
-            elseif name:sub(1, 1) ~= "." then
+            local hidden = name:sub(1, 1) == "."
+            if not hidden and fs.is_directory(child) then
+                if is_new(child) then walk(child) end
+            elseif not hidden then
                 plain[#plain + 1] = child
                 if is_text_name(name) then text[#text + 1] = child end
             end
         end
     end
+    is_new(folder)
     walk(folder)
     local files = #text > 0 and text or plain
     if #files == 0 then fault.raise(folder .. ": contains no files, expected text files (*.txt)") end

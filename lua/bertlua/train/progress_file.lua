@@ -45,7 +45,7 @@ function progress_file.read(path)
     if not text then return nil, problem end
     local progress
     progress, problem = json.decode(text, file)
-    if not progress then return nil, problem end
+    if progress == nil then return nil, problem end
     if type(progress) ~= "table" then return nil, file .. ": not a JSON object" end
     local ok
     ok, problem = check_text(text, progress)

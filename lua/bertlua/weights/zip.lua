@@ -14,7 +14,7 @@ local zip = {}
 local END, END64, LOCATOR64 = "PK\5\6", "PK\6\6", "PK\6\7"
 local ENTRY, LOCAL = "PK\1\2", "PK\3\4"
 local END_BYTES, LONGEST_COMMENT = 22, 65535
-local MAX_MEMBERS = 100000
+local MAX_MEMBERS, MAX_NAMES = 100000, 64 * 2 ^ 20
 local STORED = 0
 
 local function little(text, first, n)
@@ -103,11 +103,15 @@ function zip.open(path)
     local reader = ByteReader.open(path)
     local count, offset, stop = directory(reader)
     reader:seek(offset)
-    local members, names = {}, {}
+    local members, names, name_bytes, packed = {}, {}, 0, 0
     for i = 1, count do
         local member = read_entry(reader)
         if members[member.name] then fault.raisef("%s: zip archive with two members of the same name", path) end
         members[member.name], names[i] = member, member.name
+        name_bytes, packed = name_bytes + #member.name, packed + member.packed
+        if name_bytes > MAX_NAMES then
+            fault.raisef("%s: broken zip archive: its names take more than %d bytes", path, MAX_NAMES)
+        end
     end
     -- Otherwise members would be left out in silence.
     if reader.position ~= stop then
@@ -115,6 +119,11 @@ function zip.open(path)
             count, reader.position, stop)
     end
     reader:close()
+    -- Members that share bytes make the work of reading them all far larger than the file.
+    if packed > reader.size then
+        fault.raisef("%s: broken zip archive: its members would take %.0f bytes, the file has %.0f", path, packed,
+            reader.size)
+    end
     return members, names
 end
 

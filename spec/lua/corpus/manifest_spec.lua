@@ -68,11 +68,11 @@ describe("manifest", function()
     it("finds files that are missing, changed, or of the wrong size", function()
         for name, case in pairs {
             ["shard.txt"] = { nil, "/shard.txt: listed in the manifest, but does not exist$" },
-            ["extract.txt"] = { "longer text", "/extract.txt: has 11 bytes, but 7 according to the manifest: it was changed or damaged: remove it, "
-                .. "and stage extract makes it again$" },
+            ["extract.txt"] = { "longer text", "/extract.txt: has 11 bytes, but 7 according to the manifest: it was "
+                .. "changed or damaged: remove it, and stage extract makes it again$" },
             ["hdf5.txt"] = { "HDF5", "/hdf5.txt: SHA%-256 is %x+, but %x+ according to the manifest" },
-            dump = { "jump", "/dump: SHA%-256 is .*: it is another file than the one that was read, or damaged: run the "
-                .. "stages again, and what was made of it is made again$" },
+            dump = { "jump", "/dump: SHA%-256 is .*: it is another file than the one that was read, or damaged: run "
+                .. "the stages again, and what was made of it is made again$" },
         } do
             fill()
             if case[1] then assert(fs.write(fs.join(folder, name), case[1])) else fs.remove(fs.join(folder, name)) end
@@ -91,7 +91,8 @@ describe("manifest", function()
         end
         -- What is there, but not as it was made, is damage whatever comes.
         assert(fs.write(folder .. "/shard.txt", "share"))
-        assert.error_matches(function() manifest.verify(job) end, "/shard.txt: SHA%-256 is .* remove it, and stage shard")
+        assert.error_matches(function() manifest.verify(job) end,
+            "/shard.txt: SHA%-256 is .* remove it, and stage shard")
         assert(fs.remove(folder .. "/shard.txt"))
         job.coming = { extract = true, hdf5 = true }
         assert.error_matches(function() manifest.verify(job) end, "/shard.txt: listed .*, but does not exist$")

@@ -11,7 +11,8 @@ end
 describe("the reason to build a stage again", function()
     it("is what differs", function()
         for text, change in pairs {
-            ['border "blank" instead of "auto", shards 4 instead of 2'] = { settings = { border = "blank", shards = 4 } },
+            ['border "blank" instead of "auto", shards 4 instead of 2'] = {
+                settings = { border = "blank", shards = 4 } },
             ['gzip 1 instead of unset'] = { settings = { border = "auto", shards = 2, gzip = 1 } },
             ["shards unset instead of 2"] = { settings = { border = "auto" } },
             ["another border"] = { settings = { border = ("0"):rep(64), shards = 2 } },

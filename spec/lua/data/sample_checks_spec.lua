@@ -26,14 +26,14 @@ describe("checks of documents", function()
     it("find a text that is one document, or shards that are", function()
         assert.are.same({ "the whole text is one document, so all next_sentence_labels are 0: name the border" },
             lines { documents = 1, repeated = 0, shards = 1, single = 1 })
-        assert.are.same({ "shards with only one document: 3 of 4; their samples never have a random next sentence: name "
-            .. "the border, or use fewer shards" }, lines { single = 3 })
+        assert.are.same({ "shards with only one document: 3 of 4; their samples never have a random next sentence: "
+            .. "name the border, or use fewer shards" }, lines { single = 3 })
     end)
 
     it("find that far more or less is held out than asked for", function()
-        local function held_out(...) return checks.held_out(...) end
-        assert.are.equal("test_share 0.1: 1 of 2 shards is held out, 50 % of the text: more", held_out(0.1, 1, 2, "shard",
-            "more"))
+        local held_out = checks.held_out
+        assert.are.equal("test_share 0.1: 1 of 2 shards is held out, 50 % of the text: more",
+            held_out(0.1, 1, 2, "shard", "more"))
         assert.are.equal("test_share 0.01: 0 of 30 documents are held out, 0 % of the text: more", held_out(0.01, 0, 30,
             "document", "more"))
         assert.is_nil(held_out(0.1, 1, 10, "shard", "more"))
@@ -68,16 +68,16 @@ describe("checks of samples", function()
     end)
 
     it("find documents of one sentence", function()
-        assert.are.same({ "60 of 100 documents have a single sentence, so the next sentence of their samples is always a "
-            .. "random one: join what belongs together: name the border" }, lines { short = 60, random = 400 })
-        assert.are.same({ "100 of 100 documents have a single sentence, so the next sentence of their samples is always "
-            .. "a random one (all next_sentence_labels are 1): join what belongs together: name the border" },
+        assert.are.same({ "60 of 100 documents have a single sentence, so the next sentence of their samples is always "
+            .. "a random one: join what belongs together: name the border" }, lines { short = 60, random = 400 })
+        assert.are.same({ "100 of 100 documents have a single sentence, so the next sentence of their samples is "
+            .. "always a random one (all next_sentence_labels are 1): join what belongs together: name the border" },
             lines { short = 100, random = 500 })
     end)
 
     it("find padding", function()
-        assert.are.same({ "samples have 20 tokens on average, 84 % of their 128 are padding: shorter ones (32) would do, "
-            .. "or are documents cut too small? name the border" }, lines { positions = 10000, masked = 1500 })
+        assert.are.same({ "samples have 20 tokens on average, 84 % of their 128 are padding: shorter ones (32) would "
+            .. "do, or are documents cut too small? name the border" }, lines { positions = 10000, masked = 1500 })
     end)
 
     it("find masks that are too few or too many", function()
@@ -85,10 +85,10 @@ describe("checks of samples", function()
             { (lines({ masked = 1000 }, { masked_lm_prob = 0.001 })[1]:gsub("2 %%", "1.8 %%")) })
         assert.are.same({ "only 2 % of the tokens are masked, where 15 % is usual: raise max_predictions_per_seq (2)" },
             lines({ masked = 1000 }, { max_predictions_per_seq = 2 }))
-        assert.are.same({ "only 9 % of the tokens are masked instead of 15 %: max_predictions_per_seq (10) cuts off the "
-            .. "rest: raise it to about 20" }, lines({ masked = 5000 }, { max_predictions_per_seq = 10 }))
-        assert.are.same({ "91 % of the tokens are masked, where 15 % is usual: little is left to predict them from: lower "
-            .. "masked_lm_prob (1)" }, lines({ masked = 50000 }, { masked_lm_prob = 1 }))
+        assert.are.same({ "only 9 % of the tokens are masked instead of 15 %: max_predictions_per_seq (10) cuts off "
+            .. "the rest: raise it to about 20" }, lines({ masked = 5000 }, { max_predictions_per_seq = 10 }))
+        assert.are.same({ "91 % of the tokens are masked, where 15 % is usual: little is left to predict them from: "
+            .. "lower masked_lm_prob (1)" }, lines({ masked = 50000 }, { masked_lm_prob = 1 }))
     end)
 
     it("find a vocabulary of another language, and sentences without a token", function()
@@ -108,7 +108,8 @@ describe("checks of a shard", function()
         local values = shards.values(40, 16, 3)
         change(values)
         shards.write(path, values)
-        local found = checks.shard(assert(data.read_shard(path, {})), options or { next_sentence = true, masked = true })
+        options = options or { next_sentence = true, masked = true }
+        local found = checks.shard(assert(data.read_shard(path, {})), options)
         for i, line in ipairs(found) do found[i] = line:sub(#folder + 2) end
         return found
     end
@@ -128,16 +129,16 @@ describe("checks of a shard", function()
     it("find nothing in a usual one", function() assert.are.same({}, lines("usual", function() end)) end)
 
     it("find labels of one kind, if the run learns from them", function()
-        assert.are.same({ "zeros.hdf5: no sample has a random next sentence: all next_sentence_labels of 40 samples are 0: "
-            .. "nothing is learned of next sentences: make the shards again with documents told apart, or train with "
-            .. "--objectives mlm" }, lines("zeros", set_labels(0)))
+        assert.are.same({ "zeros.hdf5: no sample has a random next sentence: all next_sentence_labels of 40 samples "
+            .. "are 0: nothing is learned of next sentences: make the shards again with documents told apart, or train "
+            .. "with --objectives mlm" }, lines("zeros", set_labels(0)))
         assert.matches("all next_sentence_labels of 40 samples are 1", lines("ones", set_labels(1))[1])
         assert.are.same({}, lines("mlm", set_labels(0), { masked = true }))
     end)
 
     it("find masks that are all empty, unless the run draws its own", function()
-        assert.are.same({ "empty.hdf5: no token is masked in any of 40 samples: nothing is learned of words: train with "
-            .. "--dynamic-masking, or make the shards again" }, lines("empty", clear_masks))
+        assert.are.same({ "empty.hdf5: no token is masked in any of 40 samples: nothing is learned of words: train "
+            .. "with --dynamic-masking, or make the shards again" }, lines("empty", clear_masks))
         assert.are.same({}, lines("dynamic", clear_masks, { next_sentence = true }))
     end)
 

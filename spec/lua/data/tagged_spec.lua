@@ -58,6 +58,12 @@ describe("tagged words", function()
             label_column = "ner" })[1].tags)
     end)
 
+    it("are read in other encodings, and not as whatever is left of their bytes", function()
+        assert.are.same({ "Käse" }, read("a.txt", "K\228se O\n", { encoding = "latin1" })[1].words)
+        assert.are.same({ "Käse" }, read("a.txt", "\255\254K\0\228\0s\0e\0 \0O\0\n\0")[1].words)
+        refused("a%.txt:2: byte 5: invalid UTF%-8 %(0xe4%)", "a.txt", "b O\nK\228se O\n")
+    end)
+
     it("are refused with file and line where they are wrong", function()
         refused("a%.txt:3: 3 columns, but 2 in line 1$", "a.txt", "a O\nb O\nc c O\n")
         refused("a%.txt:2: a tab separates its columns, but blanks do in line 1", "a.txt", "a O\nb\tO\n")

@@ -141,6 +141,9 @@ describe("zip", function()
             [good:sub(1, -2)] = "truncated zip archive: its directory is missing",
             [good:gsub("PK\1\2", "PK\1\3", 1)] = "broken zip archive: no member at byte %d+ of its directory",
             [archive { MEMBERS[1], MEMBERS[1] }] = "zip archive with two members of the same name",
+            -- Two members of which each claims most of the file.
+            [archive { { name = "a", data = ("a"):rep(100), packed = 200 }, { name = "b", data = "", packed = 200 } }] =
+                "broken zip archive: its members would take 400 bytes, the file has 292",
             [archive(MEMBERS, { zip64 = true }):gsub("PK\6\6", "PK\6\8", 1)] = "broken zip archive: no zip64 directory",
         } do
             write(text)

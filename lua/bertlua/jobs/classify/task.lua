@@ -21,7 +21,7 @@ local texts = require "bertlua.jobs.common.texts"
 local function load(job, path, list, lines)
     local values, data = job.values, job.data
     local pair, label_column = data.pair_column, values.label_column
-    if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }) end
+    if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }, values) end
     local builder, ids = sequences.builder(data.words, values.max_seq_length), array.int32(#list)
     local numbers = labels.numbers(data.config.labels)
     for i, record in ipairs(list) do
@@ -65,7 +65,7 @@ local function open(job)
     if values.data then
         list, lines = own_records(job)
     elseif file then
-        list, lines = records.read(file, { values.text_column, values.label_column, values.pair_column })
+        list, lines = records.read(file, { values.text_column, values.label_column, values.pair_column }, values)
     end
     config.labels = labels.trained(run, values) or list and labels.distinct(function(visit)
         for _, record in ipairs(list) do visit(record[values.label_column]) end
@@ -94,6 +94,10 @@ local function classify(job, set, tick)
                 if scores[row + c] > scores[row + top] then top = c end
             end
             for c = 0, classes - 1 do sum = sum + math.exp(scores[row + c] - scores[row + top]) end
+            if sum ~= sum then
+                fault.raisef("the model's scores of text %d are NaN: its parameters hold NaN, or the learning rate was "
+                    .. "too high", s)
+            end
             best[s], probability[s] = top, 1 / sum
         end
     end, tick)

@@ -57,8 +57,8 @@ local OWN = {
       help = "fraction of documents held out for evaluation, chosen by their hash" },
     { name = "vocab_file", type = "path", group = "Samples",
       help = "WordPiece vocabulary; unset: the one made by stage vocab" },
-    { name = "vocab_size", type = "integer", default = trainer.DEFAULTS.vocab_size, min = 6, max = 2 ^ 24, group = "Samples",
-      help = "stage vocab: tokens to learn" },
+    { name = "vocab_size", type = "integer", default = trainer.DEFAULTS.vocab_size, min = 6, max = 2 ^ 24,
+      group = "Samples", help = "stage vocab: tokens to learn" },
     { name = "min_frequency", type = "integer", default = trainer.DEFAULTS.min_frequency, min = 1, group = "Samples",
       help = "stage vocab: how often a pair of pieces must occur to be joined" },
     { name = "alphabet_limit", type = "integer", default = trainer.DEFAULTS.alphabet_limit, min = 1, max = 1114112,
@@ -89,18 +89,19 @@ M.settings = settings.define(all_settings())
 
 --- Run the job.
 -- @param values of M.settings
+-- @param given sources of the values: see settings:parse
 -- @return the manifest
-function M.run(values)
-    return pipeline.run(values)
+function M.run(values, given)
+    return pipeline.run(values, given)
 end
 
 --- Entry point of the recipe: its own settings, then the command line.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, {
+    local values, given = M.settings:parse(arg or {}, overrides, {
         program = "recipes/prepare_corpus.lua",
         description = description,
     })
-    return M.run(values)
+    return M.run(values, given)
 end
 
 return M

@@ -5,12 +5,13 @@ local devices = require "bertlua.jobs.common.devices"
 local fill_mask = require "bertlua.models.fill_mask"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
+local text_source = require "bertlua.data.text_source"
 
 local M = {}
 
 M.settings = settings.define {
     { name = "checkpoint", type = "path", required = true, help = "checkpoint folder, or the folder of its steps" },
-    { name = "vocab_file", type = "path", help = "unset: vocab.txt of the checkpoint" },
+    { name = "vocab_file", type = "path", help = "unset: vocab.txt or tokenizer.json of the checkpoint" },
     { name = "do_lower_case", type = "boolean",
         help = "lower-case the text; unset: only if the vocabulary has no capitals" },
     { name = "top", type = "integer", min = 1, max = 1000, default = 5, help = "number of guesses per [MASK]" },
@@ -40,10 +41,11 @@ function M.run(values)
     local opened = checkpoint_model.open(values.checkpoint, values)
     local words = checkpoint_model.tokenizer(opened, values.do_lower_case)
     if #values.text > 0 then
+        for _, text in ipairs(values.text) do text_source.checked(text, "the text") end
         for _, text in ipairs(values.text) do io.stdout:write(M.text(opened, words, text, values.top)) end
         return
     end
-    for text in io.stdin:lines() do
+    for text in text_source.open("-", { form = "text" }):lines() do
         if text:match("%S") then
             io.stdout:write(M.text(opened, words, text, values.top))
             io.stdout:flush()

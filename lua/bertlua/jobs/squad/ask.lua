@@ -5,9 +5,9 @@ local extraction = require "bertlua.squad.extraction"
 local devices = require "bertlua.jobs.common.devices"
 local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
-local fs = require "bertlua.util.fs"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
+local text_source = require "bertlua.data.text_source"
 
 local M = {}
 
@@ -21,7 +21,7 @@ local OWN = {
     { name = "top", type = "integer", min = 1, max = 1000, default = 3, help = "number of answers to show" },
     { name = "version_2_with_negative", type = "boolean",
         help = "there may be no answer; unset: as the model was fine-tuned" },
-    { name = "vocab_file", type = "path", help = "unset: vocab.txt of the checkpoint" },
+    { name = "vocab_file", type = "path", help = "unset: vocab.txt or tokenizer.json of the checkpoint" },
     { name = "do_lower_case", type = "boolean", help = "lower-case the text; unset: as the model was trained" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16" }, default = "fp32",
@@ -55,8 +55,7 @@ local function context_of(values)
         fault.raise("--context and --context-file are both set: give one of them")
     end
     if values.context then return values.context end
-    if values.context_file then return fault.check(fs.read(values.context_file)) end
-    return io.stdin:read "*a"
+    return fault.check(text_source.read(values.context_file or "-"))
 end
 
 --- The answers as lines: the chosen one, then the most likely ones with their probabilities.

@@ -49,7 +49,7 @@ end
 local function load(job, path, sentences)
     local values, data = job.values, job.data
     sentences = sentences or tagged.read(path, { labeled = true, text_column = values.text_column,
-        label_column = values.label_column })
+        label_column = values.label_column, encoding = values.encoding, invalid_utf8 = values.invalid_utf8 })
     local names = data.config.labels
     local numbers = labels.numbers(names)
     check_tags(path, sentences, numbers, #names)
@@ -74,7 +74,7 @@ local function open(job)
     job.data = data
     local file = values.train_file or values.dev_file or values.test_file
     local sentences = tagged.read(file, { labeled = true, text_column = values.text_column,
-        label_column = values.label_column })
+        label_column = values.label_column, encoding = values.encoding, invalid_utf8 = values.invalid_utf8 })
     config.labels = labels.trained(run, values) or labels.distinct(function(visit)
         for _, sentence in ipairs(sentences) do
             for _, tag in ipairs(sentence.tags) do visit(tag) end

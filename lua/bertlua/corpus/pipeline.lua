@@ -22,8 +22,8 @@ local sentences = require "bertlua.corpus.sentences"
 local shards = require "bertlua.corpus.shards"
 local sources = require "bertlua.corpus.sources"
 local stage = require "bertlua.corpus.stage"
-local storage = require "bertlua.storage"
 local vocab_trainer = require "bertlua.text.vocab_trainer"
+local vocabulary_file = require "bertlua.text.vocabulary_file"
 
 local pipeline = {}
 
@@ -221,7 +221,7 @@ function runners.hdf5(job, values)
     local settings = { sets = values.sets, do_lower_case = values.do_lower_case, seed = values.seed,
         masked_lm_prob = values.masked_lm_prob, short_seq_prob = values.short_seq_prob,
         dupe_factor = values.dupe_factor, gzip = values.gzip,
-        vocabulary = fault.check(storage.file_sha256(vocab_file)) }
+        vocabulary = vocabulary_file.identity(vocab_file, values.do_lower_case) }
     local made = { vocab_file = vocab_file,
         tokenizer = require("bertlua.text.tokenizer").load(vocab_file, { do_lower_case = values.do_lower_case }) }
     for name, value in pairs(settings) do made[name] = value end

@@ -5,7 +5,9 @@
 #   make install    PREFIX=/usr/local   make asan    the suite under ASan and UBSan
 #   make cuda       the CUDA backend    make test-cuda, make test-cuda-emulated
 #   make docs       the Lua API as HTML
-#   make faults     kills and errors at every call that writes
+#   make faults     kills and errors at every call that writes, kills at any time
+#   make flips      every kind of file with one byte changed
+#   make fuzz       every parser on arbitrary bytes; make fuzz-corpus for the short form
 #
 # Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs elsewhere), CC=gcc or clang (with libomp-dev),
 # OPT=-O3, BUILD=build, V=1 to show the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (which
@@ -199,7 +201,7 @@ uninstall:
 	  echo "removed bertlua from $$prefix"
 
 clean:
-	rm -rf $(BUILD) build-asan
+	rm -rf $(BUILD) build-asan $(FUZZ_BUILD)
 
 test:
 	@scripts/install_dependencies.sh build test
@@ -264,8 +266,60 @@ $(BUILD)/faults.so: spec/faults/inject.c $(BUILD)/flags
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -shared -fPIC -o $@ $< -ldl
 faults: all $(BUILD)/faults.so
 	$(BUILD)/bertlua spec/faults/run.lua $(BUILD)/faults.so $(FAULTS_ARGS)
+	$(BUILD)/bertlua spec/faults/random.lua $(BUILD)/faults.so
 	$(BUILD)/bertlua spec/faults/lock_race.lua 1000 4
 	$(BUILD)/bertlua spec/faults/lock_race.lua 1000 4 claims
+
+# What becomes of a file when one byte of it changes, for every kind of file.
+flips: all
+	$(BUILD)/bertlua spec/faults/flips.lua $(FLIPS_ARGS)
+
+# What a parser makes of arbitrary bytes: spec/fuzz has a harness for each, built with clang's libFuzzer, ASan and UBSan.
+# FUZZ_SECONDS for each of the twelve, or FUZZ_ARGS="dump wikitext" for some of them; docs/reliability.md has the figures.
+# fuzz-corpus is the short form: what was found before, once, and FUZZ_SECONDS of new inputs each.
+FUZZ_CC ?= clang
+FUZZ_BUILD ?= build-fuzz
+FUZZ_SECONDS ?= $(if $(filter fuzz-corpus,$(MAKECMDGOALS)),2,50)
+FUZZ_ARGS ?=
+FUZZ_FLAGS := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fno-common -Wall -Wextra -Werror \
+  -Wno-pass-failed -Wno-unknown-pragmas
+FUZZ_SANITIZERS := address$(comma)undefined
+# Rooms that parse, without those that compute: context.c and affinity.c need OpenMP, backend.c the kernels.
+FUZZ_SRC := $(filter-out engine/core/affinity.c engine/core/backend.c engine/core/context.c, \
+  $(wildcard $(patsubst %,engine/%/*.c,core storage text wiki corpus data))) engine/hdf5/layout.c engine/hdf5/read.c
+FUZZ_OBJ := $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)
+FUZZ_NAMES := $(filter-out no_device,$(patsubst spec/fuzz/%.c,%,$(wildcard spec/fuzz/*.c)))
+FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(FUZZ_BUILD)/%)
+
+# Only after the packages are there: which flags pkg-config knows is asked anew.
+fuzz fuzz-corpus:
+	@scripts/install_dependencies.sh build fuzz
+	@echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | $(FUZZ_CC) -fsanitize=fuzzer$(comma)$(FUZZ_SANITIZERS) -x c - \
+	  -o /dev/null 2>/dev/null || { echo "make $@: $(FUZZ_CC) is missing or has no libFuzzer: apt-get install clang" \
+	  "libclang-rt-dev, or set FUZZ_CC" >&2; false; }
+	@$(MAKE) --no-print-directory all fuzz-programs
+	$(BUILD)/bertlua spec/fuzz/run.lua $(FUZZ_BUILD) $(FUZZ_SECONDS) $(FUZZ_ARGS)
+
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+$(FUZZ_BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(call quote,$(FUZZ_CC) $(CPPFLAGS_ALL) $(FUZZ_FLAGS)) | cmp -s - $@ || \
+	  printf '%s\n' $(call quote,$(FUZZ_CC) $(CPPFLAGS_ALL) $(FUZZ_FLAGS)) > $@
+
+$(FUZZ_BUILD)/%.o: %.c $(FUZZ_BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$<)
+	$(Q)$(FUZZ_CC) $(CPPFLAGS_ALL) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link$(comma)$(FUZZ_SANITIZERS) -MMD -MP -c $< -o $@
+
+$(FUZZ_BUILD)/parsers.a: $(FUZZ_OBJ)
+	$(Q)rm -f $@ && ar rcs $@ $(FUZZ_OBJ)
+
+$(FUZZ_PROGRAMS): $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/spec/fuzz/%.o $(FUZZ_BUILD)/spec/fuzz/no_device.o $(FUZZ_BUILD)/parsers.a
+	$(call say,LINK,$@)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer$(comma)$(FUZZ_SANITIZERS) $^ -o $@ \
+	  $(if $(HDF5_ARCHIVE),$(HDF5_ARCHIVE) -lsz,$(HDF5_LIBS)) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) \
+	  -lbz2 -lz -lcurl -lm -lpthread -ldl
 
 # CORPUS=folder trains on your own text files instead of the Jargon File.
 demo:
@@ -284,7 +338,7 @@ docs: all
 
 # Two false alarms: a row has at least one class, a dataset at least one dimension.
 CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/data/hdf5_write.c
-C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch] spec/support/*.c spec/faults/*.c)
+C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch] spec/support/*.c spec/faults/*.c spec/fuzz/*.[ch])
 CUDA_FILES = $(wildcard engine/cuda/*.cu engine/cuda/*.cuh spec/cuda/emulation/*)
 lint:
 	@scripts/install_dependencies.sh build lint
@@ -298,5 +352,6 @@ lint:
 
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
-.PHONY: all faults cuda gpu-report install uninstall clean test suite suite-chosen suite-waiting suite-others demo docs lint asan FORCE
+-include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
+.PHONY: all faults flips fuzz fuzz-corpus fuzz-programs cuda gpu-report install uninstall clean test suite suite-chosen suite-waiting suite-others demo docs lint asan FORCE
 .DELETE_ON_ERROR:

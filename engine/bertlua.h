@@ -5,8 +5,8 @@
  * engine/X implements api/X.h: core (status, tensors, memory, machine), ops and
  * optim (checks, then dispatch to the kernels of cpu or cuda), comm, text,
  * storage (safetensors, durable files, checksums), data (HDF5 shards, batches)
- * and corpus, with MediaWiki's dumps and markup in wiki. api/device.h and
- * api/graph.h are implemented in ops.
+ * and corpus, with MediaWiki's dumps and markup in wiki. api/text_stream.h is
+ * implemented in corpus, api/device.h and api/graph.h in ops.
  */
 #ifndef BERTLUA_H
 #define BERTLUA_H
@@ -26,6 +26,7 @@ extern "C" {
 #include "api/optim.h"
 #include "api/storage.h"
 #include "api/text.h"
+#include "api/text_stream.h"
 
 #ifdef __cplusplus
 }

@@ -4,8 +4,9 @@
 --         --vocab-file vocab/bert-base-uncased-vocab.txt --num-workers 8
 --
 -- The text has one sentence per line and a blank line between documents; with
--- --text-form prose any .txt files will do. For phase 2 make a second set with
--- --max-seq-length 512 --max-predictions-per-seq 80.
+-- --text-form prose any .txt files will do. Other encodings, compressed files,
+-- JSON lines and WikiExtractor's output are read too (docs/texts.md). For phase 2
+-- make a second set with --max-seq-length 512 --max-predictions-per-seq 80.
 
 local recipe = require "bertlua.recipe"
 

@@ -182,7 +182,7 @@ function Documents:counts()
     local counts = ffi.new "bl_corpus_counts"
     lib.bl_corpus_describe(self.handle, counts)
     return { documents = tonumber(counts.documents), test_documents = tonumber(counts.test_documents),
-        bytes = tonumber(counts.bytes) }
+        repeated = tonumber(counts.repeated), bytes = tonumber(counts.bytes) }
 end
 
 --- Deal the documents to shards of equal size.

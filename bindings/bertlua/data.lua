@@ -59,6 +59,17 @@ function data.probe(path, limits)
     return info_table(info)
 end
 
+--- Put a seal behind a shard that has none: a later change of any byte is then noticed. Other readers of HDF5 do not
+-- look behind their part of the file. Every value is checked first.
+-- @tparam string path
+-- @return whether it was added: false if the file had one, which fits its bytes; or nil, message
+function data.seal_shard(path)
+    local added = ffi.new "bool[1]"
+    local status = lib.bl_shard_seal(path, added)
+    if status ~= 0 then return refused(status) end
+    return added[0]
+end
+
 -- ---------------------------------------------------------------- shards
 
 local Shard = {}
@@ -106,6 +117,13 @@ function Shard:row(row)
         masked = out.masked,
         next_sentence_label = out.next_sentence_label,
     }
+end
+
+--- Next-sentence label and number of masked tokens of a held sample; row counts from 0.
+function Shard:labels(row)
+    self.seen = self.seen or ffi.new "bl_shard_row"
+    native.check(lib.bl_shard_row_get(self.handle, row, self.seen), 2)
+    return self.seen.next_sentence_label, self.seen.masked
 end
 
 --- Give the memory back now instead of at the next garbage collection.
@@ -374,6 +392,13 @@ end
 --- Number of documents.
 function Documents:count()
     return tonumber(self.handle.count)
+end
+
+--- How many documents are copies of an earlier one.
+function Documents:repeated()
+    local out = ffi.new "int64_t[1]"
+    native.check(lib.bl_documents_repeated(self.handle, out), 2)
+    return tonumber(out[0])
 end
 
 --- Number of its file (from 1), byte offset and bytes of document i (from 0).

@@ -105,6 +105,7 @@ typedef struct bl_corpus bl_corpus;
 typedef struct bl_corpus_counts {
     int64_t documents;
     int64_t test_documents; /* of them */
+    int64_t repeated;       /* of them, that are copies of another; known once they are dealt */
     int64_t bytes;
 } bl_corpus_counts;
 bl_status bl_corpus_create(bl_corpus **out, const char *folder, int64_t memory_bytes, double test_share, uint64_t seed);

@@ -63,6 +63,12 @@ typedef struct bl_shard_part {
 /* Names, dtypes, shapes and limits only: no sample is read. */
 bl_status bl_shard_probe(bl_shard_info *out, const char *path, const bl_shard_limits *limits);
 /*
+ * Put a seal behind a shard that has none, so that any later change of a byte
+ * is noticed (engine/data/shard_seal.c). Every value is read and checked first.
+ * *added is false if the file had one, which is then compared with its bytes.
+ */
+bl_status bl_shard_seal(const char *path, bool *added);
+/*
  * Read and check a whole shard: input_ids, masked_lm_positions, masked_lm_ids
  * int32, input_mask, segment_ids, next_sentence_labels int8 in the file (any
  * other integer type is taken if its values fit). input_mask must be ones and
@@ -220,7 +226,8 @@ bl_status bl_shard_write(const char *path, const bl_shard_options *options, cons
 typedef struct bl_document {
     int64_t begin; /* byte offset in its file */
     int64_t bytes;
-    int32_t file; /* number of the path, from 0 */
+    uint64_t hash; /* of its lines */
+    int32_t file;  /* number of the path, from 0 */
 } bl_document;
 typedef struct bl_documents {
     bl_document *list;
@@ -229,6 +236,8 @@ typedef struct bl_documents {
 } bl_documents;
 /* Append the documents of the file at path, which gets number `file`. */
 bl_status bl_documents_scan(bl_documents *documents, const char *path, int32_t file);
+/* How many documents are copies of an earlier one, judging by hash and size. */
+bl_status bl_documents_repeated(const bl_documents *documents, int64_t *out);
 void bl_documents_free(bl_documents *documents);
 
 /* CDEF-END */

@@ -116,6 +116,33 @@ bl_status bl_text_lower(const char *text, size_t bytes, char *out, size_t capaci
 /* A letter, a character with a numeric value, or '_': what regular expressions call a word character. */
 bool bl_text_is_word_character(int32_t code_point);
 
+/* What a character is. */
+enum {
+    BL_CHARACTER_OTHER = 0,
+    BL_CHARACTER_SPACE = 1,   /* white space, zero-width space, byte order mark */
+    BL_CHARACTER_LOWER = 2,   /* letters: of lower case, */
+    BL_CHARACTER_UPPER = 3,   /* of upper or title case, */
+    BL_CHARACTER_LETTER = 4,  /* of scripts without case */
+    BL_CHARACTER_DIGIT = 5,   /* decimal, of any script */
+    BL_CHARACTER_MARK = 6,    /* combining */
+    BL_CHARACTER_OPENING = 7, /* brackets and quotation marks, by Unicode's categories Ps and Pi */
+    BL_CHARACTER_CLOSING = 8  /* Pe and Pf */
+};
+typedef struct bl_character {
+    int32_t code_point; /* U+FFFD for a byte that is not UTF-8 */
+    int32_t begin;      /* its bytes are [begin, end) */
+    int32_t end;
+    int32_t kind;
+} bl_character;
+/* The character that begins at a byte, or the one that ends there; false if there is none. */
+bool bl_text_character(const char *text, int64_t bytes, int64_t at, bl_character *out);
+bool bl_text_character_before(const char *text, int64_t bytes, int64_t at, bl_character *out);
+/* Columns of a text in a fixed-width font: 2 for what East Asia writes wide, 0 for combining and invisible characters.
+ */
+int64_t bl_text_columns(const char *text, int64_t bytes);
+/* A letter or mark of a script that puts no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese ... */
+bool bl_text_is_unspaced(int32_t code_point);
+
 /* Offset of the first byte that is not UTF-8 (RFC 3629); -1 if all of it is. */
 int64_t bl_utf8_check(const char *text, int64_t bytes);
 

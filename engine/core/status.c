@@ -9,11 +9,31 @@
 
 static _Thread_local char last_error[512];
 
+/* Names from files may hold control characters; a message is one line, and no terminal obeys it. */
+static void keep_printable(const char *text) {
+    size_t used = 0, room = sizeof last_error;
+    for (; *text && used + 5 <= room; text++) {
+        unsigned char c = (unsigned char) *text;
+        if (c >= 0x20 && c != 0x7f) {
+            last_error[used++] = *text;
+        } else if (c == '\n' || c == '\r' || c == '\t') {
+            last_error[used++] = '\\';
+            last_error[used++] = c == '\n' ? 'n' : c == '\r' ? 'r' : 't';
+        } else {
+            used += (size_t) snprintf(last_error + used, room - used, "\\x%02x", c);
+        }
+    }
+    last_error[used] = 0;
+}
+
 bl_status bl_fail(bl_status status, const char *format, ...) {
+    /* Of its own: an argument may be the message before. */
+    char text[sizeof last_error];
     va_list args;
     va_start(args, format);
-    vsnprintf(last_error, sizeof last_error, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    keep_printable(text);
     return status;
 }
 

@@ -230,7 +230,10 @@ static bl_status deal(bl_corpus *corpus, int32_t kind, int32_t first, int32_t co
         corpus->starts[heap[0] + 1]++;
         status = bl_document_sort_add(&corpus->by_shard, next);
         sink(heap, count, sizes);
+        bl_corpus_document last = *next;
         if (status == BL_OK) status = bl_document_sort_next(&corpus->by_size, next, found);
+        /* Equal texts have equal keys, so they follow each other. */
+        if (status == BL_OK && *found && next->key == last.key && next->bytes == last.bytes) corpus->counts.repeated++;
     }
     free(heap);
     return status;

@@ -30,33 +30,43 @@ static bool is_blank(const char *line, ssize_t length) {
     return true;
 }
 
+/* FNV-1a over one more line. */
+static uint64_t hash_line(uint64_t hash, const char *line, ssize_t length) {
+    for (ssize_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char) line[i]) * 0x100000001b3ull;
+    return hash;
+}
+
+static bl_status add_document(bl_documents *documents, const char *path, bl_document document) {
+    BL_TRY(documents_reserve(documents, path));
+    documents->list[documents->count++] = document;
+    return BL_OK;
+}
+
 static bl_status scan_lines(bl_documents *documents, FILE *file, const char *path, int32_t number) {
     char *line = NULL;
     size_t room = 0;
     ssize_t length;
     int64_t offset = 0, begin = -1;
+    uint64_t hash = 0;
     bl_status status = BL_OK;
     while (status == BL_OK && (length = getline(&line, &room, file)) > 0) {
         bool blank = is_blank(line, length);
         if (blank && begin >= 0) {
-            status = documents_reserve(documents, path);
-            if (status == BL_OK) {
-                documents->list[documents->count++] =
-                    (bl_document){.begin = begin, .bytes = offset - begin, .file = number};
-            }
+            status = add_document(documents, path,
+                                  (bl_document){.begin = begin, .bytes = offset - begin, .hash = hash, .file = number});
             begin = -1;
         } else if (!blank && begin < 0) {
             begin = offset;
+            hash = 0xcbf29ce484222325ull;
         }
+        if (!blank) hash = hash_line(hash, line, length);
         offset += length;
     }
     if (status == BL_OK && ferror(file)) status = bl_file_fail(path, "read", errno);
     if (status == BL_OK && begin >= 0) {
-        status = documents_reserve(documents, path);
-        if (status == BL_OK) {
-            documents->list[documents->count++] =
-                (bl_document){.begin = begin, .bytes = offset - begin, .file = number};
-        }
+        status = add_document(documents, path,
+                              (bl_document){.begin = begin, .bytes = offset - begin, .hash = hash, .file = number});
     }
     free(line);
     return status;
@@ -69,6 +79,26 @@ BL_API bl_status bl_documents_scan(bl_documents *documents, const char *path, in
     bl_status status = scan_lines(documents, stream, path, file);
     fclose(stream);
     return status;
+}
+
+static int compare_numbers(const void *a, const void *b) {
+    const uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+    return (x > y) - (x < y);
+}
+
+BL_API bl_status bl_documents_repeated(const bl_documents *documents, int64_t *out) {
+    if (!documents || !out) return bl_fail(BL_ERROR_ARGUMENT, "documents_repeated: an argument is NULL");
+    size_t count = (size_t) documents->count;
+    uint64_t *hashes = malloc((count > 0 ? count : 1) * sizeof *hashes);
+    if (!hashes) return bl_fail(BL_ERROR_MEMORY, "documents_repeated: no memory for %zu documents", count);
+    for (size_t i = 0; i < count; i++)
+        hashes[i] = documents->list[i].hash ^ (uint64_t) documents->list[i].bytes;
+    qsort(hashes, count, sizeof *hashes, compare_numbers);
+    *out = 0;
+    for (size_t i = 1; i < count; i++)
+        *out += hashes[i] == hashes[i - 1];
+    free(hashes);
+    return BL_OK;
 }
 
 BL_API void bl_documents_free(bl_documents *documents) {

@@ -290,12 +290,13 @@ static bl_status parse_offsets(parser *in, bl_safetensors_tensor *t) {
 
 /* dtype x shape against the byte range. */
 static bl_status check_range(const parser *in, const bl_safetensors_tensor *t) {
-    uint64_t bits = t->type->bits;
-    bool overflow = false, known = bits > 0;
+    bool overflow = false, known = t->type->bits > 0;
+    /* Of an unknown dtype, only the number of elements is looked at. */
+    uint64_t bits = known ? t->type->bits : 1;
     for (int32_t i = 0; i < t->ndim; i++)
         overflow = overflow || __builtin_mul_overflow(bits, (uint64_t) t->shape[i], &bits);
-    bool fits = !known || (!overflow && bits % 8 == 0 && t->end - t->begin == bits / 8);
-    if (t->end < t->begin || !fits)
+    bool fits = known ? bits % 8 == 0 && t->end - t->begin == bits / 8 : bits <= INT64_MAX;
+    if (overflow || t->end < t->begin || !fits)
         return bl_fail(BL_ERROR_FORMAT,
                        "%s: tensor %.200s takes bytes %llu to %llu, which is not its shape times its dtype %s; the "
                        "file is damaged, fetch or save it again",

@@ -140,6 +140,16 @@ static bl_status find_reading(bl_dump *dump, const char *word, size_t limit, int
     }
 }
 
+/* Whether `word` stands `distance` behind the cursor; reads on where the data end within it. */
+static bl_status stands_at(bl_dump *dump, size_t distance, const char *word, bool *same) {
+    size_t wanted = distance + strlen(word);
+    while (!dump->ended && dump->data.size - dump->cursor < wanted)
+        BL_TRY(more(dump));
+    *same = dump->data.size - dump->cursor >= wanted &&
+            memcmp(dump->data.data + dump->cursor + distance, word, strlen(word)) == 0;
+    return BL_OK;
+}
+
 /* The start of a whole dump up to its first page: root element and namespaces. */
 static bl_status read_header(bl_dump *dump) {
     int64_t distance;
@@ -151,7 +161,9 @@ static bl_status read_header(bl_dump *dump) {
     if (distance < 0) return dump_fail(dump, dump->cursor, "the <mediawiki> tag has no end");
     dump->cursor += (size_t) distance + 1;
     BL_TRY(find_reading(dump, "<", MAX_HEADER_BYTES, &distance));
-    if (distance < 0 || strncmp(dump->data.data + dump->cursor + distance, "<siteinfo", 9) != 0) return BL_OK;
+    bool described = false;
+    if (distance >= 0) BL_TRY(stands_at(dump, (size_t) distance, "<siteinfo", &described));
+    if (!described) return BL_OK;
     BL_TRY(find_reading(dump, "</siteinfo>", MAX_HEADER_BYTES, &distance));
     if (distance < 0) return dump_fail(dump, dump->cursor, "<siteinfo> has no end");
     const char *p = dump->data.data + dump->cursor;
@@ -180,8 +192,13 @@ static bl_status open_file(bl_dump *dump, int64_t begin, int64_t end) {
         memcmp(magic,
                "\xfd"
                "7zX",
-               4) == 0)
-        return bl_fail(BL_ERROR_FORMAT, "%s: compressed with gzip, xz or 7z; expected .xml or .xml.bz2", dump->path);
+               4) == 0 ||
+        memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0)
+        return bl_fail(BL_ERROR_FORMAT, "%s: compressed with gzip, xz, zstd or 7z; expected .xml or .xml.bz2",
+                       dump->path);
+    if (memcmp(magic, "\xff\xfe", 2) == 0 || memcmp(magic, "\xfe\xff", 2) == 0 || memcmp(magic, "<\0", 2) == 0 ||
+        memcmp(magic, "\0<", 2) == 0)
+        return bl_fail(BL_ERROR_FORMAT, "%s: UTF-16, expected UTF-8: convert it (iconv -f UTF-16 -t UTF-8)", dump->path);
     dump->compressed = memcmp(magic, "BZh", 3) == 0;
     dump->limit = dump->compressed ? INT64_MAX : dump->end;
     dump->read_at = begin;

@@ -10,6 +10,9 @@
 #include "storage/file.h"
 #include "wiki/bzip2.h"
 
+/* Longer than any title: what has no line end by then is not an index, and must not fill the memory. */
+enum { MAX_LINE_BYTES = 1 << 16 };
+
 typedef struct index_reader {
     const char *path;
     int64_t *offsets;
@@ -56,7 +59,9 @@ static bl_status take_lines(index_reader *index, bool last) {
     }
     index->rest.size = (size_t) (end - p);
     memmove(index->rest.data, p, index->rest.size);
-    return BL_OK;
+    if (index->rest.size <= MAX_LINE_BYTES) return BL_OK;
+    return bl_fail(BL_ERROR_FORMAT, "%s: line %lld is longer than %d bytes: not the index of a multistream dump",
+                   index->path, (long long) index->line + 1, MAX_LINE_BYTES);
 }
 
 static bl_status read_compressed(index_reader *index, int descriptor, int64_t bytes) {

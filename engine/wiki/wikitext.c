@@ -33,7 +33,8 @@ BL_API bl_status bl_wikitext_create(bl_wikitext **out, const char *namespaces) {
         }
         line = *stop ? stop + 1 : stop;
     }
-    if (!bl_bytes_close(&w->dropped)) {
+    /* The walk and the paragraphs begin with memory, so that no pointer into them is ever NULL. */
+    if (!bl_bytes_close(&w->dropped) || !bl_bytes_reserve(&w->out, 0) || !bl_bytes_reserve(&w->paragraph, 0)) {
         bl_wikitext_free(w);
         return bl_fail(BL_ERROR_MEMORY, "wikitext_create: no memory");
     }
@@ -108,7 +109,7 @@ static const char *braces(bl_wikitext *w, const char *p, const char *end) {
     if (end - p >= 2 && p[1] == '{') {
         /* A brace that nothing closes; one inside a longer run may still open a template. */
         bl_markup_hidden(w);
-        return p[2] == '{' && p + 2 < end ? p + 1 : p + 2;
+        return end - p >= 3 && p[2] == '{' ? p + 1 : p + 2;
     }
     bl_bytes_put(&w->out, '{');
     return p + 1;

@@ -9,6 +9,10 @@
  *   FAULT_KIND=half    of a write only half arrives, then SIGKILL; else as kill
  *   FAULT_KIND=ENOSPC, EIO  the call fails with that error, and does nothing
  *   FAULT_LOG=PATH     a line "call path" for each counted call
+ *   FAULT_AFTER=S      SIGKILL so many seconds after the process began, whatever it does then
+ *   FAULT_UNDER=PATH   only calls on files below this folder are counted: MPI has files of its own
+ *   FAULT_RANK=R       only in the process of this rank of a job of MPI
+ *   FAULT_PROCESS=P    only in the Pth process that the first one forked; 0: only in the first
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -21,11 +25,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PASS, FAIL, HALF };
 
-static atomic_long calls;
+static atomic_long calls, forks;
+/* Which fork of the first process this one is; 0 is the first, and what was started by exec. */
+static long process;
 
 static void *next(const char *name) {
     return dlsym(RTLD_NEXT, name);
@@ -47,9 +54,36 @@ static void note(const char *call, const char *path) {
     close(descriptor);
 }
 
-/* What happens to this call. */
-static int fate(const char *call, const char *path) {
+static bool is_chosen_process(void) {
+    const char *rank = getenv("FAULT_RANK"), *number = getenv("FAULT_PROCESS");
+    const char *own = getenv("OMPI_COMM_WORLD_RANK");
+    if (rank && (!own || strcmp(rank, own) != 0)) return false;
+    return !number || atol(number) == process;
+}
+
+/* Whether this process, and this file, is one that counts. */
+static bool is_chosen(const char *path, int descriptor) {
+    const char *under = getenv("FAULT_UNDER");
+    if (!is_chosen_process()) return false;
+    if (!under) return true;
+    char link[64], file[4096];
+    if (descriptor >= 0) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+        ssize_t length = readlink(link, file, sizeof file - 1);
+        if (length < 0) return false;
+        file[length] = 0;
+        path = file;
+    }
+    return strncmp(path, under, strlen(under)) == 0;
+}
+
+/* What happens to this call: on a path, or on a descriptor where there is no path. */
+static int fate_of(const char *call, const char *path, int descriptor) {
     int saved = errno;
+    if (!is_chosen(path, descriptor)) {
+        errno = saved;
+        return PASS;
+    }
     long number = atomic_fetch_add(&calls, 1) + 1;
     note(call, path);
     const char *at = getenv("FAULT_AT"), *kind = getenv("FAULT_KIND");
@@ -59,6 +93,10 @@ static int fate(const char *call, const char *path) {
     if (strcmp(kind, "kill") == 0 || strcmp(kind, "half") == 0) kill(getpid(), SIGKILL);
     errno = strcmp(kind, "EIO") == 0 ? EIO : ENOSPC;
     return FAIL;
+}
+
+static int fate(const char *call, const char *path) {
+    return fate_of(call, path, -1);
 }
 
 static bool is_file(const char *path) {
@@ -102,7 +140,7 @@ typedef ssize_t (*write_type)(int, const void *, size_t);
 ssize_t write(int descriptor, const void *data, size_t bytes) {
     LOOK_UP(write, write_type);
     if (descriptor > 2) {
-        int what = fate("write", "");
+        int what = fate_of("write", "", descriptor);
         if (what == FAIL) return -1;
         if (what == HALF) {
             ssize_t written = real(descriptor, data, bytes / 2);
@@ -117,7 +155,7 @@ typedef ssize_t (*pwrite_type)(int, const void *, size_t, off_t);
 #define PWRITE(name)                                                                                                   \
     ssize_t name(int descriptor, const void *data, size_t bytes, off_t offset) {                                       \
         LOOK_UP(name, pwrite_type);                                                                                    \
-        int what = fate("write", "");                                                                                  \
+        int what = fate_of("write", "", descriptor);                                                                   \
         if (what == FAIL) return -1;                                                                                   \
         if (what == HALF) {                                                                                            \
             ssize_t written = real(descriptor, data, bytes / 2, offset);                                               \
@@ -132,7 +170,7 @@ PWRITE(pwrite64)
 typedef int (*flush_type)(FILE *);
 int fflush(FILE *file) {
     LOOK_UP(fflush, flush_type);
-    if (file && file != stdout && file != stderr && fate("fflush", "") == FAIL) return EOF;
+    if (file && file != stdout && file != stderr && fate_of("fflush", "", fileno(file)) == FAIL) return EOF;
     return real(file);
 }
 
@@ -140,7 +178,7 @@ typedef int (*descriptor_type)(int);
 #define SYNC(name)                                                                                                     \
     int name(int descriptor) {                                                                                         \
         LOOK_UP(name, descriptor_type);                                                                                \
-        return fate(#name, "") == FAIL ? -1 : real(descriptor);                                                        \
+        return fate_of(#name, "", descriptor) == FAIL ? -1 : real(descriptor);                                         \
     }
 SYNC(fsync)
 SYNC(fdatasync)
@@ -148,7 +186,7 @@ SYNC(fdatasync)
 typedef int (*truncate_type)(int, off_t);
 int ftruncate(int descriptor, off_t length) {
     LOOK_UP(ftruncate, truncate_type);
-    return fate("ftruncate", "") == FAIL ? -1 : real(descriptor, length);
+    return fate_of("ftruncate", "", descriptor) == FAIL ? -1 : real(descriptor, length);
 }
 
 typedef int (*rename_type)(const char *, const char *);
@@ -171,4 +209,30 @@ typedef int (*mkdir_type)(const char *, mode_t);
 int mkdir(const char *path, mode_t mode) {
     LOOK_UP(mkdir, mkdir_type);
     return fate("mkdir", path) == FAIL ? -1 : real(path, mode);
+}
+
+/* A timer is no thread, and outlives whatever the program does with its signals. */
+__attribute__((constructor)) static void start_timer(void) {
+    const char *after = getenv("FAULT_AFTER");
+    if (!after || !is_chosen_process()) return;
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+    double seconds = atof(after);
+    struct itimerspec when = {.it_value.tv_sec = (time_t) seconds};
+    /* All zeros would mean never. */
+    when.it_value.tv_nsec = (long) ((seconds - (double) when.it_value.tv_sec) * 1e9) + 1;
+    timer_t timer;
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 || timer_settime(timer, 0, &when, NULL) != 0) abort();
+}
+
+typedef pid_t (*fork_type)(void);
+pid_t fork(void) {
+    LOOK_UP(fork, fork_type);
+    long number = atomic_fetch_add(&forks, 1) + 1;
+    pid_t child = real();
+    if (child == 0) {
+        process = process == 0 ? number : -1;
+        atomic_store(&calls, 0);
+        start_timer();
+    }
+    return child;
 }

@@ -2,14 +2,14 @@
 """Check that transformers reproduces the predictions of a classification run.
 
     bertlua recipes/finetune_classify.lua ... --output-dir results
-    python spec/peers/check_classification.py results/custom/classify
+    python spec/peers/check_classification.py results
 
 Opens the exported model with AutoModelForSequenceClassification, classifies the
 texts in predictions.jsonl, and compares labels and scores. Then writes the model
 with transformers into FOLDER-huggingface, to check the opposite direction:
 
     bertlua recipes/finetune_classify.lua --from-pretrained-params FOLDER-huggingface \\
-        --vocab-file FOLDER/vocab.txt --predict-file FOLDER/predictions.jsonl --max-seq-length ... --output-dir back
+        --vocab-file FOLDER/model/vocab.txt --test-file FOLDER/predictions.jsonl --max-seq-length ... --output-dir back
 """
 
 import json
@@ -19,8 +19,8 @@ import torch
 import transformers
 
 folder, limit = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 64
-tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-model, report = transformers.AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+tokenizer = transformers.AutoTokenizer.from_pretrained(f"{folder}/model")
+model, report = transformers.AutoModelForSequenceClassification.from_pretrained(f"{folder}/model", output_loading_info=True)
 assert not report["missing_keys"] and not report["unexpected_keys"], report
 model.eval()
 
@@ -28,7 +28,7 @@ records = [json.loads(line) for line in open(f"{folder}/predictions.jsonl", enco
 worst, different = 0.0, 0
 for at in range(0, len(records), 32):
     part = records[at : at + 32]
-    pairs = [r["text_pair"] for r in part] if "text_pair" in part[0] else None
+    pairs = [r["pair"] for r in part] if "pair" in part[0] else None
     inputs = tokenizer([r["text"] for r in part], pairs, truncation="longest_first", max_length=limit, padding=True,
                        return_tensors="pt")
     with torch.no_grad():

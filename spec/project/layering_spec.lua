@@ -159,18 +159,19 @@ local LUA_ROOMS = {
     { "data", "text", "util" },
     { "train", "data", "util", "weights" },
     { "squad", "autograd", "data", "models", "text", "train", "util", "weights" },
+    { "metrics" },
     { "corpus", "data", "squad", "text", "util" },
     { "settings", "util" },
-    { "jobs", "autograd", "corpus", "data", "distributed", "models", "nn", "settings", "squad", "text", "train", "util",
-        "weights" },
+    { "jobs", "autograd", "corpus", "data", "distributed", "metrics", "models", "nn", "settings", "squad", "text",
+        "train", "util", "weights" },
     { "encoder", "autograd", "data", "models", "nn", "squad", "text", "train", "util", "weights" },
     { "plot", "util" },
     { "bert_large" },
     { "recipe", "distributed", "jobs", "util" },
     { "prompt", "distributed", "util" },
     -- The names of all of it.
-    { "init", "autograd", "corpus", "data", "distributed", "encoder", "models", "nn", "plot", "recipe", "settings",
-        "squad", "text", "train", "util", "weights" },
+    { "init", "autograd", "corpus", "data", "distributed", "encoder", "metrics", "models", "nn", "plot", "recipe",
+        "settings", "squad", "text", "train", "util", "weights" },
 }
 
 --- The file that `require` finds for a module, or nil.

@@ -30,11 +30,12 @@ local COVERED = {
     ["bindings/bertlua/storage.lua"] = { "calls of storage", "spec/engine/storage/safetensors_spec.lua",
         "spec/engine/storage/file_spec.lua", "spec/engine/storage/crc32c_spec.lua", "spec/lua/weights/source_spec.lua",
         "spec/lua/util/term_spec.lua", "spec/lua/train/tensorboard_spec.lua" },
+    ["bindings/bertlua/text_stream.lua"] = { "calls of text_stream", "spec/engine/corpus/text_stream_spec.lua" },
     ["bindings/bertlua/version.lua"] = { "what --version and doctor print", "spec/lua/prompt/command_spec.lua",
         "spec/lua/prompt/doctor_spec.lua" },
 
     -- Tables and lists of names.
-    ["lua/bertlua/corpus/abbreviations.lua"] = { "a table", "spec/lua/corpus/sentences_spec.lua" },
+    ["lua/bertlua/text/abbreviations.lua"] = { "a table", "spec/lua/text/sentences_spec.lua" },
     ["lua/bertlua/models/init.lua"] = { "a list of names", "spec/lua/init_spec.lua" },
     ["lua/bertlua/nn/init.lua"] = { "a list of names, and create()", "spec/lua/nn/module_spec.lua" },
 
@@ -58,7 +59,7 @@ local COVERED = {
     ["lua/bertlua/autograd/operand.lua"] = { "checks of arguments", "spec/lua/autograd/elementwise_spec.lua",
         "spec/lua/autograd/products_spec.lua", "spec/lua/autograd/shapes_spec.lua" },
     ["lua/bertlua/autograd/reductions.lua"] = { "as elementwise ops are", "spec/lua/autograd/elementwise_spec.lua" },
-    ["lua/bertlua/corpus/pipeline.lua"] = { "the order of the stages", "spec/recipes/prepare_corpus_spec.lua" },
+    ["lua/bertlua/corpus/sentences.lua"] = { "a stage around those of text", "spec/recipes/prepare_corpus_spec.lua" },
     ["lua/bertlua/squad/predict.lua"] = { "inference and a copy", "spec/recipes/finetune_squad_spec.lua" },
     ["lua/bertlua/squad/reader.lua"] = { "one question, from checkpoint to answer", "spec/recipes/answer_spec.lua" },
     ["lua/bertlua/train/distributed_lamb.lua"] = { "needs several ranks", "spec/recipes/many_processes_spec.lua" },
@@ -72,6 +73,10 @@ local COVERED = {
     -- Jobs: run whole, through their recipes.
     ["lua/bertlua/jobs/classify/settings.lua"] = { "a table", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/classify/task.lua"] = { "the whole run", "spec/recipes/finetune_classify_spec.lua" },
+    ["lua/bertlua/jobs/common/labels.lua"] = { "names of labels", "spec/recipes/finetune_classify_spec.lua" },
+    ["lua/bertlua/jobs/tokens/settings.lua"] = { "a table", "spec/recipes/finetune_tokens_spec.lua" },
+    ["lua/bertlua/jobs/tokens/tagging.lua"] = { "from scores to tags", "spec/recipes/finetune_tokens_spec.lua" },
+    ["lua/bertlua/jobs/tokens/task.lua"] = { "the whole run", "spec/recipes/finetune_tokens_spec.lua" },
     ["lua/bertlua/jobs/common/devices.lua"] = { "what every recipe does first", "spec/recipes/device_spec.lua" },
     ["lua/bertlua/jobs/common/measuring.lua"] = { "a benchmark's figures", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/model_choice.lua"] = { "a recipe's model", "spec/recipes/own_model_spec.lua" },

@@ -19,7 +19,7 @@ end
 --- README.md, CONTRIBUTING.md and the pages of docs/: path to text.
 local function pages()
     local texts = {}
-    for _, path in ipairs { "README.md", "CONTRIBUTING.md" } do texts[path] = assert(fs.read(path)) end
+    for _, path in ipairs { "README.md", "CONTRIBUTING.md", "SECURITY.md" } do texts[path] = assert(fs.read(path)) end
     for _, name in ipairs(assert(fs.list "docs")) do
         if name:match "%.md$" then texts["docs/" .. name] = assert(fs.read("docs/" .. name)) end
     end
@@ -162,6 +162,6 @@ describe("README", function()
         local command = command_of("finetune_classify.lua"):gsub("MODEL", "results/custom/phase1/1")
         local output = try(command .. " --show-config false --threads 1")
         assert.is_truthy(output:find("accuracy", 1, true), output)
-        assert.is_true(fs.is_file(base .. "/results/custom/classify/predictions.jsonl"))
+        assert.is_true(fs.is_file(base .. "/results/predictions.jsonl"))
     end)
 end)

@@ -34,12 +34,12 @@ describe("fine-tuning on classification", function()
         job:close()
         job = classify.new { texts = 320 }
         local output = succeed { epochs = 8, ["learning-rate"] = 5e-3, ["log-freq"] = 200 }
-        local folder = job.out .. "/custom/classify"
-        local metrics = assert(json.read(folder .. "/eval.json"))
+        local folder = job.out
+        local metrics = assert(json.read(folder .. "/eval.json")).dev
         assert.are.equal(1, metrics.accuracy)
         assert.are.equal(1, metrics.macro_f1)
-        assert.matches("result     accuracy 100.00 %, macro F1 100.00 %", output, 1, true)
-        local config = assert(json.read(folder .. "/config.json"))
+        assert.matches("result     dev: accuracy 100.00 %, macro F1 100.00 %", output, 1, true)
+        local config = assert(json.read(folder .. "/model/config.json"))
         assert.are.same({ "BertForSequenceClassification" }, config.architectures)
         assert.are.same({ ["0"] = "label 0", ["1"] = "label 1", ["2"] = "label 2" }, config.id2label)
         assert.are.same({ ["label 0"] = 0, ["label 1"] = 1, ["label 2"] = 2 }, config.label2id)
@@ -47,10 +47,14 @@ describe("fine-tuning on classification", function()
         assert.matches("^label %d$", first.label)
         assert.is_true(first.score > 0.5 and first.score <= 1)
 
-        -- The trained model on other texts, which need no label.
-        assert(fs.write(job.dir .. "/more.jsonl", '{"text": "w7 w20 w21"}\n\n{"text": "w8 w20", "label": null}\n'))
-        output = succeed { ["train-file"] = false, ["dev-file"] = false, ["predict-file"] = job.dir .. "/more.jsonl" }
+        -- The trained model on other texts.
+        assert(fs.write(job.dir .. "/more.jsonl",
+            '{"text": "w7 w20 w21", "label": "label 0"}\n\n{"text": "w8 w20", "label": "label 2"}\n'))
+        output = succeed { ["train-file"] = false, ["test-file"] = job.dir .. "/more.jsonl" }
         assert.matches("prediction 2 sequences", output)
+        local figures = assert(json.read(folder .. "/eval.json"))
+        assert.are.equal(1, figures.dev.accuracy)
+        assert.are.equal(0.5, figures.test.accuracy)
         local labels = {}
         for line in assert(fs.read(folder .. "/predictions.jsonl")):gmatch "[^\n]+" do
             labels[#labels + 1] = json.decode(line).label
@@ -66,7 +70,7 @@ describe("fine-tuning on classification", function()
             return all
         end
         succeed(changes "straight")
-        local killed = job.dir .. "/killed/custom/classify"
+        local killed = job.dir .. "/killed/checkpoints"
         process.interrupt(job:command(changes "killed"), killed .. "/18", "KILL")
         -- In case the process was faster than the signal: remove what came after.
         for _, step in ipairs { 48, 42, 36, 30, 24 } do
@@ -74,10 +78,11 @@ describe("fine-tuning on classification", function()
         end
         local output = succeed(changes "killed")
         assert.matches("resuming from " .. killed .. "/18", output, 1, true)
-        local straight = job.dir .. "/straight/custom/classify"
+        local straight = job.dir .. "/straight/checkpoints"
         same_files(straight .. "/48", killed .. "/48", { "model.safetensors", "optimizer.safetensors", "config.json",
             "progress.json" })
-        same_files(straight, killed, { "model.safetensors", "predictions.jsonl", "eval.json" })
+        same_files(job.dir .. "/straight", job.dir .. "/killed", { "model/model.safetensors", "predictions.jsonl",
+            "eval.json" })
         output = succeed(changes("killed", { ["label-column"] = "label", seed = 7, epochs = 9 }))
         assert.matches("warning: seed was 42 in .- and is 7 now: the run will differ", output)
     end)
@@ -88,10 +93,9 @@ describe("fine-tuning on classification", function()
             ["world-size"] = 1, ["max-steps"] = 6, device = "cpu" }
         local output, code = mpi.run(2, (command:gsub("^%S+ ", "")))
         assert.are.equal(0, code, output)
-        local one, two = job.dir .. "/one/custom/classify", job.dir .. "/two/custom/classify"
-        local distance = require("spec.support.checkpoints").distance(one, two, "model.safetensors", function(name)
-            return name:find "%.key%.bias$" ~= nil
-        end)
+        local one, two = job.dir .. "/one", job.dir .. "/two"
+        local distance = require("spec.support.checkpoints").distance(one .. "/model", two .. "/model",
+            "model.safetensors", function(name) return name:find "%.key%.bias$" ~= nil end)
         assert.is_true(distance < 1e-4, "distance " .. distance)
         same_files(one, two, { "eval.json" })
     end)
@@ -110,7 +114,7 @@ describe("fine-tuning on classification", function()
         assert(fs.write(job.dir .. "/pairs.tsv",
             'a\tb\tc\nw7 "w8\tw9 w10\t1\n' .. ("w11 "):rep(20) .. "\tw12\t0\n"))
         local output = succeed { ["train-file"] = job.dir .. "/pairs.tsv", ["dev-file"] = false, ["text-column"] = "a",
-            ["text-pair-column"] = "b", ["label-column"] = "c", epochs = 1 }
+            ["pair-column"] = "b", ["label-column"] = "c", epochs = 1 }
         assert.matches("pairs.tsv: 2 texts of up to 16 tokens, 2 labels", output)
         assert.matches("warning: .*pairs.tsv: max_seq_length 16 cuts off the end of 1 of 2 texts",
             output)

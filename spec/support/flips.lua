@@ -10,7 +10,7 @@ local flips = {}
 local SEAL_BYTES = 168
 
 --- All values of a shard as one text; nil and the message if it is refused.
-local function contents(path)
+function flips.contents(path)
     local shard, message = data.read_shard(path, {})
     if not shard then return nil, message end
     local parts = { shard.vocabulary or "" }
@@ -47,7 +47,7 @@ end
 function flips.run(path, options)
     local mask, sealed_again = options.mask or 1, options.sealed_again
     local bytes = assert(fs.read(path))
-    local expected = assert(contents(path))
+    local expected = assert(flips.contents(path))
     local copy = path .. ".changed"
     local total = sealed_again and #bytes - SEAL_BYTES or #bytes
     local body, seal = bytes:sub(1, #bytes - SEAL_BYTES), bytes:sub(-SEAL_BYTES)
@@ -64,7 +64,7 @@ function flips.run(path, options)
         end
         file:close()
         found.changes = found.changes + 1
-        local got, message = contents(copy)
+        local got, message = flips.contents(copy)
         local kind = got == expected and "same" or got and "other" or "refused"
         if message and message:find("the HDF5 library crashed", 1, true) then
             kind = "crashed"

@@ -114,6 +114,11 @@ function extract.least_text(path)
     return (fs.size(path) or 0) * (is_compressed(path) and 0.5 or 0.1)
 end
 
+--- What a file made from a part says about its source, for the manifest.
+function extract.origin(part)
+    return { source = part.path, first = part.first, stop = part.stop }
+end
+
 --- The function that makes one part, for bertlua.corpus.stage.
 function extract.run(job, folder, namespaces)
     return function(part, report)
@@ -124,8 +129,9 @@ function extract.run(job, folder, namespaces)
         local record = { files = {}, pages = counts.pages, redirects = counts.redirects,
             disambiguations = counts.disambiguations, other = counts.other }
         if written then
-            record.files[1] = stage.describe(job, path, { documents = counts.documents, source = part.path,
-                first = part.first, stop = part.stop })
+            local described = extract.origin(part)
+            described.documents = counts.documents
+            record.files[1] = stage.describe(job, path, described)
         end
         return record
     end

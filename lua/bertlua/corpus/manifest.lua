@@ -1,6 +1,7 @@
 --- The manifest of a prepared corpus: what was made from what. manifest.json
 -- records path, bytes, sha256 and counts for every source and every file made;
--- it depends only on sources and settings, so equal runs give equal bytes.
+-- it depends only on sources and settings, so equal runs give equal bytes, and
+-- holds a checksum of itself.
 -- @module bertlua.corpus.manifest
 
 local fault = require "bertlua.fault"
@@ -8,12 +9,14 @@ local fs = require "bertlua.util.fs"
 local inside = require "bertlua.util.inside"
 local json = require "bertlua.util.json"
 local printable = require "bertlua.printable"
+local self_checksum = require "bertlua.util.self_checksum"
 local stage = require "bertlua.corpus.stage"
 local storage = require "bertlua.storage"
 
 local manifest = {}
 
 local NAME = "manifest.json"
+local FIELDS = { version = true, sources = true, stages = true }
 local STAGES = { "extract", "sentences", "shard", "vocab", "hdf5" }
 
 local function path_of(output_dir)
@@ -24,10 +27,17 @@ end
 function manifest.read(output_dir)
     local path = path_of(output_dir)
     if not fs.is_file(path) then return { version = 1, sources = json.array(), stages = {} } end
-    local value = fault.check(json.read(path))
-    if type(value) ~= "table" or value.version ~= 1 or type(value.stages) ~= "table"
-        or type(value.sources) ~= "table" then
+    local value, problem = self_checksum.read(path)
+    if not value then fault.raise(problem .. "; remove it, and the stages will rebuild it") end
+    if value.version ~= 1 or type(value.stages) ~= "table" or type(value.sources) ~= "table" then
         fault.raise(path .. ": not a manifest of this version of bertlua; choose another output_dir")
+    end
+    for key in pairs(value) do
+        -- The name of the checksum, damaged.
+        if not FIELDS[key] then
+            fault.raisef("%s: holds %s, which no manifest does: it was changed or damaged; remove it, and the stages "
+                .. "will rebuild it", path, printable.text(tostring(key)))
+        end
     end
     local function check(file)
         if not stage.is_described(file) then
@@ -43,10 +53,10 @@ function manifest.read(output_dir)
         end
         for _, file in ipairs(made.files) do
             check(file)
-            local problem = inside.problem(file.path)
-            if problem then
+            local outside = inside.problem(file.path)
+            if outside then
                 fault.raisef("%s: names %s, which %s: bertlua did not write it so; remove the manifest, and the stages "
-                    .. "will rebuild it", path, printable.text(file.path), problem)
+                    .. "will rebuild it", path, printable.text(file.path), outside)
             end
         end
     end
@@ -56,7 +66,7 @@ end
 local function write(output_dir, value)
     json.array(value.sources)
     for _, made in pairs(value.stages) do json.array(made.files) end
-    fault.check(fs.write(path_of(output_dir), json.encode(value, { pretty = true }) .. "\n"))
+    fault.check(self_checksum.write(path_of(output_dir), value))
 end
 
 --- Record the sources.
@@ -86,6 +96,19 @@ function manifest.set_stage(output_dir, name, settings, files)
     write(output_dir, value)
 end
 
+--- Forget a stage that is about to be built again, and the later stages made from its files.
+function manifest.drop_stage(output_dir, name)
+    local value, later, dropped = manifest.read(output_dir), false, false
+    for _, other in ipairs(STAGES) do
+        if other == name or later and other ~= "vocab" then
+            dropped = dropped or value.stages[other] ~= nil
+            value.stages[other] = nil
+        end
+        later = later or other == name
+    end
+    if dropped then write(output_dir, value) end
+end
+
 --- Files of a finished stage; a fault naming the stage to run first if it has not finished.
 function manifest.files(output_dir, name, wanted_by)
     local made = manifest.read(output_dir).stages[name]
@@ -108,9 +131,9 @@ local function all_files(value, job)
         local path = source.path
         local within = path:sub(1, #job.output_dir + 1) == job.output_dir .. "/" and path:sub(#job.output_dir + 2)
         if within then
-            list[#list + 1] = { file = source, folder = job.output_dir, name = within }
+            list[#list + 1] = { file = source, folder = job.output_dir, name = within, is_source = true }
         elseif job.is_source and job.is_source(path) then
-            list[#list + 1] = { file = source, path = path }
+            list[#list + 1] = { file = source, path = path, is_source = true }
         else
             left_out = left_out + 1
         end
@@ -118,31 +141,55 @@ local function all_files(value, job)
     for _, name in ipairs(STAGES) do
         local made = value.stages[name]
         for _, file in ipairs(made and made.files or {}) do
-            list[#list + 1] = { file = file, folder = job.output_dir, name = file.path }
+            list[#list + 1] = { file = file, folder = job.output_dir, name = file.path, stage = name }
         end
     end
     return list, left_out
 end
 
-local function check_file(entry, report)
+--- What may be done about a file that is not as the manifest says.
+local function way_out(entry)
+    if entry.is_source then
+        return "it is another file than the one that was read, or damaged: run the stages again, and what was made "
+            .. "of it is made again"
+    end
+    return ("it was changed or damaged: remove it, and stage %s makes it again"):format(entry.stage)
+end
+
+--- What is wrong with a file, or nil.
+-- @return text; whether the file is missing
+local function problem_of(entry)
     local problem
     if entry.folder then
-        entry.path = fs.join(entry.folder, entry.name)
         problem = select(2, inside.file(entry.folder, entry.name))
     elseif not fs.is_file(entry.path) then
         problem = fs.exists(entry.path) and "is not a plain file" or "does not exist"
     end
-    if problem then fault.raisef("%s: listed in the manifest, but %s", entry.path, problem) end
+    if problem then
+        return ("%s: listed in the manifest, but %s"):format(entry.path, problem), problem == "does not exist"
+    end
     local size = fs.size(entry.path)
     if size ~= entry.file.bytes then
-        fault.raisef("%s: has %d bytes, but %d according to the manifest", entry.path, size, entry.file.bytes)
+        return ("%s: has %d bytes, but %d according to the manifest: %s"):format(entry.path, size, entry.file.bytes,
+            way_out(entry))
     end
     local hash = fault.check(storage.file_sha256(entry.path))
     if hash ~= entry.file.sha256 then
-        fault.raisef("%s: SHA-256 is %s, but %s according to the manifest: it was changed or damaged", entry.path, hash,
-            entry.file.sha256)
+        return ("%s: SHA-256 is %s, but %s according to the manifest: %s"):format(entry.path, hash, entry.file.sha256,
+            way_out(entry))
     end
-    report(size)
+end
+
+--- Compare a file with the manifest; a fault if it differs and no later stage of the same command mends that.
+-- @return counts of bertlua.data.workers
+local function check_file(entry, coming, report)
+    if entry.folder then entry.path = fs.join(entry.folder, entry.name) end
+    local problem, missing = problem_of(entry)
+    if problem and not (entry.is_source and coming.extract or missing and coming[entry.stage]) then
+        fault.raise(problem)
+    end
+    report(entry.file.bytes)
+    return { done = 1, problem = problem and 1 or 0 }
 end
 
 --- Check that no document or sentence was lost between two stages.
@@ -163,8 +210,11 @@ end
 
 --- Check every file against the manifest: presence, size, SHA-256; and the counts between stages.
 -- @tparam table job output_dir, num_workers, quiet; is_source: function that says whether the user's settings name a
---   path as a source. Sources outside output_dir are checked only if it does.
--- @return number of files, their bytes, number of sources that were not checked
+--   path as a source. Sources outside output_dir are checked only if it does. coming = set of the stages that the
+--   same command runs after this: where extract is among them, changed sources are its business, and a missing file
+--   is that of the stage which makes it
+-- @return number of files, their bytes, number of sources that were not checked, paths of changed sources, paths of
+--   missing files
 function manifest.verify(job)
     local progress = require "bertlua.util.progress"
     local workers = require "bertlua.data.workers"
@@ -177,9 +227,8 @@ function manifest.verify(job)
     local total = 0
     for _, entry in ipairs(entries) do total = total + entry.file.bytes end
     local bar = not job.quiet and progress.new { total = total, label = "verify", unit = "bytes" }
-    workers.run(math.min(job.num_workers, #entries), #entries, function(task, report)
-        check_file(entries[task], report)
-        return { done = 1 }
+    local results = workers.run(math.min(job.num_workers, #entries), #entries, function(task, report)
+        return check_file(entries[task], job.coming or {}, report)
     end, function(more)
         if bar then bar:advance(more) end
     end)
@@ -187,7 +236,12 @@ function manifest.verify(job)
         bar:update(total)
         bar:finish()
     end
-    return #entries, total, left_out
+    local changed, missing = {}, {}
+    for i, entry in ipairs(entries) do
+        local list = results[i].problem > 0 and (entry.is_source and changed or missing)
+        if list then list[#list + 1] = entry.path or fs.join(entry.folder, entry.name) end
+    end
+    return #entries, total, left_out, changed, missing
 end
 
 return manifest

@@ -5,6 +5,7 @@
 local create = require "bertlua.data.create_pretraining"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local sample_checks = require "bertlua.data.sample_checks"
 local stage = require "bertlua.corpus.stage"
 local unistd = require "posix.unistd"
 
@@ -12,6 +13,8 @@ local samples = {}
 
 -- Test shards use their own seeds, far from those of training shards.
 local TEST_SEEDS = 1000000
+-- What bertlua.data.sample_checks looks at.
+local COUNTED = { "documents", "sentences", "tokens", "short", "unknown", "left_out", "random", "positions", "masked" }
 
 --- "128:20,512:80" to a list of {max_seq_length, max_predictions_per_seq, folder}.
 function samples.sets(text)
@@ -21,6 +24,11 @@ function samples.sets(text)
         length, predictions = tonumber(length), tonumber(predictions)
         if not length or length < 8 or length > 4096 or predictions < 1 or predictions > length then
             fault.raisef("sets: got %q, expected LENGTH:MASKED pairs such as 128:20,512:80", text)
+        end
+        for _, other in ipairs(list) do
+            if other.max_seq_length == length and other.max_predictions_per_seq == predictions then
+                fault.raisef("sets: %s stands there twice in %q", item, text)
+            end
         end
         list[#list + 1] = { max_seq_length = length, max_predictions_per_seq = predictions,
             folder = ("seq%d_pred%d"):format(length, predictions) }
@@ -52,6 +60,24 @@ end
 function samples.memory(values)
     local pass = values.gzip > 0 and 1.5 or 5.5
     return function(part) return 40 * 2 ^ 20 + (2 + pass * values.dupe_factor) * part.size end
+end
+
+--- What is wrong with the samples of a set, as bertlua.data.sample_checks tells it.
+-- @tparam table set of samples.sets
+-- @tparam table parts, records of the stage
+-- @tparam table settings masked_lm_prob
+-- @tparam table hints of sample_checks.samples
+-- @return list of lines
+function samples.warnings(set, parts, records, settings, hints)
+    local sum = { samples = 0 }
+    for _, name in ipairs(COUNTED) do sum[name] = 0 end
+    for i, part in ipairs(parts) do
+        if part.set == set then
+            for name in pairs(sum) do sum[name] = sum[name] + records[i].counts[name] end
+        end
+    end
+    return sample_checks.samples(sum, { max_seq_length = set.max_seq_length,
+        max_predictions_per_seq = set.max_predictions_per_seq, masked_lm_prob = settings.masked_lm_prob }, hints)
 end
 
 --- The function that makes one part, for bertlua.corpus.stage.
@@ -93,7 +119,10 @@ function samples.run(job, folder, settings)
         local path = fs.join(target_folder, part.target)
         fault.check(fs.rename(fs.join(scratch, "part_training_0.hdf5"), path))
         fault.check(fs.remove(scratch))
-        return { files = { stage.describe(job, path, {
+        local counts = {}
+        for _, name in ipairs(COUNTED) do counts[name] = summary[name] end
+        counts.samples = summary.instances
+        return { counts = counts, files = { stage.describe(job, path, {
             source = part.file.path, documents = summary.documents, sentences = summary.sentences,
             tokens = summary.tokens, samples = summary.instances,
         }) } }

@@ -5,11 +5,12 @@ local download = require "bertlua.util.download"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local inside = require "bertlua.util.inside"
-local json = require "bertlua.util.json"
 local printable = require "bertlua.printable"
 local progress = require "bertlua.util.progress"
 local published = require "bertlua.squad.published"
+local self_checksum = require "bertlua.util.self_checksum"
 local storage = require "bertlua.storage"
+local text_source = require "bertlua.data.text_source"
 
 local sources = {}
 
@@ -71,11 +72,34 @@ local function fetch_wikipedia(job, values)
         (fetch(job, values, names[2], mirrors(values, names[2])))
 end
 
---- Text files below a folder, sorted: *.txt, or every regular file if there is none.
-local function text_files(setting, folder)
+--- Text files below a folder, sorted: *.txt, or every regular file if there is none; with text_form, those of its
+-- names first. What the preparation itself has made below it is no source.
+-- @return list of paths; number of files left out
+local function text_files(job, setting, folder, form)
     if not folder then fault.raisef("%s is not set: name a folder of text files", setting) end
-    if fs.is_file(folder) then return { folder } end
-    return require("bertlua.text.vocab_trainer").find_files(folder)
+    -- The stages of a run see the same files, and thousands of them are looked for once.
+    job.texts = job.texts or {}
+    if job.texts[setting] then return unpack(job.texts[setting]) end
+    if fs.is_file(folder) then return { folder }, 0 end
+    if fs.identity(folder) and fs.identity(folder) == fs.identity(job.output_dir) then
+        fault.raisef("output_dir %s is %s: the next run would read its own files as text; name another output_dir",
+            job.output_dir, setting)
+    end
+    local files, others
+    if form == "jsonl" or form == "wikiextractor" then
+        files, others = text_source.find(folder, { form = form, skip = job.output_dir })
+        if #files == 0 then fault.raisef("%s: contains no files to read as %s", folder, form) end
+    else
+        files, others = require("bertlua.text.vocab_trainer").find_files(folder, job.output_dir)
+    end
+    for _, path in ipairs(files) do
+        local kind = fs.kind(path)
+        if kind and kind ~= "file" then
+            fault.raisef("%s: not a plain file, but a %s: take it out of %s", path, kind, setting)
+        end
+    end
+    job.texts[setting] = { files, others }
+    return files, others
 end
 
 --- Stage download: fetch what the variant needs, unless it is given as a local file.
@@ -113,7 +137,7 @@ function sources.wikipedia(job, values)
     return dump, values.wikipedia_index or index
 end
 
---- Files of the variant's sources, each {kind, path, index}.
+--- Files of the variant's sources, each {kind, path, index} or {kind, files, border, others: number left out}.
 function sources.list(job, values)
     local list = {}
     if values.variant == "wiki_only" or values.variant == "wiki_books" then
@@ -121,9 +145,12 @@ function sources.list(job, values)
         list[1] = { kind = "wikipedia", path = dump, index = index }
     end
     if values.variant == "wiki_books" then
-        list[#list + 1] = { kind = "books", files = text_files("books_dir", values.books_dir), border = "none" }
+        local files, others = text_files(job, "books_dir", values.books_dir, values.text_form)
+        list[#list + 1] = { kind = "books", files = files, border = "none", others = others, folder = values.books_dir }
     elseif values.variant == "corpus" then
-        list[1] = { kind = "corpus", files = text_files("corpus_dir", values.corpus_dir), border = values.border }
+        local files, others = text_files(job, "corpus_dir", values.corpus_dir, values.text_form)
+        list[1] = { kind = "corpus", files = files, border = values.border, others = others,
+            folder = values.corpus_dir }
     end
     return list
 end
@@ -149,31 +176,38 @@ function sources.recognizer(values)
     end
 end
 
---- Size and SHA-256 of source files; hashes are reused while size and modification time stay the same.
--- @tparam table job
+-- A file that changed less than so many seconds before its hash was taken may have changed again within the same
+-- second.
+local SETTLED = 2
+
+--- Size and SHA-256 of source files; hashes are reused while size, inode and times stay the same.
+-- @tparam table job changed_sources = set of paths whose hashes are not reused, or nil
 -- @tparam table paths
 -- @return list of {path, bytes, sha256}
 function sources.describe(job, paths)
     local lfs = require "lfs"
     local cache_path = fs.join(job.output_dir, ".state", "sources.json")
-    local cache = fs.is_file(cache_path) and json.read(cache_path) or {}
-    if type(cache) ~= "table" then cache = {} end
+    local cache = fs.is_file(cache_path) and self_checksum.read(cache_path) or {}
     local list, kept = {}, {}
     for i, path in ipairs(paths) do
-        local bytes, changed = fs.size(path), lfs.attributes(path, "modification")
-        if not bytes then fault.raise(path .. ": no such file") end
+        local is = lfs.attributes(path)
+        if not is then fault.raise(path .. ": no such file") end
+        local bytes, changed = is.size, ("%.0f %.0f %.0f"):format(is.modification, is.change, is.ino)
         local old = cache[path]
         local hash
-        if type(old) == "table" and old.bytes == bytes and old.changed == changed then
+        if type(old) == "table" and old.bytes == bytes and old.changed == changed
+            and not (job.changed_sources and job.changed_sources[path]) then
             hash = old.sha256
         else
+            -- Kept only if a later change cannot look the same.
+            if math.max(is.modification, is.change) > os.time() - SETTLED then changed = nil end
             hash = fault.check(storage.file_sha256(path))
         end
         list[i] = { path = path, bytes = bytes, sha256 = hash }
         kept[path] = { bytes = bytes, changed = changed, sha256 = hash }
     end
     fault.check(fs.mkdirs(fs.dirname(cache_path)))
-    fault.check(fs.write(cache_path, json.encode(kept)))
+    fault.check(self_checksum.write(cache_path, kept))
     return list
 end
 

@@ -19,6 +19,8 @@ local json = require "bertlua.util.json"
 local printable = require "bertlua.printable"
 local process = require "bertlua.process"
 local progress = require "bertlua.util.progress"
+local rebuild = require "bertlua.corpus.rebuild"
+local self_checksum = require "bertlua.util.self_checksum"
 local storage = require "bertlua.storage"
 local workers = require "bertlua.data.workers"
 
@@ -30,11 +32,6 @@ end
 
 local function record_path(job, name, part)
     return fs.join(state_folder(job, name), part.name .. ".json")
-end
-
---- Write JSON durably.
-local function write_json(path, value)
-    fault.check(fs.write(path, json.encode(value, { pretty = true }) .. "\n"))
 end
 
 --- The file that a record names.
@@ -53,8 +50,8 @@ end
 --- The record of a part if it is done, else nil.
 local function finished(job, options, part)
     local record = inside.file(job.output_dir, fs.join(".state", options.name, part.name .. ".json"))
-    record = record and json.read(record)
-    if type(record) ~= "table" or type(record.files) ~= "table" then return nil end
+    record = record and self_checksum.read(record)
+    if not record or type(record.files) ~= "table" then return nil end
     for _, file in ipairs(record.files) do
         if not stage.is_described(file) then return nil end
         local path = own_file(job, options, file.path)
@@ -117,6 +114,13 @@ function stage.describe(job, path, counts)
     return record
 end
 
+--- The key that a stage's parts were made under, or nil.
+function stage.key(job, name)
+    local path = inside.file(job.output_dir, fs.join(".state", name, "key"))
+    local key = path and json.read(path)
+    return type(key) == "table" and type(key.inputs) == "table" and key or nil
+end
+
 --- Whether a value describes a file as describe does, so that the file can be found and checked. Whether its path stays
 -- inside the corpus is another question: see bertlua.util.inside.
 function stage.is_described(file)
@@ -146,10 +150,16 @@ local function prepare(job, options)
     refuse_link(job, folder)
     local key_path = fs.join(state, "key")
     local text = json.encode(options.key)
-    if fs.is_directory(state) and fs.read(key_path) ~= text then forget(job, options) end
+    local old = fs.is_directory(state) and fs.read(key_path)
+    if fs.is_directory(state) and old ~= text then
+        -- The manifest first: it must not name files that are about to go, should this process be killed.
+        if options.on_rebuild then options.on_rebuild(old and rebuild.reason(json.decode(old), options.key,
+            options.inputs_text)) end
+        forget(job, options)
+    end
     fault.check(fs.mkdirs(state))
     fault.check(fs.mkdirs(folder))
-    fault.check(fs.write(key_path, text))
+    if old ~= text then fault.check(fs.write(key_path, text)) end
     stage.sweep(folder)
     stage.sweep(state)
 end
@@ -186,7 +196,8 @@ end
 --   parts = list of {name = unique and valid as a file name, size = amount of work, ...}; unit; run = function(part,
 --   report) that makes the part and returns its record {files = list of stage.describe, ...}; report(amount) of
 --   part.size; options.memory(part) is the most a process needs for it: only as many processes run as fit into
---   job.memory_limit
+--   job.memory_limit; on_rebuild(reason) is called before the files of another key are removed, with nil if they are
+--   what a killed run left of a removal; inputs_text = what is known about changed inputs, for the reason
 -- @return list of the parts' records in order; number of parts already done; seconds it took
 function stage.run(job, options)
     local name, parts = options.name, options.parts
@@ -206,7 +217,7 @@ function stage.run(job, options)
     workers.run(stage.processes(job, options, pending), #pending, function(task, report)
         local part = parts[pending[task]]
         local record = options.run(part, report)
-        write_json(record_path(job, name, part), record)
+        fault.check(self_checksum.write(record_path(job, name, part), record))
         report(part.size)
         return { done = 1 }
     end, function(more)

@@ -12,6 +12,8 @@ local fs = require "bertlua.util.fs"
 local instances = require "bertlua.data.instances"
 local plural = require "bertlua.util.plural"
 local random = require "bertlua.rng"
+local sample_checks = require "bertlua.data.sample_checks"
+local text_source = require "bertlua.data.text_source"
 local vocabulary_file = require "bertlua.text.vocabulary_file"
 local workers = require "bertlua.data.workers"
 
@@ -79,22 +81,27 @@ local function input_files(values)
     return files
 end
 
---- Create the output folder; refuse to mix in with older shards of the same prefix.
-local function prepare_output(values)
+--- Older shards of the same prefix in the output folder; a fault if they may not be removed.
+local function old_shards(values)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the shards") end
-    fault.check(fs.mkdirs(values.output_dir))
     local old = {}
-    for _, name in ipairs(fault.check(fs.list(values.output_dir))) do
+    for _, name in ipairs(fs.is_directory(values.output_dir) and fault.check(fs.list(values.output_dir)) or {}) do
         local rest = name:sub(1, #values.prefix) == values.prefix and name:sub(#values.prefix + 1)
         if rest and (rest:match("^_training_%d+%.hdf5") or rest:match("^_test_%d+%.hdf5")) then
             old[#old + 1] = fs.join(values.output_dir, name)
         end
     end
-    if #old == 0 then return end
-    if not values.overwrite then
+    if #old > 0 and not values.overwrite then
         fault.raisef("%s: already contains shards with prefix %s (%d, such as %s); choose another output_dir or "
             .. "prefix, or set overwrite", values.output_dir, values.prefix, #old, fs.basename(old[1]))
     end
+    return old
+end
+
+--- Create the output folder, and remove older shards from it.
+local function prepare_output(values)
+    local old = old_shards(values)
+    fault.check(fs.mkdirs(values.output_dir))
     for _, path in ipairs(old) do fault.check(fs.remove(path)) end
 end
 
@@ -135,7 +142,7 @@ local function make_shard(job, shard, report)
             :format(shard, #job.plan))
     end
     local rng = random.new(values.random_seed, shard)
-    local list = instances.create(text, rng, values, data.instance_list())
+    local list, made = instances.create(text, rng, values, data.instance_list())
     local order = array.int64(list.count)
     for i = 0, list.count - 1 do order[i] = i end
     rng:shuffle(order, list.count)
@@ -152,6 +159,12 @@ local function make_shard(job, shard, report)
         sentences = text.sentences,
         tokens = text.token_count,
         instances = list.count,
+        random = made.random,
+        positions = made.positions,
+        masked = made.masked,
+        short = text.counts.short,
+        unknown = text.counts.unknown,
+        left_out = text.counts.left_out,
         bytes = text.bytes,
         file_bytes = fs.size(path) or 0,
     }
@@ -209,22 +222,41 @@ local function vocabulary_note(tokenizer)
     return ("sha256:%s %s"):format(identity, tokenizer.do_lower_case and "uncased" or "cased")
 end
 
---- Run the whole job.
--- @tparam table options the settings above by name (input_files may be a list); tokenizer = a loaded one instead of
---   vocab_file; on_progress = function(additional bytes, total bytes)
--- @return summary {documents, sentences, tokens, instances, bytes, file_bytes, shards, test_shards, single}; single
---   is the number of shards with only one document, whose samples cannot have a random next sentence
-function create.run(options)
-    local values = with_defaults(options)
+--- The tokenizer and the masking; a fault if the vocabulary does not fit.
+local function open_tokenizer(values, tokenizer)
     if values.max_predictions_per_seq > values.max_seq_length then
         fault.raise(("max_predictions_per_seq %d exceeds max_seq_length %d"):format(values.max_predictions_per_seq,
             values.max_seq_length))
     end
-    local files = input_files(values)
-    local tokenizer = options.tokenizer
     if not tokenizer then
         if not values.vocab_file then fault.raise("vocab_file is not set: name a WordPiece vocabulary") end
         tokenizer = require("bertlua.text.tokenizer").load(values.vocab_file, { do_lower_case = values.do_lower_case })
+    end
+    return tokenizer, check_tokenizer(tokenizer, values)
+end
+
+--- What can be wrong before the text is read, which may take hours to get ready: a vocabulary that is missing or does
+-- not fit, shards that are there already.
+-- @tparam table options as for run
+function create.check(options)
+    local values = with_defaults(options)
+    old_shards(values)
+    open_tokenizer(values, options.tokenizer)
+end
+
+--- Run the whole job.
+-- @tparam table options the settings above by name (input_files may be a list); tokenizer = a loaded one instead of
+--   vocab_file; checked = true: the files are known to be UTF-8; on_progress = function(additional bytes, total bytes)
+-- @return summary {documents, sentences, tokens, instances, bytes, file_bytes, shards, test_shards}, and what
+--   bertlua.data.sample_checks looks at: single (shards with only one document, whose samples cannot have a random
+--   next sentence), repeated, short, unknown, left_out, random, positions,
+--   masked
+function create.run(options)
+    local values = with_defaults(options)
+    local files = input_files(values)
+    local tokenizer, masking = open_tokenizer(values, options.tokenizer)
+    if not options.checked then
+        for _, path in ipairs(files) do text_source.check(path) end
     end
     local documents = document_files.scan(files)
     if documents:count() == 0 then
@@ -239,18 +271,37 @@ function create.run(options)
         plan = plan,
         order = order,
         tokenizer = tokenizer,
-        masking = check_tokenizer(tokenizer, values),
+        masking = masking,
         vocabulary = vocabulary_note(tokenizer),
         training = shards - test,
     }
     local results = run_workers(job, options.on_progress)
-    local summary = { documents = 0, sentences = 0, tokens = 0, instances = 0, bytes = 0, file_bytes = 0, single = 0 }
+    local summary = { documents = 0, sentences = 0, tokens = 0, instances = 0, bytes = 0, file_bytes = 0, single = 0,
+        random = 0, positions = 0, masked = 0, short = 0, unknown = 0, left_out = 0, repeated = documents:repeated() }
     for shard = 1, shards do
         for name, value in pairs(results[shard]) do summary[name] = summary[name] + value end
         if results[shard].documents == 1 then summary.single = summary.single + 1 end
     end
     summary.shards, summary.test_shards = shards, test
     return summary
+end
+
+--- What is wrong with the samples, one line each: see bertlua.data.sample_checks.
+-- @tparam table summary of create.run
+-- @tparam table values its settings; text_form = "prose" if the text was split into sentences first
+-- @return list of lines
+function create.warnings(summary, values)
+    local hints = values.text_form == "prose" and { border = "name --border line, blank, heading or none" }
+        or { border = "put blank lines between documents, or, if each line is a document, use --text-form prose "
+            .. "--border line", join = "leave blank lines only between documents" }
+    local lines = sample_checks.documents(summary, hints)
+    hints.named = summary.documents == 1
+    local share = values.test_share or 0
+    lines[#lines + 1] = sample_checks.held_out(share, summary.test_shards, summary.shards, "shard",
+        ("set shards to %d or more"):format(math.ceil(1 / math.max(share, 1e-6))))
+    summary.samples = summary.instances
+    for _, line in ipairs(sample_checks.samples(summary, with_defaults(values), hints)) do lines[#lines + 1] = line end
+    return lines
 end
 
 return create

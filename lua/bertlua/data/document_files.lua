@@ -76,17 +76,29 @@ local function reader(documents)
     end
 end
 
+--- How many of n ids are one of them.
+local function occurrences(ids, n, id)
+    local count = 0
+    for i = 0, n - 1 do
+        if ids[i] == id then count = count + 1 end
+    end
+    return count
+end
+
 --- Tokenise the documents of one shard.
 -- @param documents from scan
 -- @param order, part from deal
 -- @param tokenizer with encode_array(text) -> int32 array, n
 -- @tparam function report called with the bytes read so far, or nil
 -- @return {documents, document_starts, sentences, sentence_starts, tokens (int32 list), bytes} for instances.create;
---   documents and sentences without tokens are left out
+--   documents and sentences without tokens are left out; counts {short: documents of one sentence, unknown: tokens
+--   that are [UNK], left_out: sentences without tokens}
 function document_files.tokenize(documents, order, part, tokenizer, report)
     local tokens, sentence_starts, document_starts = data.int32_list(), data.int32_list(), data.int32_list()
     local read = reader(documents)
     local bytes, kept, sentences, token_count = 0, 0, 0, 0
+    local counts = { short = 0, unknown = 0, left_out = 0 }
+    local unknown = tokenizer.unk_id or -1
     for _, i in ipairs(sorted_numbers(order, part.first, part.last)) do
         local text = read(i)
         local before = sentences
@@ -97,11 +109,15 @@ function document_files.tokenize(documents, order, part, tokenizer, report)
                 tokens:append(ids, n)
                 token_count = token_count + n
                 sentences = sentences + 1
+                counts.unknown = counts.unknown + occurrences(ids, n, unknown)
+            else
+                counts.left_out = counts.left_out + 1
             end
         end
         if sentences > before then
             document_starts:add(before)
             kept = kept + 1
+            if sentences == before + 1 then counts.short = counts.short + 1 end
         end
         bytes = bytes + #text
         if report then report(bytes) end
@@ -116,6 +132,7 @@ function document_files.tokenize(documents, order, part, tokenizer, report)
         tokens = tokens,
         token_count = token_count,
         bytes = bytes,
+        counts = counts,
         -- The pointers above live as long as these.
         owners = { sentence_starts, document_starts },
     }

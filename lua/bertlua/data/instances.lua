@@ -5,7 +5,7 @@
 
 local instances = {}
 
-local floor = math.floor
+local floor, max, min = math.floor, math.max, math.min
 
 --- Attempts to draw a document other than the current one.
 local DRAWS = 10
@@ -42,10 +42,11 @@ local function random_span(corpus, rng, document, target)
 end
 
 --- All instances of one document, one pass.
-local function from_document(corpus, rng, document, options, list)
+local function from_document(corpus, rng, document, options, list, counts)
     local starts = corpus.sentence_starts
     local room = options.max_seq_length - 3
     local target = room
+    local share, most = options.masked_lm_prob or 0, options.max_predictions_per_seq or room
     if rng:double() < options.short_seq_prob then target = rng:integer(2, room) end
     local sentence, stop = corpus.document_starts[document], corpus.document_starts[document + 1]
     while sentence < stop do
@@ -68,6 +69,10 @@ local function from_document(corpus, rng, document, options, list)
         first_begin, first_length, second_begin, second_length =
             truncate(rng, first_begin, first_length, second_begin, second_length, room)
         list:add(first_begin, first_length, second_begin, second_length, is_random)
+        local length = first_length + second_length + 3
+        counts.positions = counts.positions + length
+        counts.masked = counts.masked + min(most, max(1, floor(length * share + 0.5)))
+        if is_random then counts.random = counts.random + 1 end
     end
 end
 
@@ -76,21 +81,25 @@ end
 --   of documents + 1 sentence numbers), sentence_starts (0-based array of sentences + 1 token numbers); no sentence
 --   is empty
 -- @param rng from bertlua.rng
--- @tparam table options max_seq_length, short_seq_prob, dupe_factor
+-- @tparam table options max_seq_length, short_seq_prob, dupe_factor; masked_lm_prob and max_predictions_per_seq for the
+--   count of masked tokens
 -- @param list from bertlua.data.instance_list, or anything with add(first_begin, first_length, second_begin,
 --   second_length, random_next)
 -- @tparam function step called after each document of each pass, or nil
+-- @return list; counts {positions: real tokens of all samples, random: samples with a random next sentence, masked:
+--   tokens that the engine will mask, but for a half that it rounds to even}
 function instances.create(corpus, rng, options, list, step)
     if options.max_seq_length < 5 or options.max_seq_length ~= floor(options.max_seq_length) then
         error("instances: max_seq_length is " .. tostring(options.max_seq_length) .. ", expected at least 5", 2)
     end
+    local counts = { positions = 0, random = 0, masked = 0 }
     for _ = 1, options.dupe_factor do
         for document = 0, corpus.documents - 1 do
-            from_document(corpus, rng, document, options, list)
+            from_document(corpus, rng, document, options, list, counts)
             if step then step() end
         end
     end
-    return list
+    return list, counts
 end
 
 return instances

@@ -16,6 +16,7 @@
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
 local lua_value = require "bertlua.util.lua_value"
+local native = require "bertlua.text"
 local plural = require "bertlua.util.plural"
 local random = require "bertlua.rng"
 local storage = require "bertlua.storage"
@@ -118,6 +119,15 @@ function Items:note_unknown(value)
     end
 end
 
+--- Other bytes would be dropped by the tokenizer.
+function Items:check_utf8(field, value)
+    local bad = native.invalid_utf8(value)
+    if bad then
+        self:wrong(("%s = bytes that are not UTF-8 (0x%02x at byte %d)"):format(field, value:byte(bad + 1), bad),
+            "UTF-8 text")
+    end
+end
+
 --- An item in the form above; nil if it is empty.
 function Items:checked(value)
     if type(value) == "string" then value = { text = value } end
@@ -136,6 +146,8 @@ function Items:checked(value)
         self:wrong("text = " .. tostring(text), self.options.no_ids and TEXT_FORM or FORMS)
     end
     if pair ~= nil and type(pair) ~= "string" then self:wrong("pair = a " .. type(pair), "a text, as text is one") end
+    self:check_utf8("text", text)
+    if pair then self:check_utf8("pair", pair) end
     if not text:find "%S" or pair and not pair:find "%S" then return nil end
     return { text = text, pair = pair, label = label }
 end

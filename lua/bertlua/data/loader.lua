@@ -89,6 +89,23 @@ local function probe_all(files, limits)
     return counts, total, first, listed
 end
 
+--- Paths of the shards of a folder, sorted by name.
+-- @tparam string input_dir
+-- @tparam string split as in open
+function loader.files(input_dir, split)
+    local files = shard_files(input_dir, split)
+    return files
+end
+
+--- The shards of a folder, without a look at what they hold.
+-- @tparam string input_dir
+-- @tparam string split as in open
+-- @return list of {name, path, samples, bytes, checksum}, sorted by name
+function loader.listed(input_dir, split)
+    local listed = select(4, probe_all(shard_files(input_dir, split), {}))
+    return listed
+end
+
 --- Token ids mean nothing with another vocabulary: compare its hash with the one create_pretraining recorded.
 local function check_vocabulary(path, info, vocab_file)
     local noted = info.vocabulary and info.vocabulary:match("^sha256:(%x+)")
@@ -123,7 +140,8 @@ end
 --   "all"); pack_sequences (false); dynamic_masking (false) with special_ids = {cls_id, sep_id, mask_id} and
 --   masked_lm_prob (0.15);
 --   rank (0), ranks (1): batch n is requested only if n % ranks is rank;
---   prefetch (true); few_shapes (false): the numbers of rows and masked tokens vary in coarse steps (see shapes.lua)
+--   on_first_shard: called with the first shard that is read; prefetch (true); few_shapes (false): the numbers of rows
+-- and masked tokens vary in coarse steps (see shapes.lua)
 -- @return Loader with the fields samples, shards, batch_size, max_seq_length, max_predictions_per_seq, tensors;
 --   listed: {name, path, samples, bytes, checksum} of each file, sorted by name; input_dir
 function loader.open(options)
@@ -165,6 +183,7 @@ function loader.open(options)
         shuffle = options.shuffle ~= false,
         masking = options.dynamic_masking and masking_rule(options, info) or nil,
         prefetching = options.prefetch ~= false,
+        on_first_shard = options.on_first_shard,
         rank = rank,
         ranks = ranks,
         epochs = {},
@@ -334,6 +353,10 @@ function Loader:slot_of(epoch, place)
         if not shard then fault.raise(message) end
     end
     slot.shard, slot.number, slot.epoch, slot.used = shard, number, epoch, self.clock
+    if self.on_first_shard then
+        self.on_first_shard(shard)
+        self.on_first_shard = nil
+    end
     return slot
 end
 

@@ -7,26 +7,32 @@
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local native = require "bertlua.text"
+local splitters = require "bertlua.text.sentences"
 
 local prose = {}
 
--- Wrapped text: nearly all lines inside a block are short and of similar length.
+-- Wrapped text: nearly all lines inside a block are short and of similar length. In columns, as editors count.
 local WRAPPED_MAX, WRAPPED_MEAN, WRAPPED_SHARE = 100, 40, 0.9
 
--- ICU's English list knows Mr., Prof. and the like, but not these titles before a name.
-local TITLES = {}
-for title in ("Dr St Gov Gen Sen Rep Lt Col Sgt Rev Hon Capt Adm Maj Messrs Mt Ft"):gmatch "%a+" do
-    TITLES[title] = true
+local function is_blank(byte)
+    return byte == 32 or (byte >= 9 and byte <= 13)
 end
 
 --- Level of a wikitext heading line: 1 for " = Title = ", 2 and more below it; nil for other lines.
+-- In one pass: patterns that try every beginning and end of a run take quadratic time on long lines.
 local function heading_level(line)
-    -- Most lines are not headings: don't let the patterns below backtrack over them.
-    if not line:find("^%s*=") then return nil end
-    local marks = line:match("^%s*([= ]+)[^=%s].-[^=]* =+%s*$") or line:match("^%s*([= ]+)[^=%s].-[^=]=+%s*$")
-    if not marks then return nil end
-    local _, level = marks:gsub("=", "")
-    return level > 0 and level or nil
+    local first = line:match "^%s*()="
+    if not first then return nil end
+    local title = line:match("^[= ]+()", first)
+    if title > #line or is_blank(line:byte(title)) then return nil end
+    local last = #line
+    while is_blank(line:byte(last)) do last = last - 1 end
+    local marks = last
+    while line:byte(marks) == 61 do marks = marks - 1 end
+    -- Two characters of title, or one and a space.
+    if marks == last or marks <= title then return nil end
+    local _, level = line:sub(first, title - 1):gsub("=", "")
+    return level
 end
 
 --- Lines of a text, without line ends.
@@ -36,18 +42,37 @@ end
 
 --- Whether paragraphs are wrapped over several lines.
 local function is_wrapped(text)
-    local inner, short, bytes, previous = 0, 0, 0, nil
+    local inner, short, columns, previous = 0, 0, 0, nil
     for line in lines_of(text) do
-        local blank = line:match("^%s*$") ~= nil
+        local blank = not line:find "%S"
         if previous and not blank then
             -- `previous` is followed by another line of its block, so it is not the last one.
+            local width = native.columns(previous)
             inner = inner + 1
-            bytes = bytes + #previous
-            if #previous <= WRAPPED_MAX then short = short + 1 end
+            columns = columns + width
+            if width <= WRAPPED_MAX then short = short + 1 end
         end
         previous = not blank and line or nil
     end
-    return inner >= 3 and short >= WRAPPED_SHARE * inner and bytes >= WRAPPED_MEAN * inner
+    return inner >= 3 and short >= WRAPPED_SHARE * inner and columns >= WRAPPED_MEAN * inner
+end
+
+--- Whether no space stands beside a character: it is of a script without spaces between words, or its punctuation.
+local function is_unspaced(code_point)
+    return native.is_unspaced(code_point) or code_point >= 0x3000 and code_point < 0x3040
+        or code_point >= 0xff01 and code_point < 0xff65
+end
+
+--- The lines of a wrapped paragraph as one.
+local function join(block)
+    local parts = { block[1] }
+    for i = 2, #block do
+        local _, _, last = native.character_before(block[i - 1], #block[i - 1])
+        local _, _, first = native.character(block[i], 0)
+        if not (is_unspaced(last) and is_unspaced(first)) then parts[#parts + 1] = " " end
+        parts[#parts + 1] = block[i]
+    end
+    return table.concat(parts)
 end
 
 --- Whether a text has wikitext headings of level one.
@@ -57,6 +82,8 @@ local function has_headings(text)
     end
     return false
 end
+
+prose.has_headings = has_headings
 
 --- Call visit(block) for each block of lines between blank lines; a heading is a block of its own, {level = number}.
 local function each_block(text, visit)
@@ -74,7 +101,7 @@ local function each_block(text, visit)
             finish()
         else
             block = block or {}
-            block[#block + 1] = line:match("^%s*(.-)%s*$")
+            block[#block + 1] = line:match "^%s*(.*%S)"
         end
     end
     finish()
@@ -87,10 +114,10 @@ end
 -- @tparam function on_end called after the last paragraph of each document
 function prose.walk(text, border, on_paragraph, on_end)
     border = border or (has_headings(text) and "heading" or "none")
-    if border ~= "heading" and border ~= "blank" and border ~= "none" then
-        error("prose: border is " .. tostring(border) .. ", expected heading, blank or none", 2)
+    if border ~= "heading" and border ~= "blank" and border ~= "line" and border ~= "none" then
+        error("prose: border is " .. tostring(border) .. ", expected heading, blank, line or none", 2)
     end
-    local wrapped = is_wrapped(text)
+    local wrapped = border ~= "line" and is_wrapped(text)
     local inside = false
     local function finish()
         if inside then on_end() end
@@ -102,11 +129,15 @@ function prose.walk(text, border, on_paragraph, on_end)
             return
         end
         if border == "blank" then finish() end
-        inside = true
         if wrapped then
-            on_paragraph(table.concat(block, " "))
+            inside = true
+            on_paragraph(join(block))
         else
-            for _, line in ipairs(block) do on_paragraph(line) end
+            for _, line in ipairs(block) do
+                if border == "line" then finish() end
+                inside = true
+                on_paragraph(line)
+            end
         end
     end)
     finish()
@@ -115,7 +146,8 @@ end
 --- Documents of a text, each a list of paragraphs.
 -- @tparam string text
 -- @tparam string border "heading" (a level-one heading starts a document), "blank" (blank lines separate
---   documents), "none" (one document); default: "heading" if the text has any, else "none"
+--   documents), "line" (each line is a document), "none" (one document); default: "heading" if the text has any, else
+-- "none"
 -- @return list of documents
 function prose.documents(text, border)
     local documents, current = {}, {}
@@ -127,26 +159,12 @@ function prose.documents(text, border)
     return documents
 end
 
---- Whether a "sentence" only ends because of a title or an initial ("Harry S.").
-local function is_open(sentence)
-    local word = sentence:match("(%a+)%.$")
-    return word ~= nil and (TITLES[word] or #word == 1 and word:match("%u") ~= nil and #sentence > 2)
-end
-
 --- Sentences of a paragraph.
 -- @param splitter from bertlua.text.sentences
 -- @tparam string paragraph
--- @tparam boolean english whether English titles and initials are recognised as not ending a sentence
-function prose.sentences(splitter, paragraph, english)
+function prose.sentences(splitter, paragraph)
     -- A line end within a paragraph would end a sentence, and ICU treats a tab as one too.
-    local pieces = splitter:split((paragraph:gsub("%s+", " ")))
-    if not english then return pieces end
-    local list = {}
-    for _, piece in ipairs(pieces) do
-        local last = list[#list]
-        if last and is_open(last) then list[#list] = last .. " " .. piece else list[#list + 1] = piece end
-    end
-    return list
+    return splitter:split((paragraph:gsub("%s+", " ")))
 end
 
 --- Write documents, sentence by sentence.
@@ -156,12 +174,12 @@ end
 -- @return number of documents, number of sentences
 function prose.write(path, documents, options)
     local locale = options and options.locale or "en@ss=standard"
-    local splitter, english = native.sentences(locale), locale:match("^en") ~= nil
+    local splitter = splitters.splitter(locale)
     local parts, written, sentences = {}, 0, 0
     for _, document in ipairs(documents) do
         local before = sentences
         for _, paragraph in ipairs(document) do
-            for _, sentence in ipairs(prose.sentences(splitter, paragraph, english)) do
+            for _, sentence in ipairs(prose.sentences(splitter, paragraph)) do
                 parts[#parts + 1] = sentence
                 parts[#parts + 1] = "\n"
                 sentences = sentences + 1

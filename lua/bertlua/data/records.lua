@@ -3,30 +3,38 @@
 -- @module bertlua.data.records
 
 local fault = require "bertlua.fault"
-local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local native = require "bertlua.text"
 local plural = require "bertlua.util.plural"
+local text_source = require "bertlua.data.text_source"
 
 local records = {}
+
+--- What stands between the quotes of a CSV field that begins at a byte, and the byte behind the closing one.
+local function quoted_field(row, at, where)
+    local parts, from = {}, at + 1
+    while true do
+        local quote = row:find('"', from, true)
+        if not quote then
+            fault.raisef('%s: a " is not closed; inside a field that begins with ", write " as ""', where)
+        end
+        parts[#parts + 1] = row:sub(from, quote - 1)
+        if row:byte(quote + 1) ~= 34 then return table.concat(parts), quote + 1 end
+        parts[#parts + 1], from = '"', quote + 2
+    end
+end
 
 --- The fields of a CSV record; a fault where a quote stands that has no meaning.
 local function csv_fields(row, where)
     local fields, at = {}, 1
     repeat
-        local field, stop = "", row:find(",", at, true) or #row + 1
+        local field, stop
         if row:byte(at) == 34 then
-            local from = at + 1
-            repeat
-                local quote = row:find('"', from, true)
-                field, from = field .. row:sub(from, quote - 1), quote + 2
-                local again = row:byte(quote + 1) == 34
-                if again then field = field .. '"' else stop = quote + 1 end
-            until not again
+            field, stop = quoted_field(row, at, where)
             if stop <= #row and row:byte(stop) ~= 44 then
                 fault.raisef('%s: text follows a closing ": inside a field write " as ""', where)
             end
         else
+            stop = row:find(",", at, true) or #row + 1
             field = row:sub(at, stop - 1)
         end
         fields[#fields + 1], at = field, stop + 1
@@ -40,6 +48,10 @@ local function tsv_fields(row)
     return fields
 end
 
+local function quotes_in(line)
+    return select(2, line:gsub('"', ""))
+end
+
 --- Iterator over (number of its first line, text) of the rows that are not blank.
 -- @param quoted true: a row goes on over line breaks until its quotes are closed
 local function rows_of(text, quoted, path)
@@ -50,12 +62,15 @@ local function rows_of(text, quoted, path)
             row, first = next_line(), number + 1
             number = first
         until not row or row:find "%S"
-        while quoted and row and select(2, row:gsub('"', "")) % 2 == 1 do
+        if not quoted or not row then return row and first, row end
+        -- Each line is looked at once: a file may consist of one unclosed quote.
+        local parts, quotes = { row }, quotes_in(row)
+        while quotes % 2 == 1 do
             local more = next_line()
             if not more then fault.raisef('%s:%d: a " is not closed', path, first) end
-            row, number = row .. "\n" .. more, number + 1
+            parts[#parts + 1], number, quotes = more, number + 1, quotes + quotes_in(more)
         end
-        return row and first, row
+        return first, table.concat(parts, "\n")
     end
 end
 
@@ -76,15 +91,16 @@ local function record_of(row, where, header, fields_of)
 end
 
 --- Read a file.
--- @tparam string path *.tsv, *.csv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV
+-- @tparam string path *.tsv, *.csv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV; each of
+--   them also compressed (.gz, .bz2, .xz, .zst)
 -- @tparam table columns list of the columns wanted; one that the file lacks is a fault
+-- @tparam ?table reading encoding, invalid_utf8: see bertlua.data.text_source
 -- @return list of {[column] = string}, numbers of JSON as strings; list of the lines where they start
-function records.read(path, columns)
-    local text = fault.check(fs.read(path)):gsub("^\239\187\191", "")
-    local bad = native.invalid_utf8(text)
-    if bad then fault.raisef("%s:%d: not UTF-8", path, 1 + select(2, text:sub(1, bad):gsub("\n", ""))) end
-    local is_json = path:find "%.jsonl?$" or text:find "^%s*{" and not path:find "%.[ct]sv$"
-    local fields_of = path:find "%.tsv$" and tsv_fields or csv_fields
+function records.read(path, columns, reading)
+    local text = text_source.need(path, reading)
+    local kind = text_source.ending(path)
+    local is_json = kind == "json" or kind == "jsonl" or text:find "^%s*{" and kind ~= "csv" and kind ~= "tsv"
+    local fields_of = kind == "tsv" and tsv_fields or csv_fields
     local header, list, lines = nil, {}, {}
     for line, row in rows_of(text, not is_json and fields_of == csv_fields, path) do
         local where = ("%s:%d"):format(path, line)

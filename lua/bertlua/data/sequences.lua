@@ -10,7 +10,10 @@
 --     count                number of sequences N
 --     ids, offsets [N+1]   sequence s is ids[offsets[s] .. offsets[s+1] - 1], special tokens included, no padding
 --     first_length [N]     its first tokens that have type 0; the others have type 1
---     labels               {name = int32 array [N]}: each becomes a tensor [B] of the batch
+--     labels               each becomes a tensor of the batch: {name = int32 array [N]}, one number a sequence, or
+--                          {name = {values = array, dtype = "i32" or "f32" (i32), width = numbers an entry (1), per =
+--                          "sequences" or "rows" (sequences)}}: [N, width], or with rows one entry for each of ids;
+--                          rows without a token get fill (-1)
 --     max_length           no sequence is longer; longest: how long one really is, where a builder made them
 -- @module bertlua.data.sequences
 
@@ -36,11 +39,21 @@ local function round_up(n, multiple)
     return math.ceil(n / multiple) * multiple
 end
 
---- Tensors of a batch: list of {name, what it has one entry for, i32 of an entry}.
-local function tensors_of(label_names)
-    local list = { { "ids", "rows", 1 }, { "positions", "rows", 1 }, { "types", "rows", 1 },
-        { "segments", "sequences", 2 }, { "cls_index", "sequences", 1 } }
-    for _, name in ipairs(label_names) do list[#list + 1] = { name, "sequences", 1 } end
+--- Labels as described above, with what they leave out.
+local function label_of(given)
+    if type(given) ~= "table" then given = { values = given } end
+    return { values = given.values, dtype = given.dtype or "i32", width = given.width or 1,
+        per = given.per or "sequences", fill = given.fill or -1 }
+end
+
+--- Tensors of a batch: list of {name, what it has one entry for, i32 of an entry, dtype}; all numbers have 32 bits.
+local function tensors_of(label_names, labels)
+    local list = { { "ids", "rows", 1, "i32" }, { "positions", "rows", 1, "i32" }, { "types", "rows", 1, "i32" },
+        { "segments", "sequences", 2, "i32" }, { "cls_index", "sequences", 1, "i32" } }
+    for _, name in ipairs(label_names) do
+        local label = labels[name]
+        list[#list + 1] = { name, label.per, label.width, label.dtype }
+    end
     return list
 end
 
@@ -76,12 +89,14 @@ function sequences.open(set, options)
         packed = options.pack_sequences or false, seed = options.seed or 42,
         shuffle = options.shuffle ~= false, endless = options.endless ~= false,
         batches = math.ceil(samples / options.batch_size), orders = {}, turn = 1,
-        label_names = {}, names = {},
+        label_names = {}, labels = {}, names = {},
     }, Loader)
     -- In a list: batch() is compiled, and a loop over pairs is not (bertlua.jit_guard).
-    for name in pairs(set.labels or {}) do self.label_names[#self.label_names + 1] = name end
+    for name, given in pairs(set.labels or {}) do
+        self.label_names[#self.label_names + 1], self.labels[name] = name, label_of(given)
+    end
     table.sort(self.label_names)
-    self.tensors = tensors_of(self.label_names)
+    self.tensors = tensors_of(self.label_names, self.labels)
     for i, entry in ipairs(self.tensors) do self.names[i] = entry[1] end
     local full = self.batch_size * max_length
     self.row_step = options.few_shapes and shapes.step(full, 64, ROW_MULTIPLE) or ROW_MULTIPLE
@@ -127,9 +142,27 @@ function Loader:members(n)
     return list
 end
 
-local function tensor_of(slot, name, dims)
-    local t = slot.memory:tensor(slot.offsets[name], "i32", dims)
+local function tensor_of(slot, name, dtype, dims)
+    local t = slot.memory:tensor(slot.offsets[name], dtype, dims)
     return t, array.wrap(t)
+end
+
+--- Write the labels of the batch's sequences.
+-- @param target array of its tensor
+-- @param first_rows of each sequence, rows of all: for labels of rows
+local function put_label(target, label, set, members, first_rows, rows)
+    local values, width = label.values, label.width
+    if label.per == "rows" then
+        for i = 0, rows * width - 1 do target[i] = label.fill end
+    end
+    for i, s in ipairs(members) do
+        local from, to, count = s * width, (i - 1) * width, width
+        if label.per == "rows" then
+            from, to = set.offsets[s] * width, first_rows[i] * width
+            count = (set.offsets[s + 1] - set.offsets[s]) * width
+        end
+        for k = 0, count - 1 do target[to + k] = values[from + k] end
+    end
 end
 
 --- Rows that belong to no token: id 0, in no segment.
@@ -160,7 +193,8 @@ end
 
 --- Micro-batch number n, from 0. Valid until the second-next call.
 -- @return batch {batch_size, max_length, rows, tokens, ids, positions, types [rows], segments [B,2], cls_index [B], a
---   tensor [B] per label; members = numbers of its sequences; tensors = names of all of these}
+--   tensor per label: [B], [B,width], [rows] or [rows,width]; members = numbers of its sequences; tensors = names of
+--   all of these}
 function Loader:batch(n)
     if n < 0 or n ~= math.floor(n) or (not self.endless and n >= self.batches) then
         error("sequences: there is no batch number " .. tostring(n), 2)
@@ -175,7 +209,7 @@ function Loader:batch(n)
     local data = {}
     for _, entry in ipairs(self.tensors) do
         local name, count = entry[1], entry[2] == "rows" and rows or #members
-        batch[name], data[name] = tensor_of(slot, name, entry[3] == 1 and { count } or { count, entry[3] })
+        batch[name], data[name] = tensor_of(slot, name, entry[4], entry[3] == 1 and { count } or { count, entry[3] })
     end
     for i, s in ipairs(members) do
         local row = first_rows[i]
@@ -185,8 +219,7 @@ function Loader:batch(n)
         if not self.packed then fill_up(data, row + length, row + self.max_seq_length - 1) end
     end
     for _, name in ipairs(self.label_names) do
-        local label, values = data[name], set.labels[name]
-        for i, s in ipairs(members) do label[i - 1] = values[s] end
+        put_label(data[name], self.labels[name], set, members, first_rows, rows)
     end
     if self.packed then fill_up(data, batch.tokens, rows - 1) end
     return batch
@@ -221,7 +254,7 @@ function Builder:add(text, pair)
 end
 
 --- The sequences of all texts added.
--- @tparam table labels {name = int32 array}
+-- @tparam table labels as above
 function Builder:finish(labels)
     local count = #self.first_lengths
     local offsets, first_length = array.int32(count + 1), array.int32(count)

@@ -3,6 +3,7 @@
 
 local array = require "bertlua.array"
 local fill_mask = require "bertlua.models.fill_mask"
+local text_source = require "bertlua.data.text_source"
 
 local M = {}
 
@@ -36,6 +37,8 @@ end
 -- @param limit most tokens; the longer text loses its end
 -- @return list of ids, how many of them belong to the first text, whether something was cut
 function M.encode(words, text, pair, limit)
+    text_source.checked(text, "the text")
+    if pair then text_source.checked(pair, "the pair") end
     local a, b = ids_of(words, text), pair and ids_of(words, pair)
     local room, cut = limit - (pair and 3 or 2), false
     while #a + (b and #b or 0) > room do

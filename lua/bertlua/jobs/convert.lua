@@ -5,6 +5,7 @@ local BertConfig = require "bertlua.models.bert_config"
 local BertModel = require("bertlua.models.bert").BertModel
 local ParameterStore = require "bertlua.nn.parameters"
 local checkpoint = require "bertlua.train.checkpoint"
+local checksums = require "bertlua.weights.checksums"
 local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
@@ -13,6 +14,7 @@ local fs = require "bertlua.util.fs"
 local heads = require "bertlua.weights.heads"
 local memory = require "bertlua.memory"
 local names = require "bertlua.weights.names"
+local new_folder = require "bertlua.util.new_folder"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
@@ -69,8 +71,8 @@ local function head_of(class)
 end
 
 local function need_empty(path)
-    local list = fs.is_directory(path) and fs.list(path) or {}
-    if #list > 0 or fs.is_file(path) then fault.raisef("--output-dir %s is not empty: choose another", path) end
+    local ok, reason = new_folder.check(path)
+    if not ok then fault.raisef("--output-dir %s %s: choose another", path, reason) end
 end
 
 -- Heads that models of bertlua have.
@@ -211,7 +213,7 @@ function M.to_huggingface(values)
     local file_path = fs.join(home, values.model_prefix .. ".safetensors")
     if not fs.is_file(file_path) then fault.raisef("%s: no such file: not a checkpoint", file_path) end
     convert(values, home, file_path, checkpoint.progress(home), function(parts)
-        checkpoint.export(values.output_dir, parts)
+        new_folder.write(values.output_dir, "config.json", function(path) checkpoint.export(path, parts) end)
     end)
 end
 
@@ -219,9 +221,10 @@ end
 function M.from_huggingface(values)
     local home, file_path, reason = folder.find(values.input, values.model_prefix)
     if not home then fault.raisef("--input %s", reason) end
+    for _, text in ipairs(fault.check(checksums.check(home))) do term.warn(text) end
     convert(values, home, file_path, checkpoint.progress(home), function(parts)
         parts.progress = { do_lower_case = parts.do_lower_case }
-        checkpoint.write(values.output_dir, 0, parts)
+        new_folder.write(values.output_dir, "config.json", function(path) checkpoint.write(path, 0, parts) end)
     end)
 end
 

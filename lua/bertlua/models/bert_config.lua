@@ -73,7 +73,8 @@ local function labels_of(id2label)
     local list, count = {}, 0
     for id, label in pairs(id2label) do
         local number = tonumber(id)
-        if not number or type(label) ~= "string" then return nil end
+        -- Written as "nan" or "1e300", it is no place in a list.
+        if not number or not (number >= 0 and number < 2 ^ 31) or type(label) ~= "string" then return nil end
         list[number + 1], count = label, count + 1
     end
     return #list == count and count > 0 and list or nil

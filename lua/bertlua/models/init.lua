@@ -8,5 +8,6 @@ return {
     BertForPretraining = bert.BertForPretraining,
     BertForQuestionAnswering = require "bertlua.models.question_answering",
     BertForSequenceClassification = require "bertlua.models.sequence_classification",
+    BertForTokenClassification = require "bertlua.models.token_classification",
     fill_mask = require("bertlua.models.fill_mask").fill_mask,
 }

@@ -31,6 +31,8 @@ build of the library.
 ]=]
 
 local OPTIONS = { "--help", "--version", "--device", "-e", "-h", "-v", "-" }
+-- What takes no arguments.
+local ALONE = { doctor = true, ["--help"] = true, ["-h"] = true, ["--version"] = true, ["-v"] = true }
 local INTERRUPTED = 130
 
 local function complain(message)
@@ -184,6 +186,10 @@ local function dispatch(argv)
         table.remove(argv, 1)
     end
     local first = argv[1]
+    if ALONE[first] and argv[2] then
+        return usage_error(("%s takes no arguments, got %s; a recipe's help is shown by bertlua FILE --help"):format(
+            first, argv[2]))
+    end
     if first == nil then
         if host.isatty(0) and host.isatty(1) then return run_prompt() end
         return run_stdin(argv, 0)

@@ -3,6 +3,7 @@
 -- by operation, so that equal logits give identical files.
 -- @module bertlua.squad.extraction
 
+local aside = require "bertlua.util.aside"
 local fault = require "bertlua.fault"
 local final_text = require "bertlua.squad.final_text"
 local fs = require "bertlua.util.fs"
@@ -13,13 +14,13 @@ local extraction = {}
 
 --- The settings, in the form bertlua.settings expects.
 extraction.settings = {
-    { name = "n_best_size", type = "integer", default = 20, min = 1, max = 10000, group = "Answers",
+    { name = "n_best_size", type = "integer", evaluated = true, default = 20, min = 1, max = 10000, group = "Answers",
       help = "starts and ends tried per window, and answers kept per question" },
-    { name = "max_answer_length", type = "integer", default = 30, min = 1, group = "Answers",
+    { name = "max_answer_length", type = "integer", evaluated = true, default = 30, min = 1, group = "Answers",
       help = "maximum tokens per answer" },
-    { name = "null_score_diff_threshold", type = "number", default = 0, group = "Answers",
+    { name = "null_score_diff_threshold", type = "number", evaluated = true, default = 0, group = "Answers",
       help = "v2.0: predict no answer if its score exceeds the best answer's by more than this" },
-    { name = "verbose_logging", type = "boolean", default = false, group = "Answers",
+    { name = "verbose_logging", type = "boolean", passing = "what is shown", default = false, group = "Answers",
       help = "log each answer that could not be aligned with the context" },
 }
 
@@ -261,20 +262,28 @@ function extraction.extract(examples, set, start_logits, end_logits, options)
 end
 
 --- Write predictions.json, nbest_predictions.json and, if there are null odds, null_odds.json to a folder,
--- with questions in the order of the examples. Returns true; or nil, message.
+-- with questions in the order of the examples. Files of earlier answers that differ are kept under another name, and
+-- so are null odds that these answers do not have. Returns true, list of these names; or nil, message.
 function extraction.write(folder, examples, predictions, n_best, null_odds)
     local order = {}
     for i, example in ipairs(examples) do order[i] = example.id end
     local ok, message = fs.mkdirs(folder)
     if not ok then return nil, message end
-    for name, value in pairs { predictions = predictions, nbest_predictions = n_best, null_odds = null_odds } do
-        if name ~= "null_odds" or next(value) ~= nil then
-            ok, message = fs.write(fs.join(folder, name .. ".json"),
+    local kept, values = {}, { predictions = predictions, nbest_predictions = n_best, null_odds = null_odds }
+    for _, name in ipairs { "predictions", "nbest_predictions", "null_odds" } do
+        local path, value = fs.join(folder, name .. ".json"), values[name]
+        local earlier
+        if name == "null_odds" and next(value or {}) == nil then
+            earlier, message = aside.keep(path)
+            if message then return nil, message end
+        else
+            ok, earlier = aside.write(path,
                 json.encode(value, { pretty = true, order = order, nan = "string" }) .. "\n")
-            if not ok then return nil, message end
+            if not ok then return nil, earlier end
         end
+        kept[#kept + 1] = earlier
     end
-    return true
+    return true, kept
 end
 
 return extraction

@@ -3,8 +3,11 @@
 --     model.safetensors      parameters under Hugging Face's names, true vocabulary size
 --     optimizer.safetensors  m.<name>, v.<name>, scalars
 --     config.json, vocab.txt so that transformers opens the folder as it is
---     progress.json          step, settings, casing, and size and CRC32C of the files above (train/progress_file.lua)
---     settings.json          of a training run: more settings, for people and to compare when it resumes
+--     progress.json          step, what the run began with, casing, and size and CRC32C of the files above
+--                            (train/progress_file.lua)
+--
+-- What a run goes on from are the tensors: config.json and vocab.txt are copies, so a checkpoint whose copies were
+-- edited or lost is still one, and loading it says so.
 --
 -- A checkpoint is written into a hidden folder next to it, synced and renamed,
 -- so an integer-named folder is complete even after a power failure. The newest
@@ -18,11 +21,12 @@ local unistd = require "posix.unistd"
 
 local fault = require "bertlua.fault"
 local Ranks = require "bertlua.train.ranks"
+local checksums = require "bertlua.weights.checksums"
+local files = require "bertlua.train.checkpoint_files"
 local finite = require "bertlua.train.finite"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local plural = require "bertlua.util.plural"
 local progress_file = require "bertlua.train.progress_file"
 local storage = require "bertlua.storage"
 local term = require "bertlua.util.term"
@@ -50,7 +54,7 @@ end
 --- progress.json of a checkpoint: table; or nil, reason.
 checkpoint.progress = progress_file.read
 
---- Whether a folder holds a complete checkpoint, judging by the names and sizes of its files.
+--- Whether a folder holds a complete checkpoint, judging by the names and sizes of its files but the copies.
 -- @return true; or false, reason
 function checkpoint.is_complete(path)
     if not fs.is_directory(path) then return false, path .. ": no such folder" end
@@ -62,29 +66,20 @@ function checkpoint.is_complete(path)
         return false, ("progress.json is for step %s"):format(progress.step)
     end
     for name, record in pairs(progress.files) do
-        local size = fs.size(path .. "/" .. name)
-        if not size then return false, name .. " is missing" end
-        if not fs.is_file(path .. "/" .. name) then return false, name .. " is not a plain file" end
-        if size ~= record.bytes then
-            return false, ("%s has %s, expected %.0f"):format(name, plural.count(size, "byte"), record.bytes)
-        end
+        local problem = not files.is_copy(name) and files.size_problem(path, name, record)
+        if problem then return false, problem end
     end
     return true
 end
 
---- is_complete, and also that every byte of every file is as it was written.
--- @return true; or false, reason
+--- is_complete, and also that every byte of every file but the copies is as it was written.
+-- @return true, list of what is wrong with copies, sorted; or false, reason
 function checkpoint.verify(path)
     local ok, reason = checkpoint.is_complete(path)
     if not ok then return false, reason end
-    for name, record in pairs(checkpoint.progress(path).files) do
-        local crc, problem = storage.file_crc32c(path .. "/" .. name)
-        if not crc then return false, problem end
-        if crc ~= record.crc32c then
-            return false, ("%s is damaged: its CRC32C is %.0f, expected %.0f"):format(name, crc, record.crc32c)
-        end
-    end
-    return true
+    local problem, altered = files.compare(path, checkpoint.progress(path).files)
+    if problem then return false, problem end
+    return true, altered
 end
 
 --- verify, and also that nothing in it is an inf or NaN: fit to go on from.
@@ -116,6 +111,20 @@ function checkpoint.steps(root)
         if checkpoint.is_complete(root .. "/" .. entry.name) then steps[#steps + 1] = entry.step end
     end
     return steps
+end
+
+--- Why nothing in root can be gone on from, though there are folders of steps; nil if there is a complete checkpoint,
+-- or no folder of a step at all.
+function checkpoint.unusable(root)
+    local reasons = {}
+    for _, entry in ipairs(numbered(root)) do
+        local path = root .. "/" .. entry.name
+        local ok, reason = checkpoint.is_complete(path)
+        if ok then return nil end
+        reasons[#reasons + 1] = ("%s (%s)"):format(path, reason)
+    end
+    return #reasons > 0 and ("none of the checkpoints in %s can be used: %s"):format(root,
+        table.concat(reasons, "; ")) or nil
 end
 
 --- Whether a path leads to a model's parameters, including those written by another program.
@@ -362,9 +371,6 @@ local function save(root, step, parts, contents)
         write_unusual_tokenizer(temporary, parts)
         if parts.optimizer then write_optimizer(temporary, parts, contents.optimizer) end
         write_progress(temporary, step, parts)
-        if parts.settings then
-            fault.check(fs.write(temporary .. "/settings.json", json.encode(parts.settings, { pretty = true }) .. "\n"))
-        end
         fault.check(fs.sync(temporary))
         install(root, temporary, step)
     end)
@@ -398,8 +404,8 @@ end
 -- @tparam string root folder of one phase; created if missing
 -- @tparam number step
 -- @tparam table parts store; optimizer, config (BertConfig or table), vocab_file: may be nil;
---   progress: table for progress.json; settings: table for settings.json, or nil; model_prefix ("model"); keep (3):
---   newest checkpoints that stay; best: step of one that stays besides; ranks: of the job, nil for one process
+--   progress: table for progress.json; model_prefix ("model"); keep (3): newest checkpoints that stay;
+--   best: step of one that stays besides; ranks: of the job, nil for one process
 -- @treturn string the checkpoint's path
 function checkpoint.save(root, step, parts)
     if type(step) ~= "number" or step < 0 or step % 1 ~= 0 then
@@ -418,6 +424,13 @@ local function clear_padding(store)
             entry.value:slice(1, stored[1] + 1, entry.dims[1]):fill(0)
         end
     end
+end
+
+--- Whether the run that a checkpoint is of kept some parameters as they were.
+local function had_frozen(progress)
+    local settings = type(progress.began) == "table" and progress.began.settings
+    -- It stood beside the step in older versions.
+    return progress.freeze ~= nil or type(settings) == "table" and settings.freeze ~= nil
 end
 
 --- The plan to read an optimizer's state. What was frozen in the checkpoint has none there and begins at zero; what is
@@ -441,7 +454,7 @@ local function load_optimizer(path, parts, progress)
         wanted[#wanted + 1] = item
     end
     wanted[#wanted + 1] = { name = "scalars", dims = optimizer.scalars:dims(), tensor = optimizer.scalars }
-    local store, was_frozen = parts.store, progress and progress.freeze ~= nil
+    local store, was_frozen = parts.store, had_frozen(progress or {})
     local plan = weights.match(file, wanted, file_path, {
         missing = function(name) return was_frozen and name ~= "scalars" end,
         unexpected = function(name)
@@ -456,14 +469,20 @@ end
 local function load_from(path, file_path, parts)
     local progress
     if fs.is_file(path .. "/progress.json") then
-        local ok, reason = true, nil
-        -- Once per job: the other ranks would read the same bytes.
-        if not parts.ranks or parts.ranks.main then ok, reason = checkpoint.verify(path) end
-        if not ok then fault.raisef("%s: %s: use an older checkpoint", path, reason) end
         progress = checkpoint.progress(path)
+        -- Once per machine, as each may have a copy of its own.
+        if not parts.ranks or parts.ranks.comm.local_rank == 0 then
+            local ok, found = checkpoint.verify(path)
+            if not ok then fault.raisef("%s: %s: use an older checkpoint", path, found) end
+            files.tell(path, found, parts.vocab_file)
+        end
+    elseif not parts.ranks or parts.ranks.comm.local_rank == 0 then
+        for _, text in ipairs(fault.check(checksums.check(path))) do term.warn(text) end
     end
     folder.check_vocabulary(path, parts, progress)
-    folder.check_config(path, parts.config)
+    -- Where progress.json records the configuration, a run that resumes was compared with that.
+    local recorded = parts.optimizer and progress and type(progress.began) == "table" and progress.began.config
+    if not recorded then folder.check_config(path, parts.config) end
     local file = weights.open(file_path)
     local plan = weights.match(file, weights.parameters(parts.store), file_path,
         { missing = parts.missing, unexpected = parts.unexpected })
@@ -524,6 +543,7 @@ end
 
 local function export(path, parts, contents)
     fault.check(fs.mkdirs(path))
+    fault.check(checksums.remove(path))
     write_model(path, parts, contents.model)
     if parts.vocab_file then
         local lower = parts.do_lower_case
@@ -533,6 +553,8 @@ local function export(path, parts, contents)
         settings.model_max_length = parts.config and config_table(parts.config).max_position_embeddings or nil
         write_tokenizer(path, settings)
     end
+    fault.check(checksums.write(path, { model_file(parts.model_prefix), parts.config and "config.json" or nil,
+        parts.vocab_file and "vocab.txt" or nil, parts.vocab_file and "tokenizer_config.json" or nil }))
 end
 
 --- Write a folder that transformers opens, without any training state.

@@ -1,6 +1,5 @@
 --- progress.json of a checkpoint: how far the run was, and size and CRC32C of the other files. It vouches for itself
--- too: `self_crc32c` is the CRC32C of the whole text with that field's own digits as zeros, so a change of any byte is
--- noticed before anything in it is believed.
+-- too (util/self_checksum.lua).
 --
 -- Format 1, of checkpoints of older versions, has no such field; everything else is the same.
 -- @module bertlua.train.progress_file
@@ -10,6 +9,7 @@ local fs = require "bertlua.util.fs"
 local inside = require "bertlua.util.inside"
 local json = require "bertlua.util.json"
 local printable = require "bertlua.printable"
+local self_checksum = require "bertlua.util.self_checksum"
 local storage = require "bertlua.storage"
 
 local progress_file = {}
@@ -17,13 +17,6 @@ local progress_file = {}
 local NAME = "progress.json"
 local FORMAT, WITHOUT_CHECKSUM = 2, 1
 local FIRST_KEYS = { "step", "format", "self_crc32c", "bertlua_version" }
-local FIELD = '("self_crc32c": ")(%x%x%x%x%x%x%x%x)(")'
-local ZEROS = "00000000"
-
-local function checksum(text)
-    return ("%08x"):format(storage.crc32c((text:gsub(FIELD, "%1" .. ZEROS .. "%3", 1))))
-end
-
 --- Whether its text is as it was written; or false, reason.
 local function check_text(text, progress)
     local format = progress.format
@@ -33,14 +26,10 @@ local function check_text(text, progress)
         return false, ("is of format %s, but this version of bertlua reads up to %d"):format(
             printable.text(tostring(format)), FORMAT)
     end
-    local _, written = text:match(FIELD)
-    if not written and format == WITHOUT_CHECKSUM and progress.self_crc32c == nil then return true end
-    if not written then return false, "is damaged: its checksum is missing" end
-    local found = checksum(text)
-    if found ~= written or progress.self_crc32c ~= written or format ~= FORMAT then
-        return false, ("is damaged: its CRC32C is %s, expected %s"):format(found, written)
-    end
-    return true
+    local ok, problem = self_checksum.check(text, progress)
+    if ok and format ~= FORMAT then return false, "is damaged: it is not of the format that it states" end
+    if ok or not problem and format == WITHOUT_CHECKSUM then return true end
+    return false, problem or "is damaged: its checksum is missing"
 end
 
 local function is_count(value)
@@ -56,7 +45,7 @@ function progress_file.read(path)
     if not text then return nil, problem end
     local progress
     progress, problem = json.decode(text, file)
-    if not progress then return nil, problem end
+    if progress == nil then return nil, problem end
     if type(progress) ~= "table" then return nil, file .. ": not a JSON object" end
     local ok
     ok, problem = check_text(text, progress)
@@ -80,7 +69,7 @@ end
 -- @tparam string path the checkpoint's folder
 -- @tparam table progress step and what else the run records
 function progress_file.write(path, progress)
-    progress.format, progress.self_crc32c = FORMAT, ZEROS
+    progress.format, progress.self_crc32c = FORMAT, self_checksum.PLACE
     progress.bertlua_version = storage.engine_version()
     progress.files = {}
     for _, name in ipairs(fault.check(fs.list(path))) do
@@ -91,8 +80,7 @@ function progress_file.write(path, progress)
         end
     end
     local text = json.encode(progress, { pretty = true, nan = "null", order = FIRST_KEYS }) .. "\n"
-    text = text:gsub(FIELD, "%1" .. checksum(text) .. "%3", 1)
-    fault.check(fs.write(path .. "/" .. NAME, text))
+    fault.check(fs.write(path .. "/" .. NAME, self_checksum.seal(text)))
 end
 
 return progress_file

@@ -6,6 +6,7 @@
 -- empty list for the summary of the run.
 -- @module bertlua.train.report
 
+local aside = require "bertlua.util.aside"
 local clock = require "bertlua.util.clock"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
@@ -29,20 +30,25 @@ end
 
 --- Open a report.
 -- @tparam string path its folder is created if missing
--- @tparam[opt] table options append = true keeps existing records (a resumed run); now = clock for tests
--- @return Report; or nil, message
+-- @tparam[opt] table options append = true goes on behind existing records (a resumed run); else an earlier report is
+--   kept under another name; now = clock for tests
+-- @return Report, with `kept` = that name if there was one; or nil, message
 function report.open(path, options)
     options = options or {}
     local ok, reason = fs.mkdirs(fs.dirname(path))
     if not ok then return nil, reason end
     -- A killed run may have left half a line; its end must not swallow our first record.
     local repair = options.append and not ends_in_newline(path)
-    local file
+    local file, kept
+    if not options.append then
+        kept, reason = aside.keep(path)
+        if reason then return nil, "report file " .. reason end
+    end
     file, reason = io.open(path, options.append and "ab" or "wb")
     if not file then return nil, "report file " .. reason end
     if repair then file:write "\n" end
     local now = options.now or clock.wall
-    return setmetatable({ path = path, file = file, now = now, started = now() }, Report)
+    return setmetatable({ path = path, file = file, kept = kept, now = now, started = now() }, Report)
 end
 
 local function write(self, record)

@@ -39,7 +39,9 @@ end
 
 local function read_notes(path)
     local notes = fs.is_file(path) and json.read(path)
-    return type(notes) == "table" and notes or {}
+    local sound = type(notes) == "table" and (notes.total == nil or type(notes.total) == "number")
+        and (notes.etag == nil or type(notes.etag) == "string" and not notes.etag:find "%c")
+    return sound and notes or {}
 end
 
 --- One transfer from one URL, until it completes or fails.

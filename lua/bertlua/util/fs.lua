@@ -55,6 +55,12 @@ function fs.is_file(path)
     return lfs.attributes(path, "mode") == "file"
 end
 
+--- What two paths to the same file or folder have in common, links followed; nil if there is nothing.
+function fs.identity(path)
+    local is = lfs.attributes(path)
+    return is and ("%.0f:%.0f"):format(is.dev, is.ino)
+end
+
 --- Size of a file in bytes; nil if there is none.
 function fs.size(path)
     return (lfs.attributes(path, "size"))

@@ -188,7 +188,7 @@ function json.decode(text, name)
     return nil, ("%s:%d:%d: not valid JSON: %s"):format(name or "json", line, column, reason)
 end
 
---- Read and decode a file: value; or nil, message.
+--- Read and decode a file: value; or nil, message. A file that holds false is refused: it would look like a failure.
 -- @tparam string path
 -- @tparam[opt] number most bytes that the file may have: what is read from elsewhere must not fill the memory
 function json.read(path, most)
@@ -198,7 +198,9 @@ function json.read(path, most)
     end
     local text, reason = fs.read(path)
     if not text then return nil, reason end
-    return json.decode(text, path)
+    local value, problem = json.decode(text, path)
+    if value == false then return nil, path .. ": holds false, expected an object or a list" end
+    return value, problem
 end
 
 return json

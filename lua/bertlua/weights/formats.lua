@@ -65,11 +65,14 @@ local function open_torch_zip(path, members, pickle_name)
     end
     local offset, length = zip.locate(path, members[pickle_name])
     local reader = ByteReader.open(path, offset, length)
+    -- Tensors may share a storage; its checksum is compared once, however often the pickle names it.
+    local located = {}
     local function resolve(machine, store)
         local member = members[folder .. "data/" .. store.key]
         if not member then machine:broken("storage " .. pickle.printable(store.key) .. " is missing") end
+        located[member] = located[member] or { zip.locate(path, member) }
         local bytes
-        store.offset, bytes = zip.locate(path, member)
+        store.offset, bytes = located[member][1], located[member][2]
         if bytes < store.bytes then machine:broken("storage " .. pickle.printable(store.key) .. " is too short") end
         return store
     end
@@ -159,6 +162,11 @@ local function read_npy(path, member)
     end
     local dims = {}
     for digits in shape:gmatch "%d+" do dims[#dims + 1] = tonumber(digits) end
+    for _, dim in ipairs(dims) do
+        if dim > 2 ^ 52 or #dims > objects.MAX_DIMS then
+            fault.raisef("%s: %s: broken: its shape is (%s)", path, name, pickle.printable(shape))
+        end
+    end
     local entry = { dtype = dtype, dims = dims, strides = objects.contiguous(dims, column_major == "True"), first = 0,
         storage = { offset = reader.position, bytes = reader.stop - reader.position } }
     reader:close()

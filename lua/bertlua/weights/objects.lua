@@ -8,9 +8,9 @@
 
 local pickle = require "bertlua.weights.pickle"
 
-local objects = { globals = {} }
+-- MAX_DIMS: what the engine reads.
+local objects = { globals = {}, MAX_DIMS = 8 }
 
-local MAX_DIMS = 8
 local BYTES = { F64 = 8, F32 = 4, F16 = 2, BF16 = 2, I64 = 8, I32 = 4, I16 = 2, I8 = 1, U64 = 8, U32 = 4, U16 = 2,
     U8 = 1, BOOL = 1 }
 
@@ -29,7 +29,7 @@ end
 
 --- A list of whole numbers, 0 or more, from a tuple or list; nil if it is anything else.
 local function whole_numbers(value)
-    if not is(value, "tuple") and not is(value, "list") or #value > MAX_DIMS then return nil end
+    if not is(value, "tuple") and not is(value, "list") or #value > objects.MAX_DIMS then return nil end
     local list = {}
     for i, n in ipairs(value) do
         if type(n) ~= "number" or n < 0 or n % 1 ~= 0 or n > 2 ^ 52 then return nil end

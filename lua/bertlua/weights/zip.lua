@@ -14,7 +14,7 @@ local zip = {}
 local END, END64, LOCATOR64 = "PK\5\6", "PK\6\6", "PK\6\7"
 local ENTRY, LOCAL = "PK\1\2", "PK\3\4"
 local END_BYTES, LONGEST_COMMENT = 22, 65535
-local MAX_MEMBERS = 100000
+local MAX_MEMBERS, MAX_NAMES = 100000, 64 * 2 ^ 20
 local STORED = 0
 
 local function little(text, first, n)
@@ -37,17 +37,20 @@ local function find_end(reader)
     fault.raisef("%s: truncated zip archive: its directory is missing; fetch or save it again", reader.path)
 end
 
---- Number of members, and offset of the directory.
+--- Number of members, offset of the directory, and of what follows it.
 local function directory(reader)
     local at = find_end(reader)
+    local stop = at
     reader:seek(at)
     local text = reader:bytes(END_BYTES)
     local count, offset = little(text, 11, 2), little(text, 17, 4)
-    if (count == 0xFFFF or offset == 0xFFFFFFFF) and at >= 20 then
-        reader:seek(at - 20)
-        text = reader:bytes(20)
-        if text:sub(1, 4) == LOCATOR64 then
-            reader:seek(little(text, 9, 8))
+    reader:seek(math.max(at - 20, 0))
+    text = reader:bytes(math.min(at, 20))
+    if text:sub(1, 4) == LOCATOR64 then
+        -- PyTorch writes it whether or not it is needed.
+        stop = little(text, 9, 8)
+        if count == 0xFFFF or offset == 0xFFFFFFFF then
+            reader:seek(stop)
             text = reader:bytes(56)
             if text:sub(1, 4) ~= END64 then fault.raisef("%s: broken zip archive: no zip64 directory", reader.path) end
             count, offset = little(text, 33, 8), little(text, 49, 8)
@@ -56,7 +59,7 @@ local function directory(reader)
     if count > MAX_MEMBERS then
         fault.raisef("%s: zip archive with %.0f members, expected at most %d", reader.path, count, MAX_MEMBERS)
     end
-    return count, offset
+    return count, offset, stop
 end
 
 --- Values of 2^32 and more are in an extra field, in this order, if the short field is all ones.
@@ -98,15 +101,29 @@ end
 -- @return members by name: {name, size, method, ...}; and their names in order
 function zip.open(path)
     local reader = ByteReader.open(path)
-    local count, offset = directory(reader)
+    local count, offset, stop = directory(reader)
     reader:seek(offset)
-    local members, names = {}, {}
+    local members, names, name_bytes, packed = {}, {}, 0, 0
     for i = 1, count do
         local member = read_entry(reader)
         if members[member.name] then fault.raisef("%s: zip archive with two members of the same name", path) end
         members[member.name], names[i] = member, member.name
+        name_bytes, packed = name_bytes + #member.name, packed + member.packed
+        if name_bytes > MAX_NAMES then
+            fault.raisef("%s: broken zip archive: its names take more than %d bytes", path, MAX_NAMES)
+        end
+    end
+    -- Otherwise members would be left out in silence.
+    if reader.position ~= stop then
+        fault.raisef("%s: broken zip archive: its directory of %d members ends at byte %.0f, expected %.0f", path,
+            count, reader.position, stop)
     end
     reader:close()
+    -- Members that share bytes make the work of reading them all far larger than the file.
+    if packed > reader.size then
+        fault.raisef("%s: broken zip archive: its members would take %.0f bytes, the file has %.0f", path, packed,
+            reader.size)
+    end
     return members, names
 end
 
@@ -132,7 +149,12 @@ function zip.locate(path, member)
     local reader = ByteReader.open(path, member.offset)
     local text = reader:bytes(30)
     if text:sub(1, 4) ~= LOCAL then fault.raisef("%s: broken zip archive: no member %s", path, member.name) end
-    reader:skip(little(text, 27, 2) + little(text, 29, 2) + member.size)
+    local name = reader:bytes(little(text, 27, 2))
+    if name ~= member.name then
+        fault.raisef("%s: broken zip archive: member %s is called %s in the directory", path, printable.text(name),
+            printable.text(member.name))
+    end
+    reader:skip(little(text, 29, 2) + member.size)
     local offset = reader.position - member.size
     reader:close()
     check_bytes(path, member, offset)

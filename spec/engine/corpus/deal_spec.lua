@@ -57,6 +57,20 @@ describe("dealing", function()
         assert.are.equal(found.test_documents, tests)
     end)
 
+    it("counts the copies among them, in any order and in either kind of shard", function()
+        local path = fs.join(folder, "copies")
+        assert(fs.write(path, "a\nb\n\nc\n\na\nb\n\nb\n\na\nb\n \nc\n\n\na\n"))
+        for _, test_share in ipairs { 0, 0.5 } do
+            local documents = open(test_share)
+            assert(documents:scan(path, 1000))
+            local found = documents:counts()
+            assert.are.same({ 7, 0 }, { found.documents, found.repeated })
+            assert(documents:deal(1, found.test_documents > 0 and 1 or 0))
+            assert.are.equal(3, documents:counts().repeated)
+        end
+        assert.are.equal(3, require("bertlua.data").scan_documents({ path }):repeated())
+    end)
+
     it("gives the same with too little memory for the list", function()
         local paths = { fs.join(folder, "one"), fs.join(folder, "two") }
         assert(fs.write(paths[1], text(7000)))

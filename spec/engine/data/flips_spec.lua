@@ -81,6 +81,57 @@ describe("a shard", function()
     end)
 
     describe("of another program", function()
+        it("is refused with any byte changed once it has a seal, and holds what it held", function()
+            assert(fs.write(path, assert(fs.read(FIXTURES .. "nvidia.hdf5"))))
+            local before = assert(flips.contents(path))
+            assert.is_true(data.seal_shard(path))
+            assert.is_false(data.seal_shard(path))
+            assert.are.equal(before, flips.contents(path))
+            assert.are.equal(#assert(fs.read(FIXTURES .. "nvidia.hdf5")) + 168, fs.size(path))
+            local found = flips.run(path, { mask = 4, step = 23 })
+            assert.are.equal(found.changes, found.refused)
+            assert.is_true(found.changes > 500)
+        end)
+
+        it("is sealed again after a seal that was cut off", function()
+            local whole = assert(fs.read(FIXTURES .. "nvidia.hdf5"))
+            assert(fs.write(path, whole))
+            assert.is_true(data.seal_shard(path))
+            local sealed = assert(fs.read(path))
+            for _, left in ipairs { 1, 7, 8, 100, 167 } do
+                assert(fs.write(path, sealed:sub(1, #whole + left)))
+                assert.is_truthy(refusal(path):find("cut off or damaged", 1, true))
+                assert.is_true(data.seal_shard(path))
+                assert.are.equal(sealed, fs.read(path))
+            end
+        end)
+
+        it("gets no seal if it is damaged, and keeps its bytes", function()
+            for _, name in ipairs { "refused/unallocated_chunk", "refused/external_link" } do
+                local bytes = assert(fs.read(FIXTURES .. name .. ".hdf5"))
+                assert(fs.write(path, bytes))
+                assert.is_nil((data.seal_shard(path)))
+                assert.are.equal(bytes, fs.read(path))
+            end
+            assert.is_nil((data.seal_shard(folder .. "/none.hdf5")))
+            assert.is_nil((data.seal_shard(folder)))
+            -- One of ours with a changed byte has a seal that does not fit.
+            shards.write_sealed(path, 60, 16, 4)
+            local bytes = assert(fs.read(path))
+            assert(fs.write(path, bytes:sub(1, 2000) .. string.char((bytes:byte(2001) + 1) % 256) .. bytes:sub(2002)))
+            assert.matches("damaged: the CRC32C of its bytes", (select(2, data.seal_shard(path))))
+        end)
+
+        it("is sealed by a script, with all of a folder", function()
+            local made = folder .. "/sealing"
+            assert(fs.mkdirs(made))
+            assert(fs.write(made .. "/a.hdf5", assert(fs.read(FIXTURES .. "nvidia.hdf5"))))
+            shards.write_sealed(made .. "/b.hdf5", 60, 16, 4)
+            local command = "scripts/seal_shards.lua --input-dir " .. process.quote(made)
+            assert.are.equal(made .. ": 1 shard sealed, 1 had a seal, which fits\n", (process.run_bertlua(command)))
+            assert.are.equal(made .. ": 0 shards sealed, 2 had a seal, which fits\n", (process.run_bertlua(command)))
+        end)
+
         it("does not end this process, whichever byte is changed", function()
             assert(fs.write(path, assert(fs.read(FIXTURES .. "nvidia.hdf5"))))
             local found = flips.run(path, { mask = 0xff, step = 403 })

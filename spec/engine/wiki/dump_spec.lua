@@ -49,6 +49,18 @@ describe("dump", function()
         assert.are.equal("-2 Media\n1 Talk\n6 Picture & Sound\n14 Drawer\n", dump:namespaces())
     end)
 
+    it("knows the namespaces wherever a block of the file ends", function()
+        local text = assert(fs.read(PLAIN))
+        local before, after = text:match "^(.-)(<siteinfo.*)$"
+        local path = process.temporary ""
+        -- Blocks are of 1 MiB: the border falls on each byte of the tag.
+        for bytes = 0, #"<siteinfo>" do
+            fs.write(path, before .. (" "):rep(2 ^ 20 - bytes - #before) .. after)
+            assert.are.equal("-2 Media\n1 Talk\n6 Picture & Sound\n14 Drawer\n", corpus.open_dump(path):namespaces())
+        end
+        os.remove(path)
+    end)
+
     it("reads bzip2 with one stream or many", function()
         assert.are.same(all, titles(SINGLE))
         assert.are.same(all, titles(MULTI))
@@ -88,6 +100,11 @@ describe("dump", function()
         local list, message = corpus.read_index(path)
         assert.is_nil(list)
         assert.is_truthy(message:find("line 2: offset 12 is below", 1, true), message)
+        -- A line without an end would be collected until memory runs out.
+        fs.write(path, "612:10:A\n613:" .. ("9"):rep(70000))
+        list, message = corpus.read_index(path)
+        assert.is_nil(list)
+        assert.is_truthy(message:find("line 2 is longer than 65536 bytes", 1, true), message)
         os.remove(path)
     end)
 
@@ -148,6 +165,10 @@ describe("dump", function()
         assert.is_truthy(message_of "plain text":find("not a MediaWiki dump", 1, true))
         assert.is_truthy(message_of "<html><page></page></html>":find("not a MediaWiki dump", 1, true))
         assert.is_truthy(message_of "\31\139\8\0":find("gzip", 1, true))
+        assert.is_truthy(message_of "\40\181\47\253":find("zstd", 1, true))
+        for _, start in ipairs { "\255\254<\0m\0", "\254\255\0<\0m", "<\0m\0", "\0<\0m" } do
+            assert.are.equal("FILE: UTF-16, expected UTF-8: convert it (iconv -f UTF-16 -t UTF-8)", (message_of(start)))
+        end
         local list, message = titles "no/such/file.xml"
         assert.is_nil(list)
         assert.is_truthy(message:find("no/such/file.xml: cannot open: no such file", 1, true), message)

@@ -2,6 +2,7 @@
 
 local corpus = require "bertlua.corpus"
 local fs = require "bertlua.util.fs"
+local process = require "spec.support.process"
 
 describe("wikitext", function()
     local converter = corpus.wikitext()
@@ -42,8 +43,8 @@ describe("wikitext", function()
 
     it("knows localised names of files and categories", function()
         local german = corpus.wikitext "6 Datei\n14 Kategorie\n0 \n"
-        local text = "Die Mühle ist alt und grau. [[Datei:Mühle.jpg|mini|Alte Mühle]]\n[[Kategorie:Mühle]]"
-        assert.are.equal("Die Mühle ist alt und grau.\n", german:convert(text))
+        local text = "Die Mühle ist alt, hoch und grau. [[Datei:Mühle.jpg|mini|Alte Mühle]]\n[[Kategorie:Mühle]]"
+        assert.are.equal("Die Mühle ist alt, hoch und grau.\n", german:convert(text))
         assert.is_truthy(converter:convert(text):find("Alte Mühle", 1, true))
     end)
 
@@ -84,5 +85,41 @@ describe("wikitext", function()
             local prose = converter:convert(table.concat(parts))
             assert.is_true(#prose < 10000)
         end
+    end)
+
+    it("never reads the byte behind a text, wherever it is cut off", function()
+        local script = process.temporary [[
+            package.path = package.path .. ";./?.lua"
+            local corpus = require "bertlua.corpus"
+            local converter, place = corpus.wikitext(), require "spec.support.page_end"(8192)
+            local texts, tried = {}, 0
+            for _, list in ipairs { "constructs", "templates" } do
+                for _, case in ipairs(dofile("spec/fixtures/wiki/" .. list .. ".lua")) do
+                    texts[#texts + 1] = case[list == "templates" and 1 or 2]
+                end
+            end
+            for _, start in ipairs { "{", "[", "<", "&", "'", "_", "~", "\n", "!", "-", "=", "#", "\194",
+                "\226\129", "|" } do
+                texts[#texts + 1] = "The mill is old and grey." .. start:rep(4)
+                texts[#texts + 1] = "The mill is old and grey.\n" .. start:rep(4)
+            end
+            for _, text in ipairs(texts) do
+                for length = 0, #text do
+                    local part = text:sub(1, length)
+                    local there = place(part)
+                    local prose = converter:convert(there, length)
+                    assert(prose == converter:convert(part), part)
+                    assert(converter:is_redirect(there, length) == converter:is_redirect(part), part)
+                    assert(converter:is_disambiguation("Mill", there, length)
+                        == converter:is_disambiguation("Mill", part), part)
+                    tried = tried + 1
+                end
+            end
+            print(tried)
+        ]]
+        local output, code = process.run_bertlua(script)
+        os.remove(script)
+        assert.are.equal(0, code, output)
+        assert.is_true(tonumber(output) > 5000, output)
     end)
 end)

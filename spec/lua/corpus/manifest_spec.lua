@@ -53,7 +53,7 @@ describe("manifest", function()
         assert.are.equal("shard.txt", manifest.files(folder, "shard", "hdf5")[1].path)
         fill()
         assert.are.equal(text, fs.read(folder .. "/manifest.json"))
-        assert.are.same({ 6, 34, 0 }, { manifest.verify(job) })
+        assert.are.same({ 6, 34, 0, {}, {} }, { manifest.verify(job) })
     end)
 
     it("drops what was made from a changed stage's files, except the vocabulary", function()
@@ -68,14 +68,43 @@ describe("manifest", function()
     it("finds files that are missing, changed, or of the wrong size", function()
         for name, case in pairs {
             ["shard.txt"] = { nil, "/shard.txt: listed in the manifest, but does not exist$" },
-            ["extract.txt"] = { "longer text", "/extract.txt: has 11 bytes, but 7 according to the manifest$" },
+            ["extract.txt"] = { "longer text", "/extract.txt: has 11 bytes, but 7 according to the manifest: it was "
+                .. "changed or damaged: remove it, and stage extract makes it again$" },
             ["hdf5.txt"] = { "HDF5", "/hdf5.txt: SHA%-256 is %x+, but %x+ according to the manifest" },
-            dump = { "jump", "/dump: SHA%-256 is" },
+            dump = { "jump", "/dump: SHA%-256 is .*: it is another file than the one that was read, or damaged: run "
+                .. "the stages again, and what was made of it is made again$" },
         } do
             fill()
             if case[1] then assert(fs.write(fs.join(folder, name), case[1])) else fs.remove(fs.join(folder, name)) end
             assert.error_matches(function() manifest.verify(job) end, case[2])
         end
+    end)
+
+    it("leaves changed sources and missing files to the stages that come", function()
+        fill()
+        assert(fs.write(folder .. "/dump", "jump"))
+        assert(fs.remove(folder .. "/shard.txt"))
+        job.coming = { extract = true, shard = true }
+        for workers = 1, 2 do
+            job.num_workers = workers
+            assert.are.same({ 6, 34, 0, { folder .. "/dump" }, { folder .. "/shard.txt" } }, { manifest.verify(job) })
+        end
+        -- What is there, but not as it was made, is damage whatever comes.
+        assert(fs.write(folder .. "/shard.txt", "share"))
+        assert.error_matches(function() manifest.verify(job) end,
+            "/shard.txt: SHA%-256 is .* remove it, and stage shard")
+        assert(fs.remove(folder .. "/shard.txt"))
+        job.coming = { extract = true, hdf5 = true }
+        assert.error_matches(function() manifest.verify(job) end, "/shard.txt: listed .*, but does not exist$")
+    end)
+
+    it("forgets a stage that is about to be made again, and what was made of it", function()
+        fill()
+        manifest.drop_stage(folder, "sentences")
+        assert.are.same({ "extract", "vocab" }, stages())
+        fill()
+        manifest.drop_stage(folder, "vocab")
+        assert.are.same({ "extract", "sentences", "shard" }, stages())
     end)
 
     it("notices a document lost between two stages", function()
@@ -89,16 +118,33 @@ describe("manifest", function()
         assert.are.equal(4, (manifest.verify(job)))
     end)
 
+    it("notices every byte of the manifest that changes", function()
+        fill()
+        local path = folder .. "/manifest.json"
+        local text = assert(fs.read(path))
+        for at = 1, #text do
+            local out = assert(io.open(path, "wb"))
+            out:write(text:sub(1, at - 1), string.char(bit.bxor(text:byte(at), 4)), text:sub(at + 1))
+            out:close()
+            assert.error_matches(function() manifest.read(folder) end, "/manifest%.json:.+; ")
+        end
+    end)
+
     it("reads only files of its own folder, and sources that the settings name", function()
         fill()
         local path = folder .. "/manifest.json"
         local before = manifest.read(folder)
         local text = assert(fs.read(path))
+        -- Whoever writes such a name leaves out the checksum, or computes it.
+        local without = text:gsub('"self_crc32c": "%x+",%s*', "")
         for name, problem in pairs {
             ["/etc/passwd"] = "is absolute", ["../x"] = "leads out of its folder", ["a\27b"] = "contains control",
         } do
-            assert(fs.write(path, (text:gsub('"path": "shard.txt"', '"path": ' .. json.encode(name)))))
+            assert(fs.write(path, (without:gsub('"path": "shard.txt"', '"path": ' .. json.encode(name)))))
             assert.error_matches(function() manifest.verify(job) end, "manifest.json: names .*, which " .. problem)
+            assert(fs.write(path, (text:gsub('"path": "shard.txt"', '"path": ' .. json.encode(name)))))
+            assert.error_matches(function() manifest.verify(job) end, "manifest.json: is damaged: its CRC32C is .*; "
+                .. "remove it, and the stages will rebuild it")
         end
         assert(fs.write(path, text))
         assert(fs.remove(folder .. "/shard.txt"))
@@ -114,13 +160,13 @@ describe("manifest", function()
         finally(function() fs.remove(outside) end)
         assert(require("posix.sys.stat").mkfifo(outside .. "/pipe"))
         manifest.set_sources(folder, { { path = outside .. "/pipe", bytes = 4, sha256 = "x" } })
-        assert.are.same({ 5, 30, 1 }, { manifest.verify(job) })
+        assert.are.same({ 5, 30, 1, {}, {} }, { manifest.verify(job) })
         job.is_source = function(name) return name == outside .. "/pipe" end
         assert.error_matches(function() manifest.verify(job) end, "/pipe: listed .*, but is not a plain file$")
         assert(fs.remove(outside .. "/pipe"))
         assert(fs.write(outside .. "/pipe", "dump"))
         manifest.set_sources(folder, { { path = outside .. "/pipe", bytes = 4, sha256 = before.sources[1].sha256 } })
-        assert.are.same({ 6, 34, 0 }, { manifest.verify(job) })
+        assert.are.same({ 6, 34, 0, {}, {} }, { manifest.verify(job) })
     end)
 
     it("is refused if it is of another version, or damaged", function()

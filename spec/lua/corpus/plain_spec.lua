@@ -17,12 +17,80 @@ describe("large text files", function()
         local parts = plain.parts({ path }, "auto", "corpus")
         assert.are.equal(2, #parts)
         local file = assert(io.open(path, "rb"))
-        file:seek("set", parts[2].first)
+        file:seek("set", parts[2].pieces[1].first)
         assert.are.equal(" = Mill = ", file:read "*l")
         file:close()
-        assert.are.equal(parts[1].stop, parts[2].first)
-        assert.are.equal(fs.size(path), parts[2].stop)
+        assert.are.equal(parts[1].pieces[1].stop, parts[2].pieces[1].first)
+        assert.are.equal(fs.size(path), parts[2].pieces[1].stop)
         os.remove(path)
+    end)
+end)
+
+describe("small text files", function()
+    local base, files
+    setup(function()
+        base = assert(fs.temporary_folder())
+        files = {}
+        for i = 1, 50 do
+            files[i] = ("%s/%02d"):format(base, i)
+            assert(fs.write(files[i], ("Text %d.\n\nIts second paragraph.\n"):format(i)))
+        end
+    end)
+    teardown(function() fs.remove(base) end)
+
+    --- Make the parts; their records, and the text of all of them.
+    local function make(list, border)
+        local job = { output_dir = base .. "/out" }
+        assert(fs.mkdirs(job.output_dir .. "/text"))
+        local run = plain.run(job, job.output_dir .. "/text", "error")
+        local records, texts = {}, {}
+        for i, part in ipairs(plain.parts(list, border, "corpus")) do
+            local last = 0
+            records[i] = run(part, function(done)
+                assert.is_true(done >= last and done <= part.size)
+                last = done
+            end)
+            texts[i] = records[i].files[1] and assert(fs.read(fs.join(job.output_dir, records[i].files[1].path)))
+        end
+        return records, table.concat(texts)
+    end
+
+    it("are read together, each as a document of its own, in their order", function()
+        local records, text = make(files, "auto")
+        assert.are.equal(1, #records)
+        assert.are.equal(50, records[1].files[1].documents)
+        local expected = {}
+        for i = 1, 50 do expected[i] = ("Text %d.\nIts second paragraph.\n\n"):format(i) end
+        assert.are.equal(table.concat(expected), text)
+        local file = records[1].files[1]
+        assert.are.same({ files[1], files[50], 50 }, { file.source, file.last_source, file.sources })
+    end)
+
+    it("are not joined beyond a megabyte", function()
+        local large = base .. "/large"
+        assert(fs.write(large, ("A line of text.\n"):rep(50000)))
+        local parts = plain.parts({ large, files[1], large, files[2] }, "none", "x")
+        assert.are.same({ 2, 2 }, { #parts[1].pieces, #parts[2].pieces })
+        assert.are.same({ source = large, last_source = files[1], sources = 2 }, plain.origin(parts[1]))
+        assert.are.same({ source = large, first = 0, stop = 800000 },
+            plain.origin(plain.parts({ large }, "none", "x")[1]))
+    end)
+
+    it("are named where one of them is not text, or has none", function()
+        local bad, empty = base .. "/bad", base .. "/empty"
+        assert(fs.write(bad, "good, \255 bad"))
+        assert.error_matches(function() make({ files[1], bad }, "none") end, "/bad: byte 6: invalid UTF%-8")
+        assert(fs.write(empty, " \n\n"))
+        local records = make({ files[1], empty }, "none")
+        assert.are.same({ 1, empty }, { records[1].silent, records[1].silent_path })
+    end)
+
+    it("have documents of one line each on request", function()
+        local path = base .. "/lines"
+        assert(fs.write(path, "\nOne article. It has two sentences.\nAnother.\n\n\nA third.\n"))
+        local records, text = make({ path }, "line")
+        assert.are.equal(3, records[1].files[1].documents)
+        assert.are.equal("One article. It has two sentences.\n\nAnother.\n\nA third.\n\n", text)
     end)
 end)
 

@@ -11,6 +11,7 @@ describe("samples", function()
         for text, pattern in pairs {
             [""] = "sets: empty", [" , "] = "sets: empty", ["128"] = 'got "128"', ["128:0"] = 'got "128:0"',
             ["7:1"] = 'got "7:1"', ["4097:1"] = 'got "4097:1"', ["16:17"] = 'got "16:17"', ["16:5,x"] = 'got "16:5,x"',
+            ["16:5,32:5,16:5"] = '^sets: 16:5 stands there twice in "16:5,32:5,16:5"$',
         } do
             assert.error_matches(function() samples.sets(text) end, pattern)
         end

@@ -152,7 +152,7 @@ describe("kill -9", function()
         local files = value.stages.extract.files
         files[#files + 1] = { path = "text/large.txt", bytes = fs.size(large), documents = 0,
             sha256 = assert(storage.file_sha256(large)) }
-        assert(fs.write(folder .. "/manifest.json", json.encode(value)))
+        assert(require("bertlua.util.self_checksum").write(folder .. "/manifest.json", value))
         local before = process.run(("cd %s && find . -type f | sort | xargs sha256sum"):format(process.quote(folder)))
         local _, code = prepare(folder, "--stages verify", "timeout -s KILL 0.15")
         assert.are.equal(137, code)

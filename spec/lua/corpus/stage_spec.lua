@@ -78,6 +78,25 @@ describe("stage", function()
         assert.are.same({ "d.json", "key" }, fs.list(job.output_dir .. "/.state/make"))
     end)
 
+    it("says why before it removes anything", function()
+        run({ format = 1, settings = { border = "auto" }, inputs = { "x" }, parts = {} })
+        local reason, there
+        local function again(settings)
+            reason = nil
+            stage.run(job, {
+                name = "make", key = { format = 1, settings = settings, inputs = { "x" }, parts = {} },
+                folder = job.output_dir .. "/out", parts = {}, run = error,
+                on_rebuild = function(text) reason, there = text, fs.list(job.output_dir .. "/out") end,
+            })
+        end
+        again { border = "auto" }
+        assert.is_nil(reason)
+        again { border = "blank" }
+        assert.are.equal('border "blank" instead of "auto"', reason)
+        assert.are.same({ "a.txt", "b.txt", "c.txt" }, there)
+        assert.are.same({}, fs.list(job.output_dir .. "/out"))
+    end)
+
     it("removes nothing that a record names outside its own folder, and says so", function()
         local base = job.output_dir
         job.output_dir = base .. "/corpus"

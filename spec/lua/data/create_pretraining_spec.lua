@@ -63,6 +63,15 @@ describe("create_pretraining", function()
         return tostring(problem)
     end
 
+    it("refuses bytes that are not text, and says where", function()
+        local path = folder .. "/latin.txt"
+        assert(fs.write(path, "fen\234tre and more\n"))
+        assert.are.equal(path .. ": byte 3: invalid UTF-8 (0xea); convert the file (iconv -t UTF-8)",
+            message { input_files = { path }, input_dir = false })
+        assert(fs.write(path, "\255\254a\0"))
+        assert.are.equal(path .. ": UTF-16LE, expected UTF-8 text", message { input_files = { path }, input_dir = false })
+    end)
+
     it("writes [CLS] A [SEP] B [SEP] with segments, masks and labels", function()
         local summary, dir = run("plain")
         assert.are.equal(75, summary.documents)

@@ -35,8 +35,8 @@ local function create(corpus, change, seed)
                 random = random_next }
         end,
     }
-    instances.create(corpus, random.new(seed or 1), options, sink)
-    return list
+    local _, counts = instances.create(corpus, random.new(seed or 1), options, sink)
+    return list, counts
 end
 
 local function document_of(corpus, token)
@@ -47,6 +47,19 @@ end
 
 describe("instances", function()
     local corpus = make_corpus(60, 30, 25, 5)
+
+    it("are counted, with their tokens, masks and labels", function()
+        local list, counts = create(corpus, { masked_lm_prob = 0.2, max_predictions_per_seq = 9 })
+        local positions, masked, randoms = 0, 0, 0
+        for _, one in ipairs(list) do
+            local length = one.an + one.bn + 3
+            positions = positions + length
+            masked = masked + math.min(9, math.max(1, math.floor(length * 0.2 + 0.5)))
+            if one.random then randoms = randoms + 1 end
+        end
+        assert.is_true(randoms > 0 and randoms < #list)
+        assert.are.same({ positions = positions, masked = masked, random = randoms }, counts)
+    end)
 
     it("keep both spans, within one document each, and their sum at most S - 3", function()
         for _, length in ipairs { 5, 8, 64, 128 } do

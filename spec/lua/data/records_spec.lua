@@ -45,20 +45,40 @@ describe("records", function()
         assert.are.equal("0.5", read("b.jsonl", '{"label": 0.5}', { "label" })[1].label)
     end)
 
+    it("are read in linear time, whatever their quotes", function()
+        local clock = require "bertlua.util.clock"
+        local started = clock.monotonic()
+        refused(':2: a " is not closed', "a.csv", 'text,label\n"' .. ("a\n"):rep(100000))
+        assert.are.equal(150000, #read("b.csv", 'text,label\n"' .. ('""'):rep(150000) .. '",1\n')[1].text)
+        local seconds = clock.monotonic() - started
+        assert.is_true(seconds < 2, ("took %.1f s"):format(seconds))
+    end)
+
     it("may follow a byte order mark", function()
         assert.are.equal("a", read("a.csv", "\239\187\191text,label\na,b\n")[1].text)
         assert.are.equal("a", read("a.jsonl", '\239\187\191{"text": "a"}', { "text" })[1].text)
     end)
 
+    it("are read in other encodings, and compressed", function()
+        local columns = { "text" }
+        assert(fs.write(folder .. "/a.tsv", "text\tx\nK\228se\t1\n"))
+        assert.are.equal("Käse", records.read(folder .. "/a.tsv", columns, { encoding = "latin1" })[1].text)
+        assert.are.equal("a\tb", read("a.csv", "\254\255" .. ('text\n"a\tb"\n'):gsub(".", "\0%0"), columns)[1].text)
+        assert.are.same(0, os.execute(("printf 'text\\tx\\na,b\\t1\\n' | gzip > %s/a.tsv.gz"):format(folder)))
+        assert.are.equal("a,b", records.read(folder .. "/a.tsv.gz", columns)[1].text)
+    end)
+
     it("are refused by file and line", function()
         refused(':2: a " is not closed', "a.csv", 'text,label\n"open,1\n')
+        refused(':2: a " is not closed; inside a field that begins with ", write " as ""', "a.csv",
+            'text,label\na","\n')
         refused(':2: text follows a closing ": inside a field write " as ""', "a.csv", 'text,label\n"a\n"b,1\n')
         refused(':2: no column "label"; the header has text, x', "a.csv", "text,x\na,b\n")
         refused(':2: no column "label"', "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1}')
         refused(":1: text is a list or an object, expected a text or a number", "a.jsonl", '{"text": [1], "label": 1}')
         refused(":2: no column \"label\"", "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1, "label": null}')
         refused(":2: not a JSON object: it is a number", "a.jsonl", '{"text": 1, "label": 1}\n5\n')
-        refused(":3: not UTF-8", "a.tsv", "text\tlabel\na\t1\n\255\t2\n")
+        refused(":3: byte 15: invalid UTF-8 (0xff); convert the file (iconv -t UTF-8)", "a.tsv", "text\tlabel\na\t1\n\255\t2\n")
         refused(": no record in it", "a.csv", "text,label\n")
         refused(": no record in it", "a.csv", "")
         assert.has_error(function() records.read(folder .. "/none.csv", {}) end)

@@ -1,6 +1,8 @@
 --- Batches of features: what they hold, their order, packing.
 
 local FeatureSet = require "bertlua.squad.feature_set"
+local array = require "bertlua.array"
+local sequences = require "bertlua.data.sequences"
 
 --- Features of lengths 3 + f % 5 + 2: [CLS] question [SEP] window [SEP], with ids that name the feature.
 local function make_set(count)
@@ -119,5 +121,31 @@ describe("sequences", function()
         assert.are.same(half, open(0.5, 1))
         assert.are_not.same(half, open(0.5, 2))
         assert.are.equal(300, #open(1, 1))
+    end)
+
+    it("carry labels of several numbers, of other types, and of each token", function()
+        local ids, offsets, first = array.int32(7), array.int32(4), array.int32(3)
+        for i = 0, 6 do ids[i] = 10 + i end
+        for i, at in ipairs { 0, 2, 5, 7 } do offsets[i - 1] = at end
+        local scores, several, tags = array.float(3), array.float(6), array.int32(7)
+        for i = 0, 2 do scores[i] = i + 0.25 end
+        for i = 0, 5 do several[i] = i / 2 end
+        for i = 0, 6 do tags[i] = i end
+        local set = { count = 3, ids = ids, offsets = offsets, first_length = first, max_length = 4, labels = {
+            scores = { values = scores, dtype = "f32" }, several = { values = several, dtype = "f32", width = 2 },
+            tags = { values = tags, per = "rows", fill = -100 },
+        } }
+        local batches = sequences.open(set, { batch_size = 2, shuffle = false, endless = false })
+        local batch = batches:batch(0)
+        assert.are.same({ 0.25, 1.25 }, batch.scores:tolist())
+        assert.are.same({ { 0, 0.5 }, { 1, 1.5 } }, batch.several:tolist())
+        assert.are.same({ 0, 1, -100, -100, 2, 3, 4, -100 }, batch.tags:tolist())
+        assert.are.same({ 2.25 }, batches:batch(1).scores:tolist())
+        batches:close()
+        batches = sequences.open(set, { batch_size = 2, shuffle = false, endless = false, pack_sequences = true })
+        local packed = batches:batch(0).tags:tolist()
+        assert.are.same({ 0, 1, 2, 3, 4, -100 }, { unpack(packed, 1, 6) })
+        assert.are.equal(-100, packed[#packed])
+        batches:close()
     end)
 end)

@@ -112,6 +112,13 @@ describe("BertConfig", function()
         end
     end)
 
+    it("has no labels where their numbers are none", function()
+        for _, number in ipairs { "nan", "1e300", "-1", "0.5", "x" } do
+            assert.is_nil(BertConfig.new(values { id2label = { [number] = "yes" } }).labels, number)
+        end
+        assert.are.same({ "no", "yes" }, BertConfig.new(values { id2label = { ["0"] = "no", ["1"] = "yes" } }).labels)
+    end)
+
     it("says what is wrong with the file", function()
         local _, err = pcall(BertConfig.load, "/no/such/config.json")
         assert.is_true(fault.is(err))

@@ -54,6 +54,8 @@ describe("bertlua", function()
         assert_output("bertlua: " .. absent .. "\n", 1, run_bertlua "/no/such.lua")
         local cases = {
             { "--halp", "unknown option %-%-halp; did you mean %-%-help%?" },
+            { "doctor foo", "doctor takes no arguments, got foo; a recipe's help is shown by bertlua FILE %-%-help" },
+            { "--version x", "%-%-version takes no arguments, got x" },
             { "docter", "no such file: docter; did you mean doctor%?" },
             { "recipes/pretrain_phase3.lua", "did you mean recipes/pretrain_phase1.lua%?" },
             { "recipes/nope.lua", "no such file: recipes/nope.lua; bertlua %-%-help shows" },

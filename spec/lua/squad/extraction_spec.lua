@@ -186,6 +186,14 @@ describe("answers", function()
         for i, example in ipairs(examples) do assert.are.equal(example.id, order[i]) end
         assert.are.same(n_best, json.read(fs.join(folder, "a/b/nbest_predictions.json")))
         assert.are.same(odds, json.read(fs.join(folder, "a/b/null_odds.json")))
+        -- Answers of another run, without odds: the earlier ones are kept, and no odds are left that are not theirs.
+        local id = examples[1].id
+        predictions[id] = predictions[id] .. "x"
+        local _, kept = assert(extraction.write(fs.join(folder, "a/b"), examples, predictions, n_best, nil))
+        assert.are.same({ folder .. "/a/b/predictions.json.1", folder .. "/a/b/null_odds.json.1" }, kept)
+        assert.are.equal(text, fs.read(kept[1]))
+        assert.is_false(fs.exists(folder .. "/a/b/null_odds.json"))
+        assert.are.same({}, select(2, assert(extraction.write(fs.join(folder, "a/b"), examples, predictions, n_best))))
         fs.remove(folder)
     end)
 end)

@@ -62,6 +62,29 @@ describe("vocab_trainer", function()
         end)
     end)
 
+    it("takes pieces of its caller, and refuses bytes that are not text", function()
+        vocabulary.with_files(function(write)
+            local path = write(TEXT)
+            local function pieces_of(name)
+                assert.are.equal(path, name)
+                local at = 0
+                return function()
+                    at = at + 7
+                    local piece = TEXT:sub(at - 6, at)
+                    if piece ~= "" then return piece, math.min(at, #TEXT) end
+                end
+            end
+            local bytes = 0
+            local tokens = trainer.train { files = { path }, pieces = pieces_of, vocab_size = 70,
+                on_read = function(more) bytes = bytes + more end }
+            assert.are.same(trainer.train { files = { path }, vocab_size = 70 }, tokens)
+            assert.are.equal(#TEXT, bytes)
+            local good, problem = pcall(trainer.train, { files = { write "fen\234tre and more\n" } })
+            assert.is_true(not good and fault.is(problem))
+            assert.is_truthy(tostring(problem):find("byte 3: invalid UTF-8 (0xea); convert the file", 1, true))
+        end)
+    end)
+
     it("finds text files below a folder, sorted", function()
         vocabulary.with_files(function(write, folder)
             write "x"
@@ -72,6 +95,16 @@ describe("vocab_trainer", function()
             assert(fs.mkdirs(folder .. "/plain"))
             assert(fs.write(folder .. "/plain/a", "z"))
             assert.are.same({ folder .. "/plain/a" }, trainer.find_files(folder .. "/plain"))
+            -- Links back to a folder, hidden folders, a folder to leave out.
+            local link = require("posix.unistd").link
+            assert(link(".", folder .. "/loop", true))
+            assert(link("sub", folder .. "/twice", true))
+            for _, name in ipairs { "/.hidden", "/out" } do
+                assert(fs.mkdirs(folder .. name))
+                assert(fs.write(folder .. name .. "/x.txt", "x"))
+            end
+            assert.are.same({ folder .. "/file-1.txt", folder .. "/sub/more.TXT" },
+                (trainer.find_files(folder, folder .. "/plain/../out")))
         end)
     end)
 
@@ -109,5 +142,18 @@ describe("vocab_trainer", function()
         assert.is_false(good)
         assert.is_truthy(tostring(problem):find("memory_limit is 64 MiB, but learning a vocabulary needs at least "
             .. "77 MiB", 1, true), tostring(problem))
+    end)
+
+    it("has a line for words that become [UNK], were ignored, or are too few", function()
+        local stats = { words = 1000, distinct_words = 90, uncovered_words = 45, alphabet = 20, characters = 25,
+            rare_distinct_words = 0, tokens = 300 }
+        local options = { vocab_size = 300, min_frequency = 2 }
+        assert.are.same({ "45 words (4.500 %) have a character outside the alphabet of 20 of 25 characters and become "
+            .. "[UNK]; a larger alphabet_limit keeps them" }, trainer.notes(stats, options))
+        stats.uncovered_words, stats.tokens = 0, 299
+        assert.are.same({ "the text yields only 299 tokens, not 300: no remaining pair occurs 2 times" },
+            trainer.notes(stats, options))
+        stats.tokens, stats.rare_distinct_words, stats.rare_count, stats.rare_words = 300, 9, 1, 9
+        assert.are.same({ trainer.rare_text(stats) }, trainer.notes(stats, options))
     end)
 end)

@@ -583,8 +583,8 @@ describe("checkpoint", function()
             overwrite(parts.vocab_file, "[PAD]\na\n")
             parts.do_lower_case = false
             checkpoint.export(root .. "/hf", parts)
-            assert.are.same({ "config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt" },
-                fs.list(root .. "/hf"))
+            assert.are.same({ "checksums.json", "config.json", "model.safetensors", "tokenizer_config.json",
+                "vocab.txt" }, fs.list(root .. "/hf"))
             assert.is_false(json.read(root .. "/hf/tokenizer_config.json").do_lower_case)
             local other = make(2)
             checkpoint.load_pretrained(root .. "/hf", other)

@@ -15,6 +15,11 @@ describe("progress file", function()
     end)
     after_each(function() fs.remove(folder) end)
 
+    it("is refused with a reason if it holds false", function()
+        assert(fs.write(file, "false"))
+        assert.are.same({ nil, file .. ": not a JSON object" }, { progress_file.read(folder) })
+    end)
+
     it("gives back what was written, with size and checksum of the other files", function()
         local progress = assert(progress_file.read(folder))
         assert.are.equal(3, progress.step)

@@ -61,8 +61,12 @@ describe("report", function()
 
     it("starts over, or continues for a resumed run", function()
         report.open(path):parameters { a = 1 }
-        report.open(path):parameters { a = 2 }
+        local second = report.open(path)
+        second:parameters { a = 2 }
         assert.are.equal(1, #records())
+        -- The first run's report is not lost.
+        assert.are.equal(path .. ".1", second.kept)
+        assert.matches('"a":1', fs.read(path .. ".1"), 1, true)
         assert(report.open(path, { append = true })):log(5, {})
         assert.are.equal(2, #records())
     end)

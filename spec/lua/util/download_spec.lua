@@ -84,6 +84,17 @@ describe("download", function()
         assert_whole()
     end)
 
+    it("does without notes that nobody could have written", function()
+        for _, notes in ipairs { '{"total":"9"}', '{"total":[]}', '{"url":"%sfile","etag":5}',
+            '{"url":"%sfile","etag":"a\\r\\nb"}', "[1]", "5" } do
+            assert(fs.write(path .. ".part", TEXT:sub(1, 1000)))
+            assert(fs.write(path .. ".part.json", (notes:gsub("%%s", server.url))))
+            assert.is_true((fetch("file", { checksum = sha1 })))
+            assert_whole()
+            os.remove(path)
+        end
+    end)
+
     it("starts over when the server cannot resume", function()
         assert.is_true((fetch("norange", { checksum = sha1 })))
         assert_whole()

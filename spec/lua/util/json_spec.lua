@@ -90,6 +90,10 @@ describe("json", function()
         file:write '{"k": [1, null]}'
         file:close()
         assert.are.same({ k = { 1, json.null } }, json.read(path))
+        file = assert(io.open(path, "w"))
+        file:write "false"
+        file:close()
+        assert.are.same({ nil, path .. ": holds false, expected an object or a list" }, { json.read(path) })
         os.remove(path)
         assert.matches("No such file", select(2, json.read(path)))
         assert.matches("/tmp: cannot be read", select(2, json.read "/tmp"))

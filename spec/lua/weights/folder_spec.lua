@@ -165,8 +165,8 @@ describe("a model's folder", function()
                 root))
             assert.are.equal(0, code, output)
             assert.matches("/hf: 30 tensors from .*/30/model.safetensors", output)
-            assert.are.same({ "config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt" },
-                fs.list(root .. "/hf"))
+            assert.are.same({ "checksums.json", "config.json", "model.safetensors", "tokenizer_config.json",
+                "vocab.txt" }, fs.list(root .. "/hf"))
             assert.is_false(json.read(root .. "/hf/tokenizer_config.json").do_lower_case)
             assert.are.same({ "BertForPreTraining" }, json.read(root .. "/hf/config.json").architectures)
             output, code = run("convert_from_huggingface", ("--input %s/hf --output-dir %s/back"):format(root, root))

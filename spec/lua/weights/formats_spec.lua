@@ -199,7 +199,14 @@ describe("formats", function()
         refuses("contains no named tensors", "\128\2}.")
         assert.error_matches(function() formats.open(root) end, "not a regular file")
         assert.error_matches(function() formats.open(root .. "/none") end, "/none: cannot open: no such file")
-        local text = fs.read(FOLDER .. "views.bin")
+        -- An array of numpy with more dimensions than the engine has, and one with impossible ones.
+        local text = fs.read(FOLDER .. "tensorflow.npz"):gsub("(PK\1\2" .. ("."):rep(12) .. ")....", "%1\0\0\0\0")
+        local shape = text:match "'shape': %(%d+, %d+%), }" .. (" "):rep(20)
+        for _, dims in ipairs { ("1,"):rep(9), "9" .. ("0"):rep(16) } do
+            refuses("broken: its shape is %(" .. dims, (text:gsub(shape:gsub("%p", "%%%0"),
+                ("'shape': (%s), }"):format(dims) .. (" "):rep(#shape - #dims - 14), 1)), "shape.npz")
+        end
+        text = fs.read(FOLDER .. "views.bin")
         -- Method 8 (deflate) in the directory's entries.
         refuses("is compressed: save it uncompressed", (text:gsub("(PK\1\2" .. ("."):rep(6) .. ")%z%z", "%1\8\0")))
     end)

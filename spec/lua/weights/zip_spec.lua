@@ -117,6 +117,23 @@ describe("zip", function()
         assert.error_matches(function() zip.locate(path, members.packed) end, "broken zip archive: no member packed$")
     end)
 
+    it("is refused if its directory lists fewer members than it has, or by other names", function()
+        local whole = archive { { name = "a", data = "first" }, { name = "b", data = "second" } }
+        write(whole)
+        assert.are.equal(2, #select(2, zip.open(path)))
+        local at = #whole - 22
+        write(whole:sub(1, at + 8) .. little(1, 2) .. little(1, 2) .. whole:sub(at + 13))
+        assert.error_matches(function() zip.open(path) end, "broken zip archive: its directory of 1 members ends at "
+            .. "byte %d+, expected " .. at)
+        -- The local header of the second one.
+        local second = assert(whole:find("PK\3\4", 5, true))
+        write(whole:sub(1, second + 29) .. "c" .. whole:sub(second + 31))
+        local members = zip.open(path)
+        zip.locate(path, members.a)
+        assert.error_matches(function() zip.locate(path, members.b) end,
+            "broken zip archive: member c is called b in the directory")
+    end)
+
     it("is refused if it is broken", function()
         local good = archive(MEMBERS)
         for text, pattern in pairs {
@@ -124,6 +141,9 @@ describe("zip", function()
             [good:sub(1, -2)] = "truncated zip archive: its directory is missing",
             [good:gsub("PK\1\2", "PK\1\3", 1)] = "broken zip archive: no member at byte %d+ of its directory",
             [archive { MEMBERS[1], MEMBERS[1] }] = "zip archive with two members of the same name",
+            -- Two members of which each claims most of the file.
+            [archive { { name = "a", data = ("a"):rep(100), packed = 200 }, { name = "b", data = "", packed = 200 } }] =
+                "broken zip archive: its members would take 400 bytes, the file has 292",
             [archive(MEMBERS, { zip64 = true }):gsub("PK\6\6", "PK\6\8", 1)] = "broken zip archive: no zip64 directory",
         } do
             write(text)

@@ -14,6 +14,7 @@ local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
 local model_choice = require "bertlua.jobs.common.model_choice"
+local origin = require "bertlua.jobs.common.origin"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
@@ -152,6 +153,16 @@ function M.checkpoint_dir(values, phase)
     return ("%s/%s/%s"):format((values.output_dir:gsub("(.)/+$", "%1")), values.bert_model, phase)
 end
 
+--- Where a run puts what it makes: {checkpoints = the STEP folders, model, results}.
+function M.folders(task, values, phase)
+    if task.flat then
+        local root = values.output_dir:gsub("(.)/+$", "%1")
+        return { checkpoints = fs.join(root, "checkpoints"), model = fs.join(root, "model"), results = root }
+    end
+    local dir = M.checkpoint_dir(values, phase)
+    return { checkpoints = dir, model = dir, results = dir }
+end
+
 local function joined(list)
     local words = {}
     for i, value in ipairs(list) do words[i] = ("%d"):format(value) end
@@ -220,6 +231,8 @@ local function parameters_at(given, model_prefix, notes)
     local shown, path = option(given.setting), given.path
     if checkpoint.has_parameters(path, model_prefix) then return path end
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder or file", shown, path) end
+    -- What a run with folders of its own left in its OUTPUT_DIR.
+    if checkpoint.has_parameters(fs.join(path, "model"), model_prefix) then return fs.join(path, "model") end
     local found, _, note = preferred(path, notes)
     if not found then
         if note then fault.raisef("%s %s: %s", shown, path, note) end
@@ -227,6 +240,13 @@ local function parameters_at(given, model_prefix, notes)
             shown, path, model_prefix)
     end
     return found
+end
+
+--- The setting that names parameters to start from: {setting, path}, or nil.
+-- @param given as the task named it, or nil
+local function parameters_setting(values, given)
+    if not values.from_pretrained_params then return given end
+    return { setting = "from_pretrained_params", path = values.from_pretrained_params }
 end
 
 --- Where parameters and state come from: {kind = "fresh"|"resume"|"parameters", path=, step=}.
@@ -242,16 +262,18 @@ function M.starting_point(values, own_dir, warnings, notes, given)
         fault.raisef("%s already holds checkpoints up to step %d: resume with --last-step-of-checkpoint auto, or "
             .. "choose another --output-dir", own_dir, steps[#steps])
     end
-    if values.from_pretrained_params then
-        given = { setting = "from_pretrained_params", path = values.from_pretrained_params }
+    local unusable = not values.benchmark and checkpoint.unusable(own_dir)
+    if unusable then
+        fault.raisef("%s; put one back from a copy, or choose another --output-dir to start anew", unusable)
     end
+    given = parameters_setting(values, given)
     if not given then return { kind = "fresh", step = 0 } end
     return { kind = "parameters", path = parameters_at(given, values.model_prefix, notes), step = 0 }
 end
 
 --- Parameters for predicting without training first. A recipe's from_pretrained_params are those that training starts
 -- from; only the command line's are meant for predicting.
-local function trained_parameters(values, sources, own_dir, warnings, notes)
+local function trained_parameters(values, sources, own_dir, model_dir, warnings, notes)
     M.exclude(values, "from_checkpoint", "from_pretrained_params", "both name the parameters to predict with")
     if values.from_pretrained_params and sources.from_pretrained_params ~= "recipe" then
         local given = { setting = "from_pretrained_params", path = values.from_pretrained_params }
@@ -265,8 +287,8 @@ local function trained_parameters(values, sources, own_dir, warnings, notes)
     local path, step, note = preferred(own_dir, notes)
     warnings[#warnings + 1] = note
     if path then return { kind = "resume", path = path, step = step } end
-    if checkpoint.has_parameters(own_dir, values.model_prefix) then
-        return { kind = "parameters", path = own_dir, step = 0 }
+    if checkpoint.has_parameters(model_dir, values.model_prefix) then
+        return { kind = "parameters", path = model_dir, step = 0 }
     end
     if values.benchmark then return { kind = "fresh", step = 0 } end
     if note then fault.raise(note .. "; put one back from a copy, or train again") end
@@ -361,9 +383,9 @@ end
 -- @param sources where each came from, as Spec:parse returns it
 -- @param size processes of the job
 -- @return plan, which can be written as JSON: { phase, work, precision, tf32, attention, config_file, vocab_file,
---   do_lower_case, checkpoint_dir, start, accumulation: micro-steps per update, update_size: its sequences, effective:
---   values of lasting settings where they differ from the settings, first_step, last_step, max_steps,
---   steps_per_epoch, features: samples per epoch, warnings, notes; and what the task added }
+--   do_lower_case, checkpoint_dir, model_dir, results_dir, start, accumulation: micro-steps per update, update_size:
+--   its sequences, effective: values of settings where they differ from what was set, first_step, last_step,
+--   max_steps, steps_per_epoch, features: samples per epoch, warnings, notes; and what the task added }
 function M.resolve(task, values, sources, size)
     local run = { phase = task.name, work = { train = true }, warnings = {}, notes = {}, effective = {} }
     M.need(values, "output_dir", "name the folder for checkpoints and results")
@@ -383,15 +405,19 @@ function M.resolve(task, values, sources, size)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
     M.warn_of_precision(run, values, sources)
     run.attention = M.attention(values)
-    run.checkpoint_dir = M.checkpoint_dir(values, run.phase)
+    local folders = M.folders(task, values, run.phase)
+    run.checkpoint_dir, run.model_dir, run.results_dir = folders.checkpoints, folders.model, folders.results
     local finetunes = tasks.finetunes(task)
     if run.work.train then
         run.start = M.starting_point(values, run.checkpoint_dir, run.warnings, run.notes, run.parameters)
         if finetunes and run.start.kind == "fresh" and not values.benchmark then
             run.warnings[#run.warnings + 1] = "no --from-pretrained-params: training starts from random parameters"
         end
+        if not values.benchmark then
+            origin.settle(run, parameters_setting(values, run.parameters), values.model_prefix)
+        end
     else
-        run.start = trained_parameters(values, sources, run.checkpoint_dir, run.warnings, run.notes)
+        run.start = trained_parameters(values, sources, run.checkpoint_dir, run.model_dir, run.warnings, run.notes)
     end
     find_files(run, values, finetunes or values.data ~= nil)
     local batch_size = values[task.batch_setting]
@@ -399,6 +425,8 @@ function M.resolve(task, values, sources, size)
     run.update_size = batch_size * run.accumulation
     run.effective.gradient_merge_steps, run.effective.optimizer = run.accumulation, training.optimizer_family(values)
     run.effective.precision = run.tf32 and "tf32" or run.precision
+    run.effective.device, run.effective.world_size = context.choose(values.device), size
+    run.effective.attention, run.effective.do_lower_case = run.attention, run.do_lower_case
     if run.work.train and not finetunes then M.set_steps(run, values) end
     return run
 end

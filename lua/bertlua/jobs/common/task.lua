@@ -4,9 +4,9 @@
 --
 -- What a task must declare:
 --
---     name           names its folder below OUTPUT_DIR/BERT_MODEL, and its progress bar
---     settings       settings.Spec, made with jobs/common/settings.lua; `lasting = true` in a declaration marks what
---                    a resumed run must keep
+--     name           names its progress bar, and its folder below OUTPUT_DIR/BERT_MODEL
+--     settings       settings.Spec, made with jobs/common/settings.lua; a resumed run says what differs, unless the
+--                    declaration says why that changes nothing of the result: passing = "where files go"
 --     batch_setting  the setting that holds the sequences per micro-step
 --     results        scalars that the model's forward returns, the loss first: list of {name; column: header in the
 --                    console log; bar = function(value) -> text in the progress bar; kept = true: goes into
@@ -26,7 +26,10 @@
 --                    {train=, predict=, evaluate=} ({train = true} if it does not), run.phase (name), run.parameters
 --                    (parameters to start from: {setting, path}, where they are not from_pretrained_params)
 --     prepare(run, values)  work for rank 0 before data are opened, such as a download
---     exports        true: once it is trained, the model is written into the task's folder, for transformers
+--     exports        true: once it is trained, the model is written for transformers: into the task's folder, or that
+--                    of the model
+--     flat           true: OUTPUT_DIR/model holds the model, OUTPUT_DIR/checkpoints the STEP folders, and results lie
+--                    in OUTPUT_DIR; otherwise all of it is in OUTPUT_DIR/BERT_MODEL/TASK
 --     exported(job)  called on rank 0 after that, to add files of its own
 --     predict(job, outcome)  on rank 0 after, or without, training: fills in outcome.prediction {sequences, seconds,
 --                    ...} and outcome.metrics {name = number}
@@ -50,8 +53,8 @@ local M = {}
 local REQUIRED = { name = "string", settings = "table", batch_setting = "string", results = "table",
     model = "function", open = "function" }
 local OPTIONAL = { results_of = "function", plan = "function", prepare = "function", exports = "boolean",
-    exported = "function", predict = "function", inference = "function", evaluation = "table", rows = "function",
-    summary = "function" }
+    flat = "boolean", exported = "function", predict = "function", inference = "function", evaluation = "table",
+    rows = "function", summary = "function" }
 local OF_EVALUATION = { fields = "table", metric = "string", metrics = "function", plan = "function", open = "function",
     run = "function", close = "function" }
 
@@ -121,15 +124,6 @@ function M.names(results)
     local names = {}
     for i, result in ipairs(results) do names[i] = result.name end
     return names
-end
-
---- Settings of a task that a resumed run must keep: list of declarations, without those that are only told.
-function M.lasting(task)
-    local list = {}
-    for _, setting in ipairs(task.settings.list) do
-        if setting.lasting and setting.lasting ~= "told" then list[#list + 1] = setting end
-    end
-    return list
 end
 
 return M

@@ -1,7 +1,8 @@
 --- What tasks over files of texts share: which parts of a run their files ask for, batches to train on, inference with
--- a bar, results as JSON lines.
+-- a bar, and results: OUTPUT_DIR/eval.json with the figures of dev_file and test_file, OUTPUT_DIR/predictions.jsonl.
 
 local array = require "bertlua.array"
+local aside = require "bertlua.util.aside"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -11,22 +12,49 @@ local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local sequences = require "bertlua.data.sequences"
+local term = require "bertlua.util.term"
 
 local M = {}
 
---- The setting of each part's file.
-M.FILES = { train = "train_file", evaluate = "dev_file", predict = "predict_file" }
+--- The setting of each part's file, and the parts in their order.
+M.FILES = { train = "train_file", dev = "dev_file", test = "test_file" }
+M.PARTS = { "train", "dev", "test" }
+
+--- The settings that all of these tasks have; a task declares its columns beside them.
+-- @param of what the files hold: "labeled texts"
+-- @param form of the files, where it is not that of tables
+-- @return list of declarations
+function M.settings(of, form)
+    form = ("%s: %s"):format(of, form or ".csv or .tsv with a header line, or JSON lines")
+    return {
+        { name = "train_file", type = "path", passing = "its bytes are compared",
+            help = ("%s, to train on; unset: no training"):format(form) },
+        { name = "dev_file", type = "path", passing = "measured anew in each run",
+            help = ("%s to evaluate on, while training too; unset: none"):format(of) },
+        { name = "test_file", type = "path", passing = "measured anew in each run",
+            help = ("%s to evaluate on at the end; predictions are of this file, or else of dev_file; unset: none")
+                :format(of) },
+        { name = "encoding", type = "string",
+            help = "encoding of these files, as iconv -l lists it (windows-1252, ...); unset: UTF-8, or what a file's "
+                .. "byte order mark says" },
+        { name = "invalid_utf8", type = "choice", choices = { "error", "replace" }, default = "error",
+            help = "on bytes that are not text: stop and report the byte, or replace each by U+FFFD" },
+    }
+end
 
 --- The parts of a run are those whose file is named (see `plan` in task.lua).
 function M.plan(run, values)
     own_data.check(values, "train_file")
-    run.work = { train = values.data and true }
-    for part, setting in pairs(M.FILES) do
+    for _, setting in pairs(M.FILES) do
         local path = values[setting]
-        if path and not fs.is_file(path) then fault.raisef("--%s %s: no such file", setting:gsub("_", "-"), path) end
-        run.work[part] = run.work[part] or path and true
+        if path and not fs.is_file(path) then
+            fault.raisef("--%s %s: %s", setting:gsub("_", "-"), path, fs.is_directory(path)
+                and "is a folder, expected a file" or "no such file")
+        end
     end
-    if not next(run.work) then fault.raise("nothing to do: give a --train-file, --dev-file or --predict-file") end
+    local train, evaluate = values.train_file or values.data, values.dev_file or values.test_file
+    run.work = { train = train and true, evaluate = evaluate and true }
+    if not next(run.work) then fault.raise("nothing to do: give a --train-file, --dev-file or --test-file") end
 end
 
 --- Batches of sequences to train on, as a task's data.train.
@@ -63,15 +91,36 @@ function M.infer(job, set, visit, tick)
     return totals
 end
 
---- Write a file of results into the job's folder.
+--- Evaluate on dev_file and test_file, as a task's `predict`: writes eval.json and predictions.jsonl.
+-- @param measure function(part: "dev" or "test") -> metrics {name = number, or a table for eval.json alone},
+--   predictions: list of tables, order of their fields, totals of inference.run
+function M.evaluate(job, outcome, measure)
+    local figures, last = {}, nil
+    for _, part in ipairs { "dev", "test" } do
+        if job.values[M.FILES[part]] then
+            local metrics, predictions, order, totals = measure(part)
+            figures[part], outcome.metrics, outcome.measured = metrics, {}, part
+            for name, value in pairs(metrics) do
+                if type(value) == "number" then outcome.metrics[name] = value end
+            end
+            outcome.prediction, last = totals, { predictions, order }
+        end
+    end
+    outcome.prediction.file = M.write(job, "predictions.jsonl", unpack(last))
+    M.write(job, "eval.json", { figures }, { "dev", "test" })
+end
+
+--- Write a file of results into OUTPUT_DIR; an earlier one that differs is kept, and told.
 -- @param list of tables, one per line
 -- @param order of their fields
 -- @return its path
 function M.write(job, name, list, order)
-    local lines, path = {}, fs.join(job.run.checkpoint_dir, name)
+    local lines, path = {}, fs.join(job.run.results_dir, name)
     for i, record in ipairs(list) do lines[i] = json.encode(record, { order = order }) end
-    fault.check(fs.mkdirs(job.run.checkpoint_dir))
-    fault.check(fs.write(path, table.concat(lines, "\n") .. "\n"))
+    fault.check(fs.mkdirs(job.run.results_dir))
+    local written, kept = aside.write(path, table.concat(lines, "\n") .. "\n")
+    fault.check(written, kept)
+    if kept then term.warn(("%s of an earlier run differs: kept as %s"):format(path, kept)) end
     return path
 end
 

@@ -28,7 +28,6 @@ local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
 local tasks = require "bertlua.jobs.common.task"
 local term = require "bertlua.util.term"
-local told = require "bertlua.jobs.common.told"
 local Trace = require "bertlua.util.trace"
 
 local M = {}
@@ -271,7 +270,7 @@ function M.train(job, progress_of, held)
         local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
-            ranks = parts.ranks, best = evaluating.best_step(run), settings = told.of(job.task, run, values),
+            ranks = parts.ranks, best = evaluating.best_step(run),
         })
         callbacks.call(job, "on_checkpoint", step, { metrics = record, path = path })
         return path

@@ -4,15 +4,22 @@ local clock = require "bertlua.util.clock"
 local create = require "bertlua.data.create_pretraining"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local plural = require "bertlua.util.plural"
+local pretraining_text = require "bertlua.data.pretraining_text"
 local progress = require "bertlua.util.progress"
 local settings = require "bertlua.settings"
-local prose = require "bertlua.data.prose"
+local text_source = require "bertlua.data.text_source"
+local text_stream = require "bertlua.text_stream"
 
 local M = {}
 
 local TEXT = {
-    { name = "text_form", type = "choice", choices = { "sentences", "prose" }, default = "sentences", group = "Text",
-      help = "prose: first split paragraphs into sentences, in OUTPUT_DIR/sentences" },
+    { name = "text_form", type = "choice", choices = pretraining_text.FORMS, default = "auto", group = "Text",
+      help = "sentences: one per line, a blank line between documents; prose: paragraphs, split into sentences; jsonl: "
+          .. "a JSON object per line; wikiextractor: its <doc> files; auto: JSON lines and <doc> are recognized and "
+          .. "split, all else is sentences" },
+    { name = "border", type = "choice", choices = { "auto", "heading", "blank", "line", "none" }, default = "auto",
+      group = "Text", help = "text_form prose: what separates the documents in a file; line: each line is a document" },
     { name = "locale", type = "string", default = "en@ss=standard", group = "Text",
       help = "ICU locale whose sentence rules split prose" },
 }
@@ -20,48 +27,82 @@ local TEXT = {
 local function all_settings()
     local list = {}
     for _, setting in ipairs(TEXT) do list[#list + 1] = setting end
+    for _, setting in ipairs(text_source.settings) do list[#list + 1] = setting end
     for _, setting in ipairs(create.settings) do list[#list + 1] = setting end
     return list
 end
 
 M.settings = settings.define(all_settings())
 
---- Split prose into sentence files; values then point to them.
-local function cut_prose(values)
-    if not values.output_dir then fault.raise("output_dir is not set: name the folder for the shards") end
-    local files
-    if values.input_files then
-        files = {}
-        for path in values.input_files:gmatch("[^,]+") do files[#files + 1] = path end
-    elseif not values.input_dir then
-        fault.raise("no text given: set input_dir (a folder of .txt files) or input_files")
+--- The files that the settings name.
+local function files_of(values)
+    if values.input_files and values.input_dir then
+        fault.raise("input_dir and input_files are both set: set only one of them")
     end
-    local summary = prose.convert {
-        files = files,
-        input_dir = values.input_dir,
-        output_dir = fs.join(values.output_dir, "sentences"),
-        locale = values.locale,
+    if values.input_files then return text_source.list(values.input_files), 0 end
+    if not values.input_dir then fault.raise("no text given: set input_dir (a folder of .txt files) or input_files") end
+    if not fs.is_directory(values.input_dir) then
+        fault.raisef("%s: no such folder; input_dir must hold .txt files", values.input_dir)
+    end
+    local files, others = text_source.find(values.input_dir, { form = values.text_form, skip = values.output_dir })
+    if #files == 0 then
+        fault.raisef("%s: contains no text (no *.txt or *.jsonl among %s)", values.input_dir,
+            plural.count(#fs.list(values.input_dir), "entry", "entries"))
+    end
+    return files, others
+end
+
+--- Files of sentences, made of whatever the settings name, and what is to be said about them.
+local function sentence_files(values, quiet)
+    local files, others = files_of(values)
+    if values.encoding then fault.check(text_stream.check_encoding(values.encoding)) end
+    local bar
+    local ready, found = pretraining_text.prepare {
+        files = files, form = values.text_form, locale = values.locale, encoding = values.encoding,
+        invalid_utf8 = values.invalid_utf8, text_field = values.text_field,
+        border = values.border ~= "auto" and values.border or nil,
+        folder = fs.join(values.output_dir, "sentences"),
+        on_progress = not quiet and function(more, total)
+            bar = bar or progress.new { total = total, label = "text", unit = "bytes" }
+            bar:advance(more)
+        end or nil,
     }
-    values.input_dir, values.input_files = fs.join(values.output_dir, "sentences"), nil
-    return summary
+    if bar then bar:finish() end
+    local lines = {}
+    for i, line in ipairs(text_source.told(found.kinds)) do lines[i] = "input       " .. line end
+    if found.copied > 0 then
+        lines[#lines + 1] = ("text        %s as UTF-8%s in %s"):format(plural.count(found.copied, "file"),
+            found.split > 0 and (", split into %s,"):format(plural.count(found.sentences, "sentence")) or "",
+            fs.join(values.output_dir, "sentences"))
+    end
+    if found.empty > 0 then
+        lines[#lines + 1] = ("note: without text, left out: %s"):format(plural.count(found.empty, "record"))
+    end
+    if others > 0 then
+        lines[#lines + 1] = ("note: %s in %s not read: only text is (by its name)"):format(
+            plural.count(others, "other file"), values.input_dir)
+    end
+    if found.replaced > 0 then
+        lines[#lines + 1] = ("warning: invalid UTF-8: %s replaced by U+FFFD"):format(
+            plural.count(found.replaced, "byte"))
+    end
+    return ready, lines
 end
 
 --- The summary as human-readable lines.
-function M.text(summary, seconds, output_dir)
+-- @tparam table summary, number seconds, table values of M.settings
+function M.text(summary, seconds, values)
     local lines = {
         ("documents   %d"):format(summary.documents),
         ("sentences   %d"):format(summary.sentences),
         ("tokens      %d"):format(summary.tokens),
         ("instances   %d"):format(summary.instances),
         ("shards      %d, %d of them for testing, %.1f MB in %s"):format(summary.shards, summary.test_shards,
-            summary.file_bytes / 1e6, output_dir),
+            summary.file_bytes / 1e6, values.output_dir),
         ("text        %.1f MB in %s, %.2f MB/s"):format(summary.bytes / 1e6, clock.format(seconds),
             summary.bytes / 1e6 / seconds),
     }
-    if summary.single > 0 then
-        lines[#lines + 1] = ("warning: shards with only one document: %d; their samples never have a random next "
-            .. "sentence: put blank lines between documents, or use fewer shards"):format(summary.single)
-    end
+    for _, line in ipairs(create.warnings(summary, values)) do lines[#lines + 1] = "warning: " .. line end
     return table.concat(lines, "\n") .. "\n"
 end
 
@@ -71,18 +112,27 @@ end
 -- @return summary from bertlua.data.create_pretraining
 function M.run(values, write)
     local started = clock.monotonic()
-    if values.text_form == "prose" then cut_prose(values) end
+    if values.border ~= "auto" and values.text_form ~= "prose" then
+        fault.raise("border is for --text-form prose: sentences have one per line, and blank lines between documents; "
+            .. "a record is a document")
+    end
+    create.check(values)
+    local files, told = sentence_files(values, write ~= nil)
     local bar
     local function on_progress(more, total)
         bar = bar or progress.new { total = total, label = "shards", unit = "bytes" }
         bar:advance(more)
     end
-    local summary = create.run(setmetatable({ on_progress = not write and on_progress or nil }, { __index = values }))
+    local options = { on_progress = not write and on_progress or nil, tokenizer = values.tokenizer, checked = true }
+    for _, setting in ipairs(create.settings) do options[setting.name] = values[setting.name] end
+    options.input_dir, options.input_files = nil, files
+    local summary = create.run(options)
     if bar then
         bar:update(summary.bytes)
         bar:finish()
     end
-    local text = M.text(summary, clock.monotonic() - started, values.output_dir)
+    table.insert(told, M.text(summary, clock.monotonic() - started, values))
+    local text = table.concat(told, "\n")
     if write then write(text) else io.stdout:write(text) end
     return summary
 end

@@ -2,10 +2,12 @@
 
 local pipeline = require "bertlua.corpus.pipeline"
 local settings = require "bertlua.settings"
+local text_source = require "bertlua.data.text_source"
+local trainer = require "bertlua.text.vocab_trainer"
 
 local M = {}
 
-M.settings = settings.define {
+local OWN = {
     { name = "variant", type = "choice", choices = { "wiki_only", "wiki_books", "corpus", "squad" },
       default = "wiki_only", group = "General", help = "wiki_only: a dump; wiki_books: a dump and books_dir; corpus: "
         .. "any folder of text; squad: the SQuAD files" },
@@ -23,10 +25,12 @@ M.settings = settings.define {
       help = "index of a multistream dump; optional, as blocks are found without it" },
     { name = "books_dir", type = "path", group = "Sources", help = "wiki_books: folder of books, one .txt file each" },
     { name = "corpus_dir", type = "path", group = "Sources", help = "corpus: folder of text files" },
-    { name = "border", type = "choice", choices = { "auto", "heading", "blank", "none" }, default = "auto",
-      group = "Sources", help = "corpus: what separates the documents in a file" },
-    { name = "invalid_utf8", type = "choice", choices = { "error", "replace" }, default = "error", group = "Sources",
-      help = "on invalid UTF-8: stop and report the byte, or replace each bad byte by U+FFFD" },
+    { name = "border", type = "choice", choices = { "auto", "heading", "blank", "line", "none" },
+      default = "auto", group = "Sources",
+      help = "corpus: what separates the documents in a file; line: each line is a document" },
+    { name = "text_form", type = "choice", choices = { "auto", "text", "jsonl", "wikiextractor" }, default = "auto",
+      group = "Sources", help = "corpus, books: text: all of a file; jsonl: a JSON object per line is a document; "
+        .. "wikiextractor: its <doc> files; auto: JSON lines and <doc> are recognized" },
     { name = "language", type = "string", default = "en", group = "Sources",
       help = "language of the Wikipedia to fetch, and for sentence rules: a code such as en, de, ja" },
     { name = "locale", type = "string", group = "Sources",
@@ -53,10 +57,13 @@ M.settings = settings.define {
       help = "fraction of documents held out for evaluation, chosen by their hash" },
     { name = "vocab_file", type = "path", group = "Samples",
       help = "WordPiece vocabulary; unset: the one made by stage vocab" },
-    { name = "vocab_size", type = "integer", default = 30522, min = 6, max = 2 ^ 24, group = "Samples",
-      help = "stage vocab: tokens to learn" },
-    { name = "min_frequency", type = "integer", default = 2, min = 1, group = "Samples",
+    { name = "vocab_size", type = "integer", default = trainer.DEFAULTS.vocab_size, min = 6, max = 2 ^ 24,
+      group = "Samples", help = "stage vocab: tokens to learn" },
+    { name = "min_frequency", type = "integer", default = trainer.DEFAULTS.min_frequency, min = 1, group = "Samples",
       help = "stage vocab: how often a pair of pieces must occur to be joined" },
+    { name = "alphabet_limit", type = "integer", default = trainer.DEFAULTS.alphabet_limit, min = 1, max = 1114112,
+      group = "Samples", help = "stage vocab: distinct characters to keep, the most frequent; words with others become "
+        .. "[UNK]" },
     { name = "do_lower_case", type = "boolean", default = true, group = "Samples",
       help = "lower-case and strip accents; must match the vocabulary" },
     { name = "sets", type = "string", default = "128:20,512:80", group = "Samples",
@@ -71,20 +78,30 @@ M.settings = settings.define {
     { name = "quiet", type = "boolean", default = false, group = "General", help = "print only warnings" },
 }
 
+local function all_settings()
+    local list = {}
+    for _, setting in ipairs(OWN) do list[#list + 1] = setting end
+    for _, setting in ipairs(text_source.settings) do list[#list + 1] = setting end
+    return list
+end
+
+M.settings = settings.define(all_settings())
+
 --- Run the job.
 -- @param values of M.settings
+-- @param given sources of the values: see settings:parse
 -- @return the manifest
-function M.run(values)
-    return pipeline.run(values)
+function M.run(values, given)
+    return pipeline.run(values, given)
 end
 
 --- Entry point of the recipe: its own settings, then the command line.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, {
+    local values, given = M.settings:parse(arg or {}, overrides, {
         program = "recipes/prepare_corpus.lua",
         description = description,
     })
-    return M.run(values)
+    return M.run(values, given)
 end
 
 return M

@@ -4,7 +4,9 @@ local cjson = require "cjson"
 
 local fault = require "bertlua.fault"
 local paths = require "bertlua.paths"
+local plural = require "bertlua.util.plural"
 local settings = require "bertlua.settings"
+local text_source = require "bertlua.data.text_source"
 local Tokenizer = require "bertlua.text.tokenizer"
 
 local M = {}
@@ -16,31 +18,35 @@ M.settings = settings.define {
       help = "lower-case and strip accents; must match the vocabulary" },
     { name = "any_casing", type = "boolean", default = false, group = "Text",
       help = "accept a vocabulary whose casing does not match do_lower_case" },
+    unpack(text_source.settings)
 }
 
 --- The text of one input line; a fault that names the line if it has none.
-local function text_of(line, number)
+local function text_of(line, number, field)
     local ok, value = pcall(cjson.decode, line)
     if not ok then
         local reason = tostring(value):gsub("^.-:%d+: ", "")
-        fault.raisef('line %d: not JSON (%s), expected {"text": "..."}', number, reason)
+        fault.raisef('line %d: not JSON (%s), expected {"%s": "..."}', number, reason, field)
     elseif type(value) ~= "table" then
-        fault.raisef('line %d: got %s, expected {"text": "..."}', number,
-            value == cjson.null and "null" or "a JSON " .. type(value))
-    elseif type(value.text) ~= "string" then
-        local got = value.text == nil and "no member text" or value.text == cjson.null and "text is null"
-            or "text is a " .. type(value.text)
-        fault.raisef('line %d: %s, expected {"text": "..."}', number, got)
+        fault.raisef('line %d: got %s, expected {"%s": "..."}', number,
+            value == cjson.null and "null" or "a JSON " .. type(value), field)
     end
-    return value.text
+    local text = value[field]
+    if type(text) ~= "string" then
+        local got = text == nil and "no member " .. field or text == cjson.null and field .. " is null"
+            or field .. " is a " .. type(text)
+        fault.raisef('line %d: %s, expected {"%s": "..."}', number, got, field)
+    end
+    return text
 end
 
 --- Tokenize line by line; blank lines are skipped.
 -- @param tokenizer bertlua.text.tokenizer
 -- @param lines iterator of input lines
 -- @param write function(line) called with each result, line end included
+-- @tparam ?string field member that holds the text; default "text"
 -- @return number of texts
-function M.run(tokenizer, lines, write)
+function M.run(tokenizer, lines, write, field)
     local quoted = setmetatable({}, { __index = function(self, id)
         -- cjson escapes slashes, which JSON allows but nobody expects.
         local text = cjson.encode(tokenizer:token(id)):gsub("\\/", "/")
@@ -51,7 +57,7 @@ function M.run(tokenizer, lines, write)
     for line in lines do
         number = number + 1
         if line:find "%S" then
-            local ids, count = tokenizer:encode_array(text_of(line, number))
+            local ids, count = tokenizer:encode_array(text_of(line, number, field or "text"))
             local token_list, id_list = {}, {}
             for i = 1, count do
                 local id = ids[i - 1]
@@ -76,10 +82,17 @@ function M.main(overrides, description)
         do_lower_case = values.do_lower_case,
         any_casing = values.any_casing,
     })
-    M.run(tokenizer, io.stdin:lines(), function(line)
+    local input = text_source.open("-", { form = "jsonl", encoding = values.encoding,
+        invalid_utf8 = values.invalid_utf8, text_field = values.text_field })
+    M.run(tokenizer, input:lines(), function(line)
         local ok, message = io.stdout:write(line)
         if not ok then fault.raise("standard output: " .. message) end
-    end)
+    end, values.text_field)
+    if input:replaced() > 0 then
+        io.stderr:write(("warning: invalid UTF-8: %s replaced by U+FFFD\n"):format(
+            plural.count(input:replaced(), "byte")))
+    end
+    input:close()
     local ok, message = io.stdout:flush()
     if not ok then fault.raise("standard output: " .. message) end
 end

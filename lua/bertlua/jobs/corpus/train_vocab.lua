@@ -6,6 +6,9 @@ local fs = require "bertlua.util.fs"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local settings = require "bertlua.settings"
+local text_records = require "bertlua.data.text_records"
+local text_source = require "bertlua.data.text_source"
+local text_stream = require "bertlua.text_stream"
 local trainer = require "bertlua.text.vocab_trainer"
 
 local M = {}
@@ -27,17 +30,43 @@ M.settings = settings.define {
       group = "Vocabulary", help = "distinct characters to keep, the most frequent" },
     { name = "memory_limit", type = "integer", default = 2048, min = 96, group = "Text",
       help = "MiB; if the distinct words do not fit, they are counted on disk and the rarest are ignored" },
+    { name = "text_form", type = "choice", choices = { "auto", "text", "jsonl", "wikiextractor" }, default = "auto",
+      group = "Text", help = "text: all of a file; jsonl: a JSON object per line; wikiextractor: its <doc> files; auto: "
+        .. "JSON lines and <doc> are recognized" },
+    unpack(text_source.settings)
 }
 
 local function input_files(values)
-    if values.input_files then
-        local files = {}
-        for path in values.input_files:gmatch "[^,]+" do files[#files + 1] = path end
-        return files
+    if values.input_files and values.input_dir then
+        fault.raise("input_dir and input_files are both set: set only one of them")
+    elseif values.input_files then
+        return text_source.list(values.input_files), 0
     elseif not values.input_dir then
         fault.raise("no text given: set input_dir (a folder of .txt files) or input_files")
     end
-    return trainer.find_files(values.input_dir)
+    local form = values.text_form
+    if form == "auto" or form == "text" then return trainer.find_files(values.input_dir) end
+    local files, others = text_source.find(values.input_dir, { form = form })
+    if #files == 0 then fault.raisef("%s: contains no files to read as %s", values.input_dir, form) end
+    return files, others
+end
+
+--- How the trainer reads a file: a function for its `pieces`.
+-- @tparam table found gets kinds (see text_source.told) and replaced
+local function reader(values, found)
+    local options = { encoding = values.encoding, invalid_utf8 = values.invalid_utf8, text_field = values.text_field,
+        form = values.text_form ~= "auto" and values.text_form or nil }
+    return function(path)
+        local source = text_source.open(path, options)
+        local documents = source.form ~= "text" and text_records.documents(source)
+        return function()
+            local piece = documents and documents() or not documents and source:chunk()
+            if piece then return documents and piece .. "\n" or piece, source:position() end
+            found.kinds[#found.kinds + 1] = source:special() or false
+            found.replaced = found.replaced + source:replaced()
+            source:close()
+        end
+    end
 end
 
 --- The result as human-readable lines.
@@ -52,16 +81,7 @@ function M.text(stats, summary)
             + summary.join_seconds, summary.read_seconds, summary.bytes / 1e6 / math.max(summary.read_seconds, 1e-9),
             summary.join_seconds),
     }
-    if stats.uncovered_words > 0 then
-        lines[#lines + 1] = ("rare        %d words (%.3f %%) have a character outside the alphabet and become [UNK]")
-            :format(stats.uncovered_words, 100 * stats.uncovered_words / stats.words)
-    end
-    local rare = trainer.rare_text(stats)
-    if rare then lines[#lines + 1] = "note: " .. rare end
-    if stats.tokens < summary.vocab_size then
-        lines[#lines + 1] = ("note: the text yields only %d tokens, not %d: no remaining pair occurs %s"):format(
-            stats.tokens, summary.vocab_size, plural.count(summary.min_frequency, "time"))
-    end
+    for _, note in ipairs(trainer.notes(stats, summary)) do lines[#lines + 1] = "note: " .. note end
     return table.concat(lines, "\n") .. "\n"
 end
 
@@ -69,10 +89,12 @@ end
 -- @param values of M.settings
 -- @return stats from bertlua.text.vocab_trainer
 function M.run(values)
-    local files = input_files(values)
+    local files, others = input_files(values)
+    if values.encoding then fault.check(text_stream.check_encoding(values.encoding)) end
+    local found = { kinds = {}, replaced = 0 }
     local total, done = 0, 0
     for _, path in ipairs(files) do
-        if not fs.is_file(path) then fault.raise(path .. ": no such file") end
+        if not fs.exists(path) then fault.raise(path .. ": no such file") end
         total = total + fs.size(path)
     end
     local started = clock.monotonic()
@@ -88,6 +110,7 @@ function M.run(values)
     end
     local _, stats = trainer.train {
         files = files,
+        pieces = reader(values, found),
         vocab_size = values.vocab_size,
         do_lower_case = values.do_lower_case,
         min_frequency = values.min_frequency,
@@ -102,6 +125,15 @@ function M.run(values)
         on_join = on_join,
     }
     bar:finish()
+    for _, line in ipairs(text_source.told(found.kinds)) do io.stdout:write("input       ", line, "\n") end
+    if others > 0 then
+        io.stdout:write(("note: %s in %s not read: only text is (by its name)\n"):format(
+            plural.count(others, "other file"), values.input_dir))
+    end
+    if found.replaced > 0 then
+        io.stdout:write(("warning: invalid UTF-8: %s replaced by U+FFFD\n"):format(
+            plural.count(found.replaced, "byte")))
+    end
     io.stdout:write(M.text(stats, {
         bytes = total,
         files = #files,

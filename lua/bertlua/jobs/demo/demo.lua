@@ -15,6 +15,7 @@ local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local phases = require "bertlua.jobs.pretrain.phases"
 local plural = require "bertlua.util.plural"
+local sample_checks = require "bertlua.data.sample_checks"
 local settings = require "bertlua.settings"
 local storage = require "bertlua.storage"
 local term = require "bertlua.util.term"
@@ -162,13 +163,15 @@ local function make_shards(paths, tokenizer, values)
             local folder = paths.shards(phase, split)
             local done = fs.join(folder, "complete")
             if not fs.exists(done) then
-                local summary = create.run {
+                local options = {
                     input_files = { split == "train" and paths.train_text or paths.test_text }, output_dir = folder,
                     overwrite = true, tokenizer = tokenizer, vocab_file = paths.vocab,
                     max_seq_length = shape.max_seq_length, max_predictions_per_seq = shape.max_predictions_per_seq,
                     dupe_factor = split == "train" and shape.dupe_factor or HELD_OUT_PASSES,
                     shards = split == "train" and SHARDS or 1, random_seed = values.seed,
                 }
+                local summary = create.run(options)
+                sample_checks.warn(create.warnings(summary, options))
                 fault.check(fs.write(done, ("%d\n"):format(summary.instances)))
             end
             say("      %s: %s samples of up to %d tokens", folder, fault.check(fs.read(done)):match("%d+"),

@@ -6,6 +6,7 @@ local fs = require "bertlua.util.fs"
 local jargon = require "bertlua.jobs.demo.jargon"
 local plural = require "bertlua.util.plural"
 local prose = require "bertlua.data.prose"
+local text_source = require "bertlua.data.text_source"
 
 local M = {}
 
@@ -38,7 +39,7 @@ local function folder_documents(folder)
     for _, name in ipairs(fault.check(fs.list(folder))) do
         if name:lower():match("%.txt$") then
             files = files + 1
-            local text = fault.check(fs.read(fs.join(folder, name)))
+            local text = fault.check(text_source.read(fs.join(folder, name)))
             for _, document in ipairs(prose.documents(text)) do documents[#documents + 1] = document end
         end
     end

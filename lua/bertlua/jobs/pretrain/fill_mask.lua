@@ -5,6 +5,7 @@ local devices = require "bertlua.jobs.common.devices"
 local fill_mask = require "bertlua.models.fill_mask"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
+local text_source = require "bertlua.data.text_source"
 
 local M = {}
 
@@ -40,10 +41,11 @@ function M.run(values)
     local opened = checkpoint_model.open(values.checkpoint, values)
     local words = checkpoint_model.tokenizer(opened, values.do_lower_case)
     if #values.text > 0 then
+        for _, text in ipairs(values.text) do text_source.checked(text, "the text") end
         for _, text in ipairs(values.text) do io.stdout:write(M.text(opened, words, text, values.top)) end
         return
     end
-    for text in io.stdin:lines() do
+    for text in text_source.open("-", { form = "text" }):lines() do
         if text:match("%S") then
             io.stdout:write(M.text(opened, words, text, values.top))
             io.stdout:flush()

@@ -12,7 +12,9 @@ local objectives = require "bertlua.jobs.pretrain.objectives"
 local own_data = require "bertlua.jobs.common.own_data"
 local plan = require "bertlua.jobs.common.plan"
 local plural = require "bertlua.util.plural"
+local sample_checks = require "bertlua.data.sample_checks"
 local task = require "bertlua.jobs.common.task"
+local term = require "bertlua.util.term"
 
 local function phase_of(values)
     plan.exclude(values, "phase1", "phase2", "a run does one of them; recipes/pretrain.lua does one after the other")
@@ -88,6 +90,11 @@ local function open(job)
         dynamic_masking = values.dynamic_masking,
         special_ids = words and { cls_id = words.cls_id, sep_id = words.sep_id, mask_id = words.mask_id },
         prefetch = values.num_workers > 0,
+        on_first_shard = ranks.rank == 0 and function(shard)
+            local lines = sample_checks.shard(shard, { next_sentence = next_sentence,
+                masked = not values.dynamic_masking })
+            for _, line in ipairs(lines) do term.warn(line) end
+        end or nil,
         few_shapes = context.device() ~= "cpu",
         rank = ranks.rank,
         ranks = ranks.size,

@@ -5,9 +5,9 @@ local extraction = require "bertlua.squad.extraction"
 local devices = require "bertlua.jobs.common.devices"
 local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
-local fs = require "bertlua.util.fs"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
+local text_source = require "bertlua.data.text_source"
 
 local M = {}
 
@@ -55,8 +55,7 @@ local function context_of(values)
         fault.raise("--context and --context-file are both set: give one of them")
     end
     if values.context then return values.context end
-    if values.context_file then return fault.check(fs.read(values.context_file)) end
-    return io.stdin:read "*a"
+    return fault.check(text_source.read(values.context_file or "-"))
 end
 
 --- The answers as lines: the chosen one, then the most likely ones with their probabilities.

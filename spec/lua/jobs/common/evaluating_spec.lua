@@ -306,18 +306,18 @@ describe("evaluation in fine-tuning", function()
                 ["last-step-of-checkpoint"] = "auto" }
             for key, value in pairs(changes or {}) do all[key] = value end
             return run_recipe(job, "classify", evaluate:format(patience), job:command(all)),
-                job.dir .. "/" .. out .. "/custom/classify"
+                job.dir .. "/" .. out
         end
         local output, folder = run("a", 2)
-        local chosen = output:match "best +%S+/classify/(%d+) %(accuracy [%d.]+ at step %d+%)\n"
+        local chosen = output:match "best +%S+/checkpoints/(%d+) %(accuracy [%d.]+ at step %d+%)\n"
         local value, step = output:match "the best accuracy, ([%d.]+), is that of step (%d+): its model is used and"
         assert.are.equal(chosen, step)
         assert.matches("step %d+: the run ends early: 2 evaluations without a better accuracy", output)
-        same_files(folder, folder .. "/" .. chosen, { "model.safetensors" })
-        assert.are.equal(value, ("%.4f"):format(json.read(folder .. "/eval.json").accuracy))
+        same_files(folder .. "/model", folder .. "/checkpoints/" .. chosen, { "model.safetensors" })
+        assert.are.equal(value, ("%.4f"):format(json.read(folder .. "/eval.json").dev.accuracy))
         local _, stopped = run("b", 2, { ["steps-this-run"] = 4 })
         run("b", 2)
-        same_files(folder, stopped, { "model.safetensors", "predictions.jsonl", "eval.json" })
+        same_files(folder, stopped, { "model/model.safetensors", "predictions.jsonl", "eval.json" })
         -- Again, and without training: the same model answers.
         for _, changes in ipairs { {}, { ["train-file"] = false } } do
             assert(fs.remove(folder .. "/predictions.jsonl"))
@@ -333,11 +333,11 @@ describe("evaluation in fine-tuning", function()
                 amp = "true" }, 0, function(command)
                 return mpi.command(2, (command:gsub("^%S+ ", "")))
             end)
-        local folder, step = job.out .. "/custom/classify", output:match "is that of step (%d+): its model is used"
+        local folder, step = job.out, output:match "is that of step (%d+): its model is used"
         assert.is_not_nil(step, output)
-        same_files(folder, folder .. "/" .. step, { "model.safetensors" })
+        same_files(folder .. "/model", folder .. "/checkpoints/" .. step, { "model.safetensors" })
         local value = output:match "the best accuracy, ([%d.]+), is"
-        assert.are.equal(value, ("%.4f"):format(json.read(folder .. "/eval.json").accuracy))
+        assert.are.equal(value, ("%.4f"):format(json.read(folder .. "/eval.json").dev.accuracy))
     end)
 
     it("of SQuAD measures its answers, on a file of its own where that is named", function()

@@ -246,9 +246,8 @@ describe("own data for classification", function()
         code, output = run(LINES:format(job.train), { ["dev-file"] = job.dev })
         assert.are.equal(0, code, output)
         assert.is_nil(output:find("warning", 1, true), output)
-        for _, name in ipairs { "model.safetensors", "eval.json", "predictions.jsonl" } do
-            assert.is_true(fs.read(job.dir .. "/file/custom/classify/" .. name)
-                == fs.read(job.out .. "/custom/classify/" .. name), name .. " differs")
+        for _, name in ipairs { "model/model.safetensors", "eval.json", "predictions.jsonl" } do
+            assert.is_true(fs.read(job.dir .. "/file/" .. name) == fs.read(job.out .. "/" .. name), name .. " differs")
         end
     end)
 
@@ -273,7 +272,7 @@ describe("own data for classification", function()
         refused("bertlua: data: all texts have the label \"1\", expected at least two",
             list '{ text = "w6", label = 1 }')
         refused("train_file and data are both set", list '{ text = "w6", label = 2 }', { ["train-file"] = job.train })
-        refused("data yields pairs, but text_pair_column, a column of the other files, is not set",
+        refused("data yields pairs, but pair_column, a column of the other files, is not set",
             'function() return { { text = "w5", pair = "w6", label = 1 } } end', { ["dev-file"] = job.dev })
     end)
 end)

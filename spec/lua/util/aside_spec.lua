@@ -1,0 +1,44 @@
+--- Earlier results keep their contents under another name.
+
+local aside = require "bertlua.util.aside"
+local fs = require "bertlua.util.fs"
+
+describe("aside", function()
+    local folder, path
+
+    before_each(function()
+        folder = assert(fs.temporary_folder())
+        path = folder .. "/a+b.json"
+    end)
+    after_each(function() fs.remove(folder) end)
+
+    it("numbers what it keeps, the newest highest", function()
+        for n = 1, 11 do
+            assert(fs.write(path, "run " .. n))
+            assert.are.equal(path .. "." .. n, (aside.keep(path)))
+        end
+        assert.are.equal("run 11", fs.read(path .. ".11"))
+        assert.is_false(fs.exists(path))
+        -- A gap is not filled: it would look like an older run.
+        assert(fs.remove(path .. ".3"))
+        assert(fs.write(path, "run 12"))
+        assert.are.equal(path .. ".12", (aside.keep(path)))
+    end)
+
+    it("keeps nothing where nothing would be lost", function()
+        assert.is_nil((aside.keep(path)))
+        assert(fs.write(path, ""))
+        assert.is_nil((aside.keep(path)))
+        assert.is_nil((aside.keep "/dev/null"))
+        assert.is_nil((aside.keep(folder)))
+        assert.are.same({ "a+b.json" }, fs.list(folder))
+    end)
+
+    it("replaces a file, and keeps what was in it unless it is the same", function()
+        assert.are.same({ true }, { aside.write(path, "one") })
+        assert.are.same({ true }, { aside.write(path, "one") })
+        assert.are.same({ true, path .. ".1" }, { aside.write(path, "two") })
+        assert.are.same({ "one", "two" }, { fs.read(path .. ".1"), fs.read(path) })
+        assert.is_nil((aside.write(folder .. "/none/x", "text")))
+    end)
+end)

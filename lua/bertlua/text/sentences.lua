@@ -33,6 +33,18 @@ local QUOTES = { [34] = true, [39] = true }
 
 local NONE = {}
 
+--- The last words of entries of several words.
+local function last_words(...)
+    local list = {}
+    for _, set in ipairs { ... } do
+        for entry in pairs(set) do
+            local last = entry:match " (.*)$"
+            if last then list[last:match "[^ .]*$"] = true end
+        end
+    end
+    return list
+end
+
 --- The splitter for a language.
 -- @tparam string language ISO 639 code, or an ICU locale such as "en@ss=standard"
 function sentences.splitter(language)
@@ -50,6 +62,7 @@ function sentences.splitter(language)
         long = NO_STOPS[code],
         japanese = code == "ja", korean = code == "ko", khmer = code == "km",
     }, Splitter)
+    self.phrases = last_words(self.final, self.titles, self.words, self.units)
     self.decide = function(text, from, at) return self:end_of(text, from, at) end
     return self
 end
@@ -120,7 +133,7 @@ function Splitter:after_digits(text, from, dot, at)
     -- A decimal number, a time or a result.
     if previous == 44 or previous == 46 or previous == 58 or previous == 45 then return false end
     -- A number of something: "Nr. 5", "č. 5".
-    local before = sub(text, math.max(from, begin - CONTEXT) + 1, begin):match "(%S*)%. $"
+    local before = sub(text, math.max(from, begin - 12) + 1, begin):match "(%S*)%. $"
     if before and not before:find "%d$" then return false end
     local kind = character(text, at)
     if kind == DIGIT then return #digits <= 2 and tonumber(digits) <= 31 end
@@ -145,10 +158,10 @@ function Splitter:after_stop(text, from, dot, at)
     -- "Np. Kraków", as "np. Kraków".
     if begin == from then word = self:known(word) end
     local part = word:match "[^.-]*$"
-    -- The words before: "z. B", "и др", "i. d. R".
-    local before = sub(text, math.max(from, begin - CONTEXT) + 1, begin)
     local two, three = word, word
-    if before ~= "" then
+    if self.phrases[part] then
+        -- The words before: "z. B", "и др", "i. d. R".
+        local before = sub(text, math.max(from, begin - CONTEXT) + 1, begin)
         if before:find("\194", 1, true) then before = before:gsub("\194\160", " ") end
         local first, second = before:match "(%S*) ?(%S+) $"
         if second then two, three = second .. " " .. word, first .. " " .. second .. " " .. word end

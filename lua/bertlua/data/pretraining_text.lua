@@ -5,8 +5,8 @@
 local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local native = require "bertlua.text"
 local prose = require "bertlua.data.prose"
+local splitters = require "bertlua.text.sentences"
 local text_source = require "bertlua.data.text_source"
 local text_walk = require "bertlua.data.text_walk"
 
@@ -67,8 +67,7 @@ end
 --- Write the sentences of a source's documents.
 -- @tparam function add appends a text
 local function write_sentences(source, add, options, split, summary, report)
-    local splitter = native.sentences(options.locale)
-    local english = options.locale:match "^en" ~= nil
+    local splitter = splitters.splitter(options.locale)
     local before = summary.sentences
     local function sentence(text)
         add(text)
@@ -76,7 +75,7 @@ local function write_sentences(source, add, options, split, summary, report)
         summary.sentences = summary.sentences + 1
     end
     local function paragraph(text)
-        for _, piece in ipairs(prose.sentences(splitter, text, english)) do sentence(piece) end
+        for _, piece in ipairs(prose.sentences(splitter, text)) do sentence(piece) end
     end
     text_walk.walk(source, {
         border_of = border_of(options),

@@ -194,34 +194,4 @@ function prose.write(path, documents, options)
     return written, sentences
 end
 
---- Turn a folder of .txt files (or a list of files) into a folder of sentence files with the same names.
--- @tparam table options input_dir or files; output_dir; border and locale as above; a single file without headings
---   but with several blocks is split at blank lines, so that there is more than one document
--- @return {files, documents, sentences}
-function prose.convert(options)
-    local files = options.files
-    if not files then
-        local names = fs.is_directory(options.input_dir) and fs.list(options.input_dir)
-        if not names then fault.raisef("%s: no such folder, expected one with .txt files", options.input_dir) end
-        files = {}
-        for _, name in ipairs(names) do
-            if name:match("%.txt$") then files[#files + 1] = fs.join(options.input_dir, name) end
-        end
-    end
-    if #files == 0 then fault.raisef("%s: contains no .txt files", tostring(options.input_dir)) end
-    fault.check(fs.mkdirs(options.output_dir))
-    local summary = { files = {}, documents = 0, sentences = 0 }
-    for _, path in ipairs(files) do
-        local text = fault.check(fs.read(path))
-        local border = options.border
-        if not border and #files == 1 and not has_headings(text) then border = "blank" end
-        local target = fs.join(options.output_dir, (fs.basename(path):gsub("%.txt$", "") .. ".txt"))
-        local documents, sentences = prose.write(target, prose.documents(text, border), options)
-        summary.files[#summary.files + 1] = target
-        summary.documents = summary.documents + documents
-        summary.sentences = summary.sentences + sentences
-    end
-    return summary
-end
-
 return prose

@@ -17,8 +17,10 @@ end
 
 --- The text without a first line that is its title alone.
 local function without_title(text, title)
-    local first, rest = text:match "^%s*([^\n]*)\n(.*)$"
-    return first == title and rest or text
+    -- By plain searches: a pattern that may give back white space takes quadratic time where there is no line end.
+    local begin = text:find "%S" or 1
+    local stop = text:find("\n", begin, true)
+    return stop and text:sub(begin, stop - 1) == title and text:sub(stop + 1) or text
 end
 
 --- The text of one JSON line.
@@ -57,7 +59,12 @@ end
 --- The title in the tag that begins a document; nil if the line is none.
 local function opening(line)
     if not line:find('^<doc id="', 1) then return nil end
-    return line:match '^<doc id="[^"]*".* title="(.*)">%s*$' or line:match '^<doc id="[^"]*"[^>]*>%s*$' and ""
+    local behind = line:match '^<doc id="[^"]*"()'
+    if not behind then return nil end
+    local tag = line:match "^.*%S"
+    local _, title = tag:find(' title="', behind, true)
+    if title and tag:sub(-2) == '">' and #tag > title + 1 then return tag:sub(title + 1, -3) end
+    return tag:match('^[^>]*>$', behind) and ""
 end
 
 local function extracted(source)

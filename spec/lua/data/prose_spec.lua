@@ -1,6 +1,5 @@
 --- Prose cut into documents, paragraphs and sentences.
 
-local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local native = require "bertlua.text"
 local prose = require "bertlua.data.prose"
@@ -120,14 +119,5 @@ describe("prose", function()
             { { "One here. Two\there.", "Three." }, { " " }, { "Four." } })
         assert.are.same({ 2, 4 }, { documents, sentences })
         assert.are.equal("One here.\nTwo here.\nThree.\n\nFour.\n\n", fs.read(folder .. "/out.txt"))
-        assert(fs.write(folder .. "/b.txt", "Alpha is one. Beta is two.\n\nGamma is three.\n"))
-        local summary = prose.convert { files = { folder .. "/b.txt" }, output_dir = folder .. "/cut" }
-        assert.are.same({ 2, 3 }, { summary.documents, summary.sentences })
-        assert.are.equal("Alpha is one.\nBeta is two.\n\nGamma is three.\n\n", fs.read(folder .. "/cut/b.txt"))
-        summary = prose.convert { input_dir = folder, output_dir = folder .. "/all" }
-        assert.are.equal(2, #summary.files)
-        local good, problem = pcall(prose.convert, { input_dir = folder .. "/none", output_dir = folder })
-        assert.is_false(good)
-        assert.is_true(fault.is(problem))
     end)
 end)

@@ -79,9 +79,11 @@ end
 local scoring = task.define {
     name = "scores",
     settings = settings.finetuning { { "Data", {
-        { name = "train_file", type = "path", help = "texts to train on; unset: no training" },
-        { name = "dev_file", type = "path", help = "texts to measure the error on; unset: no evaluation" },
-        { name = "max_seq_length", type = "integer", min = 8, default = 128, lasting = true, help = "tokens per text" },
+        { name = "train_file", type = "path", passing = "its bytes are compared",
+            help = "texts to train on; unset: no training" },
+        { name = "dev_file", type = "path", passing = "measured anew in each run",
+            help = "texts to measure the error on; unset: no evaluation" },
+        { name = "max_seq_length", type = "integer", min = 8, default = 128, help = "tokens per text" },
     } } },
     batch_setting = "train_batch_size",
     results = { { name = "loss", column = "mse", kept = true } },

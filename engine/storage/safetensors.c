@@ -103,11 +103,8 @@ BL_API bl_status bl_safetensors_describe(const bl_safetensors *file, int64_t ind
     const bl_safetensors_tensor *t = NULL;
     BL_TRY(find_tensor(file, index, &t));
     if (!out) return bl_fail(BL_ERROR_ARGUMENT, "safetensors_describe: out is NULL");
-    *out = (bl_safetensors_info){.name = t->name,
-                                 .dtype = t->type->name,
-                                 .ndim = t->ndim,
-                                 .native = t->type->native,
-                                 .bytes = t->end - t->begin};
+    *out = (bl_safetensors_info){
+        .name = t->name, .dtype = t->dtype, .ndim = t->ndim, .native = t->type->native, .bytes = t->end - t->begin};
     memcpy(out->shape, t->shape, sizeof out->shape);
     return BL_OK;
 }

@@ -23,7 +23,10 @@ local manifest = require "bertlua.corpus.manifest"
 local mutation = require "spec.fuzz.mutation"
 local progress_file = require "bertlua.train.progress_file"
 local records = require "bertlua.data.records"
+local tagged = require "bertlua.data.tagged"
 local tensor = require "bertlua.tensor"
+local text_source = require "bertlua.data.text_source"
+local text_walk = require "bertlua.data.text_walk"
 
 local SEED, SECONDS_FOR_ONE, MEGABYTES = 13, 10, 512
 local MOST_ELEMENTS = 65536
@@ -96,6 +99,23 @@ local function without_crc(text)
     return (text:gsub("(PK\1\2" .. ("."):rep(12) .. ")....", "%1\0\0\0\0"))
 end
 
+local function read_tagged(path)
+    for _, sentence in ipairs(tagged.read(path, { labeled = true })) do
+        assert(#sentence.words > 0 and #sentence.words == #sentence.tags and sentence.line > 0)
+    end
+end
+
+local function read_texts(path)
+    local source = text_source.open(path)
+    local good, problem = pcall(text_walk.walk, source, {
+        border_of = function() return "heading" end,
+        on_paragraph = function(paragraph) assert(type(paragraph) == "string") end,
+        on_end = function() end,
+    })
+    source:close()
+    if not good then error(problem, 0) end
+end
+
 local function weight_file(name) return { "spec/fixtures/weights/" .. name, name, read_weights } end
 local function corpus_file(folder, name, read) return { "spec/fuzz/corpus/" .. folder .. "/" .. name, name, read } end
 
@@ -121,9 +141,13 @@ local KINDS = {
     },
     tables = {
         files = { corpus_file("tables", "train.csv", read_records), corpus_file("tables", "train.tsv", read_records),
-            corpus_file("tables", "train.jsonl", read_records), corpus_file("tables", "squad.json", read_squad) },
+            corpus_file("tables", "train.jsonl", read_records), corpus_file("tables", "squad.json", read_squad),
+            corpus_file("tables", "tags.txt", read_tagged), corpus_file("tables", "tags.jsonl", read_tagged),
+            corpus_file("tables", "wiki_00", read_texts), corpus_file("tables", "texts.jsonl", read_texts),
+            corpus_file("tables", "plain.txt", read_texts) },
         tokens = { '"', '""', '"""', ",", "\t", "\n", "\r\n", "text", "label", "{", "}", "[", "]", "null", "false",
-            "1e999", "\239\187\191", "\194\173", '"answer_start":', '"answers":[]', '"is_impossible":true', "\0" },
+            "1e999", "\239\187\191", "\194\173", '"answer_start":', '"answers":[]', '"is_impossible":true', "\0", "# ",
+            '<doc id="1" url="u" title="', "</doc>", "&lt;", "-DOCSTART-", "\r", "\31\139\8\0" },
     },
 }
 

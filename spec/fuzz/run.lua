@@ -30,6 +30,7 @@ local HARNESSES = {
     { name = "region", flags = "-max_len=300" },
     { name = "safetensors", flags = "-max_len=4000 -dict=spec/fuzz/json.dict" },
     { name = "shard", flags = "-max_len=2000" },
+    { name = "stream", flags = "-max_len=2000" },
     { name = "text", flags = "-max_len=2000" },
     { name = "vocabulary", flags = "-max_len=2000" },
     { name = "wikitext", flags = "-max_len=4000 -dict=spec/fuzz/wiki.dict" },

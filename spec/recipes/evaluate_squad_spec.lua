@@ -67,7 +67,7 @@ describe("evaluate_squad", function()
 
     it("names what is wrong with a file", function()
         local function problem(predictions, extra)
-            local values = { predict_file = DATA, predictions = predictions }
+            local values = { predict_file = DATA, predictions = predictions, version_2_with_negative = true }
             for name, value in pairs(extra or {}) do values[name] = value end
             local ok, message = pcall(job.evaluate, values)
             assert.is_false(ok)
@@ -80,6 +80,12 @@ describe("evaluate_squad", function()
         write("bad.json", '{"q1": \n "x"')
         assert.is_truthy(problem(path):find(path .. ":2:5: not valid JSON", 1, true))
         write("bad.json", "{}")
-        assert.are.equal("--na-prob-file requires --version-2-with-negative", problem(path, { na_prob_file = path }))
+        assert.matches("qas%[6%]%.is_impossible is true: this is SQuAD v2.0, .*: set version_2_with_negative$",
+            problem(path, { version_2_with_negative = false }))
+        local answer = { id = "q1", question = "?", answers = { { text = "a", answer_start = 0 } } }
+        local plain = write("plain.json", json.encode { data = { { paragraphs = { { context = "a",
+            qas = { answer } } } } } })
+        assert.are.equal("--na-prob-file requires --version-2-with-negative", problem(path, { na_prob_file = path,
+            predict_file = plain, version_2_with_negative = false }))
     end)
 end)

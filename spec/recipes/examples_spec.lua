@@ -66,7 +66,7 @@ describe("the example of a classifier", function()
             ["classifier.weight"] = true, ["classifier.bias"] = true }, differing(folder("straight", 4),
             folder("straight", 12)))
         assert.are.equal('{ "embeddings", "encoder.layer.[0-5]." }',
-            json.read(folder("straight", 12) .. "/progress.json").freeze)
+            json.read(folder("straight", 12) .. "/progress.json").began.settings.freeze)
     end)
 
     it("freeze.lua, changed and resumed, says what is different", function()
@@ -91,8 +91,8 @@ describe("the example of a classifier", function()
     it("layerwise_rates.lua follows its functions", function()
         assert.is_nil(resumes_exactly("examples/layerwise_rates.lua"):find("frozen", 1, true))
         local progress = json.read(folder("straight", 12) .. "/progress.json")
-        assert.matches("^function %x+$", progress.lr_scale)
-        assert.matches("^function %x+$", progress.weight_decay_of)
+        assert.matches("^function %x+$", progress.began.settings.lr_scale)
+        assert.matches("^function %x+$", progress.began.settings.weight_decay_of)
         -- A rate of 0 keeps a tensor as it is.
         local path = job.dir .. "/changed.lua"
         local text = assert(fs.read "examples/layerwise_rates.lua")
@@ -183,7 +183,7 @@ describe("the example", function()
             assert.is_true(math.abs(list[step] - expected) < 1e-12, step .. ": " .. list[step])
         end
         local progress = json.read(straight .. "/custom/phase1/8/progress.json")
-        assert.matches("^function %x+$", progress.schedule)
+        assert.matches("^function %x+$", progress.began.settings.schedule)
         -- A named schedule on the command line replaces the function, and that is reported.
         local changed = job.dir .. "/changed"
         run("schedule", changed, { ["steps-this-run"] = 2 })
@@ -241,7 +241,7 @@ describe("the example", function()
         run("another_size", straight, { ["config-file"] = false, ["bert-model"] = false, ["max-steps"] = 2 })
         local config = json.read(straight .. "/custom/phase1/2/config.json")
         assert.are.same({ 256, 4, 30522 }, { config.hidden_size, config.num_hidden_layers, config.vocab_size })
-        assert.are.equal("cosine", json.read(straight .. "/custom/phase1/2/progress.json").schedule)
+        assert.are.equal("cosine", json.read(straight .. "/custom/phase1/2/progress.json").began.settings.schedule)
     end)
 
     it("lua_op.lua fits a line with a loss of its own", function()

@@ -243,6 +243,9 @@ describe("fine-tuning on SQuAD", function()
         assert.are.equal(0, os.execute("chmod +x " .. path))
         refused("official: %S+ is [%d.]+, but our own evaluator computed [%d.]+$", { ["eval-script"] = path })
         refused("none%.py: no such file", { ["eval-script"] = job.dir .. "/none.py" })
+        assert(fs.write(path, "#!/bin/sh\necho '{}'; echo no module named numpy >&2; exit 3\n"))
+        assert.are.equal(0, os.execute("chmod +x " .. path))
+        refused("official: failed with exit code 3: {} no module named numpy $", { ["eval-script"] = path })
     end)
 
     it("refuses bad input in one line", function()
@@ -252,6 +255,9 @@ describe("fine-tuning on SQuAD", function()
         refused("broken%.json:2:%d+", { ["train-file"] = job.dir .. "/broken.json" })
         assert(fs.write(job.dir .. "/fields.json", '{"data": [{"paragraphs": [{"qas": []}]}]}'))
         refused("data%[0%]%.paragraphs%[0%]%.context", { ["train-file"] = job.dir .. "/fields.json" })
+        assert(fs.write(job.dir .. "/negative.json", json.encode(squad.data { negative = true })))
+        refused("negative.json: .* this is SQuAD v2.0, .*: set version_2_with_negative$",
+            { ["predict-file"] = job.dir .. "/negative.json" })
         refused("max_position_embeddings 32", { ["max-seq-length"] = 64 })
         refused("micro%-steps of 4 sequences take .* %-%-train%-batch%-size %d %-%-gradient%-merge%-steps %d fits",
             { ["activation-memory"] = 0.0002 })
@@ -259,7 +265,7 @@ describe("fine-tuning on SQuAD", function()
         assert(fs.write(job.dir .. "/short.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nw6\n"))
         refused("short%.txt has 6 tokens, but .* has vocab_size 200", { ["vocab-file"] = job.dir .. "/short.txt" })
         succeed { mode = "train", ["max-steps"] = 1 }
-        refused("use the same config_file", { mode = "prediction",
+        refused("its configuration must be that of the parameters", { mode = "prediction",
             ["from-pretrained-params"] = folder(), ["config-file"] = job:write_config({ hidden_size = 32 }, "b.json") })
         refused("already holds checkpoints up to step 1", { mode = "train", ["last-step-of-checkpoint"] = "none" })
     end)

@@ -92,7 +92,11 @@ local runners = {}
 
 function runners.download(job, values)
     local paths = sources.download(job, values)
-    print_line(job, "download", #paths > 0 and table.concat(paths, ", ") or "nothing to fetch: the sources are local")
+    local list = {}
+    for i, path in ipairs(paths) do
+        list[i] = path .. (job.present[path] and " (was here; remove it to fetch it anew)" or "")
+    end
+    print_line(job, "download", #list > 0 and table.concat(list, ", ") or "nothing to fetch: the sources are local")
     if values.variant == "squad" then manifest.set_sources(job.output_dir, sources.describe(job, paths)) end
 end
 

@@ -142,10 +142,25 @@ local function read_question(source, paragraph, at, options)
         else
             example.is_impossible = need(source, node, "is_impossible", "boolean", at)
         end
+    elseif options.refuse_negative and node.is_impossible == true then
+        fault.raisef("%s: %s.is_impossible is true: this is SQuAD v2.0, whose questions may have no answer: set "
+            .. "version_2_with_negative", source, location(at))
+    elseif options.needs_answers and #example.answers == 0 then
+        fault.raisef("%s: %s.answers is empty, but SQuAD v1.1 has an answer to every question, and they are to be "
+            .. "evaluated: for v2.0 set version_2_with_negative", source, location(at))
     end
     local first = example.answers[1]
     if first then example.answer_text, example.answer_start = first.text, first.start end
     return example
+end
+
+--- Count ids that occur more than once.
+local function count_id(summary, id)
+    local times = (summary.ids[id] or 0) + 1
+    summary.ids[id] = times
+    if times ~= 2 then return end
+    summary.repeated = summary.repeated + 1
+    summary.first_repeated = summary.first_repeated or id
 end
 
 local function read_paragraph(source, paragraph, at, title, options, examples, summary)
@@ -154,6 +169,7 @@ local function read_paragraph(source, paragraph, at, title, options, examples, s
     for i in ipairs(need(source, paragraph, "qas", "table", at)) do
         local here = { at[1], at[2], i }
         local example = read_question(source, paragraph, here, options)
+        count_id(summary, example.id)
         example.context, example.title = context, title
         summary.questions = summary.questions + 1
         if not options.is_training or prepare_training(source, example, measured, here, summary) then
@@ -173,7 +189,8 @@ function dataset.examples(source, root, options)
         fault.raisef('%s: the file holds %s, expected an object {"data": [...]}', source, json_type(root))
     end
     local examples = {}
-    local summary = { articles = 0, paragraphs = 0, questions = 0, skipped = 0, several_answers = 0 }
+    local summary = { articles = 0, paragraphs = 0, questions = 0, skipped = 0, several_answers = 0, repeated = 0,
+        ids = {} }
     for a in ipairs(need(source, root, "data", "table", {})) do
         local article = object(source, root.data, { a })
         local title = type(article.title) == "string" and article.title or nil
@@ -185,6 +202,7 @@ function dataset.examples(source, root, options)
         end
     end
     if summary.questions == 0 then fault.raisef("%s: contains no questions", source) end
+    summary.ids = nil
     return examples, summary
 end
 
@@ -201,10 +219,13 @@ end
 --- Load a SQuAD file.
 -- @tparam string path
 -- @tparam[opt] table options version_2_with_negative (questions may have no answer); is_training (keep only
---   questions whose first answer is found at its offset, and find its words)
+--   questions whose first answer is found at its offset, and find its words); without
+--   version_2_with_negative also refuse_negative (a question marked as one without answer is a fault) and needs_answers
+--   (one that has none is)
 -- @return list of examples
--- @treturn table {articles, paragraphs, questions, skipped, several_answers; first_skipped = {id, path, text}}:
---   skipped counts the training questions left out, several_answers those of whose answers only the first is used
+-- @treturn table {articles, paragraphs, questions, skipped, several_answers; first_skipped = {id, path, text};
+--   repeated, first_repeated}: skipped counts the training questions left out, several_answers those of whose answers
+--   only the first is used, repeated the ids that more than one question has
 function dataset.load(path, options)
     if type(path) ~= "string" then error("dataset.load: path is a " .. type(path) .. ", expected a string", 2) end
     return dataset.examples(path, (dataset.read_json(path)), options)
@@ -216,6 +237,14 @@ function dataset.warning(path, summary)
     local first = summary.first_skipped
     return ("%s: %d of %d questions skipped because the answer is not at answer_start; the first is %s (id %s)")
         :format(path, summary.skipped, summary.questions, first.path, first.id)
+end
+
+--- One line about ids that several questions share; nil if none do.
+function dataset.id_warning(path, summary)
+    if summary.repeated == 0 then return nil end
+    local one = summary.repeated == 1
+    return ("%s: %d %s more than once, the first is %s; answers are kept by id, so its questions share one")
+        :format(path, summary.repeated, one and "id occurs" or "ids occur", summary.first_repeated)
 end
 
 return dataset

@@ -14,13 +14,13 @@ local extraction = {}
 
 --- The settings, in the form bertlua.settings expects.
 extraction.settings = {
-    { name = "n_best_size", type = "integer", default = 20, min = 1, max = 10000, group = "Answers",
+    { name = "n_best_size", type = "integer", evaluated = true, default = 20, min = 1, max = 10000, group = "Answers",
       help = "starts and ends tried per window, and answers kept per question" },
-    { name = "max_answer_length", type = "integer", default = 30, min = 1, group = "Answers",
+    { name = "max_answer_length", type = "integer", evaluated = true, default = 30, min = 1, group = "Answers",
       help = "maximum tokens per answer" },
-    { name = "null_score_diff_threshold", type = "number", default = 0, group = "Answers",
+    { name = "null_score_diff_threshold", type = "number", evaluated = true, default = 0, group = "Answers",
       help = "v2.0: predict no answer if its score exceeds the best answer's by more than this" },
-    { name = "verbose_logging", type = "boolean", default = false, group = "Answers",
+    { name = "verbose_logging", type = "boolean", passing = "what is shown", default = false, group = "Answers",
       help = "log each answer that could not be aligned with the context" },
 }
 

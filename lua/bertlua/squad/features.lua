@@ -19,13 +19,14 @@ local extend = FeatureSet.extend
 
 --- The settings, in the form bertlua.settings expects.
 features.settings = {
-    { name = "max_seq_length", type = "integer", default = 384, min = 8, max = 4096, lasting = true, group = "Features",
+    { name = "max_seq_length", type = "integer", default = 384, min = 8, max = 4096, group = "Features",
       help = "tokens per sequence: question, window of the context, [CLS] and two [SEP]" },
-    { name = "doc_stride", type = "integer", default = 128, min = 1, lasting = true, group = "Features",
+    { name = "doc_stride", type = "integer", default = 128, min = 1, group = "Features",
       help = "tokens from the start of one window to the next" },
-    { name = "max_query_length", type = "integer", default = 64, min = 1, lasting = true, group = "Features",
+    { name = "max_query_length", type = "integer", default = 64, min = 1, group = "Features",
       help = "maximum tokens of the question; longer ones are truncated" },
-    { name = "num_workers", type = "integer", default = 0, min = 0, max = 1024, group = "Features",
+    { name = "num_workers", type = "integer", passing = "who does the work",
+      default = 0, min = 0, max = 1024, group = "Features",
       help = "processes that build features; 0: one per core" },
 }
 

@@ -3,8 +3,11 @@
 --     model.safetensors      parameters under Hugging Face's names, true vocabulary size
 --     optimizer.safetensors  m.<name>, v.<name>, scalars
 --     config.json, vocab.txt so that transformers opens the folder as it is
---     settings.json          of a training run: more settings, for people and to compare when it resumes
---     progress.json          step, settings, casing, and size and CRC32C of the files above (train/progress_file.lua)
+--     progress.json          step, what the run began with, casing, and size and CRC32C of the files above
+--                            (train/progress_file.lua)
+--
+-- What a run goes on from are the tensors: config.json and vocab.txt are copies, so a checkpoint whose copies were
+-- edited or lost is still one, and loading it says so.
 --
 -- A checkpoint is written into a hidden folder next to it, synced and renamed,
 -- so an integer-named folder is complete even after a power failure. The newest
@@ -19,11 +22,11 @@ local unistd = require "posix.unistd"
 local fault = require "bertlua.fault"
 local Ranks = require "bertlua.train.ranks"
 local checksums = require "bertlua.weights.checksums"
+local files = require "bertlua.train.checkpoint_files"
 local finite = require "bertlua.train.finite"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local plural = require "bertlua.util.plural"
 local progress_file = require "bertlua.train.progress_file"
 local storage = require "bertlua.storage"
 local term = require "bertlua.util.term"
@@ -51,7 +54,7 @@ end
 --- progress.json of a checkpoint: table; or nil, reason.
 checkpoint.progress = progress_file.read
 
---- Whether a folder holds a complete checkpoint, judging by the names and sizes of its files.
+--- Whether a folder holds a complete checkpoint, judging by the names and sizes of its files but the copies.
 -- @return true; or false, reason
 function checkpoint.is_complete(path)
     if not fs.is_directory(path) then return false, path .. ": no such folder" end
@@ -63,29 +66,20 @@ function checkpoint.is_complete(path)
         return false, ("progress.json is for step %s"):format(progress.step)
     end
     for name, record in pairs(progress.files) do
-        local size = fs.size(path .. "/" .. name)
-        if not size then return false, name .. " is missing" end
-        if not fs.is_file(path .. "/" .. name) then return false, name .. " is not a plain file" end
-        if size ~= record.bytes then
-            return false, ("%s has %s, expected %.0f"):format(name, plural.count(size, "byte"), record.bytes)
-        end
+        local problem = not files.is_copy(name) and files.size_problem(path, name, record)
+        if problem then return false, problem end
     end
     return true
 end
 
---- is_complete, and also that every byte of every file is as it was written.
--- @return true; or false, reason
+--- is_complete, and also that every byte of every file but the copies is as it was written.
+-- @return true, list of what is wrong with copies, sorted; or false, reason
 function checkpoint.verify(path)
     local ok, reason = checkpoint.is_complete(path)
     if not ok then return false, reason end
-    for name, record in pairs(checkpoint.progress(path).files) do
-        local crc, problem = storage.file_crc32c(path .. "/" .. name)
-        if not crc then return false, problem end
-        if crc ~= record.crc32c then
-            return false, ("%s is damaged: its CRC32C is %.0f, expected %.0f"):format(name, crc, record.crc32c)
-        end
-    end
-    return true
+    local problem, altered = files.compare(path, checkpoint.progress(path).files)
+    if problem then return false, problem end
+    return true, altered
 end
 
 --- verify, and also that nothing in it is an inf or NaN: fit to go on from.
@@ -117,6 +111,20 @@ function checkpoint.steps(root)
         if checkpoint.is_complete(root .. "/" .. entry.name) then steps[#steps + 1] = entry.step end
     end
     return steps
+end
+
+--- Why nothing in root can be gone on from, though there are folders of steps; nil if there is a complete checkpoint,
+-- or no folder of a step at all.
+function checkpoint.unusable(root)
+    local reasons = {}
+    for _, entry in ipairs(numbered(root)) do
+        local path = root .. "/" .. entry.name
+        local ok, reason = checkpoint.is_complete(path)
+        if ok then return nil end
+        reasons[#reasons + 1] = ("%s (%s)"):format(path, reason)
+    end
+    return #reasons > 0 and ("none of the checkpoints in %s can be used: %s"):format(root,
+        table.concat(reasons, "; ")) or nil
 end
 
 --- Whether a path leads to a model's parameters, including those written by another program.
@@ -261,7 +269,24 @@ local function write_model(path, parts, items)
         values.architectures = { parts.store.architecture or "BertModel" }
         fault.check(fs.write(path .. "/config.json", json.encode(values, { pretty = true }) .. "\n"))
     end
-    if parts.vocab_file then fault.check(fs.copy(parts.vocab_file, path .. "/vocab.txt")) end
+    if parts.vocab_file then fault.check(vocabulary.copy(parts.vocab_file, path .. "/vocab.txt")) end
+end
+
+--- Write tokenizer_config.json.
+local function write_tokenizer(path, values)
+    fault.check(fs.write(path .. "/tokenizer_config.json", json.encode(values, { pretty = true }) .. "\n"))
+end
+
+--- In a checkpoint, how its vocabulary cuts text is recorded only where it is not as in Google's reference.
+local function write_unusual_tokenizer(path, parts)
+    if not parts.vocab_file then return end
+    local lower = parts.progress and parts.progress.do_lower_case
+    if lower == nil then lower = vocabulary.recorded_casing(parts.vocab_file) end
+    if lower == nil then lower = vocabulary.casing(parts.vocab_file) ~= false end
+    local config = vocabulary.config_of(parts.vocab_file, lower)
+    if not next(config) then return end
+    config.tokenizer_class, config.do_lower_case = "BertTokenizer", lower
+    write_tokenizer(path, config)
 end
 
 --- Whose checkpoints an optimizer can resume from.
@@ -298,6 +323,7 @@ end
 function checkpoint.write(path, step, parts)
     fault.check(fs.mkdirs(path))
     write_model(path, parts, weights.parameters(parts.store))
+    write_unusual_tokenizer(path, parts)
     write_progress(path, step, parts)
     fault.check(fs.sync(path))
 end
@@ -342,10 +368,8 @@ local function save(root, step, parts, contents)
     fault.check(fs.mkdirs(temporary))
     local ok, problem = pcall(function()
         write_model(temporary, parts, contents.model)
+        write_unusual_tokenizer(temporary, parts)
         if parts.optimizer then write_optimizer(temporary, parts, contents.optimizer) end
-        if parts.settings then
-            fault.check(fs.write(temporary .. "/settings.json", json.encode(parts.settings, { pretty = true }) .. "\n"))
-        end
         write_progress(temporary, step, parts)
         fault.check(fs.sync(temporary))
         install(root, temporary, step)
@@ -380,8 +404,8 @@ end
 -- @tparam string root folder of one phase; created if missing
 -- @tparam number step
 -- @tparam table parts store; optimizer, config (BertConfig or table), vocab_file: may be nil;
---   progress: table for progress.json; settings: table for settings.json, or nil; model_prefix ("model"); keep (3):
---   newest checkpoints that stay; best: step of one that stays besides; ranks: of the job, nil for one process
+--   progress: table for progress.json; model_prefix ("model"); keep (3): newest checkpoints that stay;
+--   best: step of one that stays besides; ranks: of the job, nil for one process
 -- @treturn string the checkpoint's path
 function checkpoint.save(root, step, parts)
     if type(step) ~= "number" or step < 0 or step % 1 ~= 0 then
@@ -400,6 +424,13 @@ local function clear_padding(store)
             entry.value:slice(1, stored[1] + 1, entry.dims[1]):fill(0)
         end
     end
+end
+
+--- Whether the run that a checkpoint is of kept some parameters as they were.
+local function had_frozen(progress)
+    local settings = type(progress.began) == "table" and progress.began.settings
+    -- It stood beside the step in older versions.
+    return progress.freeze ~= nil or type(settings) == "table" and settings.freeze ~= nil
 end
 
 --- The plan to read an optimizer's state. What was frozen in the checkpoint has none there and begins at zero; what is
@@ -423,7 +454,7 @@ local function load_optimizer(path, parts, progress)
         wanted[#wanted + 1] = item
     end
     wanted[#wanted + 1] = { name = "scalars", dims = optimizer.scalars:dims(), tensor = optimizer.scalars }
-    local store, was_frozen = parts.store, progress and progress.freeze ~= nil
+    local store, was_frozen = parts.store, had_frozen(progress or {})
     local plan = weights.match(file, wanted, file_path, {
         missing = function(name) return was_frozen and name ~= "scalars" end,
         unexpected = function(name)
@@ -434,37 +465,45 @@ local function load_optimizer(path, parts, progress)
     return file, plan
 end
 
+--- Whether this is the first rank of its machine.
+local function is_first_here(parts)
+    return not parts.ranks or parts.ranks.comm.local_rank == 0
+end
+
 --- What both ways of loading share. Nothing is changed until everything has been checked.
 local function load_from(path, file_path, parts)
     local progress
     if fs.is_file(path .. "/progress.json") then
-        local ok, reason = true, nil
-        -- Once per machine, as each may have a copy of its own.
-        if not parts.ranks or parts.ranks.comm.local_rank == 0 then ok, reason = checkpoint.verify(path) end
-        if not ok then fault.raisef("%s: %s: use an older checkpoint", path, reason) end
         progress = checkpoint.progress(path)
-    elseif not parts.ranks or parts.ranks.comm.local_rank == 0 then
+        -- Once per machine, as each may have a copy of its own.
+        if is_first_here(parts) then
+            local ok, found = checkpoint.verify(path)
+            if not ok then fault.raisef("%s: %s: use an older checkpoint", path, found) end
+            files.tell(path, found, parts.vocab_file)
+        end
+    elseif is_first_here(parts) then
         for _, text in ipairs(fault.check(checksums.check(path))) do term.warn(text) end
     end
     folder.check_vocabulary(path, parts, progress)
-    folder.check_config(path, parts.config)
+    -- Where progress.json records the configuration, a run that resumes was compared with that.
+    local recorded = parts.optimizer and progress and type(progress.began) == "table" and progress.began.config
+    if not recorded then folder.check_config(path, parts.config) end
     local file = weights.open(file_path)
     local plan = weights.match(file, weights.parameters(parts.store), file_path,
         { missing = parts.missing, unexpected = parts.unexpected })
     local state_file, state_plan
     if parts.optimizer then state_file, state_plan = load_optimizer(path, parts, progress) end
-    weights.read(file, plan)
+    local remedy = progress and "use an older checkpoint" or nil
+    weights.read(file, plan, remedy)
     file:close()
     clear_padding(parts.store)
     parts.store:sync_low()
     if state_file then
         parts.optimizer.m:fill(0)
         parts.optimizer.v:fill(0)
-        weights.read(state_file, state_plan)
+        weights.read(state_file, state_plan, remedy)
         state_file:close()
     end
-    local bad = finite.find(parts)
-    if bad then fault.raisef("%s: %s holds an inf or NaN: use an older checkpoint", path, bad) end
     local report = { missing = plan.missing, unexpected = plan.unexpected }
     for _, name in ipairs(state_plan and state_plan.missing or {}) do
         report.thawed = report.thawed or {}
@@ -514,12 +553,10 @@ local function export(path, parts, contents)
     if parts.vocab_file then
         local lower = parts.do_lower_case
         if lower == nil then lower = vocabulary.casing(parts.vocab_file) ~= false end
-        local settings = {
-            tokenizer_class = "BertTokenizer",
-            do_lower_case = lower,
-            model_max_length = parts.config and config_table(parts.config).max_position_embeddings or nil,
-        }
-        fault.check(fs.write(path .. "/tokenizer_config.json", json.encode(settings, { pretty = true }) .. "\n"))
+        local settings = vocabulary.config_of(parts.vocab_file, lower)
+        settings.tokenizer_class, settings.do_lower_case = "BertTokenizer", lower
+        settings.model_max_length = parts.config and config_table(parts.config).max_position_embeddings or nil
+        write_tokenizer(path, settings)
     end
     fault.check(checksums.write(path, { model_file(parts.model_prefix), parts.config and "config.json" or nil,
         parts.vocab_file and "vocab.txt" or nil, parts.vocab_file and "tokenizer_config.json" or nil }))

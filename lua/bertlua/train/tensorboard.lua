@@ -3,7 +3,9 @@
 -- A file is a sequence of records: u64 length, u32 masked CRC32C of the length,
 -- data, u32 masked CRC32C of the data. The data is an Event message in the
 -- protobuf wire format: wall_time 1 double, step 2 int64, file_version 3
--- string, summary 5 {value 1 {tag 1 string, simple_value 2 float}}.
+-- string, summary 5 {value 1 {tag 1 string, simple_value 2 float}}, session_log
+-- 7 {status 1 enum, START = 1}. A START of a step says that what other files hold
+-- of that step and later ones is to be forgotten.
 -- @module bertlua.train.tensorboard
 
 local unistd = require "posix.unistd"
@@ -21,6 +23,9 @@ local pack = storage.pack
 
 -- Wire types of the protobuf encoding.
 local VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+
+-- A session's status.
+local START = 1
 
 local function varint(n)
     local bytes = {}
@@ -75,7 +80,8 @@ end
 
 --- Start a new event file in a folder, which is created if missing.
 -- @tparam string folder
--- @tparam[opt] table options now = clock for tests
+-- @tparam[opt] table options now = clock for tests; first_step = of a run that goes on where another stopped: what that
+--   one wrote of this step and later ones no longer counts
 -- @return Writer; or nil, message
 function tensorboard.open(folder, options)
     local ok, reason = fs.mkdirs(folder)
@@ -89,6 +95,10 @@ function tensorboard.open(folder, options)
     local self = setmetatable({ path = path, file = file, now = now }, Writer)
     ok, reason = self:write(key(1, FIXED64) .. pack("f64", started) .. bytes_field(3, "brain.Event:2"))
     if not ok then return nil, reason end
+    if options and options.first_step then
+        ok, reason = self:write(event(started, options.first_step, bytes_field(7, key(1, VARINT) .. varint(START))))
+        if not ok then return nil, reason end
+    end
     return self
 end
 

@@ -43,8 +43,8 @@ describe("wikitext", function()
 
     it("knows localised names of files and categories", function()
         local german = corpus.wikitext "6 Datei\n14 Kategorie\n0 \n"
-        local text = "Die Mühle ist alt und grau. [[Datei:Mühle.jpg|mini|Alte Mühle]]\n[[Kategorie:Mühle]]"
-        assert.are.equal("Die Mühle ist alt und grau.\n", german:convert(text))
+        local text = "Die Mühle ist alt, hoch und grau. [[Datei:Mühle.jpg|mini|Alte Mühle]]\n[[Kategorie:Mühle]]"
+        assert.are.equal("Die Mühle ist alt, hoch und grau.\n", german:convert(text))
         assert.is_truthy(converter:convert(text):find("Alte Mühle", 1, true))
     end)
 

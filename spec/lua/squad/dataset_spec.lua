@@ -39,7 +39,8 @@ describe("dataset", function()
     it("reads the fixture", function()
         local examples, summary = dataset.load "spec/fixtures/squad/data.json"
         assert.are.equal(18, #examples)
-        assert.are.same({ articles = 2, paragraphs = 3, questions = 18, skipped = 0, several_answers = 0 }, summary)
+        assert.are.same({ articles = 2, paragraphs = 3, questions = 18, skipped = 0, several_answers = 0,
+            repeated = 0 }, summary)
         local first = examples[1]
         assert.are.equal("q1", first.id)
         assert.are.equal("Gull Rock", first.title)
@@ -106,6 +107,33 @@ describe("dataset", function()
         assert.are.equal("FILE: data[0].paragraphs[0].qas[0].answers is empty, expected an answer to train on; for "
             .. "questions without answers set version_2_with_negative",
             load_text(contents, { is_training = true }).problem)
+    end)
+
+    it("knows a file of v2.0 that is read as v1.1, when it reads it", function()
+        local contents = one_paragraph("a b", { question("a", 0),
+            { id = "2", question = "?", answers = json.array {}, is_impossible = true } })
+        for _, options in ipairs { {}, { is_training = true }, { needs_answers = true } } do
+            options.refuse_negative = true
+            assert.are.equal("FILE: data[0].paragraphs[0].qas[1].is_impossible is true: this is SQuAD v2.0, whose "
+                .. "questions may have no answer: set version_2_with_negative", load_text(contents, options).problem)
+        end
+        assert.are.equal(2, #load_text(contents, { version_2_with_negative = true }).examples)
+        contents = one_paragraph("a b", { question("a", 0), { id = "2", question = "?" } })
+        assert.are.equal("FILE: data[0].paragraphs[0].qas[1].answers is empty, but SQuAD v1.1 has an answer to every "
+            .. "question, and they are to be evaluated: for v2.0 set version_2_with_negative",
+            load_text(contents, { needs_answers = true }).problem)
+        -- Questions to answer alone need none.
+        assert.are.equal(2, #load_text(contents, {}).examples)
+    end)
+
+    it("counts ids that several questions share", function()
+        local contents = one_paragraph("a b", { question("a", 0), question("b", 2), question("b", 2),
+            { id = "r", question = "?" } })
+        local summary = load_text(contents).summary
+        assert.are.same({ 1, "q" }, { summary.repeated, summary.first_repeated })
+        assert.are.equal("F: 1 id occurs more than once, the first is q; answers are kept by id, so its questions "
+            .. "share one", dataset.id_warning("F", summary))
+        assert.is_nil(dataset.id_warning("F", load_text(one_paragraph("a b", { question("a", 0) })).summary))
     end)
 
     it("accepts a byte order mark and a context of a megabyte", function()

@@ -121,6 +121,51 @@ describe("tensorboard", function()
         for _, name in ipairs(fs.list(folder)) do assert.matches("tfevents", name) end
     end)
 
+    it("tells readers to forget later steps where a run goes on", function()
+        local writer = assert(tensorboard.open(folder, { now = function() return 5 end, first_step = 301 }))
+        local list = records(writer.path)
+        assert.are.equal(2, #list)
+        local event = fields(list[2])
+        assert.are.same({ { 1, 5 }, { 2, 301 } }, { event[1], event[2] })
+        assert.are.equal(7, event[3][1])
+        assert.are.same({ { 1, 1 } }, fields(event[3][2]))
+        writer:close()
+    end)
+
+    it("shows no step twice after a kill and a resume", function()
+        local clock = 0
+        local function write(first_step, steps)
+            clock = clock + 1
+            local writer = assert(tensorboard.open(folder, { now = function() return clock end,
+                first_step = first_step }))
+            for _, step in ipairs(steps) do assert(writer:scalar("loss", clock, step)) end
+            writer:close()
+        end
+        write(nil, { 10, 20, 30, 40, 50 })
+        -- Killed at 50, its last checkpoint is of step 30; killed again before the next.
+        write(31, { 40, 50, 60 })
+        write(31, { 40, 50 })
+        -- As readers do it: files by name, events in order; a START drops what is as late or later.
+        local names, seen = fs.list(folder), {}
+        table.sort(names)
+        for _, name in ipairs(names) do
+            for _, data in ipairs(records(folder .. "/" .. name)) do
+                local event, step, kind, value = fields(data), 0, nil, nil
+                for _, field in ipairs(event) do
+                    if field[1] == 2 then step = field[2] elseif field[1] > 2 then kind, value = field[1], field[2] end
+                end
+                if kind == 7 then
+                    for i = #seen, 1, -1 do
+                        if seen[i][1] >= step then table.remove(seen, i) end
+                    end
+                elseif kind == 5 then
+                    seen[#seen + 1] = { step, fields(fields(value)[1][2])[2][2] }
+                end
+            end
+        end
+        assert.are.same({ { 10, 1 }, { 20, 1 }, { 30, 1 }, { 40, 3 }, { 50, 3 } }, seen)
+    end)
+
     it("says why it cannot write", function()
         assert.matches("cannot create the folder", select(2, tensorboard.open "/proc/none"))
     end)

@@ -94,6 +94,10 @@ local function classify(job, set, tick)
                 if scores[row + c] > scores[row + top] then top = c end
             end
             for c = 0, classes - 1 do sum = sum + math.exp(scores[row + c] - scores[row + top]) end
+            if sum ~= sum then
+                fault.raisef("the model's scores of text %d are NaN: its parameters hold NaN, or the learning rate was "
+                    .. "too high", s)
+            end
             best[s], probability[s] = top, 1 / sum
         end
     end, tick)

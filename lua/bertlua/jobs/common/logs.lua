@@ -53,7 +53,11 @@ function M.open(job, options)
     for metric, unit in pairs(UNITS) do self:try("report", self.report:metadata(metric, { unit = unit })) end
     local folder = values.tensorboard_dir
     if folder == "auto" then folder = run.results_dir .. "/tensorboard" end
-    if folder ~= "none" and not values.benchmark then self.events = fault.check(tensorboard.open(folder)) end
+    if folder ~= "none" and not values.benchmark then
+        -- After a kill, steps between the checkpoint and the kill are made again.
+        self.events = fault.check(tensorboard.open(folder, {
+            first_step = run.start.kind == "resume" and run.first_step or nil }))
+    end
     if run.max_steps then
         self.console = console.new { max_steps = run.max_steps, results = job.results,
             write = function(line) self:write(line) end,
@@ -358,7 +362,8 @@ function Logs:rows(outcome)
     if outcome.totals or outcome.checkpoint then rows[#rows + 1] = { "checkpoint", outcome.checkpoint or "none" } end
     if outcome.best then rows[#rows + 1] = { "best", outcome.best.text } end
     if outcome.model then rows[#rows + 1] = { "model", outcome.model } end
-    rows[#rows + 1] = { "report", self.values.report_file }
+    rows[#rows + 1] = { "report", self.values.report_file .. (self.warned.report and ", incomplete: see the warning"
+        or "") }
     return rows
 end
 

@@ -14,6 +14,7 @@ local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
 local model_choice = require "bertlua.jobs.common.model_choice"
+local origin = require "bertlua.jobs.common.origin"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
@@ -241,6 +242,13 @@ local function parameters_at(given, model_prefix, notes)
     return found
 end
 
+--- The setting that names parameters to start from: {setting, path}, or nil.
+-- @param given as the task named it, or nil
+local function parameters_setting(values, given)
+    if not values.from_pretrained_params then return given end
+    return { setting = "from_pretrained_params", path = values.from_pretrained_params }
+end
+
 --- Where parameters and state come from: {kind = "fresh"|"resume"|"parameters", path=, step=}.
 -- @param given parameters to start from, as in parameters_at(), that the task named; from_pretrained_params is ours
 -- @param warnings, notes as in resume_point()
@@ -254,9 +262,11 @@ function M.starting_point(values, own_dir, warnings, notes, given)
         fault.raisef("%s already holds checkpoints up to step %d: resume with --last-step-of-checkpoint auto, or "
             .. "choose another --output-dir", own_dir, steps[#steps])
     end
-    if values.from_pretrained_params then
-        given = { setting = "from_pretrained_params", path = values.from_pretrained_params }
+    local unusable = not values.benchmark and checkpoint.unusable(own_dir)
+    if unusable then
+        fault.raisef("%s; put one back from a copy, or choose another --output-dir to start anew", unusable)
     end
+    given = parameters_setting(values, given)
     if not given then return { kind = "fresh", step = 0 } end
     return { kind = "parameters", path = parameters_at(given, values.model_prefix, notes), step = 0 }
 end
@@ -291,10 +301,9 @@ local function files_next_to_parameters(values, start)
     local home = folder.find(start.path, values.model_prefix)
     if not home then return values end
     local own = {}
-    for setting, name in pairs { config_file = "config.json", vocab_file = "vocab.txt" } do
-        local path = fs.join(home, name)
-        if not values[setting] and fs.is_file(path) then own[setting] = path end
-    end
+    local config_file = fs.join(home, "config.json")
+    if not values.config_file and fs.is_file(config_file) then own.config_file = config_file end
+    if not values.vocab_file then own.vocab_file = vocabulary.beside(home) end
     return setmetatable(own, { __index = values })
 end
 
@@ -358,6 +367,13 @@ function M.set_steps(run, values, samples)
     evaluating.resume(run)
 end
 
+--- A setting that the optimizer does not have.
+local function warn_of_optimizer(run, values)
+    if values.optimizer == "AdamW" and values.always_adapt == false then
+        run.warnings[#run.warnings + 1] = "always_adapt has no effect: AdamW has no trust ratio"
+    end
+end
+
 --- Settings of one schedule alone.
 local function check_schedule(values)
     for name, owner in pairs { schedule_power = "polynomial", decay_proportion = "warmup_stable_decay" } do
@@ -375,7 +391,7 @@ end
 -- @param size processes of the job
 -- @return plan, which can be written as JSON: { phase, work, precision, tf32, attention, config_file, vocab_file,
 --   do_lower_case, checkpoint_dir, model_dir, results_dir, start, accumulation: micro-steps per update, update_size:
---   its sequences, effective: values of lasting settings where they differ from the settings, first_step, last_step,
+--   its sequences, effective: values of settings where they differ from what was set, first_step, last_step,
 --   max_steps, steps_per_epoch, features: samples per epoch, warnings, notes; and what the task added }
 function M.resolve(task, values, sources, size)
     local run = { phase = task.name, work = { train = true }, warnings = {}, notes = {}, effective = {} }
@@ -391,6 +407,7 @@ function M.resolve(task, values, sources, size)
     callbacks.check(values)
     parameter_groups.check(values)
     check_schedule(values)
+    if run.work.train then warn_of_optimizer(run, values) end
     evaluating.plan(task, run, values)
     callbacks.warn(values, run)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
@@ -404,6 +421,9 @@ function M.resolve(task, values, sources, size)
         if finetunes and run.start.kind == "fresh" and not values.benchmark then
             run.warnings[#run.warnings + 1] = "no --from-pretrained-params: training starts from random parameters"
         end
+        if not values.benchmark then
+            origin.settle(run, parameters_setting(values, run.parameters), values.model_prefix)
+        end
     else
         run.start = trained_parameters(values, sources, run.checkpoint_dir, run.model_dir, run.warnings, run.notes)
     end
@@ -413,6 +433,8 @@ function M.resolve(task, values, sources, size)
     run.update_size = batch_size * run.accumulation
     run.effective.gradient_merge_steps, run.effective.optimizer = run.accumulation, training.optimizer_family(values)
     run.effective.precision = run.tf32 and "tf32" or run.precision
+    run.effective.device, run.effective.world_size = context.choose(values.device), size
+    run.effective.attention, run.effective.do_lower_case = run.attention, run.do_lower_case
     if run.work.train and not finetunes then M.set_steps(run, values) end
     return run
 end

@@ -2,6 +2,7 @@
 -- start or resume, training or measuring, checkpoints, export, prediction,
 -- evaluation. What differs between tasks lives in the task (see task.lua).
 
+local began = require "bertlua.jobs.common.began"
 local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
@@ -11,7 +12,6 @@ local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local leave = require "bertlua.leave"
 local logs = require "bertlua.jobs.common.logs"
-local lua_value = require "bertlua.util.lua_value"
 local measuring = require "bertlua.jobs.common.measuring"
 local model_choice = require "bertlua.jobs.common.model_choice"
 local own_data = require "bertlua.jobs.common.own_data"
@@ -19,7 +19,6 @@ local plan = require "bertlua.jobs.common.plan"
 local signal = require "bertlua.signal"
 local tasks = require "bertlua.jobs.common.task"
 local term = require "bertlua.util.term"
-local told = require "bertlua.jobs.common.told"
 local training = require "bertlua.jobs.common.training"
 
 local M = {}
@@ -84,19 +83,11 @@ local function restore(job)
     training.restore(run, job.parts.optimizer, target)
 end
 
---- What progress.json records of a step: the settings that a resumed run must keep, and how far the run has got.
+--- What progress.json records of a step: what the run began with, and how far it has got.
 local function progress_of(job, step, record)
     local run, values = job.run, job.values
-    local progress = { step = step, phase = run.phase, do_lower_case = run.do_lower_case, features = run.features,
+    local progress = { step = step, do_lower_case = run.do_lower_case, began = job.began,
         samples = step * values[job.task.batch_setting] * run.accumulation }
-    for _, setting in ipairs(tasks.lasting(job.task)) do
-        local name = setting.name
-        local value = run.effective[name]
-        if value == nil then value = values[name] end
-        if setting.lasting == true or value ~= setting.default then
-            progress[setting.recorded_as or name] = lua_value.identity(value)
-        end
-    end
     -- Those of a recipe's loss are not known before the first step.
     for _, result in ipairs(#job.results > 0 and job.results or job.task.results) do
         if result.kept then progress[result.name] = record[result.name] end
@@ -105,33 +96,11 @@ local function progress_of(job, step, record)
     return progress
 end
 
---- Warn when a run resumes with settings other than those it began with; refuse it where it cannot.
-local function compare_progress(job)
-    local run, list = job.run, tasks.lasting(job.task)
-    if not run.work.train or run.start.kind ~= "resume" then return end
-    list[#list + 1] = { name = "phase", lasting = true }
-    list[#list + 1] = { name = "features", lasting = true }
-    local path, before, now = run.start.path, checkpoint.progress(run.start.path), progress_of(job, run.start.step, {})
-    for _, setting in ipairs(list) do
-        local name = setting.name
-        local key = setting.recorded_as or name
-        local was, is = before[key], now[key]
-        if setting.lasting ~= true then
-            -- Not recorded: it was as it is unless something is set.
-            local unset = setting.default or "not set"
-            was, is = was or unset, is or unset
-        end
-        if was ~= nil and was ~= is then
-            local text = told.change(name, was, path, is)
-            if setting.lasting == "fixed" then
-                fault.raisef("%s: set it as it was, or start a new run with --from-pretrained-params %s", text, path)
-            end
-            run.warnings[#run.warnings + 1] = text .. ": the run will differ from one that never stopped"
-        end
-    end
-    for _, text in ipairs(told.changes(path, told.of(job.task, run, job.values))) do
-        run.warnings[#run.warnings + 1] = text .. ": the run will differ from one that never stopped"
-    end
+--- What this run began with, for its checkpoints, compared with what the one that it resumes began with.
+local function compare_beginning(job)
+    if not job.ranks.main or not job.run.work.train then return end
+    job.began = began.of(job)
+    began.compare(job, job.began, evaluating.is_done(job.run))
 end
 
 --- Why a resumed run has nothing left to train.
@@ -140,6 +109,13 @@ local function done_text(run)
         return ("%s: the run ended early at step %d: %s"):format(run.start.path, run.start.step, run.ended_early)
     end
     return ("%s: all %d steps are done"):format(run.start.path, run.max_steps)
+end
+
+--- Say that there is nothing to do, and what else the settings ask for.
+local function tell_done(job)
+    began.compare_settings(job)
+    for _, warning in ipairs(job.run.warnings) do io.stdout:write(term.fit("stdout", "warning: " .. warning), "\n") end
+    io.stdout:write(term.fit("stdout", done_text(job.run)), "\n")
 end
 
 --- Train or measure, handling signals meanwhile.
@@ -231,7 +207,7 @@ function M.run(task, values, sources, options)
     job.run = ranks:first(function() return resolve(job) end)
     local run = job.run
     if evaluating.is_done(run) and not task.predict then
-        if ranks.main then io.stdout:write(term.fit("stdout", done_text(run)), "\n") end
+        if ranks.main then tell_done(job) end
         return { status = "nothing to do", step = run.start.step, checkpoint = run.start.path, plan = run }
     end
     local held
@@ -242,7 +218,7 @@ function M.run(task, values, sources, options)
     own_data.begin(job)
     job.parts = ranks:together(function()
         job.parts = build(job)
-        compare_progress(job)
+        compare_beginning(job)
         restore(job)
         return job.parts
     end)

@@ -5,8 +5,8 @@
 -- What a task must declare:
 --
 --     name           names its progress bar, and its folder below OUTPUT_DIR/BERT_MODEL
---     settings       settings.Spec, made with jobs/common/settings.lua; `lasting = true` in a declaration marks what
---                    a resumed run must keep
+--     settings       settings.Spec, made with jobs/common/settings.lua; a resumed run says what differs, unless the
+--                    declaration says why that changes nothing of the result: passing = "where files go"
 --     batch_setting  the setting that holds the sequences per micro-step
 --     results        scalars that the model's forward returns, the loss first: list of {name; column: header in the
 --                    console log; bar = function(value) -> text in the progress bar; kept = true: goes into
@@ -124,15 +124,6 @@ function M.names(results)
     local names = {}
     for i, result in ipairs(results) do names[i] = result.name end
     return names
-end
-
---- Settings of a task that a resumed run must keep: list of declarations, without those that are only told.
-function M.lasting(task)
-    local list = {}
-    for _, setting in ipairs(task.settings.list) do
-        if setting.lasting and setting.lasting ~= "told" then list[#list + 1] = setting end
-    end
-    return list
 end
 
 return M

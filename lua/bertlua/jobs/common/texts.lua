@@ -27,13 +27,14 @@ M.PARTS = { "train", "dev", "test" }
 function M.settings(of, form)
     form = ("%s: %s"):format(of, form or ".csv or .tsv with a header line, or JSON lines")
     return {
-        { name = "train_file", type = "path", help = ("%s, to train on; unset: no training"):format(form) },
-        { name = "dev_file", type = "path",
+        { name = "train_file", type = "path", passing = "its bytes are compared",
+            help = ("%s, to train on; unset: no training"):format(form) },
+        { name = "dev_file", type = "path", passing = "measured anew in each run",
             help = ("%s to evaluate on, while training too; unset: none"):format(of) },
-        { name = "test_file", type = "path",
+        { name = "test_file", type = "path", passing = "measured anew in each run",
             help = ("%s to evaluate on at the end; predictions are of this file, or else of dev_file; unset: none")
                 :format(of) },
-        { name = "encoding", type = "string", lasting = true,
+        { name = "encoding", type = "string",
             help = "encoding of these files, as iconv -l lists it (windows-1252, ...); unset: UTF-8, or what a file's "
                 .. "byte order mark says" },
         { name = "invalid_utf8", type = "choice", choices = { "error", "replace" }, default = "error",

@@ -28,7 +28,6 @@ local schedule = require "bertlua.train.schedule"
 local storage = require "bertlua.storage"
 local tasks = require "bertlua.jobs.common.task"
 local term = require "bertlua.util.term"
-local told = require "bertlua.jobs.common.told"
 local Trace = require "bertlua.util.trace"
 
 local M = {}
@@ -122,7 +121,7 @@ function M.optimizer(run, values, store, ranks)
         kind = ranks.size == 1 and M.optimizer_family(values) or values.optimizer, store = store, comm = ranks.comm,
         beta1 = values.beta1, beta2 = values.beta2, epsilon = values.epsilon, weight_decay = values.weight_decay,
         weight_decay_of = decays, lr_scale = rates,
-        max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
+        always_adapt = values.always_adapt, max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
         loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
     }
     return optimizer, storage.crc32c(("%s; %s"):format(decays_text, rates_text))
@@ -271,7 +270,7 @@ function M.train(job, progress_of, held)
         local path = checkpoint.save(run.checkpoint_dir, step, {
             store = parts.model.store, optimizer = parts.optimizer, config = parts.config,
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
-            ranks = parts.ranks, best = evaluating.best_step(run), settings = told.of(job.task, run, values),
+            ranks = parts.ranks, best = evaluating.best_step(run),
         })
         callbacks.call(job, "on_checkpoint", step, { metrics = record, path = path })
         return path

@@ -14,11 +14,13 @@ local M = {}
 -- @param words tokenizer
 -- @param values the settings
 -- @param is_training true: with the answers' positions
+-- @param is_evaluated true: answers are compared with those of the file
 -- @return { path, examples, set, summary, seconds, line = for the log, warnings }
-function M.load(path, words, values, is_training)
+function M.load(path, words, values, is_training, is_evaluated)
     local begun = clock.monotonic()
     local examples, summary = dataset.load(path, {
         version_2_with_negative = values.version_2_with_negative, is_training = is_training,
+        refuse_negative = true, needs_answers = is_evaluated,
     })
     if #examples == 0 then
         fault.raisef("%s: no questions left to train on: no answer is found at its answer_start", path)
@@ -37,6 +39,7 @@ function M.load(path, words, values, is_training)
     local data = { path = path, examples = examples, set = set, summary = summary, warnings = {},
         seconds = clock.monotonic() - begun }
     if is_training then data.warnings[1] = dataset.warning(path, summary) end
+    data.warnings[#data.warnings + 1] = not is_training and dataset.id_warning(path, summary) or nil
     data.warnings[#data.warnings + 1] = cache.warning
     data.line = ("%s: %s in %s of up to %d tokens, %s in %.1f s"):format(path, plural.count(#examples, "question"),
         plural.count(set.count, "window"), values.max_seq_length, cache.hit and "from the cache" or "converted",

@@ -8,6 +8,7 @@ local metrics = require "bertlua.squad.metrics"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
+local term = require "bertlua.util.term"
 
 local M = {}
 
@@ -69,7 +70,10 @@ end
 -- @param values of M.settings
 -- @return result of bertlua.squad.metrics
 function M.evaluate(values)
-    local examples = dataset.load(values.predict_file, values)
+    local examples, summary = dataset.load(values.predict_file, { refuse_negative = true,
+        version_2_with_negative = values.version_2_with_negative })
+    local warning = dataset.id_warning(values.predict_file, summary)
+    if warning then term.warn(warning) end
     local predictions = read_object(values.predictions, "string")
     if not values.version_2_with_negative then
         if values.na_prob_file then fault.raise("--na-prob-file requires --version-2-with-negative") end

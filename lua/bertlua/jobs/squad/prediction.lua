@@ -24,10 +24,14 @@ local function check_official(values, data, folder, result, log)
     -- Google's evaluators are Python; anything else is an executable.
     local command = script:match "%.py$" and "python3 " .. quote(script)
         or quote(script:find("/", 1, true) and script or "./" .. script)
-    local pipe = io.popen(("%s %s %s 2>&1"):format(command, quote(data.path),
+    local pipe = io.popen(("{ %s %s %s; } 2>&1; echo \"exit code $?\""):format(command, quote(data.path),
         quote(fs.join(folder, "predictions.json"))))
-    local text = pipe:read "*a"
+    local text, code = pipe:read("*a"):match "^(.*)exit code (%d+)%s*$"
     pipe:close()
+    if code ~= "0" then
+        fault.raisef("--eval-script %s: failed with exit code %s: %s", values.eval_script, code,
+            text:gsub("%s+", " "):sub(-200))
+    end
     local official = json.decode(text:match "%b{}" or "")
     if type(official) ~= "table" then
         fault.raisef("--eval-script %s: printed no scores: %s", values.eval_script, text:gsub("%s+", " "):sub(-200))
@@ -115,7 +119,7 @@ function M.evaluation.open(job)
     local run, values, data = job.run, job.values, job.data
     local path = run.evaluate.predict_file
     if data.predict_set and path == run.predict_file then return data.predict_set end
-    local loaded = squad_data.load(path, data.words, values, false)
+    local loaded = squad_data.load(path, data.words, values, false, true)
     data.lines[#data.lines + 1] = loaded.line
     for _, warning in ipairs(loaded.warnings) do run.warnings[#run.warnings + 1] = warning end
     return loaded

@@ -23,7 +23,8 @@ local function open(job)
     local data = { config = config, words = words, lines = {} }
     for _, kind in ipairs { "train", "predict" } do
         if run.work[kind] then
-            local loaded = squad_data.load(run[kind .. "_file"], words, values, kind == "train")
+            local loaded = squad_data.load(run[kind .. "_file"], words, values, kind == "train",
+                run.work.evaluate)
             data[kind .. "_set"] = loaded
             data.lines[#data.lines + 1] = loaded.line
             for _, warning in ipairs(loaded.warnings) do run.warnings[#run.warnings + 1] = warning end

@@ -51,8 +51,9 @@ describe("a run", function()
             assert.matches(line, text)
         end
         -- Warnings, a resumed run, an interrupted table.
-        lines, text = on_terminal { ["max-steps"] = 14, seed = 7 }
+        lines, text = on_terminal { ["max-steps"] = 14, seed = 7, ["report-file"] = "/dev/full" }
         assert_fits(lines)
+        assert.matches("\nreport     /dev/full, incomplete: see the warning", text)
         assert.matches("warning: seed was 42 in %S+/12 and is 7 now: the run will differ from one that never stopped ",
             (text:gsub("\n *", " ")))
         lines = on_terminal { benchmark = "true", ["benchmark-steps"] = 3, ["benchmark-warmup-steps"] = 1 }

@@ -136,6 +136,9 @@ describe("the start of a run", function()
         refused("^%-%-last%-step%-of%-checkpoint 8: .*/8: progress.json is missing; there is no complete checkpoint$",
             start, 8)
         refused("^%-%-last%-step%-of%-checkpoint 5: .* holds no complete checkpoint$", start, 5)
+        -- Asked to begin anew beside them, too.
+        refused("^none of the checkpoints in .* can be used: .*/4 %(.*/8 %(.*another %-%-output%-dir to start anew$",
+            start, "none")
     end)
 
     it("is a fresh one, with a note where auto finds nothing", function()

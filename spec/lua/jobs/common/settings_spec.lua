@@ -34,16 +34,16 @@ describe("settings of a task", function()
     it("replace only the given fields of a shared setting", function()
         local shared = settings.task({}).by_name
         local spec = settings.task { { "Training", {
-            { name = "learning_rate", default = 2e-5 }, { name = "seed", lasting = false, help = "other" } } } }
+            { name = "learning_rate", default = 2e-5 }, { name = "seed", passing = "none", help = "other" } } } }
         local rate, seed = spec.by_name.learning_rate, spec.by_name.seed
-        assert.are.same({ 2e-5, "number", 0, true, shared.learning_rate.help },
-            { rate.default, rate.type, rate.above, rate.lasting, rate.help })
-        assert.are.same({ 42, "integer", false, "other", "Training" },
-            { seed.default, seed.type, seed.lasting, seed.help, seed.group })
+        assert.are.same({ 2e-5, "number", 0, shared.learning_rate.help },
+            { rate.default, rate.type, rate.above, rate.help })
+        assert.are.same({ 42, "integer", "none", "other", "Training" },
+            { seed.default, seed.type, seed.passing, seed.help, seed.group })
         assert.are.equal(#settings.task({}).list, #spec.list)
         -- Another task still has the shared ones unchanged.
         assert.are.equal(1e-4, settings.task({}).by_name.learning_rate.default)
-        assert.is_true(settings.task({}).by_name.seed.lasting)
+        assert.is_nil(settings.task({}).by_name.seed.passing)
         assert.are.equal("Job", settings.task({}).by_name.seed.group)
     end)
 
@@ -55,17 +55,6 @@ describe("settings of a task", function()
         end
         local values = spec:parse({ "--epochs", "2" }, { max_steps = 9 })
         assert.are.same({ 2, 9, 32 }, { values.epochs, values.max_steps, values.train_batch_size })
-    end)
-
-    it("last where a resumed run must keep them", function()
-        local spec = settings.finetuning { { "Job", { { name = "mood", type = "string", lasting = true } } } }
-        for _, name in ipairs { "mood", "seed", "optimizer", "gradient_merge_steps", "learning_rate", "epochs",
-            "max_steps", "train_batch_size" } do
-            assert.is_true(spec.by_name[name].lasting, name)
-        end
-        for _, name in ipairs { "threads", "log_freq", "predict_batch_size" } do
-            assert.is_nil(spec.by_name[name].lasting, name)
-        end
     end)
 
     it("can be borrowed one by one, without their group", function()

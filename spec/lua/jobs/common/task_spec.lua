@@ -12,9 +12,9 @@ local function table_of(changes, without)
     local result = {
         name = "made_up", batch_setting = "batch_size", results = { { name = "loss" }, { name = "accuracy" } },
         settings = settings.define {
-            { name = "batch_size", type = "integer", default = 1, lasting = true, help = "size" },
+            { name = "batch_size", type = "integer", default = 1, help = "size" },
             { name = "color", type = "string", help = "color" },
-            { name = "seed", type = "integer", default = 1, lasting = true, help = "seed" },
+            { name = "seed", type = "integer", default = 1, help = "seed" },
         },
         model = nothing, open = nothing,
     }
@@ -48,7 +48,6 @@ describe("a task", function()
             exports = true, exported = nothing }
         assert.are.equal(whole, task.define(whole))
         assert.are.same({ "loss", "accuracy" }, task.names(task.results(whole, {})))
-        assert.are.same({ "batch_size", "seed" }, task.names(task.lasting(whole)))
     end)
 
     it("may let its settings decide its results, and shows those that a recipe computes", function()
@@ -90,12 +89,6 @@ describe("a task", function()
         for _, name in ipairs(task_names()) do
             local job = require("bertlua.jobs." .. name .. ".task")
             assert.are.equal("loss", job.results[1].name)
-            local kept = {}
-            for _, setting in ipairs(task.lasting(job)) do kept[setting.name] = true end
-            for _, setting in ipairs { "seed", "optimizer", "learning_rate", "gradient_merge_steps", "max_steps",
-                job.batch_setting } do
-                assert.is_true(kept[setting], name .. ": " .. setting)
-            end
         end
     end)
 end)

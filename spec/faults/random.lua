@@ -84,8 +84,8 @@ local function try(name, scenario, times, whom, share)
             or not kept and "what was there before is gone"
             or finished ~= 0 and "the run after it failed: " .. again
             or scenario.result(work) ~= reference and "the result differs"
-            or code ~= 0 and code ~= 137 and not output:find("\nbertlua: ", 1, true)
-                and output:sub(1, 9) ~= "bertlua: " and "it ended without a line: " .. output
+            or code ~= 0 and code ~= 137 and not output:find("bertlua: ", 1, true)
+                and "it ended without a line: " .. output
         if problem then problems[#problems + 1] = ("after %s s: %s"):format(after, problem) end
     end
     print(("%-26s %3d kills within %.2f s, %2d runs were faster; lost: %d"):format(name, killed,

@@ -99,7 +99,7 @@ local COVERED = {
     ["lua/bertlua/jobs/squad/task.lua"] = { "the whole run", "spec/recipes/finetune_squad_spec.lua" },
 }
 
--- Specs named after no module: path = reason. None at present; keep them few.
+-- Specs named after no module: path = reason. Keep them few.
 local OTHERS = {
     ["spec/lua/text/hostile_texts_spec.lua"] = "every path of a text, in one program",
 }

@@ -34,13 +34,14 @@ local function fill(optim, fields, required, optional, caller)
         end
         optim[name] = fields[name]
     end
+    optim.decayed_only = fields.decayed_only and 1 or 0
     anchors[optim] = kept
     return optim
 end
 
 --- Bundle what an update works on.
 -- @param fields table of the tensors param, m, v, grad, segments, decay, scalars, and optionally param_low,
---   lr_scale and trust; numbers beta1, beta2, eps
+--   lr_scale and trust; numbers beta1, beta2, eps; decayed_only: true: LAMB's trust ratio is 1 without weight decay
 -- @return bl_optim for lamb_update and adamw_update
 function M.prepare(fields)
     local optim = fill(ffi.new "bl_optim", fields, { "param", "m", "v", "grad", "segments", "decay", "scalars" },
@@ -50,7 +51,7 @@ end
 
 --- Bundle what an update of a partition works on.
 -- @param fields table of the tensors param, m, v, grad, pieces, decay, scalars, sums, and optionally
---   param_low, lr_scale and trust; numbers beta1, beta2, eps
+--   param_low, lr_scale and trust; numbers beta1, beta2, eps; decayed_only as in prepare()
 -- @return bl_partition_optim for partition_lamb_moments and partition_lamb_apply
 function M.prepare_partition(fields)
     local optim = fill(ffi.new "bl_partition_optim", fields, { "param", "m", "v", "grad", "pieces", "decay", "scalars",

@@ -52,13 +52,14 @@ typedef struct bl_optim {
     float beta1;
     float beta2;
     float eps;
+    int32_t decayed_only; /* of LAMB: 1: trust ratio 1 where decay is 0 */
 } bl_optim;
 
 /*
  * LAMB (arXiv 1904.00962, algorithm 2), t = STEP + 1:
  *   m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2
  *   u = (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) + decay * p
- *   trust = |p| / |u| per segment (1 where either norm is 0)
+ *   trust = |p| / |u| per segment (1 where either norm is 0, and, if decayed_only, where decay is)
  *   p = p - lr * lr_scale * trust * u
  * Does nothing but SKIPPED += 1 when OVERFLOW is set; else STEP += 1.
  */
@@ -100,6 +101,7 @@ typedef struct bl_partition_optim {
     float beta1;
     float beta2;
     float eps;
+    int32_t decayed_only; /* 1: trust ratio 1 where decay is 0 */
 } bl_partition_optim;
 
 /*

@@ -10,13 +10,13 @@
 #include "cpu.h"
 #include "optimizer.h"
 
-static float trust_ratio(const chunk *list, int64_t first, int64_t last) {
+static float trust_ratio(const update *u, const chunk *list, int64_t first, int64_t last, float decay) {
     double p_square = 0.0, u_square = 0.0;
     for (int64_t c = first; c < last; c++) {
         p_square += list[c].p_square;
         u_square += list[c].u_square;
     }
-    return lamb_trust(p_square, u_square);
+    return lamb_trust(p_square, u_square, lamb_adapts(u->decayed_only, decay));
 }
 
 /* Called by every thread of a team: its members share the chunks [first, last) of one segment. */
@@ -26,7 +26,7 @@ static void lamb_segment_shared(const update *u, chunk *list, int64_t first, int
     for (int64_t c = first; c < last; c++)
         lamb_first_pass(u, &list[c], decay);
 #pragma omp single
-    *trust = trust_ratio(list, first, last);
+    *trust = trust_ratio(u, list, first, last, decay);
 #pragma omp for schedule(static)
     for (int64_t c = first; c < last; c++)
         lamb_second_pass(u, &list[c], decay, rate * *trust);
@@ -36,7 +36,7 @@ static void lamb_segment_alone(const update *u, chunk *list, int64_t first, int6
                                float *trust) {
     for (int64_t c = first; c < last; c++)
         lamb_first_pass(u, &list[c], decay);
-    *trust = trust_ratio(list, first, last);
+    *trust = trust_ratio(u, list, first, last, decay);
     for (int64_t c = first; c < last; c++)
         lamb_second_pass(u, &list[c], decay, rate * *trust);
 }

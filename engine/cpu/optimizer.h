@@ -29,6 +29,7 @@ typedef struct update {
     float correct2;
     float eps;
     float rate;
+    int32_t decayed_only;
 } update;
 
 /* A run of elements within one segment. */
@@ -60,7 +61,8 @@ static inline update update_open(const bl_optim *o) {
                     .correct1 = bias_correction(s, o->beta1),
                     .correct2 = bias_correction(s, o->beta2),
                     .eps = o->eps,
-                    .rate = s[BL_SCALAR_LEARNING_RATE]};
+                    .rate = s[BL_SCALAR_LEARNING_RATE],
+                    .decayed_only = o->decayed_only};
 }
 
 static inline int64_t count_chunks(const int64_t *segments, int64_t count) {
@@ -87,9 +89,14 @@ static inline bool skip_update(bl_tensor *scalars) {
     return skip;
 }
 
-/* |p| / |u| of a segment, 1 where either is 0. */
-static inline float lamb_trust(double p_square, double u_square) {
-    return p_square > 0.0 && u_square > 0.0 ? (float) sqrt(p_square / u_square) : 1.0f;
+/* |p| / |u| of a segment, 1 where either is 0 or the segment is not to be adapted. */
+static inline float lamb_trust(double p_square, double u_square, bool adapts) {
+    return adapts && p_square > 0.0 && u_square > 0.0 ? (float) sqrt(p_square / u_square) : 1.0f;
+}
+
+/* Whether a segment with this weight decay has a trust ratio of its own. */
+static inline bool lamb_adapts(int32_t decayed_only, float decay) {
+    return !decayed_only || decay != 0.0f;
 }
 
 /* The learning rate of one segment. */

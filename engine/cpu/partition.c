@@ -126,11 +126,17 @@ bl_status bl_cpu_partition_lamb_moments(bl_context *ctx, const bl_partition_opti
     return BL_OK;
 }
 
+/* From whole sums. */
+static float trust_of(const bl_partition_optim *o, int64_t segment) {
+    const float *sums = o->sums->data, *decay = o->decay->data;
+    return lamb_trust(sums[2 * segment], sums[2 * segment + 1], lamb_adapts(o->decayed_only, decay[segment]));
+}
+
 bl_status bl_cpu_partition_lamb_apply(bl_context *ctx, const bl_partition_optim *o) {
     share *shares;
     int64_t count, segments = o->decay->shape[0];
     BL_TRY(list_shares(ctx, o->pieces, &shares, &count));
-    const float *sums = o->sums->data, *decay = o->decay->data;
+    const float *decay = o->decay->data;
     bool skip = ((const float *) o->scalars->data)[BL_SCALAR_OVERFLOW] != 0.0f;
     if (!skip) {
 #pragma omp parallel for num_threads(ctx->threads) schedule(static)
@@ -138,11 +144,11 @@ bl_status bl_cpu_partition_lamb_apply(bl_context *ctx, const bl_partition_optim 
             int64_t i = shares[c].run.segment;
             update u = update_of(o, shares[c].piece);
             float rate = segment_rate(u.rate, o->lr_scale, i);
-            lamb_second_pass(&u, &shares[c].run, decay[i], rate * lamb_trust(sums[2 * i], sums[2 * i + 1]));
+            lamb_second_pass(&u, &shares[c].run, decay[i], rate * trust_of(o, i));
         }
         if (o->trust)
             for (int64_t i = 0; i < segments; i++)
-                ((float *) o->trust->data)[i] = lamb_trust(sums[2 * i], sums[2 * i + 1]);
+                ((float *) o->trust->data)[i] = trust_of(o, i);
     }
     /* Last: the bias correction above reads STEP. */
     skip_update(o->scalars);

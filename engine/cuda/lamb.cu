@@ -36,10 +36,10 @@ static __global__ void __launch_bounds__(OPTIM_THREADS) lamb_moments_kernel(Upda
     });
 }
 
-/* One block per segment: |p| / |u|, 1 where either is 0. */
+/* One block per segment: its trust ratio. */
 static __global__ void __launch_bounds__(OPTIM_THREADS)
-    lamb_trust_kernel(float *ratios, float *log, const double2 *pieces, const int64_t *segments,
-                      const StepFactors *factors) {
+    lamb_trust_kernel(float *ratios, float *log, const double2 *pieces, const int64_t *segments, const float *decay,
+                      int32_t decayed_only, const StepFactors *factors) {
     const int64_t s = blockIdx.x, offset = segments[2 * s], length = segments[2 * s + 1];
     if (factors->skip) return;
     double p_square = 0.0, u_square = 0.0;
@@ -54,7 +54,7 @@ static __global__ void __launch_bounds__(OPTIM_THREADS)
     p_square = block_sum(p_square);
     u_square = block_sum(u_square);
     if (threadIdx.x != 0) return;
-    const float ratio = p_square > 0.0 && u_square > 0.0 ? static_cast<float>(sqrt(p_square / u_square)) : 1.0f;
+    const float ratio = lamb_trust(p_square, u_square, decay, decayed_only, s);
     ratios[s] = ratio;
     if (log) log[s] = ratio;
 }
@@ -100,7 +100,7 @@ template <typename Low> static bl_status lamb_update(bl_cuda *cuda, const bl_opt
     if (u.count == 0 || u.size == 0) return BL_OK;
     BL_LAUNCH((lamb_moments_kernel<Low>), grid, OPTIM_THREADS, 0, cuda->stream, u, s.pieces);
     BL_LAUNCH(lamb_trust_kernel, static_cast<unsigned>(u.count), OPTIM_THREADS, 0, cuda->stream, s.ratios,
-              bl_data<float>(o->trust), s.pieces, u.segments, s.factors);
+              bl_data<float>(o->trust), s.pieces, u.segments, u.decay, u.decayed_only, s.factors);
     BL_LAUNCH((lamb_step_kernel<Low>), grid, OPTIM_THREADS, 0, cuda->stream, u, s.ratios);
     return BL_OK;
 }

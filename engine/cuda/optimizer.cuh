@@ -44,7 +44,8 @@ template <typename Low> struct Update {
     int64_t count;
     int64_t size; /* of the flat buffers */
     float beta1, beta2, eps;
-    bool packed; /* every buffer starts on 16 bytes */
+    int32_t decayed_only; /* LAMB's trust ratio is 1 where decay is 0 */
+    bool packed;          /* every buffer starts on 16 bytes */
 };
 
 /* What bl_optim and bl_partition_optim have in common; where the segments are is left to the caller. */
@@ -64,6 +65,7 @@ template <typename Low, class Optim> static inline Update<Low> update_buffers(co
     u.beta1 = o->beta1;
     u.beta2 = o->beta2;
     u.eps = o->eps;
+    u.decayed_only = o->decayed_only;
     u.packed = bl_aligned16(u.p) && bl_aligned16(u.low) && bl_aligned16(u.m) && bl_aligned16(u.v) && bl_aligned16(u.g);
     return u;
 }
@@ -72,6 +74,13 @@ template <typename Low> static inline Update<Low> update_open(const bl_optim *o,
     Update<Low> u = update_buffers<Low>(o, factors);
     u.segments = bl_data<int64_t>(o->segments);
     return u;
+}
+
+/* |p| / |u| of segment s, 1 where either is 0 or the segment is not to be adapted. */
+__device__ __forceinline__ float lamb_trust(double p_square, double u_square, const float *decay, int32_t decayed_only,
+                                            int64_t s) {
+    const bool adapts = !decayed_only || decay[s] != 0.0f;
+    return adapts && p_square > 0.0 && u_square > 0.0 ? static_cast<float>(sqrt(p_square / u_square)) : 1.0f;
 }
 
 static inline int64_t optim_chunks(int64_t size) {

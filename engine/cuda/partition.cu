@@ -152,9 +152,8 @@ static __global__ void __launch_bounds__(OPTIM_THREADS)
     sums[2 * s + 1] = static_cast<float>(u_square);
 }
 
-__device__ __forceinline__ float trust_of(const float *sums, int64_t s) {
-    const double p_square = sums[2 * s], u_square = sums[2 * s + 1];
-    return p_square > 0.0 && u_square > 0.0 ? static_cast<float>(sqrt(p_square / u_square)) : 1.0f;
+__device__ __forceinline__ float trust_of(const float *sums, const float *decay, int32_t decayed_only, int64_t s) {
+    return lamb_trust(sums[2 * s], sums[2 * s + 1], decay, decayed_only, s);
 }
 
 template <typename Low>
@@ -164,7 +163,7 @@ static __global__ void __launch_bounds__(OPTIM_THREADS)
     if (f.skip) return;
     each_owned(pieces, count, blockIdx.x, [&](int64_t, const Piece &piece, int64_t begin, int64_t end) {
         const float decay = u.decay[piece.segment];
-        const float rate = segment_rate(u, f, piece.segment) * trust_of(sums, piece.segment);
+        const float rate = segment_rate(u, f, piece.segment) * trust_of(sums, u.decay, u.decayed_only, piece.segment);
         const int64_t to_param = piece.param - piece.state, to_flat = piece.flat - piece.state;
         const bool packed = u.packed && to_param % OPTIM_EACH == 0 && to_flat % OPTIM_EACH == 0;
         each_group(begin, end, packed, [&](int64_t at, bool whole) {
@@ -182,9 +181,10 @@ static __global__ void __launch_bounds__(OPTIM_THREADS)
 }
 
 static __global__ void __launch_bounds__(OPTIM_THREADS)
-    partition_log_kernel(float *trust, const float *sums, int64_t count, const StepFactors *factors) {
+    partition_log_kernel(float *trust, const float *sums, const float *decay, int32_t decayed_only, int64_t count,
+                         const StepFactors *factors) {
     const int64_t s = static_cast<int64_t>(blockIdx.x) * OPTIM_THREADS + threadIdx.x;
-    if (s < count && !factors->skip) trust[s] = trust_of(sums, s);
+    if (s < count && !factors->skip) trust[s] = trust_of(sums, decay, decayed_only, s);
 }
 
 struct PartitionScratch {
@@ -263,7 +263,8 @@ template <typename Low> static bl_status partition_step(bl_context *ctx, const b
                   update_buffers<Low>(o, s.factors), static_cast<const Piece *>(o->pieces->data), rows, sums);
     if (o->trust && count > 0)
         BL_LAUNCH(partition_log_kernel, static_cast<unsigned>((count + OPTIM_THREADS - 1) / OPTIM_THREADS),
-                  OPTIM_THREADS, 0, cuda->stream, bl_data<float>(o->trust), sums, count, s.factors);
+                  OPTIM_THREADS, 0, cuda->stream, bl_data<float>(o->trust), sums, bl_data<float>(o->decay),
+                  o->decayed_only, count, s.factors);
     return BL_OK;
 }
 

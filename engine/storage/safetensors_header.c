@@ -291,10 +291,14 @@ static bl_status parse_offsets(parser *in, bl_safetensors_tensor *t) {
 /* dtype x shape against the byte range. */
 static bl_status check_range(const parser *in, const bl_safetensors_tensor *t) {
     uint64_t bits = t->type->bits;
+    int64_t step = 1;
     bool overflow = false, known = bits > 0;
-    for (int32_t i = 0; i < t->ndim; i++)
+    for (int32_t i = 0; i < t->ndim; i++) {
         overflow = overflow || __builtin_mul_overflow(bits, (uint64_t) t->shape[i], &bits);
-    bool fits = !known || (!overflow && bits % 8 == 0 && t->end - t->begin == bits / 8);
+        /* Also where the dtype is not known or another dimension is 0: strides are products of dimensions. */
+        overflow = overflow || __builtin_mul_overflow(step, t->shape[i] ? t->shape[i] : 1, &step);
+    }
+    bool fits = !overflow && (!known || (bits % 8 == 0 && t->end - t->begin == bits / 8));
     if (t->end < t->begin || !fits)
         return bl_fail(BL_ERROR_FORMAT,
                        "%s: tensor %.200s takes bytes %llu to %llu, which is not its shape times its dtype %s; the "

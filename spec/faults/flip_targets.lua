@@ -70,7 +70,7 @@ local function model_reader(job)
         else
             report = checkpoint.load_pretrained(path, parts)
         end
-        local settings = fs.read(path .. "/tokenizer_config.json") or fs.read(path .. "/settings.json") or ""
+        local settings = fs.read(path .. "/tokenizer_config.json") or ""
         return table.concat({ model.store:checksum(), with_optimizer and storage.crc32c(optimizer.m) or "",
             with_optimizer and storage.crc32c(optimizer.v) or "", json.encode(parts.config:to_table()),
             vocabulary.words(path .. "/vocab.txt").text, settings,
@@ -93,7 +93,7 @@ local function add_checkpoint(add, folder)
         local text, told = load(found, true)
         return text, told or note ~= nil
     end
-    for _, name in ipairs { "progress.json", "settings.json", "config.json", "vocab.txt" } do
+    for _, name in ipairs { "progress.json", "config.json", "vocab.txt" } do
         add("checkpoint, " .. name, path .. "/" .. name, read, { masks = BITS })
     end
     for _, name in ipairs { "model.safetensors", "optimizer.safetensors" } do

@@ -61,8 +61,10 @@ M.LR_SCALE = { 0.5, 1, 0.125, 0, 3 }
 --- Five updates against the formula.
 -- @param low dtype of the low-precision copy, or nil
 -- @param lr_scale list of a factor for each segment, or nil
-function M.check_updates(kind, low, lr_scale)
+-- @param decayed_only whether segments without weight decay have no trust ratio
+function M.check_updates(kind, low, lr_scale, decayed_only)
     local f = M.model(low)
+    f.decayed_only = decayed_only
     f.lr_scale = lr_scale and tensor.from(lr_scale)
     local prepared = optim.prepare(f)
     local state = { m = reference.zeros(M.SIZE), v = reference.zeros(M.SIZE), step = 0 }
@@ -81,6 +83,7 @@ function M.check_updates(kind, low, lr_scale)
         local trust = reference.optimize(f.param_values, grad_values, state, {
             kind = kind, segments = M.SEGMENTS, decay = decay, lr = lr, lr_scale = lr_scale, factor = factor,
             beta1 = M.held(f.beta1), beta2 = M.held(f.beta2), eps = M.held(f.eps),
+            decayed_only = decayed_only,
         })
         if kind == "lamb" then support.assert_close(f.trust, trust, 2e-6, "trust") end
         assert.are.equal(step, M.scalar(f.scalars, "step"))

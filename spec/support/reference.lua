@@ -277,7 +277,8 @@ function M.optimize(p, grad, state, o)
             p_square, u_square = p_square + p[i] ^ 2, u_square + u ^ 2
         end
         local trust = 1
-        if o.kind == "lamb" and p_square > 0 and u_square > 0 then trust = sqrt(p_square / u_square) end
+        local adapts = not o.decayed_only or o.decay[s] ~= 0
+        if o.kind == "lamb" and adapts and p_square > 0 and u_square > 0 then trust = sqrt(p_square / u_square) end
         local lr = o.lr * (o.lr_scale and o.lr_scale[s] or 1)
         for i = segment[1] + 1, segment[1] + segment[2] do
             if o.kind == "adamw" then p[i] = p[i] - lr * o.decay[s] * p[i] end

@@ -12,6 +12,7 @@ local json = require "bertlua.util.json"
 local native = require "bertlua.text"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
+local storage = require "bertlua.storage"
 
 local M = {}
 
@@ -207,6 +208,36 @@ function M.config_of(path, do_lower_case)
         config.max_input_chars_per_word = rules.max_word_characters
     end
     return config
+end
+
+--- Write a vocabulary as a vocab.txt: byte by byte the same if it is one. Returns true; or nil, message.
+function M.copy(path, target)
+    if M.is_json(path) then return fs.write(target, M.open(path).text) end
+    return fs.copy(path, target)
+end
+
+--- SHA-256 in hexadecimal of the vocab.txt that copy() writes.
+function M.sha256(path)
+    if not M.is_json(path) then return fault.check(storage.file_sha256(path)) end
+    local temporary = fault.check(fs.temporary_folder "bertlua-vocabulary-")
+    local copy = fs.join(temporary, "vocab.txt")
+    local hash
+    local ok, message = M.copy(path, copy)
+    if ok then hash, message = storage.file_sha256(copy) end
+    fs.remove(temporary)
+    return fault.check(hash, message)
+end
+
+--- What ids depend on beside the text and its casing: the hash of the vocabulary, and rules that are not the
+-- reference's.
+-- @tparam string path of the vocabulary
+-- @tparam boolean do_lower_case
+-- @treturn string the hash alone where all is as in Google's reference
+function M.identity(path, do_lower_case)
+    local parts, config = {}, M.config_of(path, do_lower_case)
+    for name, value in pairs(config) do parts[#parts + 1] = (" %s=%s"):format(name, tostring(value)) end
+    table.sort(parts)
+    return M.sha256(path) .. table.concat(parts)
 end
 
 return M

@@ -465,18 +465,23 @@ local function load_optimizer(path, parts, progress)
     return file, plan
 end
 
+--- Whether this is the first rank of its machine.
+local function is_first_here(parts)
+    return not parts.ranks or parts.ranks.comm.local_rank == 0
+end
+
 --- What both ways of loading share. Nothing is changed until everything has been checked.
 local function load_from(path, file_path, parts)
     local progress
     if fs.is_file(path .. "/progress.json") then
         progress = checkpoint.progress(path)
         -- Once per machine, as each may have a copy of its own.
-        if not parts.ranks or parts.ranks.comm.local_rank == 0 then
+        if is_first_here(parts) then
             local ok, found = checkpoint.verify(path)
             if not ok then fault.raisef("%s: %s: use an older checkpoint", path, found) end
             files.tell(path, found, parts.vocab_file)
         end
-    elseif not parts.ranks or parts.ranks.comm.local_rank == 0 then
+    elseif is_first_here(parts) then
         for _, text in ipairs(fault.check(checksums.check(path))) do term.warn(text) end
     end
     folder.check_vocabulary(path, parts, progress)

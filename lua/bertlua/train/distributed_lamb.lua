@@ -53,7 +53,7 @@ function DistributedLamb.new(options)
     self.prepared = optim.prepare_partition {
         param = store.master, param_low = low, m = self.m, v = self.v, grad = store.grad, pieces = self.pieces,
         decay = store.decay, lr_scale = store.lr_scale, scalars = self.scalars, sums = self.sums, trust = self.trust,
-        beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon,
+        beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon, decayed_only = self.decayed_only,
     }
     return self
 end

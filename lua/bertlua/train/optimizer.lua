@@ -16,7 +16,7 @@ local Optimizer = {}
 Optimizer.__index = Optimizer
 
 local OPTIONS = { "kind", "comm", "store", "beta1", "beta2", "epsilon", "weight_decay", "weight_decay_of", "lr_scale",
-    "max_grad_norm", "accumulation", "loss_scale", "dynamic" }
+    "max_grad_norm", "accumulation", "loss_scale", "dynamic", "always_adapt" }
 
 local UPDATES = { Lamb = "lamb_update", AdamW = "adamw_update" }
 -- Kinds that have their own files, with the same methods.
@@ -44,7 +44,8 @@ end
 --   lr_scale: function(name) -> what the learning rate of one parameter is multiplied by, or nil for 1;
 --   max_grad_norm: clip to this global norm (1.0), 0 for no clipping;
 --   accumulation: micro-steps whose gradients were summed (1);
---   loss_scale: initial loss scale (1); dynamic: adapt it (false)
+--   loss_scale: initial loss scale (1); dynamic: adapt it (false);
+--   always_adapt: LAMB's trust ratio for every tensor (true), or for those with weight decay alone
 function Optimizer.new(options)
     if type(options) == "table" and (options.lr or options.learning_rate) then
         error("optimizer: the learning rate is no option, optimizer:step(learning_rate) takes it", 2)
@@ -69,6 +70,7 @@ function Optimizer.new(options)
         param = store.value:slice(1, 1, store.trained), param_low = low, m = self.m, v = self.v, grad = store.grad,
         segments = store.segments, decay = store.decay, lr_scale = store.lr_scale, scalars = self.scalars,
         trust = self.trust, beta1 = self.beta1, beta2 = self.beta2, eps = self.epsilon,
+        decayed_only = self.decayed_only,
     }
     return self
 end
@@ -88,6 +90,7 @@ function Optimizer.init(class, kind, options, count)
         max_grad_norm = options.max_grad_norm or 1.0,
         accumulation = options.accumulation or 1,
         dynamic = options.dynamic or false,
+        decayed_only = options.always_adapt == false,
         overflows = 0,
     }, class)
     positive("loss_scale", options.loss_scale or 1)

@@ -21,6 +21,18 @@ describe("lamb_update", function()
         shared.check_scale_of_one "lamb"
     end))
 
+    it("trusts 1 without weight decay, where asked to, and as ever otherwise", scoped(function()
+        shared.check_updates("lamb", "bf16", shared.LR_SCALE, true)
+        local f = shared.model()
+        f.grad:fill(0.5)
+        f.decayed_only = true
+        optim.lamb_update(optim.prepare(f))
+        local trust = f.trust:tolist()
+        for i, decay in ipairs(shared.DECAY) do
+            assert.are.equal(decay == 0 or i == shared.ZERO_SEGMENT, trust[i] == 1, i)
+        end
+    end))
+
     it("trusts 1 where a norm is 0", scoped(function()
         local f = shared.model()
         f.grad:fill(0)

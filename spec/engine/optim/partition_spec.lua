@@ -20,8 +20,8 @@ local function scalars(values)
     return tensor.from(list)
 end
 
-local function values(low, lr_scale)
-    local f = { beta1 = 0.9, beta2 = 0.999, eps = 1e-6 }
+local function values(low, lr_scale, decayed_only)
+    local f = { beta1 = 0.9, beta2 = 0.999, eps = 1e-6, decayed_only = decayed_only }
     f.param = support.random("f32", { SIZE }, 1, 0.05)
     f.param:slice(1, 20865, SIZE):fill(0)
     f.grad = tensor.new("f32", { SIZE })
@@ -55,9 +55,10 @@ local DIVISIONS = { { { 0, 1000 } }, { { 0, 500 }, { 500, 1000 } }, { { 0, 7 }, 
 
 --- One rank of a partition, over the buffers that all of them share.
 local function rank_of(f, range)
-    local rank = { beta1 = f.beta1, beta2 = f.beta2, eps = f.eps, param = f.param, grad = f.grad, decay = f.decay,
-        lr_scale = f.lr_scale, param_low = f.param_low, trust = tensor.new("f32", { COUNT }),
-        sums = tensor.new("f32", { COUNT, 2 }), scalars = scalars(), square = tensor.new("f32", { 1 }) }
+    local rank = { beta1 = f.beta1, beta2 = f.beta2, eps = f.eps, decayed_only = f.decayed_only, param = f.param,
+        grad = f.grad, decay = f.decay, lr_scale = f.lr_scale, param_low = f.param_low,
+        trust = tensor.new("f32", { COUNT }), sums = tensor.new("f32", { COUNT, 2 }), scalars = scalars(),
+        square = tensor.new("f32", { 1 }) }
     local size
     rank.pieces, size = pieces_of(range[1], range[2])
     rank.m, rank.v = tensor.new("f32", { size }), tensor.new("f32", { size })
@@ -90,11 +91,12 @@ end
 
 describe("divided LAMB", function()
     for number, division in ipairs(DIVISIONS) do
-        for _, case in ipairs { { false }, { "bf16" }, { "bf16", { 0.5, 1, 0.125, 0, 3 } } } do
-            local low, lr_scale = case[1], case[2]
-            it(("equals plain LAMB, %d ranks, %s%s"):format(number, low or "f32", lr_scale and ", scaled rates" or ""),
-                scoped(function()
-                local plain, divided = values(low, lr_scale), values(low, lr_scale)
+        for _, case in ipairs { { false }, { "bf16" }, { "bf16", { 0.5, 1, 0.125, 0, 3 } },
+            { false, nil, true } } do
+            local low, lr_scale, decayed_only = case[1], case[2], case[3]
+            local what = (lr_scale and ", scaled rates" or "") .. (decayed_only and ", trust with decay alone" or "")
+            it(("equals plain LAMB, %d ranks, %s%s"):format(number, low or "f32", what), scoped(function()
+                local plain, divided = values(low, lr_scale, decayed_only), values(low, lr_scale, decayed_only)
                 plain.segments = tensor.from(SEGMENTS, "i64")
                 local prepared = optim.prepare(plain)
                 local ranks = {}

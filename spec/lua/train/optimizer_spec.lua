@@ -106,6 +106,27 @@ describe("Optimizer", function()
         model.store:free()
     end)
 
+    it("trusts every tensor, or with always_adapt = false those with weight decay alone", function()
+        local function trusts(always_adapt)
+            local store = small_store()
+            store.value:fill(0.5)
+            store.grad:fill(0.25)
+            local first = store.order[1].name
+            local optimizer = Optimizer.new { store = store, always_adapt = always_adapt,
+                weight_decay_of = function(name) return name == first and 0 or 0.01 end }
+            optimizer:step(0.1)
+            local list = optimizer.trust:tolist()
+            optimizer:free()
+            store:free()
+            return list
+        end
+        local all, some = trusts(nil), trusts(false)
+        assert.are.same(all, trusts(true))
+        assert.are_not.equal(1, all[1])
+        all[1] = 1
+        assert.are.same(all, some)
+    end)
+
     it("removes loss scale and accumulation from the gradient", function()
         local plain, scaled = small_store(), small_store()
         local a = Optimizer.new { store = plain, max_grad_norm = 0 }

@@ -367,6 +367,13 @@ function M.set_steps(run, values, samples)
     evaluating.resume(run)
 end
 
+--- A setting that the optimizer does not have.
+local function warn_of_optimizer(run, values)
+    if values.optimizer == "AdamW" and values.always_adapt == false then
+        run.warnings[#run.warnings + 1] = "always_adapt has no effect: AdamW has no trust ratio"
+    end
+end
+
 --- Settings of one schedule alone.
 local function check_schedule(values)
     for name, owner in pairs { schedule_power = "polynomial", decay_proportion = "warmup_stable_decay" } do
@@ -400,6 +407,7 @@ function M.resolve(task, values, sources, size)
     callbacks.check(values)
     parameter_groups.check(values)
     check_schedule(values)
+    if run.work.train then warn_of_optimizer(run, values) end
     evaluating.plan(task, run, values)
     callbacks.warn(values, run)
     run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"

@@ -105,6 +105,9 @@ local TRAINING = {
         help = "added to the root of the second moment" },
     { name = "weight_decay", type = "number", min = 0, default = 0.01,
         help = "not applied to biases and LayerNorm" },
+    { name = "always_adapt", type = "boolean", default = true,
+        help = "LAMB's trust ratio for all parameters, as in its paper; false: not for those without weight decay, as "
+            .. "NVIDIA's FusedLAMB and Paddle's Lamb do unless told otherwise" },
     { name = "freeze", type = "lua", accepts = { table = true },
         help = "patterns of names of parameters that keep their values, which also saves their part of the backward "
             .. "pass: { \"embeddings\", \"encoder.layer.[0-5]\" }" },

@@ -121,7 +121,7 @@ function M.optimizer(run, values, store, ranks)
         kind = ranks.size == 1 and M.optimizer_family(values) or values.optimizer, store = store, comm = ranks.comm,
         beta1 = values.beta1, beta2 = values.beta2, epsilon = values.epsilon, weight_decay = values.weight_decay,
         weight_decay_of = decays, lr_scale = rates,
-        max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
+        always_adapt = values.always_adapt, max_grad_norm = values.max_grad_norm, accumulation = run.accumulation,
         loss_scale = values.scale_loss, dynamic = values.use_dynamic_loss_scaling,
     }
     return optimizer, storage.crc32c(("%s; %s"):format(decays_text, rates_text))

@@ -7,17 +7,18 @@ local json = require "bertlua.util.json"
 local pretraining = require "spec.support.pretraining"
 local progress_file = require "bertlua.train.progress_file"
 
-local TASKS = { "pretrain", "squad", "classify" }
+local TASKS = { "pretrain", "squad", "classify", "tokens" }
 
 -- Settings that change nothing of what a run learns: each was thought about. A new one is recorded unless it says why
 -- not; whoever says so adds it here.
 local PASSING = {}
 for name in ([[amp amp_dtype use_pure_fp16 fuse_mha activation_checkpointing cuda_graph
     output_dir bert_model config_file vocab_file from_pretrained_params from_phase1_final_params input_dir train_file
-    dev_file predict_file from_checkpoint last_step_of_checkpoint steps_this_run phase1 phase2
+    dev_file test_file predict_file from_checkpoint last_step_of_checkpoint steps_this_run phase1 phase2
     log_freq num_steps_per_checkpoint on_step on_checkpoint on_evaluate report_file tensorboard_dir trace_file
     model_prefix show_config enable_cpu_affinity threads num_workers comm_timeout activation_memory
     benchmark benchmark_steps benchmark_warmup_steps predict_batch_size
+    test_file
     mode do_train do_predict do_eval squad_url eval_script cache_dir verbose_logging]]):gmatch "%S+" do
     PASSING[name] = true
 end

@@ -275,11 +275,11 @@ flips: all
 	$(BUILD)/bertlua spec/faults/flips.lua $(FLIPS_ARGS)
 
 # What a parser makes of arbitrary bytes: spec/fuzz has a harness for each, built with clang's libFuzzer, ASan and UBSan.
-# FUZZ_SECONDS for each of the twelve, or FUZZ_ARGS="dump wikitext" for some of them; docs/reliability.md has the figures.
+# FUZZ_SECONDS for each harness, or FUZZ_ARGS="dump wikitext" for some of them; docs/reliability.md has the figures.
 # fuzz-corpus is the short form: what was found before, once, and FUZZ_SECONDS of new inputs each.
 FUZZ_CC ?= clang
 FUZZ_BUILD ?= build-fuzz
-FUZZ_SECONDS ?= $(if $(filter fuzz-corpus,$(MAKECMDGOALS)),2,50)
+FUZZ_SECONDS ?= $(if $(filter fuzz-corpus,$(MAKECMDGOALS)),2,46)
 FUZZ_ARGS ?=
 FUZZ_FLAGS := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fno-common -Wall -Wextra -Werror \
   -Wno-pass-failed -Wno-unknown-pragmas

@@ -103,12 +103,22 @@ local function head_work(rows)
     local picks = {}
     for i = 1, masked do picks[i] = math.floor((i - 1) / MASKED) * LENGTH + (i - 1) % MASKED * 6 end
     picks = tensor.from(picks, "i32")
+    local segments = {}
+    for b = 1, rows / LENGTH do segments[b] = { (b - 1) * LENGTH, LENGTH } end
+    segments = tensor.from(segments, "i32")
+    local means = tensor.new("bf16", { rows / LENGTH, H })
     local size = 2 * masked * VOCAB
     local out = tensor.new("bf16", { masked, VOCAB })
     return {
         { name = "gather forward", bytes = 4 * masked * H, fn = function() ops.gather_forward(y, x, picks) end },
         { name = "gather backward", bytes = 2 * (masked + rows) * H, fn = function()
             ops.gather_backward(x, y, picks)
+        end },
+        { name = "segment mean forward", bytes = 2 * (rows + rows / LENGTH) * H, fn = function()
+            ops.segment_mean_forward(means, x, segments)
+        end },
+        { name = "segment mean backward", bytes = 2 * (rows + rows / LENGTH) * H, fn = function()
+            ops.segment_mean_backward(x, means, segments)
         end },
         { name = "cross-entropy forward", bytes = size, fn = function()
             ops.cross_entropy_forward(loss, lse, correct, logits, labels, CLASSES)

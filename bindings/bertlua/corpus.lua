@@ -50,6 +50,11 @@ function Dump:namespaces()
     return ffi.string(lib.bl_dump_namespaces(self.handle))
 end
 
+--- Language of the wiki, such as "de"; "" if the dump does not say or the range does not begin at 0.
+function Dump:language()
+    return ffi.string(lib.bl_dump_language(self.handle))
+end
+
 --- Give the memory back; the garbage collector would do it too.
 function Dump:close()
     if self.handle then
@@ -77,14 +82,24 @@ Wikitext.__index = Wikitext
 
 --- Converter of wikitext to prose.
 -- @tparam[opt] string namespaces of Dump:namespaces, for the local names of files and categories
-function corpus.wikitext(namespaces)
+-- @tparam[opt] string language of Dump:language, for aliases of those, numbers, dates and templates; a variant such as
+--   zh-tw chooses among the texts of -{ }-
+function corpus.wikitext(namespaces, language)
     local out = ffi.new "bl_wikitext *[1]"
-    native.check(lib.bl_wikitext_create(out, namespaces), 2)
+    native.check(lib.bl_wikitext_create(out, namespaces, language), 2)
     return setmetatable({
         handle = ffi.gc(out[0], lib.bl_wikitext_free),
         prose = ffi.new "const char *[1]",
         bytes = ffi.new "int64_t[1]",
     }, Wikitext)
+end
+
+--- Codes of the Wikipedias whose own templates are known.
+-- @return list of strings
+function corpus.template_languages()
+    local list = {}
+    for code in ffi.string(lib.bl_wikitext_customs()):gmatch "%S+" do list[#list + 1] = code end
+    return list
 end
 
 --- Prose of a wikitext, one paragraph per line.

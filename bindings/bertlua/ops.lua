@@ -122,6 +122,14 @@ function M.gather_backward(dx, dy, index)
     check(C.bl_gather_backward(handle(), dx, dy, index))
 end
 
+function M.segment_mean_forward(y, x, segments)
+    check(C.bl_segment_mean_forward(handle(), y, x, segments))
+end
+
+function M.segment_mean_backward(dx, dy, segments)
+    check(C.bl_segment_mean_backward(handle(), dx, dy, segments))
+end
+
 function M.cross_entropy_forward(loss, lse, correct, logits, labels, classes)
     check(C.bl_cross_entropy_forward(handle(), loss, lse, correct, logits, labels, classes))
 end

@@ -20,19 +20,39 @@ local function new_encoding()
     return ffi.gc(out[0], lib.bl_encoding_free)
 end
 
+--- The most characters of a word that is no [UNK].
+M.MAX_WORD_CHARACTERS = 200
+
+local function or_default(value, default)
+    if value == nil then return default end
+    return value
+end
+
 --- Load a vocabulary.
 -- @tparam string path of a vocab.txt
 -- @tparam boolean do_lower_case
+-- @tparam[opt] table rules where they are not those of Google's reference: strip_accents (as do_lower_case),
+--   split_ideographs (true), clean (true), max_word_characters (200); text: the lines of the vocabulary, which then are
+--   not read from path
 -- @return tokenizer; or nil, message
-function M.load(path, do_lower_case)
-    local out = ffi.new "bl_tokenizer *[1]"
-    if lib.bl_tokenizer_create(out, path, do_lower_case) ~= 0 then return nil, native.last_error() end
+function M.load(path, do_lower_case, rules)
+    rules = rules or {}
+    local out, options = ffi.new "bl_tokenizer *[1]", ffi.new "bl_tokenizer_options"
+    -- The text stays alive in `rules` while the call runs.
+    options.text, options.bytes = rules.text, rules.text and #rules.text or 0
+    options.lower_case = do_lower_case
+    options.strip_accents = or_default(rules.strip_accents, do_lower_case)
+    options.split_ideographs, options.clean = or_default(rules.split_ideographs, true), or_default(rules.clean, true)
+    options.max_word_characters = rules.max_word_characters or M.MAX_WORD_CHARACTERS
+    if lib.bl_tokenizer_create_with(out, path, options) ~= 0 then return nil, native.last_error() end
     local handle = ffi.gc(out[0], lib.bl_tokenizer_free)
-    local special = lib.bl_tokenizer_special(handle)
+    local special, report = lib.bl_tokenizer_special(handle), lib.bl_tokenizer_report(handle)
     return setmetatable({
         handle = handle,
         encoding = new_encoding(),
         size = lib.bl_tokenizer_size(handle),
+        report = { blank = report.blank, blank_line = report.blank_line, repeated = report.repeated,
+            repeated_line = report.repeated_line, repeating_line = report.repeating_line },
         upper_case_pieces = lib.bl_tokenizer_upper_case_pieces(handle),
         pad_id = special.pad,
         unk_id = special.unk,
@@ -139,6 +159,44 @@ function M.invalid_utf8(text, from)
     return offset >= 0 and from + offset or nil
 end
 
+local character = ffi.new "bl_character"
+
+--- Kinds of characters, as character and character_before return them.
+M.KINDS = {
+    other = lib.BL_CHARACTER_OTHER, space = lib.BL_CHARACTER_SPACE, lower = lib.BL_CHARACTER_LOWER,
+    upper = lib.BL_CHARACTER_UPPER, letter = lib.BL_CHARACTER_LETTER, digit = lib.BL_CHARACTER_DIGIT,
+    mark = lib.BL_CHARACTER_MARK, opening = lib.BL_CHARACTER_OPENING, closing = lib.BL_CHARACTER_CLOSING,
+}
+
+--- The character of a UTF-8 text that begins at an offset (in bytes, from 0).
+-- @treturn number one of KINDS; nil at the end
+-- @treturn number offset just past it
+-- @treturn number code point
+function M.character(text, at)
+    if not lib.bl_text_character(text, #text, at, character) then return nil end
+    return character.kind, character["end"], character.code_point
+end
+
+--- The character that ends at an offset.
+-- @treturn number one of KINDS; nil at the beginning
+-- @treturn number offset of its first byte
+-- @treturn number code point
+function M.character_before(text, at)
+    if not lib.bl_text_character_before(text, #text, at, character) then return nil end
+    return character.kind, character.begin, character.code_point
+end
+
+--- Columns of a text in a fixed-width font: characters, those that East Asia writes wide as two.
+function M.columns(text)
+    if not text:find "[\128-\255]" then return #text end
+    return tonumber(lib.bl_text_columns(text, #text))
+end
+
+--- Whether a code point is a letter or mark of a script that puts no spaces between words.
+function M.is_unspaced(code_point)
+    return lib.bl_text_is_unspaced(code_point)
+end
+
 local Sentences = {}
 Sentences.__index = Sentences
 
@@ -155,15 +213,66 @@ function M.sentences(locale)
     }, Sentences)
 end
 
+local function is_blank(byte)
+    return byte == 32 or (byte >= 9 and byte <= 13)
+end
+
+--- Bytes [from, to) of a text (offsets from 0) without the white space around them, also that beyond ASCII.
+-- @treturn number offset of the first byte left
+-- @treturn number offset just past the last one
+function M.trim(text, from, to)
+    local space = lib.BL_CHARACTER_SPACE
+    while from < to do
+        local byte = text:byte(from + 1)
+        if is_blank(byte) then
+            from = from + 1
+        elseif byte < 128 then
+            break
+        else
+            local kind, stop = M.character(text, from)
+            if kind ~= space then break end
+            from = stop
+        end
+    end
+    while from < to do
+        local byte = text:byte(to)
+        if is_blank(byte) then
+            to = to - 1
+        elseif byte < 128 then
+            break
+        else
+            local kind, start = M.character_before(text, to)
+            if kind ~= space then break end
+            to = start
+        end
+    end
+    return from, to
+end
+
 --- List of the sentences of text, without the white space around them.
-function Sentences:split(text)
+-- @tparam string text
+-- @tparam ?function decide called as decide(text, from, at) for each place where Unicode's rules end a sentence that
+--   began at offset `from`; returns true if the sentence goes on, an offset where it ends instead, or nil if it ends
+--   there
+function Sentences:split(text, decide)
     check(lib.bl_sentences_split(self.handle, text, #text, self.ends, self.found), 2)
-    local list, begin = {}, 1
-    for i = 0, tonumber(self.found[0]) - 1 do
-        local last = tonumber(self.ends[0][i])
-        local sentence = text:sub(begin, last):match("^%s*(.-)%s*$")
-        if sentence ~= "" then list[#list + 1] = sentence end
-        begin = last + 1
+    local list, count, from = {}, 0, 0
+    local ends, places = self.ends[0], tonumber(self.found[0])
+    for i = 0, places - 1 do
+        local at = tonumber(ends[i])
+        -- A place that an earlier end was moved beyond is none.
+        if at > from then
+            local verdict = decide and i < places - 1 and decide(text, from, at)
+            if verdict ~= true then
+                local stop = verdict or at
+                local first, last = M.trim(text, from, stop)
+                if last > first then
+                    count = count + 1
+                    list[count] = text:sub(first + 1, last)
+                end
+                from = stop
+            end
+        end
     end
     return list
 end

@@ -22,7 +22,8 @@ Stream.__index = Stream
 -- @return Stream; or nil, message
 function text_stream.open(path, options)
     local out = ffi.new "bl_text_stream *[1]"
-    local status = lib.bl_text_stream_open(out, path, options and options.encoding, options and options.replace or false)
+    options = options or {}
+    local status = lib.bl_text_stream_open(out, path, options.encoding, options.replace or false)
     if status ~= 0 then return refused(status) end
     return setmetatable({
         handle = ffi.gc(out[0], lib.bl_text_stream_close),

@@ -46,6 +46,8 @@ bl_status bl_dump_next(bl_dump *dump, bl_dump_page *page, bool *found);
 int64_t bl_dump_position(const bl_dump *dump);
 /* Lines "number name" of the namespaces in <siteinfo>; "" unless opened at begin 0. */
 const char *bl_dump_namespaces(const bl_dump *dump);
+/* The wiki's language, xml:lang of the root element; "" if there is none or unless opened at begin 0. */
+const char *bl_dump_language(const bl_dump *dump);
 /*
  * Offsets at which streams begin, from the index of a multistream dump (lines
  * "offset:page:title", plain or bzip2), ascending, each once. offsets is the
@@ -59,12 +61,18 @@ void bl_dump_offsets_free(int64_t *offsets);
  * format, such as {{lang}} and {{convert}}), tables, references, files,
  * categories, interlanguage links, headings, lists, preformatted lines, math,
  * code, galleries and other extension tags, comments, magic words. Links,
- * quotes and HTML tags are reduced to their text, entities decoded. The result
- * is one paragraph per line.
+ * quotes and HTML tags are reduced to their text, -{ }- to the text of one
+ * variant, entities decoded. The result is one paragraph per line.
  */
 typedef struct bl_wikitext bl_wikitext;
-/* namespaces: what bl_dump_namespaces gave, or NULL for the English names. */
-bl_status bl_wikitext_create(bl_wikitext **out, const char *namespaces);
+/*
+ * namespaces: what bl_dump_namespaces gave, or NULL for the English names alone. language: code of the wiki ("de", or
+ * a variant such as "zh-tw", whose text of -{ }- is taken), for aliases of namespaces, numbers, dates and templates;
+ * NULL or "" if it is not known.
+ */
+bl_status bl_wikitext_create(bl_wikitext **out, const char *namespaces, const char *language);
+/* Codes of the Wikipedias whose own templates are known, with a space between them. */
+const char *bl_wikitext_customs(void);
 void bl_wikitext_free(bl_wikitext *wikitext);
 /* text must be UTF-8; prose lives until the next call. */
 bl_status bl_wikitext_convert(bl_wikitext *wikitext, const char *text, int64_t bytes, const char **prose,

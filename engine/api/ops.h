@@ -114,6 +114,14 @@ bl_status bl_gather_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x, c
 bl_status bl_gather_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *index);
 
 /*
+ * y act [B,H] = mean of the rows of x act [T,H] that belong to each of segments
+ * i32 [B,2] {first row, length}; 0 where the length is 0. Summed in f32.
+ */
+bl_status bl_segment_mean_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_tensor *segments);
+/* dx act [T,H] = dy[b] / length in the rows of segment b, 0 elsewhere; segments share no row. */
+bl_status bl_segment_mean_backward(bl_context *ctx, bl_tensor *dx, const bl_tensor *dy, const bl_tensor *segments);
+
+/*
  * Mean softmax cross-entropy over the rows whose label is not -1. logits act
  * or f32 [M,V]; only the first `classes` columns count (vocabulary padding is
  * masked out); labels i32 [M]; loss f32 [1] (0 when every row is ignored);

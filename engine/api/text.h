@@ -30,12 +30,36 @@ typedef struct bl_special_ids {
 } bl_special_ids;
 
 /*
- * vocab_path: one token per line; its line number, from 0, is its id. Fails on
- * a missing or unreadable file, a line that is empty, not UTF-8 or a duplicate,
- * and when a special token is missing.
+ * vocab_path: one token per line; its line number, from 0, is its id. A byte
+ * order mark and white space at the end of a line are skipped; an empty line is
+ * an id without a token; of lines that are the same, the last gives the id (see
+ * bl_tokenizer_report). Fails on a missing or unreadable file, a line that is
+ * not UTF-8, and when a special token is missing.
  */
 bl_status bl_tokenizer_create(bl_tokenizer **out, const char *vocab_path, bool do_lower_case);
+
+/* How a tokenizer is made otherwise than by Google's reference. */
+typedef struct bl_tokenizer_options {
+    const char *text; /* the lines of the vocabulary; NULL: read vocab_path, which else is for messages only */
+    size_t bytes;
+    bool lower_case;
+    bool strip_accents;          /* decompose (NFD) and leave out nonspacing marks; the reference: as lower_case */
+    bool split_ideographs;       /* each CJK ideograph is a word of its own; the reference: true */
+    bool clean;                  /* leave out control characters and U+FFFD; the reference: true */
+    int32_t max_word_characters; /* longer words are [UNK]; the reference: 200, which is the most */
+} bl_tokenizer_options;
+bl_status bl_tokenizer_create_with(bl_tokenizer **out, const char *vocab_path, const bl_tokenizer_options *options);
 void bl_tokenizer_free(bl_tokenizer *tokenizer);
+
+/* What a vocabulary has that it should not. Lines count from 1; 0 where there is none. */
+typedef struct bl_vocabulary_report {
+    int32_t blank; /* lines without a token */
+    int32_t blank_line;
+    int32_t repeated;      /* lines whose token comes again further down, and never comes out of a text */
+    int32_t repeated_line; /* the first of them */
+    int32_t repeating_line;
+} bl_vocabulary_report;
+bl_vocabulary_report bl_tokenizer_report(const bl_tokenizer *tokenizer);
 int32_t bl_tokenizer_size(const bl_tokenizer *tokenizer);
 bl_special_ids bl_tokenizer_special(const bl_tokenizer *tokenizer);
 /* Pieces with an upper-case ASCII letter, special and [unusedN] tokens left out: 0 in an uncased vocabulary. */
@@ -91,6 +115,33 @@ bl_status bl_tokenizer_words(const bl_tokenizer *tokenizer, bl_words *words, con
 bl_status bl_text_lower(const char *text, size_t bytes, char *out, size_t capacity, size_t *out_bytes);
 /* A letter, a character with a numeric value, or '_': what regular expressions call a word character. */
 bool bl_text_is_word_character(int32_t code_point);
+
+/* What a character is. */
+enum {
+    BL_CHARACTER_OTHER = 0,
+    BL_CHARACTER_SPACE = 1,   /* white space, zero-width space, byte order mark */
+    BL_CHARACTER_LOWER = 2,   /* letters: of lower case, */
+    BL_CHARACTER_UPPER = 3,   /* of upper or title case, */
+    BL_CHARACTER_LETTER = 4,  /* of scripts without case */
+    BL_CHARACTER_DIGIT = 5,   /* decimal, of any script */
+    BL_CHARACTER_MARK = 6,    /* combining */
+    BL_CHARACTER_OPENING = 7, /* brackets and quotation marks, by Unicode's categories Ps and Pi */
+    BL_CHARACTER_CLOSING = 8  /* Pe and Pf */
+};
+typedef struct bl_character {
+    int32_t code_point; /* U+FFFD for a byte that is not UTF-8 */
+    int32_t begin;      /* its bytes are [begin, end) */
+    int32_t end;
+    int32_t kind;
+} bl_character;
+/* The character that begins at a byte, or the one that ends there; false if there is none. */
+bool bl_text_character(const char *text, int64_t bytes, int64_t at, bl_character *out);
+bool bl_text_character_before(const char *text, int64_t bytes, int64_t at, bl_character *out);
+/* Columns of a text in a fixed-width font: 2 for what East Asia writes wide, 0 for combining and invisible characters.
+ */
+int64_t bl_text_columns(const char *text, int64_t bytes);
+/* A letter or mark of a script that puts no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese ... */
+bool bl_text_is_unspaced(int32_t code_point);
 
 /* Offset of the first byte that is not UTF-8 (RFC 3629); -1 if all of it is. */
 int64_t bl_utf8_check(const char *text, int64_t bytes);

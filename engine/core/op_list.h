@@ -45,6 +45,8 @@
     BOTH(embedding_backward, embedding)                                                                                \
     BOTH(gather_forward, gather)                                                                                       \
     BOTH(gather_backward, gather)                                                                                      \
+    BOTH(segment_mean_forward, segment_mean)                                                                           \
+    BOTH(segment_mean_backward, segment_mean)                                                                          \
     BOTH(cross_entropy_forward, cross_entropy)                                                                         \
     BOTH(cross_entropy_backward, cross_entropy)                                                                        \
     BOTH(span_loss_forward, span_loss)                                                                                 \

@@ -5,29 +5,6 @@
 
 #include <math.h>
 
-/* No two sequences share a row: their gradients would be written twice. Quick when they are in order, as usual. */
-static bl_status check_disjoint(const char *op, const int32_t *segments, int64_t count) {
-    int64_t end = 0;
-    bool ordered = true;
-    for (int64_t b = 0; b < count && ordered; b++) {
-        if (segments[2 * b + 1] == 0) continue;
-        ordered = segments[2 * b] >= end;
-        end = (int64_t) segments[2 * b] + segments[2 * b + 1];
-    }
-    if (ordered) return BL_OK;
-    for (int64_t b = 0; b < count; b++) {
-        for (int64_t c = b + 1; c < count; c++) {
-            int64_t begin = segments[2 * b] > segments[2 * c] ? segments[2 * b] : segments[2 * c];
-            int64_t end_b = (int64_t) segments[2 * b] + segments[2 * b + 1];
-            int64_t end_c = (int64_t) segments[2 * c] + segments[2 * c + 1];
-            if (begin < (end_b < end_c ? end_b : end_c))
-                return bl_fail(BL_ERROR_ARGUMENT, "%s: segments[%lld] and segments[%lld] (from 0) share row %lld", op,
-                               (long long) b, (long long) c, (long long) begin);
-        }
-    }
-    return BL_OK;
-}
-
 static bl_status check_inputs(const char *op, const bl_context *ctx, const bl_tensor *qkv, const bl_tensor *segments,
                               int32_t heads, int32_t max_length, float scale, const bl_dropout *dropout) {
     char text[128];
@@ -46,8 +23,8 @@ static bl_status check_inputs(const char *op, const bl_context *ctx, const bl_te
                 return bl_fail(BL_ERROR_ARGUMENT,
                                "%s: segments[%lld] (from 0) has length %d, expected max_length %d or less", op,
                                (long long) b, (int) values[2 * b + 1], (int) max_length);
-        BL_TRY(check_disjoint(op, values, segments->shape[0]));
     }
+    BL_TRY(bl_check_disjoint(op, ctx, segments));
     return bl_check_dropout(op, ctx, dropout);
 }
 

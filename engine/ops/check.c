@@ -147,6 +147,31 @@ bl_status bl_check_segments(const char *op, const bl_context *ctx, const bl_tens
     return BL_OK;
 }
 
+bl_status bl_check_disjoint(const char *op, const bl_context *ctx, const bl_tensor *t) {
+    if (ctx->device != BL_CPU) return BL_OK;
+    const int32_t *segments = t->data;
+    int64_t count = t->shape[0], end = 0;
+    bool ordered = true;
+    /* Quick when they are in order, as usual. */
+    for (int64_t b = 0; b < count && ordered; b++) {
+        if (segments[2 * b + 1] == 0) continue;
+        ordered = segments[2 * b] >= end;
+        end = (int64_t) segments[2 * b] + segments[2 * b + 1];
+    }
+    if (ordered) return BL_OK;
+    for (int64_t b = 0; b < count; b++) {
+        for (int64_t c = b + 1; c < count; c++) {
+            int64_t begin = segments[2 * b] > segments[2 * c] ? segments[2 * b] : segments[2 * c];
+            int64_t end_b = (int64_t) segments[2 * b] + segments[2 * b + 1];
+            int64_t end_c = (int64_t) segments[2 * c] + segments[2 * c + 1];
+            if (begin < (end_b < end_c ? end_b : end_c))
+                return bl_fail(BL_ERROR_ARGUMENT, "%s: segments[%lld] and segments[%lld] (from 0) share row %lld", op,
+                               (long long) b, (long long) c, (long long) begin);
+        }
+    }
+    return BL_OK;
+}
+
 bl_status bl_check_dropout(const char *op, const bl_context *ctx, const bl_dropout *dropout) {
     if (!dropout) return BL_OK;
     if (!(dropout->p >= 0.0f && dropout->p < 1.0f))

@@ -49,6 +49,8 @@ bl_status bl_check_index(const char *op, const bl_context *ctx, const char *name
                          int64_t high);
 /* Rows of segments i32 [B,2] = {begin, length} lie in [0, rows). */
 bl_status bl_check_segments(const char *op, const bl_context *ctx, const bl_tensor *segments, int64_t rows);
+/* No two of checked segments share a row: gradients would be written twice. Only where the host can read them. */
+bl_status bl_check_disjoint(const char *op, const bl_context *ctx, const bl_tensor *segments);
 /* A dropout (or NULL) has 0 <= p < 1 and a state i64 [2]. */
 bl_status bl_check_dropout(const char *op, const bl_context *ctx, const bl_dropout *dropout);
 /* x act [T,H] with H of at least 1. */

@@ -64,6 +64,10 @@ static bl_status check_target(const bl_context *ctx, const bl_region *r, const b
 
 static bl_status convert_chunk(const bl_region *r, void *to, int32_t dtype, const void *from, size_t count) {
     int reason = bl_stored_convert(to, dtype, from, r->type->element, count);
+    if (r->type->element == BL_STORED_OTHER)
+        return bl_fail(BL_ERROR_UNSUPPORTED,
+                       "%s: %.200s is %s, which is not implemented; convert the file to F32 first", r->path, r->name,
+                       r->dtype);
     if (reason == 1)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: %.200s is %s, which does not convert to %s", r->path, r->name,
                        r->type->name, bl_dtype_name(dtype));
@@ -93,7 +97,7 @@ static bl_status find_span(const bl_region *r, uint64_t *span) {
                !__builtin_add_overflow(last, (uint64_t) reach, &last);
     }
     /* A storage in UTF-8 has at least one byte of the file for each byte of its own. */
-    if (!fits || last >= r->bytes / r->type->bytes)
+    if (!fits || last >= r->bytes / bl_stored_bytes(r->type))
         return bl_fail(BL_ERROR_FORMAT, "%s: %.200s reaches beyond its storage of %llu bytes", r->path, r->name,
                        (unsigned long long) r->bytes);
     *span = last - r->first + 1;
@@ -161,7 +165,7 @@ static bl_status convert_and_deliver(bl_context *ctx, const bl_region *r, bl_ten
 
 /* Chunk by chunk from the file, where the order is that of dst. */
 static bl_status stream(bl_context *ctx, const bl_region *r, bl_tensor *dst, char *raw, char *ready) {
-    size_t in = r->type->bytes, total = (size_t) bl_tensor_numel(dst);
+    size_t in = bl_stored_bytes(r->type), total = (size_t) bl_tensor_numel(dst);
     for (size_t done = 0; done < total; done += CHUNK_ELEMENTS) {
         size_t count = total - done < CHUNK_ELEMENTS ? total - done : CHUNK_ELEMENTS;
         BL_TRY(bl_region_read_at(r->path, r->descriptor, raw, count * in, r->offset + (r->first + done) * in));
@@ -172,7 +176,7 @@ static bl_status stream(bl_context *ctx, const bl_region *r, bl_tensor *dst, cha
 
 /* Elements of dst in its order, picked from the span held in `span`. */
 static bl_status gather(bl_context *ctx, const bl_region *r, bl_tensor *dst, const char *span, char *raw, char *ready) {
-    size_t in = r->type->bytes, total = (size_t) bl_tensor_numel(dst), count = 0;
+    size_t in = bl_stored_bytes(r->type), total = (size_t) bl_tensor_numel(dst), count = 0;
     int64_t index[BL_SAFETENSORS_MAX_DIMS] = {0}, at = 0;
     for (size_t done = 0; done < total; done++) {
         memcpy(raw + count++ * in, span + (size_t) at * in, in);
@@ -192,10 +196,10 @@ static bl_status gather(bl_context *ctx, const bl_region *r, bl_tensor *dst, con
 
 static bl_status read_span(bl_context *ctx, const bl_region *r, bl_tensor *dst, uint64_t elements, char *raw,
                            char *ready) {
-    size_t bytes = (size_t) elements * r->type->bytes;
+    size_t bytes = (size_t) elements * bl_stored_bytes(r->type);
     char *span = malloc(bytes);
     if (!span) return bl_fail(BL_ERROR_MEMORY, "%s: %.200s: out of memory for a copy of it", r->path, r->name);
-    uint64_t skip = r->first * r->type->bytes;
+    uint64_t skip = r->first * bl_stored_bytes(r->type);
     bl_status status = r->latin1 ? read_latin1(r, (unsigned char *) span, bytes, skip, (unsigned char *) raw)
                                  : bl_region_read_at(r->path, r->descriptor, span, bytes, r->offset + skip);
     if (status == BL_OK) status = gather(ctx, r, dst, span, raw, ready);
@@ -211,8 +215,8 @@ bl_status bl_region_read(bl_context *ctx, const bl_region *r, bl_tensor *dst) {
     BL_TRY(find_span(r, &span));
     bool in_order = !r->latin1 && is_row_major(r);
     if (in_order && r->type->native == dst->dtype && dst->device == BL_CPU)
-        return bl_region_read_at(r->path, r->descriptor, dst->data, (size_t) span * r->type->bytes,
-                                 r->offset + r->first * r->type->bytes);
+        return bl_region_read_at(r->path, r->descriptor, dst->data, (size_t) span * bl_stored_bytes(r->type),
+                                 r->offset + r->first * bl_stored_bytes(r->type));
     char *buffer = malloc(2 * CHUNK_BYTES);
     if (!buffer) return bl_fail(BL_ERROR_MEMORY, "%s: out of memory for a read buffer", r->path);
     char *ready = buffer + CHUNK_BYTES;
@@ -236,6 +240,7 @@ static bl_status describe(const bl_file_region *in, const char *path, bl_region 
                        .bytes = in->bytes,
                        .latin1 = in->latin1 != 0,
                        .type = type,
+                       .dtype = in->dtype,
                        .ndim = in->ndim,
                        .first = in->first};
     memcpy(out->shape, in->shape, sizeof out->shape);

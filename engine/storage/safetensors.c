@@ -103,11 +103,8 @@ BL_API bl_status bl_safetensors_describe(const bl_safetensors *file, int64_t ind
     const bl_safetensors_tensor *t = NULL;
     BL_TRY(find_tensor(file, index, &t));
     if (!out) return bl_fail(BL_ERROR_ARGUMENT, "safetensors_describe: out is NULL");
-    *out = (bl_safetensors_info){.name = t->name,
-                                 .dtype = t->type->name,
-                                 .ndim = t->ndim,
-                                 .native = t->type->native,
-                                 .bytes = t->end - t->begin};
+    *out = (bl_safetensors_info){
+        .name = t->name, .dtype = t->dtype, .ndim = t->ndim, .native = t->type->native, .bytes = t->end - t->begin};
     memcpy(out->shape, t->shape, sizeof out->shape);
     return BL_OK;
 }
@@ -151,6 +148,7 @@ BL_API bl_status bl_safetensors_read(bl_context *ctx, const bl_safetensors *file
                         .offset = file->data_start + t->begin,
                         .bytes = t->end - t->begin,
                         .type = t->type,
+                        .dtype = t->dtype,
                         .ndim = t->ndim};
     int64_t stride = 1;
     for (int32_t i = t->ndim - 1; i >= 0; i--) {

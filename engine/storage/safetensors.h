@@ -27,16 +27,23 @@ typedef enum bl_stored {
     BL_STORED_U16,
     BL_STORED_U8,
     BL_STORED_BOOL,
-    BL_STORED_F8, /* both 8-bit float forms: listed, never converted */
+    BL_STORED_OTHER, /* floats of 8 bits and less, complex numbers, unknown ones: listed, never converted */
 } bl_stored;
 
 typedef struct bl_stored_type {
     const char *name; /* in the file */
     bl_stored element;
-    uint32_t bytes;
+    uint32_t bits;  /* of an element; 0 for a dtype that is not known */
     int32_t native; /* bl_dtype or -1 */
 } bl_stored_type;
 
+/* Whole bytes of an element; 0 where it has none. */
+static inline uint32_t bl_stored_bytes(const bl_stored_type *type) {
+    return type->bits / 8;
+}
+
+/* The type of dtypes that are not known: nothing is said of their size. */
+extern const bl_stored_type bl_stored_unknown;
 /* The type called name (of length bytes), NULL if the format has no such dtype. */
 const bl_stored_type *bl_stored_type_find(const char *name, size_t length);
 /* The type that stores a bl_dtype as it is, NULL for an unknown one. */
@@ -45,6 +52,7 @@ const bl_stored_type *bl_stored_type_of(int32_t dtype);
 typedef struct bl_safetensors_tensor {
     char *name;
     const bl_stored_type *type;
+    char *dtype; /* in the file */
     int64_t shape[BL_SAFETENSORS_MAX_DIMS];
     int32_t ndim;
     uint64_t begin; /* offsets into the data section */

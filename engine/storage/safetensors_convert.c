@@ -10,12 +10,20 @@
 
 /* In the order in which the format's reference implementation lays tensors out. */
 static const bl_stored_type types[] = {
-    {"U64", BL_STORED_U64, 8, -1},        {"I64", BL_STORED_I64, 8, BL_I64}, {"F64", BL_STORED_F64, 8, -1},
-    {"F32", BL_STORED_F32, 4, BL_F32},    {"U32", BL_STORED_U32, 4, -1},     {"I32", BL_STORED_I32, 4, BL_I32},
-    {"BF16", BL_STORED_BF16, 2, BL_BF16}, {"F16", BL_STORED_F16, 2, BL_F16}, {"U16", BL_STORED_U16, 2, -1},
-    {"I16", BL_STORED_I16, 2, -1},        {"F8_E4M3", BL_STORED_F8, 1, -1},  {"F8_E5M2", BL_STORED_F8, 1, -1},
-    {"I8", BL_STORED_I8, 1, BL_I8},       {"U8", BL_STORED_U8, 1, -1},       {"BOOL", BL_STORED_BOOL, 1, -1},
+    {"U64", BL_STORED_U64, 64, -1},          {"I64", BL_STORED_I64, 64, BL_I64},
+    {"F64", BL_STORED_F64, 64, -1},          {"C64", BL_STORED_OTHER, 64, -1},
+    {"F32", BL_STORED_F32, 32, BL_F32},      {"U32", BL_STORED_U32, 32, -1},
+    {"I32", BL_STORED_I32, 32, BL_I32},      {"BF16", BL_STORED_BF16, 16, BL_BF16},
+    {"F16", BL_STORED_F16, 16, BL_F16},      {"U16", BL_STORED_U16, 16, -1},
+    {"I16", BL_STORED_I16, 16, -1},          {"F8_E5M2FNUZ", BL_STORED_OTHER, 8, -1},
+    {"F8_E4M3FNUZ", BL_STORED_OTHER, 8, -1}, {"F8_E8M0", BL_STORED_OTHER, 8, -1},
+    {"F8_E4M3", BL_STORED_OTHER, 8, -1},     {"F8_E5M2", BL_STORED_OTHER, 8, -1},
+    {"I8", BL_STORED_I8, 8, BL_I8},          {"U8", BL_STORED_U8, 8, -1},
+    {"F6_E3M2", BL_STORED_OTHER, 6, -1},     {"F6_E2M3", BL_STORED_OTHER, 6, -1},
+    {"F4", BL_STORED_OTHER, 4, -1},          {"BOOL", BL_STORED_BOOL, 8, -1},
 };
+
+const bl_stored_type bl_stored_unknown = {"unknown", BL_STORED_OTHER, 0, -1};
 
 const bl_stored_type *bl_stored_type_find(const char *name, size_t length) {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
@@ -133,13 +141,13 @@ static bool is_float(bl_stored element) {
 
 static uint32_t element_bytes(bl_stored element) {
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (types[i].element == element) return types[i].bytes;
+        if (types[i].element == element) return bl_stored_bytes(&types[i]);
     return 0;
 }
 
 int bl_stored_convert(void *dst, int32_t dtype, const void *src, bl_stored element, size_t count) {
     bool to_float = dtype == BL_F32 || dtype == BL_BF16 || dtype == BL_F16;
-    if (element == BL_STORED_F8 || is_float(element) != to_float) return 1;
+    if (element == BL_STORED_OTHER || is_float(element) != to_float) return 1;
     size_t in = element_bytes(element), out = bl_dtype_size(dtype);
     const unsigned char *from = src;
     unsigned char *to = dst;

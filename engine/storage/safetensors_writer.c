@@ -153,7 +153,7 @@ BL_API bl_status bl_safetensors_writer_add(bl_safetensors_writer *writer, const 
     writer->entries = items;
     entry e = {.name = strdup(name), .tensor = *t, .type = type};
     if (!e.name) return bl_fail(BL_ERROR_MEMORY, "%s: out of memory for a tensor's name", writer->path);
-    e.bytes = (uint64_t) bl_tensor_numel(t) * type->bytes;
+    e.bytes = (uint64_t) bl_tensor_numel(t) * bl_stored_bytes(type);
     writer->entries[writer->count++] = e;
     return BL_OK;
 }
@@ -232,7 +232,7 @@ static bl_status write_tensor(bl_context *ctx, bl_safetensors_writer *writer, co
         bl_tensor part = *t;
         part.data = (char *) t->data + done;
         part.ndim = 1;
-        part.shape[0] = (int64_t) (bytes / e->type->bytes);
+        part.shape[0] = (int64_t) (bytes / bl_stored_bytes(e->type));
         part.stride[0] = 1;
         for (int i = 1; i < BL_MAX_DIMS; i++) {
             part.shape[i] = 1;

@@ -13,14 +13,32 @@ enum { MAX_WORD_CHARACTERS = 200 };
 struct bl_tokenizer {
     bl_vocabulary vocabulary;
     bl_unicode_table table;
+    int32_t max_word_characters;
 };
 
 BL_API bl_status bl_tokenizer_create(bl_tokenizer **out, const char *vocab_path, bool do_lower_case) {
-    if (!out || !vocab_path) return bl_fail(BL_ERROR_ARGUMENT, "tokenizer: out or vocab_path is NULL");
+    bl_tokenizer_options options = {.lower_case = do_lower_case,
+                                    .strip_accents = do_lower_case,
+                                    .split_ideographs = true,
+                                    .clean = true,
+                                    .max_word_characters = MAX_WORD_CHARACTERS};
+    return bl_tokenizer_create_with(out, vocab_path, &options);
+}
+
+BL_API bl_status bl_tokenizer_create_with(bl_tokenizer **out, const char *vocab_path,
+                                          const bl_tokenizer_options *options) {
+    if (!out || !vocab_path || !options)
+        return bl_fail(BL_ERROR_ARGUMENT, "tokenizer: out, vocab_path or options is NULL");
+    if (options->max_word_characters < 1 || options->max_word_characters > MAX_WORD_CHARACTERS)
+        return bl_fail(BL_ERROR_ARGUMENT, "tokenizer: max_word_characters is %d, expected 1 to %d",
+                       (int) options->max_word_characters, (int) MAX_WORD_CHARACTERS);
     bl_tokenizer *t = calloc(1, sizeof *t);
     if (!t) return bl_fail(BL_ERROR_MEMORY, "tokenizer: out of memory");
-    bl_status status = bl_vocabulary_load(&t->vocabulary, vocab_path);
-    if (status == BL_OK) status = bl_unicode_table_init(&t->table, do_lower_case);
+    t->max_word_characters = options->max_word_characters;
+    bl_text_rules rules = {options->lower_case, options->strip_accents, options->split_ideographs, options->clean};
+    bl_status status = options->text ? bl_vocabulary_parse(&t->vocabulary, vocab_path, options->text, options->bytes)
+                                     : bl_vocabulary_load(&t->vocabulary, vocab_path);
+    if (status == BL_OK) status = bl_unicode_table_init(&t->table, rules);
     if (status != BL_OK) {
         bl_vocabulary_clear(&t->vocabulary);
         free(t);
@@ -43,6 +61,10 @@ BL_API int32_t bl_tokenizer_size(const bl_tokenizer *tokenizer) {
 
 BL_API bl_special_ids bl_tokenizer_special(const bl_tokenizer *tokenizer) {
     return tokenizer->vocabulary.special;
+}
+
+BL_API bl_vocabulary_report bl_tokenizer_report(const bl_tokenizer *tokenizer) {
+    return tokenizer->vocabulary.report;
 }
 
 BL_API int32_t bl_tokenizer_upper_case_pieces(const bl_tokenizer *tokenizer) {
@@ -136,11 +158,12 @@ static int32_t match_pieces(const bl_vocabulary *v, const uint8_t *word, int32_t
 }
 
 /* Append the pieces of the scanner's word. */
-static bl_status append_word(const bl_vocabulary *v, bl_encoding *e, const bl_scanner *s, bool offsets) {
+static bl_status append_word(const bl_tokenizer *t, bl_encoding *e, const bl_scanner *s, bool offsets) {
+    const bl_vocabulary *v = &t->vocabulary;
     BL_TRY(reserve(e, s->length + 1, offsets));
     int32_t *ids = e->ids + e->count;
     int32_t *ends = offsets ? e->ends + e->count : NULL;
-    int32_t count = s->characters > MAX_WORD_CHARACTERS ? 0 : match_pieces(v, s->word, s->length, ids, ends);
+    int32_t count = s->characters > t->max_word_characters ? 0 : match_pieces(v, s->word, s->length, ids, ends);
     if (count == 0) {
         ids[0] = v->special.unk;
         if (offsets) {
@@ -180,7 +203,7 @@ BL_API bl_status bl_tokenizer_encode(const bl_tokenizer *tokenizer, bl_encoding 
         bool found;
         BL_TRY(bl_scanner_next(s, &found));
         if (!found) return BL_OK;
-        BL_TRY(append_word(&tokenizer->vocabulary, encoding, s, with_offsets));
+        BL_TRY(append_word(tokenizer, encoding, s, with_offsets));
     }
 }
 
@@ -190,10 +213,10 @@ BL_API bl_status bl_tokenizer_pieces(const bl_tokenizer *tokenizer, bl_encoding 
     encoding->count = 0;
     if (bytes == 0) return BL_OK;
     const bl_vocabulary *v = &tokenizer->vocabulary;
-    int32_t characters = 0, count = 0;
-    for (size_t i = 0; i < bytes && characters <= MAX_WORD_CHARACTERS; i++)
+    int32_t characters = 0, count = 0, most = tokenizer->max_word_characters;
+    for (size_t i = 0; i < bytes && characters <= most; i++)
         characters += ((uint8_t) word[i] & 0xc0) != 0x80;
-    bool matchable = characters <= MAX_WORD_CHARACTERS && bytes <= 4 * MAX_WORD_CHARACTERS;
+    bool matchable = characters <= most && bytes <= 4 * MAX_WORD_CHARACTERS;
     BL_TRY(reserve(encoding, matchable ? (int64_t) bytes : 1, with_offsets));
     if (matchable)
         count = match_pieces(v, (const uint8_t *) word, (int32_t) bytes, encoding->ids,

@@ -11,6 +11,8 @@
 #include <unicode/unorm2.h>
 #include <unicode/utf16.h>
 
+enum { CAPITAL_SIGMA = 0x3a3 };
+
 typedef struct builder {
     bl_unicode_table *table;
     const UNormalizer2 *nfd;
@@ -28,11 +30,11 @@ static bool is_punctuation(uint32_t c, int8_t type) {
     return (U_MASK(type) & U_GC_P_MASK) != 0;
 }
 
-/* Flags of a code point that stands in decomposed, lower-cased text. */
+/* Flags of a code point that stands in the text that comes out. */
 static uint32_t item_flags(const builder *b, uint32_t c) {
     int8_t type = u_charType((UChar32) c);
     uint32_t flags = is_punctuation(c, type) ? BL_CHAR_ALONE : 0;
-    if (!b->table->lower_case) return flags;
+    if (!b->table->rules.strip_accents) return flags;
     if (type == U_NON_SPACING_MARK) flags |= BL_CHAR_STRIP;
     if (u_getCombiningClass((UChar32) c)) flags |= BL_CHAR_MARK;
     return flags;
@@ -83,9 +85,26 @@ static uint32_t add_expansion(builder *b, const uint32_t *items, uint32_t count)
     return at;
 }
 
-/* Lower-case, decompose and strip one code point that is not dropped and no space. */
-static void add_lower_case(builder *b, uint32_t c, uint32_t flags) {
-    uint32_t lower = (uint32_t) u_tolower((UChar32) c);
+/* Lower-case one code point whose accents stay. */
+static void add_with_accents(builder *b, uint32_t c, uint32_t flags) {
+    enum { CAPITAL_I_WITH_DOT = 0x130, DOT_ABOVE = 0x307 };
+    bool lower_case = b->table->rules.lower_case;
+    if (lower_case && c == CAPITAL_I_WITH_DOT) {
+        /* The only code point whose lower case is two. */
+        uint32_t items[] = {'i' << BL_CHAR_VALUE_SHIFT, DOT_ABOVE << BL_CHAR_VALUE_SHIFT};
+        set_entry(b, c, flags | BL_CHAR_MULTI, add_expansion(b, items, 2));
+        return;
+    }
+    uint32_t lower = lower_case ? (uint32_t) u_tolower((UChar32) c) : c;
+    flags |= item_flags(b, lower);
+    if (lower_case && c == CAPITAL_SIGMA) flags |= BL_CHAR_SIGMA;
+    if (flags || lower != c) set_entry(b, c, flags, lower);
+}
+
+/* Decompose and strip one code point that is not dropped and no space, and lower-case it if asked. */
+static void add_without_accents(builder *b, uint32_t c, uint32_t flags) {
+    bool lower_case = b->table->rules.lower_case;
+    uint32_t lower = lower_case ? (uint32_t) u_tolower((UChar32) c) : c;
     UChar units[64];
     UErrorCode error = U_ZERO_ERROR;
     int32_t length = unorm2_getDecomposition(b->nfd, (UChar32) lower, units, 64, &error);
@@ -96,7 +115,7 @@ static void add_lower_case(builder *b, uint32_t c, uint32_t flags) {
     }
     if (length < 0) {
         flags |= item_flags(b, lower);
-        if (c == 0x3a3) flags |= BL_CHAR_SIGMA;
+        if (lower_case && c == CAPITAL_SIGMA) flags |= BL_CHAR_SIGMA;
         if (flags || lower != c) set_entry(b, c, flags, lower);
         return;
     }
@@ -124,19 +143,18 @@ static void add_lower_case(builder *b, uint32_t c, uint32_t flags) {
 
 static void add_code_point(builder *b, uint32_t c, int8_t type) {
     uint32_t category = U_MASK(type);
-    bool blank = c == '\t' || c == '\n' || c == '\r';
-    if (c == 0 || c == 0xfffd || (!blank && (category & (U_GC_CC_MASK | U_GC_CF_MASK)))) {
+    bl_text_rules rules = b->table->rules;
+    bool blank = rules.clean ? c == '\t' || c == '\n' || c == '\r' : u_isUWhiteSpace((UChar32) c);
+    if (rules.clean && (c == 0 || c == 0xfffd || (!blank && (category & (U_GC_CC_MASK | U_GC_CF_MASK))))) {
         set_entry(b, c, BL_CHAR_DROP, 0);
     } else if (blank || (category & (U_GC_ZS_MASK | U_GC_ZL_MASK | U_GC_ZP_MASK))) {
         set_entry(b, c, BL_CHAR_SPACE, 0);
     } else {
-        uint32_t flags = is_ideograph(c) ? BL_CHAR_ALONE : 0;
-        if (b->table->lower_case) {
-            add_lower_case(b, c, flags);
-        } else {
-            flags |= item_flags(b, c);
-            if (flags) set_entry(b, c, flags, c);
-        }
+        uint32_t flags = rules.split_ideographs && is_ideograph(c) ? BL_CHAR_ALONE : 0;
+        if (rules.strip_accents)
+            add_without_accents(b, c, flags);
+        else
+            add_with_accents(b, c, flags);
     }
 }
 
@@ -149,9 +167,9 @@ static UBool add_range(const void *context, UChar32 start, UChar32 limit, UCharC
     return b->status == BL_OK;
 }
 
-bl_status bl_unicode_table_init(bl_unicode_table *table, bool lower_case) {
+bl_status bl_unicode_table_init(bl_unicode_table *table, bl_text_rules rules) {
     memset(table, 0, sizeof *table);
-    table->lower_case = lower_case;
+    table->rules = rules;
     table->page_count = 1;
     table->page_capacity = 1024;
     table->pages = calloc((size_t) table->page_capacity * BL_CHAR_PAGE_SIZE, sizeof *table->pages);

@@ -12,7 +12,7 @@ enum {
     BL_CHAR_DROP = 1,   /* NUL, U+FFFD, Cc and Cf: as if it were not in the text */
     BL_CHAR_SPACE = 2,  /* ends a word */
     BL_CHAR_ALONE = 4,  /* punctuation or CJK ideograph: a word of its own */
-    BL_CHAR_STRIP = 8,  /* Mn, removed when lower-casing */
+    BL_CHAR_STRIP = 8,  /* Mn, removed with the accents */
     BL_CHAR_MARK = 16,  /* canonical combining class above 0 */
     BL_CHAR_MULTI = 32, /* becomes several code points: the value indexes expansions */
     BL_CHAR_SIGMA = 64, /* capital sigma: lower-cased by its place in the word */
@@ -21,6 +21,19 @@ enum {
     BL_CHAR_PAGE_SIZE = 1 << BL_CHAR_PAGE_BITS,
     BL_CHAR_PAGES = 0x110000 >> BL_CHAR_PAGE_BITS
 };
+
+/* What is done to a text before it is cut into words. */
+typedef struct bl_text_rules {
+    bool lower_case;
+    bool strip_accents;    /* decompose (NFD) and leave out Mn */
+    bool split_ideographs; /* each CJK ideograph is a word */
+    bool clean;            /* leave out NUL, U+FFFD, Cc and Cf */
+} bl_text_rules;
+
+/* BERT's own: accents go when the text is lower-cased. */
+static inline bl_text_rules bl_text_rules_of_bert(bool lower_case) {
+    return (bl_text_rules){lower_case, lower_case, true, true};
+}
 
 /* An entry or item: flags in the low 8 bits, code point (or index into expansions) above. */
 typedef struct bl_unicode_table {
@@ -32,10 +45,10 @@ typedef struct bl_unicode_table {
     uint32_t page_capacity;
     uint16_t page_of[BL_CHAR_PAGES];
     uint8_t simple[256]; /* lower-cased byte of an ASCII character inside words; 0 for all else */
-    bool lower_case;
+    bl_text_rules rules;
 } bl_unicode_table;
 
-bl_status bl_unicode_table_init(bl_unicode_table *table, bool lower_case);
+bl_status bl_unicode_table_init(bl_unicode_table *table, bl_text_rules rules);
 void bl_unicode_table_clear(bl_unicode_table *table);
 
 /* Entry of a code point below 0x110000; the value 0 with no flag means "itself". */

@@ -64,7 +64,7 @@ BL_API bl_status bl_vocab_trainer_create(bl_vocab_trainer **out, bool do_lower_c
     if (!out) return bl_fail(BL_ERROR_ARGUMENT, "vocab_trainer: out is NULL");
     bl_vocab_trainer *t = calloc(1, sizeof *t);
     if (!t) return bl_fail(BL_ERROR_MEMORY, "vocab_trainer: out of memory");
-    bl_status status = bl_unicode_table_init(&t->table, do_lower_case);
+    bl_status status = bl_unicode_table_init(&t->table, bl_text_rules_of_bert(do_lower_case));
     if (status != BL_OK) {
         free(t);
         return status;

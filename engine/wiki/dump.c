@@ -43,6 +43,7 @@ struct bl_dump {
     int64_t mark_count, mark_capacity;
     bl_page_text page; /* decoded title and text */
     bl_bytes namespaces;
+    char language[24];
 };
 
 /* "PATH: byte N: ..." or, compressed, "PATH: byte M of what the bzip2 block at byte N holds: ...". */
@@ -140,6 +141,18 @@ static bl_status find_reading(bl_dump *dump, const char *word, size_t limit, int
     }
 }
 
+/* xml:lang among the attributes of the root element. */
+static void read_language(bl_dump *dump, const char *p, size_t length) {
+    static const char name[] = "xml:lang=";
+    const char *end = p + length;
+    const char *value = memmem(p, length, name, sizeof name - 1);
+    if (!value || end - value < (ptrdiff_t) sizeof name + 1) return;
+    value += sizeof name - 1;
+    const char *stop = memchr(value + 1, *value, (size_t) (end - value - 1));
+    if (!stop || (size_t) (stop - value) > sizeof dump->language) return;
+    memcpy(dump->language, value + 1, (size_t) (stop - value - 1));
+}
+
 /* Whether `word` stands `distance` behind the cursor; reads on where the data end within it. */
 static bl_status stands_at(bl_dump *dump, size_t distance, const char *word, bool *same) {
     size_t wanted = distance + strlen(word);
@@ -159,6 +172,7 @@ static bl_status read_header(bl_dump *dump) {
     dump->cursor += (size_t) distance;
     BL_TRY(find_reading(dump, ">", MAX_HEADER_BYTES, &distance));
     if (distance < 0) return dump_fail(dump, dump->cursor, "the <mediawiki> tag has no end");
+    read_language(dump, dump->data.data + dump->cursor, (size_t) distance);
     dump->cursor += (size_t) distance + 1;
     BL_TRY(find_reading(dump, "<", MAX_HEADER_BYTES, &distance));
     bool described = false;
@@ -198,7 +212,8 @@ static bl_status open_file(bl_dump *dump, int64_t begin, int64_t end) {
                        dump->path);
     if (memcmp(magic, "\xff\xfe", 2) == 0 || memcmp(magic, "\xfe\xff", 2) == 0 || memcmp(magic, "<\0", 2) == 0 ||
         memcmp(magic, "\0<", 2) == 0)
-        return bl_fail(BL_ERROR_FORMAT, "%s: UTF-16, expected UTF-8: convert it (iconv -f UTF-16 -t UTF-8)", dump->path);
+        return bl_fail(BL_ERROR_FORMAT, "%s: UTF-16, expected UTF-8: convert it (iconv -f UTF-16 -t UTF-8)",
+                       dump->path);
     dump->compressed = memcmp(magic, "BZh", 3) == 0;
     dump->limit = dump->compressed ? INT64_MAX : dump->end;
     dump->read_at = begin;
@@ -307,6 +322,10 @@ BL_API int64_t bl_dump_position(const bl_dump *dump) {
     if (!dump) return 0;
     if (!dump->compressed) return dump->read_at;
     return dump->bzip2.at < 0 ? dump->file_bytes : dump->bzip2.at / 8;
+}
+
+BL_API const char *bl_dump_language(const bl_dump *dump) {
+    return dump ? dump->language : "";
 }
 
 BL_API const char *bl_dump_namespaces(const bl_dump *dump) {

@@ -80,6 +80,11 @@ static int digit_value(char c, uint32_t base) {
     return -1;
 }
 
+/* What XML 1.0 (section 2.2) allows; control characters stay as they were written. */
+static bool is_character(uint32_t c) {
+    return (c >= 0x20 || c == '\t' || c == '\n' || c == '\r') && c != 0xfffe && c != 0xffff;
+}
+
 static size_t decode_number(const char *p, const char *end, bl_bytes *out) {
     const char *q = p + 2;
     uint32_t base = 10, value = 0;
@@ -88,12 +93,13 @@ static size_t decode_number(const char *p, const char *end, bl_bytes *out) {
         q++;
     }
     const char *digits = q;
-    for (; q < end && q - digits < 8; q++) {
+    for (; q < end; q++) {
         int digit = digit_value(*q, base);
         if (digit < 0) break;
-        value = value * base + (uint32_t) digit;
+        /* Whatever the number of digits: zeros may lead, and what is too large stays too large. */
+        if (value <= 0x10ffff) value = value * base + (uint32_t) digit;
     }
-    if (q == digits || q >= end || *q != ';' || !bl_bytes_code_point(out, value)) return 0;
+    if (q == digits || q >= end || *q != ';' || !is_character(value) || !bl_bytes_code_point(out, value)) return 0;
     return (size_t) (q + 1 - p);
 }
 

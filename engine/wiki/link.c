@@ -5,42 +5,35 @@
 
 #include "wiki/markup.h"
 
-/* The target's prefix before ':' as lower case into name; its length, 0 if there is none or it is too long. */
-static size_t prefix_of(const char *p, const char *end, char name[64]) {
-    size_t n = 0;
-    for (; p < end && *p != ':'; p++) {
-        if (n == 63 || *p == '\n') return 0;
-        name[n++] = *p == '_' ? ' ' : bl_markup_lower(*p);
-    }
-    if (p == end) return 0;
-    while (n > 0 && name[n - 1] == ' ')
-        n--;
-    name[n] = 0;
-    return n;
+/* Titles do not count U+200E, U+200F and U+202A to U+202E, which pages from right to left put before them. */
+static const char *skip_direction_marks(const char *p, const char *end) {
+    while (end - p >= 3 && p[0] == '\xe2' && p[1] == '\x80' &&
+           (p[2] == '\x8e' || p[2] == '\x8f' || ((unsigned char) p[2] >= 0xaa && (unsigned char) p[2] <= 0xae)))
+        p += 3;
+    return p;
 }
 
-static bool is_dropped_namespace(const bl_wikitext *w, const char *name, size_t length) {
-    const char *p = w->dropped.data;
-    while ((p = memmem(p, w->dropped.size - (size_t) (p - w->dropped.data), name, length))) {
-        if (p[-1] == '\n' && p[length] == '\n') return true;
-        p++;
-    }
-    return false;
-}
-
-/* A language code such as "de", "nds-nl", "simple": such a link stands in the margin. */
-static bool is_language(const char *name, size_t length) {
-    static const char *const longer[] = {"simple",    "be-x-old", "zh-min-nan", "zh-classical", "zh-yue",
-                                         "map-bms",   "roa-rup",  "fiu-vro",    "cbk-zam",      "roa-tara",
-                                         "be-tarask", "bat-smg",  "nds-nl"};
-    for (size_t i = 0; i < sizeof longer / sizeof *longer; i++) {
-        if (strcmp(name, longer[i]) == 0) return true;
-    }
-    if (length < 2 || length > 3 || strcmp(name, "mw") == 0) return false;
-    for (size_t i = 0; i < length; i++) {
-        if (name[i] < 'a' || name[i] > 'z') return false;
-    }
-    return true;
+/*
+ * Whether the target begins with a namespace of files or categories, or with the code of a Wikipedia: "[[de:Mühle]]"
+ * stands in the margin. Those links are written in lower case, or without a space; "[[War: A History]]" is a title.
+ */
+static bool is_dropped(bl_wikitext *w, const char *p, const char *end) {
+    p = skip_direction_marks(p, end);
+    const char *colon = memchr(p, ':', end - p < 128 ? (size_t) (end - p) : 128);
+    if (!colon || colon == p) return false;
+    const char *stop = colon;
+    bl_markup_trim(&p, &stop);
+    bl_bytes *name = &w->folded;
+    name->size = 0;
+    bl_wiki_fold(name, p, (size_t) (stop - p));
+    for (size_t i = 0; i < name->size; i++)
+        if (name->data[i] == '_') name->data[i] = ' ';
+    if (name->size == 0) return false;
+    if (bl_markup_listed(&w->dropped, name->data, name->size)) return true;
+    if (!bl_wiki_is_code(name->data, name->size) || bl_markup_is_word(name->data, name->data + name->size, w->language))
+        return false;
+    bool capital = *p >= 'A' && *p <= 'Z';
+    return !(capital && end - colon > 1 && colon[1] == ' ');
 }
 
 /* "[[Help:Contents (page), part|]]" shows "Contents": without the prefix and what only tells namesakes apart. */
@@ -71,9 +64,7 @@ void bl_markup_link(bl_wikitext *w, const char *p, const char *close) {
     bl_markup_hidden(w);
     bool shown = target < target_end && *target == ':';
     if (shown) target++;
-    char name[64];
-    size_t length = prefix_of(target, target_end, name);
-    if (length > 0 && !shown && (is_dropped_namespace(w, name, length) || is_language(name, length))) return;
+    if (!shown && is_dropped(w, target, target_end)) return;
     if (bar == end) {
         bl_markup_walk(w, target, target_end);
         return;

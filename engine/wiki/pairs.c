@@ -33,12 +33,32 @@ static size_t run_length(const char *p, const char *end) {
     return (size_t) (q - p);
 }
 
-/* Close braces: `count` of them at p. Links left open above them are given up. */
+/* How many brackets are open below `depth`, links not counted that are open above the last other one. */
+static size_t below_links(const bl_wikitext *w, size_t depth) {
+    while (depth > 0 && w->stack[depth - 1].kind == '[')
+        depth--;
+    return depth;
+}
+
+/* The "-{" that the last of n braces at p closes, together with a hyphen: its place in the stack + 1, or 0. */
+static size_t variant_closed(const pairing *x, const char *p, size_t n) {
+    const bl_wikitext *w = x->w;
+    if ((n != 1 && n != 3) || p + n >= w->end || p[n] != '-') return 0;
+    size_t d = below_links(w, x->depth);
+    if (n == 3) {
+        /* "-{...{{name}}}-" */
+        if (d == 0 || w->stack[d - 1].kind != '{' || w->stack[d - 1].count != 2) return 0;
+        d = below_links(w, d - 1);
+    }
+    return d > 0 && w->stack[d - 1].kind == '-' ? d : 0;
+}
+
+/* Close braces: `count` of them at p. Links and variants left open above them are given up. */
 static void close_braces(pairing *x, const char *p, size_t count) {
     bl_wikitext *w = x->w;
     while (count >= 2) {
         size_t d = x->depth;
-        while (d > 0 && w->stack[d - 1].kind == '[')
+        while (d > 0 && (w->stack[d - 1].kind == '[' || w->stack[d - 1].kind == '-'))
             d--;
         if (d == 0 || w->stack[d - 1].kind != '{') return;
         x->depth = d;
@@ -70,12 +90,18 @@ static bool at_line_start(const bl_wikitext *w, const char *p) {
     return p == w->text || p[-1] == '\n';
 }
 
+/* The characters that open or close something. */
+static const bool matters[256] = {['<'] = true, ['{'] = true, ['}'] = true, ['|'] = true, ['['] = true, [']'] = true};
+
 bool bl_markup_pair(bl_wikitext *w) {
     pairing x = {.w = w};
     const char *p = w->text;
-    while (p < w->end && !x.failed) {
+    while (!x.failed) {
+        while (p < w->end && !matters[(unsigned char) *p])
+            p++;
+        if (p >= w->end) break;
         const char *skip;
-        size_t n;
+        size_t n, variant;
         switch (*p) {
         case '<':
             skip = bl_markup_opaque_end(w, p, w->end);
@@ -83,7 +109,10 @@ bool bl_markup_pair(bl_wikitext *w) {
             break;
         case '{':
             n = run_length(p, w->end);
-            if (n >= 2) {
+            if (w->variants && (n == 1 || n == 3) && p > w->text && p[-1] == '-') {
+                push(&x, (size_t) (p - w->text), 1, '-');
+                if (n == 3) push(&x, (size_t) (p + 1 - w->text), 2, '{');
+            } else if (n >= 2) {
                 push(&x, (size_t) (p - w->text), n, '{');
             } else if (w->end - p >= 2 && p[1] == '|' && at_line_start(w, p)) {
                 push(&x, (size_t) (p - w->text), 1, '|');
@@ -93,7 +122,12 @@ bool bl_markup_pair(bl_wikitext *w) {
             break;
         case '}':
             n = run_length(p, w->end);
-            close_braces(&x, p, n);
+            variant = w->variants ? variant_closed(&x, p, n) : 0;
+            close_braces(&x, p, variant > 0 ? n - 1 : n);
+            if (variant > 0) {
+                w->close[w->stack[variant - 1].at] = (int32_t) (p + n + 1 - w->text);
+                x.depth = variant - 1;
+            }
             p += n;
             break;
         case '|':

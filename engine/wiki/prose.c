@@ -6,10 +6,12 @@
 #include "wiki/markup.h"
 
 /*
- * Shortest paragraph worth keeping, in bytes and in words. What does not end like a sentence (a caption, the line
- * before a list or formula) must be longer.
+ * Shortest paragraph worth keeping, in letters and in words. What does not end like a sentence (a caption, the line
+ * before a list or formula) must be longer. An ideograph or a syllable of Korean says as much as several letters, and
+ * Thai and its kin have no full stop to end with: their characters count as DENSE_LETTERS letters each. Where no spaces
+ * stand between words, each character counts as a word.
  */
-enum { MIN_BYTES = 20, MIN_WORDS = 3, MIN_OPEN_BYTES = 60 };
+enum { MIN_LETTERS = 20, MIN_WORDS = 3, MIN_OPEN_LETTERS = 60, DENSE_LETTERS = 3 };
 
 static bool is_space_at(const char *p, const char *end) {
     return p < end && bl_markup_space(*p);
@@ -113,34 +115,44 @@ static void tidy(bl_bytes *out, char c, char next) {
     bl_bytes_put(out, c);
 }
 
-static bool ends_sentence(const char *p, const char *end) {
-    while (end > p && (end[-1] == '"' || end[-1] == '\'' || end[-1] == ')' || end[-1] == ']'))
-        end--;
-    if (end == p) return false;
-    if (end[-1] == '.' || end[-1] == '!' || end[-1] == '?') return true;
-    /* Typographic closing quotes, the ellipsis, and the full stops of Chinese, Japanese, Hindi and Urdu. */
-    static const char *const marks[] = {"\xe2\x80\x9d", "\xe2\x80\x99", "\xe2\x80\xa6", "\xc2\xbb", "\xe3\x80\x82",
-                                        "\xef\xbc\x81", "\xef\xbc\x9f", "\xe0\xa5\xa4", "\xdb\x94", "\xd8\x9f"};
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        size_t length = strlen(marks[i]);
-        if ((size_t) (end - p) >= length && memcmp(end - length, marks[i], length) == 0) return true;
+/* Whether the character before `end` is one of a list. */
+static bool is_one_of(const char *p, const char *end, const char *const *list, size_t count, size_t *length) {
+    for (size_t i = 0; i < count; i++) {
+        *length = strlen(list[i]);
+        if ((size_t) (end - p) >= *length && memcmp(end - *length, list[i], *length) == 0) return true;
     }
     return false;
 }
 
+static bool ends_sentence(const char *p, const char *end) {
+    static const char *const closing[] = {"\"", "'", ")", "]", "）", "】", "》", "〉", "〕", "］", "’", "›"};
+    /* Quotation marks, the ellipsis, and the full stops of all scripts. */
+    static const char *const marks[] = {".",  "!", "?", "”", "’", "…", "»", "«", "“", "」", "』", "。", "．", "｡", "！",
+                                        "？", "।", "॥", "۔", "؟", "։", "።", "፧", "၊", "။",  "។",  "៕",  "།",  "༎"};
+    size_t length, skip;
+    while (end > p && is_one_of(p, end, closing, sizeof closing / sizeof *closing, &skip)) {
+        if (skip > 1 && is_one_of(p, end, marks, sizeof marks / sizeof *marks, &length)) return true;
+        end -= skip;
+    }
+    return end > p && is_one_of(p, end, marks, sizeof marks / sizeof *marks, &length);
+}
+
 static bool worth_keeping(const char *p, const char *end) {
-    size_t words = 0;
-    bool inside = false, letters = false;
+    int64_t letters = 0, words = 0;
+    bool inside = false, any = false;
     for (const char *q = p; q < end; q++) {
         unsigned char c = (unsigned char) *q;
+        if ((c & 0xc0) == 0x80) continue;
+        bl_character here;
+        bool unspaced = c >= 0xe0 && bl_text_character(q, end - q, 0, &here) && bl_text_is_unspaced(here.code_point);
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
-        letters |= letter;
-        if (letter && !inside) words++;
+        any |= letter;
+        if (letter && (!inside || unspaced)) words++;
+        bool syllable = c >= 0xea && c <= 0xed; /* U+A000 to U+DFFF: Hangul, and Yi */
+        letters += unspaced || syllable ? DENSE_LETTERS : 1;
         inside = c != ' ';
-        /* Scripts that do not put spaces between words. */
-        if (c >= 0xe3) words += 1;
     }
-    return letters && words >= MIN_WORDS && end - p >= (ends_sentence(p, end) ? MIN_BYTES : MIN_OPEN_BYTES);
+    return any && words >= MIN_WORDS && letters >= (ends_sentence(p, end) ? MIN_LETTERS : MIN_OPEN_LETTERS);
 }
 
 /* Whether a byte goes through as it is: neither tidy nor odd_space has to look at it. */
@@ -153,11 +165,39 @@ static bool is_plain(char c) {
     case '.':
     case 0xc2:
     case 0xe2:
+    case 0xe3:
     case 0xef:
         return false;
     default:
         return (unsigned char) c > ' ';
     }
+}
+
+static bool is_at(const char *p, const char *end, const char *mark) {
+    return end - p >= 3 && memcmp(p, mark, 3) == 0;
+}
+
+static bool ends_in(const bl_bytes *out, const char *mark) {
+    return out->size >= 3 && memcmp(out->data + out->size - 3, mark, 3) == 0;
+}
+
+/* Full-width punctuation, of three bytes: whether to leave it out, as tidy does with its ASCII forms. */
+static bool drops_wide(bl_bytes *out, const char *p, const char *end) {
+    bool separator = is_at(p, end, "、") || is_at(p, end, "，") || is_at(p, end, "；") || is_at(p, end, "：");
+    if (separator) return ends_in(out, "（");
+    if (!is_at(p, end, "）")) return false;
+    for (;;) {
+        if (out->size > 0 && (out->data[out->size - 1] == ' ' || is_separator(out->data[out->size - 1]))) {
+            out->size--;
+        } else if (ends_in(out, "、") || ends_in(out, "，") || ends_in(out, "；") || ends_in(out, "：")) {
+            out->size -= 3;
+        } else {
+            break;
+        }
+    }
+    if (!ends_in(out, "（")) return false;
+    out->size -= 3;
+    return true;
 }
 
 /* The paragraph at hand is complete: tidy it and, if it says something, keep it. */
@@ -171,6 +211,10 @@ static void finish(bl_wikitext *w) {
         while (p < end && is_plain(*p))
             line->data[line->size++] = *p++;
         if (p == end) break;
+        if (drops_wide(line, p, end)) {
+            p += 3;
+            continue;
+        }
         bool space;
         size_t odd = odd_space(p, end, &space);
         if (odd == 0) {

@@ -1,8 +1,9 @@
 /*
- * tag.c - comments, HTML tags and the tags of MediaWiki's extensions.
+ * tag.c - HTML tags and the tags of MediaWiki's extensions.
  */
 #include <strings.h>
 
+#include "wiki/entity.h"
 #include "wiki/markup.h"
 
 typedef enum tag_kind {
@@ -158,59 +159,38 @@ static bool read_tag(const char *p, const char *end, found_tag *found) {
 static bool find_end(bl_wikitext *w, int number, const char *p, const char *end, const char **content_end,
                      const char **after) {
     /* A tag that was not closed once is not closed later either: the search stays linear. */
-    if (w->no_close[number]) return false;
+    if (w->no_close[number] && p < w->no_close[number] && end <= w->no_close[number]) return false;
     const char *name = tags[number].name;
     size_t length = strlen(name);
     bool nests = tags[number].kind == TAG_DROP && strcmp(name, "ref") != 0;
     int depth = 1;
-    while ((p = memchr(p, '<', (size_t) (w->end - p)))) {
-        bool closing = w->end - p > 1 && p[1] == '/';
+    while (p < end && (p = memchr(p, '<', (size_t) (end - p)))) {
+        bool closing = end - p > 1 && p[1] == '/';
         const char *q = p + (closing ? 2 : 1);
-        bool same = (size_t) (w->end - q) > length && strncasecmp(q, name, length) == 0 &&
+        bool same = (size_t) (end - q) > length && strncasecmp(q, name, length) == 0 &&
                     (q[length] == '>' || q[length] == '/' || bl_markup_space(q[length]));
-        const char *stop = same ? memchr(q, '>', (size_t) (w->end - q)) : NULL;
+        const char *stop = same ? memchr(q, '>', (size_t) (end - q)) : NULL;
+        /* Nor is there an end behind this one. */
+        if (same && !stop) break;
         if (stop && closing && --depth == 0) {
-            if (stop >= end) return false;
             *content_end = p;
             *after = stop + 1;
             return true;
         }
         if (stop && !closing && nests && stop[-1] != '/') depth++;
         p++;
-        if (p >= w->end) break;
     }
-    w->no_close[number] = true;
+    w->no_close[number] = end;
     return false;
 }
 
-static const char *comment_end(const char *p, const char *end) {
-    const char *close = memmem(p + 4, (size_t) (end - p - 4), "-->", 3);
-    return close ? close + 3 : end;
-}
-
-static bool is_comment(const char *p, const char *end) {
-    return end - p >= 4 && memcmp(p, "<!--", 4) == 0;
-}
-
 const char *bl_markup_opaque_end(bl_wikitext *w, const char *p, const char *end) {
-    if (is_comment(p, end)) return comment_end(p, end);
     found_tag found;
     if (!read_tag(p, end, &found) || found.number < 0 || found.closing || found.self_closed) return NULL;
     tag_kind kind = tags[found.number].kind;
     if (kind != TAG_OPAQUE && kind != TAG_FORMULA && kind != TAG_NOWIKI) return NULL;
     const char *content_end, *after;
     return find_end(w, found.number, found.end, end, &content_end, &after) ? after : NULL;
-}
-
-/* A comment alone on its line takes the line with it. */
-static size_t comment(bl_wikitext *w, const char *p, const char *end) {
-    const char *close = comment_end(p, end);
-    bool alone = w->out.size == 0 || w->out.data[w->out.size - 1] == '\n';
-    const char *next = close;
-    while (next < end && (*next == ' ' || *next == '\t'))
-        next++;
-    if (alone && next < end && *next == '\n') return (size_t) (next + 1 - p);
-    return (size_t) (close - p);
 }
 
 void bl_markup_raise(bl_wikitext *w, const char *p, const char *end) {
@@ -235,8 +215,20 @@ static bool is_plain_formula(const char *p, const char *end) {
     return true;
 }
 
+/* Text in which only character references mean something. */
+static void put_plain(bl_wikitext *w, const char *p, const char *end) {
+    while (p < end) {
+        const char *stop = memchr(p, '&', (size_t) (end - p));
+        if (!stop) stop = end;
+        bl_bytes_append(&w->out, p, (size_t) (stop - p));
+        if (stop == end) return;
+        size_t length = bl_entity_decode(stop, end, false, &w->out);
+        if (length == 0) bl_bytes_put(&w->out, '&');
+        p = stop + (length > 0 ? length : 1);
+    }
+}
+
 size_t bl_markup_tag(bl_wikitext *w, const char *p, const char *end) {
-    if (is_comment(p, end)) return comment(w, p, end);
     found_tag found;
     if (!read_tag(p, end, &found)) return 0;
     tag_kind kind = found.number < 0 ? TAG_INLINE : tags[found.number].kind;
@@ -255,7 +247,8 @@ size_t bl_markup_tag(bl_wikitext *w, const char *p, const char *end) {
         const char *blank = memmem(found.end, (size_t) (end - found.end), "\n\n", 2);
         return (size_t) ((blank ? blank : end) - p);
     }
-    if (kind == TAG_NOWIKI || (kind == TAG_FORMULA && is_plain_formula(found.end, content_end)))
+    if (kind == TAG_NOWIKI) put_plain(w, found.end, content_end);
+    if (kind == TAG_FORMULA && is_plain_formula(found.end, content_end))
         bl_bytes_append(&w->out, found.end, (size_t) (content_end - found.end));
     return (size_t) (after - p);
 }

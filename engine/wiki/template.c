@@ -4,103 +4,58 @@
  */
 #include <strings.h>
 
-#include "wiki/markup.h"
-#include "wiki/template.h"
+#include "wiki/arguments.h"
 
-size_t bl_markup_template_name(const char *p, const char *end, char name[BL_TEMPLATE_NAME]) {
+/* Case-folded text with "_" as space; 0 if it does not fit. */
+static size_t fold(const char *p, const char *end, char *out, size_t capacity) {
+    size_t n = 0;
+    for (const char *q = p; q < end; q++) {
+        if ((unsigned char) *q >= 0x80 || n == capacity) {
+            bl_bytes folded = {0};
+            bl_wiki_fold(&folded, p, (size_t) (end - p));
+            n = folded.failed || folded.size > capacity ? 0 : folded.size;
+            for (size_t i = 0; i < n; i++)
+                out[i] = folded.data[i] == '_' ? ' ' : folded.data[i];
+            bl_bytes_free(&folded);
+            return n;
+        }
+        out[n++] = *q == '_' ? ' ' : bl_markup_lower(*q);
+    }
+    return n;
+}
+
+size_t bl_markup_template_name(const bl_wikitext *w, const char *p, const char *end, char name[BL_TEMPLATE_NAME]) {
     const char *comment = memmem(p, (size_t) (end - p), "<!--", 4);
     if (comment) end = comment;
     bl_markup_trim(&p, &end);
-    if (end - p > 9 && strncasecmp(p, "template:", 9) == 0) p += 9;
-    bl_markup_trim(&p, &end);
-    size_t length = (size_t) (end - p);
+    if (end - p >= 2 * BL_TEMPLATE_NAME) return 0;
+    const char *colon = memchr(p, ':', (size_t) (end - p));
+    char folded[3 * BL_TEMPLATE_NAME];
+    size_t length = fold(p, end, folded, sizeof folded);
+    if (colon && length > 0) {
+        /* The namespace; a first colon may stand before it. */
+        char *stop = memchr(folded, ':', length);
+        if (stop && bl_markup_listed(&w->template, folded, (size_t) (stop - folded))) {
+            size_t skip = (size_t) (stop + 1 - folded);
+            while (skip < length && folded[skip] == ' ')
+                skip++;
+            length -= skip;
+            memmove(folded, folded + skip, length);
+        }
+    }
     if (length == 0 || length >= BL_TEMPLATE_NAME) return 0;
-    for (size_t i = 0; i < length; i++)
-        name[i] = p[i] == '_' ? ' ' : bl_markup_lower(p[i]);
+    memcpy(name, folded, length);
     name[length] = 0;
     return length;
 }
 
-/* The arguments of a template, from the first bar on. */
-typedef struct arguments {
-    const bl_wikitext *w;
-    const char *p, *end;
-    int position; /* of the last positional one */
-} arguments;
-
-typedef struct argument {
-    const char *value, *end;
-    const char *key, *key_end; /* equal for a positional one */
-    int number;                /* of a positional one, also "1=value"; 0 if it is named */
-} argument;
-
-static bool is_word(const char *p, const char *end, const char *word) {
-    return strlen(word) == (size_t) (end - p) && memcmp(p, word, (size_t) (end - p)) == 0;
-}
-
-/* The next argument; false at the end. A named "text=" or "quote=" counts as the first. */
-static bool next_argument(arguments *list, argument *found) {
-    if (list->p >= list->end) return false;
-    const char *begin = list->p + 1;
-    const char *stop = bl_markup_bar(list->w, begin, list->end);
-    list->p = stop;
-    const char *equals = begin;
-    while (equals < stop && *equals != '=' && *equals != '[' && *equals != '{' && *equals != '<')
-        equals++;
-    *found = (argument){.value = begin, .end = stop, .key = begin, .key_end = begin};
-    if (equals == stop || *equals != '=') {
-        found->number = ++list->position;
-        return true;
-    }
-    found->key_end = equals;
-    bl_markup_trim(&found->key, &found->key_end);
-    if (found->key_end - found->key == 1 && *found->key >= '1' && *found->key <= '9') found->number = *found->key - '0';
-    if (is_word(found->key, found->key_end, "text") || is_word(found->key, found->key_end, "quote")) found->number = 1;
-    found->value = equals + 1;
-    bl_markup_trim(&found->value, &found->end);
-    return true;
-}
-
-/*
- * The positional argument with this number, 0 for the last one, or the one of this name, without spaces around it;
- * false if there is none or it is empty.
- */
-static bool pick(arguments list, int wanted, const char *name, argument *picked) {
-    argument next;
-    bool found = false;
-    while (next_argument(&list, &next)) {
-        bool same =
-            name ? is_word(next.key, next.key_end, name) : next.number > 0 && (wanted == 0 || next.number == wanted);
-        if (!same) continue;
-        *picked = next;
-        found = true;
-    }
-    if (found) bl_markup_trim(&picked->value, &picked->end);
-    return found && picked->value < picked->end;
-}
-
-static bool has(arguments list, const char *name) {
-    argument found;
-    return pick(list, 0, name, &found);
-}
-
 /* A text before and after the argument of this name, if it is given. */
-static void put_named(bl_wikitext *w, arguments list, const char *name, const char *before, const char *after) {
-    argument found;
-    if (!pick(list, 0, name, &found)) return;
+static void put_named(bl_wikitext *w, bl_arguments list, const char *name, const char *before, const char *after) {
+    bl_argument found;
+    if (!bl_arguments_named(list, name, &found)) return;
     bl_bytes_text(&w->out, before);
     bl_markup_walk(w, found.value, found.end);
     bl_bytes_text(&w->out, after);
-}
-
-/* All positional arguments, joined. */
-static void put_all(bl_wikitext *w, arguments list) {
-    argument next;
-    while (next_argument(&list, &next)) {
-        if (next.number == 0) continue;
-        bl_markup_trim(&next.value, &next.end);
-        bl_markup_walk(w, next.value, next.end);
-    }
 }
 
 static bool is_number(const char *p, const char *end) {
@@ -113,102 +68,17 @@ static bool is_number(const char *p, const char *end) {
     return true;
 }
 
-static bool is_range_word(const char *p, const char *end) {
-    static const char *const words[] = {"-", "to", "and", "or", "by", "x", "to about", "+/-", "\xe2\x80\x93", "&", "+"};
-    bl_markup_trim(&p, &end);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (is_word(p, end, words[i])) return true;
-    }
-    return false;
-}
-
-/* A unit's symbol as {{convert}} shows it. */
-static void put_unit(bl_wikitext *w, const char *p, const char *end) {
-    static const char *const units[][2] = {{"C", "\xc2\xb0"
-                                                 "C"},
-                                           {"F", "\xc2\xb0"
-                                                 "F"},
-                                           {"sqmi", "sq mi"},
-                                           {"km2", "km\xc2\xb2"},
-                                           {"m2", "m\xc2\xb2"},
-                                           {"sqft", "sq ft"},
-                                           {"m3", "m\xc2\xb3"},
-                                           {"km3", "km\xc2\xb3"},
-                                           {"lbs", "lb"},
-                                           {"mi2", "sq mi"},
-                                           {"foot", "foot"},
-                                           {"nmi", "nautical miles"},
-                                           {"cuft", "cu ft"},
-                                           {"lb-f", "pounds-force"},
-                                           {"kn", "knots"}};
-    bl_markup_trim(&p, &end);
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (is_word(p, end, units[i][0])) {
-            bl_bytes_text(&w->out, units[i][1]);
-            return;
-        }
-    }
-    bl_markup_walk(w, p, end);
-}
-
-/* "10|km" -> "10 km", "10|to|20|km|mi" -> "10 to 20 km", "5|ft|11|in" -> "5 ft 11 in". */
-static void convert(bl_wikitext *w, arguments list) {
-    argument next;
-    int pairs = 0;
-    bool after_number = false;
-    while (next_argument(&list, &next)) {
-        if (next.number == 0) continue;
-        const char *value = next.value, *end = next.end;
-        bl_markup_trim(&value, &end);
-        if (value == end) break;
-        if (is_number(value, end)) {
-            if (after_number) break;
-            if (pairs > 0) {
-                /* Another number counts only with a unit of its own: else it is the precision. */
-                arguments ahead = list;
-                if (pairs > 1 || !next_argument(&ahead, &next) || is_number(next.value, next.end)) break;
-                bl_bytes_put(&w->out, ' ');
-            }
-            bl_bytes_append(&w->out, value, (size_t) (end - value));
-            after_number = true;
-        } else if (after_number && is_range_word(value, end)) {
-            bl_bytes_put(&w->out, ' ');
-            bl_bytes_append(&w->out, value, (size_t) (end - value));
-            bl_bytes_put(&w->out, ' ');
-            after_number = false;
-        } else if (after_number) {
-            bl_bytes_put(&w->out, ' ');
-            put_unit(w, value, end);
-            after_number = false;
-            pairs++;
-        } else if (pairs > 0) {
-            break;
-        } else {
-            bl_markup_walk(w, value, end);
-            after_number = true;
-        }
-    }
-}
-
-static int count_positional(arguments list) {
-    argument next;
-    int total = 0;
-    while (next_argument(&list, &next))
-        total += next.number > 0;
-    return total;
-}
-
 static bool ends_in_digit(const bl_bytes *out) {
     return out->size > 0 && out->data[out->size - 1] >= '0' && out->data[out->size - 1] <= '9';
 }
 
 /* "3" -> "1/3", "1|3" -> "1/3", "2|1|3" -> "2 1/3"; after a whole number with a space. */
-static void fraction(bl_wikitext *w, arguments list) {
-    argument next;
-    int total = count_positional(list), seen = 0;
+static void fraction(bl_wikitext *w, bl_arguments list) {
+    bl_argument next;
+    int total = bl_arguments_count(list), seen = 0;
     if (total > 0 && ends_in_digit(&w->out)) bl_bytes_put(&w->out, ' ');
     if (total == 1) bl_bytes_text(&w->out, "1/");
-    while (next_argument(&list, &next)) {
+    while (bl_arguments_next(&list, &next)) {
         if (next.number == 0) continue;
         bl_markup_trim(&next.value, &next.end);
         if (seen > 0) bl_bytes_put(&w->out, seen == total - 1 ? '/' : ' ');
@@ -218,11 +88,11 @@ static void fraction(bl_wikitext *w, arguments list) {
 }
 
 /* "6.241|e=18|u=C" -> "6.241×10^18 C", "1.5|0.2" -> "1.5±0.2", "1.53|(7)" -> "1.53(7)". */
-static void value(bl_wikitext *w, arguments list) {
-    argument first, error;
+static void value(bl_wikitext *w, bl_arguments list) {
+    bl_argument first, error;
     put_named(w, list, "p", "", "");
-    if (pick(list, 1, NULL, &first)) bl_markup_walk(w, first.value, first.end);
-    if (pick(list, 2, NULL, &error)) {
+    if (bl_arguments_pick(list, 1, NULL, 0, &first)) bl_markup_walk(w, first.value, first.end);
+    if (bl_arguments_pick(list, 2, NULL, 0, &error)) {
         if (*error.value != '(') bl_bytes_text(&w->out, "\xc2\xb1");
         bl_markup_walk(w, error.value, error.end);
     }
@@ -237,21 +107,23 @@ static void value(bl_wikitext *w, arguments list) {
 }
 
 /* "2010" -> "As of 2010", "2010|4|21|lc=y" -> "as of 21 April 2010". */
-static void as_of(bl_wikitext *w, arguments list) {
+static void as_of(bl_wikitext *w, bl_arguments list) {
     static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
                                          "July",    "August",   "September", "October", "November", "December"};
-    argument year, month, day, instead;
-    if (pick(list, 0, "alt", &instead)) {
+    bl_argument year, month, day, instead;
+    if (bl_arguments_named(list, "alt", &instead)) {
         bl_markup_walk(w, instead.value, instead.end);
         return;
     }
-    if (!pick(list, 1, NULL, &year)) return;
-    bool small = has(list, "lc");
-    bl_bytes_text(&w->out, has(list, "since") ? (small ? "since " : "Since ") : small ? "as of " : "As of ");
+    if (!bl_arguments_pick(list, 1, NULL, 0, &year)) return;
+    bool small = bl_arguments_has(list, "lc");
+    bl_bytes_text(&w->out, bl_arguments_has(list, "since") ? (small ? "since " : "Since ")
+                           : small                         ? "as of "
+                                                           : "As of ");
     put_named(w, list, "pre", "", " ");
-    if (pick(list, 2, NULL, &month)) {
-        bool american = pick(list, 0, "df", &instead) && strncasecmp(instead.value, "us", 2) == 0;
-        bool with_day = pick(list, 3, NULL, &day);
+    if (bl_arguments_pick(list, 2, NULL, 0, &month)) {
+        bool american = bl_arguments_named(list, "df", &instead) && strncasecmp(instead.value, "us", 2) == 0;
+        bool with_day = bl_arguments_pick(list, 3, NULL, 0, &day);
         if (with_day && !american) {
             bl_markup_walk(w, day.value, day.end);
             bl_bytes_put(&w->out, ' ');
@@ -273,10 +145,10 @@ static void as_of(bl_wikitext *w, arguments list) {
 }
 
 /* Authors and a year: "Boole|1854" -> "Boole (1854)", "Boole|Mill|1854" -> "Boole & Mill (1854)". */
-static void authors(bl_wikitext *w, arguments list) {
-    argument next;
-    int total = count_positional(list), seen = 0;
-    while (next_argument(&list, &next)) {
+static void authors(bl_wikitext *w, bl_arguments list) {
+    bl_argument next;
+    int total = bl_arguments_count(list), seen = 0;
+    while (bl_arguments_next(&list, &next)) {
         if (next.number == 0) continue;
         seen++;
         if (seen == total) {
@@ -294,85 +166,35 @@ static void authors(bl_wikitext *w, arguments list) {
 }
 
 /* "Mill|de|Mühle" -> "Mill", also with the language first as in older pages; "lt=the mill" comes before. */
-static void other_link(bl_wikitext *w, arguments list) {
-    argument label;
-    if (!pick(list, 0, "lt", &label)) {
-        if (!pick(list, 1, NULL, &label)) return;
+static void other_link(bl_wikitext *w, bl_arguments list) {
+    bl_argument label;
+    if (!bl_arguments_named(list, "lt", &label)) {
+        if (!bl_arguments_pick(list, 1, NULL, 0, &label)) return;
         bool code = label.end - label.value >= 2 && label.end - label.value <= 3;
         for (const char *p = label.value; p < label.end; p++)
             code = code && *p >= 'a' && *p <= 'z';
-        argument second;
-        if (code && pick(list, 2, NULL, &second)) label = second;
+        bl_argument second;
+        if (code && bl_arguments_pick(list, 2, NULL, 0, &second)) label = second;
     }
     bl_markup_walk(w, label.value, label.end);
 }
 
-static void music(bl_wikitext *w, arguments list) {
+static void music(bl_wikitext *w, bl_arguments list) {
     static const char *const signs[][2] = {{"flat", "\xe2\x99\xad"},    {"b", "\xe2\x99\xad"},
                                            {"sharp", "\xe2\x99\xaf"},   {"#", "\xe2\x99\xaf"},
                                            {"natural", "\xe2\x99\xae"}, {"n", "\xe2\x99\xae"}};
-    argument sign;
-    if (!pick(list, 1, NULL, &sign)) return;
+    bl_argument sign;
+    if (!bl_arguments_pick(list, 1, NULL, 0, &sign)) return;
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
-        if (is_word(sign.value, sign.end, signs[i][0])) bl_bytes_text(&w->out, signs[i][1]);
+        if (bl_markup_is_word(sign.value, sign.end, signs[i][0])) bl_bytes_text(&w->out, signs[i][1]);
     }
 }
 
-/* What "$X" of a pattern stands for: false if it is empty. */
-static bool placeholder(arguments list, char c, argument *found) {
-    if (c == '*') return pick(list, 0, NULL, found) || count_positional(list) > 1;
-    return pick(list, c == '-' ? 0 : c - '0', NULL, found);
-}
-
-static bool is_placeholder(const char *p) {
-    return p[0] == '$' && (p[1] == '*' || p[1] == '-' || (p[1] >= '1' && p[1] <= '9'));
-}
-
-/* Whether a pattern has something to say: see template.h. */
-static bool pattern_applies(const char *pattern, arguments list) {
-    bool asked = false, given = false, optional = false;
-    argument found;
-    for (const char *p = pattern; *p; p++) {
-        if (*p == '{' || *p == '}') optional = *p == '{';
-        if (optional || !is_placeholder(p)) continue;
-        asked = true;
-        given = given || placeholder(list, p[1], &found);
-    }
-    return given || !asked;
-}
-
-/* One part in braces is left out if the argument in it is empty. */
-static bool part_applies(const char *p, arguments list) {
-    argument found;
-    for (; *p && *p != '}'; p++) {
-        if (is_placeholder(p) && placeholder(list, p[1], &found)) return true;
-    }
-    return false;
-}
-
-static void put_pattern(bl_wikitext *w, const char *p, arguments list) {
-    argument found;
-    for (; *p; p++) {
-        if (is_placeholder(p)) {
-            p++;
-            if (*p == '*') {
-                put_all(w, list);
-            } else if (placeholder(list, *p, &found)) {
-                bl_markup_walk(w, found.value, found.end);
-            }
-        } else if (*p == '{') {
-            if (!part_applies(p, list)) p = strchr(p, '}');
-        } else if (*p != '}') {
-            bl_bytes_put(&w->out, *p);
-        }
-    }
-}
-
-static void expand(bl_wikitext *w, const bl_template *template, arguments list) {
-    argument found;
+static void expand(bl_wikitext *w, const bl_template *template, bl_arguments list) {
+    bl_argument found;
     switch (template->kind) {
     case BL_TEMPLATE_CONVERT:
-        convert(w, list);
+        bl_markup_convert(w, list, *template->pattern != 0);
         return;
     case BL_TEMPLATE_FRACTION:
         fraction(w, list);
@@ -393,24 +215,34 @@ static void expand(bl_wikitext *w, const bl_template *template, arguments list) 
         music(w, list);
         return;
     case BL_TEMPLATE_SINGLE:
-        if (pick(list, 2, NULL, &found)) return;
+        if (bl_arguments_pick(list, 2, NULL, 0, &found)) return;
         break;
     case BL_TEMPLATE_RAISED:
-        if (pick(list, 1, NULL, &found)) bl_markup_raise(w, found.value, found.end);
+        if (bl_arguments_pick(list, 1, NULL, 0, &found)) bl_markup_raise(w, found.value, found.end);
         break;
     default:
         break;
     }
-    if (!pattern_applies(template->pattern, list)) return;
+    if (!bl_markup_pattern_applies(template->pattern, list)) return;
     bool block = template->kind == BL_TEMPLATE_BLOCK;
     if (block) {
         bl_bytes_text(&w->out, "\n\n");
         bl_markup_hidden(w);
     }
-    put_pattern(w, template->pattern, list);
+    bl_markup_pattern(w, template->pattern, list);
     if (!block) return;
     bl_bytes_text(&w->out, "\n\n");
     bl_markup_hidden(w);
+}
+
+/* {{formatnum:...}}, also by its names in other languages. */
+static bool is_number_format(const char *name) {
+    static const char *const names[] = {"formatnum:",     "zahlenformat:",        "formatonúmero:", "formatearnúmero:",
+                                        "formatonumero:", "форматировать число:", "форматчисла:",   "formatanum:"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strncmp(name, names[i], strlen(names[i])) == 0) return true;
+    }
+    return false;
 }
 
 void bl_markup_template(bl_wikitext *w, const char *p, const char *close) {
@@ -420,14 +252,29 @@ void bl_markup_template(bl_wikitext *w, const char *p, const char *close) {
     const char *begin = p + 2, *end = close - 2;
     const char *bar = bl_markup_bar(w, begin, end);
     char name[BL_TEMPLATE_NAME];
-    size_t length = bl_markup_template_name(begin, bar, name);
+    size_t length = bl_markup_template_name(w, begin, bar, name);
     if (length == 0) return;
-    if (strncmp(name, "formatnum:", 10) == 0) {
+    if (is_number_format(name)) {
         const char *value = memchr(begin, ':', (size_t) (bar - begin));
-        if (value) bl_markup_walk(w, value + 1, bar);
+        if (!value) return;
+        bl_arguments list = {.w = w, .p = bar, .end = end};
+        bl_argument raw;
+        if (bl_arguments_pick(list, 1, NULL, 0, &raw) && bl_markup_is_word(raw.value, raw.end, "R")) {
+            bl_markup_walk(w, value + 1, bar);
+        } else {
+            bl_markup_number(w, value + 1, bar);
+        }
         return;
     }
-    const bl_template *template = bl_template_find(name);
+    const bl_template *template = bl_markup_template_find(w, name, length);
+    if (!template && bl_markup_is_ordinal(w, name, length)) bl_markup_walk(w, begin, bar);
+    size_t before = template ? 0 : bl_markup_titled(w, name);
+    if (before > 0) {
+        /* {{Calcio Milan|N}}: the prefix is ASCII, so the name has its length as it was written. */
+        bl_markup_trim(&begin, &bar);
+        if ((size_t) (bar - begin) > before && !memchr(begin, ':', before)) bl_markup_walk(w, begin + before, bar);
+        return;
+    }
     if (!template || w->depth >= BL_MARKUP_MAX_DEPTH) return;
-    expand(w, template, (arguments){.w = w, .p = bar, .end = end});
+    expand(w, template, (bl_arguments){.w = w, .p = bar, .end = end});
 }

@@ -21,17 +21,19 @@ typedef enum bl_template_kind {
 
 /*
  * A pattern is text in which $1 to $9 stand for positional arguments, $- for the
- * last and $* for all of them, joined. What is in braces is left out if its
- * argument is empty; everything is, if arguments outside braces are expected
- * and none is given.
+ * last and $* for all of them, joined; $(2/text/=e) for the first of these that
+ * is given, by number or name, else for "e". $#1 shows a number in groups of
+ * digits, $@2 a month by its number, $%1 a day, $?3 nothing. What is in braces is
+ * left out if all its arguments are empty; everything is, if arguments outside
+ * braces are expected and none is given.
  */
 typedef struct bl_template {
-    const char *name; /* lower case, "_" as space */
+    const char *name; /* case-folded, "_" as space; in the tables of other languages names between bars */
     bl_template_kind kind;
     const char *pattern;
 } bl_template;
 
-/* The template of that name, NULL if it is to be left out. */
+/* The template of that name on the English Wikipedia, NULL if it is to be left out. */
 const bl_template *bl_template_find(const char *name);
 
 #endif

@@ -52,7 +52,7 @@ static const bl_template templates[] = {
     {"co2", BL_TEMPLATE_PATTERN, "CO2"},
     {"convert", BL_TEMPLATE_CONVERT, ""},
     {"cquote", BL_TEMPLATE_BLOCK, "$1"},
-    {"cvt", BL_TEMPLATE_CONVERT, ""},
+    {"cvt", BL_TEMPLATE_CONVERT, "on"},
     {"e", BL_TEMPLATE_PATTERN, "×10^$1"},
     {"em", BL_TEMPLATE_PATTERN, "$1"},
     {"em dash", BL_TEMPLATE_PATTERN, "—"},

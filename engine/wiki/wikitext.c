@@ -8,33 +8,13 @@
 #include "wiki/entity.h"
 #include "wiki/markup.h"
 
-/* Namespaces whose links are not text: media, file, category. */
-static const int dropped_namespaces[] = {-2, 6, 14};
-
-static void add_dropped(bl_wikitext *w, const char *name, size_t length) {
-    for (size_t i = 0; i < length; i++)
-        bl_bytes_put(&w->dropped, bl_markup_lower(name[i]));
-    bl_bytes_put(&w->dropped, '\n');
-}
-
-BL_API bl_status bl_wikitext_create(bl_wikitext **out, const char *namespaces) {
+BL_API bl_status bl_wikitext_create(bl_wikitext **out, const char *namespaces, const char *language) {
     if (!out) return bl_fail(BL_ERROR_ARGUMENT, "wikitext_create: out is NULL");
     bl_wikitext *w = calloc(1, sizeof *w);
     if (!w) return bl_fail(BL_ERROR_MEMORY, "wikitext_create: no memory");
-    /* Every wiki knows the English names besides its own. */
-    bl_bytes_text(&w->dropped, "\nfile\nimage\nmedia\ncategory\n");
-    for (const char *line = namespaces; line && *line;) {
-        const char *stop = strchr(line, '\n');
-        if (!stop) stop = line + strlen(line);
-        char *name;
-        long number = strtol(line, &name, 10);
-        for (size_t i = 0; i < sizeof dropped_namespaces / sizeof *dropped_namespaces; i++) {
-            if (number == dropped_namespaces[i] && name < stop) add_dropped(w, name + 1, (size_t) (stop - name - 1));
-        }
-        line = *stop ? stop + 1 : stop;
-    }
     /* The walk and the paragraphs begin with memory, so that no pointer into them is ever NULL. */
-    if (!bl_bytes_close(&w->dropped) || !bl_bytes_reserve(&w->out, 0) || !bl_bytes_reserve(&w->paragraph, 0)) {
+    if (!bl_markup_set_language(w, namespaces, language) || !bl_bytes_reserve(&w->out, 0) ||
+        !bl_bytes_reserve(&w->paragraph, 0) || !bl_bytes_reserve(&w->folded, 0)) {
         bl_wikitext_free(w);
         return bl_fail(BL_ERROR_MEMORY, "wikitext_create: no memory");
     }
@@ -46,7 +26,12 @@ BL_API void bl_wikitext_free(bl_wikitext *w) {
     if (!w) return;
     free(w->close);
     free(w->stack);
+    free(w->local);
     bl_bytes_free(&w->dropped);
+    bl_bytes_free(&w->template);
+    bl_bytes_free(&w->names);
+    bl_bytes_free(&w->stripped);
+    bl_bytes_free(&w->folded);
     bl_bytes_free(&w->out);
     bl_bytes_free(&w->prose);
     bl_bytes_free(&w->paragraph);
@@ -55,28 +40,13 @@ BL_API void bl_wikitext_free(bl_wikitext *w) {
 }
 
 /*
- * A run of n >= 2 apostrophes: '' italic, ''' bold, ''''' both. One more than
- * three is text, and so is what exceeds five. "''Title'''s" closes the italics
- * and keeps one, because no bold is open.
+ * Length of "__NOTOC__", "__БЕЗ_ОГЛ__" and the like at p, 0 if it is none: capitals, letters beyond ASCII, and single
+ * "_" between them.
  */
-static void quotes(bl_wikitext *w, size_t n, char next) {
-    size_t kept = n == 4 ? 1 : n > 5 ? n - 5 : 0;
-    size_t marks = n - kept;
-    if (marks == 3 && !w->bold && w->italic && next == 's') {
-        kept = 1;
-        marks = 2;
-    }
-    bl_markup_hidden(w);
-    for (size_t i = 0; i < kept; i++)
-        bl_bytes_put(&w->out, '\'');
-    if (marks != 3) w->italic = !w->italic;
-    if (marks != 2) w->bold = !w->bold;
-}
-
-/* Length of "__NOTOC__" and the like at p, 0 if it is none: capitals only. */
 static size_t magic_word(const char *p, const char *end) {
-    const char *q = p + 2;
-    while (q < end && *q >= 'A' && *q <= 'Z')
+    const char *q = p + 2, *limit = end - p > 100 ? p + 100 : end;
+    while (q < limit && ((*q >= 'A' && *q <= 'Z') || (unsigned char) *q >= 0x80 ||
+                         (*q == '_' && q > p + 2 && limit - q > 1 && q[1] != '_')))
         q++;
     if (q - p < 5 || end - q < 2 || q[0] != '_' || q[1] != '_') return 0;
     return (size_t) (q + 2 - p);
@@ -98,6 +68,12 @@ static bool at_line_start(const bl_wikitext *w) {
 static const char *braces(bl_wikitext *w, const char *p, const char *end) {
     const char *close = bl_markup_close(w, p, end);
     bool table = end - p >= 2 && p[1] == '|' && at_line_start(w);
+    if (close && close[-1] == '-') {
+        /* The hyphen of "-{" is not text. */
+        if (w->out.size > 0 && w->out.data[w->out.size - 1] == '-') w->out.size--;
+        bl_markup_variant(w, p, close);
+        return close;
+    }
     if (close && p[1] == '{') {
         bl_markup_template(w, p, close);
         return close;
@@ -141,25 +117,12 @@ static const char *reference(bl_wikitext *w, const char *p, const char *end) {
     return p + 1;
 }
 
-/* Whether a run of text stops at c. */
-static bool is_special(char c) {
-    switch (c) {
-    case '<':
-    case '{':
-    case '}':
-    case '[':
-    case ']':
-    case '\'':
-    case '&':
-    case '_':
-    case '~':
-    case '\n':
-    case BL_MARK_HIDDEN:
-        return true;
-    default:
-        return false;
-    }
-}
+/* The characters at which a run of text stops. */
+static const bool is_special[256] = {
+    ['<'] = true,           ['{'] = true, ['}'] = true, ['['] = true, [']'] = true,
+    ['\''] = true,          ['&'] = true, ['_'] = true, ['~'] = true, [BL_MARK_HIDDEN] = true,
+    [BL_MARK_QUOTE] = true,
+};
 
 /* A pair of c that means nothing is left out, a single one is text. */
 static const char *leftover(bl_wikitext *w, const char *p, const char *end) {
@@ -187,7 +150,11 @@ static const char *special(bl_wikitext *w, const char *p, const char *end) {
         while (p + n < end && p[n] == '\'')
             n++;
         if (n >= 2) {
-            quotes(w, n, p + n < end ? p[n] : ' ');
+            bl_markup_hidden(w);
+            for (size_t i = 0; i < n; i++)
+                bl_bytes_put(&w->out, BL_MARK_QUOTE);
+            /* Ends the run, also where what comes next is left out. */
+            bl_bytes_put(&w->out, BL_MARK_HIDDEN);
         } else {
             n = 0;
         }
@@ -206,9 +173,6 @@ static const char *special(bl_wikitext *w, const char *p, const char *end) {
             bl_markup_hidden(w);
         }
         break;
-    case '\n':
-        w->bold = w->italic = false;
-        break;
     default:
         n = 1;
     }
@@ -222,7 +186,7 @@ void bl_markup_walk(bl_wikitext *w, const char *p, const char *end) {
     w->depth++;
     while (p < end) {
         const char *run = p;
-        while (p < end && !is_special(*p))
+        while (p < end && !is_special[(unsigned char) *p])
             p++;
         bl_bytes_append(&w->out, run, (size_t) (p - run));
         if (p < end) p = special(w, p, end);
@@ -230,32 +194,42 @@ void bl_markup_walk(bl_wikitext *w, const char *p, const char *end) {
     w->depth--;
 }
 
+/* close[] for every byte of the text, all 0. */
+static bool make_room(bl_wikitext *w) {
+    size_t bytes = (size_t) (w->end - w->text) + 1;
+    if (bytes > w->close_capacity) {
+        int32_t *close = realloc(w->close, bytes * sizeof *close);
+        if (!close) return false;
+        w->close = close;
+        w->close_capacity = bytes;
+    }
+    memset(w->close, 0, bytes * sizeof *w->close);
+    return true;
+}
+
 BL_API bl_status bl_wikitext_convert(bl_wikitext *w, const char *text, int64_t bytes, const char **prose,
                                      int64_t *prose_bytes) {
     if (!w || !text || !prose || !prose_bytes || bytes < 0 || bytes > INT32_MAX - 8)
         return bl_fail(BL_ERROR_ARGUMENT, "wikitext_convert: an argument is NULL or the text is 2 GB or larger");
-    if ((size_t) bytes + 1 > w->close_capacity) {
-        int32_t *close = realloc(w->close, ((size_t) bytes + 1) * sizeof *close);
-        if (!close) return bl_fail(BL_ERROR_MEMORY, "wikitext_convert: no memory for %lld bytes", (long long) bytes);
-        w->close = close;
-        w->close_capacity = (size_t) bytes + 1;
-    }
-    memset(w->close, 0, ((size_t) bytes + 1) * sizeof *w->close);
     memset(w->no_close, 0, sizeof w->no_close);
     w->text = text;
     w->end = text + bytes;
+    bool paired = bl_markup_strip_comments(w, text, text + bytes) && make_room(w);
+    memset(w->no_close, 0, sizeof w->no_close);
     w->out.size = w->prose.size = w->paragraph.size = 0;
-    w->no_link_end = text;
-    w->bold = w->italic = false;
+    w->no_link_end = w->text;
     w->depth = 0;
-    bool paired = bl_markup_pair(w);
+    paired = paired && bl_markup_pair(w);
     if (paired) {
         bl_markup_walk(w, w->text, w->end);
+        bl_markup_quotes(&w->out);
         bl_markup_prose(w);
     }
     bl_bytes_close(&w->prose);
-    if (!paired || w->out.failed || w->prose.failed || w->paragraph.failed || w->line.failed) {
+    if (!paired || w->out.failed || w->prose.failed || w->paragraph.failed || w->line.failed || w->stripped.failed ||
+        w->folded.failed) {
         w->out.failed = w->prose.failed = w->paragraph.failed = w->line.failed = false;
+        w->stripped.failed = w->folded.failed = false;
         return bl_fail(BL_ERROR_MEMORY, "wikitext_convert: no memory for %lld bytes", (long long) bytes);
     }
     *prose = w->prose.data;

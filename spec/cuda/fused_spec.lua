@@ -84,6 +84,18 @@ describe("an index outside its table", function()
         end)
     end))
 
+    it("means NaN, and its gradient goes nowhere", scoped(function()
+        each_width(function(dtype, width)
+            local x, y = support.random(dtype, { 3, width }, 1), tensor.new(dtype, { 4, width })
+            local segments = tensor.from({ { 0, 2 }, { 2, 2 }, { -1, 1 }, { 2, 1 } }, "i32")
+            ops.segment_mean_forward(y, x, segments)
+            assert_nan_rows(y, { [2] = true, [3] = true })
+            local dx = support.poisoned(dtype, { 3, width })
+            ops.segment_mean_backward(dx, y, segments)
+            assert_nan_rows(dx, {})
+        end)
+    end))
+
     it("makes the loss NaN", scoped(function()
         local logits, loss = support.random("f32", { 2, 8 }, 1), tensor.new("f32", { 1 })
         for _, bad in ipairs { 7, -2 } do

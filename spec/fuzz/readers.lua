@@ -23,7 +23,11 @@ local manifest = require "bertlua.corpus.manifest"
 local mutation = require "spec.fuzz.mutation"
 local progress_file = require "bertlua.train.progress_file"
 local records = require "bertlua.data.records"
+local tagged = require "bertlua.data.tagged"
 local tensor = require "bertlua.tensor"
+local text_source = require "bertlua.data.text_source"
+local text_walk = require "bertlua.data.text_walk"
+local tokenizer = require "bertlua.text.tokenizer"
 
 local SEED, SECONDS_FOR_ONE, MEGABYTES = 13, 10, 512
 local MOST_ELEMENTS = 65536
@@ -64,6 +68,11 @@ local function read_config(path)
     config:to_table(true)
 end
 
+local function read_tokenizer(path)
+    local words = tokenizer.load(path, { do_lower_case = true, any_casing = true })
+    for _, id in ipairs(words:encode "The old mill, grey.") do assert(id >= 0 and id < words:size()) end
+end
+
 local function read_progress(path)
     local progress, message = progress_file.read(fs.dirname(path))
     if not progress then fault.raise(message or "no message") end
@@ -96,6 +105,23 @@ local function without_crc(text)
     return (text:gsub("(PK\1\2" .. ("."):rep(12) .. ")....", "%1\0\0\0\0"))
 end
 
+local function read_tagged(path)
+    for _, sentence in ipairs(tagged.read(path, { labeled = true })) do
+        assert(#sentence.words > 0 and #sentence.words == #sentence.tags and sentence.line > 0)
+    end
+end
+
+local function read_texts(path)
+    local source = text_source.open(path)
+    local good, problem = pcall(text_walk.walk, source, {
+        border_of = function() return "heading" end,
+        on_paragraph = function(paragraph) assert(type(paragraph) == "string") end,
+        on_end = function() end,
+    })
+    source:close()
+    if not good then error(problem, 0) end
+end
+
 local function weight_file(name) return { "spec/fixtures/weights/" .. name, name, read_weights } end
 local function corpus_file(folder, name, read) return { "spec/fuzz/corpus/" .. folder .. "/" .. name, name, read } end
 
@@ -115,15 +141,20 @@ local KINDS = {
     settings = {
         files = { corpus_file("settings", "config.json", read_config),
             corpus_file("settings", "progress.json", read_progress),
-            corpus_file("settings", "manifest.json", read_manifest) },
+            corpus_file("settings", "manifest.json", read_manifest),
+            corpus_file("settings", "tokenizer.json", read_tokenizer) },
         tokens = { "{", "}", "[", "]", ",", ":", '"', "null", "true", "false", '"nan"', "-0", "1e400", "[[[[[[[[",
             '"../x"', "\\u0000", "\\ud800", "\239\187\191", '"id2label":{"0":"a"},' },
     },
     tables = {
         files = { corpus_file("tables", "train.csv", read_records), corpus_file("tables", "train.tsv", read_records),
-            corpus_file("tables", "train.jsonl", read_records), corpus_file("tables", "squad.json", read_squad) },
+            corpus_file("tables", "train.jsonl", read_records), corpus_file("tables", "squad.json", read_squad),
+            corpus_file("tables", "tags.txt", read_tagged), corpus_file("tables", "tags.jsonl", read_tagged),
+            corpus_file("tables", "wiki_00", read_texts), corpus_file("tables", "texts.jsonl", read_texts),
+            corpus_file("tables", "plain.txt", read_texts) },
         tokens = { '"', '""', '"""', ",", "\t", "\n", "\r\n", "text", "label", "{", "}", "[", "]", "null", "false",
-            "1e999", "\239\187\191", "\194\173", '"answer_start":', '"answers":[]', '"is_impossible":true', "\0" },
+            "1e999", "\239\187\191", "\194\173", '"answer_start":', '"answers":[]', '"is_impossible":true', "\0", "# ",
+            '<doc id="1" url="u" title="', "</doc>", "&lt;", "-DOCSTART-", "\r", "\31\139\8\0" },
     },
 }
 

@@ -30,6 +30,7 @@ local HARNESSES = {
     { name = "region", flags = "-max_len=300" },
     { name = "safetensors", flags = "-max_len=4000 -dict=spec/fuzz/json.dict" },
     { name = "shard", flags = "-max_len=2000" },
+    { name = "stream", flags = "-max_len=2000" },
     { name = "text", flags = "-max_len=2000" },
     { name = "vocabulary", flags = "-max_len=2000" },
     { name = "wikitext", flags = "-max_len=4000 -dict=spec/fuzz/wiki.dict" },
@@ -118,6 +119,7 @@ end
 local function run_lua(harness)
     local output, code = sh(("timeout %d %s spec/fuzz/readers.lua %s %d %s"):format(seconds + 120,
         quote(process.bertlua), harness.name, seconds, quote(failed)))
+    output = ("\n" .. output):gsub("\nbertlua: warning: [^\n]*", "")
     local read = tonumber(output:match "(%d+) files read")
     return { executions = read, ours = code == 0 and {} or { output }, librarys = 0 }
 end

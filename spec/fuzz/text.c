@@ -41,6 +41,22 @@ static void lower(const char *text, size_t bytes) {
     free(out);
 }
 
+/* Forwards and backwards over the same characters, wherever there are whole ones. */
+static void walk(const char *text, size_t bytes) {
+    bool utf8 = bl_utf8_check(text, (int64_t) bytes) < 0;
+    bl_character next, before;
+    int64_t at = 0;
+    while (bl_text_character(text, (int64_t) bytes, at, &next)) {
+        CHECK(next.begin == at && next.end > at && (size_t) next.end <= bytes && next.kind >= 0 && next.kind <= 8);
+        CHECK(bl_text_character_before(text, (int64_t) bytes, next.end, &before) && before.end == next.end);
+        if (utf8) CHECK(before.begin == next.begin && before.code_point == next.code_point);
+        at = next.end;
+    }
+    CHECK(at == (int64_t) bytes);
+    int64_t columns = bl_text_columns(text, (int64_t) bytes);
+    CHECK(columns >= 0 && columns <= 2 * (int64_t) bytes);
+}
+
 static void split(const char *text, size_t bytes) {
     const int64_t *ends;
     int64_t count, at = 0;
@@ -70,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         tokenize(cased, text, bytes);
         tokenize(uncased, text, bytes);
         lower(text, bytes);
+        walk(text, bytes);
         split(text, bytes);
         /* Making a trainer takes longer than all else together. */
         if (bytes % 64 == 1) train(text, bytes);

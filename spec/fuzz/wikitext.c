@@ -1,9 +1,15 @@
-/* wikitext.c - wikitext to prose, which depends on nothing but the text. */
+/* wikitext.c - wikitext to prose, which depends on nothing but the text and the wiki's language. */
 #include "harness.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
-    static bl_wikitext *w;
-    if (!w) CHECK(bl_wikitext_create(&w, "6 Datei\n14 Kategorie\n-2 Medium\n") == BL_OK);
+    static const char *const languages[] = {NULL, "zh", "fr", "ru"};
+    static bl_wikitext *converters[4];
+    /* One language for each text. */
+    size_t which = bytes > 0 ? (data[0] + bytes) % 4 : 0;
+    bl_wikitext **made = &converters[which];
+    if (!*made)
+        CHECK(bl_wikitext_create(made, "6 Datei\n14 Kategorie\n-2 Medium\n", languages[which]) == BL_OK);
+    bl_wikitext *w = *made;
     char *text = exact_copy(data, bytes);
     const char *prose;
     int64_t prose_bytes;

@@ -4,7 +4,7 @@
     python3 spec/peers/make_weights_fixtures.py
 
 Each part needs its own packages and is skipped without them: torch writes
-model.bin, legacy.bin, views.bin; paddle writes *.pdparams through the modules
+model.bin, legacy.bin, views.bin, *_protocol?.bin; paddle writes *.pdparams through the modules
 that BERT uses there, so that names and layout are Paddle's own; numpy writes
 tensorflow.npz with the names of Google's checkpoints. The values depend only on
 the parameters' names, so the parts can be made on different machines.
@@ -73,6 +73,19 @@ def make_torch(values):
     views["f64"], views["i64"], views["empty"] = base[0].double(), torch.arange(3), torch.zeros(0, 4)
     torch.save(views, FOLDER + "views.bin")
     torch.save(views, FOLDER + "views_legacy.bin", _use_new_zipfile_serialization=False)
+
+
+def make_protocols(_):
+    import torch
+
+    # What torch.save writes where a program asks for another protocol of pickle; PyTorch itself cannot read 0.
+    values = OrderedDict(matrix=torch.arange(6.0).reshape(2, 3), half=torch.arange(3.0).half())
+    values["view"] = values["matrix"].t()
+    for protocol in range(6):
+        torch.save(values, f"{FOLDER}legacy_protocol{protocol}.bin", pickle_protocol=protocol,
+                   _use_new_zipfile_serialization=False)
+    for protocol in (0, 5):
+        torch.save(values, f"{FOLDER}zip_protocol{protocol}.bin", pickle_protocol=protocol)
 
 
 def make_paddle(values):
@@ -178,7 +191,7 @@ def make_reference(values):
 
 def main():
     values = OrderedDict((name, value(name, shape)) for name, shape in shapes().items())
-    for make in (make_reference, make_torch, make_paddle, make_tensorflow):
+    for make in (make_reference, make_torch, make_protocols, make_paddle, make_tensorflow):
         try:
             make(values)
         except ImportError as problem:

@@ -265,7 +265,7 @@ describe("fine-tuning on SQuAD", function()
         assert(fs.write(job.dir .. "/short.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nw6\n"))
         refused("short%.txt has 6 tokens, but .* has vocab_size 200", { ["vocab-file"] = job.dir .. "/short.txt" })
         succeed { mode = "train", ["max-steps"] = 1 }
-        refused("use the same config_file", { mode = "prediction",
+        refused("its configuration must be that of the parameters", { mode = "prediction",
             ["from-pretrained-params"] = folder(), ["config-file"] = job:write_config({ hidden_size = 32 }, "b.json") })
         refused("already holds checkpoints up to step 1", { mode = "train", ["last-step-of-checkpoint"] = "none" })
     end)

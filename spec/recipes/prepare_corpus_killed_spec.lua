@@ -97,4 +97,19 @@ describe("kill -9", function()
             assert.are.same(whole, contents())
         end)
     end
+
+    it("while stages are made again after a source has changed", function()
+        local book = base .. "/books/1.txt"
+        local text = assert(fs.read(book))
+        finally(function() assert(fs.write(book, text)) end)
+        for number, point in ipairs { "half:manifest%.json", "adding:text/books%-00000%.txt", "renamed:test_0000%.hdf5" } do
+            assert(fs.write(book, "Another book stood here before.\n"))
+            assert.are.equal(0, select(2, run(RECIPE, number)))
+            assert(fs.write(book, text))
+            assert.are.equal(137, select(2, run(KILL .. " " .. point, number)), point)
+            local output, code = run(RECIPE, number)
+            assert.are.equal(0, code, output)
+            assert.are.same(whole, contents())
+        end
+    end)
 end)

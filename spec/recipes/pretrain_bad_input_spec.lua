@@ -117,6 +117,20 @@ describe("bad input", function()
         assert.matches("report file " .. job.shards, refused { ["report-file"] = job.shards }, 1, true)
     end)
 
+    it("tells of labels that are all of one kind as training begins, and keeps the report of another run", function()
+        local folder = job:broken_shard("one_kind", function(values)
+            for n = 1, #values.next_sentence_labels do values.next_sentence_labels[n] = 0 end
+        end)
+        assert(fs.write(job.dir .. "/report.json", "another run\n"))
+        local code, output = job:run("pretrain_phase1.lua", { ["input-dir"] = folder, ["max-steps"] = 1 })
+        assert.are.equal(0, code, output)
+        local at = output:find("warning: " .. folder .. "/s_training_0.hdf5: no sample has a random next sentence: all "
+            .. "next_sentence_labels of 24 samples are 0: nothing is learned of next sentences", 1, true)
+        assert.is_truthy(at and at < output:find("1/1 ", 1, true), output)
+        local kept = output:match "report.json is another run's: kept as ([^\n]+)"
+        assert.are.equal("another run\n", fs.read(kept))
+    end)
+
     it("checks the second phase before the first one trains", function()
         local own = {}
         for _, name in ipairs { "input-dir", "batch-size", "gradient-merge-steps", "max-steps", "max-seq-length",

@@ -169,6 +169,25 @@ function F.gather(tape, x, index)
     return tape:record(y, x, { backward = gather_backward, x = x, index = index })
 end
 
+local function segment_mean_backward(tape, node)
+    local x = node.x
+    local dx = tape:gradient_like(x)
+    ops.segment_mean_backward(dx, node.output.grad, node.segments)
+    tape:accumulate(x, dx)
+end
+
+--- Mean of the rows of each sequence: mean pooling.
+-- @param x [T,H]
+-- @param segments i32 [B,2] {first row, length}; no row is in two of them
+-- @return variable [B,H]; 0 where the length is 0
+function F.segment_mean(tape, x, segments)
+    local input = tape:value_of(x)
+    local y = tape:variable(x.dtype, { segments:dims()[1], x.dims[2] })
+    ops.segment_mean_forward(y.value, input, segments)
+    y.disposable = true
+    return tape:record(y, x, { backward = segment_mean_backward, x = x, segments = segments })
+end
+
 local function cross_entropy_backward(tape, node)
     local x = node.x
     -- The gradient reuses the logits' memory, unless something else owns or reads them.

@@ -64,10 +64,11 @@ end
 
 --- Text of the articles in a range.
 -- @param add function called with the text, piece by piece
+-- @tparam table site of extract.site
 -- @return counts {pages, documents, redirects, disambiguations, other}
-function extract.range(path, first, stop, namespaces, add, report)
+function extract.range(path, first, stop, site, add, report)
     local dump = fault.check(corpus.open_dump(path, first, stop))
-    local converter = corpus.wikitext(namespaces)
+    local converter = corpus.wikitext(site.namespaces, site.language)
     local counts = { pages = 0, documents = 0, redirects = 0, disambiguations = 0, other = 0 }
     local function count(field) counts[field] = counts[field] + 1 end
     while true do
@@ -96,12 +97,30 @@ function extract.range(path, first, stop, namespaces, add, report)
     return counts
 end
 
---- Namespaces of a dump, for the local names of files and categories.
-function extract.namespaces(path)
+--- What a dump says of its wiki, for the local names of files, categories and templates.
+-- @tparam string path
+-- @tparam ?string language of the corpus: counts where the dump does not say, or where it names a variant of the
+--   dump's (zh-tw), whose texts are then taken from -{ }-
+-- @treturn table namespaces, language
+function extract.site(path, language)
     local dump = fault.check(corpus.open_dump(path))
-    local text = dump:namespaces()
+    local site = { namespaces = dump:namespaces(), language = dump:language() }
     dump:close()
-    return text
+    if language and (site.language == "" or language:match "^[^-]+" == site.language) then site.language = language end
+    return site
+end
+
+--- One line that says what is lost because a wiki's own templates are not known; nil if they are.
+function extract.unknown_templates(site)
+    local known = corpus.template_languages()
+    local base = site.language:match "^[^-]*"
+    if base == "simple" then return nil end
+    for _, code in ipairs(known) do
+        if code == base then return nil end
+    end
+    return ("templates: those of the Wikipedias %s are known, the dump is in %s; where others write a date or a number, "
+        .. "a sentence has a gap"):format(table.concat(known, ", "),
+        site.language == "" and "an unnamed language" or site.language)
 end
 
 --- Bytes that a process needs for a part of a dump of any size: several times its largest page.
@@ -120,11 +139,11 @@ function extract.origin(part)
 end
 
 --- The function that makes one part, for bertlua.corpus.stage.
-function extract.run(job, folder, namespaces)
+function extract.run(job, folder, site)
     return function(part, report)
         local path, counts = fs.join(folder, part.name .. ".txt"), nil
         local written = stage.write_text(path, function(add)
-            counts = extract.range(part.path, part.first, part.stop, namespaces, add, report)
+            counts = extract.range(part.path, part.first, part.stop, site, add, report)
         end)
         local record = { files = {}, pages = counts.pages, redirects = counts.redirects,
             disambiguations = counts.disambiguations, other = counts.other }

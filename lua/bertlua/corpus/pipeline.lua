@@ -26,11 +26,11 @@ local sentences = require "bertlua.corpus.sentences"
 local shards = require "bertlua.corpus.shards"
 local sources = require "bertlua.corpus.sources"
 local stage = require "bertlua.corpus.stage"
-local storage = require "bertlua.storage"
 local streamed = require "bertlua.corpus.streamed"
 local text_source = require "bertlua.data.text_source"
 local text_stream = require "bertlua.text_stream"
 local vocab_trainer = require "bertlua.text.vocab_trainer"
+local vocabulary_file = require "bertlua.text.vocabulary_file"
 
 local pipeline = {}
 
@@ -92,7 +92,11 @@ local runners = {}
 
 function runners.download(job, values)
     local paths = sources.download(job, values)
-    print_line(job, "download", #paths > 0 and table.concat(paths, ", ") or "nothing to fetch: the sources are local")
+    local list = {}
+    for i, path in ipairs(paths) do
+        list[i] = path .. (job.present[path] and " (was here; remove it to fetch it anew)" or "")
+    end
+    print_line(job, "download", #list > 0 and table.concat(list, ", ") or "nothing to fetch: the sources are local")
     if values.variant == "squad" then manifest.set_sources(job.output_dir, sources.describe(job, paths)) end
 end
 
@@ -132,12 +136,14 @@ end
 --- Stage extract: prose of the sources.
 function runners.extract(job, values)
     local folder = fs.join(job.output_dir, "text")
-    local parts, paths, namespaces = {}, {}, ""
+    local parts, paths, site = {}, {}, nil
     for _, source in ipairs(sources.list(job, values)) do
         local list
         if source.kind == "wikipedia" then
             list = extract.parts(source.path, source.index, "wikipedia")
-            namespaces = extract.namespaces(source.path)
+            site = extract.site(source.path, values.language)
+            local unknown = extract.unknown_templates(site)
+            if unknown then print_line(job, "extract", unknown) end
             paths[#paths + 1] = source.path
             paths[#paths + 1] = source.index
         else
@@ -158,9 +164,10 @@ function runners.extract(job, values)
     local described = sources.describe(job, paths)
     local changes = rebuild.sources_text(manifest.read(job.output_dir).sources, described)
     local books = plain.run(job, folder, streamed.reading(values))
-    local run = { wikipedia = extract.run(job, folder, namespaces), books = books, corpus = books }
+    local run = { wikipedia = extract.run(job, folder, site), books = books, corpus = books }
     local settings = streamed.key(values)
     settings.variant, settings.border, settings.invalid_utf8 = values.variant, values.border, values.invalid_utf8
+    settings.wiki = site and site.language
     local done = run_stage(job, "extract", settings,
         stage.hashes(described), {
             folder = folder, parts = parts, inputs_text = changes and "sources " .. changes,
@@ -295,7 +302,7 @@ function runners.hdf5(job, values)
     local settings = { sets = values.sets, do_lower_case = values.do_lower_case, seed = values.seed,
         masked_lm_prob = values.masked_lm_prob, short_seq_prob = values.short_seq_prob,
         dupe_factor = values.dupe_factor, gzip = values.gzip,
-        vocabulary = fault.check(storage.file_sha256(vocab_file)) }
+        vocabulary = vocabulary_file.identity(vocab_file, values.do_lower_case) }
     if not values.vocab_file then warn(remarks.stale_vocabulary(job, training_shards(files))) end
     local made = { vocab_file = vocab_file,
         tokenizer = require("bertlua.text.tokenizer").load(vocab_file, { do_lower_case = values.do_lower_case }) }

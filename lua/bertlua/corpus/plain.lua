@@ -41,8 +41,9 @@ end
 local function line_start(file, path, offset)
     while offset > 0 do
         local first = math.max(0, offset - SAMPLE)
-        local at = read_at(file, path, first, offset - first):match "()[^\n]*$"
-        if at > 1 then return first + at - 1 end
+        -- Anchored: a pattern that may begin anywhere would try each byte of a long line.
+        local at = read_at(file, path, first, offset - first):match "^.*\n()"
+        if at then return first + at - 1 end
         offset = first
     end
     return 0
@@ -147,17 +148,18 @@ end
 
 --- A text with U+FFFD for each byte that is not valid UTF-8, and how many there were.
 local function replace_invalid(text)
-    local output, at, replaced = {}, 0, 0
+    local chunks, output, at, replaced = {}, {}, 0, 0
     while true do
         local bad = native.invalid_utf8(text, at)
         if not bad then
             if replaced == 0 then return text, 0 end
             output[#output + 1] = text:sub(at + 1)
-            return table.concat(output), replaced
+            chunks[#chunks + 1] = table.concat(output)
+            return table.concat(chunks), replaced
         end
         output[#output + 1] = text:sub(at + 1, bad) .. "\239\191\189"
         -- A file that is not text at all would give millions of pieces.
-        if #output == 4096 then output = { table.concat(output) } end
+        if #output == 4096 then chunks[#chunks + 1], output = table.concat(output), {} end
         replaced = replaced + 1
         at = bad + 1
     end

@@ -1,54 +1,12 @@
---- Stage sentences: splits paragraphs into one sentence per line, using ICU's sentence
--- breaks and a list of abbreviations that do not end a sentence.
+--- Stage sentences: one sentence per line, by bertlua.text.sentences.
 -- @module bertlua.corpus.sentences
 
-local abbreviations = require "bertlua.corpus.abbreviations"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local native = require "bertlua.text"
+local splitters = require "bertlua.text.sentences"
 local stage = require "bertlua.corpus.stage"
 
 local sentences = {}
-
-local Splitter = {}
-Splitter.__index = Splitter
-
---- The splitter for a language.
--- @tparam string language ISO 639 code, or an ICU locale such as "en@ss=standard"
-function sentences.splitter(language)
-    local locale = language:find("@", 1, true) and language or language .. "@ss=standard"
-    return setmetatable({
-        breaks = native.sentences(locale),
-        words = abbreviations[language:match "^%a+"] or {},
-    }, Splitter)
-end
-
---- Whether a "sentence" ends in an abbreviation or an initial ("Harry S.").
-local function is_open(sentence, words)
-    -- Most do not, and a match from the front would scan the whole sentence.
-    local tail = sentence:sub(-24)
-    local word = tail:match "([%a\128-\255]+)%.$"
-    if not word then return false end
-    if words[word] then return true end
-    return #word == 1 and word:match "%u" ~= nil and #sentence > 2
-end
-
---- List of the sentences of a paragraph.
-function Splitter:split(paragraph)
-    local found = self.breaks:split(paragraph)
-    local list, count = {}, 0
-    for i = 1, #found do
-        local last = list[count]
-        -- After "Why?" or an unknown abbreviation, a lower-case letter continues the sentence.
-        if last and (found[i]:find "^%l" or is_open(last, self.words)) then
-            list[count] = last .. " " .. found[i]
-        else
-            count = count + 1
-            list[count] = found[i]
-        end
-    end
-    return list
-end
 
 --- One part per text file.
 function sentences.parts(files)
@@ -67,7 +25,7 @@ end
 --- The function that makes one part, for bertlua.corpus.stage.
 function sentences.run(job, folder, language)
     return function(part, report)
-        local splitter = sentences.splitter(language)
+        local splitter = splitters.splitter(language)
         local source = fs.join(job.output_dir, part.file.path)
         local input = fault.check(io.open(source, "rb"))
         local done = 0

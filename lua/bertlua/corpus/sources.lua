@@ -17,6 +17,8 @@ local sources = {}
 -- What variant squad fetches.
 local SQUAD = { "train-v1.1.json", "dev-v1.1.json" }
 
+--- Fetch a file, unless it is here.
+-- @return its path
 local function fetch(job, values, name, urls, checksum, check_present)
     local path = fs.join(job.output_dir, "download", name)
     local bar
@@ -32,7 +34,9 @@ local function fetch(job, values, name, urls, checksum, check_present)
         on_wait = function(seconds) io.stderr:write(("download: trying again in %g s\n"):format(seconds)) end,
     }
     if bar then bar:finish() end
-    return path, fetched
+    job.present = job.present or {}
+    job.present[path] = not fetched
+    return path
 end
 
 local function mirrors(values, name)
@@ -57,19 +61,28 @@ local function published_checksum(job, values, name)
     fault.raisef("%s: contains no checksum for %s", path, name)
 end
 
---- Fetch the dump and its index.
-local function fetch_wikipedia(job, values)
+local function name_in(url)
+    return url:match "([^/?]+)[^/]*$"
+end
+
+--- Names of the dump and its index in the folder of downloads, as the settings have it; the latter may be nil.
+local function dump_names(values)
     if values.wikipedia_url then
-        local name = values.wikipedia_url:match "([^/?]+)[^/]*$"
-        local index = values.wikipedia_index_url
-        return (fetch(job, values, name, { values.wikipedia_url }, values.checksum)),
-            index and (fetch(job, values, index:match "([^/?]+)[^/]*$", { index })) or nil
+        return name_in(values.wikipedia_url), values.wikipedia_index_url and name_in(values.wikipedia_index_url)
     end
     local stem = ("%swiki-%s-pages-articles-multistream"):format(values.language, values.dump_date)
-    local names = { stem .. ".xml.bz2", stem .. "-index.txt.bz2" }
-    local checksum = values.checksum or published_checksum(job, values, names[1])
-    return (fetch(job, values, names[1], mirrors(values, names[1]), checksum)),
-        (fetch(job, values, names[2], mirrors(values, names[2])))
+    return stem .. ".xml.bz2", stem .. "-index.txt.bz2"
+end
+
+--- Fetch the dump and its index.
+local function fetch_wikipedia(job, values)
+    local name, index = dump_names(values)
+    if values.wikipedia_url then
+        return fetch(job, values, name, { values.wikipedia_url }, values.checksum),
+            index and fetch(job, values, index, { values.wikipedia_index_url }) or nil
+    end
+    local checksum = values.checksum or published_checksum(job, values, name)
+    return fetch(job, values, name, mirrors(values, name), checksum), fetch(job, values, index, mirrors(values, index))
 end
 
 --- Text files below a folder, sorted: *.txt, or every regular file if there is none; with text_form, those of its
@@ -103,7 +116,7 @@ local function text_files(job, setting, folder, form)
 end
 
 --- Stage download: fetch what the variant needs, unless it is given as a local file.
--- @return paths of the files fetched
+-- @return paths of the files fetched; job.present has those that were here already
 function sources.download(job, values)
     if values.variant == "squad" then
         local paths = {}
@@ -123,18 +136,31 @@ end
 function sources.wikipedia(job, values)
     if values.wikipedia then return values.wikipedia, values.wikipedia_index end
     local folder = fs.join(job.output_dir, "download")
-    local dump, index
+    local wanted, index = dump_names(values)
+    local dumps, indexes = {}, {}
     for _, name in ipairs(fs.is_directory(folder) and fs.list(folder) or {}) do
         if name:match "index%.txt" and not name:match "%.part" then
-            index = fs.join(folder, name)
+            indexes[#indexes + 1] = name
         elseif name:match "%.xml$" or name:match "%.xml%.bz2$" then
-            dump = fs.join(folder, name)
+            dumps[#dumps + 1] = name
         end
     end
-    if not dump then
+    if #dumps == 0 then
         fault.raisef("%s: contains no complete dump: give --wikipedia FILE, or run stage download", folder)
     end
-    return dump, values.wikipedia_index or index
+    local dump = wanted
+    if not fs.is_file(fs.join(folder, wanted)) then
+        -- One of another name will do if there is no doubt about it.
+        local language = dumps[1]:match "^([%w_]+)wiki%-"
+        if #dumps > 1 or language and language ~= values.language:gsub("-", "_") then
+            fault.raisef("%s: has %s, but not %s: run stage download, or give --wikipedia FILE", folder,
+                table.concat(dumps, ", "), wanted)
+        end
+        dump, index = dumps[1], #indexes == 1 and indexes[1] or nil
+    end
+    if values.wikipedia_index then return fs.join(folder, dump), values.wikipedia_index end
+    index = index and fs.join(folder, index)
+    return fs.join(folder, dump), index and fs.is_file(index) and index or nil
 end
 
 --- Files of the variant's sources, each {kind, path, index} or {kind, files, border, others: number left out}.
@@ -170,7 +196,9 @@ function sources.recognizer(values)
     return function(path)
         if files[path] then return true end
         for _, folder in ipairs(folders) do
-            if path:sub(1, #folder) == folder and not inside.problem(path:sub(#folder + 1)) then return true end
+            -- A line end in a name leads nowhere.
+            local below = path:sub(#folder + 1):gsub("%c", "_")
+            if path:sub(1, #folder) == folder and not inside.problem(below) then return true end
         end
         return false
     end

@@ -5,8 +5,8 @@
 local corpus = require "bertlua.corpus"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local native = require "bertlua.text"
 local prose = require "bertlua.data.prose"
+local splitters = require "bertlua.text.sentences"
 local text_source = require "bertlua.data.text_source"
 local text_walk = require "bertlua.data.text_walk"
 
@@ -44,7 +44,8 @@ local function clear(folder, files)
     for _, path in ipairs(own and files or {}) do
         if lfs.attributes(fs.dirname(path), "ino") == own
             and lfs.attributes(fs.dirname(path), "dev") == lfs.attributes(folder, "dev") then
-            fault.raisef("%s: lies in the folder that this run writes its sentences to: choose another output_dir", path)
+            fault.raisef("%s: lies in the folder that this run writes its sentences to: choose another output_dir",
+                path)
         end
     end
     for name in (fs.read(fs.join(folder, LIST)) or ""):gmatch "[^\n]+" do
@@ -67,8 +68,7 @@ end
 --- Write the sentences of a source's documents.
 -- @tparam function add appends a text
 local function write_sentences(source, add, options, split, summary, report)
-    local splitter = native.sentences(options.locale)
-    local english = options.locale:match "^en" ~= nil
+    local splitter = splitters.splitter(options.locale)
     local before = summary.sentences
     local function sentence(text)
         add(text)
@@ -76,7 +76,7 @@ local function write_sentences(source, add, options, split, summary, report)
         summary.sentences = summary.sentences + 1
     end
     local function paragraph(text)
-        for _, piece in ipairs(prose.sentences(splitter, text, english)) do sentence(piece) end
+        for _, piece in ipairs(prose.sentences(splitter, text)) do sentence(piece) end
     end
     text_walk.walk(source, {
         border_of = border_of(options),
@@ -113,13 +113,16 @@ end
 --- Prepare texts.
 -- @tparam table options files = list of paths; form = one of FORMS: auto: what the files hold is found out, records are
 --   prose and all else is sentences; locale = of the sentence rules; border = between documents of prose, see
---   bertlua.data.prose, nil: found out; encoding, invalid_utf8, text_field as in
---   bertlua.data.text_source; folder = for the copies; on_progress = function(additional bytes, total bytes), or nil
--- @return list of files to read; summary {copied: files, split: files whose text was split into sentences, documents and
---   sentences: of the copies, empty: records without text, replaced: bytes, kinds: see text_source.told}
+--   bertlua.data.prose, nil: found out; encoding, invalid_utf8, text_field as in bertlua.data.text_source; folder = for
+--   the copies; on_progress = function(additional bytes, total bytes), or nil
+-- @return list of files to read; summary {copied: files, split: files whose text was split into sentences, documents
+--   and sentences: of the copies, empty: records without text, replaced: bytes, kinds: see text_source.told}
 function pretraining_text.prepare(options)
     local form = FORMS[options.form]
-    if not form then error("pretraining_text: form is " .. tostring(options.form) .. ", expected auto or another", 2) end
+    if not form then
+        error(("pretraining_text: form is %s, expected one of %s"):format(tostring(options.form),
+            table.concat(pretraining_text.FORMS, ", ")), 2)
+    end
     local open = { encoding = options.encoding, invalid_utf8 = options.invalid_utf8, text_field = options.text_field,
         form = form.form, literal = form.literal, as_text = "sentences" }
     local files, names = {}, names_of(options.files)

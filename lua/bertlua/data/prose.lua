@@ -7,26 +7,32 @@
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local native = require "bertlua.text"
+local splitters = require "bertlua.text.sentences"
 
 local prose = {}
 
--- Wrapped text: nearly all lines inside a block are short and of similar length.
+-- Wrapped text: nearly all lines inside a block are short and of similar length. In columns, as editors count.
 local WRAPPED_MAX, WRAPPED_MEAN, WRAPPED_SHARE = 100, 40, 0.9
 
--- ICU's English list knows Mr., Prof. and the like, but not these titles before a name.
-local TITLES = {}
-for title in ("Dr St Gov Gen Sen Rep Lt Col Sgt Rev Hon Capt Adm Maj Messrs Mt Ft"):gmatch "%a+" do
-    TITLES[title] = true
+local function is_blank(byte)
+    return byte == 32 or (byte >= 9 and byte <= 13)
 end
 
 --- Level of a wikitext heading line: 1 for " = Title = ", 2 and more below it; nil for other lines.
+-- In one pass: patterns that try every beginning and end of a run take quadratic time on long lines.
 local function heading_level(line)
-    -- Most lines are not headings: don't let the patterns below backtrack over them.
-    if not line:find("^%s*=") then return nil end
-    local marks = line:match("^%s*([= ]+)[^=%s].-[^=]* =+%s*$") or line:match("^%s*([= ]+)[^=%s].-[^=]=+%s*$")
-    if not marks then return nil end
-    local _, level = marks:gsub("=", "")
-    return level > 0 and level or nil
+    local first = line:match "^%s*()="
+    if not first then return nil end
+    local title = line:match("^[= ]+()", first)
+    if title > #line or is_blank(line:byte(title)) then return nil end
+    local last = #line
+    while is_blank(line:byte(last)) do last = last - 1 end
+    local marks = last
+    while line:byte(marks) == 61 do marks = marks - 1 end
+    -- Two characters of title, or one and a space.
+    if marks == last or marks <= title then return nil end
+    local _, level = line:sub(first, title - 1):gsub("=", "")
+    return level
 end
 
 --- Lines of a text, without line ends.
@@ -36,18 +42,37 @@ end
 
 --- Whether paragraphs are wrapped over several lines.
 local function is_wrapped(text)
-    local inner, short, bytes, previous = 0, 0, 0, nil
+    local inner, short, columns, previous = 0, 0, 0, nil
     for line in lines_of(text) do
-        local blank = line:match("^%s*$") ~= nil
+        local blank = not line:find "%S"
         if previous and not blank then
             -- `previous` is followed by another line of its block, so it is not the last one.
+            local width = native.columns(previous)
             inner = inner + 1
-            bytes = bytes + #previous
-            if #previous <= WRAPPED_MAX then short = short + 1 end
+            columns = columns + width
+            if width <= WRAPPED_MAX then short = short + 1 end
         end
         previous = not blank and line or nil
     end
-    return inner >= 3 and short >= WRAPPED_SHARE * inner and bytes >= WRAPPED_MEAN * inner
+    return inner >= 3 and short >= WRAPPED_SHARE * inner and columns >= WRAPPED_MEAN * inner
+end
+
+--- Whether no space stands beside a character: it is of a script without spaces between words, or its punctuation.
+local function is_unspaced(code_point)
+    return native.is_unspaced(code_point) or code_point >= 0x3000 and code_point < 0x3040
+        or code_point >= 0xff01 and code_point < 0xff65
+end
+
+--- The lines of a wrapped paragraph as one.
+local function join(block)
+    local parts = { block[1] }
+    for i = 2, #block do
+        local _, _, last = native.character_before(block[i - 1], #block[i - 1])
+        local _, _, first = native.character(block[i], 0)
+        if not (is_unspaced(last) and is_unspaced(first)) then parts[#parts + 1] = " " end
+        parts[#parts + 1] = block[i]
+    end
+    return table.concat(parts)
 end
 
 --- Whether a text has wikitext headings of level one.
@@ -76,7 +101,7 @@ local function each_block(text, visit)
             finish()
         else
             block = block or {}
-            block[#block + 1] = line:match("^%s*(.-)%s*$")
+            block[#block + 1] = line:match "^%s*(.*%S)"
         end
     end
     finish()
@@ -106,7 +131,7 @@ function prose.walk(text, border, on_paragraph, on_end)
         if border == "blank" then finish() end
         if wrapped then
             inside = true
-            on_paragraph(table.concat(block, " "))
+            on_paragraph(join(block))
         else
             for _, line in ipairs(block) do
                 if border == "line" then finish() end
@@ -134,26 +159,12 @@ function prose.documents(text, border)
     return documents
 end
 
---- Whether a "sentence" only ends because of a title or an initial ("Harry S.").
-local function is_open(sentence)
-    local word = sentence:match("(%a+)%.$")
-    return word ~= nil and (TITLES[word] or #word == 1 and word:match("%u") ~= nil and #sentence > 2)
-end
-
 --- Sentences of a paragraph.
 -- @param splitter from bertlua.text.sentences
 -- @tparam string paragraph
--- @tparam boolean english whether English titles and initials are recognised as not ending a sentence
-function prose.sentences(splitter, paragraph, english)
+function prose.sentences(splitter, paragraph)
     -- A line end within a paragraph would end a sentence, and ICU treats a tab as one too.
-    local pieces = splitter:split((paragraph:gsub("%s+", " ")))
-    if not english then return pieces end
-    local list = {}
-    for _, piece in ipairs(pieces) do
-        local last = list[#list]
-        if last and is_open(last) then list[#list] = last .. " " .. piece else list[#list + 1] = piece end
-    end
-    return list
+    return splitter:split((paragraph:gsub("%s+", " ")))
 end
 
 --- Write documents, sentence by sentence.
@@ -163,12 +174,12 @@ end
 -- @return number of documents, number of sentences
 function prose.write(path, documents, options)
     local locale = options and options.locale or "en@ss=standard"
-    local splitter, english = native.sentences(locale), locale:match("^en") ~= nil
+    local splitter = splitters.splitter(locale)
     local parts, written, sentences = {}, 0, 0
     for _, document in ipairs(documents) do
         local before = sentences
         for _, paragraph in ipairs(document) do
-            for _, sentence in ipairs(prose.sentences(splitter, paragraph, english)) do
+            for _, sentence in ipairs(prose.sentences(splitter, paragraph)) do
                 parts[#parts + 1] = sentence
                 parts[#parts + 1] = "\n"
                 sentences = sentences + 1
@@ -181,36 +192,6 @@ function prose.write(path, documents, options)
     end
     fault.check(fs.write(path, table.concat(parts)))
     return written, sentences
-end
-
---- Turn a folder of .txt files (or a list of files) into a folder of sentence files with the same names.
--- @tparam table options input_dir or files; output_dir; border and locale as above; a single file without headings
---   but with several blocks is split at blank lines, so that there is more than one document
--- @return {files, documents, sentences}
-function prose.convert(options)
-    local files = options.files
-    if not files then
-        local names = fs.is_directory(options.input_dir) and fs.list(options.input_dir)
-        if not names then fault.raisef("%s: no such folder, expected one with .txt files", options.input_dir) end
-        files = {}
-        for _, name in ipairs(names) do
-            if name:match("%.txt$") then files[#files + 1] = fs.join(options.input_dir, name) end
-        end
-    end
-    if #files == 0 then fault.raisef("%s: contains no .txt files", tostring(options.input_dir)) end
-    fault.check(fs.mkdirs(options.output_dir))
-    local summary = { files = {}, documents = 0, sentences = 0 }
-    for _, path in ipairs(files) do
-        local text = fault.check(fs.read(path))
-        local border = options.border
-        if not border and #files == 1 and not has_headings(text) then border = "blank" end
-        local target = fs.join(options.output_dir, (fs.basename(path):gsub("%.txt$", "") .. ".txt"))
-        local documents, sentences = prose.write(target, prose.documents(text, border), options)
-        summary.files[#summary.files + 1] = target
-        summary.documents = summary.documents + documents
-        summary.sentences = summary.sentences + sentences
-    end
-    return summary
 end
 
 return prose

@@ -80,7 +80,7 @@ end
 
 local function masks_line(counts, settings)
     local share, wanted = counts.masked / counts.positions, settings.masked_lm_prob
-    if share > MOST_MASKED then
+    if math.max(share, wanted) > MOST_MASKED then
         return ("%s of the tokens are masked, where 15 %% is usual: little is left to predict them from: lower "
             .. "masked_lm_prob (%g)"):format(percent(counts.masked, counts.positions), wanted)
     elseif share < LEAST_MASKED then

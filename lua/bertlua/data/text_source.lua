@@ -16,8 +16,8 @@ local text_source = {}
 --- Settings that all readers of texts share, in the form that bertlua.settings expects.
 text_source.settings = {
     { name = "encoding", type = "string", group = "Text",
-      help = "encoding of the text, as iconv -l lists it (windows-1252, Shift_JIS, ...); unset: UTF-8, or what a file's "
-          .. "byte order mark says" },
+      help = "encoding of the text, as iconv -l lists it (windows-1252, Shift_JIS, ...); unset: UTF-8, or what a "
+          .. "file's byte order mark says" },
     { name = "invalid_utf8", type = "choice", choices = { "error", "replace" }, default = "error", group = "Text",
       help = "on bytes that are not text: stop and report the byte, or replace each by U+FFFD" },
     { name = "text_field", type = "string", default = "text", group = "Text",
@@ -28,7 +28,7 @@ text_source.settings = {
 text_source.MAX_RECORD = 24 * 1024 * 1024
 
 -- What a file may be besides plain text.
-local KINDS = { jsonl = "JSON lines", wikiextractor = "WikiExtractor's output" }
+local KINDS = { jsonl = "JSON lines", json = "a JSON array", wikiextractor = "WikiExtractor's output" }
 local PACKED = { gz = true, bz2 = true, xz = true, zst = true }
 local JSON = { json = true, jsonl = true, ndjson = true, jsonlines = true }
 
@@ -62,8 +62,8 @@ local function members(object)
     local names = {}
     for name in pairs(object) do names[#names + 1] = tostring(name) end
     table.sort(names)
-    if #names > 8 then names[9], names[10] = "..." end
-    return #names > 0 and table.concat(names, ", ") or "none"
+    if #names == 0 then return "none" end
+    return table.concat(names, ", ", 1, math.min(#names, 8)) .. (#names > 8 and ", ..." or "")
 end
 
 --- Whether the text is JSON lines: by its name, or by its first line.
@@ -81,11 +81,12 @@ local function is_json_lines(self, line, options)
         options.as_text)
 end
 
---- What kind of documents the text holds: "text", "jsonl" or "wikiextractor".
+--- What kind of documents the text holds: "text", or one of KINDS.
 local function form_of(self, options)
+    local start = self.head:match "^%s*(.*)$"
+    if options.form == "jsonl" and start:find "^%[%s*{" then return "json" end
     if KINDS[options.form] then return options.form end
     if options.form == "text" then return "text" end
-    local start = self.head:match "^%s*(.*)$"
     if start:find '^<doc id="[^"\n]*" ' then return "wikiextractor" end
     if start:find "^{" then
         -- A first line longer than what was read so far: take more of it.
@@ -96,10 +97,7 @@ local function form_of(self, options)
         end
         return is_json_lines(self, start:match "^[^\n]*", options) and "jsonl" or "text"
     end
-    if start:find "^%[" and JSON[ending(self.path)] then
-        fault.raisef("%s: a JSON array, expected JSON lines: write one record a line (jq -c '.[]' %s)", self.path,
-            fs.basename(self.path))
-    end
+    if start:find "^%[" and JSON[ending(self.path)] then return "json" end
     if JSON[ending(self.path)] and start ~= "" then
         fault.raisef('%s:1: not a JSON object, expected JSON lines: {"%s": "..."}', self.path, options.text_field)
     end
@@ -111,8 +109,8 @@ end
 -- @tparam ?table options encoding, invalid_utf8, text_field as in text_source.settings; form = "text", "jsonl" or
 --   "wikiextractor", nil: found out; literal = true: a first line that is a JSON object without text_field is text;
 --   as_text = the setting --text-form that says so, for the message (default: "text")
--- @return Source {path, form, format: see bertlua.text_stream, plain: whether the file as it stands is UTF-8 text of
---   that form, if it is valid}
+-- @return Source {path, form ("json" is an array of the objects of jsonl), format: see bertlua.text_stream, plain:
+--   whether the file as it stands is UTF-8 text, if it is valid}
 function text_source.open(path, options)
     options = options or {}
     local stream = fault.check(text_stream.open(path, { encoding = options.encoding,
@@ -287,7 +285,7 @@ function text_source.read(path, options)
     return nil, options and advised(message) or message
 end
 
---- The same, for files that a run cannot do without: a fault if it cannot be read, and a warning if bytes were replaced.
+--- The same, for files that a run cannot do without: a fault if it cannot be read, a warning if bytes were replaced.
 function text_source.need(path, options)
     local text, replaced = text_source.read(path, options)
     if not text then fault.raise(replaced) end
@@ -346,12 +344,12 @@ local function each_file(folder, deep, skip, visit, seen)
     seen[fs.identity(folder) or folder] = true
     for _, name in ipairs(fault.check(fs.list(folder))) do
         local path = fs.join(folder, name)
-        if name:sub(1, 1) == "." then
-            -- Nobody's text.
-        elseif fs.is_directory(path) then
-            if deep and not seen[fs.identity(path)] then each_file(path, deep, skip, visit, seen) end
-        else
-            visit(path, name)
+        if name:sub(1, 1) ~= "." then
+            if not fs.is_directory(path) then
+                visit(path, name)
+            elseif deep and not seen[fs.identity(path)] then
+                each_file(path, deep, skip, visit, seen)
+            end
         end
     end
 end
@@ -405,6 +403,15 @@ function text_source.told(kinds)
     end
     for i, kind in ipairs(order) do lines[i] = ("%s: %s"):format(plural.count(counts[kind], "file"), kind) end
     return lines
+end
+
+--- A line if the setting text_field was changed but no file has fields; else nil.
+function text_source.unused_field(text_field, kinds)
+    if text_field == "text" then return nil end
+    for _, kind in ipairs(kinds) do
+        if kind and (kind:find(KINDS.jsonl, 1, true) or kind:find(KINDS.json, 1, true)) then return nil end
+    end
+    return "text_field is ignored: no file holds JSON"
 end
 
 text_source.ending = ending

@@ -36,7 +36,8 @@ end
 -- @param source of bertlua.data.text_source
 -- @tparam table options border_of = function(text) that says what separates documents in plain text (see
 --   bertlua.data.prose) from its beginning; on_paragraph = function(paragraph); on_end = function(), after each
---   document, also after a record without text; lines = true: each line of a record is a paragraph; on_progress = function(bytes of the file taken in), or nil
+--   document, also after a record without text; lines = true: each line of a record is a paragraph; on_progress =
+--   function(bytes of the file taken in), or nil
 function text_walk.walk(source, options)
     local steps = { border_of = options.border_of, on_paragraph = options.on_paragraph, on_end = options.on_end,
         on_progress = options.on_progress or nothing }

@@ -2,6 +2,8 @@
 -- Parameters are kept bit by bit, except that 16-bit floats become f32.
 
 local BertConfig = require "bertlua.models.bert_config"
+local BertModel = require("bertlua.models.bert").BertModel
+local ParameterStore = require "bertlua.nn.parameters"
 local checkpoint = require "bertlua.train.checkpoint"
 local checksums = require "bertlua.weights.checksums"
 local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
@@ -9,6 +11,7 @@ local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
+local heads = require "bertlua.weights.heads"
 local memory = require "bertlua.memory"
 local names = require "bertlua.weights.names"
 local new_folder = require "bertlua.util.new_folder"
@@ -22,7 +25,7 @@ local weights = require "bertlua.train.weights"
 local M = {}
 
 local COMMON = {
-    { name = "vocab_file", type = "path", help = "unset: vocab.txt of the model, if there is one" },
+    { name = "vocab_file", type = "path", help = "unset: vocab.txt or tokenizer.json of the model" },
     { name = "do_lower_case", type = "boolean",
         help = "casing of the text the model was trained on; unset: as the model records, else by the vocabulary" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
@@ -51,12 +54,6 @@ local ARCHITECTURES = { { "^cls%.seq_relationship%.", "BertForPreTraining" }, { 
     { "^qa_outputs%.", "BertForQuestionAnswering" },
     { "^classifier%.", "BertForSequenceClassification", labeled = true } }
 
---- The class that config.json names, or nil.
-local function saved_class(home)
-    local saved = folder.read_json(home, "config.json") or {}
-    return type(saved.architectures) == "table" and tostring(saved.architectures[1]) or nil
-end
-
 --- Class of a model by its parameters; one with a head that we do not know keeps the class that it had.
 -- @return class, whether its config names labels
 local function architecture_of(list, class)
@@ -78,24 +75,88 @@ local function need_empty(path)
     if not ok then fault.raisef("--output-dir %s %s: choose another", path, reason) end
 end
 
---- All parameters of a file as a store that can be saved: {list = {{name, dims, value}}}.
-local function read_all(home, file_path)
-    local file = weights.open(file_path)
-    local wanted, buffers, class = {}, {}, saved_class(home)
-    local head = head_of(class)
-    for name, from in pairs(names.index(file, head)) do
+-- Heads that models of bertlua have.
+local KNOWN_HEADS = { "^bert%.pooler%.dense%.[wb]", "^cls%.predictions%.", "^cls%.seq_relationship%.", "^qa_outputs%.",
+    "^classifier%." }
+
+local function is_known_head(name)
+    for _, pattern in ipairs(KNOWN_HEADS) do
+        if name:find(pattern) then return true end
+    end
+    return false
+end
+
+--- The encoder's parameters of a configuration: {list = of {name, dims}, known = by name}. No memory is taken for them.
+local function encoder_of(config)
+    local store, encoder = ParameterStore.new(), { list = {}, known = {}, vocab_size = config.vocab_size }
+    BertModel.new(config, store, "bert", { pooler = false })
+    for i, entry in ipairs(store.list) do
+        local dims = { unpack(entry.dims) }
+        -- Without the rows that round the vocabulary up.
+        dims[1] = entry.rows or dims[1]
+        encoder.list[i] = { name = entry.name, dims = dims }
+        encoder.known[entry.name] = encoder.list[i]
+    end
+    return encoder
+end
+
+local function listed(list)
+    local more = #list > 4 and (" and %d more"):format(#list - 4) or ""
+    return table.concat(list, ", ", 1, math.min(#list, 4)) .. more
+end
+
+--- Which tensors of a file become which parameters: the encoder whole, and whatever heads there are. What belongs to
+-- neither is kept under its name, or left out, and told.
+-- @return list of {name, dims}, in the order of their names
+local function choose(file, map, encoder, file_path)
+    local wanted, foreign, dropped, alien = {}, {}, {}, {}
+    for _, item in ipairs(encoder.list) do wanted[#wanted + 1] = { name = item.name, dims = item.dims } end
+    for name, from in pairs(map) do
         local info = file:info(from.name)
-        if weights.is_parameter(name, info.dtype) then
+        local settled = weights.is_redundant(name) or encoder.known[name]
+        if not settled and (name:find "^bert%.embeddings%." or name:find "^bert%.encoder%.") then
+            alien[#alien + 1] = printable.text(name)
+        elseif not settled and (is_known_head(name) or weights.is_float(info.dtype)) then
             local dims = {}
             for i, d in ipairs(info.dims) do dims[from.transposed and #info.dims + 1 - i or i] = d end
-            local numel = 1
-            for _, d in ipairs(dims) do numel = numel * d end
-            local buffer = memory.buffer(math.max(numel, 1) * 4)
-            buffers[#buffers + 1] = buffer
-            wanted[#wanted + 1] = { name = name, dims = dims, tensor = buffer:tensor(0, "f32", dims) }
+            if name == "cls.predictions.bias" then dims = { encoder.vocab_size } end
+            wanted[#wanted + 1] = { name = name, dims = dims }
+            if not is_known_head(name) then foreign[#foreign + 1] = printable.text(name) end
+        elseif not settled then
+            dropped[#dropped + 1] = ("%s (%s)"):format(printable.text(name), printable.text(info.dtype))
         end
     end
-    table.sort(wanted, function(a, b) return a.name < b.name end)
+    for _, list in ipairs { foreign, dropped, alien } do table.sort(list) end
+    if #alien > 0 then
+        fault.raisef("%s: holds %s that BERT's encoder has not (%s): the network is another one", file_path,
+            plural.count(#alien, "tensor"), listed(alien))
+    end
+    if #foreign > 0 then
+        term.warn(("%s: %s of no head that bertlua has, kept under %s: %s"):format(file_path,
+            plural.count(#foreign, "tensor"), #foreign == 1 and "its name" or "their names", listed(foreign)))
+    end
+    if #dropped > 0 then
+        term.warn(("%s: left out, since they are no floats: %s"):format(file_path, listed(dropped)))
+    end
+    table.sort(wanted, function(x, y) return x.name < y.name end)
+    return wanted
+end
+
+--- All parameters of a file as a store that can be saved: {list = {{name, dims, value}}}.
+local function read_all(home, file_path, config)
+    local file = weights.open(file_path)
+    local buffers, class = {}, heads.class_of(folder.read_json(home, "config.json"))
+    local head = head_of(class)
+    local wanted = choose(file, names.index(file, head), encoder_of(config), file_path)
+    -- Before memory is taken for any of them.
+    weights.match(file, wanted, file_path, { unexpected = { "" }, head = head })
+    for _, item in ipairs(wanted) do
+        local numel = 1
+        for _, d in ipairs(item.dims) do numel = numel * d end
+        local buffer = memory.buffer(math.max(numel, 1) * 4)
+        buffers[#buffers + 1] = buffer
+        item.tensor = buffer:tensor(0, "f32", item.dims)
+    end
     weights.read(file, weights.match(file, wanted, file_path, { unexpected = { "" }, head = head }))
     file:close()
     for _, item in ipairs(wanted) do item.value = item.tensor end
@@ -111,8 +172,7 @@ end
 local function words_of(values, home, progress)
     local vocab_file = values.vocab_file
     if vocab_file and not fs.is_file(vocab_file) then fault.raisef("--vocab-file %s: no such file", vocab_file) end
-    local own = fs.join(home, "vocab.txt")
-    if not vocab_file and fs.is_file(own) then vocab_file = own end
+    vocab_file = vocab_file or vocabulary.beside(home)
     local lower = values.do_lower_case
     if lower == nil then lower = folder.casing(home, progress) end
     if lower == nil and vocab_file then lower = vocabulary.casing(vocab_file) end
@@ -127,16 +187,6 @@ local function config_of(values, home)
     return BertConfig.load(file)
 end
 
---- Check the vocabulary size of the parameters against the configuration.
-local function check_size(store, config, file_path)
-    for _, item in ipairs(store.list) do
-        if item.name == "bert.embeddings.word_embeddings.weight" and item.dims[1] ~= config.vocab_size then
-            fault.raisef("%s: %s is %s, but the configuration has vocab_size %d", file_path, item.name,
-                weights.shape(item.dims), config.vocab_size)
-        end
-    end
-end
-
 --- Read a model, check the files next to it, hand it to write(), free the memory.
 local function convert(values, home, file_path, progress, write)
     context.open { device = "cpu" }
@@ -145,13 +195,11 @@ local function convert(values, home, file_path, progress, write)
     local vocab_file, lower = words_of(values, home, progress)
     folder.check_vocabulary(home, { vocab_file = vocab_file, do_lower_case = values.do_lower_case, config = config },
         progress)
-    local store = read_all(home, file_path)
-    check_size(store, config, file_path)
-    if #store.list == 0 then fault.raisef("%s: contains no parameters", file_path) end
+    local store = read_all(home, file_path, config)
     write { store = store, config = config, vocab_file = vocab_file, do_lower_case = lower }
     io.stdout:write(("%s: %s from %s\n"):format(values.output_dir, plural.count(#store.list, "tensor"),
         printable.text(file_path)))
-    if not vocab_file then io.stdout:write("no vocab.txt: give one with --vocab-file\n") end
+    if not vocab_file then io.stdout:write("no vocab.txt or tokenizer.json: give one with --vocab-file\n") end
     release(store)
 end
 

@@ -1,9 +1,9 @@
 --- BertConfig: the shape of a BERT model, with the keys of Hugging Face's config.json.
 --
--- Strict: an unknown key, a wrong type or an impossible size is a one-line fault.
--- Keys that Hugging Face writes but that do not affect a BERT are known and kept,
--- so that its files load; a known key with a value we do not implement (another
--- activation, a decoder) is refused.
+-- A wrong type, an impossible size or a network that is not implemented (a decoder, relative positions) is refused,
+-- all in one line; see config_keys.lua. Of keys that are unknown, a user's own are refused, since they may be
+-- misspelt; in a file that another program wrote they are told and ignored, unless a field that is missing may have
+-- been meant.
 --
 -- A model that a recipe defines decides itself what keys mean: with the option
 -- `own`, unknown keys and other values are fields of the configuration and stay
@@ -13,7 +13,11 @@
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local keys = require "bertlua.models.config_keys"
+local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
 local suggest = require "bertlua.util.suggest"
+local term = require "bertlua.util.term"
 
 local BertConfig = {}
 BertConfig.__index = BertConfig
@@ -34,27 +38,23 @@ local FIELDS = {
     { "layer_norm_eps", "positive", 1e-12 },
 }
 
--- Keys of published config files that add nothing about the network; a list gives the values we implement.
-local IGNORED = {
-    architectures = true, attn_implementation = true, bos_token_id = true, classifier_dropout = true, dtype = true,
-    eos_token_id = true, finetuning_task = true, gradient_checkpointing = { false }, id2label = true,
-    is_decoder = { false }, add_cross_attention = { false }, label2id = true, model_type = { "bert" },
-    pad_token_id = { 0 }, position_embedding_type = { "absolute" }, torch_dtype = true, transformers_version = true,
-    use_cache = true, tie_word_embeddings = { true }, directionality = true, pooler_fc_size = true,
-    pooler_num_attention_heads = true, pooler_num_fc_layers = true, pooler_size_per_head = true, pooler_type = true,
-    output_past = true, _name_or_path = true, problem_type = true,
-}
+local IS_FIELD = {}
+for _, field in ipairs(FIELDS) do IS_FIELD[field[1]] = true end
+
+-- Thousands of labels fit.
+local MOST_BYTES = 16 * 2 ^ 20
 
 --- model_type of a model whose class no other program knows.
 BertConfig.OWN_TYPE = "bertlua"
 
-local function suggestion(name)
+--- The field that a name may have been meant for, or nil.
+local function meant(name)
     local best, best_distance = nil, math.max(2, math.floor(#name / 3)) + 1
     for _, field in ipairs(FIELDS) do
         local d = suggest.distance(name, field[1])
         if d < best_distance then best, best_distance = field[1], d end
     end
-    return best and ('; did you mean "%s"?'):format(best) or "; remove it"
+    return best
 end
 
 local KINDS = {
@@ -66,16 +66,6 @@ local KINDS = {
     probability = { function(v) return type(v) == "number" and v >= 0 and v < 1 end, "a number in [0, 1)" },
     positive = { function(v) return type(v) == "number" and v > 0 and v < math.huge end, "a positive number" },
 }
-
-local function check_ignored(where, name, value)
-    local accepted = IGNORED[name]
-    if accepted == true then return end
-    for _, known in ipairs(accepted) do
-        if value == known then return end
-    end
-    fault.raisef("%s: %s is %s, expected %s; other values are not implemented", where, name, tostring(value),
-        tostring(accepted[1]))
-end
 
 --- id2label, {"0": ...}, as a list; nil if it is none.
 local function labels_of(id2label)
@@ -121,52 +111,94 @@ local function refuse_own(where, values)
         where, tostring(class or "class of its own"))
 end
 
---- Make a configuration from a table of Hugging Face's keys.
+-- Other names for activations that are the same function.
+local SAME_ACTIVATION = { gelu_python = "gelu" }
+
+--- Take the fields; what is wrong with them goes to `problems`.
+local function take_fields(self, values, problems)
+    for _, field in ipairs(FIELDS) do
+        local name, kind, value = field[1], KINDS[field[2]], values[field[1]]
+        if value == nil or value == json.null then value = field[3] end
+        if value == nil then
+            problems[#problems + 1] = ("%s is missing, expected %s"):format(name, kind[2])
+        elseif not kind[1](value) then
+            problems[#problems + 1] = ("%s is %s, expected %s"):format(name,
+                type(value) == "string" and ("%q"):format(value) or tostring(value), kind[2])
+        else
+            self[name] = value
+        end
+    end
+    self.hidden_act = SAME_ACTIVATION[self.hidden_act] or self.hidden_act
+    if self.hidden_act and self.hidden_act ~= "gelu" and not self.own then
+        problems[#problems + 1] = ('hidden_act is "%s", expected "gelu"; other values are not implemented'):format(
+            printable.text(self.hidden_act))
+    end
+    local hidden, heads = self.hidden_size, self.num_attention_heads
+    if hidden and heads and hidden % heads ~= 0 then
+        problems[#problems + 1] = ("hidden_size is %d, expected a multiple of num_attention_heads (%d)"):format(hidden,
+            heads)
+    end
+end
+
+--- What is wrong with the keys that are no fields; those of a recipe's own model are kept.
+-- @param strict names that were written by hand: a table, or nil for all
+-- @return names that nobody knows
+local function check_others(self, where, values, strict, problems)
+    local unknown, names = {}, {}
+    for name in pairs(values) do names[#names + 1] = tostring(name) end
+    table.sort(names)
+    local foreign = keys.is_foreign(values)
+    for _, name in ipairs(names) do
+        if self.own then
+            if not keys.is_of_bert(name) and not IS_FIELD[name] then
+                take_own(self, where, name, values[name])
+            end
+        elseif not IS_FIELD[name] and not keys.is_network(name) and not keys.is_harmless(name) then
+            local field = meant(name)
+            local by_hand = not foreign or strict and strict[name]
+            -- A field that the file has cannot have been meant.
+            if by_hand or field and values[field] == nil then
+                problems[#problems + 1] = ('unknown key "%s"%s'):format(printable.text(name),
+                    field and ('; did you mean "%s"?'):format(field) or "; remove it")
+            else
+                unknown[#unknown + 1] = printable.text(name)
+            end
+        end
+    end
+    if self.own then return {} end
+    for _, problem in ipairs(keys.problems(values)) do problems[#problems + 1] = problem end
+    return unknown
+end
+
+-- What was told already, once each.
+local told = {}
+
+--- Name the keys that are ignored without knowing what they mean.
+local function tell_unknown(where, unknown)
+    if #unknown == 0 or told[where] then return end
+    told[where] = true
+    local shown = table.concat(unknown, ", ", 1, math.min(#unknown, 6))
+    term.warn(("%s: ignored %s that bertlua does not know: %s%s"):format(where, plural.count(#unknown, "key"), shown,
+        #unknown > 6 and ", ..." or ""))
+end
+
+--- Make a configuration from a table of Hugging Face's keys. All that is wrong with it is one message.
 -- @param values the table
 -- @param where its name in messages (default "config")
--- @param options {own = true}: for a model that a recipe defines
+-- @param options {own = true}: for a model that a recipe defines; by_hand: names of keys that a user wrote, none of
+--   which may be unknown (a table by name). All keys are taken to be such where no key is another program's
 function BertConfig.new(values, where, options)
     where = where or "config"
     if type(values) ~= "table" then fault.raisef("%s: got a %s, expected a table of settings", where, type(values)) end
     local own = options and options.own
     if values.model_type == BertConfig.OWN_TYPE and not own then refuse_own(where, values) end
-    local self = setmetatable({ own = own and {} or nil }, BertConfig)
-    local known = {}
-    for _, field in ipairs(FIELDS) do known[field[1]] = true end
-    local names = {}
-    for name in pairs(values) do names[#names + 1] = tostring(name) end
-    table.sort(names)
-    for _, name in ipairs(names) do
-        if IGNORED[name] then
-            local free = own and IGNORED[name] ~= true and name ~= "model_type"
-            if free then
-                take_own(self, where, name, values[name])
-            elseif name ~= "model_type" or values[name] ~= BertConfig.OWN_TYPE then
-                check_ignored(where, name, values[name])
-            end
-        elseif not known[name] then
-            if not own then fault.raisef('%s: unknown key "%s"%s', where, name, suggestion(name)) end
-            take_own(self, where, name, values[name])
-        end
-    end
-    for _, field in ipairs(FIELDS) do
-        local name, kind, value = field[1], KINDS[field[2]], values[field[1]]
-        if value == nil then value = field[3] end
-        if value == nil then fault.raisef("%s: %s is missing, expected %s", where, name, kind[2]) end
-        if not kind[1](value) then
-            fault.raisef("%s: %s is %s, expected %s", where, name,
-                type(value) == "string" and ("%q"):format(value) or tostring(value), kind[2])
-        end
-        self[name] = value
-    end
-    if self.hidden_act ~= "gelu" and not own then
-        fault.raisef('%s: hidden_act is "%s", expected "gelu"; other values are not implemented', where,
-            self.hidden_act)
-    end
-    if self.hidden_size % self.num_attention_heads ~= 0 then
-        fault.raisef("%s: hidden_size is %d, expected a multiple of num_attention_heads (%d)", where, self.hidden_size,
-            self.num_attention_heads)
-    end
+    local kind = values.model_type ~= BertConfig.OWN_TYPE and keys.type_problem(values)
+    if kind then fault.raisef("%s: %s", where, kind) end
+    local self, problems = setmetatable({ own = own and {} or nil }, BertConfig), {}
+    local unknown = check_others(self, where, values, options and options.by_hand, problems)
+    take_fields(self, values, problems)
+    if #problems > 0 then fault.raisef("%s: %s", where, table.concat(problems, "; ")) end
+    tell_unknown(where, unknown)
     -- Of classification alone: the labels in their order, and dropout before the head.
     self.labels = labels_of(values.id2label)
     if type(values.classifier_dropout) == "number" then self.classifier_dropout = values.classifier_dropout end
@@ -178,6 +210,9 @@ end
 --- Read a config.json as it is.
 -- @return table
 function BertConfig.read(path)
+    if (fs.size(path) or 0) > MOST_BYTES then
+        fault.raisef("%s: larger than %d MiB: not a model's configuration", path, MOST_BYTES / 2 ^ 20)
+    end
     local text, message = fs.read(path)
     if not text then fault.raisef("cannot read the model configuration: %s", message) end
     local values, reason = json.decode(text)
@@ -185,6 +220,16 @@ function BertConfig.read(path)
         fault.raisef("%s: not a JSON object: %s", path, reason or "it is a " .. type(values))
     end
     return values
+end
+
+--- Refuse the configuration of saved parameters that asks for a network of another kind than this one.
+-- @param saved table of its keys
+-- @param where its name in messages
+function BertConfig:require_same_kind(saved, where)
+    if self.own then return end
+    local problem = keys.type_problem(saved)
+    local problems = problem and { problem } or keys.problems(saved)
+    if #problems > 0 then fault.raisef("%s: %s", where, table.concat(problems, "; ")) end
 end
 
 --- Read a config.json.

@@ -59,7 +59,7 @@ end
 -- @param tape the tape to use (default: a new one); its current step is lost
 -- @return for each [MASK], in order, a list of {token=, id=, probability=}, likeliest first
 function M.fill_mask(model, tokenizer, text, k, tape)
-    k = math.min(k or 5, model.config.vocab_size)
+    k = math.min(k or 5, model.config.vocab_size, tokenizer:size())
     local config = model.config
     local ids, masked = encode(tokenizer, text, config.max_position_embeddings)
     local batch = M.batch(ids, masked)
@@ -70,6 +70,9 @@ function M.fill_mask(model, tokenizer, text, k, tape)
     local words = tape:tensor("f32", { #masked, config.vocab_size })
     ops.copy(words, logits)
     ops.softmax(words, words)
+    -- Rows of the model that no token belongs to are guessed, but cannot be shown.
+    local known = tokenizer:size()
+    if known < config.vocab_size then words:slice(2, known + 1, config.vocab_size):fill(0) end
     local values, indices = tape:tensor("f32", { #masked, k }), tape:tensor("i32", { #masked, k })
     ops.topk(values, indices, words, k)
     local probabilities, chosen = values:tolist(), indices:tolist()

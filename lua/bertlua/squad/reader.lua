@@ -62,19 +62,18 @@ end
 
 --- Vocabulary and casing of a model.
 local function words_of(home, options, config)
-    local vocab_file = options.vocab_file or fs.join(home, "vocab.txt")
-    if not fs.is_file(vocab_file) then
-        if options.vocab_file then fault.raisef("%s: no such vocabulary", vocab_file) end
-        fault.raisef("%s holds no vocab.txt: name the vocabulary with vocab_file", home)
+    local vocab_file = options.vocab_file or vocabulary.beside(home)
+    if not vocab_file then
+        fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with vocab_file", home)
+    elseif not fs.is_file(vocab_file) then
+        fault.raisef("%s: no such vocabulary", vocab_file)
     end
     local lower = options.do_lower_case
     if lower == nil then lower = folder.casing(home, checkpoint.progress(home)) end
     if lower == nil then lower = vocabulary.casing(vocab_file) ~= false end
     local words = tokenizer.load(vocab_file, { do_lower_case = lower })
-    if words:size() > config.vocab_size then
-        fault.raisef("%s has %d tokens, but the model of %s has %d", vocab_file, words:size(), home,
-            config.vocab_size)
-    end
+    folder.check_size(config.vocab_size, words:size(), { vocab_file = vocab_file, model = home,
+        own = not options.vocab_file })
     return words, vocab_file
 end
 

@@ -11,8 +11,11 @@
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
 local options_of = require "bertlua.util.options"
+local plural = require "bertlua.util.plural"
 local tensor = require "bertlua.tensor"
+local term = require "bertlua.util.term"
 local text_native = require "bertlua.text"
+local vocabulary_file = require "bertlua.text.vocabulary_file"
 
 local DECODE_OPTIONS = { "skip_special_tokens", "count" }
 
@@ -35,8 +38,28 @@ local function check_casing(native, path, do_lower_case)
     end
 end
 
+-- Vocabularies whose oddities were told already.
+local told = {}
+
+--- What a user should know of a vocabulary that is read otherwise than it may seem, once each.
+local function tell(path, notes, report)
+    if told[path] then return end
+    told[path] = true
+    for _, note in ipairs(notes) do term.warn(("vocabulary %s: %s"):format(path, note)) end
+    if report.blank > 0 then
+        term.warn(("vocabulary %s: %s without a token, the first of id %d: other ids stay as they are"):format(path,
+            plural.count(report.blank, "line"), report.blank_line - 1))
+    end
+    if report.repeated > 0 then
+        term.warn(("vocabulary %s: %s a token that comes again, the first of id %d, again %d: the last one's id is "
+            .. "used, as in transformers"):format(path, plural.count(report.repeated, "line has", "lines have"),
+            report.repeated_line - 1, report.repeating_line - 1))
+    end
+end
+
 --- Load a vocabulary.
--- @tparam string vocab_file one token per line
+-- @tparam string vocab_file one token per line; or a tokenizer.json. How text is cut beside its casing is as
+--   bertlua.text.vocabulary_file finds it
 -- @tparam table options do_lower_case (boolean, required); any_casing = true accepts a vocabulary
 -- whose casing does not match do_lower_case (one of a language without capitals, say)
 -- @return tokenizer with fields do_lower_case, vocab_file, pad_id, unk_id, cls_id, sep_id, mask_id;
@@ -50,7 +73,10 @@ function Tokenizer.load(vocab_file, options)
     if type(lower) ~= "boolean" then
         error("tokenizer: do_lower_case is " .. type(lower) .. ", expected { do_lower_case = true or false }", 2)
     end
-    local native = fault.check(text_native.load(vocab_file, lower))
+    local opened = vocabulary_file.open(vocab_file)
+    opened.rules.text = opened.text
+    local native = fault.check(text_native.load(vocab_file, lower, opened.rules))
+    tell(vocab_file, opened.notes, native.report)
     if not options.any_casing then check_casing(native, vocab_file, lower) end
     return setmetatable({
         native = native,

@@ -269,7 +269,24 @@ local function write_model(path, parts, items)
         values.architectures = { parts.store.architecture or "BertModel" }
         fault.check(fs.write(path .. "/config.json", json.encode(values, { pretty = true }) .. "\n"))
     end
-    if parts.vocab_file then fault.check(fs.copy(parts.vocab_file, path .. "/vocab.txt")) end
+    if parts.vocab_file then fault.check(vocabulary.copy(parts.vocab_file, path .. "/vocab.txt")) end
+end
+
+--- Write tokenizer_config.json.
+local function write_tokenizer(path, values)
+    fault.check(fs.write(path .. "/tokenizer_config.json", json.encode(values, { pretty = true }) .. "\n"))
+end
+
+--- In a checkpoint, how its vocabulary cuts text is recorded only where it is not as in Google's reference.
+local function write_unusual_tokenizer(path, parts)
+    if not parts.vocab_file then return end
+    local lower = parts.progress and parts.progress.do_lower_case
+    if lower == nil then lower = vocabulary.recorded_casing(parts.vocab_file) end
+    if lower == nil then lower = vocabulary.casing(parts.vocab_file) ~= false end
+    local config = vocabulary.config_of(parts.vocab_file, lower)
+    if not next(config) then return end
+    config.tokenizer_class, config.do_lower_case = "BertTokenizer", lower
+    write_tokenizer(path, config)
 end
 
 --- Whose checkpoints an optimizer can resume from.
@@ -306,6 +323,7 @@ end
 function checkpoint.write(path, step, parts)
     fault.check(fs.mkdirs(path))
     write_model(path, parts, weights.parameters(parts.store))
+    write_unusual_tokenizer(path, parts)
     write_progress(path, step, parts)
     fault.check(fs.sync(path))
 end
@@ -350,6 +368,7 @@ local function save(root, step, parts, contents)
     fault.check(fs.mkdirs(temporary))
     local ok, problem = pcall(function()
         write_model(temporary, parts, contents.model)
+        write_unusual_tokenizer(temporary, parts)
         if parts.optimizer then write_optimizer(temporary, parts, contents.optimizer) end
         write_progress(temporary, step, parts)
         fault.check(fs.sync(temporary))
@@ -474,18 +493,17 @@ local function load_from(path, file_path, parts)
         { missing = parts.missing, unexpected = parts.unexpected })
     local state_file, state_plan
     if parts.optimizer then state_file, state_plan = load_optimizer(path, parts, progress) end
-    weights.read(file, plan)
+    local remedy = progress and "use an older checkpoint" or nil
+    weights.read(file, plan, remedy)
     file:close()
     clear_padding(parts.store)
     parts.store:sync_low()
     if state_file then
         parts.optimizer.m:fill(0)
         parts.optimizer.v:fill(0)
-        weights.read(state_file, state_plan)
+        weights.read(state_file, state_plan, remedy)
         state_file:close()
     end
-    local bad = finite.find(parts)
-    if bad then fault.raisef("%s: %s holds an inf or NaN: use an older checkpoint", path, bad) end
     local report = { missing = plan.missing, unexpected = plan.unexpected }
     for _, name in ipairs(state_plan and state_plan.missing or {}) do
         report.thawed = report.thawed or {}
@@ -535,12 +553,10 @@ local function export(path, parts, contents)
     if parts.vocab_file then
         local lower = parts.do_lower_case
         if lower == nil then lower = vocabulary.casing(parts.vocab_file) ~= false end
-        local settings = {
-            tokenizer_class = "BertTokenizer",
-            do_lower_case = lower,
-            model_max_length = parts.config and config_table(parts.config).max_position_embeddings or nil,
-        }
-        fault.check(fs.write(path .. "/tokenizer_config.json", json.encode(settings, { pretty = true }) .. "\n"))
+        local settings = vocabulary.config_of(parts.vocab_file, lower)
+        settings.tokenizer_class, settings.do_lower_case = "BertTokenizer", lower
+        settings.model_max_length = parts.config and config_table(parts.config).max_position_embeddings or nil
+        write_tokenizer(path, settings)
     end
     fault.check(checksums.write(path, { model_file(parts.model_prefix), parts.config and "config.json" or nil,
         parts.vocab_file and "vocab.txt" or nil, parts.vocab_file and "tokenizer_config.json" or nil }))

@@ -16,18 +16,22 @@ local function is_finite(x)
     return x - x == 0
 end
 
---- Run fn(is_sound), where is_sound(t) says whether every element of a tensor is finite.
-local function with_check(fn)
+--- Run fn(is_sound), where is_sound(t) says whether every element of a tensor is finite, and if not, whether there is a
+-- "NaN" or only an "inf".
+-- @return what fn returns
+function finite.with_check(fn)
     local buffer = memory.buffer(64)
     local result = buffer:tensor(0, "f32", { 1 })
     local ok, found = pcall(fn, function(t)
         if t:numel() == 0 then return true end
         ops.reduce(result, t, "norm")
-        if is_finite(result:item()) then return true end
+        local norm = result:item()
+        if is_finite(norm) then return true end
+        if norm ~= norm then return false, "NaN" end
         -- A norm may exceed f32 where no element does.
         for _, extreme in ipairs { "max", "min" } do
             ops.reduce(result, t, extreme)
-            if not is_finite(result:item()) then return false end
+            if not is_finite(result:item()) then return false, "inf" end
         end
         return true
     end)
@@ -49,7 +53,7 @@ end
 -- @return text such as "the value of bert.pooler.dense.bias"; nil if all is finite
 function finite.find(parts)
     local store, optimizer = parts.store, parts.optimizer
-    return with_check(function(is_sound)
+    return finite.with_check(function(is_sound)
         if not is_sound(store.master) then
             local name = name_of(store, is_sound, function(entry) return entry.value end)
             return "the value of " .. (name or "a parameter")
@@ -84,7 +88,7 @@ function finite.find_in_file(path)
     end
     -- One for all: fresh memory for each tensor would take longer than reading it.
     local buffer = memory.buffer(math.max(largest, 64))
-    local ok, found = pcall(with_check, function(is_sound)
+    local ok, found = pcall(finite.with_check, function(is_sound)
         for _, name in ipairs(names) do
             local t = buffer:tensor(0, "f32", file:info(name).dims)
             fault.check(file:read(name, t))

@@ -3,9 +3,12 @@
 -- @module bertlua.train.weights
 
 local fault = require "bertlua.fault"
+local finite = require "bertlua.train.finite"
 local formats = require "bertlua.weights.formats"
 local names = require "bertlua.weights.names"
 local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
+local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 
 local weights = {}
@@ -21,17 +24,23 @@ local REDUNDANT = {
 -- What can be converted to f32.
 local FLOATS = { F64 = true, F32 = true, F16 = true, BF16 = true }
 
---- Whether a tensor of a file is a parameter of one of our models, not a copy or a constant.
--- @tparam string name ours
--- @tparam string dtype as in the file
-function weights.is_parameter(name, dtype)
-    return FLOATS[dtype] == true and not REDUNDANT[name]
+--- Whether a tensor of this name of ours is a copy of another one, or a constant.
+function weights.is_redundant(name)
+    return REDUNDANT[name] == true
+end
+
+--- Whether a dtype of a file can be converted to f32.
+function weights.is_float(dtype)
+    return FLOATS[dtype] == true
 end
 
 --- "[2,8]" for {2, 8}.
 function weights.shape(dims)
     return "[" .. table.concat(dims, ",") .. "]"
 end
+
+local UNTIED = "%s: %s is not the same as %s: a decoder of its own is not implemented; BERT scores words with their "
+    .. "embeddings"
 
 local function matches_any(name, patterns)
     if type(patterns) == "function" then return patterns(name) end
@@ -66,17 +75,18 @@ end
 --- How one wanted tensor is read; a fault if its shape or dtype does not fit.
 local function plan_read(file, want, source, label)
     local info = file:info(source.name)
+    if not FLOATS[info.dtype] then
+        fault.raisef("%s: %s is %s, expected F32, F16, BF16 or F64: convert the file first", label, want.name,
+            printable.text(info.dtype))
+    end
     local dims = source.transposed and reversed(info.dims) or info.dims
     -- Other programs also save the rows that round the vocabulary up; ours are cleared after reading.
     local padded = want.padded_dims and same(dims, want.padded_dims)
     if not padded and not same(dims, want.dims) then
-        fault.raisef("%s: %s is %s, but this model needs %s: use the same config_file", label, want.name,
-            weights.shape(dims), weights.shape(want.dims))
+        fault.raisef("%s: %s is %s, but this model needs %s: its configuration must be that of the parameters", label,
+            want.name, weights.shape(dims), weights.shape(want.dims))
     end
-    if not FLOATS[info.dtype] then
-        fault.raisef("%s: %s is %s, expected a float dtype", label, want.name, info.dtype)
-    end
-    local read = { name = source.name, transposed = source.transposed and #dims == 2 }
+    local read = { name = source.name, ours = want.name, transposed = source.transposed and #dims == 2 }
     if want.put then
         read.put, read.dims, read.stored_dims = want.put, dims, want.dims
     else
@@ -91,6 +101,20 @@ local function head_of(wanted)
         if want.name == "qa_outputs.weight" then return "qa_outputs" end
     end
     return nil
+end
+
+--- What is the same tensor as another in a model must be the same in its file: a decoder of its own is not implemented.
+local function plan_twins(file, plan, map, label)
+    for _, read in ipairs(plan.reads) do
+        local twin = map[names.TIED[read.ours]]
+        if twin and twin.name ~= read.name and not (file.shares and file:shares(twin.name, read.name)) then
+            local a, b = file:info(twin.name), file:info(read.name)
+            if not same(a.dims, b.dims) or not FLOATS[a.dtype] then
+                fault.raisef(UNTIED, label, printable.text(twin.name), read.ours)
+            end
+            read.twin = twin.name
+        end
+    end
 end
 
 --- Compare a file with the wanted tensors; nothing is read yet.
@@ -114,6 +138,8 @@ function weights.match(file, wanted, label, options)
             if not matches_any(want.name, options.missing) then fatal_missing[#fatal_missing + 1] = want.name end
         end
     end
+    -- Where words are not predicted, it does not matter how they would be scored.
+    if known["cls.predictions.bias"] then plan_twins(file, plan, map, label) end
     for ours in pairs(map) do
         if not known[ours] and not REDUNDANT[ours] then
             plan.unexpected[#plan.unexpected + 1] = ours
@@ -135,7 +161,8 @@ function weights.match(file, wanted, label, options)
             plural.count(#fatal_unexpected, "tensor"), enumerate(fatal_unexpected))
     end
     if #complaints > 0 then
-        fault.raisef("%s: %s: use the same config_file and kind of model", label, table.concat(complaints, " and "))
+        fault.raisef("%s: %s: configuration and kind of model must be those of the parameters", label,
+            table.concat(complaints, " and "))
     end
     return plan
 end
@@ -150,20 +177,42 @@ local function read_into(file, read, target)
     target:copy_from(stored:transpose(1, 2))
 end
 
---- Read what a plan lists. Faults name the file.
-function weights.read(file, plan)
-    for _, read in ipairs(plan.reads) do
-        tensor.scope(function()
-            if read.tensor then
-                read_into(file, read, read.tensor)
-            else
-                local whole = tensor.new("f32", read.dims)
-                read_into(file, read, whole)
-                -- Padding rows are the last ones.
-                read.put(whole:slice(1, 1, read.stored_dims[1]))
-            end
-        end)
+--- The file that holds a tensor: one of several, where an index lists them.
+local function holder(file, name)
+    return file.owner and file.owner[name] and file.owner[name].path or file.path
+end
+
+--- Refuse a tensor that was read but is none to work with.
+local function check_values(file, read, values, is_sound, remedy)
+    local sound, kind = is_sound(values)
+    if not sound then
+        fault.raisef("%s: %s holds %s%s: %s", holder(file, read.name), printable.text(read.name), kind,
+            kind == "inf" and values:dtype_name() == "f16" and " in fp16" or "", remedy)
     end
+    if not read.twin then return end
+    local twin = tensor.new(values:dtype_name(), values:dims())
+    read_into(file, { name = read.twin, transposed = read.transposed }, twin)
+    if storage.crc32c(twin) ~= storage.crc32c(values) then
+        fault.raisef(UNTIED, holder(file, read.twin), printable.text(read.twin), read.ours)
+    end
+end
+
+--- Read what a plan lists. Faults name the file; what holds a NaN or inf is one.
+-- @param file, plan of match()
+-- @tparam[opt] string remedy what to do about a NaN or inf
+function weights.read(file, plan, remedy)
+    remedy = remedy or "fetch or save it again, or use other parameters"
+    finite.with_check(function(is_sound)
+        for _, read in ipairs(plan.reads) do
+            tensor.scope(function()
+                local values = read.tensor or tensor.new("f32", read.dims)
+                read_into(file, read, values)
+                check_values(file, read, values, is_sound, remedy)
+                -- Padding rows are the last ones.
+                if read.put then read.put(values:slice(1, 1, read.stored_dims[1])) end
+            end)
+        end
+    end)
 end
 
 --- What a file holds for a store's parameters: list of {name, dims, tensor, padded, padded_dims}; with fetch() and

@@ -189,7 +189,13 @@ function json.decode(text, name)
 end
 
 --- Read and decode a file: value; or nil, message. A file that holds false is refused: it would look like a failure.
-function json.read(path)
+-- @tparam string path
+-- @tparam[opt] number most bytes that the file may have: what is read from elsewhere must not fill the memory
+function json.read(path, most)
+    local bytes = most and fs.size(path) or 0
+    if bytes > (most or 0) then
+        return nil, ("%s: has %.1f MiB, expected at most %d"):format(path, bytes / 2 ^ 20, most / 2 ^ 20)
+    end
     local text, reason = fs.read(path)
     if not text then return nil, reason end
     local value, problem = json.decode(text, path)

@@ -5,9 +5,15 @@
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
+local term = require "bertlua.util.term"
 local vocabulary = require "bertlua.weights.vocabulary"
 
 local folder = {}
+
+-- A tokenizer.json of half a million tokens has 10 MiB.
+local MOST_BYTES = 32 * 2 ^ 20
 
 --- The only file of a folder with this ending; nil if there is none or more than one.
 local function only(path, ending)
@@ -51,7 +57,7 @@ end
 function folder.read_json(path, name)
     local file = fs.join(path, name)
     if not fs.is_file(file) then return nil, file end
-    local value = fault.check(json.read(file))
+    local value = fault.check(json.read(file, MOST_BYTES))
     if type(value) ~= "table" then fault.raisef("%s: not a JSON object", file) end
     return value, file
 end
@@ -67,14 +73,15 @@ function folder.check_config(path, config)
             if type(value) ~= "table" then keys[#keys + 1] = key end
         end
         table.sort(keys)
-    elseif saved.model_type ~= nil and saved.model_type ~= "bert" then
-        fault.raisef("%s: model_type is %s, expected bert", file, tostring(saved.model_type))
+    elseif type(config.require_same_kind) == "function" then
+        config:require_same_kind(saved, file)
     end
     for _, key in ipairs(keys) do
         local before, now = saved[key], config[key]
+        if before == "gelu_python" then before = "gelu" end
         if before ~= nil and before ~= json.null and now ~= nil and before ~= now then
-            fault.raisef("%s: %s is %s, but this model has %s: use the same config_file", file, key, tostring(before),
-                tostring(now))
+            fault.raisef("%s: %s is %s, but this model has %s: use this configuration for it", file, key,
+                printable.text(tostring(before)), tostring(now))
         end
     end
 end
@@ -86,7 +93,30 @@ function folder.casing(path, progress)
     end
     local settings, file = folder.read_json(path, "tokenizer_config.json")
     if settings and type(settings.do_lower_case) == "boolean" then return settings.do_lower_case, file end
+    local words = vocabulary.beside(path)
+    if words and fs.basename(words) == "tokenizer.json" then return vocabulary.recorded_casing(words), words end
     return nil
+end
+
+-- Vocabularies whose size was told already.
+local told = {}
+
+--- Compare a model's number of words with a vocabulary's. A model may have more: programs round the number up, and
+-- published models have rows that no token belongs to. That is told where the vocabulary is the model's own, and else
+-- refused, since it may belong to another model.
+-- @param size of the model; nothing is checked if it is no number
+-- @param count of the vocabulary
+-- @tparam table parts vocab_file, model: as messages call them; own: whether they are known to belong together
+function folder.check_size(size, count, parts)
+    -- Some programs round the size up to a multiple of 8.
+    if type(size) ~= "number" or size == count or size == math.ceil(count / 8) * 8 then return end
+    if size < count or not parts.own then
+        fault.raisef("%s: its vocabulary has %d tokens, but %s has %d", parts.model, size, parts.vocab_file, count)
+    end
+    if told[parts.vocab_file] then return end
+    told[parts.vocab_file] = true
+    term.warn(("%s has rows for %d words, %s more than %s has tokens: no text has these"):format(parts.model, size,
+        plural.count(size - count, "row"), parts.vocab_file))
 end
 
 --- Refuse a vocabulary other than the one the model was trained with, comparing hash, words or size.
@@ -99,16 +129,12 @@ local function check_words(path, vocab_file, config, progress)
         return
     end
     local words = vocabulary.words(vocab_file)
-    local own = fs.join(path, "vocab.txt")
-    if fs.is_file(own) and vocabulary.words(own).text ~= words.text then
+    local own = vocabulary.beside(path)
+    if own and vocabulary.words(own).text ~= words.text then
         fault.raisef("%s: was not trained with vocabulary %s: use %s", path, vocab_file, own)
     end
     local saved = folder.read_json(path, "config.json") or config
-    local size = saved and saved.vocab_size
-    -- Some programs round the size up to a multiple of 8.
-    if type(size) == "number" and size ~= words.count and size ~= math.ceil(words.count / 8) * 8 then
-        fault.raisef("%s: its vocabulary has %d tokens, but %s has %d", path, size, vocab_file, words.count)
-    end
+    folder.check_size(saved and saved.vocab_size, words.count, { vocab_file = vocab_file, model = path, own = own })
 end
 
 local function cased(do_lower_case)

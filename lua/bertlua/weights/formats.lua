@@ -19,9 +19,23 @@ local zip = require "bertlua.weights.zip"
 
 local formats = {}
 
--- What torch.save's old format starts with: a pickle of its magic number.
-local TORCH_MAGIC = "\128\2\138\10\108\252\156\70\249\32\106\168\80\25."
+-- What torch.save's old format starts with: a pickle of its magic number, in protocol 0 and 1 as text, from 2 on as ten
+-- bytes, from 4 on in a frame whose length takes eight bytes.
+local TORCH_MAGIC = "\138\10\108\252\156\70\249\32\106\168\80\25."
+local TORCH_MAGIC_TEXT = "L119547037146038801333356L\n."
 local TORCH_VERSION = 1001
+
+-- An index of ten thousand tensors has 1 MiB.
+local MOST_INDEX_BYTES = 32 * 2 ^ 20
+
+--- Bytes of that pickle in the first bytes of a file; nil if it has none.
+local function torch_magic_length(head)
+    if head:sub(1, #TORCH_MAGIC_TEXT) == TORCH_MAGIC_TEXT then return #TORCH_MAGIC_TEXT end
+    local protocol = head:byte(2)
+    if head:byte(1) ~= 128 or not protocol or protocol < 2 or protocol > 5 then return nil end
+    local before = head:byte(3) == 0x95 and 11 or 2
+    return head:sub(before + 1, before + #TORCH_MAGIC) == TORCH_MAGIC and before + #TORCH_MAGIC or nil
+end
 
 local function text_of_member(path, member, limit)
     local offset, length = zip.locate(path, member)
@@ -29,6 +43,17 @@ local function text_of_member(path, member, limit)
     local text = reader:bytes(math.min(length, limit))
     reader:close()
     return text
+end
+
+--- A pickle of torch.save's, whose storages lie outside it.
+-- @param resolve function(machine, store) -> store with its offset, now or later
+local function load_torch(reader, resolve)
+    return (pickle.load(reader, { globals = objects.globals,
+        persistent = function(machine, id) return resolve(machine, objects.torch_storage(machine, id)) end,
+        persistent_text = function(machine, text)
+            return resolve(machine, objects.torch_storage_text(machine, text))
+        end,
+    }))
 end
 
 --- torch.save's zip: FOLDER/data.pkl, whose storages are FOLDER/data/KEY.
@@ -42,8 +67,7 @@ local function open_torch_zip(path, members, pickle_name)
     local reader = ByteReader.open(path, offset, length)
     -- Tensors may share a storage; its checksum is compared once, however often the pickle names it.
     local located = {}
-    local value = pickle.load(reader, { globals = objects.globals, persistent = function(machine, id)
-        local store = objects.torch_storage(machine, id)
+    local function resolve(machine, store)
         local member = members[folder .. "data/" .. store.key]
         if not member then machine:broken("storage " .. pickle.printable(store.key) .. " is missing") end
         located[member] = located[member] or { zip.locate(path, member) }
@@ -51,7 +75,8 @@ local function open_torch_zip(path, members, pickle_name)
         store.offset, bytes = located[member][1], located[member][2]
         if bytes < store.bytes then machine:broken("storage " .. pickle.printable(store.key) .. " is too short") end
         return store
-    end })
+    end
+    local value = load_torch(reader, resolve)
     reader:close()
     local entries = source.from_pickle(path, value)
     source.check(path, entries, reader.size)
@@ -59,9 +84,9 @@ local function open_torch_zip(path, members, pickle_name)
 end
 
 --- torch.save before 1.6: pickles of magic number, version, machine, object, storage keys; then the storages.
-local function open_torch_legacy(path)
+local function open_torch_legacy(path, magic_length)
     local reader = ByteReader.open(path)
-    reader:skip(#TORCH_MAGIC)
+    reader:skip(magic_length)
     local options = { globals = objects.globals }
     local version = pickle.load(reader, options)
     if version ~= TORCH_VERSION then
@@ -72,15 +97,14 @@ local function open_torch_legacy(path)
         fault.raisef("%s: its numbers are not little-endian: save it on another machine", path)
     end
     local stores = {}
-    local value = pickle.load(reader, { globals = objects.globals, persistent = function(vm, id)
-        local store = objects.torch_storage(vm, id)
+    local value = load_torch(reader, function(vm, store)
         local same = stores[store.key]
         if same and (same.dtype ~= store.dtype or same.bytes ~= store.bytes) then
             vm:broken("storage " .. pickle.printable(store.key) .. " has two types")
         end
         stores[store.key] = same or store
         return stores[store.key]
-    end })
+    end)
     local keys = pickle.load(reader, options)
     if type(keys) ~= "table" or keys.kind ~= "list" then fault.raisef("%s: broken: no list of storages", path) end
     for _, key in ipairs(keys) do
@@ -167,7 +191,7 @@ end
 
 --- Several files listed by an index ({"weight_map": {tensor: file}}).
 function formats.open_index(path)
-    local index = fault.check(json.read(path))
+    local index = fault.check(json.read(path, MOST_INDEX_BYTES))
     local map = type(index) == "table" and index.weight_map
     if type(map) ~= "table" then fault.raisef("%s: contains no weight_map", path) end
     local seen, names = {}, {}
@@ -208,7 +232,8 @@ function formats.open(path)
     reader:close()
     if head == "" then fault.raisef("%s: the file is empty", path) end
     if head:sub(1, 4) == "PK\3\4" or head:sub(1, 4) == "PK\5\6" then return open_zip(path) end
-    if head:sub(1, #TORCH_MAGIC) == TORCH_MAGIC then return open_torch_legacy(path) end
+    local magic_length = torch_magic_length(head)
+    if magic_length then return open_torch_legacy(path, magic_length) end
     if head:find "^\128[\2-\5]" then return open_pickle(path) end
     if head:find "^version https://git%-lfs" then
         fault.raisef("%s: a Git LFS pointer, not the file itself: fetch it with git lfs pull", path)

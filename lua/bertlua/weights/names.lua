@@ -1,6 +1,7 @@
 --- Maps the names of parameters in other programs' files to those used here (Hugging Face's BERT).
 --
---   Hugging Face   with or without `bert.`; `module.` of parallel training; LayerNorm's gamma and beta
+--   Hugging Face   with or without `bert.`; inside other modules, such as `module.` of parallel training, `_orig_mod.`
+--                  of torch.compile and `base_model.model.` of PEFT, however nested; LayerNorm's gamma and beta
 --   Paddle         encoder.layers.N.self_attn.q_proj ...; matrices are [in, out]
 --   Paddle static  linear_0.w_0 ...: numbered in the order of construction; matrices are [in, out]
 --   TensorFlow     bert/encoder/layer_N/attention/self/query/kernel ...; kernels are [in, out]
@@ -11,11 +12,31 @@ local pickle = require "bertlua.weights.pickle"
 
 local names = {}
 
+-- Modules that programs put around a model, by the name under which they keep it; and those that they put around its
+-- parts too.
+local OUTER = { "module", "model", "base_model", "auto_model", "0" }
+local WRAPPERS = { "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module" }
+
+--- A tensor's name without the modules around the model.
+local function unwrapped(name)
+    for _, wrapper in ipairs(WRAPPERS) do
+        name = ("." .. name):gsub("%." .. wrapper .. "%f[.]", ""):sub(2)
+    end
+    local before
+    repeat
+        before = name
+        for _, outer in ipairs(OUTER) do
+            if name:sub(1, #outer + 1) == outer .. "." then name = name:sub(#outer + 2) end
+        end
+    until name == before
+    return name
+end
+
 --- Our name for a Hugging Face tensor.
 -- @tparam string name
 -- @tparam boolean bare whether the file contains a bare BERT, without the `bert.` prefix
 function names.huggingface(name, bare)
-    name = name:gsub("^module%.", ""):gsub("LayerNorm%.gamma$", "LayerNorm.weight")
+    name = unwrapped(name):gsub("LayerNorm%.gamma$", "LayerNorm.weight")
         :gsub("LayerNorm%.beta$", "LayerNorm.bias")
     if bare and (name:find "^embeddings%." or name:find "^encoder%." or name:find "^pooler%.") then
         name = "bert." .. name
@@ -137,6 +158,12 @@ local function is_ours(file)
     return metadata and (metadata.optimizer or metadata.writer and metadata.writer:find "^bertlua ") ~= nil
 end
 
+--- Names of Hugging Face's for what is the same tensor, by ours.
+names.TIED = {
+    ["bert.embeddings.word_embeddings.weight"] = "cls.predictions.decoder.weight",
+    ["cls.predictions.bias"] = "cls.predictions.decoder.bias",
+}
+
 --- All tensors of a file under our names.
 -- @param file an open file (bertlua.weights.formats)
 -- @tparam[opt] string head name of the head of the model that reads the file, for a program with one name for all
@@ -153,7 +180,7 @@ function names.index(file, head)
     local static = dialect == "static" and static_names(file)
     local bare = true
     for _, name in ipairs(list) do
-        if name:find "^bert%." or name:find "^module%.bert%." then bare = false end
+        if unwrapped(name):find "^bert%." then bare = false end
     end
     local map = {}
     for _, name in ipairs(list) do
@@ -173,6 +200,8 @@ function names.index(file, head)
         end
         if ours then map[ours] = { name = name, transposed = transposed == true } end
     end
+    -- Of tensors that are one, a program may have left out either.
+    for kept, twin in pairs(names.TIED) do map[kept] = map[kept] or map[twin] end
     return map
 end
 

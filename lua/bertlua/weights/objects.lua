@@ -136,6 +136,17 @@ function objects.torch_storage(machine, id)
     return { kind = "storage", dtype = class.dtype, key = key.value, bytes = count * BYTES[class.dtype] }
 end
 
+--- The same where the id is text, as Python prints the tuple: protocol 0 writes it so, and PyTorch cannot read it.
+function objects.torch_storage_text(machine, text)
+    local class, key, count, view = text:match
+        "^%('storage', <class '([%w_.]+)'>, '([%w_]+)', '[%w:]+', (%d+)(,? ?%w*)%)$"
+    local global = class and objects.globals[class]
+    if not global or not global.dtype or view ~= "" and view ~= ", None" or #count > 15 then
+        machine:refuse "refers to something that is not a storage"
+    end
+    return { kind = "storage", dtype = global.dtype, key = key, bytes = tonumber(count) * BYTES[global.dtype] }
+end
+
 -- numpy: an array is created empty, then BUILD sets its shape, dtype and bytes; likewise for a dtype.
 local NUMPY = { f8 = "F64", f4 = "F32", f2 = "F16", i8 = "I64", i4 = "I32", i2 = "I16", i1 = "I8", u8 = "U64",
     u4 = "U32", u2 = "U16", u1 = "U8", b1 = "BOOL" }

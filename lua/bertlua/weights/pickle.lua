@@ -342,7 +342,12 @@ for code, name in pairs { [0x82] = "EXT1", [0x83] = "EXT2", [0x84] = "EXT4", [0x
     [0x98] = "READONLY_BUFFER", [0x8f] = "EMPTY_SET", [0x90] = "ADDITEMS", [0x91] = "FROZENSET" } do
     on(code, function(m) m:refuse("uses the instruction " .. name) end)
 end
-on("P", function(m) m:refuse "refers to an object by text" end)
+-- Protocol 0 writes what a persistent id looks like, not the id.
+on("P", function(m)
+    local text = m.reader:line(LONGEST_NAME)
+    if not m.persistent_text then m:refuse "refers to an object by text" end
+    m:push(m.persistent_text(m, text))
+end)
 on("Q", function(m)
     local id = m:pop()
     if not m.persistent then m:refuse "refers to an object outside it" end
@@ -361,11 +366,13 @@ local STOP = 0x2e
 --- Read one pickle; the reader is positioned after it.
 -- @param reader bertlua.weights.byte_reader
 -- @tparam table options globals: constructors by Python name; persistent(machine, id): resolves a persistent id;
+--   persistent_text(machine, text): the same for one that was written as Python's repr;
 --   label: name of the file in messages (the reader's path)
 -- @return the value; a fault for anything that is not plain data
 function pickle.load(reader, options)
     local machine = setmetatable({
         reader = reader, globals = options.globals or {}, persistent = options.persistent,
+        persistent_text = options.persistent_text,
         label = options.label or reader.path, stack = {}, top = 0, memo = {}, values = 0, entries = 0, inline = 0,
     }, Machine)
     for _ = 1, MAX_INSTRUCTIONS do

@@ -48,6 +48,13 @@ function Source:read(name, tensor)
     }, tensor)
 end
 
+--- Whether two tensors are the same bytes.
+function Source:shares(a, b)
+    local x, y = self.entries[a], self.entries[b]
+    return x.storage.offset == y.storage.offset and x.first == y.first and x.dtype == y.dtype
+        and table.concat(x.strides, ",") == table.concat(y.strides, ",")
+end
+
 --- Nothing is open between reads.
 function Source.close() end
 
@@ -177,6 +184,12 @@ end
 --- Read into a contiguous tensor of the same shape. Returns true; or nil, message.
 function Joined:read(name, tensor)
     return self.owner[name]:read(name, tensor)
+end
+
+--- Whether two tensors are the same bytes.
+function Joined:shares(a, b)
+    local file = self.owner[a]
+    return file == self.owner[b] and file.shares ~= nil and file:shares(a, b)
 end
 
 --- Close all files.

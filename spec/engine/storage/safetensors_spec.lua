@@ -180,6 +180,34 @@ describe("safetensors", function()
             assert.is_truthy(message:find("tensor a\\n\\x1b[2J takes bytes 0 to 2", 1, true), message)
         end)
 
+        it("opens where white space precedes the header, as its reference implementation does", function()
+            build(' \n\t{"a":{"dtype":"I8","shape":[2],"data_offsets":[0,2]}}', "ab")
+            assert.are.same({ "a" }, assert(storage.open(path)):names())
+        end)
+
+        it("opens whatever the dtype of a tensor is, and refuses to read one that it cannot convert", function()
+            for _, case in ipairs { { "F8_E8M0", "[2]" }, { "F8_E4M3", "[2]" }, { "F8_E5M2", "[1,2]" },
+                { "F8_E4M3FNUZ", "[2]" }, { "F8_E5M2FNUZ", "[2]" }, { "F4", "[2,2]" }, { "F6_E2M3", "[0]", 0 },
+                { "F6_E3M2", "[0,3]", 0 }, { "C64", "[0]", 0 }, { "F31_OF_TOMORROW", "[7,7]" } } do
+                local bytes = case[3] or 2
+                build(('{"a":{"dtype":"%s","shape":%s,"data_offsets":[0,%d]},"b":{"dtype":"F32","shape":[1],'
+                    .. '"data_offsets":[%d,%d]}}'):format(case[1], case[2], bytes, bytes, bytes + 4),
+                    ("x"):rep(bytes) .. "\0\0\128\63")
+                local file = assert(storage.open(path))
+                local info = file:info "a"
+                assert.are.equal(case[1], info.dtype)
+                assert.is_nil(info.native)
+                local one, other = tensor.new("f32", { 1 }), tensor.new("f32", info.dims)
+                assert(file:read("b", one))
+                assert.are.same({ 1 }, one:tolist())
+                local ok, message = file:read("a", other)
+                assert.is_nil(ok)
+                assert.are.equal(path .. ": a is " .. case[1]
+                    .. ", which is not implemented; convert the file to F32 first", message)
+                file:close()
+            end
+        end)
+
         it("is refused for each breach of the format", function()
             local good = '{"a":{"dtype":"I8","shape":[2],"data_offsets":[0,2]}}'
             build(good, "ab")
@@ -187,7 +215,7 @@ describe("safetensors", function()
             refuses("truncated", good, "a")
             refuses("bytes follow the last tensor", good, "abc")
             refuses("truncated, or not a safetensors", good, "ab", 60000)
-            refuses("does not start with '{'", " " .. good, "ab")
+            refuses("does not start with '{'", " x" .. good, "ab")
             refuses("after the closing", good .. "x", "ab")
             refuses("after the closing", good .. good, "ab")
             refuses("hole or an overlap", '{"a":{"dtype":"I8","shape":[1],"data_offsets":[1,2]}}', "ab")
@@ -202,7 +230,21 @@ describe("safetensors", function()
             refuses("not its shape times its dtype",
                 '{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}')
             refuses("not its shape times its dtype", '{"a":{"dtype":"I8","shape":[2],"data_offsets":[2,0]}}', "ab")
-            refuses("unknown dtype F31", '{"a":{"dtype":"F31","shape":[2],"data_offsets":[0,2]}}', "ab")
+            for _, shape in ipairs { "[4294967296,4294967296]", "[0,4611686018427387904,4611686018427387904]" } do
+                for _, dtype in ipairs { "F65", "F32" } do
+                    refuses("not its shape times its dtype", ('{"a":{"dtype":"%s","shape":%s,"data_offsets":[0,0]}}')
+                        :format(dtype, shape))
+                end
+            end
+            refuses("unknown dtype F31", '{"a":{"dtype":"F31' .. ("x"):rep(40)
+                .. '","shape":[2],"data_offsets":[0,2]}}', "ab")
+            refuses("not its shape times its dtype F4", '{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}}', "ab")
+            refuses("not its shape times its dtype F6_E2M3", '{"a":{"dtype":"F6_E2M3","shape":[4],'
+                .. '"data_offsets":[0,2]}}', "ab")
+            refuses("not its shape times its dtype F99",
+                '{"a":{"dtype":"F99","shape":[4611686018427387904,2],"data_offsets":[0,2]}}', "ab")
+            refuses("not its shape times its dtype F99", '{"a":{"dtype":"F99","shape":[2],"data_offsets":[2,0]}}',
+                "ab")
             refuses("without dtype, shape", '{"a":{"dtype":"I8","shape":[2]}}', "ab")
             refuses("field given twice", '{"a":{"dtype":"I8","dtype":"I8","shape":[2],"data_offsets":[0,2]}}', "ab")
             refuses("unknown field", '{"a":{"kind":"I8","shape":[2],"data_offsets":[0,2]}}', "ab")

@@ -256,13 +256,45 @@ describe("a vocabulary file", function()
         assert.is_truthy(message_of("a\nb\n"):find("[PAD], [UNK], [CLS], [SEP], [MASK] missing", 1, true))
     end)
 
-    it("is refused with the line of a duplicate", function()
-        local message = message_of(vocabulary.text { "a", "b", "c", "b" })
-        assert.is_truthy(message:find('line 9 repeats "b" of line 7', 1, true), message)
+    local NOTHING = { blank = 0, blank_line = 0, repeated = 0, repeated_line = 0, repeating_line = 0 }
+
+    local function reads(text, ids, report)
+        vocabulary.with_files(function(write)
+            local path = write(text)
+            for _, rules in ipairs { {}, { text = text } } do
+                local tokenizer = assert(text_native.load(path, true, rules))
+                assert.are.same(ids, list(tokenizer:encode "a b c"))
+                assert.are.same(report or NOTHING, tokenizer.report)
+            end
+        end)
+    end
+
+    it("gives a token that comes twice the id of the last, as transformers does, and counts such lines", function()
+        reads(vocabulary.text { "a", "b", "c", "b", "a", "a" }, { 10, 8, 7 },
+            { blank = 0, blank_line = 0, repeated = 3, repeated_line = 6, repeating_line = 11 })
     end)
 
-    it("is refused with the line that is empty or not UTF-8", function()
-        assert.is_truthy(message_of("[PAD]\n[UNK]\n\n[CLS]\n"):find("line 3 is empty", 1, true))
+    it("keeps the ids behind a line without a token, and counts such lines", function()
+        reads(vocabulary.text { "a", "", "b", " \t", "c" }, { 5, 7, 9 },
+            { blank = 2, blank_line = 7, repeated = 0, repeated_line = 0, repeating_line = 0 })
+    end)
+
+    it("is read the same with a byte order mark, white space at the ends of lines, and any line ends", function()
+        local text = vocabulary.text { "a", "b", "c" }
+        for _, variant in ipairs { "\239\187\191" .. text, text:gsub("\n", "\r\n"), text:gsub("\n", " \t\n"),
+            text:gsub("\n", "\194\160\227\128\128\n"), text:sub(1, -2), text .. "\n \n",
+            "\239\187\191" .. text:gsub("\n", "\r\n"):sub(1, -3) } do
+            vocabulary.with_files(function(write)
+                local tokenizer = assert(text_native.load(write(variant), true))
+                assert.are.same({ 5, 6, 7 }, list(tokenizer:encode "a b c"))
+                assert.are.equal(0, tokenizer.pad_id)
+                assert.are.equal("b", tokenizer:token(6))
+            end)
+        end
+    end)
+
+    it("is refused with the line that is not UTF-8, or without any token", function()
+        assert.is_truthy(message_of("\239\187\191\n \n"):find("empty, expected one token per line", 1, true))
         assert.is_truthy(message_of(vocabulary.text { "\255\254" }):find("line 6 is not UTF-8", 1, true))
         assert.is_truthy(message_of(vocabulary.text { "a\0b" }):find("line 6 is not UTF-8", 1, true))
         assert.is_truthy(message_of(""):find("empty", 1, true))

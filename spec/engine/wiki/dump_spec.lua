@@ -47,6 +47,7 @@ describe("dump", function()
         for _ = 1, 4 do page = dump:next() end
         assert.are.equal(1, page.ns)
         assert.are.equal("-2 Media\n1 Talk\n6 Picture & Sound\n14 Drawer\n", dump:namespaces())
+        assert.are.equal("en", dump:language())
     end)
 
     it("knows the namespaces wherever a block of the file ends", function()

@@ -43,8 +43,8 @@ describe("wikitext", function()
 
     it("knows localised names of files and categories", function()
         local german = corpus.wikitext "6 Datei\n14 Kategorie\n0 \n"
-        local text = "Die Mühle ist alt und grau. [[Datei:Mühle.jpg|mini|Alte Mühle]]\n[[Kategorie:Mühle]]"
-        assert.are.equal("Die Mühle ist alt und grau.\n", german:convert(text))
+        local text = "Die Mühle ist alt, hoch und grau. [[Datei:Mühle.jpg|mini|Alte Mühle]]\n[[Kategorie:Mühle]]"
+        assert.are.equal("Die Mühle ist alt, hoch und grau.\n", german:convert(text))
         assert.is_truthy(converter:convert(text):find("Alte Mühle", 1, true))
     end)
 
@@ -60,10 +60,19 @@ describe("wikitext", function()
 
     it("takes linear time on hostile text", function()
         local clock = require "bertlua.util.clock"
+        local chinese = corpus.wikitext(nil, "zh")
         for _, piece in ipairs { "{{", "[[", "{|\n", "<ref>", "<!--", "''", "<div", "}}", "[http://a ", "{{{", "<ul>",
-            "[[a|", "&amp", "__A" } do
+            "[[a|", "&amp", "__A", "&#0", "&", "<", "'''", "'''''x", "-{", "-{zh:", "-{zh-hans:a;", "}-", "-{A|",
+            "__ж_", "[[a:", "{{nowrap|<ref>}}", "{{nowrap|<ul>}}", "{{convert|1|", "{{a=", "|a=", "{{lang|", "\226\128\142",
+            "[[ж",
+            "a<ref ", "{{nowrap|'''", "<!-- --> ", "<nowiki><!--" } do
             local started = clock.monotonic()
-            converter:convert(piece:rep(math.floor(400000 / #piece)))
+            local text = piece:rep(math.floor(150000 / #piece))
+            converter:convert(text)
+            chinese:convert(text)
+            chinese:convert(text .. "</ref></ul>}-")
+            chinese:convert("{{nowrap|" .. text .. "}}")
+            chinese:convert("-{" .. text .. "}-")
             local seconds = clock.monotonic() - started
             assert.is_true(seconds < 2, ("%q took %.1f s"):format(piece, seconds))
         end
@@ -78,12 +87,16 @@ describe("wikitext", function()
     it("accepts any bytes without reading beyond them", function()
         local rng = require("bertlua.rng").new(7, 0)
         local alphabet = { "{", "}", "[", "]", "|", "'", "<", ">", "=", "\n", "*", "a ", "ref", "/", "!--", "&", ";",
-            "nowiki", "math", "#", "-", "_", "\226", "\194" }
-        for _ = 1, 2000 do
+            "nowiki", "math", "#", "-", "_", "\226", "\194", "\0", "\3", "convert|1|ft", "zh:", "zh-hans:", "lang|",
+            "x27;" }
+        local chinese, french = corpus.wikitext(nil, "zh"), corpus.wikitext(nil, "fr")
+        for _ = 1, 1000 do
             local parts = {}
             for i = 1, 40 do parts[i] = alphabet[rng:integer(1, #alphabet)] end
-            local prose = converter:convert(table.concat(parts))
-            assert.is_true(#prose < 10000)
+            local text = table.concat(parts)
+            assert.is_true(#converter:convert(text) < 10000)
+            assert.is_true(#chinese:convert("-{" .. text .. "}-") < 10000)
+            assert.is_true(#french:convert("{{s|" .. text .. "}}") < 10000)
         end
     end)
 

@@ -87,6 +87,14 @@ describe("gradients agree with finite differences:", function()
         }
     end)
 
+    check("segment_mean with an empty segment and rows of none", function()
+        local segments = tensor.from({ { 1, 3 }, { 0, 0 }, { 5, 1 } }, "i32")
+        return {
+            inputs = { random({ 7, 3 }, 1) },
+            forward = function(tape, x) return F.segment_mean(tape, x, segments) end,
+        }
+    end)
+
     check("cross_entropy with an ignored row and padded classes", function()
         local labels = tensor.from({ 2, -1, 0 }, "i32")
         return {

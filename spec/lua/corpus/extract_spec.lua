@@ -64,11 +64,11 @@ describe("a dump", function()
 
     it("gives the same articles in one range and in two", function()
         local path = FOLDER .. "dump.xml"
-        local size, namespaces = fs.size(path), extract.namespaces(path)
+        local size, site = fs.size(path), extract.site(path)
         local function read(first, stop)
             local pieces = {}
             local furthest = 0
-            local counts = extract.range(path, first, stop, namespaces, function(text) pieces[#pieces + 1] = text end,
+            local counts = extract.range(path, first, stop, site, function(text) pieces[#pieces + 1] = text end,
                 function(done) furthest = math.max(furthest, done) end)
             assert.is_true(furthest <= stop - first)
             return counts, table.concat(pieces)
@@ -81,6 +81,32 @@ describe("a dump", function()
         local second, second_text = read(middle, size)
         assert.are.equal(text, first_text .. second_text)
         for field, count in pairs(whole) do assert.are.equal(count, first[field] + second[field], field) end
+    end)
+
+    it("says which wiki it is of, and the corpus's language counts only where it may", function()
+        local path = folder .. "/dump.xml"
+        local function language(attributes, wanted)
+            assert(fs.write(path, ("<mediawiki%s>\n<siteinfo></siteinfo>\n</mediawiki>\n"):format(attributes)))
+            return extract.site(path, wanted).language
+        end
+        assert.are.equal("de", language(' version="0.11" xml:lang="de"'))
+        assert.are.equal("de", language(" xml:lang='de' version='0.11'", "en"))
+        assert.are.equal("zh-tw", language(' xml:lang="zh"', "zh-tw"))
+        assert.are.equal("zh-hk", language(' xml:lang="zh-hk"', "zh-tw"))
+        assert.are.equal("pl", language("", "pl"))
+        assert.are.equal("", language(""))
+        assert.are.equal("", language((' xml:lang="%s"'):format(("x"):rep(100))))
+    end)
+
+    it("is told where sentences will have gaps, because nobody knows the wiki's templates", function()
+        for _, code in ipairs { "en", "simple", "de", "zh-tw" } do
+            assert.is_nil(extract.unknown_templates { language = code })
+        end
+        assert.are.equal("templates: those of the Wikipedias de, en, es, fr, it, ja, nl, pl, pt, ru, zh are known, the "
+            .. "dump is in bg; where others write a date or a number, a sentence has a gap",
+            extract.unknown_templates { language = "bg" })
+        local line = extract.unknown_templates { language = "" }
+        assert.is_truthy(line:find("the dump is in an unnamed language", 1, true))
     end)
 
     it("holds some minimum of text, more per byte if it is compressed", function()

@@ -213,6 +213,17 @@ describe("the preparation of a folder of text", function()
         has(said, "1 other file in texts not read")
     end)
 
+    it("takes any name for a file", function()
+        for i, name in ipairs { "new\nline.txt", "com,ma.txt", " blank .txt", "\195\188.txt", "-x.txt", "\255.txt" } do
+            write(name, text_of(i))
+        end
+        local said = run "--quiet"
+        assert.are.equal("", said)
+        said = run()
+        has(said, "9 documents")
+        has(said, "all match the manifest\nmemory")
+    end)
+
     it("never reads its own results as text", function()
         run("--output-dir", texts .. "/out", "--stages", "extract")
         write("e.txt", text_of "e")

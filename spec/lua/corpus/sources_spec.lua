@@ -48,6 +48,41 @@ describe("a dump of the wiki's mirrors", function()
         assert.are.equal(2, #assert(json.read(base .. "/out/manifest.json")).sources)
     end)
 
+    it("is the one of the settings, whichever others are in the folder", function()
+        local sources = require "bertlua.corpus.sources"
+        local job, values = { output_dir = base .. "/out" }, { language = "de", dump_date = "latest" }
+        local folder = base .. "/out/download/"
+        local function dump_name(language, what)
+            return ("%swiki-latest-pages-articles-multistream%s.bz2"):format(language, what or ".xml")
+        end
+        local function put(name)
+            assert(fs.mkdirs(folder))
+            assert(fs.write(folder .. name, "x"))
+        end
+        assert.error_matches(function() sources.wikipedia(job, values) end, "contains no complete dump")
+        put(dump_name "en")
+        put(dump_name("en", "-index.txt"))
+        -- Not the English one in place of the German one.
+        assert.error_matches(function() sources.wikipedia(job, values) end, "/download: has enwiki%-latest%-pages%-"
+            .. "articles%-multistream.xml.bz2, but not dewiki%-latest%-.*: run stage download, or give")
+        put(dump_name "de")
+        assert.are.same({ folder .. dump_name "de" }, { sources.wikipedia(job, values) })
+        put(dump_name("de", "-index.txt"))
+        assert.are.same({ folder .. dump_name "de", folder .. dump_name("de", "-index.txt") },
+            { sources.wikipedia(job, values) })
+        values.language = "en"
+        assert.are.same({ folder .. dump_name "en", folder .. dump_name("en", "-index.txt") },
+            { sources.wikipedia(job, values) })
+        values.wikipedia_url = "https://example.org/dumps/mine.xml?x=1"
+        assert.error_matches(function() sources.wikipedia(job, values) end, "but not mine.xml")
+        put "mine.xml"
+        assert.are.same({ folder .. "mine.xml" }, { sources.wikipedia(job, values) })
+        -- One of any other name, where it is the only one.
+        assert(fs.remove(folder))
+        put "mine.xml"
+        assert.are.same({ folder .. "mine.xml" }, { sources.wikipedia(job, { language = "de", dump_date = "latest" }) })
+    end)
+
     it("is refused if it does not", function()
         publish(("0"):rep(40))
         local output, code = fetch()

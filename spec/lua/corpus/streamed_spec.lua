@@ -53,7 +53,8 @@ describe("streamed texts", function()
 
     it("are one document a record, beside plain files in one part", function()
         local text, record, kinds = make({ write("1.jsonl", '{"text": "One.\\nTwo."}\n{"text": " "}\n{"text": "3."}'),
-            write("2.txt", "Four.\n\nFive.\n"), write("3", '<doc id="1" url="u" title="A">\nA\n\nSix.\n</doc>\n') }, "auto")
+            write("2.txt", "Four.\n\nFive.\n"), write("3", '<doc id="1" url="u" title="A">\nA\n\nSix.\n</doc>\n') },
+            "auto")
         assert.are.equal("One.\nTwo.\n\n3.\n\nFour.\nFive.\n\nSix.\n\n", text)
         assert.are.equal(4, record.files[1].documents)
         assert.are.same({ "JSON lines", false, "WikiExtractor's output" }, kinds)

@@ -69,7 +69,8 @@ describe("create_pretraining", function()
         assert.are.equal(path .. ": byte 3: invalid UTF-8 (0xea); convert the file (iconv -t UTF-8)",
             message { input_files = { path }, input_dir = false })
         assert(fs.write(path, "\255\254a\0"))
-        assert.are.equal(path .. ": UTF-16LE, expected UTF-8 text", message { input_files = { path }, input_dir = false })
+        assert.are.equal(path .. ": UTF-16LE, expected UTF-8 text",
+            message { input_files = { path }, input_dir = false })
     end)
 
     it("writes [CLS] A [SEP] B [SEP] with segments, masks and labels", function()

@@ -1,6 +1,5 @@
 --- Prose cut into documents, paragraphs and sentences.
 
-local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local native = require "bertlua.text"
 local prose = require "bertlua.data.prose"
@@ -71,12 +70,46 @@ describe("prose", function()
         assert.has_error(function() prose.documents(text, "page") end)
     end)
 
-    it("continues after titles and initials in English", function()
-        local text = "Dr. Smith met Harry S. Truman and Gov. Hill. A plan B. I like it. So do we."
-        local splitter = native.sentences()
-        assert.are.same({ "Dr. Smith met Harry S. Truman and Gov. Hill.", "A plan B. I like it.", "So do we." },
-            prose.sentences(splitter, text, true))
-        assert.is_true(#prose.sentences(splitter, text, false) > 3)
+    it("finds headings as the patterns say that describe them", function()
+        -- Every line of up to six of these characters.
+        local characters = { "=", " ", "a", "\t" }
+        local function pattern_level(line)
+            if not line:find "^%s*=" then return nil end
+            local marks = line:match "^%s*([= ]+)[^=%s].-[^=]=+%s*$"
+            return marks and select(2, marks:gsub("=", ""))
+        end
+        local function each(line, visit)
+            visit(line)
+            if #line < 6 then
+                for _, character in ipairs(characters) do each(line .. character, visit) end
+            end
+        end
+        local wrong
+        each("", function(line)
+            local level = pattern_level(line)
+            -- A heading is no paragraph, and one of the first level separates the paragraphs around it.
+            local documents = prose.documents("x\n" .. line .. "\ny", "heading")
+            local shown = #documents == 2 and 1 or documents[1][3] == nil and line:find "%S" and 2 or nil
+            if (level and math.min(level, 2)) ~= shown then wrong = line end
+        end)
+        assert.is_nil(wrong)
+    end)
+
+    it("measures wrapped lines in columns, and joins those of scripts without spaces without one", function()
+        local russian = "Старая мельница стоит у реки, и её колесо давно не вращается. Мельник\n"
+            .. "ушёл в город много лет назад, оставив дом своей сестре. Она живёт там\n"
+            .. "одна и каждое утро открывает ставни, чтобы посмотреть на воду. Вода\n"
+            .. "течёт медленно, и по ней плывут листья.\n"
+        assert.are.same({ { (russian:gsub("\n$", ""):gsub("\n", " ")) } }, prose.documents(russian))
+        local japanese = ("彼は町へ行った。水車はどこにあるのか、と聞いたが、誰も知らない\n"):rep(4)
+        assert.are.same({ { (japanese:gsub("\n", "")) } }, prose.documents(japanese))
+        local thai = ("กังหันน้ำเป็นเครื่องจักรที่ใช้พลังงานน้ำในการโม่แป้งและสูบน้ำมา\n"):rep(4)
+        assert.are.same({ { (thai:gsub("\n", "")) } }, prose.documents(thai))
+    end)
+
+    it("keeps lines that are too long to be wrapped apart, whatever the script", function()
+        local long = ("Старая мельница стоит у реки. "):rep(5):gsub(" $", "")
+        assert.are.same({ { long, long, long, long } }, prose.documents((long .. "\n"):rep(4)))
     end)
 
     it("writes one sentence per line and a blank line after each document", function()
@@ -86,14 +119,5 @@ describe("prose", function()
             { { "One here. Two\there.", "Three." }, { " " }, { "Four." } })
         assert.are.same({ 2, 4 }, { documents, sentences })
         assert.are.equal("One here.\nTwo here.\nThree.\n\nFour.\n\n", fs.read(folder .. "/out.txt"))
-        assert(fs.write(folder .. "/b.txt", "Alpha is one. Beta is two.\n\nGamma is three.\n"))
-        local summary = prose.convert { files = { folder .. "/b.txt" }, output_dir = folder .. "/cut" }
-        assert.are.same({ 2, 3 }, { summary.documents, summary.sentences })
-        assert.are.equal("Alpha is one.\nBeta is two.\n\nGamma is three.\n\n", fs.read(folder .. "/cut/b.txt"))
-        summary = prose.convert { input_dir = folder, output_dir = folder .. "/all" }
-        assert.are.equal(2, #summary.files)
-        local good, problem = pcall(prose.convert, { input_dir = folder .. "/none", output_dir = folder })
-        assert.is_false(good)
-        assert.is_true(fault.is(problem))
     end)
 end)

@@ -89,6 +89,9 @@ describe("checks of samples", function()
             .. "the rest: raise it to about 20" }, lines({ masked = 5000 }, { max_predictions_per_seq = 10 }))
         assert.are.same({ "91 % of the tokens are masked, where 15 % is usual: little is left to predict them from: "
             .. "lower masked_lm_prob (1)" }, lines({ masked = 50000 }, { masked_lm_prob = 1 }))
+        -- As well where few slots hide it.
+        assert.matches("^15 %% of the tokens are masked, where .*: lower masked_lm_prob %(1%)$",
+            lines({}, { masked_lm_prob = 1 })[1])
     end)
 
     it("find a vocabulary of another language, and sentences without a token", function()

@@ -38,7 +38,8 @@ describe("text_source", function()
             { "jsonl", "a.txt", '{"text": "' .. ("a"):rep(3000000) .. '"}\n' }, { "wikiextractor", "wiki_00", doc },
             { "jsonl", "a.txt", '{"body": "a"}\n', { text_field = "body" } },
             { "text", "a.txt", '{"body": "a"}\n', { literal = true } }, { "text", "a.txt", doc, { form = "text" } },
-            { "jsonl", "a.txt", "words", { form = "jsonl" } },
+            { "jsonl", "a.txt", "words", { form = "jsonl" } }, { "json", "a.json", '[\n{"text": "a"}]' },
+            { "json", "a.txt", '[{"text": "a"}]', { form = "jsonl" } }, { "json", "a.json", "[]" },
         } do
             local source = open(case[2], case[3], case[4])
             assert.are.equal(case[1], source.form, case[3]:sub(1, 40))
@@ -48,8 +49,6 @@ describe("text_source", function()
         assert.are.equal('a.txt:1: a JSON object without a text "text" (it has body, id): name the field with '
             .. "--text-field, or say --text-form text if the lines themselves are the text",
             refused(open, "a.txt", '{"id": 1, "body": "a"}\n'))
-        assert.are.equal("a.json: a JSON array, expected JSON lines: write one record a line (jq -c '.[]' a.json)",
-            refused(open, "a.json", '[{"text": "a"}]'))
         assert.are.equal('a.jsonl:1: not a JSON object, expected JSON lines: {"text": "..."}',
             refused(open, "a.jsonl", "words\n"))
     end)
@@ -66,6 +65,10 @@ describe("text_source", function()
             source:close()
             assert.are.equal(case[1], source:special())
         end
+        assert.is_nil(text_source.unused_field("text", { false }))
+        assert.is_nil(text_source.unused_field("body", { false, "gzip, JSON lines" }))
+        assert.are.equal("text_field is ignored: no file holds JSON",
+            text_source.unused_field("body", { false, "gzip" }))
         assert.are.same({ "2 files: gzip", "1 file: line ends CR" },
             text_source.told { false, "gzip", "line ends CR", "gzip" })
     end)
@@ -76,7 +79,8 @@ describe("text_source", function()
             refused(open, "a.txt", "a\255 and more\n"))
         assert.are.equal("a.txt: byte 1: not UTF-8: it looks like UTF-16LE without a byte order mark: set --encoding "
             .. "UTF-16LE", refused(open, "a.txt", "a\0b\0c\0"))
-        assert.are.equal("a.txt: UTF-16LE, expected UTF-8 text", refused(text_source.check, write("a.txt", "\255\254a\0")))
+        assert.are.equal("a.txt: UTF-16LE, expected UTF-8 text",
+            refused(text_source.check, write("a.txt", "\255\254a\0")))
         local text, message = text_source.read(write("a.tsv", "a\n\nb\255"))
         assert.is_nil(text)
         assert.are.equal(folder .. "/a.tsv:3: byte 4: invalid UTF-8 (0xff); convert the file (iconv -t UTF-8)", message)

@@ -237,7 +237,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         assert.matches("/empty holds no config%.json: name it with { config_file = %.%.%. }$",
             fault_of(Encoder.load, empty))
         assert(fs.copy(FOLDER .. "masked_lm/config.json", empty .. "/config.json"))
-        assert.matches("/empty holds neither vocab%.txt nor a tokenizer%.json of WordPiece: name the vocabulary",
+        assert.matches("/empty holds neither vocab%.txt nor tokenizer%.json: name the vocabulary",
             fault_of(Encoder.load, empty))
         local named = Encoder.load(empty, { vocab_file = FOLDER .. "classification/vocab.txt" })
         assert_close("mean", named:embed { TEXT, SHORT })

@@ -14,6 +14,10 @@ function letters.encode(_, text)
     return ids
 end
 
+function letters.size()
+    return 203
+end
+
 function letters.token(_, id)
     return "token" .. id
 end
@@ -38,6 +42,22 @@ describe("fill_mask", function()
             assert.is_true(math.abs(guesses[1].probability - 30 / 251) < 1e-6)
             assert.is_true(math.abs(guesses[2].probability - 20 / 251) < 1e-6)
             assert.is_true(math.abs(guesses[3].probability - 1 / 251) < 1e-6)
+        end
+    end)
+
+    it("never guesses a row of the model that no token belongs to", function()
+        local model = tiny.model "fp32"
+        model.heads.transform_norm.gamma.value:fill(0)
+        model.heads.transform_norm.beta.value:fill(0)
+        model.heads.decoder_bias.value:fill(0)
+        model.heads.decoder_bias.value:slice(1, 151, 151):fill(50)
+        local short = setmetatable({ size = function() return 150 end }, { __index = letters })
+        local guesses = fill_mask.fill_mask(model, short, "a [MASK]", 200)[1]
+        assert.are.equal(150, #guesses)
+        for _, guess in ipairs(guesses) do
+            assert.is_true(guess.id < 150)
+            -- The row still has its share.
+            assert.is_true(guess.probability < 1e-15)
         end
     end)
 

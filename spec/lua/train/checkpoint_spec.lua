@@ -82,6 +82,18 @@ describe("checkpoint", function()
     end
 
     describe("save and load", function()
+        it("compare a checkpoint's files with what it recorded, once on each machine", function()
+            local path = checkpoint.save(root, 7, make(3))
+            local text = assert(fs.read(path .. "/optimizer.safetensors"))
+            overwrite(path .. "/optimizer.safetensors", text:sub(1, -2) .. string.char(bit.bxor(text:byte(-1), 1)))
+            -- Rank 3 is the first on its machine, rank 4 reads what it has compared.
+            local other = make(5)
+            other.ranks = { main = false, comm = { local_rank = 0 } }
+            assert.error_matches(function() checkpoint.load(path, other) end, "optimizer.safetensors is damaged: ")
+            other.ranks.comm.local_rank = 1
+            checkpoint.load(path, other)
+        end)
+
         it("restore parameters, optimizer and progress bit for bit", function()
             local saved, other = make(3), make(5)
             assert.are_not.same(bits(saved), bits(other))
@@ -240,7 +252,7 @@ describe("checkpoint", function()
 
         it("another shape, naming both", function()
             refuses("/100/model.safetensors: bert.embeddings.word_embeddings.weight is %[13,8%], but this model needs "
-                .. "%[21,8%]: use the same config_file", { vocab_size = 21 })
+                .. "%[21,8%]: its configuration must be that of the parameters", { vocab_size = 21 })
         end)
 
         it("a different number of layers, counting what is missing or unexpected", function()
@@ -398,9 +410,9 @@ describe("checkpoint", function()
                 .. "[%w_.]+ holds an inf or NaN%); resuming from .*/1$", note)
             -- Named by the user, it is refused.
             assert.error_matches(function() checkpoint.load(root .. "/3", make(1)) end,
-                "/3: the second moment of [%w_.]+ holds an inf or NaN: use an older checkpoint$")
+                "/3/optimizer.safetensors: v%.[%w_.]+ holds NaN: use an older checkpoint$")
             assert.error_matches(function() checkpoint.load_pretrained(root .. "/2", make(1)) end,
-                "/2: the value of [%w_.]+ holds an inf or NaN: use an older checkpoint$")
+                "/2/model.safetensors: [%w_.]+ holds NaN: use an older checkpoint$")
             poison(1, "model.safetensors", 4)
             path, step, note = checkpoint.latest(root)
             assert.are.same({ nil, nil }, { path, step })
@@ -551,7 +563,8 @@ describe("checkpoint", function()
         it("load with the tied decoder's copies", function()
             local parts, other = make(1), make(2)
             local list = rename_all(parts, function(name) return name end)
-            list[#list + 1] = { name = "cls.predictions.decoder.bias", tensor = tensor.new("f32", { 13 }) }
+            list[#list + 1] = { name = "cls.predictions.decoder.bias",
+                tensor = parts.store:get("cls.predictions.bias").stored }
             list[#list + 1] = { name = "bert.embeddings.position_ids", tensor = tensor.new("i64", { 1, 10 }) }
             list[#list + 1] = { name = "qa_outputs.bias", tensor = tensor.new("f32", { 2 }) }
             assert(storage.save(root .. "/model.safetensors", list))
@@ -571,7 +584,7 @@ describe("checkpoint", function()
             list[1] = { name = list[1].name, tensor = tensor.new("i32", list[1].tensor:dims()) }
             assert(storage.save(root .. "/model.safetensors", list))
             assert.error_matches(function() checkpoint.load_pretrained(root, parts) end,
-                "is I32, expected a float dtype")
+                "word_embeddings.weight is I32, expected F32, F16, BF16 or F64: convert the file first")
             overwrite(root .. "/model.safetensors", "something else, of some length")
             assert.error_matches(function() checkpoint.load_pretrained(root, parts) end, "not a safetensors file")
         end)

@@ -19,6 +19,43 @@ describe("names of other programs", function()
         end
     end)
 
+    it("of Hugging Face inside other modules, however nested", function()
+        local weight = "bert.encoder.layer.0.attention.self.query.weight"
+        for _, name in ipairs { "_orig_mod." .. weight, "module." .. weight, "model." .. weight,
+            "base_model.model." .. weight, "_orig_mod.module." .. weight, "module._orig_mod." .. weight,
+            "module.model._orig_mod.base_model.model." .. weight, "_fsdp_wrapped_module." .. weight,
+            "_forward_module.model." .. weight, "bert.encoder._orig_mod.layer.0.attention.self.query.weight",
+            "_fsdp_wrapped_module.bert.encoder.layer.0._fsdp_wrapped_module._checkpoint_wrapped_module.attention.self."
+                .. "query.weight" } do
+            assert.are.equal(weight, (names.huggingface(name, false)), name)
+        end
+        for _, name in ipairs { "0.auto_model.embeddings.LayerNorm.gamma", "model.embeddings.LayerNorm.gamma",
+            "_orig_mod.embeddings.LayerNorm.weight" } do
+            assert.are.equal("bert.embeddings.LayerNorm.weight", (names.huggingface(name, true)), name)
+        end
+        assert.are.equal("classifier.weight", (names.huggingface("module.classifier.weight", true)))
+        assert.are.equal("a_model.weight", (names.huggingface("a_model.weight", false)))
+    end)
+
+    it("of Hugging Face are bare only if no tensor has the prefix, whatever is around it", function()
+        local function index(list)
+            return names.index { path = "x.bin", names = function() return list end }
+        end
+        assert.is_table(index({ "_orig_mod.bert.pooler.dense.bias" })["bert.pooler.dense.bias"])
+        assert.is_table(index({ "_orig_mod.pooler.dense.bias" })["bert.pooler.dense.bias"])
+        assert.is_nil(index({ "model.bert.pooler.dense.bias", "model.pooler.dense.bias" })["bert.pooler.dense.weight"])
+        assert.error_matches(function() index { "module.bert.pooler.dense.bias", "bert.pooler.dense.bias" } end,
+            "x.bin: module.bert.pooler.dense.bias and bert.pooler.dense.bias are the same parameter; remove one")
+    end)
+
+    it("of tied tensors may be either's", function()
+        local map = names.index { path = "x.bin", names = function()
+            return { "bert.pooler.dense.bias", "cls.predictions.decoder.weight", "cls.predictions.decoder.bias" }
+        end }
+        assert.are.equal("cls.predictions.decoder.weight", map["bert.embeddings.word_embeddings.weight"].name)
+        assert.are.equal("cls.predictions.decoder.bias", map["cls.predictions.bias"].name)
+    end)
+
     it("of Paddle, saying which matrices are transposed", function()
         for _, case in ipairs {
             { "bert.encoder.layers.11.self_attn.v_proj.weight", "bert.encoder.layer.11.attention.self.value.weight",

@@ -19,6 +19,7 @@ local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
 local paths = require "bertlua.paths"
 local storage = require "bertlua.storage"
+local vocabulary = require "bertlua.weights.vocabulary"
 
 local M = {}
 
@@ -38,9 +39,9 @@ end
 local function base_files(setting, base)
     if type(base) ~= "string" then fault.raisef("%s.base is %s, expected text", setting, lua_value.shown(base)) end
     if fs.is_directory(base) then
-        local file, words = fs.join(base, "config.json"), fs.join(base, "vocab.txt")
+        local file = fs.join(base, "config.json")
         if not fs.is_file(file) then fault.raisef("%s.base %s: this folder holds no config.json", setting, base) end
-        return file, fs.is_file(words) and words or nil
+        return file, (vocabulary.beside(base))
     end
     if fs.is_file(base) then return base, nil end
     local published = not base:find "/" and paths.find("config", base .. ".json")
@@ -92,7 +93,7 @@ function M.config(chosen)
     if type(chosen) == "string" then return BertConfig.load(chosen), chosen end
     local values = chosen.file and BertConfig.read(chosen.file) or {}
     for name, value in pairs(chosen.fields) do values[name] = value end
-    return BertConfig.new(values, chosen.setting, { own = chosen.own }), chosen.setting
+    return BertConfig.new(values, chosen.setting, { own = chosen.own, by_hand = chosen.fields }), chosen.setting
 end
 
 --- Whether the recipe gives a configuration as a table.

@@ -1,8 +1,11 @@
 --- A model's configuration and vocabulary, checked against each other and the settings.
 
 local fault = require "bertlua.fault"
+local folder = require "bertlua.weights.folder"
+local fs = require "bertlua.util.fs"
 local model_choice = require "bertlua.jobs.common.model_choice"
 local tokenizer = require "bertlua.text.tokenizer"
+local vocabulary = require "bertlua.weights.vocabulary"
 
 local M = {}
 
@@ -15,13 +18,24 @@ function M.check_length(values, config, config_file)
     end
 end
 
+--- Whether configuration and vocabulary of a run are those in the folder of the parameters that it starts from.
+local function is_of_parameters(run)
+    local home = run.start and run.start.path and folder.find(run.start.path)
+    return home and run.config_file == fs.join(home, "config.json") and run.vocab_file == vocabulary.beside(home)
+end
+
 --- The tokenizer of a run, whose vocabulary must fit the model.
 -- @param run plan with vocab_file, config_file
 -- @param config BertConfig
 -- @param options of tokenizer.load; exact = true: the sizes must be equal; otherwise the model's may be rounded up to a
---   multiple of 8, as some programs save it
+--   multiple of 8, as some programs save it. The vocabulary in the folder of the parameters may always be smaller
 function M.tokenizer(run, config, options)
     local words = tokenizer.load(run.vocab_file, options)
+    if words:size() < config.vocab_size and is_of_parameters(run) then
+        folder.check_size(config.vocab_size, words:size(), { vocab_file = run.vocab_file, model = run.config_file,
+            own = true })
+        return words
+    end
     local rounded = not options.exact and math.ceil(words:size() / 8) * 8
     if words:size() ~= config.vocab_size and rounded ~= config.vocab_size then
         fault.raisef("%s has %d tokens, but %s has vocab_size %d", run.vocab_file, words:size(), run.config_file,

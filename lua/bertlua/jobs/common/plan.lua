@@ -301,10 +301,9 @@ local function files_next_to_parameters(values, start)
     local home = folder.find(start.path, values.model_prefix)
     if not home then return values end
     local own = {}
-    for setting, name in pairs { config_file = "config.json", vocab_file = "vocab.txt" } do
-        local path = fs.join(home, name)
-        if not values[setting] and fs.is_file(path) then own[setting] = path end
-    end
+    local config_file = fs.join(home, "config.json")
+    if not values.config_file and fs.is_file(config_file) then own.config_file = config_file end
+    if not values.vocab_file then own.vocab_file = vocabulary.beside(home) end
     return setmetatable(own, { __index = values })
 end
 

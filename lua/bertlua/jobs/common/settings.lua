@@ -179,8 +179,8 @@ local MACHINE = {
 local FINETUNING = { { "Job", {
     { name = "config_file", help = "model configuration; unset: bert_configs/BERT_MODEL.json, or config.json of "
         .. "from_pretrained_params with bert_model custom" },
-    { name = "vocab_file", help = "vocabulary, one token per line; unset: vocab/BERT_MODEL-vocab.txt, or vocab.txt of "
-        .. "from_pretrained_params with bert_model custom" },
+    { name = "vocab_file", help = "vocabulary, one token per line, or a tokenizer.json; unset: "
+        .. "vocab/BERT_MODEL-vocab.txt, or that of from_pretrained_params with bert_model custom" },
     { name = "do_lower_case", type = "boolean",
         help = "lower-case the text; unset: as recorded with the pretrained model, else by the vocabulary" },
 } }, { "Training", {

@@ -75,6 +75,8 @@ local function sentence_files(values, quiet)
             found.split > 0 and (", split into %s,"):format(plural.count(found.sentences, "sentence")) or "",
             fs.join(values.output_dir, "sentences"))
     end
+    local unused = text_source.unused_field(values.text_field, found.kinds)
+    if unused then lines[#lines + 1] = "note: " .. unused end
     if found.empty > 0 then
         lines[#lines + 1] = ("note: without text, left out: %s"):format(plural.count(found.empty, "record"))
     end

@@ -31,8 +31,8 @@ M.settings = settings.define {
     { name = "memory_limit", type = "integer", default = 2048, min = 96, group = "Text",
       help = "MiB; if the distinct words do not fit, they are counted on disk and the rarest are ignored" },
     { name = "text_form", type = "choice", choices = { "auto", "text", "jsonl", "wikiextractor" }, default = "auto",
-      group = "Text", help = "text: all of a file; jsonl: a JSON object per line; wikiextractor: its <doc> files; auto: "
-        .. "JSON lines and <doc> are recognized" },
+      group = "Text", help = "text: all of a file; jsonl: a JSON object per line; wikiextractor: its <doc> files; "
+        .. "auto: JSON lines and <doc> are recognized" },
     unpack(text_source.settings)
 }
 
@@ -126,6 +126,8 @@ function M.run(values)
     }
     bar:finish()
     for _, line in ipairs(text_source.told(found.kinds)) do io.stdout:write("input       ", line, "\n") end
+    local unused = text_source.unused_field(values.text_field, found.kinds)
+    if unused then io.stdout:write("note: ", unused, "\n") end
     if others > 0 then
         io.stdout:write(("note: %s in %s not read: only text is (by its name)\n"):format(
             plural.count(others, "other file"), values.input_dir))

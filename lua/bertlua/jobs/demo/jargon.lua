@@ -40,7 +40,7 @@ local function paragraphs(text)
             lines = {}
         else
             if #lines == 0 then indent = #line:match("^ *") end
-            lines[#lines + 1] = line:match("^%s*(.-)%s*$")
+            lines[#lines + 1] = line:match "^%s*(.*%S)"
         end
     end
     return list

@@ -3,8 +3,12 @@
 local bert = require "bertlua.models.bert"
 local checkpoint = require "bertlua.train.checkpoint"
 local fault = require "bertlua.fault"
+local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
+local heads = require "bertlua.weights.heads"
 local tokenizer = require "bertlua.text.tokenizer"
+local vocabulary = require "bertlua.weights.vocabulary"
+local weights = require "bertlua.train.weights"
 
 local M = {}
 
@@ -23,52 +27,63 @@ function M.folder(path, shown)
     return newest
 end
 
---- Whether a folder's model predicts masked words alone, without next sentences.
-local function is_alone(config_file)
-    local classes = bert.BertConfig.read(config_file).architectures
-    return type(classes) == "table" and classes[1] == "BertForMaskedLM"
+--- The heads of a file of parameters; a fault where it lacks that for masked words.
+local function heads_of(file_path, config_file)
+    local file = weights.open(file_path)
+    local found = heads.of(file, heads.class_of(bert.BertConfig.read(config_file)))
+    file:close()
+    if not found.mlm then
+        fault.raisef("%s: has no head that predicts masked words (cls.predictions): use a model that was pre-trained "
+            .. "on them, such as a BertForPreTraining or BertForMaskedLM", file_path)
+    end
+    return found
 end
 
---- Open a model for inference.
--- @param path checkpoint folder, or a folder of steps
+--- Open a model that predicts masked words, for inference. What it is not needed for may be missing, or be there: the
+-- head for next sentences, the pooler, heads of other tasks.
+-- @param path checkpoint folder, or a folder of steps; or another program's folder
 -- @param options precision ("fp32"), model_prefix ("model"), vocab_file (that of the checkpoint), shown: as in folder()
--- @return { model, config, folder, vocab_file (nil if there is none) }
+-- @return { model, config, folder, vocab_file (nil if there is none), predicts_next }
 function M.open(path, options)
     options = options or {}
-    local folder = M.folder(path, options.shown)
-    local config_file = fs.join(folder, "config.json")
-    local config, alone = bert.BertConfig.load(config_file), is_alone(config_file)
-    local model = bert.BertForPretraining.new(config, nil, { next_sentence = not alone })
+    local home = M.folder(path, options.shown)
+    local config_file = fs.join(home, "config.json")
+    local config = bert.BertConfig.load(config_file)
+    local _, file_path, reason = folder.find(home, options.model_prefix)
+    if not file_path then fault.raise(reason) end
+    local found = heads_of(file_path, config_file)
+    local predicts_next = found.nsp and found.pooler
+    local model = bert.BertForPretraining.new(config, nil, { next_sentence = predicts_next })
     model.store:allocate { precision = options.precision or "fp32", training = false }
-    -- transformers' older folders of such a model hold a pooler, which nothing reads.
-    checkpoint.load(folder, { store = model.store, config = config, model_prefix = options.model_prefix,
-        unexpected = alone and { "^bert%.pooler%." } or nil })
-    local vocab_file = options.vocab_file or fs.join(folder, "vocab.txt")
-    if not fs.exists(vocab_file) then
-        if options.vocab_file then fault.raisef("--vocab-file %s: no such file", vocab_file) end
-        vocab_file = nil
+    checkpoint.load_pretrained(home, { store = model.store, config = config, model_prefix = options.model_prefix,
+        missing = {} })
+    local vocab_file = options.vocab_file or vocabulary.beside(home)
+    if options.vocab_file and not fs.exists(vocab_file) then
+        fault.raisef("--vocab-file %s: no such file", vocab_file)
     end
-    return { model = model, config = config, folder = folder, vocab_file = vocab_file }
+    return { model = model, config = config, folder = home, vocab_file = vocab_file, predicts_next = predicts_next,
+        own_vocabulary = not options.vocab_file }
 end
 
---- Whether a vocabulary was learned from lower-cased text: hardly any of its pieces contain a capital.
-local function is_uncased(words)
+--- Whether hardly any of a vocabulary's pieces contain a capital.
+local function is_uncased(path)
+    local words = tokenizer.load(path, { do_lower_case = true, any_casing = true })
     return words.native.upper_case_pieces <= 0.01 * words:size()
 end
 
---- The vocabulary of an opened checkpoint, which must have the model's size.
--- @param do_lower_case nil: determined by the vocabulary
+--- The vocabulary of an opened checkpoint, which must have no more tokens than the model has rows.
+-- @param do_lower_case nil: as the model records, else by the vocabulary
 function M.tokenizer(opened, do_lower_case)
     if not opened.vocab_file then
-        fault.raisef("%s holds no vocab.txt: name the vocabulary with --vocab-file", opened.folder)
+        fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with --vocab-file",
+            opened.folder)
     end
-    local words = tokenizer.load(opened.vocab_file, { do_lower_case = true, any_casing = true })
-    if do_lower_case == nil then do_lower_case = is_uncased(words) end
-    words = tokenizer.load(opened.vocab_file, { do_lower_case = do_lower_case })
-    if words:size() ~= opened.config.vocab_size then
-        fault.raisef("%s has %d tokens, but the model in %s has %d", opened.vocab_file, words:size(), opened.folder,
-            opened.config.vocab_size)
-    end
+    if do_lower_case == nil then do_lower_case = folder.casing(opened.folder, checkpoint.progress(opened.folder)) end
+    local any_casing = do_lower_case ~= nil
+    if do_lower_case == nil then do_lower_case = is_uncased(opened.vocab_file) end
+    local words = tokenizer.load(opened.vocab_file, { do_lower_case = do_lower_case, any_casing = any_casing })
+    folder.check_size(opened.config.vocab_size, words:size(), { vocab_file = opened.vocab_file,
+        model = opened.folder, own = opened.own_vocabulary })
     return words
 end
 

@@ -59,6 +59,15 @@ function M.report(opened, values, with_bar)
     return report
 end
 
+--- The report as text, and what it leaves out.
+-- @param opened of checkpoint_model.open()
+-- @param report of M.report()
+-- @param word of the most frequent masked token; nil without a vocabulary
+function M.text(opened, report, word)
+    return evaluate.text(report, word) .. (opened.predicts_next and ""
+        or "  NSP  not measured: the model has no head for next sentences (cls.seq_relationship, pooler)\n")
+end
+
 --- Run the job and print the report.
 function M.run(values)
     devices.open(values)
@@ -66,7 +75,7 @@ function M.run(values)
     local report = M.report(opened, values, true)
     local word
     if opened.vocab_file then word = checkpoint_model.tokenizer(opened):token(report.mlm_token) end
-    io.stdout:write(("%s on %s\n"):format(opened.folder, values.input_dir), evaluate.text(report, word))
+    io.stdout:write(("%s on %s\n"):format(opened.folder, values.input_dir), M.text(opened, report, word))
     return report
 end
 

@@ -11,7 +11,7 @@ local M = {}
 
 M.settings = settings.define {
     { name = "checkpoint", type = "path", required = true, help = "checkpoint folder, or the folder of its steps" },
-    { name = "vocab_file", type = "path", help = "unset: vocab.txt of the checkpoint" },
+    { name = "vocab_file", type = "path", help = "unset: vocab.txt or tokenizer.json of the checkpoint" },
     { name = "do_lower_case", type = "boolean",
         help = "lower-case the text; unset: only if the vocabulary has no capitals" },
     { name = "top", type = "integer", min = 1, max = 1000, default = 5, help = "number of guesses per [MASK]" },

@@ -93,7 +93,9 @@ local function open(job)
         on_first_shard = ranks.rank == 0 and function(shard)
             local lines = sample_checks.shard(shard, { next_sentence = next_sentence,
                 masked = not values.dynamic_masking })
-            for _, line in ipairs(lines) do term.warn(line) end
+            for _, line in ipairs(lines) do
+                if job.log then job.log:note("warning: " .. line) else term.warn(line) end
+            end
         end or nil,
         few_shapes = context.device() ~= "cpu",
         rank = ranks.rank,

@@ -149,6 +149,24 @@ local function measure(job, part)
         { "text", "pair", "label", "score" }, totals
 end
 
+--- The items of train_file, for cross-validation. Numbers that hardly ever occur twice are no labels.
+local function folds(values)
+    local column, seen, distinct, items = values.label_column, {}, 0, {}
+    local list, lines = records.read(values.train_file, { values.text_column, column }, values)
+    local numbers = true
+    for _, record in ipairs(list) do
+        local label = record[column]
+        if not seen[label] then seen[label], distinct = true, distinct + 1 end
+        numbers = numbers and tonumber(label) ~= nil
+    end
+    local measured = numbers and distinct > #list / 2
+    for i, record in ipairs(list) do
+        local label = not measured and record[column] or nil
+        items[i] = { line = lines[i], stratum = label, names = { label } }
+    end
+    return items
+end
+
 return task.define {
     name = "classify",
     settings = require "bertlua.jobs.classify.settings",
@@ -159,6 +177,7 @@ return task.define {
     open = open,
     model = function(data) return BertForSequenceClassification.new(data.config) end,
     exports = true,
+    folds = folds,
     evaluation = evaluation,
     predict = function(job, outcome)
         texts.evaluate(job, outcome, function(part) return measure(job, part) end)

@@ -8,8 +8,8 @@ local M = {}
 --- The settings, as a group of jobs/common/settings.lua.
 M.SETTINGS = { "Training", {
     { name = "eval_steps", type = "choice", choices = { "epoch" }, or_integer = true,
-        help = "evaluate on dev_file every so many steps, or after each epoch, and at the end; unset: epoch if one of "
-            .. "the next three needs it, else only at the end" },
+        help = "evaluate every so many steps, or after each epoch, while training; unset: epoch with "
+            .. "load_best_model_at_end or early_stopping_patience, else only at the end" },
     { name = "metric_for_best_model", type = "string", evaluated = true,
         help = "the figure of an evaluation that says which one is the best; unset: the task's (accuracy, F1)" },
     { name = "load_best_model_at_end", type = "boolean", evaluated = true, default = false,
@@ -34,7 +34,7 @@ function M.table_of(values, trains)
     local given = given_of(values)
     if not given or not trains then return values.evaluate end
     if values.evaluate then
-        fault.raisef("%s and evaluate, the recipe's table, are both set: give one of them (evaluate = none to drop the "
+        fault.raisef("%s and evaluate, the recipe's table, are both set: give one of them (--evaluate none drops the "
             .. "table)", given)
     end
     local every = values.eval_steps

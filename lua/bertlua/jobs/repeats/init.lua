@@ -1,15 +1,17 @@
---- Several runs in one call: `seeds`, `folds`, `sweep`. Each is an ordinary run of the same recipe in a folder of its own
--- below OUTPUT_DIR, started as a process with the same command line and what it changes; it can be resumed alone.
+--- Several runs in one call: `seeds`, `folds`, `sweep`. Each is an ordinary run of the same recipe in a folder of its
+-- own below OUTPUT_DIR, started as a process with the same command line and what it changes; it can be resumed alone.
 --
 --     OUTPUT_DIR/NAME/           what a run writes; with sweep_processes also log.txt
---     OUTPUT_DIR/NAME/run.json   its command, and what it was made with: the same call again does not repeat a run whose
---                                settings and files are the same, and goes on with one that was interrupted
+--     OUTPUT_DIR/NAME/run.json   its command, and what it was made with: the same call again does not repeat a run
+--                                whose settings and files are the same, goes on with one that was interrupted, and
+--                                refuses one that was trained otherwise, whose figures can't stand beside the others'
 --     OUTPUT_DIR/folds/          the files of folds
 --     OUTPUT_DIR/eval.json       figures of all runs, their mean and standard deviation, the best
 --
 -- Which runs there are: runs.lua; processes: processes.lua; the end: summary.lua.
 
 local affinity = require "bertlua.affinity"
+local checkpoint = require "bertlua.train.checkpoint"
 local evaluation_settings = require "bertlua.jobs.common.evaluation_settings"
 local fault = require "bertlua.fault"
 local folds = require "bertlua.jobs.repeats.folds"
@@ -30,10 +32,11 @@ local term = require "bertlua.util.term"
 
 local M = {}
 
--- Of the settings that change nothing of the parameters, those that change the figures.
-local MEASURED = { train_file = true, dev_file = true, test_file = true, predict_file = true, config_file = true,
-    vocab_file = true, from_pretrained_params = true, bert_model = true, mode = true, do_predict = true,
-    do_eval = true, do_train = true, amp = true, amp_dtype = true, use_pure_fp16 = true }
+-- Settings that a resumed run compares otherwise, or not at all: what is trained, and what is only measured.
+local TRAINED = { train_file = true, config_file = true, vocab_file = true, from_pretrained_params = true,
+    bert_model = true, amp = true, amp_dtype = true, use_pure_fp16 = true }
+local MEASURED = { dev_file = true, test_file = true, predict_file = true, mode = true, do_predict = true,
+    do_eval = true }
 
 --- The option of the setting that asks for several runs, or nil.
 local function asked(values)
@@ -57,15 +60,16 @@ end
 local function check(task, values, sources, arguments)
     local option = asked(values)
     if launch.detect().size > 1 then
-        fault.raisef("%s starts processes of its own, so it can't run under a launcher of several: start it alone (with "
-            .. "--sweep-processes for several at once), or make one run at a time", option)
+        fault.raisef("%s starts processes of its own, so it can't run under a launcher of several: start it alone "
+            .. "(with --sweep-processes for several at once), or make one run at a time", option)
     end
     plan.need(values, "output_dir", "name the folder for the runs")
     plan.exclude(values, "seeds", "folds", "choose one of them; with --sweep each of them goes")
     local resumes = values.from_checkpoint and "--from-checkpoint"
         or type(values.last_step_of_checkpoint) == "number" and "--last-step-of-checkpoint"
     if resumes then
-        fault.raisef("%s is of one run, but %s makes several, and each resumes by itself: leave it out", resumes, option)
+        fault.raisef("%s is of one run, but %s makes several, and each resumes by itself: leave it out", resumes,
+            option)
     end
     if values.benchmark then fault.raisef("--benchmark measures one run: leave out %s", option) end
     local files = task.settings.by_name
@@ -91,7 +95,8 @@ local function check(task, values, sources, arguments)
         fault.raise "--seeds compares figures: give a --dev-file or a --test-file"
     end
     if not arguments[0] or not paths.find("recipe", arguments[0]) then
-        fault.raisef("%s starts the recipe once for each run, so it must be a file: bertlua FILE %s ...", option, option)
+        fault.raisef("%s starts the recipe once for each run, so it must be a file: bertlua FILE %s ...", option,
+            option)
     end
 end
 
@@ -162,7 +167,7 @@ local function made_with(task, values, run)
     if run.files then own.train_file, own.dev_file = { run.files.train }, { run.files.dev } end
     for _, setting in ipairs(task.settings.list) do
         local name = setting.name
-        if not setting.passing or MEASURED[name] then
+        if not setting.passing and not setting.rounding or TRAINED[name] or MEASURED[name] then
             local value = values[name]
             if own[name] then value = own[name][1] end
             local text = value ~= nil and tostring(lua_value.identity(value)) or nil
@@ -173,15 +178,17 @@ local function made_with(task, values, run)
     return made
 end
 
-local function is_same(a, b)
-    if type(a) ~= "table" then return false end
-    for name, text in pairs(b) do
-        if a[name] ~= text then return false end
+--- Names of the settings that differ, sorted.
+local function differences(before, now)
+    local names = {}
+    for name, text in pairs(now) do
+        if before[name] ~= text then names[#names + 1] = name end
     end
-    for name in pairs(a) do
-        if b[name] == nil then return false end
+    for name in pairs(before) do
+        if now[name] == nil then names[#names + 1] = name end
     end
-    return true
+    table.sort(names)
+    return names
 end
 
 local function read_record(run)
@@ -190,10 +197,20 @@ local function read_record(run)
     return type(record) == "table" and record or nil
 end
 
---- Whether an earlier call finished a run with the same settings and files.
+--- Whether an earlier call finished a run with the same settings and files; a fault if it trained with others.
 local function is_finished(run)
-    local record = read_record(run)
-    return record and record.finished == true and is_same(record.made_with, run.made_with) and fs.is_file(run.eval)
+    local earlier = read_record(run)
+    local before = earlier and type(earlier.made_with) == "table" and earlier.made_with
+    if not before then return false end
+    local names = differences(before, run.made_with)
+    for _, name in ipairs(names) do
+        if not MEASURED[name] and #checkpoint.steps(run.checkpoints) > 0 then
+            fault.raisef("%s was trained with another %s (%s, now %s), so its figures can't stand beside those of new "
+                .. "runs: choose another --output-dir", run.folder, name, before[name] or "not set",
+                run.made_with[name] or "not set")
+        end
+    end
+    return #names == 0 and earlier.finished == true and fs.is_file(run.eval)
 end
 
 local function record(run, finished)
@@ -226,9 +243,9 @@ local function planned(task, values, arguments)
     local evaluates = values.eval_steps or values.load_best_model_at_end or values.early_stopping_patience
     for _, run in ipairs(list) do
         run.folder, run.files, run.evaluates = fs.join(root, run.name), run.fold and files[run.fold], evaluates
-        local results = plan.folders(task, setmetatable({ output_dir = run.folder }, { __index = values }),
-            task.name).results
-        run.eval, run.command = fs.join(results, "eval.json"), { unpack(program) }
+        local folders = plan.folders(task, setmetatable({ output_dir = run.folder }, { __index = values }), task.name)
+        run.eval, run.checkpoints = fs.join(folders.results, "eval.json"), folders.checkpoints
+        run.command = { unpack(program) }
         for _, word in ipairs(arguments) do run.command[#run.command + 1] = word end
         for _, change in ipairs(changes_of(values, run, threads)) do
             run.command[#run.command + 1], run.command[#run.command + 2] = change[1], change[2]
@@ -258,9 +275,10 @@ end
 -- @return signal that ended it, or nil
 local function make(job)
     local waiting, several = {}, job.at_once > 1
+    for _, run in ipairs(job.list) do run.finished = is_finished(run) end
     for number, run in ipairs(job.list) do
         run.number = number
-        if is_finished(run) then
+        if run.finished then
             run.done = true
             say(("%s: finished by an earlier call"):format(run.name))
         else
@@ -283,15 +301,16 @@ local function make(job)
             if not several then say(("\nRun %d of %d: %s, in %s"):format(run.number, #job.list, shown_changes(run),
                 run.folder)) end
         end,
-        ended = function(run, problem)
-            ended = ended + 1
+        ended = function(run, problem, told)
             local measured = fs.identity(run.eval) ~= nil and fs.identity(run.eval) ~= run.before
             if not problem and measured then
                 run.done = true
                 record(run, true)
             else
-                run.problem = problem and (reason_in(run.log) or problem) or "its training is not finished"
+                run.problem = told and "interrupted" or problem and (reason_in(run.log) or problem)
+                    or "its training is not finished"
             end
+            ended = ended + (run.problem == "interrupted" and 0 or 1)
             if bar then
                 bar:clear()
                 say(("%s: %s"):format(run.name, run.done and "finished" or run.problem))
@@ -303,8 +322,8 @@ local function make(job)
     })
     if bar then bar:finish() end
     if stopped then
-        say(("%s: %s not finished; the same command goes on"):format(stopped,
-            processes.share(summary.count_open(job.list), #job.list)))
+        say(("%s: %d of %s not finished; the same command goes on"):format(stopped, summary.count_open(job.list),
+            plural.count(#job.list, "run")))
     end
     return stopped
 end

@@ -4,7 +4,6 @@
 -- told to and waited for; they die with it when it is killed.
 
 local fault = require "bertlua.fault"
-local plural = require "bertlua.util.plural"
 local posix_signal = require "posix.signal"
 local posix_time = require "posix.time"
 local fcntl = require "posix.fcntl"
@@ -57,9 +56,10 @@ end
 --- Run jobs.
 -- @param jobs list of {name; command: list of words; log: file for its output, or nil for this process's; environment:
 --   variables, or nil}
--- @param options at_once: processes at a time (1); started(job), ended(job, problem): problem nil or text; prepare(job,
---   slot): called before the start with the number, from 1, of the place that it takes among those at once
--- @return name of the signal that ended it, or nil; jobs that never started then
+-- @param options at_once: processes at a time (1); started(job); ended(job, problem, stopped): problem nil or text,
+--   stopped whether all of them were told to end; prepare(job, slot): called before the start with the number, from 1,
+--   of the place that it takes among those at once
+-- @return name of the signal that ended it, or nil
 function M.run(jobs, options)
     local at_once, running, slots, next_job, stopped = options.at_once or 1, {}, {}, 1, nil
     signal.trap()
@@ -77,7 +77,7 @@ function M.run(jobs, options)
             local found, how, code = wait.wait(pid, wait.WNOHANG)
             if found ~= 0 then
                 running[pid], slots[job.slot], count = nil, nil, count - 1
-                if options.ended then options.ended(job, problem_of(how, code)) end
+                if options.ended then options.ended(job, problem_of(how, code), stopped ~= nil) end
             end
         end
         if not stopped and signal.pending() then
@@ -88,12 +88,7 @@ function M.run(jobs, options)
         if count > 0 then posix_time.nanosleep { tv_sec = 0, tv_nsec = POLL_NANOSECONDS } end
     end
     signal.untrap()
-    return stopped, #jobs - next_job + 1
-end
-
---- "1 of 3 runs": for messages.
-function M.share(some, all)
-    return ("%d of %s"):format(some, plural.count(all, "run"))
+    return stopped
 end
 
 return M

@@ -153,15 +153,17 @@ local function write(job, result)
     return path
 end
 
-local function say(text)
+local function print_line(text)
     io.stdout:write(text, "\n")
 end
 
 --- Read the figures, write eval.json, print the table.
 -- @param job of repeats.run: list of runs with name, folder, eval, point, changes, done, problem; points; varied; root
 -- @param choice of choice()
+-- @param say called with each line for the terminal; nil: it is printed
 -- @return outcome; a fault if a run failed
-function M.finish(job, choice)
+function M.finish(job, choice, say)
+    say = say or print_line
     local open, first = M.count_open(job.list), nil
     local result = { runs = json.array {} }
     for _, point in ipairs(job.points) do point.all, point.failed = {}, 0 end

@@ -22,6 +22,7 @@ describe("several runs", function()
         local output = run(0, { seeds = "1,2" })
         assert.matches("Run 2 of 2: seed 2, in " .. job.out .. "/seed-2\n", output, 1, true)
         assert.matches("mean%s+0%.%d+", output)
+        assert.is_false(fs.exists "none")
         run(0, { seed = 2, ["output-dir"] = job.dir .. "/alone" })
         for _, name in ipairs { "model/model.safetensors", "eval.json", "predictions.jsonl" } do
             assert.is_true(fs.read(job.out .. "/seed-2/" .. name) == fs.read(job.dir .. "/alone/" .. name), name)

@@ -64,6 +64,10 @@ static bl_status check_target(const bl_context *ctx, const bl_region *r, const b
 
 static bl_status convert_chunk(const bl_region *r, void *to, int32_t dtype, const void *from, size_t count) {
     int reason = bl_stored_convert(to, dtype, from, r->type->element, count);
+    if (r->type->element == BL_STORED_OTHER)
+        return bl_fail(BL_ERROR_UNSUPPORTED,
+                       "%s: %.200s is %s, which is not implemented; convert the file to F32 first", r->path, r->name,
+                       r->dtype);
     if (reason == 1)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: %.200s is %s, which does not convert to %s", r->path, r->name,
                        r->type->name, bl_dtype_name(dtype));
@@ -236,6 +240,7 @@ static bl_status describe(const bl_file_region *in, const char *path, bl_region 
                        .bytes = in->bytes,
                        .latin1 = in->latin1 != 0,
                        .type = type,
+                       .dtype = in->dtype,
                        .ndim = in->ndim,
                        .first = in->first};
     memcpy(out->shape, in->shape, sizeof out->shape);

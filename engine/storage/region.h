@@ -16,6 +16,7 @@ typedef struct bl_region {
     uint64_t bytes;  /* of the storage in the file */
     bool latin1;     /* the bytes are code points 0 to 255 in UTF-8 */
     const bl_stored_type *type;
+    const char *dtype; /* its name in the file */
     int32_t ndim;
     int64_t shape[BL_SAFETENSORS_MAX_DIMS];
     int64_t stride[BL_SAFETENSORS_MAX_DIMS]; /* in elements, 0 or more */

@@ -148,6 +148,7 @@ BL_API bl_status bl_safetensors_read(bl_context *ctx, const bl_safetensors *file
                         .offset = file->data_start + t->begin,
                         .bytes = t->end - t->begin,
                         .type = t->type,
+                        .dtype = t->dtype,
                         .ndim = t->ndim};
     int64_t stride = 1;
     for (int32_t i = t->ndim - 1; i >= 0; i--) {

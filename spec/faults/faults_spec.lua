@@ -44,7 +44,40 @@ describe("faults", function()
         os.remove(script)
     end)
 
-    for scenario, every in pairs { save = 90, convert = 30, shards = 6 } do
+    it("happen in the process that was asked for, below the folder that was asked for, or after a time", function()
+        local folder = process.temporary_folder()
+        local script = process.temporary [[
+            local fs = require "bertlua.util.fs"
+            local unistd = require "posix.unistd"
+            local wait = require "posix.sys.wait"
+            for i = 1, 2 do
+                if unistd.fork() == 0 then
+                    print(i, fs.write(arg[1] .. "/file" .. i, "text"))
+                    io.stdout:flush()
+                    unistd._exit(0)
+                end
+                wait.wait()
+            end
+            print(0, fs.write(arg[1] .. "/file", "text"))
+        ]]
+        local function with(variables)
+            return run(("export FAULT_KIND=EIO %s; LD_PRELOAD=%s %s %s %s | cut -c1-6"):format(variables,
+                quote(library), quote(process.bertlua), script, folder))
+        end
+        assert.are.equal("1\ttrue\n2\ttrue\n0\tnil\n",
+            (with("FAULT_AT=4 FAULT_PROCESS=0 FAULT_UNDER=" .. folder):gsub("nil\t?", "nil")))
+        assert.are.equal("1\ttrue\n2\tnil\n0\ttrue\n",
+            (with("FAULT_AT=4 FAULT_PROCESS=2"):gsub("nil\t?", "nil")))
+        assert.are.equal("1\ttrue\n2\ttrue\n0\ttrue\n", (with("FAULT_AT=4 FAULT_UNDER=/none FAULT_PROCESS=2")))
+        assert.are.equal("1\ttrue\n2\ttrue\n0\ttrue\n", (with "FAULT_AT=4 FAULT_RANK=1"))
+        local _, code = run(("FAULT_AFTER=0 LD_PRELOAD=%s %s -e 'while true do end'"):format(quote(library),
+            quote(process.bertlua)))
+        assert.are.equal(137, code)
+        run("rm -rf " .. folder)
+        os.remove(script)
+    end)
+
+    for scenario, every in pairs { save = 90, convert = 40, shards = 6, ["corpus-process-4"] = 6 } do
         it("lose nothing: " .. scenario, function()
             local output, code = process.run_bertlua(("spec/faults/run.lua %s --scenario %s --every %d"):format(
                 quote(library), scenario, every))

@@ -70,7 +70,7 @@ local function model_reader(job)
         else
             report = checkpoint.load_pretrained(path, parts)
         end
-        local settings = fs.read(path .. "/tokenizer_config.json") or fs.read(path .. "/settings.json") or ""
+        local settings = fs.read(path .. "/tokenizer_config.json") or ""
         return table.concat({ model.store:checksum(), with_optimizer and storage.crc32c(optimizer.m) or "",
             with_optimizer and storage.crc32c(optimizer.v) or "", json.encode(parts.config:to_table()),
             vocabulary.words(path .. "/vocab.txt").text, settings,
@@ -93,7 +93,7 @@ local function add_checkpoint(add, folder)
         local text, told = load(found, true)
         return text, told or note ~= nil
     end
-    for _, name in ipairs { "progress.json", "settings.json", "config.json", "vocab.txt" } do
+    for _, name in ipairs { "progress.json", "config.json", "vocab.txt" } do
         add("checkpoint, " .. name, path .. "/" .. name, read, { masks = BITS })
     end
     for _, name in ipairs { "model.safetensors", "optimizer.safetensors" } do
@@ -190,6 +190,14 @@ local function add_weights(add, folder)
         copy(WEIGHTS .. entry[1], path)
         add("weights, " .. entry[1], path, reader(path), { masks = BITS, alternate = true, step = entry[2] }, entry[3])
     end
+    -- A vocabulary of Hugging Face's tokenizers: where a word changes, it is another one.
+    local words = folder .. "/tokenizer.json"
+    assert(fs.write(words, json.encode(assert(json.read "spec/fixtures/text/tokenizer_json.json").tokenizer)))
+    add("vocabulary, tokenizer.json", words, function()
+        local tokenizer = Tokenizer.load(words, { do_lower_case = true, any_casing = true })
+        return vocabulary.words(words).text .. "\n"
+            .. table.concat(tokenizer:encode "A sample, of Text: is it cut?", " ")
+    end, { masks = BITS, alternate = true, step = 2 }, true)
     -- A model in two files.
     local file = formats.open(WEIGHTS .. "reference.safetensors")
     local split, map = folder .. "/split", {}

@@ -219,22 +219,26 @@ describe("many processes", function()
         for _, step in ipairs(steps) do assert.is_true(checkpoint.verify(folder("impatient", step))) end
     end)
 
-    it("refuse shards that are not the same on all of them", function()
+    it("refuse shards and other files that are not the same on all of them", function()
         -- Two machines: one relative path, seen from two folders.
         local function machine(number, second)
             local dir = ("%s/machine%d"):format(job.dir, number)
             assert(fs.mkdirs(dir .. "/shards"))
             shards.write(dir .. "/shards/a.hdf5", shards.values(20, 16, 3))
+            assert(fs.copy(job.vocab, dir .. "/vocab.txt"))
             if second then shards.write(dir .. "/shards/b.hdf5", second) end
             return dir
         end
-        local function differing(second)
+        -- @param change function(folder of the second machine), or nil
+        local function differing(second, change)
             fs.remove(job.dir .. "/machine0")
             fs.remove(job.dir .. "/machine1")
-            local line = arguments(options("apart", { ["input-dir"] = "shards", ["gradient-merge-steps"] = 2 }))
-            local output, code = mpi.run(1, ("%s : -n 1 -wdir %s %s %s"):format(line,
-                process.quote(machine(1, second)), process.quote(process.bertlua), line),
-                "-wdir " .. process.quote(machine(0, shards.values(20, 16, 3))))
+            local line = arguments(options("apart", { ["input-dir"] = "shards", ["gradient-merge-steps"] = 2,
+                ["vocab-file"] = "vocab.txt" }))
+            local one, two = machine(0, shards.values(20, 16, 3)), machine(1, second)
+            if change then change(two) end
+            local output, code = mpi.run(1, ("%s : -n 1 -wdir %s %s %s"):format(line, process.quote(two),
+                process.quote(process.bertlua), line), "-wdir " .. process.quote(one))
             assert.are_not.equal(0, code, output)
             assert.is_false(fs.exists(folder "apart"))
             return output
@@ -246,6 +250,10 @@ describe("many processes", function()
             .. "rank 0" .. fix, 1, true))
         output = differing(shards.values(20, 16, 3, 1))
         assert.matches("rank 1: shards/b%.hdf5 has [%w ]+, [%w ]+ on rank 0; every rank", output)
+        output = differing(shards.values(20, 16, 3), function(dir)
+            assert(fs.write(dir .. "/vocab.txt", (assert(fs.read(job.vocab)):gsub("w7\n", "v7\n"))))
+        end)
+        assert.matches("rank 1: vocab%.txt has CRC32C %x+, CRC32C %x+ on rank 0; every rank", output)
     end)
 
     it("all end when one is killed, and resume from the last checkpoint", function()

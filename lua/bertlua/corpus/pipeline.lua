@@ -26,11 +26,11 @@ local sentences = require "bertlua.corpus.sentences"
 local shards = require "bertlua.corpus.shards"
 local sources = require "bertlua.corpus.sources"
 local stage = require "bertlua.corpus.stage"
-local storage = require "bertlua.storage"
 local streamed = require "bertlua.corpus.streamed"
 local text_source = require "bertlua.data.text_source"
 local text_stream = require "bertlua.text_stream"
 local vocab_trainer = require "bertlua.text.vocab_trainer"
+local vocabulary_file = require "bertlua.text.vocabulary_file"
 
 local pipeline = {}
 
@@ -302,7 +302,7 @@ function runners.hdf5(job, values)
     local settings = { sets = values.sets, do_lower_case = values.do_lower_case, seed = values.seed,
         masked_lm_prob = values.masked_lm_prob, short_seq_prob = values.short_seq_prob,
         dupe_factor = values.dupe_factor, gzip = values.gzip,
-        vocabulary = fault.check(storage.file_sha256(vocab_file)) }
+        vocabulary = vocabulary_file.identity(vocab_file, values.do_lower_case) }
     if not values.vocab_file then warn(remarks.stale_vocabulary(job, training_shards(files))) end
     local made = { vocab_file = vocab_file,
         tokenizer = require("bertlua.text.tokenizer").load(vocab_file, { do_lower_case = values.do_lower_case }) }

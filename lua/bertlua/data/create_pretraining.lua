@@ -13,8 +13,8 @@ local instances = require "bertlua.data.instances"
 local plural = require "bertlua.util.plural"
 local random = require "bertlua.rng"
 local sample_checks = require "bertlua.data.sample_checks"
-local storage = require "bertlua.storage"
 local text_source = require "bertlua.data.text_source"
+local vocabulary_file = require "bertlua.text.vocabulary_file"
 local workers = require "bertlua.data.workers"
 
 local create = {}
@@ -218,8 +218,8 @@ end
 --- The note that ties shards to their vocabulary and that the loader checks; nil for a tokenizer without a file.
 local function vocabulary_note(tokenizer)
     if not tokenizer.vocab_file then return nil end
-    local hash = fault.check(storage.file_sha256(tokenizer.vocab_file))
-    return ("sha256:%s %s"):format(hash, tokenizer.do_lower_case and "uncased" or "cased")
+    local identity = vocabulary_file.identity(tokenizer.vocab_file, tokenizer.do_lower_case)
+    return ("sha256:%s %s"):format(identity, tokenizer.do_lower_case and "uncased" or "cased")
 end
 
 --- The tokenizer and the masking; a fault if the vocabulary does not fit.

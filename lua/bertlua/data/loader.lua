@@ -17,8 +17,8 @@ local fs = require "bertlua.util.fs"
 local plural = require "bertlua.util.plural"
 local random = require "bertlua.rng"
 local shapes = require "bertlua.data.shapes"
-local storage = require "bertlua.storage"
 local summary = require "bertlua.summary"
+local vocabulary_file = require "bertlua.text.vocabulary_file"
 
 local loader = {}
 
@@ -110,7 +110,7 @@ end
 local function check_vocabulary(path, info, vocab_file)
     local noted = info.vocabulary and info.vocabulary:match("^sha256:(%x+)")
     if not (noted and vocab_file) then return end
-    local hash = fault.check(storage.file_sha256(vocab_file))
+    local hash = vocabulary_file.sha256(vocab_file)
     if hash ~= noted then
         fault.raise(("%s: made with a vocabulary with sha256 %s, but %s has %s; use the vocabulary of the data")
             :format(path, noted:sub(1, 16), vocab_file, hash:sub(1, 16)))

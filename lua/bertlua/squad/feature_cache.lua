@@ -9,6 +9,7 @@ local feature_check = require "bertlua.squad.feature_check"
 local fs = require "bertlua.util.fs"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
+local vocabulary_file = require "bertlua.text.vocabulary_file"
 
 local cache = {}
 
@@ -29,7 +30,7 @@ function cache.entry(examples, tokenizer, values, data_file, cache_dir)
     local key = table.concat({
         "format=" .. FORMAT,
         "data=" .. fault.check(storage.file_sha256(data_file)),
-        "vocabulary=" .. fault.check(storage.file_sha256(tokenizer.vocab_file)),
+        "vocabulary=" .. vocabulary_file.identity(tokenizer.vocab_file, tokenizer.do_lower_case),
         "do_lower_case=" .. tostring(tokenizer.do_lower_case),
         "max_seq_length=" .. values.max_seq_length,
         "doc_stride=" .. values.doc_stride,

@@ -12,6 +12,7 @@ local json = require "bertlua.util.json"
 local native = require "bertlua.text"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
+local storage = require "bertlua.storage"
 
 local M = {}
 
@@ -192,6 +193,33 @@ function M.open(path)
     return opened
 end
 
+local function lines_in(text)
+    local list = {}
+    for line in (text:gsub("^\239\187\191", "") .. "\n"):gmatch "([^\n]*)\n" do
+        list[#list + 1] = line:gsub("%s+$", "")
+    end
+    return list
+end
+
+--- Where a vocab.txt and the tokenizer.json beside it give an id to different tokens: transformers takes the latter.
+-- @tparam string path of the vocabulary
+-- @return a line for the user; nil if they agree, or if there is only one
+function M.disagreement(path)
+    local other = fs.join(fs.dirname(path), "tokenizer.json")
+    if fs.basename(path) ~= "vocab.txt" or not fs.is_file(other) then return nil end
+    local ok, opened = pcall(read_json, other)
+    -- One that is of no use here says nothing of the tokens.
+    if not ok then return nil end
+    local ours, theirs = lines_in(fault.check(fs.read(path))), lines_in(opened.text)
+    for i, token in ipairs(theirs) do
+        if token ~= "" and ours[i] and ours[i] ~= token then
+            return ("tokenizer.json beside it has %s with the id %d, not %s: vocab.txt is used; name the other file if "
+                .. "it is the model's"):format(text_of(token), i - 1, text_of(ours[i]))
+        end
+    end
+    return nil
+end
+
 --- What a tokenizer_config.json must say so that text is cut in the same way, beside do_lower_case.
 -- @tparam string path of the vocabulary
 -- @tparam boolean do_lower_case
@@ -207,6 +235,36 @@ function M.config_of(path, do_lower_case)
         config.max_input_chars_per_word = rules.max_word_characters
     end
     return config
+end
+
+--- Write a vocabulary as a vocab.txt: byte by byte the same if it is one. Returns true; or nil, message.
+function M.copy(path, target)
+    if M.is_json(path) then return fs.write(target, M.open(path).text) end
+    return fs.copy(path, target)
+end
+
+--- SHA-256 in hexadecimal of the vocab.txt that copy() writes.
+function M.sha256(path)
+    if not M.is_json(path) then return fault.check(storage.file_sha256(path)) end
+    local temporary = fault.check(fs.temporary_folder "bertlua-vocabulary-")
+    local copy = fs.join(temporary, "vocab.txt")
+    local hash
+    local ok, message = M.copy(path, copy)
+    if ok then hash, message = storage.file_sha256(copy) end
+    fs.remove(temporary)
+    return fault.check(hash, message)
+end
+
+--- What ids depend on beside the text and its casing: the hash of the vocabulary, and rules that are not the
+-- reference's.
+-- @tparam string path of the vocabulary
+-- @tparam boolean do_lower_case
+-- @treturn string the hash alone where all is as in Google's reference
+function M.identity(path, do_lower_case)
+    local parts, config = {}, M.config_of(path, do_lower_case)
+    for name, value in pairs(config) do parts[#parts + 1] = (" %s=%s"):format(name, tostring(value)) end
+    table.sort(parts)
+    return M.sha256(path) .. table.concat(parts)
 end
 
 return M

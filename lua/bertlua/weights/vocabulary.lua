@@ -3,7 +3,6 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local storage = require "bertlua.storage"
 local tokenizer = require "bertlua.text.tokenizer"
 local vocabulary_file = require "bertlua.text.vocabulary_file"
 
@@ -36,23 +35,8 @@ function vocabulary.words(path)
     return { text = text, count = text == "" and 0 or breaks + 1 }
 end
 
---- Write a vocabulary as a vocab.txt: byte by byte the same if it is one. Returns true; or nil, message.
-function vocabulary.copy(path, target)
-    if vocabulary_file.is_json(path) then return fs.write(target, lines_of(path)) end
-    return fs.copy(path, target)
-end
-
---- SHA-256 in hexadecimal of the vocab.txt that copy() writes.
-function vocabulary.sha256(path)
-    if not vocabulary_file.is_json(path) then return fault.check(storage.file_sha256(path)) end
-    local temporary = fault.check(fs.temporary_folder "bertlua-vocabulary-")
-    local copy = fs.join(temporary, "vocab.txt")
-    local ok, message = vocabulary.copy(path, copy)
-    local hash
-    if ok then hash, message = storage.file_sha256(copy) end
-    fs.remove(temporary)
-    return fault.check(hash, message)
-end
+--- Write a vocabulary as a vocab.txt, and the hash of it: see bertlua.text.vocabulary_file.
+vocabulary.copy, vocabulary.sha256 = vocabulary_file.copy, vocabulary_file.sha256
 
 --- What tokenizer_config.json must say of a vocabulary beside the casing: see bertlua.text.vocabulary_file.
 vocabulary.config_of = vocabulary_file.config_of

@@ -57,7 +57,8 @@ local DIVISIONS = { { { 0, 1000 } }, { { 0, 500 }, { 500, 1000 } }, { { 0, 7 }, 
 local function rank_of(f, range)
     local rank = { beta1 = f.beta1, beta2 = f.beta2, eps = f.eps, decayed_only = f.decayed_only, param = f.param,
         grad = f.grad, decay = f.decay, lr_scale = f.lr_scale, param_low = f.param_low,
-        trust = tensor.new("f32", { COUNT }), sums = tensor.new("f32", { COUNT, 2 }), scalars = scalars(), square = tensor.new("f32", { 1 }) }
+        trust = tensor.new("f32", { COUNT }), sums = tensor.new("f32", { COUNT, 2 }), scalars = scalars(),
+        square = tensor.new("f32", { 1 }) }
     local size
     rank.pieces, size = pieces_of(range[1], range[2])
     rank.m, rank.v = tensor.new("f32", { size }), tensor.new("f32", { size })

@@ -72,6 +72,22 @@ describe("a tokenizer.json", function()
             vocabulary_file.config_of(file, false))
     end)
 
+    it("has the hash of the vocab.txt that it becomes, and rules that count are part of its identity", function()
+        write()
+        local lines = folder .. "/lines.txt"
+        assert(vocabulary_file.copy(file, lines))
+        assert.are.equal(vocabulary_file.open(file).text, fs.read(lines))
+        assert.are.equal(fixture.tokenizer.model.vocab.hello, Tokenizer.load(lines,
+            { do_lower_case = true, any_casing = true }):id "hello")
+        local hash = vocabulary_file.sha256(lines)
+        assert.are.equal(hash, vocabulary_file.sha256(file))
+        assert.are.equal(hash, vocabulary_file.identity(lines, true))
+        assert.are.equal(hash .. " max_input_chars_per_word=20", vocabulary_file.identity(file, true))
+        write { ["normalizer.strip_accents"] = false, ["normalizer.clean_text"] = false }
+        assert.are.equal(hash .. " clean_text=false max_input_chars_per_word=20 strip_accents=false",
+            vocabulary_file.identity(file, true))
+    end)
+
     it("of another model is refused by name, and so is what BERT's tokenizer has not", function()
         refused({ ["model.type"] = "BPE" }, "its model is BPE, expected WordPiece, which BERT has")
         refused({ ["model.type"] = "Unigram" }, "its model is Unigram, expected WordPiece, which BERT has")
@@ -131,6 +147,24 @@ describe("a tokenizer.json", function()
         -- Once each.
         Tokenizer.load(file, { do_lower_case = true, any_casing = true })
         assert.are.equal(2, #warnings)
+    end)
+
+    it("that gives an id to another token than the vocab.txt beside it is told", function()
+        write()
+        local path = folder .. "/vocab.txt"
+        assert(vocabulary_file.copy(file, path))
+        assert.is_nil(vocabulary_file.disagreement(path))
+        local text = fs.read(path)
+        -- Neither a byte order mark nor tokens beyond matter.
+        assert(fs.write(path, "\239\187\191" .. text .. "more\n"))
+        assert.is_nil(vocabulary_file.disagreement(path))
+        assert(fs.write(path, (text:gsub("hello\n", "hallo \r\n"))))
+        Tokenizer.load(path, { do_lower_case = true, any_casing = true })
+        assert.are.same({ ("vocabulary %s: tokenizer.json beside it has hello with the id %d, not hallo: vocab.txt is "
+            .. "used; name the other file if it is the model's"):format(path, fixture.tokenizer.model.vocab.hello) },
+            warnings)
+        write { ["model.type"] = "BPE" }
+        assert.is_nil(vocabulary_file.disagreement(path))
     end)
 
     it("need not be there: tokenizer_config.json beside a vocab.txt says the rest", function()

@@ -82,6 +82,18 @@ describe("checkpoint", function()
     end
 
     describe("save and load", function()
+        it("compare a checkpoint's files with what it recorded, once on each machine", function()
+            local path = checkpoint.save(root, 7, make(3))
+            local text = assert(fs.read(path .. "/optimizer.safetensors"))
+            overwrite(path .. "/optimizer.safetensors", text:sub(1, -2) .. string.char(bit.bxor(text:byte(-1), 1)))
+            -- Rank 3 is the first on its machine, rank 4 reads what it has compared.
+            local other = make(5)
+            other.ranks = { main = false, comm = { local_rank = 0 } }
+            assert.error_matches(function() checkpoint.load(path, other) end, "optimizer.safetensors is damaged: ")
+            other.ranks.comm.local_rank = 1
+            checkpoint.load(path, other)
+        end)
+
         it("restore parameters, optimizer and progress bit for bit", function()
             local saved, other = make(3), make(5)
             assert.are_not.same(bits(saved), bits(other))

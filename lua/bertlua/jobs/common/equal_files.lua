@@ -17,7 +17,7 @@ local FIX = "; every rank must see the same files under the same path"
 -- What a file is compared by, in this order, and how a message says it.
 local FIELDS = { { "samples", "%d samples" }, { "bytes", "%.0f bytes" }, { "checksum", "CRC32C %08x" } }
 -- Files of texts that every rank reads, by the setting that names them.
-local TEXTS = { "train_file", "dev_file", "predict_file" }
+local TEXTS = { "train_file", "dev_file", "test_file", "predict_file" }
 
 --- One file as {name, samples, bytes, checksum}: paths may differ, and JSON keeps the order of a list. A file without
 -- samples has 0; one that is not there -1 bytes.

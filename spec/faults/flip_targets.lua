@@ -190,6 +190,14 @@ local function add_weights(add, folder)
         copy(WEIGHTS .. entry[1], path)
         add("weights, " .. entry[1], path, reader(path), { masks = BITS, alternate = true, step = entry[2] }, entry[3])
     end
+    -- A vocabulary of Hugging Face's tokenizers: where a word changes, it is another one.
+    local words = folder .. "/tokenizer.json"
+    assert(fs.write(words, json.encode(assert(json.read "spec/fixtures/text/tokenizer_json.json").tokenizer)))
+    add("vocabulary, tokenizer.json", words, function()
+        local tokenizer = Tokenizer.load(words, { do_lower_case = true, any_casing = true })
+        return vocabulary.words(words).text .. "\n"
+            .. table.concat(tokenizer:encode "A sample, of Text: is it cut?", " ")
+    end, { masks = BITS, alternate = true, step = 2 }, true)
     -- A model in two files.
     local file = formats.open(WEIGHTS .. "reference.safetensors")
     local split, map = folder .. "/split", {}

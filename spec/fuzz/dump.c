@@ -3,7 +3,7 @@
 
 static void read_pages(bl_dump *dump, size_t bytes) {
     bl_wikitext *w = NULL;
-    CHECK(bl_wikitext_create(&w, bl_dump_namespaces(dump)) == BL_OK);
+    CHECK(bl_wikitext_create(&w, bl_dump_namespaces(dump), bl_dump_language(dump)) == BL_OK);
     for (;;) {
         bl_dump_page page;
         bool found = false;

@@ -7,8 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     /* One language for each text. */
     size_t which = bytes > 0 ? (data[0] + bytes) % 4 : 0;
     bl_wikitext **made = &converters[which];
-    if (!*made)
-        CHECK(bl_wikitext_create(made, "6 Datei\n14 Kategorie\n-2 Medium\n", languages[which]) == BL_OK);
+    if (!*made) CHECK(bl_wikitext_create(made, "6 Datei\n14 Kategorie\n-2 Medium\n", languages[which]) == BL_OK);
     bl_wikitext *w = *made;
     char *text = exact_copy(data, bytes);
     const char *prose;

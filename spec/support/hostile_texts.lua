@@ -14,9 +14,11 @@ local features = require "bertlua.squad.features"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local plain = require "bertlua.corpus.plain"
-local prose = require "bertlua.data.prose"
 local records = require "bertlua.data.records"
 local sentences = require "bertlua.text.sentences"
+local streamed = require "bertlua.corpus.streamed"
+local tagged = require "bertlua.data.tagged"
+local texts = require "bertlua.data.pretraining_text"
 local trainer = require "bertlua.text.vocab_trainer"
 
 local folder, bytes, only = arg[1], tonumber(arg[2]), arg[3]
@@ -31,15 +33,13 @@ local shapes = {
     { "equals", "=", first = "= word " },
     { "a line that begins with =", "word ", first = "= " },
     { "equals and spaces", "= " },
-    { "opening brackets", "[(" },
+    { "opening brackets", "[({" },
     { "closing brackets", "])", first = "word. " },
-    { "braces", "{" },
     { "quotes", '"' },
     { "a quotation over lines", "a\n", first = '"', last = '"', path = "records csv" },
+    { "titles", ' title="' },
     { "dots", "." },
-    { "spaced dots", ". " },
     { "one word", "a" },
-    { "one word of Cyrillic", "\208\150" },
     { "combining marks", "\204\129", first = "e" },
     { "digits with dots", "1." },
     { "ordinals", "1. " },
@@ -73,23 +73,38 @@ end
 local tokenizer
 local paths = {}
 
-function paths.prose(text)
-    prose.documents(text)
-end
-
 -- Whose rules differ most.
-for _, language in ipairs { "de", "ja", "th", "km" } do
+for _, language in ipairs { "de", "ja", "th" } do
     paths["sentences " .. language] = function(text) sentences.splitter(language):split(text) end
 end
 
 function paths.corpus(text)
     local path = write("a.txt", text)
     local job = { output_dir = folder }
+    local reading = streamed.reading { invalid_utf8 = "replace" }
     try(function()
-        for _, part in ipairs(plain.parts({ path }, "auto", "hostile")) do
-            plain.run(job, folder, "replace")(part)
+        for _, part in ipairs((plain.parts({ path }, "auto", "hostile", reading))) do
+            plain.run(job, folder, reading)(part, function() end)
         end
     end)
+    os.remove(path)
+end
+
+-- A text as it stands, in a document of WikiExtractor, and in the tag of one.
+paths["texts for shards"] = function(text)
+    local forms = { prose = text, wikiextractor = '<doc id="1" url="u" title="a">\n' .. text .. "\n</doc>" }
+    if text:find("title", 1, true) then forms.auto = '<doc id="1" title="' .. text end
+    for form, content in pairs(forms) do
+        local path = write("a.txt", content)
+        try(texts.prepare, { files = { path }, form = form, locale = "en", invalid_utf8 = "replace",
+            text_field = "text", folder = folder .. "/copies" })
+        os.remove(path)
+    end
+end
+
+paths["tagged words"] = function(text)
+    local path = write("a.conll", text)
+    try(function() tagged.sequences(tokenizer, tagged.read(path, {}), { max_length = 128, stride = 32 }) end)
     os.remove(path)
 end
 

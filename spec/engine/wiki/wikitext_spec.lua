@@ -62,9 +62,9 @@ describe("wikitext", function()
         local clock = require "bertlua.util.clock"
         local chinese = corpus.wikitext(nil, "zh")
         for _, piece in ipairs { "{{", "[[", "{|\n", "<ref>", "<!--", "''", "<div", "}}", "[http://a ", "{{{", "<ul>",
-            "[[a|", "&amp", "__A", "&#0", "&", "<", "'''", "'''''x", "-{", "-{zh:", "-{zh-hans:a;", "}-", "-{A|", "__ж_", "[[a:",
-            "{{nowrap|<ref>}}", "{{nowrap|<ul>}}", "{{convert|1|", "{{a=", "|a=", "{{lang|", "\226\128\142", "[[ж", "a<ref ",
-            "{{nowrap|'''", "<!-- --> ", "<nowiki><!--" } do
+            "[[a|", "&amp", "__A", "&#0", "&", "<", "'''", "'''''x", "-{", "-{zh:", "-{zh-hans:a;", "}-", "-{A|",
+            "__ж_", "[[a:", "{{nowrap|<ref>}}", "{{nowrap|<ul>}}", "{{convert|1|", "{{a=", "|a=", "{{lang|",
+            "\226\128\142", "[[ж", "a<ref ", "{{nowrap|'''", "<!-- --> ", "<nowiki><!--" } do
             local started = clock.monotonic()
             local text = piece:rep(math.floor(150000 / #piece))
             converter:convert(text)
@@ -86,7 +86,8 @@ describe("wikitext", function()
     it("accepts any bytes without reading beyond them", function()
         local rng = require("bertlua.rng").new(7, 0)
         local alphabet = { "{", "}", "[", "]", "|", "'", "<", ">", "=", "\n", "*", "a ", "ref", "/", "!--", "&", ";",
-            "nowiki", "math", "#", "-", "_", "\226", "\194", "\0", "\3", "convert|1|ft", "zh:", "zh-hans:", "lang|", "x27;" }
+            "nowiki", "math", "#", "-", "_", "\226", "\194", "\0", "\3", "convert|1|ft", "zh:", "zh-hans:", "lang|",
+            "x27;" }
         local chinese, french = corpus.wikitext(nil, "zh"), corpus.wikitext(nil, "fr")
         for _ = 1, 1000 do
             local parts = {}

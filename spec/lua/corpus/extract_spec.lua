@@ -105,7 +105,8 @@ describe("a dump", function()
         assert.are.equal("templates: those of the Wikipedias de, en, es, fr, it, ja, nl, pl, pt, ru, zh are known, the "
             .. "dump is in bg; where others write a date or a number, a sentence has a gap",
             extract.unknown_templates { language = "bg" })
-        assert.is_truthy(extract.unknown_templates({ language = "" }):find("the dump is in an unnamed language", 1, true))
+        local line = extract.unknown_templates { language = "" }
+        assert.is_truthy(line:find("the dump is in an unnamed language", 1, true))
     end)
 
     it("holds some minimum of text, more per byte if it is compressed", function()

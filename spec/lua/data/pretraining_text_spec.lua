@@ -38,6 +38,12 @@ describe("pretraining_text", function()
         assert.is_false(fs.exists(out))
     end)
 
+    it("splits prose by the rules of the locale", function()
+        local path = write("a.txt", "А. С. Пушкин родился в 1799 г. в Москве. Он умер в 1837 г. Потом была война.\n")
+        assert.are.same({ "А. С. Пушкин родился в 1799 г. в Москве.\nОн умер в 1837 г.\nПотом была война.\n\n" },
+            (prepare({ path }, "prose", { locale = "ru" })))
+    end)
+
     it("copies what is not UTF-8, or has bytes to replace", function()
         local texts, summary = prepare({ write("a.txt", "\255\254a\0\n\0"), write("b.txt", "b\n"),
             write("c.txt", "c\255\n") }, "sentences", { invalid_utf8 = "replace" })

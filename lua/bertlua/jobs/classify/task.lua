@@ -21,7 +21,9 @@ local texts = require "bertlua.jobs.common.texts"
 local function load(job, path, list, lines)
     local values, data = job.values, job.data
     local pair, label_column = data.pair_column, values.label_column
-    if not list then list, lines = records.read(path, { values.text_column, pair or label_column, label_column }, values) end
+    if not list then
+        list, lines = records.read(path, { values.text_column, pair or label_column, label_column }, values)
+    end
     local builder, ids = sequences.builder(data.words, values.max_seq_length), array.int32(#list)
     local numbers = labels.numbers(data.config.labels)
     for i, record in ipairs(list) do

@@ -92,8 +92,20 @@ static bool open_standard_streams(void) {
     return true;
 }
 
+/*
+ * How long a thread of the engine spins before it sleeps, unless the user says.
+ * libgomp's own 300,000 rounds are several milliseconds: with two runs on the
+ * same cores, each spins through the time slices that the other needs. 20,000
+ * outlast what lies between two ops. libgomp reads this when it is loaded,
+ * which the engine's library does later.
+ */
+static void limit_spinning(void) {
+    if (!getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT")) setenv("GOMP_SPINCOUNT", "20000", 1);
+}
+
 int main(int argc, char **argv) {
     if (!open_standard_streams()) return EXIT_FAILURE;
+    limit_spinning();
     output_watch();
     host_paths paths;
     if (!host_find_paths(&paths)) {

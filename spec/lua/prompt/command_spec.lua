@@ -100,6 +100,16 @@ describe("bertlua", function()
         assert_output("bertlua: batch_size is 0\n", 1, run_bertlua(fault))
     end)
 
+    it("lets waiting threads sleep soon, unless the user says how long they spin", function()
+        local print_it = "-e 'print(os.getenv \"GOMP_SPINCOUNT\")'"
+        assert_output("20000\n", 0, process.run(("env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT %s %s"):format(
+            process.bertlua, print_it)))
+        assert_output("7\n", 0, process.run(("env -u OMP_WAIT_POLICY GOMP_SPINCOUNT=7 %s %s"):format(process.bertlua,
+            print_it)))
+        assert_output("nil\n", 0, process.run(("env -u GOMP_SPINCOUNT OMP_WAIT_POLICY=active %s %s"):format(
+            process.bertlua, print_it)))
+    end)
+
     it("complains when its output cannot be written", function()
         local text, code = run_bertlua "--help > /dev/full"
         assert_output("bertlua: standard output: No space left on device\n", 1, text, code)

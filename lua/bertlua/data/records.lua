@@ -1,5 +1,6 @@
 --- Records out of table files: CSV (RFC 4180: quotes, line breaks inside them), TSV (no quotes, as in GLUE's files),
--- both under a header line, and JSON lines. What the columns mean does not belong here.
+-- and JSON lines. Columns are named by the header line; or all by their number from 1, where there is none. What they
+-- mean does not belong here.
 -- @module bertlua.data.records
 
 local fault = require "bertlua.fault"
@@ -79,23 +80,54 @@ local function record_of(row, where, header, fields_of)
     local record = {}
     if not header then
         local value, reason = json.decode(row)
-        if type(value) == "table" then return value end
-        fault.raisef("%s: not a JSON object: %s", where, reason or "it is a " .. type(value))
+        if type(value) ~= "table" then
+            fault.raisef("%s: not a JSON object: %s", where, reason or "it is a " .. type(value))
+        end
+        for i, item in ipairs(value) do value[tostring(i)] = item end
+        return value
     end
     local fields = fields_of(row, where)
     if #fields ~= #header then
-        fault.raisef("%s: %s, expected %d as in the header", where, plural.count(#fields, "field"), #header)
+        fault.raisef("%s: %s, expected %d as in the %s", where, plural.count(#fields, "field"), #header,
+            header.by_number and "first line" or "header")
     end
     for i, name in ipairs(header) do record[name] = fields[i] end
     return record
 end
 
+--- Whether the first line of a table names its columns. Where all that are wanted are numbers it does so only if it
+-- consists of numbers, these among them: a label may be one too.
+local function is_header(fields, columns)
+    local all, named = #columns > 0, {}
+    for _, name in ipairs(columns) do all = all and name:find "^[1-9]%d*$" ~= nil end
+    if not all then return true end
+    for _, name in ipairs(fields) do
+        if not name:find "^%d+$" then return false end
+        named[name] = true
+    end
+    for _, name in ipairs(columns) do
+        if not named[name] then return false end
+    end
+    return true
+end
+
+--- The names of a table's columns; by_number where its first line is a record as the others are.
+local function header_of(fields, columns)
+    if is_header(fields, columns) then return fields end
+    local header = { by_number = true }
+    for i = 1, #fields do header[i] = tostring(i) end
+    return header
+end
+
 --- Read a file.
 -- @tparam string path *.tsv, *.csv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV; each of
 --   them also compressed (.gz, .bz2, .xz, .zst)
--- @tparam table columns list of the columns wanted; one that the file lacks is a fault
+-- @tparam table columns list of the columns wanted; one that the file lacks is a fault. Where all are numbers the
+--   file has no header, unless its first line consists of numbers, these among them: they are places from 1. In JSON
+--   lines that are lists they are places too
 -- @tparam ?table reading encoding, invalid_utf8: see bertlua.data.text_source
--- @return list of {[column] = string}, numbers of JSON as strings; list of the lines where they start
+-- @return list of {[column] = string}, numbers of JSON as strings; list of the lines where they start; whether the
+--   columns of a table were taken by number
 function records.read(path, columns, reading)
     local text = text_source.need(path, reading)
     local kind = text_source.ending(path)
@@ -104,15 +136,16 @@ function records.read(path, columns, reading)
     local header, list, lines = nil, {}, {}
     for line, row in rows_of(text, not is_json and fields_of == csv_fields, path) do
         local where = ("%s:%d"):format(path, line)
-        if not is_json and not header then
-            header = fields_of(row, where)
-        else
+        local first = not is_json and not header
+        if first then header = header_of(fields_of(row, where), columns) end
+        if not first or header.by_number then
             local record, wanted = record_of(row, where, header, fields_of), {}
             for _, name in ipairs(columns) do
                 local value = record[name]
                 if value == nil or value == json.null then
-                    fault.raisef("%s: no column %q%s", where, name,
-                        header and "; the header has " .. table.concat(header, ", ") or "")
+                    fault.raisef("%s: no column %q%s", where, name, not header and "" or header.by_number
+                        and ("; the line has %s"):format(plural.count(#header, "field"))
+                        or "; the header has " .. table.concat(header, ", "))
                 elseif type(value) == "table" then
                     fault.raisef("%s: %s is a list or an object, expected a text or a number", where, name)
                 end
@@ -122,7 +155,7 @@ function records.read(path, columns, reading)
         end
     end
     if #list == 0 then fault.raisef("%s: no record in it", path) end
-    return list, lines
+    return list, lines, header ~= nil and header.by_number == true
 end
 
 return records

@@ -45,6 +45,22 @@ describe("records", function()
         assert.are.equal("0.5", read("b.jsonl", '{"label": 0.5}', { "label" })[1].label)
     end)
 
+    it("of a file without a header have numbers for columns", function()
+        local columns = { "3", "1" }
+        local text = '"a, b",x,5.0\nc,y,3\n'
+        assert.are.same({ { line = 1, ["1"] = "a, b", ["3"] = "5.0" }, { line = 2, ["1"] = "c", ["3"] = "3" } },
+            read("a.csv", text, columns))
+        assert.is_true(select(3, records.read(folder .. "/a.csv", columns)))
+        assert.are.same({ { line = 1, ["1"] = "gj04" } }, read("a.tsv", "gj04\t1\t\tOur friends.\n", { "1" }))
+        assert.are.same({ { line = 1, ["1"] = "q", ["2"] = "a" } }, read("a.jsonl", '["q", "a"]', { "1", "2" }))
+        assert.are.same({ { line = 2, ["1"] = "b", ["3"] = "a" } }, read("b.csv", "3,1\na,b\n", columns))
+        assert.is_false(select(3, records.read(folder .. "/b.csv", columns)))
+        refused(':1: no column "4"; the line has 3 fields', "a.csv", text, { "1", "4" })
+        refused(":2: 2 fields, expected 3 as in the first line", "a.csv", "a,b,c\nd,e\n", columns)
+        refused(':2: no column "3"; the header has text, label', "a.csv", "text,label\na,b\n", { "text", "3" })
+        refused(':1: no column "3"', "a.jsonl", '["q", "a"]', columns)
+    end)
+
     it("are read in linear time, whatever their quotes", function()
         local clock = require "bertlua.util.clock"
         local started = clock.monotonic()

@@ -25,7 +25,7 @@ M.PARTS = { "train", "dev", "test" }
 -- @param form of the files, where it is not that of tables
 -- @return list of declarations
 function M.settings(of, form)
-    form = ("%s: %s"):format(of, form or ".csv or .tsv with a header line, or JSON lines")
+    form = ("%s: %s"):format(of, form or ".csv, .tsv or JSON lines")
     return {
         { name = "train_file", type = "path", passing = "its bytes are compared",
             help = ("%s, to train on; unset: no training"):format(form) },

@@ -54,9 +54,10 @@ local function quotes_in(line)
 end
 
 --- Iterator over (number of its first line, text) of the rows that are not blank.
+-- @param next_line function() -> the next line without its end; nil at the end
 -- @param quoted true: a row goes on over line breaks until its quotes are closed
-local function rows_of(text, quoted, path)
-    local next_line, number = (text:gsub("\r\n", "\n"):gsub("\n$", "") .. "\n"):gmatch "(.-)\n", 0
+local function rows_of(next_line, quoted, path)
+    local number = 0
     return function()
         local row, first
         repeat
@@ -119,6 +120,49 @@ local function header_of(fields, columns)
     return header
 end
 
+--- The columns wanted of a record, as strings.
+local function wanted_of(record, columns, header, where)
+    local wanted = {}
+    for _, name in ipairs(columns) do
+        local value = record[name]
+        if value == nil or value == json.null then
+            fault.raisef("%s: no column %q%s", where, name, not header and "" or header.by_number
+                and ("; the line has %s"):format(plural.count(#header, "field"))
+                or "; the header has " .. table.concat(header, ", "))
+        elseif type(value) == "table" then
+            fault.raisef("%s: %s is a list or an object, expected a text or a number", where, name)
+        end
+        wanted[name] = type(value) == "number" and ("%.14g"):format(value) or tostring(value)
+    end
+    return wanted
+end
+
+--- Records out of lines, as they come.
+-- @tparam function next_line returns the next line without its end; nil at the end
+-- @tparam string path as messages call it
+-- @tparam string kind "csv", "tsv" or "jsonl"
+-- @tparam table columns as in read()
+-- @treturn function iterator: {[column] = string}, the line where it starts, whether the columns of a table are taken by
+--   number; nil at the end
+function records.each(next_line, path, kind, columns)
+    local fields_of = kind == "tsv" and tsv_fields or csv_fields
+    local header
+    local next_row = rows_of(next_line, kind == "csv", path)
+    return function()
+        while true do
+            local line, row = next_row()
+            if not row then return nil end
+            local where = ("%s:%d"):format(path, line)
+            local first = kind ~= "jsonl" and not header
+            if first then header = header_of(fields_of(row, where), columns) end
+            if not first or header.by_number then
+                local record = record_of(row, where, header, fields_of)
+                return wanted_of(record, columns, header, where), line, header ~= nil and header.by_number == true
+            end
+        end
+    end
+end
+
 --- Read a file.
 -- @tparam string path *.tsv, *.csv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV; each of
 --   them also compressed (.gz, .bz2, .xz, .zst)
@@ -131,31 +175,15 @@ end
 function records.read(path, columns, reading)
     local text = text_source.need(path, reading)
     local kind = text_source.ending(path)
-    local is_json = kind == "json" or kind == "jsonl" or text:find "^%s*{" and kind ~= "csv" and kind ~= "tsv"
-    local fields_of = kind == "tsv" and tsv_fields or csv_fields
-    local header, list, lines = nil, {}, {}
-    for line, row in rows_of(text, not is_json and fields_of == csv_fields, path) do
-        local where = ("%s:%d"):format(path, line)
-        local first = not is_json and not header
-        if first then header = header_of(fields_of(row, where), columns) end
-        if not first or header.by_number then
-            local record, wanted = record_of(row, where, header, fields_of), {}
-            for _, name in ipairs(columns) do
-                local value = record[name]
-                if value == nil or value == json.null then
-                    fault.raisef("%s: no column %q%s", where, name, not header and "" or header.by_number
-                        and ("; the line has %s"):format(plural.count(#header, "field"))
-                        or "; the header has " .. table.concat(header, ", "))
-                elseif type(value) == "table" then
-                    fault.raisef("%s: %s is a list or an object, expected a text or a number", where, name)
-                end
-                wanted[name] = type(value) == "number" and ("%.14g"):format(value) or tostring(value)
-            end
-            list[#list + 1], lines[#lines + 1] = wanted, line
-        end
+    if kind == "json" or text:find "^%s*{" and kind ~= "csv" and kind ~= "tsv" then kind = "jsonl" end
+    if kind ~= "jsonl" and kind ~= "tsv" then kind = "csv" end
+    local next_line = (text:gsub("\r\n", "\n"):gsub("\n$", "") .. "\n"):gmatch "(.-)\n"
+    local list, lines, by_number = {}, {}, false
+    for record, line, numbered in records.each(next_line, path, kind, columns) do
+        list[#list + 1], lines[#lines + 1], by_number = record, line, numbered
     end
     if #list == 0 then fault.raisef("%s: no record in it", path) end
-    return list, lines, header ~= nil and header.by_number == true
+    return list, lines, by_number
 end
 
 return records

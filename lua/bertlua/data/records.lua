@@ -54,10 +54,10 @@ local function quotes_in(line)
 end
 
 --- Iterator over (number of its first line, text) of the rows that are not blank.
+-- @param next_line function() -> the next line without its end; nil at the end
 -- @param kind "csv": a row goes on over line breaks until its quotes are closed; "tsv": tabs part fields, even empty ones
-local function rows_of(text, kind, path)
-    local mark, quoted = kind == "tsv" and "[^ ]" or "%S", kind == "csv"
-    local next_line, number = (text:gsub("\r\n", "\n"):gsub("\n$", "") .. "\n"):gmatch "(.-)\n", 0
+local function rows_of(next_line, kind, path)
+    local mark, quoted, number = kind == "tsv" and "[^ ]" or "%S", kind == "csv", 0
     return function()
         local row, first
         repeat
@@ -178,6 +178,62 @@ local function table_record(fields, row, where, header, places, kind)
     return record
 end
 
+--- Records out of lines, as they come.
+-- @tparam function next_line returns the next line without its end; nil at the end
+-- @tparam string path as messages call it
+-- @tparam string kind "csv", "tsv" or "jsonl"
+-- @tparam table columns as in read()
+-- @tparam ?table reading as in read(), of which encoding and invalid_utf8 mean nothing here
+-- @treturn function iterator: {[column] = string, or list of strings}, the line where it starts, whether the columns of
+--   a table are taken by number; nil at the end
+-- @treturn table {count, first: what was wrong} of what has been left out so far
+function records.each(next_line, path, kind, columns, reading)
+    reading = reading or {}
+    local fields_of, lists = kind == "tsv" and tsv_fields or csv_fields, reading.lists or {}
+    local header, places, skipped = nil, nil, { count = 0 }
+    local next_row = rows_of(next_line, kind, path)
+
+    local function record_at(row, where)
+        local record
+        if kind == "jsonl" then
+            record = json_record(row, where, columns, lists)
+        else
+            record = table_record(fields_of(row, where), row, where, header, places, kind)
+        end
+        local problem = reading.check and reading.check(record)
+        if problem then fault.raisef("%s: %s", where, problem) end
+        return record
+    end
+
+    --- The record of a row; nil for one that is left out.
+    local function taken(row, where)
+        if reading.bad_rows ~= "skip" then return record_at(row, where) end
+        local good, record = pcall(record_at, row, where)
+        if good then return record end
+        if not fault.is(record) then error(record, 0) end
+        skipped.count, skipped.first = skipped.count + 1, skipped.first or tostring(record)
+        return nil
+    end
+
+    return function()
+        while true do
+            local line, row = next_row()
+            if not row then return nil end
+            local where = ("%s:%d"):format(path, line)
+            local is_first = kind ~= "jsonl" and not header
+            if is_first then header = header_of(fields_of(row, where), columns, reading.header) end
+            if not is_first or header.by_number then
+                if header and not places then
+                    places = {}
+                    for _, name in ipairs(columns) do places[name] = place_of(header, name, where, kind) end
+                end
+                local record = taken(row, where)
+                if record then return record, line, header ~= nil and header.by_number == true end
+            end
+        end
+    end, skipped
+end
+
 --- Read a file.
 -- @tparam string path *.tsv, *.csv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV; each of
 --   them also compressed (.gz, .bz2, .xz, .zst)
@@ -191,53 +247,20 @@ end
 --   start; whether the columns of a table were taken by number; {count, first: what was wrong} of what was left out
 function records.read(path, columns, reading)
     local text = text_source.need(path, reading)
-    reading = reading or {}
-    local ending, lists = text_source.ending(path), reading.lists or {}
-    local kind = (ending == "json" or ending == "jsonl" or text:find "^%s*{" and ending ~= "csv" and ending ~= "tsv")
-        and "json" or ending == "tsv" and "tsv" or "csv"
-    local fields_of = kind == "tsv" and tsv_fields or csv_fields
-    local header, places, list, lines, skipped = nil, nil, {}, {}, { count = 0 }
-
-    local function record_at(row, where)
-        local record
-        if kind == "json" then
-            record = json_record(row, where, columns, lists)
-        else
-            record = table_record(fields_of(row, where), row, where, header, places, kind)
-        end
-        local problem = reading.check and reading.check(record)
-        if problem then fault.raisef("%s: %s", where, problem) end
-        return record
-    end
-
-    for line, row in rows_of(text, kind, path) do
-        local where = ("%s:%d"):format(path, line)
-        local is_first = kind ~= "json" and not header
-        if is_first then header = header_of(fields_of(row, where), columns, reading.header) end
-        if not is_first or header.by_number then
-            if header and not places then
-                places = {}
-                for _, name in ipairs(columns) do places[name] = place_of(header, name, where, kind) end
-            end
-            local good, record = true, nil
-            if reading.bad_rows == "skip" then
-                good, record = pcall(record_at, row, where)
-                if not good and not fault.is(record) then error(record, 0) end
-            else
-                record = record_at(row, where)
-            end
-            if good then
-                list[#list + 1], lines[#lines + 1] = record, line
-            else
-                skipped.count, skipped.first = skipped.count + 1, skipped.first or tostring(record)
-            end
-        end
+    local kind = text_source.ending(path)
+    if kind == "json" or text:find "^%s*{" and kind ~= "csv" and kind ~= "tsv" then kind = "jsonl" end
+    if kind ~= "jsonl" and kind ~= "tsv" then kind = "csv" end
+    local next_line = (text:gsub("\r\n", "\n"):gsub("\n$", "") .. "\n"):gmatch "(.-)\n"
+    local list, lines, by_number = {}, {}, false
+    local each, skipped = records.each(next_line, path, kind, columns, reading)
+    for record, line, numbered in each do
+        list[#list + 1], lines[#lines + 1], by_number = record, line, numbered
     end
     if #list == 0 then
         fault.raisef("%s: no record in it%s", path, skipped.first and (", %d are bad, the first: %s"):format(
             skipped.count, skipped.first) or "")
     end
-    return list, lines, header ~= nil and header.by_number == true, skipped
+    return list, lines, by_number, skipped
 end
 
 return records

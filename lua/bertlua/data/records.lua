@@ -207,10 +207,13 @@ function records.each(next_line, path, kind, columns, reading)
 
     --- The record of a row; nil for one that is left out.
     local function taken(row, where)
-        if reading.bad_rows ~= "skip" then return record_at(row, where) end
+        if not reading.bad_rows then return record_at(row, where) end
         local good, record = pcall(record_at, row, where)
         if good then return record end
         if not fault.is(record) then error(record, 0) end
+        if reading.bad_rows == "error" then
+            fault.raisef("%s; --bad-rows skip leaves out such rows", fault.message(record))
+        end
         skipped.count, skipped.first = skipped.count + 1, skipped.first or tostring(record)
         return nil
     end
@@ -242,7 +245,8 @@ end
 --   line consists of numbers, these among them. In JSON lines that are lists they are places too
 -- @tparam ?table reading encoding, invalid_utf8: see bertlua.data.text_source; header: whether tables have one (nil:
 --   found out as above); lists: set of columns that may hold lists in JSON lines; check(record): what is wrong with
---   one, or nil; bad_rows: "skip" leaves out rows that are wrong in themselves, otherwise the first is a fault
+--   one, or nil; bad_rows: "skip" leaves out rows that are wrong in themselves; "error", or nil for readers without
+--   this setting: the first of them is a fault
 -- @return list of {[column] = string, or list of strings}, numbers of JSON as strings; list of the lines where they
 --   start; whether the columns of a table were taken by number; {count, first: what was wrong} of what was left out
 function records.read(path, columns, reading)

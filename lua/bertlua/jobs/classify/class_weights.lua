@@ -44,12 +44,11 @@ end
 function M.of(given, names, counts, where)
     if given == "balanced" then return (balanced(names, counts, where)) end
     local table_of, weights, used = type(given) == "string" and parsed(given) or given, {}, {}
+    -- A list has them in the order of the labels. One that starts at 0 names labels that are numbers.
+    local is_list = #table_of == #names and table_of[0] == nil
     for i, name in ipairs(names) do
-        local key = table_of[name] ~= nil and name or i
+        local key = is_list and i or table_of[name] ~= nil and name or tonumber(name)
         local weight = table_of[key]
-        if weight == nil and tonumber(name) and table_of[tonumber(name)] ~= nil and #table_of ~= #names then
-            key, weight = tonumber(name), table_of[tonumber(name)]
-        end
         if weight == nil then fault.raisef("class_weights: no weight for the label %q", name) end
         if type(weight) ~= "number" or not (weight > 0 and weight < math.huge) then
             fault.raisef("class_weights: got %s for the label %q, expected a number above 0",

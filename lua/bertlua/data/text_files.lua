@@ -27,7 +27,7 @@ local function of_name(name, shown)
             .. "folder")
     end
     local files = {}
-    for _, path in ipairs(glob.glob(name, 0) or {}) do
+    for _, path in ipairs(glob.glob(name) or {}) do
         if fs.is_file(path) then files[#files + 1] = path end
     end
     if #files == 0 then fault.raisef("%s %s: no file matches this pattern", shown, name) end

@@ -144,7 +144,7 @@ end
 -- parts of documents.
 -- @return list of {first sentence, the one behind the last, document}; whether they are documents
 local function passages_of(corpus, share)
-    local size = math.max(1, share * corpus.token_count / PASSAGES)
+    local size = share * corpus.token_count / PASSAGES
     local whole, list = true, {}
     for d = 0, corpus.documents - 1 do
         local first, last = corpus.document_starts[d], corpus.document_starts[d + 1]

@@ -182,6 +182,23 @@ end
 
 local LOSS = { name = "loss", column = "loss", kept = true }
 local SINGLE = { LOSS, { name = "accuracy", column = "acc" } }
+--- The items of train_file, for cross-validation. Numbers that hardly ever occur twice are no labels.
+local function folds(values)
+    local column, seen, distinct, items = values.label_column, {}, 0, {}
+    local list, lines = records.read(values.train_file, { values.text_column, column }, values)
+    local numbers = true
+    for _, record in ipairs(list) do
+        local label = record[column]
+        if not seen[label] then seen[label], distinct = true, distinct + 1 end
+        numbers = numbers and tonumber(label) ~= nil
+    end
+    local measured = numbers and distinct > #list / 2
+    for i, record in ipairs(list) do
+        local label = not measured and record[column] or nil
+        items[i] = { line = lines[i], stratum = label, names = { label } }
+    end
+    return items
+end
 
 return task.define {
     name = "classify",
@@ -196,6 +213,7 @@ return task.define {
         return BertForSequenceClassification.new(data.config, nil, { class_weights = data.class_weights })
     end,
     exports = true,
+    folds = folds,
     evaluation = evaluation,
     predict = function(job, outcome)
         texts.evaluate(job, outcome, function(part) return measure(job, part) end)

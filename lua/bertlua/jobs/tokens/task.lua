@@ -105,8 +105,8 @@ end
 local function infer(job, gold, tick)
     local names, set = job.data.config.labels, gold.set
     local best, probability = array.int32(set.words), array.float(set.words)
-    local totals = texts.infer(job, set, tagging.reader(set, #names, best, probability), tick)
-    local predicted, scores = tagging.by_sentence(gold.sentences, best, probability, names)
+    local totals = texts.infer(job, set, tagged.reader(set, #names, best, probability), tick)
+    local predicted, scores = tagged.by_sentence(gold.sentences, best, probability, names)
     return predicted, scores, totals
 end
 

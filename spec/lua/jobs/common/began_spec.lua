@@ -7,7 +7,7 @@ local json = require "bertlua.util.json"
 local pretraining = require "spec.support.pretraining"
 local progress_file = require "bertlua.train.progress_file"
 
-local TASKS = { "pretrain", "squad", "classify", "tokens" }
+local TASKS = { "pretrain", "squad", "classify", "tokens", "embeddings" }
 
 -- Settings that change nothing of what a run learns: each was thought about. A new one is recorded unless it says why
 -- not; whoever says so adds it here.

@@ -1,4 +1,4 @@
---- Several runs in one call, through the real executable: seeds, folds, a recipe's sweep, what goes wrong, what resumes.
+--- Several runs in one call, through the real executable: seeds, folds, a recipe's sweep, what fails, what resumes.
 
 local classify = require "spec.support.classify"
 local fs = require "bertlua.util.fs"
@@ -39,7 +39,8 @@ describe("several runs", function()
 
         -- Figures of other settings can't stand beside these; those of another file are measured anew.
         output = run(1, { seeds = "1,2,3", epochs = 2 })
-        assert.matches("seed%-1 was trained with another epochs %(1, now 2%), .*: choose another %-%-output%-dir", output)
+        assert.matches("seed%-1 was trained with another epochs %(1, now 2%), .*: choose another %-%-output%-dir",
+            output)
         assert(fs.write(job.dir .. "/test.csv", assert(fs.read(job.dev))))
         output = run(0, { seeds = "1,2,3", ["test-file"] = job.dir .. "/test.csv" })
         assert.matches("all 6 steps are done", output, 1, true)

@@ -141,12 +141,12 @@ end
 --- Evaluation while training: on dev_file, or a file of its own.
 local evaluation = {
     fields = { "dev_file" }, metric = "accuracy", metrics = all_metrics,
-    plan = function(_, values, evaluate)
-        local path, given = evaluate.dev_file or values.dev_file, values.evaluate or {}
+    plan = function(_, values, evaluate, given)
+        local path = evaluate.dev_file or values.dev_file
         if not path then fault.raise "evaluate: no dev_file: name a file of labeled texts, here or as --dev-file" end
         if not fs.is_file(path) then fault.raisef("evaluate: dev_file %s: no such file", path) end
         evaluate.dev_file = path
-        if given.metric or values.evaluate_metric then return end
+        if given.metric then return end
         -- Each problem has another metric that decides, and the state of a run that resumes is compared with it.
         local kind = values.problem_type
         if kind == "auto" then

@@ -66,7 +66,8 @@ describe("finetune_classify.lua", function()
         code, output = job:run { ["train-file"] = false, ["output-dir"] = straight,
             ["problem-type"] = "single_label_classification" }
         assert.are.equal(1, code)
-        assert.matches("%-%-problem%-type single_label_classification, but the model in .* is one of regression", output)
+        assert.matches("%-%-problem%-type single_label_classification, but the model in .* is one of regression",
+            output)
     end)
 
     it("gives any number of labels a text", function()

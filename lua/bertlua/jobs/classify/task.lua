@@ -183,6 +183,19 @@ end
 local LOSS = { name = "loss", column = "loss", kept = true }
 local SINGLE = { LOSS, { name = "accuracy", column = "acc" } }
 
+--- The items of train_file, for cross-validation.
+local function folds(values)
+    local list, lines = dataset.read(values, values.train_file)
+    local kind, items = kind_of(values, list, lines, values.train_file), {}
+    for i, record in ipairs(list) do
+        local label = record[values.label_column]
+        local names = kind == problems.MULTI and problems.list_of(label, values.label_separator)
+            or kind == problems.SINGLE and { label } or {}
+        items[i] = { line = lines[i], stratum = names[1] and table.concat(names, "\n"), names = names }
+    end
+    return items
+end
+
 return task.define {
     name = "classify",
     settings = require "bertlua.jobs.classify.settings",
@@ -196,6 +209,7 @@ return task.define {
         return BertForSequenceClassification.new(data.config, nil, { class_weights = data.class_weights })
     end,
     exports = true,
+    folds = folds,
     evaluation = evaluation,
     predict = function(job, outcome)
         texts.evaluate(job, outcome, function(part) return measure(job, part) end)

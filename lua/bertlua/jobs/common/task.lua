@@ -36,13 +36,17 @@
 --                    ...} and outcome.metrics {name = number}
 --     inference(job) -> sequences to measure in benchmark mode without training (see data/sequences.lua); required
 --                    with predict
+--     folds(values)  where a train_file can be divided: list of its items {line: number of the first line of each in
+--                    train_file; stratum: its label, for parts alike in labels, or nil; names: list of labels that
+--                    training must have seen} (see repeats/folds.lua)
 --     evaluation     for recipes that evaluate while they train (see evaluating.lua): {fields: list of the fields of
 --                    `evaluate` that are its own; metric: the one that decides unless a recipe names another;
 --                    metrics(values) -> {name = "lower" or "higher", whichever is better}, or nil where only an
 --                    evaluation shows the names; shown: set of metrics for the log, nil for all; plan(run, values,
---                    evaluate, given): checks its own fields, completes those of the table that was given; open(job) -> opened, on rank 0 as the next ones;
---                    run(job, opened, tick) -> metrics {name = number}: calls tick(done, total) after each batch, and
---                    where that returns true, stops and returns nil; close(opened)}
+--                    evaluate, given): checks its own fields, completes those of the table that was given;
+--                    open(job) -> opened, on rank 0 as the next ones; run(job, opened, tick) -> metrics {name =
+--                    number}: calls tick(done, total) after each batch, and where that returns true, stops and returns
+--                    nil; close(opened)}
 --     rows(outcome, record)  -> list of {name, text} for the final table
 --     summary(outcome)  -> text after the final table, or nil
 --
@@ -55,6 +59,7 @@ local REQUIRED = { name = "string", settings = "table", batch_setting = "string"
     model = "function", open = "function" }
 local OPTIONAL = { results_of = "function", plan = "function", prepare = "function", exports = "boolean",
     flat = "boolean", exported = "function", predict = "function", inference = "function", evaluation = "table",
+    folds = "function",
     rows = "function", summary = "function" }
 local OF_EVALUATION = { fields = "table", metric = "string", metrics = "function", plan = "function", open = "function",
     run = "function", close = "function" }

@@ -57,7 +57,8 @@ local function build(job)
     parts.memory = training.allocate(run, values, parts.model, {
         batch_size = values[job.task.batch_setting], max_seq_length = parts.loader.max_seq_length,
         max_predictions_per_seq = parts.loader.max_predictions_per_seq or 0, tensors = parts.loader.tensors,
-        accumulation = values.gradient_merge_steps, batch_option = plan.option(job.task.batch_setting),
+        group = parts.loader.group, accumulation = values.gradient_merge_steps,
+        batch_option = plan.option(job.task.batch_setting),
     }, ranks)
     parts.optimizer, parts.groups = training.optimizer(run, values, store, ranks)
     parts.gradients = training.gradients(values, store, ranks)

@@ -72,7 +72,7 @@ local function each(next_line, name, form, wanted)
             return line and { text = line, words = wanted.words and split(line), line = number }
         end
     end
-    local following = records.each(next_line, name, form, { text, wanted.pair or text, wanted.label or text })
+    local following = records.each(next_line, name, form == "jsonl" and "json" or form, { text, wanted.pair or text, wanted.label or text })
     return function()
         local record, line = following()
         if not record then return nil end

@@ -2,8 +2,8 @@
 
 local BertForSequenceClassification = require "bertlua.models.sequence_classification"
 local array = require "bertlua.array"
-local classification = require "bertlua.metrics.classification"
 local fault = require "bertlua.fault"
+local figures = require "bertlua.jobs.common.figures"
 local fs = require "bertlua.util.fs"
 local labels = require "bertlua.jobs.common.labels"
 local model_files = require "bertlua.jobs.common.model_files"
@@ -108,8 +108,8 @@ end
 
 --- Figures of predictions, those that are numbers.
 local function metrics_of(gold, best, count, classes)
-    local all = classification.single(gold, best, count, classes)
-    return { accuracy = all.accuracy, macro_f1 = all.macro_f1, micro_f1 = all.micro_f1, matthews = all.matthews }
+    local metrics = figures.single(gold, best, count, classes)
+    return metrics
 end
 
 --- Evaluation while training: on dev_file, or a file of its own.

@@ -81,18 +81,28 @@ local function each(next_line, name, form, wanted)
     end
 end
 
+--- Call fn; of bytes that are no text the stream knows the place, but not the line.
+local function placed(self, fn, ...)
+    local ok, result, more = pcall(fn, ...)
+    if ok then return result, more end
+    if fault.is(result) and self.path then fault.raise(text_source.with_line(fault.message(result), self.path)) end
+    error(result, 0)
+end
+
 --- Open an input.
 -- @param wanted path ("-" is standard input), form or nil; text, pair, label: names of columns, nil for none; words:
 --   true for words in place of a text, text_column and label_column then as in bertlua.data.tagged; columns_named: true
 --   if the user named some; encoding, invalid_utf8
 -- @return Rows {name, form, lines: how many the file has, nil where only reading tells}
 function M.open(wanted)
-    local source = text_source.open(wanted.path, { encoding = wanted.encoding, invalid_utf8 = wanted.invalid_utf8,
-        form = "text" })
+    local self = setmetatable({ piped = wanted.path == "-", path = fs.is_file(wanted.path) and wanted.path or nil },
+        Rows)
+    local source = placed(self, text_source.open, wanted.path, { encoding = wanted.encoding,
+        invalid_utf8 = wanted.invalid_utf8, form = "text" })
+    if not source.plain then self.path = nil end
     local following, is_there = source:lines()
-    local self = setmetatable({ source = source, name = source.path, is_there = is_there,
-        piped = wanted.path == "-" }, Rows)
-    local first, held = following(), true
+    self.source, self.name, self.is_there = source, source.path, is_there
+    local first, held = placed(self, following), true
     self.held = function() return held and first ~= nil end
     self.form = form_of(wanted, first)
     check(self.form, wanted, self.name)
@@ -103,7 +113,6 @@ function M.open(wanted)
         end
         return (following())
     end, self.name, self.form, wanted)
-    if source.plain and fs.is_file(wanted.path) then self.path = wanted.path end
     return self
 end
 
@@ -114,12 +123,7 @@ end
 
 --- The next row; nil at the end. A row that holds nothing is a fault.
 function Rows:next()
-    local ok, row = pcall(self.following)
-    if not ok then
-        -- Of bytes that are no text the stream knows the place, but not the line.
-        if fault.is(row) and self.path then fault.raise(text_source.with_line(fault.message(row), self.path)) end
-        error(row, 0)
-    end
+    local row = placed(self, self.following)
     if not row then return nil end
     for _, field in ipairs { "text", "pair" } do
         if row[field] and not row[field]:find "%S" then

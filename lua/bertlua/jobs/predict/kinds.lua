@@ -124,7 +124,7 @@ M.tags = {
 }
 
 M.embeddings = {
-    columns = function(values) return { text = values.text_column or "text" } end,
+    columns = text_columns,
     order = { "embedding" },
     run = function(model, rows, values, where)
         local list = {}

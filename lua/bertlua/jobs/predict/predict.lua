@@ -103,12 +103,13 @@ end
 
 --- Open a file of rows for a kind.
 -- @param label column of labels, or nil
-function M.open_rows(values, path, kind, label)
+-- @param labeled whether rows have labels or tags
+function M.open_rows(values, path, kind, label, labeled)
     local wanted = kinds[kind].columns(values)
     wanted.path, wanted.form, wanted.label = path, values.input_form, label
     wanted.encoding, wanted.invalid_utf8 = values.encoding, values.invalid_utf8
     wanted.columns_named = (values.text_column or values.pair_column or label) ~= nil
-    wanted.label_column = label
+    wanted.label_column, wanted.labeled = label, labeled
     return rows.open(wanted)
 end
 

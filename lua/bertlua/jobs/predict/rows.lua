@@ -46,9 +46,10 @@ local function check(form, wanted, name)
     elseif form == "text" and wanted.pair then
         fault.raisef("%s: text lines hold one text each, but %s is wanted too: give .csv, .tsv or JSON lines, or name "
             .. "the form with --input-form", name, wanted.pair)
-    elseif form == "text" and wanted.label then
-        fault.raisef("%s: text lines have no labels: give .csv, .tsv or JSON lines, or name the form with --input-form",
-            name)
+    elseif form == "text" and wanted.labeled or wanted.labeled and wanted.words and form == "csv" then
+        fault.raisef("%s: %s, or name the form with --input-form", name, wanted.words
+            and "expected tagged words: give CoNLL columns or JSON lines"
+            or "text lines have no labels: give .csv, .tsv or JSON lines")
     end
 end
 
@@ -61,7 +62,7 @@ end
 --- Iterator over rows {text, pair, label, words, tags, line} of lines.
 local function each(next_line, name, form, wanted)
     if wanted.words and (form == "conll" or form == "jsonl") then
-        return tagged.each(next_line, name, form, { labeled = wanted.label ~= nil, text_column = wanted.text_column,
+        return tagged.each(next_line, name, form, { labeled = wanted.labeled, text_column = wanted.text_column,
             label_column = wanted.label_column })
     end
     local text, number = wanted.text, 0
@@ -72,7 +73,7 @@ local function each(next_line, name, form, wanted)
             return line and { text = line, words = wanted.words and split(line), line = number }
         end
     end
-    local following = records.each(next_line, name, form == "jsonl" and "json" or form, { text, wanted.pair or text, wanted.label or text })
+    local following = records.each(next_line, name, form == "jsonl" and "json" or form, { text, wanted.pair or text, wanted.label or text }, wanted.label and { lists = { [wanted.label] = true } })
     return function()
         local record, line = following()
         if not record then return nil end
@@ -91,8 +92,8 @@ end
 
 --- Open an input.
 -- @param wanted path ("-" is standard input), form or nil; text, pair, label: names of columns, nil for none; words:
---   true for words in place of a text, text_column and label_column then as in bertlua.data.tagged; columns_named: true
---   if the user named some; encoding, invalid_utf8
+--   true for words in place of a text, text_column and label_column then as in bertlua.data.tagged; labeled: whether
+--   labels or tags are wanted; columns_named: true if the user named some; encoding, invalid_utf8
 -- @return Rows {name, form, lines: how many the file has, nil where only reading tells}
 function M.open(wanted)
     local self = setmetatable({ piped = wanted.path == "-", path = fs.is_file(wanted.path) and wanted.path or nil },
@@ -104,7 +105,7 @@ function M.open(wanted)
     self.source, self.name, self.is_there = source, source.path, is_there
     local first, held = placed(self, following), true
     self.held = function() return held and first ~= nil end
-    self.form = form_of(wanted, first)
+    self.form, self.names = form_of(wanted, first), wanted
     check(self.form, wanted, self.name)
     self.following = each(function()
         if held then
@@ -127,7 +128,7 @@ function Rows:next()
     if not row then return nil end
     for _, field in ipairs { "text", "pair" } do
         if row[field] and not row[field]:find "%S" then
-            fault.raisef("%s: the %s is empty", self:where(row), field == "text" and "text" or "second text")
+            fault.raisef("%s: the %s is empty", self:where(row), self.form == "text" and "text" or self.names[field])
         end
     end
     return row

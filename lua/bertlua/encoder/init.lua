@@ -347,7 +347,7 @@ function Encoder:classify(text, pair, options)
     return setmetatable(results, LabelsOfAll)
 end
 
---- What text pieces make up words that come without their list.
+--- The words of a text, parted by blanks.
 local function words_of(text)
     local words = {}
     for word in text:gmatch "%S+" do words[#words + 1] = word end
@@ -373,7 +373,7 @@ function Encoder:tag(words, options)
     local many, sentences = type(words[1]) == "table", {}
     for i, list in ipairs(many and words or { words }) do
         for w, word in ipairs(list) do
-            check_text("tag", ("word %d%s"):format(w, many and " of sentence " .. i or ""), word, 3)
+            check_text("tag", ("word number %d%s"):format(w, many and " of sentence " .. i or ""), word, 3)
         end
         if #list == 0 then error(("tag: sentence %d has no words"):format(i), 2) end
         sentences[i] = { words = list }

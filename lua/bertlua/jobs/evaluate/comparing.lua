@@ -4,6 +4,7 @@
 -- list of {name, precision, recall, f1, support}; names and confusion = counts[gold][predicted]; confusions = list of
 -- {gold, predicted, count}, the largest first; worst = list of {where, score, gold, predicted, text}}.
 
+local correlation = require "bertlua.metrics.correlation"
 local fault = require "bertlua.fault"
 local figures = require "bertlua.jobs.common.figures"
 local json = require "bertlua.util.json"
@@ -72,9 +73,9 @@ end
 --- One label a text.
 -- @param rows with label (gold), text, pair, where
 -- @param predictions a record each
--- @param worst how many of the most surely wrong
+-- @param options of compare()
 -- @return result
-local function single(rows, predictions, worst)
+local function single(rows, predictions, options)
     local names = labels.distinct(function(visit)
         for i, row in ipairs(rows) do
             visit(row.label)
@@ -92,13 +93,12 @@ local function single(rows, predictions, worst)
     end
     local metrics, all = figures.single(gold, said, #rows, #names)
     return with_confusion({ kind = "label", rows = #rows, metrics = metrics, wrong = #wrong,
-        worst = most(wrong, "score", worst) }, names, all)
+        worst = most(wrong, "score", options.worst) }, names, all)
 end
 
 --- Several labels a text.
--- @param names of all labels, or nil: those that occur
-local function multiple(rows, predictions, worst, names)
-    names = names or labels.distinct(function(visit)
+local function multiple(rows, predictions, options)
+    local names = options.names or labels.distinct(function(visit)
         for i, row in ipairs(rows) do
             for _, label in ipairs(row.label) do visit(label) end
             for _, label in ipairs(predictions[i].labels) do visit(label) end
@@ -126,10 +126,10 @@ local function multiple(rows, predictions, worst, names)
     end
     local metrics, all = figures.multiple(gold, said, #rows, classes)
     return { kind = "labels", rows = #rows, metrics = metrics, classes = classes_of(names, all.classes),
-        wrong = #wrong, worst = most(wrong, "score", worst) }
+        wrong = #wrong, worst = most(wrong, "score", options.worst) }
 end
 
-local function values(rows, predictions, worst)
+local function values(rows, predictions, options)
     local gold, said, list = {}, {}, {}
     for i, row in ipairs(rows) do
         local number = tonumber(row.label)
@@ -140,12 +140,18 @@ local function values(rows, predictions, worst)
         list[i] = { where = row.where, difference = math.abs(number - predictions[i].value), gold = number,
             predicted = predictions[i].value, text = shown_text(row) }
     end
-    return { kind = "value", rows = #rows, metrics = figures.values(gold, said, #rows),
-        worst = most(list, "difference", worst) }
+    local metrics = figures.values(gold, said, #rows)
+    if options.ranked then
+        metrics.mse, metrics.mae = nil, nil
+        local x, y = correlation.ranks(gold, #rows), correlation.ranks(said, #rows)
+        for i, entry in ipairs(list) do entry.difference = math.abs(x[i - 1] - y[i - 1]) end
+    end
+    return { kind = "value", rows = #rows, metrics = metrics, ranked = options.ranked,
+        worst = most(list, "difference", options.worst) }
 end
 
 --- Tags of words.
-local function tags(rows, predictions, worst)
+local function tags(rows, predictions, options)
     local gold, said, wrong, words = {}, {}, {}, 0
     for i, row in ipairs(rows) do
         local record = predictions[i]
@@ -163,7 +169,7 @@ local function tags(rows, predictions, worst)
     local scheme = spans.scheme(gold)
     local metrics = figures.tags(gold, said, scheme ~= nil)
     local result = { kind = "tags", rows = #rows, words = words, scheme = scheme, metrics = metrics, wrong = #wrong,
-        worst = most(wrong, "score", worst) }
+        worst = most(wrong, "score", options.worst) }
     local _, all = figures.tags(gold, said, false)
     with_confusion(result, all.names, all)
     if not scheme then return result end
@@ -207,8 +213,9 @@ end
 --- Compare.
 -- @param rows gold: label or tags, text or words, where
 -- @param predictions as recipes/predict.lua writes them, one a row
--- @param options worst: how many; names: all labels of the model, or nil; separator of several labels; place(i): what
---   messages call prediction i
+-- @param options worst: how many; names: all labels of the model, nil: those that occur; separator of several labels;
+--   ranked: numbers are of another scale than the gold ones, so that only their order counts; place(i): what messages
+--   call prediction i
 -- @return result
 function M.compare(rows, predictions, options)
     local kind = M.kind_of(predictions[1])
@@ -222,7 +229,7 @@ function M.compare(rows, predictions, options)
             fault.raisef("%s: the label is empty", row.where)
         end
     end
-    local result = KINDS[kind](rows, predictions, options.worst, options.names)
+    local result = KINDS[kind](rows, predictions, options)
     return result
 end
 

@@ -132,7 +132,7 @@ local function with_model(values)
     end
     local names = model.config.labels
     model:close()
-    return gold, predictions, { names = names, place = function(i) return gold[i].where end }
+    return gold, predictions, { names = names, ranked = kind == "embeddings", place = function(i) return gold[i].where end }
 end
 
 local function with_file(values)

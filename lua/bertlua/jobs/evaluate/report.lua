@@ -95,7 +95,8 @@ end
 local function add_worst(lines, result, columns)
     if #result.worst == 0 then return end
     lines[#lines + 1] = ""
-    lines[#lines + 1] = result.kind == "value" and "largest differences" or ("most surely wrong, %d of %s"):format(
+    lines[#lines + 1] = result.kind == "value" and (result.ranked and "largest differences in rank"
+        or "largest differences") or ("most surely wrong, %d of %s"):format(
         #result.worst, plural.count(result.wrong, result.kind == "tags" and "word" or "row"))
     for _, entry in ipairs(result.worst) do
         local head

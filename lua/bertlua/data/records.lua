@@ -55,7 +55,8 @@ end
 
 --- Iterator over (number of its first line, text) of the rows that are not blank.
 -- @param next_line function() -> the next line without its end; nil at the end
--- @param kind "csv": a row goes on over line breaks until its quotes are closed; "tsv": tabs part fields, even empty ones
+-- @param kind "csv": a row goes on over line breaks until its quotes are closed; "tsv": tabs part fields, even empty
+--   ones
 local function rows_of(next_line, kind, path)
     local mark, quoted, number = kind == "tsv" and "[^ ]" or "%S", kind == "csv", 0
     return function()
@@ -181,20 +182,21 @@ end
 --- Records out of lines, as they come.
 -- @tparam function next_line returns the next line without its end; nil at the end
 -- @tparam string path as messages call it
--- @tparam string kind "csv", "tsv" or "json" (lines)
+-- @tparam string kind "csv", "tsv" or "jsonl"
 -- @tparam table columns as in read()
--- @tparam ?table reading header, lists, check, bad_rows as in read()
--- @treturn function iterator: a record, the line where it starts, whether the columns of a table are taken by number;
---   nil at the end
--- @treturn table {count, first} of what was left out so far
+-- @tparam ?table reading as in read(), of which encoding and invalid_utf8 mean nothing here
+-- @treturn function iterator: {[column] = string, or list of strings}, the line where it starts, whether the columns of
+--   a table are taken by number; nil at the end
+-- @treturn table {count, first: what was wrong} of what has been left out so far
 function records.each(next_line, path, kind, columns, reading)
     reading = reading or {}
     local fields_of, lists = kind == "tsv" and tsv_fields or csv_fields, reading.lists or {}
     local header, places, skipped = nil, nil, { count = 0 }
+    local next_row = rows_of(next_line, kind, path)
 
     local function record_at(row, where)
         local record
-        if kind == "json" then
+        if kind == "jsonl" then
             record = json_record(row, where, columns, lists)
         else
             record = table_record(fields_of(row, where), row, where, header, places, kind)
@@ -204,33 +206,34 @@ function records.each(next_line, path, kind, columns, reading)
         return record
     end
 
-    --- The record, or nil where it is bad and may be left out.
-    local function take(row, where)
-        if reading.bad_rows ~= "skip" then
-            local record = record_at(row, where)
-            return record
-        end
+    --- The record of a row; nil for one that is left out.
+    local function taken(row, where)
+        if not reading.bad_rows then return record_at(row, where) end
         local good, record = pcall(record_at, row, where)
         if good then return record end
         if not fault.is(record) then error(record, 0) end
+        if reading.bad_rows == "error" then
+            fault.raisef("%s; --bad-rows skip leaves out such rows", fault.message(record))
+        end
         skipped.count, skipped.first = skipped.count + 1, skipped.first or tostring(record)
+        return nil
     end
 
-    local next_row = rows_of(next_line, kind, path)
     return function()
         while true do
             local line, row = next_row()
             if not row then return nil end
             local where = ("%s:%d"):format(path, line)
-            local is_first = kind ~= "json" and not header
+            local is_first = kind ~= "jsonl" and not header
             if is_first then header = header_of(fields_of(row, where), columns, reading.header) end
-            local is_record = not is_first or header.by_number
-            if is_record and header and not places then
-                places = {}
-                for _, name in ipairs(columns) do places[name] = place_of(header, name, where, kind) end
+            if not is_first or header.by_number then
+                if header and not places then
+                    places = {}
+                    for _, name in ipairs(columns) do places[name] = place_of(header, name, where, kind) end
+                end
+                local record = taken(row, where)
+                if record then return record, line, header ~= nil and header.by_number == true end
             end
-            local record = is_record and take(row, where)
-            if record then return record, line, header ~= nil and header.by_number == true end
         end
     end, skipped
 end
@@ -243,17 +246,19 @@ end
 --   line consists of numbers, these among them. In JSON lines that are lists they are places too
 -- @tparam ?table reading encoding, invalid_utf8: see bertlua.data.text_source; header: whether tables have one (nil:
 --   found out as above); lists: set of columns that may hold lists in JSON lines; check(record): what is wrong with
---   one, or nil; bad_rows: "skip" leaves out rows that are wrong in themselves, otherwise the first is a fault
+--   one, or nil; bad_rows: "skip" leaves out rows that are wrong in themselves; "error", or nil for readers without
+--   this setting: the first of them is a fault
 -- @return list of {[column] = string, or list of strings}, numbers of JSON as strings; list of the lines where they
 --   start; whether the columns of a table were taken by number; {count, first: what was wrong} of what was left out
 function records.read(path, columns, reading)
-    local text, ending = text_source.need(path, reading), text_source.ending(path)
-    local kind = (ending == "json" or ending == "jsonl" or text:find "^%s*{" and ending ~= "csv" and ending ~= "tsv")
-        and "json" or ending == "tsv" and "tsv" or "csv"
+    local text = text_source.need(path, reading)
+    local kind = text_source.ending(path)
+    if kind == "json" or text:find "^%s*{" and kind ~= "csv" and kind ~= "tsv" then kind = "jsonl" end
+    if kind ~= "jsonl" and kind ~= "tsv" then kind = "csv" end
     local next_line = (text:gsub("\r\n", "\n"):gsub("\n$", "") .. "\n"):gmatch "(.-)\n"
     local list, lines, by_number = {}, {}, false
-    local following, skipped = records.each(next_line, path, kind, columns, reading)
-    for record, line, numbered in following do
+    local each, skipped = records.each(next_line, path, kind, columns, reading)
+    for record, line, numbered in each do
         list[#list + 1], lines[#lines + 1], by_number = record, line, numbered
     end
     if #list == 0 then

@@ -6,6 +6,7 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local heads = require "bertlua.weights.heads"
+local sentence_transformers = require "bertlua.weights.sentence_transformers"
 local tokenizer = require "bertlua.text.tokenizer"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
@@ -84,12 +85,14 @@ end
 
 --- The most tokens a text may have: as asked for, else the limit that the folder records (sentence-transformers', the
 -- tokenizer's, the run's), else the positions.
-local function limit_of(home, config, wanted)
+-- @param sentences of sentence_transformers.read, or nil
+local function limit_of(home, sentences, config, wanted)
     local most = config.max_position_embeddings
     if wanted and wanted > most then
         fault.raisef("max_seq_length is %d, but %s has max_position_embeddings %d", wanted, home, most)
     end
-    local limit = wanted or recorded(home, "sentence_bert_config.json", "max_seq_length")
+    local limit = wanted or sentences and sentences.max_length
+        or not sentences and recorded(home, "sentence_bert_config.json", "max_seq_length")
         or recorded(home, "tokenizer_config.json", "model_max_length") or of_run(home)
     return limit and math.min(limit, most) or most
 end
@@ -98,8 +101,9 @@ end
 -- @param path folder of a model, of a checkpoint or of checkpoints, or a file of parameters
 -- @param options as bl.load
 -- @return table: folder, file, config (BertConfig), class (named by config.json, or nil), heads {mlm, nsp, answers,
---   pooler: booleans; labels, tags: their number; unknown: class of a head that we don't know}, problem (problem_type of
---   config.json, or nil), words (tokenizer), limit
+--   pooler: booleans; labels, tags: their number; unknown: class of a head that we don't know}, problem (problem_type
+--   of config.json, or nil), words (tokenizer), limit, sentences: how it makes vectors of texts, as
+--   sentence_transformers.read tells; nil where the folder says nothing
 function M.inspect(path, options)
     local home, file = find(path, options.model_prefix)
     local config_file = options.config_file or fs.join(home, "config.json")
@@ -107,14 +111,14 @@ function M.inspect(path, options)
         fault.raisef("%s holds no config.json: name it with { config_file = ... }", home)
     end
     local config = BertConfig.load(config_file)
-    local raw = BertConfig.read(config_file)
-    local class = heads.class_of(raw)
+    local class = heads.class_of(BertConfig.read(config_file))
     local opened = weights.open(file)
     local found = heads.of(opened, class)
     opened:close()
-    return { folder = home, file = file, config = config, class = class, heads = found,
-        problem = type(raw.problem_type) == "string" and raw.problem_type or nil,
-        words = words_of(home, options, config), limit = limit_of(home, config, options.max_seq_length) }
+    local sentences = sentence_transformers.read(home)
+    return { folder = home, file = file, config = config, class = class, heads = found, sentences = sentences,
+        problem = config.problem_type, words = words_of(home, options, config),
+        limit = limit_of(home, sentences, config, options.max_seq_length) }
 end
 
 return M

@@ -35,12 +35,12 @@ local function multiple(labels, scores, from, threshold)
     for c, label in ipairs(labels) do
         all[c] = { label = label, probability = 1 / (1 + math.exp(-scores[from + c - 1])) }
     end
-    table.sort(all, likeliest_first)
     for _, entry in ipairs(all) do
-        if entry.probability >= threshold then
-            found[#found + 1], probabilities[#found + 1] = entry.label, entry.probability
+        if entry.probability > threshold then
+            found[#found + 1], probabilities[#probabilities + 1] = entry.label, entry.probability
         end
     end
+    table.sort(all, likeliest_first)
     return { labels = found, probabilities = probabilities, all = all }
 end
 
@@ -56,7 +56,7 @@ local KINDS = { single = single, multiple = multiple, values = values }
 --- What reads the scores of texts.
 -- @param labels names of the outputs
 -- @param problem problem_type
--- @param threshold from this probability on a text has a label, where it may have several
+-- @param threshold above this probability a text has a label, where it may have several
 -- @return function(scores: 0-based array, from: place of the first) -> result, see Encoder:classify
 function M.texts(labels, problem, threshold)
     local read = KINDS[M.kind(#labels, problem)]

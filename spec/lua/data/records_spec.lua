@@ -86,7 +86,7 @@ describe("records", function()
             "text label\na 1\n", { "label" })
         refused(':3: 1 field, expected 2 as in the header: columns are parted by tabs, and here may be spaces in place '
             .. 'of one', "s.tsv", "text\tlabel\na b\t1\nc d   1\n")
-        refused(":2: no column \"label\"; the header has text\tlabel; columns of a .csv are parted by commas", "s.csv",
+        refused(":2: no column \"label\"; the header has text\\tlabel; columns of a .csv are parted by commas", "s.csv",
             "text\tlabel\na\t1\n", { "label" })
         -- A row of tabs alone is a row of empty fields.
         assert.are.same({ { line = 2, text = "", label = "" } }, read("t.tsv", "text\tlabel\n\t\n"))

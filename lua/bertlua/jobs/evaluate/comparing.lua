@@ -10,6 +10,7 @@ local figures = require "bertlua.jobs.common.figures"
 local json = require "bertlua.util.json"
 local labels = require "bertlua.jobs.common.labels"
 local plural = require "bertlua.util.plural"
+local problems = require "bertlua.jobs.classify.problems"
 local spans = require "bertlua.metrics.spans"
 
 local M = {}
@@ -132,10 +133,8 @@ end
 local function values(rows, predictions, options)
     local gold, said, list = {}, {}, {}
     for i, row in ipairs(rows) do
-        local number = tonumber(row.label)
-        if not number or number - number ~= 0 then
-            fault.raisef("%s: %q is not a number", row.where, tostring(row.label))
-        end
+        local number = problems.number(row.label)
+        if not number then fault.raisef("%s: %q is not a number", row.where, tostring(row.label)) end
         gold[i - 1], said[i - 1] = number, predictions[i].value
         list[i] = { where = row.where, difference = math.abs(number - predictions[i].value), gold = number,
             predicted = predictions[i].value, text = shown_text(row) }
@@ -184,17 +183,6 @@ end
 
 local KINDS = { label = single, labels = multiple, value = values, tags = tags }
 
---- A list of labels as a file gives them: a list of JSON, or a text with separators.
-local function split(label, separator)
-    if type(label) == "table" then return label end
-    local list = {}
-    for part in (label .. separator):gmatch("(.-)" .. separator:gsub("%p", "%%%0")) do
-        part = part:match "^%s*(.-)%s*$"
-        if part ~= "" then list[#list + 1] = part end
-    end
-    return list
-end
-
 --- Refuse a prediction that is not of its gold row, or of another kind than the first.
 local function check(kind, row, record, place)
     if M.kind_of(record) ~= kind then
@@ -222,7 +210,7 @@ function M.compare(rows, predictions, options)
     for i, row in ipairs(rows) do
         check(kind, row, predictions[i], options.place(i))
         if kind == "labels" then
-            row.label = split(row.label, options.separator)
+            row.label = problems.list_of(row.label, options.separator)
         elseif kind == "label" and type(row.label) == "table" then
             fault.raisef("%s: the gold label is a list, but the predictions are of one label", row.where)
         elseif kind == "label" and row.label == "" then

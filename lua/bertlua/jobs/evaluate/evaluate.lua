@@ -31,8 +31,9 @@ local function all_settings()
         { name = "label_column", type = "string", group = "Data",
             help = "column of the label or number; unset: label; for tags the list tags of JSON lines, or the last "
                 .. "column" },
-        { name = "label_separator", type = "string", default = ",", group = "Data",
-            help = "what stands between several labels of a text in a table" },
+        { name = "label_separator", type = "string", group = "Data",
+            help = "what stands between several labels of a text, as in `news;sport`; JSON lines may have lists instead; "
+                .. "unset: a label is taken as it is" },
     }
     for _, more in ipairs { predict.of_rows, predict.of_model } do
         for _, setting in ipairs(more) do list[#list + 1] = setting end

@@ -26,7 +26,7 @@ M.of_model = {
     { name = "task", type = "choice", choices = { "labels", "tags", "embeddings", "answers", "mask" }, group = "Model",
         help = "what to predict; unset: what the model's head is for, or embeddings" },
     { name = "threshold", type = "number", min = 0, max = 1, default = 0.5, group = "Model",
-        help = "models of several labels: a text has those of at least this probability" },
+        help = "models of several labels: a text has those of more than this probability" },
     { name = "pooling", type = "choice", choices = { "mean", "cls" }, group = "Model",
         help = "embeddings: of all tokens or of the first; unset: as the model's folder says, or mean" },
     { name = "normalize", type = "boolean", group = "Model",
@@ -54,6 +54,9 @@ M.of_rows = {
     { name = "text_column", type = "string", group = "Data",
         help = "column of the text; unset: text; for tags the list words of JSON lines, or the first column; for "
             .. "answers context" },
+    { name = "header", type = "boolean", group = "Data",
+        help = "whether .csv and .tsv files have a line of column names; unset: they have none if all columns are given "
+            .. "by number" },
     { name = "pair_column", type = "string", group = "Data",
         help = "column of a second text; unset: single texts; for answers question" },
 }
@@ -107,7 +110,7 @@ end
 function M.open_rows(values, path, kind, label, labeled)
     local wanted = kinds[kind].columns(values)
     wanted.path, wanted.form, wanted.label = path, values.input_form, label
-    wanted.encoding, wanted.invalid_utf8 = values.encoding, values.invalid_utf8
+    wanted.encoding, wanted.invalid_utf8, wanted.header = values.encoding, values.invalid_utf8, values.header
     wanted.columns_named = (values.text_column or values.pair_column or label) ~= nil
     wanted.label_column, wanted.labeled = label, labeled
     return rows.open(wanted)

@@ -73,7 +73,8 @@ local function each(next_line, name, form, wanted)
             return line and { text = line, words = wanted.words and split(line), line = number }
         end
     end
-    local following = records.each(next_line, name, form == "jsonl" and "json" or form, { text, wanted.pair or text, wanted.label or text }, wanted.label and { lists = { [wanted.label] = true } })
+    local following = records.each(next_line, name, form, { text, wanted.pair or text, wanted.label or text },
+        { header = wanted.header, lists = wanted.label and { [wanted.label] = true } })
     return function()
         local record, line = following()
         if not record then return nil end
@@ -93,7 +94,7 @@ end
 --- Open an input.
 -- @param wanted path ("-" is standard input), form or nil; text, pair, label: names of columns, nil for none; words:
 --   true for words in place of a text, text_column and label_column then as in bertlua.data.tagged; labeled: whether
---   labels or tags are wanted; columns_named: true if the user named some; encoding, invalid_utf8
+--   labels or tags are wanted; columns_named: true if the user named some; header, encoding, invalid_utf8
 -- @return Rows {name, form, lines: how many the file has, nil where only reading tells}
 function M.open(wanted)
     local self = setmetatable({ piped = wanted.path == "-", path = fs.is_file(wanted.path) and wanted.path or nil },
@@ -122,12 +123,12 @@ function Rows:where(row)
     return ("%s:%d"):format(self.name, row.line)
 end
 
---- The next row; nil at the end. A row that holds nothing is a fault.
+--- The next row; nil at the end. A text that is empty is a fault, but in labeled rows, which training takes as they are.
 function Rows:next()
     local row = placed(self, self.following)
     if not row then return nil end
     for _, field in ipairs { "text", "pair" } do
-        if row[field] and not row[field]:find "%S" then
+        if not self.names.labeled and row[field] and not row[field]:find "%S" then
             fault.raisef("%s: the %s is empty", self:where(row), self.form == "text" and "text" or self.names[field])
         end
     end

@@ -45,7 +45,8 @@ describe("a file of predictions", function()
     end)
 
     it("says what cannot be written", function()
-        for path, pattern in pairs { [folder] = "is a folder, expected a file", [folder .. "/no/x"] = "cannot write" } do
+        for path, pattern in pairs { [folder] = "is a folder, expected a file",
+            [folder .. "/no/x"] = "cannot write" } do
             local ok, problem = pcall(writer.open, path)
             assert.is_false(ok)
             assert.is_true(fault.is(problem))

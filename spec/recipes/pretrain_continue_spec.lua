@@ -41,11 +41,11 @@ describe("going on with pre-training", function()
             attention_probs_dropout_prob = 0 }
         local folder = job.dir .. "/texts"
         assert(fs.mkdirs(folder))
-        for i = 1, 3 do assert(fs.write(("%s/%d.txt"):format(folder, i), mlm.texts(100, i))) end
-        local output = succeed { ["train-file"] = folder, border = "blank", epochs = 20, ["test-file"] = job.dev,
+        for i = 1, 3 do assert(fs.write(("%s/%d.txt"):format(folder, i), mlm.texts(60, i))) end
+        local output = succeed { ["train-file"] = folder, border = "blank", epochs = 30, ["test-file"] = job.dev,
             ["log-freq"] = 100, ["masked-lm-prob"] = 0.2, ["learning-rate"] = 5e-3 }
-        assert.matches("texts: %d+ tokens of %d+ documents, to train on: %d+ full sequences", output)
-        assert.matches("held out as documents %(dev_share 0.05%): %d+ full sequences", output)
+        assert.matches("texts: %d+ tokens to train on, %d+ full sequences", output)
+        assert.matches("%d+ tokens held out as documents %(dev_share 0.05%), %d+ full sequences", output)
         local found = figures()
         -- Guessing one of 34 words costs 3.5; the rest of a sentence says what is missing.
         assert.is_true(found.dev.mlm_loss < 1.5, "dev " .. found.dev.mlm_loss)
@@ -68,7 +68,7 @@ describe("going on with pre-training", function()
         output = succeed { ["from-pretrained-params"] = job.out .. "/model", ["output-dir"] = job.dir .. "/pairs",
             ["next-sentence"] = "true", epochs = 1 }
         assert.matches("lacks .*cls.seq_relationship.weight.*newly initialized", output)
-        assert.matches("to train on: %d+ pairs", output)
+        assert.matches("to train on, %d+ pairs", output)
         assert.is_true(figures(job.dir .. "/pairs").dev.nsp_accuracy >= 0)
         config = assert(json.read(job.dir .. "/pairs/model/config.json"))
         assert.are.same({ "BertForPreTraining" }, config.architectures)
@@ -143,6 +143,8 @@ describe("going on with pre-training", function()
         assert(fs.write(job.dir .. "/one.txt", "w6 w7\n"))
         refused("one%.txt: a single sentence, of which no share can be held out", { ["train-file"] = job.dir
             .. "/one.txt" })
+        refused("train%.txt: a single document, of which no share can be held out", { border = "none",
+            ["next-sentence"] = "true" })
         assert(fs.write(job.dir .. "/small.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nw6\n"))
         refused("small%.txt has 6 tokens, but .* has vocab_size 40", { ["vocab-file"] = job.dir .. "/small.txt" })
     end)

@@ -101,6 +101,30 @@ describe("going on with pre-training", function()
         assert.matches("warning: train_file was .* and is ", succeed(changes "killed"))
     end)
 
+    it("evaluates while it trains, on what is held out or on other texts, and keeps the best", function()
+        local recipe = job.dir .. "/recipe.lua"
+        assert(fs.write(recipe, [[
+require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_step_of_checkpoint = "auto",
+    evaluate = { every = 5, keep = "best" } })
+]]))
+        local command = job:command { epochs = 1, ["pseudo-perplexity"] = 0 }
+        local function run(more)
+            local output, code = process.run((command:gsub("recipes/pretrain_continue.lua", recipe)) .. (more or "")
+                .. " 2>&1")
+            assert.are.equal(0, code, output)
+            return output
+        end
+        local output = run()
+        assert.matches("evaluation 5: mlm_loss %d.%d+ %(best so far%), loss %d.%d+, mlm_accuracy", output)
+        assert.matches("best%s+%S*checkpoints/%d+ %(mlm_loss", output)
+        assert.is_nil(figures().dev.pseudo_perplexity)
+        -- Checkpoints record what is measured on.
+        local other = (" --output-dir %s/other --dev-file %s"):format(job.dir, job.dev)
+        assert.matches("evaluation 5: mlm_loss", run(other))
+        assert(fs.write(job.dev, fs.read(job.dev) .. "\nW6 w7.\n"))
+        assert.matches("warning: evaluate was .* and is ", (run(other):gsub("\n%s+", " ")))
+    end)
+
     mpi.specs(it, pending)("trains alike on several processes", function()
         local most = { ["gradient-merge-steps"] = 2, ["max-steps"] = 6, device = "cpu" }
         local function with(more)

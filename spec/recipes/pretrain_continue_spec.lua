@@ -70,6 +70,7 @@ describe("going on with pre-training", function()
         assert.matches("lacks .*cls.seq_relationship.weight.*newly initialized", output)
         assert.matches("to train on, %d+ pairs", output)
         assert.is_true(figures(job.dir .. "/pairs").dev.nsp_accuracy >= 0)
+        assert.is_nil(output:find("the accuracy of NSP says nothing", 1, true))
         config = assert(json.read(job.dir .. "/pairs/model/config.json"))
         assert.are.same({ "BertForPreTraining" }, config.architectures)
     end)
@@ -154,6 +155,12 @@ require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_ste
         assert.matches("text_field is ignored", output)
         assert.is_false(fs.exists(job.out .. "/eval.json"))
         assert.is_true(fs.exists(job.out .. "/model/model.safetensors"))
+        assert(fs.write(job.dir .. "/other.txt", "совсем другое\n"))
+        output = succeed { ["train-file"] = false, ["dev-file"] = job.dir .. "/other.txt" }
+        output = succeed { ["dev-file"] = job.dir .. "/other.txt", ["next-sentence"] = "true", epochs = 1,
+            ["output-dir"] = job.dir .. "/pairs" }
+        assert.matches("held%-out text of 1 document: none of its 1 pair has a random next sentence", output)
+        assert.matches("warning: %S*other.txt: 100 %% of the tokens are %[UNK%]", output)
     end)
 
     it("refuses what cannot be, in one line", function()

@@ -108,6 +108,14 @@ local function describe(job, set, what)
         plural.count(set.count, job.values.next_sentence and "pair" or "full sequence"))
 end
 
+--- A warning where held-out pairs are all of one kind.
+local function warn_of_pairs(job, path, set)
+    if not set.random or set.random > 0 and set.random < set.count then return end
+    say(job.run.warnings, path, ("held-out text of %s: %s of its %s has a random next sentence, so the accuracy of NSP "
+        .. "says nothing"):format(plural.count(set.corpus.documents, "document"), set.random == 0 and "none" or "each",
+        plural.count(set.count, "pair")))
+end
+
 --- Texts to evaluate on.
 -- @param name, path as in read()
 -- @return {set, listed, path}
@@ -115,6 +123,13 @@ function M.held_out(job, name, path)
     local text = M.read(job, name, path)
     local set = sequences_of(job, text.corpus, HELD_OUT_SEED)
     say(job.data.lines, path, describe(job, set, "held out"))
+    -- Whether the vocabulary fits; how it is masked or divided is no matter here.
+    for _, line in ipairs(sample_checks.samples({ samples = 0, documents = 0, positions = 0, tokens =
+        text.corpus.token_count, unknown = text.counts.unknown, left_out = text.counts.left_out }, {},
+        { named = true })) do
+        say(job.run.warnings, path, line)
+    end
+    warn_of_pairs(job, path, set)
     return { set = set, listed = text.listed, path = path }
 end
 
@@ -151,6 +166,7 @@ function M.training(job, path, has_dev)
     if held then
         dev = { set = sequences_of(job, held, HELD_OUT_SEED), of_training = true }
         say(lines, path, describe(job, dev.set, ("held out as %s (dev_share %g)"):format(by, values.dev_share)))
+        warn_of_pairs(job, path, dev.set)
     elseif not has_dev then
         say(lines, path, "nothing is held out (dev_share 0): the model is not evaluated")
     end

@@ -14,6 +14,7 @@ static const bl_template french[] = {
     {"heure|heure-", BL_TEMPLATE_PATTERN, "$1 h{ $2}"},
     {"durée", BL_TEMPLATE_PATTERN, "{$1 h }{$2 min }{$3 s}"},
     {"an|an-|année|année-", BL_TEMPLATE_PATTERN, "$1"},
+    {"ca|circa", BL_TEMPLATE_PATTERN, "ca{ $1}"},
     {"av jc|av. jc|av. j.-c.|avjc|avant jc", BL_TEMPLATE_PATTERN, "{$1 }av. J.-C."},
     {"apr jc|ap jc|apr. j.-c.|aprjc|après jc", BL_TEMPLATE_PATTERN, "{$1 }apr. J.-C."},
     /* centuries */

@@ -7,7 +7,6 @@
 
 /* Variants in whose place a reader of the first sees the next ones; each begins a row. */
 static const char *const fallbacks[][6] = {
-    {"zh", "zh-hans", "zh-cn", "zh-sg", "zh-my"},
     {"zh-hans", "zh-cn", "zh-sg", "zh-my", "zh"},
     {"zh-cn", "zh-hans", "zh-sg", "zh-my", "zh"},
     {"zh-sg", "zh-hans", "zh-cn", "zh-my", "zh"},
@@ -55,9 +54,11 @@ static bool rule_at(const bl_wikitext *w, const char *p, const char *end, const 
 
 /* How near the variant is to the one wanted: 0 is best. */
 static int distance(const bl_wikitext *w, const char *p, const char *end) {
-    if (bl_markup_is_word(p, end, w->language)) return 0;
+    /* Who asks for no variant of Chinese gets the simplified one. */
+    const char *wanted = strcmp(w->language, "zh") == 0 ? "zh-hans" : w->language;
+    if (bl_markup_is_word(p, end, wanted)) return 0;
     for (size_t i = 0; i < sizeof fallbacks / sizeof *fallbacks; i++) {
-        if (strcmp(fallbacks[i][0], w->language) != 0) continue;
+        if (strcmp(fallbacks[i][0], wanted) != 0) continue;
         for (int k = 1; k < 6 && fallbacks[i][k]; k++) {
             if (bl_markup_is_word(p, end, fallbacks[i][k])) return k;
         }

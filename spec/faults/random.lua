@@ -26,7 +26,7 @@ local KILLED = {
     { "corpus, 1 process", "corpus", 40 },
     { "corpus, all of 3 processes", "corpus-process-0", 20 },
     { "corpus, the first of 3", "corpus-process-0", 20, function() return "FAULT_PROCESS=0" end },
-    { "corpus, a worker", "corpus-process-0", 40, function() return "FAULT_PROCESS=" .. math.random(1, 8) end,
+    { "corpus, a worker", "corpus-process-0", 40, function() return "FAULT_PROCESS=" .. math.random(1, 4) end,
         share = 0.08 },
     { "ranks, Lamb, rank 0", "lamb-rank-0", 15, function() return "FAULT_RANK=0" end },
     { "ranks, Lamb, rank 1", "lamb-rank-0", 15, function() return "FAULT_RANK=1" end },

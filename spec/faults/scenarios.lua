@@ -207,8 +207,8 @@ function M.new()
     add("import", import)
     add("shards", shards(job))
     add("corpus", corpus(1))
-    -- Two workers for each of four stages.
-    for number = 0, 8 do add("corpus-process-" .. number, corpus(2, number)) end
+    -- Two workers for each of the two stages of several parts.
+    for number = 0, 4 do add("corpus-process-" .. number, corpus(2, number)) end
     -- The other ranks write nothing.
     if not mpi.missing then
         add("lamb-rank-0", ranks(job, "Lamb", 0))

@@ -74,6 +74,9 @@ local COVERED = {
     ["lua/bertlua/jobs/classify/settings.lua"] = { "a table", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/classify/task.lua"] = { "the whole run", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/common/labels.lua"] = { "names of labels", "spec/recipes/finetune_classify_spec.lua" },
+    ["lua/bertlua/jobs/embeddings/choice.lua"] = { "a run's vectors", "spec/recipes/finetune_embeddings_spec.lua" },
+    ["lua/bertlua/jobs/embeddings/settings.lua"] = { "a table", "spec/recipes/finetune_embeddings_spec.lua" },
+    ["lua/bertlua/jobs/embeddings/task.lua"] = { "the whole run", "spec/recipes/finetune_embeddings_spec.lua" },
     ["lua/bertlua/jobs/tokens/settings.lua"] = { "a table", "spec/recipes/finetune_tokens_spec.lua" },
     ["lua/bertlua/jobs/tokens/tagging.lua"] = { "from scores to tags", "spec/recipes/finetune_tokens_spec.lua" },
     ["lua/bertlua/jobs/tokens/task.lua"] = { "the whole run", "spec/recipes/finetune_tokens_spec.lua" },
@@ -96,6 +99,8 @@ local COVERED = {
     ["lua/bertlua/jobs/pretrain/fill_mask.lua"] = { "the whole run", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/pretrain/objectives.lua"] = { "a setting", "spec/recipes/own_model_spec.lua" },
     ["lua/bertlua/jobs/pretrain/task.lua"] = { "the whole run", "spec/recipes/pretrain_spec.lua" },
+    ["lua/bertlua/jobs/repeats/init.lua"] = { "the whole of several runs", "spec/recipes/several_runs_spec.lua" },
+    ["lua/bertlua/jobs/repeats/settings.lua"] = { "a table", "spec/recipes/several_runs_spec.lua" },
     ["lua/bertlua/jobs/squad/ask.lua"] = { "the whole run", "spec/recipes/answer_spec.lua" },
     ["lua/bertlua/jobs/squad/data.lua"] = { "the whole run", "spec/recipes/finetune_squad_spec.lua" },
     ["lua/bertlua/jobs/squad/evaluate.lua"] = { "the whole run", "spec/recipes/evaluate_squad_spec.lua" },
@@ -103,8 +108,10 @@ local COVERED = {
     ["lua/bertlua/jobs/squad/task.lua"] = { "the whole run", "spec/recipes/finetune_squad_spec.lua" },
 }
 
--- Specs named after no module: path = reason. None at present; keep them few.
-local OTHERS = {}
+-- Specs named after no module: path = reason. Keep them few.
+local OTHERS = {
+    ["spec/lua/text/hostile_texts_spec.lua"] = "every path of a text, in one program",
+}
 
 local function is_file(path)
     return lfs.attributes(path, "mode") == "file"

@@ -102,7 +102,8 @@ describe("kill -9", function()
         local book = base .. "/books/1.txt"
         local text = assert(fs.read(book))
         finally(function() assert(fs.write(book, text)) end)
-        for number, point in ipairs { "half:manifest%.json", "adding:text/books%-00000%.txt", "renamed:test_0000%.hdf5" } do
+        for number, point in ipairs { "half:manifest%.json", "adding:text/books%-00000%.txt",
+            "renamed:test_0000%.hdf5" } do
             assert(fs.write(book, "Another book stood here before.\n"))
             assert.are.equal(0, select(2, run(RECIPE, number)))
             assert(fs.write(book, text))

@@ -118,8 +118,8 @@ function extract.unknown_templates(site)
     for _, code in ipairs(known) do
         if code == base then return nil end
     end
-    return ("templates: those of the Wikipedias %s are known, the dump is in %s; where others write a date or a number, "
-        .. "a sentence has a gap"):format(table.concat(known, ", "),
+    return ("templates: those of the Wikipedias %s are known, the dump is in %s; where others write a date or "
+        .. "a number, a sentence has a gap"):format(table.concat(known, ", "),
         site.language == "" and "an unnamed language" or site.language)
 end
 

@@ -12,9 +12,13 @@
 --     first_length [N]     its first tokens that have type 0; the others have type 1
 --     labels               each becomes a tensor of the batch: {name = int32 array [N]}, one number a sequence, or
 --                          {name = {values = array, dtype = "i32" or "f32" (i32), width = numbers an entry (1), per =
---                          "sequences" or "rows" (sequences)}}: [N, width], or with rows one entry for each of ids;
---                          rows without a token get fill (-1)
+--                          "sequences", "rows" or "groups" (sequences)}}: [N, width], or with rows one entry for each
+--                          of ids; rows without a token get fill (-1)
 --     max_length           no sequence is longer; longest: how long one really is, where a builder made them
+--
+-- A sample may be a group of k sequences, such as a text and its pair, which stay together: sequences k s to
+-- k s + k - 1 are those of sample s. In a batch of B samples all first ones come first, then all second ones, so that
+-- its results [k B] fall into k parts.
 -- @module bertlua.data.sequences
 
 local Composer = require "bertlua.data.composer"
@@ -46,7 +50,7 @@ local function label_of(given)
         per = given.per or "sequences", fill = given.fill or -1 }
 end
 
---- Tensors of a batch: list of {name, what it has one entry for, i32 of an entry, dtype}; all numbers have 32 bits.
+--- Tensors of a batch: list of {name, what it has one entry for, numbers of an entry, dtype}; all have 32 bits.
 local function tensors_of(label_names, labels)
     local list = { { "ids", "rows", 1, "i32" }, { "positions", "rows", 1, "i32" }, { "types", "rows", 1, "i32" },
         { "segments", "sequences", 2, "i32" }, { "cls_index", "sequences", 1, "i32" } }
@@ -58,11 +62,12 @@ local function tensors_of(label_names, labels)
 end
 
 --- Memory of one batch.
-local function new_slot(tensors, batch_size, rows)
+-- @param counts entries by what there is one for: rows, sequences, groups
+local function new_slot(tensors, counts)
     local bytes, offsets = 0, {}
     for _, entry in ipairs(tensors) do
         offsets[entry[1]] = bytes
-        bytes = bytes + round_up((entry[2] == "rows" and rows or batch_size) * entry[3] * 4, 64)
+        bytes = bytes + round_up(counts[entry[2]] * entry[3] * 4, 64)
     end
     local slot = { memory = device.pinned(bytes), fence = device.event(), offsets = offsets }
     slot.pinned = slot.memory:tensor(0, "i32", { bytes / 4 })
@@ -71,21 +76,26 @@ end
 
 --- Open sequences for reading.
 -- @param set sequences, as above
--- @tparam table options batch_size; max_length: sequences are padded to it (default: the set's);
---   pack_sequences (false); few_shapes (false): the numbers of rows come in coarse steps (see shapes.lua);
---   kept: {array, count} of the sequences to use (all); seed (42) of the order; shuffle (true); endless (true): the
---   stream continues into the next epoch, else the last batch is smaller and none follows it
+-- @tparam table options batch_size in samples; group: sequences of a sample (1); max_length: sequences are padded to it
+--   (default: the set's); pack_sequences (false); few_shapes (false): the numbers of rows come in coarse steps (see
+--   shapes.lua); kept: {array, count} of the samples to use (all); seed (42) of the order; shuffle (true); endless
+--   (true): the stream continues into the next epoch, else the last batch is smaller and none follows it
 -- @return Loader with the fields samples, batch_size, batches (per epoch), max_seq_length, max_rows, tensors
 function sequences.open(set, options)
     if type(options.batch_size) ~= "number" or options.batch_size < 1 then
         error("sequences: batch_size is " .. tostring(options.batch_size) .. ", expected at least 1", 2)
     end
-    local kept, samples = nil, set.count
+    local group = options.group or 1
+    if set.count % group ~= 0 then
+        error(("sequences: %d sequences are no groups of %d"):format(set.count, group), 2)
+    end
+    local kept, samples = nil, set.count / group
     if options.kept then kept, samples = options.kept[1], options.kept[2] end
     if samples == 0 then error("sequences: the set has no sequence", 2) end
     local max_length = options.max_length or set.max_length
     local self = setmetatable({
-        set = set, kept = kept, samples = samples, batch_size = options.batch_size, max_seq_length = max_length,
+        set = set, kept = kept, samples = samples, batch_size = options.batch_size, group = group,
+        max_seq_length = max_length,
         packed = options.pack_sequences or false, seed = options.seed or 42,
         shuffle = options.shuffle ~= false, endless = options.endless ~= false,
         batches = math.ceil(samples / options.batch_size), orders = {}, turn = 1,
@@ -98,23 +108,25 @@ function sequences.open(set, options)
     table.sort(self.label_names)
     self.tensors = tensors_of(self.label_names, self.labels)
     for i, entry in ipairs(self.tensors) do self.names[i] = entry[1] end
-    local full = self.batch_size * max_length
+    local most = self.batch_size * group
+    local full = most * max_length
     self.row_step = options.few_shapes and shapes.step(full, 64, ROW_MULTIPLE) or ROW_MULTIPLE
     local rows = round_up(full, ROW_MULTIPLE)
     --- The most rows a batch may have.
     self.max_rows = rows
-    self.slots = { new_slot(self.tensors, self.batch_size, rows), new_slot(self.tensors, self.batch_size, rows) }
+    local counts = { rows = rows, sequences = most, groups = self.batch_size }
+    self.slots = { new_slot(self.tensors, counts), new_slot(self.tensors, counts) }
     return self
 end
 
 --- One line: sequences, shape of a batch.
 function Loader:__tostring()
-    return ("Loader: %s sequences of up to %d tokens, batches of %d, %d in an epoch%s"):format(
-        summary.count(self.samples), self.max_seq_length, self.batch_size, self.batches,
-        self.packed and ", packed" or "")
+    return ("Loader: %s %s of up to %d tokens, batches of %d, %d in an epoch%s"):format(summary.count(self.samples),
+        self.group == 1 and "sequences" or ("groups of %d sequences"):format(self.group), self.max_seq_length,
+        self.batch_size, self.batches, self.packed and ", packed" or "")
 end
 
---- Sequences in the order of an epoch: int64 array; nil for their own order.
+--- Samples in the order of an epoch: int64 array; nil for their own order.
 function Loader:order(epoch)
     if not self.shuffle then return nil end
     local order = self.orders[epoch]
@@ -130,7 +142,7 @@ function Loader:order(epoch)
     return order
 end
 
---- Numbers of the sequences of batch n.
+--- Numbers of the samples of batch n.
 function Loader:members(n)
     local first, list = n * self.batch_size, {}
     local count = self.endless and self.batch_size or math.min(self.batch_size, self.samples - first)
@@ -138,6 +150,16 @@ function Loader:members(n)
         local epoch = math.floor((first + i) / self.samples)
         local place, order = first + i - epoch * self.samples, self:order(epoch)
         list[i + 1] = order and tonumber(order[place]) or self.kept and self.kept[place] or place
+    end
+    return list
+end
+
+--- Numbers of the sequences of samples: all first ones, then all second ones.
+function Loader:sequences_of(samples)
+    if self.group == 1 then return samples end
+    local list, group = {}, self.group
+    for part = 0, group - 1 do
+        for _, sample in ipairs(samples) do list[#list + 1] = sample * group + part end
     end
     return list
 end
@@ -188,13 +210,13 @@ local function place_rows(self, members)
         rows = rows + (self.packed and offsets[s + 1] - offsets[s] or self.max_seq_length)
     end
     if not self.packed then return starts, rows end
-    return starts, shapes.round(rows, self.row_step, self.batch_size * self.max_seq_length, ROW_MULTIPLE)
+    return starts, shapes.round(rows, self.row_step, self.batch_size * self.group * self.max_seq_length, ROW_MULTIPLE)
 end
 
 --- Micro-batch number n, from 0. Valid until the second-next call.
--- @return batch {batch_size, max_length, rows, tokens, ids, positions, types [rows], segments [B,2], cls_index [B], a
---   tensor per label: [B], [B,width], [rows] or [rows,width]; members = numbers of its sequences; tensors = names of
---   all of these}
+-- @return batch {batch_size in sequences (B), groups = number of samples, max_length, rows, tokens, ids, positions,
+--   types [rows], segments [B,2], cls_index [B], a tensor per label: [B], [B,width], [rows] or [rows,width], with
+--   groups instead of B for labels of groups; members = numbers of its sequences; tensors = names of all of these}
 function Loader:batch(n)
     if n < 0 or n ~= math.floor(n) or (not self.endless and n >= self.batches) then
         error("sequences: there is no batch number " .. tostring(n), 2)
@@ -202,13 +224,15 @@ function Loader:batch(n)
     local slot = self.slots[self.turn]
     self.turn = 3 - self.turn
     slot.fence:wait()
-    local set, members = self.set, self:members(n)
+    local set, samples = self.set, self:members(n)
+    local members = self:sequences_of(samples)
     local first_rows, rows = place_rows(self, members)
-    local batch = { batch_size = #members, max_length = self.max_seq_length, rows = rows, tokens = 0,
+    local batch = { batch_size = #members, groups = #samples, max_length = self.max_seq_length, rows = rows, tokens = 0,
         members = members, pinned = slot.pinned, fence = slot.fence, tensors = self.names }
     local data = {}
     for _, entry in ipairs(self.tensors) do
-        local name, count = entry[1], entry[2] == "rows" and rows or #members
+        local name = entry[1]
+        local count = entry[2] == "rows" and rows or entry[2] == "groups" and #samples or #members
         batch[name], data[name] = tensor_of(slot, name, entry[4], entry[3] == 1 and { count } or { count, entry[3] })
     end
     for i, s in ipairs(members) do
@@ -219,7 +243,8 @@ function Loader:batch(n)
         if not self.packed then fill_up(data, row + length, row + self.max_seq_length - 1) end
     end
     for _, name in ipairs(self.label_names) do
-        put_label(data[name], self.labels[name], set, members, first_rows, rows)
+        local label = self.labels[name]
+        put_label(data[name], label, set, label.per == "groups" and samples or members, first_rows, rows)
     end
     if self.packed then fill_up(data, batch.tokens, rows - 1) end
     return batch

@@ -45,6 +45,7 @@ local told = {}
 local function tell(path, notes, report)
     if told[path] then return end
     told[path] = true
+    notes[#notes + 1] = vocabulary_file.disagreement(path)
     for _, note in ipairs(notes) do term.warn(("vocabulary %s: %s"):format(path, note)) end
     if report.blank > 0 then
         term.warn(("vocabulary %s: %s without a token, the first of id %d: other ids stay as they are"):format(path,

@@ -193,6 +193,33 @@ function M.open(path)
     return opened
 end
 
+local function lines_in(text)
+    local list = {}
+    for line in (text:gsub("^\239\187\191", "") .. "\n"):gmatch "([^\n]*)\n" do
+        list[#list + 1] = line:gsub("%s+$", "")
+    end
+    return list
+end
+
+--- Where a vocab.txt and the tokenizer.json beside it give an id to different tokens: transformers takes the latter.
+-- @tparam string path of the vocabulary
+-- @return a line for the user; nil if they agree, or if there is only one
+function M.disagreement(path)
+    local other = fs.join(fs.dirname(path), "tokenizer.json")
+    if fs.basename(path) ~= "vocab.txt" or not fs.is_file(other) then return nil end
+    local ok, opened = pcall(read_json, other)
+    -- One that is of no use here says nothing of the tokens.
+    if not ok then return nil end
+    local ours, theirs = lines_in(fault.check(fs.read(path))), lines_in(opened.text)
+    for i, token in ipairs(theirs) do
+        if token ~= "" and ours[i] and ours[i] ~= token then
+            return ("tokenizer.json beside it has %s with the id %d, not %s: vocab.txt is used; name the other file if "
+                .. "it is the model's"):format(text_of(token), i - 1, text_of(ours[i]))
+        end
+    end
+    return nil
+end
+
 --- What a tokenizer_config.json must say so that text is cut in the same way, beside do_lower_case.
 -- @tparam string path of the vocabulary
 -- @tparam boolean do_lower_case

@@ -1,6 +1,7 @@
 --- What the terminal can do: its width, whether it is one, how wide a text is.
 -- @module bertlua.util.term
 
+local native = require "bertlua.text"
 local printable = require "bertlua.printable"
 local storage = require "bertlua.storage"
 
@@ -21,22 +22,21 @@ function term.columns(stream)
     return math.max(20, storage.terminal_columns(descriptors[stream or "stdout"]) or 80)
 end
 
---- Number of characters in UTF-8 text (each assumed to be one column wide).
+--- Columns that UTF-8 text takes: two for each character that East Asia writes wide.
 function term.width(text)
-    local _, continuation = text:gsub("[\128-\191]", "")
-    return #text - continuation
+    return native.columns(text)
 end
 
---- The first `columns` characters of UTF-8 text.
+--- The beginning of UTF-8 text, of at most so many columns.
 function term.cut(text, columns)
     if term.width(text) <= columns then return text end
-    local taken, position = 0, 1
-    while taken < columns do
-        local byte = text:byte(position)
-        position = position + (byte < 0x80 and 1 or byte < 0xE0 and 2 or byte < 0xF0 and 3 or 4)
-        taken = taken + 1
+    local taken, stop = 0, 0
+    while true do
+        local _, following = native.character(text, stop)
+        taken = taken + native.columns(text:sub(stop + 1, following))
+        if taken > columns then return text:sub(1, stop) end
+        stop = following
     end
-    return text:sub(1, position - 1)
 end
 
 --- Break text at spaces, into lines of at most `columns`; a longer word (a path) stays whole on a line of its own.

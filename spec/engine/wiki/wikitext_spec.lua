@@ -63,9 +63,8 @@ describe("wikitext", function()
         local chinese = corpus.wikitext(nil, "zh")
         for _, piece in ipairs { "{{", "[[", "{|\n", "<ref>", "<!--", "''", "<div", "}}", "[http://a ", "{{{", "<ul>",
             "[[a|", "&amp", "__A", "&#0", "&", "<", "'''", "'''''x", "-{", "-{zh:", "-{zh-hans:a;", "}-", "-{A|",
-            "__ж_", "[[a:", "{{nowrap|<ref>}}", "{{nowrap|<ul>}}", "{{convert|1|", "{{a=", "|a=", "{{lang|", "\226\128\142",
-            "[[ж",
-            "a<ref ", "{{nowrap|'''", "<!-- --> ", "<nowiki><!--" } do
+            "__ж_", "[[a:", "{{nowrap|<ref>}}", "{{nowrap|<ul>}}", "{{convert|1|", "{{a=", "|a=", "{{lang|",
+            "\226\128\142", "[[ж", "a<ref ", "{{nowrap|'''", "<!-- --> ", "<nowiki><!--" } do
             local started = clock.monotonic()
             local text = piece:rep(math.floor(150000 / #piece))
             converter:convert(text)

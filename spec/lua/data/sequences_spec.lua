@@ -148,4 +148,43 @@ describe("sequences", function()
         assert.are.equal(-100, packed[#packed])
         batches:close()
     end)
+
+    it("come in groups, whose first ones stand before all second ones", function()
+        local ids, offsets, first, scores = array.int32(12), array.int32(7), array.int32(6), array.float(3)
+        for i = 0, 11 do ids[i] = 10 + i end
+        for i = 0, 6 do offsets[i] = 2 * i end
+        for i = 0, 2 do scores[i] = i + 0.5 end
+        local set = { count = 6, ids = ids, offsets = offsets, first_length = first, max_length = 4,
+            labels = { scores = { values = scores, dtype = "f32", per = "groups" } } }
+        local options = { batch_size = 2, group = 2, shuffle = false, endless = false, pack_sequences = true }
+        local batches = sequences.open(set, options)
+        assert.are.equal("Loader: 3 groups of 2 sequences of up to 4 tokens, batches of 2, 2 in an epoch, packed",
+            tostring(batches))
+        local batch = batches:batch(0)
+        assert.are.same({ 0, 2, 1, 3 }, batch.members)
+        assert.are.same({ 4, 2 }, { batch.batch_size, batch.groups })
+        assert.are.same({ 10, 11, 14, 15, 12, 13, 16, 17 }, { unpack(batch.ids:tolist(), 1, 8) })
+        assert.are.same({ { 0, 2 }, { 2, 2 }, { 4, 2 }, { 6, 2 } }, batch.segments:tolist())
+        assert.are.same({ 0.5, 1.5 }, batch.scores:tolist())
+        batch = batches:batch(1)
+        assert.are.same({ 4, 5 }, batch.members)
+        assert.are.same({ 2.5 }, batch.scores:tolist())
+        batches:close()
+        options.endless, options.shuffle = true, true
+        batches = sequences.open(set, options)
+        local seen = {}
+        for n = 0, 2 do
+            local members = batches:batch(n).members
+            for i = 1, 2 do
+                assert.are.equal(members[i] + 1, members[i + 2])
+                seen[#seen + 1] = members[i]
+            end
+        end
+        local epoch = { unpack(seen, 1, 3) }
+        table.sort(epoch)
+        assert.are.same({ 0, 2, 4 }, epoch)
+        batches:close()
+        options.group = 4
+        assert.has_error(function() sequences.open(set, options) end, "sequences: 6 sequences are no groups of 4")
+    end)
 end)

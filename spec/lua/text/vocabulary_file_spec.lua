@@ -149,6 +149,24 @@ describe("a tokenizer.json", function()
         assert.are.equal(2, #warnings)
     end)
 
+    it("that gives an id to another token than the vocab.txt beside it is told", function()
+        write()
+        local path = folder .. "/vocab.txt"
+        assert(vocabulary_file.copy(file, path))
+        assert.is_nil(vocabulary_file.disagreement(path))
+        local text = fs.read(path)
+        -- Neither a byte order mark nor tokens beyond matter.
+        assert(fs.write(path, "\239\187\191" .. text .. "more\n"))
+        assert.is_nil(vocabulary_file.disagreement(path))
+        assert(fs.write(path, (text:gsub("hello\n", "hallo \r\n"))))
+        Tokenizer.load(path, { do_lower_case = true, any_casing = true })
+        assert.are.same({ ("vocabulary %s: tokenizer.json beside it has hello with the id %d, not hallo: vocab.txt is "
+            .. "used; name the other file if it is the model's"):format(path, fixture.tokenizer.model.vocab.hello) },
+            warnings)
+        write { ["model.type"] = "BPE" }
+        assert.is_nil(vocabulary_file.disagreement(path))
+    end)
+
     it("need not be there: tokenizer_config.json beside a vocab.txt says the rest", function()
         local path = folder .. "/vocab.txt"
         assert(fs.write(path, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\né\ne\n中国\n中\n国\na\n"))

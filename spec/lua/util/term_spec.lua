@@ -5,9 +5,11 @@ local term = require "bertlua.util.term"
 
 describe("term", function()
     it("cuts text at characters, not bytes", function()
-        assert.are.equal(4, term.width "é█😀x")
-        assert.are.equal("é█😀", term.cut("é█😀x", 3))
-        assert.are.equal("é█😀x", term.cut("é█😀x", 4))
+        assert.are.equal(5, term.width "é█😀x")
+        assert.are.equal("é█", term.cut("é█😀x", 3))
+        assert.are.equal("é█😀", term.cut("é█😀x", 4))
+        assert.are.equal("é█😀x", term.cut("é█😀x", 5))
+        assert.are.equal("水車", term.cut("水車は回る", 5))
     end)
 
     it("is at least 20 columns wide", function()

@@ -61,15 +61,16 @@ end
 --- Bytes of an input batch: i32 tensors, each aligned to 64 bytes.
 -- @param tensors list of {name, what it has one entry for, i32 values per entry}
 local function input_bytes(tensors, size)
-    local count = { rows = size.rows, masked = size.masked, sequences = size.batch_size }
+    local count = { rows = size.rows, masked = size.masked, sequences = size.batch_size, groups = size.batch_size }
     local bytes = 0
     for _, entry in ipairs(tensors) do bytes = bytes + 4 * entry[3] * count[entry[2]] + 64 end
     return bytes
 end
 
---- Bytes of a micro-step of this many sequences: activations, and what else it takes on a GPU.
+--- Bytes of a micro-step of this many samples: activations, and what else it takes on a GPU.
 -- @return activations; workspace: scratch memory of ops, input batches, what the arena maps beyond its peak; scratch
 local function step_bytes(model, shape, batch_size)
+    batch_size = batch_size * (shape.group or 1)
     local size = largest(batch_size, shape.max_seq_length, shape.max_predictions_per_seq, shape.precision)
     local activations = model:activation_bytes(size)
     if device.is_host() then return activations, 0, 0 end
@@ -128,8 +129,8 @@ end
 --- Reject micro-steps that do not fit, and suggest a batch size that does.
 -- @param model allocated, or not yet; then shape names its precision
 -- @param shape batch_size, max_seq_length, max_predictions_per_seq; tensors: of a batch (see jobs/common/task.lua);
---   accumulation: its setting; batch_option: name of the option that sets batch_size (--batch-size); checkpointing:
---   whether layers are recomputed already
+--   group: sequences of a sample, where it has several (data/sequences.lua); accumulation: its setting; batch_option:
+--   name of the option that sets batch_size (--batch-size); checkpointing: whether layers are recomputed already
 -- @param limit bytes for activations: the setting, or what is free
 -- @param room bytes for these and the workspace together (no limit if left out)
 -- @return upper limits in bytes of activations, of workspace, and of the scratch memory within it

@@ -47,7 +47,7 @@ local function build(job)
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
     parts.model, parts.objective = model_choice.build(job)
     local store = parts.model.store
-    job.results = not parts.objective and tasks.results(job.task, values) or {}
+    job.results = not parts.objective and tasks.results(job.task, values, data) or {}
     if not parts.objective then parts.results = tasks.names(job.results) end
     if not run.work.train then
         store:allocate { precision = run.precision, seed = values.seed, training = false }
@@ -57,7 +57,8 @@ local function build(job)
     parts.memory = training.allocate(run, values, parts.model, {
         batch_size = values[job.task.batch_setting], max_seq_length = parts.loader.max_seq_length,
         max_predictions_per_seq = parts.loader.max_predictions_per_seq or 0, tensors = parts.loader.tensors,
-        accumulation = values.gradient_merge_steps, batch_option = plan.option(job.task.batch_setting),
+        group = parts.loader.group, accumulation = values.gradient_merge_steps,
+        batch_option = plan.option(job.task.batch_setting),
     }, ranks)
     parts.optimizer, parts.groups = training.optimizer(run, values, store, ranks)
     parts.gradients = training.gradients(values, store, ranks)
@@ -80,6 +81,7 @@ local function restore(job)
     local run, target = job.run, model_files(job)
     -- Without training first, a newly initialized head would answer at random.
     if run.start.kind ~= "resume" and not run.work.train and not job.values.benchmark then target.missing = {} end
+    target.ignored = job.data.ignored
     training.restore(run, job.parts.optimizer, target)
 end
 

@@ -25,7 +25,7 @@ M.PARTS = { "train", "dev", "test" }
 -- @param form of the files, where it is not that of tables
 -- @return list of declarations
 function M.settings(of, form)
-    form = ("%s: %s"):format(of, form or ".csv or .tsv with a header line, or JSON lines")
+    form = ("%s: %s"):format(of, form or ".csv, .tsv or JSON lines")
     return {
         { name = "train_file", type = "path", passing = "its bytes are compared",
             help = ("%s, to train on; unset: no training"):format(form) },
@@ -54,6 +54,9 @@ function M.plan(run, values)
     end
     local train, evaluate = values.train_file or values.data, values.dev_file or values.test_file
     run.work = { train = train and true, evaluate = evaluate and true }
+    if train and not evaluate and not values.benchmark and not (values.evaluate and values.evaluate.dev_file) then
+        run.notes[#run.notes + 1] = "neither --dev-file nor --test-file: there will be no figures of this model"
+    end
     if not next(run.work) then fault.raise("nothing to do: give a --train-file, --dev-file or --test-file") end
 end
 

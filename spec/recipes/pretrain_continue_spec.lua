@@ -66,7 +66,7 @@ describe("going on with pre-training", function()
         assert.are.same(before, figures().test)
         -- It goes on from that model with next sentences: their head is new, which is told.
         output = succeed { ["from-pretrained-params"] = job.out .. "/model", ["output-dir"] = job.dir .. "/pairs",
-            ["next-sentence"] = "true", border = "blank", epochs = 1 }
+            ["train-file"] = folder, ["next-sentence"] = "true", border = "blank", epochs = 1 }
         assert.matches("lacks .*cls.seq_relationship.weight.*newly initialized", output)
         assert.matches("to train on, %d+ pairs", output)
         assert.is_true(figures(job.dir .. "/pairs").dev.nsp_accuracy >= 0)

@@ -5,7 +5,8 @@
     python spec/peers/check_classification.py results
 
 Opens the exported model with AutoModelForSequenceClassification, classifies the
-texts in predictions.jsonl, and compares labels and scores. Then writes the model
+texts in predictions.jsonl, and compares labels and scores; the first 200 of them
+also with pipeline("text-classification"). Then writes the model
 with transformers into FOLDER-huggingface, to check the opposite direction:
 
     bertlua recipes/finetune_classify.lua --from-pretrained-params FOLDER-huggingface \\
@@ -38,6 +39,16 @@ for at in range(0, len(records), 32):
         different += model.config.id2label[best] != record["label"]
         worst = max(worst, abs(float(row[best]) - record["score"]))
 print(f"{len(records)} texts: {different} different labels, scores differ by at most {worst:.2g}")
+
+classifier = transformers.pipeline("text-classification", model=f"{folder}/model")
+given = [{"text": r["text"], "text_pair": r["pair"]} if "pair" in r else r["text"] for r in records[:200]]
+answers = classifier(given, truncation=True, max_length=limit)
+pipeline_different, pipeline_worst = 0, 0.0
+for record, answer in zip(records, answers):
+    pipeline_different += answer["label"] != record["label"]
+    pipeline_worst = max(pipeline_worst, abs(answer["score"] - record["score"]))
+print(f"pipeline: {len(answers)} texts: {pipeline_different} different labels, scores differ by at most "
+      f"{pipeline_worst:.2g}")
 model.save_pretrained(f"{folder}-huggingface")
 tokenizer.save_pretrained(f"{folder}-huggingface")
-sys.exit(1 if different or worst > 1e-3 else 0)
+sys.exit(1 if different or worst > 1e-3 or pipeline_different or pipeline_worst > 1e-3 else 0)

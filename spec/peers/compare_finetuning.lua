@@ -8,6 +8,8 @@
 -- OUTPUT_DIR/SEED/batches.safetensors. spec/peers/finetune_peer.py reads and tokenizes the files itself, stops where
 -- an id or a label differs, and trains from the same start. Without dropout every step's loss can be compared; with
 -- it the masks differ, and only means over seeds can. The model that transformers trained is then measured here too.
+-- Speed is that of the training loop, also by the processor time of the process, which says more on a busy machine:
+-- give --threads 1 then, as waiting threads count.
 
 local array = require "bertlua.array"
 local checkpoint = require "bertlua.train.checkpoint"
@@ -95,19 +97,24 @@ end
 
 --- Train and measure here.
 local function run_ours(task, values, sources, dir)
-    local losses, seconds, count = {}, 0, 0
+    local losses, seconds, count, cpu_begun = {}, 0, 0, os.clock()
+    local cpu = cpu_begun
     local outcome = runner.run(task, changed(values, {
         from_pretrained_params = dir .. "/start", output_dir = dir .. "/bertlua", report_file = dir .. "/report.json",
         num_steps_per_checkpoint = 1000000,
         on_step = function(event)
             local record = event.metrics
             losses[event.step] = record.loss
+            cpu = os.clock()
             if event.step > values.skipped_steps then
                 seconds, count = seconds + record.seconds, count + values.train_batch_size
+            else
+                cpu_begun = cpu
             end
         end,
     }), sources)
-    return { losses = losses, sequences_per_second = count / seconds, metrics = outcome.metrics or {} }
+    return { losses = losses, sequences_per_second = count / seconds,
+        sequences_per_cpu_second = count / (cpu - cpu_begun), metrics = outcome.metrics or {} }
 end
 
 --- Train with transformers; measure there, and here again.
@@ -173,9 +180,11 @@ local function print_figures(name, results)
     end
     for _, result in ipairs(results) do
         local own, peer = result.ours or {}, result.peer or {}
-        print(("seed %-6d training sequences/s here %.1f, transformers %.1f: ratio %.2f"):format(result.seed,
-            own.sequences_per_second or 0 / 0, peer.sequences_per_second or 0 / 0,
-            (own.sequences_per_second or 0 / 0) / (peer.sequences_per_second or 0 / 0)))
+        for _, kind in ipairs { "second", "cpu_second" } do
+            local a, b = own["sequences_per_" .. kind] or 0 / 0, peer["sequences_per_" .. kind] or 0 / 0
+            print(("seed %-6d training sequences per %-10s here %.1f, transformers %.1f: ratio %.2f"):format(
+                result.seed, (kind:gsub("_", " ")), a, b, a / b))
+        end
     end
 end
 

@@ -205,7 +205,7 @@ def train(model, data, features, args, task):
     order, size = data["order"].tolist(), args.train_batch_size
     steps = len(order) // size
     warmup = math.floor(args.warmup_proportion * steps)
-    losses, seconds = [], 0.0
+    losses, seconds, cpu_begun = [], 0.0, time.process_time()
     model.train()
     for step in range(1, steps + 1):
         begun = time.monotonic()
@@ -222,9 +222,15 @@ def train(model, data, features, args, task):
         losses.append(loss.item())
         if step > args.skipped_steps:
             seconds += time.monotonic() - begun
+        else:
+            cpu_begun = time.process_time()
         if step % 10 == 0:
             print(f"step {step}/{steps} loss {losses[-1]:.4f}", file=sys.stderr)
-    return losses, (steps - args.skipped_steps) * size / seconds if seconds else None
+    count = max(0, steps - args.skipped_steps) * size
+    return losses, {
+        "sequences_per_second": count / max(seconds, 1e-9),
+        "sequences_per_cpu_second": count / max(time.process_time() - cpu_begun, 1e-9),
+    }
 
 
 def evaluate(model, features, task):
@@ -264,7 +270,7 @@ def main():
         with open(os.path.join(args.out, "predictions.jsonl"), "w", encoding="utf-8") as file:
             for record in records:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    print(json.dumps({"losses": losses, "metrics": metrics, "sequences_per_second": speed}))
+    print(json.dumps({"losses": losses, "metrics": metrics, **speed}))
 
 
 main()

@@ -31,6 +31,7 @@
 --                    of the model
 --     flat           true: OUTPUT_DIR/model holds the model, OUTPUT_DIR/checkpoints the STEP folders, and results lie
 --                    in OUTPUT_DIR; otherwise all of it is in OUTPUT_DIR/BERT_MODEL/TASK
+--     cuts           true: that model is for texts of at most max_seq_length tokens, which its folder records
 --     exported(job)  called on rank 0 after that, to add files of its own
 --     predict(job, outcome)  on rank 0 after, or without, training: fills in outcome.prediction {sequences, seconds,
 --                    ...} and outcome.metrics {name = number}
@@ -59,9 +60,8 @@ local M = {}
 local REQUIRED = { name = "string", settings = "table", batch_setting = "string", results = "table",
     model = "function", open = "function" }
 local OPTIONAL = { results_of = "function", plan = "function", prepare = "function", exports = "boolean",
-    flat = "boolean", exported = "function", predict = "function", inference = "function", evaluation = "table",
-    folds = "function",
-    rows = "function", summary = "function" }
+    flat = "boolean", cuts = "boolean", exported = "function", predict = "function", inference = "function",
+    evaluation = "table", folds = "function", rows = "function", summary = "function" }
 local OF_EVALUATION = { fields = "table", metric = "string", metrics = "function", plan = "function", open = "function",
     run = "function", close = "function" }
 

@@ -1,8 +1,9 @@
 --- Predictions against gold: figures, classes, confusions, and the rows that are most surely wrong.
 --
--- A result: {kind = "label", "labels", "value" or "tags"; rows, metrics {name = number}, and where they apply: classes =
--- list of {name, precision, recall, f1, support}; names and confusion = counts[gold][predicted]; confusions = list of
--- {gold, predicted, count}, the largest first; worst = list of {where, score, gold, predicted, text}}.
+-- A result: {kind = "label", "labels", "value" or "tags"; rows, metrics {name = number}, and where they apply:
+-- classes = list of {name, precision, recall, f1, support}; names and confusion = counts[gold][predicted];
+-- confusions = list of {gold, predicted, count}, the largest first; worst = list of {where, score, gold, predicted,
+-- text}}.
 
 local correlation = require "bertlua.metrics.correlation"
 local fault = require "bertlua.fault"

@@ -32,8 +32,8 @@ local function all_settings()
             help = "column of the label or number; unset: label; for tags the list tags of JSON lines, or the last "
                 .. "column" },
         { name = "label_separator", type = "string", group = "Data",
-            help = "what stands between several labels of a text, as in `news;sport`; JSON lines may have lists instead; "
-                .. "unset: a label is taken as it is" },
+            help = "what stands between several labels of a text, as in `news;sport`; JSON lines may have lists "
+                .. "instead; unset: a label is taken as it is" },
     }
     for _, more in ipairs { predict.of_rows, predict.of_model } do
         for _, setting in ipairs(more) do list[#list + 1] = setting end
@@ -133,7 +133,8 @@ local function with_model(values)
     end
     local names = model.config.labels
     model:close()
-    return gold, predictions, { names = names, ranked = kind == "embeddings", place = function(i) return gold[i].where end }
+    return gold, predictions, { names = names, ranked = kind == "embeddings",
+        place = function(i) return gold[i].where end }
 end
 
 local function with_file(values)

@@ -50,7 +50,8 @@ describe("predictions against gold", function()
 
     it("of several labels take lists or parted texts", function()
         local gold = rows_of("label", { "a, b", { "b" }, "" })
-        local result = compare(gold, { { labels = { "a", "b" }, scores = { 1, 1 } }, { labels = { "c" }, scores = { 0.75 } }, { labels = {}, scores = {} } })
+        local result = compare(gold, { { labels = { "a", "b" }, scores = { 1, 1 } },
+            { labels = { "c" }, scores = { 0.75 } }, { labels = {}, scores = {} } })
         assert.are.same({ 2 / 3, 2 / 3 }, { result.metrics.accuracy, result.metrics.micro_f1 })
         assert.are.same({ { where = "gold:3", score = 0.75, gold = "b", predicted = "c", text = "text 2" } },
             result.worst)

@@ -106,7 +106,9 @@ local function add_worst(lines, result, columns)
             head = ("%s as %s"):format(entry.gold == "" and "(none)" or entry.gold, entry.predicted)
             if entry.score then head = ("%5.1f %%  "):format(100 * entry.score) .. head end
         end
-        lines[#lines + 1] = term.cut(printable.text(("%s  (%s)"):format(head, entry.where)), columns)
+        -- The file stands in the first line.
+        lines[#lines + 1] = term.cut(printable.text(("%s  (line %s)"):format(head, entry.where:match ":(%d+)$")),
+            columns)
         lines[#lines + 1] = "         " .. term.cut(printable.text(entry.text), columns - 9)
     end
 end

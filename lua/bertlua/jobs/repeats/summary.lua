@@ -26,7 +26,8 @@ function M.choice(task, values)
         table.sort(names)
         fault.raisef("--metric-for-best-model %s: no such figure, expected one of %s", given, table.concat(names, ", "))
     end
-    return { metric = given or task.evaluation and evaluating.usual_metric(task, values, evaluate), given = given ~= nil,
+    return { given = given ~= nil,
+        metric = given or task.evaluation and evaluating.usual_metric(task, values, evaluate),
         better = function(metric) return evaluating.direction(evaluate, metric, known or {}) end }
 end
 

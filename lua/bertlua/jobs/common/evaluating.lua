@@ -130,7 +130,7 @@ function M.plan(task, run, values)
         fault.raisef("evaluate: unknown metric %s%s", wanted.metric, hint(wanted.metric, names_of(metrics)))
     end
     wanted.better = M.direction(given, wanted.metric, metrics or {})
-    evaluation.plan(run, values, wanted)
+    evaluation.plan(run, values, wanted, given)
     run.evaluate = wanted
 end
 

@@ -44,9 +44,10 @@
 --                    usual(values, evaluate): the same where settings or data decide it, nil for `metric`; may be left out;
 --                    metrics(values) -> {name = "lower" or "higher", whichever is better}, or nil where only an
 --                    evaluation shows the names; shown: set of metrics for the log, nil for all; plan(run, values,
---                    evaluate): checks its own fields, completes them; open(job) -> opened, on rank 0 as the next ones;
---                    run(job, opened, tick) -> metrics {name = number}: calls tick(done, total) after each batch, and
---                    where that returns true, stops and returns nil; close(opened)}
+--                    evaluate, given): checks its own fields, completes those of the table that was given;
+--                    open(job) -> opened, on rank 0 as the next ones; run(job, opened, tick) -> metrics {name =
+--                    number}: calls tick(done, total) after each batch, and where that returns true, stops and returns
+--                    nil; close(opened)}
 --     rows(outcome, record)  -> list of {name, text} for the final table
 --     summary(outcome)  -> text after the final table, or nil
 --

@@ -29,6 +29,7 @@ local runs = require "bertlua.jobs.repeats.runs"
 local storage = require "bertlua.storage"
 local summary = require "bertlua.jobs.repeats.summary"
 local term = require "bertlua.util.term"
+local text_files = require "bertlua.data.text_files"
 
 local M = {}
 
@@ -36,7 +37,7 @@ local M = {}
 local TRAINED = { train_file = true, config_file = true, vocab_file = true, from_pretrained_params = true,
     bert_model = true, amp = true, amp_dtype = true, use_pure_fp16 = true }
 local MEASURED = { dev_file = true, test_file = true, predict_file = true, mode = true, do_predict = true,
-    do_eval = true }
+    do_eval = true, pseudo_perplexity = true }
 
 --- The option of the setting that asks for several runs, or nil.
 local function asked(values)
@@ -73,6 +74,8 @@ local function check(task, values, sources, arguments)
     end
     if values.benchmark then fault.raisef("--benchmark measures one run: leave out %s", option) end
     local files = task.settings.by_name
+    -- A share of train_file that is held out will do.
+    local has_dev = values.dev_file or (values.dev_share or 0) > 0
     if task.flat and not values.train_file and not values.data then
         fault.raisef("%s: nothing to train on: give a --train-file", option)
     end
@@ -89,9 +92,9 @@ local function check(task, values, sources, arguments)
             fault.raise("--folds writes its files as UTF-8, so --encoding can't be that of --test-file too: convert "
                 .. "both (iconv -t UTF-8)")
         end
-    elseif values.sweep and files.dev_file and not values.dev_file then
+    elseif values.sweep and files.dev_file and not has_dev then
         fault.raise "--sweep compares figures of --dev-file: give one (or --folds)"
-    elseif files.dev_file and not values.dev_file and not values.test_file then
+    elseif files.dev_file and not has_dev and not values.test_file then
         fault.raise "--seeds compares figures: give a --dev-file or a --test-file"
     end
     if not arguments[0] or not paths.find("recipe", arguments[0]) then
@@ -145,7 +148,8 @@ local function changes_of(values, run, threads)
     return list
 end
 
---- What a file or folder holds, as text: of a folder, the names, sizes and times of its files.
+--- What a file or folder holds, as text: of a folder, the names and sizes of its files. Of a pattern or a list, all
+-- files that it names.
 local function contents(path)
     if fs.is_file(path) then
         local crc, bytes = storage.file_crc32c(path)
@@ -153,6 +157,13 @@ local function contents(path)
         return ("%.0f bytes, CRC32C %08x"):format(bytes, crc)
     end
     local parts = {}
+    local good, files = pcall(text_files.find, path, path)
+    if not fs.is_directory(path) and good then
+        for i, file in ipairs(text_files.listed(files)) do
+            parts[i] = ("%s %.0f bytes, CRC32C %08x"):format(file.name, file.bytes, file.checksum)
+        end
+        return table.concat(parts, "; ")
+    end
     for i, name in ipairs(fs.list(path) or {}) do
         local file = fs.join(path, name)
         parts[i] = ("%s %s"):format(name, fs.is_file(file) and tostring(fs.size(file)) or "")

@@ -155,7 +155,7 @@ end
 -- @param known texts by path, which grow
 local function contents(path, known)
     if known[path] then return known[path] end
-    local text = ""
+    local text
     if fs.is_file(path) then
         local crc, bytes = storage.file_crc32c(path)
         fault.check(crc, bytes)

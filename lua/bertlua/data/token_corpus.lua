@@ -89,8 +89,9 @@ end
 -- @tparam table options files = paths; words = tokenizer; border = "auto", or as in bertlua.data.prose; locale = of the
 --   sentence rules ("en@ss=standard"); encoding, invalid_utf8, text_field as in bertlua.data.text_source; on_progress =
 --   function(bytes read so far), or nil
--- @return corpus, with free(); counts {unknown: tokens that are [UNK], left_out: sentences without tokens, short: documents of one
---   sentence, empty: documents without tokens, empty_files, replaced: bytes, kinds: see text_source.told}
+-- @return corpus, with free(); counts {unknown: tokens that are [UNK], left_out: sentences without tokens, short:
+--   documents of one sentence, empty: documents without tokens, empty_files, replaced: bytes, kinds: see
+--   text_source.told}
 function token_corpus.read(options)
     local words, made = options.words, builder()
     local splitter = splitters.splitter(options.locale or "en@ss=standard")

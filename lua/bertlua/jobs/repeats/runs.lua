@@ -50,9 +50,10 @@ end
 
 --- A value as the command line of a run says it, and as names and tables do.
 local function texts_of(value)
-    if type(value) == "number" and value ~= math.floor(value) then return ("%.17g"):format(value),
-        help.value_text(value) end
-    return help.value_text(value), help.value_text(value)
+    local shown = help.value_text(value)
+    -- The first that reads as the same number.
+    local text = tonumber(shown) ~= value and type(value) == "number" and ("%.17g"):format(value) or shown
+    return text, shown
 end
 
 --- A value of a sweep as the setting has it; a fault if it can't be one.

@@ -26,7 +26,7 @@ function M.choice(task, values)
         table.sort(names)
         fault.raisef("--metric-for-best-model %s: no such figure, expected one of %s", given, table.concat(names, ", "))
     end
-    return { metric = given or evaluation.metric, given = given ~= nil,
+    return { metric = given or task.evaluation and evaluating.usual_metric(task, values, evaluate), given = given ~= nil,
         better = function(metric) return evaluating.direction(evaluate, metric, known or {}) end }
 end
 
@@ -57,7 +57,7 @@ local function decider(figures, choice)
                 if type(value) == "number" then names[#names + 1] = name end
             end
             table.sort(names)
-            if not choice.given then return part, metrics.accuracy and "accuracy" or names[1] end
+            if not choice.given and names[1] then return part, metrics.accuracy and "accuracy" or names[1] end
             fault.raisef("--metric-for-best-model %s: no such figure, expected one of %s", tostring(choice.metric),
                 table.concat(names, ", "))
         end

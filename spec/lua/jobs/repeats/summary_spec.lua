@@ -65,9 +65,10 @@ describe("the end of several runs", function()
         assert.are.same({ "epochs=2", "epochs=3", "epochs=1" },
             { written.points[1].name, written.points[2].name, written.points[3].name })
         -- Where less is better; the task does not know the names of its figures.
-        outcome, _, written = finish("tokens", { sweep = "epochs=1,2,3", metric_for_best_model = "loss" }, figures)
+        outcome, text, written = finish("tokens", { sweep = "epochs=1,2,3", metric_for_best_model = "loss" }, figures)
         assert.are.equal(dir .. "/epochs=3", outcome.best)
         assert.are.equal("lower", written.better)
+        assert.matches("best by dev loss: ", text, 1, true)
     end)
 
     it("compares means over seeds", function()
@@ -102,7 +103,7 @@ describe("the end of several runs", function()
                 { { dev = { accuracy = 0.5, macro_f1 = 1 } } })))
         local good, problem = pcall(summary.choice, tasks.classify, { metric_for_best_model = "f1" })
         assert.is_false(good)
-        assert.matches("no such figure, expected one of accuracy, macro_f1", fault.message(problem), 1, true)
+        assert.matches("f1: no such figure, expected one of accuracy, macro_f1, mae,", fault.message(problem), 1, true)
     end)
 
     it("counts figures of one file alone as dev", function()

@@ -64,8 +64,8 @@ describe("a corpus of tokens", function()
         local corpus = read { write("long.txt", ("W1 w2 w3 w4. "):rep(5000)) }
         assert.are.same({ 1, 5000, 25000 }, { corpus.documents, corpus.sentences, corpus.token_count })
         -- Without full stops it is one sentence, which becomes several.
-        local path, counts = write("endless.txt", ("w1 w2 w3 "):rep(2001)), nil
-        corpus, counts = read({ path }, { longest = 100 })
+        local counts
+        corpus, counts = read({ write("endless.txt", ("w1 w2 w3 "):rep(2001)) }, { longest = 100 })
         assert.are.same({ 1, 61, 6003, 1 }, { corpus.documents, corpus.sentences, corpus.token_count, counts.long })
         assert.are.equal(3, corpus.token_count - corpus.sentence_starts[60])
         local kept, held = token_corpus.split(corpus, 0.1)

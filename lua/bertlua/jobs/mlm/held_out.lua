@@ -8,8 +8,8 @@ local number = require("bertlua.train.meter").number
 
 local M = {}
 
--- Masks of held-out text are drawn from a seed of their own and cover a share of their own, token by token, so that runs
--- of any seed and of any masks are measured alike.
+-- Masks of held-out text are drawn from a seed of their own and cover a share of their own, token by token, so that
+-- runs of any seed and of any masks are measured alike.
 M.SEED, M.SHARE = 12345, 0.15
 
 --- Open a set: batches of all its sequences, the last one being smaller.

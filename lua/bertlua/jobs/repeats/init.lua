@@ -151,11 +151,11 @@ local function changes_of(values, run, threads)
     return list
 end
 
---- What a file or folder holds, as text: sizes and checksums by name. Of a pattern or a list, all files that it names.
+--- What a file, a folder, or the files of a pattern hold, as text: sizes and checksums by name.
 -- @param known texts by path, which grow
 local function contents(path, known)
     if known[path] then return known[path] end
-    local text
+    local text = ""
     if fs.is_file(path) then
         local crc, bytes = storage.file_crc32c(path)
         fault.check(crc, bytes)
@@ -165,12 +165,13 @@ local function contents(path, known)
         for i, name in ipairs(parts) do parts[i] = name .. " " .. contents(fs.join(path, name), known) end
         text = ("%d entries, CRC32C %08x"):format(#parts, storage.crc32c(table.concat(parts, "\n")))
     else
+        -- A pattern, or several files: what is none of these is none of ours to report.
         local good, files = pcall(text_files.find, path, path)
-        local parts = {}
-        for i, file in ipairs(good and text_files.listed(files) or {}) do
-            parts[i] = ("%s %.0f bytes, CRC32C %08x"):format(file.name, file.bytes, file.checksum)
+        local parts = good and files or {}
+        for i, file in ipairs(parts) do parts[i] = file .. " " .. contents(file, known) end
+        if parts[1] then
+            text = ("%d files, CRC32C %08x"):format(#parts, storage.crc32c(table.concat(parts, "\n")))
         end
-        text = table.concat(parts, "; ")
     end
     known[path] = text
     return text

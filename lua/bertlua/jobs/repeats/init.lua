@@ -136,7 +136,7 @@ local function changes_of(values, run, threads)
     add("report_file", fs.join(run.folder, "report.json"))
     for _, name in ipairs { "tensorboard_dir", "trace_file" } do
         local path = values[name]
-        if path and path ~= "auto" then
+        if path and path ~= "auto" and path ~= "none" then
             add(name, name == "trace_file" and fs.join(run.folder, fs.basename(path)) or fs.join(path, run.name))
         end
     end

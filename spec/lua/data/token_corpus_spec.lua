@@ -110,11 +110,16 @@ describe("a corpus of tokens", function()
         for _, document in ipairs(shown(corpus)) do
             for _, sentence in ipairs(document) do assert.are.equal(1, counts[sentence], sentence) end
         end
+        -- Unless they are to stay whole.
+        kept, held, by = token_corpus.split(corpus, 0.1, true)
+        assert.are.same({ "documents", 1, 1 }, { by, kept.documents, held.documents })
         -- Something stays on both sides, however little there is.
         local two = read { write("two.txt", "W1.\nW2.") }
         kept, held = token_corpus.split(two, 0.05)
         assert.are.same({ 2, 2 }, { kept.token_count, held.token_count })
         kept, held = token_corpus.split(read { write("one.txt", "W1.") }, 0.05)
         assert.are.same({ 2, 0 }, { kept.token_count, held.token_count })
+        corpus:free()
+        assert.is_nil(corpus.tokens)
     end)
 end)

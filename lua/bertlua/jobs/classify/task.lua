@@ -141,20 +141,22 @@ end
 --- Evaluation while training: on dev_file, or a file of its own.
 local evaluation = {
     fields = { "dev_file" }, metric = "accuracy", metrics = all_metrics,
-    plan = function(_, values, evaluate, given)
+    -- Each problem has another metric that decides, and the state of a run that resumes is compared with it.
+    usual = function(values, evaluate)
+        local path, kind = evaluate.dev_file or values.dev_file or values.train_file, values.problem_type
+        if kind == "auto" then
+            -- Of a file that is missing the plan tells.
+            if not path or not fs.is_file(path) then return nil end
+            local list, lines = dataset.read(values, path)
+            kind = kind_of(values, list, lines, path)
+        end
+        return problems.DECIDES[kind]
+    end,
+    plan = function(_, values, evaluate)
         local path = evaluate.dev_file or values.dev_file
         if not path then fault.raise "evaluate: no dev_file: name a file of labeled texts, here or as --dev-file" end
         if not fs.is_file(path) then fault.raisef("evaluate: dev_file %s: no such file", path) end
         evaluate.dev_file = path
-        if given.metric then return end
-        -- Each problem has another metric that decides, and the state of a run that resumes is compared with it.
-        local kind = values.problem_type
-        if kind == "auto" then
-            local list, lines = dataset.read(values, path)
-            kind = kind_of(values, list, lines, path)
-        end
-        evaluate.metric = problems.DECIDES[kind]
-        evaluate.better = given.better or problems.METRICS[kind][evaluate.metric]
     end,
     open = function(job)
         local path, data = job.run.evaluate.dev_file, job.data
@@ -183,15 +185,19 @@ end
 local LOSS = { name = "loss", column = "loss", kept = true }
 local SINGLE = { LOSS, { name = "accuracy", column = "acc" } }
 
---- The items of train_file, for cross-validation.
+--- The items of train_file, for cross-validation. Bad rows stay with the item before them, and are left out there.
 local function folds(values)
     local list, lines = dataset.read(values, values.train_file)
     local kind, items = kind_of(values, list, lines, values.train_file), {}
     for i, record in ipairs(list) do
         local label = record[values.label_column]
-        local names = kind == problems.MULTI and problems.list_of(label, values.label_separator)
-            or kind == problems.SINGLE and { label } or {}
-        items[i] = { line = lines[i], stratum = names[1] and table.concat(names, "\n"), names = names }
+        if kind == problems.REGRESSION then
+            items[i] = { line = lines[i], names = {} }
+        elseif kind == problems.MULTI then
+            items[i] = { line = lines[i], names = problems.list_of(label, values.label_separator) }
+        else
+            items[i] = { line = lines[i], stratum = label, names = { label } }
+        end
     end
     return items
 end

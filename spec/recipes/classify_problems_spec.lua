@@ -121,6 +121,18 @@ describe("finetune_classify.lua", function()
         assert.are.equal(#alike, #ones)
     end)
 
+    it("takes lists of labels from a recipe's data", function()
+        local recipe = job.dir .. "/lists.lua"
+        assert(fs.write(recipe, [[require("bertlua.recipe").run("classify", { data = function()
+            return { { text = "w7 w8", label = { "a", "b" } }, { text = "w9", label = {} },
+                { text = "w7", label = "b" } }
+        end }, "Lists.")]]))
+        local code, output = job_class.shell((job:command { ["train-file"] = false, ["dev-file"] = false, epochs = 1 }
+            :gsub("recipes/finetune_classify%.lua", recipe)))
+        assert.are.equal(0, code, output)
+        assert.matches("data: 3 texts of up to 4 tokens, 2 labels, 1.0 a text", output, 1, true)
+    end)
+
     it("refuses a metric that its labels do not have", function()
         local recipe = job.dir .. "/evaluated.lua"
         assert(fs.write(recipe, 'require("bertlua.recipe").run("classify", { '

@@ -59,9 +59,9 @@ describe("going on with pre-training", function()
         assert.is_truthy(file:info "cls.predictions.transform.dense.weight")
         assert.is_nil(file:info "bert.pooler.dense.weight")
         file:close()
-        -- The model measures other texts alone, with the same figures.
+        -- The model measures texts alone, with the same figures, whatever it was trained with.
         local before = found.test
-        output = succeed { ["train-file"] = false, ["test-file"] = job.dev, ["masked-lm-prob"] = 0.2 }
+        output = succeed { ["train-file"] = false, ["test-file"] = job.dev, ["whole-word-masking"] = "true" }
         assert.is_nil(output:find("to train on", 1, true))
         assert.are.same(before, figures().test)
         -- It goes on from that model with next sentences: their head is new, which is told.
@@ -143,6 +143,20 @@ require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_ste
         assert.is_true(math.abs(figures(one).dev.mlm_loss - figures(two).dev.mlm_loss) < 1e-4)
     end)
 
+    it("runs several times, and compares what is held out", function()
+        local changes = { seeds = "1,2", epochs = 1, ["train-file"] = job.dir .. "/tr*.txt",
+            ["tensorboard-dir"] = "none" }
+        succeed(changes)
+        local found = figures()
+        local a, b = found.runs[1].dev.mlm_loss, found.runs[2].dev.mlm_loss
+        assert.is_true(a ~= b and math.abs(found.mean.dev.mlm_loss - (a + b) / 2) < 1e-9)
+        -- Held out is the same whatever the seed.
+        assert.are.equal(found.runs[1].dev.tokens, found.runs[2].dev.tokens)
+        assert(fs.write(job.train, fs.read(job.train) .. "\nW6 w7.\n"))
+        refused("seed%-1 was trained with another train_file", changes)
+        refused("%-%-folds: the files of task mlm can't be divided", { folds = 2 })
+    end)
+
     it("tells what little or foreign text comes to", function()
         assert(fs.write(job.dir .. "/few.txt", "W6 w7 w8 w9\nнет таких слов\n"))
         assert(fs.write(job.dir .. "/none.txt", "\n"))
@@ -156,7 +170,6 @@ require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_ste
         assert.is_false(fs.exists(job.out .. "/eval.json"))
         assert.is_true(fs.exists(job.out .. "/model/model.safetensors"))
         assert(fs.write(job.dir .. "/other.txt", "совсем другое\n"))
-        output = succeed { ["train-file"] = false, ["dev-file"] = job.dir .. "/other.txt" }
         output = succeed { ["dev-file"] = job.dir .. "/other.txt", ["next-sentence"] = "true", epochs = 1,
             ["output-dir"] = job.dir .. "/pairs" }
         assert.matches("held%-out text of 1 document: none of its 1 pair has a random next sentence", output)

@@ -87,20 +87,24 @@ end
 
 --- Read texts.
 -- @tparam table options files = paths; words = tokenizer; border = "auto", or as in bertlua.data.prose; locale = of the
---   sentence rules ("en@ss=standard"); encoding, invalid_utf8, text_field as in bertlua.data.text_source; on_progress =
---   function(bytes read so far), or nil
--- @return corpus, with free(); counts {unknown: tokens that are [UNK], left_out: sentences without tokens, short: documents of one
---   sentence, empty: documents without tokens, empty_files, replaced: bytes, kinds: see text_source.told}
+--   sentence rules ("en@ss=standard"); longest: a sentence of more tokens becomes several, as does a text without full
+--   stops (no limit); encoding, invalid_utf8, text_field as in bertlua.data.text_source; on_progress = function(bytes
+--   read so far), or nil
+-- @return corpus, with free(); counts {unknown: tokens that are [UNK], left_out: sentences without tokens, short:
+--   documents of one sentence, long: sentences that became several, empty: documents without tokens, empty_files,
+--   replaced: bytes, kinds: see text_source.told}
 function token_corpus.read(options)
     local words, made = options.words, builder()
     local splitter = splitters.splitter(options.locale or "en@ss=standard")
-    local unknown = words.unk_id or -1
-    local counts = { unknown = 0, left_out = 0, short = 0, empty = 0, empty_files = 0, replaced = 0, kinds = {} }
+    local unknown, most = words.unk_id or -1, options.longest or MOST_TOKENS
+    local counts = { unknown = 0, left_out = 0, short = 0, long = 0, empty = 0, empty_files = 0, replaced = 0,
+        kinds = {} }
     local function on_paragraph(paragraph)
         for _, sentence in ipairs(prose.sentences(splitter, paragraph)) do
             local ids, count = words:encode_array(sentence)
             if count > 0 then
-                made:add(ids, count)
+                for from = 0, count - 1, most do made:add(ids + from, math.min(most, count - from)) end
+                if count > most then counts.long = counts.long + 1 end
                 counts.unknown = counts.unknown + occurrences(ids, count, unknown)
             else
                 counts.left_out = counts.left_out + 1

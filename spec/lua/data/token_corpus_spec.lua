@@ -63,6 +63,14 @@ describe("a corpus of tokens", function()
     it("reads one giant line as its sentences", function()
         local corpus = read { write("long.txt", ("W1 w2 w3 w4. "):rep(5000)) }
         assert.are.same({ 1, 5000, 25000 }, { corpus.documents, corpus.sentences, corpus.token_count })
+        -- Without full stops it is one sentence, which becomes several.
+        local counts
+        corpus, counts = read({ write("endless.txt", ("w1 w2 w3 "):rep(2001)) }, { longest = 100 })
+        assert.are.same({ 1, 61, 6003, 1 }, { corpus.documents, corpus.sentences, corpus.token_count, counts.long })
+        assert.are.equal(3, corpus.token_count - corpus.sentence_starts[60])
+        local kept, held = token_corpus.split(corpus, 0.1)
+        assert.are.equal(6003, kept.token_count + held.token_count)
+        assert.is_true(held.token_count >= 500 and held.token_count <= 700)
     end)
 
     --- A file of documents with so many sentences each; every sentence is "W<document> w<sentence>."

@@ -34,6 +34,10 @@ local function tell_files(job, name, files, others, counts)
         say(lines, name, plural.count(others, "other file is", "other files are") .. " left out, as the names do not "
             .. "end in .txt, .jsonl or the like")
     end
+    if counts.long > 0 then
+        say(lines, name, ("%s of more tokens than fit in a sequence: taken as several"):format(
+            plural.count(counts.long, "sentence")))
+    end
     if counts.empty_files > 0 then
         say(warnings, name, ("%d of %s %s no text"):format(counts.empty_files, plural.count(#files, "file"),
             counts.empty_files == 1 and "has" or "have"))
@@ -58,7 +62,8 @@ function M.read(job, name, path)
     local bar = job.ranks.main and total > 0 and progress.new { total = total, label = "read", unit = "bytes" }
     local corpus, counts = token_corpus.read { files = files, words = job.data.words, border = values.border,
         locale = values.locale, encoding = values.encoding, invalid_utf8 = values.invalid_utf8,
-        text_field = values.text_field, on_progress = bar and function(bytes) bar:update(math.min(bytes, total)) end }
+        text_field = values.text_field, longest = values.max_seq_length - 3,
+        on_progress = bar and function(bytes) bar:update(math.min(bytes, total)) end }
     if bar then bar:finish() end
     if corpus.token_count == 0 then
         fault.raisef("%s: no text in %s", path, plural.count(#files, "file"))

@@ -29,6 +29,7 @@ local runs = require "bertlua.jobs.repeats.runs"
 local storage = require "bertlua.storage"
 local summary = require "bertlua.jobs.repeats.summary"
 local term = require "bertlua.util.term"
+local text_files = require "bertlua.data.text_files"
 
 local M = {}
 
@@ -36,7 +37,7 @@ local M = {}
 local TRAINED = { train_file = true, config_file = true, vocab_file = true, from_pretrained_params = true,
     bert_model = true, amp = true, amp_dtype = true, use_pure_fp16 = true }
 local MEASURED = { dev_file = true, test_file = true, predict_file = true, mode = true, do_predict = true,
-    do_eval = true }
+    do_eval = true, pseudo_perplexity = true }
 
 --- The option of the setting that asks for several runs, or nil.
 local function asked(values)
@@ -150,7 +151,7 @@ local function changes_of(values, run, threads)
     return list
 end
 
---- What a file or folder holds, as text: sizes and checksums by name.
+--- What a file, a folder, or the files of a pattern hold, as text: sizes and checksums by name.
 -- @param known texts by path, which grow
 local function contents(path, known)
     if known[path] then return known[path] end
@@ -163,6 +164,14 @@ local function contents(path, known)
         local parts = fs.list(path) or {}
         for i, name in ipairs(parts) do parts[i] = name .. " " .. contents(fs.join(path, name), known) end
         text = ("%d entries, CRC32C %08x"):format(#parts, storage.crc32c(table.concat(parts, "\n")))
+    else
+        -- A pattern, or several files: what is none of these is none of ours to report.
+        local good, files = pcall(text_files.find, path, path)
+        local parts = good and files or {}
+        for i, file in ipairs(parts) do parts[i] = file .. " " .. contents(file, known) end
+        if parts[1] then
+            text = ("%d files, CRC32C %08x"):format(#parts, storage.crc32c(table.concat(parts, "\n")))
+        end
     end
     known[path] = text
     return text

@@ -15,6 +15,7 @@ local OWNED = {
     sweep_processes = "it runs the sweep", seed = "use seeds", output_dir = "each run has a folder of its own",
     report_file = "each run has one of its own", dev_file = "figures of different texts can't be compared",
     test_file = "figures of different texts can't be compared",
+    dev_share = "figures of different texts can't be compared",
     metric_for_best_model = "the runs are compared by it", from_checkpoint = "each run resumes by itself",
     last_step_of_checkpoint = "each run resumes by itself", benchmark = "it measures speed",
 }

@@ -106,6 +106,19 @@ describe("the end of several runs", function()
         assert.matches("f1: no such figure, expected one of accuracy, macro_f1, mae,", fault.message(problem), 1, true)
     end)
 
+    it("leaves empty what is undefined in a run, and decides by it nevertheless", function()
+        local undefined = { dev = { accuracy = json.null, macro_f1 = 0.25 } }
+        local outcome, text, written = finish("classify", { sweep = "epochs=1,2" },
+            { undefined, { dev = { accuracy = 0.1, macro_f1 = 0.5 } } })
+        assert.are.equal(dir .. "/epochs=2", outcome.best)
+        assert.matches("epochs  dev accuracy  dev macro_f1\n2             0.1000        0.5000\n"
+            .. "1                           0.2500\n", text, 1, true)
+        assert.are.equal("dev.accuracy", written.metric)
+        text = select(2, finish("classify", { seeds = "1,2" }, { undefined,
+            { dev = { accuracy = 0.1, macro_f1 = 0.75 } } }))
+        assert.matches("\nmean +0%.5000\n", text)
+    end)
+
     it("counts figures of one file alone as dev", function()
         local _, _, written = finish("classify", { seeds = "1,2" }, { { f1 = 80 }, { f1 = 90 } })
         assert.are.equal(85, written.mean.dev.f1)

@@ -47,7 +47,7 @@ describe("what is predicted", function()
             { forms("embeddings", saying("embed", vectors), { text = "x" }) })
         local guesses = { { token = "cat", probability = 0.5 }, { token = "dog", probability = 0.25 } }
         assert.are.same({ '{"tokens":["cat","cat"],"scores":[0.5,0.5]}', "cat,cat\t0.5,0.5" },
-            { forms("mask", saying("fill_mask", { guesses, guesses }), { text = "x" }) })
+            { forms("mask", saying("fill_mask", { { guesses, guesses } }), { text = "x" }) })
         local answer = { text = "a\tb", probability = 0.5, all = { { text = "a\tb", probability = 0.5 } } }
         assert.are.same({ '{"answer":"a\\tb","score":0.5,"top":[{"answer":"a\\tb","score":0.5}]}', "a b\t0.5" },
             { forms("answers", saying("answer", answer), { text = "x", pair = "y" }, { top_k = 3 }) })

@@ -62,6 +62,7 @@ describe("fill_mask", function()
     end)
 
     it("guesses in batches what it guesses one by one", function()
+        local model = tiny.model "fp32"
         local texts = { "a [MASK]", "[MASK]abc[MASK] d", "abcdef [MASK]", "[MASK]", "ab [MASK] [MASK] [MASK]" }
         for _, size in ipairs { 1, 2, 32 } do
             local lists = fill_mask.fill_masks(model, letters, texts, 2, nil, size)

@@ -43,6 +43,7 @@ describe("fine-tuning on sentence embeddings", function()
             normalize = "true", ["max-seq-length"] = 12 }
         local output = succeed(changes)
         assert.matches("dev%.tsv: 10 pairs of up to 5 tokens", output)
+        assert.matches("8 groups of 2 sequences: 8 x 1 micro-steps; 40 per epoch", output, 1, true)
         assert.matches("vectors: the first token, of up to 12 tokens, scaled to length 1", output, 1, true)
         local figures = assert(json.read(job.out .. "/eval.json")).dev
         -- By chance it would be 0.29.
@@ -94,6 +95,12 @@ describe("fine-tuning on sentence embeddings", function()
         assert.matches("train%.tsv: 64 triples of up to 5 tokens", output)
         assert.matches("mrr [%d.]+ %(best so far%), recall_at_1", output)
         assert.matches("checkpoints/%d+ %(mrr [%d.]+ at step %d+%)", (output:gsub("\n +", " ")))
+    end)
+
+    it("measures its speed in groups", function()
+        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 8 groups of 2 sequences per step %(8 x 1 micro",
+            succeed { benchmark = "true", ["benchmark-steps"] = 3, ["benchmark-warmup-steps"] = 1,
+                ["dev-file"] = false })
     end)
 
     it("resumes exactly where a killed run left off", function()

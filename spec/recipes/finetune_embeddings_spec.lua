@@ -56,11 +56,14 @@ describe("fine-tuning on sentence embeddings", function()
         assert.are.same({ pooling = "cls", normalize = true, max_length = 12, similarity = "cosine" },
             sentence_transformers.read(job.out .. "/model"))
         -- The same vectors from bl.load, whose defaults are those of the folder.
-        local model = Encoder.load(job.out .. "/model")
-        local vectors, dot = model:embed({ first.text, first.pair }):tolist(), 0
-        for h = 1, #vectors[1] do dot = dot + vectors[1][h] * vectors[2][h] end
-        model:close()
-        assert.is_true(math.abs(dot - first.score) < 1e-5, dot .. " " .. first.score)
+        for _, path in ipairs { "/model", "/checkpoints/480" } do
+            local model = Encoder.load(job.out .. path)
+            assert.are.equal(12, model.limit)
+            local vectors, dot = model:embed({ first.text, first.pair }):tolist(), 0
+            for h = 1, #vectors[1] do dot = dot + vectors[1][h] * vectors[2][h] end
+            model:close()
+            assert.is_true(math.abs(dot - first.score) < 1e-5, dot .. " " .. first.score)
+        end
         -- The trained model again, from the checkpoint and from its folder: pooling and the rest are known.
         for _, more in ipairs { {}, { ["from-pretrained-params"] = job.out .. "/model", ["config-file"] = false,
             ["vocab-file"] = false } } do

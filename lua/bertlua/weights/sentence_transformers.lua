@@ -61,8 +61,8 @@ end
 --- Look at a folder.
 -- @param path folder of the encoder's files
 -- @treturn table {pooling; normalize; max_length: most tokens of a text, or nil; similarity: "cosine", ...; problem:
---   why its vectors cannot be computed here, or nil}; nil if sentence-transformers did not write the folder. A fault if its
---   files are damaged
+--   why its vectors cannot be computed here, or nil}; nil if sentence-transformers did not write the folder. A fault
+--   if its files are damaged
 function M.read(path)
     if not fs.is_directory(path) then return nil end
     local modules, file = folder.read_json(path, "modules.json")

@@ -143,7 +143,10 @@ static void place(bl_batch *batch, const bl_shard_row *row, int32_t first_length
     int32_t *index = (int32_t *) batch->masked_index.data + batch->masked;
     for (int32_t k = 0; k < masked; k++)
         index[k] = (int32_t) first + slots[k];
-    memcpy((int32_t *) batch->masked_labels.data + batch->masked, labels, (size_t) masked * sizeof *labels);
+    /* Without masks there may be no array of them. */
+    if (masked > 0) {
+        memcpy((int32_t *) batch->masked_labels.data + batch->masked, labels, (size_t) masked * sizeof *labels);
+    }
     batch->samples++;
     batch->tokens += row->length;
     batch->masked += masked;
@@ -215,6 +218,33 @@ BL_API bl_status bl_batch_append_ids(bl_batch *batch, const int32_t *ids, int32_
     memcpy(copy, ids, (size_t) length * sizeof *ids);
     BL_TRY(mask_again(batch, masking, length, seed, sample, &masked));
     place(batch, &row, first_length, copy, slots, slots + batch->max_predictions_per_seq, masked);
+    return BL_OK;
+}
+
+BL_API bl_status bl_batch_append_masked(bl_batch *batch, const int32_t *ids, int32_t length, int32_t first_length,
+                                        int32_t next_sentence_label, const int32_t *positions, const int32_t *labels,
+                                        int32_t masked) {
+    if (!batch || !ids || (masked > 0 && !(positions && labels)) || batch->samples >= batch->batch_size) {
+        return bl_fail(BL_ERROR_ARGUMENT,
+                       "batch_append_masked: ids are %p, positions %p, labels %p, the batch of %lld has %lld",
+                       (const void *) ids, (const void *) positions, (const void *) labels,
+                       batch ? (long long) batch->batch_size : 0LL, batch ? (long long) batch->samples : 0LL);
+    }
+    if (length < 1 || length > batch->max_seq_length || first_length < 0 || first_length > length || masked < 0 ||
+        masked > batch->max_predictions_per_seq) {
+        return bl_fail(BL_ERROR_ARGUMENT,
+                       "batch_append_masked: length is %d, first_length %d, masked %d, batch of S=%lld, P=%lld", length,
+                       first_length, masked, (long long) batch->max_seq_length,
+                       (long long) batch->max_predictions_per_seq);
+    }
+    for (int32_t k = 0; k < masked; k++) {
+        if (positions[k] <= (k ? positions[k - 1] : -1) || positions[k] >= length) {
+            return bl_fail(BL_ERROR_ARGUMENT, "batch_append_masked: position %d is %d, expected ascending below %d", k,
+                           positions[k], length);
+        }
+    }
+    bl_shard_row row = {.length = length, .next_sentence_label = next_sentence_label};
+    place(batch, &row, first_length, ids, positions, labels, masked);
     return BL_OK;
 }
 

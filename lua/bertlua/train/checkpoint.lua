@@ -490,7 +490,7 @@ local function load_from(path, file_path, parts)
     if not recorded then folder.check_config(path, parts.config) end
     local file = weights.open(file_path)
     local plan = weights.match(file, weights.parameters(parts.store), file_path,
-        { missing = parts.missing, unexpected = parts.unexpected })
+        { missing = parts.missing, unexpected = parts.unexpected, ignored = parts.ignored })
     local state_file, state_plan
     if parts.optimizer then state_file, state_plan = load_optimizer(path, parts, progress) end
     local remedy = progress and "use an older checkpoint" or nil
@@ -533,7 +533,8 @@ end
 -- Paddle's .pdparams, .npz (see bertlua.weights.formats). Heads may be missing (they keep their initial values) or
 -- superfluous; everything else must fit.
 -- @tparam string path
--- @tparam table parts as in load, without optimizer; missing, unexpected: instead of the heads
+-- @tparam table parts as in load, without optimizer; missing, unexpected: instead of the heads; ignored: patterns of
+--   parameters that are not read, whatever the file has
 -- @return report {missing, unexpected}: sorted names of parameters that were not in the file, or not in the model
 function checkpoint.load_pretrained(path, parts)
     local home, file_path, reason = folder.find(path, parts.model_prefix)
@@ -555,7 +556,8 @@ local function export(path, parts, contents)
         if lower == nil then lower = vocabulary.casing(parts.vocab_file) ~= false end
         local settings = vocabulary.config_of(parts.vocab_file, lower)
         settings.tokenizer_class, settings.do_lower_case = "BertTokenizer", lower
-        settings.model_max_length = parts.config and config_table(parts.config).max_position_embeddings or nil
+        settings.model_max_length = parts.max_length
+            or parts.config and config_table(parts.config).max_position_embeddings or nil
         write_tokenizer(path, settings)
     end
     fault.check(checksums.write(path, { model_file(parts.model_prefix), parts.config and "config.json" or nil,
@@ -565,7 +567,8 @@ end
 --- Write a folder that transformers opens, without any training state.
 -- Every rank of a job calls it and rank 0 writes, as in save.
 -- @tparam string path created if missing
--- @tparam table parts store, config; vocab_file, do_lower_case, model_prefix, ranks: may be nil
+-- @tparam table parts store, config; vocab_file, do_lower_case, model_prefix, ranks: may be nil; max_length: the most
+--   tokens of a text, for who uses the model (nil: its positions)
 function checkpoint.export(path, parts)
     collect(parts, function(contents) export(path, parts, contents) end)
     return path

@@ -3,13 +3,13 @@
 local BertForTokenClassification = require "bertlua.models.token_classification"
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
+local figures = require "bertlua.jobs.common.figures"
 local fs = require "bertlua.util.fs"
 local labels = require "bertlua.jobs.common.labels"
 local model_files = require "bertlua.jobs.common.model_files"
 local plural = require "bertlua.util.plural"
 local spans = require "bertlua.metrics.spans"
 local tagged = require "bertlua.data.tagged"
-local tagging = require "bertlua.jobs.tokens.tagging"
 local task = require "bertlua.jobs.common.task"
 local texts = require "bertlua.jobs.common.texts"
 
@@ -91,22 +91,18 @@ local function open(job)
     return data
 end
 
---- Figures of predicted tags: of entities where the tags are spans, else of tags.
+--- Figures of predicted tags.
 local function metrics_of(gold, predicted)
-    if gold.scheme then
-        local score = spans.score(tags_of(gold.sentences), predicted)
-        return { precision = score.precision, recall = score.recall, f1 = score.f1, accuracy = score.accuracy,
-            types = score.types }
-    end
-    return tagging.accuracy(tags_of(gold.sentences), predicted)
+    local metrics = figures.tags(tags_of(gold.sentences), predicted, gold.scheme ~= nil)
+    return metrics
 end
 
 --- Predicted tags of every sentence, and their probabilities.
 local function infer(job, gold, tick)
     local names, set = job.data.config.labels, gold.set
     local best, probability = array.int32(set.words), array.float(set.words)
-    local totals = texts.infer(job, set, tagging.reader(set, #names, best, probability), tick)
-    local predicted, scores = tagging.by_sentence(gold.sentences, best, probability, names)
+    local totals = texts.infer(job, set, tagged.reader(set, #names, best, probability), tick)
+    local predicted, scores = tagged.by_sentence(gold.sentences, best, probability, names)
     return predicted, scores, totals
 end
 
@@ -141,6 +137,14 @@ local function measure(job, part)
     return metrics_of(gold, predicted), predictions, { "words", "tags", "scores" }, totals
 end
 
+--- The sentences of train_file, for cross-validation.
+local function folds(values)
+    local items = tagged.read(values.train_file, { labeled = true, text_column = values.text_column,
+        label_column = values.label_column, encoding = values.encoding, invalid_utf8 = values.invalid_utf8 })
+    for i, sentence in ipairs(items) do items[i] = { line = sentence.line, names = sentence.tags } end
+    return items
+end
+
 return task.define {
     name = "tokens",
     settings = require "bertlua.jobs.tokens.settings",
@@ -159,6 +163,7 @@ return task.define {
     open = open,
     model = function(data) return BertForTokenClassification.new(data.config) end,
     exports = true,
+    folds = folds,
     evaluation = evaluation,
     predict = function(job, outcome)
         texts.evaluate(job, outcome, function(part) return measure(job, part) end)

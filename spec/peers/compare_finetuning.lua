@@ -1,0 +1,217 @@
+--- Fine-tune here and with transformers, from the same parameters, on the same texts in the same order, and compare.
+--
+--     build/bertlua spec/peers/compare_finetuning.lua TASK --train-file F --test-file F ... --pretrained FOLDER
+--         [--seeds 42,43,44] [--dropout 0.1] [--side ours|peer|both] [--python PATH]
+--
+-- TASK is classify or tokens, and the other options are those of its recipe. For each seed the encoder of FOLDER, with
+-- a new head, goes to OUTPUT_DIR/SEED/start, and the tokenized texts and the order of training to
+-- OUTPUT_DIR/SEED/batches.safetensors. spec/peers/finetune_peer.py reads and tokenizes the files itself, stops where
+-- an id or a label differs, and trains from the same start. Without dropout every step's loss can be compared; with
+-- it the masks differ, and only means over seeds can. The model that transformers trained is then measured here too.
+-- Speed is that of the training loop, also by the processor time of the process, which says more on a busy machine:
+-- give --threads 1 then, as waiting threads count.
+
+local array = require "bertlua.array"
+local checkpoint = require "bertlua.train.checkpoint"
+local context = require "bertlua.context"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local paths = require "bertlua.paths"
+local plan = require "bertlua.jobs.common.plan"
+local runner = require "bertlua.jobs.common.runner"
+local storage = require "bertlua.storage"
+local tensor = require "bertlua.tensor"
+local quote = require("bertlua.util.shell").quote
+
+local OWN = {
+    { name = "pretrained", type = "path", required = true, help = "Hugging Face folder of the encoder" },
+    { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
+    { name = "dropout", type = "number", min = 0, below = 1, default = 0, help = "dropout, of the head too" },
+    { name = "seeds", type = "string", default = "42", help = "of head, order and dropout, comma-separated" },
+    { name = "side", type = "choice", choices = { "ours", "peer", "both" }, default = "both", help = "which to run" },
+    { name = "skipped_steps", type = "integer", min = 0, default = 5, help = "steps before speed is measured" },
+}
+
+-- What the recipes of both tasks set.
+local DEFAULTS = { output_dir = "results/peers", optimizer = "AdamW", train_batch_size = 32, predict_batch_size = 32,
+    learning_rate = 5e-5, warmup_proportion = 0.1, epochs = 3, bert_model = "custom", tensorboard_dir = "none",
+    log_freq = 10, show_config = false }
+
+-- The columns of each side's figures: the one that counts first.
+local FIGURES = {
+    classify = { "accuracy", "macro_f1", "pearson", "spearman" },
+    tokens = { "f1", "precision", "recall", "accuracy" },
+}
+
+local function changed(values, changes)
+    local copy = {}
+    for name, value in pairs(values) do copy[name] = value end
+    for name, value in pairs(changes) do copy[name] = value or nil end
+    return copy
+end
+
+local function copy_of(name, dtype, pointer, count)
+    local t = tensor.new(dtype, { count })
+    array.copy(array.wrap(t), pointer, 4 * count)
+    return { name = name, tensor = t }
+end
+
+--- The samples that each step trains on, one after another.
+local function order_of(loader, steps)
+    local size = loader.batch_size
+    local t = tensor.new("i32", { steps * size })
+    local order = array.wrap(t)
+    for n = 0, steps - 1 do
+        for i, sample in ipairs(loader:members(n)) do order[n * size + i - 1] = sample end
+    end
+    return { name = "order", tensor = t }
+end
+
+--- Write the start and the batches of a seed.
+local function write_start(task, values, sources, dir)
+    local job = { task = task, values = values, sources = sources, ranks = { rank = 0, size = 1, main = true } }
+    job.run = plan.resolve(task, values, sources, 1)
+    local data = task.open(job)
+    local config, loader = data.config, data.train
+    config.hidden_dropout_prob, config.attention_probs_dropout_prob = values.dropout, values.dropout
+    local model = task.model(data)
+    model.store:allocate { seed = values.seed, training = false }
+    local files = { store = model.store, config = config, vocab_file = job.run.vocab_file,
+        do_lower_case = job.run.do_lower_case }
+    checkpoint.load_pretrained(values.from_pretrained_params, files)
+    checkpoint.export(dir .. "/start", files)
+    plan.set_steps(job.run, values, loader.samples)
+    local set = loader.set
+    local label = set.labels.labels or set.labels.values
+    if type(label) ~= "table" then label = { values = label } end
+    fault.check(storage.save(dir .. "/batches.safetensors", {
+        order_of(loader, job.run.max_steps),
+        copy_of("ids", "i32", set.ids, set.offsets[set.count]), copy_of("offsets", "i32", set.offsets, set.count + 1),
+        copy_of("labels", label.dtype or "i32", label.values, (label.width or 1)
+            * (label.per == "rows" and set.offsets[set.count] or set.count)),
+    }))
+    loader:close()
+    model.store:free()
+end
+
+--- Train and measure here.
+local function run_ours(task, values, sources, dir)
+    local losses, seconds, count, cpu_begun = {}, 0, 0, os.clock()
+    local cpu = cpu_begun
+    local outcome = runner.run(task, changed(values, {
+        from_pretrained_params = dir .. "/start", output_dir = dir .. "/bertlua", report_file = dir .. "/report.json",
+        num_steps_per_checkpoint = 1000000,
+        on_step = function(event)
+            local record = event.metrics
+            losses[event.step] = record.loss
+            cpu = os.clock()
+            if event.step > values.skipped_steps then
+                seconds, count = seconds + record.seconds, count + values.train_batch_size
+            else
+                cpu_begun = cpu
+            end
+        end,
+    }), sources)
+    return { losses = losses, sequences_per_second = count / seconds,
+        sequences_per_cpu_second = count / (cpu - cpu_begun), metrics = outcome.metrics or {} }
+end
+
+--- Train with transformers; measure there, and here again.
+local function run_peer(name, task, values, sources, dir)
+    local words = { quote(values.python), quote(paths.root() .. "/spec/peers/finetune_peer.py"), name,
+        quote(dir .. "/start"), quote(dir .. "/batches.safetensors"), quote(dir .. "/transformers") }
+    for _, option in ipairs { "train_file", "test_file", "text_column", "pair_column", "label_column",
+        "max_seq_length", "train_batch_size", "learning_rate", "warmup_proportion", "weight_decay", "epsilon",
+        "max_grad_norm", "seed", "skipped_steps" } do
+        local value = values[option]
+        if type(value) == "number" then value = ("%.17g"):format(value) end
+        if value then words[#words + 1] = ("--%s %s"):format(option:gsub("_", "-"), quote(value)) end
+    end
+    words[#words + 1] = ("--threads %d"):format(context.threads())
+    local command = table.concat(words, " ") .. " > " .. quote(dir .. "/transformers.json")
+    if os.execute(command) ~= 0 then fault.raisef("failed: %s", command) end
+    local peer = fault.check(json.read(dir .. "/transformers.json"))
+    if values.test_file then
+        local outcome = runner.run(task, changed(values, { train_file = false, from_pretrained_params = dir
+            .. "/transformers/model", output_dir = dir .. "/transformers-here",
+            report_file = dir .. "/transformers-here.json" }), sources)
+        peer.here = outcome.metrics
+    end
+    return peer
+end
+
+local function print_losses(ours, peer)
+    local worst, sum = 0, 0
+    print(("%6s %12s %12s %12s"):format("step", "loss here", "transformers", "difference"))
+    for step, loss in ipairs(ours.losses) do
+        local difference = math.abs(loss - peer.losses[step])
+        worst, sum = math.max(worst, difference), sum + difference
+        if step == 1 or step % 10 == 0 then
+            print(("%6d %12.6f %12.6f %12.1e"):format(step, loss, peer.losses[step], difference))
+        end
+    end
+    print(("%d steps: the largest difference is %.2e, the mean %.2e"):format(#ours.losses, worst, sum / #ours.losses))
+end
+
+local function spread(list)
+    local sum, squares = 0, 0
+    for _, x in ipairs(list) do sum = sum + x end
+    local mean = sum / #list
+    for _, x in ipairs(list) do squares = squares + (x - mean) ^ 2 end
+    return mean, #list > 1 and math.sqrt(squares / (#list - 1)) or 0
+end
+
+--- Figures of both sides seed by seed, with mean and standard deviation.
+local function print_figures(name, results)
+    for _, figure in ipairs(FIGURES[name]) do
+        local ours, peers = {}, {}
+        for _, result in ipairs(results) do
+            local own, peer = result.ours and result.ours.metrics[figure], result.peer and result.peer.metrics[figure]
+            if own or peer then
+                print(("%-10s seed %-6d here %8.4f  transformers %8.4f  its model measured here %8.4f"):format(figure,
+                    result.seed, own or 0 / 0, peer or 0 / 0, result.peer and result.peer.here
+                    and result.peer.here[figure] or 0 / 0))
+                ours[#ours + 1], peers[#peers + 1] = own, peer
+            end
+        end
+        if #ours > 1 then print(("%-10s here         mean %8.4f, deviation %.4f"):format(figure, spread(ours))) end
+        if #peers > 1 then print(("%-10s transformers mean %8.4f, deviation %.4f"):format(figure, spread(peers))) end
+    end
+    for _, result in ipairs(results) do
+        local own, peer = result.ours or {}, result.peer or {}
+        for _, kind in ipairs { "second", "cpu_second" } do
+            local a, b = own["sequences_per_" .. kind] or 0 / 0, peer["sequences_per_" .. kind] or 0 / 0
+            print(("seed %-6d training sequences per %-10s here %.1f, transformers %.1f: ratio %.2f"):format(
+                result.seed, (kind:gsub("_", " ")), a, b, a / b))
+        end
+    end
+end
+
+local function main()
+    local name = table.remove(arg, 1)
+    if not FIGURES[name or ""] then
+        fault.raise "usage: bertlua spec/peers/compare_finetuning.lua classify|tokens --train-file F ..."
+    end
+    local task = require(("bertlua.jobs.%s.task"):format(name))
+    local values, sources = task.settings:extend(OWN):parse(arg, DEFAULTS, {
+        program = "spec/peers/compare_finetuning.lua " .. name,
+        description = "Fine-tune here and with transformers from the same start, and compare." })
+    context.open { threads = values.threads }
+    local results, begun = {}, values.output_dir
+    for word in values.seeds:gmatch "[^,%s]+" do
+        local seed = tonumber(word) or fault.raisef("--seeds %s: got %q, expected integers", values.seeds, word)
+        local dir = fs.join(begun, word)
+        fault.check(fs.mkdirs(dir))
+        local mine = changed(values, { seed = seed, from_pretrained_params = values.pretrained, output_dir = dir })
+        write_start(task, mine, sources, dir)
+        local result = { seed = seed }
+        if values.side ~= "peer" then result.ours = run_ours(task, mine, sources, dir) end
+        if values.side ~= "ours" then result.peer = run_peer(name, task, mine, sources, dir) end
+        results[#results + 1] = result
+        if result.ours and result.peer and values.dropout == 0 then print_losses(result.ours, result.peer) end
+    end
+    print_figures(name, results)
+end
+
+main()

@@ -39,7 +39,7 @@ end
 local function score_of(text, where, name)
     local value = tonumber(text)
     if not value or value - value ~= 0 or text:find "^%s*0[xX]" then
-        fault.raisef("%s: %s is %q, expected a number", where, name, text)
+        fault.raisef("%s: column %s is %q, expected a number", where, name, text)
     end
     return value
 end

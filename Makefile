@@ -236,6 +236,7 @@ suite-others: all
 TRAINING_SPECS := spec/lua/models spec/lua/encoder spec/lua/jobs \
   $(addprefix spec/lua/data/,loader_spec.lua sequences_spec.lua stream_spec.lua) \
   $(addprefix spec/recipes/,answer_spec.lua examples_spec.lua finetune_classify_spec.lua own_model_spec.lua) \
+  spec/recipes/finetune_embeddings_spec.lua \
   $(addprefix spec/recipes/,own_model_steps_spec.lua trace_spec.lua) \
   $(addprefix spec/cuda/,training_spec.lua failures_spec.lua memory_plan_spec.lua)
 OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \

@@ -172,9 +172,14 @@ end
 
 -- ---------------------------------------------------------------- masking
 
---- Masking rules: probability, max_predictions, vocab_size, cls_id, sep_id, mask_id.
+-- Arrays that a masking points at, as long as it lives.
+local kept = setmetatable({}, { __mode = "k" })
+
+--- Masking rules: probability, max_predictions, vocab_size, cls_id, sep_id, mask_id; continues: uint8 array [vocab_size],
+-- 1 for tokens that go on with a word, to mask whole words, nil for single tokens.
 function data.masking(options)
     local masking = ffi.new "bl_masking"
+    masking.continues, kept[masking] = options.continues, options.continues
     for _, name in ipairs { "probability", "max_predictions", "vocab_size", "cls_id", "sep_id", "mask_id" } do
         if not options[name] then error("masking: " .. name .. " is missing", 2) end
         masking[name] = options[name]
@@ -244,6 +249,14 @@ end
 function Batch:append_ids(ids, length, first_length, next_sentence_label, masking, seed, sample)
     native.check(lib.bl_batch_append_ids(self.handle, ids, length, first_length, next_sentence_label, masking, seed,
         sample), 2)
+end
+
+--- Append a sequence whose masks are chosen already.
+-- @param ids int32 array [length] as the model sees them; first_length, next_sentence_label as in append_ids()
+-- @param positions, labels int32 arrays [masked], ascending: what is to be predicted
+function Batch:append_masked(ids, length, first_length, next_sentence_label, positions, labels, masked)
+    native.check(lib.bl_batch_append_masked(self.handle, ids, length, first_length, next_sentence_label, positions,
+        labels, masked), 2)
 end
 
 --- Pad or pack what was appended, and set the views and rows, tokens, masked.

@@ -112,6 +112,13 @@ void bl_prefetch_free(bl_prefetch *prefetch);
  * sample min(P, max(1, round(n * probability))) are chosen among those that
  * are not [CLS] or [SEP]; 80 % become [MASK], 10 % stay, 10 % become a random
  * word of the vocabulary.
+ *
+ * With `continues`, whole words are chosen, as in Google's BERT: a piece that
+ * goes on with a word ("##ing") belongs to the token before it. Words are drawn
+ * at random; one with more tokens than are still to be chosen is passed over,
+ * so that the number of tokens is the same as above or, at the end, smaller.
+ * Each token of a word meets its own fate. A piece behind [CLS] or [SEP] begins
+ * a word.
  */
 typedef struct bl_masking {
     double probability;
@@ -120,6 +127,7 @@ typedef struct bl_masking {
     int32_t cls_id;
     int32_t sep_id;
     int32_t mask_id;
+    const uint8_t *continues; /* [vocab_size] 1: the token goes on with a word; NULL: tokens are chosen one by one */
 } bl_masking;
 /* Mask ids [length] in place; positions (ascending) and labels have P slots; count = slots used. */
 bl_status bl_mask_tokens(bl_rng *rng, const bl_masking *masking, int32_t *ids, int32_t length, int32_t *positions,
@@ -180,6 +188,14 @@ bl_status bl_batch_append(bl_batch *batch, const bl_shard *shard, const int64_t 
  */
 bl_status bl_batch_append_ids(bl_batch *batch, const int32_t *ids, int32_t length, int32_t first_length,
                               int32_t next_sentence_label, const bl_masking *masking, uint64_t seed, uint64_t sample);
+/*
+ * Append one sequence whose masks are chosen already: ids as the model sees
+ * them, and the positions [masked], ascending, and labels of what it is to
+ * predict. masked is at most P.
+ */
+bl_status bl_batch_append_masked(bl_batch *batch, const int32_t *ids, int32_t length, int32_t first_length,
+                                 int32_t next_sentence_label, const int32_t *positions, const int32_t *labels,
+                                 int32_t masked);
 /* Round T and M up and set the tensors; all B samples must be there. */
 bl_status bl_batch_finish(bl_batch *batch);
 

@@ -218,6 +218,33 @@ BL_API bl_status bl_batch_append_ids(bl_batch *batch, const int32_t *ids, int32_
     return BL_OK;
 }
 
+BL_API bl_status bl_batch_append_masked(bl_batch *batch, const int32_t *ids, int32_t length, int32_t first_length,
+                                        int32_t next_sentence_label, const int32_t *positions, const int32_t *labels,
+                                        int32_t masked) {
+    if (!batch || !ids || (masked > 0 && !(positions && labels)) || batch->samples >= batch->batch_size) {
+        return bl_fail(BL_ERROR_ARGUMENT,
+                       "batch_append_masked: ids are %p, positions %p, labels %p, the batch of %lld has %lld",
+                       (const void *) ids, (const void *) positions, (const void *) labels,
+                       batch ? (long long) batch->batch_size : 0LL, batch ? (long long) batch->samples : 0LL);
+    }
+    if (length < 1 || length > batch->max_seq_length || first_length < 0 || first_length > length || masked < 0 ||
+        masked > batch->max_predictions_per_seq) {
+        return bl_fail(BL_ERROR_ARGUMENT,
+                       "batch_append_masked: length is %d, first_length %d, masked %d, batch of S=%lld, P=%lld", length,
+                       first_length, masked, (long long) batch->max_seq_length,
+                       (long long) batch->max_predictions_per_seq);
+    }
+    for (int32_t k = 0; k < masked; k++) {
+        if (positions[k] <= (k ? positions[k - 1] : -1) || positions[k] >= length) {
+            return bl_fail(BL_ERROR_ARGUMENT, "batch_append_masked: position %d is %d, expected ascending below %d", k,
+                           positions[k], length);
+        }
+    }
+    bl_shard_row row = {.length = length, .next_sentence_label = next_sentence_label};
+    place(batch, &row, first_length, ids, positions, labels, masked);
+    return BL_OK;
+}
+
 BL_API bl_status bl_batch_finish(bl_batch *batch) {
     if (!batch || batch->samples != batch->batch_size) {
         return bl_fail(BL_ERROR_ARGUMENT, "batch_finish: %lld samples, expected %lld",

@@ -36,25 +36,57 @@ static void sort_ascending(int32_t *values, int32_t n) {
     }
 }
 
+/* Whether token i goes on with the word of the candidate before it. */
+static bool goes_on(const bl_masking *masking, const int32_t *ids, int32_t i, int32_t last) {
+    return masking->continues && last >= 0 && last == i - 1 && ids[i] >= 0 && ids[i] < masking->vocab_size &&
+           masking->continues[ids[i]];
+}
+
+/*
+ * What may be masked, as words: word w is the tokens first[w], first[w] + 1, ...
+ * size[w] of them, all of one token if tokens are chosen one by one. Returns the
+ * number of words.
+ */
+static int32_t find_words(const bl_masking *masking, const int32_t *ids, int32_t length, int32_t *first, int32_t *size,
+                          int32_t *tokens) {
+    int32_t words = 0, last = -1;
+    *tokens = 0;
+    for (int32_t i = 0; i < length; i++) {
+        /* Label 0 marks an unused slot, so a token of id 0 ([PAD]) can't be one. */
+        if (ids[i] == masking->cls_id || ids[i] == masking->sep_id || ids[i] == 0) continue;
+        if (goes_on(masking, ids, i, last)) {
+            size[words - 1]++;
+        } else {
+            first[words] = i;
+            size[words++] = 1;
+        }
+        last = i;
+        ++*tokens;
+    }
+    return words;
+}
+
 BL_API bl_status bl_mask_tokens(bl_rng *rng, const bl_masking *masking, int32_t *ids, int32_t length,
                                 int32_t *positions, int32_t *labels, int32_t *count) {
     BL_TRY(check(masking, length));
-    int32_t candidates[MAX_LENGTH];
-    int32_t n = 0;
-    for (int32_t i = 0; i < length; i++) {
-        /* Label 0 marks an unused slot, so a token of id 0 ([PAD]) can't be one. */
-        if (ids[i] != masking->cls_id && ids[i] != masking->sep_id && ids[i] != 0) candidates[n++] = i;
-    }
+    int32_t first[MAX_LENGTH], size[MAX_LENGTH], tokens;
+    int32_t words = find_words(masking, ids, length, first, size, &tokens);
     /* Half to even, as Python's round, which the reference calls. */
     double share = nearbyint((double) length * masking->probability);
     int32_t wanted = share < 1.0 ? 1 : (int32_t) share;
     if (wanted > masking->max_predictions) wanted = masking->max_predictions;
-    if (wanted > n) wanted = n;
-    for (int32_t k = 0; k < wanted; k++) {
-        int32_t pick = (int32_t) bl_rng_integer(rng, k, n - 1);
-        positions[k] = candidates[pick];
-        candidates[pick] = candidates[k];
+    if (wanted > tokens) wanted = tokens;
+    int32_t chosen = 0;
+    for (int32_t k = 0; k < words && chosen < wanted; k++) {
+        int32_t pick = (int32_t) bl_rng_integer(rng, k, words - 1);
+        int32_t at = first[pick], n = size[pick];
+        first[pick] = first[k];
+        size[pick] = size[k];
+        if (n > wanted - chosen) continue;
+        for (int32_t i = 0; i < n; i++)
+            positions[chosen++] = at + i;
     }
+    wanted = chosen;
     sort_ascending(positions, wanted);
     for (int32_t k = 0; k < wanted; k++) {
         int32_t *id = &ids[positions[k]];

@@ -15,6 +15,8 @@ local launch = require "bertlua.distributed.launch"
 local leave = require "bertlua.leave"
 local model_choice = require "bertlua.jobs.common.model_choice"
 local paths = require "bertlua.paths"
+local repeats = require "bertlua.jobs.repeats"
+local tasks = require "bertlua.jobs.common.task"
 local term = require "bertlua.util.term"
 
 local M = {}
@@ -79,6 +81,9 @@ function M.run(task, settings, description)
     if type(task) == "string" then task = task_of(task) end
     local values, sources = task.settings:parse(arg or {}, settings, { program = program(), description = description })
     model_choice.settle(values, sources)
+    if tasks.finetunes(task) and repeats.wanted(values) then
+        return M.finish(repeats.run(task, values, sources, arg or {}))
+    end
     show(task.settings, values, sources)
     return M.finish(require("bertlua.jobs.common.runner").run(task, values, sources))
 end

@@ -79,8 +79,14 @@ describe("recipe.run", function()
     it("lists the tasks where a name is none", function()
         local ok, problem = pcall(require("bertlua.recipe").run, "clasify", {})
         assert.is_true(not ok and fault.is(problem))
-        assert.are.equal("recipe.run: there is no task clasify, expected classify, pretrain, squad, or a table",
-            tostring(problem))
+        local listed = tostring(problem):match "^recipe%.run: there is no task clasify, expected (.*), or a table$"
+        assert.is_string(listed, tostring(problem))
+        local names = {}
+        for name in listed:gmatch "[^, ]+" do
+            assert.is_true(fs.is_file(("lua/bertlua/jobs/%s/task.lua"):format(name)), name)
+            names[name] = true
+        end
+        assert.is_true(names.classify and names.pretrain and names.squad and names.tokens)
     end)
 end)
 

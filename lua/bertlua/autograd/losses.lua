@@ -37,6 +37,43 @@ function L.mse_loss(tape, x, y)
     return loss
 end
 
+--- Mean binary cross-entropy of scores with targets, f32 [1], computed in f32: PyTorch's BCEWithLogitsLoss, the mean of
+-- max(x, 0) - x * y + log(1 + e^-|x|) over all elements.
+-- @param x scores: variable, any numbers
+-- @param y targets from 0 to 1: variable or tensor of the same shape
+function L.binary_cross_entropy(tape, x, y)
+    local wide_x, wide_y
+    x, y, wide_x, wide_y = widen(tape, x, y, "binary_cross_entropy")
+    if not operand.same_dims(x.dims, y.dims) then
+        error(("binary_cross_entropy: x is %s, y is %s, expected one shape"):format(describe(x), describe(y)), 2)
+    end
+    local size = E.abs(tape, wide_x)
+    -- max(x, 0) as (x + |x|) / 2: so the gradient at 0 is that of the whole, 1/2 - y.
+    local twice = E.add(tape, wide_x, size)
+    local positive = E.affine(tape, twice, 0.5, 0)
+    tape:free(twice)
+    local negative = E.neg(tape, size)
+    tape:free(size)
+    local power = E.exp(tape, negative)
+    tape:free(negative)
+    local above = E.affine(tape, power, 1, 1)
+    tape:free(power)
+    local rest = E.log(tape, above)
+    tape:free(above)
+    local product = E.mul(tape, wide_x, wide_y)
+    free_cast(tape, x, wide_x)
+    free_cast(tape, y, wide_y)
+    local right = E.sub(tape, positive, product)
+    tape:free(positive)
+    tape:free(product)
+    local each = E.add(tape, right, rest)
+    tape:free(right)
+    tape:free(rest)
+    local loss = R.mean(tape, each)
+    tape:free(each)
+    return loss
+end
+
 --- Kullback-Leibler divergence sum(p * (log p - log q)), divided by the size of the first dimension: f32 [1], computed
 -- in f32. To distil, p is the teacher's, q the student's.
 -- @param log_p, log_q variables of one shape [B,...,K], normalised along the last dimension as F.log_softmax does

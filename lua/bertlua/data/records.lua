@@ -54,15 +54,16 @@ local function quotes_in(line)
 end
 
 --- Iterator over (number of its first line, text) of the rows that are not blank.
--- @param quoted true: a row goes on over line breaks until its quotes are closed
-local function rows_of(text, quoted, path)
-    local next_line, number = (text:gsub("\r\n", "\n"):gsub("\n$", "") .. "\n"):gmatch "(.-)\n", 0
+-- @param next_line function() -> the next line without its end; nil at the end
+-- @param kind "csv": a row goes on over line breaks until its quotes are closed; "tsv": tabs part fields, even empty ones
+local function rows_of(next_line, kind, path)
+    local mark, quoted, number = kind == "tsv" and "[^ ]" or "%S", kind == "csv", 0
     return function()
         local row, first
         repeat
             row, first = next_line(), number + 1
             number = first
-        until not row or row:find "%S"
+        until not row or row:find(mark)
         if not quoted or not row then return row and first, row end
         -- Each line is looked at once: a file may consist of one unclosed quote.
         local parts, quotes = { row }, quotes_in(row)
@@ -75,28 +76,8 @@ local function rows_of(text, quoted, path)
     end
 end
 
---- One record as a table by column.
-local function record_of(row, where, header, fields_of)
-    local record = {}
-    if not header then
-        local value, reason = json.decode(row)
-        if type(value) ~= "table" then
-            fault.raisef("%s: not a JSON object: %s", where, reason or "it is a " .. type(value))
-        end
-        for i, item in ipairs(value) do value[tostring(i)] = item end
-        return value
-    end
-    local fields = fields_of(row, where)
-    if #fields ~= #header then
-        fault.raisef("%s: %s, expected %d as in the %s", where, plural.count(#fields, "field"), #header,
-            header.by_number and "first line" or "header")
-    end
-    for i, name in ipairs(header) do record[name] = fields[i] end
-    return record
-end
-
---- Whether the first line of a table names its columns. Where all that are wanted are numbers it does so only if it
--- consists of numbers, these among them: a label may be one too.
+--- Whether the first line of a table names its columns, where the user does not say so. Where all that are wanted are
+-- numbers it does so only if it consists of numbers, these among them: a label may be one too.
 local function is_header(fields, columns)
     local all, named = #columns > 0, {}
     for _, name in ipairs(columns) do all = all and name:find "^[1-9]%d*$" ~= nil end
@@ -112,50 +93,178 @@ local function is_header(fields, columns)
 end
 
 --- The names of a table's columns; by_number where its first line is a record as the others are.
-local function header_of(fields, columns)
-    if is_header(fields, columns) then return fields end
+-- @param given whether there is a header, as the user says; nil: find out
+local function header_of(fields, columns, given)
+    if given == nil and is_header(fields, columns) or given then return fields end
     local header = { by_number = true }
     for i = 1, #fields do header[i] = tostring(i) end
     return header
 end
 
+-- What parts the columns, for messages.
+local PARTED = { tsv = "tabs", csv = "commas" }
+
+--- The place of a column; a fault if the header has none, or several of that name. A number that is no name is a place.
+local function place_of(header, name, where, kind)
+    local place
+    for i, title in ipairs(header) do
+        if title == name and place then
+            fault.raisef("%s: the header has several columns %q: name the one that is meant by its number", where, name)
+        end
+        if title == name then place = i end
+    end
+    local number = not place and name:find "^[1-9]%d*$" and tonumber(name)
+    if number and header[number] then place = number end
+    if place then return place end
+    if header.by_number then
+        fault.raisef("%s: no column %q; %s", where, name, name:find "^%d+$"
+            and "the line has " .. plural.count(#header, "field") or "without a header, columns are numbers from 1")
+    end
+    local mixed = #header == 1 and header[1]:find(name, 1, true)
+    fault.raisef("%s: no column %q; the header has %s%s", where, name, table.concat(header, ", "),
+        mixed and ("; columns of a .%s are parted by %s"):format(kind, PARTED[kind]) or "")
+end
+
+--- Why the fields of a line may be fewer or more than those of the first.
+local function length_hint(kind, row, more)
+    if kind == "csv" then return more and ": a comma within a field stands between quotes" or "" end
+    return not more and row:find "%S +%S" and ": columns are parted by tabs, and here may be spaces in place of one"
+        or more and ": a tab cannot stand within a field" or ""
+end
+
+--- A value of JSON as a string, and a list as a list of strings where one may stand; nil for any other.
+local function value_of(value, may_be_list)
+    if type(value) == "table" then
+        if not may_be_list or value ~= json.null and next(value) ~= nil and value[1] == nil then return nil end
+        local list = {}
+        for i, item in ipairs(value) do
+            if type(item) == "table" then return nil end
+            list[i] = value_of(item)
+        end
+        return list
+    end
+    return type(value) == "number" and ("%.14g"):format(value) or tostring(value)
+end
+
+--- One record of JSON lines.
+local function json_record(row, where, columns, lists)
+    local value, reason = json.decode(row)
+    if type(value) ~= "table" then
+        fault.raisef("%s: not a JSON object: %s", where, reason or "it is a " .. type(value))
+    end
+    local record = {}
+    for _, name in ipairs(columns) do
+        local item = value[name]
+        if item == nil then item = value[tonumber(name)] end
+        if item == nil or item == json.null then fault.raisef("%s: no column %q", where, name) end
+        record[name] = value_of(item, lists[name])
+        if record[name] == nil then
+            fault.raisef("%s: %s is a list or an object, expected a text or a number%s", where, name,
+                lists[name] and ", or a list of these" or "")
+        end
+    end
+    return record
+end
+
+--- One record of a table.
+-- @param places of the columns, by name
+local function table_record(fields, row, where, header, places, kind)
+    if #fields ~= #header then
+        fault.raisef("%s: %s, expected %d as in the %s%s", where, plural.count(#fields, "field"), #header,
+            header.by_number and "first line" or "header", length_hint(kind, row, #fields > #header))
+    end
+    local record = {}
+    for name, place in pairs(places) do record[name] = fields[place] end
+    return record
+end
+
+--- Records out of lines, as they come.
+-- @tparam function next_line returns the next line without its end; nil at the end
+-- @tparam string path as messages call it
+-- @tparam string kind "csv", "tsv" or "jsonl"
+-- @tparam table columns as in read()
+-- @tparam ?table reading as in read(), of which encoding and invalid_utf8 mean nothing here
+-- @treturn function iterator: {[column] = string, or list of strings}, the line where it starts, whether the columns of
+--   a table are taken by number; nil at the end
+-- @treturn table {count, first: what was wrong} of what has been left out so far
+function records.each(next_line, path, kind, columns, reading)
+    reading = reading or {}
+    local fields_of, lists = kind == "tsv" and tsv_fields or csv_fields, reading.lists or {}
+    local header, places, skipped = nil, nil, { count = 0 }
+    local next_row = rows_of(next_line, kind, path)
+
+    local function record_at(row, where)
+        local record
+        if kind == "jsonl" then
+            record = json_record(row, where, columns, lists)
+        else
+            record = table_record(fields_of(row, where), row, where, header, places, kind)
+        end
+        local problem = reading.check and reading.check(record)
+        if problem then fault.raisef("%s: %s", where, problem) end
+        return record
+    end
+
+    --- The record of a row; nil for one that is left out.
+    local function taken(row, where)
+        if not reading.bad_rows then return record_at(row, where) end
+        local good, record = pcall(record_at, row, where)
+        if good then return record end
+        if not fault.is(record) then error(record, 0) end
+        if reading.bad_rows == "error" then
+            fault.raisef("%s; --bad-rows skip leaves out such rows", fault.message(record))
+        end
+        skipped.count, skipped.first = skipped.count + 1, skipped.first or tostring(record)
+        return nil
+    end
+
+    return function()
+        while true do
+            local line, row = next_row()
+            if not row then return nil end
+            local where = ("%s:%d"):format(path, line)
+            local is_first = kind ~= "jsonl" and not header
+            if is_first then header = header_of(fields_of(row, where), columns, reading.header) end
+            if not is_first or header.by_number then
+                if header and not places then
+                    places = {}
+                    for _, name in ipairs(columns) do places[name] = place_of(header, name, where, kind) end
+                end
+                local record = taken(row, where)
+                if record then return record, line, header ~= nil and header.by_number == true end
+            end
+        end
+    end, skipped
+end
+
 --- Read a file.
 -- @tparam string path *.tsv, *.csv; *.json, *.jsonl or any other that starts with "{": JSON lines; else CSV; each of
 --   them also compressed (.gz, .bz2, .xz, .zst)
--- @tparam table columns list of the columns wanted; one that the file lacks is a fault. Where all are numbers the
---   file has no header, unless its first line consists of numbers, these among them: they are places from 1. In JSON
---   lines that are lists they are places too
--- @tparam ?table reading encoding, invalid_utf8: see bertlua.data.text_source
--- @return list of {[column] = string}, numbers of JSON as strings; list of the lines where they start; whether the
---   columns of a table were taken by number
+-- @tparam table columns list of the columns wanted; one that the file lacks is a fault. A number is the place of a
+--   column, from 1, unless the header has such a name. Where all are numbers the file has no header, unless its first
+--   line consists of numbers, these among them. In JSON lines that are lists they are places too
+-- @tparam ?table reading encoding, invalid_utf8: see bertlua.data.text_source; header: whether tables have one (nil:
+--   found out as above); lists: set of columns that may hold lists in JSON lines; check(record): what is wrong with
+--   one, or nil; bad_rows: "skip" leaves out rows that are wrong in themselves; "error", or nil for readers without
+--   this setting: the first of them is a fault
+-- @return list of {[column] = string, or list of strings}, numbers of JSON as strings; list of the lines where they
+--   start; whether the columns of a table were taken by number; {count, first: what was wrong} of what was left out
 function records.read(path, columns, reading)
     local text = text_source.need(path, reading)
     local kind = text_source.ending(path)
-    local is_json = kind == "json" or kind == "jsonl" or text:find "^%s*{" and kind ~= "csv" and kind ~= "tsv"
-    local fields_of = kind == "tsv" and tsv_fields or csv_fields
-    local header, list, lines = nil, {}, {}
-    for line, row in rows_of(text, not is_json and fields_of == csv_fields, path) do
-        local where = ("%s:%d"):format(path, line)
-        local first = not is_json and not header
-        if first then header = header_of(fields_of(row, where), columns) end
-        if not first or header.by_number then
-            local record, wanted = record_of(row, where, header, fields_of), {}
-            for _, name in ipairs(columns) do
-                local value = record[name]
-                if value == nil or value == json.null then
-                    fault.raisef("%s: no column %q%s", where, name, not header and "" or header.by_number
-                        and ("; the line has %s"):format(plural.count(#header, "field"))
-                        or "; the header has " .. table.concat(header, ", "))
-                elseif type(value) == "table" then
-                    fault.raisef("%s: %s is a list or an object, expected a text or a number", where, name)
-                end
-                wanted[name] = type(value) == "number" and ("%.14g"):format(value) or tostring(value)
-            end
-            list[#list + 1], lines[#lines + 1] = wanted, line
-        end
+    if kind == "json" or text:find "^%s*{" and kind ~= "csv" and kind ~= "tsv" then kind = "jsonl" end
+    if kind ~= "jsonl" and kind ~= "tsv" then kind = "csv" end
+    local next_line = (text:gsub("\r\n", "\n"):gsub("\n$", "") .. "\n"):gmatch "(.-)\n"
+    local list, lines, by_number = {}, {}, false
+    local each, skipped = records.each(next_line, path, kind, columns, reading)
+    for record, line, numbered in each do
+        list[#list + 1], lines[#lines + 1], by_number = record, line, numbered
     end
-    if #list == 0 then fault.raisef("%s: no record in it", path) end
-    return list, lines, header ~= nil and header.by_number == true
+    if #list == 0 then
+        fault.raisef("%s: no record in it%s", path, skipped.first and (", %d are bad, the first: %s"):format(
+            skipped.count, skipped.first) or "")
+    end
+    return list, lines, by_number, skipped
 end
 
 return records

@@ -50,39 +50,46 @@ local function row_of(line, first, where)
     return columns
 end
 
-local function read_columns(text, path, options)
-    local sentences, first = {}, {}
-    local word_at = number_of(options.text_column, path, "text_column") or 1
-    local tag_at = number_of(options.label_column, path, "label_column")
-    local current, number = nil, 0
-    for line in (text:gsub("\r\n", "\n") .. "\n"):gmatch "(.-)\n" do
-        number = number + 1
-        if not line:find "%S" or line:find "^%-DOCSTART%-" then
-            current = nil
-        else
-            first.line = first.line or number
-            local where = ("%s:%d"):format(path, number)
-            local columns = row_of(line, first, where)
-            local tag_column = options.labeled and (tag_at or #columns)
-            local word, tag = columns[word_at], tag_column and columns[tag_column]
-            if options.labeled and #columns < 2 and not tag_at then
-                fault.raisef("%s: one column, expected a word and its tag", where)
+--- Add the word of a row to a sentence, and its tag where tags are wanted.
+-- @param at {word, tag}: their columns; tag nil for the last one
+local function add_row(sentence, columns, at, where)
+    local labeled = sentence.tags ~= nil
+    local tag_column = labeled and (at.tag or #columns)
+    local word, tag = columns[at.word], tag_column and columns[tag_column]
+    if labeled and #columns < 2 and not at.tag then
+        fault.raisef("%s: one column, expected a word and its tag", where)
+    end
+    if not word or tag_column and not tag then
+        fault.raisef("%s: %s, but column %d is wanted", where, plural.count(#columns, "column"),
+            word and tag_column or at.word)
+    end
+    if word == "" then fault.raisef("%s: the word is empty", where) end
+    if tag == "" then fault.raisef("%s: the tag is empty", where) end
+    sentence.words[#sentence.words + 1] = word
+    if tag then sentence.tags[#sentence.tags + 1] = tag end
+end
+
+local function each_of_columns(next_line, path, options)
+    local first, number = {}, 0
+    local at = { word = number_of(options.text_column, path, "text_column") or 1,
+        tag = number_of(options.label_column, path, "label_column") }
+    return function()
+        local current
+        while true do
+            local line = next_line()
+            number = number + 1
+            if not line then return current end
+            if line:find "%S" and not line:find "^%-DOCSTART%-" then
+                first.line = first.line or number
+                local where = ("%s:%d"):format(path, number)
+                local columns = row_of(line, first, where)
+                current = current or { words = {}, tags = options.labeled and {} or nil, line = number }
+                add_row(current, columns, at, where)
+            elseif current then
+                return current
             end
-            if not word or tag_column and not tag then
-                fault.raisef("%s: %s, but column %d is wanted", where, plural.count(#columns, "column"),
-                    word and tag_column or word_at)
-            end
-            if word == "" then fault.raisef("%s: the word is empty", where) end
-            if tag == "" then fault.raisef("%s: the tag is empty", where) end
-            if not current then
-                current = { words = {}, tags = options.labeled and {} or nil, line = number }
-                sentences[#sentences + 1] = current
-            end
-            current.words[#current.words + 1] = word
-            if tag then current.tags[#current.tags + 1] = tag end
         end
     end
-    return sentences
 end
 
 --- A list of a JSON record, as strings.
@@ -104,29 +111,40 @@ local function list_of(record, name, where)
     return strings
 end
 
-local function read_json(text, path, options)
-    local sentences, number = {}, 0
+local function each_of_json(next_line, path, options)
+    local number = 0
     local words_name, tags_name = options.text_column or "words", options.label_column or "tags"
-    for line in (text .. "\n"):gmatch "(.-)\r?\n" do
-        number = number + 1
-        if line:find "%S" then
-            local where = ("%s:%d"):format(path, number)
-            local record, reason = json.decode(line)
-            if type(record) ~= "table" then
-                fault.raisef("%s: not a JSON object: %s", where, reason or "it is a " .. type(record))
-            end
-            local sentence = { words = list_of(record, words_name, where), line = number }
-            if options.labeled then
-                sentence.tags = list_of(record, tags_name, where)
-                if #sentence.tags ~= #sentence.words then
-                    fault.raisef("%s: %s and %s, expected as many", where, plural.count(#sentence.words, "word"),
-                        plural.count(#sentence.tags, "tag"))
-                end
-            end
-            sentences[#sentences + 1] = sentence
+    return function()
+        local line
+        repeat
+            line, number = next_line(), number + 1
+        until not line or line:find "%S"
+        if not line then return nil end
+        local where = ("%s:%d"):format(path, number)
+        local record, reason = json.decode(line)
+        if type(record) ~= "table" then
+            fault.raisef("%s: not a JSON object: %s", where, reason or "it is a " .. type(record))
         end
+        local sentence = { words = list_of(record, words_name, where), line = number }
+        if options.labeled then
+            sentence.tags = list_of(record, tags_name, where)
+            if #sentence.tags ~= #sentence.words then
+                fault.raisef("%s: %s and %s, expected as many", where, plural.count(#sentence.words, "word"),
+                    plural.count(#sentence.tags, "tag"))
+            end
+        end
+        return sentence
     end
-    return sentences
+end
+
+--- Sentences out of lines, as they come.
+-- @tparam function next_line returns the next line without its end; nil at the end
+-- @tparam string path as messages call it
+-- @tparam string kind "jsonl", or "conll" for columns
+-- @tparam table options as in read()
+-- @treturn function iterator over sentences; nil at the end
+function tagged.each(next_line, path, kind, options)
+    return (kind == "jsonl" and each_of_json or each_of_columns)(next_line, path, options)
 end
 
 --- Read a file: .json or .jsonl is JSON lines, anything else has columns.
@@ -137,8 +155,10 @@ end
 -- @treturn {table,...} sentences {words = {string,...}, tags = {string,...} or nil, line}; a fault if there are none
 function tagged.read(path, options)
     local text, kind = text_source.need(path, options), text_source.ending(path)
-    local is_json = kind == "json" or kind == "jsonl"
-    local sentences = (is_json and read_json or read_columns)(text, path, options)
+    local next_line, sentences = (text:gsub("\r\n", "\n") .. "\n"):gmatch "(.-)\n", {}
+    for sentence in tagged.each(next_line, path, kind == "json" and "jsonl" or kind, options) do
+        sentences[#sentences + 1] = sentence
+    end
     if #sentences == 0 then fault.raisef("%s: contains no words", path) end
     return sentences
 end
@@ -254,6 +274,47 @@ function tagged.sequences(words, sentences, options)
     return { count = count, ids = ids.data, offsets = bounds, first_length = first_length,
         labels = { labels = { values = labels.data, per = "rows", fill = -1 } }, of_word = of_word.data, words = total,
         windows = long, cut = cut.words, max_length = options.max_length, longest = longest }
+end
+
+--- What reads logits into arrays: for each row that stands for a word, the likeliest tag and its probability.
+-- @param set of sequences()
+-- @param classes number of tags
+-- @param best int32 [words], probability float [words]: get the results
+-- @return function(batch, logits: 0-based f32 array [rows, classes])
+function tagged.reader(set, classes, best, probability)
+    return function(batch, scores)
+        local segments = array.wrap(batch.segments)
+        for b, s in ipairs(batch.members) do
+            local first, from = segments[2 * b - 2], set.offsets[s]
+            for i = 0, segments[2 * b - 1] - 1 do
+                local word = set.of_word[from + i]
+                if word >= 0 then
+                    local row, top, sum = (first + i) * classes, 0, 0
+                    for c = 1, classes - 1 do
+                        if scores[row + c] > scores[row + top] then top = c end
+                    end
+                    for c = 0, classes - 1 do sum = sum + math.exp(scores[row + c] - scores[row + top]) end
+                    best[word], probability[word] = top, 1 / sum
+                end
+            end
+        end
+    end
+end
+
+--- Tags and probabilities sentence by sentence.
+-- @param sentences as read() returns them
+-- @param names of the tags
+-- @return list of lists of tags; list of lists of probabilities
+function tagged.by_sentence(sentences, best, probability, names)
+    local tags, scores, word = {}, {}, 0
+    for i, sentence in ipairs(sentences) do
+        tags[i], scores[i] = {}, {}
+        for w = 1, #sentence.words do
+            tags[i][w], scores[i][w] = names[best[word] + 1], tonumber(probability[word])
+            word = word + 1
+        end
+    end
+    return tags, scores
 end
 
 return tagged

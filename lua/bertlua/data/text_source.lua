@@ -135,10 +135,11 @@ function Source:chunk()
     return piece ~= "" and piece or nil
 end
 
---- Iterator over the lines, without their ends: text, number.
+--- Iterator over the lines, without their ends: text, number. Also returns a function that says whether the next line
+-- is there already, so that nobody waits for it.
 function Source:lines()
     local rest, at, number = "", 1, 0
-    return function()
+    local function following()
         local from = at
         while true do
             local stop = rest:find("\n", from, true)
@@ -163,6 +164,7 @@ function Source:lines()
             rest, at = rest:sub(at) .. piece, 1
         end
     end
+    return following, function() return (self.head or ""):find("\n", 1, true) or rest:find("\n", at, true) ~= nil end
 end
 
 --- The last byte before a place where plain text may be cut, at or after a byte; nil if there is none.
@@ -259,7 +261,7 @@ function Source:close()
 end
 
 --- "PATH: byte N: ..." with the line where that is, for files that people look at line by line.
-local function with_line(message, path)
+function text_source.with_line(message, path)
     local at, rest = message:match("^.-: byte (%d+): (.*)$")
     local text = at and fs.read(path)
     if not text then return message end
@@ -281,7 +283,7 @@ function text_source.read(path, options)
     local format = stream:describe()
     stream:close()
     if not message then return table.concat(parts), format.replaced end
-    if not format.packing and format.encoding == "UTF-8" then message = with_line(message, path) end
+    if not format.packing and format.encoding == "UTF-8" then message = text_source.with_line(message, path) end
     return nil, options and advised(message) or message
 end
 

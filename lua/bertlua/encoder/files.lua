@@ -6,6 +6,7 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local heads = require "bertlua.weights.heads"
+local sentence_transformers = require "bertlua.weights.sentence_transformers"
 local tokenizer = require "bertlua.text.tokenizer"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
@@ -66,9 +67,9 @@ local function words_of(home, options, config)
 end
 
 --- The most tokens a text may have: sentence-transformers' limit where the folder records one, else the positions.
-local function limit_of(home, config)
-    local settings = folder.read_json(home, "sentence_bert_config.json") or {}
-    local limit = tonumber(settings.max_seq_length)
+local function limit_of(home, sentences, config)
+    local settings = not sentences and folder.read_json(home, "sentence_bert_config.json") or {}
+    local limit = sentences and sentences.max_length or tonumber(settings.max_seq_length)
     return limit and math.min(limit, config.max_position_embeddings) or config.max_position_embeddings
 end
 
@@ -76,7 +77,8 @@ end
 -- @param path folder of a model, of a checkpoint or of checkpoints, or a file of parameters
 -- @param options as bl.load
 -- @return table: folder, file, config (BertConfig), class (named by config.json, or nil), heads {mlm, nsp, answers,
---   pooler: booleans; labels: their number; unknown: class of a head that we don't know}, words (tokenizer), limit
+--   pooler: booleans; labels: their number; unknown: class of a head that we don't know}, words (tokenizer), limit,
+--   sentences: how it makes vectors of texts, as sentence_transformers.read tells; nil where the folder says nothing
 function M.inspect(path, options)
     local home, file = find(path, options.model_prefix)
     local config_file = options.config_file or fs.join(home, "config.json")
@@ -88,8 +90,9 @@ function M.inspect(path, options)
     local opened = weights.open(file)
     local found = heads.of(opened, class)
     opened:close()
-    return { folder = home, file = file, config = config, class = class, heads = found,
-        words = words_of(home, options, config), limit = limit_of(home, config) }
+    local sentences = sentence_transformers.read(home)
+    return { folder = home, file = file, config = config, class = class, heads = found, sentences = sentences,
+        words = words_of(home, options, config), limit = limit_of(home, sentences, config) }
 end
 
 return M

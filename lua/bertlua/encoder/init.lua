@@ -82,8 +82,8 @@ function Encoder.load(path, options)
     for _, name in ipairs(report.missing) do size = size - model.store:get(name).numel end
     return setmetatable({
         config = found.config, tokenizer = found.words, folder = found.folder, heads = found.heads,
-        limit = found.limit, model = model, bert = model.bert or model, tape = Tape.new(),
-        size = size,
+        limit = found.limit, sentences = found.sentences or {}, model = model, bert = model.bert or model,
+        tape = Tape.new(), size = size,
     }, Encoder)
 end
 
@@ -233,10 +233,11 @@ local function tensor_of(values, dims)
 end
 
 --- One vector per text.
--- The mean over a text's tokens, [CLS] and [SEP] included, is that of sentence-transformers.
+-- The mean over a text's tokens, [CLS] and [SEP] included, is that of sentence-transformers, whose folders say what the
+-- model was trained for.
 -- @param list of texts, or one text
--- @tparam[opt] table options pooling: "mean" (default) or "cls"; normalize: true scales each vector to length 1;
---   batch_size (32)
+-- @tparam[opt] table options pooling: "mean" or "cls"; normalize: true scales each vector to length 1; both are as the
+--   model's folder says if left out, and mean and false where it says nothing; batch_size (32)
 -- @return tensor f32 [N,H], also for one text
 function Encoder:embed(list, options)
     live(self, "embed")
@@ -250,7 +251,12 @@ function Encoder:embed(list, options)
     if type(batch_size) ~= "number" or batch_size < 1 or batch_size % 1 ~= 0 then
         error(("embed: batch_size is %s, expected a whole number from 1"):format(tostring(batch_size)), 2)
     end
-    local pooling = options.pooling or "mean"
+    local of_folder = self.sentences
+    if of_folder.problem and not options.pooling then
+        fault.raisef('embed: %s; { pooling = "mean" } makes vectors regardless', of_folder.problem)
+    end
+    local pooling, to_unit = options.pooling or of_folder.pooling or "mean", options.normalize
+    if to_unit == nil then to_unit = of_folder.normalize end
     if pooling ~= "mean" and pooling ~= "cls" then
         error(("embed: pooling is %s, expected mean or cls"):format(tostring(pooling)), 2)
     end
@@ -258,7 +264,7 @@ function Encoder:embed(list, options)
     local out = array.double(#list * hidden)
     inference.run(setmetatable({ bert = self.bert }, Last), self.tape, set, { batch_size = batch_size },
         function(batch, rows) pool(array.wrap(rows), out, batch, hidden, pooling) end)
-    if options.normalize then normalize(out, #list, hidden) end
+    if to_unit then normalize(out, #list, hidden) end
     local vectors = tensor_of(out, { #list, hidden })
     return vectors
 end

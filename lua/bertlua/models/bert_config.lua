@@ -111,6 +111,9 @@ local function refuse_own(where, values)
         where, tostring(class or "class of its own"))
 end
 
+-- What a model for classification gives, in transformers' names: one label a text, any number of them, numbers.
+local PROBLEM_TYPES = { single_label_classification = true, multi_label_classification = true, regression = true }
+
 -- Other names for activations that are the same function.
 local SAME_ACTIVATION = { gelu_python = "gelu" }
 
@@ -132,6 +135,14 @@ local function take_fields(self, values, problems)
     if self.hidden_act and self.hidden_act ~= "gelu" and not self.own then
         problems[#problems + 1] = ('hidden_act is "%s", expected "gelu"; other values are not implemented'):format(
             printable.text(self.hidden_act))
+    end
+    local problem_type = values.problem_type
+    if PROBLEM_TYPES[problem_type] then
+        self.problem_type = problem_type
+    elseif problem_type ~= nil and problem_type ~= json.null and not self.own then
+        problems[#problems + 1] = ("problem_type is %s, expected single_label_classification, "
+            .. "multi_label_classification or regression"):format(type(problem_type) == "string"
+            and ('"%s"'):format(printable.text(problem_type)) or printable.text(tostring(problem_type)))
     end
     local hidden, heads = self.hidden_size, self.num_attention_heads
     if hidden and heads and hidden % heads ~= 0 then
@@ -199,7 +210,7 @@ function BertConfig.new(values, where, options)
     take_fields(self, values, problems)
     if #problems > 0 then fault.raisef("%s: %s", where, table.concat(problems, "; ")) end
     tell_unknown(where, unknown)
-    -- Of classification alone: the labels in their order, and dropout before the head.
+    -- Of classification alone: the labels in their order, and dropout before the head; and problem_type.
     self.labels = labels_of(values.id2label)
     if type(values.classifier_dropout) == "number" then self.classifier_dropout = values.classifier_dropout end
     -- Matmuls like their sizes in multiples of 8; the padding is never saved and never predicted.
@@ -240,13 +251,15 @@ function BertConfig.load(path, options)
 end
 
 --- The settings as a plain table, ready for config.json.
--- @param with_labels true for a model that gives labels: with id2label, label2id and classifier_dropout
+-- @param with_labels true for a model that gives labels: with id2label, label2id, classifier_dropout and
+--   problem_type
 function BertConfig:to_table(with_labels)
     local values = { model_type = self.own_class and BertConfig.OWN_TYPE or "bert" }
     for _, field in ipairs(FIELDS) do values[field[1]] = self[field[1]] end
     for name, value in pairs(self.own or {}) do values[name] = value end
     if with_labels and self.labels then
         values.id2label, values.label2id, values.classifier_dropout = {}, {}, self.classifier_dropout
+        values.problem_type = self.problem_type
         for i, label in ipairs(self.labels) do
             values.id2label[tostring(i - 1)], values.label2id[label] = label, i - 1
         end

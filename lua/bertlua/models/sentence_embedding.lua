@@ -101,9 +101,7 @@ local function cosines(tape, vectors, count)
     return F.sum(tape, F.mul(tape, texts, pairs_of), 2)
 end
 
-local LOSSES = {}
-
-function LOSSES.multiple_negatives(self, tape, batch, vectors)
+local function multiple_negatives(self, tape, batch, vectors)
     local count, results = batch.groups, self:scalars("loss", "accuracy")
     local texts = F.slice(tape, vectors, 1, 1, count)
     local candidates = F.slice(tape, vectors, 1, count + 1, self.group * count)
@@ -113,11 +111,11 @@ function LOSSES.multiple_negatives(self, tape, batch, vectors)
     return { loss = loss, accuracy = results.accuracy }
 end
 
-function LOSSES.cosine(_, tape, batch, vectors)
+local function cosine(_, tape, batch, vectors)
     return { loss = F.mse_loss(tape, cosines(tape, vectors, batch.groups), batch.scores) }
 end
 
-function LOSSES.cosent(self, tape, batch, vectors)
+local function cosent(self, tape, batch, vectors)
     local count, results = batch.groups, self:scalars("loss", "accuracy")
     local places, zero = constants(self, count)
     local of_pairs = cosines(tape, vectors, count)
@@ -130,6 +128,8 @@ function LOSSES.cosent(self, tape, batch, vectors)
         { loss = results.loss })
     return { loss = loss }
 end
+
+local LOSSES = { multiple_negatives = multiple_negatives, cosine = cosine, cosent = cosent }
 
 --- Forward pass with loss.
 -- @return table of f32 [1] scalars: loss (a variable, for tape:backward); with multiple_negatives also accuracy, the
@@ -147,7 +147,7 @@ function SentenceEmbedding:activation_bytes(shape)
     local table_size = self.loss == "multiple_negatives" and count * (texts - count)
         or self.loss == "cosent" and count * count or count
     local bytes = self.bert:activation_bytes(shape, function(size)
-        -- Vectors: pooled, in f32, squared, of length 1, as parts; what is compared, several times; borders of 64 bytes.
+        -- Vectors: pooled, in f32, squared, of length 1, as parts; what is compared, several times; 64-byte borders.
         return texts * hidden * (size + 4 * 4) + texts * 4 * 4 + 4 * 4 * table_size + 20 * 64,
             size * shape.rows * hidden
     end)

@@ -57,7 +57,9 @@ end
 
 --- These settings of a model or checkpoint; an empty table if none are recorded.
 function reader.read_settings(path)
-    return folder.read_json(path, "squad_settings.json") or checkpoint.progress(path) or {}
+    local progress = checkpoint.progress(path) or {}
+    -- Checkpoints of older versions hold them beside the step.
+    return folder.read_json(path, "squad_settings.json") or progress.began and progress.began.settings or progress
 end
 
 --- Vocabulary and casing of a model.

@@ -490,7 +490,7 @@ local function load_from(path, file_path, parts)
     if not recorded then folder.check_config(path, parts.config) end
     local file = weights.open(file_path)
     local plan = weights.match(file, weights.parameters(parts.store), file_path,
-        { missing = parts.missing, unexpected = parts.unexpected })
+        { missing = parts.missing, unexpected = parts.unexpected, ignored = parts.ignored })
     local state_file, state_plan
     if parts.optimizer then state_file, state_plan = load_optimizer(path, parts, progress) end
     local remedy = progress and "use an older checkpoint" or nil
@@ -533,7 +533,8 @@ end
 -- Paddle's .pdparams, .npz (see bertlua.weights.formats). Heads may be missing (they keep their initial values) or
 -- superfluous; everything else must fit.
 -- @tparam string path
--- @tparam table parts as in load, without optimizer; missing, unexpected: instead of the heads
+-- @tparam table parts as in load, without optimizer; missing, unexpected: instead of the heads; ignored: patterns of
+--   parameters that are not read, whatever the file has
 -- @return report {missing, unexpected}: sorted names of parameters that were not in the file, or not in the model
 function checkpoint.load_pretrained(path, parts)
     local home, file_path, reason = folder.find(path, parts.model_prefix)

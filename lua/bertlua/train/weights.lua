@@ -123,7 +123,7 @@ end
 --   put(tensor) instead of the tensors
 -- @param label what messages call the file
 -- @tparam table options missing, unexpected: lists of Lua patterns of names that are allowed to be, or a function of a
---   name; head: see names.index (that of the wanted tensors)
+--   name; ignored: those of wanted tensors that are not read; head: see names.index (that of the wanted tensors)
 -- @return plan {reads = {{name in the file, tensor or put, transposed}}, missing = names, unexpected = names}
 function weights.match(file, wanted, label, options)
     local map = names.index(file, options.head or head_of(wanted))
@@ -131,7 +131,9 @@ function weights.match(file, wanted, label, options)
     local known, fatal_missing, fatal_unexpected = {}, {}, {}
     for _, want in ipairs(wanted) do
         known[want.name] = true
-        if map[want.name] then
+        if matches_any(want.name, options.ignored) then
+            -- It keeps its initial value, and whoever asked for that has told it.
+        elseif map[want.name] then
             plan.reads[#plan.reads + 1] = plan_read(file, want, map[want.name], label)
         else
             plan.missing[#plan.missing + 1] = want.name

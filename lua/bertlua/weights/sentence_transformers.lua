@@ -32,7 +32,8 @@ local function modes_of(config)
     else
         for name, value in pairs(config) do
             local mode = value == true and tostring(name):match "^pooling_mode_(.*)$"
-            if mode then list[#list + 1] = mode == "mean_tokens" and "mean" or mode == "cls_token" and "cls" or mode end
+            for ours, field in pairs(FIELDS) do mode = field == name and value == true and ours or mode end
+            list[#list + 1] = mode or nil
         end
     end
     table.sort(list)

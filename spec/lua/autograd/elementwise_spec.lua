@@ -103,6 +103,7 @@ describe("gradients agree with finite differences:", function()
 
     local function two() return { uniform({ 4, 6 }, 1, -2, 2), uniform({ 4, 6 }, 2, -2, 2) } end
     check("mse_loss", F.mse_loss, two)
+    check("binary_cross_entropy", F.binary_cross_entropy, two)
     check("kl_div", F.kl_div, two)
     check("cosine_similarity along rows", F.cosine_similarity, two)
     check("cosine_similarity along columns", function(tape, x, y) return F.cosine_similarity(tape, x, y, 1) end, two)
@@ -222,9 +223,18 @@ describe("on the tape", function()
         assert.are.same(gradients[1], gradients[2])
     end))
 
+    it("binary cross-entropy is exact far from 0 and at it", on_tape(function(tape)
+        local x = tape:input(tensor.from { -200, 200, 0, 200 }, true)
+        local y = tensor.from { 0, 1, 1, 0 }
+        local loss = F.binary_cross_entropy(tape, x, y)
+        assert.is_near((math.log(2) + 200) / 4, loss:item(), 1e-5)
+        assert.has_error(function() F.binary_cross_entropy(tape, x, tensor.from { 1 }) end,
+            "binary_cross_entropy: x is f32 [4], y is f32 [1], expected one shape")
+    end))
+
     it("losses free what they made in inference", on_tape(function(tape)
         local x, y = tensor.new("bf16", { 3, 4 }):fill(1), tensor.new("bf16", { 3, 4 }):fill(2)
-        for name, elements in pairs { mse_loss = 1, kl_div = 1, cosine_similarity = 3 } do
+        for name, elements in pairs { mse_loss = 1, binary_cross_entropy = 1, kl_div = 1, cosine_similarity = 3 } do
             tape:start(1, 0, false)
             tape:tensor("f32", { elements })
             local least = tape:memory()

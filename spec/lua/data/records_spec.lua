@@ -28,7 +28,7 @@ describe("records", function()
         local text = 'label,text\n1,plain\n2,"a, ""b""\nand c"\r\n\n3,\n4,"",\n'
         assert.are.same({ { line = 2, label = "1", text = "plain" }, { line = 3, label = "2", text = 'a, "b"\nand c' },
             { line = 6, label = "3", text = "" } }, read("a.csv", (text:gsub('4,"",\n', ""))))
-        refused(":7: 3 fields, expected 2 as in the header", "b.csv", text)
+        refused(":7: 3 fields, expected 2 as in the header: a comma within a field stands between quotes", "b.csv", text)
         assert.are.same({ { line = 2, label = "x", text = "last" } }, read("c.csv", 'text,label\r\nlast,"x"'))
     end)
 
@@ -59,6 +59,63 @@ describe("records", function()
         refused(":2: 2 fields, expected 3 as in the first line", "a.csv", "a,b,c\nd,e\n", columns)
         refused(':2: no column "3"; the header has text, label', "a.csv", "text,label\na,b\n", { "text", "3" })
         refused(':1: no column "3"', "a.jsonl", '["q", "a"]', columns)
+    end)
+
+    it("may be told to have a header, or none; a number is a place where no column has that name", function()
+        local function with(header, text, columns)
+            local path = folder .. "/h.tsv"
+            assert(fs.write(path, text))
+            local list, _, by_number = records.read(path, columns, { header = header })
+            return list, by_number
+        end
+        local text = "sentence\tlabel\nfine\t1\n"
+        assert.are.same({ { ["1"] = "fine", ["2"] = "1" } }, (with(true, text, { "1", "2" })))
+        assert.are.same({ { ["1"] = "sentence", ["2"] = "label" }, { ["1"] = "fine", ["2"] = "1" } },
+            (with(false, text, { "1", "2" })))
+        assert.are.same({ { sentence = "fine", ["2"] = "1" } }, (with(nil, text, { "sentence", "2" })))
+        local ok, problem = pcall(with, false, text, { "sentence" })
+        assert.is_false(ok)
+        assert.matches('h.tsv:1: no column "sentence"; without a header, columns are numbers from 1$', tostring(problem))
+        refused(':2: the header has several columns "a": name the one that is meant by its number', "d.csv",
+            "a,b,a\n1,2,3\n", { "a" })
+        assert.are.equal("3", read("d.csv", "a,b,a\n1,2,3\n", { "3" , "b" })[1]["3"])
+    end)
+
+    it("tell spaces from tabs", function()
+        refused(':2: no column "label"; the header has text label; columns of a .tsv are parted by tabs', "s.tsv",
+            "text label\na 1\n", { "label" })
+        refused(':3: 1 field, expected 2 as in the header: columns are parted by tabs, and here may be spaces in place '
+            .. 'of one', "s.tsv", "text\tlabel\na b\t1\nc d   1\n")
+        refused(":2: no column \"label\"; the header has text\\tlabel; columns of a .csv are parted by commas", "s.csv",
+            "text\tlabel\na\t1\n", { "label" })
+        -- A row of tabs alone is a row of empty fields.
+        assert.are.same({ { line = 2, text = "", label = "" } }, read("t.tsv", "text\tlabel\n\t\n"))
+    end)
+
+    it("of JSON lines may hold lists where they are expected", function()
+        local path = folder .. "/l.jsonl"
+        assert(fs.write(path, '{"label": ["a", 2]}\n{"label": []}\n{"label": "c"}\n'))
+        local reading = { lists = { label = true } }
+        assert.are.same({ { label = { "a", "2" } }, { label = {} }, { label = "c" } },
+            (records.read(path, { "label" }, reading)))
+        assert(fs.write(path, '{"label": {"a": 1}}\n'))
+        assert.has_error(function() records.read(path, { "label" }, reading) end)
+    end)
+
+    it("leave out bad rows where that is asked for", function()
+        local path = folder .. "/bad.tsv"
+        assert(fs.write(path, "text\tlabel\na\t1\nb\n\t1\nc\t0\n"))
+        local list, lines, _, skipped = records.read(path, { "text", "label" }, { bad_rows = "skip",
+            check = function(record) return record.text == "" and "the text is empty" or nil end })
+        assert.are.same({ { text = "a", label = "1" }, { text = "c", label = "0" } }, list)
+        assert.are.same({ 2, 5 }, lines)
+        assert.are.same({ count = 2, first = path .. ":3: 1 field, expected 2 as in the header" }, skipped)
+        assert(fs.write(path, "text\tlabel\nb\n"))
+        local ok, problem = pcall(records.read, path, { "text", "label" }, { bad_rows = "skip" })
+        assert.is_false(ok)
+        assert.are.equal(path .. ": no record in it, 1 are bad, the first: " .. path
+            .. ":2: 1 field, expected 2 as in the header", tostring(problem))
+        assert.has_error(function() records.read(path, { "text", "none" }, { bad_rows = "skip" }) end)
     end)
 
     it("are read in linear time, whatever their quotes", function()

@@ -9,6 +9,7 @@ local fails_here = require("spec.support.errors").fails_here
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local process = require "spec.support.process"
+local sentence_transformers = require "bertlua.weights.sentence_transformers"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 
@@ -84,6 +85,26 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         local sum = 0
         for _, value in ipairs(unit) do sum = sum + value ^ 2 end
         assert.is_true(math.abs(sum - 1) < CLOSE)
+    end)
+
+    it("embeds texts as a folder of sentence-transformers says", function()
+        local home = folder .. "/sentences"
+        assert.are.equal(0, os.execute(("cp -r %smasked_lm %s"):format(FOLDER, home)))
+        sentence_transformers.write(home, { pooling = "cls", normalize = true, max_length = 6, hidden = 16 })
+        local of_folder = Encoder.load(home)
+        assert.are.equal(6, of_folder.limit)
+        assert.are.same(model:embed(SHORT, { pooling = "cls", normalize = true }):tolist(),
+            of_folder:embed(SHORT):tolist())
+        assert.are.same(model:embed(SHORT):tolist(), of_folder:embed(SHORT, { pooling = "mean", normalize = false })
+            :tolist())
+        of_folder:close()
+        assert(fs.write(home .. "/1_Pooling/config.json", '{"pooling_mode_max_tokens": true}'))
+        of_folder = Encoder.load(home)
+        assert.matches('^embed: .*1_Pooling/config%.json: pooling max_tokens is not implemented, only mean or cls; '
+            .. '{ pooling = "mean" } makes vectors regardless', fault_of(of_folder.embed, of_folder, SHORT))
+        assert.are.equal(1, of_folder:embed(SHORT, { pooling = "mean" }):dims()[1])
+        of_folder:close()
+        assert(fs.remove(home))
     end)
 
     it("computes in bf16 where that is asked for", function()

@@ -112,6 +112,15 @@ describe("BertConfig", function()
         end
     end)
 
+    it("keeps what a model for classification gives", function()
+        local config = BertConfig.new(values { problem_type = "regression", id2label = { ["0"] = "LABEL_0" } })
+        assert.are.equal("regression", config.problem_type)
+        assert.are.equal("regression", config:to_table(true).problem_type)
+        assert.is_nil(config:to_table().problem_type)
+        assert.is_nil(BertConfig.new(values { problem_type = json.null }).problem_type)
+        assert.has_error(function() BertConfig.new(values { problem_type = "many" }) end)
+    end)
+
     it("has no labels where their numbers are none", function()
         for _, number in ipairs { "nan", "1e300", "-1", "0.5", "x" } do
             assert.is_nil(BertConfig.new(values { id2label = { [number] = "yes" } }).labels, number)

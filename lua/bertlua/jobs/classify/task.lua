@@ -1,138 +1,166 @@
---- Task: fine-tune on classification, evaluate, predict.
+--- Task: fine-tune on classification or regression, evaluate, predict.
 
 local BertForSequenceClassification = require "bertlua.models.sequence_classification"
-local array = require "bertlua.array"
-local classification = require "bertlua.metrics.classification"
+local class_weights = require "bertlua.jobs.classify.class_weights"
+local dataset = require "bertlua.jobs.classify.dataset"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local head = require "bertlua.jobs.classify.head"
+local json = require "bertlua.util.json"
 local labels = require "bertlua.jobs.common.labels"
+local model_choice = require "bertlua.jobs.common.model_choice"
 local model_files = require "bertlua.jobs.common.model_files"
-local own_data = require "bertlua.jobs.common.own_data"
-local plural = require "bertlua.util.plural"
-local records = require "bertlua.data.records"
-local sequences = require "bertlua.data.sequences"
+local problems = require "bertlua.jobs.classify.problems"
+local scoring = require "bertlua.jobs.classify.scoring"
 local task = require "bertlua.jobs.common.task"
 local texts = require "bertlua.jobs.common.texts"
 
---- Records of a file, and their texts as sequences with labels {labels = i32 [N]}.
--- @param job with data.words, data.config
--- @param path of the file
--- @param list, lines the records, or nil to read them
-local function load(job, path, list, lines)
-    local values, data = job.values, job.data
-    local pair, label_column = data.pair_column, values.label_column
-    if not list then
-        list, lines = records.read(path, { values.text_column, pair or label_column, label_column }, values)
-    end
-    local builder, ids = sequences.builder(data.words, values.max_seq_length), array.int32(#list)
-    local numbers = labels.numbers(data.config.labels)
-    for i, record in ipairs(list) do
-        builder:add(record[values.text_column], pair and record[pair])
-        local label = record[label_column]
-        if label == "" then fault.raisef("%s:%d: the label is empty", path, lines[i]) end
-        if not numbers[label] then
-            fault.raisef("%s:%d: label %q is not one of the model's %d", path, lines[i], label, #data.config.labels)
-        end
-        ids[i - 1] = numbers[label]
-    end
-    local set = builder:finish { labels = ids }
-    data.lines[#data.lines + 1] = ("%s: %s of up to %d tokens, %d labels"):format(path, plural.count(#list, "text"),
-        set.longest, #data.config.labels)
-    texts.warn_of_cut(job, path, builder, #list)
-    return { records = list, set = set }
+--- Which problem records ask for, unless a setting says so.
+local function kind_of(values, list, lines, path)
+    if values.problem_type ~= "auto" then return values.problem_type end
+    return problems.find(list, values.label_column, values.label_separator,
+        function(i) return ("%s:%d"):format(path, lines[i]) end)
 end
 
---- Records of the recipe's own data.
-local function own_records(job)
-    local values, data = job.values, job.data
-    local pair = values.pair_column or "pair"
-    job.words = data.words
-    local list, numbers, has_pairs, position = own_data.records(job, { text = values.text_column, pair = pair,
-        label = values.label_column })
-    if has_pairs ~= (values.pair_column ~= nil) and (values.dev_file or values.test_file) then
-        fault.raisef("data yields %s, but pair_column, a column of the other files, is %s", has_pairs
-            and "pairs" or "single texts", values.pair_column or "not set")
+--- The problem and the labels that a trained model records.
+-- @return problem, names; nil for a model that was not trained
+local function trained(run, values, found, path)
+    local names, kind = labels.trained(run, values)
+    if not names then return nil end
+    kind = kind or #names == 1 and problems.REGRESSION or nil
+    if kind and values.problem_type ~= "auto" and values.problem_type ~= kind then
+        fault.raisef("--problem-type %s, but the model in %s is one of %s", values.problem_type, run.start.path, kind)
     end
-    data.pair_column, data.position = has_pairs and pair or nil, position
-    return list, numbers
+    kind = kind or values.problem_type ~= "auto" and values.problem_type
+    if not kind then
+        -- Several labels have no fractions, so numbers are the names of classes.
+        kind = kind_of(values, found.list, found.lines, path)
+        if kind == problems.REGRESSION then kind = problems.SINGLE end
+    end
+    return kind, names
+end
+
+--- The labels that training data have, in the order of a head that goes on.
+-- @return problem, names
+local function new_labels(job, found, path)
+    local run, values, data = job.run, job.values, job.data
+    local kind, names = kind_of(values, found.list, found.lines, path), { problems.NUMBER }
+    if kind ~= problems.REGRESSION then
+        local counts, first
+        for i, record in ipairs(found.list) do
+            if kind == problems.SINGLE and type(record[values.label_column]) == "table" then
+                fault.raisef("%s:%d: the label is a list, but the model gives one label a text", path, found.lines[i])
+            end
+        end
+        names, counts, first = problems.names(kind, found.list, values.label_column, values.label_separator)
+        if kind == problems.SINGLE and #names < 2 then
+            fault.raisef("%s: all texts have the label %q, expected at least two labels", path, names[1])
+        elseif #names == 0 then
+            fault.raisef("%s: no text has a label", path)
+        end
+        dataset.warn_of_labels(run, path, found.lines, names, counts, first)
+    end
+    if not model_choice.is_own(values) then
+        local why
+        names, data.ignored, why = head.settle(run, values, kind, names)
+        run.warnings[#run.warnings + 1] = why
+    end
+    return kind, names
+end
+
+--- Weights of the labels, from what the setting says and the texts to train on.
+local function weigh(job, found, path)
+    local values, data = job.values, job.data
+    if not values.class_weights or not job.run.work.train then return end
+    if data.kind ~= problems.SINGLE then
+        fault.raisef("--class-weights is for one label a text, and these data are of %s: leave it out", data.kind)
+    elseif values.loss or model_choice.is_own(values) then
+        fault.raisef("--class-weights is for the loss of the task, and the recipe gives a %s of its own: leave it out",
+            values.loss and "loss" or "model")
+    end
+    local _, counts = problems.names(data.kind, found.list, values.label_column)
+    data.class_weights = class_weights.of(values.class_weights, data.config.labels, counts, path)
+    data.lines[#data.lines + 1] = "weights of the labels: " .. class_weights.described(data.class_weights,
+        data.config.labels)
+end
+
+--- Refuse a metric that another problem has; which one it is only the data say.
+local function check_metric(run, kind)
+    local wanted, known = run.evaluate, problems.METRICS[kind]
+    if not wanted or known[wanted.metric] then return end
+    local names = {}
+    for name in pairs(known) do names[#names + 1] = name end
+    table.sort(names)
+    fault.raisef("evaluate: metric %s is none of %s: choose one of %s", wanted.metric, kind, table.concat(names, ", "))
 end
 
 local function open(job)
     local run, values = job.run, job.values
     local config, words = model_files.load(run, values)
-    local data = { config = config, words = words, lines = {}, pair_column = values.pair_column }
+    local data = { config = config, words = words, lines = {}, pair_column = values.pair_column, sets = {} }
     job.data = data
-    local file = values.data and "data" or values.train_file or values.dev_file or values.test_file
-    local list, lines
+    local path, found = values.data and "data" or values.train_file or values.dev_file or values.test_file, {}
     if values.data then
-        list, lines = own_records(job)
-    elseif file then
-        list, lines = records.read(file, { values.text_column, values.label_column, values.pair_column }, values)
+        found.list, found.lines, found.by_number, found.skipped = dataset.own(job)
+    else
+        found.list, found.lines, found.by_number, found.skipped = dataset.read(values, path)
     end
-    config.labels = labels.trained(run, values) or list and labels.distinct(function(visit)
-        for _, record in ipairs(list) do visit(record[values.label_column]) end
-    end) or { "0", "1" }
-    if #config.labels < 2 then
-        fault.raisef("%s: all texts have the label %q, expected at least two labels", file, config.labels[1])
-    end
-    data.sets = {}
+    data.kind, config.labels = trained(run, values, found, path)
+    if not data.kind then data.kind, config.labels = new_labels(job, found, path) end
+    config.problem_type = data.kind
+    check_metric(run, data.kind)
     for _, part in ipairs(texts.PARTS) do
-        local path = values[texts.FILES[part]] or part == "train" and values.data and "data"
-        if path then data.sets[part] = load(job, path, file == path and list, lines) end
+        local file = values[texts.FILES[part]] or part == "train" and values.data and "data"
+        if file then data.sets[part] = dataset.load(job, file, file == path and found or nil) end
     end
+    weigh(job, found, path)
     data.train = run.work.train and texts.batches(job, data.sets.train.set)
     return data
 end
 
---- The most likely label of every sequence, as its number from 0, and its probability.
+--- What the model predicts of every text, and its figures.
 -- @param tick as in texts.infer, or nil
-local function classify(job, set, tick)
-    local classes = #job.data.config.labels
-    local best, probability = array.int32(set.count), array.float(set.count)
-    local totals = texts.infer(job, set, function(batch, scores)
-        for b, s in ipairs(batch.members) do
-            local row, top, sum = (b - 1) * classes, 0, 0
-            for c = 1, classes - 1 do
-                if scores[row + c] > scores[row + top] then top = c end
-            end
-            for c = 0, classes - 1 do sum = sum + math.exp(scores[row + c] - scores[row + top]) end
-            if sum ~= sum then
-                fault.raisef("the model's scores of text %d are NaN: its parameters hold NaN, or the learning rate was "
-                    .. "too high", s)
-            end
-            best[s], probability[s] = top, 1 / sum
-        end
-    end, tick)
-    return best, probability, totals
+-- @return metrics, predicted, totals
+local function infer(job, gold, tick)
+    local set, kind, classes = gold.set, job.data.kind, #job.data.config.labels
+    local predicted, read = scoring.reader(kind, set.count, classes)
+    local totals = texts.infer(job, set, read, tick)
+    if totals.stopped then return nil, nil, totals end
+    return scoring.metrics(kind, set.labels.labels, predicted, set.count, classes), predicted, totals
 end
 
---- Figures of predictions, those that are numbers.
-local function metrics_of(gold, best, count, classes)
-    local all = classification.single(gold, best, count, classes)
-    return { accuracy = all.accuracy, macro_f1 = all.macro_f1, micro_f1 = all.micro_f1, matthews = all.matthews }
+--- Metrics of all problems, since only the data may say which it is.
+local function all_metrics()
+    local all = {}
+    for _, metrics in pairs(problems.METRICS) do
+        for name, better in pairs(metrics) do all[name] = better end
+    end
+    return all
 end
 
 --- Evaluation while training: on dev_file, or a file of its own.
 local evaluation = {
-    fields = { "dev_file" }, metric = "accuracy",
-    metrics = function()
-        return { accuracy = "higher", macro_f1 = "higher", micro_f1 = "higher", matthews = "higher" }
-    end,
+    fields = { "dev_file" }, metric = "accuracy", metrics = all_metrics,
     plan = function(_, values, evaluate)
-        local path = evaluate.dev_file or values.dev_file
+        local path, given = evaluate.dev_file or values.dev_file, values.evaluate or {}
         if not path then fault.raise "evaluate: no dev_file: name a file of labeled texts, here or as --dev-file" end
         if not fs.is_file(path) then fault.raisef("evaluate: dev_file %s: no such file", path) end
         evaluate.dev_file = path
+        if given.metric or values.evaluate_metric then return end
+        -- Each problem has another metric that decides, and the state of a run that resumes is compared with it.
+        local kind = values.problem_type
+        if kind == "auto" then
+            local list, lines = dataset.read(values, path)
+            kind = kind_of(values, list, lines, path)
+        end
+        evaluate.metric = problems.DECIDES[kind]
+        evaluate.better = given.better or problems.METRICS[kind][evaluate.metric]
     end,
     open = function(job)
         local path, data = job.run.evaluate.dev_file, job.data
-        return path == job.values.dev_file and data.sets.dev or load(job, path)
+        return path == job.values.dev_file and data.sets.dev or dataset.load(job, path)
     end,
-    run = function(job, gold, tick)
-        local best, _, totals = classify(job, gold.set, tick)
-        if totals.stopped then return nil end
-        return metrics_of(gold.set.labels.labels, best, gold.set.count, #job.data.config.labels)
-    end,
+    run = function(job, gold, tick) return (infer(job, gold, tick)) end,
     close = function() end,
 }
 
@@ -140,13 +168,36 @@ local evaluation = {
 local function measure(job, part)
     local values, data, predictions = job.values, job.data, {}
     local gold = data.sets[part]
-    local best, probability, totals = classify(job, gold.set)
-    for i, record in ipairs(gold.records) do
-        predictions[i] = { text = record[values.text_column], pair = record[values.pair_column],
-            label = data.config.labels[best[i - 1] + 1], score = tonumber(probability[i - 1]) }
+    local metrics, predicted, totals = infer(job, gold)
+    for name, value in pairs(metrics) do
+        if value ~= value then metrics[name] = json.null end
     end
-    return metrics_of(gold.set.labels.labels, best, gold.set.count, #data.config.labels), predictions,
-        { "text", "pair", "label", "score" }, totals
+    for i, record in ipairs(gold.records) do
+        local prediction = scoring.record(data.kind, predicted, i - 1, data.config.labels)
+        prediction.text, prediction.pair = record[values.text_column], record[values.pair_column]
+        predictions[i] = prediction
+    end
+    return metrics, predictions, { "text", "pair", "label", "score", "labels", "scores", "value" }, totals
+end
+
+local LOSS = { name = "loss", column = "loss", kept = true }
+local SINGLE = { LOSS, { name = "accuracy", column = "acc" } }
+--- The items of train_file, for cross-validation. Numbers that hardly ever occur twice are no labels.
+local function folds(values)
+    local column, seen, distinct, items = values.label_column, {}, 0, {}
+    local list, lines = records.read(values.train_file, { values.text_column, column }, values)
+    local numbers = true
+    for _, record in ipairs(list) do
+        local label = record[column]
+        if not seen[label] then seen[label], distinct = true, distinct + 1 end
+        numbers = numbers and tonumber(label) ~= nil
+    end
+    local measured = numbers and distinct > #list / 2
+    for i, record in ipairs(list) do
+        local label = not measured and record[column] or nil
+        items[i] = { line = lines[i], stratum = label, names = { label } }
+    end
+    return items
 end
 
 return task.define {
@@ -154,21 +205,25 @@ return task.define {
     settings = require "bertlua.jobs.classify.settings",
     batch_setting = "train_batch_size",
     flat = true,
-    results = { { name = "loss", column = "loss", kept = true }, { name = "accuracy", column = "acc" } },
+    results = SINGLE,
+    results_of = function(_, data) return data.kind == problems.SINGLE and SINGLE or { LOSS } end,
     plan = texts.plan,
     open = open,
-    model = function(data) return BertForSequenceClassification.new(data.config) end,
+    model = function(data)
+        return BertForSequenceClassification.new(data.config, nil, { class_weights = data.class_weights })
+    end,
     exports = true,
+    folds = folds,
     evaluation = evaluation,
     predict = function(job, outcome)
         texts.evaluate(job, outcome, function(part) return measure(job, part) end)
     end,
     inference = function(job) return (job.data.sets.test or job.data.sets.dev).set end,
     rows = function(outcome)
-        local metrics, rows = outcome.metrics, {}
+        local rows = {}
         if outcome.prediction then rows[1] = { "output", outcome.prediction.file } end
-        rows[#rows + 1] = metrics and { "result", ("%s: accuracy %.2f %%, macro F1 %.2f %%"):format(outcome.measured,
-            100 * metrics.accuracy, 100 * metrics.macro_f1) }
+        rows[#rows + 1] = outcome.metrics and { "result", ("%s: %s"):format(outcome.measured,
+            scoring.summary(outcome.metrics)) }
         return rows
     end,
 }

@@ -66,7 +66,9 @@ end
 local function config_of(config, with_labels)
     local list = {}
     for name, value in pairs(config:to_table(with_labels)) do
-        if name ~= "label2id" then list[name] = lua_value.identity(value) end
+        -- One label a text is what a model without problem_type has, as those of older versions are.
+        local same = name == "label2id" or value == "single_label_classification"
+        if not same then list[name] = lua_value.identity(value) end
     end
     return list
 end

@@ -34,7 +34,7 @@ function M.of(job)
     local records, train, run = {}, job.data.train, job.run
     local path = run.train_file or job.values.train_file
     if train and train.listed then
-        records.input_dir = of_shards(train)
+        records[train.named_by or "input_dir"] = of_shards(train)
     elseif path and run.work.train then
         records.train_file = of_file(path)
     end

@@ -1,4 +1,5 @@
---- Evaluation while training: `evaluate = { every = 500, metric = "mlm_loss", keep = "best", patience = 3 }`.
+--- Evaluation while training: `evaluate = { every = 500, metric = "mlm_loss", keep = "best", patience = 3 }`; of
+-- fine-tuning also as plain settings, see evaluation_settings.lua.
 --
 -- What is measured, and on which files, is the task's matter (`evaluation` in
 -- task.lua). Here: when to evaluate, what is the best so far, when a run that no
@@ -19,6 +20,7 @@
 
 local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
+local evaluation_settings = require "bertlua.jobs.common.evaluation_settings"
 local fault = require "bertlua.fault"
 local lua_value = require "bertlua.util.lua_value"
 local plural = require "bertlua.util.plural"
@@ -29,7 +31,9 @@ local M = {}
 
 local FIELDS = { "every", "metric", "better", "keep", "patience" }
 -- Names of metrics of which less is better, or more, where neither the task nor the recipe says so.
-local LOWER, HIGHER = { "loss", "error", "perplexity" }, { "accuracy", "f1", "exact", "correlation" }
+local LOWER = { "loss", "error", "perplexity" }
+local HIGHER = { "accuracy", "f1", "exact", "correlation", "precision", "recall", "matthews", "pearson", "spearman",
+    "mrr" }
 
 local function hint(name, candidates)
     local nearest = suggest.closest(name, candidates)
@@ -70,7 +74,11 @@ local function contains_any(name, words)
 end
 
 --- Which direction of a metric is better: as the recipe says, as the task says, or by its name.
-local function direction_of(given, metric, known)
+-- @param given the recipe's table
+-- @param metric its name
+-- @param known the task's metrics, as its evaluation.metrics gives them
+-- @return "higher" or "lower"
+function M.direction(given, metric, known)
     if given.better or known[metric] then return given.better or known[metric] end
     if contains_any(metric, LOWER) then return "lower" end
     if contains_any(metric, HIGHER) then return "higher" end
@@ -83,7 +91,7 @@ end
 -- @param run plan; gets evaluate: a copy with metric and better, completed by the task
 -- @param values resolved settings
 function M.plan(task, run, values)
-    local given, evaluation = values.evaluate, task.evaluation
+    local given, evaluation = evaluation_settings.table_of(values, run.work.train), task.evaluation
     if not given or not run.work.train then return end
     if not evaluation then fault.raisef("evaluate: task %s cannot be evaluated while it trains", task.name) end
     if values.benchmark then
@@ -100,7 +108,8 @@ function M.plan(task, run, values)
         end
         wanted[name] = value
     end
-    check_count(given, "every")
+    -- "epoch" becomes a number once the samples are counted: see resume().
+    if not (given.every == "epoch" and values.epochs) then check_count(given, "every") end
     if given.patience ~= nil then check_count(given, "patience") end
     check_choice(given, "better", { "lower", "higher" })
     check_choice(given, "keep", { "best" })
@@ -110,7 +119,7 @@ function M.plan(task, run, values)
     if metrics and not metrics[wanted.metric] then
         fault.raisef("evaluate: unknown metric %s%s", wanted.metric, hint(wanted.metric, names_of(metrics)))
     end
-    wanted.better = direction_of(given, wanted.metric, metrics or {})
+    wanted.better = M.direction(given, wanted.metric, metrics or {})
     evaluation.plan(run, values, wanted)
     run.evaluate = wanted
 end
@@ -137,6 +146,7 @@ end
 function M.resume(run)
     local wanted, start = run.evaluate, run.start
     if not wanted then return end
+    if wanted.every == "epoch" then wanted.every = run.steps_per_epoch end
     local state = start.kind == "resume" and checkpoint.progress(start.path).evaluation
     if state and state.metric ~= wanted.metric then
         run.warnings[#run.warnings + 1] = ("the best so far was chosen by %s and is chosen by %s from here on: it is "

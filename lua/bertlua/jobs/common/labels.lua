@@ -7,6 +7,11 @@ local model_choice = require "bertlua.jobs.common.model_choice"
 
 local M = {}
 
+-- Classes of transformers that have labels, even where they have no names.
+local UNNAMED = { BertForSequenceClassification = true, BertForTokenClassification = true }
+-- No model has so many.
+local MOST = 1e6
+
 --- Distinct labels, sorted; numerically if all are numbers.
 -- @param each function(visit): calls visit(label) for each label of the data
 -- @return list; {[label] = how often it occurs}
@@ -23,13 +28,25 @@ function M.distinct(each)
     return labels, counts
 end
 
---- The labels of a model that was already trained, as recorded in its folder; nil for one that was not.
+--- The labels of a model that was already trained, as recorded in its folder; nil for one that was not. Where nobody has
+-- named them, transformers leaves them out: then they are LABEL_0 and LABEL_1, or num_labels of these.
+-- @return list; problem_type, or nil where the folder says none
 function M.trained(run, values)
     if run.work.train and run.start.kind ~= "resume" or not run.start.path then return nil end
     local file = fs.join(run.start.path, "config.json")
-    local labels = fs.is_file(file) and BertConfig.load(file, { own = model_choice.is_own(values) }).labels
-    if not labels then fault.raisef("%s: contains no id2label: the names of the model's labels are unknown", file) end
-    return labels
+    local config = fs.is_file(file) and BertConfig.load(file, { own = model_choice.is_own(values) })
+    local names = config and config.labels
+    if config and not names then
+        local saved = BertConfig.read(file)
+        local class = type(saved.architectures) == "table" and saved.architectures[1]
+        local count = saved.num_labels or 2
+        if UNNAMED[class] and type(count) == "number" and count <= MOST then
+            names = {}
+            for i = 1, count do names[i] = "LABEL_" .. i - 1 end
+        end
+    end
+    if not names then fault.raisef("%s: contains no id2label: the names of the model's labels are unknown", file) end
+    return names, config.problem_type
 end
 
 --- {[label] = its number from 0}.

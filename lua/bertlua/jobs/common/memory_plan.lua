@@ -129,8 +129,8 @@ end
 --- Reject micro-steps that do not fit, and suggest a batch size that does.
 -- @param model allocated, or not yet; then shape names its precision
 -- @param shape batch_size, max_seq_length, max_predictions_per_seq; tensors: of a batch (see jobs/common/task.lua);
---   group: sequences of a sample, where it has several (data/sequences.lua); accumulation: its setting; batch_option: name
---   of the option that sets batch_size (--batch-size); checkpointing: whether layers are recomputed already
+--   group: sequences of a sample, where it has several (data/sequences.lua); accumulation: its setting; batch_option:
+--   name of the option that sets batch_size (--batch-size); checkpointing: whether layers are recomputed already
 -- @param limit bytes for activations: the setting, or what is free
 -- @param room bytes for these and the workspace together (no limit if left out)
 -- @return upper limits in bytes of activations, of workspace, and of the scratch memory within it

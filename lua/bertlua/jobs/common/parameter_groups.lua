@@ -1,4 +1,5 @@
---- Parameters that a recipe treats apart from the others, by their names: freeze, lr_scale, weight_decay_of.
+--- Parameters that a run treats apart from the others, by their names: freeze, lr_scale, weight_decay_of; and, of
+-- fine-tuning, freeze_embeddings, freeze_layers and layerwise_lr_decay, which come to the first two.
 --
 -- Names are those of the checkpoint, "bert.encoder.layer.0.attention.self.query.weight"; patterns are those of
 -- util/name_pattern.lua. A table gives numbers by pattern, a function by name.
@@ -13,6 +14,39 @@ local EXAMPLES = {
     lr_scale = 'function(name) return number end, or { ["encoder.layer.0"] = 0.5, ... }',
     weight_decay_of = 'function(name) return number end, or { ["pooler"] = 0.1, ... }',
 }
+
+--- The patterns of `freeze`: a recipe's list, or text with commas between them; one inside [] is part of a set.
+local function patterns_of(given)
+    if type(given) ~= "string" then return given end
+    local list, at, depth = {}, 1, 0
+    for i = 1, #given + 1 do
+        local byte = given:sub(i, i)
+        depth = byte == "[" and 1 or byte == "]" and 0 or depth
+        if (byte == "," and depth == 0) or byte == "" then
+            list[#list + 1], at = given:sub(at, i - 1):match "^%s*(.-)%s*$", i + 1
+        end
+    end
+    return list
+end
+
+--- All that is frozen, as patterns; an empty list if nothing is.
+local function frozen_patterns(values)
+    local list = {}
+    for i, pattern in ipairs(patterns_of(values.freeze) or {}) do list[i] = pattern end
+    if values.freeze_embeddings then list[#list + 1] = "embeddings" end
+    for layer = 0, (values.freeze_layers or 0) - 1 do list[#list + 1] = ("encoder.layer.%d"):format(layer) end
+    return list
+end
+
+--- Layers of a model's encoder, by the names of its parameters.
+local function layers_of(names)
+    local count = 0
+    for _, name in ipairs(names) do
+        local layer = name:match "%f[%w]encoder%.layer%.(%d+)%."
+        if layer then count = math.max(count, tonumber(layer) + 1) end
+    end
+    return count
+end
 
 local function compiled(setting, pattern)
     if type(pattern) ~= "string" then
@@ -32,7 +66,7 @@ end
 
 --- Check these settings as far as that is possible without a model; a fault for what is wrong.
 function M.check(values)
-    local list = values.freeze
+    local list = patterns_of(values.freeze)
     if list then
         for key in pairs(list) do
             if type(key) ~= "number" then
@@ -41,6 +75,9 @@ function M.check(values)
         end
         if #list == 0 then fault.raise 'freeze: the list is empty, expected patterns: { "embeddings" }' end
         for _, pattern in ipairs(list) do compiled("freeze", pattern) end
+    end
+    if values.layerwise_lr_decay and values.lr_scale then
+        fault.raise "--layerwise-lr-decay and lr_scale are both set: give one of them"
     end
     for setting, example in pairs(EXAMPLES) do
         local given = values[setting]
@@ -73,13 +110,19 @@ local function matched(setting, pattern, names)
     return set
 end
 
---- Freeze what a recipe says, before the store is allocated.
+--- Freeze what the settings say, before the store is allocated.
 -- @param values settings
 -- @param store ParameterStore
 function M.freeze(values, store)
-    if not values.freeze then return end
+    local patterns = frozen_patterns(values)
+    if #patterns == 0 then return end
     local names, frozen, count = names_of(store), {}, 0
-    for _, pattern in ipairs(values.freeze) do
+    local layers = layers_of(names)
+    if values.freeze_layers and values.freeze_layers > layers then
+        fault.raisef("--freeze-layers %d, but the model's encoder has %d: choose %s", values.freeze_layers, layers,
+            layers > 0 and ("1 to %d"):format(layers) or "parameters by --freeze")
+    end
+    for _, pattern in ipairs(patterns) do
         for name in pairs(matched("freeze", pattern, names)) do
             if not frozen[name] then count = count + 1 end
             frozen[name] = true
@@ -113,12 +156,29 @@ local function of_table(setting, given, store)
     return function(name) return value_of[name] end
 end
 
+--- The learning rate of each layer relative to the one above it: decay^(L-l) for layer l of 0 ... L-1, decay^(L+1) for
+-- the embeddings, 1 for what is above the encoder, as in ELECTRA (arXiv 2003.10555, appendix B; its layers count from
+-- 1, and the top one is below the task's by one decay, as here).
+local function layerwise(decay, store)
+    local layers = layers_of(names_of(store))
+    if layers == 0 then
+        fault.raise "--layerwise-lr-decay: the model has no encoder.layer.N: give rates by lr_scale"
+    end
+    return function(name)
+        local layer = name:match "%f[%w]encoder%.layer%.(%d+)%."
+        if layer then return decay ^ (layers - tonumber(layer)) end
+        if name:find "%f[%w]embeddings%f[%W]" then return decay ^ (layers + 1) end
+        return nil
+    end
+end
+
 --- A recipe's numbers for each parameter, checked; called once per parameter that is trained.
 -- @param setting "lr_scale" or "weight_decay_of"
 -- @param store ParameterStore, with what is frozen marked
 -- @return function(name) -> number or nil, nil where the recipe has none; all numbers as text, to compare them
 function M.numbers(setting, values, store)
     local given = values[setting]
+    if setting == "lr_scale" and values.layerwise_lr_decay then given = layerwise(values.layerwise_lr_decay, store) end
     if not given then return nil end
     local of = type(given) == "table" and of_table(setting, given, store) or nil
     local numbers = {}
@@ -141,12 +201,13 @@ end
 
 --- "5.2 of 11.2 million parameters (embeddings)": what is frozen, for the log; nil if nothing is.
 function M.frozen_text(values, store)
-    if not values.freeze then return nil end
+    local patterns = frozen_patterns(values)
+    if #patterns == 0 then return nil end
     local frozen = store.numel - store:trained_numel()
     local text = store.numel < 1e5 and ("%d of %d parameters"):format(frozen, store.numel)
         or frozen < 1e5 and ("%d of %.1f million parameters"):format(frozen, store.numel / 1e6)
         or ("%.1f of %.1f million parameters"):format(frozen / 1e6, store.numel / 1e6)
-    return ("%s (%s)"):format(text, table.concat(values.freeze, ", "))
+    return ("%s (%s)"):format(text, table.concat(patterns, ", "))
 end
 
 return M

@@ -47,7 +47,7 @@ local function build(job)
     parts.pinned = values.enable_cpu_affinity and context.pin_threads()
     parts.model, parts.objective = model_choice.build(job)
     local store = parts.model.store
-    job.results = not parts.objective and tasks.results(job.task, values) or {}
+    job.results = not parts.objective and tasks.results(job.task, values, data) or {}
     if not parts.objective then parts.results = tasks.names(job.results) end
     if not run.work.train then
         store:allocate { precision = run.precision, seed = values.seed, training = false }
@@ -81,6 +81,7 @@ local function restore(job)
     local run, target = job.run, model_files(job)
     -- Without training first, a newly initialized head would answer at random.
     if run.start.kind ~= "resume" and not run.work.train and not job.values.benchmark then target.missing = {} end
+    target.ignored = job.data.ignored
     training.restore(run, job.parts.optimizer, target)
 end
 

@@ -9,6 +9,8 @@
 -- `evaluated = true`: it matters only to a run that evaluates while it trains.
 -- Rules between settings do not belong here: see plan.lua.
 
+local evaluating = require "bertlua.jobs.common.evaluation_settings"
+local repeats = require "bertlua.jobs.repeats.settings"
 local settings = require "bertlua.settings"
 
 local M = {}
@@ -108,9 +110,9 @@ local TRAINING = {
     { name = "always_adapt", type = "boolean", default = true,
         help = "LAMB's trust ratio for all parameters, as in its paper; false: not for those without weight decay, as "
             .. "NVIDIA's FusedLAMB and Paddle's Lamb do unless told otherwise" },
-    { name = "freeze", type = "lua", accepts = { table = true },
+    { name = "freeze", type = "string", accepts = { table = true },
         help = "patterns of names of parameters that keep their values, which also saves their part of the backward "
-            .. "pass: { \"embeddings\", \"encoder.layer.[0-5]\" }" },
+            .. "pass: embeddings,encoder.layer.[0-5]" },
     { name = "lr_scale", type = "lua", accepts = { ["function"] = true, table = true },
         help = "what the learning rate of each parameter is multiplied by: function(name), or a table of numbers by "
             .. "pattern; unset or nil: 1" },
@@ -192,7 +194,14 @@ local FINETUNING = { { "Job", {
         help = "sequences per micro-step, per device" },
     { name = "predict_batch_size", type = "integer", passing = "it trains nothing", min = 1, default = 8,
         help = "sequences per batch in prediction" },
-} } }
+    { name = "freeze_embeddings", type = "boolean", default = false,
+        help = "the embeddings keep their values, as with freeze" },
+    { name = "freeze_layers", type = "integer", min = 1,
+        help = "the lowest N layers of the encoder keep their values; unset: none" },
+    { name = "layerwise_lr_decay", type = "number", above = 0, max = 1,
+        help = "each layer has this times the learning rate of the one above it, the embeddings the lowest; what is "
+            .. "above the top layer has all of it; unset: the same for all" },
+} }, evaluating.SETTINGS, repeats.SETTINGS }
 
 local SHARED = { { "Job", JOB }, { "Training", TRAINING }, { "Advanced", ADVANCED }, { "Machine and logs", MACHINE } }
 

@@ -15,13 +15,14 @@
 --                    forward(tape, batch) returns the results, activation_bytes(shape) what a step takes; a recipe
 --                    may put another in its place (model_choice.lua)
 --     open(job)      -> data: {config: BertConfig; train: loader of batches, where it trains; lines: what to log about
---                    the data; ...: whatever the other functions need}. A loader has samples, max_seq_length, tensors
+--                    the data; ignored: patterns of parameters that a run does not take from those it starts from, or
+--                    nil; ...: whatever the other functions need}. A loader has samples, max_seq_length, tensors
 --                    (list of {name, "rows"|"masked"|"sequences", i32 of an entry}) and batch(n); see
 --                    data/sequences.lua and data/loader.lua
 --
 -- and what it may declare:
 --
---     results_of(values)  the results where settings decide them; nil: those above
+--     results_of(values, data)  the results where settings or data decide them; nil: those above
 --     plan(run, values, sources)  rules between its settings, checked before anything is opened. Sets run.work =
 --                    {train=, predict=, evaluate=} ({train = true} if it does not), run.phase (name), run.parameters
 --                    (parameters to start from: {setting, path}, where they are not from_pretrained_params)
@@ -35,6 +36,9 @@
 --                    ...} and outcome.metrics {name = number}
 --     inference(job) -> sequences to measure in benchmark mode without training (see data/sequences.lua); required
 --                    with predict
+--     folds(values)  where a train_file can be divided: list of its items {line: number of the first line of each in
+--                    train_file; stratum: its label, for parts alike in labels, or nil; names: list of labels that
+--                    training must have seen} (see repeats/folds.lua)
 --     evaluation     for recipes that evaluate while they train (see evaluating.lua): {fields: list of the fields of
 --                    `evaluate` that are its own; metric: the one that decides unless a recipe names another;
 --                    metrics(values) -> {name = "lower" or "higher", whichever is better}, or nil where only an
@@ -54,6 +58,7 @@ local REQUIRED = { name = "string", settings = "table", batch_setting = "string"
     model = "function", open = "function" }
 local OPTIONAL = { results_of = "function", plan = "function", prepare = "function", exports = "boolean",
     flat = "boolean", exported = "function", predict = "function", inference = "function", evaluation = "table",
+    folds = "function",
     rows = "function", summary = "function" }
 local OF_EVALUATION = { fields = "table", metric = "string", metrics = "function", plan = "function", open = "function",
     run = "function", close = "function" }
@@ -103,9 +108,10 @@ end
 
 --- The results of a run of a task.
 -- @param values resolved settings
+-- @param data what its open() returned
 -- @return list as in the declaration
-function M.results(task, values)
-    return task.results_of and task.results_of(values) or task.results
+function M.results(task, values, data)
+    return task.results_of and task.results_of(values, data) or task.results
 end
 
 --- How results that a recipe computes are shown: those that the task has too as there, any other in a column of its

@@ -54,6 +54,9 @@ function M.plan(run, values)
     end
     local train, evaluate = values.train_file or values.data, values.dev_file or values.test_file
     run.work = { train = train and true, evaluate = evaluate and true }
+    if train and not evaluate and not values.benchmark and not (values.evaluate and values.evaluate.dev_file) then
+        run.notes[#run.notes + 1] = "neither --dev-file nor --test-file: there will be no figures of this model"
+    end
     if not next(run.work) then fault.raise("nothing to do: give a --train-file, --dev-file or --test-file") end
 end
 

@@ -105,8 +105,8 @@ end
 local function infer(job, gold, tick)
     local names, set = job.data.config.labels, gold.set
     local best, probability = array.int32(set.words), array.float(set.words)
-    local totals = texts.infer(job, set, tagging.reader(set, #names, best, probability), tick)
-    local predicted, scores = tagging.by_sentence(gold.sentences, best, probability, names)
+    local totals = texts.infer(job, set, tagged.reader(set, #names, best, probability), tick)
+    local predicted, scores = tagged.by_sentence(gold.sentences, best, probability, names)
     return predicted, scores, totals
 end
 
@@ -141,6 +141,14 @@ local function measure(job, part)
     return metrics_of(gold, predicted), predictions, { "words", "tags", "scores" }, totals
 end
 
+--- The sentences of train_file, for cross-validation.
+local function folds(values)
+    local items = tagged.read(values.train_file, { labeled = true, text_column = values.text_column,
+        label_column = values.label_column, encoding = values.encoding, invalid_utf8 = values.invalid_utf8 })
+    for i, sentence in ipairs(items) do items[i] = { line = sentence.line, names = sentence.tags } end
+    return items
+end
+
 return task.define {
     name = "tokens",
     settings = require "bertlua.jobs.tokens.settings",
@@ -159,6 +167,7 @@ return task.define {
     open = open,
     model = function(data) return BertForTokenClassification.new(data.config) end,
     exports = true,
+    folds = folds,
     evaluation = evaluation,
     predict = function(job, outcome)
         texts.evaluate(job, outcome, function(part) return measure(job, part) end)

@@ -35,6 +35,42 @@ describe("freeze", function()
         store:free()
     end)
 
+    it("takes patterns as text, the embeddings, and the lowest layers of the encoder", function()
+        local function model()
+            local store = ParameterStore.new()
+            for i, name in ipairs { "bert.embeddings.word_embeddings.weight", "bert.encoder.layer.0.weight",
+                "bert.encoder.layer.1.weight", "bert.encoder.layer.10.weight", "bert.pooler.weight",
+                "classifier.weight" } do
+                store:register(name, { i, 2 }, { init = "normal" })
+            end
+            return store
+        end
+        local function frozen(values)
+            local store, text = model(), ""
+            groups.check(values)
+            groups.freeze(values, store)
+            for _, entry in ipairs(store.list) do text = text .. (entry.frozen and "x" or ".") end
+            return text
+        end
+        assert.are.equal("xxxx..", frozen { freeze = "embeddings, encoder.layer.[0,1], layer.10" })
+        assert.are.equal("x...x.", frozen { freeze = { "pooler" }, freeze_embeddings = true })
+        assert.are.equal(".xx...", frozen { freeze_layers = 2 })
+        assert.are.equal("......", frozen { freeze_embeddings = false })
+        assert.are.equal("--freeze-layers 12, but the model's encoder has 11: choose 1 to 11",
+            refusal(frozen, { freeze_layers = 12 }))
+        assert.are.equal("--freeze-layers 1, but the model's encoder has 0: choose parameters by --freeze",
+            refusal(groups.freeze, { freeze_layers = 1 }, store_of()))
+        assert.are.equal('freeze: "a[" is not a pattern of names: the ] of a set is missing',
+            refusal(groups.check, { freeze = "embeddings,a[" }))
+        assert.are.equal('freeze: "" is not a pattern of names: it is empty',
+            refusal(groups.check, { freeze = "embeddings," }))
+        local store, values = model(), { freeze_layers = 1, freeze_embeddings = true }
+        groups.freeze(values, store)
+        store:allocate {}
+        assert.are.equal("6 of 42 parameters (embeddings, encoder.layer.0)", groups.frozen_text(values, store))
+        store:free()
+    end)
+
     it("counts large models in millions", function()
         local store = ParameterStore.new()
         store:register("a", { 5200, 1000 }, { init = "zeros" })
@@ -125,3 +161,27 @@ for _, setting in ipairs { "lr_scale", "weight_decay_of" } do
         end)
     end)
 end
+
+describe("layerwise_lr_decay", function()
+    it("lowers the rate by layer, the embeddings' most", function()
+        local store = ParameterStore.new()
+        for _, name in ipairs { "bert.embeddings.LayerNorm.weight", "bert.encoder.layer.0.output.dense.weight",
+            "bert.encoder.layer.1.output.dense.weight", "bert.pooler.dense.weight", "classifier.weight" } do
+            store:register(name, { 2, 2 }, { init = "normal" })
+        end
+        local values = { layerwise_lr_decay = 0.5 }
+        groups.check(values)
+        local of, text = groups.numbers("lr_scale", values, store)
+        assert.are.equal(0.125, of "bert.embeddings.LayerNorm.weight")
+        assert.are.equal(0.25, of "bert.encoder.layer.0.output.dense.weight")
+        assert.are.equal(0.5, of "bert.encoder.layer.1.output.dense.weight")
+        assert.is_nil(of "bert.pooler.dense.weight")
+        assert.is_nil(of "classifier.weight")
+        assert.are.equal("0.125 0.25 0.5 -1 -1", text)
+        assert.is_nil(groups.numbers("weight_decay_of", values, store))
+        assert.are.equal("--layerwise-lr-decay and lr_scale are both set: give one of them",
+            refusal(groups.check, { layerwise_lr_decay = 0.5, lr_scale = function() end }))
+        assert.are.equal("--layerwise-lr-decay: the model has no encoder.layer.N: give rates by lr_scale",
+            refusal(groups.numbers, "lr_scale", values, store_of()))
+    end)
+end)

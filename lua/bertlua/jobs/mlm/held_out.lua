@@ -1,0 +1,77 @@
+--- Figures of a model on held-out sequences: losses and accuracies under masks that never change.
+
+local Feeder = require "bertlua.train.feeder"
+local array = require "bertlua.array"
+local context = require "bertlua.context"
+local masked_sequences = require "bertlua.data.masked_sequences"
+local number = require("bertlua.train.meter").number
+
+local M = {}
+
+-- Masks of held-out text are drawn from a seed of their own, so that runs of any seed are measured alike.
+M.SEED = 12345
+
+--- Open a set: batches of all its sequences, the last one being smaller.
+-- @param job of the runner
+-- @param set of bertlua.data.packing
+-- @return {batches: loader, feeder}
+function M.open(job, set)
+    local values = job.values
+    return {
+        feeder = Feeder.new(),
+        batches = masked_sequences.open(set, {
+            words = job.data.words, batch_size = values.predict_batch_size, masked_lm_prob = values.masked_lm_prob,
+            max_predictions_per_seq = values.max_predictions_per_seq, whole_words = values.whole_word_masking,
+            seed = M.SEED, shuffle = false, endless = false, pack_sequences = values.pack_sequences,
+            few_shapes = context.device() ~= "cpu",
+        }),
+    }
+end
+
+--- Masked tokens of a batch, without filler.
+local function count_masked(batch)
+    local labels, total = array.wrap(batch.masked_labels), 0
+    for i = 0, batch.masked_labels:numel() - 1 do
+        if labels[i] >= 0 then total = total + 1 end
+    end
+    return total
+end
+
+--- Means of the results: those of masked words over all of them, others over the sequences.
+-- @param job of the runner
+-- @param opened of open()
+-- @param tick function(done, total) called after each batch; where it returns true, the evaluation ends
+-- @return {name = mean}, with perplexity = exp(mlm_loss); nil where tick ended it; number of sequences
+function M.run(job, opened, tick)
+    local tape, sums, batches = job.parts.tape, {}, opened.batches
+    local computed = job.parts.objective or job.parts.model
+    local samples, masked = 0, 0
+    for n = 0, batches.batches - 1 do
+        local batch = batches:batch(n)
+        local in_batch = count_masked(batch)
+        tape:reset(false)
+        local result = computed:forward(tape, opened.feeder:load(batch))
+        for _, name in ipairs(job.parts.results or computed.names) do
+            local weight = name:find "^mlm_" and in_batch or batch.batch_size
+            sums[name] = (sums[name] or 0) + weight * number(result[name])
+        end
+        samples, masked = samples + batch.batch_size, masked + in_batch
+        if tick(n + 1, batches.batches) then return nil end
+    end
+    local metrics = {}
+    for name, sum in pairs(sums) do metrics[name] = sum / (name:find "^mlm_" and math.max(masked, 1) or samples) end
+    if metrics.mlm_loss then
+        metrics.perplexity = math.exp(metrics.mlm_loss)
+        -- The task's own loss is the sum of its parts, whose weights differ.
+        if not job.parts.objective then metrics.loss = metrics.mlm_loss + (metrics.nsp_loss or 0) end
+    end
+    return metrics, samples
+end
+
+--- Free what open() made.
+function M.close(opened)
+    opened.feeder:free()
+    opened.batches:close()
+end
+
+return M

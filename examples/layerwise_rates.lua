@@ -4,7 +4,8 @@
 --     bertlua examples/layerwise_rates.lua --train-file train.csv --dev-file dev.csv --bert-model custom \
 --         --from-pretrained-params MODEL
 --
--- Names are those of model.safetensors; nil means what it would be without the function.
+-- Names are those of model.safetensors; nil means what it would be without the function. The rates alone are those of
+-- the setting layerwise_lr_decay = 0.8, whatever the number of layers.
 
 local recipe = require "bertlua.recipe"
 

@@ -143,7 +143,10 @@ static void place(bl_batch *batch, const bl_shard_row *row, int32_t first_length
     int32_t *index = (int32_t *) batch->masked_index.data + batch->masked;
     for (int32_t k = 0; k < masked; k++)
         index[k] = (int32_t) first + slots[k];
-    memcpy((int32_t *) batch->masked_labels.data + batch->masked, labels, (size_t) masked * sizeof *labels);
+    /* Without masks there may be no array of them. */
+    if (masked > 0) {
+        memcpy((int32_t *) batch->masked_labels.data + batch->masked, labels, (size_t) masked * sizeof *labels);
+    }
     batch->samples++;
     batch->tokens += row->length;
     batch->masked += masked;

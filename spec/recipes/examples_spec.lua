@@ -326,31 +326,6 @@ describe("the example", function()
         for _, value in ipairs(cosine) do assert.is_true(value > 0 and value < 0.99999) end
     end)
 
-    it("regression.lua fits numbers", function()
-        local texts = classify.new { texts = 24 }
-        for _, path in ipairs { texts.train, texts.dev } do
-            assert(fs.write(path, (fs.read(path):gsub("label (%d)", "%1.5"))))
-        end
-        local function fit(name, more)
-            local options = { ["output-dir"] = texts.dir .. "/" .. name, epochs = 8, ["log-freq"] = 1,
-                ["num-steps-per-checkpoint"] = 5, ["report-file"] = texts.dir .. "/" .. name .. ".json" }
-            for key, value in pairs(more or {}) do options[key] = value end
-            local command = texts:command(options):gsub("recipes/finetune_classify%.lua", "examples/regression.lua")
-            local code, output = job_class.shell(command)
-            assert.are.equal(0, code, output)
-            return output
-        end
-        local output = fit "straight"
-        fit("stopped", { ["steps-this-run"] = 7 })
-        assert.matches("resuming from .*/7\n", fit "stopped")
-        assert.is_true(fs.read(texts.dir .. "/straight/checkpoints/24/model.safetensors")
-            == fs.read(texts.dir .. "/stopped/checkpoints/24/model.safetensors"))
-        assert.matches("\nstep .* loss   rmse ", output)
-        local rmse = logged(texts.dir .. "/straight.json", "rmse")
-        assert.is_true(rmse[24] < rmse[1])
-        texts:close()
-    end)
-
     it("own_model.lua trains its model", function()
         local output, straight = resumes_exactly("own_model", {})
         assert.matches("\nmodel     PreLnBert: ", output)

@@ -41,11 +41,11 @@ describe("going on with pre-training", function()
             attention_probs_dropout_prob = 0 }
         local folder = job.dir .. "/texts"
         assert(fs.mkdirs(folder))
-        for i = 1, 3 do assert(fs.write(("%s/%d.txt"):format(folder, i), mlm.texts(100, i))) end
-        local output = succeed { ["train-file"] = folder, border = "blank", epochs = 20, ["test-file"] = job.dev,
+        for i = 1, 3 do assert(fs.write(("%s/%d.txt"):format(folder, i), mlm.texts(60, i))) end
+        local output = succeed { ["train-file"] = folder, border = "blank", epochs = 30, ["test-file"] = job.dev,
             ["log-freq"] = 100, ["masked-lm-prob"] = 0.2, ["learning-rate"] = 5e-3 }
-        assert.matches("texts: %d+ tokens of %d+ documents, to train on: %d+ full sequences", output)
-        assert.matches("held out as documents %(dev_share 0.05%): %d+ full sequences", output)
+        assert.matches("texts: %d+ tokens to train on, %d+ full sequences", output)
+        assert.matches("%d+ tokens held out as documents %(dev_share 0.05%), %d+ full sequences", output)
         local found = figures()
         -- Guessing one of 34 words costs 3.5; the rest of a sentence says what is missing.
         assert.is_true(found.dev.mlm_loss < 1.5, "dev " .. found.dev.mlm_loss)
@@ -59,17 +59,18 @@ describe("going on with pre-training", function()
         assert.is_truthy(file:info "cls.predictions.transform.dense.weight")
         assert.is_nil(file:info "bert.pooler.dense.weight")
         file:close()
-        -- The model measures other texts alone, with the same figures.
+        -- The model measures texts alone, with the same figures, whatever it was trained with.
         local before = found.test
-        output = succeed { ["train-file"] = false, ["test-file"] = job.dev, ["masked-lm-prob"] = 0.2 }
+        output = succeed { ["train-file"] = false, ["test-file"] = job.dev, ["whole-word-masking"] = "true" }
         assert.is_nil(output:find("to train on", 1, true))
         assert.are.same(before, figures().test)
         -- It goes on from that model with next sentences: their head is new, which is told.
         output = succeed { ["from-pretrained-params"] = job.out .. "/model", ["output-dir"] = job.dir .. "/pairs",
-            ["next-sentence"] = "true", epochs = 1 }
+            ["train-file"] = folder, ["next-sentence"] = "true", border = "blank", epochs = 1 }
         assert.matches("lacks .*cls.seq_relationship.weight.*newly initialized", output)
-        assert.matches("to train on: %d+ pairs", output)
+        assert.matches("to train on, %d+ pairs", output)
         assert.is_true(figures(job.dir .. "/pairs").dev.nsp_accuracy >= 0)
+        assert.is_nil(output:find("the accuracy of NSP says nothing", 1, true))
         config = assert(json.read(job.dir .. "/pairs/model/config.json"))
         assert.are.same({ "BertForPreTraining" }, config.architectures)
     end)
@@ -101,6 +102,30 @@ describe("going on with pre-training", function()
         assert.matches("warning: train_file was .* and is ", succeed(changes "killed"))
     end)
 
+    it("evaluates while it trains, on what is held out or on other texts, and keeps the best", function()
+        local recipe = job.dir .. "/recipe.lua"
+        assert(fs.write(recipe, [[
+require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_step_of_checkpoint = "auto",
+    evaluate = { every = 5, keep = "best" } })
+]]))
+        local command = job:command { epochs = 1, ["pseudo-perplexity"] = 0 }
+        local function run(more)
+            local output, code = process.run((command:gsub("recipes/pretrain_continue.lua", recipe)) .. (more or "")
+                .. " 2>&1")
+            assert.are.equal(0, code, output)
+            return output
+        end
+        local output = run()
+        assert.matches("evaluation 5: mlm_loss %d.%d+ %(best so far%), loss %d.%d+, mlm_accuracy", output)
+        assert.matches("best%s+%S*checkpoints/%d+ %(mlm_loss", output)
+        assert.is_nil(figures().dev.pseudo_perplexity)
+        -- Checkpoints record what is measured on.
+        local other = (" --output-dir %s/other --dev-file %s"):format(job.dir, job.dev)
+        assert.matches("evaluation 5: mlm_loss", run(other))
+        assert(fs.write(job.dev, fs.read(job.dev) .. "\nW6 w7.\n"))
+        assert.matches("warning: evaluate was .* and is ", (run(other):gsub("\n%s+", " ")))
+    end)
+
     mpi.specs(it, pending)("trains alike on several processes", function()
         local most = { ["gradient-merge-steps"] = 2, ["max-steps"] = 6, device = "cpu" }
         local function with(more)
@@ -118,6 +143,20 @@ describe("going on with pre-training", function()
         assert.is_true(math.abs(figures(one).dev.mlm_loss - figures(two).dev.mlm_loss) < 1e-4)
     end)
 
+    it("runs several times, and compares what is held out", function()
+        local changes = { seeds = "1,2", epochs = 1, ["train-file"] = job.dir .. "/tr*.txt",
+            ["tensorboard-dir"] = "none" }
+        succeed(changes)
+        local found = figures()
+        local a, b = found.runs[1].dev.mlm_loss, found.runs[2].dev.mlm_loss
+        assert.is_true(a ~= b and math.abs(found.mean.dev.mlm_loss - (a + b) / 2) < 1e-9)
+        -- Held out is the same whatever the seed.
+        assert.are.equal(found.runs[1].dev.tokens, found.runs[2].dev.tokens)
+        assert(fs.write(job.train, fs.read(job.train) .. "\nW6 w7.\n"))
+        refused("seed%-1 was trained with another train_file", changes)
+        refused("%-%-folds: the files of task mlm can't be divided", { folds = 2 })
+    end)
+
     it("tells what little or foreign text comes to", function()
         assert(fs.write(job.dir .. "/few.txt", "W6 w7 w8 w9\nнет таких слов\n"))
         assert(fs.write(job.dir .. "/none.txt", "\n"))
@@ -130,6 +169,11 @@ describe("going on with pre-training", function()
         assert.matches("text_field is ignored", output)
         assert.is_false(fs.exists(job.out .. "/eval.json"))
         assert.is_true(fs.exists(job.out .. "/model/model.safetensors"))
+        assert(fs.write(job.dir .. "/other.txt", "совсем другое\n"))
+        output = succeed { ["dev-file"] = job.dir .. "/other.txt", ["next-sentence"] = "true", epochs = 1,
+            ["output-dir"] = job.dir .. "/pairs" }
+        assert.matches("held%-out text of 1 document: none of its 1 pair has a random next sentence", output)
+        assert.matches("warning: %S*other.txt: 100 %% of the tokens are %[UNK%]", output)
     end)
 
     it("refuses what cannot be, in one line", function()
@@ -143,6 +187,8 @@ describe("going on with pre-training", function()
         assert(fs.write(job.dir .. "/one.txt", "w6 w7\n"))
         refused("one%.txt: a single sentence, of which no share can be held out", { ["train-file"] = job.dir
             .. "/one.txt" })
+        refused("train%.txt: a single document, of which no share can be held out", { border = "none",
+            ["next-sentence"] = "true" })
         assert(fs.write(job.dir .. "/small.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nw6\n"))
         refused("small%.txt has 6 tokens, but .* has vocab_size 40", { ["vocab-file"] = job.dir .. "/small.txt" })
     end)

@@ -1,4 +1,4 @@
---- Several runs in one call, through the real executable: seeds, folds, a recipe's sweep, what goes wrong, what resumes.
+--- Several runs in one call, through the real executable: seeds, folds, a recipe's sweep, what fails, what resumes.
 
 local classify = require "spec.support.classify"
 local fs = require "bertlua.util.fs"
@@ -22,6 +22,7 @@ describe("several runs", function()
         local output = run(0, { seeds = "1,2" })
         assert.matches("Run 2 of 2: seed 2, in " .. job.out .. "/seed-2\n", output, 1, true)
         assert.matches("mean%s+0%.%d+", output)
+        assert.is_false(fs.exists "none")
         run(0, { seed = 2, ["output-dir"] = job.dir .. "/alone" })
         for _, name in ipairs { "model/model.safetensors", "eval.json", "predictions.jsonl" } do
             assert.is_true(fs.read(job.out .. "/seed-2/" .. name) == fs.read(job.dir .. "/alone/" .. name), name)
@@ -30,15 +31,28 @@ describe("several runs", function()
         local a, b = figures.runs[1].dev.accuracy, figures.runs[2].dev.accuracy
         assert.is_true(math.abs(figures.mean.dev.accuracy - (a + b) / 2) < 1e-12)
 
-        output = run(0, { seeds = "1,2,3", ["sweep-processes"] = 2 })
+        local three = { seeds = "1,2,3", ["sweep-processes"] = 2, ["num-steps-per-checkpoint"] = 3 }
+        output = run(0, three)
         assert.matches("seed-1: finished by an earlier call\nseed-2: finished by an earlier call\n", output, 1, true)
         assert.matches("seed-3: finished", output, 1, true)
         assert.matches("steps%s+1 to 6 of 6", fs.read(job.out .. "/seed-3/log.txt"))
         assert.is_false(fs.exists(job.out .. "/seed-1/log.txt"))
 
+        -- As a kill after the first of its checkpoints leaves it.
+        local folder, before = job.out .. "/seed-3/", assert(fs.read(job.out .. "/eval.json"))
+        assert(fs.remove(folder .. "checkpoints/6"))
+        local record = assert(json.read(folder .. "run.json"))
+        record.finished = false
+        assert(fs.write(folder .. "run.json", json.encode(record)))
+        output = run(0, three)
+        assert.matches("seed-2: finished by an earlier call\nseed-3: finished\n", output, 1, true)
+        assert.matches("resuming from " .. folder .. "checkpoints/3\n", fs.read(folder .. "log.txt"), 1, true)
+        assert.are.equal(before, fs.read(job.out .. "/eval.json"))
+
         -- Figures of other settings can't stand beside these; those of another file are measured anew.
         output = run(1, { seeds = "1,2,3", epochs = 2 })
-        assert.matches("seed%-1 was trained with another epochs %(1, now 2%), .*: choose another %-%-output%-dir", output)
+        assert.matches("seed%-1 was trained with another epochs %(1, now 2%), .*: choose another %-%-output%-dir",
+            output)
         assert(fs.write(job.dir .. "/test.csv", assert(fs.read(job.dev))))
         output = run(0, { seeds = "1,2,3", ["test-file"] = job.dir .. "/test.csv" })
         assert.matches("all 6 steps are done", output, 1, true)
@@ -84,7 +98,7 @@ describe("several runs", function()
         assert.are.equal(8, select(2, log:gsub("evaluation +%d+", "")), log)
     end)
 
-    it("stop together at a signal, and go on", function()
+    it("stop together at a signal, each after a checkpoint", function()
         local changes = { seeds = "1,2", epochs = 2000, ["num-steps-per-checkpoint"] = 20, ["sweep-processes"] = 2,
             ["tensorboard-dir"] = "none", ["log-freq"] = 1000 }
         local output, code = process.interrupt(job:command(changes), job.out .. "/seed-1/checkpoints/20", "TERM")

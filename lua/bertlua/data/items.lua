@@ -34,7 +34,8 @@ local LABELS = { ["nil"] = true, number = true, string = true, boolean = true }
 -- @param source the recipe's function
 -- @tparam table options run: fields that the function's argument gets besides epoch and seed; seed (42);
 --   shuffle_buffer (0): an item is drawn from this many that were read ahead, 0 keeps the order; vocab_size, cls_id:
---   ids are checked against them; no_ids = true: texts only; tell = function(line): for what the user should know
+--   ids are checked against them; no_ids = true: texts only; label_lists = true: a label may be a list of
+--   labels, which become texts; tell = function(line): for what the user should know
 function Items.new(source, options)
     local self = setmetatable({ source = source, options = options, seed = options.seed or 42, known = { text = true,
         pair = true, label = true, ids = not options.no_ids or nil }, told = {}, empty = 0, all = 0,
@@ -128,13 +129,32 @@ function Items:check_utf8(field, value)
     end
 end
 
+--- A list of labels, as texts.
+function Items:labels_of(given)
+    local list = {}
+    for i, label in ipairs(given) do
+        if type(label) == "table" then
+            self:wrong(("label[%d] = a table"):format(i), "a number, a text, true or false")
+        end
+        list[i] = type(label) == "number" and ("%.14g"):format(label) or tostring(label)
+    end
+    if #list == 0 and next(given) ~= nil then
+        self:wrong("label = a table without [1]", "a label, or a list of labels")
+    end
+    return list
+end
+
 --- An item in the form above; nil if it is empty.
 function Items:checked(value)
     if type(value) == "string" then value = { text = value } end
     if type(value) ~= "table" then self:wrong("a " .. type(value), FORMS) end
     self:note_unknown(value)
     local text, pair, label = value.text, value.pair, value.label
-    if not LABELS[type(label)] then self:wrong("label = a " .. type(label), "a number, a text, true or false") end
+    if type(label) == "table" and self.options.label_lists then
+        label = self:labels_of(label)
+    elseif not LABELS[type(label)] then
+        self:wrong("label = a " .. type(label), "a number, a text, true or false")
+    end
     if value.ids ~= nil and not self.options.no_ids then
         if text ~= nil then self:wrong("both text and ids", "one of them") end
         local item = { label = label }
@@ -206,7 +226,12 @@ local function extended(checksum, item)
     checksum = crc32c(item.text or bytes_of(item.ids, item.count), checksum)
     local pair = item.pair or item.pair_ids and bytes_of(item.pair_ids, item.pair_count)
     if pair then checksum = crc32c(pair, crc32c("\1", checksum)) end
-    if item.label ~= nil then checksum = crc32c("\2" .. tostring(item.label), checksum) end
+    local label = item.label
+    if type(label) == "table" then
+        checksum = crc32c("\3" .. table.concat(label, "\0"), checksum)
+    elseif label ~= nil then
+        checksum = crc32c("\2" .. tostring(label), checksum)
+    end
     return crc32c("\0", checksum)
 end
 

@@ -63,10 +63,11 @@ function packing.full(corpus, words, max_length)
     end
     local set = { corpus = corpus, words = words, max_length = max_length, documents = data.int32_list(),
         starts = data.int32_list(), count = 0, positions = 0, fill = fill_full }
-    local document, token, length = 0, 0, nil
+    local document, token = 0, 0
     while document < corpus.documents do
         set.documents:add(document)
         set.starts:add(token)
+        local length
         length, document, token = take(set, document, token)
         set.count, set.positions = set.count + 1, set.positions + length
     end

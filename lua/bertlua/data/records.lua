@@ -55,7 +55,8 @@ end
 
 --- Iterator over (number of its first line, text) of the rows that are not blank.
 -- @param next_line function() -> the next line without its end; nil at the end
--- @param kind "csv": a row goes on over line breaks until its quotes are closed; "tsv": tabs part fields, even empty ones
+-- @param kind "csv": a row goes on over line breaks until its quotes are closed; "tsv": a row of tabs is not blank, its
+--   fields are empty
 local function rows_of(next_line, kind, path)
     local mark, quoted, number = kind == "tsv" and "[^ ]" or "%S", kind == "csv", 0
     return function()

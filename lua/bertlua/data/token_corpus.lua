@@ -60,6 +60,14 @@ function Builder:finish()
     return self
 end
 
+--- Free the tokens; the numbers stay.
+function Builder:free()
+    self.list:free()
+    self.sentence_list:free()
+    self.document_list:free()
+    self.tokens, self.sentence_starts, self.document_starts = nil, nil, nil
+end
+
 --- What separates documents of plain text: as set, or headings where it has them, else blank lines if it is the only
 -- file, else nothing. As in bertlua.data.pretraining_text.
 local function border_of(options)
@@ -79,20 +87,24 @@ end
 
 --- Read texts.
 -- @tparam table options files = paths; words = tokenizer; border = "auto", or as in bertlua.data.prose; locale = of the
---   sentence rules ("en@ss=standard"); encoding, invalid_utf8, text_field as in bertlua.data.text_source; on_progress =
---   function(bytes read so far), or nil
--- @return corpus; counts {unknown: tokens that are [UNK], left_out: sentences without tokens, short: documents of one
---   sentence, empty: documents without tokens, empty_files, replaced: bytes, kinds: see text_source.told}
+--   sentence rules ("en@ss=standard"); longest: a sentence of more tokens becomes several, as does a text without full
+--   stops (no limit); encoding, invalid_utf8, text_field as in bertlua.data.text_source; on_progress = function(bytes
+--   read so far), or nil
+-- @return corpus, with free(); counts {unknown: tokens that are [UNK], left_out: sentences without tokens, short:
+--   documents of one sentence, long: sentences that became several, empty: documents without tokens, empty_files,
+--   replaced: bytes, kinds: see text_source.told}
 function token_corpus.read(options)
     local words, made = options.words, builder()
     local splitter = splitters.splitter(options.locale or "en@ss=standard")
-    local unknown = words.unk_id or -1
-    local counts = { unknown = 0, left_out = 0, short = 0, empty = 0, empty_files = 0, replaced = 0, kinds = {} }
+    local unknown, most = words.unk_id or -1, options.longest or MOST_TOKENS
+    local counts = { unknown = 0, left_out = 0, short = 0, long = 0, empty = 0, empty_files = 0, replaced = 0,
+        kinds = {} }
     local function on_paragraph(paragraph)
         for _, sentence in ipairs(prose.sentences(splitter, paragraph)) do
             local ids, count = words:encode_array(sentence)
             if count > 0 then
-                made:add(ids, count)
+                for from = 0, count - 1, most do made:add(ids + from, math.min(most, count - from)) end
+                if count > most then counts.long = counts.long + 1 end
                 counts.unknown = counts.unknown + occurrences(ids, count, unknown)
             else
                 counts.left_out = counts.left_out + 1
@@ -142,8 +154,9 @@ end
 
 --- Runs of sentences to draw from: documents; or, where these are so few or so large that the share would be missed,
 -- parts of documents.
+-- @param only_documents never parts
 -- @return list of {first sentence, the one behind the last, document}; whether they are documents
-local function passages_of(corpus, share)
+local function passages_of(corpus, share, only_documents)
     local size = share * corpus.token_count / PASSAGES
     local whole, list = true, {}
     for d = 0, corpus.documents - 1 do
@@ -151,7 +164,7 @@ local function passages_of(corpus, share)
         whole = whole and corpus.sentence_starts[last] - corpus.sentence_starts[first] <= size * PASSAGES / 2
         list[#list + 1] = { first, last, d }
     end
-    if whole then return list, true end
+    if whole or only_documents then return list, true end
     list = {}
     for d = 0, corpus.documents - 1 do
         local first, stop = corpus.document_starts[d], corpus.document_starts[d + 1]
@@ -168,9 +181,10 @@ end
 -- of a run.
 -- @param corpus of read()
 -- @tparam number share of the tokens to hold out, 0 < share < 1
+-- @tparam ?boolean only_documents keep documents whole, whatever share that makes
 -- @return corpus without them; corpus of them; "documents" or "passages". Both have every sentence of theirs in order
-function token_corpus.split(corpus, share)
-    local list, whole = passages_of(corpus, share)
+function token_corpus.split(corpus, share, only_documents)
+    local list, whole = passages_of(corpus, share, only_documents)
     local order = array.int64(math.max(#list, 1))
     for i = 0, #list - 1 do order[i] = i + 1 end
     random.new(SPLIT_SEED, SPLIT_STREAM):shuffle(order, #list)

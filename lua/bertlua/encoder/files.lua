@@ -31,12 +31,15 @@ local function models_below(path, depth, list)
     return list
 end
 
---- The folder and file of the parameters that a path means: itself, or the checkpoint inside that its run keeps as the
--- best, else the newest.
+--- The folder and file of the parameters that a path means: itself, the finished model of a run's OUTPUT_DIR, or the
+-- checkpoint inside that its run keeps as the best, else the newest.
 local function find(path, model_prefix)
     local home, file, reason = folder.find(path, model_prefix)
     if home then return home, file end
     if fs.is_directory(path) then
+        home, file = folder.find(fs.join(path, "model"), model_prefix)
+        if home then return home, file end
+        if fs.is_directory(fs.join(path, "checkpoints")) then path = fs.join(path, "checkpoints") end
         local chosen, _, note = checkpoint.preferred(path)
         if chosen then return chosen, select(2, folder.find(chosen, model_prefix)) end
         if note then fault.raise("bl.load: " .. note) end
@@ -66,19 +69,41 @@ local function words_of(home, options, config)
     return words
 end
 
---- The most tokens a text may have: sentence-transformers' limit where the folder records one, else the positions.
-local function limit_of(home, sentences, config)
-    local settings = not sentences and folder.read_json(home, "sentence_bert_config.json") or {}
-    local limit = sentences and sentences.max_length or tonumber(settings.max_seq_length)
-    return limit and math.min(limit, config.max_position_embeddings) or config.max_position_embeddings
+--- A number of tokens in one of a folder's files, or nil.
+local function recorded(home, name, key)
+    local value = tonumber((folder.read_json(home, name) or {})[key])
+    -- transformers writes 1e30 where there is no limit.
+    return value and value >= 1 and value < 2 ^ 31 and value or nil
+end
+
+--- What the run of a checkpoint was told.
+local function of_run(home)
+    local began = (checkpoint.progress(home) or {}).began
+    local settings = type(began) == "table" and began.settings
+    return type(settings) == "table" and tonumber(settings.max_seq_length) or nil
+end
+
+--- The most tokens a text may have: as asked for, else the limit that the folder records (sentence-transformers', the
+-- tokenizer's, the run's), else the positions.
+-- @param sentences of sentence_transformers.read, or nil
+local function limit_of(home, sentences, config, wanted)
+    local most = config.max_position_embeddings
+    if wanted and wanted > most then
+        fault.raisef("max_seq_length is %d, but %s has max_position_embeddings %d", wanted, home, most)
+    end
+    local limit = wanted or sentences and sentences.max_length
+        or not sentences and recorded(home, "sentence_bert_config.json", "max_seq_length")
+        or recorded(home, "tokenizer_config.json", "model_max_length") or of_run(home)
+    return limit and math.min(limit, most) or most
 end
 
 --- Look at a model's files.
 -- @param path folder of a model, of a checkpoint or of checkpoints, or a file of parameters
 -- @param options as bl.load
 -- @return table: folder, file, config (BertConfig), class (named by config.json, or nil), heads {mlm, nsp, answers,
---   pooler: booleans; labels: their number; unknown: class of a head that we don't know}, words (tokenizer), limit,
---   sentences: how it makes vectors of texts, as sentence_transformers.read tells; nil where the folder says nothing
+--   pooler: booleans; labels, tags: their number; unknown: class of a head that we don't know}, problem (problem_type
+--   of config.json, or nil), words (tokenizer), limit, sentences: how it makes vectors of texts, as
+--   sentence_transformers.read tells; nil where the folder says nothing
 function M.inspect(path, options)
     local home, file = find(path, options.model_prefix)
     local config_file = options.config_file or fs.join(home, "config.json")
@@ -92,7 +117,8 @@ function M.inspect(path, options)
     opened:close()
     local sentences = sentence_transformers.read(home)
     return { folder = home, file = file, config = config, class = class, heads = found, sentences = sentences,
-        words = words_of(home, options, config), limit = limit_of(home, sentences, config) }
+        problem = config.problem_type, words = words_of(home, options, config),
+        limit = limit_of(home, sentences, config, options.max_seq_length) }
 end
 
 return M

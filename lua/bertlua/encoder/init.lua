@@ -4,7 +4,8 @@
 --     m = bl.load "all-MiniLM-L6-v2"                     a Hugging Face folder
 --     m:fill_mask "the [MASK] of the house"
 --     m:embed { "a text", "another" }
---     m:classify "what a film"
+--     m:classify "what a film"; m:classify { "a text", "another" }
+--     m:tag { "Ada", "lives", "in", "London" }
 --     m:answer("Who wrote it?", "It was written by Ada.")
 --     m:hidden_states "a text"; m:attention "a text"; m:tokens "a text"
 --
@@ -17,6 +18,7 @@ local BertModel = require("bertlua.models.bert").BertModel
 local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local BertForQuestionAnswering = require "bertlua.models.question_answering"
 local BertForSequenceClassification = require "bertlua.models.sequence_classification"
+local BertForTokenClassification = require "bertlua.models.token_classification"
 local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
 local array = require "bertlua.array"
@@ -26,18 +28,21 @@ local files = require "bertlua.encoder.files"
 local fill_mask = require "bertlua.models.fill_mask"
 local fs = require "bertlua.util.fs"
 local inference = require "bertlua.train.inference"
+local judging = require "bertlua.encoder.judging"
 local options_of = require "bertlua.util.options"
 local plural = require "bertlua.util.plural"
 local reader = require "bertlua.squad.reader"
 local states = require "bertlua.encoder.states"
+local tagged = require "bertlua.data.tagged"
 local tensor = require "bertlua.tensor"
 local texts = require "bertlua.encoder.texts"
 
 local Encoder = {}
 Encoder.__index = Encoder
 
-local OPTIONS = { "precision", "vocab_file", "config_file", "do_lower_case", "model_prefix" }
+local OPTIONS = { "precision", "vocab_file", "config_file", "do_lower_case", "model_prefix", "max_seq_length" }
 local EMBED_OPTIONS = { "pooling", "normalize", "batch_size" }
+local CLASSIFY_OPTIONS, TAG_OPTIONS = { "batch_size", "threshold" }, { "batch_size", "stride" }
 
 local PRECISIONS = { fp32 = true, bf16 = true, fp16 = true }
 
@@ -45,12 +50,13 @@ local PRECISIONS = { fp32 = true, bf16 = true, fp16 = true }
 local function build(found)
     local config, heads = found.config, found.heads
     if heads.answers then return BertForQuestionAnswering.new(config), {} end
-    if heads.labels then
-        if not config.labels or #config.labels ~= heads.labels then
+    local classes = heads.labels or heads.tags
+    if classes then
+        if not config.labels or #config.labels ~= classes then
             config.labels = {}
-            for i = 1, heads.labels do config.labels[i] = "LABEL_" .. i - 1 end
+            for i = 1, classes do config.labels[i] = "LABEL_" .. i - 1 end
         end
-        return BertForSequenceClassification.new(config), {}
+        return (heads.labels and BertForSequenceClassification or BertForTokenClassification).new(config), {}
     end
     -- A model trained on masked words alone has neither pooler nor next sentences; nothing here asks for them.
     if heads.mlm then return BertForPretraining.new(config), { "^bert%.pooler%.", "^cls%.seq_relationship%." } end
@@ -61,7 +67,7 @@ end
 -- @tparam string path folder of a model (ours or Hugging Face's), of a checkpoint or of checkpoints (the best is taken
 --   if their run keeps one, else the newest), or a file of parameters next to a config.json
 -- @tparam[opt] table options precision ("fp32", "bf16", "fp16"); vocab_file, config_file, do_lower_case,
---   model_prefix: instead of what the folder holds
+--   model_prefix, max_seq_length: instead of what the folder holds
 -- @return the model; a fault if there is none, or if it is no BERT
 function Encoder.load(path, options)
     if type(path) ~= "string" then error("load: path is a " .. type(path) .. ", expected a string", 2) end
@@ -82,8 +88,8 @@ function Encoder.load(path, options)
     for _, name in ipairs(report.missing) do size = size - model.store:get(name).numel end
     return setmetatable({
         config = found.config, tokenizer = found.words, folder = found.folder, heads = found.heads,
-        limit = found.limit, sentences = found.sentences or {}, model = model, bert = model.bert or model,
-        tape = Tape.new(), size = size,
+        limit = found.limit, problem = found.problem, sentences = found.sentences or {}, model = model,
+        bert = model.bert or model, tape = Tape.new(), size = size,
     }, Encoder)
 end
 
@@ -107,8 +113,10 @@ local function check_text(use, what, text, level)
     end
 end
 
+-- A program that counts them itself sets self.on_cut.
 local function tell_cut(self, use, count, total)
     if count == 0 then return end
+    if self.on_cut then return self.on_cut(count) end
     io.stderr:write(("%s: %s longer than %d tokens: the end is left out\n"):format(use,
         total == 1 and "the text is" or count == 1 and "1 text is" or plural.count(count, "text") .. " are",
         self.limit))
@@ -297,30 +305,98 @@ function Encoder:attention(text, pair)
     return list
 end
 
-local Labels = { __tostring = function(result) return shares(result.all) end }
+local function batch_size_of(use, options)
+    local size = options.batch_size or 32
+    if type(size) ~= "number" or size < 1 or size % 1 ~= 0 then
+        error(("%s: batch_size is %s, expected a whole number from 1"):format(use, tostring(size)), 3)
+    end
+    return size
+end
 
---- The label of a text.
--- @tparam string text
--- @tparam[opt] string pair second text
--- @return table: label, probability, all = list of {label, probability}, likeliest first
-function Encoder:classify(text, pair)
+local Labels = { __tostring = function(result)
+    if result.value then return ("%.6g"):format(result.value) end
+    if result.values then
+        local parts = {}
+        for i, value in ipairs(result.values) do parts[i] = ("%.6g"):format(value) end
+        return table.concat(parts, ", ")
+    end
+    return shares(result.all)
+end }
+local LabelsOfAll = { __tostring = GuessesOfAll.__tostring }
+
+--- What the model says of a text, or of each of many.
+-- Which of these it is, the model's `problem_type` says (m.problem): one label; several labels; a number. Without one
+-- it is one label, or a number where the head has a single output.
+-- @tparam string|table text a text, or a list of texts or of pairs { text, pair }
+-- @param pair second text, or nil; for a list: options {batch_size (32), threshold (0.5): above this probability a text
+--   has a label, where it may have several}
+-- @tparam[opt] table options of a single text
+-- @return table, or a list of them: label, probability, all = list of {label, probability}, likeliest first; or labels,
+--   probabilities, all; or value (values where the head has several outputs)
+function Encoder:classify(text, pair, options)
     live(self, "classify")
     need(self, self.heads.labels, "classification", "classify")
-    local ids, first = encode(self, "classify", text, pair, 3)
-    local batch = texts.batch(ids, first)
-    self.tape:start(0, 0, false)
-    local scores = self.model:logits(self.tape, batch).value:tolist()[1]
-    batch.buffer:free()
-    local top, sum, all = math.max(unpack(scores)), 0, {}
-    for _, score in ipairs(scores) do sum = sum + math.exp(score - top) end
-    for i, score in ipairs(scores) do
-        all[i] = { label = self.config.labels[i], probability = math.exp(score - top) / sum }
-    end
-    table.sort(all, function(a, b)
-        if a.probability ~= b.probability then return a.probability > b.probability end
-        return a.label < b.label
+    local list = type(text) == "table" and text or { { text, pair } }
+    if list == text then options = pair else check_text("classify", "text", text, 3) end
+    options = options_of.check("classify", options, CLASSIFY_OPTIONS, 2)
+    if #list == 0 then error("classify: got an empty list, expected a text or a list of texts", 2) end
+    local batch_size = batch_size_of("classify", options)
+    local set, results = encode_all(self, "classify", list), {}
+    local judge = judging.texts(self.config.labels, self.problem, options.threshold or 0.5)
+    inference.run(self.model, self.tape, set, { batch_size = batch_size }, function(batch, logits)
+        local scores = array.wrap(logits)
+        for b, s in ipairs(batch.members) do
+            results[s + 1] = setmetatable(judge(scores, (b - 1) * #self.config.labels), Labels)
+        end
     end)
-    return setmetatable({ label = all[1].label, probability = all[1].probability, all = all }, Labels)
+    if list ~= text then return results[1] end
+    return setmetatable(results, LabelsOfAll)
+end
+
+--- The words of a text, parted by blanks.
+local function words_of(text)
+    local words = {}
+    for word in text:gmatch "%S+" do words[#words + 1] = word end
+    return words
+end
+
+--- The tag of each word. A sentence that is longer than the model's texts is read in windows that overlap.
+-- @tparam table|string words a list of words, a text (split at blanks), or a list of these lists
+-- @tparam[opt] table options batch_size (32); stride: tokens from the start of a window to that of the next (half a
+--   window)
+-- @treturn {string,...} tags of the words; for a list of sentences, one list for each
+-- @treturn {number,...} their probabilities, likewise
+function Encoder:tag(words, options)
+    live(self, "tag")
+    need(self, self.heads.tags, "token-classification", "tag")
+    if type(words) == "string" then words = words_of(words) end
+    if type(words) ~= "table" or #words == 0 then
+        error(("tag: got %s, expected a list of words"):format(
+            type(words) == "table" and "an empty list" or "a " .. type(words)), 2)
+    end
+    options = options_of.check("tag", options, TAG_OPTIONS, 2)
+    local batch_size = batch_size_of("tag", options)
+    local many, sentences = type(words[1]) == "table", {}
+    for i, list in ipairs(many and words or { words }) do
+        for w, word in ipairs(list) do
+            check_text("tag", ("word number %d%s"):format(w, many and " of sentence " .. i or ""), word, 3)
+        end
+        if #list == 0 then error(("tag: sentence %d has no words"):format(i), 2) end
+        sentences[i] = { words = list }
+    end
+    local room = self.limit - 2
+    local set = tagged.sequences(self.tokenizer, sentences, { max_length = self.limit,
+        stride = math.min(room, options.stride or math.max(1, math.floor(self.limit / 2))) })
+    tell_cut(self, "tag", set.cut, set.words)
+    local names = self.config.labels
+    local best, probability = array.int32(set.words), array.float(set.words)
+    local read = tagged.reader(set, #names, best, probability)
+    set.max_length = math.max(1, set.longest)
+    inference.run(self.model, self.tape, set, { batch_size = batch_size },
+        function(batch, logits) read(batch, array.wrap(logits)) end)
+    local tags, scores = tagged.by_sentence(sentences, best, probability, names)
+    if many then return tags, scores end
+    return tags[1], scores[1]
 end
 
 local Answer = { __tostring = function(answer)
@@ -361,6 +437,7 @@ function Encoder:__tostring()
     local config, heads, uses, size = self.config, self.heads, {}, self.size
     if heads.mlm then uses[1] = "m:fill_mask" end
     if heads.labels then uses[1] = "m:classify" end
+    if heads.tags then uses[1] = "m:tag" end
     if heads.answers then uses[1] = "m:answer" end
     for _, name in ipairs { "m:embed", "m:hidden_states", "m:attention", "m:tokens" } do uses[#uses + 1] = name end
     local lines = {
@@ -371,7 +448,7 @@ function Encoder:__tostring()
         ("  %d words, %s; texts of up to %d tokens"):format(config.vocab_size,
             self.tokenizer.do_lower_case and "lower-cased" or "cased", self.limit),
     }
-    if heads.labels then lines[#lines + 1] = "  labels: " .. table.concat(config.labels, ", ") end
+    if heads.labels or heads.tags then lines[#lines + 1] = "  labels: " .. table.concat(config.labels, ", ") end
     if heads.unknown then lines[#lines + 1] = ("  its head, of a %s, is left out"):format(heads.unknown) end
     lines[#lines + 1] = "  " .. table.concat(uses, ", ")
     return table.concat(lines, "\n")

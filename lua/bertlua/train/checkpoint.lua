@@ -556,7 +556,8 @@ local function export(path, parts, contents)
         if lower == nil then lower = vocabulary.casing(parts.vocab_file) ~= false end
         local settings = vocabulary.config_of(parts.vocab_file, lower)
         settings.tokenizer_class, settings.do_lower_case = "BertTokenizer", lower
-        settings.model_max_length = parts.config and config_table(parts.config).max_position_embeddings or nil
+        settings.model_max_length = parts.max_length
+            or parts.config and config_table(parts.config).max_position_embeddings or nil
         write_tokenizer(path, settings)
     end
     fault.check(checksums.write(path, { model_file(parts.model_prefix), parts.config and "config.json" or nil,
@@ -566,7 +567,8 @@ end
 --- Write a folder that transformers opens, without any training state.
 -- Every rank of a job calls it and rank 0 writes, as in save.
 -- @tparam string path created if missing
--- @tparam table parts store, config; vocab_file, do_lower_case, model_prefix, ranks: may be nil
+-- @tparam table parts store, config; vocab_file, do_lower_case, model_prefix, ranks: may be nil; max_length: the most
+--   tokens of a text, for who uses the model (nil: its positions)
 function checkpoint.export(path, parts)
     collect(parts, function(contents) export(path, parts, contents) end)
     return path

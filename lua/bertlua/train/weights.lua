@@ -131,11 +131,11 @@ function weights.match(file, wanted, label, options)
     local known, fatal_missing, fatal_unexpected = {}, {}, {}
     for _, want in ipairs(wanted) do
         known[want.name] = true
-        if matches_any(want.name, options.ignored) then
-            -- It keeps its initial value, and whoever asked for that has told it.
-        elseif map[want.name] then
+        -- What is ignored keeps its initial value; whoever asked for that tells it.
+        local ignored = matches_any(want.name, options.ignored)
+        if map[want.name] and not ignored then
             plan.reads[#plan.reads + 1] = plan_read(file, want, map[want.name], label)
-        else
+        elseif not ignored then
             plan.missing[#plan.missing + 1] = want.name
             if not matches_any(want.name, options.missing) then fatal_missing[#fatal_missing + 1] = want.name end
         end

@@ -14,8 +14,8 @@ local TELLING = {
 --- Look at the names of a file.
 -- @param file an open file (bertlua.weights.formats)
 -- @tparam[opt] string class of the model in transformers, as config.json names it
--- @return {mlm, nsp, answers, pooler: booleans; labels: number of classes or nil; unknown: the class of a head called
---   classifier that scores something else}
+-- @return {mlm, nsp, answers, pooler: booleans; labels: number of classes of texts or nil; tags: of words or nil;
+--   unknown: the class of a head called classifier that scores something else}
 function heads.of(file, class)
     -- Files of Paddle call every head `classifier`: the class tells which one it is.
     local map = names.index(file, (class or ""):find "Classification" and "classifier" or "qa_outputs")
@@ -24,7 +24,9 @@ function heads.of(file, class)
     local source = map[TELLING.labels]
     found.labels = source and file:info(source.name).dims[source.transposed and 2 or 1] or nil
     -- Other models have a head of this name that scores something else: tokens, choices.
-    if found.labels and class and class ~= "BertForSequenceClassification" then
+    if found.labels and class == "BertForTokenClassification" then
+        found.labels, found.tags = nil, found.labels
+    elseif found.labels and class and class ~= "BertForSequenceClassification" then
         found.labels, found.unknown = nil, class
     end
     return found

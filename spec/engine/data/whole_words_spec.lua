@@ -33,7 +33,8 @@ local function words_of(list)
     local words = {}
     for i, id in ipairs(list) do
         if id ~= CLS and id ~= SEP then
-            if id >= PIECES and #words > 0 then table.insert(words[#words], i - 1) else words[#words + 1] = { i - 1 } end
+            if id < PIECES or #words == 0 then words[#words + 1] = {} end
+            table.insert(words[#words], i - 1)
         end
     end
     return words

@@ -126,6 +126,22 @@ describe("items", function()
             item.pair_ids[0], item.label })
     end)
 
+    it("may have lists of labels, which the checksum tells apart", function()
+        local function last(labels)
+            local items = Items.new(function() return { { text = "a", label = labels } } end,
+                { no_ids = true, label_lists = true })
+            items:open(1)
+            local item
+            for each in items.next_of_epoch, items do item = each end
+            return item.label, items:position().checksum
+        end
+        local labels, checksum = last { "x", 2, true }
+        assert.are.same({ "x", "2", "true" }, labels)
+        assert.are.equal(checksum, (select(2, last { "x", "2", "true" })))
+        assert.are_not.equal(checksum, (select(2, last { "x", "2" })))
+        assert.are.same({}, (last {}))
+    end)
+
     it("of another form are refused, with the place of the function", function()
         local function refused(pattern, value, options)
             local ok, message = pcall(function()
@@ -145,6 +161,10 @@ describe("items", function()
         refused(FORM .. "text = bytes that are not UTF%-8 %(0xff at byte 1%), expected UTF%-8 text", "a\255")
         refused(FORM .. "pair = bytes that are not UTF%-8", { text = "a", pair = "\200" })
         refused(FORM .. "label = a table, expected a number", { text = "a", label = {} })
+        local LISTS = { no_ids = true, label_lists = true }
+        refused(FORM .. "label%[1%] = a table, expected", { text = "a", label = { {} } }, LISTS)
+        refused(FORM .. "label = a table without %[1%], expected a label, or a list of labels",
+            { text = "a", label = { x = true } }, LISTS)
         refused(FORM .. "both text and ids, expected one of them", { text = "a", ids = { 5 } })
         refused(FORM .. "ids = 5, expected a list of token ids", { ids = 5 })
         refused(FORM .. "pair = a, expected a list of token ids", { ids = { 5 }, pair = "a" })

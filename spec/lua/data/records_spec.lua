@@ -28,7 +28,8 @@ describe("records", function()
         local text = 'label,text\n1,plain\n2,"a, ""b""\nand c"\r\n\n3,\n4,"",\n'
         assert.are.same({ { line = 2, label = "1", text = "plain" }, { line = 3, label = "2", text = 'a, "b"\nand c' },
             { line = 6, label = "3", text = "" } }, read("a.csv", (text:gsub('4,"",\n', ""))))
-        refused(":7: 3 fields, expected 2 as in the header: a comma within a field stands between quotes", "b.csv", text)
+        refused(":7: 3 fields, expected 2 as in the header: a comma within a field stands between quotes", "b.csv",
+            text)
         assert.are.same({ { line = 2, label = "x", text = "last" } }, read("c.csv", 'text,label\r\nlast,"x"'))
     end)
 
@@ -75,7 +76,8 @@ describe("records", function()
         assert.are.same({ { sentence = "fine", ["2"] = "1" } }, (with(nil, text, { "sentence", "2" })))
         local ok, problem = pcall(with, false, text, { "sentence" })
         assert.is_false(ok)
-        assert.matches('h.tsv:1: no column "sentence"; without a header, columns are numbers from 1$', tostring(problem))
+        assert.matches('h.tsv:1: no column "sentence"; without a header, columns are numbers from 1$',
+            tostring(problem))
         refused(':2: the header has several columns "a": name the one that is meant by its number', "d.csv",
             "a,b,a\n1,2,3\n", { "a" })
         assert.are.equal("3", read("d.csv", "a,b,a\n1,2,3\n", { "3" , "b" })[1]["3"])

@@ -63,6 +63,14 @@ describe("a corpus of tokens", function()
     it("reads one giant line as its sentences", function()
         local corpus = read { write("long.txt", ("W1 w2 w3 w4. "):rep(5000)) }
         assert.are.same({ 1, 5000, 25000 }, { corpus.documents, corpus.sentences, corpus.token_count })
+        -- Without full stops it is one sentence, which becomes several.
+        local counts
+        corpus, counts = read({ write("endless.txt", ("w1 w2 w3 "):rep(2001)) }, { longest = 100 })
+        assert.are.same({ 1, 61, 6003, 1 }, { corpus.documents, corpus.sentences, corpus.token_count, counts.long })
+        assert.are.equal(3, corpus.token_count - corpus.sentence_starts[60])
+        local kept, held = token_corpus.split(corpus, 0.1)
+        assert.are.equal(6003, kept.token_count + held.token_count)
+        assert.is_true(held.token_count >= 500 and held.token_count <= 700)
     end)
 
     --- A file of documents with so many sentences each; every sentence is "W<document> w<sentence>."
@@ -110,11 +118,16 @@ describe("a corpus of tokens", function()
         for _, document in ipairs(shown(corpus)) do
             for _, sentence in ipairs(document) do assert.are.equal(1, counts[sentence], sentence) end
         end
+        -- Unless they are to stay whole.
+        kept, held, by = token_corpus.split(corpus, 0.1, true)
+        assert.are.same({ "documents", 1, 1 }, { by, kept.documents, held.documents })
         -- Something stays on both sides, however little there is.
         local two = read { write("two.txt", "W1.\nW2.") }
         kept, held = token_corpus.split(two, 0.05)
         assert.are.same({ 2, 2 }, { kept.token_count, held.token_count })
         kept, held = token_corpus.split(read { write("one.txt", "W1.") }, 0.05)
         assert.are.same({ 2, 0 }, { kept.token_count, held.token_count })
+        corpus:free()
+        assert.is_nil(corpus.tokens)
     end)
 end)

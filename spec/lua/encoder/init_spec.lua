@@ -232,20 +232,98 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         reader.store:free()
     end)
 
-    it("keeps the encoder of a model whose head is not known", function()
-        local path = folder .. "/tokens"
+    --- The classifying fixture with another config.json, as a folder of this name.
+    local function changed(name, change)
+        local path = folder .. "/" .. name
         assert(fs.mkdirs(path))
-        for _, name in ipairs(assert(fs.list(FOLDER .. "classification"))) do
-            assert(fs.copy(FOLDER .. "classification/" .. name, path .. "/" .. name))
+        for _, file in ipairs(assert(fs.list(FOLDER .. "classification"))) do
+            assert(fs.copy(FOLDER .. "classification/" .. file, path .. "/" .. file))
         end
-        local config = assert(fs.read(path .. "/config.json"))
-        assert(fs.write(path .. "/config.json",
-            (config:gsub("BertForSequenceClassification", "BertForTokenClassification"))))
-        local m = Encoder.load(path)
-        assert.matches("its head, of a BertForTokenClassification, is left out", tostring(m))
+        assert(fs.write(path .. "/config.json", change(assert(fs.read(path .. "/config.json")))))
+        return path
+    end
+
+    it("keeps the encoder of a model whose head is not known", function()
+        local m = Encoder.load(changed("choice", function(config)
+            return (config:gsub("BertForSequenceClassification", "BertForMultipleChoice"))
+        end))
+        assert.matches("its head, of a BertForMultipleChoice, is left out", tostring(m))
         assert.are.equal("classify: this encoder has no classification head, and the head of a "
-            .. "BertForTokenClassification is not known here", fault_of(m.classify, m, TEXT))
+            .. "BertForMultipleChoice is not known here", fault_of(m.classify, m, TEXT))
         m:close()
+    end)
+
+    it("tags words, one sentence or many, in windows where one is long", function()
+        local m = Encoder.load(changed("tokens", function(config)
+            return (config:gsub("BertForSequenceClassification", "BertForTokenClassification"))
+        end), { max_seq_length = 12 })
+        assert.matches("labels: .*\n  m:tag, m:embed", tostring(m))
+        local words, long = { "the", "cat", "unseen" }, {}
+        for i = 1, 30 do long[i] = words[1 + i % 3] end
+        local tags, scores = m:tag(words)
+        assert.are.same({ 3, 3 }, { #tags, #scores })
+        assert.are.same({ tags, scores }, { m:tag "the cat  unseen" })
+        local all, their = m:tag({ words, long, { "a" } }, { batch_size = 2, stride = 4 })
+        assert.are.same({ tags, 30, 1 }, { all[1], #all[2], #all[3] })
+        assert.is_true(distance(scores, their[1]) < CLOSE)
+        fails_here("tag: got an empty list, expected a list of words", function() m:tag {} end)
+        fails_here("tag: sentence 2 has no words", function() m:tag { { "a" }, {} } end)
+        fails_here("tag: the word number 1 of sentence 1 is a number, expected a string",
+            function() m:tag { { 1 } } end)
+        assert.matches("tag: this encoder has no token%-classification head", fault_of(model.tag, model, words))
+        m:close()
+    end)
+
+    it("classifies many texts, into several labels or numbers as problem_type says", function()
+        local function with(problem)
+            return Encoder.load(changed(problem, function(config)
+                return (config:gsub("^{", ('{"problem_type": "%s",'):format(problem)))
+            end))
+        end
+        local m = with "single_label_classification"
+        local one, list = m:classify(SHORT, PAIR), m:classify({ TEXT, { SHORT, PAIR } }, { batch_size = 1 })
+        assert.are.equal(one.label, list[2].label)
+        assert.is_true(math.abs(one.probability - list[2].probability) < CLOSE)
+        assert.matches("^1: .*\n2: ", tostring(list))
+        m:close()
+        m = with "regression"
+        local values = m:classify(SHORT).values
+        assert.are.equal(3, #values)
+        m:close()
+        m = with "multi_label_classification"
+        local several = m:classify(SHORT, nil, { threshold = 0 })
+        assert.are.equal(3, #several.labels)
+        for i, label in ipairs(m.config.labels) do
+            for k, name in ipairs(several.labels) do
+                if name == label then
+                    assert.is_true(math.abs(several.probabilities[k] - 1 / (1 + math.exp(-values[i]))) < CLOSE)
+                end
+            end
+        end
+        assert.are.same({}, m:classify(SHORT, nil, { threshold = 1 }).labels)
+        fails_here("classify: got an empty list, expected a text or a list of texts", function() m:classify {} end)
+        m:close()
+    end)
+
+    it("opens OUTPUT_DIR of a run, and cuts texts as the folder says or as asked", function()
+        local out = folder .. "/run"
+        assert(fs.mkdirs(out))
+        assert(fs.rename(changed("whole", function(config) return config end), out .. "/model"))
+        local m = Encoder.load(out)
+        assert.are.same({ out .. "/model", 24 }, { m.folder, m.limit })
+        m:close()
+        assert(fs.write(out .. "/model/tokenizer_config.json", '{"model_max_length": 9, "do_lower_case": true}'))
+        for limit, options in pairs { [9] = {}, [12] = { max_seq_length = 12 } } do
+            m = Encoder.load(out, options)
+            assert.are.equal(limit, m.limit)
+            m:close()
+        end
+        assert(fs.write(out .. "/model/tokenizer_config.json", '{"model_max_length": 1e30, "do_lower_case": true}'))
+        m = Encoder.load(out)
+        assert.are.equal(24, m.limit)
+        m:close()
+        assert.matches("max_seq_length is 25, but .*/run/model has max_position_embeddings 24",
+            fault_of(Encoder.load, out, { max_seq_length = 25 }))
     end)
 
     it("tells what is missing in a folder, and what was asked wrongly", function()
@@ -267,7 +345,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         fails_here("embed: call it with a colon: m:embed(...)", function() model.embed { SHORT } end)
         assert.matches("%(closed%)", tostring(named))
         fails_here("load: unknown option vocab, expected precision, vocab_file, config_file, do_lower_case, "
-            .. "model_prefix", function() Encoder.load(empty, { vocab = "x" }) end)
+            .. "model_prefix, max_seq_length", function() Encoder.load(empty, { vocab = "x" }) end)
         fails_here("load: options is a string, expected a table with precision",
             function() Encoder.load(empty, "bf16") end)
         fails_here("embed: unknown option poling; did you mean pooling?",

@@ -573,6 +573,21 @@ describe("checkpoint", function()
             assert.are.equal(storage.crc32c(parts.store.value), storage.crc32c(other.store.value))
         end)
 
+        it("leave out what is to be ignored, whatever its shape", function()
+            local parts, other = make(1), make(2)
+            local list = rename_all(parts, function(name) return name end)
+            for _, item in ipairs(list) do
+                if item.name:find "^bert%.pooler" then item.tensor = tensor.new("f32", { 3 }):fill(1) end
+            end
+            assert(storage.save(root .. "/model.safetensors", list))
+            local own = storage.crc32c(other.store:get("bert.pooler.dense.weight").value)
+            other.ignored = { "^bert%.pooler%." }
+            assert.are.same({ missing = {}, unexpected = {} }, checkpoint.load_pretrained(root, other))
+            assert.are.equal(own, storage.crc32c(other.store:get("bert.pooler.dense.weight").value))
+            local name = "bert.embeddings.word_embeddings.weight"
+            assert.are.equal(storage.crc32c(parts.store:get(name).value), storage.crc32c(other.store:get(name).value))
+        end)
+
         it("are refused when the encoder is incomplete or a dtype is wrong", function()
             local parts = make(1)
             local list = rename_all(parts, function(name) return name end)

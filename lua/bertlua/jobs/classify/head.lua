@@ -38,7 +38,8 @@ end
 -- @param found of weights/heads.lua
 -- @param config of the model, or nil
 local function problem_of(found, config, kind, names)
-    if found.unknown then return ("its head is that of a %s"):format(found.unknown) end
+    local other = found.tags and "BertForTokenClassification" or found.unknown
+    if other then return ("its head is that of a %s"):format(other) end
     if found.labels ~= #names then
         return ("its head scores %d labels, and this run has %d"):format(found.labels, #names)
     end
@@ -68,7 +69,7 @@ function M.settle(run, values, kind, names)
     local opened = weights.open(file)
     local found = heads.of(opened, heads.class_of(saved))
     opened:close()
-    if not found.labels and not found.unknown then return names end
+    if not found.labels and not found.tags and not found.unknown then return names end
     -- Whatever else is wrong with it, loading the parameters says.
     local good, config = pcall(BertConfig.load, fs.join(home, "config.json"))
     if not good and not fault.is(config) then error(config, 0) end

@@ -74,8 +74,8 @@ end
 
 --- Names of the labels of records, sorted; {[label] = how often}; {[label] = the first record that has it}.
 function M.names(kind, list, column, separator)
-    local first, names, counts = {}, nil, nil
-    names, counts = labels.distinct(function(visit)
+    local first = {}
+    local names, counts = labels.distinct(function(visit)
         for i, record in ipairs(list) do
             for _, label in ipairs(kind == M.MULTI and M.list_of(record[column], separator) or { record[column] }) do
                 first[label] = first[label] or i

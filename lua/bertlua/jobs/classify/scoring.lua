@@ -1,9 +1,8 @@
 --- A model's scores of texts as labels or numbers, with their figures.
 
 local array = require "bertlua.array"
-local classification = require "bertlua.metrics.classification"
-local correlation = require "bertlua.metrics.correlation"
 local fault = require "bertlua.fault"
+local figures = require "bertlua.jobs.common.figures"
 local json = require "bertlua.util.json"
 local problems = require "bertlua.jobs.classify.problems"
 
@@ -67,16 +66,17 @@ end
 -- @param gold labels of problems.encode()
 function M.metrics(kind, gold, predicted, count, classes)
     if kind == problems.REGRESSION then
-        local mse, mae = correlation.errors(predicted.values, gold.values, count)
-        return { pearson = correlation.pearson(predicted.values, gold.values, count) or 0 / 0,
-            spearman = correlation.spearman(predicted.values, gold.values, count) or 0 / 0, mse = mse, mae = mae }
+        local metrics = figures.values(gold.values, predicted.values, count)
+        metrics.pearson, metrics.spearman = metrics.pearson or 0 / 0, metrics.spearman or 0 / 0
+        return metrics
     end
+    local metrics
     if kind == problems.MULTI then
-        local all = classification.multiple(gold.values, predicted.is, count, classes)
-        return { accuracy = all.accuracy, macro_f1 = all.macro_f1, micro_f1 = all.micro_f1 }
+        metrics = figures.multiple(gold.values, predicted.is, count, classes)
+    else
+        metrics = figures.single(gold, predicted.best, count, classes)
     end
-    local all = classification.single(gold, predicted.best, count, classes)
-    return { accuracy = all.accuracy, macro_f1 = all.macro_f1, micro_f1 = all.micro_f1, matthews = all.matthews }
+    return metrics
 end
 
 --- The fields of a text's prediction; those of all problems are {"label", "score", "labels", "scores", "value"}.

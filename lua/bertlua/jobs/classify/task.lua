@@ -141,20 +141,22 @@ end
 --- Evaluation while training: on dev_file, or a file of its own.
 local evaluation = {
     fields = { "dev_file" }, metric = "accuracy", metrics = all_metrics,
-    plan = function(_, values, evaluate)
-        local path, given = evaluate.dev_file or values.dev_file, values.evaluate or {}
-        if not path then fault.raise "evaluate: no dev_file: name a file of labeled texts, here or as --dev-file" end
-        if not fs.is_file(path) then fault.raisef("evaluate: dev_file %s: no such file", path) end
-        evaluate.dev_file = path
-        if given.metric or values.evaluate_metric then return end
-        -- Each problem has another metric that decides, and the state of a run that resumes is compared with it.
-        local kind = values.problem_type
+    -- Each problem has another metric that decides, and the state of a run that resumes is compared with it.
+    usual = function(values, evaluate)
+        local path, kind = evaluate.dev_file or values.dev_file or values.train_file, values.problem_type
         if kind == "auto" then
+            -- Of a file that is missing the plan tells.
+            if not path or not fs.is_file(path) then return nil end
             local list, lines = dataset.read(values, path)
             kind = kind_of(values, list, lines, path)
         end
-        evaluate.metric = problems.DECIDES[kind]
-        evaluate.better = given.better or problems.METRICS[kind][evaluate.metric]
+        return problems.DECIDES[kind]
+    end,
+    plan = function(_, values, evaluate)
+        local path = evaluate.dev_file or values.dev_file
+        if not path then fault.raise "evaluate: no dev_file: name a file of labeled texts, here or as --dev-file" end
+        if not fs.is_file(path) then fault.raisef("evaluate: dev_file %s: no such file", path) end
+        evaluate.dev_file = path
     end,
     open = function(job)
         local path, data = job.run.evaluate.dev_file, job.data
@@ -182,20 +184,20 @@ end
 
 local LOSS = { name = "loss", column = "loss", kept = true }
 local SINGLE = { LOSS, { name = "accuracy", column = "acc" } }
---- The items of train_file, for cross-validation. Numbers that hardly ever occur twice are no labels.
+
+--- The items of train_file, for cross-validation. Bad rows stay with the item before them, and are left out there.
 local function folds(values)
-    local column, seen, distinct, items = values.label_column, {}, 0, {}
-    local list, lines = records.read(values.train_file, { values.text_column, column }, values)
-    local numbers = true
-    for _, record in ipairs(list) do
-        local label = record[column]
-        if not seen[label] then seen[label], distinct = true, distinct + 1 end
-        numbers = numbers and tonumber(label) ~= nil
-    end
-    local measured = numbers and distinct > #list / 2
+    local list, lines = dataset.read(values, values.train_file)
+    local kind, items = kind_of(values, list, lines, values.train_file), {}
     for i, record in ipairs(list) do
-        local label = not measured and record[column] or nil
-        items[i] = { line = lines[i], stratum = label, names = { label } }
+        local label = record[values.label_column]
+        if kind == problems.REGRESSION then
+            items[i] = { line = lines[i], names = {} }
+        elseif kind == problems.MULTI then
+            items[i] = { line = lines[i], names = problems.list_of(label, values.label_separator) }
+        else
+            items[i] = { line = lines[i], stratum = label, names = { label } }
+        end
     end
     return items
 end

@@ -86,6 +86,16 @@ function M.direction(given, metric, known)
         metric)
 end
 
+--- The metric that decides where the user names none.
+-- @param task of jobs/common/task.lua, with an evaluation
+-- @param values resolved settings
+-- @param given the recipe's table, which may name another file to evaluate on
+-- @return name
+function M.usual_metric(task, values, given)
+    local evaluation = task.evaluation
+    return evaluation.usual and evaluation.usual(values, given) or evaluation.metric
+end
+
 --- Check a recipe's table and complete it.
 -- @param task whose `evaluation` it is for
 -- @param run plan; gets evaluate: a copy with metric and better, completed by the task
@@ -113,14 +123,14 @@ function M.plan(task, run, values)
     if given.patience ~= nil then check_count(given, "patience") end
     check_choice(given, "better", { "lower", "higher" })
     check_choice(given, "keep", { "best" })
-    wanted.metric = given.metric or evaluation.metric
+    wanted.metric = given.metric or M.usual_metric(task, values, given)
     if type(wanted.metric) ~= "string" then refuse("metric", wanted.metric, "the name of a result") end
     local metrics = evaluation.metrics(values)
     if metrics and not metrics[wanted.metric] then
         fault.raisef("evaluate: unknown metric %s%s", wanted.metric, hint(wanted.metric, names_of(metrics)))
     end
     wanted.better = M.direction(given, wanted.metric, metrics or {})
-    evaluation.plan(run, values, wanted)
+    evaluation.plan(run, values, wanted, given)
     run.evaluate = wanted
 end
 

@@ -28,8 +28,8 @@ function M.distinct(each)
     return labels, counts
 end
 
---- The labels of a model that was already trained, as recorded in its folder; nil for one that was not. Where nobody has
--- named them, transformers leaves them out: then they are LABEL_0 and LABEL_1, or num_labels of these.
+--- The labels of a model that was already trained, as recorded in its folder; nil for one that was not. Where
+-- nobody has named them, transformers leaves them out: then they are LABEL_0 and LABEL_1, or num_labels of these.
 -- @return list; problem_type, or nil where the folder says none
 function M.trained(run, values)
     if run.work.train and run.start.kind ~= "resume" or not run.start.path then return nil end

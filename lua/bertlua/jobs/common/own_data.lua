@@ -156,7 +156,7 @@ end
 -- @return records; number of each in the iterator; whether they have pairs; position after the last
 function M.records(job, columns)
     local items = Items.new(job.values.data, { run = run_of(job), seed = job.values.seed, no_ids = true,
-        tell = teller(job) })
+        label_lists = true, tell = teller(job) })
     local list, numbers, pairs_at = {}, {}, nil
     items:open(1)
     for item in items.next_of_epoch, items do
@@ -168,7 +168,8 @@ function M.records(job, columns)
         end
         local label = item.label
         list[#list + 1] = { [columns.text] = item.text, [columns.pair] = item.pair,
-            [columns.label] = type(label) == "number" and ("%.14g"):format(label) or tostring(label) }
+            [columns.label] = type(label) == "table" and label or type(label) == "number" and ("%.14g"):format(label)
+                or tostring(label) }
         numbers[#numbers + 1] = item.number
     end
     if #list == 0 then fault.raisef("data (%s): its iterator returned no item", lua_value.shown(job.values.data)) end

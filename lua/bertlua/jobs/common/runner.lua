@@ -159,7 +159,10 @@ end
 --- The model in its folder, for transformers and for prediction.
 local function export(job, held)
     job.ranks:together(function() if held then held:check() end end)
-    checkpoint.export(job.run.model_dir, model_files(job))
+    local parts = model_files(job)
+    -- Whoever uses the model cuts its texts as in training.
+    parts.max_length = job.task.flat and job.values.max_seq_length or nil
+    checkpoint.export(job.run.model_dir, parts)
     if job.ranks.main and job.task.exported then job.task.exported(job) end
     return job.run.model_dir
 end

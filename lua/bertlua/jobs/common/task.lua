@@ -41,11 +41,13 @@
 --                    training must have seen} (see repeats/folds.lua)
 --     evaluation     for recipes that evaluate while they train (see evaluating.lua): {fields: list of the fields of
 --                    `evaluate` that are its own; metric: the one that decides unless a recipe names another;
+--                    usual(values, evaluate): the same where settings or data decide it, nil for `metric`; may be left out;
 --                    metrics(values) -> {name = "lower" or "higher", whichever is better}, or nil where only an
 --                    evaluation shows the names; shown: set of metrics for the log, nil for all; plan(run, values,
---                    evaluate): checks its own fields, completes them; open(job) -> opened, on rank 0 as the next ones;
---                    run(job, opened, tick) -> metrics {name = number}: calls tick(done, total) after each batch, and
---                    where that returns true, stops and returns nil; close(opened)}
+--                    evaluate, given): checks its own fields, completes those of the table that was given;
+--                    open(job) -> opened, on rank 0 as the next ones; run(job, opened, tick) -> metrics {name =
+--                    number}: calls tick(done, total) after each batch, and where that returns true, stops and returns
+--                    nil; close(opened)}
 --     rows(outcome, record)  -> list of {name, text} for the final table
 --     summary(outcome)  -> text after the final table, or nil
 --
@@ -80,6 +82,10 @@ function M.define(task)
         if type(value) ~= kind then
             error(("task %s: %s is a %s, expected a %s"):format(task.name, name, type(value), kind), 2)
         end
+    end
+    local usual = task.evaluation and task.evaluation.usual
+    if usual ~= nil and type(usual) ~= "function" then
+        error(("task %s: evaluation.usual is a %s, expected a function"):format(task.name, type(usual)), 2)
     end
     for name, kind in pairs(task.evaluation and OF_EVALUATION or {}) do
         if type(task.evaluation[name]) ~= kind then

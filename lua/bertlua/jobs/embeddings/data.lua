@@ -48,13 +48,13 @@ end
 -- @param path of the file
 -- @param columns of columns()
 -- @param reading encoding, invalid_utf8
--- @treturn table {path, rows: list of lists of texts; scores: 0-based array, or nil; least, most: of the scores; kind;
+-- @treturn table {path, rows: list of lists of texts; lines: where they start; scores: 0-based array, or nil; least, most: of the scores; kind;
 --   by_number: whether it has no header}
 function M.read(path, columns, reading)
     local wanted = { unpack(columns.texts) }
     wanted[#wanted + 1] = columns.label
     local list, lines, by_number = records.read(path, wanted, reading)
-    local found = { path = path, rows = {}, kind = columns.kind, by_number = by_number,
+    local found = { path = path, rows = {}, lines = lines, kind = columns.kind, by_number = by_number,
         scores = columns.label and array.double(#list) or nil, least = math.huge, most = -math.huge }
     for i, record in ipairs(list) do
         local where, row = ("%s:%d"):format(path, lines[i]), {}

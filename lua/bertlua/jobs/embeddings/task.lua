@@ -111,6 +111,7 @@ end
 --- Evaluation while training: on dev_file, or a file of its own.
 local evaluation = {
     fields = { "dev_file" }, metric = "spearman",
+    usual = function(values) return values.label_column and "spearman" or "mrr" end,
     metrics = function(values) return values.label_column and SCORED or RETRIEVAL end,
     plan = function(_, values, evaluate)
         local path = evaluate.dev_file or values.dev_file
@@ -176,15 +177,15 @@ return task.define {
         texts.plan(run, values)
         files.columns(values)
         check_objective(run, values)
-        if values.evaluate and not values.evaluate.metric and not values.label_column then
-            local wanted = { metric = "mrr" }
-            for name, value in pairs(values.evaluate) do wanted[name] = value end
-            values.evaluate = wanted
-        end
     end,
     open = open,
     model = function(data) return SentenceEmbedding.new(data.config, data.options) end,
     exports = true,
+    folds = function(values)
+        local items = files.read(values.train_file, files.columns(values), values).lines
+        for i, line in ipairs(items) do items[i] = { line = line, names = {} } end
+        return items
+    end,
     exported = function(job)
         local options = job.data.options
         sentence_transformers.write(job.run.model_dir, { pooling = options.pooling, normalize = options.normalize,

@@ -8,8 +8,9 @@ local number = require("bertlua.train.meter").number
 
 local M = {}
 
--- Masks of held-out text are drawn from a seed of their own, so that runs of any seed are measured alike.
-M.SEED = 12345
+-- Masks of held-out text are drawn from a seed of their own and cover a share of their own, token by token, so that
+-- runs of any seed and of any masks are measured alike.
+M.SEED, M.SHARE = 12345, 0.15
 
 --- Open a set: batches of all its sequences, the last one being smaller.
 -- @param job of the runner
@@ -20,9 +21,8 @@ function M.open(job, set)
     return {
         feeder = Feeder.new(),
         batches = masked_sequences.open(set, {
-            words = job.data.words, batch_size = values.predict_batch_size, masked_lm_prob = values.masked_lm_prob,
-            max_predictions_per_seq = values.max_predictions_per_seq, whole_words = values.whole_word_masking,
-            seed = M.SEED, shuffle = false, endless = false, pack_sequences = values.pack_sequences,
+            words = job.data.words, batch_size = values.predict_batch_size, masked_lm_prob = M.SHARE, seed = M.SEED,
+            shuffle = false, endless = false, pack_sequences = values.pack_sequences,
             few_shapes = context.device() ~= "cpu",
         }),
     }

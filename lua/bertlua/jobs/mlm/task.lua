@@ -19,7 +19,7 @@ local PARTS = { "dev", "test" }
 local FILES = { dev = "dev_file", test = "test_file" }
 
 local function make_plan(run, values, sources)
-    if values.dev_file and sources.dev_share then
+    if values.dev_file and sources.dev_share and values.dev_share > 0 then
         fault.raise("--dev-file and --dev-share are both set: evaluate on a file of its own, or on a share of "
             .. "--train-file")
     end

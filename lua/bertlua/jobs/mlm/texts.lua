@@ -18,6 +18,9 @@ local M = {}
 -- Pairs of held-out texts are drawn from this seed, whatever that of the run.
 local HELD_OUT_SEED = 12345
 
+-- How many times more, or less, of the text may be held out than was asked for, without a word.
+local MOST_HELD_OUT = 1.5
+
 local BORDER = "name what separates documents with --border"
 
 --- Add to what is said about a run.
@@ -30,6 +33,10 @@ local function tell_files(job, name, files, others, counts)
     if others > 0 then
         say(lines, name, plural.count(others, "other file is", "other files are") .. " left out, as the names do not "
             .. "end in .txt, .jsonl or the like")
+    end
+    if counts.long > 0 then
+        say(lines, name, ("%s of more tokens than fit in a sequence: taken as several"):format(
+            plural.count(counts.long, "sentence")))
     end
     if counts.empty_files > 0 then
         say(warnings, name, ("%d of %s %s no text"):format(counts.empty_files, plural.count(#files, "file"),
@@ -55,11 +62,14 @@ function M.read(job, name, path)
     local bar = job.ranks.main and total > 0 and progress.new { total = total, label = "read", unit = "bytes" }
     local corpus, counts = token_corpus.read { files = files, words = job.data.words, border = values.border,
         locale = values.locale, encoding = values.encoding, invalid_utf8 = values.invalid_utf8,
-        text_field = values.text_field, on_progress = bar and function(bytes) bar:update(math.min(bytes, total)) end }
+        text_field = values.text_field, longest = values.max_seq_length - 3,
+        on_progress = bar and function(bytes) bar:update(math.min(bytes, total)) end }
     if bar then bar:finish() end
     if corpus.token_count == 0 then
         fault.raisef("%s: no text in %s", path, plural.count(#files, "file"))
     end
+    say(job.data.lines, path, ("%s of %s"):format(plural.count(corpus.token_count, "token"),
+        plural.count(corpus.documents, "document")))
     tell_files(job, path, files, others, counts)
     return { path = path, files = files, listed = text_files.listed(files), corpus = corpus, counts = counts }
 end
@@ -97,12 +107,18 @@ local function warn_of_samples(job, path, set, corpus, counts)
     for _, line in ipairs(lines) do say(job.run.warnings, path, line) end
 end
 
---- Describe a set.
+--- A set in words: "2111 tokens to train on, 17 full sequences".
 local function describe(job, set, what)
-    local corpus = set.corpus
-    return ("%s of %s, %s: %s"):format(plural.count(corpus.token_count, "token"),
-        plural.count(corpus.documents, "document"), what, plural.count(set.count, job.values.next_sentence and "pair"
-            or "full sequence"))
+    return ("%s %s, %s"):format(plural.count(set.corpus.token_count, "token"), what,
+        plural.count(set.count, job.values.next_sentence and "pair" or "full sequence"))
+end
+
+--- A warning where held-out pairs are all of one kind.
+local function warn_of_pairs(job, path, set)
+    if not set.random or set.random > 0 and set.random < set.count then return end
+    say(job.run.warnings, path, ("held-out text of %s: %s of its %s has a random next sentence, so the accuracy of NSP "
+        .. "says nothing"):format(plural.count(set.corpus.documents, "document"), set.random == 0 and "none" or "each",
+        plural.count(set.count, "pair")))
 end
 
 --- Texts to evaluate on.
@@ -112,18 +128,33 @@ function M.held_out(job, name, path)
     local text = M.read(job, name, path)
     local set = sequences_of(job, text.corpus, HELD_OUT_SEED)
     say(job.data.lines, path, describe(job, set, "held out"))
+    -- Whether the vocabulary fits; how it is masked or divided is no matter here.
+    for _, line in ipairs(sample_checks.samples({ samples = 0, documents = 0, positions = 0, tokens =
+        text.corpus.token_count, unknown = text.counts.unknown, left_out = text.counts.left_out }, {},
+        { named = true })) do
+        say(job.run.warnings, path, line)
+    end
+    warn_of_pairs(job, path, set)
     return { set = set, listed = text.listed, path = path }
 end
 
 --- Take what is held out of the texts to train on; nil where nothing is.
 local function divide(job, text, has_dev)
-    local share = job.values.dev_share
-    if has_dev or share == 0 then return text.corpus, nil end
-    local kept, held, by = token_corpus.split(text.corpus, share)
+    local share, whole = job.values.dev_share, text.corpus
+    if has_dev or share == 0 then return whole, nil end
+    -- A random next sentence is one of another document: parts of one must not pass for several.
+    local kept, held, by = token_corpus.split(whole, share, job.values.next_sentence)
     if held.token_count == 0 then
-        fault.raisef("%s: a single sentence, of which no share can be held out: set --dev-share 0, or name a "
-            .. "--dev-file", text.path)
+        fault.raisef("%s: a single %s, of which no share can be held out: set --dev-share 0, or name a --dev-file",
+            text.path, job.values.next_sentence and "document" or "sentence")
     end
+    local is = held.token_count / whole.token_count
+    if is > MOST_HELD_OUT * share or is < share / MOST_HELD_OUT then
+        say(job.run.warnings, text.path, ("dev_share %g: %.0f %% of the tokens are held out, as %s are large: name a "
+            .. "--dev-file, or separate documents with --border"):format(share, 100 * is,
+            by == "documents" and by or "sentences"))
+    end
+    whole:free()
     return kept, held, by
 end
 
@@ -140,6 +171,7 @@ function M.training(job, path, has_dev)
     if held then
         dev = { set = sequences_of(job, held, HELD_OUT_SEED), of_training = true }
         say(lines, path, describe(job, dev.set, ("held out as %s (dev_share %g)"):format(by, values.dev_share)))
+        warn_of_pairs(job, path, dev.set)
     elseif not has_dev then
         say(lines, path, "nothing is held out (dev_share 0): the model is not evaluated")
     end

@@ -29,6 +29,7 @@ local runs = require "bertlua.jobs.repeats.runs"
 local storage = require "bertlua.storage"
 local summary = require "bertlua.jobs.repeats.summary"
 local term = require "bertlua.util.term"
+local text_files = require "bertlua.data.text_files"
 
 local M = {}
 
@@ -36,7 +37,7 @@ local M = {}
 local TRAINED = { train_file = true, config_file = true, vocab_file = true, from_pretrained_params = true,
     bert_model = true, amp = true, amp_dtype = true, use_pure_fp16 = true }
 local MEASURED = { dev_file = true, test_file = true, predict_file = true, mode = true, do_predict = true,
-    do_eval = true }
+    do_eval = true, pseudo_perplexity = true }
 
 --- The option of the setting that asks for several runs, or nil.
 local function asked(values)
@@ -55,6 +56,11 @@ function M.wanted(values)
         fault.raise "--sweep-processes is for --sweep, --seeds or --folds: give one of them, or leave it out"
     end
     return false
+end
+
+--- Whether a share of train_file is measured.
+local function holds_out(values)
+    return (values.dev_share or 0) > 0
 end
 
 local function check(task, values, sources, arguments)
@@ -89,9 +95,9 @@ local function check(task, values, sources, arguments)
             fault.raise("--folds writes its files as UTF-8, so --encoding can't be that of --test-file too: convert "
                 .. "both (iconv -t UTF-8)")
         end
-    elseif values.sweep and files.dev_file and not values.dev_file then
+    elseif values.sweep and files.dev_file and not values.dev_file and not holds_out(values) then
         fault.raise "--sweep compares figures of --dev-file: give one (or --folds)"
-    elseif files.dev_file and not values.dev_file and not values.test_file then
+    elseif files.dev_file and not values.dev_file and not values.test_file and not holds_out(values) then
         fault.raise "--seeds compares figures: give a --dev-file or a --test-file"
     end
     if not arguments[0] or not paths.find("recipe", arguments[0]) then
@@ -136,7 +142,7 @@ local function changes_of(values, run, threads)
     add("report_file", fs.join(run.folder, "report.json"))
     for _, name in ipairs { "tensorboard_dir", "trace_file" } do
         local path = values[name]
-        if path and path ~= "auto" then
+        if path and path ~= "auto" and path ~= "none" then
             add(name, name == "trace_file" and fs.join(run.folder, fs.basename(path)) or fs.join(path, run.name))
         end
     end
@@ -145,23 +151,34 @@ local function changes_of(values, run, threads)
     return list
 end
 
---- What a file or folder holds, as text: of a folder, the names, sizes and times of its files.
-local function contents(path)
+--- What a file, a folder, or the files of a pattern hold, as text: sizes and checksums by name.
+-- @param known texts by path, which grow
+local function contents(path, known)
+    if known[path] then return known[path] end
+    local text = ""
     if fs.is_file(path) then
         local crc, bytes = storage.file_crc32c(path)
         fault.check(crc, bytes)
-        return ("%.0f bytes, CRC32C %08x"):format(bytes, crc)
+        text = ("%.0f bytes, CRC32C %08x"):format(bytes, crc)
+    elseif fs.is_directory(path) then
+        local parts = fs.list(path) or {}
+        for i, name in ipairs(parts) do parts[i] = name .. " " .. contents(fs.join(path, name), known) end
+        text = ("%d entries, CRC32C %08x"):format(#parts, storage.crc32c(table.concat(parts, "\n")))
+    else
+        -- A pattern, or several files: what is none of these is none of ours to report.
+        local good, files = pcall(text_files.find, path, path)
+        local parts = good and files or {}
+        for i, file in ipairs(parts) do parts[i] = file .. " " .. contents(file, known) end
+        if parts[1] then
+            text = ("%d files, CRC32C %08x"):format(#parts, storage.crc32c(table.concat(parts, "\n")))
+        end
     end
-    local parts = {}
-    for i, name in ipairs(fs.list(path) or {}) do
-        local file = fs.join(path, name)
-        parts[i] = ("%s %s"):format(name, fs.is_file(file) and tostring(fs.size(file)) or "")
-    end
-    return table.concat(parts, "; ")
+    known[path] = text
+    return text
 end
 
 --- All that the figures of a run depend on, by setting, as text.
-local function made_with(task, values, run)
+local function made_with(task, values, run, known)
     local own, made = {}, {}
     for _, change in ipairs(run.changes) do own[change.name] = { change.value } end
     if run.files then own.train_file, own.dev_file = { run.files.train }, { run.files.dev } end
@@ -171,7 +188,7 @@ local function made_with(task, values, run)
             local value = values[name]
             if own[name] then value = own[name][1] end
             local text = value ~= nil and tostring(lua_value.identity(value)) or nil
-            if setting.type == "path" and type(value) == "string" then text = text .. ": " .. contents(value) end
+            if setting.type == "path" and type(value) == "string" then text = text .. ": " .. contents(value, known) end
             made[name] = text
         end
     end
@@ -236,7 +253,7 @@ end
 local function planned(task, values, arguments)
     local list, points, varied = runs.list(task.settings, values)
     local root, at_once = values.output_dir:gsub("(.)/+$", "%1"), values.sweep_processes or 1
-    local files, notes
+    local known, files, notes = {}, nil, nil
     if values.folds then files, notes = folds.write(task.folds(values), values, fs.join(root, "folds")) end
     local threads = threads_of(values, math.min(at_once, #list))
     local program = program_of(arguments)
@@ -252,7 +269,7 @@ local function planned(task, values, arguments)
         end
         local words = {}
         for i, word in ipairs(run.command) do words[i] = word:find "^[%w%./_=,:%-]+$" and word or quote(word) end
-        run.line, run.made_with = table.concat(words, " "), made_with(task, values, run)
+        run.line, run.made_with = table.concat(words, " "), made_with(task, values, run, known)
     end
     return { list = list, points = points, varied = varied, root = root, at_once = math.min(at_once, #list),
         notes = notes or {}, members = values.seeds and "seeds" or values.folds and "folds" or nil }

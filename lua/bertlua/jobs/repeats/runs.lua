@@ -15,6 +15,7 @@ local OWNED = {
     sweep_processes = "it runs the sweep", seed = "use seeds", output_dir = "each run has a folder of its own",
     report_file = "each run has one of its own", dev_file = "figures of different texts can't be compared",
     test_file = "figures of different texts can't be compared",
+    dev_share = "figures of different texts can't be compared",
     metric_for_best_model = "the runs are compared by it", from_checkpoint = "each run resumes by itself",
     last_step_of_checkpoint = "each run resumes by itself", benchmark = "it measures speed",
 }
@@ -49,9 +50,10 @@ end
 
 --- A value as the command line of a run says it, and as names and tables do.
 local function texts_of(value)
-    if type(value) == "number" and value ~= math.floor(value) then return ("%.17g"):format(value),
-        help.value_text(value) end
-    return help.value_text(value), help.value_text(value)
+    local shown = help.value_text(value)
+    -- The first that reads as the same number.
+    local text = tonumber(shown) ~= value and type(value) == "number" and ("%.17g"):format(value) or shown
+    return text, shown
 end
 
 --- A value of a sweep as the setting has it; a fault if it can't be one.

@@ -26,7 +26,8 @@ function M.choice(task, values)
         table.sort(names)
         fault.raisef("--metric-for-best-model %s: no such figure, expected one of %s", given, table.concat(names, ", "))
     end
-    return { metric = given or evaluation.metric, given = given ~= nil,
+    return { given = given ~= nil,
+        metric = given or task.evaluation and evaluating.usual_metric(task, values, evaluate),
         better = function(metric) return evaluating.direction(evaluate, metric, known or {}) end }
 end
 
@@ -46,6 +47,18 @@ local function figures_of(run)
     return { dev = figures }
 end
 
+--- Add the numbers of a run to those that any run has: a figure may be undefined, null, in some.
+local function add_figures(all, figures)
+    for part, metrics in pairs(figures) do
+        for name, value in pairs(type(metrics) == "table" and metrics or {}) do
+            if type(value) == "number" then
+                all[part] = all[part] or {}
+                all[part][name] = value
+            end
+        end
+    end
+end
+
 --- The part and metric that decide, and its direction; a fault if the runs have no such figure.
 local function decider(figures, choice)
     for _, part in ipairs { "dev", "test" } do
@@ -57,7 +70,7 @@ local function decider(figures, choice)
                 if type(value) == "number" then names[#names + 1] = name end
             end
             table.sort(names)
-            if not choice.given then return part, metrics.accuracy and "accuracy" or names[1] end
+            if not choice.given and names[1] then return part, metrics.accuracy and "accuracy" or names[1] end
             fault.raisef("--metric-for-best-model %s: no such figure, expected one of %s", tostring(choice.metric),
                 table.concat(names, ", "))
         end
@@ -164,7 +177,7 @@ end
 -- @return outcome; a fault if a run failed
 function M.finish(job, choice, say)
     say = say or print_line
-    local open, first = M.count_open(job.list), nil
+    local open, all = M.count_open(job.list), {}
     local result = { runs = json.array {} }
     for _, point in ipairs(job.points) do point.all, point.failed = {}, 0 end
     for i, run in ipairs(job.list) do
@@ -172,7 +185,7 @@ function M.finish(job, choice, say)
         local entry = { name = run.name, folder = run.folder, settings = unless_empty(settings_of(run.changes)) }
         if run.done then
             run.figures = figures_of(run)
-            first = first or run.figures
+            add_figures(all, run.figures)
             point.all[#point.all + 1] = run.figures
             for part, metrics in pairs(run.figures) do entry[part] = metrics end
         else
@@ -184,9 +197,9 @@ function M.finish(job, choice, say)
         if #point.all > 0 then point.mean, point.deviation = statistics.combine(point.all) end
     end
     local best
-    if first then
-        local part, metric = decider(first, choice)
-        local columns = statistics.columns(first, metric)
+    local part, metric = decider(all, choice)
+    if part then
+        local columns = statistics.columns(all, metric)
         result.metric = part .. "." .. metric
         if job.varied[1] then
             result.better = choice.better(metric)

@@ -3,13 +3,13 @@
 local BertForTokenClassification = require "bertlua.models.token_classification"
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
+local figures = require "bertlua.jobs.common.figures"
 local fs = require "bertlua.util.fs"
 local labels = require "bertlua.jobs.common.labels"
 local model_files = require "bertlua.jobs.common.model_files"
 local plural = require "bertlua.util.plural"
 local spans = require "bertlua.metrics.spans"
 local tagged = require "bertlua.data.tagged"
-local tagging = require "bertlua.jobs.tokens.tagging"
 local task = require "bertlua.jobs.common.task"
 local texts = require "bertlua.jobs.common.texts"
 
@@ -91,14 +91,10 @@ local function open(job)
     return data
 end
 
---- Figures of predicted tags: of entities where the tags are spans, else of tags.
+--- Figures of predicted tags.
 local function metrics_of(gold, predicted)
-    if gold.scheme then
-        local score = spans.score(tags_of(gold.sentences), predicted)
-        return { precision = score.precision, recall = score.recall, f1 = score.f1, accuracy = score.accuracy,
-            types = score.types }
-    end
-    return tagging.accuracy(tags_of(gold.sentences), predicted)
+    local metrics = figures.tags(tags_of(gold.sentences), predicted, gold.scheme ~= nil)
+    return metrics
 end
 
 --- Predicted tags of every sentence, and their probabilities.

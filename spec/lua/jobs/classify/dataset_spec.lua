@@ -36,7 +36,8 @@ describe("labeled texts", function()
             .. "1\t101457\t101457e\ttelephone\t( a )\t( b )\t(ROOT a)\t(ROOT b)\tyou know\tYou lose.\tentailment\t"
             .. "entailment\n", { text_column = "sentence1", pair_column = "sentence2", label_column = "gold_label" },
             "you know", "You lose.", "entailment" },
-        { "RTE", "index\tsentence1\tsentence2\tlabel\n0\tNo.\tYes.\tnot_entailment\n1\tA place.\tA place.\tentailment\n",
+        { "RTE", "index\tsentence1\tsentence2\tlabel\n0\tNo.\tYes.\tnot_entailment\n"
+            .. "1\tA place.\tA place.\tentailment\n",
             { text_column = "sentence1", pair_column = "sentence2" }, "A place.", "A place.", "entailment" },
         { "QNLI", "index\tquestion\tsentence\tlabel\n0\tWhen?\tThen.\tentailment\n1\tWho?\tIt.\tnot_entailment\n",
             { text_column = "question", pair_column = "sentence" }, "Who?", "It.", "not_entailment" },
@@ -82,14 +83,15 @@ describe("labeled texts", function()
     it("are told where they are empty, left out or cut", function()
         assert(fs.write(folder .. "/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n"))
         local job = { values = values_of { bad_rows = "skip", max_seq_length = 8 }, run = { warnings = {} },
-            data = { words = tokenizer.load(folder .. "/vocab.txt", { do_lower_case = true }), kind = "single_label_classification",
-                config = { labels = { "x", "y" } }, lines = {} } }
+            data = { words = tokenizer.load(folder .. "/vocab.txt", { do_lower_case = true }),
+                kind = "single_label_classification", config = { labels = { "x", "y" } }, lines = {} } }
         local path = folder .. "/c.csv"
         assert(fs.write(path, "text,label\n" .. ("a "):rep(500000) .. ",x\nb\nb,y\n"))
         local part = dataset.load(job, path)
         assert.are.equal(2, part.set.count)
         assert.are.same({ path .. ": 1 bad row left out, the first: " .. path
-            .. ":3: 1 field, expected 2 as in the header", path .. ": max_seq_length 8 cuts off the end of 1 of 2 texts" },
+            .. ":3: 1 field, expected 2 as in the header",
+            path .. ": max_seq_length 8 cuts off the end of 1 of 2 texts" },
             job.run.warnings)
         assert.are.same({ path .. ": 2 texts of up to 8 tokens, 2 labels, one a text" }, job.data.lines)
         job.run.warnings, job.values.bad_rows = {}, "error"

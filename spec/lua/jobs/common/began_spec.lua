@@ -7,7 +7,7 @@ local json = require "bertlua.util.json"
 local pretraining = require "spec.support.pretraining"
 local progress_file = require "bertlua.train.progress_file"
 
-local TASKS = { "pretrain", "squad", "classify", "tokens", "embeddings" }
+local TASKS = { "pretrain", "squad", "classify", "tokens", "embeddings", "mlm" }
 
 -- Settings that change nothing of what a run learns: each was thought about. A new one is recorded unless it says why
 -- not; whoever says so adds it here.
@@ -18,7 +18,7 @@ for name in ([[amp amp_dtype use_pure_fp16 fuse_mha activation_checkpointing cud
     log_freq num_steps_per_checkpoint on_step on_checkpoint on_evaluate report_file tensorboard_dir trace_file
     model_prefix show_config enable_cpu_affinity threads num_workers comm_timeout activation_memory
     benchmark benchmark_steps benchmark_warmup_steps predict_batch_size
-    test_file seeds folds sweep sweep_processes
+    test_file pseudo_perplexity seeds folds sweep sweep_processes
     mode do_train do_predict do_eval squad_url eval_script cache_dir verbose_logging]]):gmatch "%S+" do
     PASSING[name] = true
 end

@@ -35,7 +35,10 @@ describe("a recipe's evaluate", function()
         assert.are.same({ every = 5, input_dir = "spec", metric = "loss", better = "lower" },
             planned("pretrain", { every = 5, input_dir = "spec" }))
         assert.are.same({ every = 1, dev_file = "Makefile", metric = "accuracy", better = "higher", keep = "best" },
-            planned("classify", { every = 1, keep = "best" }, { dev_file = "Makefile" }))
+            planned("classify", { every = 1, keep = "best" },
+                { dev_file = "Makefile", problem_type = "single_label_classification" }))
+        assert.are.same({ every = 1, dev_file = "Makefile", metric = "mse", better = "lower" },
+            planned("classify", { every = 1 }, { dev_file = "Makefile", problem_type = "regression" }))
         assert.are.same({ every = 1, predict_file = "Makefile", metric = "exact", better = "higher", patience = 2 },
             planned("squad", { every = 1, predict_file = "Makefile", metric = "exact", patience = 2 },
                 { version_2_with_negative = true }))
@@ -60,8 +63,8 @@ describe("a recipe's evaluate", function()
         assert.are.equal("evaluate: unknown metric margin_accuracy; did you mean margin_acc?",
             fault.message(problem))
         -- The task's own are known beforehand.
-        job = { run = { evaluate = planned("classify", { every = 1, dev_file = "Makefile" }) }, task = tasks.classify,
-            values = {} }
+        run = planned("classify", { every = 1, dev_file = "Makefile", metric = "accuracy" })
+        job = { run = { evaluate = run }, task = tasks.classify, values = {} }
         assert.has_no_error(function() evaluating.check_results(job, { "loss" }) end)
     end)
 

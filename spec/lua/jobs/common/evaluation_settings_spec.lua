@@ -43,7 +43,8 @@ describe("plain settings of evaluation", function()
 
     it("by epochs mean steps once the samples are counted", function()
         local run = { work = { train = true }, warnings = {}, start = { kind = "fresh", step = 0 } }
-        local values = task.settings:parse({ "--eval-steps", "epoch", "--dev-file", "Makefile" }, {})
+        local values = task.settings:parse({ "--eval-steps", "epoch", "--dev-file", "Makefile",
+            "--metric-for-best-model", "macro_f1" }, {})
         evaluating.plan(task, run, values)
         assert.are.equal("epoch", run.evaluate.every)
         run.steps_per_epoch, run.max_steps = 12, 30

@@ -44,7 +44,11 @@ describe("folds", function()
             { names = { "O" } } }
         for seed = 1, 8 do
             part_of, kept = folds.deal(tagged, 2, seed)
-            if part_of[1] == 0 then assert.are.equal(0, part_of[3]) else assert.are_not.equal(part_of[1], part_of[3]) end
+            if part_of[1] == 0 then
+                assert.are.equal(0, part_of[3])
+            else
+                assert.are_not.equal(part_of[1], part_of[3])
+            end
             assert.are.equal(part_of[1] == 0 and 2 or 0, kept)
         end
     end)
@@ -111,17 +115,21 @@ describe("files of folds", function()
 
     it("are UTF-8, and those of a single label's number say so", function()
         local files, lines = divide("classify", "t.tsv", "text\tlabel\n\228\tx\nb\tx\nc\ty\n", { encoding = "latin1" })
-        assert.are.same({ dir .. "/t.tsv: 1 of 3 texts have a label that is nowhere else, and are never held out" }, lines)
+        assert.are.same({ dir .. "/t.tsv: 1 of 3 texts have a label that is nowhere else, and are never held out" },
+            lines)
         assert.matches("ä", fs.read(files[1].train) .. fs.read(files[1].dev), 1, true)
         refused("^%-%-folds 5, but .*t%.csv has only 2 texts$", "classify", "t.csv", "text,label\na,x\nb,y\n",
             { folds = 5 })
     end)
 
     it("know numbers that are measured from labels", function()
-        local values = { train_file = dir .. "/n.csv", text_column = "text", label_column = "label" }
+        local values = tasks.classify.settings:parse({}, { train_file = dir .. "/n.csv" })
         assert(fs.write(values.train_file, "text,label\na,1.5\nb,2.25\nc,3\n"))
         assert.are.same({ line = 2, names = {} }, tasks.classify.folds(values)[1])
         assert(fs.write(values.train_file, "text,label\na,1\nb,2\nc,1\nd,2\n"))
         assert.are.same({ line = 2, stratum = "1", names = { "1" } }, tasks.classify.folds(values)[1])
+        values.label_separator = "|"
+        assert(fs.write(values.train_file, "text,label\na,1|x\nb,2\n"))
+        assert.are.same({ line = 2, names = { "1", "x" } }, tasks.classify.folds(values)[1])
     end)
 end)

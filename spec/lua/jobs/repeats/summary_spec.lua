@@ -65,9 +65,10 @@ describe("the end of several runs", function()
         assert.are.same({ "epochs=2", "epochs=3", "epochs=1" },
             { written.points[1].name, written.points[2].name, written.points[3].name })
         -- Where less is better; the task does not know the names of its figures.
-        outcome, _, written = finish("tokens", { sweep = "epochs=1,2,3", metric_for_best_model = "loss" }, figures)
+        outcome, text, written = finish("tokens", { sweep = "epochs=1,2,3", metric_for_best_model = "loss" }, figures)
         assert.are.equal(dir .. "/epochs=3", outcome.best)
         assert.are.equal("lower", written.better)
+        assert.matches("best by dev loss: ", text, 1, true)
     end)
 
     it("compares means over seeds", function()
@@ -102,7 +103,20 @@ describe("the end of several runs", function()
                 { { dev = { accuracy = 0.5, macro_f1 = 1 } } })))
         local good, problem = pcall(summary.choice, tasks.classify, { metric_for_best_model = "f1" })
         assert.is_false(good)
-        assert.matches("no such figure, expected one of accuracy, macro_f1", fault.message(problem), 1, true)
+        assert.matches("f1: no such figure, expected one of accuracy, macro_f1, mae,", fault.message(problem), 1, true)
+    end)
+
+    it("leaves empty what is undefined in a run, and decides by it nevertheless", function()
+        local undefined = { dev = { accuracy = json.null, macro_f1 = 0.25 } }
+        local outcome, text, written = finish("classify", { sweep = "epochs=1,2" },
+            { undefined, { dev = { accuracy = 0.1, macro_f1 = 0.5 } } })
+        assert.are.equal(dir .. "/epochs=2", outcome.best)
+        assert.matches("epochs  dev accuracy  dev macro_f1\n2             0.1000        0.5000\n"
+            .. "1                           0.2500\n", text, 1, true)
+        assert.are.equal("dev.accuracy", written.metric)
+        text = select(2, finish("classify", { seeds = "1,2" }, { undefined,
+            { dev = { accuracy = 0.1, macro_f1 = 0.75 } } }))
+        assert.matches("\nmean +0%.5000\n", text)
     end)
 
     it("counts figures of one file alone as dev", function()

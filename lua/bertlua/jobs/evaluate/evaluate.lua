@@ -1,0 +1,176 @@
+--- Job: predictions, or a model's, against gold.
+
+local aside = require "bertlua.util.aside"
+local comparing = require "bertlua.jobs.evaluate.comparing"
+local devices = require "bertlua.jobs.common.devices"
+local fault = require "bertlua.fault"
+local json = require "bertlua.util.json"
+local plural = require "bertlua.util.plural"
+local predict = require "bertlua.jobs.predict.predict"
+local progress = require "bertlua.util.progress"
+local report = require "bertlua.jobs.evaluate.report"
+local settings = require "bertlua.settings"
+local term = require "bertlua.util.term"
+local text_source = require "bertlua.data.text_source"
+
+local M = {}
+
+local function all_settings()
+    local list = {
+        { name = "gold", type = "path", required = true, group = "Files",
+            help = "rows with their labels: .csv, .tsv, JSON lines, or CoNLL columns" },
+        { name = "predictions", type = "path", group = "Files",
+            help = "JSON lines of predict.lua, or predictions.jsonl of a run; unset: those of checkpoint" },
+        { name = "checkpoint", type = "path", group = "Files",
+            help = "a model to predict with, in place of predictions: OUTPUT_DIR of a run, a checkpoint, or a Hugging "
+                .. "Face folder" },
+        { name = "output", type = "path", group = "Files",
+            help = "file for the figures, as JSON; unset: none" },
+        { name = "worst", type = "integer", min = 0, max = 1000, default = 10, group = "Files",
+            help = "show this many of the rows that are most surely wrong" },
+        { name = "label_column", type = "string", group = "Data",
+            help = "column of the label or number; unset: label; for tags the list tags of JSON lines, or the last "
+                .. "column" },
+        { name = "label_separator", type = "string", group = "Data",
+            help = "what stands between several labels of a text, as in `news;sport`; JSON lines may have lists instead; "
+                .. "unset: a label is taken as it is" },
+    }
+    for _, more in ipairs { predict.of_rows, predict.of_model } do
+        for _, setting in ipairs(more) do list[#list + 1] = setting end
+    end
+    for _, name in ipairs { "device", "threads" } do list[#list + 1] = predict.settings.by_name[name] end
+    return settings.define(list)
+end
+
+M.settings = all_settings()
+
+-- What another recipe measures.
+local ELSEWHERE = { answers = "recipes/evaluate_squad.lua measures answers",
+    mask = "recipes/evaluate_pretraining.lua measures masked words" }
+
+--- The gold rows, and what messages call each.
+local function read_gold(values, kind)
+    local label = values.label_column or kind ~= "tags" and "label" or nil
+    local input = predict.open_rows(values, values.gold, kind, label, true)
+    local list = {}
+    for row in input.next, input do
+        row.where = input:where(row)
+        list[#list + 1] = row
+    end
+    input:close()
+    if #list == 0 then fault.raisef("%s: nothing in it to evaluate", input.name) end
+    return list
+end
+
+--- Records of a file of predictions.
+local function read_predictions(path)
+    local text, list, lines, number = text_source.need(path), {}, {}, 0
+    for line in (text .. "\n"):gmatch "(.-)\r?\n" do
+        number = number + 1
+        if line:find "%S" then
+            local record = json.decode(line)
+            if type(record) ~= "table" or not comparing.kind_of(record) then
+                fault.raisef("%s:%d: no prediction: expected a JSON object with label, labels, value or tags", path,
+                    number)
+            end
+            list[#list + 1], lines[#lines + 1] = record, number
+        end
+    end
+    if #list == 0 then fault.raisef("%s: no prediction in it", path) end
+    return list, lines
+end
+
+--- Cosines of pairs' embeddings, as numbers to compare with gold ones.
+local function similarities(model, gold, values)
+    local texts, options = {}, { batch_size = values.batch_size, pooling = values.pooling, normalize = true }
+    for _, row in ipairs(gold) do
+        texts[#texts + 1] = row.text
+        texts[#texts + 1] = row.pair
+    end
+    local vectors, list = model:embed(texts, options):tolist(), {}
+    for i in ipairs(gold) do
+        local a, b, sum = vectors[2 * i - 1], vectors[2 * i], 0
+        for h, x in ipairs(a) do sum = sum + x * b[h] end
+        list[i] = { value = sum }
+    end
+    return list
+end
+
+--- A model's predictions of the gold rows.
+local function predicted(model, kind, gold, values)
+    if kind == "embeddings" then
+        local list = similarities(model, gold, values)
+        return list
+    end
+    local list, window = {}, 16 * values.batch_size
+    local bar = progress.new { total = #gold, label = "predict", unit = "rows" }
+    local function where(row) return row.where end
+    for from = 1, #gold, window do
+        local part = {}
+        for i = from, math.min(#gold, from + window - 1) do part[#part + 1] = gold[i] end
+        for _, record in ipairs(predict.window(model, kind, part, values, where)) do list[#list + 1] = record end
+        bar:update(#list)
+    end
+    bar:finish()
+    return list
+end
+
+local function with_model(values)
+    devices.open(values)
+    local model, kind = predict.open_model(values)
+    if ELSEWHERE[kind] then fault.raisef("%s: %s", values.checkpoint, ELSEWHERE[kind]) end
+    if kind == "embeddings" and not values.pair_column then
+        fault.raisef("%s: embeddings are measured by pairs with a score: name their columns with --text-column, "
+            .. "--pair-column and --label-column", values.checkpoint)
+    end
+    local gold, cut = read_gold(values, kind), 0
+    model.on_cut = function(count) cut = cut + count end
+    local predictions = predicted(model, kind, gold, values)
+    if cut > 0 then
+        term.warn(("%s: %s longer than %d tokens: the end is left out"):format(values.gold,
+            plural.count(cut, kind == "tags" and "word is" or "text is", kind == "tags" and "words are"
+            or "texts are"), model.limit))
+    end
+    local names = model.config.labels
+    model:close()
+    return gold, predictions, { names = names, ranked = kind == "embeddings", place = function(i) return gold[i].where end }
+end
+
+local function with_file(values)
+    local predictions, lines = read_predictions(values.predictions)
+    local kind = comparing.kind_of(predictions[1])
+    local gold = read_gold(values, kind == "tags" and "tags" or "labels")
+    if #gold ~= #predictions then
+        fault.raisef("%s: %s, but %s has %d: are they of the same file?", values.predictions,
+            plural.count(#predictions, "prediction"), values.gold, #gold)
+    end
+    return gold, predictions, { place = function(i) return ("%s:%d"):format(values.predictions, lines[i]) end }
+end
+
+--- Run the job: a report on standard output, and OUTPUT.
+-- @param values of M.settings
+-- @return result of comparing.lua
+function M.run(values)
+    if (values.predictions ~= nil) == (values.checkpoint ~= nil) then
+        fault.raise("give either --predictions or --checkpoint, whose predictions are to be measured")
+    end
+    local gold, predictions, options = (values.predictions and with_file or with_model)(values)
+    options.worst, options.separator = values.worst, values.label_separator
+    local result = comparing.compare(gold, predictions, options)
+    if values.output then
+        local written, kept = aside.write(values.output, comparing.encode(result))
+        fault.check(written, kept)
+        if kept then term.warn(("%s was there already and differs: kept as %s"):format(values.output, kept)) end
+    end
+    io.stdout:write(report.text(result, values.gold, term.columns "stdout"))
+    return result
+end
+
+--- What the recipe calls: its own settings, then the command line.
+function M.main(overrides, description)
+    local values = M.settings:parse(arg or {}, overrides, { program = "recipes/evaluate.lua",
+        description = description })
+    return M.run(values)
+end
+
+return M

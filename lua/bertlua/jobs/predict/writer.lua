@@ -1,0 +1,58 @@
+--- Where predictions go: standard output, flushed as they come, or a file that appears when it is whole.
+
+local aside = require "bertlua.util.aside"
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local term = require "bertlua.util.term"
+local unistd = require "posix.unistd"
+
+local M = {}
+
+local Writer = {}
+Writer.__index = Writer
+
+--- Open an output.
+-- @param path "-" is standard output
+function M.open(path)
+    if path == "-" then return setmetatable({ file = io.stdout, name = "standard output" }, Writer) end
+    local kind = fs.kind(path)
+    if kind == "directory" then fault.raisef("%s: is a folder, expected a file to write", path) end
+    local self = setmetatable({ path = path, name = path }, Writer)
+    -- A device or a pipe is written as it is.
+    self.temporary = (kind == nil or kind == "file") and ("%s.part-%d"):format(path, unistd.getpid()) or nil
+    local file, reason = io.open(self.temporary or path, "wb")
+    if not file then fault.raisef("cannot write %s", reason) end
+    self.file = file
+    return self
+end
+
+--- Append text; what is written stays in order and is flushed.
+function Writer:write(text)
+    local ok, reason = self.file:write(text)
+    if ok then ok, reason = self.file:flush() end
+    if not ok then fault.raisef("%s: cannot write: %s", self.name, reason) end
+end
+
+--- All is written: the file gets its name. An earlier one that differs is kept.
+function Writer:finish()
+    if not self.path then return end
+    self.file:close()
+    if not self.temporary then return end
+    fault.check(fs.sync(self.temporary))
+    if fs.is_file(self.path) and fs.read(self.path) ~= fs.read(self.temporary) then
+        local kept, reason = aside.keep(self.path)
+        if reason then fault.raise(reason) end
+        if kept then term.warn(("%s was there already and differs: kept as %s"):format(self.path, kept)) end
+    end
+    fault.check(fs.rename(self.temporary, self.path))
+end
+
+--- Something went wrong: no half of a file is left. Returns what to say about it, or nil.
+function Writer:abandon()
+    if not self.temporary then return nil end
+    self.file:close()
+    fs.remove(self.temporary)
+    return ("nothing was written to %s"):format(self.path)
+end
+
+return M

@@ -1,0 +1,91 @@
+--- Rows out of files of every form.
+
+local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
+local rows = require "bertlua.jobs.predict.rows"
+
+describe("rows to predict", function()
+    local folder
+    setup(function() folder = assert(fs.temporary_folder "bertlua-rows-") end)
+    teardown(function() assert(fs.remove(folder)) end)
+
+    local function open(name, text, wanted)
+        local path = folder .. "/" .. name
+        assert(fs.write(path, text))
+        wanted = wanted or { text = "text" }
+        wanted.path = path
+        return rows.open(wanted)
+    end
+
+    --- What all rows hold of some fields, and the form.
+    local function read(name, text, wanted, fields)
+        local input, list = open(name, text, wanted), {}
+        for row in input.next, input do
+            for _, field in ipairs(fields or { "text" }) do list[#list + 1] = row[field] end
+            list[#list + 1] = row.line
+        end
+        input:close()
+        return list, input.form
+    end
+
+    local function refused(message, name, text, wanted)
+        local ok, problem = pcall(read, name, text, wanted)
+        assert.is_false(ok)
+        assert.is_true(fault.is(problem), tostring(problem))
+        assert.are.equal(message, (tostring(problem):gsub(folder:gsub("%p", "%%%0") .. "/", "")))
+    end
+
+    it("are lines of a text", function()
+        assert.are.same({ { "a b", 1, "c", 2 }, "text" }, { read("a.txt", "a b\r\nc\n") })
+        assert.are.same({ { "a,b", 1 }, "text" }, { read("a", "a,b\n") })
+        assert.are.same({ {}, "text" }, { read("a", "") })
+    end)
+
+    it("are records of tables and of JSON lines, by the file's ending or its first line", function()
+        local pairs_of = { text = "a", pair = "b", columns_named = true }
+        local both = { "text", "pair" }
+        assert.are.same({ { "x\ny", "z", 2, "u", "v", 4 }, "csv" },
+            { read("a.csv", 'b,a\nz,"x\ny"\nv,u\n', pairs_of, both) })
+        assert.are.same({ { "x", "y", 2 }, "tsv" }, { read("a", "a\tb\nx\ty\n", pairs_of, both) })
+        assert.are.same({ { "x", "y", 1 }, "jsonl" }, { read("a", '{"a": "x", "b": "y"}\n', pairs_of, both) })
+        assert.are.same({ { "x", "y", 1 }, "csv" },
+            { read("a", "x,y\n", { text = "1", pair = "2", columns_named = true }, both) })
+        assert.are.same({ { "x", { "p", "q" }, 1 }, "jsonl" }, { read("a.jsonl", '{"text": "x", "l": ["p", "q"]}\n',
+            { text = "text", label = "l", labeled = true }, { "text", "label" }) })
+    end)
+
+    it("are words of columns, of JSON lines, or of text split at blanks", function()
+        local function wanted() return { text = "text", words = true } end
+        assert.are.same({ { { "a", "b" }, 1, { "c" }, 4 }, "conll" },
+            { read("a.conll", "a\tO\nb\tO\n\nc\tO\n", wanted(), { "words" }) })
+        assert.are.same({ { { "a" }, 1 }, "conll" }, { read("a", "a\tO\n", wanted(), { "words" }) })
+        assert.are.same({ { { "a b" }, 1 }, "jsonl" }, { read("a", '{"words": ["a b"]}', wanted(), { "words" }) })
+        assert.are.same({ { { "a", "b" }, 1 }, "text" }, { read("a", "a  b\n", wanted(), { "words" }) })
+        local labeled = { text = "text", words = true, labeled = true }
+        assert.are.same({ { { "a" }, { "B-X" }, 1 }, "conll" },
+            { read("a.tsv", "a\tB-X\n", labeled, { "words", "tags" }) })
+    end)
+
+    it("are refused by file and line", function()
+        refused("a.txt:2: the text is empty", "a.txt", "a\n \nb\n")
+        refused("a.csv:3: the second is empty", "a.csv", "text,second\na,b\nc,\n", { text = "text", pair = "second" })
+        refused('a.csv:2: no column "text"; the header has a', "a.csv", "a\nx\n")
+        refused("a.conll: CoNLL columns hold words, but this model reads texts: name the form with --input-form",
+            "a.conll", "a\tO\n")
+        refused("a.txt: text lines hold one text each, but b is wanted too: give .csv, .tsv or JSON lines, or name the "
+            .. "form with --input-form", "a.txt", "a\n", { text = "text", pair = "b" })
+        refused("a.txt: text lines have no labels: give .csv, .tsv or JSON lines, or name the form with --input-form",
+            "a.txt", "a\n", { text = "text", label = "l", labeled = true })
+        refused("a.txt: expected tagged words: give CoNLL columns or JSON lines, or name the form with --input-form",
+            "a.txt", "a\n", { text = "text", words = true, labeled = true })
+        refused("a.txt:3: byte 4: invalid UTF-8 (0xff); name the file's encoding (such as --encoding windows-1252), "
+            .. "convert the file (iconv -t UTF-8), or continue with --invalid-utf8 replace", "a.txt", "a\nb\n\255\n")
+    end)
+
+    it("know how many lines there are, and do not wait in a file", function()
+        local input = open("a.txt", "a\nb\n")
+        assert.are.equal(2, input:count_lines())
+        assert.is_true(input:is_ready())
+        input:close()
+    end)
+end)

@@ -1,0 +1,189 @@
+--- predict.lua and evaluate.lua through the real executable, on models that were just trained.
+
+local classify = require "spec.support.classify"
+local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
+local process = require "spec.support.process"
+local tokens = require "spec.support.tokens"
+
+local BINARY = require("spec.support.job").BINARY
+local MASKED = "spec/fixtures/encoder/masked_lm"
+
+--- Records of JSON lines.
+local function records_of(text)
+    local list = {}
+    for line in text:gmatch "[^\n]+" do list[#list + 1] = assert(json.decode(line)) end
+    return list
+end
+
+describe("prediction", function()
+    local job, tagging
+
+    setup(function()
+        job, tagging = classify.new(), tokens.new()
+        for _, one in ipairs { job, tagging } do
+            local code, output = one:run {}
+            assert.are.equal(0, code, output)
+        end
+    end)
+    teardown(function()
+        job:close()
+        tagging:close()
+    end)
+
+    --- Run a recipe; returns what it printed and its exit code.
+    local function run(recipe, options, before)
+        local output, code = process.run(("%s '%s' recipes/%s.lua --threads 1 %s"):format(before or "",
+            BINARY, recipe, options))
+        return output, code
+    end
+
+    local function predict(options, before)
+        local output, code = run("predict", options, before)
+        assert.are.equal(0, code, output)
+        return output
+    end
+
+    local function refused(message, recipe, options, before)
+        local output, code = run(recipe, options, before)
+        assert.are.equal(1, code, output)
+        assert.are.equal(1, select(2, output:gsub("bertlua: ", "")), output)
+        assert.matches(message, output, 1, true)
+    end
+
+    --- The largest difference between lists of numbers.
+    local function distance(a, b)
+        local worst = 0
+        for i, x in ipairs(a) do worst = math.max(worst, math.abs(x - b[i])) end
+        return worst
+    end
+
+    it("says of each row what training said, whatever form it has", function()
+        local trained = records_of(fs.read(job.out .. "/predictions.jsonl"))
+        local texts = {}
+        for i, record in ipairs(trained) do texts[i] = record.text end
+        assert(fs.write(job.dir .. "/texts.txt", table.concat(texts, "\n") .. "\n"))
+        local from_file = predict(("--checkpoint %s --input %s"):format(job.out, job.dev))
+        local list = records_of(from_file)
+        assert.are.equal(#trained, #list)
+        for i, record in ipairs(list) do
+            assert.are.equal(trained[i].label, record.label)
+            assert.is_true(math.abs(trained[i].score - record.score) < 1e-6)
+        end
+        for _, input in ipairs { job.dir .. "/texts.txt", job.out .. "/predictions.jsonl" } do
+            assert.are.equal(from_file, predict(("--checkpoint %s/model --input %s --batch-size 3"):format(job.out,
+                input)))
+        end
+        assert.are.equal(from_file, predict(("--checkpoint %s/checkpoints"):format(job.out),
+            ("cat %s/texts.txt |"):format(job.dir)))
+        local columns = predict(("--checkpoint %s --input %s --format tsv"):format(job.out, job.dev))
+        assert.are.equal(("%s\t%s"):format(list[1].label, list[1].score), columns:match "^[^\n]+")
+        local top = records_of(predict(("--checkpoint %s --input %s --top-k 2"):format(job.out, job.dev)))[1].top
+        assert.are.same({ 2, list[1].label }, { #top, top[1].label })
+    end)
+
+    it("tags words", function()
+        local trained = records_of(fs.read(tagging.out .. "/predictions.jsonl"))
+        local list = records_of(predict(("--checkpoint %s --input %s"):format(tagging.out, tagging.dev)))
+        assert.are.equal(#trained, #list)
+        for i, record in ipairs(list) do
+            assert.are.same({ trained[i].words, trained[i].tags }, { record.words, record.tags })
+            assert.is_true(distance(trained[i].scores, record.scores) < 1e-6)
+        end
+        local words = table.concat(trained[1].words, " ")
+        assert.are.same(list[1], records_of(predict("--checkpoint " .. tagging.out, ("echo '%s' |"):format(words)))[1])
+        assert.matches("^" .. trained[1].words[1] .. "\t" .. trained[1].tags[1] .. "\t[%d.]+\n.*\n\n",
+            predict(("--checkpoint %s --input %s --format tsv"):format(tagging.out, tagging.dev)))
+    end)
+
+    it("answers in a pipe that stays open, and stops quietly where nobody reads", function()
+        -- The second text is written only once the first has its answer.
+        local script = ("set -e; mkfifo %s/in; '%s' recipes/predict.lua --threads 1 --checkpoint %s < %s/in | "
+            .. "{ exec 3> %s/in; echo w6 >&3; read -r -t 20 one; echo w7 >&3; read -r -t 20 two; exec 3>&-; "
+            .. "echo \"$one $two\"; }"):format(job.dir, BINARY, job.out, job.dir, job.dir)
+        local output, code = process.run("timeout 60 bash -c " .. process.quote(script))
+        assert.are.equal(0, code, output)
+        assert.matches('^{"label":"label %d","score":[%d.]+} {"label":"label %d","score":[%d.]+}\n$', output)
+        output = process.run(("yes w6 | head -n 3000 | '%s' recipes/predict.lua --threads 1 --checkpoint %s | "
+            .. "head -n 1"):format(BINARY, job.out))
+        assert.matches("^{[^\n]*}\n$", output)
+    end)
+
+    it("fills masks and embeds texts", function()
+        local list = records_of(predict("--top-k 2 --checkpoint " .. MASKED, "echo 'The [MASK] sat on [MASK].' |"))
+        assert.are.same({ 2, 2, 2, list[1].tokens[2] }, { #list[1].tokens, #list[1].scores, #list[1].top,
+            list[1].top[2][1].token })
+        list = records_of(predict("--task embeddings --checkpoint " .. MASKED, "printf 'a dog\\nthe cat sat\\n' |"))
+        assert.are.same({ 2, 16 }, { #list, #list[1].embedding })
+        refused("standard input:1: fill_mask: \"a dog\" has no [MASK]", "predict", "--checkpoint " .. MASKED,
+            "echo 'a dog' |")
+    end)
+
+    it("writes a whole file or none, and names the row that is wrong", function()
+        local out = job.dir .. "/out.jsonl"
+        local output = predict(("--checkpoint %s --input %s --output %s"):format(job.out, job.dev, out))
+        assert.matches("predict .* 21/21 lines", output)
+        assert.are.equal(20, #records_of(fs.read(out)))
+        refused("standard input:2: the text is empty; nothing was written to " .. job.dir .. "/none", "predict",
+            ("--checkpoint %s --output %s/none"):format(job.out, job.dir), "printf 'w6\\n\\nw7\\n' |")
+        assert.is_false(fs.exists(job.dir .. "/none"))
+        -- What came before the row is there for who reads along.
+        output = run("predict", "--checkpoint " .. job.out, "printf 'w6\\n\\nw7\\n' |")
+        assert.matches('{"label"', output, 1, true)
+        refused("standard input: nothing in it to predict", "predict", "--checkpoint " .. job.out, "printf '' |")
+        refused('dev.csv:2: no column "words"; the header has text, label, weight', "predict",
+            ("--checkpoint %s --input %s --text-column words"):format(job.out, job.dev))
+        refused("--task tags: " .. job.out .. "/model has no head for it", "predict",
+            ("--checkpoint %s --task tags"):format(job.out))
+        output = predict("--checkpoint " .. job.out, "yes w6 | head -n 40 | tr '\\n' ' ' |")
+        output = output:gsub("\n%s*", " ")
+        assert.matches("standard input: 1 text is longer than 16 tokens: the end is left out", output, 1, true)
+    end)
+
+    --- Numbers of a table that are in another, and equal.
+    local function same_figures(expected, got)
+        for name, value in pairs(expected) do
+            if type(value) == "number" then assert.is_true(math.abs(value - got[name]) < 1e-12, name) end
+        end
+    end
+
+    it("is measured with the figures of training, from a file or by the model", function()
+        for _, case in ipairs { { job, 20 }, { tagging, 20 } } do
+            local one, count = case[1], case[2]
+            local expected = assert(json.read(one.out .. "/eval.json")).dev
+            local sources = { "--checkpoint " .. one.out, ("--predictions %s/predictions.jsonl"):format(one.out) }
+            for i, from in ipairs(sources) do
+                local file = ("%s/eval%d.json"):format(one.dir, i)
+                local output, code = run("evaluate", ("%s --gold %s --output %s"):format(from, one.dev, file))
+                assert.are.equal(0, code, output)
+                local got = assert(json.read(file))
+                same_figures(expected, got)
+                assert.are.equal(count, got.rows)
+                assert.matches(("accuracy         %.2f %%"):format(100 * expected.accuracy), output, 1, true)
+                assert.matches("confusion: gold down, predicted across", output, 1, true)
+            end
+        end
+        same_figures(assert(json.read(tagging.out .. "/eval.json")).dev.types.PER,
+            assert(json.read(tagging.dir .. "/eval1.json")).types.PER)
+    end)
+
+    it("of pairs by embeddings is measured by their order", function()
+        assert(fs.write(job.dir .. "/pairs.csv", "a dog,a dog,5\na dog,the cat sat,1\ngood film,bad film,3\n"))
+        local output, code = run("evaluate", ("--checkpoint %s --task embeddings --gold %s/pairs.csv --text-column 1 "
+            .. "--pair-column 2 --label-column 3"):format(MASKED, job.dir))
+        assert.are.equal(0, code, output)
+        assert.matches("Spearman +%-?[%d.]+\n", output)
+        assert.is_nil(output:find "squared")
+    end)
+
+    it("is refused where gold and predictions do not fit", function()
+        refused("give either --predictions or --checkpoint", "evaluate", "--gold " .. job.dev)
+        refused("predictions.jsonl: 20 predictions, but " .. job.train .. " has 48: are they of the same file?",
+            "evaluate", ("--predictions %s/predictions.jsonl --gold %s"):format(job.out, job.train))
+        assert(fs.write(job.dir .. "/odd.jsonl", '{"label": "a"}\n{"score": 1}\n'))
+        refused("odd.jsonl:2: no prediction: expected a JSON object with label, labels, value or tags", "evaluate",
+            ("--predictions %s/odd.jsonl --gold %s"):format(job.dir, job.dev))
+        refused("recipes/evaluate_pretraining.lua measures masked words", "evaluate",
+            ("--checkpoint %s --gold %s"):format(MASKED, job.dev))
+    end)
+end)

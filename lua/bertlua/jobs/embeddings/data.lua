@@ -48,8 +48,8 @@ end
 -- @param path of the file
 -- @param columns of columns()
 -- @param reading encoding, invalid_utf8
--- @treturn table {path, rows: list of lists of texts; lines: where they start; scores: 0-based array, or nil; least, most: of the scores; kind;
---   by_number: whether it has no header}
+-- @treturn table {path, rows: list of lists of texts; lines: where they start; scores: 0-based array, or nil; least,
+--   most: of the scores; kind; by_number: whether it has no header}
 function M.read(path, columns, reading)
     local wanted = { unpack(columns.texts) }
     wanted[#wanted + 1] = columns.label

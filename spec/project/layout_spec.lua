@@ -64,6 +64,7 @@ local COVERED = {
     ["lua/bertlua/squad/reader.lua"] = { "one question, from checkpoint to answer", "spec/recipes/answer_spec.lua" },
     ["lua/bertlua/train/distributed_lamb.lua"] = { "needs several ranks", "spec/recipes/many_processes_spec.lua" },
     ["lua/bertlua/train/graphs.lua"] = { "needs a device with graphs", "spec/cuda/training_spec.lua" },
+    ["lua/bertlua/train/text_vectors.lua"] = { "what a folder says", "spec/recipes/finetune_embeddings_spec.lua" },
     ["lua/bertlua/util/chart/scale.lua"] = { "axes and ticks of both kinds of chart", "spec/lua/util/chart_spec.lua" },
     ["lua/bertlua/util/chart/svg.lua"] = { "one of the two kinds of chart", "spec/lua/util/chart_spec.lua" },
     ["lua/bertlua/util/chart/terminal.lua"] = { "one of the two kinds of chart", "spec/lua/util/chart_spec.lua" },

@@ -42,7 +42,8 @@
 --                    training must have seen} (see repeats/folds.lua)
 --     evaluation     for recipes that evaluate while they train (see evaluating.lua): {fields: list of the fields of
 --                    `evaluate` that are its own; metric: the one that decides unless a recipe names another;
---                    usual(values, evaluate): the same where settings or data decide it, nil for `metric`; may be left out;
+--                    usual(values, evaluate): the same where settings or data decide it, nil for `metric`; may be
+--                    left out;
 --                    metrics(values) -> {name = "lower" or "higher", whichever is better}, or nil where only an
 --                    evaluation shows the names; shown: set of metrics for the log, nil for all; plan(run, values,
 --                    evaluate, given): checks its own fields, completes those of the table that was given;

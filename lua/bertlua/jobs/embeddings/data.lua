@@ -39,7 +39,7 @@ end
 local function score_of(text, where, name)
     local value = tonumber(text)
     if not value or value - value ~= 0 or text:find "^%s*0[xX]" then
-        fault.raisef("%s: %s is %q, expected a number", where, name, text)
+        fault.raisef("%s: column %s is %q, expected a number", where, name, text)
     end
     return value
 end
@@ -48,8 +48,8 @@ end
 -- @param path of the file
 -- @param columns of columns()
 -- @param reading encoding, invalid_utf8
--- @treturn table {path, rows: list of lists of texts; lines: where they start; scores: 0-based array, or nil; least, most: of the scores; kind;
---   by_number: whether it has no header}
+-- @treturn table {path, rows: list of lists of texts; lines: where they start; scores: 0-based array, or nil; least,
+--   most: of the scores; kind; by_number: whether it has no header}
 function M.read(path, columns, reading)
     local wanted = { unpack(columns.texts) }
     wanted[#wanted + 1] = columns.label

@@ -82,7 +82,9 @@ local function open(job)
         words = model_files.tokenizer(run, config, { do_lower_case = run.do_lower_case }) }
     local data = job.data
     if values.train_file then
-        data.train = sequences.open(load_train(job, values.train_file), { batch_size = values.train_batch_size,
+        local set = load_train(job, values.train_file)
+        -- No text is longer: neither padding nor the plan of the memory needs to know of more.
+        data.train = sequences.open(set, { batch_size = values.train_batch_size, max_length = set.longest,
             group = #columns.texts, seed = values.seed, pack_sequences = values.pack_sequences,
             few_shapes = context.device() ~= "cpu" })
     end

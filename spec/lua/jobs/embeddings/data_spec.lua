@@ -63,8 +63,8 @@ describe("data of sentence embeddings", function()
         assert.matches("a%.csv: 2 scored pairs of up to 5 tokens, scores from %-10 to 0%.5; no header, columns by "
             .. "number$", data.line(found, set))
         for _, wrong in ipairs { "high", "", "nan", "inf", "0x10" } do
-            refused(("b.csv:2: s is %q, expected a number"):format(wrong), read, "b.csv", "text,pair,s\na,b," .. wrong
-                .. "\n", { label_column = "s" })
+            refused(("b.csv:2: column s is %q, expected a number"):format(wrong), read, "b.csv",
+                "text,pair,s\na,b," .. wrong .. "\n", { label_column = "s" })
         end
     end)
 

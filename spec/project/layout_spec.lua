@@ -74,7 +74,6 @@ local COVERED = {
     -- Jobs: run whole, through their recipes.
     ["lua/bertlua/jobs/classify/settings.lua"] = { "a table", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/classify/task.lua"] = { "the whole run", "spec/recipes/finetune_classify_spec.lua" },
-    ["lua/bertlua/jobs/common/labels.lua"] = { "names of labels", "spec/recipes/finetune_classify_spec.lua" },
     ["lua/bertlua/jobs/embeddings/choice.lua"] = { "a run's vectors", "spec/recipes/finetune_embeddings_spec.lua" },
     ["lua/bertlua/jobs/embeddings/settings.lua"] = { "a table", "spec/recipes/finetune_embeddings_spec.lua" },
     ["lua/bertlua/jobs/embeddings/task.lua"] = { "the whole run", "spec/recipes/finetune_embeddings_spec.lua" },

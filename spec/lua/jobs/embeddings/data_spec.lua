@@ -76,6 +76,22 @@ describe("data of sentence embeddings", function()
             { negative_column = "n" })
     end)
 
+    it("may be left out where they are wrong", function()
+        assert(fs.write(folder .. "/s.csv", "text,pair,s\na,b,1\na,,2\nb\nb,c,x\nc,d,3\n"))
+        local scored = columns { label_column = "s" }
+        local found = data.read(folder .. "/s.csv", scored, { bad_rows = "skip" })
+        assert.are.same({ { "a", "b" }, { "c", "d" } }, found.rows)
+        assert.are.same({ 2, 6 }, found.lines)
+        assert.are.equal(3, found.scores[1])
+        assert.are.equal(3, found.skipped.count)
+        assert.matches("s%.csv:3: the text in column pair is empty$", found.skipped.first)
+        refused("s.csv:3: the text in column pair is empty; --bad-rows skip leaves out such rows", data.read,
+            folder .. "/s.csv", scored, { bad_rows = "error" })
+        found = data.read(folder .. "/s.csv", columns { text_column = "1", pair_column = "2" },
+            { header = true, bad_rows = "skip" })
+        assert.are.same({ "b", "c" }, found.rows[2])
+    end)
+
     it("become groups to train on, and distinct texts to evaluate on", function()
         local found = read("a.jsonl", '{"text":"a b c d","pair":"b","n":"c"}\n{"text":"a b c d","pair":"c","n":"d"}\n',
             { negative_column = "n" })

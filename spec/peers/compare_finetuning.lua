@@ -1,7 +1,7 @@
 --- Fine-tune here and with transformers, from the same parameters, on the same texts in the same order, and compare.
 --
 --     build/bertlua spec/peers/compare_finetuning.lua TASK --train-file F --test-file F ... --pretrained FOLDER
---         [--seeds 42,43,44] [--dropout 0.1] [--side ours|peer|both] [--python PATH]
+--         [--compare-seeds 42,43,44] [--dropout 0.1] [--side ours|peer|both] [--python PATH]
 --
 -- TASK is classify or tokens, and the other options are those of its recipe. For each seed the encoder of FOLDER, with
 -- a new head, goes to OUTPUT_DIR/SEED/start, and the tokenized texts and the order of training to
@@ -28,7 +28,7 @@ local OWN = {
     { name = "pretrained", type = "path", required = true, help = "Hugging Face folder of the encoder" },
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peer" },
     { name = "dropout", type = "number", min = 0, below = 1, default = 0, help = "dropout, of the head too" },
-    { name = "seeds", type = "string", default = "42", help = "of head, order and dropout, comma-separated" },
+    { name = "compare_seeds", type = "string", default = "42", help = "of head, order and dropout, comma-separated" },
     { name = "side", type = "choice", choices = { "ours", "peer", "both" }, default = "both", help = "which to run" },
     { name = "skipped_steps", type = "integer", min = 0, default = 5, help = "steps before speed is measured" },
 }
@@ -117,6 +117,22 @@ local function run_ours(task, values, sources, dir)
         sequences_per_cpu_second = count / (cpu - cpu_begun), metrics = outcome.metrics or {} }
 end
 
+--- What two files of predictions differ in.
+-- @return number of predictions; how many differ in label or tag; the largest difference of scores or values
+local function differences(a, b)
+    local count, different, worst, other = 0, 0, 0, io.lines(b)
+    for line in io.lines(a) do
+        local one, two = json.decode(line), json.decode(other())
+        local names, scores = one.tags or { one.label }, one.scores or { one.score or one.value }
+        local other_names, other_scores = two.tags or { two.label }, two.scores or { two.score or two.value }
+        for i, score in ipairs(scores) do
+            count, worst = count + 1, math.max(worst, math.abs(score - other_scores[i]))
+            if names[i] ~= other_names[i] then different = different + 1 end
+        end
+    end
+    return count, different, worst
+end
+
 --- Train with transformers; measure there, and here again.
 local function run_peer(name, task, values, sources, dir)
     local words = { quote(values.python), quote(paths.root() .. "/spec/peers/finetune_peer.py"), name,
@@ -137,6 +153,8 @@ local function run_peer(name, task, values, sources, dir)
             .. "/transformers/model", output_dir = dir .. "/transformers-here",
             report_file = dir .. "/transformers-here.json" }), sources)
         peer.here = outcome.metrics
+        print(("the model that transformers trained: %d predictions, %d differ here, scores by at most %.1e"):format(
+            differences(dir .. "/transformers/predictions.jsonl", dir .. "/transformers-here/predictions.jsonl")))
     end
     return peer
 end
@@ -199,8 +217,11 @@ local function main()
         description = "Fine-tune here and with transformers from the same start, and compare." })
     context.open { threads = values.threads }
     local results, begun = {}, values.output_dir
-    for word in values.seeds:gmatch "[^,%s]+" do
-        local seed = tonumber(word) or fault.raisef("--seeds %s: got %q, expected integers", values.seeds, word)
+    for word in values.compare_seeds:gmatch "[^,%s]+" do
+        local seed = tonumber(word)
+        if not seed then
+            fault.raisef("--compare-seeds %s: got %q, expected integers", values.compare_seeds, word)
+        end
         local dir = fs.join(begun, word)
         fault.check(fs.mkdirs(dir))
         local mine = changed(values, { seed = seed, from_pretrained_params = values.pretrained, output_dir = dir })

@@ -138,7 +138,7 @@ class Words:
             ids.append(row + [self.tokenizer.sep_token_id])
             labels.append(marks + [-100])
         if max(map(len, ids)) > self.args.max_seq_length:
-            sys.exit(f"{path}: a sentence is longer than {self.args.max_seq_length} tokens: windows are not compared")
+            sys.exit(f"{path}: a sentence is longer than {self.args.max_seq_length} tokens: windows are not compared; raise the maximum")
         return ids, [[0] * len(row) for row in ids], labels
 
     def labels(self, numbers, members, length):
@@ -260,13 +260,14 @@ def main():
     data = load_file(args.batches)
     features = task.load(args.train_file)
     check_equal(features[0], features[2], data, args.task)
+    test = args.test_file and task.load(args.test_file)
     model = task.model.from_pretrained(args.start, attn_implementation=ATTENTION)
     losses, speed = train(model, data, features, args, task)
     model.save_pretrained(f"{args.out}/model")
     tokenizer.save_pretrained(f"{args.out}/model")
     metrics = {}
-    if args.test_file:
-        metrics, records = evaluate(model, task.load(args.test_file), task)
+    if test:
+        metrics, records = evaluate(model, test, task)
         with open(os.path.join(args.out, "predictions.jsonl"), "w", encoding="utf-8") as file:
             for record in records:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")

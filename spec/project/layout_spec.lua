@@ -98,7 +98,6 @@ local COVERED = {
     ["lua/bertlua/jobs/corpus/train_vocab.lua"] = { "the whole run", "spec/recipes/train_vocab_spec.lua" },
     ["lua/bertlua/jobs/demo/demo.lua"] = { "the whole run", "spec/recipes/demo_spec.lua" },
     ["lua/bertlua/jobs/evaluate/evaluate.lua"] = { "the whole run", "spec/recipes/predict_spec.lua" },
-    ["lua/bertlua/jobs/predict/kinds.lua"] = { "what models predict", "spec/recipes/predict_spec.lua" },
     ["lua/bertlua/jobs/predict/predict.lua"] = { "the whole run", "spec/recipes/predict_spec.lua" },
     ["lua/bertlua/jobs/pretrain/evaluate.lua"] = { "the whole run", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/pretrain/fill_mask.lua"] = { "the whole run", "spec/recipes/pretrain_spec.lua" },

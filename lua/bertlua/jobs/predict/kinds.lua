@@ -203,6 +203,8 @@ function M.of(model, wanted)
         fault.raisef("%s: the head of a %s is not known here; --task embeddings uses the encoder without it",
             model.folder, heads.unknown)
     end
+    -- A folder of sentence-transformers may have the heads of what it was made from.
+    if next(model.sentences) then return "embeddings" end
     for _, name in ipairs { "answers", "labels", "tags", "mask" } do
         if has[name] then return name end
     end

@@ -36,7 +36,7 @@ return settings.finetuning {
             help = "vectors have length 1; unset: as the model's folder says, else false" },
         { name = "objective", type = "choice", choices = { "multiple_negatives", "cosine", "cosent" },
             help = "loss: multiple_negatives: a text's pair among all pairs and negatives of its micro-batch; cosine: "
-                .. "squared error of cosines; cosent: their order; unset: cosent for scored pairs, else "
+                .. "squared error of cosines; cosent: their order; unset: cosine for scored pairs, else "
                 .. "multiple_negatives" },
         { name = "similarity_scale", type = "number", above = 0, default = 20,
             help = "what cosines are multiplied by in the losses multiple_negatives and cosent" },

@@ -111,6 +111,8 @@ local function combine(step, fields, ranks, signal)
             step.bad_loss = step.bad_loss or loss
         end
     end
+    -- Each rank says the same, whichever of them is heard.
+    if #step.rate_ranks > 0 then step.learning_rate = rate end
     return SIGNALS[code]
 end
 
@@ -122,8 +124,8 @@ end
 -- @param ranks the processes of the job (train/ranks.lua), nil for one
 -- @param signal name of a signal that this rank got, or nil
 -- @return step {micro_steps, sequences, tokens, seconds, the fields; bad_ranks: those whose loss is not finite, and
---   bad_loss, the first of theirs; rate_ranks: those whose learning rate is not rank 0's}; the signal that any rank
---   got, or nil
+--   bad_loss, the first of theirs; rate_ranks: those whose learning rate is not rank 0's, which
+--   learning_rate is then}; the signal that any rank got, or nil
 function Meter:end_step(step, sums, ranks, signal)
     local window, run = self.window, self.run
     for _, field in ipairs(self.fields) do step[field] = sums[field] end

@@ -175,8 +175,8 @@ end
 -- Arrays that a masking points at, as long as it lives.
 local kept = setmetatable({}, { __mode = "k" })
 
---- Masking rules: probability, max_predictions, vocab_size, cls_id, sep_id, mask_id; continues: uint8 array [vocab_size],
--- 1 for tokens that go on with a word, to mask whole words, nil for single tokens.
+--- Masking rules: probability, max_predictions, vocab_size, cls_id, sep_id, mask_id; continues: uint8 array
+-- [vocab_size], 1 for tokens that go on with a word, to mask whole words, nil for single tokens.
 function data.masking(options)
     local masking = ffi.new "bl_masking"
     masking.continues, kept[masking] = options.continues, options.continues

@@ -23,6 +23,7 @@ local manifest = require "bertlua.corpus.manifest"
 local mutation = require "spec.fuzz.mutation"
 local progress_file = require "bertlua.train.progress_file"
 local records = require "bertlua.data.records"
+local sentence_transformers = require "bertlua.weights.sentence_transformers"
 local tagged = require "bertlua.data.tagged"
 local tensor = require "bertlua.tensor"
 local text_source = require "bertlua.data.text_source"
@@ -86,6 +87,12 @@ local function read_manifest(path)
     end
 end
 
+local function read_modules(path)
+    local found = sentence_transformers.read(fs.dirname(path))
+    assert(type(found.normalize) == "boolean" and (found.problem or found.pooling))
+    assert(not found.problem or not found.problem:find "%c")
+end
+
 local function read_records(path)
     local list, lines = records.read(path, { "text", "label" })
     assert(#list > 0 and #list == #lines)
@@ -142,7 +149,8 @@ local KINDS = {
         files = { corpus_file("settings", "config.json", read_config),
             corpus_file("settings", "progress.json", read_progress),
             corpus_file("settings", "manifest.json", read_manifest),
-            corpus_file("settings", "tokenizer.json", read_tokenizer) },
+            corpus_file("settings", "tokenizer.json", read_tokenizer),
+            corpus_file("settings", "modules.json", read_modules) },
         tokens = { "{", "}", "[", "]", ",", ":", '"', "null", "true", "false", '"nan"', "-0", "1e400", "[[[[[[[[",
             '"../x"', "\\u0000", "\\ud800", "\239\187\191", '"id2label":{"0":"a"},' },
     },

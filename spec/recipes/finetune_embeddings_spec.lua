@@ -43,6 +43,7 @@ describe("fine-tuning on sentence embeddings", function()
             normalize = "true", ["max-seq-length"] = 12 }
         local output = succeed(changes)
         assert.matches("dev%.tsv: 10 pairs of up to 5 tokens", output)
+        assert.matches("8 groups of 2 sequences: 8 x 1 micro-steps; 40 per epoch", output, 1, true)
         assert.matches("vectors: the first token, of up to 12 tokens, scaled to length 1", output, 1, true)
         local figures = assert(json.read(job.out .. "/eval.json")).dev
         -- By chance it would be 0.29.
@@ -55,11 +56,14 @@ describe("fine-tuning on sentence embeddings", function()
         assert.are.same({ pooling = "cls", normalize = true, max_length = 12, similarity = "cosine" },
             sentence_transformers.read(job.out .. "/model"))
         -- The same vectors from bl.load, whose defaults are those of the folder.
-        local model = Encoder.load(job.out .. "/model")
-        local vectors, dot = model:embed({ first.text, first.pair }):tolist(), 0
-        for h = 1, #vectors[1] do dot = dot + vectors[1][h] * vectors[2][h] end
-        model:close()
-        assert.is_true(math.abs(dot - first.score) < 1e-5, dot .. " " .. first.score)
+        for _, path in ipairs { "/model", "/checkpoints/480" } do
+            local model = Encoder.load(job.out .. path)
+            assert.are.equal(12, model.limit)
+            local vectors, dot = model:embed({ first.text, first.pair }):tolist(), 0
+            for h = 1, #vectors[1] do dot = dot + vectors[1][h] * vectors[2][h] end
+            model:close()
+            assert.is_true(math.abs(dot - first.score) < 1e-5, dot .. " " .. first.score)
+        end
         -- The trained model again, from the checkpoint and from its folder: pooling and the rest are known.
         for _, more in ipairs { {}, { ["from-pretrained-params"] = job.out .. "/model", ["config-file"] = false,
             ["vocab-file"] = false } } do
@@ -94,6 +98,12 @@ describe("fine-tuning on sentence embeddings", function()
         assert.matches("train%.tsv: 64 triples of up to 5 tokens", output)
         assert.matches("mrr [%d.]+ %(best so far%), recall_at_1", output)
         assert.matches("checkpoints/%d+ %(mrr [%d.]+ at step %d+%)", (output:gsub("\n +", " ")))
+    end)
+
+    it("measures its speed in groups", function()
+        assert.matches("Benchmark: 3 steps after 1 of warm%-up; 8 groups of 2 sequences per step %(8 x 1 micro",
+            succeed { benchmark = "true", ["benchmark-steps"] = 3, ["benchmark-warmup-steps"] = 1,
+                ["dev-file"] = false })
     end)
 
     it("resumes exactly where a killed run left off", function()

@@ -6,7 +6,7 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local heads = require "bertlua.weights.heads"
-local sentence_transformers = require "bertlua.weights.sentence_transformers"
+local text_vectors = require "bertlua.train.text_vectors"
 local tokenizer = require "bertlua.text.tokenizer"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
@@ -103,7 +103,7 @@ end
 -- @return table: folder, file, config (BertConfig), class (named by config.json, or nil), heads {mlm, nsp, answers,
 --   pooler: booleans; labels, tags: their number; unknown: class of a head that we don't know}, problem (problem_type
 --   of config.json, or nil), words (tokenizer), limit, sentences: how it makes vectors of texts, as
---   sentence_transformers.read tells; nil where the folder says nothing
+--   text_vectors.of tells; nil where the folder says nothing
 function M.inspect(path, options)
     local home, file = find(path, options.model_prefix)
     local config_file = options.config_file or fs.join(home, "config.json")
@@ -115,7 +115,7 @@ function M.inspect(path, options)
     local opened = weights.open(file)
     local found = heads.of(opened, class)
     opened:close()
-    local sentences = sentence_transformers.read(home)
+    local sentences = text_vectors.of(home)
     return { folder = home, file = file, config = config, class = class, heads = found, sentences = sentences,
         problem = config.problem_type, words = words_of(home, options, config),
         limit = limit_of(home, sentences, config, options.max_seq_length) }

@@ -159,6 +159,14 @@ function Encoder:tokens(text, pair)
     return list
 end
 
+local function batch_size_of(use, options)
+    local size = options.batch_size or 32
+    if type(size) ~= "number" or size < 1 or size % 1 ~= 0 then
+        error(("%s: batch_size is %s, expected a whole number from 1"):format(use, tostring(size)), 3)
+    end
+    return size
+end
+
 -- How many of a list are shown.
 local MOST_SHOWN = 20
 
@@ -182,19 +190,29 @@ local GuessesOfAll = { __tostring = function(list)
 end }
 
 --- The likeliest words for each [MASK] of a text.
--- @tparam string text
+-- @tparam string|table text a text, or a list of texts
 -- @tparam[opt] number k how many (5)
--- @return for each [MASK] a list of {token, id, probability}, likeliest first
-function Encoder:fill_mask(text, k)
+-- @tparam[opt] table options batch_size (32), for a list
+-- @return for each [MASK] a list of {token, id, probability}, likeliest first; for a list one of these for each text
+function Encoder:fill_mask(text, k, options)
     live(self, "fill_mask")
-    check_text("fill_mask", "text", text, 3)
+    local texts_given = type(text) == "table" and text or { text }
+    for i, one in ipairs(texts_given) do
+        check_text("fill_mask", texts_given == text and "text number " .. i or "text", one, 3)
+    end
+    if #texts_given == 0 then check_text("fill_mask", "text", nil, 3) end
     need(self, self.heads.mlm, "MLM", "fill_mask")
     if k ~= nil and (type(k) ~= "number" or k < 1 or k % 1 ~= 0) then
         error(("fill_mask: k is %s, expected a whole number from 1"):format(tostring(k)), 2)
     end
-    local list = fill_mask.fill_mask(self.model, self.tokenizer, text, k, self.tape)
-    for _, guesses in ipairs(list) do setmetatable(guesses, Guesses) end
-    return setmetatable(list, GuessesOfAll)
+    options = options_of.check("fill_mask", options, { "batch_size" }, 2)
+    local lists = fill_mask.fill_masks(self.model, self.tokenizer, texts_given, k, self.tape,
+        batch_size_of("fill_mask", options))
+    for _, list in ipairs(lists) do
+        for _, guesses in ipairs(list) do setmetatable(guesses, Guesses) end
+        setmetatable(list, GuessesOfAll)
+    end
+    return texts_given == text and lists or lists[1]
 end
 
 -- What inference.run asks for, of the encoder without a head.
@@ -303,14 +321,6 @@ function Encoder:attention(text, pair)
     live(self, "attention")
     local list = with_batch(self, "attention", text, pair, states.attention)
     return list
-end
-
-local function batch_size_of(use, options)
-    local size = options.batch_size or 32
-    if type(size) ~= "number" or size < 1 or size % 1 ~= 0 then
-        error(("%s: batch_size is %s, expected a whole number from 1"):format(use, tostring(size)), 3)
-    end
-    return size
 end
 
 local Labels = { __tostring = function(result)

@@ -34,13 +34,14 @@ end
 --- The summary as text.
 -- @param summary of summary()
 -- @param setup { warmup_steps, batch_size, accumulation: micro-steps of all ranks together, ranks (1), max_seq_length,
---   precision, threads, device, packed }
+--   precision, threads, device, packed; group: sequences of a sample, where it has several (data/sequences.lua) }
 function M.text(summary, setup)
-    local ranks = setup.ranks or 1
+    local ranks, samples = setup.ranks or 1, setup.batch_size * setup.accumulation
     local lines = {
         ("Benchmark: %s after %d of warm-up; %s per step (%s%d x %d micro-steps), %d tokens long, %s, %s, %s on %s")
             :format(plural.count(summary.steps, "step"), setup.warmup_steps,
-            plural.count(setup.batch_size * setup.accumulation, "sequence"),
+            (setup.group or 1) == 1 and plural.count(samples, "sequence")
+                or ("%s of %d sequences"):format(plural.count(samples, "group"), setup.group),
             ranks > 1 and ranks .. " ranks x " or "", setup.batch_size, setup.accumulation / ranks,
             setup.max_seq_length, setup.precision,
             setup.packed and "packed" or "padded", plural.count(setup.threads, "thread"), setup.device),

@@ -11,6 +11,7 @@
 local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
+local inside = require "bertlua.util.inside"
 local json = require "bertlua.util.json"
 local printable = require "bertlua.printable"
 
@@ -58,11 +59,22 @@ local function prompt_of(config)
     return type(prompt) == "string" and prompt ~= "" and prompt or nil
 end
 
+--- Most tokens of a text, by a field of a file; nil where it has none.
+local function length_of(value, file)
+    if value == nil or value == json.null then return nil end
+    -- Room for [CLS], a token and [SEP].
+    if type(value) ~= "number" or value < 3 then
+        fault.raisef("%s: the maximum length is %s, expected a number of at least 3", file,
+            printable.text(tostring(value)))
+    end
+    return math.floor(value)
+end
+
 --- Look at a folder.
 -- @param path folder of the encoder's files
--- @treturn table {pooling; normalize; max_length: most tokens of a text, or nil; similarity: "cosine", ...; problem: why
---   its vectors cannot be computed here, or nil}; nil if sentence-transformers did not write the folder. A fault if its
---   files are damaged
+-- @treturn table {pooling; normalize; max_length: most tokens of a text, or nil; similarity: "cosine", ...; problem:
+--   why its vectors cannot be computed here, or nil}; nil if sentence-transformers did not write the folder. A fault
+--   if its files are damaged
 function M.read(path)
     if not fs.is_directory(path) then return nil end
     local modules, file = folder.read_json(path, "modules.json")
@@ -75,6 +87,9 @@ function M.read(path)
         local kind = module.type:match "[^.]*$"
         if kind == "Pooling" then
             local problem
+            if not inside.is_name(module.path) then
+                fault.raisef("%s: the path of module %d names no folder beside it", file, i)
+            end
             found.pooling, problem = pooling_of(fs.join(path, module.path))
             found.problem = found.problem or problem
         elseif kind == "Normalize" then
@@ -87,9 +102,11 @@ function M.read(path)
     if not found.pooling and not found.problem then
         found.problem = file .. ": it has no Pooling: one vector of a text is not defined"
     end
-    local encoder = folder.read_json(path, "sentence_bert_config.json") or {}
-    local tokenizer = folder.read_json(path, "tokenizer_config.json") or {}
-    found.max_length = tonumber(encoder.max_seq_length) or tonumber(tokenizer.model_max_length)
+    local encoder, encoder_file = folder.read_json(path, "sentence_bert_config.json")
+    local tokenizer, tokenizer_file = folder.read_json(path, "tokenizer_config.json")
+    encoder, tokenizer = encoder or {}, tokenizer or {}
+    found.max_length = length_of(encoder.max_seq_length, encoder_file)
+        or length_of(tokenizer.model_max_length, tokenizer_file)
     local whole = folder.read_json(path, "config_sentence_transformers.json") or {}
     found.similarity = type(whole.similarity_fn_name) == "string" and whole.similarity_fn_name or "cosine"
     local prompt = prompt_of(whole)

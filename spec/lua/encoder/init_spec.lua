@@ -142,6 +142,8 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         end
         assert.matches("^%S+ %d+%.%d %%, %S+ %d+%.%d %%, ", tostring(guesses))
         assert.matches("^1: .*\n2: ", tostring(model:fill_mask("[MASK] [MASK]", 2)))
+        local both = model:fill_mask({ TEXT, "a [MASK]" }, 2, { batch_size = 2 })
+        assert.are.same({ 2, guesses[1][1].token }, { #both, both[1][1][1].token })
         assert.are.equal('fill_mask: "a dog" has no [MASK]', fault_of(model.fill_mask, model, SHORT))
     end)
 

@@ -61,6 +61,23 @@ describe("fill_mask", function()
         end
     end)
 
+    it("guesses in batches what it guesses one by one", function()
+        local model = tiny.model "fp32"
+        local texts = { "a [MASK]", "[MASK]abc[MASK] d", "abcdef [MASK]", "[MASK]", "ab [MASK] [MASK] [MASK]" }
+        for _, size in ipairs { 1, 2, 32 } do
+            local lists = fill_mask.fill_masks(model, letters, texts, 2, nil, size)
+            assert.are.equal(#texts, #lists)
+            for i, text in ipairs(texts) do
+                for m, guesses in ipairs(fill_mask.fill_mask(model, letters, text, 2)) do
+                    for rank, guess in ipairs(guesses) do
+                        assert.are.equal(guess.token, lists[i][m][rank].token)
+                        assert.is_true(math.abs(guess.probability - lists[i][m][rank].probability) < 1e-6)
+                    end
+                end
+            end
+        end
+    end)
+
     it("asks the model about the masked rows of [CLS] text [SEP]", function()
         local model = tiny.model "fp32"
         local answer = fill_mask.fill_mask(model, letters, "[MASK]abc[MASK] d", 1)

@@ -87,12 +87,21 @@ describe("a folder of sentence-transformers", function()
     end)
 
     it("is refused where it is damaged", function()
-        for _, text in ipairs { "[", "[1]", '[{"type": 1, "path": ""}]', '[{"type": "a.Pooling"}]', "1" } do
+        for _, text in ipairs { "[", "[1]", '[{"type": 1, "path": ""}]', '[{"type": "a.Pooling"}]', "1",
+            '[{"type": "a.Pooling", "path": "../x"}]', '[{"type": "Pooling", "path": "/etc"}]' } do
             put("modules.json", text)
             local ok, reason = pcall(sentence_transformers.read, folder)
             assert.is_false(ok, text)
             assert.is_true(fault.is(reason), tostring(reason))
             assert.matches("modules.json", tostring(reason), 1, true)
+        end
+        put("modules.json", NEW)
+        for _, length in ipairs { "-1", "2", '"many"', "[3]" } do
+            put("sentence_bert_config.json", '{"max_seq_length": ' .. length .. "}")
+            local ok, reason = pcall(sentence_transformers.read, folder)
+            assert.is_false(ok, length)
+            assert.matches("sentence_bert_config.json: the maximum length is .*, expected a number of at least 3",
+                tostring(reason))
         end
     end)
 end)

@@ -215,6 +215,7 @@ return task.define {
         return BertForSequenceClassification.new(data.config, nil, { class_weights = data.class_weights })
     end,
     exports = true,
+    cuts = true,
     folds = folds,
     evaluation = evaluation,
     predict = function(job, outcome)

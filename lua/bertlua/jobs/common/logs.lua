@@ -161,7 +161,9 @@ function Logs:start()
     if parts.memory then self:memory(parts) end
     for _, line in ipairs(job.data.lines) do self:row("data", line) end
     if run.work.train then
-        self:row("update", ("%d sequences: %s; %s%s"):format(run.update_size,
+        local group = parts.loader.group or 1
+        self:row("update", ("%d %s: %s; %s%s"):format(run.update_size,
+            group > 1 and ("groups of %d sequences"):format(group) or "sequences",
             update_text(parts, values[job.task.batch_setting]),
             run.steps_per_epoch and ("%d per epoch; "):format(run.steps_per_epoch) or "",
             run.first_step > run.last_step and ("no step left of %d"):format(run.max_steps)

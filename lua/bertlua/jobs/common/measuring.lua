@@ -30,8 +30,9 @@ function M.train(job)
     local outcome = training.run_trainer(parts, values)
     if #measured > 0 then
         outcome.benchmark = benchmark.summary(measured)
-        job.log:benchmark(outcome.benchmark, benchmark.text(outcome.benchmark,
-            setup_of(job, values[job.task.batch_setting])))
+        local setup = setup_of(job, values[job.task.batch_setting])
+        setup.group = parts.loader.group
+        job.log:benchmark(outcome.benchmark, benchmark.text(outcome.benchmark, setup))
     end
     return outcome
 end

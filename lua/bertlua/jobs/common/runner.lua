@@ -160,8 +160,7 @@ end
 local function export(job, held)
     job.ranks:together(function() if held then held:check() end end)
     local parts = model_files(job)
-    -- Whoever uses the model cuts its texts as in training.
-    parts.max_length = job.task.flat and job.values.max_seq_length or nil
+    parts.max_length = job.task.cuts and job.values.max_seq_length or nil
     checkpoint.export(job.run.model_dir, parts)
     if job.ranks.main and job.task.exported then job.task.exported(job) end
     return job.run.model_dir

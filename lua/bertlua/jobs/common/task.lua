@@ -31,6 +31,7 @@
 --                    of the model
 --     flat           true: OUTPUT_DIR/model holds the model, OUTPUT_DIR/checkpoints the STEP folders, and results lie
 --                    in OUTPUT_DIR; otherwise all of it is in OUTPUT_DIR/BERT_MODEL/TASK
+--     cuts           true: that model is for texts of at most max_seq_length tokens, which its folder records
 --     exported(job)  called on rank 0 after that, to add files of its own
 --     predict(job, outcome)  on rank 0 after, or without, training: fills in outcome.prediction {sequences, seconds,
 --                    ...} and outcome.metrics {name = number}
@@ -41,7 +42,8 @@
 --                    training must have seen} (see repeats/folds.lua)
 --     evaluation     for recipes that evaluate while they train (see evaluating.lua): {fields: list of the fields of
 --                    `evaluate` that are its own; metric: the one that decides unless a recipe names another;
---                    usual(values, evaluate): the same where settings or data decide it, nil for `metric`; may be left out;
+--                    usual(values, evaluate): the same where settings or data decide it, nil for `metric`; may be
+--                    left out;
 --                    metrics(values) -> {name = "lower" or "higher", whichever is better}, or nil where only an
 --                    evaluation shows the names; shown: set of metrics for the log, nil for all; plan(run, values,
 --                    evaluate, given): checks its own fields, completes those of the table that was given;
@@ -59,9 +61,8 @@ local M = {}
 local REQUIRED = { name = "string", settings = "table", batch_setting = "string", results = "table",
     model = "function", open = "function" }
 local OPTIONAL = { results_of = "function", plan = "function", prepare = "function", exports = "boolean",
-    flat = "boolean", exported = "function", predict = "function", inference = "function", evaluation = "table",
-    folds = "function",
-    rows = "function", summary = "function" }
+    flat = "boolean", cuts = "boolean", exported = "function", predict = "function", inference = "function",
+    evaluation = "table", folds = "function", rows = "function", summary = "function" }
 local OF_EVALUATION = { fields = "table", metric = "string", metrics = "function", plan = "function", open = "function",
     run = "function", close = "function" }
 

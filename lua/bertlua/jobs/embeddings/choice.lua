@@ -1,27 +1,20 @@
 --- How a run makes vectors of texts: what the settings say, else what the model that it starts from was made for, else
 -- the mean of a text's tokens.
 
-local checkpoint = require "bertlua.train.checkpoint"
 local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
-local sentence_transformers = require "bertlua.weights.sentence_transformers"
+local text_vectors = require "bertlua.train.text_vectors"
 
 local M = {}
 
 local LONGEST = 128
 
 --- What a checkpoint of this task, or a folder of sentence-transformers, was made for.
--- @return table {pooling, normalize, max_length, problem, similarity}, empty where nothing is known
+-- @return table as text_vectors.of(), empty where nothing is known
 local function recorded(run, values)
     local start = run.start
     local home = start and start.path and folder.find(start.path, values.model_prefix)
-    if not home then return {} end
-    local progress = checkpoint.progress(home)
-    local settings = progress and type(progress.began) == "table" and progress.began.settings
-    if type(settings) == "table" and settings.pooling then
-        return { pooling = settings.pooling, normalize = settings.normalize, max_length = settings.max_seq_length }
-    end
-    return sentence_transformers.read(home) or {}
+    return home and text_vectors.of(home) or {}
 end
 
 --- Settle pooling, normalize and max_seq_length: job.values gets the last, run.effective all three.

@@ -35,36 +35,46 @@ function M.columns(values)
     return columns
 end
 
---- A score as a number.
-local function score_of(text, where, name)
+--- A score as a number; nil where it is none.
+local function score_of(text)
     local value = tonumber(text)
-    if not value or value - value ~= 0 or text:find "^%s*0[xX]" then
-        fault.raisef("%s: %s is %q, expected a number", where, name, text)
-    end
+    if not value or value - value ~= 0 or text:find "^%s*0[xX]" then return nil end
     return value
+end
+
+--- What is wrong with a record in itself; nil if nothing is.
+local function problem_of(record, columns)
+    for _, name in ipairs(columns.texts) do
+        if not record[name]:find "%S" then return ("the text in column %s is empty"):format(name) end
+    end
+    local label = columns.label
+    if label and not score_of(record[label]) then
+        return ("column %s is %q, expected a number"):format(label, record[label])
+    end
+    return nil
 end
 
 --- Read a file.
 -- @param path of the file
 -- @param columns of columns()
--- @param reading encoding, invalid_utf8
--- @treturn table {path, rows: list of lists of texts; lines: where they start; scores: 0-based array, or nil; least, most: of the scores; kind;
---   by_number: whether it has no header}
+-- @param reading encoding, invalid_utf8, header, bad_rows: as in data/records.lua
+-- @treturn table {path; rows: list of lists of texts; lines: where they start; scores: 0-based array, or nil; least,
+--   most: of the scores; kind; by_number: whether it has no header; skipped: {count, first} of what was left out}
 function M.read(path, columns, reading)
     local wanted = { unpack(columns.texts) }
     wanted[#wanted + 1] = columns.label
-    local list, lines, by_number = records.read(path, wanted, reading)
+    local list, lines, by_number, skipped = records.read(path, wanted, { encoding = reading.encoding,
+        invalid_utf8 = reading.invalid_utf8, header = reading.header, bad_rows = reading.bad_rows,
+        check = function(record) return problem_of(record, columns) end })
     local found = { path = path, rows = {}, lines = lines, kind = columns.kind, by_number = by_number,
-        scores = columns.label and array.double(#list) or nil, least = math.huge, most = -math.huge }
+        skipped = skipped, scores = columns.label and array.double(#list) or nil, least = math.huge,
+        most = -math.huge }
     for i, record in ipairs(list) do
-        local where, row = ("%s:%d"):format(path, lines[i]), {}
-        for k, name in ipairs(columns.texts) do
-            row[k] = record[name]
-            if not row[k]:find "%S" then fault.raisef("%s: the text in column %s is empty", where, name) end
-        end
+        local row = {}
+        for k, name in ipairs(columns.texts) do row[k] = record[name] end
         found.rows[i] = row
         if columns.label then
-            local score = score_of(record[columns.label], where, columns.label)
+            local score = score_of(record[columns.label])
             found.scores[i - 1] = score
             found.least, found.most = math.min(found.least, score), math.max(found.most, score)
         end

@@ -7,7 +7,14 @@ local texts = require "bertlua.jobs.common.texts"
 return settings.finetuning {
     { "Data", texts.settings "pairs of texts" },
     { "Data", {
-        { name = "text_column", type = "string", default = "text", help = "column of the text" },
+        { name = "header", type = "boolean",
+            help = "whether .csv and .tsv files have a line of column names; unset: they have none if all columns are "
+                .. "given by number" },
+        { name = "bad_rows", type = "choice", choices = { "error", "skip" }, default = "error",
+            help = "on a row of another length, with an empty text or a score that is no number: stop and report it, "
+                .. "or leave such rows out" },
+        { name = "text_column", type = "string", default = "text",
+            help = "column of the text: its name, or its number from 1" },
         { name = "pair_column", type = "string", default = "pair",
             help = "column of the text that belongs to it, or that it is compared with" },
         { name = "negative_column", type = "string",
@@ -29,7 +36,7 @@ return settings.finetuning {
             help = "vectors have length 1; unset: as the model's folder says, else false" },
         { name = "objective", type = "choice", choices = { "multiple_negatives", "cosine", "cosent" },
             help = "loss: multiple_negatives: a text's pair among all pairs and negatives of its micro-batch; cosine: "
-                .. "squared error of cosines; cosent: their order; unset: cosent for scored pairs, else "
+                .. "squared error of cosines; cosent: their order; unset: cosine for scored pairs, else "
                 .. "multiple_negatives" },
         { name = "similarity_scale", type = "number", above = 0, default = 20,
             help = "what cosines are multiplied by in the losses multiple_negatives and cosent" },

@@ -3,6 +3,7 @@
 local SentenceEmbedding = require "bertlua.models.sentence_embedding"
 local array = require "bertlua.array"
 local choice = require "bertlua.jobs.embeddings.choice"
+local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local files = require "bertlua.jobs.embeddings.data"
 local fs = require "bertlua.util.fs"
@@ -10,7 +11,6 @@ local model_files = require "bertlua.jobs.common.model_files"
 local plural = require "bertlua.util.plural"
 local sentence_transformers = require "bertlua.weights.sentence_transformers"
 local sequences = require "bertlua.data.sequences"
-local context = require "bertlua.context"
 local similarity = require "bertlua.jobs.embeddings.similarity"
 local task = require "bertlua.jobs.common.task"
 local term = require "bertlua.util.term"
@@ -24,9 +24,14 @@ local function objective_of(values)
     return values.objective or values.label_column and "cosine" or "multiple_negatives"
 end
 
---- Tell that texts lose their end.
-local function warn_of_cut(job, path, cut, count)
-    texts.warn_of_cut(job, path, { cut = cut }, count)
+--- Tell which rows are left out, and how many texts lose their end.
+-- @param count of texts
+local function warn(job, found, cut, count)
+    if found.skipped.count > 0 then
+        job.run.warnings[#job.run.warnings + 1] = ("%s: %s left out, the first: %s"):format(found.path,
+            plural.count(found.skipped.count, "bad row"), found.skipped.first)
+    end
+    texts.warn_of_cut(job, found.path, { cut = cut }, count)
 end
 
 --- What scores of the training file are divided by.
@@ -49,7 +54,7 @@ local function load_train(job, path)
     local set, cut = files.groups(found, data.words, values.max_seq_length, divisor)
     data.lines[#data.lines + 1] = files.line(found, set)
         .. (divisor ~= 1 and (", divided by %.6g"):format(divisor) or "")
-    warn_of_cut(job, path, cut, set.count)
+    warn(job, found, cut, set.count)
     if objective_of(values) == "multiple_negatives" and #found.rows < values.train_batch_size then
         fault.raisef("%s: %s, but --train-batch-size is %d: a batch would hold a pair twice, the other one as wrong",
             path, plural.count(#found.rows, found.kind), values.train_batch_size)
@@ -66,7 +71,7 @@ local function load(job, path)
     end
     local cut, count = files.distinct(found, data.words, values.max_seq_length)
     data.lines[#data.lines + 1] = files.line(found, found.set)
-    warn_of_cut(job, path, cut, count)
+    warn(job, found, cut, count)
     return found
 end
 
@@ -82,7 +87,9 @@ local function open(job)
         words = model_files.tokenizer(run, config, { do_lower_case = run.do_lower_case }) }
     local data = job.data
     if values.train_file then
-        data.train = sequences.open(load_train(job, values.train_file), { batch_size = values.train_batch_size,
+        local set = load_train(job, values.train_file)
+        -- No text is longer: neither padding nor the plan of the memory needs to know of more.
+        data.train = sequences.open(set, { batch_size = values.train_batch_size, max_length = set.longest,
             group = #columns.texts, seed = values.seed, pack_sequences = values.pack_sequences,
             few_shapes = context.device() ~= "cpu" })
     end

@@ -1,8 +1,9 @@
 --- Predictions against gold: figures, classes, confusions, and the rows that are most surely wrong.
 --
--- A result: {kind = "label", "labels", "value" or "tags"; rows, metrics {name = number}, and where they apply: classes =
--- list of {name, precision, recall, f1, support}; names and confusion = counts[gold][predicted]; confusions = list of
--- {gold, predicted, count}, the largest first; worst = list of {where, score, gold, predicted, text}}.
+-- A result: {kind = "label", "labels", "value" or "tags"; rows, metrics {name = number}, and where they apply:
+-- classes = list of {name, precision, recall, f1, support}; names and confusion = counts[gold][predicted];
+-- confusions = list of {gold, predicted, count}, the largest first; worst = list of {where, score, gold, predicted,
+-- text}}.
 
 local correlation = require "bertlua.metrics.correlation"
 local fault = require "bertlua.fault"
@@ -198,13 +199,50 @@ local function check(kind, row, record, place)
     end
 end
 
+--- The numbers that gold names labels by where nobody named the model's: "1" for LABEL_1.
+local function name_numbers(rows, predictions)
+    for _, record in ipairs(predictions) do
+        for _, label in ipairs(record.labels or { record.label }) do
+            if not label:find "^LABEL_%d+$" then return end
+        end
+    end
+    local function named(label)
+        return type(label) == "string" and label:find "^%d+$" and "LABEL_" .. label or label
+    end
+    for _, row in ipairs(rows) do
+        if type(row.label) == "table" then
+            local list = {}
+            for i, label in ipairs(row.label) do list[i] = named(label) end
+            row.label = list
+        else
+            row.label = named(row.label)
+        end
+    end
+end
+
+--- Labels or tags of gold that a model does not know: {name, where it occurs first}, and how many rows or words have
+-- such ones.
+local function unknown_of(rows, names)
+    local known, list, seen, count = labels.numbers(names), {}, {}, 0
+    for _, row in ipairs(rows) do
+        for _, label in ipairs(row.tags or { row.label }) do
+            if not known[label] then
+                count = count + 1
+                if not seen[label] then list[#list + 1], seen[label] = { label, row.where }, true end
+            end
+        end
+    end
+    return list, count
+end
+
 --- Compare.
 -- @param rows gold: label or tags, text or words, where
 -- @param predictions as recipes/predict.lua writes them, one a row
 -- @param options worst: how many; names: all labels of the model, nil: those that occur; separator of several labels;
 --   ranked: numbers are of another scale than the gold ones, so that only their order counts; place(i): what messages
 --   call prediction i
--- @return result
+-- @return result; with names also unknown, a list of {label, place} that the model does not know, and how many are
+--   of_unknown
 function M.compare(rows, predictions, options)
     local kind = M.kind_of(predictions[1])
     for i, row in ipairs(rows) do
@@ -217,7 +255,11 @@ function M.compare(rows, predictions, options)
             fault.raisef("%s: the label is empty", row.where)
         end
     end
+    if kind == "label" or kind == "labels" then name_numbers(rows, predictions) end
     local result = KINDS[kind](rows, predictions, options)
+    if options.names and (kind == "label" or kind == "tags") then
+        result.unknown, result.of_unknown = unknown_of(rows, options.names)
+    end
     return result
 end
 

@@ -32,8 +32,8 @@ local function all_settings()
             help = "column of the label or number; unset: label; for tags the list tags of JSON lines, or the last "
                 .. "column" },
         { name = "label_separator", type = "string", group = "Data",
-            help = "what stands between several labels of a text, as in `news;sport`; JSON lines may have lists instead; "
-                .. "unset: a label is taken as it is" },
+            help = "what stands between several labels of a text, as in `news;sport`; JSON lines may have lists "
+                .. "instead; unset: a label is taken as it is" },
     }
     for _, more in ipairs { predict.of_rows, predict.of_model } do
         for _, setting in ipairs(more) do list[#list + 1] = setting end
@@ -133,7 +133,8 @@ local function with_model(values)
     end
     local names = model.config.labels
     model:close()
-    return gold, predictions, { names = names, ranked = kind == "embeddings", place = function(i) return gold[i].where end }
+    return gold, predictions, { names = names, ranked = kind == "embeddings",
+        place = function(i) return gold[i].where end }
 end
 
 local function with_file(values)
@@ -147,6 +148,16 @@ local function with_file(values)
     return gold, predictions, { place = function(i) return ("%s:%d"):format(values.predictions, lines[i]) end }
 end
 
+--- Tell of labels that the model cannot say.
+local function warn_of_unknown(result, path)
+    local list = result.unknown
+    if not list or #list == 0 then return end
+    term.warn(("%s: %s of gold, %q, is not one of the model's%s: %s counted as wrong"):format(list[1][2] or path,
+        result.kind == "tags" and "a tag" or "a label", list[1][1],
+        #list > 1 and (", nor are %d others"):format(#list - 1) or "", plural.count(result.of_unknown,
+        result.kind == "tags" and "word is" or "row is", result.kind == "tags" and "words are" or "rows are")))
+end
+
 --- Run the job: a report on standard output, and OUTPUT.
 -- @param values of M.settings
 -- @return result of comparing.lua
@@ -157,6 +168,7 @@ function M.run(values)
     local gold, predictions, options = (values.predictions and with_file or with_model)(values)
     options.worst, options.separator = values.worst, values.label_separator
     local result = comparing.compare(gold, predictions, options)
+    warn_of_unknown(result, values.gold)
     if values.output then
         local written, kept = aside.write(values.output, comparing.encode(result))
         fault.check(written, kept)

@@ -170,11 +170,15 @@ M.mask = {
     columns = function(values) return { text = values.text_column or "text" } end,
     order = { "tokens", "scores", "top" },
     run = function(model, rows, values, where)
-        local list = {}
+        local list, k, options = {}, values.top_k or 1, { batch_size = values.batch_size }
+        local ok, filled = pcall(model.fill_mask, model, texts_of(rows), k, options)
+        if not ok and not fault.is(filled) then error(filled, 0) end
         for i, row in ipairs(rows) do
             local place = where(row)
             local record = { tokens = {}, scores = {}, top = values.top_k and {} }
-            for m, guesses in ipairs(at(place, model.fill_mask, model, row.text, values.top_k or 1)) do
+            -- One of them cannot be filled: find out which.
+            local masks = ok and filled[i] or at(place, model.fill_mask, model, row.text, k)
+            for m, guesses in ipairs(masks) do
                 record.tokens[m], record.scores[m] = guesses[1].token, check_number(guesses[1].probability, place)
                 if record.top then record.top[m] = top_of(guesses, "token", values.top_k, place) end
             end
@@ -203,6 +207,8 @@ function M.of(model, wanted)
         fault.raisef("%s: the head of a %s is not known here; --task embeddings uses the encoder without it",
             model.folder, heads.unknown)
     end
+    -- A folder of sentence-transformers may have the heads of what it was made from.
+    if next(model.sentences) then return "embeddings" end
     for _, name in ipairs { "answers", "labels", "tags", "mask" } do
         if has[name] then return name end
     end

@@ -1,7 +1,7 @@
 --- Job: what a model predicts of the rows of a file or of standard input.
 --
--- Rows are taken in windows, sorted by length inside one, run in packed batches and written in their order. From a pipe a
--- window is what has come so far, so that whoever waits for a prediction gets it.
+-- Rows are taken in windows, sorted by length inside one, run in packed batches and written in their order. From a
+-- pipe a window is what has come so far, so that whoever waits for a prediction gets it.
 
 local Encoder = require "bertlua.encoder"
 local devices = require "bertlua.jobs.common.devices"
@@ -55,8 +55,8 @@ M.of_rows = {
         help = "column of the text; unset: text; for tags the list words of JSON lines, or the first column; for "
             .. "answers context" },
     { name = "header", type = "boolean", group = "Data",
-        help = "whether .csv and .tsv files have a line of column names; unset: they have none if all columns are given "
-            .. "by number" },
+        help = "whether .csv and .tsv files have a line of column names; unset: they have none if all columns are "
+            .. "given by number" },
     { name = "pair_column", type = "string", group = "Data",
         help = "column of a second text; unset: single texts; for answers question" },
 }
@@ -158,7 +158,7 @@ end
 
 --- Read, predict and write; returns the number of rows.
 local function work(values, model, kind, input, output)
-    local window, count, done = {}, 0, nil
+    local window, count = {}, 0
     local tell_cuts = watch_cuts(model, kind, input)
     local bar = values.output ~= "-" and progress.new { total = input:count_lines(), label = "predict", unit = "lines" }
     local function where(row) return input:where(row) end
@@ -180,10 +180,9 @@ local function work(values, model, kind, input, output)
             if not output.temporary then flush() end
             error(row, 0)
         end
-        done = row == nil
         window[#window + 1] = row
-        if done or #window >= WINDOW * values.batch_size or not input:is_ready() then flush() end
-    until done
+        if not row or #window >= WINDOW * values.batch_size or not input:is_ready() then flush() end
+    until not row
     if bar and count > 0 then bar:finish { rows = count } end
     tell_cuts()
     if count == 0 then fault.raisef("%s: nothing in it to predict", input.name) end

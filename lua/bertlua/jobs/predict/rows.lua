@@ -123,7 +123,8 @@ function Rows:where(row)
     return ("%s:%d"):format(self.name, row.line)
 end
 
---- The next row; nil at the end. A text that is empty is a fault, but in labeled rows, which training takes as they are.
+--- The next row; nil at the end. A text that is empty is a fault, but not in labeled rows, which training takes as they
+-- are.
 function Rows:next()
     local row = placed(self, self.following)
     if not row then return nil end

@@ -1,15 +1,32 @@
 --- Where predictions go: standard output, flushed as they come, or a file that appears when it is whole.
 
+local errno = require "posix.errno"
+local posix_signal = require "posix.signal"
+local unistd = require "posix.unistd"
+
 local aside = require "bertlua.util.aside"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local term = require "bertlua.util.term"
-local unistd = require "posix.unistd"
 
 local M = {}
 
 local Writer = {}
 Writer.__index = Writer
+
+local function is_alive(pid)
+    local ok, _, code = posix_signal.kill(pid, 0)
+    return ok ~= nil or code ~= errno.ESRCH
+end
+
+--- Remove what a process that was killed left of its output.
+local function remove_left(path)
+    local folder, start = fs.dirname(path), fs.basename(path) .. ".part-"
+    for _, name in ipairs(fs.list(folder) or {}) do
+        local pid = name:sub(1, #start) == start and tonumber(name:sub(#start + 1):match "^%d+$")
+        if pid and not is_alive(pid) then fs.remove(fs.join(folder, name)) end
+    end
+end
 
 --- Open an output.
 -- @param path "-" is standard output
@@ -20,6 +37,7 @@ function M.open(path)
     local self = setmetatable({ path = path, name = path }, Writer)
     -- A device or a pipe is written as it is.
     self.temporary = (kind == nil or kind == "file") and ("%s.part-%d"):format(path, unistd.getpid()) or nil
+    if self.temporary then remove_left(path) end
     local file, reason = io.open(self.temporary or path, "wb")
     if not file then fault.raisef("cannot write %s", reason) end
     self.file = file

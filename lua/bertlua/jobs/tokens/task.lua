@@ -163,6 +163,7 @@ return task.define {
     open = open,
     model = function(data) return BertForTokenClassification.new(data.config) end,
     exports = true,
+    cuts = true,
     folds = folds,
     evaluation = evaluation,
     predict = function(job, outcome)

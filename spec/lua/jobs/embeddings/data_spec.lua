@@ -63,8 +63,8 @@ describe("data of sentence embeddings", function()
         assert.matches("a%.csv: 2 scored pairs of up to 5 tokens, scores from %-10 to 0%.5; no header, columns by "
             .. "number$", data.line(found, set))
         for _, wrong in ipairs { "high", "", "nan", "inf", "0x10" } do
-            refused(("b.csv:2: s is %q, expected a number"):format(wrong), read, "b.csv", "text,pair,s\na,b," .. wrong
-                .. "\n", { label_column = "s" })
+            refused(("b.csv:2: column s is %q, expected a number"):format(wrong), read, "b.csv",
+                "text,pair,s\na,b," .. wrong .. "\n", { label_column = "s" })
         end
     end)
 
@@ -74,6 +74,22 @@ describe("data of sentence embeddings", function()
             '{"text":"a","pair":"b","n":"c"}\n{"text":"a","pair":"b","n":""}\n', { negative_column = "n" })
         refused('a.tsv:2: no column "n"; the header has text, pair', read, "a.tsv", "text\tpair\na\tb\n",
             { negative_column = "n" })
+    end)
+
+    it("may be left out where they are wrong", function()
+        assert(fs.write(folder .. "/s.csv", "text,pair,s\na,b,1\na,,2\nb\nb,c,x\nc,d,3\n"))
+        local scored = columns { label_column = "s" }
+        local found = data.read(folder .. "/s.csv", scored, { bad_rows = "skip" })
+        assert.are.same({ { "a", "b" }, { "c", "d" } }, found.rows)
+        assert.are.same({ 2, 6 }, found.lines)
+        assert.are.equal(3, found.scores[1])
+        assert.are.equal(3, found.skipped.count)
+        assert.matches("s%.csv:3: the text in column pair is empty$", found.skipped.first)
+        refused("s.csv:3: the text in column pair is empty; --bad-rows skip leaves out such rows", data.read,
+            folder .. "/s.csv", scored, { bad_rows = "error" })
+        found = data.read(folder .. "/s.csv", columns { text_column = "1", pair_column = "2" },
+            { header = true, bad_rows = "skip" })
+        assert.are.same({ "b", "c" }, found.rows[2])
     end)
 
     it("become groups to train on, and distinct texts to evaluate on", function()

@@ -50,7 +50,8 @@ describe("predictions against gold", function()
 
     it("of several labels take lists or parted texts", function()
         local gold = rows_of("label", { "a, b", { "b" }, "" })
-        local result = compare(gold, { { labels = { "a", "b" }, scores = { 1, 1 } }, { labels = { "c" }, scores = { 0.75 } }, { labels = {}, scores = {} } })
+        local result = compare(gold, { { labels = { "a", "b" }, scores = { 1, 1 } },
+            { labels = { "c" }, scores = { 0.75 } }, { labels = {}, scores = {} } })
         assert.are.same({ 2 / 3, 2 / 3 }, { result.metrics.accuracy, result.metrics.micro_f1 })
         assert.are.same({ { where = "gold:3", score = 0.75, gold = "b", predicted = "c", text = "text 2" } },
             result.worst)
@@ -83,6 +84,18 @@ describe("predictions against gold", function()
         result = compare(rows_of("tags", { { "N", "V" } }), { { tags = { "N", "N" } } })
         assert.are.same({ nil, 0.5 }, { result.scheme, result.metrics.accuracy })
         refused("gold:2: 1 gold tag, but 2 predicted", rows_of("tags", { { "N" } }), { { tags = { "N", "V" } } })
+    end)
+
+    it("take labels that nobody named by their numbers, and know those that the model does not", function()
+        local result = compare(rows_of("label", { "0", "1", "x" }), { { label = "LABEL_0", score = 1 },
+            { label = "LABEL_1", score = 1 }, { label = "LABEL_0", score = 1 } }, { names = { "LABEL_0", "LABEL_1" } })
+        assert.are.equal(2 / 3, result.metrics.accuracy)
+        assert.are.same({ { { "x", "gold:4" } }, 1 }, { result.unknown, result.of_unknown })
+        result = compare(rows_of("label", { { "1" }, "0" }), { { labels = { "LABEL_1" }, scores = { 1 } },
+            { labels = {}, scores = {} } })
+        assert.are.equal(0.5, result.metrics.accuracy)
+        result = compare(rows_of("tags", { { "O", "B-X" } }), { { tags = { "O", "O" } } }, { names = { "O", "B-Y" } })
+        assert.are.same({ { { "B-X", "gold:2" } }, 1 }, { result.unknown, result.of_unknown })
     end)
 
     it("must be of the same rows", function()

@@ -31,6 +31,14 @@ describe("a file of predictions", function()
         assert.are.equal("old", fs.read(folder .. "/out"))
     end)
 
+    it("goes with the process that began it, if that was killed", function()
+        local dead, alive = folder .. "/out.part-4194399", folder .. "/out.part-1"
+        for _, path in ipairs { dead, alive, folder .. "/out.part-x" } do assert(fs.write(path, "half")) end
+        write("a"):finish()
+        assert.are.same({ false, true, true },
+            { fs.exists(dead), fs.exists(alive), fs.exists(folder .. "/out.part-x") })
+    end)
+
     it("keeps an earlier one that differs", function()
         write("old"):finish()
         write("old"):finish()

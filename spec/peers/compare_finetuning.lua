@@ -207,7 +207,7 @@ local function print_figures(name, results)
 end
 
 local function main()
-    local name = table.remove(arg, 1)
+    local name = arg[1] == "--help" and "classify" or table.remove(arg, 1)
     if not FIGURES[name or ""] then
         fault.raise "usage: bertlua spec/peers/compare_finetuning.lua classify|tokens --train-file F ..."
     end

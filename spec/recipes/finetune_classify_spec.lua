@@ -120,9 +120,23 @@ describe("fine-tuning on classification", function()
             output)
     end)
 
+    it("tells where a model of pairs is measured on single texts, and refuses other labels in a used folder", function()
+        local rows = { "text,pair,label" }
+        for i = 1, 16 do rows[i + 1] = ("w%d w9,w%d,%s"):format(5 + i % 5, 10 + i, i % 2 == 0 and "a" or "b") end
+        assert(fs.write(job.train, table.concat(rows, "\n") .. "\n"))
+        succeed { ["dev-file"] = false, ["pair-column"] = "pair", ["max-steps"] = 1 }
+        local output = succeed { ["train-file"] = false, ["dev-file"] = job.train }
+        assert.matches("was trained on pairs (pair_column pair), and is measured on single texts",
+            (output:gsub("\n%s*", " ")), 1, true)
+        assert(fs.write(job.train, "text,label\nw7,c\nw8,a\n"))
+        refused('label "c" is not one of the 2 that the run in .*/1 began with', { ["dev-file"] = false,
+            ["max-steps"] = 1 })
+    end)
+
     it("refuses what does not fit, in one line", function()
         refused("nothing to do: give a %-%-train%-file", { ["train-file"] = false, ["dev-file"] = false })
         refused("%-%-dev%-file no%.csv: no such file", { ["dev-file"] = "no.csv" })
+        refused("%-%-pair%-column and %-%-text%-column are both text", { ["pair-column"] = "text" })
         refused('train%.csv:2: no column "kind"; the header has text, label, weight', { ["label-column"] = "kind" })
         refused('all texts have the label "1", expected at least two', { ["label-column"] = "weight" })
         refused("holds no trained model: train first", { ["train-file"] = false })

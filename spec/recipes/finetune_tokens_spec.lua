@@ -114,5 +114,9 @@ describe("fine-tuning on the tagging of words", function()
         assert(fs.write(job.dir .. "/one.conll", "w7\tO\nw8\tO\n"))
         refused('one%.conll: all words have the tag "O", expected at least two', { ["train-file"] = job.dir
             .. "/one.conll" })
+        assert(fs.write(job.dir .. "/other.conll", "w7\tB-ORG\nw8\tO\n"))
+        succeed { ["max-steps"] = 1, ["dev-file"] = false, ["doc-stride"] = false }
+        refused('label "B%-ORG" is not one of the 5 that the run in .*/1 began with: its data were others; choose '
+            .. "another %-%-output%-dir", { ["train-file"] = job.dir .. "/other.conll", ["dev-file"] = false })
     end)
 end)

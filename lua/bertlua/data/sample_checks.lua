@@ -115,10 +115,11 @@ function checks.samples(counts, settings, hints)
     end
     if counts.samples > 0 and counts.positions < LEAST_FILL * settings.max_seq_length * counts.samples then
         local mean = counts.positions / counts.samples
-        add(("samples have %.0f tokens on average, %s of their %d are padding: shorter ones (%d) would do, or are "
-            .. "documents cut too small? %s"):format(mean, percent(settings.max_seq_length - mean,
-            settings.max_seq_length), settings.max_seq_length, math.max(8, 2 ^ math.ceil(math.log(1.5 * mean)
-            / math.log(2))), join_of(hints)))
+        local shorter = math.max(8, 2 ^ math.ceil(math.log(1.5 * mean) / math.log(2)))
+        add(("samples have %.0f tokens on average, %s of their %d are padding: %sare documents cut too small? %s")
+            :format(mean, percent(settings.max_seq_length - mean, settings.max_seq_length), settings.max_seq_length,
+            shorter < settings.max_seq_length and ("shorter ones (%d) would do, or "):format(shorter) or "",
+            join_of(hints)))
     end
     if counts.positions > 0 then add(masks_line(counts, settings)) end
     if counts.unknown > MOST_UNKNOWN * counts.tokens then

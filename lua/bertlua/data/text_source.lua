@@ -104,6 +104,21 @@ local function form_of(self, options)
     return "text"
 end
 
+-- Bytes of a file that are looked at for whether they are UTF-8.
+local LOOKED_AT = 65536
+
+--- Whether the beginning of a file holds characters beyond ASCII and all of it is UTF-8, which texts of other encodings
+-- hardly ever are.
+local function looks_like_utf8(path)
+    local file = io.open(path, "rb")
+    if not file then return false end
+    local bytes = file:read(LOOKED_AT) or ""
+    file:close()
+    -- What is cut may be the end of a character.
+    if #bytes == LOOKED_AT then bytes = bytes:gsub("[\192-\255][\128-\191]*$", "") end
+    return bytes:find "[\128-\255]" ~= nil and native.invalid_utf8(bytes) == nil
+end
+
 --- Open a text and look at its beginning.
 -- @tparam string path "-" is standard input
 -- @tparam ?table options encoding, invalid_utf8, text_field as in text_source.settings; form = "text", "jsonl" or
@@ -124,6 +139,8 @@ function text_source.open(path, options)
     self.format = format
     self.plain = self.form == "text" and format.regular and not format.packing and format.encoding == "UTF-8"
         and format.mark_bytes == 0 and format.line_ends ~= "cr"
+    self.doubtful = options.encoding and format.regular and not format.packing and format.mark_bytes == 0
+        and format.encoding:upper() ~= "UTF-8" and looks_like_utf8(path)
     return self
 end
 
@@ -236,9 +253,14 @@ function Source:special()
     words[1] = format.packing
     if format.encoding:upper() ~= "UTF-8" then
         words[#words + 1] = format.encoding .. (format.mark_bytes > 0 and " by its byte order mark" or "")
+            .. (self.doubtful and " as --encoding says, though it looks like UTF-8: are its letters right?" or "")
     end
     if format.line_ends == "cr" then words[#words + 1] = "line ends CR" end
     words[#words + 1] = KINDS[self.form]
+    local last = ending(self.path)
+    if self.form == "text" and (last == "csv" or last == "tsv") then
+        words[#words + 1] = ("a table (.%s) that is read as text, with all that separates its fields"):format(last)
+    end
     return #words > 0 and table.concat(words, ", ") or nil
 end
 

@@ -183,7 +183,7 @@ function M.train(options)
     local stats, tokens = trainer:stats(), {}
     for id = 0, stats.tokens - 1 do tokens[id + 1] = trainer:token(id) end
     if options.output_file then
-        fault.check(fs.write(options.output_file, table.concat(tokens, "\n") .. "\n"))
+        fault.check(fs.write_output(options.output_file, table.concat(tokens, "\n") .. "\n"))
     end
     return tokens, stats
 end

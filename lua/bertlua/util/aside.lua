@@ -16,18 +16,21 @@ local function last_number(path)
     return last
 end
 
---- Rename a file to PATH.1, PATH.2, ...: the highest number is the newest. An empty file, a device or nothing at all
--- stays as it is.
+--- Rename a file, or copy what a link leads to, to PATH.1, PATH.2, ...: the highest number is the newest. An empty
+-- file, a device or nothing at all stays as it is.
 -- @return the new name, or nil; message if it cannot be renamed
 function aside.keep(path)
     if not fs.is_file(path) or fs.size(path) == 0 then return nil end
     local kept = ("%s.%d"):format(path, last_number(path) + 1)
-    local ok, reason = fs.rename(path, kept)
+    -- A link stays where it leads.
+    local move = fs.is_replaceable(path) and fs.rename or fs.copy
+    local ok, reason = move(path, kept)
     if not ok then return nil, reason end
     return kept
 end
 
---- Replace a file, durably; what was in it is kept, unless that is the same.
+--- Replace a file, durably; what was in it is kept, unless that is the same. A device, a pipe or what a link leads to
+-- is written into.
 -- @return true, the name that the earlier file has now or nil; or nil, message
 function aside.write(path, text)
     local kept, reason
@@ -35,7 +38,7 @@ function aside.write(path, text)
         kept, reason = aside.keep(path)
         if reason then return nil, reason end
     end
-    local ok, problem = fs.write(path, text)
+    local ok, problem = fs.write_output(path, text)
     if not ok then return nil, problem end
     return true, kept
 end

@@ -40,6 +40,12 @@ function fs.kind(path)
     return (lfs.attributes(path, "mode"))
 end
 
+--- Whether a file at path may be replaced by another: there is none, or a plain one, which no link leads to.
+function fs.is_replaceable(path)
+    local mode = lfs.symlinkattributes(path, "mode")
+    return mode == nil or mode == "file"
+end
+
 --- Whether there is anything at path.
 function fs.exists(path)
     return lfs.attributes(path, "mode") ~= nil
@@ -125,6 +131,18 @@ end
 
 --- The same function, named after what it guarantees.
 fs.atomic_write = fs.write
+
+--- Write a file that the user names: a device, a pipe, or what a link leads to is written into, never replaced; a plain
+-- file is replaced as by write(). Returns true; or nil, message.
+function fs.write_output(path, text)
+    if fs.is_replaceable(path) then return fs.write(path, text) end
+    local file, reason = io.open(path, "wb")
+    if not file then return nil, "cannot write " .. tostring(reason) end
+    local ok, problem = file:write(text)
+    local closed, late = file:close()
+    if not ok or not closed then return nil, ("%s: cannot write: %s"):format(path, problem or late) end
+    return true
+end
 
 --- Copy a file; the copy appears atomically, already synced. Returns true; or nil, message.
 function fs.copy(from, to)

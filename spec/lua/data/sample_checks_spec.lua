@@ -76,6 +76,11 @@ describe("checks of samples", function()
     end)
 
     it("find padding", function()
+        local half = table.concat(checks.samples({ documents = 9, short = 0, sentences = 90, left_out = 0, tokens = 900,
+            unknown = 0, samples = 10, random = 5, positions = 500, masked = 75 }, { max_seq_length = 128,
+            max_predictions_per_seq = 20, masked_lm_prob = 0.15 }, { border = "b" }), "\n")
+        assert.matches("50 tokens on average, 61 % of their 128 are padding: are documents cut too small?", half, 1,
+            true)
         assert.are.same({ "samples have 20 tokens on average, 84 % of their 128 are padding: shorter ones (32) would "
             .. "do, or are documents cut too small? name the border" }, lines { positions = 10000, masked = 1500 })
     end)

@@ -59,6 +59,10 @@ describe("text_source", function()
             { "UTF-16LE by its byte order mark, JSON lines", "a.txt",
                 "\255\254" .. ('{"text": ""}'):gsub(".", "%0\0"), {} },
             { "windows-1252", "a.txt", "a", { encoding = "windows-1252" } },
+            { "a table (.csv) that is read as text, with all that separates its fields", "a.csv", "a,b\n" },
+            { "windows-1252", "a.txt", "K\246nig", { encoding = "windows-1252" } },
+            { "windows-1252 as --encoding says, though it looks like UTF-8: are its letters right?", "a.txt",
+                ("K\195\182nig "):rep(20000), { encoding = "windows-1252" } },
         } do
             local source = open(case[2], case[3], case[4])
             assert.are.equal(case[1], source:special())

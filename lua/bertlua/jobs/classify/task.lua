@@ -1,6 +1,7 @@
 --- Task: fine-tune on classification or regression, evaluate, predict.
 
 local BertForSequenceClassification = require "bertlua.models.sequence_classification"
+local checkpoint = require "bertlua.train.checkpoint"
 local class_weights = require "bertlua.jobs.classify.class_weights"
 local dataset = require "bertlua.jobs.classify.dataset"
 local fault = require "bertlua.fault"
@@ -37,7 +38,21 @@ local function trained(run, values, found, path)
         kind = kind_of(values, found.list, found.lines, path)
         if kind == problems.REGRESSION then kind = problems.SINGLE end
     end
+    if kind == problems.SINGLE and names[1] ~= "LABEL_0" then
+        labels.check_resumed(run, names, (problems.names(kind, found.list, values.label_column)))
+    end
     return kind, names
+end
+
+--- Tell where a model of pairs is measured on single texts, or one of single texts on pairs.
+local function warn_of_pairs(run, values)
+    if run.work.train or run.start.kind ~= "resume" then return end
+    local began = checkpoint.progress(run.start.path).began
+    local was = began and began.settings and began.settings.pair_column
+    if not began or (was ~= nil) == (values.pair_column ~= nil) then return end
+    run.warnings[#run.warnings + 1] = was and ("%s was trained on pairs (pair_column %s), and is measured on single "
+        .. "texts: --pair-column names the other ones"):format(run.start.path, was)
+        or ("%s was trained on single texts, and is measured on pairs"):format(run.start.path)
 end
 
 --- The labels that training data have, in the order of a head that goes on.
@@ -105,6 +120,7 @@ local function open(job)
     else
         found.list, found.lines, found.by_number, found.skipped = dataset.read(values, path)
     end
+    warn_of_pairs(run, values)
     data.kind, config.labels = trained(run, values, found, path)
     if not data.kind then data.kind, config.labels = new_labels(job, found, path) end
     config.problem_type = data.kind

@@ -49,6 +49,20 @@ function M.trained(run, values)
     return names, config.problem_type
 end
 
+--- A fault where a run that resumes has other labels than it began with: its data are others.
+-- @param trained labels of the run, or nil where it is a new one
+-- @param names labels of the data to train on now
+function M.check_resumed(run, trained, names)
+    if not trained or not run.work.train or run.start.kind ~= "resume" then return end
+    local known = M.numbers(trained)
+    for _, name in ipairs(names) do
+        if not known[name] then
+            fault.raisef("label %q is not one of the %d that the run in %s began with: its data were others; choose "
+                .. "another --output-dir for these", name, #trained, run.start.path)
+        end
+    end
+end
+
 --- {[label] = its number from 0}.
 function M.numbers(labels)
     local numbers = {}

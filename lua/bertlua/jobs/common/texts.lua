@@ -52,6 +52,10 @@ function M.plan(run, values)
                 and "is a folder, expected a file" or "no such file")
         end
     end
+    if values.pair_column and values.pair_column == values.text_column then
+        fault.raisef("--pair-column and --text-column are both %s: the second text is in another column",
+            values.pair_column)
+    end
     local train, evaluate = values.train_file or values.data, values.dev_file or values.test_file
     run.work = { train = train and true, evaluate = evaluate and true }
     if train and not evaluate and not values.benchmark and not (values.evaluate and values.evaluate.dev_file) then

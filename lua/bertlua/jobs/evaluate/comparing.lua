@@ -220,6 +220,24 @@ local function name_numbers(rows, predictions)
     end
 end
 
+--- Refuse several gold labels in one text that nothing parts: "a;b" where predictions have a and b.
+local function check_separator(rows, predictions)
+    local known = {}
+    for _, record in ipairs(predictions) do
+        for _, label in ipairs(record.labels) do known[label] = true end
+    end
+    for _, row in ipairs(rows) do
+        if type(row.label) == "string" and not known[row.label] then
+            for label in pairs(known) do
+                if row.label:find(label, 1, true) then
+                    fault.raisef("%s: %q seems to be several labels: --label-separator says what parts them", row.where,
+                        row.label)
+                end
+            end
+        end
+    end
+end
+
 --- Labels or tags of gold that a model does not know: {name, where it occurs first}, and how many rows or words have
 -- such ones.
 local function unknown_of(rows, names)
@@ -245,6 +263,7 @@ end
 --   of_unknown
 function M.compare(rows, predictions, options)
     local kind = M.kind_of(predictions[1])
+    if kind == "labels" and not options.separator then check_separator(rows, predictions) end
     for i, row in ipairs(rows) do
         check(kind, row, predictions[i], options.place(i))
         if kind == "labels" then

@@ -195,6 +195,9 @@ end
 function M.run(values)
     devices.open(values)
     local model, kind = M.open_model(values)
+    if values.top_k and values.format == "tsv" then
+        term.warn "--top-k has no place in --format tsv: ignored; JSON lines have it"
+    end
     local input = M.open_rows(values, values.input, kind)
     local output = writer.open(values.output)
     local ok, result = pcall(work, values, model, kind, input, output)

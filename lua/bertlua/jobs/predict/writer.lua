@@ -35,11 +35,19 @@ function M.open(path)
     local kind = fs.kind(path)
     if kind == "directory" then fault.raisef("%s: is a folder, expected a file to write", path) end
     local self = setmetatable({ path = path, name = path }, Writer)
-    -- A device or a pipe is written as it is.
-    self.temporary = (kind == nil or kind == "file") and ("%s.part-%d"):format(path, unistd.getpid()) or nil
+    -- A device, a pipe or what a link leads to is written as it is.
+    self.temporary = fs.is_replaceable(path) and ("%s.part-%d"):format(path, unistd.getpid()) or nil
     if self.temporary then remove_left(path) end
+    if not self.temporary and fs.is_file(path) then
+        local kept, problem = aside.keep(path)
+        if problem then fault.raise(problem) end
+        if kept then term.warn(("%s was there already: kept as %s"):format(path, kept)) end
+    end
     local file, reason = io.open(self.temporary or path, "wb")
-    if not file then fault.raisef("cannot write %s", reason) end
+    if not file then
+        fault.raisef("%s: cannot write: %s", path, fs.is_directory(fs.dirname(path)) and reason
+            or "there is no such folder: make it, or correct --output")
+    end
     self.file = file
     return self
 end

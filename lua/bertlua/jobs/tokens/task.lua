@@ -75,11 +75,14 @@ local function open(job)
     local file = values.train_file or values.dev_file or values.test_file
     local sentences = tagged.read(file, { labeled = true, text_column = values.text_column,
         label_column = values.label_column, encoding = values.encoding, invalid_utf8 = values.invalid_utf8 })
-    config.labels = labels.trained(run, values) or labels.distinct(function(visit)
+    local trained = labels.trained(run, values)
+    local found = labels.distinct(function(visit)
         for _, sentence in ipairs(sentences) do
             for _, tag in ipairs(sentence.tags) do visit(tag) end
         end
     end)
+    if values.train_file then labels.check_resumed(run, trained, found) end
+    config.labels = trained or found
     if #config.labels < 2 then
         fault.raisef("%s: all words have the tag %q, expected at least two tags", file, config.labels[1])
     end
@@ -151,9 +154,11 @@ return task.define {
     batch_setting = "train_batch_size",
     flat = true,
     results = { { name = "loss", column = "loss", kept = true }, { name = "accuracy", column = "acc" } },
-    plan = function(run, values)
+    plan = function(run, values, sources)
         texts.plan(run, values)
         local room = values.max_seq_length - 2
+        -- The default is for the default length.
+        if not sources.doc_stride then values.doc_stride = math.min(values.doc_stride, math.ceil(room / 2)) end
         if values.doc_stride > room then
             fault.raisef("--doc-stride %d, but a window has room for %d tokens (--max-seq-length %d less [CLS] and "
                 .. "[SEP]): words between two windows would be left out", values.doc_stride, room,

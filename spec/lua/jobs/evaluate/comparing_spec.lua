@@ -18,7 +18,8 @@ end
 
 local function compare(rows, predictions, options)
     options = options or {}
-    options.worst, options.separator = options.worst or 10, ","
+    options.worst = options.worst or 10
+    if options.separator == nil then options.separator = "," end
     options.place = function(i) return "said:" .. i end
     local result = comparing.compare(rows, predictions, options)
     return result
@@ -55,6 +56,8 @@ describe("predictions against gold", function()
         assert.are.same({ 2 / 3, 2 / 3 }, { result.metrics.accuracy, result.metrics.micro_f1 })
         assert.are.same({ { where = "gold:3", score = 0.75, gold = "b", predicted = "c", text = "text 2" } },
             result.worst)
+        refused('gold:2: "a;b" seems to be several labels: --label-separator says what parts them',
+            rows_of("label", { "a;b" }), { { labels = { "a" }, scores = { 1 } } }, { separator = false })
         refused('gold:2: label "x" is not one of the model\'s 2', rows_of("label", { "x" }),
             { { labels = {}, scores = {} } }, { names = { "a", "b" } })
     end)

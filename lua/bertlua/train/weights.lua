@@ -83,7 +83,8 @@ local function plan_read(file, want, source, label)
     -- Other programs also save the rows that round the vocabulary up; ours are cleared after reading.
     local padded = want.padded_dims and same(dims, want.padded_dims)
     if not padded and not same(dims, want.dims) then
-        fault.raisef("%s: %s is %s, but this model needs %s: its configuration must be that of the parameters", label,
+        fault.raisef("%s: %s is %s, but this model needs %s: its configuration must be that of the parameters "
+            .. "(--bert-model custom takes it from their folder)", label,
             want.name, weights.shape(dims), weights.shape(want.dims))
     end
     local read = { name = source.name, ours = want.name, transposed = source.transposed and #dims == 2 }

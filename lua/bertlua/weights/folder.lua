@@ -80,7 +80,8 @@ function folder.check_config(path, config)
         local before, now = saved[key], config[key]
         if before == "gelu_python" then before = "gelu" end
         if before ~= nil and before ~= json.null and now ~= nil and before ~= now then
-            fault.raisef("%s: %s is %s, but this model has %s: use this configuration for it", file, key,
+            fault.raisef("%s: %s is %s, but this model has %s: use this configuration for it (--bert-model "
+                .. "custom takes that of the folder)", file, key,
                 printable.text(tostring(before)), tostring(now))
         end
     end

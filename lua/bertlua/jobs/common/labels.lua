@@ -45,7 +45,10 @@ function M.trained(run, values)
             for i = 1, count do names[i] = "LABEL_" .. i - 1 end
         end
     end
-    if not names then fault.raisef("%s: contains no id2label: the names of the model's labels are unknown", file) end
+    if not names then
+        fault.raisef("%s: contains no id2label: the names of the model's labels are unknown; if it is of another run, "
+            .. "choose another --output-dir", file)
+    end
     return names, config.problem_type
 end
 

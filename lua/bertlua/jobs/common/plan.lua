@@ -355,8 +355,8 @@ function M.set_steps(run, values, samples)
     else
         run.last_step = run.max_steps
         if run.start.step > run.max_steps then
-            fault.raisef("%s is at step %d, but this run ends at step %d", run.start.path, run.start.step,
-                run.max_steps)
+            fault.raisef("%s is at step %d, but this run ends at step %d: it is of a longer run, or of another one: "
+                .. "choose another --output-dir", run.start.path, run.start.step, run.max_steps)
         end
         if values.steps_this_run then
             run.last_step = math.min(run.last_step, run.start.step + values.steps_this_run)

@@ -44,7 +44,7 @@ describe("labels", function()
                 local ok, problem = pcall(trained, changes)
                 assert.is_false(ok)
                 assert.is_true(fault.is(problem), tostring(problem))
-                assert.matches("contains no id2label: the names of the model's labels are unknown; if", tostring(problem))
+                assert.matches("contains no id2label: the names of the model's labels are unknown", tostring(problem))
             end
         end)
 

@@ -85,6 +85,8 @@ local COVERED = {
     ["lua/bertlua/jobs/mlm/settings.lua"] = { "a table", "spec/recipes/pretrain_continue_spec.lua" },
     ["lua/bertlua/jobs/mlm/task.lua"] = { "the whole run", "spec/recipes/pretrain_continue_spec.lua" },
     ["lua/bertlua/jobs/mlm/texts.lua"] = { "texts of a run", "spec/recipes/pretrain_continue_spec.lua" },
+    ["lua/bertlua/jobs/common/masked_means.lua"] = { "means of held-out words",
+        "spec/lua/jobs/pretrain/held_out_spec.lua", "spec/recipes/pretrain_continue_spec.lua" },
     ["lua/bertlua/jobs/common/devices.lua"] = { "what every recipe does first", "spec/recipes/device_spec.lua" },
     ["lua/bertlua/jobs/common/measuring.lua"] = { "a benchmark's figures", "spec/recipes/pretrain_spec.lua" },
     ["lua/bertlua/jobs/common/model_choice.lua"] = { "a recipe's model", "spec/recipes/own_model_spec.lua" },

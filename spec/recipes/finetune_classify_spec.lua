@@ -11,24 +11,11 @@ describe("fine-tuning on classification", function()
     before_each(function() job = classify.new() end)
     after_each(function() job:close() end)
 
-    local function succeed(changes, prefix)
-        local code, output = job:run(changes, prefix)
-        assert.are.equal(0, code, output)
-        return output
-    end
+    local function succeed(...) return job:succeed(...) end
 
-    local function refused(pattern, changes)
-        local code, output = job:run(changes)
-        assert.are.equal(1, code, output)
-        assert.matches(pattern, output)
-        assert.are.equal(1, select(2, output:gsub("bertlua: ", "")), output)
-    end
+    local function refused(...) job:refused(...) end
 
-    local function same_files(a, b, names)
-        for _, name in ipairs(names) do
-            assert.is_true(fs.read(a .. "/" .. name) == fs.read(b .. "/" .. name), name .. " differs")
-        end
-    end
+    local function same_files(...) job.same_files(...) end
 
     it("learns, evaluates, predicts, and leaves a model that transformers opens", function()
         job:close()

@@ -13,24 +13,11 @@ describe("fine-tuning on sentence embeddings", function()
     before_each(function() job = embeddings.new() end)
     after_each(function() job:close() end)
 
-    local function succeed(changes, prefix)
-        local code, output = job:run(changes, prefix)
-        assert.are.equal(0, code, output)
-        return output
-    end
+    local function succeed(...) return job:succeed(...) end
 
-    local function refused(pattern, changes)
-        local code, output = job:run(changes)
-        assert.are.equal(1, code, output)
-        assert.matches(pattern, output)
-        assert.are.equal(1, select(2, output:gsub("bertlua: ", "")), output)
-    end
+    local function refused(...) job:refused(...) end
 
-    local function same_files(a, b, names)
-        for _, name in ipairs(names) do
-            assert.is_true(fs.read(a .. "/" .. name) == fs.read(b .. "/" .. name), name .. " differs")
-        end
-    end
+    local function same_files(...) job.same_files(...) end
 
     local function first_prediction()
         return json.decode(assert(fs.read(job.out .. "/predictions.jsonl")):match "^[^\n]*")

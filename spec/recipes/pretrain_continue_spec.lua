@@ -19,22 +19,13 @@ describe("going on with pre-training", function()
         return (output:gsub("\n%s+", " "))
     end
 
-    local function refused(pattern, changes)
-        local code, output = job:run(changes)
-        assert.are.equal(1, code, output)
-        assert.matches(pattern, output)
-        assert.are.equal(1, select(2, output:gsub("bertlua: ", "")), output)
-    end
+    local function refused(...) job:refused(...) end
 
     local function figures(folder)
         return assert(json.read((folder or job.out) .. "/eval.json"))
     end
 
-    local function same_files(a, b, names)
-        for _, name in ipairs(names) do
-            assert.is_true(fs.read(a .. "/" .. name) == fs.read(b .. "/" .. name), name .. " differs")
-        end
-    end
+    local function same_files(...) job.same_files(...) end
 
     it("learns from a folder of texts, measures what is held out, and leaves a BertForMaskedLM", function()
         job:write_config { hidden_size = 32, intermediate_size = 64, hidden_dropout_prob = 0,

@@ -1,5 +1,6 @@
 --- What tiny jobs for specs share: a vocabulary, a model's config, the real executable's command line.
 
+local assert = require "luassert"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 
@@ -79,6 +80,30 @@ end
 
 function Job:close()
     assert(fs.remove(self.dir))
+end
+
+--- Run the recipe, which must end well.
+-- @param changes, prefix as of the class's run()
+-- @return output
+function Job:succeed(changes, prefix)
+    local code, output = self:run(changes, prefix)
+    assert.are.equal(0, code, output)
+    return output
+end
+
+--- Run the recipe, which must refuse what it was given in one line that matches a pattern.
+function Job:refused(pattern, changes)
+    local code, output = self:run(changes)
+    assert.are.equal(1, code, output)
+    assert.matches(pattern, output)
+    assert.are.equal(1, select(2, output:gsub("bertlua: ", "")), output)
+end
+
+--- The files of these names must be the same in two folders.
+function Job.same_files(a, b, names)
+    for _, name in ipairs(names) do
+        assert.is_true(fs.read(a .. "/" .. name) == fs.read(b .. "/" .. name), name .. " differs")
+    end
 end
 
 return Job

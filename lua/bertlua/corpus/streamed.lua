@@ -61,10 +61,7 @@ function streamed.walk(piece, reading, max_line, on_paragraph, on_end, on_progre
     local source = text_source.open(piece.path, reading)
     local inside = false
     text_walk.walk(source, {
-        border_of = function(text)
-            if piece.border ~= "auto" then return piece.border end
-            return prose.has_headings(text) and "heading" or piece.single and "blank" or "none"
-        end,
+        border_of = prose.border_of(piece.border, piece.single),
         on_paragraph = function(paragraph)
             if #paragraph > max_line then
                 fault.raisef("%s: a paragraph of %d bytes, expected at most %d: is this text?", piece.path, #paragraph,

@@ -76,8 +76,11 @@ local function reader(documents)
     end
 end
 
---- How many of n ids are one of them.
-local function occurrences(ids, n, id)
+--- How often an id occurs.
+-- @param ids int32 array
+-- @tparam number n how many of them
+-- @tparam number id
+function document_files.occurrences(ids, n, id)
     local count = 0
     for i = 0, n - 1 do
         if ids[i] == id then count = count + 1 end
@@ -109,7 +112,7 @@ function document_files.tokenize(documents, order, part, tokenizer, report)
                 tokens:append(ids, n)
                 token_count = token_count + n
                 sentences = sentences + 1
-                counts.unknown = counts.unknown + occurrences(ids, n, unknown)
+                counts.unknown = counts.unknown + document_files.occurrences(ids, n, unknown)
             else
                 counts.left_out = counts.left_out + 1
             end

@@ -56,15 +56,6 @@ local function clear(folder, files)
     end
 end
 
---- What separates the documents of prose: as set, or headings where it has them, else blank lines if it is the only
--- file, else nothing.
-local function border_of(options)
-    return function(text)
-        if options.border then return options.border end
-        return prose.has_headings(text) and "heading" or #options.files == 1 and "blank" or "none"
-    end
-end
-
 --- Write the sentences of a source's documents.
 -- @tparam function add appends a text
 local function write_sentences(source, add, options, split, summary, report)
@@ -79,7 +70,7 @@ local function write_sentences(source, add, options, split, summary, report)
         for _, piece in ipairs(prose.sentences(splitter, text)) do sentence(piece) end
     end
     text_walk.walk(source, {
-        border_of = border_of(options),
+        border_of = prose.border_of(options.border, #options.files == 1),
         lines = not split,
         on_paragraph = split and paragraph or sentence,
         on_end = function()

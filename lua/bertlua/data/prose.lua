@@ -83,7 +83,17 @@ local function has_headings(text)
     return false
 end
 
-prose.has_headings = has_headings
+--- What separates the documents of a text: as set, or headings where it has them, else blank lines if it is the only
+-- file, else nothing.
+-- @tparam ?string wanted as in documents; nil or "auto": found out
+-- @tparam boolean single whether it is the only file
+-- @treturn function(text) -> border
+function prose.border_of(wanted, single)
+    return function(text)
+        if wanted and wanted ~= "auto" then return wanted end
+        return has_headings(text) and "heading" or single and "blank" or "none"
+    end
+end
 
 --- Call visit(block) for each block of lines between blank lines; a heading is a block of its own, {level = number}.
 local function each_block(text, visit)

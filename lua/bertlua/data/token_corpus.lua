@@ -7,6 +7,7 @@
 
 local array = require "bertlua.array"
 local data = require "bertlua.data"
+local document_files = require "bertlua.data.document_files"
 local fault = require "bertlua.fault"
 local prose = require "bertlua.data.prose"
 local random = require "bertlua.rng"
@@ -68,23 +69,6 @@ function Builder:free()
     self.tokens, self.sentence_starts, self.document_starts = nil, nil, nil
 end
 
---- What separates documents of plain text: as set, or headings where it has them, else blank lines if it is the only
--- file, else nothing. As in bertlua.data.pretraining_text.
-local function border_of(options)
-    return function(text)
-        if options.border and options.border ~= "auto" then return options.border end
-        return prose.has_headings(text) and "heading" or #options.files == 1 and "blank" or "none"
-    end
-end
-
-local function occurrences(ids, n, id)
-    local count = 0
-    for i = 0, n - 1 do
-        if ids[i] == id then count = count + 1 end
-    end
-    return count
-end
-
 --- Read texts.
 -- @tparam table options files = paths; words = tokenizer; border = "auto", or as in bertlua.data.prose; locale = of the
 --   sentence rules ("en@ss=standard"); longest: a sentence of more tokens becomes several, as does a text without full
@@ -95,6 +79,7 @@ end
 --   replaced: bytes, kinds: see text_source.told}
 function token_corpus.read(options)
     local words, made = options.words, builder()
+    local border_of = prose.border_of(options.border, #options.files == 1)
     local splitter = splitters.splitter(options.locale or "en@ss=standard")
     local unknown, most = words.unk_id or -1, options.longest or MOST_TOKENS
     local counts = { unknown = 0, left_out = 0, short = 0, long = 0, empty = 0, empty_files = 0, replaced = 0,
@@ -105,7 +90,7 @@ function token_corpus.read(options)
             if count > 0 then
                 for from = 0, count - 1, most do made:add(ids + from, math.min(most, count - from)) end
                 if count > most then counts.long = counts.long + 1 end
-                counts.unknown = counts.unknown + occurrences(ids, count, unknown)
+                counts.unknown = counts.unknown + document_files.occurrences(ids, count, unknown)
             else
                 counts.left_out = counts.left_out + 1
             end
@@ -124,7 +109,7 @@ function token_corpus.read(options)
         local source = text_source.open(path, { encoding = options.encoding, invalid_utf8 = options.invalid_utf8,
             text_field = options.text_field })
         local tokens, position = made.token_count, 0
-        text_walk.walk(source, { border_of = border_of(options), on_paragraph = on_paragraph, on_end = on_end,
+        text_walk.walk(source, { border_of = border_of, on_paragraph = on_paragraph, on_end = on_end,
             on_progress = function(bytes)
                 position = bytes
                 if options.on_progress then options.on_progress(before + bytes) end

@@ -154,9 +154,9 @@ local function all_metrics()
     return all
 end
 
---- Evaluation while training: on dev_file, or a file of its own.
-local evaluation = {
-    fields = { "dev_file" }, metric = "accuracy", metrics = all_metrics,
+--- Evaluation while training.
+local own_evaluation = {
+    metric = "accuracy", metrics = all_metrics,
     -- Each problem has another metric that decides, and the state of a run that resumes is compared with it.
     usual = function(values, evaluate)
         local path, kind = evaluate.dev_file or values.dev_file or values.train_file, values.problem_type
@@ -168,18 +168,7 @@ local evaluation = {
         end
         return problems.DECIDES[kind]
     end,
-    plan = function(_, values, evaluate)
-        local path = evaluate.dev_file or values.dev_file
-        if not path then fault.raise "evaluate: no dev_file: name a file of labeled texts, here or as --dev-file" end
-        if not fs.is_file(path) then fault.raisef("evaluate: dev_file %s: no such file", path) end
-        evaluate.dev_file = path
-    end,
-    open = function(job)
-        local path, data = job.run.evaluate.dev_file, job.data
-        return path == job.values.dev_file and data.sets.dev or dataset.load(job, path)
-    end,
     run = function(job, gold, tick) return (infer(job, gold, tick)) end,
-    close = function() end,
 }
 
 --- Figures and predictions of a file.
@@ -218,6 +207,8 @@ local function folds(values)
     return items
 end
 
+local evaluation, predict, inference = texts.evaluated("labeled texts", dataset.load, measure, own_evaluation)
+
 return task.define {
     name = "classify",
     settings = require "bertlua.jobs.classify.settings",
@@ -234,10 +225,8 @@ return task.define {
     cuts = true,
     folds = folds,
     evaluation = evaluation,
-    predict = function(job, outcome)
-        texts.evaluate(job, outcome, function(part) return measure(job, part) end)
-    end,
-    inference = function(job) return (job.data.sets.test or job.data.sets.dev).set end,
+    predict = predict,
+    inference = inference,
     rows = function(outcome)
         local rows = {}
         if outcome.prediction then rows[1] = { "output", outcome.prediction.file } end

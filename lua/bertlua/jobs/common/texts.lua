@@ -117,6 +117,37 @@ function M.evaluate(job, outcome, measure)
     M.write(job, "eval.json", { figures }, { "dev", "test" })
 end
 
+--- The parts of a task's declaration that evaluate: in training, and after it.
+-- @param of what the files hold, for messages: "labeled texts"
+-- @param load function(job, path) -> a file, as in job.data.sets
+-- @param measure function(job, part) as in evaluate()
+-- @param own what the task says of its evaluation: run, metric, metrics, usual
+-- @return evaluation, predict, inference: see task.lua
+function M.evaluated(of, load, measure, own)
+    local evaluation = {
+        fields = { "dev_file" },
+        plan = function(_, values, evaluate)
+            local path = evaluate.dev_file or values.dev_file
+            if not path then
+                fault.raisef("evaluate: no dev_file: name a file of %s, here or as --dev-file", of)
+            elseif not fs.is_file(path) then
+                fault.raisef("evaluate: dev_file %s: no such file", path)
+            end
+            evaluate.dev_file = path
+        end,
+        open = function(job)
+            local path = job.run.evaluate.dev_file
+            return path == job.values.dev_file and job.data.sets.dev or load(job, path)
+        end,
+        close = function() end,
+    }
+    for name, value in pairs(own) do evaluation[name] = value end
+    local function predict(job, outcome)
+        M.evaluate(job, outcome, function(part) return measure(job, part) end)
+    end
+    return evaluation, predict, function(job) return (job.data.sets.test or job.data.sets.dev).set end
+end
+
 --- Write a file of results into OUTPUT_DIR; an earlier one that differs is kept, and told.
 -- @param list of tables, one per line
 -- @param order of their fields

@@ -6,7 +6,6 @@ local choice = require "bertlua.jobs.embeddings.choice"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local files = require "bertlua.jobs.embeddings.data"
-local fs = require "bertlua.util.fs"
 local model_files = require "bertlua.jobs.common.model_files"
 local plural = require "bertlua.util.plural"
 local sentence_transformers = require "bertlua.weights.sentence_transformers"
@@ -115,21 +114,11 @@ local function infer(job, found, tick)
     return metrics, predictions, totals
 end
 
---- Evaluation while training: on dev_file, or a file of its own.
-local evaluation = {
-    fields = { "dev_file" }, metric = "spearman",
+--- Evaluation while training.
+local own_evaluation = {
+    metric = "spearman",
     usual = function(values) return values.label_column and "spearman" or "mrr" end,
     metrics = function(values) return values.label_column and SCORED or RETRIEVAL end,
-    plan = function(_, values, evaluate)
-        local path = evaluate.dev_file or values.dev_file
-        if not path then fault.raise "evaluate: no dev_file: name a file of pairs, here or as --dev-file" end
-        if not fs.is_file(path) then fault.raisef("evaluate: dev_file %s: no such file", path) end
-        evaluate.dev_file = path
-    end,
-    open = function(job)
-        local path = job.run.evaluate.dev_file
-        return path == job.values.dev_file and job.data.sets.dev or load(job, path)
-    end,
     run = function(job, found, tick)
         local metrics = infer(job, found, tick)
         -- A model that makes all vectors alike has no correlation, which is no better than any.
@@ -138,7 +127,6 @@ local evaluation = {
         end
         return metrics
     end,
-    close = function() end,
 }
 
 local function measure(job, part)
@@ -166,6 +154,8 @@ local function check_objective(run, values)
         fault.raise "--train-batch-size 1: a pair alone in its micro-batch has nothing to be told from"
     end
 end
+
+local evaluation, predict, inference = texts.evaluated("pairs", load, measure, own_evaluation)
 
 return task.define {
     name = "embeddings",
@@ -199,10 +189,8 @@ return task.define {
             max_length = job.values.max_seq_length, hidden = job.data.config.hidden_size })
     end,
     evaluation = evaluation,
-    predict = function(job, outcome)
-        texts.evaluate(job, outcome, function(part) return measure(job, part) end)
-    end,
-    inference = function(job) return (job.data.sets.test or job.data.sets.dev).set end,
+    predict = predict,
+    inference = inference,
     rows = function(outcome)
         local metrics, rows = outcome.metrics, {}
         if outcome.prediction then rows[1] = { "output", outcome.prediction.file } end

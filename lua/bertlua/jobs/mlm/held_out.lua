@@ -1,10 +1,9 @@
 --- Figures of a model on held-out sequences: losses and accuracies under masks that never change.
 
 local Feeder = require "bertlua.train.feeder"
-local array = require "bertlua.array"
 local context = require "bertlua.context"
+local masked_means = require "bertlua.jobs.common.masked_means"
 local masked_sequences = require "bertlua.data.masked_sequences"
-local number = require("bertlua.train.meter").number
 
 local M = {}
 
@@ -28,38 +27,14 @@ function M.open(job, set)
     }
 end
 
---- Masked tokens of a batch, without filler.
-local function count_masked(batch)
-    local labels, total = array.wrap(batch.masked_labels), 0
-    for i = 0, batch.masked_labels:numel() - 1 do
-        if labels[i] >= 0 then total = total + 1 end
-    end
-    return total
-end
-
 --- Means of the results: those of masked words over all of them, others over the sequences.
 -- @param job of the runner
 -- @param opened of open()
 -- @param tick function(done, total) called after each batch; where it returns true, the evaluation ends
 -- @return {name = mean}, with perplexity = exp(mlm_loss); nil where tick ended it; number of sequences
 function M.run(job, opened, tick)
-    local tape, sums, batches = job.parts.tape, {}, opened.batches
-    local computed = job.parts.objective or job.parts.model
-    local samples, masked = 0, 0
-    for n = 0, batches.batches - 1 do
-        local batch = batches:batch(n)
-        local in_batch = count_masked(batch)
-        tape:reset(false)
-        local result = computed:forward(tape, opened.feeder:load(batch))
-        for _, name in ipairs(job.parts.results or computed.names) do
-            local weight = name:find "^mlm_" and in_batch or batch.batch_size
-            sums[name] = (sums[name] or 0) + weight * number(result[name])
-        end
-        samples, masked = samples + batch.batch_size, masked + in_batch
-        if tick(n + 1, batches.batches) then return nil end
-    end
-    local metrics = {}
-    for name, sum in pairs(sums) do metrics[name] = sum / (name:find "^mlm_" and math.max(masked, 1) or samples) end
+    local metrics, samples = masked_means.run(job, opened.batches, opened.batches.batches, opened.feeder, tick)
+    if not metrics then return nil end
     if metrics.mlm_loss then
         metrics.perplexity = math.exp(metrics.mlm_loss)
         -- The task's own loss is the sum of its parts, whose weights differ.

@@ -3,13 +3,12 @@
 -- evaluation.lua.
 
 local Feeder = require "bertlua.train.feeder"
-local array = require "bertlua.array"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local loader = require "bertlua.data.loader"
+local masked_means = require "bertlua.jobs.common.masked_means"
 local model_choice = require "bertlua.jobs.common.model_choice"
-local number = require("bertlua.train.meter").number
 local objectives = require "bertlua.jobs.pretrain.objectives"
 local plural = require "bertlua.util.plural"
 
@@ -74,38 +73,14 @@ function M.open(job)
     return { shards = shards, batches = count, feeder = Feeder.new() }
 end
 
---- Masked tokens of a batch, without filler.
-local function count_masked(batch)
-    local labels, total = array.wrap(batch.masked_labels), 0
-    for i = 0, batch.masked_labels:numel() - 1 do
-        if labels[i] >= 0 then total = total + 1 end
-    end
-    return total
-end
-
 --- Means of the results: those of masked words over all of them, others over the samples.
 -- @param job of the runner
 -- @param opened of open()
 -- @param tick function(done, total) called after each batch; where it returns true, the evaluation ends
 -- @return {name = mean}; nil where tick ended it
 function M.run(job, opened, tick)
-    local tape, sums = job.parts.tape, {}
-    local computed = job.parts.objective or job.parts.model
-    local samples, masked = 0, 0
-    for n = 0, opened.batches - 1 do
-        local batch = opened.shards:batch(n)
-        local in_batch = count_masked(batch)
-        tape:reset(false)
-        local result = computed:forward(tape, opened.feeder:load(batch))
-        for _, name in ipairs(job.parts.results or computed.names) do
-            local weight = name:find "^mlm_" and in_batch or batch.batch_size
-            sums[name] = (sums[name] or 0) + weight * number(result[name])
-        end
-        samples, masked = samples + batch.batch_size, masked + in_batch
-        if tick(n + 1, opened.batches) then return nil end
-    end
-    local metrics = {}
-    for name, sum in pairs(sums) do metrics[name] = sum / (name:find "^mlm_" and math.max(masked, 1) or samples) end
+    local metrics = masked_means.run(job, opened.shards, opened.batches, opened.feeder, tick)
+    if not metrics then return nil end
     -- The task's own loss is the sum of its parts, whose weights differ.
     if not job.parts.objective and not job.values.loss and metrics.mlm_loss then
         metrics.loss = metrics.mlm_loss + (metrics.nsp_loss or 0)

@@ -4,7 +4,6 @@ local BertForTokenClassification = require "bertlua.models.token_classification"
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
 local figures = require "bertlua.jobs.common.figures"
-local fs = require "bertlua.util.fs"
 local labels = require "bertlua.jobs.common.labels"
 local model_files = require "bertlua.jobs.common.model_files"
 local plural = require "bertlua.util.plural"
@@ -109,26 +108,15 @@ local function infer(job, gold, tick)
     return predicted, scores, totals
 end
 
---- Evaluation while training: on dev_file, or a file of its own.
-local evaluation = {
-    fields = { "dev_file" }, metric = "f1",
+--- Evaluation while training.
+local own_evaluation = {
+    metric = "f1",
     -- Accuracy alone where tags are no spans: only the data say which.
     metrics = function() return nil end,
-    plan = function(_, values, evaluate)
-        local path = evaluate.dev_file or values.dev_file
-        if not path then fault.raise "evaluate: no dev_file: name a file of tagged words, here or as --dev-file" end
-        if not fs.is_file(path) then fault.raisef("evaluate: dev_file %s: no such file", path) end
-        evaluate.dev_file = path
-    end,
-    open = function(job)
-        local path = job.run.evaluate.dev_file
-        return path == job.values.dev_file and job.data.sets.dev or load(job, path)
-    end,
     run = function(job, gold, tick)
         local predicted, _, totals = infer(job, gold, tick)
         return not totals.stopped and metrics_of(gold, predicted) or nil
     end,
-    close = function() end,
 }
 
 local function measure(job, part)
@@ -147,6 +135,8 @@ local function folds(values)
     for i, sentence in ipairs(items) do items[i] = { line = sentence.line, names = sentence.tags } end
     return items
 end
+
+local evaluation, predict, inference = texts.evaluated("tagged words", load, measure, own_evaluation)
 
 return task.define {
     name = "tokens",
@@ -171,10 +161,8 @@ return task.define {
     cuts = true,
     folds = folds,
     evaluation = evaluation,
-    predict = function(job, outcome)
-        texts.evaluate(job, outcome, function(part) return measure(job, part) end)
-    end,
-    inference = function(job) return (job.data.sets.test or job.data.sets.dev).set end,
+    predict = predict,
+    inference = inference,
     rows = function(outcome)
         local metrics, rows = outcome.metrics, {}
         if outcome.prediction then rows[1] = { "output", outcome.prediction.file } end

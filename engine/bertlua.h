@@ -20,6 +20,7 @@ extern "C" {
 #include "api/corpus.h"
 #include "api/data.h"
 #include "api/device.h"
+#include "api/encoder.h"
 #include "api/file_lock.h"
 #include "api/graph.h"
 #include "api/ops.h"

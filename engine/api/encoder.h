@@ -1,0 +1,141 @@
+/*
+ * encoder.h - a trained BERT with its tokenizer, from text to vectors, labels,
+ * answers and words.
+ *
+ * Part of the public C API (include "bertlua.h"). The text between the two
+ * CDEF markers is plain C without macros: the Lua bindings feed it to ffi.cdef
+ * as it stands.
+ *
+ * Threads: one encoder serves any number of threads at once. Each call takes a
+ * workspace of its own; no lock is held while it computes. When as many calls
+ * run as the memory allows, the next one waits for a workspace.
+ *
+ * Texts are UTF-8, NUL-terminated; [MASK], [SEP] and the other special tokens in
+ * them are taken as such. A text of more than max_length tokens loses its end,
+ * unless the options refuse it; bl_encoder_lengths tells before.
+ */
+#ifndef BERTLUA_API_ENCODER_H
+#define BERTLUA_API_ENCODER_H
+
+#include "core.h"
+
+/* CDEF-BEGIN */
+
+/* A model, its tokenizer, and workspaces. */
+typedef struct bl_encoder bl_encoder;
+
+/* How the vectors of a text's tokens become one. NORMALIZED can be added to either. */
+typedef enum bl_pooling {
+    BL_POOL_MODEL = 0,      /* as the folder says (sentence-transformers' modules.json); else the mean */
+    BL_POOL_MEAN = 1,       /* the mean over the text's tokens, special ones included */
+    BL_POOL_CLS = 2,        /* the vector of [CLS] */
+    BL_POOL_NORMALIZED = 16 /* divided by its Euclidean length (by 1e-12, if that is less) */
+} bl_pooling;
+
+/* All zero stands for the defaults. */
+typedef struct bl_encoder_options {
+    int32_t device;         /* bl_device */
+    int32_t device_index;
+    int32_t threads;        /* of one call; 0: all cores that the process may use. Servers with many callers: 1 */
+    int32_t dtype;          /* BL_F32, or BL_BF16 to compute in half precision (parameters are copied then) */
+    uint64_t memory;        /* bytes of working memory of all calls together, the model apart; 0: 1 GiB */
+    int32_t max_length;     /* most tokens of a text; 0: what the folder records, else the model's positions */
+    int32_t lower_case;     /* 0: as the folder says; 1: yes; -1: no */
+    const char *vocab_file; /* NULL: vocab.txt or tokenizer.json of the folder */
+    bool refuse_long;       /* a text that is too long is an error */
+} bl_encoder_options;
+
+/*
+ * Open a folder that bertlua or transformers wrote: config.json;
+ * model.safetensors, or the files of model.safetensors.index.json; vocab.txt or
+ * tokenizer.json. sentence-transformers' modules.json is read if it is there.
+ * Parameters in f32 are mapped from the file, which must not change while the
+ * encoder is open; processes that open the same file share the memory. Other
+ * formats (pickles, .pdparams): `bertlua convert` first.
+ */
+bl_status bl_encoder_open(bl_encoder **out, const char *folder, const bl_encoder_options *options);
+/* No call may be running. NULL is allowed. */
+void bl_encoder_free(bl_encoder *encoder);
+
+/* What the scores of a classifier are. */
+enum { BL_PROBLEM_SINGLE = 0, BL_PROBLEM_MULTIPLE = 1, BL_PROBLEM_VALUES = 2 };
+
+typedef struct bl_encoder_info {
+    int32_t hidden_size;
+    int32_t layers;
+    int32_t attention_heads;
+    int32_t vocab_size;
+    int32_t max_length;
+    int32_t labels;  /* of the classifier of texts or of words; 0 without one */
+    int32_t problem; /* BL_PROBLEM_..., of texts */
+    int32_t pooling; /* what BL_POOL_MODEL stands for */
+    bool fills_masks; /* which heads it has */
+    bool classifies;
+    bool tags;
+    bool answers;
+    uint64_t parameters;     /* their number */
+    uint64_t bytes_of_calls; /* working memory held now */
+} bl_encoder_info;
+bl_status bl_encoder_describe(bl_encoder *encoder, bl_encoder_info *out);
+/* Name of a label; NULL outside [0, labels). Valid as long as the encoder. */
+const char *bl_encoder_label(const bl_encoder *encoder, int32_t index);
+
+/* Tokens of each text, or pair, with special tokens, before anything is cut. pairs may be NULL; lengths [n]. */
+bl_status bl_encoder_lengths(bl_encoder *encoder, const char *const *texts, const char *const *pairs, int64_t n,
+                             int32_t *lengths);
+
+/* One vector a text: out [n, hidden_size]. pooling: bl_pooling. Computed sorted by length, without padding. */
+bl_status bl_encoder_embed(bl_encoder *encoder, const char *const *texts, int64_t n, int32_t pooling, float *out);
+
+/*
+ * The last layer's output for each token of one text, or of a pair (NULL: none):
+ * out [*rows, hidden_size], of which at most `capacity` rows are written; more
+ * is an error.
+ */
+bl_status bl_encoder_hidden(bl_encoder *encoder, const char *text, const char *pair, int64_t capacity, float *out,
+                            int64_t *rows);
+
+/*
+ * Scores of texts or pairs: scores [n, labels]. Probabilities that sum to 1
+ * (softmax), one probability a label (sigmoid), or values, as info.problem says.
+ */
+bl_status bl_encoder_classify(bl_encoder *encoder, const char *const *texts, const char *const *pairs, int64_t n,
+                              float *scores);
+
+/*
+ * The likeliest label of each word of a sentence and its probability: labels,
+ * scores [n]. A sentence of more than max_length tokens is read in windows that
+ * overlap by half. A word without a token (white space only) gets label -1.
+ */
+bl_status bl_encoder_tokens(bl_encoder *encoder, const char *const *words, int64_t n, int32_t *labels, float *scores);
+
+typedef struct bl_encoder_answer {
+    int64_t begin; /* bytes [begin, end) of the context; both 0: there is no answer (SQuAD v2.0) */
+    int64_t end;
+    float probability; /* among the spans considered */
+} bl_encoder_answer;
+/*
+ * The part of the context that answers the question; a long context is read in
+ * windows that overlap. Up to `capacity` answers, the likeliest first; *count
+ * says how many. allow_none: "no answer" is among them (for models trained on
+ * SQuAD v2.0).
+ */
+bl_status bl_encoder_answer_question(bl_encoder *encoder, const char *question, const char *context, bool allow_none,
+                                     int32_t capacity, bl_encoder_answer *answers, int32_t *count);
+
+typedef struct bl_guess {
+    int32_t id;
+    float probability;
+    const char *token; /* valid as long as the encoder */
+} bl_guess;
+/*
+ * The k likeliest tokens for each [MASK] of a text: guesses [masks, k], of which
+ * at most `capacity` are written; *masks says how many [MASK] there are. More
+ * than fit is an error; so is a text without [MASK].
+ */
+bl_status bl_encoder_fill_mask(bl_encoder *encoder, const char *text, int32_t k, int64_t capacity, bl_guess *guesses,
+                               int64_t *masks);
+
+/* CDEF-END */
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * encoder.h - what the files of this room share: the folder of a model, and the
+ * computation from token ids to numbers.
+ *
+ * folder.c reads a folder; ids.c turns texts into ids; compute.c runs the plan
+ * (plan.h) over sequences in a workspace (workspace.c); embed.c, classify.c,
+ * tokens.c, answer.c and fill_mask.c are the public calls.
+ */
+#ifndef BERTLUA_ENCODER_ENCODER_H
+#define BERTLUA_ENCODER_ENCODER_H
+
+#include "core/internal.h"
+
+/* What config.json says of the size. */
+typedef struct bl_model_size {
+    int32_t hidden_size;
+    int32_t layers;
+    int32_t attention_heads;
+    int32_t intermediate_size;
+    int32_t vocab_size;
+    int32_t positions;
+    int32_t types;
+    float layer_norm_eps;
+} bl_model_size;
+
+/* A folder as read; parameters are only named. */
+typedef struct bl_model_folder {
+    char *path;
+    bl_model_size size;
+    char **weight_files; /* safetensors */
+    int32_t weight_file_count;
+    char *architecture; /* class named by config.json; NULL */
+    char **labels;      /* names of config.json's id2label, in order; NULL */
+    int32_t label_count;
+    int32_t problem; /* BL_PROBLEM_...; -1 if config.json does not say */
+    bl_tokenizer *tokenizer;
+    int32_t max_length;
+    int32_t pooling; /* bl_pooling: of modules.json, else the mean */
+    bool pooling_said;
+} bl_model_folder;
+
+bl_status bl_folder_open(bl_model_folder *out, const char *path, const bl_encoder_options *options);
+void bl_folder_close(bl_model_folder *folder);
+
+/* Which numbers a computation ends in. */
+typedef enum bl_head {
+    BL_HEAD_HIDDEN, /* out [total tokens, H] */
+    BL_HEAD_MEAN,   /* out [n, H] */
+    BL_HEAD_CLS,    /* out [n, H] */
+    BL_HEAD_LABELS, /* scores of texts, before softmax: out [n, labels] */
+    BL_HEAD_TAGS,   /* scores of every token: out [total tokens, labels] */
+    BL_HEAD_SPANS,  /* start and end scores: out [total tokens, 2] */
+    BL_HEAD_WORDS   /* scores of the vocabulary at `places`: out [place_count, vocab_size] */
+} bl_head;
+
+/* Sequences of token ids, special tokens included, one behind the other. */
+typedef struct bl_sequences {
+    int64_t count;
+    const int32_t *ids;
+    const int64_t *offsets;       /* [count + 1] */
+    const int32_t *first_lengths; /* [count] tokens of type 0; the others have type 1 */
+    const int64_t *places;        /* BL_HEAD_WORDS: indices into ids, ascending */
+    int64_t place_count;
+} bl_sequences;
+
+/*
+ * Run the model over sequences of at most max_length tokens; out in their
+ * order. Sorted by length and cut into batches that fit a workspace.
+ */
+bl_status bl_encoder_compute(bl_encoder *encoder, bl_head head, const bl_sequences *sequences, float *out);
+
+struct bl_model;     /* parameters and plan */
+struct bl_workspaces; /* contexts and arenas, taken and given back */
+
+struct bl_encoder {
+    bl_model_folder folder;
+    bl_encoder_options options;
+    struct bl_model *model;
+    struct bl_workspaces *workspaces;
+};
+
+/* Token ids of a text or a pair with special tokens, cut to max_length. */
+typedef struct bl_ids {
+    int32_t *ids;
+    int64_t count, capacity;
+    int64_t *offsets; /* [sequences + 1] */
+    int32_t *first_lengths;
+    int64_t sequences, sequence_capacity;
+    bl_encoding *encoding;
+} bl_ids;
+bl_status bl_ids_create(bl_ids *ids);
+void bl_ids_free(bl_ids *ids);
+/* Append one sequence; *length (may be NULL) is what it had before it was cut. `number` names it in messages. */
+bl_status bl_ids_add(bl_ids *ids, const bl_encoder *encoder, const char *op, int64_t number, const char *text,
+                     const char *pair, int32_t *length);
+
+#endif

@@ -68,8 +68,10 @@ typedef struct bl_sequences {
  * order. Sorted by length and cut into batches that fit a workspace.
  */
 bl_status bl_encoder_compute(bl_encoder *encoder, bl_head head, const bl_sequences *sequences, float *out);
+/* Whether one text of the folder's max_length fits into the options' memory. */
+bl_status bl_encoder_check_memory(bl_encoder *encoder);
 
-struct bl_model;     /* parameters and plan */
+struct bl_model;      /* parameters and plan */
 struct bl_workspaces; /* contexts and arenas, taken and given back */
 
 struct bl_encoder {

@@ -273,7 +273,7 @@ static int64_t width_of(const struct bl_model *model, bl_head head) {
     }
 }
 
-bl_status bl_encoder_compute(bl_encoder *encoder, bl_head head, const bl_sequences *sequences, float *out) {
+BL_API bl_status bl_encoder_compute(bl_encoder *encoder, bl_head head, const bl_sequences *sequences, float *out) {
     const struct bl_model *model = encoder->model;
     if (!model->has[head])
         return bl_fail(BL_ERROR_UNSUPPORTED, "%s: the model in %s has no head for it", head_names[head],

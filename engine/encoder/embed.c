@@ -63,6 +63,9 @@ BL_API bl_status bl_encoder_embed(bl_encoder *encoder, const char *const *texts,
                        "embed: pooling is %d, expected 0 (the model's), 1 (mean) or 2 (cls), 16 more for length 1",
                        (int) pooling);
     if (kind == BL_POOL_MODEL) {
+        if (encoder->folder.pooling_problem)
+            return bl_fail(BL_ERROR_UNSUPPORTED, "embed: %s; BL_POOL_MEAN makes vectors regardless",
+                           encoder->folder.pooling_problem);
         kind = encoder->folder.pooling & ~BL_POOL_NORMALIZED;
         unit |= encoder->folder.pooling & BL_POOL_NORMALIZED;
     }
@@ -93,23 +96,6 @@ BL_API bl_status bl_encoder_hidden(bl_encoder *encoder, const char *text, const 
     bl_ids ids;
     BL_TRY(bl_ids_create(&ids));
     bl_status status = hidden(encoder, &ids, text, pair, capacity, out, rows);
-    bl_ids_free(&ids);
-    return status;
-}
-
-BL_API bl_status bl_encoder_lengths(bl_encoder *encoder, const char *const *texts, const char *const *pairs, int64_t n,
-                                    int32_t *lengths) {
-    BL_TRY(check_texts("lengths", encoder, texts, n, lengths));
-    /* Counted, not refused. */
-    bl_encoder lenient = *encoder;
-    lenient.options.refuse_long = false;
-    bl_ids ids;
-    BL_TRY(bl_ids_create(&ids));
-    bl_status status = BL_OK;
-    for (int64_t i = 0; status == BL_OK && i < n; i++) {
-        clear(&ids);
-        status = bl_ids_add(&ids, &lenient, "lengths", i, texts[i], pairs ? pairs[i] : NULL, &lengths[i]);
-    }
     bl_ids_free(&ids);
     return status;
 }

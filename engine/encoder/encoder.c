@@ -53,22 +53,11 @@ static bl_status settle_labels(bl_encoder *encoder) {
     return BL_OK;
 }
 
-/* Ids of the vocabulary must be rows of the table. */
-static bl_status check_vocabulary(const bl_model_folder *folder) {
-    int32_t size = bl_tokenizer_size(folder->tokenizer);
-    if (size <= folder->size.vocab_size) return BL_OK;
-    return bl_fail(BL_ERROR_FORMAT,
-                   "%s: the vocabulary has %d tokens, but config.json says vocab_size %d; use the "
-                   "vocabulary that the model was trained with",
-                   folder->path, (int) size, (int) folder->size.vocab_size);
-}
-
 static bl_status open_encoder(bl_encoder *encoder, const char *path) {
     bl_encoder_options *options = &encoder->options;
     BL_TRY(bl_folder_open(&encoder->folder, path, options));
     /* The caller's, and read by now. */
     options->vocab_file = NULL;
-    BL_TRY(check_vocabulary(&encoder->folder));
     BL_TRY(bl_model_open(&encoder->model, &encoder->folder, options));
     BL_TRY(settle_labels(encoder));
     BL_TRY(bl_workspaces_open(&encoder->workspaces, options));

@@ -79,9 +79,12 @@ typedef struct bl_sequences {
 
 /*
  * Run the model over sequences of at most max_length tokens; out in their
- * order. Sorted by length and cut into batches that fit a workspace.
+ * order. Sorted by length and cut into batches that fit a workspace. (The
+ * library exports it for the specs of heads, not for programs.)
  */
 bl_status bl_encoder_compute(bl_encoder *encoder, bl_head head, const bl_sequences *sequences, float *out);
+/* Whether one text of the folder's max_length fits into the options' memory. */
+bl_status bl_encoder_check_memory(bl_encoder *encoder);
 
 struct bl_model;      /* parameters and plan */
 struct bl_workspaces; /* contexts and arenas, taken and given back */

@@ -154,7 +154,7 @@ function M.distance(a, b)
         assert(#a[i] == #b[i], ("%d columns and %d"):format(#a[i], #b[i]))
         for k = 1, #a[i] do
             local d = math.abs(a[i][k] - b[i][k])
-            if not (d <= worst) then worst = d end
+            if d > worst or d ~= d then worst = d end
         end
     end
     return worst

@@ -2,6 +2,7 @@
 
 local api = require "bertlua.encoder_api"
 local compute = require "spec.support.encoder_compute"
+local context = require "bertlua.context"
 local fs = require "bertlua.util.fs"
 local models = require "spec.support.encoder_models"
 local rng = require "bertlua.rng"
@@ -46,7 +47,7 @@ describe("the encoder's heads", function()
             it(("score as the %s in Lua, in %s: %s"):format(architecture, dtype, name), function()
                 local model = models.model(architecture, { precision = dtype == "bf16" and "bf16" or "fp32" })
                 local encoder = assert(api.open(models.write(model, folder .. "/" .. architecture), {
-                    dtype = dtype, max_length = models.SIZES.max_position_embeddings,
+                    dtype = dtype, device = context.device(),
                 }))
                 local results = assert(compute.run(encoder, name, sequences, width))
                 for i, s in ipairs(sequences) do
@@ -92,8 +93,8 @@ describe("the encoder's heads", function()
         local path = models.write(models.model "BertForMaskedLM", folder .. "/little")
         local ok, message = pcall(api.open, path, { memory = 4096 })
         assert.is_false(ok)
-        assert.matches("encoder: memory is 4096 bytes, expected %d+ or more for a text of 37 tokens; raise it, or lower "
-            .. "max_length$", message)
+        assert.matches("encoder: memory is 4096 bytes, expected %d+ or more for a text of 37 tokens; raise it, or "
+            .. "lower max_length$", message)
         local least = tonumber(message:match "expected (%d+)")
         local encoder = assert(api.open(path, { memory = least }))
         local all = { ids = {}, masked = {}, first = 37 }

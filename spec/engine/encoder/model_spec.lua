@@ -161,8 +161,8 @@ describe("the encoder's parameters", function()
         path = write("twice", { rename = function(ours)
             return ours == "cls.predictions.bias" and { ours, "module." .. ours } or ours
         end })
-        assert.are.equal(path .. "/model.safetensors: cls.predictions.bias and module.cls.predictions.bias are the same "
-            .. "parameter; remove one of them", refused(path))
+        assert.are.equal(path .. "/model.safetensors: cls.predictions.bias and module.cls.predictions.bias are the "
+            .. "same parameter; remove one of them", refused(path))
     end)
 
     it("include no decoder of its own", function()
@@ -171,8 +171,8 @@ describe("the encoder's parameters", function()
         list[#list + 1] = { name = "cls.predictions.decoder.weight", tensor = other }
         assert(storage.save(path .. "/model.safetensors", list))
         assert.are.equal(path .. "/model.safetensors: cls.predictions.decoder.weight is not the same as "
-            .. "bert.embeddings.word_embeddings.weight: a decoder of its own is not implemented; BERT scores words with "
-            .. "their embeddings", refused(path))
+            .. "bert.embeddings.word_embeddings.weight: a decoder of its own is not implemented; BERT scores words "
+            .. "with their embeddings", refused(path))
         other:copy_from(model.store:get("bert.embeddings.word_embeddings.weight").stored)
         assert(storage.save(path .. "/model.safetensors", list))
         local encoder = assert(api.open(path))
@@ -196,7 +196,8 @@ describe("the encoder's parameters", function()
             id2label = { ["0"] = "one" },
         } })))
         info = encoder:describe()
-        assert.are.same({ false, true, models.LABELS, "single" }, { info.tags, info.classifies, info.labels, info.problem })
+        assert.are.same({ false, true, models.LABELS, "single" },
+            { info.tags, info.classifies, info.labels, info.problem })
         assert.are.equal("LABEL_3", encoder:label(3))
         encoder:close()
         encoder = assert(api.open(models.write(models.model("BertForSequenceClassification", { labels = 1 }),

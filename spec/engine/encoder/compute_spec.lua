@@ -4,7 +4,7 @@ local api = require "bertlua.encoder_api"
 local compute = require "spec.support.encoder_compute"
 local context = require "bertlua.context"
 local fs = require "bertlua.util.fs"
-local models = require "spec.support.encoder_models"
+local models = require "spec.support.graph_models"
 local rng = require "bertlua.rng"
 
 local LENGTHS = { 9, 2, 37, 3, 16, 1, 8, 25, 17, 30, 7, 33, 2, 12 }

@@ -4,7 +4,7 @@
 local api = require "bertlua.encoder_api"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local models = require "spec.support.encoder_models"
+local models = require "spec.support.graph_models"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 

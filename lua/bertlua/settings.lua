@@ -22,6 +22,10 @@ local suggest = require "bertlua.util.suggest"
 
 local M = {}
 
+--- inquiry(spec): set by who only asks a recipe for its declarations (prompt/completion.lua). Called where arguments
+-- would be read; it does not return.
+M.inquiry = nil
+
 local Spec = {}
 Spec.__index = Spec
 
@@ -190,6 +194,7 @@ end
 --   sources, name to "recipe" or "command line" for those that were given
 function Spec:parse(argv, overrides, options)
     options = options or {}
+    if M.inquiry then M.inquiry(self) end
     self.sources, self.flag_before = {}, {}
     local values = {}
     for _, setting in ipairs(self.list) do values[setting.name] = setting.default end

@@ -83,6 +83,11 @@ describe("installation", function()
         local said = version .. " 4\n"
         assert_output(said, 0, compile("cc -std=c11 -Wall -Wextra -Wpedantic -Werror", source))
         assert_output("5 samples\n" .. said, 0, compile("cc", source, process.root .. "/spec/fixtures/hdf5/nvidia.hdf5"))
+        -- A link to the library may lie anywhere: its companions lie where it leads to.
+        run(("mkdir -p %s/links && ln -sf %s %s/links/libbertlua.so.0"):format(quote(folder),
+            quote(prefix .. "/lib/libbertlua.so"), quote(folder)))
+        assert_output("5 samples\n" .. said, 0, run(("LD_LIBRARY_PATH=%s/links %s/program %s"):format(quote(folder),
+            quote(folder), process.root .. "/spec/fixtures/hdf5/nvidia.hdf5")))
         assert_output(said, 0, compile("c++ -x c++ -Wall -Wextra -Werror", source))
         assert_output(version .. "\n", 0, run(("PKG_CONFIG_PATH=%s pkg-config --modversion bertlua"):format(
             quote(prefix .. "/lib/pkgconfig"))))

@@ -1,9 +1,26 @@
 --- make install and make uninstall: the executable from any folder, a plain LuaJIT, programs in C, the manual.
 
 local fs = require "bertlua.util.fs"
+local json = require "bertlua.util.json"
 local process = require "spec.support.process"
 
 local run, quote, assert_output = process.run, process.quote, process.assert_output
+
+local SHARD = process.root .. "/spec/fixtures/hdf5/nvidia.hdf5"
+local MODEL = process.root .. "/spec/fixtures/encoder/masked_lm"
+
+--- Lines of {"embedding": [...]} are these vectors.
+local function assert_vectors(expected, output, code)
+    assert.are.equal(0, code, output)
+    local rows, count = expected:tolist(), 0
+    for line in output:gmatch "[^\n]+" do
+        count = count + 1
+        local vector = json.decode(line).embedding
+        assert.are.equal(#rows[count], #vector)
+        for k, value in ipairs(vector) do assert.near(rows[count][k], value, 1e-5) end
+    end
+    assert.are.equal(#rows, count)
+end
 
 local function make(target, prefix, more)
     return run(("make -s %s PREFIX=%s BUILD=%s %s"):format(target, quote(prefix),
@@ -39,9 +56,8 @@ describe("installation", function()
             text, code = run(bertlua .. " convert to-huggingface --help")
             assert.are.equal(0, code, text)
             -- bertlua-hdf5 lies in a folder beside the library.
-            local shard = process.root .. "/spec/fixtures/hdf5/nvidia.hdf5"
-            assert_output("5\n", 0, run(("%s -e 'require(\"bertlua.data\").read_shard(\"%s\").samples'"):format(bertlua,
-                shard)))
+            local read = "%s -e 'require(\"bertlua.data\").read_shard(\"%s\").samples'"
+            assert_output("5\n", 0, run(read:format(bertlua, SHARD)))
         end
         check(prefix)
         assert(os.rename(prefix, folder .. "/moved"))
@@ -53,42 +69,60 @@ describe("installation", function()
         local command = ("cd / && env -u BERTLUA_LIB LUA_PATH='%s/share/lua/5.1/?.lua;;' luajit -e %s"):format(prefix,
             quote 'local bl = require "bertlua" print(bl.ones(2):tolist()[2], bl.paths.root())')
         assert_output("1\t" .. prefix .. "/share/bertlua\n", 0, run(command))
+        -- Its example, from the installation.
+        local example = ("cd / && printf 'a text\\nanother' | env -u BERTLUA_LIB LUA_PATH='%s/share/lua/5.1/?.lua;;' "
+            .. "luajit '%s/share/bertlua/examples/embed.lua' %s"):format(prefix, prefix, quote(MODEL))
+        assert_vectors(require("bertlua.encoder").load(MODEL):embed { "a text", "another" }, run(example))
     end)
 
-    --- Compile a program with what pkg-config says, and run it.
-    local function compile(compiler, source, arguments)
-        assert(fs.write(folder .. "/program.c", source))
-        -- pkg-config escapes blanks, so the shell has to read its words once more.
-        return run(([[cd %s && export PKG_CONFIG_PATH=%s && eval "%s program.c -o program \
-            $(pkg-config --cflags --libs bertlua) -Wl,-rpath,'$(pkg-config --variable=libdir bertlua)'" \
-            && env -u BERTLUA_LIB ./program %s]]):format(quote(folder), quote(prefix .. "/lib/pkgconfig"), compiler,
-            arguments or ""))
+    --- Run what a header comment tells people to type, in the folder of this spec, with other words for some.
+    local function build(command)
+        -- The prefix has a blank, which pkg-config escapes: the shell has to read its words once more.
+        command = command:gsub("\\\n[^\n]-(%-Wl)", "%1"):gsub("(%-Wl,%-rpath,)(%$%b())", "%1'%2'")
+        return run(("cd %s && export PKG_CONFIG_PATH=%s && eval \"%s\""):format(quote(folder),
+            quote(prefix .. "/lib/pkgconfig"), command))
     end
 
-    it("serves programs in C and C++, by pkg-config", function()
-        local source = [[
+    it("serves programs in C: the example, built as its comment says, and strictly", function()
+        assert(fs.copy("examples/embed.c", folder .. "/embed.c"))
+        local command = assert(fs.read "examples/embed.c"):match "\n %*%s+(cc .-%$%(pkg%-config %-%-variable[^\n]*)"
+        assert_output("", 0, build(command))
+        assert_output("", 0, build((command:gsub("cc %-std=c11", "%0 -Wall -Wextra -Wpedantic -Werror"))))
+        local bl = require("bertlua.encoder").load(MODEL)
+        local x = bl:embed({ "a text", "another" }, { normalize = true }):tolist()
+        local cosine = 0
+        for k = 1, #x[1] do cosine = cosine + x[1][k] * x[2][k] end
+        local embed = "cd " .. quote(folder) .. " && env -u BERTLUA_LIB ./embed "
+        assert_output(("%.6f\n"):format(cosine), 0, run(embed .. quote(MODEL) .. " 'a text' another"))
+        assert_vectors(bl:embed { "a text", "", "another" }, run(("printf 'a text\\n\\nanother' | { %s %s; }"):format(
+            embed, quote(MODEL))))
+        assert_output("", 0, run(embed .. quote(MODEL) .. " < /dev/null"))
+        assert_output("embed: /nope: no such file or folder\n", 1, run(embed .. "/nope"))
+        assert_output("embed: usage: embed MODEL [TEXT TEXT]\n", 1, run(embed))
+        assert_output("embed: cannot write standard output\n", 1, run("echo x | { " .. embed .. quote(MODEL)
+            .. " > /dev/full; }"))
+    end)
+
+    it("serves programs in C++, and finds what belongs to the library through any link to it", function()
+        assert(fs.write(folder .. "/program.cc", [[
             #include <bertlua.h>
-            #include <stdio.h>
-            int main(int argc, char **argv) {
+            #include <cstdio>
+            int main(int, char **argv) {
                 bl_shard_info shard;
                 static bl_shard_limits limits;
-                if (argc > 1) {
-                    if (bl_shard_probe(&shard, argv[1], &limits) != BL_OK) return puts(bl_last_error()), 1;
-                    printf("%d samples\n", (int) shard.samples);
-                }
-                printf("%s %d\n", bl_version(), (int) bl_dtype_size(BL_F32));
+                if (bl_shard_probe(&shard, argv[1], &limits) != BL_OK) return puts(bl_last_error()), 1;
+                printf("%s: %d samples\n", bl_version(), (int) shard.samples);
                 return 0;
-            }]]
+            }]]))
+        assert_output("", 0, build("c++ -Wall -Wextra -Werror program.cc -o program "
+            .. "$(pkg-config --cflags --libs bertlua) -Wl,-rpath,$(pkg-config --variable=libdir bertlua)"))
         local version = require("bertlua.version").engine
-        local said = version .. " 4\n"
-        assert_output(said, 0, compile("cc -std=c11 -Wall -Wextra -Wpedantic -Werror", source))
-        assert_output("5 samples\n" .. said, 0, compile("cc", source, process.root .. "/spec/fixtures/hdf5/nvidia.hdf5"))
-        -- A link to the library may lie anywhere: its companions lie where it leads to.
+        local program = ("cd / && %s/program %s"):format(quote(folder), SHARD)
+        assert_output(version .. ": 5 samples\n", 0, run(program))
         run(("mkdir -p %s/links && ln -sf %s %s/links/libbertlua.so.0"):format(quote(folder),
             quote(prefix .. "/lib/libbertlua.so"), quote(folder)))
-        assert_output("5 samples\n" .. said, 0, run(("LD_LIBRARY_PATH=%s/links %s/program %s"):format(quote(folder),
-            quote(folder), process.root .. "/spec/fixtures/hdf5/nvidia.hdf5")))
-        assert_output(said, 0, compile("c++ -x c++ -Wall -Wextra -Werror", source))
+        assert_output(version .. ": 5 samples\n", 0, run(("export LD_LIBRARY_PATH=%s/links; %s"):format(quote(folder),
+            program)))
         assert_output(version .. "\n", 0, run(("PKG_CONFIG_PATH=%s pkg-config --modversion bertlua"):format(
             quote(prefix .. "/lib/pkgconfig"))))
     end)
@@ -97,8 +131,8 @@ describe("installation", function()
         local links = run(("cd %s/lib && ls libbertlua.so* && readlink libbertlua.so libbertlua.so.0 && "
             .. "LC_ALL=C readelf -d libbertlua.so | grep -o 'soname: .*'"):format(quote(prefix)))
         local full = "libbertlua.so." .. require("bertlua.version").engine
-        assert.are.equal(("libbertlua.so\nlibbertlua.so.0\n%s\nlibbertlua.so.0\n%s\nsoname: [libbertlua.so.0]\n"):format(
-            full, full), links)
+        local expected = "libbertlua.so\nlibbertlua.so.0\n%s\nlibbertlua.so.0\n%s\nsoname: [libbertlua.so.0]\n"
+        assert.are.equal(expected:format(full, full), links)
     end)
 
     it("has a manual with every command and recipe, which mandoc finds nothing wrong with", function()
@@ -145,8 +179,9 @@ describe("installation", function()
         -- A folder that holds a user's file stays on the list, to be removed if it is empty one day.
         assert.are.same(sorted(list), sorted(assert(fs.read(prefix .. "/share/bertlua/installed"))))
         assert.are.equal(0, (select(2, make("uninstall", prefix))))
-        assert_output("own\nshare\nshare/bertlua\nshare/bertlua/recipes\nshare/bertlua/recipes/mine.lua\nshare/own\n", 0,
-            run("cd " .. quote(prefix) .. " && find . -mindepth 1 -printf '%P\\n' | LC_ALL=C sort"))
+        assert_output("own\nshare/bertlua/recipes/mine.lua\nshare/own\n", 0,
+            run("cd " .. quote(prefix) .. " && find . -type f -printf '%P\\n' | LC_ALL=C sort"))
+        os.remove(prefix .. "/share/bertlua/recipes/mine.lua")
     end)
 end)
 

@@ -127,6 +127,23 @@ describe("installation", function()
             quote(prefix .. "/lib/pkgconfig"))))
     end)
 
+    it("serves what docs/embedding_in_programs.md shows", function()
+        local page = assert(fs.read "docs/embedding_in_programs.md")
+        local c = assert(page:match "```c\n(.-)```"):gsub("model%-folder", MODEL)
+        assert(fs.write(folder .. "/shown.c", c))
+        local shown = assert(page:match "\n    (cc .-)\n\n"):gsub("embed%.c", "shown.c"):gsub("%-o embed", "-o shown")
+        assert_output("", 0, build((shown:gsub("%-std=c11", "%0 -Wall -Wextra -Werror"))))
+        local lua = assert(page:match "```lua\n(.-)```"):gsub("model%-folder", MODEL)
+        assert(fs.write(folder .. "/shown.lua", lua))
+        local first = require("bertlua.encoder").load(MODEL):embed({ "a text" }):tolist()[1][1]
+        local luajit = ("LUA_PATH='%s/share/lua/5.1/?.lua;;' luajit shown.lua"):format(prefix)
+        for _, command in ipairs { "./shown", luajit } do
+            local text, code = run(("cd %s && env -u BERTLUA_LIB %s"):format(quote(folder), command))
+            assert.are.equal(0, code, text)
+            assert.near(first, tonumber(text), 1e-4)
+        end
+    end)
+
     it("gives the library the names of its versions", function()
         local links = run(("cd %s/lib && ls libbertlua.so* && readlink libbertlua.so libbertlua.so.0 && "
             .. "LC_ALL=C readelf -d libbertlua.so | grep -o 'soname: .*'"):format(quote(prefix)))

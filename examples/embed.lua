@@ -2,8 +2,8 @@
 --
 --     luajit examples/embed.lua MODEL < texts.txt
 --
--- MODEL is a folder that bertlua or transformers wrote. LuaJIT has to find bertlua: after make install PREFIX=/usr/local
--- it does, after another one set LUA_PATH="PREFIX/share/lua/5.1/?.lua;;". See docs/embedding_in_programs.md.
+-- MODEL is a folder that bertlua or transformers wrote. After `make install PREFIX=/usr/local`, Debian's LuaJIT finds
+-- bertlua; after another one, set LUA_PATH="PREFIX/share/lua/5.1/?.lua;;". See docs/embedding_in_programs.md.
 
 local cjson = require "cjson"
 require "bertlua" -- puts its folders on the path

@@ -188,7 +188,7 @@ end
 -- --help prints the table and ends the program.
 -- @param argv list of command-line arguments
 -- @param overrides the recipe's own values, name to value
--- @param options program, description; positional = {name=, help=} collects the
+-- @param options program (else what was started: arg[0]), description; positional = {name=, help=} collects the
 --   arguments without "--" into a list of that name; on_help(text) replaces print-and-exit
 -- @return values, name to value (nil where unset and without a default), and
 --   sources, name to "recipe" or "command line" for those that were given
@@ -207,7 +207,8 @@ function Spec:parse(argv, overrides, options)
     while index <= #argv do
         local argument = argv[index]
         if argument == "--help" or argument == "-h" then
-            local text = self:help(values, options)
+            local text = self:help(values, { program = options.program or arg and arg[0],
+                description = options.description, positional = options.positional })
             if options.on_help then return options.on_help(text) end
             io.stdout:write(text)
             io.stdout:flush()

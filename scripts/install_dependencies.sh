@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that bertlua needs and that are not installed yet.
 #
-#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [docs] [fuzz] [demo]
+#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [docs] [fuzz] [demo] [shells]
 #
 # Lists the missing packages first; asks for root (sudo) only if there are any;
 # does nothing if all are installed. On another system it prints which packages
@@ -16,6 +16,7 @@ lint="lua-check clang-format cppcheck"
 docs="lua-ldoc lua-discount"
 fuzz="clang libclang-rt-dev"
 demo="jargon-text"
+shells="mandoc fish zsh"
 
 wanted=""
 for group in "${@:-build}"; do
@@ -27,8 +28,9 @@ for group in "${@:-build}"; do
     docs) wanted="$wanted $docs" ;;
     fuzz) wanted="$wanted $fuzz" ;;
     demo) wanted="$wanted $demo" ;;
+    shells) wanted="$wanted $shells" ;;
     *)
-        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint, docs, fuzz or demo" >&2
+        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint, docs, fuzz, demo or shells" >&2
         exit 1
         ;;
     esac

@@ -22,6 +22,10 @@ local suggest = require "bertlua.util.suggest"
 
 local M = {}
 
+--- inquiry(spec): set by who only asks a recipe for its declarations (prompt/completion.lua). Called where arguments
+-- would be read; it does not return.
+M.inquiry = nil
+
 local Spec = {}
 Spec.__index = Spec
 
@@ -184,12 +188,13 @@ end
 -- --help prints the table and ends the program.
 -- @param argv list of command-line arguments
 -- @param overrides the recipe's own values, name to value
--- @param options program, description; positional = {name=, help=} collects the
+-- @param options program (else what was started: arg[0]), description; positional = {name=, help=} collects the
 --   arguments without "--" into a list of that name; on_help(text) replaces print-and-exit
 -- @return values, name to value (nil where unset and without a default), and
 --   sources, name to "recipe" or "command line" for those that were given
 function Spec:parse(argv, overrides, options)
     options = options or {}
+    if M.inquiry then M.inquiry(self) end
     self.sources, self.flag_before = {}, {}
     local values = {}
     for _, setting in ipairs(self.list) do values[setting.name] = setting.default end
@@ -202,7 +207,8 @@ function Spec:parse(argv, overrides, options)
     while index <= #argv do
         local argument = argv[index]
         if argument == "--help" or argument == "-h" then
-            local text = self:help(values, options)
+            local text = self:help(values, { program = options.program or arg and arg[0],
+                description = options.description, positional = options.positional })
             if options.on_help then return options.on_help(text) end
             io.stdout:write(text)
             io.stdout:flush()

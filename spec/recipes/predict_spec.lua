@@ -183,7 +183,7 @@ describe("prediction", function()
         assert(fs.write(job.dir .. "/odd.jsonl", '{"label": "a"}\n{"score": 1}\n'))
         refused("odd.jsonl:2: no prediction: expected a JSON object with label, labels, value or tags", "evaluate",
             ("--predictions %s/odd.jsonl --gold %s"):format(job.dir, job.dev))
-        refused("recipes/evaluate_pretraining.lua measures masked words", "evaluate",
+        refused("`bertlua evaluate_pretraining` measures masked words", "evaluate",
             ("--checkpoint %s --gold %s"):format(MASKED, job.dev))
     end)
 end)

@@ -45,8 +45,8 @@ end
 M.settings = all_settings()
 
 -- What another recipe measures.
-local ELSEWHERE = { answers = "recipes/evaluate_squad.lua measures answers",
-    mask = "recipes/evaluate_pretraining.lua measures masked words" }
+local ELSEWHERE = { answers = "`bertlua evaluate_squad` measures answers",
+    mask = "`bertlua evaluate_pretraining` measures masked words" }
 
 --- The gold rows, and what messages call each.
 local function read_gold(values, kind)
@@ -180,8 +180,7 @@ end
 
 --- What the recipe calls: its own settings, then the command line.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, { program = "recipes/evaluate.lua",
-        description = description })
+    local values = M.settings:parse(arg or {}, overrides, { description = description })
     return M.run(values)
 end
 

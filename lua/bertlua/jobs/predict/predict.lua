@@ -215,8 +215,7 @@ end
 
 --- What the recipe calls: its own settings, then the command line.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, { program = "recipes/predict.lua",
-        description = description })
+    local values = M.settings:parse(arg or {}, overrides, { description = description })
     return M.run(values)
 end
 

@@ -10,8 +10,8 @@
 #   make fuzz       every parser on arbitrary bytes; make fuzz-corpus for the short form
 #
 # Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs elsewhere), CC=gcc or clang (with libomp-dev),
-# OPT=-O3, BUILD=build, V=1 to show the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (which
-# contains bin/nvcc), CUDA_ARCHS="80 89 90a".
+# OPT=-O3, BUILD=build, V=1 to show the commands, DEV=1 for developers (a warning is an error), CFLAGS and LDFLAGS to add
+# your own. For CUDA: CUDA_HOME (which contains bin/nvcc), CUDA_ARCHS="80 89 90a".
 comma := ,
 BUILD ?= build
 ARCH ?= native
@@ -19,6 +19,9 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 OPT ?= -O3
+# A newer compiler, with warnings that nobody has seen yet, must not stop a user's build.
+DEV ?=
+WERROR := $(if $(filter 1,$(DEV)),-Werror)
 SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -39,7 +42,7 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -Iengine $(call pkg,--cflags hdf5 icu-uc icu-i18n)
 # clang warns where it does not vectorise an omp simd loop; gcc, which does vectorise them, never warns.
 CLANG_FLAGS := $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 CFLAGS_ALL := -std=c11 $(OPT) -g -march=$(ARCH) -fno-math-errno -fno-trapping-math -fopenmp -fPIC \
-  -fvisibility=hidden -Wall -Wextra -Werror $(CLANG_FLAGS) $(SANITIZE_FLAGS) $(CFLAGS)
+  -fvisibility=hidden -Wall -Wextra $(WERROR) $(CLANG_FLAGS) $(SANITIZE_FLAGS) $(CFLAGS)
 LDFLAGS_ALL := $(SANITIZE_FLAGS) $(LDFLAGS)
 LIBS := -ldnnl $(HDF5_LIBS) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) -lbz2 -lz -lcurl -lm -lpthread
 MAIN_CPPFLAGS := $(call pkg,--cflags luajit libedit) \
@@ -79,10 +82,11 @@ $(BUILD)/bindings/%.o: bindings/%.c $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
-# Linked to a temporary file and renamed, so that running processes keep their library.
+# Linked to a temporary file and renamed, so that running processes keep their library. nodelete: who closes the library
+# (LuaJIT does, when its state ends) must not unmap it, nor oneDNN and OpenMP, under the threads that still run in them.
 $(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(BUILD)/flags
 	$(call say,LINK,$@)
-	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS_ALL) $(ENGINE_OBJ) -o $@.tmp \
+	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS_ALL) $(ENGINE_OBJ) -o $@.tmp \
 	  $(LIBS) -ldl
 	$(Q)mv $@.tmp $@
 
@@ -107,8 +111,8 @@ NVCC := $(CUDA_HOME)/bin/nvcc
 CUDA_SRC := $(wildcard engine/cuda/*.cu)
 CUDA_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/%.o)
 NVCC_FLAGS := $(foreach arch,$(CUDA_ARCHS),-gencode=arch=compute_$(arch)$(comma)code=sm_$(arch)) \
-  -gencode=arch=compute_90$(comma)code=compute_90 -O3 -lineinfo -std=c++17 --threads 2 --Werror all-warnings \
-  -Xptxas -v -Xcompiler -Wall,-Wextra,-Werror,-fPIC,-fvisibility=hidden -Iengine
+  -gencode=arch=compute_90$(comma)code=compute_90 -O3 -lineinfo -std=c++17 --threads 2 \
+  $(if $(WERROR),--Werror all-warnings) -Xptxas -v -Xcompiler -Wall,-Wextra,$(WERROR:%=%$(comma))-fPIC,-fvisibility=hidden -Iengine
 
 cuda: $(BUILD)/libbertlua-cuda.so
 
@@ -138,7 +142,7 @@ $(BUILD)/libbertlua-cuda.so: $(CUDA_OBJ) $(BUILD)/libbertlua.so
 EMULATION_SRC := $(wildcard spec/cuda/emulation/*.cc spec/cuda/emulation/*.c)
 EMULATION_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/emulated/%.o) $(EMULATION_SRC:%=$(BUILD)/emulated/%.o)
 EMULATION_FLAGS := -DBL_CUDA_EMULATION -Ispec/cuda/emulation -Iengine -isystem $(CUDA_HOME)/include -O2 -g \
-  -march=$(ARCH) -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-maybe-uninitialized
+  -march=$(ARCH) -fPIC -fvisibility=hidden -Wall -Wextra $(WERROR) -Wno-unknown-pragmas -Wno-maybe-uninitialized
 
 $(BUILD)/emulated/flags: FORCE
 	@mkdir -p $(@D)
@@ -264,7 +268,7 @@ test-emulated-training: all $(BUILD)/libbertlua-cuda-emulated.so
 # docs/reliability.md has the figures.
 $(BUILD)/faults.so: spec/faults/inject.c $(BUILD)/flags
 	$(call say,CC,$<)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -shared -fPIC -o $@ $< -ldl
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra $(WERROR) -shared -fPIC -o $@ $< -ldl
 faults: all $(BUILD)/faults.so
 	$(BUILD)/bertlua spec/faults/run.lua $(BUILD)/faults.so $(FAULTS_ARGS)
 	$(BUILD)/bertlua spec/faults/random.lua $(BUILD)/faults.so
@@ -282,7 +286,7 @@ FUZZ_CC ?= clang
 FUZZ_BUILD ?= build-fuzz
 FUZZ_SECONDS ?= $(if $(filter fuzz-corpus,$(MAKECMDGOALS)),2,46)
 FUZZ_ARGS ?=
-FUZZ_FLAGS := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fno-common -Wall -Wextra -Werror \
+FUZZ_FLAGS := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fno-common -Wall -Wextra $(WERROR) \
   -Wno-pass-failed -Wno-unknown-pragmas
 FUZZ_SANITIZERS := address$(comma)undefined
 # Rooms that parse, without those that compute: context.c and affinity.c need OpenMP, backend.c the kernels.

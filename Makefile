@@ -53,9 +53,15 @@ MAIN_LIBS := $(or $(call pkg,--libs luajit libedit),-lluajit-5.1 -ledit)
 ENGINE_SRC := $(filter-out engine/mpi/% engine/nccl/% engine/hdf5/%,$(wildcard engine/*/*.c))
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/%.o)
 HDF5_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/hdf5/*.c) engine/core/status.c engine/core/tensor.c)
-LINK_HDF5 = $(CC) $(LDFLAGS_ALL) $(HDF5_OBJ) -o $@.tmp
+LINK_HDF5 = $(CC) $(LDFLAGS_ALL) $(HDF5_OBJ) $(CPU_CHECK) -o $@.tmp
 MAIN_SRC := $(wildcard bindings/*.c)
 MAIN_OBJ := $(MAIN_SRC:%.c=$(BUILD)/%.o)
+# What tells a CPU that this build is not for it must run there itself: the code is compiled for the oldest CPU, behind all
+# other flags, and what the build needs is data without code.
+CPU_CHECK := $(BUILD)/engine/core/cpu_check.o $(BUILD)/engine/core/cpu_needs.o
+OLDEST := $(patsubst x86_64%,x86-64,$(patsubst aarch64%,armv8-a,$(shell $(CC) -dumpmachine)))
+$(CPU_CHECK): private CFLAGS_ALL += -fno-sanitize=all
+$(BUILD)/engine/core/cpu_check.o: private CFLAGS_ALL += $(patsubst %,-march=%,$(filter x86-64 armv8-a,$(OLDEST)))
 # The declarations that the bindings read: what is between the markers, core first.
 CDEF_HEADERS := engine/api/core.h $(filter-out engine/api/core.h,$(sort $(wildcard engine/api/*.h)))
 
@@ -66,8 +72,10 @@ all: $(BUILD)/libbertlua.so $(BUILD)/bertlua-hdf5 $(BUILD)/cdef.h $(if $(MAIN_SR
 
 quote = '$(subst ','\'',$(1))'
 
-# Rewritten only when the compiler or flags differ from those of the last build.
-FLAGS := $(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) $(LIBS) $(MAIN_LIBS) $(LDFLAGS_ALL)
+# Rewritten only when the compiler, the flags or what "native" means differ from those of the last build: a tree that was
+# carried to another machine is built anew.
+TARGET := $(shell $(CC) -march=$(ARCH) -dM -E -x c /dev/null 2>/dev/null | cksum)
+FLAGS := $(TARGET) $(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) $(LIBS) $(MAIN_LIBS) $(LDFLAGS_ALL)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' $(call quote,$(FLAGS)) | cmp -s - $@ || printf '%s\n' $(call quote,$(FLAGS)) > $@
@@ -92,7 +100,7 @@ $(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(BUILD)/flags
 
 # What reads HDF5 files, in a process of its own (engine/hdf5/main.c); it is looked for beside libbertlua.so. Linked with
 # the static library where there is one: the shared one brings curl and 30 more, which take 8 ms of each start.
-$(BUILD)/bertlua-hdf5: $(HDF5_OBJ) $(BUILD)/flags
+$(BUILD)/bertlua-hdf5: $(HDF5_OBJ) $(CPU_CHECK) $(BUILD)/flags
 	$(call say,LINK,$@)
 	$(Q){ test -n '$(HDF5_ARCHIVE)' && $(LINK_HDF5) -Wl,--as-needed $(HDF5_ARCHIVE) -lsz -lz -ldl -lm -lpthread 2>/dev/null; } || \
 	  $(LINK_HDF5) $(HDF5_LIBS)
@@ -175,9 +183,9 @@ $(BUILD)/cdef.h: $(CDEF_HEADERS) Makefile
 	$(Q)awk '/CDEF-END/ { on = 0 } on { print } /CDEF-BEGIN/ { on = 1 }' $(CDEF_HEADERS) > $@.tmp
 	$(Q)mv $@.tmp $@
 
-$(BUILD)/bertlua: $(MAIN_OBJ) $(BUILD)/flags
+$(BUILD)/bertlua: $(MAIN_OBJ) $(CPU_CHECK) $(BUILD)/flags
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) $(MAIN_OBJ) -o $@.tmp $(MAIN_LIBS) -Wl,-E
+	$(Q)$(CC) $(LDFLAGS_ALL) $(MAIN_OBJ) $(CPU_CHECK) -o $@.tmp $(MAIN_LIBS) -Wl,-E
 	$(Q)mv $@.tmp $@
 
 # DESTDIR is for packagers: files are installed below it, but refer only to PREFIX.

@@ -96,7 +96,7 @@ check("HDF5", function()
     local version = require "bertlua.version"
     if version.hdf5_thread_safe() then return "ok", version.hdf5() .. ", thread-safe" end
     return "missing", version.hdf5() .. " is not thread-safe: batches cannot be read ahead",
-        "apt-get install libhdf5-dev, then make clean all"
+        "apt-get install libhdf5-dev, then make clean && make"
 end)
 
 check("HDF5 reader", function()

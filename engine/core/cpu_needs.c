@@ -146,7 +146,7 @@ const uint64_t bl_cpu_needs = 0
 #ifdef __ARM_FEATURE_FRINT
     NEED(FRINT)
 #endif
-#ifdef __ARM_FEATURE_BF16
+#ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
     NEED(BF16)
 #endif
 #ifdef __ARM_FEATURE_MATMUL_INT8

@@ -27,9 +27,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BUSTED_ARGS ?=
 
-# All cores, unless the command line has its own -j.
+# All cores that a container allows, unless the command line has its own -j.
 ifeq ($(MAKELEVEL),0)
-MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+MAKEFLAGS += -j$(shell scripts/build_jobs.sh || echo 2)
 endif
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '%-5s %s\n' $(1) $(2))

@@ -15,6 +15,7 @@ at_most() {
 first_line() { head -n 1 "$1" 2>/dev/null || true; }
 
 groups=${1:-/sys/fs/cgroup}
+# shellcheck disable=SC2046 # two words
 # Version 2: "QUOTA PERIOD"; version 1: a file for each, and -1 for no limit.
 set -- $(first_line "$groups/cpu.max")
 [ $# -eq 2 ] || set -- "$(first_line "$groups/cpu/cpu.cfs_quota_us")" "$(first_line "$groups/cpu/cpu.cfs_period_us")"

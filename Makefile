@@ -25,8 +25,9 @@
 #
 # Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs
 # elsewhere), CC=gcc or clang (with libomp-dev), OPT=-O3, BUILD=build, V=1 to
-# show the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME
-# (which contains bin/nvcc), CUDA_ARCHS="80 89 90a".
+# show the commands, DEV=1 for developers (a warning is an error), CFLAGS and
+# LDFLAGS to add your own. For CUDA: CUDA_HOME (which contains bin/nvcc),
+# CUDA_ARCHS="80 89 90a".
 
 comma := ,
 BUILD ?= build
@@ -35,6 +36,9 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 OPT ?= -O3
+# A newer compiler, with warnings that nobody has seen yet, must not stop a user's build.
+DEV ?=
+WERROR := $(if $(filter 1,$(DEV)),-Werror)
 SANITIZE_FLAGS := $(if $(filter thread,$(SANITIZE)),-fsanitize=thread -fno-omit-frame-pointer,$(if \
   $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer))
 PREFIX ?= /usr/local
@@ -45,9 +49,9 @@ DESTDIR ?=
 ABI := 0
 BUSTED_ARGS ?=
 
-# All cores, unless the command line has its own -j.
+# All cores that a container allows, unless the command line has its own -j.
 ifeq ($(MAKELEVEL),0)
-MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+MAKEFLAGS += -j$(shell scripts/build_jobs.sh || echo 2)
 endif
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '%-5s %s\n' $(1) $(2))
@@ -60,7 +64,7 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -Iengine $(call pkg,--cflags hdf5 icu-uc icu-i18n 
 # clang warns where it does not vectorise an omp simd loop; gcc, which does vectorise them, never warns.
 CLANG_FLAGS := $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 CFLAGS_ALL := -std=c11 $(OPT) -g -march=$(ARCH) -fno-math-errno -fno-trapping-math -fopenmp -fPIC \
-  -fvisibility=hidden -Wall -Wextra -Werror $(CLANG_FLAGS) $(SANITIZE_FLAGS) $(CFLAGS)
+  -fvisibility=hidden -Wall -Wextra $(WERROR) $(CLANG_FLAGS) $(SANITIZE_FLAGS) $(CFLAGS)
 LDFLAGS_ALL := $(SANITIZE_FLAGS) $(LDFLAGS)
 LIBS := -ldnnl $(HDF5_LIBS) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) \
   $(or $(call pkg,--libs jansson),-ljansson) -lbz2 -lz -lcurl -lm -lpthread
@@ -72,9 +76,15 @@ MAIN_LIBS := $(or $(call pkg,--libs luajit libedit),-lluajit-5.1 -ledit)
 ENGINE_SRC := $(filter-out engine/mpi/% engine/nccl/% engine/hdf5/%,$(wildcard engine/*/*.c))
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/%.o)
 HDF5_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/hdf5/*.c) engine/core/status.c engine/core/tensor.c)
-LINK_HDF5 = $(CC) $(LDFLAGS_ALL) $(HDF5_OBJ) -o $@.tmp
+LINK_HDF5 = $(CC) $(LDFLAGS_ALL) $(HDF5_OBJ) $(CPU_CHECK) -o $@.tmp
 MAIN_SRC := $(wildcard bindings/*.c)
 MAIN_OBJ := $(MAIN_SRC:%.c=$(BUILD)/%.o)
+# What tells a CPU that this build is not for it must run there itself: the code is compiled for the oldest CPU, behind all
+# other flags, and what the build needs is data without code.
+CPU_CHECK := $(BUILD)/engine/core/cpu_check.o $(BUILD)/engine/core/cpu_needs.o
+OLDEST := $(patsubst x86_64%,x86-64,$(patsubst aarch64%,armv8-a,$(shell $(CC) -dumpmachine)))
+$(CPU_CHECK): private CFLAGS_ALL += -fno-sanitize=all
+$(BUILD)/engine/core/cpu_check.o: private CFLAGS_ALL += $(patsubst %,-march=%,$(filter x86-64 armv8-a,$(OLDEST)))
 # The declarations that the bindings read: what is between the markers, core first.
 CDEF_HEADERS := engine/api/core.h $(filter-out engine/api/core.h,$(sort $(wildcard engine/api/*.h)))
 
@@ -85,8 +95,10 @@ all: $(BUILD)/libbertlua.so $(BUILD)/bertlua-hdf5 $(BUILD)/cdef.h $(if $(MAIN_SR
 
 quote = '$(subst ','\'',$(1))'
 
-# Rewritten only when the compiler or flags differ from those of the last build.
-FLAGS := $(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) $(LIBS) $(MAIN_LIBS) $(LDFLAGS_ALL)
+# Rewritten only when the compiler, the flags or what "native" means differ from those of the last build: a tree that was
+# carried to another machine is built anew.
+TARGET := $(shell $(CC) -march=$(ARCH) -dM -E -x c /dev/null 2>/dev/null | cksum)
+FLAGS := $(TARGET) $(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) $(LIBS) $(MAIN_LIBS) $(LDFLAGS_ALL)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' $(call quote,$(FLAGS)) | cmp -s - $@ || printf '%s\n' $(call quote,$(FLAGS)) > $@
@@ -101,17 +113,18 @@ $(BUILD)/bindings/%.o: bindings/%.c $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
-# Linked to a temporary file and renamed, so that running processes keep their library.
+# Linked to a temporary file and renamed, so that running processes keep their library. nodelete: who closes the library
+# (LuaJIT does, when its state ends) must not unmap it, nor oneDNN and OpenMP, under the threads that still run in them.
 $(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(BUILD)/flags
 	$(call say,LINK,$@)
-	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so.$(ABI) $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS_ALL) $(ENGINE_OBJ) \
-	  -o $@.tmp $(LIBS) -ldl
+	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so.$(ABI) -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS_ALL) \
+	  $(ENGINE_OBJ) -o $@.tmp $(LIBS) -ldl
 	$(Q)mv $@.tmp $@
 	$(Q)ln -sf libbertlua.so $@.$(ABI)
 
 # What reads HDF5 files, in a process of its own (engine/hdf5/main.c); it is looked for beside libbertlua.so. Linked with
 # the static library where there is one: the shared one brings curl and 30 more, which take 8 ms of each start.
-$(BUILD)/bertlua-hdf5: $(HDF5_OBJ) $(BUILD)/flags
+$(BUILD)/bertlua-hdf5: $(HDF5_OBJ) $(CPU_CHECK) $(BUILD)/flags
 	$(call say,LINK,$@)
 	$(Q){ test -n '$(HDF5_ARCHIVE)' && $(LINK_HDF5) -Wl,--as-needed $(HDF5_ARCHIVE) -lsz -lz -ldl -lm -lpthread 2>/dev/null; } || \
 	  $(LINK_HDF5) $(HDF5_LIBS)
@@ -130,8 +143,8 @@ NVCC := $(CUDA_HOME)/bin/nvcc
 CUDA_SRC := $(wildcard engine/cuda/*.cu)
 CUDA_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/%.o)
 NVCC_FLAGS := $(foreach arch,$(CUDA_ARCHS),-gencode=arch=compute_$(arch)$(comma)code=sm_$(arch)) \
-  -gencode=arch=compute_90$(comma)code=compute_90 -O3 -lineinfo -std=c++17 --threads 2 --Werror all-warnings \
-  -Xptxas -v -Xcompiler -Wall,-Wextra,-Werror,-fPIC,-fvisibility=hidden -Iengine
+  -gencode=arch=compute_90$(comma)code=compute_90 -O3 -lineinfo -std=c++17 --threads 2 \
+  $(if $(WERROR),--Werror all-warnings) -Xptxas -v -Xcompiler -Wall,-Wextra,$(WERROR:%=%$(comma))-fPIC,-fvisibility=hidden -Iengine
 
 cuda: $(BUILD)/libbertlua-cuda.so
 
@@ -161,7 +174,7 @@ $(BUILD)/libbertlua-cuda.so: $(CUDA_OBJ) $(BUILD)/libbertlua.so
 EMULATION_SRC := $(wildcard spec/cuda/emulation/*.cc spec/cuda/emulation/*.c)
 EMULATION_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/emulated/%.o) $(EMULATION_SRC:%=$(BUILD)/emulated/%.o)
 EMULATION_FLAGS := -DBL_CUDA_EMULATION -Ispec/cuda/emulation -Iengine -isystem $(CUDA_HOME)/include -O2 -g \
-  -march=$(ARCH) -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-maybe-uninitialized
+  -march=$(ARCH) -fPIC -fvisibility=hidden -Wall -Wextra $(WERROR) -Wno-unknown-pragmas -Wno-maybe-uninitialized
 
 $(BUILD)/emulated/flags: FORCE
 	@mkdir -p $(@D)
@@ -194,9 +207,9 @@ $(BUILD)/cdef.h: $(CDEF_HEADERS) Makefile
 	$(Q)awk '/CDEF-END/ { on = 0 } on { print } /CDEF-BEGIN/ { on = 1 }' $(CDEF_HEADERS) > $@.tmp
 	$(Q)mv $@.tmp $@
 
-$(BUILD)/bertlua: $(MAIN_OBJ) $(BUILD)/flags
+$(BUILD)/bertlua: $(MAIN_OBJ) $(CPU_CHECK) $(BUILD)/flags
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) $(MAIN_OBJ) -o $@.tmp $(MAIN_LIBS) -Wl,-E
+	$(Q)$(CC) $(LDFLAGS_ALL) $(MAIN_OBJ) $(CPU_CHECK) -o $@.tmp $(MAIN_LIBS) -Wl,-E
 	$(Q)mv $@.tmp $@
 
 # DESTDIR is for packagers: files are installed below it, but refer only to PREFIX.
@@ -283,7 +296,7 @@ test-emulated-training: all $(BUILD)/libbertlua-cuda-emulated.so
 # docs/reliability.md has the figures.
 $(BUILD)/faults.so: spec/faults/inject.c $(BUILD)/flags
 	$(call say,CC,$<)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -shared -fPIC -o $@ $< -ldl
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra $(WERROR) -shared -fPIC -o $@ $< -ldl
 faults: all $(BUILD)/faults.so
 	$(BUILD)/bertlua spec/faults/run.lua $(BUILD)/faults.so $(FAULTS_ARGS)
 	$(BUILD)/bertlua spec/faults/random.lua $(BUILD)/faults.so
@@ -301,7 +314,7 @@ FUZZ_CC ?= clang
 FUZZ_BUILD ?= build-fuzz
 FUZZ_SECONDS ?= $(if $(filter fuzz-corpus,$(MAKECMDGOALS)),2,46)
 FUZZ_ARGS ?=
-FUZZ_FLAGS := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fno-common -Wall -Wextra -Werror \
+FUZZ_FLAGS := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fno-common -Wall -Wextra $(WERROR) \
   -Wno-pass-failed -Wno-unknown-pragmas
 FUZZ_SANITIZERS := address$(comma)undefined
 # Rooms that parse, without those that compute: context.c and affinity.c need OpenMP, backend.c the kernels.

@@ -203,8 +203,18 @@ bl_status bl_affinity_get(uint64_t *words, int32_t count);
 /* Bind every thread of the process, and the threads they will start, to these cores. */
 bl_status bl_affinity_set(const uint64_t *words, int32_t count);
 
-/* Processors that this process may run on, at least 1. */
+/* Processors that this process may run on, or use the time of (see below), rounded up; at least 1. */
 int32_t bl_processors(void);
+/*
+ * Processors whose time the control groups of this process (containers, services, batch jobs) allow, 0 where they set
+ * no limit. Files are read below `root`: NULL for the system's own.
+ */
+double bl_processor_quota(const char *root);
+/*
+ * Bytes of host memory that this process may still take, and that it may have altogether: the system's, or less where
+ * control groups set a limit. `limited` says whether total is such a limit. BL_ERROR_UNSUPPORTED without /proc.
+ */
+bl_status bl_memory_left(const char *root, uint64_t *left, uint64_t *total, bool *limited);
 /* Peak resident memory in bytes of this process, and of the largest of its ended children. */
 void bl_memory_peak(int64_t *own, int64_t *child);
 /* Width in columns of the terminal behind a file descriptor; 0 if it is not a terminal. */

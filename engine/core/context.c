@@ -6,6 +6,14 @@
 
 #include "backend.h"
 
+/* What OpenMP would take, which is the user's choice or all processors, but no more than the process gets time on. */
+static int32_t default_threads(void) {
+    int32_t threads = omp_get_max_threads(), processors = bl_processors();
+    const char *chosen = getenv("OMP_NUM_THREADS");
+    bool all = threads == omp_get_num_procs() && !(chosen && chosen[0]);
+    return all && processors < threads ? processors : threads;
+}
+
 BL_API bl_status bl_context_create(bl_context **out, int32_t device, int32_t device_index, int32_t threads) {
     if (!out) return bl_fail(BL_ERROR_ARGUMENT, "context: out is NULL");
     if (device_index < 0 || (device == BL_CPU && device_index != 0))
@@ -20,7 +28,7 @@ BL_API bl_status bl_context_create(bl_context **out, int32_t device, int32_t dev
     ctx->backend = backend;
     ctx->device = device;
     ctx->device_index = device_index;
-    ctx->threads = threads ? threads : omp_get_max_threads();
+    ctx->threads = threads ? threads : default_threads();
     bl_status status = ctx->backend->open(ctx);
     if (status != BL_OK) {
         free(ctx);

@@ -18,27 +18,17 @@
 /* From here on, memory comes straight from the kernel: zeroed lazily, in huge pages where it can. */
 enum { LARGE = 1 << 20 };
 
-static bool has_avx512_bf16(void) {
 #if defined(__x86_64__)
-    return __builtin_cpu_supports("avx512bf16");
-#else
-    return false;
-#endif
-}
-
 static bool has_amx_bf16(void) {
-#if defined(__x86_64__)
     unsigned eax, ebx, ecx, edx;
     return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx >> 22 & 1u);
-#else
-    return false;
-#endif
 }
+#endif
 
 static const char *vector_extension(void) {
 #if defined(__x86_64__)
     if (has_amx_bf16()) return "AMX-BF16";
-    if (has_avx512_bf16()) return "AVX-512 with BF16";
+    if (__builtin_cpu_supports("avx512bf16")) return "AVX-512 with BF16";
     if (__builtin_cpu_supports("avx512f")) return "AVX-512";
     if (__builtin_cpu_supports("avx2")) return "AVX2";
     return "SSE2";

@@ -2,7 +2,6 @@
  * device.c - the CPU's events, pinned memory and copies: everything is done
  * when a call returns.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -92,15 +91,6 @@ bl_status bl_cpu_download_async(bl_context *ctx, void *dst, const bl_tensor *src
 
 bl_status bl_cpu_memory_info(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes) {
     (void) ctx;
-    FILE *file = fopen("/proc/meminfo", "r");
-    if (!file) return bl_fail(BL_ERROR_UNSUPPORTED, "device_memory: this system has no /proc/meminfo");
-    char line[128];
-    unsigned long long kib = 0;
-    *free_bytes = *total_bytes = 0;
-    while (fgets(line, sizeof line, file)) {
-        if (sscanf(line, "MemTotal: %llu kB", &kib) == 1) *total_bytes = kib * 1024;
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) *free_bytes = kib * 1024;
-    }
-    fclose(file);
-    return BL_OK;
+    bool limited;
+    return bl_memory_left(NULL, free_bytes, total_bytes, &limited);
 }

@@ -8,12 +8,12 @@
  */
 #include "matmul.h"
 
-#include <dnnl.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/half.h"
+#include "onednn.h"
 
 enum { BUCKETS = 256, CAPACITY = 1024, ALIGNMENT = 64 };
 
@@ -106,7 +106,7 @@ static dnnl_status_t describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t co
                               int64_t column) {
     const dnnl_dims_t dims = {rows, columns};
     const dnnl_dims_t strides = {row, column};
-    return dnnl_memory_desc_init_by_strides(desc, 2, dims, dnnl_dtype(dtype), strides);
+    return onednn_describe(desc, 2, dims, dnnl_dtype(dtype), strides);
 }
 
 /* The matrices of one side of the product; `batch` are its strides, 0 for a dimension that it lacks. */
@@ -117,7 +117,7 @@ static dnnl_status_t describe_batch(dnnl_memory_desc_t *desc, const matmul_key *
     int64_t any = row == 1 ? column * columns : row * rows;
     const dnnl_dims_t dims = {batch[0] ? key->batch[0] : 1, batch[1] ? key->batch[1] : 1, rows, columns};
     const dnnl_dims_t strides = {batch[0] ? batch[0] : any, batch[1] ? batch[1] : any, row, column};
-    return dnnl_memory_desc_init_by_strides(desc, 4, dims, dnnl_dtype(dtype), strides);
+    return onednn_describe(desc, 4, dims, dnnl_dtype(dtype), strides);
 }
 
 /* The attributes: scratch memory is ours, and C += is a sum post-op. */
@@ -128,7 +128,7 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *out, const matmul_ke
     if (status == dnnl_success) status = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     if (status == dnnl_success && key->accumulate) {
         status = dnnl_post_ops_create(&post);
-        if (status == dnnl_success) status = dnnl_post_ops_append_sum(post, 1.0f);
+        if (status == dnnl_success) status = onednn_append_sum(post);
         if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attributes, post);
     }
     if (post) dnnl_post_ops_destroy(post);
@@ -139,22 +139,36 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *out, const matmul_ke
     return status;
 }
 
-static dnnl_status_t make_description(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const matmul_key *key) {
+/* The memory of one product; a new one is zero, so that what was not described is not released. */
+typedef struct matmul_memory {
     dnnl_memory_desc_t a, b, c, bias;
+} matmul_memory;
+
+static dnnl_status_t describe_memory(matmul_memory *memory, const matmul_key *key) {
     dnnl_status_t status =
-        describe_batch(&a, key, key->m, key->k, key->operand, key->a_row, key->a_column, key->a_batch);
+        describe_batch(&memory->a, key, key->m, key->k, key->operand, key->a_row, key->a_column, key->a_batch);
     if (status == dnnl_success)
-        status = describe_batch(&b, key, key->k, key->n, key->operand, key->b_row, key->b_column, key->b_batch);
+        status = describe_batch(&memory->b, key, key->k, key->n, key->operand, key->b_row, key->b_column, key->b_batch);
     if (status == dnnl_success)
-        status = describe_batch(&c, key, key->m, key->n, key->result, key->c_row, 1, key->c_batch);
-    if (status == dnnl_success) status = describe(&bias, 1, key->n, BL_F32, key->n, 1);
-    if (status != dnnl_success) return status;
-    dnnl_matmul_desc_t matmul;
-    status = dnnl_matmul_desc_init(&matmul, &a, &b, key->bias ? &bias : NULL, &c);
+        status = describe_batch(&memory->c, key, key->m, key->n, key->result, key->c_row, 1, key->c_batch);
+    if (status == dnnl_success) status = describe(&memory->bias, 1, key->n, BL_F32, key->n, 1);
+    return status;
+}
+
+static dnnl_status_t make_description(dnnl_primitive_desc_t *out, dnnl_engine_t engine, const matmul_key *key) {
+    matmul_memory memory;
+    memset(&memory, 0, sizeof memory);
     dnnl_primitive_attr_t attributes = NULL;
+    dnnl_status_t status = describe_memory(&memory, key);
     if (status == dnnl_success) status = make_attributes(&attributes, key);
-    if (status == dnnl_success) status = dnnl_primitive_desc_create(out, &matmul, attributes, engine, NULL);
+    if (status == dnnl_success)
+        status =
+            onednn_matmul(out, engine, &memory.a, &memory.b, key->bias ? &memory.bias : NULL, &memory.c, attributes);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
+    onednn_release(&memory.a);
+    onednn_release(&memory.b);
+    onednn_release(&memory.c);
+    onednn_release(&memory.bias);
     return status;
 }
 
@@ -172,8 +186,7 @@ static bl_status entry_create(matmul_entry **out, matmul_state *state, const mat
         return bl_fail(BL_ERROR_MEMORY, "matmul: out of memory");
     }
     entry->key = *key;
-    const dnnl_memory_desc_t *pad = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
-    entry->scratchpad_bytes = pad ? dnnl_memory_desc_get_size(pad) : 0;
+    entry->scratchpad_bytes = onednn_queried_bytes(description, dnnl_query_scratchpad_md);
     dnnl_engine_t engine = state->engine;
     dnnl_status_t status = dnnl_primitive_create(&entry->primitive, description);
     if (status == dnnl_success) status = make_memory(&entry->a, engine, description, dnnl_query_src_md, 0);

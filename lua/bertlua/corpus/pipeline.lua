@@ -375,8 +375,10 @@ end
 function pipeline.run(values, given)
     if not values.output_dir then fault.raise("output_dir is not set: name the folder for the corpus") end
     local workers = values.num_workers > 0 and values.num_workers or process.processors()
+    local memory, lowered = process.memory_within(values.memory_limit * 2 ^ 20)
     local job = { output_dir = values.output_dir:gsub("(.)/+$", "%1"), num_workers = workers, quiet = values.quiet,
-        memory_limit = values.memory_limit * 2 ^ 20 }
+        memory_limit = memory }
+    if lowered then print_line(job, "memory", lowered) end
     local stages = asked.stages(values.stages)
     check(job, values, stages, given or {})
     fault.check(fs.mkdirs(job.output_dir))

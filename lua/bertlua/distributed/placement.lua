@@ -5,9 +5,11 @@
 -- themselves, and a rank with its own set keeps it. (Open MPI by default binds
 -- each of two ranks to a single core: a binding that nobody asked for is undone
 -- first.) A share stays within one NUMA node where possible, and consists of
--- whole cores with all their hardware threads.
+-- whole cores with all their hardware threads. Where a container limits the time
+-- of processors, the ranks in it divide that too: they get fewer threads.
 
 local affinity = require "bertlua.affinity"
+local process = require "bertlua.process"
 local tensor = require "bertlua.tensor"
 
 local M = {}
@@ -124,24 +126,27 @@ local function machine()
     return hash(name), hash(name:reverse())
 end
 
--- The index of this process among those that share its machine and cores, and how many they are.
+-- The index of this process among those that share its machine and cores, how many they are, and how many share its
+-- machine and control groups.
 local function compare(comm, cores)
     local a, b = machine()
-    local own = { a, b, hash(table.concat(cores, ",")), #cores }
+    local own = { a, b, hash(read "/proc/self/cgroup" or ""), hash(table.concat(cores, ",")), #cores }
+    local group = 3
     return tensor.scope(function()
         local mine, all = tensor.from(own, "i64"), tensor.new("i64", { #own * comm.size })
         comm:all_gather(all, mine)
         comm:wait()
-        local values, index, count = all:tolist(), 0, 0
+        local values, index, count, together = all:tolist(), 0, 0, 0
         for r = 0, comm.size - 1 do
-            local same = true
-            for i = 1, #own do same = same and tonumber(values[r * #own + i]) == own[i] end
-            if same then
+            local equal = 0
+            while equal < #own and tonumber(values[r * #own + equal + 1]) == own[equal + 1] do equal = equal + 1 end
+            if equal >= group then together = together + 1 end
+            if equal == #own then
                 if r < comm.rank then index = index + 1 end
                 count = count + 1
             end
         end
-        return index, count
+        return index, count, together
     end)
 end
 
@@ -157,28 +162,37 @@ function M.launcher_cores(env, proc)
     return list and M.parse_list(list)
 end
 
+--- Threads of one of several processes: one per core, or fewer where a container limits the processors' time.
+-- @param cores list that it may run on
+-- @param together processes that the limit holds for
+-- @param quota processors whose time it allows, nil without a limit
+function M.threads_within(cores, together, quota)
+    return quota and math.min(#cores, math.max(1, math.ceil(quota / together))) or #cores
+end
+
 --- Bind this process to its share of the machine's cores; must be called by all ranks, before the trainer's context is
 -- opened. A single process is left alone.
 -- @param comm communicator
 -- @param bind false: only return what its share would be
--- @return { cores, threads (as many), shared (processes among which the cores were divided) }
+-- @return { cores, threads (as many, or fewer: threads_within), shared (processes among which the cores were divided) }
 function M.apply(comm, bind)
     local cores = affinity.get()
-    if comm.size == 1 then return { cores = cores, threads = #cores, shared = 1 } end
+    local quota = process.quota()
+    if comm.size == 1 then return { cores = cores, threads = M.threads_within(cores, 1, quota), shared = 1 } end
     local free = bind ~= false and M.launcher_cores()
     if free and #free > #cores then
         affinity.set(free)
         cores = affinity.get()
     end
-    local index, count = compare(comm, cores)
+    local index, count, together = compare(comm, cores)
     if count > 1 then
         cores = M.split(cores, index, count, M.topology(cores))
         if bind ~= false then affinity.set(cores) end
     end
-    return { cores = cores, threads = #cores, shared = count }
+    return { cores = cores, threads = M.threads_within(cores, together, quota), shared = count }
 end
 
---- Threads of a process if not set explicitly: OMP_NUM_THREADS, or one per core.
+--- Threads of a process if not set explicitly: OMP_NUM_THREADS, or what apply() found.
 -- @param placed what apply() returned
 function M.threads(placed)
     local given = tonumber((os.getenv "OMP_NUM_THREADS" or ""):match "^%d+")

@@ -75,28 +75,34 @@ check("processor", function()
 end)
 
 check("threads", function()
-    local threads = require("bertlua.context").threads()
+    local process = require "bertlua.process"
+    local threads, allowed, quota = require("bertlua.context").threads(), process.processors(), process.quota()
     local _, cores = read("/proc/cpuinfo"):gsub("processor%s*:", "")
     local detail = ("%d of %d cores"):format(threads, cores)
-    if threads < cores then return "note", detail, "unset OMP_NUM_THREADS to use all" end
+    if quota and quota < cores then
+        detail = ("%s: this container gets the time of %.4g"):format(detail, quota)
+    elseif allowed < cores then
+        detail = ("%s: this process may run on %d"):format(detail, allowed)
+    end
+    if threads < allowed then return "note", detail, "unset OMP_NUM_THREADS to use all" end
+    if threads > allowed then return "note", detail, ("unset OMP_NUM_THREADS, or set it to %d"):format(allowed) end
     return "ok", detail
 end)
 
 check("memory", function()
-    local free = tonumber(read("/proc/meminfo"):match "MemAvailable:%s*(%d+)")
-    if not free then return "note", "/proc/meminfo cannot be read", "mount /proc" end
-    local gib = free / 2 ^ 20
-    if gib < 4 then
-        return "note", ("%.1f GiB free"):format(gib), "use a small batch or a small model"
-    end
-    return "ok", ("%.1f GiB free"):format(gib)
+    local left, total, limited = require("bertlua.process").memory_left()
+    if not left then return "note", "/proc/meminfo cannot be read", "mount /proc" end
+    local detail = ("%.1f GiB free"):format(left / 2 ^ 30)
+    if limited then detail = ("%s of the %.1f GiB that this container may use"):format(detail, total / 2 ^ 30) end
+    if left < 4 * 2 ^ 30 then return "note", detail, "use a small batch or a small model" end
+    return "ok", detail
 end)
 
 check("HDF5", function()
     local version = require "bertlua.version"
     if version.hdf5_thread_safe() then return "ok", version.hdf5() .. ", thread-safe" end
     return "missing", version.hdf5() .. " is not thread-safe: batches cannot be read ahead",
-        "apt-get install libhdf5-dev, then make clean all"
+        "apt-get install libhdf5-dev, then make clean && make"
 end)
 
 check("HDF5 reader", function()

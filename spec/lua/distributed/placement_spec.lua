@@ -99,6 +99,15 @@ describe("placement", function()
         assert.are.same({ 3, 2 }, of)
     end)
 
+    it("gives a process no more threads than a container gives it time, and all of them at least one", function()
+        local cores = range(0, 7)
+        assert.are.equal(8, placement.threads_within(cores, 2, nil))
+        assert.are.equal(2, placement.threads_within(cores, 1, 1.5))
+        assert.are.equal(2, placement.threads_within(cores, 2, 3))
+        assert.are.equal(1, placement.threads_within(cores, 4, 2))
+        assert.are.equal(8, placement.threads_within(cores, 2, 64))
+    end)
+
     it("undoes a binding nobody asked for, up to what the launcher may use", function()
         local root = process.temporary_folder()
         roots[#roots + 1] = root

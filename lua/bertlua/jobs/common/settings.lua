@@ -164,7 +164,7 @@ local MACHINE = {
     { name = "device", type = "choice", rounding = true, choices = { "auto", "cpu", "cuda" }, default = "auto",
         help = "where to compute; auto: on a GPU if one is found" },
     { name = "threads", type = "integer", passing = "sums do not depend on their number", min = 0, default = 0,
-        help = "0: OMP_NUM_THREADS, or all cores; the processes of a machine share its cores" },
+        help = "0: OMP_NUM_THREADS, or all cores (as many as a container's limit gives); processes share them" },
     { name = "comm_timeout", type = "number", passing = "when a silent process counts as lost", above = 0,
         default = 600,
         help = "seconds that a process may stay silent, or keep the others waiting, before the job is ended" },

@@ -4,6 +4,7 @@ local clock = require "bertlua.util.clock"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local plural = require "bertlua.util.plural"
+local process = require "bertlua.process"
 local progress = require "bertlua.util.progress"
 local settings = require "bertlua.settings"
 local text_records = require "bertlua.data.text_records"
@@ -97,6 +98,8 @@ function M.run(values)
         if not fs.exists(path) then fault.raise(path .. ": no such file") end
         total = total + fs.size(path)
     end
+    local memory, lowered = process.memory_within(values.memory_limit * 2 ^ 20)
+    if lowered then io.stdout:write("memory      ", lowered, "\n") end
     local started = clock.monotonic()
     local read_until
     local bar = progress.new { total = total, label = "reading", unit = "bytes" }
@@ -116,7 +119,7 @@ function M.run(values)
         min_frequency = values.min_frequency,
         alphabet_limit = values.alphabet_limit,
         output_file = values.output_file,
-        memory_limit = values.memory_limit * 2 ^ 20,
+        memory_limit = memory,
         scratch_folder = fs.dirname(values.output_file),
         on_read = function(more)
             done = done + more

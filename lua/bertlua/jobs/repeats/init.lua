@@ -10,7 +10,6 @@
 --
 -- Which runs there are: runs.lua; processes: processes.lua; the end: summary.lua.
 
-local affinity = require "bertlua.affinity"
 local checkpoint = require "bertlua.train.checkpoint"
 local evaluation_settings = require "bertlua.jobs.common.evaluation_settings"
 local fault = require "bertlua.fault"
@@ -22,6 +21,7 @@ local lua_value = require "bertlua.util.lua_value"
 local paths = require "bertlua.paths"
 local plan = require "bertlua.jobs.common.plan"
 local plural = require "bertlua.util.plural"
+local process = require "bertlua.process"
 local processes = require "bertlua.jobs.repeats.processes"
 local progress = require "bertlua.util.progress"
 local quote = require("bertlua.util.shell").quote
@@ -121,7 +121,8 @@ end
 --- Threads of each of several processes at once; nil where they have what one has.
 local function threads_of(values, at_once)
     if at_once == 1 then return nil end
-    local all = values.threads > 0 and values.threads or tonumber(os.getenv "OMP_NUM_THREADS" or "") or #affinity.get()
+    local all = values.threads > 0 and values.threads or tonumber(os.getenv "OMP_NUM_THREADS" or "")
+        or process.processors()
     return math.max(1, math.floor(all / at_once))
 end
 

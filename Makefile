@@ -35,13 +35,14 @@ say = $(if $(filter 1,$(V)),,@printf '%-5s %s\n' $(1) $(2))
 pkg = $(shell pkg-config $(1) 2>/dev/null)
 HDF5_LIBS := $(or $(call pkg,--libs hdf5),-lhdf5)
 HDF5_ARCHIVE := $(wildcard $(patsubst -L%,%/libhdf5.a,$(filter -L%,$(HDF5_LIBS))))
-CPPFLAGS_ALL := -D_GNU_SOURCE -Iengine $(call pkg,--cflags hdf5 icu-uc icu-i18n) $(CPPFLAGS)
+CPPFLAGS_ALL := -D_GNU_SOURCE -Iengine $(call pkg,--cflags hdf5 icu-uc icu-i18n jansson) $(CPPFLAGS)
 # clang warns where it does not vectorise an omp simd loop; gcc, which does vectorise them, never warns.
 CLANG_FLAGS := $(if $(findstring clang,$(CC)),-Wno-pass-failed)
 CFLAGS_ALL := -std=c11 $(OPT) -g -march=$(ARCH) -fno-math-errno -fno-trapping-math -fopenmp -fPIC \
   -fvisibility=hidden -Wall -Wextra -Werror $(CLANG_FLAGS) $(SANITIZE_FLAGS) $(CFLAGS)
 LDFLAGS_ALL := $(SANITIZE_FLAGS) $(LDFLAGS)
-LIBS := -ldnnl $(HDF5_LIBS) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) -lbz2 -lz -lcurl -lm -lpthread
+LIBS := -ldnnl $(HDF5_LIBS) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) \
+  $(or $(call pkg,--libs jansson),-ljansson) -lbz2 -lz -lcurl -lm -lpthread
 MAIN_CPPFLAGS := $(call pkg,--cflags luajit libedit) \
   -DDEBIAN_LUA_CPATH='"/usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/lua/5.1"'
 MAIN_LIBS := $(or $(call pkg,--libs luajit libedit),-lluajit-5.1 -ledit)
@@ -287,7 +288,8 @@ FUZZ_FLAGS := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=unde
 FUZZ_SANITIZERS := address$(comma)undefined
 # Rooms that parse, without those that compute: context.c and affinity.c need OpenMP, backend.c the kernels.
 FUZZ_SRC := $(filter-out engine/core/affinity.c engine/core/backend.c engine/core/context.c, \
-  $(wildcard $(patsubst %,engine/%/*.c,core storage text wiki corpus data))) engine/hdf5/layout.c engine/hdf5/read.c
+  $(wildcard $(patsubst %,engine/%/*.c,core storage text wiki corpus data))) engine/hdf5/layout.c engine/hdf5/read.c \
+  $(patsubst %,engine/encoder/%.c,config folder ids json records sentences words)
 FUZZ_OBJ := $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)
 FUZZ_NAMES := $(filter-out no_device,$(patsubst spec/fuzz/%.c,%,$(wildcard spec/fuzz/*.c)))
 FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(FUZZ_BUILD)/%)
@@ -320,7 +322,7 @@ $(FUZZ_PROGRAMS): $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/spec/fuzz/%.o $(FUZZ_BUILD)/spe
 	$(call say,LINK,$@)
 	$(Q)$(FUZZ_CC) -fsanitize=fuzzer$(comma)$(FUZZ_SANITIZERS) $^ -o $@ \
 	  $(if $(HDF5_ARCHIVE),$(HDF5_ARCHIVE) -lsz,$(HDF5_LIBS)) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) \
-	  -lbz2 -lz -lcurl -lm -lpthread -ldl
+	  $(or $(call pkg,--libs jansson),-ljansson) -lbz2 -lz -lcurl -lm -lpthread -ldl
 
 # CORPUS=folder trains on your own text files instead of the Jargon File.
 demo:

@@ -9,7 +9,7 @@
 set -eu
 
 build="gcc make pkg-config libc6-dev luajit libluajit-5.1-dev libdnnl-dev libhdf5-dev libicu-dev libedit-dev
-       libbz2-dev zlib1g-dev libcurl4-openssl-dev lua-cjson lua-filesystem lua-posix"
+       libbz2-dev zlib1g-dev libcurl4-openssl-dev libjansson-dev lua-cjson lua-filesystem lua-posix"
 mpi="libopenmpi-dev openmpi-bin"
 test="lua-busted $mpi iproute2 xz-utils zstd"
 lint="lua-check clang-format cppcheck"

@@ -79,6 +79,12 @@ typedef struct bl_encoder_info {
 bl_status bl_encoder_describe(bl_encoder *encoder, bl_encoder_info *out);
 /* Name of a label; NULL outside [0, labels). Valid as long as the encoder. */
 const char *bl_encoder_label(const bl_encoder *encoder, int32_t index);
+/*
+ * What is read otherwise than a file of the folder may suggest, one line each:
+ * keys that are not known, rows that no token belongs to, tokens that are not
+ * looked for. NULL past the last. Valid as long as the encoder.
+ */
+const char *bl_encoder_note(const bl_encoder *encoder, int32_t index);
 
 /* Tokens of each text, or pair, with special tokens, before anything is cut. pairs may be NULL; lengths [n]. */
 bl_status bl_encoder_lengths(bl_encoder *encoder, const char *const *texts, const char *const *pairs, int64_t n,

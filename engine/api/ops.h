@@ -43,8 +43,9 @@ typedef enum bl_activation { BL_LINEAR = 0, BL_GELU = 1, BL_TANH = 2 } bl_activa
  * y = f(x w^T + bias). x act [T,K], w act [N,K], bias f32 or act [N] (NULL:
  * none), y act or f32 [T,N]. f is the identity, GELU in its erf form (arXiv
  * 1606.08415) or tanh. With GELU, pre act [T,N] receives x w^T + bias for the backward (NULL
- * in inference); otherwise pre is NULL. x may have a row stride above K. A GPU
- * rounds the bias to the dtype of the product before it adds it.
+ * in inference); otherwise pre is NULL. x may have a row stride above K, and y
+ * one above N where f is the identity: columns of a wider tensor. A GPU rounds
+ * the bias to the dtype of the product before it adds it.
  */
 bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, const bl_tensor *x, const bl_tensor *w,
                             const bl_tensor *bias, int32_t activation);

@@ -346,6 +346,7 @@ static bl_status multiply(bl_context *ctx, const bl_cpu_product *product) {
     bool batched = p.batch[0] > 1 || p.batch[1] > 1;
     normalise(&p.a, p.m, p.k);
     normalise(&p.b, p.k, p.n);
+    normalise(&p.c, p.m, p.n);
     const bl_matrix a = p.a, b = p.b, c = p.c;
     int32_t operand = bl_cpu_matmul_native(p.compute) ? p.compute : BL_F32;
     /* oneDNN writes f32, or the operands' dtype; anything else goes through scratch. */

@@ -36,9 +36,12 @@ template <typename To, typename From> __global__ void convert_bias_kernel(To *to
 }
 
 /* For the shapes that cuBLASLt adds no bias to, all of them small: one element per thread. */
-template <typename T, typename B> __global__ void add_bias_kernel(T *y, const B *bias, int64_t count, int64_t columns) {
+template <typename T, typename B>
+__global__ void add_bias_kernel(T *y, const B *bias, int64_t count, int64_t columns, int64_t stride) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < count) y[i] = from_float<T>(to_float(y[i]) + to_float(bias[i % columns]));
+    if (i >= count) return;
+    T *const at = y + i / columns * stride + i % columns;
+    *at = from_float<T>(to_float(*at) + to_float(bias[i % columns]));
 }
 
 /* GELU from a 16-bit `pre` to an f32 y; the kernels of elementwise.cu are for one dtype. */
@@ -56,7 +59,7 @@ template <typename B> static bl_status add_bias_of(bl_context *ctx, bl_tensor *y
     const int64_t count = bl_tensor_numel(y);
     BL_DISPATCH_FLOAT(y->dtype, T, {
         BL_LAUNCH((add_bias_kernel<T, B>), bl_blocks(count, 256), 256, 0, bl_cuda_of(ctx)->stream, bl_data<T>(y),
-                  bl_data<B>(bias), count, y->shape[1]);
+                  bl_data<B>(bias), count, y->shape[1], row_stride(y));
     });
     return BL_OK;
 }
@@ -94,7 +97,7 @@ static bl_status multiply(bl_context *ctx, bl_tensor *product, const bl_tensor *
     p.m = w->shape[0], p.n = x->shape[0], p.k = w->shape[1];
     p.a = w->data, p.lda = w->shape[1], p.transpose_a = true;
     p.b = x->data, p.ldb = row_stride(x);
-    p.d = product->data, p.ldd = product->shape[1];
+    p.d = product->data, p.ldd = row_stride(product);
     p.operand = x->dtype, p.result = product->dtype;
     if (bias) {
         bl_cuda_product with_bias = p;

@@ -23,6 +23,16 @@ typedef struct bl_model_size {
     float layer_norm_eps;
 } bl_model_size;
 
+/* How questions are read: as the model was fine-tuned, else SQuAD's usual values. */
+typedef struct bl_answer_settings {
+    int32_t max_seq_length;
+    int32_t doc_stride;
+    int32_t max_query_length;
+    int32_t n_best_size;
+    int32_t max_answer_length;
+    double null_score_diff_threshold;
+} bl_answer_settings;
+
 /* A folder as read; parameters are only named. */
 typedef struct bl_model_folder {
     char *path;
@@ -34,9 +44,13 @@ typedef struct bl_model_folder {
     int32_t label_count;
     int32_t problem; /* BL_PROBLEM_...; -1 if config.json does not say */
     bl_tokenizer *tokenizer;
-    int32_t max_length;
-    int32_t pooling; /* bl_pooling: of modules.json, else the mean */
+    int32_t max_length; /* as asked for, else as recorded, else the positions; at least 3 */
+    int32_t pooling;    /* bl_pooling, with BL_POOL_NORMALIZED: of modules.json or the run, else the mean */
     bool pooling_said;
+    char *pooling_problem; /* why BL_POOL_MODEL cannot be computed; NULL */
+    bl_answer_settings answers;
+    char **notes; /* one line each: what is read otherwise than it may seem */
+    int32_t note_count;
 } bl_model_folder;
 
 bl_status bl_folder_open(bl_model_folder *out, const char *path, const bl_encoder_options *options);
@@ -65,11 +79,14 @@ typedef struct bl_sequences {
 
 /*
  * Run the model over sequences of at most max_length tokens; out in their
- * order. Sorted by length and cut into batches that fit a workspace.
+ * order. Sorted by length and cut into batches that fit a workspace. (The
+ * library exports it for the specs of heads, not for programs.)
  */
 bl_status bl_encoder_compute(bl_encoder *encoder, bl_head head, const bl_sequences *sequences, float *out);
+/* Whether one text of the folder's max_length fits into the options' memory. */
+bl_status bl_encoder_check_memory(bl_encoder *encoder);
 
-struct bl_model;     /* parameters and plan */
+struct bl_model;      /* parameters and plan */
 struct bl_workspaces; /* contexts and arenas, taken and given back */
 
 struct bl_encoder {
@@ -90,7 +107,10 @@ typedef struct bl_ids {
 } bl_ids;
 bl_status bl_ids_create(bl_ids *ids);
 void bl_ids_free(bl_ids *ids);
-/* Append one sequence; *length (may be NULL) is what it had before it was cut. `number` names it in messages. */
+/*
+ * Append one sequence; *length (may be NULL) is what it had before it was cut. `number` names it in messages, as
+ * texts[number]; -1: "the text". On failure the ids are as before.
+ */
 bl_status bl_ids_add(bl_ids *ids, const bl_encoder *encoder, const char *op, int64_t number, const char *text,
                      const char *pair, int32_t *length);
 

@@ -3,19 +3,25 @@
  */
 #include "check.h"
 
+/* Rows without gaps in them, which may lie further apart than they are long. */
+static bl_status check_row_stride(const char *op, const char *name, const bl_tensor *t) {
+    char text[128];
+    bool dense = (t->shape[1] <= 1 || t->stride[1] == 1) && (t->shape[0] <= 1 || t->stride[0] >= t->shape[1]);
+    if (t->shape[0] == 0 || dense) return BL_OK;
+    return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is %s with strides [%lld,%lld], expected [%lld or more,1]", op, name,
+                   bl_tensor_format(t, text, sizeof text), (long long) t->stride[0], (long long) t->stride[1],
+                   (long long) t->shape[1]);
+}
+
 /* x act [T,K] and w act [N,K] of one dtype, K and N above 0; x may have a row stride above K. */
 static bl_status check_operands(const char *op, const bl_context *ctx, const bl_tensor *x, const bl_tensor *w) {
-    char x_text[128], w_text[128];
+    char w_text[128];
     BL_TRY(bl_check_strided(op, ctx, "x", x, BL_SET_ACT, "TK", (const int64_t[]){BL_ANY, BL_ANY}));
     BL_CHECK(op, ctx, w, BL_SET(x->dtype), "NK", BL_ANY, x->shape[1]);
     if (w->shape[0] == 0 || w->shape[1] == 0)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: w is %s, expected at least one row and one column", op,
                        bl_tensor_format(w, w_text, sizeof w_text));
-    if (x->shape[0] > 0 && ((x->shape[1] > 1 && x->stride[1] != 1) || (x->shape[0] > 1 && x->stride[0] < x->shape[1])))
-        return bl_fail(BL_ERROR_ARGUMENT, "%s: x is %s with strides [%lld,%lld], expected [%lld or more,1]", op,
-                       bl_tensor_format(x, x_text, sizeof x_text), (long long) x->stride[0], (long long) x->stride[1],
-                       (long long) x->shape[1]);
-    return BL_OK;
+    return check_row_stride(op, "x", x);
 }
 
 static bl_status check_activation(const char *op, int32_t activation) {
@@ -31,7 +37,13 @@ BL_API bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre
     BL_TRY(check_operands(op, ctx, x, w));
     BL_TRY(check_activation(op, activation));
     int64_t rows = x->shape[0], outputs = w->shape[0];
-    BL_CHECK(op, ctx, y, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", rows, outputs);
+    const int64_t dims[] = {rows, outputs};
+    if (activation == BL_LINEAR) {
+        BL_TRY(bl_check_strided(op, ctx, "y", y, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", dims));
+        BL_TRY(check_row_stride(op, "y", y));
+    } else {
+        BL_TRY(bl_check_tensor(op, ctx, "y", y, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", dims));
+    }
     BL_CHECK_OPTIONAL(op, ctx, bias, BL_SET(BL_F32) | BL_SET(x->dtype), "N", outputs);
     if (pre && activation != BL_GELU)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: pre is given, expected NULL without GELU", op);

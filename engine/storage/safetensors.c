@@ -1,5 +1,5 @@
 /*
- * safetensors.c - reader of safetensors files: the header here, the data in region.c.
+ * safetensors.c - reader of safetensors files: the header and the mapping here, the data in region.c.
  */
 #include "storage/safetensors.h"
 #include "storage/file.h"
@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -157,4 +158,28 @@ BL_API bl_status bl_safetensors_read(bl_context *ctx, const bl_safetensors *file
         stride *= t->shape[i];
     }
     return bl_region_read(ctx, &region, dst);
+}
+
+bl_status bl_safetensors_map(const bl_safetensors *file, void **base, size_t *bytes) {
+    struct stat info;
+    if (fstat(file->descriptor, &info) != 0) return bl_file_fail(file->path, "look at", errno);
+    uint64_t need = file->data_start;
+    for (size_t i = 0; i < file->header.count; i++)
+        if (file->data_start + file->header.tensors[i].end > need)
+            need = file->data_start + file->header.tensors[i].end;
+    if ((uint64_t) info.st_size < need)
+        return bl_fail(BL_ERROR_FORMAT, "%s: it has become shorter since it was opened; fetch or save it again",
+                       file->path);
+    void *data = mmap(NULL, (size_t) need, PROT_READ, MAP_SHARED, file->descriptor, 0);
+    if (data == MAP_FAILED) return bl_file_fail(file->path, "map", errno);
+    *base = data;
+    *bytes = (size_t) need;
+    return BL_OK;
+}
+
+bl_status bl_safetensors_offset(const bl_safetensors *file, int64_t index, uint64_t *offset) {
+    const bl_safetensors_tensor *t = NULL;
+    BL_TRY(find_tensor(file, index, &t));
+    *offset = file->data_start + t->begin;
+    return BL_OK;
 }

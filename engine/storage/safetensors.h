@@ -82,6 +82,15 @@ bl_status bl_safetensors_header_parse(bl_safetensors_header *out, const char *pa
 void bl_safetensors_header_free(bl_safetensors_header *header);
 
 /*
+ * Map the whole of an open file into memory, to be read only and shared with
+ * every process that does so. The caller unmaps it (munmap); it outlives the
+ * file's handle. A file that is cut short meanwhile ends the process (SIGBUS).
+ */
+bl_status bl_safetensors_map(const bl_safetensors *file, void **base, size_t *bytes);
+/* Where a tensor's elements begin in the file. */
+bl_status bl_safetensors_offset(const bl_safetensors *file, int64_t index, uint64_t *offset);
+
+/*
  * Convert count elements between host arrays: float kinds into float dtypes,
  * integer kinds into integer dtypes. Returns 0, or 1 when the pair is not
  * convertible, or 2 when a value does not fit.

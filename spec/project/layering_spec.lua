@@ -84,6 +84,10 @@ describe("layers", function()
         assert.are.same({}, offenders("engine", "%.[ch]$", { "H5Fopen", "H5Dopen", "H5Dread" }, "^engine/hdf5/"))
     end)
 
+    it("let only the encoder's room see the library for JSON", function()
+        assert.are.same({}, offenders("engine", "%.[ch]$", { "#include%s*[<\"]jansson" }, "^engine/encoder/"))
+    end)
+
     it("keep process exits and printing out of the library", function()
         local patterns = { "[^%w_]exit%s*%(", "[^%w_]abort%s*%(", "[^%w_f]printf%s*%(", "fprintf%s*%(%s*std" }
         assert.are.same({}, offenders("engine", "%.[ch]u?h?$", patterns))
@@ -122,6 +126,7 @@ local ENGINE_ROOMS = {
     { "mpi", "comm" },
     { "cpu", "core" },
     { "cuda", "comm", "core" },
+    { "encoder", "core" },
 }
 -- Headers from elsewhere: the public one, and the emulated device's (spec/cuda/emulation).
 local FROM_ELSEWHERE = { ["bertlua.h"] = true, ["emulation.h"] = true }

@@ -113,5 +113,13 @@ void bl_ids_free(bl_ids *ids);
  */
 bl_status bl_ids_add(bl_ids *ids, const bl_encoder *encoder, const char *op, int64_t number, const char *text,
                      const char *pair, int32_t *length);
+/* The same by hand: tokens, then the end of a sequence of which first_length tokens are of type 0. */
+bl_status bl_ids_append(bl_ids *ids, const char *op, const int32_t *tokens, int64_t count);
+bl_status bl_ids_close(bl_ids *ids, const char *op, int64_t first_length);
+void bl_ids_clear(bl_ids *ids);
+/* All of them for bl_encoder_compute; valid until the next call with ids. */
+bl_sequences bl_ids_sequences(const bl_ids *ids);
+/* Refuse NULL and what is not UTF-8; what and number as above: "text" becomes texts[number]. */
+bl_status bl_text_check(const char *op, const char *what, int64_t number, const char *text);
 
 #endif

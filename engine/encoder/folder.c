@@ -237,10 +237,11 @@ static bl_status take_limit(bl_model_folder *folder, const bl_encoder_options *o
                    folder->path, folder->max_length);
 }
 
-static int32_t setting(const json_t *settings, const char *name, int32_t fallback) {
+/* A recorded setting; larger ones than any that our recipes take are cut, for what they would cost. */
+static int32_t setting(const json_t *settings, const char *name, int32_t fallback, int32_t most) {
     double number;
-    if (!bl_json_number(settings, name, &number) || !(number >= 1 && number < INT32_MAX)) return fallback;
-    return (int32_t) number;
+    if (!bl_json_number(settings, name, &number) || !(number >= 1)) return fallback;
+    return number < most ? (int32_t) number : most;
 }
 
 /* How questions are read: squad_settings.json of an export, what the run of a checkpoint began with, else defaults. */
@@ -249,11 +250,11 @@ static bl_status take_answers(bl_model_folder *folder, const json_t *progress) {
     BL_TRY(bl_json_beside(folder->path, "squad_settings.json", &own));
     const json_t *s = own ? own : bl_records_settings(progress) ? bl_records_settings(progress) : progress;
     bl_answer_settings *a = &folder->answers;
-    a->max_seq_length = setting(s, "max_seq_length", 384);
-    a->doc_stride = setting(s, "doc_stride", 128);
-    a->max_query_length = setting(s, "max_query_length", 64);
-    a->n_best_size = setting(s, "n_best_size", 20);
-    a->max_answer_length = setting(s, "max_answer_length", 30);
+    a->max_seq_length = setting(s, "max_seq_length", 384, 4096);
+    a->doc_stride = setting(s, "doc_stride", 128, 4096);
+    a->max_query_length = setting(s, "max_query_length", 64, 4096);
+    a->n_best_size = setting(s, "n_best_size", 20, 10000);
+    a->max_answer_length = setting(s, "max_answer_length", 30, 4096);
     a->null_score_diff_threshold = 0;
     bl_json_number(s, "null_score_diff_threshold", &a->null_score_diff_threshold);
     json_decref(own);

@@ -46,6 +46,30 @@ static bl_status reserve_sequence(bl_ids *ids, const char *op) {
     return BL_OK;
 }
 
+bl_status bl_ids_append(bl_ids *ids, const char *op, const int32_t *tokens, int64_t count) {
+    if (count == 0) return BL_OK;
+    BL_TRY(reserve_ids(ids, op, count));
+    memcpy(ids->ids + ids->count, tokens, (size_t) count * sizeof *tokens);
+    ids->count += count;
+    return BL_OK;
+}
+
+bl_status bl_ids_close(bl_ids *ids, const char *op, int64_t first_length) {
+    BL_TRY(reserve_sequence(ids, op));
+    ids->first_lengths[ids->sequences++] = (int32_t) first_length;
+    ids->offsets[ids->sequences] = ids->count;
+    return BL_OK;
+}
+
+void bl_ids_clear(bl_ids *ids) {
+    ids->count = ids->sequences = 0;
+}
+
+bl_sequences bl_ids_sequences(const bl_ids *ids) {
+    return (bl_sequences){
+        .count = ids->sequences, .ids = ids->ids, .offsets = ids->offsets, .first_lengths = ids->first_lengths};
+}
+
 /* The special token that begins at a bracket: its id, and how many bytes it has; -1 if there is none. */
 static int32_t special_at(const bl_special_ids *special, const char *text, size_t bytes, size_t *length) {
     const struct {
@@ -67,12 +91,7 @@ static bl_status append_plain(bl_ids *ids, const bl_tokenizer *tokenizer, const 
                               size_t bytes) {
     if (bytes == 0) return BL_OK;
     BL_TRY(bl_tokenizer_encode(tokenizer, ids->encoding, text, bytes, false));
-    int64_t count = ids->encoding->count;
-    if (count == 0) return BL_OK;
-    BL_TRY(reserve_ids(ids, op, count));
-    memcpy(ids->ids + ids->count, ids->encoding->ids, (size_t) count * sizeof *ids->ids);
-    ids->count += count;
-    return BL_OK;
+    return bl_ids_append(ids, op, ids->encoding->ids, ids->encoding->count);
 }
 
 /* Tokens of a text, nothing around them. */
@@ -103,7 +122,7 @@ static const char *name_of(char *buffer, size_t bytes, const char *what, int64_t
     return buffer;
 }
 
-static bl_status check_text(const char *op, int64_t number, const char *what, const char *text) {
+bl_status bl_text_check(const char *op, const char *what, int64_t number, const char *text) {
     char name[48];
     if (!text) return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is NULL", op, name_of(name, sizeof name, what, number));
     int64_t bad = bl_utf8_check(text, (int64_t) strlen(text));
@@ -130,7 +149,6 @@ static void cut(int64_t *first, int64_t *second, int64_t excess) {
 static bl_status append(bl_ids *ids, const bl_tokenizer *tokenizer, int64_t limit, const char *op, const char *text,
                         const char *pair, int64_t *length) {
     bl_special_ids special = bl_tokenizer_special(tokenizer);
-    BL_TRY(reserve_sequence(ids, op));
     BL_TRY(reserve_ids(ids, op, 3));
     int64_t begin = ids->count;
     ids->ids[ids->count++] = special.cls;
@@ -154,9 +172,7 @@ static bl_status append(bl_ids *ids, const bl_tokenizer *tokenizer, int64_t limi
     }
     at[0] = special.sep;
     ids->count = begin + first + second + around;
-    ids->first_lengths[ids->sequences++] = (int32_t) first + 2;
-    ids->offsets[ids->sequences] = ids->count;
-    return BL_OK;
+    return bl_ids_close(ids, op, first + 2);
 }
 
 static bl_status add(bl_ids *ids, const bl_encoder *encoder, const char *op, int64_t number, const char *text,
@@ -164,8 +180,8 @@ static bl_status add(bl_ids *ids, const bl_encoder *encoder, const char *op, int
     int64_t before = ids->count, all = 0, limit = encoder->folder.max_length;
     int64_t sequences = ids->sequences;
     char name[48];
-    BL_TRY(check_text(op, number, "text", text));
-    if (pair) BL_TRY(check_text(op, number, "pair", pair));
+    BL_TRY(bl_text_check(op, "text", number, text));
+    if (pair) BL_TRY(bl_text_check(op, "pair", number, pair));
     bl_status status = append(ids, encoder->folder.tokenizer, whole ? 0 : limit, op, text, pair, &all);
     if (status == BL_OK && all > INT32_MAX)
         status = bl_fail(BL_ERROR_ARGUMENT, "%s: %s has %lld tokens: split it", op,
@@ -196,7 +212,7 @@ BL_API bl_status bl_encoder_lengths(bl_encoder *encoder, const char *const *text
     BL_TRY(bl_ids_create(&ids));
     bl_status status = BL_OK;
     for (int64_t i = 0; status == BL_OK && i < n; i++) {
-        ids.count = ids.sequences = 0;
+        bl_ids_clear(&ids);
         status = add(&ids, encoder, "lengths", i, texts[i], pairs ? pairs[i] : NULL, true, &lengths[i]);
     }
     bl_ids_free(&ids);

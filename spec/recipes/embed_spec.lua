@@ -74,7 +74,7 @@ describe("embed.lua", function()
         succeed "--input texts.txt --output a.jsonl"
         local list, their_texts = of_lines(assert(fs.read(folder .. "/a.jsonl")))
         assert.are.same({ vectors:tolist(), texts }, { tensor.from(list):tolist(), their_texts })
-        -- Rows of two chunks are packed otherwise, which may change the last bit.
+        -- What comes through a pipe is packed otherwise, which may change the last bit.
         same((of_lines(succeed("", "cat texts.txt |"))))
         succeed "--input texts.txt --output half.npy --dtype f16"
         same(npy.read(folder .. "/half.npy"):tolist(), 1e-3)
@@ -166,7 +166,7 @@ describe("embed.lua", function()
             "--input texts.txt --output b.jsonl --dtype f16")
         refused("--output texts.txt: it is the input", "--input texts.txt --output texts.txt --format jsonl")
         refused("standard input: nothing in it to embed; nothing was written", "--output b.npy", "printf '' |")
-        refused("max_seq_length is 25", "--input texts.txt --output b.npy --max-seq-length 25")
+        refused("bertlua: --max-seq-length is 25, but ", "--input texts.txt --output b.npy --max-seq-length 25")
         assert.is_false(fs.exists(folder .. "/b.npy.part"))
     end)
 end)

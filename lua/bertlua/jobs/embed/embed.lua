@@ -9,7 +9,9 @@ local stdlib = require "posix.stdlib"
 
 local array = require "bertlua.array"
 local devices = require "bertlua.jobs.common.devices"
+local encoder_api = require "bertlua.encoder_api"
 local fault = require "bertlua.fault"
+local files = require "bertlua.encoder.files"
 local formats = require "bertlua.jobs.embed.formats"
 local fs = require "bertlua.util.fs"
 local identity = require "bertlua.jobs.embed.identity"
@@ -21,14 +23,17 @@ local settings = require "bertlua.settings"
 local signal = require "bertlua.signal"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
+local term = require "bertlua.util.term"
 local writer = require "bertlua.jobs.predict.writer"
 
 local M = {}
 
 -- A chunk also ends when its texts have so many bytes.
 local MOST_BYTES = 16 * 2 ^ 20
--- Batches between two looks at signals and two steps of the bar.
-local BATCHES = 4
+-- What describe() says of the folder: bl_pooling of engine/api/encoder.h.
+local POOLING, NORMALIZED = { "mean", "cls" }, 16
+-- Text between two looks at signals and two steps of the bar: some thousand tokens.
+local SLICE_BYTES = 32 * 2 ^ 10
 
 local KIND = "embeddings"
 
@@ -52,10 +57,13 @@ local function all_settings()
     rows.input_form.help = "text: a text a line; csv, tsv; jsonl: JSON lines. Unset: by the file's ending, else by its "
         .. "first line"
     rows.text_column.help = "column of the text; unset: text"
-    local model = of_predict(predict.of_model, { task = true, threshold = true, doc_stride = true })
+    local model = of_predict(predict.of_model, { task = true, threshold = true, doc_stride = true, batch_size = true,
+        model_prefix = true })
     model.pooling.choices, model.pooling.default = { "model", "mean", "cls" }, "model"
     model.pooling.help = "mean of all tokens, or the first one's vector; model: as its folder says, or mean"
     model.normalize.help = "vectors of length 1; unset: as the model's folder says, or as they are"
+    -- What the engine's encoder computes in.
+    model.precision.choices = { "fp32", "bf16" }
     model.max_seq_length.help = "tokens of a text, whose end is cut off; unset: as the model was trained"
     local list = {
         { name = "checkpoint", type = "path", required = true, group = "Files",
@@ -126,27 +134,42 @@ local function stop_if_told(trapped)
     if name then fault.raise("interrupted by " .. name, 128 + posix_signal[name]) end
 end
 
+--- The engine's message, with the place of the text that it speaks of.
+local function placed(message, place)
+    return (message:gsub("%(text (%d+), from 0%)", function(i) return "(" .. place(tonumber(i) + 1) .. ")" end))
+end
+
 --- Vectors of texts, in their order: tensor f32 [n,H].
+-- @param job encoder, pooling, normalize, width, cut: how many texts were cut so far
+-- @param place function(i) -> "FILE:LINE" of a text
 -- @param step called with the number of texts done, now and then
-local function vectors_of(model, texts, values, step)
-    local order, hidden = {}, model.config.hidden_size
+local function vectors_of(job, texts, place, step)
+    local order, width, limit = {}, job.width, job.limit
     for i = 1, #texts do order[i] = i end
     table.sort(order, function(a, b)
         if #texts[a] ~= #texts[b] then return #texts[a] > #texts[b] end
         return a < b
     end)
-    local out = tensor.new("f32", { #texts, hidden })
-    local to, row = array.wrap(out), 4 * hidden
-    local options = { batch_size = values.batch_size, normalize = values.normalize,
-        pooling = values.pooling ~= "model" and values.pooling or nil }
-    for first = 1, #order, BATCHES * values.batch_size do
-        local last = math.min(#order, first + BATCHES * values.batch_size - 1)
-        local list = {}
-        for i = first, last do list[#list + 1] = texts[order[i]] end
-        local some = model:embed(list, options)
+    local out = tensor.new("f32", { #texts, width })
+    local to, first = array.wrap(out), 1
+    while first <= #order do
+        local list, bytes = {}, 0
+        repeat
+            -- NUL is no part of a text for the tokenizer either.
+            local text = texts[order[first + #list]]:gsub("%z", "")
+            list[#list + 1], bytes = text, bytes + #text
+        until bytes >= SLICE_BYTES or first + #list > #order
+        for _, length in ipairs(fault.check(job.encoder:lengths(list))) do
+            if length > limit then job.on_cut(1) end
+        end
+        local some, message = job.encoder:embed(list, job.pooling, job.normalize)
+        if not some then fault.raise(placed(message, function(i) return place(order[first + i - 1]) end)) end
         local from = array.wrap(some)
-        for i = first, last do array.copy(to + (order[i] - 1) * hidden, from + (i - first) * hidden, row) end
-        step(last)
+        for i = 1, #list do
+            array.copy(to + (order[first + i - 1] - 1) * width, from + (i - 1) * width, 4 * width)
+        end
+        first = first + #list
+        step(first - 1)
     end
     return out
 end
@@ -180,11 +203,11 @@ local function tell(job, tell_cuts)
 end
 
 --- Read, compute and write; returns the number of vectors.
--- @param job values, model, form, input, output: a Part if into_file, else a writer
+-- @param job values, encoder and what belongs to it, form, input, output: a Part if into_file, else a writer
 local function work(job)
-    local values, model, input, output = job.values, job.model, job.input, job.output
+    local values, input, output = job.values, job.input, job.output
     local before = job.into_file and output.notes or {}
-    local tell_cuts, cuts = predict.watch_cuts(model, KIND, input, before.cut)
+    local tell_cuts, cuts = predict.watch_cuts(job, KIND, input, before.cut)
     local count, line, crc = job.into_file and output.rows or 0, 0, before.texts or 0
     if count > 0 then
         job.refused = true
@@ -203,11 +226,12 @@ local function work(job)
         local texts, first, size = {}, line, rows[#rows].line - line
         for i, row in ipairs(rows) do texts[i] = row.text end
         if bar and not counted then bar:expect(input:expected_lines(rows[#rows].line)) end
-        local vectors = vectors_of(model, texts, values, function(done)
+        local function place(i) return input:where(rows[i]) end
+        local vectors = vectors_of(job, texts, place, function(done)
             if bar then bar:update(first + size * done / #rows) end
             stop_if_told(job.into_file)
         end)
-        formats.check(vectors, values.dtype, function(i) return input:where(rows[i]) end)
+        formats.check(vectors, values.dtype, place)
         local bytes = formats.rows(job.form, values.dtype, vectors, texts)
         count, line, crc = count + #rows, rows[#rows].line, checksum(texts, crc)
         if job.into_file then
@@ -222,20 +246,45 @@ local function work(job)
     return count
 end
 
+--- Open the model, and settle how its vectors are made.
+local function open_model(job)
+    local values = job.values
+    job.device = devices.open(values)
+    job.folder = files.find(values.checkpoint)
+    local ok, encoder, problem = pcall(encoder_api.open, job.folder, { device = job.device, threads = values.threads,
+        dtype = values.precision == "bf16" and "bf16" or "f32", max_length = values.max_seq_length,
+        lower_case = values.do_lower_case, vocab_file = values.vocab_file })
+    -- What is wrong with an argument is wrong with a setting here.
+    if not ok then problem = fault.message(encoder) end
+    if problem then fault.raise((problem:gsub("^encoder: max_length", "--max-seq-length"))) end
+    for _, line in ipairs(encoder:notes()) do term.warn(line) end
+    -- Whether the folder says anything that is not implemented, before anything is written.
+    local tried
+    tried, problem = encoder:embed({ "" }, values.pooling)
+    if not tried then
+        encoder:close()
+        fault.raise((problem:gsub("^embed: ", ""):gsub("BL_POOL_MEAN", "--pooling mean")))
+    end
+    local info = encoder:describe()
+    job.encoder, job.width, job.limit = encoder, info.hidden_size, info.max_length
+    job.pooling = values.pooling ~= "model" and values.pooling or POOLING[info.pooling % NORMALIZED]
+    job.normalize = values.normalize
+    if job.normalize == nil then job.normalize = info.pooling >= NORMALIZED end
+end
+
 --- Where the vectors go: a Part for a plain file, or a writer for a device, a pipe or standard output.
-local function open_output(job, device)
+local function open_output(job)
     local values = job.values
     if not job.into_file then return writer.open(values.output) end
-    return part.open(values.output, { head = #formats.head(job.form, values.dtype, 0, job.model.config.hidden_size),
-        overwrite = values.overwrite, told = identity.of(values, job.model, job.input, job.form, device) })
+    return part.open(values.output, { head = #formats.head(job.form, values.dtype, 0, job.width),
+        overwrite = values.overwrite, told = identity.of(job) })
 end
 
 local function finish(job, count)
     if not job.into_file then return job.output:finish() end
-    local width = job.model.config.hidden_size
-    job.output:finish(formats.head(job.form, job.values.dtype, count, width))
+    job.output:finish(formats.head(job.form, job.values.dtype, count, job.width))
     io.stdout:write(("%s: %s of %s%s\n"):format(job.values.output, plural.count(count, "vector"),
-        plural.count(width, "number"), job.form == "jsonl" and "" or ", " .. job.values.dtype))
+        plural.count(job.width, "number"), job.form == "jsonl" and "" or ", " .. job.values.dtype))
 end
 
 --- Run the job.
@@ -247,18 +296,17 @@ function M.run(values, sources)
     job.into_file = values.output ~= "-" and (fs.is_file(values.output) or not fs.exists(values.output))
     -- What a link leads to is written, not the link.
     if job.into_file and fs.exists(values.output) then values.output = stdlib.realpath(values.output) end
-    local device = devices.open(values)
+    open_model(job)
     if job.into_file then signal.trap() end
-    job.model = predict.open_model(values, KIND)
     job.input = predict.open_rows(values, values.input, KIND)
     local ok, result = pcall(function()
-        job.output = open_output(job, device)
+        job.output = open_output(job)
         local count = work(job)
         finish(job, count)
         return count
     end)
     job.input:close()
-    job.model:close()
+    job.encoder:close()
     if job.into_file then signal.untrap() end
     if ok then return result end
     local left = job.output and job.output:abandon(job.input.piped or nil)

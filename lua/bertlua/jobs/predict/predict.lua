@@ -96,15 +96,14 @@ end
 M.settings = settings.define(all_settings())
 
 --- Open the model, and say what it predicts.
--- @param kind name of the only kind that will do; nil: what the settings or the model's head say
 -- @return model; name of its kind
-function M.open_model(values, kind)
+function M.open_model(values)
     local model = Encoder.load(values.checkpoint, { precision = values.precision, vocab_file = values.vocab_file,
         do_lower_case = values.do_lower_case, model_prefix = values.model_prefix,
         max_seq_length = values.max_seq_length })
-    kind = kinds.of(model, kind or values.task)
+    local kind = kinds.of(model, values.task)
     local problem = kind == "embeddings" and model.sentences.problem
-    if problem and (values.pooling or "model") == "model" then
+    if problem and not values.pooling then
         fault.raisef("%s; --pooling mean makes vectors regardless", problem)
     end
     return model, kind
@@ -140,6 +139,7 @@ function M.window(model, kind, list, values, where)
 end
 
 --- Tell what was cut off: at once where nobody knows when the end comes, and how often at the end.
+-- @param model has limit; its on_cut is set
 -- @param before how many texts were cut before, by a run that this one goes on with
 -- @return function that tells it at the end; function() -> how many texts were cut so far
 function M.watch_cuts(model, kind, input, before)

@@ -33,7 +33,7 @@ end
 
 --- The folder and file of the parameters that a path means: itself, the finished model of a run's OUTPUT_DIR, or the
 -- checkpoint inside that its run keeps as the best, else the newest.
-local function find(path, model_prefix)
+function M.find(path, model_prefix)
     local home, file, reason = folder.find(path, model_prefix)
     if home then return home, file end
     if fs.is_directory(path) then
@@ -105,7 +105,7 @@ end
 --   of config.json, or nil), words (tokenizer), limit, sentences: how it makes vectors of texts, as
 --   text_vectors.of tells; nil where the folder says nothing
 function M.inspect(path, options)
-    local home, file = find(path, options.model_prefix)
+    local home, file = M.find(path, options.model_prefix)
     local config_file = options.config_file or fs.join(home, "config.json")
     if not fs.is_file(config_file) then
         fault.raisef("%s holds no config.json: name it with { config_file = ... }", home)

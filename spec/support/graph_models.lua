@@ -128,11 +128,13 @@ function M.text(sequence)
     return table.concat(words, " ")
 end
 
+local tape
+
 --- What the model in Lua computes of a sequence alone.
 -- @param compute function(model, tape, batch) -> variable; the model's logits if left out
 -- @return rows, each a list of numbers
 function M.logits(model, sequence, compute)
-    local tape = Tape.new { capacity = 2 ^ 26 }
+    tape = tape or Tape.new { capacity = 2 ^ 26 }
     local batch = fill_mask.batch(sequence.ids, #sequence.masked > 0 and sequence.masked or { 0 })
     local types = {}
     for i = 1, #sequence.ids do types[i] = i <= sequence.first and 0 or 1 end
@@ -142,7 +144,6 @@ function M.logits(model, sequence, compute)
     local value = compute(model, tape, batch).value
     local rows = tensor.new("f32", value:dims()):copy_from(value):tolist()
     batch.buffer:free()
-    tape:close()
     return rows
 end
 

@@ -26,7 +26,7 @@ end
 describe("the encoder's vectors", function()
     local encoder
 
-    setup(function() encoder = assert(api.open(FOLDER)) end)
+    setup(function() encoder = assert(api.open(FOLDER, { threads = 1 })) end)
     teardown(function() encoder:close() end)
 
     it("are those of transformers: the mean, the first token, each token, pairs", function()

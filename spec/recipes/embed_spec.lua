@@ -164,7 +164,8 @@ describe("embed.lua", function()
             .. "afterwards: name a file, or take --format jsonl", "--input texts.txt --format npy")
         refused("--dtype: JSON lines have numbers as text; leave it out",
             "--input texts.txt --output b.jsonl --dtype f16")
-        refused("--output texts.txt: it is the input", "--input texts.txt --output texts.txt --format jsonl")
+        refused("--output texts.txt is the same file as --input texts.txt: name another one",
+            "--input texts.txt --output texts.txt --format jsonl")
         refused("standard input: nothing in it to embed; nothing was written", "--output b.npy", "printf '' |")
         refused("bertlua: --max-seq-length is 25, but ", "--input texts.txt --output b.npy --max-seq-length 25")
         assert.is_false(fs.exists(folder .. "/b.npy.part"))

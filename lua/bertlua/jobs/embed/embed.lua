@@ -112,9 +112,7 @@ local function plan(values, sources)
         fault.raisef("--format %s: the number of vectors stands at its beginning, which %s cannot be told afterwards: "
             .. "name a file, or take --format jsonl", form, values.output == "-" and "standard output" or values.output)
     end
-    if fs.identity(values.output) and fs.identity(values.output) == fs.identity(values.input) then
-        fault.raisef("--output %s: it is the input", values.output)
-    end
+    predict.check_output(values.output, { input = values.input })
     return form
 end
 
@@ -250,13 +248,16 @@ end
 local function open_model(job)
     local values = job.values
     job.device = devices.open(values)
-    job.folder = files.find(values.checkpoint)
+    job.folder = files.find(values.checkpoint, nil, "--checkpoint")
     local ok, encoder, problem = pcall(encoder_api.open, job.folder, { device = job.device, threads = values.threads,
         dtype = values.precision == "bf16" and "bf16" or "f32", max_length = values.max_seq_length,
         lower_case = values.do_lower_case, vocab_file = values.vocab_file })
     -- What is wrong with an argument is wrong with a setting here.
     if not ok then problem = fault.message(encoder) end
-    if problem then fault.raise((problem:gsub("^encoder: max_length", "--max-seq-length"))) end
+    if problem then
+        fault.raise((problem:gsub("^encoder: max_length", "--max-seq-length"):gsub("vocabulary in vocab_file",
+            "vocabulary with --vocab-file")))
+    end
     for _, line in ipairs(encoder:notes()) do term.warn(line) end
     -- Whether the folder says anything that is not implemented, before anything is written.
     local tried

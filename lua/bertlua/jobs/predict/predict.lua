@@ -6,6 +6,7 @@
 local Encoder = require "bertlua.encoder"
 local devices = require "bertlua.jobs.common.devices"
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local kinds = require "bertlua.jobs.predict.kinds"
 local plural = require "bertlua.util.plural"
@@ -95,12 +96,24 @@ end
 
 M.settings = settings.define(all_settings())
 
+--- Refuse an output that is one of the files that are read.
+-- @param output path, "-" or nil
+-- @param inputs by the setting that names each: path, "-" or nil
+function M.check_output(output, inputs)
+    if not output or not fs.is_file(output) then return end
+    for name, path in pairs(inputs) do
+        if fs.identity(path) == fs.identity(output) then
+            fault.raisef("--output %s is the same file as --%s %s: name another one", output, name, path)
+        end
+    end
+end
+
 --- Open the model, and say what it predicts.
 -- @return model; name of its kind
 function M.open_model(values)
     local model = Encoder.load(values.checkpoint, { precision = values.precision, vocab_file = values.vocab_file,
         do_lower_case = values.do_lower_case, model_prefix = values.model_prefix,
-        max_seq_length = values.max_seq_length })
+        max_seq_length = values.max_seq_length, command_line = true })
     local kind = kinds.of(model, values.task)
     local problem = kind == "embeddings" and model.sentences.problem
     if problem and not values.pooling then
@@ -202,6 +215,7 @@ end
 -- @param values of M.settings
 -- @return number of rows
 function M.run(values)
+    M.check_output(values.output, { input = values.input })
     devices.open(values)
     local model, kind = M.open_model(values)
     if values.top_k and values.format == "tsv" then

@@ -128,7 +128,9 @@ function Encoder:describe()
         "parameters", "bytes_of_calls" } do
         table_of[name] = tonumber(info[name])
     end
-    for _, name in ipairs { "fills_masks", "classifies", "tags", "answers", "lower_case" } do table_of[name] = info[name] end
+    for _, name in ipairs { "fills_masks", "classifies", "tags", "answers", "lower_case" } do
+        table_of[name] = info[name]
+    end
     table_of.problem = PROBLEM[info.problem]
     return table_of
 end

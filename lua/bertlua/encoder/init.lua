@@ -18,7 +18,6 @@
 local Graph = require "bertlua.encoder.graph"
 local Tokenizer = require "bertlua.text.tokenizer"
 local context = require "bertlua.context"
-local device = require "bertlua.device"
 local encoder_api = require "bertlua.encoder_api"
 local fault = require "bertlua.fault"
 local files = require "bertlua.encoder.files"
@@ -320,8 +319,8 @@ end
 -- Which of these it is, the model's `problem_type` says (m.problem): one label; several labels; a number. Without one
 -- it is one label, or a number where the head has a single output.
 -- @tparam string|table text a text, or a list of texts or of pairs { text, pair }
--- @param pair second text, or nil; for a list: options {batch_size: most texts computed at a time (all that the engine's
---   memory takes), threshold (0.5): above this probability a text has a label, where it may have several}
+-- @param pair second text, or nil; for a list: options {batch_size: most texts computed at a time (all that the
+--   engine's memory takes), threshold (0.5): above this probability a text has a label, where it may have several}
 -- @tparam[opt] table options of a single text
 -- @return table, or a list of them: label, probability, all = list of {label, probability}, likeliest first; or labels,
 --   probabilities, all; or value (values where the head has several outputs)

@@ -71,11 +71,6 @@ function M.open(folder, options)
         kept = kept }, Encoder)
 end
 
--- What is wrong with a text is not the program's mistake.
-local function told()
-    return nil, bl.last_error()
-end
-
 --- A f32 tensor for results, and the array that C writes them to: its own memory on the CPU.
 local function results(dims)
     local t = tensor.new("f32", dims)
@@ -169,7 +164,8 @@ end
 function Encoder:ids(text, pair)
     local most, count, first = self:describe().max_length, ffi.new "int64_t[1]", ffi.new "int64_t[1]"
     local ids = ffi.new("int32_t[?]", most)
-    if lib.bl_encoder_ids(live(self), text, pair, most, ids, count, first) ~= 0 then return told() end
+    local status = lib.bl_encoder_ids(live(self), text, pair, most, ids, count, first)
+    if status ~= 0 then return refused(status) end
     return ids, tonumber(count[0]), tonumber(first[0])
 end
 
@@ -241,9 +237,8 @@ function Encoder:tag(sentences, stride)
         offsets[s] = #words
     end
     local labels, scores = ffi.new("int32_t[?]", #words + 1), ffi.new("float[?]", #words + 1)
-    if lib.bl_encoder_tag(live(self), strings(words), offsets, #sentences, stride or 0, labels, scores, cut) ~= 0 then
-        return told()
-    end
+    local status = lib.bl_encoder_tag(live(self), strings(words), offsets, #sentences, stride or 0, labels, scores, cut)
+    if status ~= 0 then return refused(status) end
     local all, their, at = {}, {}, 0
     for s, sentence in ipairs(sentences) do
         all[s], their[s] = {}, {}
@@ -271,12 +266,32 @@ function Encoder:answer(question, context, options)
     c.allow_none, c.has_threshold = options.allow_none or false, options.null_score_diff_threshold ~= nil
     c.null_score_diff_threshold = options.null_score_diff_threshold or 0
     local answers = ffi.new("bl_encoder_answer[?]", most)
-    if lib.bl_encoder_answer_with(live(self), question, context, c, most, answers, count) ~= 0 then return told() end
+    local status = lib.bl_encoder_answer_with(live(self), question, context, c, most, answers, count)
+    if status ~= 0 then return refused(status) end
     for i = 0, count[0] - 1 do
         local first, last = tonumber(answers[i]["begin"]), tonumber(answers[i]["end"])
         local answer = { text = context:sub(first + 1, last), probability = answers[i].probability }
         if last > 0 then answer.first, answer.last = first + 1, last end
         list[i + 1] = answer
+    end
+    return list
+end
+
+local function count_masks(text)
+    return select(2, text:gsub("%[MASK%]", ""))
+end
+
+--- Guesses for the masks of a text.
+-- @param guesses k for each mask
+-- @param at the first of them
+local function masks_of(guesses, at, masks, k)
+    local list = {}
+    for m = 1, masks do
+        list[m] = {}
+        for i = 1, k do
+            local guess = guesses[at + (m - 1) * k + i - 1]
+            list[m][i] = { id = guess.id, token = ffi.string(guess.token), probability = guess.probability }
+        end
     end
     return list
 end
@@ -288,21 +303,13 @@ end
 function Encoder:fill_masks(texts, k)
     k = k or 5
     local room, masks, list, at = 0, ffi.new("int64_t[?]", math.max(1, #texts)), {}, 0
-    for _, text in ipairs(texts) do room = room + k * select(2, text:gsub("%[MASK%]", "")) end
+    for _, text in ipairs(texts) do room = room + k * count_masks(text) end
     local guesses = ffi.new("bl_guess[?]", math.max(1, room))
-    if lib.bl_encoder_fill_masks(live(self), strings(texts), #texts, k, room, guesses, masks) ~= 0 then
-        return told()
-    end
+    local status = lib.bl_encoder_fill_masks(live(self), strings(texts), #texts, k, room, guesses, masks)
+    if status ~= 0 then return refused(status) end
     for t = 1, #texts do
-        list[t] = {}
-        for m = 1, tonumber(masks[t - 1]) do
-            list[t][m] = {}
-            for i = 1, k do
-                local guess = guesses[at]
-                list[t][m][i] = { id = guess.id, token = ffi.string(guess.token), probability = guess.probability }
-                at = at + 1
-            end
-        end
+        list[t] = masks_of(guesses, at, tonumber(masks[t - 1]), k)
+        at = at + k * #list[t]
     end
     return list
 end
@@ -312,9 +319,13 @@ end
 -- @tparam[opt] number k (5)
 -- @treturn for each [MASK] a list of {id, token, probability}; or nil, message
 function Encoder:fill_mask(text, k)
-    local list, message = self:fill_masks({ text }, k)
-    if not list then return nil, (message:gsub("^fill_mask: texts%[0%]", "fill_mask: the text")) end
-    return list[1]
+    k = k or 5
+    local room, masks = count_masks(text) * k, ffi.new "int64_t[1]"
+    local guesses = ffi.new("bl_guess[?]", math.max(1, room))
+    local status = lib.bl_encoder_fill_mask(live(self), text, k, room, guesses, masks)
+    if status ~= 0 then return refused(status) end
+    local list = masks_of(guesses, 0, tonumber(masks[0]), k)
+    return list
 end
 
 --- Give back its memory. It must not be used afterwards.

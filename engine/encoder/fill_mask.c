@@ -99,13 +99,13 @@ static bl_status add_text(bl_ids *ids, const bl_encoder *encoder, const char *te
     BL_TRY(bl_ids_add(ids, encoder, "fill_mask", number, text, NULL, &length));
     /* What is cut off might be what was asked for. */
     if (length > encoder->folder.max_length)
-        return bl_fail(BL_ERROR_ARGUMENT, "fill_mask: %s has %d tokens, expected at most %d: shorten it",
+        return bl_fail(BL_ERROR_FORMAT, "fill_mask: %s has %d tokens, expected at most %d: shorten it",
                        name_of(name, sizeof name, number), length, encoder->folder.max_length);
     *count = 0;
     for (int64_t i = begin; i < ids->count; i++)
         *count += ids->ids[i] == mask;
     if (*count > 0) return BL_OK;
-    return bl_fail(BL_ERROR_ARGUMENT, "fill_mask: %s has no [MASK]", name_of(name, sizeof name, number));
+    return bl_fail(BL_ERROR_FORMAT, "fill_mask: %s has no [MASK]", name_of(name, sizeof name, number));
 }
 
 static bl_status fill(bl_encoder *encoder, bl_ids *ids, const char *const *texts, int64_t n, bool alone, int32_t k,

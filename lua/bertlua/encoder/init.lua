@@ -421,6 +421,11 @@ function Encoder:answer(question, context_text, options)
         end
         asked[name] = value
     end
+    local most = self.config.max_position_embeddings
+    if (asked.max_seq_length or 0) > most then
+        fault.raisef("answer: max_seq_length is %d, but the model has max_position_embeddings %d",
+            asked.max_seq_length, most)
+    end
     self.trained = self.trained or reader.read_settings(self.folder)
     asked.allow_none = options.version_2_with_negative
     if asked.allow_none == nil then asked.allow_none = self.trained.version_2_with_negative == true end

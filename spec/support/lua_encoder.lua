@@ -88,9 +88,9 @@ function Reference:hidden_states(text, pair)
     end)
 end
 
---- Vectors of texts as the folder says: list of lists.
-function Reference:embed(list)
-    local of_folder, vectors = self.sentences, {}
+--- Vectors of texts as the folder says, or as asked for: list of lists.
+function Reference:embed(list, options)
+    local of_folder, vectors = options or self.sentences, {}
     if of_folder.problem then fault.raisef('embed: %s; { pooling = "mean" } makes vectors', of_folder.problem) end
     for i, text in ipairs(list) do
         local all = self:hidden_states(text)

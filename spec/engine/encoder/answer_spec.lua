@@ -1,7 +1,7 @@
 --- Answers to questions in C against the graph in Lua.
 
 local fs = require "bertlua.util.fs"
-local models = require "spec.support.encoder_folders"
+local models = require "spec.support.encoder_models"
 local text = require "bertlua.squad.text"
 
 local CLOSE = 1e-6

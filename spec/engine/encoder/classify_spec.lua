@@ -2,7 +2,7 @@
 
 local fs = require "bertlua.util.fs"
 local lua_encoder = require "spec.support.lua_encoder"
-local models = require "spec.support.encoder_folders"
+local models = require "spec.support.encoder_models"
 
 local CLOSE = 1e-6
 

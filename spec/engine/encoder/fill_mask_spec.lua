@@ -4,7 +4,7 @@ local ffi = require "ffi"
 
 local fails_here = require("spec.support.errors").fails_here
 local fs = require "bertlua.util.fs"
-local models = require "spec.support.encoder_folders"
+local models = require "spec.support.encoder_models"
 
 local CLOSE = 1e-6
 

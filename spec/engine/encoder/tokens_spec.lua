@@ -1,7 +1,7 @@
 --- Tags of words in C against the graph in Lua.
 
 local fs = require "bertlua.util.fs"
-local models = require "spec.support.encoder_folders"
+local models = require "spec.support.encoder_models"
 
 local CLOSE = 1e-6
 

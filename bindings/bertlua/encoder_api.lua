@@ -1,5 +1,5 @@
 --- The engine's encoder: a model's folder, from texts to vectors, labels, answers and words, all in C. What it gives is
--- what a C program gets (engine/api/encoder.h); bertlua.encoder is the model in Lua, which also shows its insides.
+-- what a C program gets (engine/api/encoder.h); bl.load (bertlua.encoder) runs on it.
 --
 --     e = encoder_api.open "all-MiniLM-L6-v2"
 --     e:embed { "a text", "another" }            tensor f32 [2,H]
@@ -32,14 +32,32 @@ local function code_of(codes, what, name)
     error(("encoder: %s is %s, expected %s"):format(what, tostring(name), table.concat(names, ", ")), 3)
 end
 
+--- Parameters in memory as C has them, and what must outlive the encoder.
+-- @param list of {name, tensor}
+local function parameters_of(list)
+    local kept = { names = ffi.new("const char *[?]", #list + 1), tensors = ffi.new("bl_tensor[?]", #list + 1),
+        list = list }
+    for i, entry in ipairs(list) do
+        kept.names[i - 1] = entry.name
+        ffi.copy(kept.tensors + (i - 1), entry.tensor, ffi.sizeof "bl_tensor")
+    end
+    kept.c = ffi.new("bl_encoder_parameters", #list, kept.names, kept.tensors)
+    return kept
+end
+
 --- Open a model's folder.
 -- @tparam string folder
--- @tparam[opt] table options device ("cpu"), device_index, threads, dtype ("f32" or "bf16"), memory (bytes),
---   max_length, lower_case (true, false; nil: as the folder says), vocab_file, refuse_long: see engine/api/encoder.h
+-- @tparam[opt] table options device ("cpu"), device_index, threads, dtype ("f32", "bf16", on a GPU "f16"), memory
+--   (bytes), max_length, lower_case (true, false; nil: as the folder says), vocab_file, config_file, refuse_long: see
+--   engine/api/encoder.h; parameters: list of {name, tensor} in place of the folder's files of them. They must keep
+--   their memory while the encoder is open
 -- @return the encoder; or nil, message
 function M.open(folder, options)
     options = options or {}
     local c = ffi.new "bl_encoder_options"
+    local kept = options.parameters and parameters_of(options.parameters)
+    if kept then c.parameters = kept.c end
+    c.config_file = options.config_file
     c.device = code_of(DEVICE, "device", options.device or "cpu")
     c.dtype = bl.dtype(options.dtype or "f32")
     c.device_index, c.threads = options.device_index or 0, options.threads or 0
@@ -49,7 +67,20 @@ function M.open(folder, options)
     local out = ffi.new "bl_encoder *[1]"
     local status = lib.bl_encoder_open(out, folder, c)
     if status ~= 0 then return refused(status) end
-    return setmetatable({ handle = ffi.gc(out[0], lib.bl_encoder_free), info = ffi.new "bl_encoder_info" }, Encoder)
+    return setmetatable({ handle = ffi.gc(out[0], lib.bl_encoder_free), info = ffi.new "bl_encoder_info",
+        kept = kept }, Encoder)
+end
+
+--- A f32 tensor for results, and the array that C writes them to: its own memory on the CPU.
+local function results(dims)
+    local t = tensor.new("f32", dims)
+    if t.device == 0 then return t, t:data_ptr "float" end
+    return t, ffi.new("float[?]", math.max(1, t:numel()))
+end
+
+--- The tensor, with what C wrote.
+local function finished(t, array)
+    return t.device == 0 and t or t:set(array)
 end
 
 local function live(self)
@@ -84,7 +115,7 @@ local function texts_and_pairs(texts, pairs_)
 end
 
 --- What it is: {hidden_size, layers, attention_heads, vocab_size, max_length, labels, problem = "single", "multiple" or
--- "values", pooling = number, fills_masks, classifies, tags, answers, parameters, bytes_of_calls}.
+-- "values", pooling = number, fills_masks, classifies, tags, answers, parameters, bytes_of_calls, lower_case}.
 function Encoder:describe()
     local info, table_of = self.info, {}
     bl.check(lib.bl_encoder_describe(live(self), info))
@@ -92,7 +123,9 @@ function Encoder:describe()
         "parameters", "bytes_of_calls" } do
         table_of[name] = tonumber(info[name])
     end
-    for _, name in ipairs { "fills_masks", "classifies", "tags", "answers" } do table_of[name] = info[name] end
+    for _, name in ipairs { "fills_masks", "classifies", "tags", "answers", "lower_case" } do
+        table_of[name] = info[name]
+    end
     table_of.problem = PROBLEM[info.problem]
     return table_of
 end
@@ -126,18 +159,34 @@ function Encoder:lengths(texts, pairs_)
     return list
 end
 
+--- Token ids of a text or pair as the model sees them: special tokens included, cut to the longest length.
+-- @treturn cdata int32 array (0-based); how many; how many of them belong to the first text. Or nil, message
+function Encoder:ids(text, pair)
+    local most, count, first = self:describe().max_length, ffi.new "int64_t[1]", ffi.new "int64_t[1]"
+    local ids = ffi.new("int32_t[?]", most)
+    local status = lib.bl_encoder_ids(live(self), text, pair, most, ids, count, first)
+    if status ~= 0 then return refused(status) end
+    return ids, tonumber(count[0]), tonumber(first[0])
+end
+
+--- What cuts its texts: a bl_tokenizer, for bertlua.text. It must not be used once the encoder is closed.
+function Encoder:tokenizer()
+    return lib.bl_encoder_tokenizer(live(self))
+end
+
 --- One vector a text.
 -- @tparam {string,...} texts
 -- @tparam[opt] string pooling "model" (default), "mean" or "cls"
 -- @tparam[opt] boolean normalize whether each gets length 1, also where the model's folder does not say so
+-- @tparam[opt] {string,...} pairs_ second texts, false for none
 -- @treturn tensor f32 [n,H]; or nil, message
-function Encoder:embed(texts, pooling, normalize)
-    local first = texts_and_pairs(texts)
+function Encoder:embed(texts, pooling, normalize, pairs_)
+    local first, second = texts_and_pairs(texts, pairs_)
     local code = code_of(POOLING, "pooling", pooling or "model") + (normalize and NORMALIZED or 0)
-    local vectors = tensor.new("f32", { #texts, self:describe().hidden_size })
-    local status = lib.bl_encoder_embed(live(self), first, #texts, code, vectors:data_ptr "float")
+    local vectors, array = results { #texts, self:describe().hidden_size }
+    local status = lib.bl_encoder_embed_pairs(live(self), first, second, #texts, code, array)
     if status ~= 0 then return refused(status) end
-    return vectors
+    return finished(vectors, array)
 end
 
 --- The last layer's output for each token of a text or pair.
@@ -146,20 +195,21 @@ function Encoder:hidden(text, pair)
     local info, rows = self:describe(), ffi.new "int64_t[1]"
     local lengths, message = self:lengths({ text }, pair and { pair })
     if not lengths then return nil, message end
-    local states = tensor.new("f32", { math.min(lengths[1], info.max_length), info.hidden_size })
-    local status = lib.bl_encoder_hidden(live(self), text, pair, states:dims()[1], states:data_ptr "float", rows)
+    local count = math.min(lengths[1], info.max_length)
+    local states, array = results { count, info.hidden_size }
+    local status = lib.bl_encoder_hidden(live(self), text, pair, count, array, rows)
     if status ~= 0 then return refused(status) end
-    return states
+    return finished(states, array)
 end
 
 --- Scores of texts or pairs, as the problem says: probabilities, or values.
 -- @treturn tensor f32 [n,labels]; or nil, message
 function Encoder:classify(texts, pairs_)
     local first, second = texts_and_pairs(texts, pairs_)
-    local scores = tensor.new("f32", { #texts, self:describe().labels })
-    local status = lib.bl_encoder_classify(live(self), first, second, #texts, scores:data_ptr "float")
+    local scores, array = results { #texts, self:describe().labels }
+    local status = lib.bl_encoder_classify(live(self), first, second, #texts, array)
     if status ~= 0 then return refused(status) end
-    return scores
+    return finished(scores, array)
 end
 
 --- The likeliest label of each word of a sentence.
@@ -174,16 +224,49 @@ function Encoder:tokens(words)
     return list
 end
 
+--- The likeliest label of each word of sentences, computed together.
+-- @tparam {{string,...},...} sentences
+-- @tparam[opt] number stride pieces from the start of a window to that of the next (half of the longest length)
+-- @treturn {{number,...},...} labels of each sentence's words, from 0
+-- @treturn {{number,...},...} their probabilities
+-- @treturn number words that lost pieces, since a window holds less. Or nil, message
+function Encoder:tag(sentences, stride)
+    local words, offsets, cut = {}, ffi.new("int64_t[?]", #sentences + 1), ffi.new "int64_t[1]"
+    for s, sentence in ipairs(sentences) do
+        for _, word in ipairs(sentence) do words[#words + 1] = word end
+        offsets[s] = #words
+    end
+    local labels, scores = ffi.new("int32_t[?]", #words + 1), ffi.new("float[?]", #words + 1)
+    local status = lib.bl_encoder_tag(live(self), strings(words), offsets, #sentences, stride or 0, labels, scores, cut)
+    if status ~= 0 then return refused(status) end
+    local all, their, at = {}, {}, 0
+    for s, sentence in ipairs(sentences) do
+        all[s], their[s] = {}, {}
+        for w = 1, #sentence do
+            all[s][w], their[s][w] = labels[at], scores[at]
+            at = at + 1
+        end
+    end
+    return all, their, tonumber(cut[0])
+end
+
+local ANSWER_SIZES = { "max_seq_length", "doc_stride", "max_query_length", "n_best_size", "max_answer_length",
+    "batch_size" }
+
 --- Parts of a context that answer a question, the likeliest first.
--- @tparam[opt] table options allow_none (false): "no answer" is among them; most (1)
+-- @tparam[opt] table options allow_none (false): "no answer" is among them; most (1): how many; max_seq_length,
+--   doc_stride, max_query_length, n_best_size, max_answer_length, null_score_diff_threshold (as the model was
+--   fine-tuned), batch_size (32): windows computed at a time
 -- @treturn {{first, last: bytes of the context, from 1; text, probability},...}; first is nil for no answer. Or nil,
 --   message
 function Encoder:answer(question, context, options)
     options = options or {}
-    local most, count, list = options.most or 1, ffi.new "int32_t[1]", {}
+    local c, most, count, list = ffi.new "bl_answer_options", options.most or 1, ffi.new "int32_t[1]", {}
+    for _, name in ipairs(ANSWER_SIZES) do c[name] = options[name] or 0 end
+    c.allow_none, c.has_threshold = options.allow_none or false, options.null_score_diff_threshold ~= nil
+    c.null_score_diff_threshold = options.null_score_diff_threshold or 0
     local answers = ffi.new("bl_encoder_answer[?]", most)
-    local status = lib.bl_encoder_answer_question(live(self), question, context, options.allow_none or false, most,
-        answers, count)
+    local status = lib.bl_encoder_answer_with(live(self), question, context, c, most, answers, count)
     if status ~= 0 then return refused(status) end
     for i = 0, count[0] - 1 do
         local first, last = tonumber(answers[i]["begin"]), tonumber(answers[i]["end"])
@@ -194,30 +277,61 @@ function Encoder:answer(question, context, options)
     return list
 end
 
---- The k likeliest tokens for each [MASK] of a text.
--- @tparam string text
--- @tparam[opt] number k (5)
--- @treturn for each [MASK] a list of {id, token, probability}; or nil, message
-function Encoder:fill_mask(text, k)
-    k = k or 5
-    local _, possible = text:gsub("%[MASK%]", "")
-    local guesses, masks, list = ffi.new("bl_guess[?]", math.max(1, possible * k)), ffi.new "int64_t[1]", {}
-    local status = lib.bl_encoder_fill_mask(live(self), text, k, possible * k, guesses, masks)
-    if status ~= 0 then return refused(status) end
-    for m = 1, tonumber(masks[0]) do
+local function count_masks(text)
+    return select(2, text:gsub("%[MASK%]", ""))
+end
+
+--- Guesses for the masks of a text.
+-- @param guesses k for each mask
+-- @param at the first of them
+local function masks_of(guesses, at, masks, k)
+    local list = {}
+    for m = 1, masks do
         list[m] = {}
         for i = 1, k do
-            local guess = guesses[(m - 1) * k + i - 1]
+            local guess = guesses[at + (m - 1) * k + i - 1]
             list[m][i] = { id = guess.id, token = ffi.string(guess.token), probability = guess.probability }
         end
     end
     return list
 end
 
+--- The k likeliest tokens for each [MASK] of texts, computed together.
+-- @tparam {string,...} texts
+-- @tparam[opt] number k (5)
+-- @treturn for each text, for each [MASK] a list of {id, token, probability}; or nil, message
+function Encoder:fill_masks(texts, k)
+    k = k or 5
+    local room, masks, list, at = 0, ffi.new("int64_t[?]", math.max(1, #texts)), {}, 0
+    for _, text in ipairs(texts) do room = room + k * count_masks(text) end
+    local guesses = ffi.new("bl_guess[?]", math.max(1, room))
+    local status = lib.bl_encoder_fill_masks(live(self), strings(texts), #texts, k, room, guesses, masks)
+    if status ~= 0 then return refused(status) end
+    for t = 1, #texts do
+        list[t] = masks_of(guesses, at, tonumber(masks[t - 1]), k)
+        at = at + k * #list[t]
+    end
+    return list
+end
+
+--- The same of one text.
+-- @tparam string text
+-- @tparam[opt] number k (5)
+-- @treturn for each [MASK] a list of {id, token, probability}; or nil, message
+function Encoder:fill_mask(text, k)
+    k = k or 5
+    local room, masks = count_masks(text) * k, ffi.new "int64_t[1]"
+    local guesses = ffi.new("bl_guess[?]", math.max(1, room))
+    local status = lib.bl_encoder_fill_mask(live(self), text, k, room, guesses, masks)
+    if status ~= 0 then return refused(status) end
+    local list = masks_of(guesses, 0, tonumber(masks[0]), k)
+    return list
+end
+
 --- Give back its memory. It must not be used afterwards.
 function Encoder:close()
     if self.handle then lib.bl_encoder_free(ffi.gc(self.handle, nil)) end
-    self.handle = nil
+    self.handle, self.kept = nil, nil
 end
 
 return M

@@ -45,10 +45,18 @@ function M.load(path, do_lower_case, rules)
     options.split_ideographs, options.clean = or_default(rules.split_ideographs, true), or_default(rules.clean, true)
     options.max_word_characters = rules.max_word_characters or M.MAX_WORD_CHARACTERS
     if lib.bl_tokenizer_create_with(out, path, options) ~= 0 then return nil, native.last_error() end
-    local handle = ffi.gc(out[0], lib.bl_tokenizer_free)
+    return M.wrap(ffi.gc(out[0], lib.bl_tokenizer_free))
+end
+
+--- A tokenizer of somebody else, who frees it: leave() comes first.
+-- @param handle bl_tokenizer
+-- @param owner whose memory it is in; nil for one of its own
+-- @return tokenizer
+function M.wrap(handle, owner)
     local special, report = lib.bl_tokenizer_special(handle), lib.bl_tokenizer_report(handle)
     return setmetatable({
         handle = handle,
+        owner = owner,
         encoding = new_encoding(),
         size = lib.bl_tokenizer_size(handle),
         report = { blank = report.blank, blank_line = report.blank_line, repeated = report.repeated,
@@ -60,6 +68,17 @@ function M.load(path, do_lower_case, rules)
         sep_id = special.sep,
         mask_id = special.mask,
     }, Native)
+end
+
+-- A call of any function finds this in place of its arguments.
+local Left = { __index = function()
+    error("tokenizer: the model that it belongs to has been closed", 3)
+end }
+
+--- Let go of the owner's memory; any later use is an error.
+function Native:leave()
+    for key in pairs(self) do self[key] = nil end
+    setmetatable(self, Left)
 end
 
 --- Token ids of a text.

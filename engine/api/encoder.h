@@ -33,17 +33,31 @@ typedef enum bl_pooling {
     BL_POOL_NORMALIZED = 16 /* divided by its Euclidean length (by 1e-12, if that is less) */
 } bl_pooling;
 
+/*
+ * Parameters in memory, in place of a folder's files of them: each named as
+ * transformers' class for the task saves it, with "bert." in front of the
+ * encoder's. They are read where they lie if they are contiguous, on the
+ * encoder's device and of its dtype, and must stay there as long as it is open.
+ */
+typedef struct bl_encoder_parameters {
+    int64_t count;
+    const char *const *names;
+    const bl_tensor *tensors; /* f32, bf16 or f16 */
+} bl_encoder_parameters;
+
 /* All zero stands for the defaults. */
 typedef struct bl_encoder_options {
     int32_t device; /* bl_device */
     int32_t device_index;
     int32_t threads;        /* of one call; 0: all cores that the process may use. Servers with many callers: 1 */
-    int32_t dtype;          /* BL_F32, or BL_BF16 to compute in half precision (parameters are copied then) */
+    int32_t dtype;          /* BL_F32; BL_BF16, or on a GPU BL_F16, to compute in half precision, from a copy */
     uint64_t memory;        /* bytes of working memory of all calls together, the model apart; 0: 1 GiB */
     int32_t max_length;     /* most tokens of a text; 0: what the folder records, else the model's positions */
     int32_t lower_case;     /* 0: as the folder says; 1: yes; -1: no */
     const char *vocab_file; /* NULL: vocab.txt or tokenizer.json of the folder */
     bool refuse_long;       /* a text that is too long is an error */
+    const char *config_file; /* NULL: config.json of the folder */
+    const bl_encoder_parameters *parameters; /* NULL: those of the folder, which else holds the other files */
 } bl_encoder_options;
 
 /*
@@ -76,6 +90,7 @@ typedef struct bl_encoder_info {
     bool answers;
     uint64_t parameters;     /* their number */
     uint64_t bytes_of_calls; /* working memory held now */
+    bool lower_case;         /* of the tokenizer */
 } bl_encoder_info;
 bl_status bl_encoder_describe(bl_encoder *encoder, bl_encoder_info *out);
 /* Name of a label; NULL outside [0, labels). Valid as long as the encoder. */
@@ -150,6 +165,53 @@ typedef struct bl_guess {
  */
 bl_status bl_encoder_fill_mask(bl_encoder *encoder, const char *text, int32_t k, int64_t capacity, bl_guess *guesses,
                                int64_t *masks);
+
+/* ---- the same with all that can be set, for bindings ---- */
+
+/* What cuts texts; valid as long as the encoder. */
+const struct bl_tokenizer *bl_encoder_tokenizer(const bl_encoder *encoder);
+
+/*
+ * Token ids of a text, or of a pair (NULL: none), as the model sees them: ids
+ * [*count], special tokens included, at most max_length. The first *first have
+ * type 0. More than `capacity` is an error.
+ */
+bl_status bl_encoder_ids(bl_encoder *encoder, const char *text, const char *pair, int64_t capacity, int32_t *ids,
+                         int64_t *count, int64_t *first);
+
+/* Vectors of texts or pairs: pairs, and any of them, may be NULL. */
+bl_status bl_encoder_embed_pairs(bl_encoder *encoder, const char *const *texts, const char *const *pairs, int64_t n,
+                                 int32_t pooling, float *out);
+
+/*
+ * Words of several sentences, computed together: sentence s has words
+ * [offsets[s], offsets[s + 1]). stride: pieces from the start of a window to
+ * that of the next one; 0: half of max_length. *cut (may be NULL): how many
+ * words lost pieces, since they have more than a window holds.
+ */
+bl_status bl_encoder_tag(bl_encoder *encoder, const char *const *words, const int64_t *offsets, int64_t sentences,
+                         int32_t stride, int32_t *labels, float *scores, int64_t *cut);
+
+/* 0 stands for what the model was fine-tuned with, else for the usual value. */
+typedef struct bl_answer_options {
+    int32_t max_seq_length;
+    int32_t doc_stride;
+    int32_t max_query_length;
+    int32_t n_best_size;
+    int32_t max_answer_length;
+    int32_t batch_size; /* most windows computed at a time; 0: 32 */
+    bool allow_none;
+    bool has_threshold;
+    double null_score_diff_threshold; /* where has_threshold */
+} bl_answer_options;
+/* options may be NULL. */
+bl_status bl_encoder_answer_with(bl_encoder *encoder, const char *question, const char *context,
+                                 const bl_answer_options *options, int32_t capacity, bl_encoder_answer *answers,
+                                 int32_t *count);
+
+/* Masks of several texts, computed together: those of text i are the next masks[i] * k guesses. masks [n]. */
+bl_status bl_encoder_fill_masks(bl_encoder *encoder, const char *const *texts, int64_t n, int32_t k, int64_t capacity,
+                                bl_guess *guesses, int64_t *masks);
 
 /* CDEF-END */
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Windows computed at a time: their scores are held. */
+/* Windows computed at a time, as a rule: their scores are held. */
 enum { AT_ONCE = 32 };
 
 typedef struct window {
@@ -230,16 +230,49 @@ static void weigh(question *q, bool allow_none) {
     q->choices[0] = first;
 }
 
+static bl_status check_options(const bl_answer_options *o, int32_t positions) {
+    const struct {
+        const char *name;
+        int32_t value;
+    } sizes[] = {{"max_seq_length", o->max_seq_length},     {"doc_stride", o->doc_stride},
+                 {"max_query_length", o->max_query_length}, {"n_best_size", o->n_best_size},
+                 {"max_answer_length", o->max_answer_length}, {"batch_size", o->batch_size}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i].value < 0)
+            return bl_fail(BL_ERROR_ARGUMENT, "answer: %s is %d, expected 0 or more", sizes[i].name,
+                           (int) sizes[i].value);
+    if (o->max_seq_length > positions)
+        return bl_fail(BL_ERROR_ARGUMENT, "answer: max_seq_length is %d, but the model has max_position_embeddings %d",
+                       (int) o->max_seq_length, (int) positions);
+    return BL_OK;
+}
+
+/* What is asked for, else as the model was fine-tuned. */
+static bl_status take_settings(question *q, const bl_answer_options *o) {
+    const bl_model_folder *folder = &q->encoder->folder;
+    bl_answer_settings *s = &q->settings;
+    BL_TRY(check_options(o, folder->size.positions));
+    *s = folder->answers;
+    if (o->max_seq_length > 0)
+        s->max_seq_length = o->max_seq_length;
+    else if (q->encoder->options.max_length > 0 && s->max_seq_length > folder->max_length)
+        /* Asked for by the program, the limit holds here too. */
+        s->max_seq_length = folder->max_length;
+    if (o->max_query_length > 0)
+        s->max_query_length = o->max_query_length;
+    else if (s->max_query_length > s->max_seq_length / 2)
+        s->max_query_length = s->max_seq_length / 2;
+    if (o->doc_stride > 0) s->doc_stride = o->doc_stride;
+    if (o->n_best_size > 0) s->n_best_size = o->n_best_size;
+    if (o->max_answer_length > 0) s->max_answer_length = o->max_answer_length;
+    if (o->has_threshold) s->null_score_diff_threshold = o->null_score_diff_threshold;
+    return BL_OK;
+}
+
 /* Tokens of question and context, and windows over the latter. */
 static bl_status prepare(question *q, const char *text, const char *context) {
     const bl_model_folder *folder = &q->encoder->folder;
     bl_answer_settings *s = &q->settings;
-    *s = folder->answers;
-    /* Asked for by the program, the limit holds here too. */
-    if (q->encoder->options.max_length > 0 && s->max_seq_length > folder->max_length) {
-        s->max_seq_length = folder->max_length;
-        if (s->max_query_length > s->max_seq_length / 2) s->max_query_length = s->max_seq_length / 2;
-    }
     bl_encoding *encoding = q->ids.encoding;
     BL_TRY(bl_text_check("answer", "question", -1, text));
     BL_TRY(bl_text_check("answer", "context", -1, context));
@@ -274,16 +307,18 @@ static bl_status reserve(question *q, int64_t at_once) {
     return q->start_places && q->end_places && q->choices && q->scores ? BL_OK : out_of_memory();
 }
 
-static bl_status answer(question *q, const char *text, const char *context, bool allow_none) {
+static bl_status answer(question *q, const char *text, const char *context, const bl_answer_options *options) {
+    BL_TRY(take_settings(q, options));
     BL_TRY(bl_ids_create(&q->ids));
     BL_TRY(prepare(q, text, context));
-    int64_t at_once = q->window_count < AT_ONCE ? q->window_count : AT_ONCE;
+    int64_t most = options->batch_size > 0 ? options->batch_size : AT_ONCE;
+    int64_t at_once = q->window_count < most ? q->window_count : most;
     BL_TRY(reserve(q, at_once));
     q->null = (candidate){.score = 1000000, .last = -1};
     for (int64_t begin = 0; begin < q->window_count; begin += at_once)
         BL_TRY(read_windows(q, begin, begin + at_once < q->window_count ? begin + at_once : q->window_count));
-    BL_TRY(choose(q, allow_none));
-    weigh(q, allow_none);
+    BL_TRY(choose(q, options->allow_none));
+    weigh(q, options->allow_none);
     return BL_OK;
 }
 
@@ -305,13 +340,21 @@ static void free_question(question *q) {
 BL_API bl_status bl_encoder_answer_question(bl_encoder *encoder, const char *question_text, const char *context,
                                             bool allow_none, int32_t capacity, bl_encoder_answer *answers,
                                             int32_t *count) {
+    const bl_answer_options options = {.allow_none = allow_none};
+    return bl_encoder_answer_with(encoder, question_text, context, &options, capacity, answers, count);
+}
+
+BL_API bl_status bl_encoder_answer_with(bl_encoder *encoder, const char *question_text, const char *context,
+                                        const bl_answer_options *options, int32_t capacity, bl_encoder_answer *answers,
+                                        int32_t *count) {
+    static const bl_answer_options DEFAULTS;
     if (!encoder || !count || capacity < 1 || !answers)
         return bl_fail(BL_ERROR_ARGUMENT, "answer: encoder, answers or count is NULL, or capacity is not positive");
     bl_encoder_info info;
     BL_TRY(bl_encoder_describe(encoder, &info));
     if (!info.answers) return bl_fail(BL_ERROR_UNSUPPORTED, "answer: this encoder has no question-answering head");
     question q = {.encoder = encoder};
-    bl_status status = answer(&q, question_text, context, allow_none);
+    bl_status status = answer(&q, question_text, context, options ? options : &DEFAULTS);
     if (status == BL_OK) {
         *count = q.choice_count < capacity ? (int32_t) q.choice_count : capacity;
         for (int32_t i = 0; i < *count; i++)

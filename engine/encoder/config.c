@@ -271,9 +271,9 @@ static bl_status take_labels(bl_model_folder *folder, const json_t *id2label) {
     folder->labels = NULL;
     folder->label_count = 0;
     return bl_folder_note(folder,
-                          "%s/config.json: id2label does not number its names from 0: labels are called "
+                          "%s: id2label does not number its names from 0: labels are called "
                           "LABEL_0, LABEL_1, ...",
-                          folder->path);
+                          folder->config_path);
 }
 
 static bl_status take_values(bl_model_folder *folder, const json_t *values) {
@@ -283,19 +283,19 @@ static bl_status take_values(bl_model_folder *folder, const json_t *values) {
     char shown[80];
     if (json_is_string(kind) && strcmp(json_string_value(kind), "bertlua") == 0)
         return bl_fail(BL_ERROR_UNSUPPORTED,
-                       "%s/config.json: the model is a %.80s, which the recipe that trained it defines: only that "
+                       "%s: the model is a %.80s, which the recipe that trained it defines: only that "
                        "recipe can compute it",
-                       folder->path, class ? class : "class of its own");
+                       folder->config_path, class ? class : "class of its own");
     if (kind && (!json_is_string(kind) || strcmp(json_string_value(kind), "bert") != 0))
-        return bl_fail(BL_ERROR_UNSUPPORTED, "%s/config.json: model_type is %s, expected \"bert\"", folder->path,
+        return bl_fail(BL_ERROR_UNSUPPORTED, "%s: model_type is %s, expected \"bert\"", folder->config_path,
                        bl_json_shown(kind, shown, sizeof shown));
     bl_remarks problems = {0}, unknown = {0};
     int count = check_others(values, &problems, &unknown);
     take_fields(&folder->size, values, &problems);
     take_problem(folder, values, &problems);
-    if (problems.used > 0) return bl_fail(BL_ERROR_FORMAT, "%s/config.json: %s", folder->path, problems.text);
+    if (problems.used > 0) return bl_fail(BL_ERROR_FORMAT, "%s: %s", folder->config_path, problems.text);
     if (count > 0)
-        BL_TRY(bl_folder_note(folder, "%s/config.json: ignored %d %s that bertlua does not know: %s%s", folder->path,
+        BL_TRY(bl_folder_note(folder, "%s: ignored %d %s that bertlua does not know: %s%s", folder->config_path,
                               count, count == 1 ? "key" : "keys", unknown.text, count > 6 ? ", ..." : ""));
     folder->architecture = copy_of(class);
     if (class && !folder->architecture) return bl_fail(BL_ERROR_MEMORY, "%s: out of memory", folder->path);
@@ -303,11 +303,16 @@ static bl_status take_values(bl_model_folder *folder, const json_t *values) {
     return json_is_object(id2label) ? take_labels(folder, id2label) : BL_OK;
 }
 
-bl_status bl_config_read(bl_model_folder *folder) {
+bl_status bl_config_read(bl_model_folder *folder, const bl_encoder_options *options) {
     json_t *values;
-    BL_TRY(bl_json_beside(folder->path, "config.json", &values));
+    folder->config_path =
+        options->config_file ? strdup(options->config_file) : bl_path_join(folder->path, "config.json");
+    if (!folder->config_path) return bl_fail(BL_ERROR_MEMORY, "%s: out of memory", folder->path);
+    BL_TRY(bl_json_read(folder->config_path, &values));
+    if (!values && options->config_file) return bl_fail(BL_ERROR_IO, "%s: no such file", folder->config_path);
     if (!values) return bl_fail(BL_ERROR_IO, "%s holds no config.json: copy the model's there", folder->path);
-    bl_status status = take_values(folder, values);
+    bl_status status = json_is_object(values) ? take_values(folder, values)
+                                              : bl_fail(BL_ERROR_FORMAT, "%s: not a JSON object", folder->config_path);
     json_decref(values);
     return status;
 }

@@ -41,13 +41,13 @@ static void normalize(float *rows, int64_t n, int64_t width) {
     }
 }
 
-static bl_status embed(bl_encoder *encoder, bl_ids *ids, const char *const *texts, int64_t n, bl_head head,
-                       float *out) {
+static bl_status embed(bl_encoder *encoder, bl_ids *ids, const char *const *texts, const char *const *pairs, int64_t n,
+                       bl_head head, float *out) {
     int64_t width = encoder->folder.size.hidden_size;
     for (int64_t begin = 0, i = 0; i < n; begin = i) {
         clear(ids);
         for (; i < n && ids->count < PART; i++)
-            BL_TRY(bl_ids_add(ids, encoder, "embed", i, texts[i], NULL, NULL));
+            BL_TRY(bl_ids_add(ids, encoder, "embed", i, texts[i], pairs ? pairs[i] : NULL, NULL));
         bl_sequences sequences = sequences_of(ids);
         BL_TRY(bl_encoder_compute(encoder, head, &sequences, out + begin * width));
     }
@@ -56,6 +56,11 @@ static bl_status embed(bl_encoder *encoder, bl_ids *ids, const char *const *text
 
 BL_API bl_status bl_encoder_embed(bl_encoder *encoder, const char *const *texts, int64_t n, int32_t pooling,
                                   float *out) {
+    return bl_encoder_embed_pairs(encoder, texts, NULL, n, pooling, out);
+}
+
+BL_API bl_status bl_encoder_embed_pairs(bl_encoder *encoder, const char *const *texts, const char *const *pairs,
+                                        int64_t n, int32_t pooling, float *out) {
     BL_TRY(check_texts("embed", encoder, texts, n, out));
     int32_t kind = pooling & ~BL_POOL_NORMALIZED, unit = pooling & BL_POOL_NORMALIZED;
     if (kind < BL_POOL_MODEL || kind > BL_POOL_CLS)
@@ -71,7 +76,7 @@ BL_API bl_status bl_encoder_embed(bl_encoder *encoder, const char *const *texts,
     }
     bl_ids ids;
     BL_TRY(bl_ids_create(&ids));
-    bl_status status = embed(encoder, &ids, texts, n, kind == BL_POOL_CLS ? BL_HEAD_CLS : BL_HEAD_MEAN, out);
+    bl_status status = embed(encoder, &ids, texts, pairs, n, kind == BL_POOL_CLS ? BL_HEAD_CLS : BL_HEAD_MEAN, out);
     bl_ids_free(&ids);
     if (status == BL_OK && unit) normalize(out, n, encoder->folder.size.hidden_size);
     return status;

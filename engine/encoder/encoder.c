@@ -9,14 +9,18 @@
 #include "encoder/workspace.h"
 
 static bl_status check_options(const bl_encoder_options *o) {
-    if (o->dtype != BL_F32 && o->dtype != BL_BF16)
-        return bl_fail(BL_ERROR_ARGUMENT, "encoder: dtype is %d, expected 0 (f32) or 1 (bf16)", (int) o->dtype);
+    if (o->dtype != BL_F32 && o->dtype != BL_BF16 && (o->dtype != BL_F16 || o->device == BL_CPU))
+        return bl_fail(BL_ERROR_ARGUMENT, "encoder: dtype is %d, expected 0 (f32), 1 (bf16), or on a GPU 2 (f16)",
+                       (int) o->dtype);
     if (o->threads < 0)
         return bl_fail(BL_ERROR_ARGUMENT, "encoder: threads is %d, expected 0 (all cores) or more", (int) o->threads);
     if (o->max_length < 0 || o->max_length == 1 || o->max_length == 2)
         return bl_fail(BL_ERROR_ARGUMENT, "encoder: max_length is %d, expected 3 or more, or 0", (int) o->max_length);
     if (o->lower_case < -1 || o->lower_case > 1)
         return bl_fail(BL_ERROR_ARGUMENT, "encoder: lower_case is %d, expected -1, 0 or 1", (int) o->lower_case);
+    const bl_encoder_parameters *p = o->parameters;
+    if (p && (p->count < 0 || !p->names || !p->tensors))
+        return bl_fail(BL_ERROR_ARGUMENT, "encoder: names or tensors of parameters is NULL, or their count is negative");
     return BL_OK;
 }
 
@@ -56,9 +60,10 @@ static bl_status settle_labels(bl_encoder *encoder) {
 static bl_status open_encoder(bl_encoder *encoder, const char *path) {
     bl_encoder_options *options = &encoder->options;
     BL_TRY(bl_folder_open(&encoder->folder, path, options));
-    /* The caller's, and read by now. */
-    options->vocab_file = NULL;
     BL_TRY(bl_model_open(&encoder->model, &encoder->folder, options));
+    /* The caller's, and read by now. */
+    options->vocab_file = options->config_file = NULL;
+    options->parameters = NULL;
     BL_TRY(settle_labels(encoder));
     BL_TRY(bl_workspaces_open(&encoder->workspaces, options));
     return bl_encoder_check_memory(encoder);
@@ -109,6 +114,7 @@ BL_API bl_status bl_encoder_describe(bl_encoder *encoder, bl_encoder_info *out) 
         .answers = model->has[BL_HEAD_SPANS],
         .parameters = model->numel,
         .bytes_of_calls = bl_workspaces_held(encoder->workspaces),
+        .lower_case = folder->lower_case,
     };
     return BL_OK;
 }
@@ -116,4 +122,8 @@ BL_API bl_status bl_encoder_describe(bl_encoder *encoder, bl_encoder_info *out) 
 BL_API const char *bl_encoder_label(const bl_encoder *encoder, int32_t index) {
     if (!encoder || index < 0 || index >= encoder->folder.label_count) return NULL;
     return encoder->folder.labels[index];
+}
+
+BL_API const struct bl_tokenizer *bl_encoder_tokenizer(const bl_encoder *encoder) {
+    return encoder ? encoder->folder.tokenizer : NULL;
 }

@@ -36,14 +36,16 @@ typedef struct bl_answer_settings {
 /* A folder as read; parameters are only named. */
 typedef struct bl_model_folder {
     char *path;
+    char *config_path;
     bl_model_size size;
-    char **weight_files; /* safetensors */
+    char **weight_files; /* safetensors; none where the options hold the parameters */
     int32_t weight_file_count;
     char *architecture; /* class named by config.json; NULL */
     char **labels;      /* names of config.json's id2label, in order; NULL */
     int32_t label_count;
     int32_t problem; /* BL_PROBLEM_...; -1 if config.json does not say */
     bl_tokenizer *tokenizer;
+    bool lower_case;    /* of the tokenizer */
     int32_t max_length; /* as asked for, else as recorded, else the positions; at least 3 */
     int32_t pooling;    /* bl_pooling, with BL_POOL_NORMALIZED: of modules.json or the run, else the mean */
     bool pooling_said;

@@ -2,6 +2,7 @@
  * fill_mask.c - what the model guesses for [MASK] (lua/bertlua/models/fill_mask.lua).
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "encoder/encoder.h"
@@ -81,19 +82,40 @@ static bl_status compute(bl_encoder *encoder, const bl_ids *ids, const int64_t *
     return BL_OK;
 }
 
-static bl_status fill(bl_encoder *encoder, bl_ids *ids, const char *text, int32_t k, int64_t capacity,
-                      bl_guess *guesses, int64_t *masks) {
+/* "texts[3]", or "the text" where there is no list; returns buffer. */
+static const char *name_of(char *buffer, size_t bytes, int64_t number) {
+    if (number < 0)
+        snprintf(buffer, bytes, "the text");
+    else
+        snprintf(buffer, bytes, "texts[%lld]", (long long) number);
+    return buffer;
+}
+
+/* Append a text; *count is the number of its masks. number: -1 for a text alone. */
+static bl_status add_text(bl_ids *ids, const bl_encoder *encoder, const char *text, int64_t number, int64_t *count) {
     int32_t length, mask = bl_tokenizer_special(encoder->folder.tokenizer).mask;
-    BL_TRY(bl_ids_add(ids, encoder, "fill_mask", -1, text, NULL, &length));
+    int64_t begin = ids->count;
+    char name[48];
+    BL_TRY(bl_ids_add(ids, encoder, "fill_mask", number, text, NULL, &length));
     /* What is cut off might be what was asked for. */
     if (length > encoder->folder.max_length)
-        return bl_fail(BL_ERROR_FORMAT, "fill_mask: the text has %d tokens, expected at most %d: shorten it", length,
-                       encoder->folder.max_length);
+        return bl_fail(BL_ERROR_FORMAT, "fill_mask: %s has %d tokens, expected at most %d: shorten it",
+                       name_of(name, sizeof name, number), length, encoder->folder.max_length);
+    *count = 0;
+    for (int64_t i = begin; i < ids->count; i++)
+        *count += ids->ids[i] == mask;
+    if (*count > 0) return BL_OK;
+    return bl_fail(BL_ERROR_FORMAT, "fill_mask: %s has no [MASK]", name_of(name, sizeof name, number));
+}
+
+static bl_status fill(bl_encoder *encoder, bl_ids *ids, const char *const *texts, int64_t n, bool alone, int32_t k,
+                      int64_t capacity, bl_guess *guesses, int64_t *masks) {
+    int32_t mask = bl_tokenizer_special(encoder->folder.tokenizer).mask;
     int64_t count = 0, most;
-    for (int64_t i = 0; i < ids->count; i++)
-        count += ids->ids[i] == mask;
-    *masks = count;
-    if (count == 0) return bl_fail(BL_ERROR_FORMAT, "fill_mask: the text has no [MASK]");
+    for (int64_t i = 0; i < n; i++) {
+        BL_TRY(add_text(ids, encoder, texts[i], alone ? -1 : i, &masks[i]));
+        count += masks[i];
+    }
     if (count > capacity / k)
         return bl_fail(BL_ERROR_ARGUMENT,
                        "fill_mask: %lld masks of %d guesses each, but there is room for %lld guesses",
@@ -116,9 +138,9 @@ static bl_status fill(bl_encoder *encoder, bl_ids *ids, const char *text, int32_
     return status;
 }
 
-BL_API bl_status bl_encoder_fill_mask(bl_encoder *encoder, const char *text, int32_t k, int64_t capacity,
-                                      bl_guess *guesses, int64_t *masks) {
-    if (!encoder || !text || !guesses || !masks || capacity < 0)
+static bl_status fill_masks(bl_encoder *encoder, const char *const *texts, int64_t n, bool alone, int32_t k,
+                            int64_t capacity, bl_guess *guesses, int64_t *masks) {
+    if (!encoder || n < 0 || (n > 0 && (!texts || !guesses || !masks)) || capacity < 0)
         return bl_fail(BL_ERROR_ARGUMENT,
                        "fill_mask: encoder, text, guesses or masks is NULL, or capacity is negative");
     bl_encoder_info info;
@@ -129,9 +151,20 @@ BL_API bl_status bl_encoder_fill_mask(bl_encoder *encoder, const char *text, int
     if (k < 1 || k > known)
         return bl_fail(BL_ERROR_ARGUMENT, "fill_mask: k is %d, expected 1 to %d, the words of the vocabulary", k,
                        known);
+    if (n == 0) return BL_OK;
     bl_ids ids;
     BL_TRY(bl_ids_create(&ids));
-    bl_status status = fill(encoder, &ids, text, k, capacity, guesses, masks);
+    bl_status status = fill(encoder, &ids, texts, n, alone, k, capacity, guesses, masks);
     bl_ids_free(&ids);
     return status;
+}
+
+BL_API bl_status bl_encoder_fill_mask(bl_encoder *encoder, const char *text, int32_t k, int64_t capacity,
+                                      bl_guess *guesses, int64_t *masks) {
+    return fill_masks(encoder, &text, text ? 1 : -1, true, k, capacity, guesses, masks);
+}
+
+BL_API bl_status bl_encoder_fill_masks(bl_encoder *encoder, const char *const *texts, int64_t n, int32_t k,
+                                       int64_t capacity, bl_guess *guesses, int64_t *masks) {
+    return fill_masks(encoder, texts, n, false, k, capacity, guesses, masks);
 }

@@ -174,8 +174,13 @@ static bl_status refuse_pointer(const char *path) {
     return bl_fail(BL_ERROR_FORMAT, "%s: a Git LFS pointer, not the file itself: fetch it with git lfs pull", path);
 }
 
-static bl_status find_parameters(bl_model_folder *folder, const char *path) {
+static bl_status find_parameters(bl_model_folder *folder, const char *path, const bl_encoder_options *options) {
     char *file = NULL;
+    if (options->parameters) {
+        if (!bl_is_folder(path)) return bl_fail(BL_ERROR_IO, "%s: no such folder", path);
+        folder->path = strdup(path);
+        return folder->path ? BL_OK : out_of_memory(path);
+    }
     if (bl_is_file(path)) {
         const char *slash = strrchr(path, '/');
         if (!ends_in(path, ".safetensors") && !ends_in(path, ".index.json"))
@@ -265,7 +270,7 @@ static bl_status take_answers(bl_model_folder *folder, const json_t *progress) {
 
 static bl_status read_all(bl_model_folder *folder, const bl_encoder_options *options, json_t **progress) {
     BL_TRY(bl_records_read(folder, progress));
-    BL_TRY(bl_config_read(folder));
+    BL_TRY(bl_config_read(folder, options));
     BL_TRY(take_limit(folder, options, *progress));
     BL_TRY(take_answers(folder, *progress));
     /* The last, as it takes the most time. */
@@ -288,7 +293,7 @@ bl_status bl_folder_open(bl_model_folder *out, const char *path, const bl_encode
     while (length > 1 && path[length - 1] == '/')
         length--;
     char *given = strndup(path, length);
-    bl_status status = given ? find_parameters(&folder, given) : out_of_memory(path);
+    bl_status status = given ? find_parameters(&folder, given, options) : out_of_memory(path);
     if (status == BL_OK) status = read_all(&folder, options, &progress);
     json_decref(progress);
     free(given);
@@ -308,6 +313,7 @@ static void free_texts(char **texts, int32_t count) {
 void bl_folder_close(bl_model_folder *folder) {
     if (!folder) return;
     free(folder->path);
+    free(folder->config_path);
     free(folder->architecture);
     free(folder->pooling_problem);
     free_texts(folder->weight_files, folder->weight_file_count);

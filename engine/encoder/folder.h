@@ -13,7 +13,7 @@
 bl_status bl_folder_note(bl_model_folder *folder, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Read config.json: size, architecture, labels, problem. */
-bl_status bl_config_read(bl_model_folder *folder);
+bl_status bl_config_read(bl_model_folder *folder, const bl_encoder_options *options);
 
 /*
  * What progress.json of a checkpoint and checksums.json of an export say; *out

@@ -218,3 +218,26 @@ BL_API bl_status bl_encoder_lengths(bl_encoder *encoder, const char *const *text
     bl_ids_free(&ids);
     return status;
 }
+
+static bl_status take_ids(bl_ids *made, const bl_encoder *encoder, const char *text, const char *pair, int64_t capacity,
+                          int32_t *ids, int64_t *count, int64_t *first) {
+    BL_TRY(bl_ids_add(made, encoder, "ids", -1, text, pair, NULL));
+    if (made->count > capacity)
+        return bl_fail(BL_ERROR_ARGUMENT, "ids: capacity is %lld, the text has %lld tokens", (long long) capacity,
+                       (long long) made->count);
+    memcpy(ids, made->ids, (size_t) made->count * sizeof *ids);
+    *count = made->count;
+    *first = made->first_lengths[0];
+    return BL_OK;
+}
+
+BL_API bl_status bl_encoder_ids(bl_encoder *encoder, const char *text, const char *pair, int64_t capacity, int32_t *ids,
+                                int64_t *count, int64_t *first) {
+    if (!encoder || !ids || !count || !first)
+        return bl_fail(BL_ERROR_ARGUMENT, "ids: encoder, ids, count or first is NULL");
+    bl_ids made;
+    BL_TRY(bl_ids_create(&made));
+    bl_status status = take_ids(&made, encoder, text, pair, capacity, ids, count, first);
+    bl_ids_free(&made);
+    return status;
+}

@@ -29,6 +29,7 @@ struct bl_model_store {
 typedef struct opening {
     struct bl_model *model;
     const bl_model_folder *folder;
+    const bl_encoder_parameters *parameters; /* in memory, in place of the files; NULL */
     bl_safetensors **files;
     bl_names names;
 } opening;
@@ -56,8 +57,25 @@ static const bl_named *find_tensor(const opening *o, const char *name) {
     return found || !twin ? found : bl_names_find(&o->names, twin);
 }
 
+/* What messages call the place of a tensor. */
+static const char *path_of(const opening *o, const bl_named *named) {
+    return o->parameters ? o->folder->path : o->folder->weight_files[named->file];
+}
+
 static bl_status describe(const opening *o, const bl_named *named, bl_safetensors_info *info) {
-    return bl_safetensors_describe(o->files[named->file], named->index, info);
+    if (!o->parameters) return bl_safetensors_describe(o->files[named->file], named->index, info);
+    const bl_tensor *t = &o->parameters->tensors[named->index];
+    *info = (bl_safetensors_info){.name = named->ours, .ndim = t->ndim, .native = t->dtype};
+    info->dtype = t->dtype == BL_F32    ? "F32"
+                  : t->dtype == BL_BF16 ? "BF16"
+                  : t->dtype == BL_F16  ? "F16"
+                                        : "not of a floating-point dtype:";
+    for (int32_t i = 0; i < t->ndim; i++)
+        info->shape[i] = t->shape[i];
+    size_t bytes = 0;
+    BL_TRY(bl_shape_bytes("encoder", t->dtype, t->ndim, t->shape, &bytes));
+    info->bytes = bytes;
+    return BL_OK;
 }
 
 /* ---- heads ---- */
@@ -99,7 +117,7 @@ static bl_status check_tensor(const opening *o, const bl_named *named, const bl_
         info->native == BL_F32 || info->native == BL_BF16 || info->native == BL_F16 || strcmp(info->dtype, "F64") == 0;
     if (same && number) return BL_OK;
     return bl_fail(BL_ERROR_FORMAT, "%s: %.100s is %s %s, expected %s by the config.json beside it; is this its model?",
-                   o->folder->weight_files[named->file], info->name, info->dtype,
+                   path_of(o, named), info->name, info->dtype,
                    format_shape(info->shape, info->ndim, got, sizeof got),
                    number ? format_shape(shape, ndim, want, sizeof want) : "floating-point numbers");
 }
@@ -123,9 +141,29 @@ static bl_status keep_buffer(struct bl_model *model, bl_tensor *out, int32_t dty
     return bl_buffer_tensor(buffer, out, 0, dtype, ndim, shape);
 }
 
+static bool is_contiguous(const bl_tensor *t) {
+    int64_t step = 1;
+    for (int32_t i = t->ndim - 1; i >= 0; step *= t->shape[i--])
+        if (t->shape[i] != 1 && t->stride[i] != step) return false;
+    return true;
+}
+
+/* A tensor in memory; NULL if it has to be copied. */
+static bl_status find_in_memory(const opening *o, const bl_named *named, int32_t dtype, void **out) {
+    const bl_tensor *t = &o->parameters->tensors[named->index];
+    const bl_context *ctx = o->model->ctx;
+    *out = NULL;
+    if (t->device != ctx->device || t->device_index != ctx->device_index)
+        return bl_fail(BL_ERROR_ARGUMENT, "encoder: %.100s of parameters is on device %d:%d, expected the encoder's, %d:%d",
+                       named->ours, (int) t->device, (int) t->device_index, (int) ctx->device, (int) ctx->device_index);
+    if (t->dtype == dtype && is_contiguous(t)) *out = t->data;
+    return BL_OK;
+}
+
 /* The place of a tensor in its mapped file; NULL if ops cannot read it there. */
 static bl_status find_place(opening *o, const bl_named *named, const bl_safetensors_info *info, int32_t dtype,
                             void **out) {
+    if (o->parameters) return find_in_memory(o, named, dtype, out);
     struct bl_model *model = o->model;
     mapping *map = &model->store->maps[named->file];
     uint64_t offset = 0;
@@ -147,7 +185,11 @@ static bl_status check_twin(opening *o, const char *name, const bl_named *named,
     bl_safetensors_info other;
     BL_TRY(describe(o, twin, &other));
     bool same = other.bytes == info->bytes && strcmp(other.dtype, info->dtype) == 0;
-    if (same && info->native >= 0) {
+    if (o->parameters) {
+        const bl_tensor *a = &o->parameters->tensors[named->index], *b = &o->parameters->tensors[twin->index];
+        same = a->data == b->data || (same && a->device == BL_CPU && is_contiguous(a) && is_contiguous(b) &&
+                                      memcmp(a->data, b->data, (size_t) info->bytes) == 0);
+    } else if (same && info->native >= 0) {
         void *a = NULL, *b = NULL;
         mapping *maps = o->model->store->maps;
         uint64_t at_a = 0, at_b = 0;
@@ -165,7 +207,7 @@ static bl_status check_twin(opening *o, const char *name, const bl_named *named,
     return bl_fail(BL_ERROR_UNSUPPORTED,
                    "%s: %.100s is not the same as %s: a decoder of its own is not implemented; BERT scores words with "
                    "their embeddings",
-                   o->folder->weight_files[twin->file], other.name, name);
+                   path_of(o, twin), other.name, name);
 }
 
 /* ---- parameters of the plan ---- */
@@ -175,7 +217,7 @@ static bl_status fail_missing(const opening *o, const char *name) {
     return bl_fail(BL_ERROR_FORMAT,
                    "%s: no tensor %s%s; the file is not that of the BERT which config.json beside it describes (%d "
                    "layers, hidden size %d)",
-                   folder->weight_files[0], name, folder->weight_file_count > 1 ? " here or in the files after it" : "",
+                   o->parameters ? folder->path : folder->weight_files[0], name, folder->weight_file_count > 1 ? " here or in the files after it" : "",
                    (int) folder->size.layers, (int) folder->size.hidden_size);
 }
 
@@ -197,7 +239,10 @@ static bl_status copy_parts(opening *o, bl_model_tensor *out, const bl_named *co
     for (int32_t i = 0; i < parts; i++) {
         bl_tensor part;
         BL_TRY(bl_tensor_slice(&part, &out->part[0], 0, i * shape[0], (i + 1) * shape[0]));
-        BL_TRY(bl_safetensors_read(model->ctx, o->files[named[i]->file], named[i]->index, &part));
+        if (o->parameters)
+            BL_TRY(bl_copy(model->ctx, &part, &o->parameters->tensors[named[i]->index]));
+        else
+            BL_TRY(bl_safetensors_read(model->ctx, o->files[named[i]->file], named[i]->index, &part));
     }
     out->parts = 1;
     return BL_OK;
@@ -258,12 +303,15 @@ static bl_status check_layers(const opening *o) {
     const bl_named *more = bl_names_begin(&o->names, prefix);
     if (!more) return BL_OK;
     return bl_fail(BL_ERROR_FORMAT, "%s: it has %.100s, but config.json beside it says num_hidden_layers %d",
-                   o->folder->weight_files[more->file], more->ours, (int) o->model->layers);
+                   path_of(o, more), more->ours, (int) o->model->layers);
 }
 
 static bl_status open_parameters(opening *o) {
     struct bl_model *model = o->model;
-    BL_TRY(bl_names_open(&o->names, o->files, o->folder->weight_files, o->folder->weight_file_count));
+    if (o->parameters)
+        BL_TRY(bl_names_of(&o->names, o->parameters->names, o->parameters->count));
+    else
+        BL_TRY(bl_names_open(&o->names, o->files, o->folder->weight_files, o->folder->weight_file_count));
     BL_TRY(find_heads(o));
     BL_TRY(check_layers(o));
     BL_TRY(open_part(o, &bl_plan_embeddings, 1));
@@ -308,7 +356,7 @@ static bl_status prepare(struct bl_model *model, const bl_model_folder *folder, 
 
 static bl_status open_model(struct bl_model *model, const bl_model_folder *folder, const bl_encoder_options *options) {
     BL_TRY(prepare(model, folder, options));
-    opening o = {.model = model, .folder = folder};
+    opening o = {.model = model, .folder = folder, .parameters = options->parameters};
     o.files = calloc((size_t) folder->weight_file_count + 1, sizeof(bl_safetensors *));
     bl_status status = o.files ? BL_OK : bl_fail(BL_ERROR_MEMORY, "encoder: out of memory for file handles");
     for (int32_t i = 0; status == BL_OK && i < folder->weight_file_count; i++)

@@ -141,6 +141,29 @@ bl_status bl_names_open(bl_names *out, bl_safetensors *const *files, char *const
     return status;
 }
 
+static bl_status add_names(bl_names *names, const char *const *list, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        if (!list[i])
+            return bl_fail(BL_ERROR_ARGUMENT, "encoder: the name of parameters->tensors[%lld] is NULL", (long long) i);
+        char *ours = strdup(list[i]);
+        if (!ours) return bl_fail(BL_ERROR_MEMORY, "encoder: out of memory for names of tensors");
+        names->list[names->count++] = (bl_named){.ours = ours, .index = i};
+    }
+    qsort(names->list, (size_t) names->count, sizeof *names->list, compare_named);
+    for (int64_t i = 1; i < names->count; i++)
+        if (strcmp(names->list[i].ours, names->list[i - 1].ours) == 0)
+            return bl_fail(BL_ERROR_ARGUMENT, "encoder: parameters has %.80s twice", names->list[i].ours);
+    return BL_OK;
+}
+
+bl_status bl_names_of(bl_names *out, const char *const *list, int64_t count) {
+    *out = (bl_names){.list = calloc((size_t) count + 1, sizeof(bl_named))};
+    if (!out->list) return bl_fail(BL_ERROR_MEMORY, "encoder: out of memory for names of tensors");
+    bl_status status = add_names(out, list, count);
+    if (status != BL_OK) bl_names_close(out);
+    return status;
+}
+
 void bl_names_close(bl_names *names) {
     for (int64_t i = 0; i < names->count; i++)
         free(names->list[i].ours);

@@ -182,6 +182,8 @@ static bl_status check_export(bl_model_folder *folder) {
 
 bl_status bl_records_read(bl_model_folder *folder, json_t **progress) {
     BL_TRY(read_progress(folder->path, progress));
+    /* Parameters that come from memory were read by somebody else. */
+    if (folder->weight_file_count == 0) return BL_OK;
     if (!*progress) return check_export(folder);
     return compare_all(folder, folder->path, json_object_get(*progress, "files"), true);
 }

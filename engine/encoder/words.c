@@ -400,7 +400,9 @@ static bl_status open_words(bl_model_folder *folder, const char *path, const bl_
         bl_tokenizer_free(folder->tokenizer);
         folder->tokenizer = NULL;
         BL_TRY(create(&folder->tokenizer, path, r, false));
+        lower = 0;
     }
+    folder->lower_case = lower != 0;
     BL_TRY(note_report(folder, path));
     BL_TRY(check_size(folder, path, !options->vocab_file));
     return r->text || options->vocab_file ? BL_OK : note_disagreement(folder);

@@ -1,13 +1,13 @@
 --- Tiny models of every kind, with parameters drawn at random, and the vocabulary of several scripts that they share:
--- for specs that compare what the engine's encoder reads with what bl.load reads.
+-- for specs that compare what the engine's encoder reads with what Lua reads.
 
 local BertConfig = require "bertlua.models.bert_config"
-local Encoder = require "bertlua.encoder"
 local api = require "bertlua.encoder_api"
 local checkpoint = require "bertlua.train.checkpoint"
 local context = require "bertlua.context"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local lua_encoder = require "spec.support.lua_encoder"
 local vocabulary = require "spec.support.vocabulary"
 
 local M = {}
@@ -95,12 +95,8 @@ function M.open(path, options)
     return api.open(path, values)
 end
 
---- Open it with bl.load, which tells nothing of texts that are cut.
-function M.load(path, options)
-    local model = Encoder.load(path, options)
-    model.on_cut = function() end
-    return model
-end
+--- Open it in Lua, to compare with.
+M.load = lua_encoder.load
 
 --- Change keys of a JSON file in a folder; false removes one.
 function M.change(folder, name, changes)

@@ -16,6 +16,8 @@ local M = {}
 
 -- How far below a folder models are looked for, to suggest them.
 local DEPTH, MOST = 3, 3
+-- Tokens of the shortest text that says something.
+local LEAST = 3
 
 --- Folders below a path that bl.load would open.
 local function models_below(path, depth, list)
@@ -48,10 +50,8 @@ local function named(options, name)
     return options.command_line and "--" .. name:gsub("_", "-") or ("{ %s = ... }"):format(name)
 end
 
---- Vocabulary and casing of a model.
-local function words_of(home, options, config)
-    local lower = options.do_lower_case
-    if lower == nil then lower = folder.casing(home, checkpoint.progress(home)) end
+--- The vocabulary of a model.
+local function vocabulary_of(home, options)
     local path = options.vocab_file or vocabulary.beside(home)
     if not path then
         fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with %s", home,
@@ -59,12 +59,20 @@ local function words_of(home, options, config)
     elseif not fs.is_file(path) then
         fault.raisef("%s: no such vocabulary", path)
     end
+    return path
+end
+
+--- The tokenizer of a model.
+-- @param found of look()
+local function words_of(found, options)
+    local home, path, lower = found.folder, found.vocab_file, options.do_lower_case
+    if lower == nil then lower = folder.casing(home, checkpoint.progress(home)) end
     -- A vocabulary from elsewhere has files of its own.
     if lower == nil and options.vocab_file then lower = vocabulary.recorded_casing(path) end
     local known = lower
     if known == nil then known = vocabulary.casing(path) ~= false end
     local words = tokenizer.load(path, { do_lower_case = known, any_casing = lower ~= nil })
-    folder.check_size(config.vocab_size, words:size(), { vocab_file = path, model = home,
+    folder.check_size(found.config.vocab_size, words:size(), { vocab_file = path, model = home,
         own = not options.vocab_file })
     return words
 end
@@ -83,29 +91,36 @@ local function of_run(home)
     return type(settings) == "table" and tonumber(settings.max_seq_length) or nil
 end
 
+--- Refuse a limit that the model cannot have.
+local function check_limit(home, config, options)
+    local most, wanted = config.max_position_embeddings, options.max_seq_length
+    local name = options.command_line and "--max-seq-length" or "max_seq_length"
+    if wanted and wanted > most then
+        fault.raisef("%s is %d, but %s has max_position_embeddings %d", name, wanted, home, most)
+    elseif wanted and wanted < LEAST then
+        fault.raisef("%s is %d, expected at least %d: [CLS], a token and [SEP]", name, wanted, LEAST)
+    end
+end
+
 --- The most tokens a text may have: as asked for, else the limit that the folder records (sentence-transformers', the
 -- tokenizer's, the run's), else the positions.
 -- @param sentences of sentence_transformers.read, or nil
-local function limit_of(home, sentences, config, options)
-    local most, wanted = config.max_position_embeddings, options.max_seq_length
-    if wanted and wanted > most then
-        fault.raisef("%s is %d, but %s has max_position_embeddings %d", options.command_line and "--max-seq-length"
-            or "max_seq_length", wanted, home, most)
-    end
+local function limit_of(home, sentences, config, wanted)
+    local most = config.max_position_embeddings
     local limit = wanted or sentences and sentences.max_length
         or not sentences and recorded(home, "sentence_bert_config.json", "max_seq_length")
         or recorded(home, "tokenizer_config.json", "model_max_length") or of_run(home)
     return limit and math.min(limit, most) or most
 end
 
---- Look at a model's files.
+--- Look at a model's files, as far as bl.load does: the engine opens the rest.
 -- @param path folder of a model, of a checkpoint or of checkpoints, or a file of parameters
 -- @param options as bl.load
--- @return table: folder, file, config (BertConfig), class (named by config.json, or nil), heads {mlm, nsp, answers,
---   pooler: booleans; labels, tags: their number; unknown: class of a head that we don't know}, problem (problem_type
---   of config.json, or nil), words (tokenizer), limit, sentences: how it makes vectors of texts, as
---   text_vectors.of tells; nil where the folder says nothing
-function M.inspect(path, options)
+-- @return table: folder, file, config_file, config (BertConfig), vocab_file, class (named by config.json, or nil),
+--   heads {mlm, nsp, answers, pooler: booleans; labels, tags: their number; unknown: class of a head that we don't
+--   know}, problem (problem_type of config.json, or nil), sentences: how it makes vectors of texts, as text_vectors.of
+--   tells; nil where the folder says nothing
+function M.look(path, options)
     local home, file = M.find(path, options.model_prefix, options.command_line and "--checkpoint")
     local config_file = options.config_file or fs.join(home, "config.json")
     if not fs.is_file(config_file) then
@@ -114,13 +129,21 @@ function M.inspect(path, options)
     end
     local config = BertConfig.load(config_file)
     local class = heads.class_of(BertConfig.read(config_file))
+    local vocab_file = vocabulary_of(home, options)
+    check_limit(home, config, options)
     local opened = weights.open(file)
     local found = heads.of(opened, class)
     opened:close()
-    local sentences = text_vectors.of(home)
-    return { folder = home, file = file, config = config, class = class, heads = found, sentences = sentences,
-        problem = config.problem_type, words = words_of(home, options, config),
-        limit = limit_of(home, sentences, config, options) }
+    return { folder = home, file = file, config_file = config_file, config = config, vocab_file = vocab_file,
+        class = class, heads = found, sentences = text_vectors.of(home), problem = config.problem_type }
+end
+
+--- The same, with the tokenizer (words) and the most tokens of a text (limit).
+function M.inspect(path, options)
+    local found = M.look(path, options)
+    found.words = words_of(found, options)
+    found.limit = limit_of(found.folder, found.sentences, found.config, options.max_seq_length)
+    return found
 end
 
 return M

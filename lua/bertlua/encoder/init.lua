@@ -9,32 +9,27 @@
 --     m:answer("Who wrote it?", "It was written by Ada.")
 --     m:hidden_states "a text"; m:attention "a text"; m:tokens "a text"
 --
--- The interface is these methods, m.config, m.tokenizer, m.folder, m.heads and tostring(m). What runs them is a
--- BertModel on a tape; callers don't see it.
+-- The interface is these methods, m.config, m.tokenizer, m.folder, m.heads and tostring(m). It is the engine's encoder
+-- (engine/api/encoder.h), which maps the parameters from their file; only hidden_states and attention, which show the
+-- model's insides, run on the graph in Lua, whose parameters are loaded when one of them is called first.
 -- What a text may hold: [MASK], [SEP] and the other special tokens are taken as such. A text that is longer than
 -- m.limit tokens loses its end, which is told on standard error.
 
-local BertModel = require("bertlua.models.bert").BertModel
-local BertForPretraining = require("bertlua.models.bert").BertForPretraining
-local BertForQuestionAnswering = require "bertlua.models.question_answering"
-local BertForSequenceClassification = require "bertlua.models.sequence_classification"
-local BertForTokenClassification = require "bertlua.models.token_classification"
-local ParameterStore = require "bertlua.nn.parameters"
-local Tape = require "bertlua.autograd.tape"
-local array = require "bertlua.array"
-local checkpoint = require "bertlua.train.checkpoint"
+local Graph = require "bertlua.encoder.graph"
+local Tokenizer = require "bertlua.text.tokenizer"
+local context = require "bertlua.context"
+local encoder_api = require "bertlua.encoder_api"
 local fault = require "bertlua.fault"
 local files = require "bertlua.encoder.files"
-local fill_mask = require "bertlua.models.fill_mask"
-local fs = require "bertlua.util.fs"
-local inference = require "bertlua.train.inference"
-local judging = require "bertlua.encoder.judging"
 local options_of = require "bertlua.util.options"
 local plural = require "bertlua.util.plural"
 local reader = require "bertlua.squad.reader"
+local results = require "bertlua.encoder.results"
+local squad_text = require "bertlua.squad.text"
 local states = require "bertlua.encoder.states"
-local tagged = require "bertlua.data.tagged"
 local tensor = require "bertlua.tensor"
+local term = require "bertlua.util.term"
+local text_native = require "bertlua.text"
 local text_source = require "bertlua.data.text_source"
 local texts = require "bertlua.encoder.texts"
 
@@ -45,60 +40,72 @@ local OPTIONS = { "precision", "vocab_file", "config_file", "do_lower_case", "mo
     "command_line" }
 local EMBED_OPTIONS = { "pooling", "normalize", "batch_size" }
 local CLASSIFY_OPTIONS, TAG_OPTIONS = { "batch_size", "threshold" }, { "batch_size", "stride" }
+local ANSWER_SIZES = { "max_seq_length", "doc_stride", "max_query_length", "n_best_size", "max_answer_length",
+    "batch_size" }
+local ANSWER_OPTIONS = { "version_2_with_negative", "null_score_diff_threshold", unpack(ANSWER_SIZES) }
 
-local PRECISIONS = { fp32 = true, bf16 = true, fp16 = true }
+local DTYPES = { fp32 = "f32", bf16 = "bf16", fp16 = "f16" }
 
---- The model for what a file holds, and names of parameters that it may lack.
-local function build(found)
-    local config, heads = found.config, found.heads
-    if heads.answers then return BertForQuestionAnswering.new(config), {} end
-    local classes = heads.labels or heads.tags
-    if classes then
-        if not config.labels or #config.labels ~= classes then
-            config.labels = {}
-            for i = 1, classes do config.labels[i] = "LABEL_" .. i - 1 end
+-- Lines that were told already.
+local told = {}
+
+--- What a folder's files hold that is read otherwise than it may seem, once each.
+-- @param found of files.look, which has told the keys of config.json that are ignored
+local function tell_notes(engine, found)
+    for _, line in ipairs(engine:notes()) do
+        if not told[line] and line:sub(1, #found.config_file + 10) ~= found.config_file .. ": ignored " then
+            told[line] = true
+            term.warn(line)
         end
-        return (heads.labels and BertForSequenceClassification or BertForTokenClassification).new(config), {}
     end
-    -- A model trained on masked words alone has neither pooler nor next sentences; nothing here asks for them.
-    if heads.mlm then return BertForPretraining.new(config), { "^bert%.pooler%.", "^cls%.seq_relationship%." } end
-    return BertModel.new(config, ParameterStore.new(), "bert", { pooler = heads.pooler }), {}
+end
+
+--- Open the engine's encoder; the parameters of a file that it does not read are the graph's.
+local function open_engine(found, graph, options)
+    local on = context.current()
+    if options.precision == "fp16" and on.device == "cpu" then
+        fault.raise "bl.load: precision is fp16, which only GPUs compute with: use bf16 or fp32"
+    end
+    local engine, message = encoder_api.open(graph.direct and found.file or found.folder, {
+        device = on.device, device_index = on.device_index, threads = on.threads,
+        dtype = DTYPES[options.precision or "fp32"], vocab_file = found.vocab_file, config_file = found.config_file,
+        lower_case = options.do_lower_case, max_length = options.max_seq_length,
+        parameters = not graph.direct and graph:parameters() or nil })
+    if not engine then fault.raise(message) end
+    return engine
 end
 
 --- Open a model.
 -- @tparam string path folder of a model (ours or Hugging Face's), of a checkpoint or of checkpoints (the best is taken
 --   if their run keeps one, else the newest), or a file of parameters next to a config.json
--- @tparam[opt] table options precision ("fp32", "bf16", "fp16"); vocab_file, config_file, do_lower_case,
+-- @tparam[opt] table options precision ("fp32", "bf16", on a GPU "fp16"); vocab_file, config_file, do_lower_case,
 --   model_prefix, max_seq_length: instead of what the folder holds; command_line: messages call these --vocab-file etc.
 -- @return the model; a fault if there is none, or if it is no BERT
 function Encoder.load(path, options)
     if type(path) ~= "string" then error("load: path is a " .. type(path) .. ", expected a string", 2) end
     options = options_of.check("load", options, OPTIONS, 2)
-    if not PRECISIONS[options.precision or "fp32"] then
+    if not DTYPES[options.precision or "fp32"] then
         error(("load: precision is %s, expected fp32, bf16 or fp16"):format(tostring(options.precision)), 2)
     end
     -- Trailing slashes would show up in every message.
     path = path:gsub("^~/", (os.getenv "HOME" or "~") .. "/"):gsub("(.)/+$", "%1")
-    local found = files.inspect(path, options)
-    local model, missing = build(found)
-    model.store:allocate { precision = options.precision or "fp32", training = false }
-    -- A path names the file itself where the folder has several.
-    local source = fs.is_directory(path) and found.folder or found.file
-    local report = checkpoint.load_pretrained(source, { store = model.store, config = found.config, missing = missing,
-        model_prefix = options.model_prefix })
-    local size = model:size()
-    for _, name in ipairs(report.missing) do size = size - model.store:get(name).numel end
+    local found = files.look(path, options)
+    local graph = Graph.new(found, options, path)
+    local engine = open_engine(found, graph, options)
+    tell_notes(engine, found)
+    local about = engine:describe()
     return setmetatable({
-        config = found.config, tokenizer = found.words, folder = found.folder, heads = found.heads,
-        limit = found.limit, problem = found.problem, sentences = found.sentences or {}, model = model,
-        bert = model.bert or model, tape = Tape.new(), size = size,
+        config = found.config, folder = found.folder, heads = found.heads, limit = about.max_length,
+        problem = found.problem, kind = about.problem, sentences = found.sentences or {}, engine = engine,
+        graph = graph, size = graph.size,
+        tokenizer = Tokenizer.of(text_native.wrap(engine:tokenizer(), engine), found.vocab_file, about.lower_case),
     }, Encoder)
 end
 
 -- A method's first line.
 local function live(self, use)
     if getmetatable(self) ~= Encoder then error(("%s: call it with a colon: m:%s(...)"):format(use, use), 3) end
-    if not self.tape then error(use .. ": the model has been closed", 3) end
+    if not self.engine then error(use .. ": the model has been closed", 3) end
 end
 
 local function need(self, present, head, use)
@@ -124,30 +131,70 @@ local function tell_cut(self, use, count, total)
         self.limit))
 end
 
+--- A text as the engine takes it. Characters that are no text, NUL among them, are no part of any token.
+local function plain(text, what)
+    text_source.checked(text, what)
+    return text:find("%z") and text:gsub("%z", "") or text
+end
+
+--- How many of some texts, or pairs, are longer than the limit.
+-- @param second texts, or false for none
+local function count_cut(self, first, second)
+    local list, pairs_, cuts = {}, {}, 0
+    for i, text in ipairs(first) do
+        local pair = second[i] or false
+        -- No text has more tokens than bytes.
+        if #text + (pair and #pair + 1 or 0) > self.limit - 2 then
+            list[#list + 1], pairs_[#list + 1] = text, pair
+        end
+    end
+    if #list == 0 then return 0 end
+    for _, length in ipairs(fault.check(self.engine:lengths(list, pairs_))) do
+        if length > self.limit then cuts = cuts + 1 end
+    end
+    return cuts
+end
+
 --- Encode one text or pair; tells when it is cut.
 -- @param level of the method's caller, seen from here
 local function encode(self, use, text, pair, level)
     check_text(use, "text", text, level + 1)
     if pair ~= nil then check_text(use, "second text", pair, level + 1) end
-    local ids, first, cut = texts.encode(self.tokenizer, text, pair, self.limit)
-    tell_cut(self, use, cut and 1 or 0, 1)
-    return ids, first
+    text, pair = plain(text, "the text"), pair and plain(pair, "the pair")
+    tell_cut(self, use, count_cut(self, { text }, { pair or false }), 1)
+    local ids, count, first = self.engine:ids(text, pair)
+    local list = {}
+    for i = 1, fault.check(ids, count) and count do list[i] = ids[i - 1] end
+    return list, first
 end
 
---- A list of texts as sequences.
-local function encode_all(self, use, list)
-    local encoded, cuts = {}, 0
+--- A list of texts and pairs: those texts; second texts, false for none, or nil if there are none at all.
+local function take_all(self, use, list)
+    local first, second, any = {}, {}, false
     for i, text in ipairs(list) do
         local pair
         if type(text) == "table" then text, pair = text[1], text[2] end
         check_text(use, "text number " .. i, text, 4)
         if pair ~= nil then check_text(use, "second text of number " .. i, pair, 4) end
-        local ids, first, cut = texts.encode(self.tokenizer, text, pair, self.limit)
-        encoded[i] = { ids = ids, first = first }
-        if cut then cuts = cuts + 1 end
+        first[i], second[i] = plain(text, "the text"), pair and plain(pair, "the pair") or false
+        any = any or pair ~= nil
     end
-    tell_cut(self, use, cuts, #list)
-    return texts.sequences(encoded, self.limit)
+    tell_cut(self, use, count_cut(self, first, second), #list)
+    return first, any and second or nil
+end
+
+--- Call fn(from, to) for parts of n things, at most batch_size each; with all of them if it is nil.
+local function in_parts(n, batch_size, fn)
+    local step = batch_size or math.max(1, n)
+    for from = 1, n, step do fn(from, math.min(n, from + step - 1)) end
+end
+
+--- Items from .. to of a list; nil for nil.
+local function part_of(list, from, to)
+    if not list or from == 1 and to == #list then return list end
+    local part = {}
+    for i = from, to do part[i - from + 1] = list[i] end
+    return part
 end
 
 --- Tokens of a text as the model sees them, special tokens included: what the rows of hidden_states() stand for.
@@ -162,39 +209,17 @@ function Encoder:tokens(text, pair)
 end
 
 local function batch_size_of(use, options)
-    local size = options.batch_size or 32
-    if type(size) ~= "number" or size < 1 or size % 1 ~= 0 then
+    local size = options.batch_size
+    if size ~= nil and (type(size) ~= "number" or size < 1 or size % 1 ~= 0) then
         error(("%s: batch_size is %s, expected a whole number from 1"):format(use, tostring(size)), 3)
     end
     return size
 end
 
--- How many of a list are shown.
-local MOST_SHOWN = 20
-
-local function shares(guesses)
-    local parts = {}
-    for i, guess in ipairs(guesses) do
-        if i > MOST_SHOWN then
-            parts[i] = ("... %d more"):format(#guesses - MOST_SHOWN)
-            break
-        end
-        parts[i] = ("%s %.1f %%"):format(guess.token or guess.label, 100 * guess.probability)
-    end
-    return table.concat(parts, ", ")
-end
-
-local Guesses = { __tostring = shares }
-local GuessesOfAll = { __tostring = function(list)
-    local lines = {}
-    for i, guesses in ipairs(list) do lines[i] = (#list > 1 and i .. ": " or "") .. tostring(guesses) end
-    return table.concat(lines, "\n")
-end }
-
 --- The likeliest words for each [MASK] of a text.
 -- @tparam string|table text a text, or a list of texts
 -- @tparam[opt] number k how many (5)
--- @tparam[opt] table options batch_size (32), for a list
+-- @tparam[opt] table options batch_size: most texts computed at a time (all that the engine's memory takes)
 -- @return for each [MASK] a list of {token, id, probability}, likeliest first; for a list one of these for each text
 function Encoder:fill_mask(text, k, options)
     live(self, "fill_mask")
@@ -209,56 +234,22 @@ function Encoder:fill_mask(text, k, options)
         error(("fill_mask: k is %s, expected a whole number from 1"):format(tostring(k)), 2)
     end
     options = options_of.check("fill_mask", options, { "batch_size" }, 2)
-    local lists = fill_mask.fill_masks(self.model, self.tokenizer, texts_given, k, self.tape,
-        batch_size_of("fill_mask", options))
-    for _, list in ipairs(lists) do
-        for _, guesses in ipairs(list) do setmetatable(guesses, Guesses) end
-        setmetatable(list, GuessesOfAll)
+    local batch_size, list, filled = batch_size_of("fill_mask", options), {}, {}
+    k = math.min(k or 5, self.config.vocab_size, self.tokenizer:size())
+    for i, one in ipairs(texts_given) do
+        if not one:find("[MASK]", 1, true) then fault.raisef('fill_mask: "%s" has no [MASK]', one) end
+        list[i] = plain(one, "the text")
     end
-    return texts_given == text and lists or lists[1]
-end
-
--- What inference.run asks for, of the encoder without a head.
-local Last = {}
-Last.__index = Last
-
---- The last layer's output. Returns a variable [T,H].
-function Last:logits(tape, batch)
-    return self.bert:forward(tape, batch)
-end
-
---- The mean of a sequence's rows, or its first row, into row s of `out`.
-local function pool(values, out, batch, hidden, pooling)
-    local segments = array.wrap(batch.segments)
-    for b, s in ipairs(batch.members) do
-        local first, length, to = segments[2 * b - 2] * hidden, segments[2 * b - 1], s * hidden
-        local rows = pooling == "cls" and 1 or length
-        for h = 0, hidden - 1 do
-            local sum = 0
-            for row = 0, rows - 1 do sum = sum + values[first + row * hidden + h] end
-            out[to + h] = sum / rows
+    in_parts(#list, batch_size, function(from, to)
+        local part, message = self.engine:fill_masks(part_of(list, from, to), k)
+        if not part then
+            fault.raise((message:gsub("texts%[(%d+)%]", function(i)
+                return texts_given == text and "text number " .. from + i or "the text"
+            end)))
         end
-    end
-end
-
-local function normalize(out, count, hidden)
-    for s = 0, count - 1 do
-        local sum = 0
-        for h = s * hidden, (s + 1) * hidden - 1 do sum = sum + out[h] * out[h] end
-        local scale = 1 / math.max(math.sqrt(sum), 1e-12)
-        for h = s * hidden, (s + 1) * hidden - 1 do out[h] = out[h] * scale end
-    end
-end
-
-local function tensor_of(values, dims)
-    local t = tensor.new("f32", dims)
-    local list, width = {}, dims[2]
-    for s = 1, dims[1] do
-        local row = {}
-        for h = 1, width do row[h] = values[(s - 1) * width + h - 1] end
-        list[s] = row
-    end
-    return t:set(list)
+        for _, masks in ipairs(part) do filled[#filled + 1] = results.masks(masks) end
+    end)
+    return texts_given == text and filled or filled[1]
 end
 
 --- One vector per text.
@@ -266,7 +257,8 @@ end
 -- model was trained for.
 -- @param list of texts, or one text
 -- @tparam[opt] table options pooling: "mean" or "cls"; normalize: true scales each vector to length 1; both are as the
---   model's folder says if left out, and mean and false where it says nothing; batch_size (32)
+--   model's folder says if left out, and mean and false where it says nothing; batch_size: most texts computed at a
+--   time (all that the engine's memory takes)
 -- @return tensor f32 [N,H], also for one text
 function Encoder:embed(list, options)
     live(self, "embed")
@@ -276,10 +268,7 @@ function Encoder:embed(list, options)
             type(list) == "table" and "an empty list" or "a " .. type(list)), 2)
     end
     options = options_of.check("embed", options, EMBED_OPTIONS, 2)
-    local batch_size = options.batch_size or 32
-    if type(batch_size) ~= "number" or batch_size < 1 or batch_size % 1 ~= 0 then
-        error(("embed: batch_size is %s, expected a whole number from 1"):format(tostring(batch_size)), 2)
-    end
+    local batch_size = batch_size_of("embed", options)
     local of_folder = self.sentences
     if of_folder.problem and not options.pooling then
         fault.raisef('embed: %s; { pooling = "mean" } makes vectors regardless', of_folder.problem)
@@ -289,19 +278,21 @@ function Encoder:embed(list, options)
     if pooling ~= "mean" and pooling ~= "cls" then
         error(("embed: pooling is %s, expected mean or cls"):format(tostring(pooling)), 2)
     end
-    local set, hidden = encode_all(self, "embed", list), self.config.hidden_size
-    local out = array.double(#list * hidden)
-    inference.run(setmetatable({ bert = self.bert }, Last), self.tape, set, { batch_size = batch_size },
-        function(batch, rows) pool(array.wrap(rows), out, batch, hidden, pooling) end)
-    if to_unit then normalize(out, #list, hidden) end
-    local vectors = tensor_of(out, { #list, hidden })
+    local first, second = take_all(self, "embed", list)
+    local vectors = tensor.new("f32", { #list, self.config.hidden_size })
+    in_parts(#list, batch_size, function(from, to)
+        local part = fault.check(self.engine:embed(part_of(first, from, to), pooling, to_unit == true,
+            part_of(second, from, to)))
+        vectors:slice(1, from, to):copy_from(part)
+    end)
     return vectors
 end
 
 --- Call fn with a batch of one text.
 local function with_batch(self, use, text, pair, fn)
     local batch = texts.batch(encode(self, use, text, pair, 4))
-    local list = fn(self.bert, self.tape, batch)
+    local graph = self.graph:load()
+    local list = fn(graph.bert, graph.tape, batch)
     batch.buffer:free()
     return list
 end
@@ -326,23 +317,12 @@ function Encoder:attention(text, pair)
     return list
 end
 
-local Labels = { __tostring = function(result)
-    if result.value then return ("%.6g"):format(result.value) end
-    if result.values then
-        local parts = {}
-        for i, value in ipairs(result.values) do parts[i] = ("%.6g"):format(value) end
-        return table.concat(parts, ", ")
-    end
-    return shares(result.all)
-end }
-local LabelsOfAll = { __tostring = GuessesOfAll.__tostring }
-
 --- What the model says of a text, or of each of many.
 -- Which of these it is, the model's `problem_type` says (m.problem): one label; several labels; a number. Without one
 -- it is one label, or a number where the head has a single output.
 -- @tparam string|table text a text, or a list of texts or of pairs { text, pair }
--- @param pair second text, or nil; for a list: options {batch_size (32), threshold (0.5): above this probability a text
---   has a label, where it may have several}
+-- @param pair second text, or nil; for a list: options {batch_size: most texts computed at a time (all that the
+--   engine's memory takes), threshold (0.5): above this probability a text has a label, where it may have several}
 -- @tparam[opt] table options of a single text
 -- @return table, or a list of them: label, probability, all = list of {label, probability}, likeliest first; or labels,
 --   probabilities, all; or value (values where the head has several outputs)
@@ -354,16 +334,16 @@ function Encoder:classify(text, pair, options)
     options = options_of.check("classify", options, CLASSIFY_OPTIONS, 2)
     if #list == 0 then error("classify: got an empty list, expected a text or a list of texts", 2) end
     local batch_size = batch_size_of("classify", options)
-    local set, results = encode_all(self, "classify", list), {}
-    local judge = judging.texts(self.config.labels, self.problem, options.threshold or 0.5)
-    inference.run(self.model, self.tape, set, { batch_size = batch_size }, function(batch, logits)
-        local scores = array.wrap(logits)
-        for b, s in ipairs(batch.members) do
-            results[s + 1] = setmetatable(judge(scores, (b - 1) * #self.config.labels), Labels)
+    local first, second = take_all(self, "classify", list)
+    local judged, names = {}, self.config.labels
+    in_parts(#list, batch_size, function(from, to)
+        local scores = fault.check(self.engine:classify(part_of(first, from, to), part_of(second, from, to)))
+        for _, row in ipairs(scores:tolist()) do
+            judged[#judged + 1] = results.labels(self.kind, names, row, options.threshold or 0.5)
         end
     end)
-    if list ~= text then return results[1] end
-    return setmetatable(results, LabelsOfAll)
+    if list ~= text then return judged[1] end
+    return results.list(judged)
 end
 
 --- The words of a text, parted by blanks.
@@ -373,10 +353,20 @@ local function words_of(text)
     return words
 end
 
+--- Words as the engine takes them.
+local function plain_words(sentences)
+    local list = {}
+    for s, words in ipairs(sentences) do
+        list[s] = {}
+        for w, word in ipairs(words) do list[s][w] = plain(word, "a word") end
+    end
+    return list
+end
+
 --- The tag of each word. A sentence that is longer than the model's texts is read in windows that overlap.
 -- @tparam table|string words a list of words, a text (split at blanks), or a list of these lists
--- @tparam[opt] table options batch_size (32); stride: tokens from the start of a window to that of the next (half a
---   window)
+-- @tparam[opt] table options batch_size: most sentences computed at a time (all); stride: tokens from the start of a
+--   window to that of the next (half a window)
 -- @treturn {string,...} tags of the words; for a list of sentences, one list for each
 -- @treturn {number,...} their probabilities, likewise
 function Encoder:tag(words, options)
@@ -397,55 +387,72 @@ function Encoder:tag(words, options)
             text_source.checked(word, what)
         end
         if #list == 0 then error(("tag: sentence %d has no words"):format(i), 2) end
-        sentences[i] = { words = list }
+        sentences[i] = list
     end
-    local room = self.limit - 2
-    local set = tagged.sequences(self.tokenizer, sentences, { max_length = self.limit,
-        stride = math.min(room, options.stride or math.max(1, math.floor(self.limit / 2))) })
-    tell_cut(self, "tag", set.cut, set.words)
-    local names = self.config.labels
-    local best, probability = array.int32(set.words), array.float(set.words)
-    local read = tagged.reader(set, #names, best, probability)
-    set.max_length = math.max(1, set.longest)
-    inference.run(self.model, self.tape, set, { batch_size = batch_size },
-        function(batch, logits) read(batch, array.wrap(logits)) end)
-    local tags, scores = tagged.by_sentence(sentences, best, probability, names)
+    sentences = plain_words(sentences)
+    local tags, scores, names, cuts, total = {}, {}, self.config.labels, 0, 0
+    in_parts(#sentences, batch_size, function(from, to)
+        local labels, their, cut = self.engine:tag(part_of(sentences, from, to), options.stride)
+        for s, list in ipairs(fault.check(labels, their)) do
+            for w, label in ipairs(list) do list[w] = names[label + 1] end
+            tags[#tags + 1], scores[#scores + 1], total = list, their[s], total + #list
+        end
+        cuts = cuts + cut
+    end)
+    tell_cut(self, "tag", cuts, total)
     if many then return tags, scores end
     return tags[1], scores[1]
 end
 
-local Answer = { __tostring = function(answer)
-    return ("%s (%.1f %%)"):format(answer.text == "" and "no answer" or answer.text, 100 * answer.probability)
-end }
-
 --- The part of a context that answers a question. A long context is read in windows that overlap.
 -- @tparam string question
 -- @tparam string context
--- @tparam[opt] table options as Reader:ask of bertlua.squad.reader
+-- @tparam[opt] table options max_seq_length, doc_stride, max_query_length, n_best_size, max_answer_length,
+--   version_2_with_negative, null_score_diff_threshold (default: as the model was fine-tuned); batch_size: most windows
+--   computed at a time (32)
 -- @return table: text ("" for no answer), probability, all = list of {text, probability}, likeliest first
-function Encoder:answer(question, context, options)
+function Encoder:answer(question, context_text, options)
     live(self, "answer")
     check_text("answer", "question", question, 3)
-    check_text("answer", "context", context, 3)
+    check_text("answer", "context", context_text, 3)
     need(self, self.heads.answers, "question-answering", "answer")
-    local ask = reader.wrap(self.model, self.tokenizer, self.folder, self.tape)
-    local list, details = ask:ask(question, context, options)
-    local best = list[1]
-    for _, entry in ipairs(list) do
-        if entry.text == details.answer then
-            best = entry
-            break
+    options = options_of.check("answer", options, ANSWER_OPTIONS, 2)
+    local asked = { null_score_diff_threshold = options.null_score_diff_threshold }
+    for _, name in ipairs(ANSWER_SIZES) do
+        local value = options[name]
+        if value ~= nil and (type(value) ~= "number" or value < 1 or value % 1 ~= 0 or value >= 2 ^ 31) then
+            error(("answer: %s is %s, expected a whole number from 1"):format(name, tostring(value)), 2)
         end
+        asked[name] = value
     end
-    return setmetatable({ text = best.text, probability = best.probability, all = list }, Answer)
+    local most = self.config.max_position_embeddings
+    if (asked.max_seq_length or 0) > most then
+        fault.raisef("answer: max_seq_length is %d, but the model has max_position_embeddings %d",
+            asked.max_seq_length, most)
+    end
+    self.trained = self.trained or reader.read_settings(self.folder)
+    asked.allow_none = options.version_2_with_negative
+    if asked.allow_none == nil then asked.allow_none = self.trained.version_2_with_negative == true end
+    asked.n_best_size = asked.n_best_size or self.trained.n_best_size or 20
+    asked.most = asked.n_best_size + 1
+    question, context_text = plain(question, "the question"), plain(context_text, "the context")
+    local list = fault.check(self.engine:answer(question, context_text, asked))
+    for i, answer in ipairs(list) do
+        local text = answer.first and squad_text.join_words(context_text, answer.first - 1, answer.last) or ""
+        list[i] = { text = text, probability = answer.probability }
+    end
+    local answer = results.answer(list)
+    return answer
 end
 
---- Give the memory back; the model can't be used afterwards.
+--- Give the memory back; the model can't be used afterwards, nor its tokenizer.
 function Encoder:close()
-    if not self.tape then return end
-    self.tape:close()
-    self.model.store:free()
-    self.tape = nil
+    if not self.engine then return end
+    self.tokenizer.native:leave()
+    -- Its parameters may be the graph's.
+    self.engine:close()
+    self.graph:close()
+    self.engine = nil
 end
 
 function Encoder:__tostring()
@@ -456,7 +463,7 @@ function Encoder:__tostring()
     if heads.answers then uses[1] = "m:answer" end
     for _, name in ipairs { "m:embed", "m:hidden_states", "m:attention", "m:tokens" } do uses[#uses + 1] = name end
     local lines = {
-        ("%s of %s%s"):format(self.model.class_name, self.folder, self.tape and "" or " (closed)"),
+        ("%s of %s%s"):format(self.graph.model.class_name, self.folder, self.engine and "" or " (closed)"),
         ("  %s, hidden size %d, %s, %s parameters"):format(plural.count(config.num_hidden_layers, "layer"),
             config.hidden_size, plural.count(config.num_attention_heads, "head"),
             size < 1e6 and ("%d"):format(size) or ("%.1f M"):format(size / 1e6)),

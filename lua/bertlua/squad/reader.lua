@@ -104,16 +104,6 @@ function reader.open(path, options)
         trained = reader.read_settings(home) }, Reader)
 end
 
---- A Reader of a model that is already open. Closing it is the caller's affair.
--- @param model BertForQuestionAnswering
--- @param words its tokenizer
--- @tparam string home its folder
--- @param tape to work on
-function reader.wrap(model, words, home, tape)
-    return setmetatable({ model = model, tokenizer = words, folder = home, tape = tape,
-        trained = reader.read_settings(home) }, Reader)
-end
-
 -- Models that stay open: by path, {key=, model=}.
 local shared = {}
 

@@ -80,6 +80,14 @@ function Tokenizer.load(vocab_file, options)
     local native = fault.check(text_native.load(vocab_file, lower, opened.rules))
     tell(vocab_file, opened.notes, native.report)
     if not options.any_casing then check_casing(native, vocab_file, lower) end
+    return Tokenizer.of(native, vocab_file, lower)
+end
+
+--- A tokenizer of one that the engine has opened.
+-- @param native of bertlua.text
+-- @tparam string vocab_file what it was read from
+-- @tparam boolean lower whether it lower-cases
+function Tokenizer.of(native, vocab_file, lower)
     return setmetatable({
         native = native,
         vocab_file = vocab_file,

@@ -41,6 +41,7 @@ local KEEP = 3
 local function is_head(name)
     return not name:find "^bert%.embeddings%." and not name:find "^bert%.encoder%."
 end
+checkpoint.is_head = is_head
 
 local function model_file(prefix)
     return (prefix or "model") .. ".safetensors"

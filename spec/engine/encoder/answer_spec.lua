@@ -1,4 +1,4 @@
---- Answers to questions in C against bl.load.
+--- Answers to questions in C against the graph in Lua.
 
 local fs = require "bertlua.util.fs"
 local models = require "spec.support.encoder_models"
@@ -12,7 +12,7 @@ local CONTEXTS = {
     ("The Cat\tsat  on\226\128\175THE\r\n mat "):rep(9), "  e\204\129 naïve  ÄÖÜ [SEP] ##seen ",
 }
 
---- The answer's text as bl.load has it: one blank between words.
+--- The answer's text as the graph in Lua has it: one blank between words.
 local function folded(answer)
     return text.join_words(answer.text, 0, #answer.text)
 end
@@ -56,7 +56,7 @@ describe("the engine's answers", function()
         return answers
     end
 
-    it("are those of bl.load, all of them, and lie in the context", function()
+    it("are those of the graph in Lua, all of them, and lie in the context", function()
         local nothing, several = 0, 0
         for _, context in ipairs(CONTEXTS) do
             for _, question in ipairs(QUESTIONS) do

@@ -1,6 +1,7 @@
---- Labels of texts in C against bl.load.
+--- Labels of texts in C against the graph in Lua.
 
 local fs = require "bertlua.util.fs"
+local lua_encoder = require "spec.support.lua_encoder"
 local models = require "spec.support.encoder_models"
 
 local CLOSE = 1e-6
@@ -26,12 +27,11 @@ describe("the engine's classifier", function()
     end
 
     local function texts_with_pairs()
-        local list, firsts, seconds = {}, {}, {}
+        local firsts, seconds = {}, {}
         for i, text in ipairs(models.TEXTS) do
-            local pair = i % 3 == 0 and models.TEXTS[#models.TEXTS + 1 - i] or nil
-            list[i], firsts[i], seconds[i] = pair and { text, pair } or text, text, pair or false
+            firsts[i], seconds[i] = text, i % 3 == 0 and models.TEXTS[#models.TEXTS + 1 - i] or false
         end
-        return list, firsts, seconds
+        return firsts, seconds
     end
 
     it("gives the probabilities of labels that exclude each other", function()
@@ -40,15 +40,13 @@ describe("the engine's classifier", function()
             assert.are.equal("single", c:describe().problem)
             assert.are.same({ "bad", "fair", "good" }, { c:label(0), c:label(1), c:label(2) })
             assert.are.same({}, { c:label(-1), c:label(3) })
-            local list, firsts, seconds = texts_with_pairs()
+            local firsts, seconds = texts_with_pairs()
             local scores = assert(c:classify(firsts, seconds)):tolist()
-            for i, result in ipairs(lua:classify(list)) do
-                local by_name = {}
-                for _, entry in ipairs(result.all) do by_name[entry.label] = entry.probability end
-                local sum = 0
+            for i, text in ipairs(firsts) do
+                local expected, sum = lua_encoder.softmax(lua:scores(text, seconds[i] or nil)), 0
                 for l = 1, 3 do
                     sum = sum + scores[i][l]
-                    assert.is_true(math.abs(scores[i][l] - by_name[c:label(l - 1)]) < CLOSE, firsts[i])
+                    assert.is_true(math.abs(scores[i][l] - expected[l]) < CLOSE, text)
                 end
                 assert.is_true(math.abs(sum - 1) < CLOSE)
             end
@@ -61,9 +59,10 @@ describe("the engine's classifier", function()
         local lua, c = open("multi_label_classification", { "a", "b", "c", "d" })
         assert.are.equal("multiple", c:describe().problem)
         local scores = assert(c:classify(models.TEXTS)):tolist()
-        for i, result in ipairs(lua:classify(models.TEXTS, { threshold = 0 })) do
-            assert.are.equal(4, #result.probabilities)
-            for l = 1, 4 do assert.is_true(math.abs(scores[i][l] - result.probabilities[l]) < CLOSE) end
+        for i, text in ipairs(models.TEXTS) do
+            local expected = lua:scores(text)
+            assert.are.same({ 4, 4 }, { #scores[i], #expected })
+            for l = 1, 4 do assert.is_true(math.abs(scores[i][l] - 1 / (1 + math.exp(-expected[l]))) < CLOSE) end
         end
         lua:close()
         c:close()
@@ -73,14 +72,14 @@ describe("the engine's classifier", function()
         local lua, c = open("regression", { "a", "b" })
         assert.are.equal("values", c:describe().problem)
         local scores = assert(c:classify { "the cat" }):tolist()[1]
-        for l, value in ipairs(lua:classify("the cat").values) do
+        for l, value in ipairs(lua:scores "the cat") do
             assert.is_true(math.abs(scores[l] - value) < 1e-5)
         end
         lua:close()
         c:close()
         lua, c = open(nil, { "score" })
         assert.are.equal("values", c:describe().problem)
-        assert.is_true(math.abs(c:classify({ "the cat" }):tolist()[1][1] - lua:classify("the cat").value) < 1e-5)
+        assert.is_true(math.abs(c:classify({ "the cat" }):tolist()[1][1] - lua:scores("the cat")[1]) < 1e-5)
         lua:close()
         c:close()
     end)

@@ -1,4 +1,4 @@
---- Guesses for [MASK] in C against bl.load.
+--- Guesses for [MASK] in C against the graph in Lua.
 
 local ffi = require "ffi"
 
@@ -24,7 +24,7 @@ describe("the engine's guesses", function()
         fs.remove(folder)
     end)
 
-    it("are those of bl.load for every [MASK]", function()
+    it("are those of the graph in Lua for every [MASK]", function()
         for _, text in ipairs { "The [MASK] sat on the mats, unseen.", "[MASK]", "[MASK][MASK] 北京[MASK]",
             "who? [SEP] the [MASK]", ("[MASK] "):rep(40), "ЯЖИ [MASK] (अब) [mask]" } do
             local theirs, mine = lua:fill_mask(text, 7), assert(c:fill_mask(text, 7))

@@ -1,4 +1,4 @@
---- What the engine's encoder takes a model's folder for, beside what bl.load takes it for; and what it refuses.
+--- What the engine's encoder takes a model's folder for, beside what Lua takes it for; and what it refuses.
 
 local checkpoint = require "bertlua.train.checkpoint"
 local config_keys = require "bertlua.models.config_keys"
@@ -19,7 +19,7 @@ describe("a model's folder", function()
 
     setup(function()
         models.begin()
-        -- What bl.load tells of these folders is not looked at here.
+        -- What Lua tells of these folders is not looked at here.
         term.warn = function() end
         folder = assert(fs.temporary_folder "bertlua-folder-")
         base = models.write(folder .. "/base", "words")
@@ -70,7 +70,7 @@ describe("a model's folder", function()
     local function same(path, options, theirs)
         local lua, c = models.load(path, theirs), assert(models.open(path, options))
         local texts = { "The cat sat, ÄÖÜ 北京", "a" }
-        local expected, vectors = lua:embed(texts):tolist(), assert(c:embed(texts)):tolist()
+        local expected, vectors = lua:embed(texts), assert(c:embed(texts)):tolist()
         for row = 1, 2 do
             for h = 1, #expected[1] do
                 assert.is_true(math.abs(expected[row][h] - vectors[row][h]) < CLOSE, path)
@@ -84,7 +84,7 @@ describe("a model's folder", function()
         return info
     end
 
-    it("is opened as bl.load opens it: vocab.txt or tokenizer.json, cased or not", function()
+    it("is opened as Lua opens it: vocab.txt or tokenizer.json, cased or not", function()
         local info = same(base .. "/")
         assert.are.same({ 32, 2, 2, 48 }, { info.hidden_size, info.layers, info.attention_heads, info.max_length })
         assert.are.same({}, info.notes)
@@ -172,7 +172,7 @@ describe("a model's folder", function()
             local path = opened(files)
             local lua, c = models.load(path), assert(models.open(path))
             local _, message = c:embed { "a" }
-            local ok, problem = pcall(lua.embed, lua, "a")
+            local ok, problem = pcall(lua.embed, lua, { "a" })
             assert.is_false(ok)
             assert.are.equal(tostring(problem):match "^embed: (.-); {", message:match "^embed: (.-); BL_POOL_MEAN")
             assert.are.equal(1, assert(c:embed({ "a" }, "cls")):dims()[1])

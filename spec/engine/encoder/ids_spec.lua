@@ -1,8 +1,8 @@
---- Texts as token ids in C: the same as those of bl.load, which the states that a model makes of them show.
+--- Texts as token ids in C: the same as those of Lua, which the states that a model makes of them show.
 
 local fs = require "bertlua.util.fs"
+local lua_encoder = require "spec.support.lua_encoder"
 local models = require "spec.support.encoder_models"
-local texts = require "bertlua.encoder.texts"
 
 -- States of other ids or types differ by tenths.
 local CLOSE = 1e-4
@@ -40,16 +40,16 @@ describe("texts as ids", function()
             ("%q %q"):format(text, tostring(pair)))
     end
 
-    it("are those of bl.load, in any script and however hostile", function()
+    it("are those of Lua, in any script and however hostile", function()
         local lengths = assert(c:lengths(models.TEXTS))
         for i, text in ipairs(models.TEXTS) do
-            local ids = texts.encode(lua.tokenizer, text, nil, math.huge)
+            local ids = lua_encoder.encode(lua.tokenizer, text, nil, math.huge)
             assert.are.equal(#ids, lengths[i], text)
             assert_same(c, lua, text)
         end
     end)
 
-    it("are those of bl.load in pairs, cut to any length", function()
+    it("are those of Lua in pairs, cut to any length", function()
         local list = { "", "the cat sat", ("dog "):rep(20), "[SEP] 北 a [MASK]" }
         for _, limit in ipairs { 3, 7, 48 } do
             local mine = assert(models.open(path, { max_length = limit }))
@@ -57,7 +57,7 @@ describe("texts as ids", function()
             for _, text in ipairs(list) do
                 for _, pair in ipairs(list) do
                     assert_same(mine, theirs, text, pair)
-                    local whole = texts.encode(lua.tokenizer, text, pair, math.huge)
+                    local whole = lua_encoder.encode(lua.tokenizer, text, pair, math.huge)
                     assert.are.same({ #whole }, mine:lengths({ text }, { pair }))
                 end
             end

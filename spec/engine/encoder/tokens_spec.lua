@@ -1,4 +1,4 @@
---- Tags of words in C against bl.load.
+--- Tags of words in C against the graph in Lua.
 
 local fs = require "bertlua.util.fs"
 local models = require "spec.support.encoder_models"
@@ -26,7 +26,8 @@ describe("the engine's tagger", function()
 
     --- Tag a sentence in both ways; returns which tags came up.
     local function compare(lua, c, words)
-        local tags, scores = lua:tag(words)
+        local tags, scores = lua:tag { words }
+        tags, scores = tags[1], scores[1]
         local list, seen = assert(c:tokens(words)), {}
         assert.are.equal(#words, #list)
         for i = 1, #words do
@@ -37,7 +38,7 @@ describe("the engine's tagger", function()
         return seen
     end
 
-    it("gives the tags of bl.load, in windows where a sentence is long", function()
+    it("gives the tags of the graph in Lua, in windows where a sentence is long", function()
         local lua, c = models.load(path), assert(models.open(path))
         local seen = compare(lua, c, words_of(table.concat(models.TEXTS, " "):rep(2)))
         assert.are.same({ O = true, B = true, I = true }, seen)

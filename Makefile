@@ -8,6 +8,8 @@
 #   make faults     kills and errors at every call that writes, kills at any time
 #   make flips      every kind of file with one byte changed
 #   make fuzz       every parser on arbitrary bytes; make fuzz-corpus for the short form
+#   make tsan       one encoder in eight threads under ThreadSanitizer
+#   make encoder-soak   a million calls of an encoder
 #
 # Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs elsewhere), CC=gcc or clang (with libomp-dev),
 # OPT=-O3, BUILD=build, V=1 to show the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (which
@@ -19,7 +21,8 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 OPT ?= -O3
-SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+SANITIZE_FLAGS := $(if $(filter thread,$(SANITIZE)),-fsanitize=thread -fno-omit-frame-pointer,$(if \
+  $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer))
 PREFIX ?= /usr/local
 DESTDIR ?=
 BUSTED_ARGS ?=
@@ -202,7 +205,7 @@ uninstall:
 	  echo "removed bertlua from $$prefix"
 
 clean:
-	rm -rf $(BUILD) build-asan $(FUZZ_BUILD)
+	rm -rf $(BUILD) build-asan build-tsan $(FUZZ_BUILD)
 
 test:
 	@scripts/install_dependencies.sh build test
@@ -324,6 +327,24 @@ $(FUZZ_PROGRAMS): $(FUZZ_BUILD)/%: $(FUZZ_BUILD)/spec/fuzz/%.o $(FUZZ_BUILD)/spe
 	  $(if $(HDF5_ARCHIVE),$(HDF5_ARCHIVE) -lsz,$(HDF5_LIBS)) $(or $(call pkg,--libs icu-uc icu-i18n),-licui18n -licuuc) \
 	  $(or $(call pkg,--libs jansson),-ljansson) -lbz2 -lz -lcurl -lm -lpthread -ldl
 
+# A C program with one encoder: its threads under ThreadSanitizer, which sees all of the engine but not into oneDNN and
+# OpenMP (tsan.supp); and a million calls. The specs run short forms of both.
+ENCODER_MODEL := $(BUILD)/encoder-model
+$(BUILD)/encoder-threads: spec/engine/encoder/threads.c $(BUILD)/libbertlua.so
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -Iengine $(SANITIZE_FLAGS) -o $@ $< -L$(BUILD) -lbertlua \
+	  -lpthread -Wl,-rpath,'$$ORIGIN' -Wl,--allow-shlib-undefined
+encoder-model: all
+	$(Q)$(BUILD)/bertlua spec/engine/encoder/make_model.lua $(ENCODER_MODEL) $(ENCODER_MODEL)/texts
+tsan: encoder-model
+	@$(MAKE) --no-print-directory SANITIZE=thread BUILD=build-tsan OPT=-O1 build-tsan/encoder-threads
+	TSAN_OPTIONS="suppressions=$(CURDIR)/spec/engine/encoder/tsan.supp" setarch -R \
+	  build-tsan/encoder-threads check $(ENCODER_MODEL) $(ENCODER_MODEL)/texts 8 20
+	TSAN_OPTIONS="suppressions=$(CURDIR)/spec/engine/encoder/tsan.supp" setarch -R \
+	  build-tsan/encoder-threads check $(ENCODER_MODEL) $(ENCODER_MODEL)/texts 8 20 921600
+encoder-soak: encoder-model $(BUILD)/encoder-threads
+	$(BUILD)/encoder-threads soak $(ENCODER_MODEL) $(ENCODER_MODEL)/texts $(or $(CALLS),1000000)
+
 # CORPUS=folder trains on your own text files instead of the Jargon File.
 demo:
 	@scripts/install_dependencies.sh build $(if $(CORPUS),,demo)
@@ -341,7 +362,7 @@ docs: all
 
 # Two false alarms: a row has at least one class, a dataset at least one dimension.
 CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/data/hdf5_write.c
-C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch] spec/support/*.c spec/faults/*.c spec/fuzz/*.[ch])
+C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch] spec/support/*.c spec/faults/*.c spec/fuzz/*.[ch] spec/engine/*/*.c)
 CUDA_FILES = $(wildcard engine/cuda/*.cu engine/cuda/*.cuh spec/cuda/emulation/*)
 lint:
 	@scripts/install_dependencies.sh build lint
@@ -356,5 +377,5 @@ lint:
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
-.PHONY: all faults flips fuzz fuzz-corpus fuzz-programs cuda gpu-report install uninstall clean test suite suite-chosen suite-waiting suite-others demo docs lint asan FORCE
+.PHONY: all faults flips fuzz fuzz-corpus fuzz-programs cuda gpu-report install uninstall clean test suite suite-chosen suite-waiting suite-others demo docs lint asan tsan encoder-model encoder-soak FORCE
 .DELETE_ON_ERROR:

@@ -70,17 +70,30 @@ static int64_t result_rows(const job *j, const outline *b) {
 }
 
 /*
- * Scratch memory of the CPU's ops. The largest is attention's: for each thread
- * three panels of a head and a block of 64 rows of scores (cpu/attention.c);
- * bf16 products convert one operand at most where the CPU lacks them.
+ * Scratch memory of the CPU's ops, of which one at a time uses it. Attention
+ * has for each thread three panels of a head and a block of 64 rows of scores
+ * (cpu/attention.c). Products have 257 KiB a thread (oneDNN 2.6, measured); in
+ * half precision also f32 sums, and copies in f32 where the CPU has no
+ * instructions for it.
  */
 static size_t scratch_bytes(const job *j, const outline *b) {
-    const int64_t *sizes = j->model->sizes;
-    int64_t width = (sizes[BL_SIZE_HIDDEN] / j->model->attention_heads + 15) / 16 * 16;
-    int64_t padded = (b->longest + 15) / 16 * 16;
-    int64_t floats = 3 * padded * width + 64 * (padded + width) + padded;
-    size_t bytes = (size_t) floats * sizeof(float) * (size_t) bl_workspaces_threads(j->encoder->workspaces);
-    return bytes + (size_t) rounded_tokens(b->tokens) + (1 << 16);
+    const struct bl_model *model = j->model;
+    const int64_t *sizes = model->sizes;
+    int64_t threads = bl_workspaces_threads(j->encoder->workspaces);
+    int64_t width = (sizes[BL_SIZE_HIDDEN] / model->attention_heads + 15) / 16 * 16;
+    int64_t padded = (b->longest + 15) / 16 * 16, tokens = rounded_tokens(b->tokens);
+    int64_t attention = threads * 4 * (3 * padded * width + 64 * (padded + width) + padded) + tokens;
+    int64_t product = threads * 288 * 1024;
+    if (model->dtype != BL_F32) {
+        int64_t hidden = sizes[BL_SIZE_HIDDEN], vocabulary = sizes[BL_SIZE_VOCABULARY];
+        int64_t wider = sizes[BL_SIZE_INTERMEDIATE] > 3 * hidden ? sizes[BL_SIZE_INTERMEDIATE] : 3 * hidden;
+        int64_t sums = tokens * wider, matrix = hidden * wider;
+        int64_t words = j->head == BL_HEAD_WORDS ? rounded_rows(b->places) * (hidden + vocabulary) : 0;
+        if (words) matrix = vocabulary * hidden;
+        if (words > sums) sums = words;
+        product += 4 * (bl_context_fast_dtype(model->ctx, model->dtype) ? sums : 2 * sums + matrix);
+    }
+    return (size_t) (attention > product ? attention : product);
 }
 
 static int64_t id_count(const job *j, const outline *b) {

@@ -124,6 +124,7 @@ local ENGINE_ROOMS = {
     { "optim", "ops" },
     { "comm", "core", "ops" },
     { "mpi", "comm" },
+    { "encoder", "core", "storage" },
     { "cpu", "core" },
     { "cuda", "comm", "core" },
     { "encoder", "core" },
@@ -215,8 +216,8 @@ describe("modules", function()
             local code = read(path):gsub("/%*.-%*/", "")
             for name in code:gmatch "[%s*](bl_[%w_]+)%(" do headers[name] = path:match "([^/]+)%.h$" end
         end
-        -- A recorded graph belongs to the device that replays it.
-        local also = { device = "graph" }
+        -- A recorded graph belongs to the device that replays it; bertlua.encoder is a room of Lua.
+        local also = { device = "graph", encoder_api = "encoder" }
         for _, path in ipairs(walk("bindings/bertlua", "%.lua$")) do
             local module = path:match "([^/]+)%.lua$"
             for line in read(path):gmatch "[^\n]+" do

@@ -292,7 +292,7 @@ FUZZ_SANITIZERS := address$(comma)undefined
 # Rooms that parse, without those that compute: context.c and affinity.c need OpenMP, backend.c the kernels.
 FUZZ_SRC := $(filter-out engine/core/affinity.c engine/core/backend.c engine/core/context.c, \
   $(wildcard $(patsubst %,engine/%/*.c,core storage text wiki corpus data))) engine/hdf5/layout.c engine/hdf5/read.c \
-  $(patsubst %,engine/encoder/%.c,config folder ids json records sentences words)
+  $(patsubst %,engine/encoder/%.c,answer_text config folder ids json records sentences words)
 FUZZ_OBJ := $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)
 FUZZ_NAMES := $(filter-out no_device,$(patsubst spec/fuzz/%.c,%,$(wildcard spec/fuzz/*.c)))
 FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(FUZZ_BUILD)/%)

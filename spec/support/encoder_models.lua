@@ -2,7 +2,10 @@
 -- for specs that compare what the engine's encoder reads with what bl.load reads.
 
 local BertConfig = require "bertlua.models.bert_config"
+local Encoder = require "bertlua.encoder"
+local api = require "bertlua.encoder_api"
 local checkpoint = require "bertlua.train.checkpoint"
+local context = require "bertlua.context"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local vocabulary = require "spec.support.vocabulary"
@@ -16,7 +19,8 @@ M.CLASSES = {
 }
 
 local WORDS = "the a cat dog house sat on in of mat film was good bad un ##seen ##s ##able who wrote it ada"
-local CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,;:!?()[]{}\"'-_/#%&*+<=>@~¿äöüßéяживаαβγσςאבתمرحبا京北是首都你好的ไทย😀"
+local CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,;:!?()[]{}\"'-_/#%&*+<=>@~"
+    .. "¿äöüßéяживаαβγσςאבתمرحبا京北是首都你好的ไทย😀"
 
 --- Lines of the vocabulary: words, every character, and every character within a word.
 function M.vocabulary()
@@ -38,8 +42,10 @@ end
 --- Texts that are hard to cut, in many scripts.
 M.TEXTS = {
     "", " ", "the cat", "The [MASK] sat on the mats, unseen.", "[SEP]", "[MASK][MASK] [CLS]x[PAD]", "[[MASK]] [mask]",
-    "[MASK", "MASK]", "[UNK]ä[FOO]", "naïve ÄÖÜ straße", "ЯЖИ вава", "ΑΒΓ σς", "北京是中国的首都你好", "ไทย ไทยไทย",
-    "مرحبا بالعالم", "אבת", "😀😀 👩‍👩‍👧", "e\204\129\204\129\204\129", "a\194\160b\226\128\175c\227\128\128d\226\128\139e",
+    "[MASK", "MASK]", "[UNK]ä[FOO]", "naïve ÄÖÜ straße", "ЯЖИ вава", "ΑΒΓ σς",
+    "北京是中国的首都你好", "ไทย ไทยไทย",
+    "مرحبا بالعالم", "אבת", "😀😀 👩‍👩‍👧", "e\204\129\204\129\204\129",
+    "a\194\160b\226\128\175c\227\128\128d\226\128\139e",
     "\239\187\191bom \239\191\189", "x\1y\127z\194\133", ("unseen "):rep(40), ("a"):rep(500), ("[SEP]"):rep(60),
     ("(("):rep(50) .. "))", "1.5e-3%, #hash ##seen @user http://x.y/z?q=1&r=2", "tab\tnew\nline\r\nend",
 }
@@ -71,6 +77,29 @@ function M.write(folder, kind, options)
     model.store:free()
     os.remove(source)
     return folder
+end
+
+--- Compute with one thread, on the CPU: models so small take longer with more. finish() returns to what was before.
+function M.begin()
+    context.open { device = "cpu", threads = 1 }
+end
+
+function M.finish()
+    context.open()
+end
+
+--- Open a folder in C, with one thread. Returns the encoder; or nil, message.
+function M.open(path, options)
+    local values = { threads = 1 }
+    for name, value in pairs(options or {}) do values[name] = value end
+    return api.open(path, values)
+end
+
+--- Open it with bl.load, which tells nothing of texts that are cut.
+function M.load(path, options)
+    local model = Encoder.load(path, options)
+    model.on_cut = function() end
+    return model
 end
 
 --- Change keys of a JSON file in a folder; false removes one.

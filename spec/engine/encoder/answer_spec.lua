@@ -1,7 +1,5 @@
 --- Answers to questions in C against bl.load.
 
-local Encoder = require "bertlua.encoder"
-local api = require "bertlua.encoder_api"
 local fs = require "bertlua.util.fs"
 local models = require "spec.support.encoder_models"
 local text = require "bertlua.squad.text"
@@ -9,8 +7,9 @@ local text = require "bertlua.squad.text"
 local CLOSE = 1e-6
 local QUESTIONS = { "who wrote it?", "北京? [SEP]" }
 local CONTEXTS = {
-    "the cat sat on the mat.", "Ada (1895-1943) wrote it.", "北京是首都，北京是北京 的首都", table.concat(models.TEXTS, " "),
-    ("The Cat\tsat  on\226\128\175THE\r\n mat "):rep(9), "  e\204\129 naïve  ÄÖÜ [SEP] ##seen ", "a", ("x"):rep(300),
+    "the cat sat on the mat.", "Ada (1895-1943) wrote it.", "北京是首都，北京是北京 的首都",
+    table.concat(models.TEXTS, " "), "a", ("x"):rep(300),
+    ("The Cat\tsat  on\226\128\175THE\r\n mat "):rep(9), "  e\204\129 naïve  ÄÖÜ [SEP] ##seen ",
 }
 
 --- The answer's text as bl.load has it: one blank between words.
@@ -22,11 +21,13 @@ describe("the engine's answers", function()
     local folder, path, lua, c
 
     setup(function()
+        models.begin()
         folder = assert(fs.temporary_folder "bertlua-answer-")
         path = models.write(folder .. "/answers", "answers")
-        lua, c = Encoder.load(path), assert(api.open(path, { threads = 1 }))
+        lua, c = models.load(path), assert(models.open(path))
     end)
     teardown(function()
+        models.finish()
         lua:close()
         c:close()
         fs.remove(folder)
@@ -77,7 +78,7 @@ describe("the engine's answers", function()
         local settings = { max_seq_length = 20, doc_stride = 5, max_query_length = 8, n_best_size = 3,
             max_answer_length = 2 }
         models.change(path, "squad_settings.json", settings)
-        local mine, theirs, differs = assert(api.open(path)), Encoder.load(path), false
+        local mine, theirs, differs = assert(models.open(path)), models.load(path), false
         for _, context in ipairs(CONTEXTS) do
             for _, question in ipairs(QUESTIONS) do
                 local answers = compare(theirs, mine, question, context, false)
@@ -90,7 +91,7 @@ describe("the engine's answers", function()
         mine:close()
         theirs:close()
         -- A limit that the program sets holds for windows, too.
-        mine, theirs = assert(api.open(path, { max_length = 16 })), Encoder.load(path)
+        mine, theirs = assert(models.open(path, { max_length = 16 })), models.load(path)
         for _, context in ipairs(CONTEXTS) do
             assert.are.equal(theirs:answer("cat", context, { max_seq_length = 16 }).text,
                 folded(mine:answer("cat", context)[1] or { text = "empty" }))
@@ -102,7 +103,7 @@ describe("the engine's answers", function()
     it("put first what a recorded threshold decides for", function()
         for threshold, none in pairs { [-1000] = true, [1000] = false } do
             models.change(path, "squad_settings.json", { null_score_diff_threshold = threshold })
-            local mine, theirs = assert(api.open(path)), Encoder.load(path)
+            local mine, theirs = assert(models.open(path)), models.load(path)
             local chosen = 0
             for _, context in ipairs(CONTEXTS) do
                 local answers = compare(theirs, mine, QUESTIONS[1], context, true)

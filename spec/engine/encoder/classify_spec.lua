@@ -1,7 +1,5 @@
 --- Labels of texts in C against bl.load.
 
-local Encoder = require "bertlua.encoder"
-local api = require "bertlua.encoder_api"
 local fs = require "bertlua.util.fs"
 local models = require "spec.support.encoder_models"
 
@@ -10,16 +8,21 @@ local CLOSE = 1e-6
 describe("the engine's classifier", function()
     local folder
 
-    setup(function() folder = assert(fs.temporary_folder "bertlua-classify-") end)
-    teardown(function() fs.remove(folder) end)
+    setup(function()
+        models.begin()
+        folder = assert(fs.temporary_folder "bertlua-classify-")
+    end)
+    teardown(function()
+        models.finish()
+        fs.remove(folder)
+    end)
 
     --- The same model with another problem_type, in both forms.
     local function open(problem, names)
         local path = models.write(folder .. "/" .. (problem or "plain") .. #names, "labels", { names = names })
         if problem then models.change(path, "config.json", { problem_type = problem }) end
-        local lua = Encoder.load(path)
-        lua.on_cut = function() end
-        return lua, assert(api.open(path)), path
+        local lua = models.load(path)
+        return lua, assert(models.open(path)), path
     end
 
     local function texts_with_pairs()
@@ -89,7 +92,7 @@ describe("the engine's classifier", function()
         for _, names in ipairs { { ["0"] = "one" }, { ["1"] = "one", ["2"] = "two" }, { a = "x", b = "y" },
             { ["0"] = "x", ["1"] = 3 } } do
             models.change(path, "config.json", { id2label = names })
-            c = assert(api.open(path))
+            c = assert(models.open(path))
             assert.are.same({ "LABEL_0", "LABEL_1" }, { c:label(0), c:label(1) })
             c:close()
         end

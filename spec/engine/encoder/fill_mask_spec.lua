@@ -2,8 +2,6 @@
 
 local ffi = require "ffi"
 
-local Encoder = require "bertlua.encoder"
-local api = require "bertlua.encoder_api"
 local fails_here = require("spec.support.errors").fails_here
 local fs = require "bertlua.util.fs"
 local models = require "spec.support.encoder_models"
@@ -14,11 +12,13 @@ describe("the engine's guesses", function()
     local folder, path, lua, c
 
     setup(function()
+        models.begin()
         folder = assert(fs.temporary_folder "bertlua-fill-")
         path = models.write(folder .. "/words", "words")
-        lua, c = Encoder.load(path), assert(api.open(path))
+        lua, c = models.load(path), assert(models.open(path))
     end)
     teardown(function()
+        models.finish()
         lua:close()
         c:close()
         fs.remove(folder)
@@ -57,7 +57,7 @@ describe("the engine's guesses", function()
     it("leave out rows of the model that no token belongs to", function()
         local padded = models.write(folder .. "/padded", "words", { config = { vocab_size = lua.config.vocab_size + 9 },
             seed = 2 })
-        local mine, size = assert(api.open(padded)), lua.tokenizer:size()
+        local mine, size = assert(models.open(padded)), lua.tokenizer:size()
         assert.matches("has rows for %d+ words, 9 more than .*vocab.txt has tokens: no text has these",
             table.concat(mine:notes(), "\n"))
         local sum = 0

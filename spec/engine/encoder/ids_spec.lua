@@ -1,7 +1,5 @@
 --- Texts as token ids in C: the same as those of bl.load, which the states that a model makes of them show.
 
-local Encoder = require "bertlua.encoder"
-local api = require "bertlua.encoder_api"
 local fs = require "bertlua.util.fs"
 local models = require "spec.support.encoder_models"
 local texts = require "bertlua.encoder.texts"
@@ -24,12 +22,13 @@ describe("texts as ids", function()
     local folder, path, lua, c
 
     setup(function()
+        models.begin()
         folder = assert(fs.temporary_folder "bertlua-ids-")
         path = models.write(folder .. "/words", "words")
-        lua, c = Encoder.load(path), assert(api.open(path))
-        lua.on_cut = function() end
+        lua, c = models.load(path), assert(models.open(path))
     end)
     teardown(function()
+        models.finish()
         lua:close()
         c:close()
         fs.remove(folder)
@@ -53,9 +52,8 @@ describe("texts as ids", function()
     it("are those of bl.load in pairs, cut to any length", function()
         local list = { "", "the cat sat", ("dog "):rep(20), "[SEP] 北 a [MASK]" }
         for _, limit in ipairs { 3, 7, 48 } do
-            local mine = assert(api.open(path, { max_length = limit }))
-            local theirs = Encoder.load(path, { max_seq_length = limit })
-            theirs.on_cut = function() end
+            local mine = assert(models.open(path, { max_length = limit }))
+            local theirs = models.load(path, { max_seq_length = limit })
             for _, text in ipairs(list) do
                 for _, pair in ipairs(list) do
                     assert_same(mine, theirs, text, pair)
@@ -69,7 +67,7 @@ describe("texts as ids", function()
     end)
 
     it("refuse what is too long where that is asked for, and still tell its length", function()
-        local strict = assert(api.open(path, { refuse_long = true, max_length = 5 }))
+        local strict = assert(models.open(path, { refuse_long = true, max_length = 5 }))
         assert.are.same({ 5, 6 }, strict:lengths { "the cat sat", "the cat sat on" })
         assert.are.same({ 2, 32 }, strict:embed({ "the cat sat", "a" }):dims())
         local vectors, message = strict:embed { "a", "the cat sat on" }

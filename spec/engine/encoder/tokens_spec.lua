@@ -1,7 +1,5 @@
 --- Tags of words in C against bl.load.
 
-local Encoder = require "bertlua.encoder"
-local api = require "bertlua.encoder_api"
 local fs = require "bertlua.util.fs"
 local models = require "spec.support.encoder_models"
 
@@ -11,10 +9,14 @@ describe("the engine's tagger", function()
     local folder, path
 
     setup(function()
+        models.begin()
         folder = assert(fs.temporary_folder "bertlua-tokens-")
         path = models.write(folder .. "/tags", "tags")
     end)
-    teardown(function() fs.remove(folder) end)
+    teardown(function()
+        models.finish()
+        fs.remove(folder)
+    end)
 
     local function words_of(text)
         local list = {}
@@ -36,8 +38,7 @@ describe("the engine's tagger", function()
     end
 
     it("gives the tags of bl.load, in windows where a sentence is long", function()
-        local lua, c = Encoder.load(path), assert(api.open(path))
-        lua.on_cut = function() end
+        local lua, c = models.load(path), assert(models.open(path))
         local seen = compare(lua, c, words_of(table.concat(models.TEXTS, " "):rep(2)))
         assert.are.same({ O = true, B = true, I = true }, seen)
         for _, words in ipairs { { "the" }, words_of "the cat sat", { " ", "cat", "\1", "[SEP]", "two words" },
@@ -52,9 +53,8 @@ describe("the engine's tagger", function()
         local words = words_of(("the unseen cat aaaaaaa on 北京是 bad "):rep(6) .. ("b"):rep(60) .. " cat "
             .. ("c"):rep(30) .. (" dog"):rep(20))
         for _, limit in ipairs { 3, 4, 5, 9, 16, 33 } do
-            local lua = Encoder.load(path, { max_seq_length = limit })
-            local c = assert(api.open(path, { max_length = limit }))
-            lua.on_cut = function() end
+            local lua = models.load(path, { max_seq_length = limit })
+            local c = assert(models.open(path, { max_length = limit }))
             compare(lua, c, words)
             lua:close()
             c:close()
@@ -62,7 +62,7 @@ describe("the engine's tagger", function()
     end)
 
     it("refuses a word that is too long where that is asked for, and what is not UTF-8", function()
-        local c = assert(api.open(path, { max_length = 6, refuse_long = true }))
+        local c = assert(models.open(path, { max_length = 6, refuse_long = true }))
         assert.are.equal(2, #c:tokens { "aaaa", "b" })
         local _, message = c:tokens { "cat", "aaaaa" }
         assert.are.equal(
@@ -74,7 +74,7 @@ describe("the engine's tagger", function()
     end)
 
     it("takes linear time", function()
-        local c, words, start = assert(api.open(path, { max_length = 8, threads = 1 })), {}, os.clock()
+        local c, words, start = assert(models.open(path, { max_length = 8 })), {}, os.clock()
         for i = 1, 10000 do words[i] = "cat" end
         assert.are.equal(10000, #c:tokens(words))
         assert.is_true(os.clock() - start < 5)

@@ -7,6 +7,7 @@ Metrics.__index = Metrics
 
 local SECONDS = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 }
 
+--- Counters of a server that has done nothing yet.
 function M.new()
     return setmetatable({ requests = {}, seconds = {}, waited = nil, cancelled = 0 }, Metrics)
 end

@@ -6,7 +6,7 @@ local json = require "bertlua.util.json"
 
 local M = {}
 
-local Problem = { __name = "bertlua.serve.problem" }
+local Problem = {}
 Problem.__index = Problem
 
 function Problem:__tostring()

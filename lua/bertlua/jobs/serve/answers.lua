@@ -34,6 +34,10 @@ local function check(x)
     return x
 end
 
+local function check_row(values, from, width)
+    for i = from, from + width - 1 do check(values[i]) end
+end
+
 -- Nine digits are every f32.
 local function number(x)
     return ("%.9g"):format(check(x))
@@ -75,7 +79,7 @@ function M.embed_all(reply, _, context)
     for i = 1, reply.count do total = total + reply:rows(i) end
     for at = 0, total - 1 do
         pace(reply.width)
-        for i = at * reply.width, (at + 1) * reply.width - 1 do check(reply.values[i]) end
+        check_row(reply.values, at * reply.width, reply.width)
     end
     return function(emit)
         local at = 0
@@ -97,8 +101,13 @@ function M.openai_embeddings(reply, question, context)
     local list, pace = {}, pacer(context.pause)
     for i = 0, reply.count - 1 do
         pace(reply.width)
-        local vector = row(reply.values, i * reply.width, reply.width)
-        if question.base64 then vector = '"' .. base64.encode(reply:bytes(i)) .. '"' end
+        local vector
+        if question.base64 then
+            check_row(reply.values, i * reply.width, reply.width)
+            vector = '"' .. base64.encode(reply:bytes(i)) .. '"'
+        else
+            vector = row(reply.values, i * reply.width, reply.width)
+        end
         list[i + 1] = ('{"object":"embedding","embedding":%s,"index":%d}'):format(vector, i)
     end
     return ('{"object":"list","data":[%s],"model":%s,"usage":{"prompt_tokens":%d,"total_tokens":%d}}'):format(

@@ -229,7 +229,10 @@ end
 local function close_stream(self, stream)
     if stream.state == "closed" then return end
     local connection = stream.connection
-    while connection.pipeline:peek() ~= stream do self.cqueues.poll(stream.pipeline_cond) end
+    -- Answers come in the order of requests; what has been answered stands in that line no more.
+    while stream.state ~= "half closed (local)" and connection.pipeline:peek() ~= stream do
+        self.cqueues.poll(stream.pipeline_cond)
+    end
     if connection.socket then connection.socket:shutdown() end
     stream:set_state "closed"
 end
@@ -270,10 +273,10 @@ local function attend(self, stream)
     self.active = self.active + 1
     local ok, status = pcall(serve, self, stream, head)
     if not ok then self.log(("%s %s: %s"):format(head.method, head.path, tostring(status))) end
-    close_stream(self, stream)
     self.active = self.active - 1
     -- 499: nobody was there to take the answer.
     self.done(head, ok and status or 499, self.now() - began, peer)
+    close_stream(self, stream)
 end
 
 --- Listen.

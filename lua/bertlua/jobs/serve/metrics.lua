@@ -72,7 +72,7 @@ end
 
 --- The text for a scrape.
 -- @param queue info of the queue (bertlua.encoder_queue)
--- @param server connections: open now; started: Unix time; model, version
+-- @param server connections, active: open now; started: Unix time; model, version
 -- @treturn string
 function Metrics:text(queue, server)
     local out = {}
@@ -88,6 +88,8 @@ function Metrics:text(queue, server)
     out[#out + 1] = ('bertlua_info{model="%s",version="%s"} 1'):format(label(server.model), label(server.version))
     one("bertlua_start_time_seconds", "gauge", "Unix time of the server's start.", server.started)
     one("bertlua_connections", "gauge", "Open connections.", server.connections)
+    one("bertlua_requests_in_flight", "gauge", "Requests that are being read or answered, this one among them.",
+        server.active)
     begin("bertlua_requests_total", "counter", "Requests by route and status.")
     for _, route in ipairs(sorted(self.requests)) do
         for _, status in ipairs(sorted(self.requests[route])) do

@@ -183,8 +183,8 @@ function M.run(values)
         waiting = waiting.new(queue), dtype = values.precision == "bf16" and "bfloat16" or "float32",
         version = version.engine, started = started, pause = server.pause,
         state = function()
-            return { connections = server:connections(), started = started, model = limits.model,
-                version = version.engine }
+            return { connections = server:connections(), active = server.active, started = started,
+                model = limits.model, version = version.engine }
         end }
     server:wrap(function() table_of_routes.waiting:run() end)
     announce(server, values, limits)

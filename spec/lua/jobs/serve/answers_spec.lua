@@ -39,8 +39,9 @@ describe("vectors", function()
 
     it("are refused where they are no numbers, before anything is sent", function()
         local made = reply { count = 1, width = 2, counts = { 1 }, values = { 1, NAN } }
-        for _, name in ipairs { "embed", "embed_all", "openai_embeddings" } do
-            local ok, found = pcall(answers[name], made, {}, context())
+        local cases = { { "embed" }, { "embed_all" }, { "openai_embeddings" }, { "openai_embeddings", true } }
+        for _, case in ipairs(cases) do
+            local ok, found = pcall(answers[case[1]], made, { base64 = case[2] }, context())
             assert.is_false(ok)
             assert.is_true(problem.is(found))
             assert.are.same({ 424, "Backend" }, { found.status, found.kind })

@@ -2,7 +2,7 @@ local metrics = require "bertlua.jobs.serve.metrics"
 
 local QUEUE = { waiting = 3, computing = 2, bytes = 100, batches = 4, texts = 9, tokens = 50, busy = 1.5,
     batch_sizes = { 1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0 } }
-local SERVER = { connections = 5, started = 1700000000, model = 'a "model"', version = "1.2.3" }
+local SERVER = { connections = 5, active = 1, started = 1700000000, model = 'a "model"', version = "1.2.3" }
 
 describe("metrics", function()
     local function lines(counts)
@@ -19,6 +19,7 @@ describe("metrics", function()
         counts:wait(0.02)
         local found = lines(counts)
         for _, line in ipairs { 'bertlua_info{model="a \\"model\\"",version="1.2.3"} 1', "bertlua_connections 5",
+            "bertlua_requests_in_flight 1",
             'bertlua_requests_total{route="/embed",code="200"} 2',
             'bertlua_requests_total{route="/embed",code="429"} 1',
             'bertlua_request_duration_seconds_bucket{route="/embed",le="0.005"} 1',

@@ -3,6 +3,8 @@
 local client = require "spec.support.http_client"
 local cjson = require "cjson"
 local encoder_api = require "bertlua.encoder_api"
+local fs = require "bertlua.util.fs"
+local models = require "spec.support.encoder_models"
 local posix_signal = require "posix.signal"
 local posix_time = require "posix.time"
 local process = require "spec.support.process"
@@ -15,11 +17,13 @@ local function pause(seconds)
 end
 
 --- Start a server on a free port.
+-- @param model its folder, if not MODEL
 -- @return {port, pid, stop(signal) -> output, exit code}
-local function start(arguments)
+local function start(arguments, model)
     local log = process.temporary ""
     local pipe = assert(io.popen(("{ %s recipes/serve.lua --checkpoint %s --port 0 %s > %s 2>&1 & echo $!; wait $!; "
-        .. "echo rc=$?; } 2> /dev/null"):format(process.quote(process.bertlua), MODEL, arguments, process.quote(log))))
+        .. "echo rc=$?; } 2> /dev/null"):format(process.quote(process.bertlua), process.quote(model or MODEL),
+        arguments, process.quote(log))))
     local pid = tonumber(pipe:read "*l")
     local function output()
         local file = assert(io.open(log))
@@ -204,7 +208,9 @@ describe("a server", function()
         local answer = get "/metrics"
         assert.is_truthy(answer.headers["content-type"]:find("text/plain; version=0.0.4", 1, true))
         for _, line in ipairs { 'bertlua_requests_total{route="/embed",code="200"} %d+', "bertlua_queue_texts 0",
-            'bertlua_requests_total{route="other",code="408"} 2', "bertlua_queue_bytes 0",
+            -- Nothing is left of all that was refused above.
+            "bertlua_requests_in_flight 1", 'bertlua_requests_total{route="other",code="408"} 2',
+            "bertlua_queue_bytes 0",
             'bertlua_request_duration_seconds_bucket{route="/embed",le="%+Inf"} %d+', "bertlua_batch_texts_sum %d+" } do
             assert.is_truthy(answer.body:find("\n" .. line .. "\n"), line .. "\n" .. answer.body)
         end
@@ -281,6 +287,37 @@ describe("a server with much to do", function()
         assert.are.equal(1, code)
         assert.is_truthy(output:find("bertlua: 1 request was not finished within 0 s (--grace)\n", 1, true), output)
         connection:close()
+    end)
+
+    it("serves labels and answers of models that have them", function()
+        local folder = assert(fs.temporary_folder "bertlua-serve-")
+        models.begin()
+        local path = models.write(folder .. "/answers", "answers")
+        models.finish()
+        local answering, judging = start("", path), start("", "spec/fixtures/encoder/classification")
+        finally(function()
+            answering.stop()
+            judging.stop()
+            fs.remove(folder)
+        end)
+        local context = "Ada (1895-1943) wrote it. 北京是首都"
+        local encoder = assert(encoder_api.open(path, { threads = 1 }))
+        local expected = encoder:answer("who wrote it?", context, { most = 2 })
+        encoder:close()
+        local body = cjson.encode { question = "who wrote it?", context = context, parameters = { top_k = 2 } }
+        local answer = client.ask(answering.port, client.post("/answer", body))
+        assert.are.equal(200, answer.status, answer.body)
+        local list = cjson.decode(answer.body)
+        assert.are.same({ expected[1].text, expected[2].text }, { list[1].answer, list[2].answer })
+        encoder = assert(encoder_api.open("spec/fixtures/encoder/classification", { threads = 1 }))
+        local scores = encoder:classify({ "the house", "a" }, { false, "a mouse" }):tolist()
+        encoder:close()
+        answer = client.ask(judging.port, client.post("/predict", '{"inputs": [["the house"], ["a", "a mouse"]]}'))
+        assert.are.equal(200, answer.status, answer.body)
+        for i, labels in ipairs(cjson.decode(answer.body)) do
+            table.sort(scores[i], function(a, b) return a > b end)
+            assert.is_true(math.abs(scores[i][1] - labels[1].score) < 1e-6)
+        end
     end)
 
     it("says in a line why it does not start", function()

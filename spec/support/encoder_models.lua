@@ -61,13 +61,13 @@ function M.write(folder, kind, options)
     local _, size = text:gsub("\n", "")
     for i, name in ipairs(options.names or { "O", "B", "I" }) do id2label[tostring(i - 1)] = name end
     local values = { model_type = "bert", vocab_size = size, hidden_size = 32, num_hidden_layers = 2,
-        num_attention_heads = 2, intermediate_size = 48, max_position_embeddings = 48, initializer_range = 0.3,
+        num_attention_heads = 2, intermediate_size = 48, max_position_embeddings = 48, initializer_range = 0.2,
         id2label = (kind == "labels" or kind == "tags") and id2label or nil }
     for key, value in pairs(options.config or {}) do values[key] = value end
     local config = BertConfig.new(values)
     local class = kind == "words" and require("bertlua.models.bert").BertForPretraining or require(M.CLASSES[kind])
     local model = class.new(config)
-    model.store:allocate { seed = options.seed or 9, training = false }
+    model.store:allocate { seed = options.seed or 1, training = false }
     assert(fs.mkdirs(folder))
     local source = folder .. ".txt"
     assert(fs.write(source, text))

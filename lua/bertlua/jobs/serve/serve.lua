@@ -154,7 +154,7 @@ local function announce(server, values, limits)
 end
 
 --- Serve until a signal, and then until what is in flight is done.
--- @return true; or false where requests were left behind
+-- @return true; or false where requests were left behind, or something broke
 function M.run(values)
     http.need()
     local cores = #affinity.get()
@@ -189,12 +189,17 @@ function M.run(values)
             return { connections = server:connections(), active = server.active, started = started,
                 model = limits.model, version = version.engine }
         end }
-    server:wrap(function() table_of_routes.waiting:run() end)
+    server:wrap(function()
+        -- It runs for ever; without it no request would be answered.
+        log(tostring(select(2, pcall(table_of_routes.waiting.run, table_of_routes.waiting))))
+        server:finish()
+    end)
     announce(server, values, limits)
     local left = stopping.run { server = server, signals = signals, grace = values.grace, begin = function()
         table_of_routes.stopping = true
         if server.active > 0 then log(("stopping: %s in flight"):format(plural.count(server.active, "request"))) end
     end }
+    if not table_of_routes.stopping then return false end
     if left > 0 then
         log(("%s not finished within %g s (--grace)"):format(plural.count(left, "request was", "requests were"),
             values.grace))

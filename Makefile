@@ -304,10 +304,11 @@ FUZZ_ARGS ?=
 FUZZ_FLAGS := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fno-common -Wall -Wextra -Werror \
   -Wno-pass-failed -Wno-unknown-pragmas
 FUZZ_SANITIZERS := address$(comma)undefined
+FUZZ_COVERAGE := -fsanitize=fuzzer-no-link
 # Rooms that parse, without those that compute: context.c and affinity.c need OpenMP, backend.c the kernels.
 FUZZ_SRC := $(filter-out engine/core/affinity.c engine/core/backend.c engine/core/context.c, \
   $(wildcard $(patsubst %,engine/%/*.c,core storage text wiki corpus data))) engine/hdf5/layout.c engine/hdf5/read.c \
-  $(patsubst %,engine/encoder/%.c,config folder ids json records sentences words)
+  $(patsubst %,engine/encoder/%.c,answer_text config folder ids json records sentences words)
 FUZZ_OBJ := $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)
 FUZZ_NAMES := $(filter-out no_device,$(patsubst spec/fuzz/%.c,%,$(wildcard spec/fuzz/*.c)))
 FUZZ_PROGRAMS := $(FUZZ_NAMES:%=$(FUZZ_BUILD)/%)
@@ -331,7 +332,10 @@ $(FUZZ_BUILD)/flags: FORCE
 $(FUZZ_BUILD)/%.o: %.c $(FUZZ_BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)
-	$(Q)$(FUZZ_CC) $(CPPFLAGS_ALL) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link$(comma)$(FUZZ_SANITIZERS) -MMD -MP -c $< -o $@
+	$(Q)$(FUZZ_CC) $(CPPFLAGS_ALL) $(FUZZ_FLAGS) $(FUZZ_COVERAGE) -fsanitize=$(FUZZ_SANITIZERS) -MMD -MP -c $< -o $@
+
+# What a table is made of are ICU's data, never the input; watching that takes most of the time.
+$(FUZZ_BUILD)/engine/text/unicode_table.o: FUZZ_COVERAGE := -O2
 
 $(FUZZ_BUILD)/parsers.a: $(FUZZ_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $(FUZZ_OBJ)
@@ -350,7 +354,7 @@ $(BUILD)/encoder-threads: spec/engine/encoder/threads.c $(BUILD)/libbertlua.so
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -Iengine $(SANITIZE_FLAGS) -o $@ $< -L$(BUILD) -lbertlua \
 	  -lpthread -Wl,-rpath,'$$ORIGIN' -Wl,--allow-shlib-undefined
 encoder-model: all
-	$(Q)$(BUILD)/bertlua spec/engine/encoder/make_model.lua $(ENCODER_MODEL) $(ENCODER_MODEL)/texts
+	$(Q)$(BUILD)/bertlua spec/support/write_graph_model.lua $(ENCODER_MODEL) $(ENCODER_MODEL)/texts
 tsan: encoder-model
 	@$(MAKE) --no-print-directory SANITIZE=thread BUILD=build-tsan OPT=-O1 build-tsan/encoder-threads
 	TSAN_OPTIONS="suppressions=$(CURDIR)/spec/engine/encoder/tsan.supp" setarch -R \

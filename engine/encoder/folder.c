@@ -266,9 +266,10 @@ static bl_status take_answers(bl_model_folder *folder, const json_t *progress) {
 static bl_status read_all(bl_model_folder *folder, const bl_encoder_options *options, json_t **progress) {
     BL_TRY(bl_records_read(folder, progress));
     BL_TRY(bl_config_read(folder));
-    BL_TRY(bl_words_open(folder, options, *progress));
     BL_TRY(take_limit(folder, options, *progress));
-    return take_answers(folder, *progress);
+    BL_TRY(take_answers(folder, *progress));
+    /* The last, as it takes the most time. */
+    return bl_words_open(folder, options, *progress);
 }
 
 bl_status bl_folder_open(bl_model_folder *out, const char *path, const bl_encoder_options *options) {

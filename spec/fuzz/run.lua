@@ -26,7 +26,9 @@ local SECONDS_FOR_ONE, MEGABYTES = 10, 1024
 local HARNESSES = {
     { name = "documents", flags = "-max_len=2000" },
     { name = "dump", flags = "-max_len=20000 -dict=spec/fuzz/wiki.dict" },
+    { name = "folder", flags = "-max_len=2000 -dict=spec/fuzz/json.dict" },
     { name = "hdf5", seeds = "spec/fixtures/hdf5", forgives = true },
+    { name = "passage", flags = "-max_len=300" },
     { name = "region", flags = "-max_len=300" },
     { name = "safetensors", flags = "-max_len=4000 -dict=spec/fuzz/json.dict" },
     { name = "shard", flags = "-max_len=2000" },

@@ -61,6 +61,8 @@ local function words_of(home, options, config)
     elseif not fs.is_file(path) then
         fault.raisef("%s: no such vocabulary", path)
     end
+    -- A vocabulary from elsewhere has files of its own.
+    if lower == nil and options.vocab_file then lower = vocabulary.recorded_casing(path) end
     local known = lower
     if known == nil then known = vocabulary.casing(path) ~= false end
     local words = tokenizer.load(path, { do_lower_case = known, any_casing = lower ~= nil })

@@ -35,6 +35,7 @@ local reader = require "bertlua.squad.reader"
 local states = require "bertlua.encoder.states"
 local tagged = require "bertlua.data.tagged"
 local tensor = require "bertlua.tensor"
+local text_source = require "bertlua.data.text_source"
 local texts = require "bertlua.encoder.texts"
 
 local Encoder = {}
@@ -199,6 +200,7 @@ function Encoder:fill_mask(text, k, options)
     local texts_given = type(text) == "table" and text or { text }
     for i, one in ipairs(texts_given) do
         check_text("fill_mask", texts_given == text and "text number " .. i or "text", one, 3)
+        text_source.checked(one, texts_given == text and "text number " .. i or "the text")
     end
     if #texts_given == 0 then check_text("fill_mask", "text", nil, 3) end
     need(self, self.heads.mlm, "MLM", "fill_mask")
@@ -389,7 +391,9 @@ function Encoder:tag(words, options)
     local many, sentences = type(words[1]) == "table", {}
     for i, list in ipairs(many and words or { words }) do
         for w, word in ipairs(list) do
-            check_text("tag", ("word number %d%s"):format(w, many and " of sentence " .. i or ""), word, 3)
+            local what = ("word number %d%s"):format(w, many and " of sentence " .. i or "")
+            check_text("tag", what, word, 3)
+            text_source.checked(word, what)
         end
         if #list == 0 then error(("tag: sentence %d has no words"):format(i), 2) end
         sentences[i] = { words = list }

@@ -7,39 +7,13 @@ local text_source = require "bertlua.data.text_source"
 
 local M = {}
 
-local SPECIAL = { "MASK", "SEP", "CLS", "PAD", "UNK" }
-
---- Ids of a text, without [CLS] and [SEP] around it.
-local function ids_of(words, text)
-    local ids, from, at = {}, 1, 1
-    local function add(part)
-        for _, id in ipairs(words:encode(part)) do ids[#ids + 1] = id end
-    end
-    while true do
-        local first, last, name = text:find("%[(%u+)%]", at)
-        if not first then break end
-        local id
-        for _, special in ipairs(SPECIAL) do
-            if name == special then id = words:id(("[%s]"):format(name)) end
-        end
-        if id then
-            add(text:sub(from, first - 1))
-            ids[#ids + 1] = id
-            from = last + 1
-        end
-        at = last + 1
-    end
-    add(text:sub(from))
-    return ids
-end
-
 --- [CLS] text [SEP], or [CLS] text [SEP] pair [SEP].
 -- @param limit most tokens; the longer text loses its end
 -- @return list of ids, how many of them belong to the first text, whether something was cut
 function M.encode(words, text, pair, limit)
     text_source.checked(text, "the text")
     if pair then text_source.checked(pair, "the pair") end
-    local a, b = ids_of(words, text), pair and ids_of(words, pair)
+    local a, b = words:encode_marked(text), pair and words:encode_marked(pair)
     local room, cut = limit - (pair and 3 or 2), false
     while #a + (b and #b or 0) > room do
         local longer = (not b or #a > #b) and a or b

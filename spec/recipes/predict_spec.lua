@@ -130,6 +130,10 @@ describe("prediction", function()
         -- What came before the row is there for who reads along.
         output = run("predict", "--checkpoint " .. job.out, "printf 'w6\\n\\nw7\\n' |")
         assert.matches('{"label"', output, 1, true)
+        for recipe, name in pairs { predict = "input", evaluate = "gold" } do
+            refused(("--output %s is the same file as --%s %s: name another one"):format(job.dev, name, job.dev),
+                recipe, ("--checkpoint %s --%s %s --output %s"):format(job.out, name, job.dev, job.dev))
+        end
         refused("standard input: nothing in it to predict", "predict", "--checkpoint " .. job.out, "printf '' |")
         refused('dev.csv:2: no column "words"; the header has text, label, weight', "predict",
             ("--checkpoint %s --input %s --text-column words"):format(job.out, job.dev))

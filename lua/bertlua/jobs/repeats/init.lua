@@ -265,8 +265,10 @@ local function planned(task, values, arguments)
         local folders = plan.folders(task, setmetatable({ output_dir = run.folder }, { __index = values }), task.name)
         run.eval, run.checkpoints = fs.join(folders.results, "eval.json"), folders.checkpoints
         run.command = { unpack(program) }
-        for _, word in ipairs(arguments) do run.command[#run.command + 1] = word end
-        for _, change in ipairs(changes_of(values, run, threads)) do
+        local changes, changed = changes_of(values, run, threads), {}
+        for _, change in ipairs(changes) do changed[change[1]:sub(3):gsub("-", "_")] = true end
+        for _, word in ipairs(task.settings:without(arguments, changed)) do run.command[#run.command + 1] = word end
+        for _, change in ipairs(changes) do
             run.command[#run.command + 1], run.command[#run.command + 2] = change[1], change[2]
         end
         local words = {}

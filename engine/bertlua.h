@@ -21,6 +21,7 @@ extern "C" {
 #include "api/data.h"
 #include "api/device.h"
 #include "api/encoder.h"
+#include "api/encoder_queue.h"
 #include "api/file_lock.h"
 #include "api/graph.h"
 #include "api/ops.h"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that bertlua needs and that are not installed yet.
 #
-#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [docs] [fuzz] [demo] [shells]
+#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [docs] [fuzz] [demo] [serve] [shells]
 #
 # Lists the missing packages first; asks for root (sudo) only if there are any;
 # does nothing if all are installed. On another system it prints which packages
@@ -11,7 +11,8 @@ set -eu
 build="gcc make pkg-config libc6-dev luajit libluajit-5.1-dev libdnnl-dev libhdf5-dev libicu-dev libedit-dev
        libbz2-dev zlib1g-dev libcurl4-openssl-dev libjansson-dev lua-cjson lua-filesystem lua-posix"
 mpi="libopenmpi-dev openmpi-bin"
-test="lua-busted $mpi iproute2 xz-utils zstd"
+serve="lua-http"
+test="lua-busted $mpi $serve iproute2 xz-utils zstd"
 lint="lua-check clang-format cppcheck"
 docs="lua-ldoc lua-discount"
 fuzz="clang libclang-rt-dev"
@@ -28,9 +29,10 @@ for group in "${@:-build}"; do
     docs) wanted="$wanted $docs" ;;
     fuzz) wanted="$wanted $fuzz" ;;
     demo) wanted="$wanted $demo" ;;
+    serve) wanted="$wanted $serve" ;;
     shells) wanted="$wanted $shells" ;;
     *)
-        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint, docs, fuzz, demo or shells" >&2
+        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint, docs, fuzz, demo, serve or shells" >&2
         exit 1
         ;;
     esac

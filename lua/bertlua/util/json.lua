@@ -11,10 +11,21 @@ local json = {}
 --- Represents JSON's null, in both directions.
 json.null = cjson.null
 
--- A private decoder, so that another user of cjson cannot change its settings.
-local decoder = cjson.new()
-decoder.decode_max_depth(1000)
-decoder.decode_invalid_numbers(false)
+local MOST_LEVELS = 1000
+
+-- Decoders by the levels they allow; private, so that another user of cjson cannot change their settings.
+local decoders = {}
+
+local function decoder_of(levels)
+    local decoder = decoders[levels]
+    if not decoder then
+        decoder = cjson.new()
+        decoder.decode_max_depth(levels)
+        decoder.decode_invalid_numbers(false)
+        decoders[levels] = decoder
+    end
+    return decoder
+end
 
 local array_mt = {}
 
@@ -174,10 +185,11 @@ end
 --- JSON text to a value; null becomes json.null.
 -- @tparam string text
 -- @tparam[opt] string name of the text in messages, usually its path
+-- @tparam[opt=1000] number levels most objects and lists within each other
 -- @return value; or nil, message with line and column
-function json.decode(text, name)
+function json.decode(text, name, levels)
     if type(text) ~= "string" then error("json.decode: got a " .. type(text) .. ", expected a string", 2) end
-    local ok, value = pcall(decoder.decode, text)
+    local ok, value = pcall(decoder_of(levels or MOST_LEVELS).decode, text)
     if ok then return value end
     local reason = tostring(value)
     local position = tonumber(reason:match "at character (%d+)")

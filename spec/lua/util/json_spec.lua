@@ -69,6 +69,13 @@ describe("json", function()
         assert.are.equal("[{},{}]", json.encode { shared, shared })
     end)
 
+    it("allows as many levels as it is told", function()
+        assert.are.same({ { 1 } }, json.decode("[[1]]", "body", 2))
+        assert.are.same({ nil, "body:1:3: not valid JSON: Found too many nested data structures (3)" },
+            { json.decode("[[[1]]]", "body", 2) })
+        assert.are.same({ { { 1 } } }, json.decode "[[[1]]]")
+    end)
+
     it("names file, line and column of an error", function()
         local value, message = json.decode('{"a": 1,\n  "b" 2}', "x.json")
         assert.is_nil(value)

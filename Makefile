@@ -1,19 +1,33 @@
-# bertlua: the C engine (build/libbertlua.so) and the LuaJIT executable (build/bertlua).
+# bertlua: the C engine (build/libbertlua.so) and the executable build/bertlua.
 #
-#   make            build               make test    the whole suite
-#   make demo       train a small BERT  make lint    luacheck, clang-format, cppcheck
-#   make install    PREFIX=/usr/local   make asan    the suite under ASan and UBSan
-#   make cuda       the CUDA backend    make test-cuda, make test-cuda-emulated
-#   make docs       the Lua API as HTML
-#   make faults     kills and errors at every call that writes, kills at any time
-#   make flips      every kind of file with one byte changed
-#   make fuzz       every parser on arbitrary bytes; make fuzz-corpus for the short form
-#   make tsan       one encoder in eight threads under ThreadSanitizer
-#   make encoder-soak   a million calls of an encoder
+#   make                  build
+#   make install          PREFIX=/usr/local; packagers: LIBDIR=PREFIX/lib, DESTDIR
+#   make uninstall        with the same PREFIX: removes what was installed
+#   make clean            remove what was built
+#   make demo             train a small BERT
+#   make cuda             the CUDA backend; needs nvcc
+#   make docs             the Lua API as HTML
 #
-# Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs elsewhere), CC=gcc or clang (with libomp-dev),
-# OPT=-O3, BUILD=build, V=1 to show the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (which
-# contains bin/nvcc), CUDA_ARCHS="80 89 90a".
+#   make test             install what is missing, then the whole suite
+#   make suite            the suite; BUSTED_ARGS="spec/lua/nn" for a part of it
+#   make asan             the suite under ASan and UBSan
+#   make tsan             one encoder in eight threads under ThreadSanitizer
+#   make encoder-soak     a million calls of an encoder
+#   make lint             luacheck, clang-format, cppcheck
+#   make test-cuda        the specs of devices on a GPU
+#   make test-cuda-emulated  the same on an emulated one; needs nvcc
+#   make gpu-report       checks and measurements that need a GPU, as Markdown
+#   make faults           kills and errors at every call that writes
+#   make flips            every kind of file with one byte changed
+#   make fuzz             every parser on arbitrary bytes
+#   make fuzz-corpus      its short form
+#   make help             this list
+#
+# Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs
+# elsewhere), CC=gcc or clang (with libomp-dev), OPT=-O3, BUILD=build, V=1 to
+# show the commands, CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME
+# (which contains bin/nvcc), CUDA_ARCHS="80 89 90a".
+
 comma := ,
 BUILD ?= build
 ARCH ?= native
@@ -24,7 +38,11 @@ OPT ?= -O3
 SANITIZE_FLAGS := $(if $(filter thread,$(SANITIZE)),-fsanitize=thread -fno-omit-frame-pointer,$(if \
   $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer))
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
 DESTDIR ?=
+# Of the C API. Programs name it (libbertlua.so.0) and start with no other. Raised whenever a program built for the last
+# release could misread the next one, and then only: it is no part of the version.
+ABI := 0
 BUSTED_ARGS ?=
 
 # All cores, unless the command line has its own -j.
@@ -86,9 +104,10 @@ $(BUILD)/bindings/%.o: bindings/%.c $(BUILD)/flags
 # Linked to a temporary file and renamed, so that running processes keep their library.
 $(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(BUILD)/flags
 	$(call say,LINK,$@)
-	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS_ALL) $(ENGINE_OBJ) -o $@.tmp \
-	  $(LIBS) -ldl
+	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so.$(ABI) $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS_ALL) $(ENGINE_OBJ) \
+	  -o $@.tmp $(LIBS) -ldl
 	$(Q)mv $@.tmp $@
+	$(Q)ln -sf libbertlua.so $@.$(ABI)
 
 # What reads HDF5 files, in a process of its own (engine/hdf5/main.c); it is looked for beside libbertlua.so. Linked with
 # the static library where there is one: the shared one brings curl and 30 more, which take 8 ms of each start.
@@ -181,28 +200,24 @@ $(BUILD)/bertlua: $(MAIN_OBJ) $(BUILD)/flags
 	$(Q)mv $@.tmp $@
 
 # DESTDIR is for packagers: files are installed below it, but refer only to PREFIX.
-SHARE := $(DESTDIR)$(PREFIX)/share/bertlua
-LIB := $(DESTDIR)$(PREFIX)/lib/bertlua
-TREES := lua recipes bert_configs vocab
+INSTALL = BUILD=$(call quote,$(BUILD)) PREFIX=$(call quote,$(PREFIX)) LIBDIR=$(call quote,$(LIBDIR)) ABI=$(ABI) \
+  DESTDIR=$(call quote,$(DESTDIR)) PRIVATE_LIBS=$(call quote,$(LIBS) -lgomp -ldl) \
+  VERSION="$$(sed -n 's/^ *return "\([0-9.]*\)";$$/\1/p' engine/core/status.c)" scripts/install.sh
 
-# In the shell's variables, quoted: a path may hold blanks, and there is an rm -rf.
-PLACES = set -e; prefix=$(call quote,$(DESTDIR)$(PREFIX)); share=$(call quote,$(SHARE)); lib=$(call quote,$(LIB));
-
-install: all
-	@$(PLACES) for tree in $(TREES) bindings; do rm -rf "$$share/$$tree"; done; \
-	  mkdir -p "$$prefix/bin" "$$lib" "$$share/bindings/bertlua" "$$prefix/share/lua/5.1"; \
-	  cp -R $(wildcard $(TREES)) "$$share/"; \
-	  install -m 644 bindings/bertlua/*.lua "$$share/bindings/bertlua/"; \
-	  install -m 644 $(BUILD)/libbertlua.so $(BUILD)/cdef.h $(wildcard $(BUILD)/libbertlua-*.so) "$$lib/"; \
-	  install -m 755 $(BUILD)/bertlua-hdf5 "$$lib/"; \
-	  install -m 644 bindings/require.lua "$$prefix/share/lua/5.1/bertlua.lua"; \
-	  install -m 755 $(BUILD)/bertlua "$$prefix/bin/bertlua"; \
-	  echo "installed $$prefix/bin/bertlua"
+install: all $(BUILD)/bertlua.1
+	@$(INSTALL) install
 
 uninstall:
-	@$(PLACES) rm -rf "$$share" "$$lib"; \
-	  rm -f "$$prefix/bin/bertlua" "$$prefix/share/lua/5.1/bertlua.lua"; \
-	  echo "removed bertlua from $$prefix"
+	@$(INSTALL) remove
+
+$(BUILD)/bertlua.1: $(BUILD)/bertlua $(BUILD)/libbertlua.so $(BUILD)/cdef.h scripts/man_page.lua lua/bertlua/prompt/commands.lua \
+  $(wildcard recipes/*.lua)
+	$(call say,MAN,$@)
+	$(Q)$(BUILD)/bertlua scripts/man_page.lua > $@.tmp
+	$(Q)mv $@.tmp $@
+
+help:
+	@sed -n '/^[^#]/q; /^$$/q; s/^# \{0,1\}//p' Makefile
 
 clean:
 	rm -rf $(BUILD) build-asan build-tsan $(FUZZ_BUILD)
@@ -289,6 +304,7 @@ FUZZ_ARGS ?=
 FUZZ_FLAGS := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fno-common -Wall -Wextra -Werror \
   -Wno-pass-failed -Wno-unknown-pragmas
 FUZZ_SANITIZERS := address$(comma)undefined
+FUZZ_COVERAGE := -fsanitize=fuzzer-no-link
 # Rooms that parse, without those that compute: context.c and affinity.c need OpenMP, backend.c the kernels.
 FUZZ_SRC := $(filter-out engine/core/affinity.c engine/core/backend.c engine/core/context.c, \
   $(wildcard $(patsubst %,engine/%/*.c,core storage text wiki corpus data))) engine/hdf5/layout.c engine/hdf5/read.c \
@@ -316,7 +332,10 @@ $(FUZZ_BUILD)/flags: FORCE
 $(FUZZ_BUILD)/%.o: %.c $(FUZZ_BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$<)
-	$(Q)$(FUZZ_CC) $(CPPFLAGS_ALL) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link$(comma)$(FUZZ_SANITIZERS) -MMD -MP -c $< -o $@
+	$(Q)$(FUZZ_CC) $(CPPFLAGS_ALL) $(FUZZ_FLAGS) $(FUZZ_COVERAGE) -fsanitize=$(FUZZ_SANITIZERS) -MMD -MP -c $< -o $@
+
+# What a table is made of are ICU's data, never the input; watching that takes most of the time.
+$(FUZZ_BUILD)/engine/text/unicode_table.o: FUZZ_COVERAGE := -O2
 
 $(FUZZ_BUILD)/parsers.a: $(FUZZ_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $(FUZZ_OBJ)
@@ -377,5 +396,8 @@ lint:
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
-.PHONY: all faults flips fuzz fuzz-corpus fuzz-programs cuda gpu-report install uninstall clean test suite suite-chosen suite-waiting suite-others demo docs lint asan tsan encoder-model encoder-soak FORCE
+.PHONY: all help install uninstall clean demo cuda docs gpu-report FORCE
+.PHONY: test suite suite-chosen suite-waiting suite-others asan tsan encoder-soak lint
+.PHONY: test-cuda test-cuda-emulated faults flips fuzz fuzz-corpus
+.PHONY: test-cuda-ops test-cuda-training test-emulated-ops test-emulated-training encoder-model fuzz-programs
 .DELETE_ON_ERROR:

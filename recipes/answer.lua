@@ -1,4 +1,5 @@
---- Answer one question from a text with a model fine-tuned on SQuAD.
+--- Answer one question from a text.
+-- With a model fine-tuned on SQuAD.
 --
 --     bertlua recipes/answer.lua --checkpoint results/bert-large-uncased/squad \
 --         --question "Who designed it?" --context "The engine was designed by Charles Babbage."

@@ -1,4 +1,5 @@
---- From raw text to a BERT that guesses words, in a few minutes on two cores.
+--- From raw text to a BERT that guesses words.
+-- In a few minutes on two cores.
 --
 --     bertlua recipes/demo.lua                     the text of Debian's jargon-text
 --     bertlua recipes/demo.lua --corpus FOLDER     your own .txt files

@@ -1,4 +1,5 @@
---- Measure predictions, or a model, against gold: the figures of training, confusions, the worst rows.
+--- Measure predictions, or a model, against gold.
+-- The figures of training, confusions, the worst rows.
 --
 --     bertlua recipes/evaluate.lua --predictions results/predictions.jsonl --gold test.csv
 --     bertlua recipes/evaluate.lua --checkpoint results --gold test.csv --output eval.json

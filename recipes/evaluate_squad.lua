@@ -1,4 +1,5 @@
---- Exact match and F1 of predictions, as the official SQuAD evaluators compute and print them.
+--- Exact match and F1 of answers to SQuAD.
+-- As the official evaluators compute and print them.
 --
 --     bertlua recipes/evaluate_squad.lua --predict-file dev-v1.1.json --predictions predictions.json
 --     bertlua recipes/evaluate_squad.lua --predict-file dev-v2.0.json --predictions predictions.json \

@@ -1,4 +1,5 @@
---- Fine-tune BERT to classify texts or pairs of texts, evaluate it, predict.
+--- Fine-tune BERT to classify texts or pairs of texts.
+-- Trains, evaluates, predicts.
 --
 --     bertlua recipes/finetune_classify.lua --train-file train.csv --dev-file dev.csv --text-column text \
 --         --label-column label --bert-model custom --from-pretrained-params MODEL --output-dir results

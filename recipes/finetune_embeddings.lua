@@ -1,4 +1,5 @@
---- Fine-tune BERT on sentence embeddings, evaluate them, predict.
+--- Fine-tune BERT on sentence embeddings.
+-- Trains, evaluates, predicts.
 --
 --     bertlua recipes/finetune_embeddings.lua --train-file train.tsv --dev-file dev.tsv \
 --         --text-column question --pair-column answer \

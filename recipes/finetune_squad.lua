@@ -1,4 +1,5 @@
---- Fine-tune BERT on SQuAD and evaluate it: v1.1, or v2.0 with --version-2-with-negative.
+--- Fine-tune BERT on SQuAD and evaluate it.
+-- v1.1, or v2.0 with --version-2-with-negative.
 --
 --     bertlua recipes/finetune_squad.lua --from-pretrained-params results/bert-large-uncased/phase2
 --

@@ -1,4 +1,5 @@
---- Fine-tune BERT to tag words (entities, parts of speech), evaluate it, predict.
+--- Fine-tune BERT to tag words, such as entities.
+-- Trains, evaluates, predicts.
 --
 --     bertlua recipes/finetune_tokens.lua --train-file train.conll --dev-file dev.conll --test-file test.conll \
 --         --bert-model custom --from-pretrained-params MODEL --output-dir results

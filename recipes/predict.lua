@@ -1,4 +1,5 @@
---- Predict with any model: labels or numbers of texts, tags of words, embeddings, answers, masked words.
+--- Predict with any model.
+-- Labels or numbers of texts, tags of words, embeddings, answers, masked words.
 --
 --     bertlua recipes/predict.lua --checkpoint results --input texts.txt --output predictions.jsonl
 --     echo "what a film" | bertlua recipes/predict.lua --checkpoint results

@@ -1,4 +1,4 @@
---- From a Wikipedia dump, or any folder of text, to shards for pre-training.
+--- A Wikipedia dump, or any folder of text, to shards.
 --
 --     bertlua recipes/prepare_corpus.lua --output-dir data --vocab-file vocab/bert-base-uncased-vocab.txt
 --

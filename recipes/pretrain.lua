@@ -1,4 +1,5 @@
---- Pre-training, one phase after the other: phase 2 starts from the parameters that phase 1 ended with.
+--- Pre-training, one phase after the other.
+-- Phase 2 starts from the parameters that phase 1 ended with.
 --
 --     bertlua recipes/pretrain.lua --phase1-input-dir data/phase1 --phase2-input-dir data/phase2
 --

@@ -1,4 +1,5 @@
---- Go on with pre-training a model on texts of your own (domain adaptation): masked words, without preparing anything.
+--- Go on with pre-training on texts of your own.
+-- Domain adaptation of a model: masked words, without preparing anything.
 --
 --     bertlua recipes/pretrain_continue.lua --train-file texts --bert-model custom --from-pretrained-params MODEL \
 --         --output-dir results

@@ -1,4 +1,5 @@
---- Pre-training, phase 1: sequences of 128 tokens, 9/10 of all updates.
+--- Pre-training, phase 1: sequences of 128 tokens.
+-- 9/10 of all updates.
 --
 --     bertlua recipes/pretrain_phase1.lua --input-dir data/phase1 --vocab-file vocab.txt
 --

@@ -1,4 +1,5 @@
---- Pre-training, phase 2: sequences of 512 tokens, starting from the parameters of phase 1.
+--- Pre-training, phase 2: sequences of 512 tokens.
+-- Starts from the parameters of phase 1.
 --
 --     bertlua recipes/pretrain_phase2.lua --input-dir data/phase2 --vocab-file vocab.txt
 --

@@ -1,4 +1,5 @@
---- JSON lines {"text": ...} on standard input to {"tokens": [...], "ids": [...]}.
+--- Split texts into WordPiece tokens.
+-- JSON lines {"text": ...} on standard input to {"tokens": [...], "ids": [...]}.
 --
 --     echo '{"text": "Hello, World!"}' | bertlua recipes/tokenize.lua \
 --         --vocab-file vocab/bert-base-uncased-vocab.txt --do-lower-case true

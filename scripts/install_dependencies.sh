@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that bertlua needs and that are not installed yet.
 #
-#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [docs] [fuzz] [demo] [serve]
+#   scripts/install_dependencies.sh [build] [mpi] [test] [lint] [docs] [fuzz] [demo] [serve] [shells]
 #
 # Lists the missing packages first; asks for root (sudo) only if there are any;
 # does nothing if all are installed. On another system it prints which packages
@@ -17,6 +17,7 @@ lint="lua-check clang-format cppcheck"
 docs="lua-ldoc lua-discount"
 fuzz="clang libclang-rt-dev"
 demo="jargon-text"
+shells="mandoc fish zsh"
 
 wanted=""
 for group in "${@:-build}"; do
@@ -29,8 +30,9 @@ for group in "${@:-build}"; do
     fuzz) wanted="$wanted $fuzz" ;;
     demo) wanted="$wanted $demo" ;;
     serve) wanted="$wanted $serve" ;;
+    shells) wanted="$wanted $shells" ;;
     *)
-        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint, docs, fuzz, demo or serve" >&2
+        echo "install_dependencies: unknown group $group; expected build, mpi, test, lint, docs, fuzz, demo, serve or shells" >&2
         exit 1
         ;;
     esac

@@ -1,6 +1,6 @@
 --- Puts a seal behind each shard of a folder that has none, such as those that NVIDIA's scripts or h5py wrote.
 --
---     bertlua scripts/seal_shards.lua --input-dir data/hdf5
+--     bertlua seal-shards --input-dir data/hdf5
 --
 -- A seal is 168 bytes with the CRC32C of the file, which other readers of HDF5 do not look at. From then on a shard in
 -- which any byte has changed is refused. Every value is checked before. Can be run again at any time: shards that have
@@ -14,7 +14,7 @@ local settings = require "bertlua.settings"
 
 local values = settings.define({
     { name = "input_dir", type = "path", required = true, help = "folder of shards" },
-}):parse({ ... }, nil, { program = "scripts/seal_shards.lua", description = "Seal shards of other programs." })
+}):parse({ ... }, nil, { program = arg[0], description = "Seal shards of other programs." })
 
 local added, kept = 0, 0
 for _, path in ipairs(loader.files(values.input_dir, "all")) do

@@ -36,13 +36,9 @@ local own, world
 
 local WITHOUT_MPI = "this bertlua was built without MPI: apt-get install libopenmpi-dev openmpi-bin, then make"
 
---- Path of libbertlua-mpi.so beside the engine, or nil where it was not built.
+--- Path of libbertlua-mpi.so, or nil where it was not built.
 local function mpi_plugin()
-    local path = (bl.library_path:match "^(.*/)[^/]*$" or "./") .. "libbertlua-mpi.so"
-    local file = io.open(path, "rb")
-    if not file then return nil end
-    file:close()
-    return path
+    return (bl.companion "libbertlua-mpi.so")
 end
 
 local function op_code(name)

@@ -1,9 +1,9 @@
 --- The engine as an FFI namespace: finds libbertlua.so and its declarations.
 --
 -- Only modules under bindings/ use this one. In a source tree the library is
--- build/libbertlua.so; after `make install` it is PREFIX/lib/bertlua/. The
+-- build/libbertlua.so; after `make install` PREFIX/share/bertlua has a link to it. The
 -- executable takes the one beside itself, BERTLUA_LIB names any other. The declarations
--- (cdef.h) are beside the library: `make` extracts them from engine/api/*.h.
+-- (cdef.h), which `make` extracts from engine/api/*.h, are where companion() looks.
 
 local ffi = require "ffi"
 local fault = require "bertlua.fault"
@@ -45,7 +45,7 @@ local function find_library()
     local host = package.loaded["bertlua.host"]
     if host and host.library then return host.library end
     local tried = {}
-    for _, path in ipairs { M.root .. "/build/libbertlua.so", M.root .. "/../../lib/bertlua/libbertlua.so" } do
+    for _, path in ipairs { M.root .. "/build/libbertlua.so", M.root .. "/libbertlua.so" } do
         if readable(path) then return path end
         tried[#tried + 1] = path
     end
@@ -61,7 +61,19 @@ local function declare(path)
 end
 
 M.library_path = M.realpath(find_library())
-M.cdef_path = M.library_path:gsub("[^/]+$", "cdef.h")
+
+--- A file that belongs to the library: beside it, or in the folder bertlua beside it (engine/core/companion.h).
+-- @return path, or nil if there is none; the first path that was tried
+function M.companion(name)
+    local folder = M.library_path:gsub("[^/]+$", "")
+    local path = folder .. name
+    if readable(path) then return path, path end
+    local installed = folder .. "bertlua/" .. name
+    return readable(installed) and installed or nil, path
+end
+
+local cdef, beside = M.companion "cdef.h"
+M.cdef_path = cdef or beside
 declare(M.cdef_path)
 local lib = ffi.load(M.library_path)
 

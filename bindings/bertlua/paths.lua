@@ -21,6 +21,10 @@ function M.declarations()
     return ffi.cdef_path
 end
 
+--- A file that belongs to the library, such as a program that it starts.
+-- @return path, or nil if it was not built; the path that it would have in a build
+M.companion = ffi.companion
+
 --- The running executable.
 function M.program()
     -- The kernel marks the path of a program that was rebuilt since it started.

@@ -199,6 +199,13 @@ function storage.sync(path)
     return true
 end
 
+--- Cut off what a file has beyond a length, or fill it up with zeros. True, or nil, message.
+function storage.truncate(path, bytes)
+    local status = lib.bl_file_truncate(path, bytes)
+    if status ~= 0 then return refused(status) end
+    return true
+end
+
 --- Rename and sync the folder of the new name. True, or nil, message.
 function storage.rename(from, to)
     local status = lib.bl_file_rename(from, to)

@@ -35,7 +35,7 @@ typedef enum bl_pooling {
 
 /* All zero stands for the defaults. */
 typedef struct bl_encoder_options {
-    int32_t device;         /* bl_device */
+    int32_t device; /* bl_device */
     int32_t device_index;
     int32_t threads;        /* of one call; 0: all cores that the process may use. Servers with many callers: 1 */
     int32_t dtype;          /* BL_F32, or BL_BF16 to compute in half precision (parameters are copied then) */
@@ -67,9 +67,9 @@ typedef struct bl_encoder_info {
     int32_t attention_heads;
     int32_t vocab_size;
     int32_t max_length;
-    int32_t labels;  /* of the classifier of texts or of words; 0 without one */
-    int32_t problem; /* BL_PROBLEM_..., of texts */
-    int32_t pooling; /* what BL_POOL_MODEL stands for */
+    int32_t labels;   /* of the classifier of texts or of words; 0 without one */
+    int32_t problem;  /* BL_PROBLEM_..., of texts */
+    int32_t pooling;  /* what BL_POOL_MODEL stands for */
     bool fills_masks; /* which heads it has */
     bool classifies;
     bool tags;

@@ -104,6 +104,8 @@ bl_status bl_safetensors_writer_finish(bl_safetensors_writer *writer);
 bl_status bl_file_write(const char *path, const void *data, size_t bytes);
 /* Flush a file or a folder to the disk. */
 bl_status bl_file_sync(const char *path);
+/* Cut off what a file has beyond this length, or fill it up with zeros. */
+bl_status bl_file_truncate(const char *path, uint64_t bytes);
 /* rename(2), then sync the folder of the new name. */
 bl_status bl_file_rename(const char *from, const char *to);
 /* CRC32C and size of a whole file. */

@@ -9,31 +9,24 @@
 #include <unistd.h>
 
 #include "backend.h"
+#include "companion.h"
 
-/* BERTLUA_CUDA_LIB, or libbertlua-cuda.so beside the engine. */
+/* BERTLUA_CUDA_LIB, or libbertlua-cuda.so where the library is. */
 static bl_status find_cuda(char *path, size_t bytes) {
     const char *chosen = getenv("BERTLUA_CUDA_LIB");
-    int length;
-    if (chosen && chosen[0]) {
-        length = snprintf(path, bytes, "%s", chosen);
-        if (length >= 0 && (size_t) length < bytes && access(path, R_OK) != 0)
-            return bl_fail(BL_ERROR_UNSUPPORTED,
-                           "cuda: BERTLUA_CUDA_LIB is %.300s: no such file; correct or unset it, or use --device cpu",
-                           path);
-    } else {
-        Dl_info engine;
-        if (!dladdr((const void *) &bl_cpu_backend, &engine) || !engine.dli_fname)
-            return bl_fail(BL_ERROR_INTERNAL, "cuda: cannot tell where libbertlua.so is; set BERTLUA_CUDA_LIB");
-        const char *slash = strrchr(engine.dli_fname, '/');
-        int folder = slash ? (int) (slash - engine.dli_fname) + 1 : 0;
-        length = snprintf(path, bytes, "%.*slibbertlua-cuda.so", folder, engine.dli_fname);
-        if (length >= 0 && (size_t) length < bytes && access(path, R_OK) != 0)
-            return bl_fail(BL_ERROR_UNSUPPORTED,
-                           "cuda: not built (no %.300s); run make cuda, which needs nvcc, or use --device cpu", path);
+    bool found = false;
+    if (!chosen || !chosen[0]) {
+        BL_TRY(bl_companion_find("cuda", "libbertlua-cuda.so", path, bytes, &found));
+        if (found) return BL_OK;
+        return bl_fail(BL_ERROR_UNSUPPORTED,
+                       "cuda: not built (no %.300s); run make cuda, which needs nvcc, or use --device cpu", path);
     }
+    int length = snprintf(path, bytes, "%s", chosen);
     if (length < 0 || (size_t) length >= bytes)
-        return bl_fail(BL_ERROR_ARGUMENT, "cuda: the path of libbertlua-cuda.so is longer than %zu bytes", bytes - 1);
-    return BL_OK;
+        return bl_fail(BL_ERROR_ARGUMENT, "cuda: BERTLUA_CUDA_LIB is longer than %zu bytes", bytes - 1);
+    if (access(path, R_OK) == 0) return BL_OK;
+    return bl_fail(BL_ERROR_UNSUPPORTED,
+                   "cuda: BERTLUA_CUDA_LIB is %.300s: no such file; correct or unset it, or use --device cpu", path);
 }
 
 static bl_status open_cuda(const bl_backend **out) {

@@ -6,7 +6,6 @@
  *
  * posix_spawn, never fork: this process has threads, a GPU and MPI.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -20,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/companion.h"
 #include "data/shard.h"
 #include "storage/file.h"
 
@@ -53,17 +53,10 @@ bl_status bl_shard_source_open(bl_shard_source *source, const char *path, const 
     return BL_OK;
 }
 
-/* bertlua-hdf5 lies beside this library. */
 static bl_status find_program(char *program, size_t bytes) {
-    Dl_info engine;
-    if (!dladdr((const void *) &bl_shard_probe, &engine) || !engine.dli_fname)
-        return bl_fail(BL_ERROR_INTERNAL, "shard: cannot tell where libbertlua.so is");
-    const char *slash = strrchr(engine.dli_fname, '/');
-    int folder = slash ? (int) (slash - engine.dli_fname) + 1 : 0;
-    int length = snprintf(program, bytes, "%.*sbertlua-hdf5", folder, engine.dli_fname);
-    if (length < 0 || (size_t) length >= bytes)
-        return bl_fail(BL_ERROR_ARGUMENT, "shard: the path of bertlua-hdf5 is longer than %zu bytes", bytes - 1);
-    if (access(program, X_OK) != 0) {
+    bool found = false;
+    BL_TRY(bl_companion_find("shard", "bertlua-hdf5", program, bytes, &found));
+    if (!found || access(program, X_OK) != 0) {
         return bl_fail(BL_ERROR_IO, "%s: not there or not executable; it reads HDF5 files: run make (or make install)",
                        program);
     }

@@ -92,6 +92,20 @@ BL_API bl_status bl_file_sync(const char *path) {
     return error == 0 ? BL_OK : bl_file_fail(path, "sync", error);
 }
 
+BL_API bl_status bl_file_truncate(const char *path, uint64_t bytes) {
+    if (!path) return bl_fail(BL_ERROR_ARGUMENT, "file_truncate: path is NULL");
+    if (bytes > INT64_MAX) return bl_fail(BL_ERROR_ARGUMENT, "file_truncate: bytes is above 2^63 - 1");
+    int descriptor = open(path, O_WRONLY | O_CLOEXEC);
+    if (descriptor < 0) return bl_file_fail(path, "open to shorten", errno);
+    int result;
+    do
+        result = ftruncate(descriptor, (off_t) bytes);
+    while (result != 0 && errno == EINTR);
+    int error = result == 0 ? 0 : errno;
+    if (close(descriptor) != 0 && error == 0) error = errno;
+    return error == 0 ? BL_OK : bl_file_fail(path, "shorten", error);
+}
+
 BL_API bl_status bl_file_rename(const char *from, const char *to) {
     if (!from || !to) return bl_fail(BL_ERROR_ARGUMENT, "file_rename: path is NULL");
     if (rename(from, to) != 0) return bl_file_fail(to, "rename to this name", errno);

@@ -9,8 +9,9 @@
 --     local values = spec:parse(arg, { batch_size = 8 }, { program = "recipe.lua", description = "..." })
 --
 -- On the command line: --batch-size 8, --batch-size=8, --batch_size 8; for a
--- boolean --amp, --no-amp, --amp true|false|yes|no|1|0. Later values override
--- earlier ones, the command line the recipe, and the recipe the default.
+-- boolean --amp, --no-amp, --amp true|false|yes|no|1|0. An option is given once:
+-- a second value would replace the first in silence. The command line overrides
+-- the recipe, and the recipe the default.
 -- Layout of help and tables: settings/help.lua. The lists of settings themselves
 -- do not belong here: see jobs/pretrain/settings.lua.
 
@@ -21,6 +22,10 @@ local lua_value = require "bertlua.util.lua_value"
 local suggest = require "bertlua.util.suggest"
 
 local M = {}
+
+--- inquiry(spec): set by who only asks a recipe for its declarations (prompt/completion.lua). Called where arguments
+-- would be read; it does not return.
+M.inquiry = nil
 
 local Spec = {}
 Spec.__index = Spec
@@ -146,7 +151,17 @@ function Spec:unknown(name, shown)
     fault.raisef("unknown setting %s%s", shown, hint)
 end
 
---- One argument that starts with "--"; returns the index of the last argument it used.
+--- Note that the command line gives a setting; a fault if it has done so before.
+local function give(self, name, shown)
+    local before = self.given[name]
+    if before then
+        fault.raisef("%s: given twice%s, and one value is possible: leave one of them out", shown,
+            before ~= shown and (" (also as %s)"):format(before) or "")
+    end
+    self.given[name] = shown
+end
+
+--- One argument that starts with "--"; returns the index of the last argument it used, and the setting's name.
 function Spec:parse_option(values, argv, index)
     local shown, inline = argv[index]:match("^(%-%-[^=]*)=(.*)$")
     shown = shown or argv[index]
@@ -155,42 +170,62 @@ function Spec:parse_option(values, argv, index)
     local positive = name:match("^no_(.+)$")
     if not setting and positive and self.by_name[positive] and self.by_name[positive].type == "boolean" then
         if inline then fault.raisef("%s takes no value: got %q", shown, inline) end
+        give(self, positive, shown)
         self:assign(values, positive, false, "command line", shown)
-        return index
+        return index, positive
     end
     if not setting then self:unknown(name, shown) end
+    give(self, name, shown)
     if inline then
         self:assign(values, name, inline, "command line", shown)
-        return index
+        return index, name
     end
     local following = argv[index + 1]
     if setting.type == "boolean" then
         if following and word_of(setting, following:lower()) ~= nil then
             self:assign(values, name, following, "command line", shown)
-            return index + 1
+            return index + 1, name
         end
         self:assign(values, name, true, "command line", shown)
         self.flag_before[index + 1] = shown
-        return index
+        return index, name
     end
     if following == nil or following:sub(1, 2) == "--" then
         fault.raisef("%s: missing value, expected %s", shown, expectation(setting))
     end
     self:assign(values, name, following, "command line", shown)
-    return index + 1
+    return index + 1, name
+end
+
+--- The arguments that give none of these settings, in their order.
+-- @param argv list of arguments that parse() takes
+-- @param names set of names
+function Spec:without(argv, names)
+    local scratch = setmetatable({ sources = {}, flag_before = {}, given = {} }, { __index = self })
+    local kept, index = {}, 1
+    while index <= #argv do
+        local last, name = index, nil
+        if argv[index]:sub(1, 2) == "--" and #argv[index] > 2 then
+            last, name = scratch:parse_option({}, argv, index)
+        end
+        for i = index, names[name or ""] and index - 1 or last do kept[#kept + 1] = argv[i] end
+        index = last + 1
+    end
+    return kept
 end
 
 --- Resolve the settings of a program.
 -- --help prints the table and ends the program.
 -- @param argv list of command-line arguments
 -- @param overrides the recipe's own values, name to value
--- @param options program, description; positional = {name=, help=} collects the
+-- @param options program (else what was started: arg[0]), description; positional = {name=, help=} collects the
 --   arguments without "--" into a list of that name; on_help(text) replaces print-and-exit
 -- @return values, name to value (nil where unset and without a default), and
 --   sources, name to "recipe" or "command line" for those that were given
 function Spec:parse(argv, overrides, options)
     options = options or {}
-    self.sources, self.flag_before = {}, {}
+    if M.inquiry then M.inquiry(self) end
+    self.sources, self.flag_before, self.given = {}, {}, {}
     local values = {}
     for _, setting in ipairs(self.list) do values[setting.name] = setting.default end
     for name, value in pairs(overrides or {}) do
@@ -202,7 +237,8 @@ function Spec:parse(argv, overrides, options)
     while index <= #argv do
         local argument = argv[index]
         if argument == "--help" or argument == "-h" then
-            local text = self:help(values, options)
+            local text = self:help(values, { program = options.program or arg and arg[0],
+                description = options.description, positional = options.positional })
             if options.on_help then return options.on_help(text) end
             io.stdout:write(text)
             io.stdout:flush()
@@ -280,7 +316,7 @@ local TYPES = { integer = true, number = true, boolean = true, string = true, pa
 --- Define settings.
 -- @param list of { name=, type="integer|number|boolean|string|path|choice|lua", default=, help=, group=,
 --   min=, max=, above=, below= (numbers), choices= (and or_integer=true to accept a number too; of a
---   boolean: words that it takes besides true and false),
+--   boolean: words that it takes besides true and false), hidden=true: not in help and tables,
 --   required=true, allow_empty=true, accepts={ ["function"]=true, table=true }: what a recipe may give in place of
 --   text; type lua takes nothing else }. A setting without a default is unset until given;
 --   then "none" unsets it again, unless allow_empty makes any text a value.

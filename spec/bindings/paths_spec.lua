@@ -14,6 +14,12 @@ describe("paths", function()
         assert.are.equal(paths.library():match "^(.*)/" .. "/cdef.h", paths.declarations())
     end)
 
+    it("know what belongs to the library", function()
+        local folder = paths.library():match "^.*/"
+        assert.are.equal(folder .. "bertlua-hdf5", (paths.companion "bertlua-hdf5"))
+        assert.are.same({ nil, folder .. "nothing.so" }, { paths.companion "nothing.so" })
+    end)
+
     it("know the program that runs", function()
         assert.are.equal(process.bertlua .. "\n", (process.run_bertlua "-e 'require(\"bertlua.paths\").program()'"))
     end)

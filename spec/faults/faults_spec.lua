@@ -77,7 +77,7 @@ describe("faults", function()
         os.remove(script)
     end)
 
-    for scenario, every in pairs { save = 90, convert = 40, shards = 6, ["corpus-process-4"] = 6 } do
+    for scenario, every in pairs { save = 90, convert = 40, shards = 6, vectors = 12, ["corpus-process-4"] = 6 } do
         it("lose nothing: " .. scenario, function()
             local output, code = process.run_bertlua(("spec/faults/run.lua %s --scenario %s --every %d"):format(
                 quote(library), scenario, every))

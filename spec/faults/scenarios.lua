@@ -168,6 +168,32 @@ local function corpus(workers, chosen)
     }
 end
 
+--- Vectors of texts, a few at a time.
+local function vectors()
+    local function embed(folder)
+        return ("%s recipes/embed.lua --threads 1 --checkpoint spec/fixtures/encoder/masked_lm --input %s --output %s "
+            .. "--chunk-size 3"):format(quote(process.bertlua), quote(folder .. "/texts.txt"),
+            quote(folder .. "/vectors.npy"))
+    end
+    local function whole(folder) return storage.file_sha256(folder .. "/vectors.npy") or "none" end
+    local function result(folder)
+        return whole(folder) .. " " .. table.concat(assert(fs.list(folder)), " ")
+    end
+    return {
+        prepare = function(folder)
+            local lines = {}
+            for i = 1, 8 do lines[i] = ("the cat" .. (" sat"):rep(i)) end
+            assert(fs.mkdirs(folder))
+            assert(fs.write(folder .. "/texts.txt", table.concat(lines, "\n") .. "\n"))
+        end,
+        command = function(folder, preload) return preloaded(embed(folder), preload) end,
+        finish = embed,
+        result = result,
+        done = whole,
+        kept = function(folder) return fs.is_file(folder .. "/texts.txt") end,
+    }
+end
+
 --- Two processes of MPI.
 -- @param rank that is disturbed
 local function ranks(job, optimizer, rank)
@@ -206,6 +232,7 @@ function M.new()
     add("convert", export)
     add("import", import)
     add("shards", shards(job))
+    add("vectors", vectors())
     add("corpus", corpus(1))
     -- Two workers for each of the two stages of several parts.
     for number = 0, 4 do add("corpus-process-" .. number, corpus(2, number)) end

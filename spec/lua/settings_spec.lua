@@ -47,7 +47,7 @@ describe("settings", function()
 
     it("reads every spelling of an option", function()
         for _, argv in ipairs { { "--batch-size", "8" }, { "--batch-size=8" }, { "--batch_size=8" },
-            { "--batch_size", "8.0" }, { "--batch-size", "1", "--batch-size", "8" } } do
+            { "--batch_size", "8.0" } } do
             assert.are.equal(8, spec:parse(argv).batch_size)
         end
     end)
@@ -96,6 +96,28 @@ describe("settings", function()
         assert.matches('unexpected argument "data"', refused("data"))
         assert.are.equal('--amp: got "maybe", expected true or false', refused("--amp", "maybe"))
         assert.matches('unexpected argument "data"', refused("--amp", "true", "data"))
+    end)
+
+    it("takes an option once", function()
+        for second, message in pairs {
+            ["--batch-size=5"] = "--batch-size: given twice, and one value is possible: leave one of them out",
+            ["--batch_size=4"] = "--batch_size: given twice (also as --batch-size), and one value is possible: leave "
+                .. "one of them out",
+        } do
+            assert.are.equal(message, refused("--batch-size", "4", second))
+        end
+    end)
+
+    it("leaves out what is to be replaced", function()
+        local own = settings.define {
+            { name = "epochs", type = "integer" }, { name = "amp", type = "boolean" },
+            { name = "seed", type = "integer" },
+        }
+        local argv = { "--epochs", "3", "--no-amp", "--seed=4", "word", "--", "--amp" }
+        assert.are.same({ "--no-amp", "--seed=4", "word", "--" },
+            own:without({ unpack(argv, 1, 6) }, { epochs = true }))
+        assert.are.same({ "--epochs", "3", "word" }, own:without({ unpack(argv, 1, 5) }, { amp = true, seed = true }))
+        assert.are.same({}, own:without({ "--amp", "true" }, { amp = true }))
     end)
 
     it("says what was probably meant", function()

@@ -173,7 +173,7 @@ local LUA_ROOMS = {
     { "plot", "util" },
     { "bert_large" },
     { "recipe", "distributed", "jobs", "util" },
-    { "prompt", "distributed", "util" },
+    { "prompt", "distributed", "settings", "util" },
     -- The names of all of it.
     { "init", "autograd", "corpus", "data", "distributed", "encoder", "metrics", "models", "nn", "plot", "recipe",
         "settings", "squad", "text", "train", "util", "weights" },

@@ -35,6 +35,11 @@ describe("answering one question", function()
         assert.matches("^bertlua: [^\n]*" .. pattern .. "[^\n]*\n$", output)
     end
 
+    it("needs a model with the head for it", function()
+        refused("masked_lm/model%.safetensors: has no head that answers questions %(qa_outputs%): use a model",
+            { checkpoint = "spec/fixtures/encoder/masked_lm", question = question, context = passage })
+    end)
+
     it("gives the same answer as the whole job, with its probability", function()
         local n_best = assert(json.read(model .. "/nbest_predictions.json"))
         local odds = assert(json.read(model .. "/null_odds.json"))
@@ -94,9 +99,9 @@ describe("answering one question", function()
             question = "w6 w7 w8 w9 w10 w11 w12", context = passage })
         refused("the context is not UTF%-8 at byte 4", { checkpoint = model, question = question,
             context = "w6 \255" })
-        refused("no such checkpoint", { checkpoint = job.dir .. "/none", question = question, context = passage })
-        refused("holds neither a model nor a complete checkpoint", { checkpoint = job.dir, question = question,
-            context = passage })
+        refused("no such file or folder", { checkpoint = job.dir .. "/none", question = question, context = passage })
+        refused("contains no model%.safetensors, [^\n]*, and no complete checkpoint", { checkpoint = job.dir,
+            question = question, context = passage })
         refused("give one of them", { checkpoint = model, question = question, context = "w6",
             ["context-file"] = job.vocab })
         refused("max_position_embeddings 32", { checkpoint = model, question = question, context = "w6",

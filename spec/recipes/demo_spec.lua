@@ -32,10 +32,15 @@ describe("demo", function()
     setup(function() dir = assert(fs.temporary_folder "bertlua-demo") end)
     teardown(function() assert(fs.remove(dir)) end)
 
+    -- @param more options, which replace those of the same names
     local function demo(corpus, more)
-        return pretraining.shell(("%s recipes/demo.lua --corpus '%s' --output-dir %s/out --vocab-size 500 "
-            .. "--hidden-size 16 --num-attention-heads 2 --num-hidden-layers 1 --phase1-steps 12 --phase2-steps 4 "
-            .. "--threads 1 %s"):format(pretraining.BINARY, corpus, dir, more or ""))
+        local usual = (" --output-dir %s/out --vocab-size 500 --hidden-size 16 --num-attention-heads 2 "
+            .. "--num-hidden-layers 1 --phase1-steps 12 --phase2-steps 4 --threads 1"):format(dir)
+        for name in (more or ""):gmatch "%-%-([%w-]+)" do
+            usual = usual:gsub(" %-%-" .. name:gsub("%-", "%%-") .. " %S+", "")
+        end
+        return pretraining.shell(("%s recipes/demo.lua --corpus '%s'%s %s"):format(pretraining.BINARY, corpus, usual,
+            more or ""))
     end
 
     it("goes from text to guesses, and repeats them without training", function()

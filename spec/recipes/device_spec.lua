@@ -63,7 +63,7 @@ describe("a device that cannot be used", function()
         assert.matches("\nbertlua: %-%-input%-dir missing: no such folder\n$", output)
         output, code = run("recipes/answer.lua", REQUIRED.answer .. " --threads 1")
         assert.are.equal(1, code)
-        assert.are.equal("bertlua: missing: no such checkpoint\n", output)
+        assert.are.equal("bertlua: missing: no such file or folder\n", output)
     end)
 
     it("is reported with the variable that names it", function()

@@ -222,7 +222,8 @@ describe("fine-tuning on SQuAD", function()
         assert.are.equal(0, code, text)
         output = succeed { mode = "train", ["from-pretrained-params"] = bare, ["output-dir"] = job.dir .. "/third",
             ["max-steps"] = 1 }
-        assert.matches("lacks qa_outputs.weight, qa_outputs.bias, which will be newly initialized", output, 1, true)
+        assert.matches("lacks the head that answers questions (qa_outputs.weight, qa_outputs.bias), which will be "
+            .. "newly initialized", output, 1, true)
         refused("qa_outputs", { mode = "prediction", ["from-pretrained-params"] = bare })
     end)
 

@@ -130,6 +130,10 @@ describe("prediction", function()
         -- What came before the row is there for who reads along.
         output = run("predict", "--checkpoint " .. job.out, "printf 'w6\\n\\nw7\\n' |")
         assert.matches('{"label"', output, 1, true)
+        for recipe, name in pairs { predict = "input", evaluate = "gold" } do
+            refused(("--output %s is the same file as --%s %s: name another one"):format(job.dev, name, job.dev),
+                recipe, ("--checkpoint %s --%s %s --output %s"):format(job.out, name, job.dev, job.dev))
+        end
         refused("standard input: nothing in it to predict", "predict", "--checkpoint " .. job.out, "printf '' |")
         refused('dev.csv:2: no column "words"; the header has text, label, weight', "predict",
             ("--checkpoint %s --input %s --text-column words"):format(job.out, job.dev))
@@ -183,7 +187,7 @@ describe("prediction", function()
         assert(fs.write(job.dir .. "/odd.jsonl", '{"label": "a"}\n{"score": 1}\n'))
         refused("odd.jsonl:2: no prediction: expected a JSON object with label, labels, value or tags", "evaluate",
             ("--predictions %s/odd.jsonl --gold %s"):format(job.dir, job.dev))
-        refused("recipes/evaluate_pretraining.lua measures masked words", "evaluate",
+        refused("`bertlua evaluate_pretraining` measures masked words", "evaluate",
             ("--checkpoint %s --gold %s"):format(MASKED, job.dev))
     end)
 end)

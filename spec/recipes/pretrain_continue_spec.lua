@@ -99,9 +99,10 @@ describe("going on with pre-training", function()
 require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_step_of_checkpoint = "auto",
     evaluate = { every = 5, keep = "best" } })
 ]]))
-        local command = job:command { epochs = 1, ["pseudo-perplexity"] = 0 }
         local function run(more)
-            local output, code = process.run((command:gsub("recipes/pretrain_continue.lua", recipe)) .. (more or "")
+            local changes = { epochs = 1, ["pseudo-perplexity"] = 0 }
+            for name, value in pairs(more or {}) do changes[name] = value end
+            local output, code = process.run((job:command(changes):gsub("recipes/pretrain_continue.lua", recipe))
                 .. " 2>&1")
             assert.are.equal(0, code, output)
             return output
@@ -111,7 +112,7 @@ require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_ste
         assert.matches("best%s+%S*checkpoints/%d+ %(mlm_loss", output)
         assert.is_nil(figures().dev.pseudo_perplexity)
         -- Checkpoints record what is measured on.
-        local other = (" --output-dir %s/other --dev-file %s"):format(job.dir, job.dev)
+        local other = { ["output-dir"] = job.dir .. "/other", ["dev-file"] = job.dev }
         assert.matches("evaluation 5: mlm_loss", run(other))
         assert(fs.write(job.dev, fs.read(job.dev) .. "\nW6 w7.\n"))
         assert.matches("warning: evaluate was .* and is ", (run(other):gsub("\n%s+", " ")))
@@ -175,6 +176,9 @@ require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_ste
         refused("%-%-max%-predictions%-per%-seq 25 is more than", { ["max-predictions-per-seq"] = 25 })
         assert(fs.write(job.dir .. "/blank.txt", "\n\n"))
         refused("blank%.txt: no text in 1 file", { ["train-file"] = job.dir .. "/blank.txt" })
+        -- What is missing is told first, before anything is read.
+        refused("%-%-dev%-file no%.txt: no such file or folder", { ["train-file"] = job.dir .. "/blank.txt",
+            ["dev-file"] = "no.txt" })
         assert(fs.write(job.dir .. "/one.txt", "w6 w7\n"))
         refused("one%.txt: a single sentence, of which no share can be held out", { ["train-file"] = job.dir
             .. "/one.txt" })

@@ -49,7 +49,7 @@ local function shard_files(input_dir, split)
     end
     if #all == 0 then
         fault.raise(("%s: contains no shards (no *.hdf5 or *.h5 among %s); "
-            .. "make some with recipes/create_pretraining_data.lua"):format(input_dir,
+            .. "make some with `bertlua create_pretraining_data`"):format(input_dir,
             plural.count(#names, "entry", "entries")))
     end
     for _, name in ipairs(all) do

@@ -36,7 +36,7 @@ end
 function Builder:add(ids, count)
     if self.token_count + count > MOST_TOKENS then
         fault.raisef("the texts have more than %.0f tokens, which is as many as are kept in memory: train on fewer "
-            .. "files, or make shards of them (recipes/create_pretraining_data.lua)", MOST_TOKENS)
+            .. "files, or make shards of them (`bertlua create_pretraining_data`)", MOST_TOKENS)
     end
     self.sentence_list:add(self.token_count)
     self.list:append(ids, count)

@@ -6,6 +6,7 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local heads = require "bertlua.weights.heads"
+local model_home = require "bertlua.train.model_home"
 local text_vectors = require "bertlua.train.text_vectors"
 local tokenizer = require "bertlua.text.tokenizer"
 local vocabulary = require "bertlua.weights.vocabulary"
@@ -31,23 +32,20 @@ local function models_below(path, depth, list)
     return list
 end
 
---- The folder and file of the parameters that a path means: itself, the finished model of a run's OUTPUT_DIR, or the
--- checkpoint inside that its run keeps as the best, else the newest.
-local function find(path, model_prefix)
-    local home, file, reason = folder.find(path, model_prefix)
+--- The folder and file of the parameters that a path means, as model_home.find; a fault that says where there are some
+-- if it means none.
+-- @param use what messages begin with ("bl.load")
+function M.find(path, model_prefix, use)
+    local home, file, reason, is_all = model_home.find(path, model_prefix)
     if home then return home, file end
-    if fs.is_directory(path) then
-        home, file = folder.find(fs.join(path, "model"), model_prefix)
-        if home then return home, file end
-        if fs.is_directory(fs.join(path, "checkpoints")) then path = fs.join(path, "checkpoints") end
-        local chosen, _, note = checkpoint.preferred(path)
-        if chosen then return chosen, select(2, folder.find(chosen, model_prefix)) end
-        if note then fault.raise("bl.load: " .. note) end
-        local list = models_below(path, DEPTH, {})
-        reason = reason .. ", and no complete checkpoint"
-            .. (#list > 0 and "; there is one in " .. table.concat(list, ", ") or "")
-    end
-    fault.raise("bl.load: " .. reason)
+    local list = not is_all and fs.is_directory(path) and models_below(path, DEPTH, {}) or {}
+    fault.raisef("%s: %s%s", use or "bl.load", reason,
+        #list > 0 and "; there is one in " .. table.concat(list, ", ") or "")
+end
+
+-- How a message calls an option: as Lua has it, or as a command line does.
+local function named(options, name)
+    return options.command_line and "--" .. name:gsub("_", "-") or ("{ %s = ... }"):format(name)
 end
 
 --- Vocabulary and casing of a model.
@@ -56,8 +54,8 @@ local function words_of(home, options, config)
     if lower == nil then lower = folder.casing(home, checkpoint.progress(home)) end
     local path = options.vocab_file or vocabulary.beside(home)
     if not path then
-        fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with { vocab_file = ... }",
-            home)
+        fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with %s", home,
+            named(options, "vocab_file"))
     elseif not fs.is_file(path) then
         fault.raisef("%s: no such vocabulary", path)
     end
@@ -88,10 +86,11 @@ end
 --- The most tokens a text may have: as asked for, else the limit that the folder records (sentence-transformers', the
 -- tokenizer's, the run's), else the positions.
 -- @param sentences of sentence_transformers.read, or nil
-local function limit_of(home, sentences, config, wanted)
-    local most = config.max_position_embeddings
+local function limit_of(home, sentences, config, options)
+    local most, wanted = config.max_position_embeddings, options.max_seq_length
     if wanted and wanted > most then
-        fault.raisef("max_seq_length is %d, but %s has max_position_embeddings %d", wanted, home, most)
+        fault.raisef("%s is %d, but %s has max_position_embeddings %d", options.command_line and "--max-seq-length"
+            or "max_seq_length", wanted, home, most)
     end
     local limit = wanted or sentences and sentences.max_length
         or not sentences and recorded(home, "sentence_bert_config.json", "max_seq_length")
@@ -107,10 +106,11 @@ end
 --   of config.json, or nil), words (tokenizer), limit, sentences: how it makes vectors of texts, as
 --   text_vectors.of tells; nil where the folder says nothing
 function M.inspect(path, options)
-    local home, file = find(path, options.model_prefix)
+    local home, file = M.find(path, options.model_prefix, options.command_line and "--checkpoint")
     local config_file = options.config_file or fs.join(home, "config.json")
     if not fs.is_file(config_file) then
-        fault.raisef("%s holds no config.json: name it with { config_file = ... }", home)
+        fault.raisef("%s holds no config.json%s", home, options.command_line and ", which describes its parameters"
+            or ": name it with { config_file = ... }")
     end
     local config = BertConfig.load(config_file)
     local class = heads.class_of(BertConfig.read(config_file))
@@ -120,7 +120,7 @@ function M.inspect(path, options)
     local sentences = text_vectors.of(home)
     return { folder = home, file = file, config = config, class = class, heads = found, sentences = sentences,
         problem = config.problem_type, words = words_of(home, options, config),
-        limit = limit_of(home, sentences, config, options.max_seq_length) }
+        limit = limit_of(home, sentences, config, options) }
 end
 
 return M

@@ -41,7 +41,8 @@ local texts = require "bertlua.encoder.texts"
 local Encoder = {}
 Encoder.__index = Encoder
 
-local OPTIONS = { "precision", "vocab_file", "config_file", "do_lower_case", "model_prefix", "max_seq_length" }
+local OPTIONS = { "precision", "vocab_file", "config_file", "do_lower_case", "model_prefix", "max_seq_length",
+    "command_line" }
 local EMBED_OPTIONS = { "pooling", "normalize", "batch_size" }
 local CLASSIFY_OPTIONS, TAG_OPTIONS = { "batch_size", "threshold" }, { "batch_size", "stride" }
 
@@ -68,7 +69,7 @@ end
 -- @tparam string path folder of a model (ours or Hugging Face's), of a checkpoint or of checkpoints (the best is taken
 --   if their run keeps one, else the newest), or a file of parameters next to a config.json
 -- @tparam[opt] table options precision ("fp32", "bf16", "fp16"); vocab_file, config_file, do_lower_case,
---   model_prefix, max_seq_length: instead of what the folder holds
+--   model_prefix, max_seq_length: instead of what the folder holds; command_line: messages call these --vocab-file etc.
 -- @return the model; a fault if there is none, or if it is no BERT
 function Encoder.load(path, options)
     if type(path) ~= "string" then error("load: path is a " .. type(path) .. ", expected a string", 2) end

@@ -1,6 +1,7 @@
 --- The command line of the bertlua executable: options, running files, reporting errors.
 
 require "bertlua.jit_guard"
+local commands = require "bertlua.prompt.commands"
 local files = require "bertlua.prompt.files"
 local host = require "bertlua.host"
 local printable = require "bertlua.printable"
@@ -10,12 +11,19 @@ local user_code = require "bertlua.util.user_code"
 local M = {}
 
 local USAGE = [=[
-Usage: bertlua [FILE [arguments]]
+Usage: bertlua [NAME|FILE [arguments]]
        bertlua -e CODE [arguments]
 
   bertlua                     a prompt, or runs standard input if it is piped in
-  bertlua FILE [arguments]    run a Lua file; recipes/NAME.lua is found from any
-                              folder, and FILE --help lists a recipe's settings
+  bertlua NAME [settings]     run a recipe, such as bertlua fill_mask ...;
+                              bertlua NAME --help lists its settings
+  bertlua FILE [arguments]    run a Lua file: a path with a slash, or NAME.lua
+  bertlua recipes             list the recipes
+  bertlua convert from-huggingface|to-huggingface [settings]
+                              parameters of another program to a checkpoint, or
+                              a checkpoint to a folder of transformers
+  bertlua seal-shards [settings]
+                              put a seal behind each shard of other programs
   bertlua -e CODE             run CODE; prints the value of an expression, and
                               help with -e '? NAME'
   bertlua -                   run standard input
@@ -32,7 +40,7 @@ build of the library.
 
 local OPTIONS = { "--help", "--version", "--device", "-e", "-h", "-v", "-" }
 -- What takes no arguments.
-local ALONE = { doctor = true, ["--help"] = true, ["-h"] = true, ["--version"] = true, ["-v"] = true }
+local ALONE = { doctor = true, recipes = true, ["--help"] = true, ["-h"] = true, ["--version"] = true, ["-v"] = true }
 local INTERRUPTED = 130
 
 local function complain(message)
@@ -54,11 +62,16 @@ local function first_line(text)
     return text:match("^%s*([^\n]*)")
 end
 
+-- Whether this process speaks for its job, also before the processes of the job have met.
+local function first_rank()
+    local found, launch = pcall(function() return require("bertlua.distributed.launch").detect() end)
+    return not found or launch.rank == 0
+end
+
 -- What goes wrong before the processes of a job have met goes wrong in all of them: the others wait for rank 0 to
 -- report it, and the launcher ends them meanwhile.
 local function let_rank_0_speak()
-    local found, launch = pcall(function() return require("bertlua.distributed.launch").detect() end)
-    if found and launch.rank > 0 then require("posix.unistd").sleep(2) end
+    if not first_rank() then require("posix.unistd").sleep(2) end
 end
 
 -- In a job of several processes one rank prints a failure for all of them.
@@ -121,18 +134,41 @@ local function set_arguments(argv, script_index, name)
     return arguments
 end
 
-local function run_file(argv, index)
-    local name = argv[index]
-    local path, message = files.find(name)
-    if not path then return usage_error(message) end
-    local chunk
-    chunk, message = loadfile(path)
+local function run_path(path, argv, index, name)
+    local chunk, message = loadfile(path)
     if not chunk then
         complain(message)
         return 1
     end
     local arguments = set_arguments(argv, index, name)
     return (run(chunk, unpack(arguments)))
+end
+
+local function run_file(argv, index)
+    local name = argv[index]
+    local path, message = files.find(name)
+    if not path then return usage_error(message) end
+    if message and first_rank() then
+        local line = "bertlua: %s is the recipe; to run the file %s of this folder: bertlua ./%s\n"
+        io.stderr:write(line:format(name, message, message))
+    end
+    return run_path(path, argv, index, name)
+end
+
+local function show_help(command)
+    return (run(function() io.write(commands.help_text(command)) end))
+end
+
+--- A command that is a script, or one of several: `bertlua convert from-huggingface --input ...`.
+local function run_script(command, argv)
+    local words, word = commands.words(command), argv[2]
+    if not words[1] then return run_path(commands.script(command), argv, 1, command.name) end
+    local path = commands.script(command, word)
+    if path then return run_path(path, argv, 2, command.name .. " " .. word:gsub("_", "-")) end
+    if word == "--help" or word == "-h" then return show_help(command) end
+    local guess = word and suggest.closest(word, words)
+    return usage_error(("%s: %s, expected %s%s"):format(command.name, word and "got " .. word or "a word is missing",
+        table.concat(words, " or "), guess and "; did you mean " .. guess .. "?" or ""))
 end
 
 local function run_stdin(argv, index)
@@ -178,6 +214,16 @@ local function choose_device(name)
     end))
 end
 
+--- Words that are neither options nor recipes; nil if the first one is not of them.
+local function run_command(argv)
+    local command = commands.find(argv[1])
+    if not command then return nil end
+    if command.script or command.scripts then return run_script(command, argv) end
+    if argv[2] then return show_help(command) end
+    if command.name == "doctor" then return run_doctor() end
+    return (run(function() io.write(commands.recipes_text()) end))
+end
+
 local function dispatch(argv)
     while argv[1] == "--device" do
         local code = choose_device(argv[2])
@@ -185,9 +231,15 @@ local function dispatch(argv)
         table.remove(argv, 1)
         table.remove(argv, 1)
     end
+    if argv[1] == "help" then
+        -- Of what it names; alone, the text of the option.
+        table.remove(argv, 1)
+        argv[argv[1] and #argv + 1 or 1] = "--help"
+    end
     local first = argv[1]
-    if ALONE[first] and argv[2] then
-        return usage_error(("%s takes no arguments, got %s; a recipe's help is shown by bertlua FILE --help"):format(
+    local asks = argv[2] == "--help" or argv[2] == "-h"
+    if ALONE[first] and argv[2] and not (asks and commands.find(first) and not argv[3]) then
+        return usage_error(("%s takes no arguments, got %s; a recipe's help is shown by bertlua NAME --help"):format(
             first, argv[2]))
     end
     if first == nil then
@@ -200,15 +252,16 @@ local function dispatch(argv)
         return 0
     elseif first == "-v" or first == "--version" then
         return show_version()
+    elseif first == "--complete" then
+        local words = { argv[2] or "", unpack(argv, 3) }
+        return (run(function() io.write(require("bertlua.prompt.completion").text(words)) end))
     elseif first == "-e" then
         return run_code(argv, 1)
-    elseif first == "doctor" then
-        return run_doctor()
     elseif first:sub(1, 1) == "-" then
         local guess = suggest.closest(first, OPTIONS)
         return usage_error("unknown option " .. first .. (guess and "; did you mean " .. guess .. "?" or ""))
     end
-    return run_file(argv, 1)
+    return run_command(argv) or run_file(argv, 1)
 end
 
 -- Leave the job's other processes. After a failure their messages may still be under way, so the libraries' own

@@ -1,15 +1,10 @@
 --- Files that a user names on the command line or after `:run`, and the arguments behind them.
 
-local host_found, host = pcall(require, "bertlua.host")
+local commands = require "bertlua.prompt.commands"
+local recipe_files = require "bertlua.util.recipe_files"
 local suggest = require "bertlua.util.suggest"
 
 local M = {}
-
-M.COMMANDS = { "doctor" }
-
-local function root()
-    return host_found and host.root or "."
-end
 
 local function readable(path)
     local file = io.open(path, "rb")
@@ -20,24 +15,27 @@ local function readable(path)
     return is_file
 end
 
-local function own_recipes()
-    local list = {}
-    local found, lfs = pcall(require, "lfs")
-    if found and lfs.attributes(root() .. "/recipes", "mode") == "directory" then
-        for name in lfs.dir(root() .. "/recipes") do
-            if name:match "%.lua$" then list[#list + 1] = "recipes/" .. name end
-        end
-    end
-    table.sort(list)
-    return list
+-- What lies in the current folder under a bare word, with or without the ending; nil if nothing does.
+local function beside(name)
+    return readable(name) and name or readable(name .. ".lua") and name .. ".lua" or nil
 end
 
---- Find a Lua file: as given, or among bertlua's own, with or without its ending.
--- @return path, or nil and a message
-function M.find(name)
+local function guess_of(name)
+    -- Compared without what all paths have in common.
+    local function stem(path) return (path:gsub("^.*/", ""):gsub("%.lua$", ""):gsub("-", "_")) end
+    local bare = recipe_files.is_name(name)
+    local stems, full = {}, {}
+    for _, candidate in ipairs(bare and commands.names() or recipe_files.names(commands.root())) do
+        stems[#stems + 1] = stem(candidate)
+        full[stem(candidate)] = bare and candidate or ("recipes/%s.lua"):format(candidate)
+    end
+    return full[suggest.closest(stem(name), stems)]
+end
+
+local function find_path(name)
     -- The ending may be left out, but the name as given comes first.
     for _, ending in ipairs { "", ".lua" } do
-        for _, folder in ipairs { "", root() .. "/", root() .. "/recipes/" } do
+        for _, folder in ipairs { "", commands.root() .. "/", commands.root() .. "/recipes/" } do
             local path = folder .. name .. ending
             if (folder == "" or name:sub(1, 1) ~= "/") and readable(path) then return path end
         end
@@ -47,17 +45,24 @@ function M.find(name)
         folder:close()
         return nil, name .. " is a folder, expected a Lua file"
     end
-    -- Compared without what all paths have in common.
-    local function stem(path) return (path:gsub("^.*/", ""):gsub("%.lua$", "")) end
-    local stems, full = {}, {}
-    for _, list in ipairs { own_recipes(), M.COMMANDS } do
-        for _, candidate in ipairs(list) do
-            stems[#stems + 1] = stem(candidate)
-            full[stem(candidate)] = candidate
-        end
-    end
-    local guess = full[suggest.closest(stem(name), stems)]
+    local guess = guess_of(name)
     return nil, "no such file: " .. name .. (guess and "; did you mean " .. guess .. "?" or "")
+end
+
+--- Find a Lua file. A word with a slash or a dot is a path: as given, or below bertlua's own folder. A
+-- bare word is the name of a recipe and never a file of the current folder, so that none can take a recipe's place.
+-- @return path, or nil and a message
+-- @return for a name, the file of the current folder that could have been meant
+function M.find(name)
+    if not recipe_files.is_name(name) then return find_path(name) end
+    local path, file = recipe_files.find(commands.root(), name), beside(name)
+    if path then
+        -- In recipes/ itself they are the same file.
+        return path, file and not recipe_files.same(path, file) and file or nil
+    end
+    if file then return nil, ("no recipe is called %s; to run the file %s: ./%s"):format(name, file, file) end
+    local guess = guess_of(name)
+    return nil, ("no command or recipe is called %s%s"):format(name, guess and "; did you mean " .. guess .. "?" or "")
 end
 
 --- The words of a command line, as a shell splits them: at blanks, except in quotes or after a backslash.

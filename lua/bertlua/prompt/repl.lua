@@ -304,6 +304,9 @@ function commands.run(self, line)
     if not words[1] then return nil, ":run: a file is missing, expected such as :run my_recipe.lua --epochs 2" end
     local path, message = files.find(words[1])
     if not path then return nil, ":run: " .. message end
+    if message then
+        self.write((":run: %s is the recipe; to run the file %s: ./%s\n"):format(words[1], message, message))
+    end
     local chunk
     chunk, message = loadfile(path)
     if not chunk then return nil, message end

@@ -102,11 +102,11 @@ local function groups_of(spec)
     local order, by_title = {}, {}
     for _, setting in ipairs(spec.list) do
         local title = setting.group or "Settings"
-        if not by_title[title] then
+        if not by_title[title] and not setting.hidden then
             by_title[title] = { title = title, settings = {} }
             order[#order + 1] = by_title[title]
         end
-        table.insert(by_title[title].settings, setting)
+        if not setting.hidden then table.insert(by_title[title].settings, setting) end
     end
     return order
 end

@@ -18,12 +18,15 @@ local fault = require "bertlua.fault"
 local features = require "bertlua.squad.features"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
+local heads = require "bertlua.weights.heads"
 local json = require "bertlua.util.json"
+local model_home = require "bertlua.train.model_home"
 local posix_stat = require "posix.sys.stat"
 local predict = require "bertlua.squad.predict"
 local text = require "bertlua.squad.text"
 local tokenizer = require "bertlua.text.tokenizer"
 local vocabulary = require "bertlua.weights.vocabulary"
+local weights = require "bertlua.train.weights"
 
 local reader = {}
 
@@ -33,16 +36,11 @@ reader.SETTINGS = { "version_2_with_negative", "max_seq_length", "doc_stride", "
 local Reader = {}
 Reader.__index = Reader
 
---- The folder with the parameters that a path refers to: itself, or the checkpoint in it that stands for its
--- run. Also returns the file.
+--- The folder with the parameters that a path refers to, and their file.
 local function home_of(path, model_prefix)
-    local home, file = folder.find(path, model_prefix)
-    if home then return home, file end
-    if not fs.is_directory(path) then fault.raisef("%s: no such checkpoint", path) end
-    local found, _, note = checkpoint.preferred(path)
-    if not found and note then fault.raise(note) end
-    if not found then fault.raisef("%s: holds neither a model nor a complete checkpoint", path) end
-    return found, select(2, folder.find(found, model_prefix))
+    local home, file, reason = model_home.find(path, model_prefix)
+    if not home then fault.raise(reason) end
+    return home, file
 end
 
 --- Write the fine-tuning settings that also apply when asking, next to the model. Returns true; or nil, message.
@@ -66,7 +64,8 @@ end
 local function words_of(home, options, config)
     local vocab_file = options.vocab_file or vocabulary.beside(home)
     if not vocab_file then
-        fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with vocab_file", home)
+        fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with vocab_file "
+            .. "(--vocab-file)", home)
     elseif not fs.is_file(vocab_file) then
         fault.raisef("%s: no such vocabulary", vocab_file)
     end
@@ -86,9 +85,13 @@ end
 function reader.open(path, options)
     if type(path) ~= "string" then error("reader.open: path is a " .. type(path) .. ", expected a string", 2) end
     options = options or {}
-    local home = home_of(path, options.model_prefix)
+    local home, file = home_of(path, options.model_prefix)
     local config_file = fs.join(home, "config.json")
     if not fs.is_file(config_file) then fault.raisef("%s holds no config.json", home) end
+    local opened = weights.open(file)
+    local found = heads.of(opened, heads.class_of(BertConfig.read(config_file)))
+    opened:close()
+    heads.need(found, "answers", file)
     local config = BertConfig.load(config_file)
     local words, vocab_file = words_of(home, options, config)
     local model = BertForQuestionAnswering.new(config)

@@ -201,6 +201,11 @@ function Bar:advance(n, fields)
     self:update(self.done + (n or 1), fields)
 end
 
+--- From now on so many units are expected in all; nil: nobody knows.
+function Bar:expect(total)
+    self.total = total
+end
+
 --- Take the bar off the terminal until its next update.
 function Bar:clear()
     if self.terminal and self.drawn > 0 then

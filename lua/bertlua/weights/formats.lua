@@ -11,6 +11,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local inside = require "bertlua.util.inside"
 local json = require "bertlua.util.json"
+local npy = require "bertlua.weights.npy"
 local objects = require "bertlua.weights.objects"
 local pickle = require "bertlua.weights.pickle"
 local source = require "bertlua.weights.source"
@@ -141,36 +142,12 @@ local function open_pickle(path)
     return source.new(path, entries)
 end
 
-local NPY_MAGIC = "\147NUMPY"
-
---- One stored array: magic, version, header length, header in Python syntax, data.
+--- One stored array.
 local function read_npy(path, member)
     local offset, length = zip.locate(path, member)
     local reader = ByteReader.open(path, offset, length)
-    local name = pickle.printable(member.name)
-    if reader:bytes(6) ~= NPY_MAGIC then fault.raisef("%s: %s is not a numpy array", path, name) end
-    local version = reader:byte()
-    reader:skip(1)
-    local header_length = reader:unsigned(version >= 2 and 4 or 2)
-    if header_length > 10000 then fault.raisef("%s: %s: broken: header of %.0f bytes", path, name, header_length) end
-    local header = reader:bytes(header_length)
-    local order, code = header:match "'descr': '([<|>=]?)(%w+)'"
-    local column_major, shape = header:match "'fortran_order': (%a+)", header:match "'shape': %(([%d, ]*)%)"
-    local dtype = objects.NUMPY[code or ""]
-    if not dtype or order == ">" or not shape or column_major ~= "True" and column_major ~= "False" then
-        fault.raisef("%s: %s is an array of an unsupported kind: %s", path, name, pickle.printable(header))
-    end
-    local dims = {}
-    for digits in shape:gmatch "%d+" do dims[#dims + 1] = tonumber(digits) end
-    for _, dim in ipairs(dims) do
-        if dim > 2 ^ 52 or #dims > objects.MAX_DIMS then
-            fault.raisef("%s: %s: broken: its shape is (%s)", path, name, pickle.printable(shape))
-        end
-    end
-    local entry = { dtype = dtype, dims = dims, strides = objects.contiguous(dims, column_major == "True"), first = 0,
-        storage = { offset = reader.position, bytes = reader.stop - reader.position } }
+    local entry = npy.entry(reader, path, member.name)
     reader:close()
-    source.check(path, { [member.name] = entry }, reader.size)
     return entry
 end
 

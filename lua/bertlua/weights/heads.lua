@@ -1,6 +1,7 @@
 --- Which heads a file of parameters has, by the names of its tensors; not what config.json says of them.
 -- @module bertlua.weights.heads
 
+local fault = require "bertlua.fault"
 local names = require "bertlua.weights.names"
 
 local heads = {}
@@ -30,6 +31,55 @@ function heads.of(file, class)
         found.labels, found.unknown = nil, class
     end
     return found
+end
+
+-- What a program needs a head for, and where there is one.
+local NEEDED = {
+    mlm = "has no head that predicts masked words (cls.predictions): use a model that was pre-trained on them, such as "
+        .. "a BertForPreTraining or BertForMaskedLM",
+    answers = "has no head that answers questions (qa_outputs): use a model that was fine-tuned on them "
+        .. "(recipes/finetune_squad.lua), such as a BertForQuestionAnswering",
+}
+
+--- A fault if a file of parameters lacks a head.
+-- @param found as of() returns it
+-- @tparam string head "mlm" or "answers"
+-- @tparam string path of the file
+function heads.need(found, head, path)
+    if not found[head] then fault.raisef("%s: %s", path, NEEDED[head]) end
+end
+
+-- Beginnings of parameters' names, and what they belong to.
+local PARTS = {
+    { "^cls%.predictions%.", "the head that predicts masked words" },
+    { "^cls%.seq_relationship%.", "the head of next sentences" },
+    { "^qa_outputs%.", "the head that answers questions" },
+    { "^classifier%.", "the classifier" },
+    { "^bert%.pooler%.", "the pooler" },
+}
+
+local function part_of(name)
+    for i, part in ipairs(PARTS) do
+        if name:find(part[1]) then return i end
+    end
+    return #PARTS + 1
+end
+
+--- Names of parameters with what they belong to: "the pooler (bert.pooler.dense.bias, ...)".
+-- @tparam {string,...} list
+-- @treturn string
+function heads.described(list)
+    local members, texts = {}, {}
+    for _, name in ipairs(list) do
+        local part = part_of(name)
+        members[part] = members[part] or {}
+        table.insert(members[part], name)
+    end
+    for i = 1, #PARTS + 1 do
+        local text = members[i] and table.concat(members[i], ", ")
+        texts[#texts + 1] = text and (PARTS[i] and ("%s (%s)"):format(PARTS[i][2], text) or text)
+    end
+    return table.concat(texts, ", ")
 end
 
 --- The class that the table of a config.json names, or nil.

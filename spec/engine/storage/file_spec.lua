@@ -93,6 +93,17 @@ describe("file", function()
             .. "fails: see the system's log" }, { fs.read "/proc/self/mem" })
     end)
 
+    it("cuts off the end of a file, or adds zeros", function()
+        local path = folder .. "/f"
+        for bytes, text in pairs { [2] = "ab", [4] = "ab\0\0" } do
+            assert(storage.write(path, "ab" .. (bytes == 2 and "cd" or "")))
+            assert.is_true(storage.truncate(path, bytes))
+            assert.are.equal(text, fs.read(path))
+        end
+        assert.are.same({ nil, folder .. "/none: cannot open to shorten: no such file or folder" },
+            { storage.truncate(folder .. "/none", 0) })
+    end)
+
     it("syncs files and folders, renames, and says what it cannot do", function()
         assert(storage.write(folder .. "/a", "x"))
         assert.is_true(storage.sync(folder .. "/a"))

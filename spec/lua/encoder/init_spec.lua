@@ -343,8 +343,12 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         assert.matches("/empty holds no config%.json: name it with { config_file = %.%.%. }$",
             fault_of(Encoder.load, empty))
         assert(fs.copy(FOLDER .. "masked_lm/config.json", empty .. "/config.json"))
-        assert.matches("/empty holds neither vocab%.txt nor tokenizer%.json: name the vocabulary",
-            fault_of(Encoder.load, empty))
+        for option, line in pairs { ["{ vocab_file = ... }"] = {}, ["--vocab-file"] = { command_line = true } } do
+            assert.are.equal(empty .. " holds neither vocab.txt nor tokenizer.json: name the vocabulary with "
+                .. option, fault_of(Encoder.load, empty, line))
+        end
+        assert.are.equal("--checkpoint: /no/such/model: no such file or folder",
+            fault_of(Encoder.load, "/no/such/model", { command_line = true }))
         local named = Encoder.load(empty, { vocab_file = FOLDER .. "classification/vocab.txt" })
         assert_close("mean", named:embed { TEXT, SHORT })
         named:close()
@@ -352,7 +356,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         fails_here("embed: call it with a colon: m:embed(...)", function() model.embed { SHORT } end)
         assert.matches("%(closed%)", tostring(named))
         fails_here("load: unknown option vocab, expected precision, vocab_file, config_file, do_lower_case, "
-            .. "model_prefix, max_seq_length", function() Encoder.load(empty, { vocab = "x" }) end)
+            .. "model_prefix, max_seq_length, command_line", function() Encoder.load(empty, { vocab = "x" }) end)
         fails_here("load: options is a string, expected a table with precision",
             function() Encoder.load(empty, "bf16") end)
         fails_here("embed: unknown option poling; did you mean pooling?",

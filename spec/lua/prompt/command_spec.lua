@@ -54,13 +54,19 @@ describe("bertlua", function()
         assert_output("bertlua: " .. absent .. "\n", 1, run_bertlua "/no/such.lua")
         local cases = {
             { "--halp", "unknown option %-%-halp; did you mean %-%-help%?" },
-            { "doctor foo", "doctor takes no arguments, got foo; a recipe's help is shown by bertlua FILE %-%-help" },
+            { "doctor foo", "doctor takes no arguments, got foo; a recipe's help is shown by bertlua NAME %-%-help" },
             { "--version x", "%-%-version takes no arguments, got x" },
-            { "docter", "no such file: docter; did you mean doctor%?" },
+            { "docter", "no command or recipe is called docter; did you mean doctor%?" },
             { "recipes/pretrain_phase3.lua", "did you mean recipes/pretrain_phase1.lua%?" },
             { "recipes/nope.lua", "no such file: recipes/nope.lua; bertlua %-%-help shows" },
-            { "pretrain_phase3", "did you mean recipes/pretrain_phase1.lua%?" },
-            { "recipes", "recipes is a folder, expected a Lua file" },
+            { "pretrain_phase3", "did you mean pretrain_phase1%?" },
+            { "recipes/", "recipes/ is a folder, expected a Lua file" },
+            { "recipes x", "recipes takes no arguments, got x" },
+            { "convert", "convert: a word is missing, expected from%-huggingface or to%-huggingface" },
+            { "convert from-hugface", "got from%-hugface, expected .*; did you mean from%-huggingface%?" },
+            { "help nope", "no command or recipe is called nope" },
+            { "Makefile", "no recipe is called Makefile; to run the file Makefile: ./Makefile" },
+            { "seal-shards", "%-%-input%-dir is required" },
             { script "x = ", ":1: unexpected symbol near '<eof>'" },
             { script "error 'plain'", ":1: plain$" },
             { script "error({})", "table: 0x" },
@@ -132,6 +138,39 @@ describe("bertlua", function()
         assert.are.equal(0, code, text)
         assert.is_truthy(text:find "%-%-batch%-size")
         assert.are.equal(0, (select(2, run_bertlua("pretrain_phase1.lua --help", "cd / &&"))))
+    end)
+
+    it("runs recipes and commands by name", function()
+        local by_path = run_bertlua("recipes/fill_mask.lua --help")
+        for _, name in ipairs { "fill_mask", "fill-mask" } do
+            local text, code = run_bertlua(name .. " --help", "cd / &&")
+            assert.are.equal(0, code, text)
+            assert.are.equal((by_path:gsub("recipes/fill_mask.lua", name, 1)), text)
+        end
+        assert_output(by_path:gsub("recipes/fill_mask.lua", "fill_mask", 1), 0, run_bertlua "help fill_mask")
+        assert_output((run_bertlua "--help"), 0, run_bertlua "help")
+        assert.matches("^Recipes: .*\n  fill_mask +The most likely words", (run_bertlua("recipes", "cd / &&")))
+        assert.matches("^Usage: bertlua recipes\n", (run_bertlua "recipes --help"))
+        assert.matches("^Usage: bertlua doctor\n", (run_bertlua "help doctor"))
+        assert.matches("^Usage: bertlua convert from%-huggingface|to%-huggingface %[settings%]\n",
+            (run_bertlua "convert --help"))
+        assert.matches("^Usage: bertlua convert to%-huggingface %[settings%]\n.*%-%-checkpoint PATH",
+            (run_bertlua("convert to_huggingface --help", "cd / &&")))
+        assert.matches("^Usage: bertlua seal%-shards %[settings%]\n", (run_bertlua("seal-shards --help", "cd / &&")))
+        assert_output("--checkpoint\tcheckpoint folder, or the folder of its steps\n", 0,
+            run_bertlua("--complete fill_mask --chec", "cd / &&"))
+    end)
+
+    it("prefers a recipe to a file of its name, and says so", function()
+        local folder = process.temporary_folder()
+        run("echo 'print \"mine\"' > " .. folder .. "/fill_mask.lua")
+        local text, code = run_bertlua("fill_mask --help", "cd " .. folder .. " &&")
+        assert_output("mine\n", 0, run_bertlua("./fill_mask.lua", "cd " .. folder .. " &&"))
+        assert_output("mine\n", 0, run_bertlua("fill_mask.lua", "cd " .. folder .. " &&"))
+        run("rm -r " .. folder)
+        assert.are.equal(0, code)
+        assert.matches("^bertlua: fill_mask is the recipe; to run the file fill_mask.lua of this folder: "
+            .. "bertlua ./fill_mask.lua\nUsage: bertlua fill_mask ", text)
     end)
 
     it("keeps its own modules on the path under any LUA_PATH", function()

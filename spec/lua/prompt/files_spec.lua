@@ -1,17 +1,49 @@
 --- Files named by the user, and the words behind them.
 
 local files = require "bertlua.prompt.files"
+local lfs = require "lfs"
+local process = require "spec.support.process"
 
 describe("files", function()
     it("are found as given, or among the recipes", function()
         assert.are.equal("recipes/demo.lua", files.find "recipes/demo.lua")
         assert.are.equal("./recipes/demo.lua", files.find "demo.lua")
-        assert.are.equal("./recipes/demo.lua", files.find "demo")
         assert.are.equal("recipes/demo.lua", files.find "recipes/demo")
-        assert.are.same({ nil, "recipes is a folder, expected a Lua file" }, { files.find "recipes" })
+        assert.are.same({ nil, "./recipes is a folder, expected a Lua file" }, { files.find "./recipes" })
         assert.are.same({ nil, "no such file: recipes/dem.lua; did you mean recipes/demo.lua?" },
             { files.find "recipes/dem.lua" })
         assert.are.same({ nil, "no such file: /no/such/thing" }, { files.find "/no/such/thing" })
+    end)
+
+    it("are never meant by a bare word: that is a recipe", function()
+        assert.are.equal("./recipes/demo.lua", files.find "demo")
+        assert.are.equal("./recipes/fill_mask.lua", files.find "fill-mask")
+        assert.are.same({ nil, "no command or recipe is called dem; did you mean demo?" }, { files.find "dem" })
+        assert.are.same({ nil, "no command or recipe is called sealshards; did you mean seal-shards?" },
+            { files.find "sealshards" })
+        assert.are.same({ nil, "no command or recipe is called recipes_of_mine" }, { files.find "recipes_of_mine" })
+        assert.are.same({ nil, "no recipe is called Makefile; to run the file Makefile: ./Makefile" },
+            { files.find "Makefile" })
+    end)
+
+    it("that lie in the current folder under a recipe's name are told of", function()
+        local here = lfs.currentdir()
+        local folder = process.temporary_folder()
+        local host = require("bertlua.prompt.commands").root()
+        assert.are.equal(".", host)
+        assert(lfs.mkdir(folder .. "/recipes"))
+        for _, path in ipairs { "/recipes/demo.lua", "/demo.lua", "/own.lua" } do
+            assert(io.open(folder .. path, "w")):close()
+        end
+        assert(lfs.chdir(folder))
+        local found = { { files.find "demo" }, { files.find "own" } }
+        os.remove "demo.lua"
+        assert(lfs.link("recipes/demo.lua", "demo.lua"))
+        found[3] = { files.find "demo" }
+        assert(lfs.chdir(here))
+        process.run("rm -r " .. process.quote(folder))
+        assert.are.same({ { "./recipes/demo.lua", "demo.lua" },
+            { nil, "no recipe is called own; to run the file own.lua: ./own.lua" }, { "./recipes/demo.lua" } }, found)
     end)
 
     it("split words as a shell does", function()

@@ -73,6 +73,20 @@ describe("progress", function()
         assert.matches("%[###%.+%]  10%%  10/100  1/s  0:10  ETA 1:30", drawn[1])
     end)
 
+    it("takes another total, or none", function()
+        local bar = new { label = "embed", unit = "lines", terminal = true }
+        for total, tail in pairs { [100] = "10%%  10/100 lines  .*ETA", [1000] = " 1%%  10/1000 lines  .*ETA" } do
+            bar:expect(total)
+            now = now + 1
+            bar:update(10)
+            assert.matches(tail, drawn[#drawn])
+        end
+        bar:expect(nil)
+        now = now + 1
+        bar:update(10)
+        assert.matches("embed 10 lines  ", drawn[#drawn])
+    end)
+
     it("estimates the time left and follows a change of speed", function()
         local bar = new { total = 1000, terminal = true }
         for i = 1, 100 do

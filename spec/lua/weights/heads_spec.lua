@@ -37,6 +37,22 @@ describe("heads of a file", function()
         assert.are.same({ nil, "BertForMultipleChoice" }, { found.labels, found.unknown })
     end)
 
+    it("are needed by programs, which say what for", function()
+        local found = heads.of(file { [MLM] = { 8, 8 } })
+        heads.need(found, "mlm", "x.bin")
+        local ok, problem = pcall(heads.need, found, "answers", "x.bin")
+        assert.is_false(ok)
+        assert.are.equal("x.bin: has no head that answers questions (qa_outputs): use a model that was fine-tuned on "
+            .. "them (recipes/finetune_squad.lua), such as a BertForQuestionAnswering", tostring(problem))
+    end)
+
+    it("are named beside their parameters", function()
+        assert.are.equal("the head that predicts masked words (cls.predictions.bias, " .. MLM .. "), the pooler ("
+            .. POOLER .. "), other.weight",
+            heads.described { POOLER, "cls.predictions.bias", "other.weight", MLM })
+        assert.are.equal("", heads.described {})
+    end)
+
     it("have a class in config.json, or none", function()
         assert.are.equal("BertModel", heads.class_of { architectures = { "BertModel" } })
         for _, config in ipairs { {}, { architectures = "x" }, { architectures = { 1 } } } do

@@ -127,7 +127,8 @@ function M.plan(task, run, values)
     if type(wanted.metric) ~= "string" then refuse("metric", wanted.metric, "the name of a result") end
     local metrics = evaluation.metrics(values)
     if metrics and not metrics[wanted.metric] then
-        fault.raisef("evaluate: unknown metric %s%s", wanted.metric, hint(wanted.metric, names_of(metrics)))
+        fault.raisef("%s %s%s", values.metric_for_best_model and "--metric-for-best-model: there is no figure"
+            or "evaluate: unknown metric", wanted.metric, hint(wanted.metric, names_of(metrics)))
     end
     wanted.better = M.direction(given, wanted.metric, metrics or {})
     evaluation.plan(run, values, wanted, given)

@@ -42,6 +42,9 @@ function M.table_of(values, trains)
         fault.raisef("%s chooses nothing by itself: add --eval-steps, --load-best-model-at-end or "
             .. "--early-stopping-patience", given)
     end
+    if every and every ~= "epoch" and every < 1 then
+        fault.raisef("--eval-steps: got %d, expected an integer of at least 1, or epoch", every)
+    end
     return { every = every or "epoch", metric = values.metric_for_best_model,
         keep = values.load_best_model_at_end and "best" or nil, patience = values.early_stopping_patience }
 end

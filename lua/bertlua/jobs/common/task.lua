@@ -104,6 +104,13 @@ function M.define(task)
     if not task.results[1] or task.results[1].name ~= "loss" then
         error(("task %s: its first result is not the loss"):format(task.name), 2)
     end
+    local folds = task.settings.by_name.folds
+    if folds and not task.folds then
+        -- Who gives it is told why it cannot be; nobody is shown it.
+        local hidden = { hidden = true }
+        for name, value in pairs(folds) do hidden[name] = value end
+        task.settings = task.settings:extend { hidden }
+    end
     return task
 end
 

@@ -17,6 +17,7 @@ local launch = require "bertlua.distributed.launch"
 local device = require "bertlua.device"
 local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
+local heads = require "bertlua.weights.heads"
 local lock = require "bertlua.util.lock"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
@@ -218,11 +219,11 @@ function M.restore(run, optimizer, target)
     local report = checkpoint.load_pretrained(start.path, target)
     if #report.missing > 0 then
         run.warnings[#run.warnings + 1] = ("%s lacks %s, which will be newly initialized"):format(start.path,
-            table.concat(report.missing, ", "))
+            heads.described(report.missing))
     end
     if #report.unexpected > 0 then
         run.warnings[#run.warnings + 1] = ("%s contains %s, which will be ignored"):format(start.path,
-            table.concat(report.unexpected, ", "))
+            heads.described(report.unexpected))
     end
 end
 

@@ -142,7 +142,6 @@ end
 --- Entry point of the recipe: its own settings, then the command line.
 function M.main(overrides, description)
     local values = M.settings:parse(arg or {}, overrides, {
-        program = "recipes/create_pretraining_data.lua",
         description = description,
     })
     return M.run(values)

@@ -98,7 +98,6 @@ end
 --- Entry point of the recipe: its own settings, then the command line.
 function M.main(overrides, description)
     local values, given = M.settings:parse(arg or {}, overrides, {
-        program = "recipes/prepare_corpus.lua",
         description = description,
     })
     return M.run(values, given)

@@ -74,7 +74,6 @@ end
 --- Entry point of the recipe: its own settings, then the command line; standard input to standard output.
 function M.main(overrides, description)
     local values = M.settings:parse(arg or {}, overrides, {
-        program = "recipes/tokenize.lua",
         description = description,
     })
     local vocab_file = fault.check(paths.find("vocab", values.vocab_file))

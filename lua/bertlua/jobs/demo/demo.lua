@@ -137,7 +137,7 @@ end
 
 local function make_vocabulary(paths, values)
     stage(2, ("Vocabulary: %d word pieces learned from the text"):format(values.vocab_size))
-    by_hand(("bertlua recipes/train_vocab.lua --input-files %s --output-file %s --vocab-size %d "
+    by_hand(("bertlua train_vocab --input-files %s --output-file %s --vocab-size %d "
         .. "--do-lower-case %s"):format(paths.train_text, paths.vocab, values.vocab_size,
         tostring(values.do_lower_case)))
     if not fs.exists(paths.vocab) then
@@ -154,7 +154,7 @@ local function make_shards(paths, tokenizer, values)
     stage(3, "Samples: pairs of sentences with masked words, as HDF5 shards")
     for _, phase in ipairs { "phase1", "phase2" } do
         local shape = SHAPES[phase]
-        by_hand(("bertlua recipes/create_pretraining_data.lua --input-files %s --output-dir %s --vocab-file %s "
+        by_hand(("bertlua create_pretraining_data --input-files %s --output-dir %s --vocab-file %s "
             .. "--do-lower-case %s --max-seq-length %d --max-predictions-per-seq %d --dupe-factor %d --shards %d "
             .. "--random-seed %d"):format(paths.train_text, paths.shards(phase, "train"), paths.vocab,
             tostring(values.do_lower_case), shape.max_seq_length, shape.max_predictions_per_seq, shape.dupe_factor,
@@ -204,7 +204,7 @@ end
 
 --- The settings as a command line, names sorted.
 local function command_line(groups)
-    local flat, names, words = phases.flatten(groups), {}, { "bertlua recipes/pretrain.lua" }
+    local flat, names, words = phases.flatten(groups), {}, { "bertlua pretrain" }
     for name in pairs(flat) do names[#names + 1] = name end
     table.sort(names)
     for _, name in ipairs(names) do

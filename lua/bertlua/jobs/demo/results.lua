@@ -89,7 +89,7 @@ local function show_guesses(parts, paths)
         io.stdout:write(fill_mask.text(opened, parts.tokenizer, item.text, 5))
         say("    (the text has %q)", item.answer)
     end
-    say("\nTry your own: bertlua recipes/fill_mask.lua --checkpoint %s \"A [MASK] is a kind of computer.\"",
+    say("\nTry your own: bertlua fill_mask --checkpoint %s \"A [MASK] is a kind of computer.\"",
         paths.checkpoints("phase2"))
     opened.model.store:free()
 end

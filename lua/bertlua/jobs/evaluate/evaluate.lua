@@ -45,8 +45,8 @@ end
 M.settings = all_settings()
 
 -- What another recipe measures.
-local ELSEWHERE = { answers = "recipes/evaluate_squad.lua measures answers",
-    mask = "recipes/evaluate_pretraining.lua measures masked words" }
+local ELSEWHERE = { answers = "`bertlua evaluate_squad` measures answers",
+    mask = "`bertlua evaluate_pretraining` measures masked words" }
 
 --- The gold rows, and what messages call each.
 local function read_gold(values, kind)
@@ -57,6 +57,7 @@ local function read_gold(values, kind)
         row.where = input:where(row)
         list[#list + 1] = row
     end
+    input:tell_replaced()
     input:close()
     if #list == 0 then fault.raisef("%s: nothing in it to evaluate", input.name) end
     return list
@@ -165,6 +166,7 @@ function M.run(values)
     if (values.predictions ~= nil) == (values.checkpoint ~= nil) then
         fault.raise("give either --predictions or --checkpoint, whose predictions are to be measured")
     end
+    predict.check_output(values.output, { gold = values.gold, predictions = values.predictions })
     local gold, predictions, options = (values.predictions and with_file or with_model)(values)
     options.worst, options.separator = values.worst, values.label_separator
     local result = comparing.compare(gold, predictions, options)
@@ -180,8 +182,7 @@ end
 
 --- What the recipe calls: its own settings, then the command line.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, { program = "recipes/evaluate.lua",
-        description = description })
+    local values = M.settings:parse(arg or {}, overrides, { description = description })
     return M.run(values)
 end
 

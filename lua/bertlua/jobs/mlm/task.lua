@@ -12,6 +12,7 @@ local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local pseudo_perplexity = require "bertlua.jobs.mlm.pseudo_perplexity"
 local task = require "bertlua.jobs.common.task"
+local text_files = require "bertlua.data.text_files"
 local texts = require "bertlua.jobs.mlm.texts"
 local write = require("bertlua.jobs.common.texts").write
 
@@ -22,6 +23,10 @@ local function make_plan(run, values, sources)
     if values.dev_file and sources.dev_share and values.dev_share > 0 then
         fault.raise("--dev-file and --dev-share are both set: evaluate on a file of its own, or on a share of "
             .. "--train-file")
+    end
+    -- What is missing is told before anything is read.
+    for _, name in ipairs { "train_file", "dev_file", "test_file" } do
+        if values[name] then text_files.find(values[name], "--" .. name:gsub("_", "-")) end
     end
     local train, held = values.train_file ~= nil, values.dev_file or values.test_file
     if not train and not held then fault.raise("nothing to do: give a --train-file, --dev-file or --test-file") end

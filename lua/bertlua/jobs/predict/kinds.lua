@@ -3,33 +3,19 @@
 -- A kind: {columns(values) -> fields of rows.open(); run(model, rows, values, where) -> a record per row; order of a
 -- record's fields; header of the TSV form, or nil; line(record) -> the TSV form of a record}.
 
-local array = require "bertlua.array"
 local fault = require "bertlua.fault"
+local float_text = require "bertlua.util.float_text"
 local json = require "bertlua.util.json"
 
 local M = {}
-
--- A float of its own, to see what a number becomes in 32 bits.
-local cell = array.float(1)
-
---- The shortest decimal number that is the same 32-bit float.
-local function short(x)
-    cell[0] = x
-    local wanted = tonumber(cell[0])
-    for digits = 6, 8 do
-        local near = tonumber(("%%.%dg"):format(digits):format(wanted))
-        cell[0] = near
-        if tonumber(cell[0]) == wanted then return near end
-    end
-    return tonumber(("%.9g"):format(wanted))
-end
 
 local function check_number(x, where)
     if x - x ~= 0 then
         fault.raisef("%s: the model's score is %s: its parameters hold NaN, or are not those of this model", where,
             tostring(x))
     end
-    return short(x)
+    -- JSON writes it with as many digits as a 32-bit float needs.
+    return tonumber(float_text.shortest(x))
 end
 
 --- A list of {label or token or text, probability} as records.

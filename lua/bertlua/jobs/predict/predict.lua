@@ -6,6 +6,7 @@
 local Encoder = require "bertlua.encoder"
 local devices = require "bertlua.jobs.common.devices"
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local kinds = require "bertlua.jobs.predict.kinds"
 local plural = require "bertlua.util.plural"
@@ -95,13 +96,30 @@ end
 
 M.settings = settings.define(all_settings())
 
+--- Refuse an output that is one of the files that are read.
+-- @param output path, "-" or nil
+-- @param inputs by the setting that names each: path, "-" or nil
+function M.check_output(output, inputs)
+    if not output or not fs.is_file(output) then return end
+    for name, path in pairs(inputs) do
+        if fs.identity(path) == fs.identity(output) then
+            fault.raisef("--output %s is the same file as --%s %s: name another one", output, name, path)
+        end
+    end
+end
+
 --- Open the model, and say what it predicts.
 -- @return model; name of its kind
 function M.open_model(values)
     local model = Encoder.load(values.checkpoint, { precision = values.precision, vocab_file = values.vocab_file,
         do_lower_case = values.do_lower_case, model_prefix = values.model_prefix,
-        max_seq_length = values.max_seq_length })
-    return model, kinds.of(model, values.task)
+        max_seq_length = values.max_seq_length, command_line = true })
+    local kind = kinds.of(model, values.task)
+    local problem = kind == "embeddings" and model.sentences.problem
+    if problem and not values.pooling then
+        fault.raisef("%s; --pooling mean makes vectors regardless", problem)
+    end
+    return model, kind
 end
 
 --- Open a file of rows for a kind.
@@ -134,8 +152,11 @@ function M.window(model, kind, list, values, where)
 end
 
 --- Tell what was cut off: at once where nobody knows when the end comes, and how often at the end.
-local function watch_cuts(model, kind, input)
-    local count = 0
+-- @param model has limit; its on_cut is set
+-- @param before how many texts were cut before, by a run that this one goes on with
+-- @return function that tells it at the end; function() -> how many texts were cut so far
+function M.watch_cuts(model, kind, input, before)
+    local count = before or 0
     local what = kind == "tags" and "word" or "text"
     model.on_cut = function(more)
         if count == 0 and input.piped then
@@ -148,7 +169,7 @@ local function watch_cuts(model, kind, input)
         if count == 0 then return end
         term.warn(("%s: %s longer than %d tokens: the end is left out"):format(input.name,
             plural.count(count, what .. " is", what .. "s are"), model.limit))
-    end
+    end, function() return count end
 end
 
 local function encoded(record, kind, format)
@@ -159,7 +180,7 @@ end
 --- Read, predict and write; returns the number of rows.
 local function work(values, model, kind, input, output)
     local window, count = {}, 0
-    local tell_cuts = watch_cuts(model, kind, input)
+    local tell_cuts = M.watch_cuts(model, kind, input)
     local bar = values.output ~= "-" and progress.new { total = input:count_lines(), label = "predict", unit = "lines" }
     local function where(row) return input:where(row) end
     local function flush()
@@ -185,6 +206,7 @@ local function work(values, model, kind, input, output)
     until not row
     if bar and count > 0 then bar:finish { rows = count } end
     tell_cuts()
+    input:tell_replaced()
     if count == 0 then fault.raisef("%s: nothing in it to predict", input.name) end
     return count
 end
@@ -193,6 +215,7 @@ end
 -- @param values of M.settings
 -- @return number of rows
 function M.run(values)
+    M.check_output(values.output, { input = values.input })
     devices.open(values)
     local model, kind = M.open_model(values)
     if values.top_k and values.format == "tsv" then
@@ -215,8 +238,7 @@ end
 
 --- What the recipe calls: its own settings, then the command line.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, { program = "recipes/predict.lua",
-        description = description })
+    local values = M.settings:parse(arg or {}, overrides, { description = description })
     return M.run(values)
 end
 

@@ -5,9 +5,11 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local plural = require "bertlua.util.plural"
 local poll = require "posix.poll"
 local records = require "bertlua.data.records"
 local tagged = require "bertlua.data.tagged"
+local term = require "bertlua.util.term"
 local text_source = require "bertlua.data.text_source"
 
 local M = {}
@@ -150,6 +152,22 @@ function Rows:count_lines()
     for piece in function() return file:read(2 ^ 20) end do count = count + select(2, piece:gsub("\n", "")) end
     file:close()
     return count
+end
+
+--- How many lines the file may have, from how much of it these took; nil for a pipe.
+-- @param line lines that have been read
+function Rows:expected_lines(line)
+    local format = self.source.stream:describe()
+    if not format.regular or format.position == 0 then return nil end
+    return math.max(line, math.floor(line * format.file_bytes / format.position))
+end
+
+--- Tell how many bytes were no text and have been replaced, if any were.
+function Rows:tell_replaced()
+    local count = self.source:replaced()
+    if count > 0 then
+        term.warn(("%s: invalid UTF-8: %s replaced by U+FFFD"):format(self.name, plural.count(count, "byte")))
+    end
 end
 
 --- Release the file.

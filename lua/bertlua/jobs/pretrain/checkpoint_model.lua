@@ -6,25 +6,26 @@ local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local heads = require "bertlua.weights.heads"
+local model_home = require "bertlua.train.model_home"
 local tokenizer = require "bertlua.text.tokenizer"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
 
 local M = {}
 
---- The checkpoint folder that a path refers to: itself, or the step inside that its run keeps as the best, else the
--- newest.
+--- The folder of a model that a path refers to: itself, the finished model of a run's OUTPUT_DIR, or the checkpoint
+-- inside that its run keeps as the best, else the newest.
+-- @param model_prefix as in folder.find
 -- @param shown what messages call the path: an option (--checkpoint), or a function of a recipe
-function M.folder(path, shown)
+function M.folder(path, shown, model_prefix)
     shown = shown or "--checkpoint"
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder", shown, path) end
     if fs.exists(fs.join(path, "config.json")) then return path end
-    local newest, _, note = checkpoint.preferred(path)
-    if not newest then
-        if note then fault.raisef("%s %s: %s", shown, path, note) end
-        fault.raisef("%s %s: holds neither config.json nor a complete checkpoint", shown, path)
+    local home, _, reason, is_all = model_home.find(path, model_prefix)
+    if not home then
+        fault.raisef("%s %s: %s", shown, path, is_all and reason or "holds neither a model nor a complete checkpoint")
     end
-    return newest
+    return home
 end
 
 --- The heads of a file of parameters; a fault where it lacks that for masked words.
@@ -32,10 +33,7 @@ local function heads_of(file_path, config_file)
     local file = weights.open(file_path)
     local found = heads.of(file, heads.class_of(bert.BertConfig.read(config_file)))
     file:close()
-    if not found.mlm then
-        fault.raisef("%s: has no head that predicts masked words (cls.predictions): use a model that was pre-trained "
-            .. "on them, such as a BertForPreTraining or BertForMaskedLM", file_path)
-    end
+    heads.need(found, "mlm", file_path)
     return found
 end
 
@@ -46,7 +44,7 @@ end
 -- @return { model, config, folder, vocab_file (nil if there is none), predicts_next }
 function M.open(path, options)
     options = options or {}
-    local home = M.folder(path, options.shown)
+    local home = M.folder(path, options.shown, options.model_prefix)
     local config_file = fs.join(home, "config.json")
     local config = bert.BertConfig.load(config_file)
     local _, file_path, reason = folder.find(home, options.model_prefix)

@@ -17,7 +17,7 @@ local task = require "bertlua.jobs.common.task"
 local term = require "bertlua.util.term"
 
 local function phase_of(values)
-    plan.exclude(values, "phase1", "phase2", "a run does one of them; recipes/pretrain.lua does one after the other")
+    plan.exclude(values, "phase1", "phase2", "a run does one of them; `bertlua pretrain` does one after the other")
     if values.phase1 then return "phase1" end
     if values.phase2 then return "phase2" end
     fault.raise("neither --phase1 nor --phase2 is set: choose the phase to run")

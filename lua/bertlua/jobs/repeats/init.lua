@@ -25,6 +25,7 @@ local plural = require "bertlua.util.plural"
 local processes = require "bertlua.jobs.repeats.processes"
 local progress = require "bertlua.util.progress"
 local quote = require("bertlua.util.shell").quote
+local recipe_files = require "bertlua.util.recipe_files"
 local runs = require "bertlua.jobs.repeats.runs"
 local storage = require "bertlua.storage"
 local summary = require "bertlua.jobs.repeats.summary"
@@ -100,7 +101,8 @@ local function check(task, values, sources, arguments)
     elseif files.dev_file and not values.dev_file and not values.test_file and not holds_out(values) then
         fault.raise "--seeds compares figures: give a --dev-file or a --test-file"
     end
-    if not arguments[0] or not paths.find("recipe", arguments[0]) then
+    local name = arguments[0]
+    if not name or not (recipe_files.find(paths.root(), name) or paths.find("recipe", name)) then
         fault.raisef("%s starts the recipe once for each run, so it must be a file: bertlua FILE %s ...", option,
             option)
     end
@@ -263,8 +265,10 @@ local function planned(task, values, arguments)
         local folders = plan.folders(task, setmetatable({ output_dir = run.folder }, { __index = values }), task.name)
         run.eval, run.checkpoints = fs.join(folders.results, "eval.json"), folders.checkpoints
         run.command = { unpack(program) }
-        for _, word in ipairs(arguments) do run.command[#run.command + 1] = word end
-        for _, change in ipairs(changes_of(values, run, threads)) do
+        local changes, changed = changes_of(values, run, threads), {}
+        for _, change in ipairs(changes) do changed[change[1]:sub(3):gsub("-", "_")] = true end
+        for _, word in ipairs(task.settings:without(arguments, changed)) do run.command[#run.command + 1] = word end
+        for _, change in ipairs(changes) do
             run.command[#run.command + 1], run.command[#run.command + 2] = change[1], change[2]
         end
         local words = {}

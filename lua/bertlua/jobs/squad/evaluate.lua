@@ -100,7 +100,6 @@ end
 --- What the recipe calls: its own settings, then the command line.
 function M.main(overrides, description)
     local values = M.settings:parse(arg or {}, overrides, {
-        program = "recipes/evaluate_squad.lua",
         description = description,
     })
     return M.run(values)

@@ -63,7 +63,7 @@ function M.make(run, values, sources)
     run.work, run.downloads = work, {}
     if work.evaluate and not work.predict then
         fault.raise("--do-eval requires --do-predict: it evaluates the answers of this run; for a predictions.json use "
-            .. "recipes/evaluate_squad.lua")
+            .. "`bertlua evaluate_squad`")
     end
     run.train_file = work.train and M.data_file(run, values, "train_file", "train") or nil
     run.predict_file = work.predict and M.data_file(run, values, "predict_file", "dev") or nil

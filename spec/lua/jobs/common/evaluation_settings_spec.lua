@@ -39,6 +39,17 @@ describe("plain settings of evaluation", function()
             { evaluate = { every = 6 } }))
         assert.are.equal("--metric-for-best-model chooses nothing by itself: add --eval-steps, "
             .. "--load-best-model-at-end or --early-stopping-patience", refusal { "--metric-for-best-model", "f1" })
+        assert.are.equal("--eval-steps: got 0, expected an integer of at least 1, or epoch",
+            refusal { "--eval-steps", "0" })
+    end)
+
+    it("are called by their names where a figure is unknown", function()
+        local values = task.settings:parse({ "--eval-steps", "5", "--dev-file", "Makefile",
+            "--metric-for-best-model", "acuracy" }, {})
+        local good, problem = pcall(evaluating.plan, task, { work = { train = true }, warnings = {} }, values)
+        assert.is_false(good)
+        assert.are.equal("--metric-for-best-model: there is no figure acuracy; did you mean accuracy?",
+            fault.message(problem))
     end)
 
     it("by epochs mean steps once the samples are counted", function()

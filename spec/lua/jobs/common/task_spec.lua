@@ -23,6 +23,24 @@ local function table_of(changes, without)
     return result
 end
 
+describe("a task whose files cannot be divided", function()
+    it("does not show folds, but knows the setting", function()
+        local function shows(changes)
+            changes.settings = settings.define {
+                { name = "batch_size", type = "integer", default = 1, help = "size" },
+                { name = "folds", type = "integer", help = "parts", group = "Several" },
+            }
+            local defined = task.define(table_of(changes)).settings
+            assert.are.equal(3, defined:parse({ "--folds", "3" }).folds)
+            local shown = { defined:help({}), defined:table_markdown(), defined:format({ folds = 3 }) }
+            return { not not shown[1]:find("--folds", 1, true), not not shown[2]:find("folds", 1, true),
+                not not shown[3]:find("folds", 1, true) }
+        end
+        assert.are.same({ true, true, true }, shows { folds = nothing })
+        assert.are.same({ false, false, false }, shows {})
+    end)
+end)
+
 local function refused(message, value)
     local line = debug.getinfo(1, "l").currentline + 1
     local ok, problem = pcall(function() task.define(value) end)

@@ -35,6 +35,23 @@ describe("rows to predict", function()
         assert.are.equal(message, (tostring(problem):gsub(folder:gsub("%p", "%%%0") .. "/", "")))
     end
 
+    it("know how many lines may come, and tell what was replaced", function()
+        local input = open("many", ("abc\n"):rep(50))
+        for _ = 1, 10 do input:next() end
+        -- All of so small a file has been taken in.
+        assert.are.equal(10, input:expected_lines(10))
+        input:close()
+        input = open("bad", "a\255\nb\n", { text = "text", invalid_utf8 = "replace" })
+        input:next()
+        local told, stderr = {}, io.stderr
+        io.stderr = { write = function(_, ...) told[#told + 1] = table.concat { ... } end, -- luacheck: ignore
+            flush = function() end }
+        input:tell_replaced()
+        io.stderr = stderr -- luacheck: ignore
+        input:close()
+        assert.matches("bad: invalid UTF%-8: 1 byte replaced by U%+FFFD\n$", (table.concat(told):gsub("\n%s+", " ")))
+    end)
+
     it("are lines of a text", function()
         assert.are.same({ { "a b", 1, "c", 2 }, "text" }, { read("a.txt", "a b\r\nc\n") })
         assert.are.same({ { "a,b", 1 }, "text" }, { read("a", "a,b\n") })

@@ -1,0 +1,30 @@
+--- The folder of parameters that a path to a model means: a folder or file of parameters, the OUTPUT_DIR of a run, or
+-- the folder of its checkpoints.
+-- @module bertlua.train.model_home
+
+local checkpoint = require "bertlua.train.checkpoint"
+local folder = require "bertlua.weights.folder"
+local fs = require "bertlua.util.fs"
+
+local model_home = {}
+
+--- Look for a model's parameters: at the path itself, as the finished model of a run's OUTPUT_DIR, or as the checkpoint
+-- inside that its run keeps as the best, else the newest.
+-- @tparam string path
+-- @tparam[opt] string model_prefix ("model")
+-- @return folder, file; or nil, nil, reason, whether the reason says all (there are checkpoints, and none is complete):
+--   then there is no need to look elsewhere
+function model_home.find(path, model_prefix)
+    local home, file, reason = folder.find(path, model_prefix)
+    if home then return home, file end
+    if not fs.is_directory(path) then return nil, nil, reason end
+    home, file = folder.find(fs.join(path, "model"), model_prefix)
+    if home then return home, file end
+    if fs.is_directory(fs.join(path, "checkpoints")) then path = fs.join(path, "checkpoints") end
+    local chosen, _, note = checkpoint.preferred(path)
+    if chosen then return chosen, select(2, folder.find(chosen, model_prefix)) end
+    if note then return nil, nil, note, true end
+    return nil, nil, reason .. ", and no complete checkpoint"
+end
+
+return model_home

@@ -1,0 +1,46 @@
+--- What a path to a model may be.
+
+local fs = require "bertlua.util.fs"
+local model_home = require "bertlua.train.model_home"
+
+describe("the folder of a model", function()
+    local folder
+    before_each(function() folder = assert(fs.temporary_folder "bertlua-model-home-") end)
+    after_each(function() assert(fs.remove(folder)) end)
+
+    local function put(path)
+        assert(fs.mkdirs(fs.dirname(folder .. path)))
+        assert(fs.write(folder .. path, "{}"))
+    end
+
+    --- What is found at a path, without the folder in front.
+    local function found(path, prefix)
+        local home, file, reason = model_home.find(folder .. path, prefix)
+        if reason then return { (reason:gsub(folder:gsub("%p", "%%%0"), "")) } end
+        return { home:sub(#folder + 1), file:sub(#folder + 1) }
+    end
+
+    it("is the path itself, or that of a file", function()
+        put "/m/model.safetensors"
+        put "/m/other.safetensors"
+        assert.are.same({ "/m", "/m/model.safetensors" }, found "/m")
+        assert.are.same({ "/m", "/m/other.safetensors" }, found("/m", "other"))
+        assert.are.same({ "/m", "/m/other.safetensors" }, found "/m/other.safetensors")
+    end)
+
+    it("is the finished model of a run", function()
+        put "/run/model/model.safetensors"
+        put "/run/checkpoints/3/model.safetensors"
+        assert.are.same({ "/run/model", "/run/model/model.safetensors" }, found "/run")
+    end)
+
+    it("is said to be missing where there is none, or no complete checkpoint", function()
+        assert(fs.mkdirs(folder .. "/run/checkpoints"))
+        assert.are.same({ "/run: contains no model.safetensors, pytorch_model.bin or .pdparams, and no complete "
+            .. "checkpoint" }, found "/run")
+        put "/run/checkpoints/3/model.safetensors"
+        assert.are.same({ "none of the checkpoints in /run/checkpoints can be used: /run/checkpoints/3 (progress.json "
+            .. "is missing)" }, found "/run")
+        assert.are.same({ "/none: no such file or folder" }, found "/none")
+    end)
+end)

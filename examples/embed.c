@@ -39,7 +39,8 @@ int main(int argc, char **argv) {
     if (argc != 2 && argc != 4) return fail("usage: embed MODEL [TEXT TEXT]");
     bl_encoder *encoder = NULL;
     bl_encoder_info info = {.hidden_size = 0};
-    if (bl_encoder_open(&encoder, argv[1], NULL) != BL_OK) return fail(bl_last_error());
+    bl_encoder_options options = {.threads = 1}; /* a text at a time is too little for more */
+    if (bl_encoder_open(&encoder, argv[1], &options) != BL_OK) return fail(bl_last_error());
     int result = bl_encoder_describe(encoder, &info) == BL_OK ? EXIT_SUCCESS : fail(bl_last_error());
     float *vectors = malloc(2 * sizeof *vectors * (size_t) info.hidden_size);
     if (!vectors) result = fail("out of memory");

@@ -47,7 +47,7 @@ end
 
 --- Open a model's folder.
 -- @tparam string folder
--- @tparam[opt] table options device ("cpu"), device_index, threads, dtype ("f32", "bf16", on a GPU "f16"), memory
+-- @tparam[opt] table options device ("cpu"), device_index, threads, dtype ("f32", "bf16", "f16"), memory
 --   (bytes), max_length, lower_case (true, false; nil: as the folder says), vocab_file, config_file, refuse_long: see
 --   engine/api/encoder.h; parameters: list of {name, tensor} in place of the folder's files of them. They must keep
 --   their memory while the encoder is open

@@ -9,9 +9,8 @@
 #include "encoder/workspace.h"
 
 static bl_status check_options(const bl_encoder_options *o) {
-    if (o->dtype != BL_F32 && o->dtype != BL_BF16 && (o->dtype != BL_F16 || o->device == BL_CPU))
-        return bl_fail(BL_ERROR_ARGUMENT, "encoder: dtype is %d, expected 0 (f32), 1 (bf16), or on a GPU 2 (f16)",
-                       (int) o->dtype);
+    if (o->dtype != BL_F32 && o->dtype != BL_BF16 && o->dtype != BL_F16)
+        return bl_fail(BL_ERROR_ARGUMENT, "encoder: dtype is %d, expected 0 (f32), 1 (bf16) or 2 (f16)", (int) o->dtype);
     if (o->threads < 0)
         return bl_fail(BL_ERROR_ARGUMENT, "encoder: threads is %d, expected 0 (all cores) or more", (int) o->threads);
     if (o->max_length < 0 || o->max_length == 1 || o->max_length == 2)

@@ -54,7 +54,7 @@ local COVERED = {
     ["lua/bertlua/prompt/interruptible.lua"] = { "Ctrl-C in a loop", "spec/lua/prompt/init_spec.lua" },
     ["lua/bertlua/encoder/files.lua"] = { "what a folder holds", "spec/lua/encoder/init_spec.lua" },
     ["lua/bertlua/encoder/states.lua"] = { "against transformers", "spec/lua/encoder/init_spec.lua" },
-    ["lua/bertlua/encoder/texts.lua"] = { "texts as ids, against transformers", "spec/lua/encoder/init_spec.lua" },
+    ["lua/bertlua/encoder/texts.lua"] = { "a text as a batch, against transformers", "spec/lua/encoder/init_spec.lua" },
 
     -- What runs only as part of something larger, or exists for specs.
     ["lua/bertlua/autograd/gradcheck.lua"] = { "the tool of that spec", "spec/lua/autograd/functional_spec.lua" },

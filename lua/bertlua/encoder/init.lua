@@ -63,9 +63,6 @@ end
 --- Open the engine's encoder; the parameters of a file that it does not read are the graph's.
 local function open_engine(found, graph, options)
     local on = context.current()
-    if options.precision == "fp16" and on.device == "cpu" then
-        fault.raise "bl.load: precision is fp16, which only GPUs compute with: use bf16 or fp32"
-    end
     local engine, message = encoder_api.open(graph.direct and found.file or found.folder, {
         device = on.device, device_index = on.device_index, threads = on.threads,
         dtype = DTYPES[options.precision or "fp32"], vocab_file = found.vocab_file, config_file = found.config_file,
@@ -78,7 +75,7 @@ end
 --- Open a model.
 -- @tparam string path folder of a model (ours or Hugging Face's), of a checkpoint or of checkpoints (the best is taken
 --   if their run keeps one, else the newest), or a file of parameters next to a config.json
--- @tparam[opt] table options precision ("fp32", "bf16", on a GPU "fp16"); vocab_file, config_file, do_lower_case,
+-- @tparam[opt] table options precision ("fp32", "bf16", "fp16"); vocab_file, config_file, do_lower_case,
 --   model_prefix, max_seq_length: instead of what the folder holds; command_line: messages call these --vocab-file etc.
 -- @return the model; a fault if there is none, or if it is no BERT
 function Encoder.load(path, options)

@@ -124,7 +124,7 @@ describe("an encoder", function()
 
     it("refuses options that mean nothing", function()
         for text, options in pairs {
-            ["dtype is 2, expected 0 (f32), 1 (bf16), or on a GPU 2 (f16)"] = { dtype = "f16" },
+            ["dtype is 3, expected 0 (f32), 1 (bf16) or 2 (f16)"] = { dtype = "i32" },
             ["threads is -1, expected 0 (all cores) or more"] = { threads = -1 },
             ["max_length is 2, expected 3 or more, or 0"] = { max_length = 2 },
         } do

@@ -8,7 +8,9 @@ local checkpoint = require "bertlua.train.checkpoint"
 local fails_here = require("spec.support.errors").fails_here
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local ops = require "bertlua.ops"
 local process = require "spec.support.process"
+local reader = require "bertlua.squad.reader"
 local sentence_transformers = require "bertlua.weights.sentence_transformers"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
@@ -107,12 +109,15 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         assert(fs.remove(home))
     end)
 
-    it("computes in bf16 where that is asked for", function()
-        local low = Encoder.load(FOLDER .. "masked_lm", { precision = "bf16" })
-        assert.is_true(distance(fixture "mean", low:embed({ TEXT, SHORT }):tolist()) < 0.05)
-        assert.is_true(distance(fixture "text.attention.1", low:attention(TEXT)[2]:tolist()) < 0.05)
-        assert.is_true(distance(fixture "text.hidden.2", low:hidden_states(TEXT)[3]:tolist()) < 0.1)
-        low:close()
+    it("computes in bf16 or fp16 where that is asked for", function()
+        for _, precision in ipairs { "bf16", "fp16" } do
+            local low = Encoder.load(FOLDER .. "masked_lm", { precision = precision })
+            local off = distance(fixture "mean", low:embed({ TEXT, SHORT }):tolist())
+            assert.is_true(off > 0 and off < 0.05)
+            assert.is_true(distance(fixture "text.attention.1", low:attention(TEXT)[2]:tolist()) < 0.05)
+            assert.is_true(distance(fixture "text.hidden.2", low:hidden_states(TEXT)[3]:tolist()) < 0.1)
+            low:close()
+        end
     end)
 
     it("shows the output of the embeddings and of every layer", function()
@@ -279,6 +284,96 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
             function() m:tag { { 1 } } end)
         assert.matches("tag: this encoder has no token%-classification head", fault_of(model.tag, model, words))
         m:close()
+    end)
+
+    it("computes many texts in parts as all at once, pairs among them, and drops NUL bytes", function()
+        local list = { TEXT, { SHORT, PAIR }, SHORT, "", "the cat" }
+        local all, parts = model:embed(list), model:embed(list, { batch_size = 2 })
+        assert.is_true(distance(all:tolist(), parts:tolist()) < CLOSE)
+        assert.is_true(distance({ all:tolist()[3] }, model:embed("a\0 dog\0"):tolist()) < CLOSE)
+        assert.is_true(distance({ all:tolist()[3] }, { all:tolist()[2] }) > 0.01)
+        local texts = { "a [MASK]", TEXT, "[MASK] dog", "the [MASK] sat on [MASK]" }
+        local filled = model:fill_mask(texts, 3, { batch_size = 3 })
+        for i, text in ipairs(texts) do
+            local alone = model:fill_mask(text, 3)
+            assert.are.equal(#alone, #filled[i])
+            for m, guesses in ipairs(alone) do assert.are.equal(guesses[1].token, filled[i][m][1].token) end
+        end
+        for _, call in ipairs { "embed", "hidden_states", "tokens", "fill_mask" } do
+            assert.matches("^the text: byte 9: invalid UTF%-8 %(0xff%): convert it", fault_of(model[call], model,
+                "a [MASK] \255"))
+        end
+        local long = ("the cat "):rep(20) .. "[MASK]"
+        assert.are.equal("fill_mask: the text has 43 tokens, expected at most 24: shorten it",
+            fault_of(model.fill_mask, model, long))
+        assert.are.equal("fill_mask: text number 4 has 43 tokens, expected at most 24: shorten it",
+            fault_of(model.fill_mask, model, { "[MASK]", "[MASK]", "[MASK]", long }, 1, { batch_size = 2 }))
+    end)
+
+    it("counts the texts and words that are cut, once, whatever parts they are computed in", function()
+        local counts = {}
+        local m = Encoder.load(FOLDER .. "masked_lm", { max_seq_length = 6 })
+        m.on_cut = function(count) counts[#counts + 1] = count end
+        -- Four tokens and two special ones: as many as fit; five bytes are more tokens, or fewer.
+        local list = { "a dog", "a a a a", "a a a a a", "unseen", { "a a", "a" }, { "a a", "a a" } }
+        m:embed(list, { batch_size = 1 })
+        assert.are.same({ 2 }, counts)
+        m:tokens "a a a a"
+        m:tokens "a a a a a"
+        m:hidden_states("a a", "a a")
+        assert.are.same({ 2, 1, 1 }, counts)
+        m:close()
+    end)
+
+    it("answers as the reader of SQuAD does, with all of its options", function()
+        local config = BertConfig.load(FOLDER .. "masked_lm/config.json")
+        local own = BertForQuestionAnswering.new(config)
+        own.store:allocate { seed = 4, training = false }
+        for i, entry in ipairs(own.store.list) do
+            if #entry.dims == 2 then ops.fill_normal(entry.stored, 0, 0.3, 5, i) end
+        end
+        checkpoint.export(folder .. "/reader", { store = own.store, config = config,
+            vocab_file = FOLDER .. "classification/vocab.txt" })
+        own.store:free()
+        local m, theirs = Encoder.load(folder .. "/reader"), reader.open(folder .. "/reader")
+        local context = "the cat  sat on\tthe mat of the house. a dog was good, unseen"
+        for _, options in ipairs {
+            {}, { max_seq_length = 12, doc_stride = 2 }, { n_best_size = 3, batch_size = 1 },
+            { max_answer_length = 2, max_query_length = 4 }, { version_2_with_negative = true },
+            { version_2_with_negative = true, null_score_diff_threshold = -100 },
+            { version_2_with_negative = true, null_score_diff_threshold = 100 },
+        } do
+            local wanted, details = theirs:ask("was it good?", context, options)
+            local answer = m:answer("was it good?", context, options)
+            assert.are.equal(details.answer, answer.text)
+            assert.are.equal(#wanted, #answer.all)
+            for i, entry in ipairs(wanted) do
+                assert.are.equal(entry.text, answer.all[i].text)
+                assert.is_true(math.abs(entry.probability - answer.all[i].probability) < CLOSE)
+            end
+        end
+        assert.are.equal("answer: max_seq_length is 25, but the model has max_position_embeddings 24",
+            fault_of(m.answer, m, "a", "a", { max_seq_length = 25 }))
+        assert.are.equal("answer: the context is empty: there is nothing to find an answer in",
+            fault_of(m.answer, m, "a", " "))
+        fails_here("answer: doc_stride is 0, expected a whole number from 1",
+            function() m:answer("a", "b", { doc_stride = 0 }) end)
+        fails_here("answer: unknown option doc_strid; did you mean doc_stride?",
+            function() m:answer("a", "b", { doc_strid = 2 }) end)
+        theirs:close()
+        m:close()
+    end)
+
+    it("is of no use once it is closed, nor is its tokenizer", function()
+        local m = Encoder.load(FOLDER .. "masked_lm")
+        local words = m.tokenizer
+        assert.are.same({ "a", "dog" }, words:tokenize "A dog")
+        m:hidden_states(SHORT)
+        m:close()
+        m:close()
+        fails_here("hidden_states: the model has been closed", function() m:hidden_states(SHORT) end)
+        assert.has_error(function() words:tokenize "a dog" end,
+            "tokenizer: the model that it belongs to has been closed")
     end)
 
     it("classifies many texts, into several labels or numbers as problem_type says", function()

@@ -42,7 +42,7 @@ static const bl_tensor *operand_of(const run *r, bl_plan_operand operand) {
     if (operand == BL_PLAN_NONE) return NULL;
     if (operand >= BL_PLAN_IDS) return input_of(r->batch, operand);
     if (operand >= BL_PLAN_PARAMETER) return &bl_model_find(r->model, operand, r->layer)->part[0];
-    return &r->registers[operand - BL_PLAN_REGISTER];
+    return &r->registers[operand % BL_PLAN_REGISTERS];
 }
 
 /* ---- ops ---- */

@@ -26,7 +26,7 @@ typedef enum bl_plan_op {
 typedef uint16_t bl_plan_operand;
 enum {
     BL_PLAN_NONE = 0,
-    BL_PLAN_REGISTER = 0x100,  /* + its number */
+    BL_PLAN_REGISTER = 0x100,  /* + its number, below BL_PLAN_REGISTERS, which divides it */
     BL_PLAN_PARAMETER = 0x200, /* + its row of bl_plan_parameters */
     BL_PLAN_IDS = 0x300,
     BL_PLAN_POSITIONS,

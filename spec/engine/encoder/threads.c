@@ -44,7 +44,9 @@ static void read_texts(const char *path) {
     ssize_t length;
     while ((length = getline(&line, &room, file)) > 0) {
         if (line[length - 1] == '\n') line[length - 1] = 0;
-        texts = realloc(texts, (size_t) (count + 1) * sizeof *texts);
+        char **more = realloc(texts, (size_t) (count + 1) * sizeof *texts);
+        if (!more) exit(1);
+        texts = more;
         texts[count++] = strdup(line);
     }
     free(line);

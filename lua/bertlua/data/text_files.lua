@@ -11,6 +11,12 @@ local text_source = require "bertlua.data.text_source"
 
 local text_files = {}
 
+-- Paths that a pattern matches. luaposix before 34 (Debian 12) takes no flags, later ones require them.
+local function matches(pattern)
+    if glob.GLOB_MARK then return glob.glob(pattern, 0) or {} end
+    return glob.glob(pattern) or {}
+end
+
 --- Files of one name, and how many of a folder are no texts.
 local function of_name(name, shown)
     if fs.is_file(name) then return { name }, 0 end
@@ -27,7 +33,7 @@ local function of_name(name, shown)
             .. "folder")
     end
     local files = {}
-    for _, path in ipairs(glob.glob(name) or {}) do
+    for _, path in ipairs(matches(name)) do
         if fs.is_file(path) then files[#files + 1] = path end
     end
     if #files == 0 then fault.raisef("%s %s: no file matches this pattern", shown, name) end

@@ -335,7 +335,7 @@ $(BUILD)/encoder-threads: spec/engine/encoder/threads.c $(BUILD)/libbertlua.so
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -Iengine $(SANITIZE_FLAGS) -o $@ $< -L$(BUILD) -lbertlua \
 	  -lpthread -Wl,-rpath,'$$ORIGIN' -Wl,--allow-shlib-undefined
 encoder-model: all
-	$(Q)$(BUILD)/bertlua spec/engine/encoder/make_model.lua $(ENCODER_MODEL) $(ENCODER_MODEL)/texts
+	$(Q)$(BUILD)/bertlua spec/support/write_graph_model.lua $(ENCODER_MODEL) $(ENCODER_MODEL)/texts
 tsan: encoder-model
 	@$(MAKE) --no-print-directory SANITIZE=thread BUILD=build-tsan OPT=-O1 build-tsan/encoder-threads
 	TSAN_OPTIONS="suppressions=$(CURDIR)/spec/engine/encoder/tsan.supp" setarch -R \

@@ -34,8 +34,8 @@ end
 
 --- Open a model's folder.
 -- @tparam string folder
--- @tparam[opt] table options device ("cpu"), device_index, threads, dtype ("f32" or "bf16"), memory (bytes), max_length,
---   lower_case (true, false; nil: as the folder says), vocab_file, refuse_long: see engine/api/encoder.h
+-- @tparam[opt] table options device ("cpu"), device_index, threads, dtype ("f32" or "bf16"), memory (bytes),
+--   max_length, lower_case (true, false; nil: as the folder says), vocab_file, refuse_long: see engine/api/encoder.h
 -- @return the encoder; or nil, message
 function M.open(folder, options)
     options = options or {}

@@ -10,8 +10,9 @@
  * workspace of its own; no lock is held while it computes. When as many calls
  * run as the memory allows, the next one waits for a workspace.
  *
- * Texts are UTF-8, NUL-terminated; [MASK], [SEP] and the other special tokens in
- * them are taken as such. A text of more than max_length tokens loses its end,
+ * Texts are UTF-8, NUL-terminated, else refused (BL_ERROR_FORMAT, as is whatever
+ * else is wrong with a text); [MASK], [SEP] and the other special tokens in them
+ * are taken as such. A text of more than max_length tokens loses its end,
  * unless the options refuse it; bl_encoder_lengths tells before.
  */
 #ifndef BERTLUA_API_ENCODER_H
@@ -34,11 +35,12 @@ typedef enum bl_pooling {
 
 /* All zero stands for the defaults. */
 typedef struct bl_encoder_options {
-    int32_t device;         /* bl_device */
+    int32_t device; /* bl_device */
     int32_t device_index;
     int32_t threads;        /* of one call; 0: all cores that the process may use. Servers with many callers: 1 */
     int32_t dtype;          /* BL_F32, or BL_BF16 to compute in half precision (parameters are copied then) */
-    uint64_t memory;        /* bytes of working memory of all calls together, the model apart; 0: 1 GiB */
+    uint64_t memory;        /* bytes of working memory of all calls together, the model apart; 0: 1 GiB. oneDNN's
+                               prepared products come on top: at most 10 MiB for each call that runs at once */
     int32_t max_length;     /* most tokens of a text; 0: what the folder records, else the model's positions */
     int32_t lower_case;     /* 0: as the folder says; 1: yes; -1: no */
     const char *vocab_file; /* NULL: vocab.txt or tokenizer.json of the folder */
@@ -66,9 +68,9 @@ typedef struct bl_encoder_info {
     int32_t attention_heads;
     int32_t vocab_size;
     int32_t max_length;
-    int32_t labels;  /* of the classifier of texts or of words; 0 without one */
-    int32_t problem; /* BL_PROBLEM_..., of texts */
-    int32_t pooling; /* what BL_POOL_MODEL stands for */
+    int32_t labels;   /* of the classifier of texts or of words; 0 without one */
+    int32_t problem;  /* BL_PROBLEM_..., of texts */
+    int32_t pooling;  /* what BL_POOL_MODEL stands for */
     bool fills_masks; /* which heads it has */
     bool classifies;
     bool tags;
@@ -109,9 +111,11 @@ bl_status bl_encoder_classify(bl_encoder *encoder, const char *const *texts, con
                               float *scores);
 
 /*
- * The likeliest label of each word of a sentence and its probability: labels,
- * scores [n]. A sentence of more than max_length tokens is read in windows that
- * overlap by half. A word without a token (white space only) gets label -1.
+ * The likeliest label of each word of a sentence, read at its first piece, and
+ * its probability: labels, scores [n]. A sentence of more than max_length tokens
+ * is read in windows that overlap by half. Words are taken as they stand: "[SEP]"
+ * is no special token. One that no token is left of (white space, control
+ * characters) is read as [UNK]; one of more pieces than fit loses its end.
  */
 bl_status bl_encoder_tokens(bl_encoder *encoder, const char *const *words, int64_t n, int32_t *labels, float *scores);
 
@@ -122,9 +126,14 @@ typedef struct bl_encoder_answer {
 } bl_encoder_answer;
 /*
  * The part of the context that answers the question; a long context is read in
- * windows that overlap. Up to `capacity` answers, the likeliest first; *count
- * says how many. allow_none: "no answer" is among them (for models trained on
- * SQuAD v2.0).
+ * windows that overlap. Up to `capacity` answers with different texts, the
+ * likeliest first; *count says how many, 0 if the model finds nothing that could
+ * be one. allow_none: "no answer" is among them (for models trained on SQuAD
+ * v2.0), and the first is what the recorded null_score_diff_threshold decides
+ * for. Windows and lengths are those that the model was fine-tuned with, if the
+ * folder records them, else 384, 128 and 64 tokens; answers have at most 30. A
+ * question that is empty or longer than its limit is an error, and so is an empty
+ * context.
  */
 bl_status bl_encoder_answer_question(bl_encoder *encoder, const char *question, const char *context, bool allow_none,
                                      int32_t capacity, bl_encoder_answer *answers, int32_t *count);
@@ -136,8 +145,9 @@ typedef struct bl_guess {
 } bl_guess;
 /*
  * The k likeliest tokens for each [MASK] of a text: guesses [masks, k], of which
- * at most `capacity` are written; *masks says how many [MASK] there are. More
- * than fit is an error; so is a text without [MASK].
+ * at most `capacity` are written; *masks says how many [MASK] there are, also
+ * where more than fit is an error. So is a text without [MASK], and one of more
+ * than max_length tokens: what it would lose may be what is asked for.
  */
 bl_status bl_encoder_fill_mask(bl_encoder *encoder, const char *text, int32_t k, int64_t capacity, bl_guess *guesses,
                                int64_t *masks);

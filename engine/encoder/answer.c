@@ -128,7 +128,8 @@ static bl_status add_candidates(question *q, const window *w, const float *score
     int64_t n = q->settings.n_best_size, shift = q->query_length + 2;
     int64_t starts = best_places(scores, length, n, q->start_places);
     int64_t ends = best_places(scores + 1, length, n, q->end_places);
-    if (starts < 0 || ends < 0) return bl_fail(BL_ERROR_INTERNAL, "answer: the model's scores are NaN");
+    if (starts < 0 || ends < 0)
+        return bl_fail(BL_ERROR_FORMAT, "answer: the scores are NaN: the parameters of the model hold inf or NaN");
     double none = (double) scores[0] + scores[1];
     if (none < q->null.score) q->null = (candidate){none, scores[0], scores[1], 0, 0, -1};
     for (int64_t i = 0; i < starts; i++) {
@@ -244,13 +245,13 @@ static bl_status prepare(question *q, const char *text, const char *context) {
     BL_TRY(bl_text_check("answer", "context", -1, context));
     BL_TRY(bl_tokenizer_encode(folder->tokenizer, encoding, text, strlen(text), false));
     q->query_length = encoding->count;
-    if (q->query_length == 0) return bl_fail(BL_ERROR_ARGUMENT, "answer: the question is empty");
+    if (q->query_length == 0) return bl_fail(BL_ERROR_FORMAT, "answer: the question is empty");
     if (q->query_length > s->max_query_length)
-        return bl_fail(BL_ERROR_ARGUMENT, "answer: the question has %lld tokens, expected at most %d: shorten it",
+        return bl_fail(BL_ERROR_FORMAT, "answer: the question has %lld tokens, expected at most %d: shorten it",
                        (long long) q->query_length, s->max_query_length);
     int64_t room = s->max_seq_length - q->query_length - 3;
     if (room < 1)
-        return bl_fail(BL_ERROR_ARGUMENT,
+        return bl_fail(BL_ERROR_FORMAT,
                        "answer: sequences of %d tokens leave no room for context beside a question of %lld",
                        s->max_seq_length, (long long) q->query_length);
     q->query = malloc((size_t) q->query_length * sizeof *q->query);
@@ -258,7 +259,7 @@ static bl_status prepare(question *q, const char *text, const char *context) {
     memcpy(q->query, encoding->ids, (size_t) q->query_length * sizeof *q->query);
     BL_TRY(bl_passage_read(&q->passage, folder->tokenizer, encoding, context));
     if (q->passage.count == 0)
-        return bl_fail(BL_ERROR_ARGUMENT, "answer: the context is empty: there is nothing to find an answer in");
+        return bl_fail(BL_ERROR_FORMAT, "answer: the context is empty: there is nothing to find an answer in");
     BL_TRY(cut_windows(q, room, s->doc_stride));
     mark_max_context(q);
     return bl_aligner_create(&q->aligner, &q->passage);

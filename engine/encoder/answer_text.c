@@ -246,32 +246,35 @@ static bool map_back(const bl_aligner *a, int64_t at, size_t length, int64_t *fr
     return true;
 }
 
-static int64_t apart(int64_t a, int64_t b) {
-    return a > b ? a - b : b - a;
+/* The first of a rising list that is no less than a value; count if there is none. */
+static int64_t lower_bound(const int64_t *list, int64_t count, int64_t value) {
+    int64_t low = 0, high = count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (list[middle] < value)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
-/* The place of the prediction: its text is that of the first one, and of those with the same text the nearest. */
+/*
+ * Bytes [*from, *to) of the original for the prediction. The reference takes
+ * the first place where it stands; where the tokens are, at byte `start` of the
+ * context, is as good if the text is the same there.
+ */
 static bool align(const bl_aligner *a, size_t length, int64_t start, int64_t *from, int64_t *to) {
-    const char *end = a->tokenized + a->tokenized_length, *at = a->tokenized;
-    bool found = false;
-    if (length == 0 || a->letter_count != (a->tokenized_length ? a->tokenized_letters[a->tokenized_length - 1] : 0))
-        return false;
-    while ((at = memmem(at, (size_t) (end - at), a->predicted, length))) {
-        int64_t begin, stop;
-        if (!map_back(a, at - a->tokenized, length, &begin, &stop)) return found;
-        if (!found) {
-            *from = begin;
-            *to = stop;
-            found = true;
-        } else if (stop - begin == *to - *from &&
-                   memcmp(a->original + begin, a->original + *from, (size_t) (stop - begin)) == 0 &&
-                   apart(a->places[begin], start) < apart(a->places[*from], start)) {
-            *from = begin;
-            *to = stop;
-        }
-        at++;
+    int64_t tokenized_count = a->tokenized_length ? a->tokenized_letters[a->tokenized_length - 1] : 0;
+    if (length == 0 || a->letter_count != tokenized_count) return false;
+    const char *at = memmem(a->tokenized, (size_t) a->tokenized_length, a->predicted, length);
+    if (!at || !map_back(a, at - a->tokenized, length, from, to)) return false;
+    int64_t begin = lower_bound(a->places, a->length, start), bytes = *to - *from;
+    if (begin + bytes <= a->length && memcmp(a->original + begin, a->original + *from, (size_t) bytes) == 0) {
+        *from = begin;
+        *to = begin + bytes;
     }
-    return found;
+    return true;
 }
 
 bl_status bl_aligner_find(bl_aligner *a, int64_t first, int64_t last, bl_answer_text *out) {

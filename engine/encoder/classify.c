@@ -6,6 +6,9 @@
 
 #include "encoder/encoder.h"
 
+/* Token ids held at a time: texts are read in parts of about as many. */
+enum { PART = 1 << 18 };
+
 static void softmax(float *scores, int32_t labels) {
     double top = scores[0], sum = 0;
     for (int32_t c = 1; c < labels; c++)
@@ -16,19 +19,26 @@ static void softmax(float *scores, int32_t labels) {
         scores[c] = (float) (exp(scores[c] - top) / sum);
 }
 
-static bl_status classify(bl_encoder *encoder, bl_ids *ids, const bl_encoder_info *info, const char *const *texts,
-                          const char *const *pairs, int64_t n, float *scores) {
-    for (int64_t i = 0; i < n; i++)
-        BL_TRY(bl_ids_add(ids, encoder, "classify", i, texts[i], pairs ? pairs[i] : NULL, NULL));
-    bl_sequences sequences = bl_ids_sequences(ids);
-    BL_TRY(bl_encoder_compute(encoder, BL_HEAD_LABELS, &sequences, scores));
-    int64_t all = n * info->labels;
+/* Scores of n texts to what they mean, in place. */
+static void judge(float *scores, int64_t n, const bl_encoder_info *info) {
     if (info->problem == BL_PROBLEM_SINGLE)
         for (int64_t i = 0; i < n; i++)
             softmax(scores + i * info->labels, info->labels);
     if (info->problem == BL_PROBLEM_MULTIPLE)
-        for (int64_t i = 0; i < all; i++)
+        for (int64_t i = 0; i < n * info->labels; i++)
             scores[i] = (float) (1 / (1 + exp(-(double) scores[i])));
+}
+
+static bl_status classify(bl_encoder *encoder, bl_ids *ids, const bl_encoder_info *info, const char *const *texts,
+                          const char *const *pairs, int64_t n, float *scores) {
+    for (int64_t begin = 0, i = 0; i < n; begin = i) {
+        bl_ids_clear(ids);
+        for (; i < n && ids->count < PART; i++)
+            BL_TRY(bl_ids_add(ids, encoder, "classify", i, texts[i], pairs ? pairs[i] : NULL, NULL));
+        bl_sequences sequences = bl_ids_sequences(ids);
+        BL_TRY(bl_encoder_compute(encoder, BL_HEAD_LABELS, &sequences, scores + begin * info->labels));
+        judge(scores + begin * info->labels, i - begin, info);
+    }
     return BL_OK;
 }
 

@@ -6,7 +6,7 @@
 #include "encoder/encoder.h"
 
 /* Token ids held at a time: texts are read in parts of about as many. */
-enum { PART = 1 << 18 };
+enum { PART = 1 << 16 };
 
 static bl_status check_texts(const char *op, const bl_encoder *encoder, const char *const *texts, int64_t n,
                              const void *out) {

@@ -87,13 +87,13 @@ static bl_status fill(bl_encoder *encoder, bl_ids *ids, const char *text, int32_
     BL_TRY(bl_ids_add(ids, encoder, "fill_mask", -1, text, NULL, &length));
     /* What is cut off might be what was asked for. */
     if (length > encoder->folder.max_length)
-        return bl_fail(BL_ERROR_ARGUMENT, "fill_mask: the text has %d tokens, expected at most %d: shorten it", length,
+        return bl_fail(BL_ERROR_FORMAT, "fill_mask: the text has %d tokens, expected at most %d: shorten it", length,
                        encoder->folder.max_length);
     int64_t count = 0, most;
     for (int64_t i = 0; i < ids->count; i++)
         count += ids->ids[i] == mask;
     *masks = count;
-    if (count == 0) return bl_fail(BL_ERROR_ARGUMENT, "fill_mask: the text has no [MASK]");
+    if (count == 0) return bl_fail(BL_ERROR_FORMAT, "fill_mask: the text has no [MASK]");
     if (count > capacity / k)
         return bl_fail(BL_ERROR_ARGUMENT,
                        "fill_mask: %lld masks of %d guesses each, but there is room for %lld guesses",

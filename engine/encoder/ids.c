@@ -127,7 +127,7 @@ bl_status bl_text_check(const char *op, const char *what, int64_t number, const 
     if (!text) return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is NULL", op, name_of(name, sizeof name, what, number));
     int64_t bad = bl_utf8_check(text, (int64_t) strlen(text));
     if (bad < 0) return BL_OK;
-    return bl_fail(BL_ERROR_ARGUMENT, "%s: %s: byte %lld: invalid UTF-8 (0x%02x): convert it (iconv -t UTF-8)", op,
+    return bl_fail(BL_ERROR_FORMAT, "%s: %s: byte %lld: invalid UTF-8 (0x%02x): convert it (iconv -t UTF-8)", op,
                    name_of(name, sizeof name, what, number), (long long) bad, (unsigned) (unsigned char) text[bad]);
 }
 
@@ -184,10 +184,10 @@ static bl_status add(bl_ids *ids, const bl_encoder *encoder, const char *op, int
     if (pair) BL_TRY(bl_text_check(op, "pair", number, pair));
     bl_status status = append(ids, encoder->folder.tokenizer, whole ? 0 : limit, op, text, pair, &all);
     if (status == BL_OK && all > INT32_MAX)
-        status = bl_fail(BL_ERROR_ARGUMENT, "%s: %s has %lld tokens: split it", op,
+        status = bl_fail(BL_ERROR_FORMAT, "%s: %s has %lld tokens: split it", op,
                          name_of(name, sizeof name, "text", number), (long long) all);
     else if (status == BL_OK && !whole && all > limit && encoder->options.refuse_long)
-        status = bl_fail(BL_ERROR_ARGUMENT,
+        status = bl_fail(BL_ERROR_FORMAT,
                          "%s: %s has %lld tokens, expected at most %lld: shorten it, or do not set "
                          "refuse_long",
                          op, name_of(name, sizeof name, "text", number), (long long) all, (long long) limit);

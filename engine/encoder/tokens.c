@@ -59,7 +59,7 @@ static bl_status take_words(sentence *s, const bl_encoder *encoder, const char *
         BL_TRY(bl_tokenizer_encode(tokenizer, encoding, words[w], strlen(words[w]), false));
         int64_t count = encoding->count;
         if (count > room && encoder->options.refuse_long)
-            return bl_fail(BL_ERROR_ARGUMENT,
+            return bl_fail(BL_ERROR_FORMAT,
                            "tokens: words[%lld] has %lld pieces, expected at most %lld: shorten it, or do not set "
                            "refuse_long",
                            (long long) w, (long long) count, (long long) room);

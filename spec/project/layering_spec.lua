@@ -127,7 +127,6 @@ local ENGINE_ROOMS = {
     { "encoder", "core", "storage" },
     { "cpu", "core" },
     { "cuda", "comm", "core" },
-    { "encoder", "core" },
 }
 -- Headers from elsewhere: the public one, and the emulated device's (spec/cuda/emulation).
 local FROM_ELSEWHERE = { ["bertlua.h"] = true, ["emulation.h"] = true }

@@ -21,6 +21,8 @@ local COVERED = {
         "spec/engine/data/shard_spec.lua", "spec/lua/data/create_pretraining_spec.lua",
         "spec/lua/data/document_files_spec.lua" },
     ["bindings/bertlua/element.lua"] = { "how tensors read and write an element", "spec/bindings/tensor_spec.lua" },
+    ["bindings/bertlua/encoder_api.lua"] = { "calls of encoder", "spec/engine/encoder/compute_spec.lua",
+        "spec/engine/encoder/embed_spec.lua", "spec/engine/encoder/model_spec.lua" },
     ["bindings/bertlua/ffi.lua"] = { "under all the others; its errors", "spec/bindings/ops_spec.lua",
         "spec/engine/storage/file_spec.lua", "spec/engine/text/tokenizer_spec.lua" },
     ["bindings/bertlua/optim.lua"] = { "calls of optim", "spec/engine/optim/lamb_spec.lua",

@@ -24,7 +24,7 @@ local OF_TOKENS = { hidden = true, tags = true, spans = true }
 --- Run a head.
 -- @param encoder of bertlua.encoder_api
 -- @param head "hidden", "mean", "cls", "labels", "tags", "spans" or "words"
--- @param list of sequences (encoder_models.sequence)
+-- @param list of sequences (graph_models.sequence)
 -- @param width numbers of a row
 -- @return for each sequence its rows; or nil, message
 function M.run(encoder, head, list, width)

@@ -4,7 +4,7 @@
 local api = require "bertlua.encoder_api"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local models = require "spec.support.encoder_models"
+local models = require "spec.support.graph_models"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 
@@ -30,7 +30,7 @@ describe("the encoder's parameters", function()
     setup(function()
         folder = assert(fs.temporary_folder "bertlua-parameters-")
         model = models.model "BertForMaskedLM"
-        local encoder = assert(api.open(write "plain"))
+        local encoder = assert(api.open(write "plain", { threads = 1 }))
         expected = encoder:embed(TEXTS):tolist()
         encoder:close()
     end)
@@ -54,7 +54,7 @@ describe("the encoder's parameters", function()
                 return ours
             end,
         } do
-            local encoder = assert(api.open(write(name, { rename = rename })))
+            local encoder = assert(api.open(write(name, { rename = rename }), { threads = 1 }))
             assert.are.equal(0, distance(encoder), name)
             assert.are.equal(name ~= "bare", encoder:describe().fills_masks)
             encoder:close()
@@ -63,7 +63,7 @@ describe("the encoder's parameters", function()
 
     it("keep the names that bertlua wrote", function()
         local path = write("ours", { metadata = { writer = "bertlua 0.1.0" } })
-        local encoder = assert(api.open(path))
+        local encoder = assert(api.open(path, { threads = 1 }))
         assert.are.equal(0, distance(encoder))
         encoder:close()
         path = write("ours", { metadata = { writer = "bertlua 0.1.0" },
@@ -84,7 +84,7 @@ describe("the encoder's parameters", function()
             assert(storage.save(("%s/model-0000%d-of-00002.safetensors"):format(path, i), list))
         end
         assert(fs.write(path .. "/model.safetensors.index.json", json.encode { weight_map = map }))
-        local encoder = assert(api.open(path))
+        local encoder = assert(api.open(path, { threads = 1 }))
         assert.are.equal(0, distance(encoder))
         encoder:close()
         -- One parameter in both.
@@ -102,7 +102,7 @@ describe("the encoder's parameters", function()
                 item.tensor = tensor.new(dtype, item.tensor:dims()):copy_from(item.tensor)
             end
             assert(storage.save(path .. "/model.safetensors", list))
-            local encoder = assert(api.open(path))
+            local encoder = assert(api.open(path, { threads = 1 }))
             local off = distance(encoder)
             assert.is_true(off > 0 and off < most, ("%s: %g"):format(dtype, off))
             encoder:close()
@@ -119,14 +119,14 @@ describe("the encoder's parameters", function()
         end
         assert(fs.write(path .. "/model.safetensors", bytes .. text:sub(9, 8 + length) .. "   "
             .. text:sub(9 + length)))
-        local encoder = assert(api.open(path))
+        local encoder = assert(api.open(path, { threads = 1 }))
         assert.are.equal(0, distance(encoder))
         encoder:close()
     end)
 
     it("are mapped: no process has pages of its own", function()
         local path = write "mapped"
-        local encoder = assert(api.open(path))
+        local encoder = assert(api.open(path, { threads = 1 }))
         encoder:embed(TEXTS)
         local real = path .. "/model.safetensors"
         local found
@@ -161,8 +161,8 @@ describe("the encoder's parameters", function()
         path = write("twice", { rename = function(ours)
             return ours == "cls.predictions.bias" and { ours, "module." .. ours } or ours
         end })
-        assert.are.equal(path .. "/model.safetensors: cls.predictions.bias and module.cls.predictions.bias are the same "
-            .. "parameter; remove one of them", refused(path))
+        assert.are.equal(path .. "/model.safetensors: cls.predictions.bias and module.cls.predictions.bias are the "
+            .. "same parameter; remove one of them", refused(path))
     end)
 
     it("include no decoder of its own", function()
@@ -171,11 +171,11 @@ describe("the encoder's parameters", function()
         list[#list + 1] = { name = "cls.predictions.decoder.weight", tensor = other }
         assert(storage.save(path .. "/model.safetensors", list))
         assert.are.equal(path .. "/model.safetensors: cls.predictions.decoder.weight is not the same as "
-            .. "bert.embeddings.word_embeddings.weight: a decoder of its own is not implemented; BERT scores words with "
-            .. "their embeddings", refused(path))
+            .. "bert.embeddings.word_embeddings.weight: a decoder of its own is not implemented; BERT scores words "
+            .. "with their embeddings", refused(path))
         other:copy_from(model.store:get("bert.embeddings.word_embeddings.weight").stored)
         assert(storage.save(path .. "/model.safetensors", list))
-        local encoder = assert(api.open(path))
+        local encoder = assert(api.open(path, { threads = 1 }))
         assert.are.equal(0, distance(encoder))
         encoder:close()
     end)
@@ -196,7 +196,8 @@ describe("the encoder's parameters", function()
             id2label = { ["0"] = "one" },
         } })))
         info = encoder:describe()
-        assert.are.same({ false, true, models.LABELS, "single" }, { info.tags, info.classifies, info.labels, info.problem })
+        assert.are.same({ false, true, models.LABELS, "single" },
+            { info.tags, info.classifies, info.labels, info.problem })
         assert.are.equal("LABEL_3", encoder:label(3))
         encoder:close()
         encoder = assert(api.open(models.write(models.model("BertForSequenceClassification", { labels = 1 }),

@@ -18,7 +18,7 @@ describe("an encoder in a C program", function()
         folder = assert(fs.temporary_folder "bertlua-threads-")
         program = folder .. "/threads"
         local build = fs.dirname(process.bertlua)
-        local output, code = process.run(("%s spec/engine/encoder/make_model.lua %s %s"):format(quote(process.bertlua),
+        local output, code = process.run(("%s spec/support/write_graph_model.lua %s %s"):format(quote(process.bertlua),
             quote(folder .. "/model"), quote(folder .. "/texts")))
         assert.are.equal(0, code, output)
         output, code = process.run(("${CC:-cc} -std=c11 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror -Iengine -o %s "

@@ -101,6 +101,31 @@ describe("linear", function()
             end
         end)
 
+        it("writes " .. dtype .. " results between other columns", function()
+            -- Sizes that vectors divide and that they do not; one row, which may have any stride.
+            for _, shape in ipairs { { 7, 12, 5 }, { 16, 32, 24 }, { 1, 12, 6 } } do
+                for _, with_bias in ipairs { true, false } do
+                    tensor.scope(function()
+                        local random = rng.new(23)
+                        local c = case(random, dtype, shape, with_bias)
+                        local rows, outputs = shape[1], shape[3]
+                        local wide = tensor.new(dtype, { rows, 3 * outputs }):fill(7)
+                        ops.linear_forward(wide:slice(2, outputs + 1, 2 * outputs), nil, c.x, c.w, c.bias, "none")
+                        local got, middle = wide:tolist(), {}
+                        for i, row in ipairs(got) do
+                            middle[i] = {}
+                            for k = 1, outputs do
+                                middle[i][k] = row[outputs + k]
+                                assert.are.same({ 7, 7 }, { row[k], row[2 * outputs + k] })
+                            end
+                        end
+                        local expected = reference.forward(c.x_list, c.w_list, c.bias_list)
+                        dense.assert_close(expected, tensor.from(middle), tolerance(dtype, shape[2]), "y")
+                    end)
+                end
+            end
+        end)
+
         it("applies GELU and tanh to f32 results of " .. dtype .. " operands, and back", function()
             for _, activation in ipairs { "gelu", "tanh" } do
                 tensor.scope(function()
@@ -239,6 +264,11 @@ describe("linear", function()
             fails("linear: x is i32 [2,8]", ops.linear_forward, y, nil, new("i32", 2, 8), w)
             fails("linear: pre is given", ops.linear_forward, y, new("f32", 2, 3), x, w, nil, "tanh")
             fails("expected [8 or more,1]", ops.linear_forward, y, nil, new("f32", 8, 2):transpose(1, 2), w)
+            local between = new("f32", 2, 9):slice(2, 4, 6)
+            fails("linear: y is f32 [2,3] with strides [1,2], expected [3 or more,1]", ops.linear_forward,
+                new("f32", 3, 2):transpose(1, 2), nil, x, w)
+            fails("linear: y is f32 [2,3] with strides [9,1], expected contiguous", ops.linear_forward, between, nil, x,
+                w, nil, "gelu")
             fails("at least one row and one column", ops.linear_forward, y, nil, x, new("f32", 0, 8))
             fails("linear backward: saved", ops.linear_backward, nil, nil, nil, y, x, w, nil, "gelu")
             fails("linear backward: saved is given", ops.linear_backward, nil, nil, nil, y, x, w, y, "none")

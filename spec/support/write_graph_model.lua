@@ -1,7 +1,7 @@
---- Write a small model and texts of every length for threads.c: bertlua spec/engine/encoder/make_model.lua FOLDER TEXTS
+--- Write a small model and texts of every length for threads.c: bertlua spec/support/write_graph_model.lua FOLDER TEXTS
 
 local fs = require "bertlua.util.fs"
-local models = require "spec.support.encoder_models"
+local models = require "spec.support.graph_models"
 local rng = require "bertlua.rng"
 
 local random, lines = rng.new(1), {}

@@ -47,15 +47,15 @@ typedef struct bl_encoder_parameters {
 
 /* All zero stands for the defaults. */
 typedef struct bl_encoder_options {
-    int32_t device;         /* bl_device */
+    int32_t device; /* bl_device */
     int32_t device_index;
-    int32_t threads;        /* of one call; 0: all cores that the process may use. Servers with many callers: 1 */
-    int32_t dtype;          /* BL_F32; BL_BF16 or BL_F16 to compute in half precision (parameters are copied then) */
-    uint64_t memory;        /* bytes of working memory of all calls together, the model apart; 0: 1 GiB */
-    int32_t max_length;     /* most tokens of a text; 0: what the folder records, else the model's positions */
-    int32_t lower_case;     /* 0: as the folder says; 1: yes; -1: no */
-    const char *vocab_file; /* NULL: vocab.txt or tokenizer.json of the folder */
-    bool refuse_long;       /* a text that is too long is an error */
+    int32_t threads;         /* of one call; 0: all cores that the process may use. Servers with many callers: 1 */
+    int32_t dtype;           /* BL_F32; BL_BF16 or BL_F16 to compute in half precision (parameters are copied then) */
+    uint64_t memory;         /* bytes of working memory of all calls together, the model apart; 0: 1 GiB */
+    int32_t max_length;      /* most tokens of a text; 0: what the folder records, else the model's positions */
+    int32_t lower_case;      /* 0: as the folder says; 1: yes; -1: no */
+    const char *vocab_file;  /* NULL: vocab.txt or tokenizer.json of the folder */
+    bool refuse_long;        /* a text that is too long is an error */
     const char *config_file; /* NULL: config.json of the folder */
     const bl_encoder_parameters *parameters; /* NULL: those of the folder, which else holds the other files */
 } bl_encoder_options;
@@ -81,9 +81,9 @@ typedef struct bl_encoder_info {
     int32_t attention_heads;
     int32_t vocab_size;
     int32_t max_length;
-    int32_t labels;  /* of the classifier of texts or of words; 0 without one */
-    int32_t problem; /* BL_PROBLEM_..., of texts */
-    int32_t pooling; /* what BL_POOL_MODEL stands for */
+    int32_t labels;   /* of the classifier of texts or of words; 0 without one */
+    int32_t problem;  /* BL_PROBLEM_..., of texts */
+    int32_t pooling;  /* what BL_POOL_MODEL stands for */
     bool fills_masks; /* which heads it has */
     bool classifies;
     bool tags;

@@ -234,8 +234,8 @@ static bl_status check_options(const bl_answer_options *o, int32_t positions) {
     const struct {
         const char *name;
         int32_t value;
-    } sizes[] = {{"max_seq_length", o->max_seq_length},     {"doc_stride", o->doc_stride},
-                 {"max_query_length", o->max_query_length}, {"n_best_size", o->n_best_size},
+    } sizes[] = {{"max_seq_length", o->max_seq_length},       {"doc_stride", o->doc_stride},
+                 {"max_query_length", o->max_query_length},   {"n_best_size", o->n_best_size},
                  {"max_answer_length", o->max_answer_length}, {"batch_size", o->batch_size}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value < 0)

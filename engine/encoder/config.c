@@ -295,8 +295,8 @@ static bl_status take_values(bl_model_folder *folder, const json_t *values) {
     take_problem(folder, values, &problems);
     if (problems.used > 0) return bl_fail(BL_ERROR_FORMAT, "%s: %s", folder->config_path, problems.text);
     if (count > 0)
-        BL_TRY(bl_folder_note(folder, "%s: ignored %d %s that bertlua does not know: %s%s", folder->config_path,
-                              count, count == 1 ? "key" : "keys", unknown.text, count > 6 ? ", ..." : ""));
+        BL_TRY(bl_folder_note(folder, "%s: ignored %d %s that bertlua does not know: %s%s", folder->config_path, count,
+                              count == 1 ? "key" : "keys", unknown.text, count > 6 ? ", ..." : ""));
     folder->architecture = copy_of(class);
     if (class && !folder->architecture) return bl_fail(BL_ERROR_MEMORY, "%s: out of memory", folder->path);
     const json_t *id2label = bl_json_get(values, "id2label");

@@ -10,7 +10,8 @@
 
 static bl_status check_options(const bl_encoder_options *o) {
     if (o->dtype != BL_F32 && o->dtype != BL_BF16 && o->dtype != BL_F16)
-        return bl_fail(BL_ERROR_ARGUMENT, "encoder: dtype is %d, expected 0 (f32), 1 (bf16) or 2 (f16)", (int) o->dtype);
+        return bl_fail(BL_ERROR_ARGUMENT, "encoder: dtype is %d, expected 0 (f32), 1 (bf16) or 2 (f16)",
+                       (int) o->dtype);
     if (o->threads < 0)
         return bl_fail(BL_ERROR_ARGUMENT, "encoder: threads is %d, expected 0 (all cores) or more", (int) o->threads);
     if (o->max_length < 0 || o->max_length == 1 || o->max_length == 2)
@@ -19,7 +20,8 @@ static bl_status check_options(const bl_encoder_options *o) {
         return bl_fail(BL_ERROR_ARGUMENT, "encoder: lower_case is %d, expected -1, 0 or 1", (int) o->lower_case);
     const bl_encoder_parameters *p = o->parameters;
     if (p && (p->count < 0 || !p->names || !p->tensors))
-        return bl_fail(BL_ERROR_ARGUMENT, "encoder: names or tensors of parameters is NULL, or their count is negative");
+        return bl_fail(BL_ERROR_ARGUMENT,
+                       "encoder: names or tensors of parameters is NULL, or their count is negative");
     return BL_OK;
 }
 

@@ -117,8 +117,7 @@ static bl_status check_tensor(const opening *o, const bl_named *named, const bl_
         info->native == BL_F32 || info->native == BL_BF16 || info->native == BL_F16 || strcmp(info->dtype, "F64") == 0;
     if (same && number) return BL_OK;
     return bl_fail(BL_ERROR_FORMAT, "%s: %.100s is %s %s, expected %s by the config.json beside it; is this its model?",
-                   path_of(o, named), info->name, info->dtype,
-                   format_shape(info->shape, info->ndim, got, sizeof got),
+                   path_of(o, named), info->name, info->dtype, format_shape(info->shape, info->ndim, got, sizeof got),
                    number ? format_shape(shape, ndim, want, sizeof want) : "floating-point numbers");
 }
 
@@ -154,8 +153,9 @@ static bl_status find_in_memory(const opening *o, const bl_named *named, int32_t
     const bl_context *ctx = o->model->ctx;
     *out = NULL;
     if (t->device != ctx->device || t->device_index != ctx->device_index)
-        return bl_fail(BL_ERROR_ARGUMENT, "encoder: %.100s of parameters is on device %d:%d, expected the encoder's, %d:%d",
-                       named->ours, (int) t->device, (int) t->device_index, (int) ctx->device, (int) ctx->device_index);
+        return bl_fail(BL_ERROR_ARGUMENT,
+                       "encoder: %.100s of parameters is on device %d:%d, expected the encoder's, %d:%d", named->ours,
+                       (int) t->device, (int) t->device_index, (int) ctx->device, (int) ctx->device_index);
     if (t->dtype == dtype && is_contiguous(t)) *out = t->data;
     return BL_OK;
 }
@@ -217,8 +217,9 @@ static bl_status fail_missing(const opening *o, const char *name) {
     return bl_fail(BL_ERROR_FORMAT,
                    "%s: no tensor %s%s; the file is not that of the BERT which config.json beside it describes (%d "
                    "layers, hidden size %d)",
-                   o->parameters ? folder->path : folder->weight_files[0], name, folder->weight_file_count > 1 ? " here or in the files after it" : "",
-                   (int) folder->size.layers, (int) folder->size.hidden_size);
+                   o->parameters ? folder->path : folder->weight_files[0], name,
+                   folder->weight_file_count > 1 ? " here or in the files after it" : "", (int) folder->size.layers,
+                   (int) folder->size.hidden_size);
 }
 
 /* '#' in a pattern is the layer. */
@@ -279,8 +280,12 @@ static bl_status open_parameter(opening *o, int32_t row, int32_t layer) {
         joined = joined && (char *) places[i] == (char *) places[i - 1] + bytes;
     out->parts = joined ? 1 : p->parts;
     int64_t rows[2] = {joined ? shape[0] * p->parts : shape[0], shape[1]};
-    for (int32_t i = 0; i < out->parts; i++)
+    for (int32_t i = 0; i < out->parts; i++) {
         BL_TRY(bl_tensor_wrap(&out->part[i], places[i], dtype, ndim, rows));
+        /* What is mapped is on the CPU, but memory of the caller's may be elsewhere. */
+        out->part[i].device = model->ctx->device;
+        out->part[i].device_index = model->ctx->device_index;
+    }
     return BL_OK;
 }
 

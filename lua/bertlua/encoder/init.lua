@@ -62,12 +62,14 @@ end
 
 --- Open the engine's encoder; the parameters of a file that it does not read are the graph's.
 local function open_engine(found, graph, options)
-    local on = context.current()
+    local on, parameters = context.current(), not graph.direct and graph:parameters() or nil
+    -- The engine works in a queue of its own.
+    if parameters then context.synchronize() end
     local engine, message = encoder_api.open(graph.direct and found.file or found.folder, {
         device = on.device, device_index = on.device_index, threads = on.threads,
         dtype = DTYPES[options.precision or "fp32"], vocab_file = found.vocab_file, config_file = found.config_file,
         lower_case = options.do_lower_case, max_length = options.max_seq_length,
-        parameters = not graph.direct and graph:parameters() or nil })
+        parameters = parameters })
     if not engine then fault.raise(message) end
     return engine
 end

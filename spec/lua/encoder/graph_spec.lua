@@ -66,7 +66,9 @@ describe("the parameters of a loaded model", function()
         for _, each in ipairs(opened:names()) do
             local t = tensor.new("f32", opened:info(each).dims)
             assert(opened:read(each, t))
-            for _, entry in ipairs(change(each, t)) do tensors[#tensors + 1] = { name = entry[1], tensor = entry[2] } end
+            for _, entry in ipairs(change(each, t)) do
+                tensors[#tensors + 1] = { name = entry[1], tensor = entry[2] }
+            end
         end
         opened:close()
         assert(storage.save(path .. "/model.safetensors", tensors))

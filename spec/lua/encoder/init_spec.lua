@@ -10,7 +10,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local ops = require "bertlua.ops"
 local process = require "spec.support.process"
-local reader = require "bertlua.squad.reader"
+local squad_reader = require "bertlua.squad.reader"
 local sentence_transformers = require "bertlua.weights.sentence_transformers"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
@@ -335,7 +335,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         checkpoint.export(folder .. "/reader", { store = own.store, config = config,
             vocab_file = FOLDER .. "classification/vocab.txt" })
         own.store:free()
-        local m, theirs = Encoder.load(folder .. "/reader"), reader.open(folder .. "/reader")
+        local m, theirs = Encoder.load(folder .. "/reader"), squad_reader.open(folder .. "/reader")
         local context = "the cat  sat on\tthe mat of the house. a dog was good, unseen"
         for _, options in ipairs {
             {}, { max_seq_length = 12, doc_stride = 2 }, { n_best_size = 3, batch_size = 1 },

@@ -13,8 +13,9 @@ describe("the plan of a fine-tuning run", function()
     teardown(function() job:close() end)
 
     local function resolve(changes, recipe)
-        local usual, changed = { "--output-dir", job.out, "--bert-model", "custom", "--config-file", job.config, "--vocab-file",
-            job.vocab, "--train-file", job.train, "--predict-file", job.dev }, {}
+        local usual = { "--output-dir", job.out, "--bert-model", "custom", "--config-file", job.config, "--vocab-file",
+            job.vocab, "--train-file", job.train, "--predict-file", job.dev }
+        local changed = {}
         for _, word in ipairs(changes or {}) do
             local name = word:match "^%-%-(.+)$"
             if name then changed[(name:gsub("-", "_"))] = true end

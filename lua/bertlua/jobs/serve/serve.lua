@@ -212,7 +212,7 @@ end
 
 --- Entry point of the recipe.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, { program = "recipes/serve.lua", description = description })
+    local values = M.settings:parse(arg or {}, overrides, { description = description })
     stopping.leave(M.run(values))
 end
 

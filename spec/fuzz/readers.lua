@@ -23,6 +23,8 @@ local manifest = require "bertlua.corpus.manifest"
 local mutation = require "spec.fuzz.mutation"
 local progress_file = require "bertlua.train.progress_file"
 local records = require "bertlua.data.records"
+local refusal = require "bertlua.jobs.serve.problem"
+local requests = require "bertlua.jobs.serve.requests"
 local sentence_transformers = require "bertlua.weights.sentence_transformers"
 local tagged = require "bertlua.data.tagged"
 local tensor = require "bertlua.tensor"
@@ -129,6 +131,29 @@ local function read_texts(path)
     if not good then error(problem, 0) end
 end
 
+local LIMITS = { model = "m", max_inputs = 4, max_context = 200, hidden_size = 4, classifies = true, answers = true,
+    fills_masks = true, pooling = "model" }
+
+--- A body as each route of a server reads it.
+local function read_request(path)
+    local body, first = assert(fs.read(path)), nil
+    for _, name in ipairs { "embed", "embed_all", "predict", "tokenize", "fill_mask", "answer", "openai_embeddings" } do
+        local ok, question = pcall(function() return requests[name](requests.decode(body), LIMITS) end)
+        if ok then
+            for i, text in ipairs(question.texts) do
+                assert(type(text) == "string" and not text:find "%z", "a text is none")
+                local pair = question.pairs and question.pairs[i]
+                assert(not pair or type(pair) == "string" and not pair:find "%z", "a pair is none")
+            end
+            return
+        end
+        assert(refusal.is(question), tostring(question))
+        assert(question.status >= 400 and question.status < 500 and #question.message < 400, question.message)
+        first = first or question.message
+    end
+    fault.raise(path .. ": " .. first)
+end
+
 local function weight_file(name) return { "spec/fixtures/weights/" .. name, name, read_weights } end
 local function corpus_file(folder, name, read) return { "spec/fuzz/corpus/" .. folder .. "/" .. name, name, read } end
 
@@ -150,7 +175,8 @@ local KINDS = {
             corpus_file("settings", "progress.json", read_progress),
             corpus_file("settings", "manifest.json", read_manifest),
             corpus_file("settings", "tokenizer.json", read_tokenizer),
-            corpus_file("settings", "modules.json", read_modules) },
+            corpus_file("settings", "modules.json", read_modules),
+            corpus_file("settings", "request.json", read_request) },
         tokens = { "{", "}", "[", "]", ",", ":", '"', "null", "true", "false", '"nan"', "-0", "1e400", "[[[[[[[[",
             '"../x"', "\\u0000", "\\ud800", "\239\187\191", '"id2label":{"0":"a"},' },
     },

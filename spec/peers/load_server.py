@@ -5,7 +5,8 @@
 
 prints requests a second, the times of answers (median, 99 of 100, largest) and the statuses. Connections stay open, and
 each has one request in flight. With fewer requests in flight than --max-queue nothing may fail; with more there are 429s
-(--expect-refusals), each with Retry-After. Needs nothing but Python.
+(--expect-refusals), each with Retry-After; while the server stops (--expect-stop) all that it has begun to read is
+answered, with 503 if it came too late. Needs nothing but Python.
 """
 import argparse
 import asyncio
@@ -45,14 +46,22 @@ async def ask(options, number, until, results):
     reader = writer = None
     while time.monotonic() < until:
         if writer is None:
-            reader, writer = await asyncio.open_connection(options.host, options.port, limit=2 ** 24)
+            try:
+                reader, writer = await asyncio.open_connection(options.host, options.port, limit=2 ** 24)
+            except ConnectionRefusedError as problem:
+                results["failed"].append(repr(problem)) if not options.expect_stop else None
+                return
         began = time.monotonic()
         try:
             writer.write(request_of(options, generator))
             await writer.drain()
             status, fields = await asyncio.wait_for(read_answer(reader), 60)
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError) as problem:
-            results["failed"].append(repr(problem))
+            # A connection may be closed just when its next request is sent; an answer that has begun comes to its end.
+            begun = getattr(problem, "partial", b"") or isinstance(problem, asyncio.TimeoutError)
+            if begun or not options.expect_stop:
+                results["failed"].append(repr(problem))
+            results["statuses"]["closed"] += 1
             writer.close()
             writer = None
             continue
@@ -62,6 +71,9 @@ async def ask(options, number, until, results):
         elif status == 429:
             assert "retry-after" in fields
             await asyncio.sleep(options.pause)
+        if fields.get("connection") == "close":
+            writer.close()
+            writer = None
     if writer:
         writer.close()
 
@@ -80,10 +92,11 @@ async def run(options):
           f"{seconds:.1f} s: {len(ordered) / seconds:.0f} requests/s, {options.texts * len(ordered) / seconds:.0f} texts/s; "
           f"p50 {1e3 * quantile(ordered, 0.5):.1f} ms, p99 {1e3 * quantile(ordered, 0.99):.1f} ms, "
           f"largest {1e3 * quantile(ordered, 1):.1f} ms")
-    print("statuses:", ", ".join(f"{status}: {count}" for status, count in sorted(results["statuses"].items())))
+    print("statuses:", ", ".join(f"{status}: {count}" for status, count in
+                                  sorted(results["statuses"].items(), key=str)))
     for problem, count in Counter(results["failed"]).items():
         print(f"failed: {problem}: {count}")
-    allowed = {200, 429} if options.expect_refusals else {200}
+    allowed = {200} | ({429} if options.expect_refusals else set()) | ({503, "closed"} if options.expect_stop else set())
     if results["failed"] or not ordered or set(results["statuses"]) - allowed:
         raise SystemExit("FAILED")
     if options.expect_refusals and not results["statuses"][429]:
@@ -101,6 +114,7 @@ def main():
     parser.add_argument("--words", type=int, nargs=2, default=(5, 30), metavar=("FEWEST", "MOST"), help="of a text")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds after a refusal")
     parser.add_argument("--expect-refusals", action="store_true")
+    parser.add_argument("--expect-stop", action="store_true", help="the server gets a SIGTERM meanwhile")
     asyncio.run(run(parser.parse_args()))
 
 

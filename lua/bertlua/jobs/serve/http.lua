@@ -89,8 +89,6 @@ end
 --- Write a response to a request whose head was not understood: lua-http has nothing to answer to yet.
 local function write_bare(self, stream, response)
     local connection = stream.connection
-    local front = connection.pipeline:peek()
-    if front ~= stream and self.cqueues.poll(stream.pipeline_cond, self.timeout) == self.timeout then return end
     local form = "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
     local text = form:format(response.status, self.reasons[tostring(response.status)], response.type, #response.body,
         response.body)
@@ -215,7 +213,7 @@ local function answer(self, stream, head, headers)
             -- The connection's own coroutine reads what came; then it is known what it was.
             self.cqueues.sleep(0)
             local connection = stream.connection
-            -- With the last of several requests sent at once, lua-http may have closed its reading side.
+            -- The client has sent its next request.
             if connection.pipeline:length() > 1 then return false end
             local open = connection.socket
             return not open or open:eof "r" == true or open:error "r" ~= nil
@@ -226,13 +224,9 @@ end
 
 --- End a stream, and its connection where the request was not read or not answered to the end. lua-http would read on,
 -- for ever if the client has closed its side in the middle of a body.
-local function close_stream(self, stream)
+local function close_stream(stream)
     if stream.state == "closed" then return end
     local connection = stream.connection
-    -- Answers come in the order of requests; what has been answered stands in that line no more.
-    while stream.state ~= "half closed (local)" and connection.pipeline:peek() ~= stream do
-        self.cqueues.poll(stream.pipeline_cond)
-    end
     if connection.socket then connection.socket:shutdown() end
     stream:set_state "closed"
 end
@@ -268,6 +262,9 @@ end
 
 --- The same, with what has to be done however it ends.
 local function attend(self, stream)
+    -- One request of a connection at a time: whoever sends thousands at once, and takes no answer, waits.
+    local pipeline = stream.connection.pipeline
+    while pipeline:peek() ~= stream do self.cqueues.poll(stream.pipeline_cond) end
     local began, peer = self.now(), select(2, stream:peername())
     local head = { method = "-", path = "-" }
     self.active = self.active + 1
@@ -276,7 +273,7 @@ local function attend(self, stream)
     self.active = self.active - 1
     -- 499: nobody was there to take the answer.
     self.done(head, ok and status or 499, self.now() - began, peer)
-    close_stream(self, stream)
+    close_stream(stream)
 end
 
 --- Listen.

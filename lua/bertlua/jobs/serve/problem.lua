@@ -3,8 +3,12 @@
 -- Kinds and statuses are those of text-embeddings-inference; the two forms of JSON are its and OpenAI's.
 
 local json = require "bertlua.util.json"
+local printable = require "bertlua.printable"
 
 local M = {}
+
+-- Bytes of what a message repeats.
+local LONGEST = 80
 
 local Problem = {}
 Problem.__index = Problem
@@ -25,6 +29,14 @@ function M.new(status, kind, message, more)
     more = more or {}
     return setmetatable({ status = status, kind = kind, message = message, param = more.param, code = more.code,
         headers = more.headers }, Problem)
+end
+
+--- A name or value of a client's for a message: one line, not longer than it helps.
+function M.brief(value)
+    local text = printable.text(tostring(value))
+    if #text <= LONGEST then return text end
+    -- Not in the middle of a character.
+    return (text:sub(1, LONGEST):gsub("[\192-\255][\128-\191]*$", "")) .. "..."
 end
 
 --- Throw one.

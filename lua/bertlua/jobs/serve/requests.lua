@@ -12,10 +12,14 @@ local suggest = require "bertlua.util.suggest"
 
 local M = {}
 
+local brief = problem.brief
+
 -- Most levels of a body; a list of pairs has three.
 local DEPTH = 8
 -- Most words of a mask, answers of a question.
 local MOST_TOP = 100
+-- Bytes of texts for /tokenize, of sequences that /fill_mask answers with: they are made in the event loop.
+local MOST_TOKENIZED, MOST_FILLED = 131072, 4194304
 
 local function invalid(message, param, code)
     problem.raise(422, "Validation", message, { param = param, code = code })
@@ -49,10 +53,11 @@ local function fields(object, known, inside)
     for name in pairs(known) do names[#names + 1] = name end
     table.sort(names)
     for name, value in pairs(object) do
-        local wanted, shown = known[name], tostring(name)
+        local wanted, shown = known[name], brief(name)
         if inside then shown = inside .. "." .. shown end
         if not wanted then
-            local near = suggest.closest(tostring(name), names)
+            -- The name may be as long as the body.
+            local near = suggest.closest(shown, names)
             invalid(("unknown field %s%s"):format(shown, near and "; did you mean " .. near .. "?"
                 or "; known are " .. table.concat(names, ", ")), shown)
         end
@@ -115,7 +120,7 @@ end
 
 local function truncation(found, limits)
     if found.truncation_direction and found.truncation_direction:lower() ~= "right" then
-        invalid(("truncation_direction is %s; only Right is done here"):format(found.truncation_direction),
+        invalid(("truncation_direction is %s; only Right is done here"):format(brief(found.truncation_direction)),
             "truncation_direction")
     end
     if found.truncate == nil then return limits.auto_truncate or false end
@@ -143,8 +148,8 @@ end
 
 --- POST /embed.
 -- @param body decoded
--- @param limits max_inputs, auto_truncate, hidden_size, pooling, model, and the model's heads: classifies, answers,
---   fills_masks
+-- @param limits max_inputs, max_context (bytes), auto_truncate, hidden_size, pooling, model, and the model's heads:
+--   classifies, answers, fills_masks
 function M.embed(body, limits)
     local found = fields(body, { inputs = "any", normalize = "boolean", truncate = "boolean",
         truncation_direction = "string", prompt_name = "string", dimensions = "number" })
@@ -208,11 +213,23 @@ function M.predict(body, limits)
     return question
 end
 
+--- A problem if texts are too long together.
+local function check_bytes(texts, name, most)
+    local bytes = 0
+    for _, text in ipairs(texts) do bytes = bytes + #text end
+    if bytes > most then
+        problem.raise(413, "Validation", ("%s: %d bytes, expected at most %d"):format(name, bytes, most),
+            { param = name })
+    end
+end
+
 --- POST /tokenize.
 function M.tokenize(body, limits)
     local found = fields(body, { inputs = "any", add_special_tokens = "boolean", prompt_name = "string" })
     no_prompt(found)
-    return { texts = texts_of(found.inputs, "inputs", limits), special = found.add_special_tokens ~= false }
+    local texts = texts_of(found.inputs, "inputs", limits)
+    check_bytes(texts, "inputs", MOST_TOKENIZED)
+    return { texts = texts, special = found.add_special_tokens ~= false }
 end
 
 local function top(parameters, default)
@@ -233,13 +250,20 @@ function M.fill_mask(body, limits)
     local parameters = fields(found.parameters or {}, { top_k = "number" }, "parameters")
     fields(found.options or {}, OPTIONS, "options")
     local texts, single = texts_of(found.inputs, "inputs", limits)
+    local wanted, bytes = top(parameters, 5), 0
     for i, text in ipairs(texts) do
-        if not text:find("[MASK]", 1, true) then
+        local masks = select(2, text:gsub("%[MASK%]", ""))
+        if masks == 0 then
             local shown = single and "inputs" or ("inputs[%d]"):format(i - 1)
             invalid(shown .. " has no [MASK]", shown)
         end
+        bytes = bytes + masks * wanted * #text
     end
-    return { ask = "fill_mask", texts = texts, single = single, top = top(parameters, 5) }
+    if bytes > MOST_FILLED then
+        problem.raise(413, "Validation", ("inputs: the texts filled with each word have %.0f bytes, expected at most "
+            .. "%d; ask for fewer words, or fewer or shorter texts"):format(bytes, MOST_FILLED), { param = "inputs" })
+    end
+    return { ask = "fill_mask", texts = texts, single = single, top = wanted }
 end
 
 --- POST /answer: {inputs: {question, context}}, a list of them, or the two at once.
@@ -271,6 +295,7 @@ function M.answer(body, limits)
             into[i] = not_empty(text_of(pair[name], field), field)
         end
     end
+    check_bytes(question.pairs, "contexts together", limits.max_context)
     return question
 end
 
@@ -280,12 +305,12 @@ function M.openai_embeddings(body, limits)
         user = "string" })
     if found.model and found.model ~= limits.model then
         problem.raise(404, "Validation", ("the model `%s` does not exist here; this server has `%s` (--model-name "
-            .. "gives it another name)"):format(found.model, limits.model),
+            .. "gives it another name)"):format(brief(found.model), limits.model),
             { param = "model", code = "model_not_found" })
     end
     local format = found.encoding_format or "float"
     if format ~= "float" and format ~= "base64" then
-        invalid(("encoding_format is %s, expected float or base64"):format(format), "encoding_format")
+        invalid(("encoding_format is %s, expected float or base64"):format(brief(format)), "encoding_format")
     end
     dimensions(found, limits)
     return { ask = "embed", texts = texts_of(found.input, "input", limits), truncate = limits.auto_truncate or false,

@@ -90,8 +90,8 @@ function Routes:find(path)
     if model then
         return { form = "openai", get = function()
             if model == self.limits.model then return ok(json.encode(self:model())) end
-            problem.raise(404, "Validation", ("the model `%s` does not exist here; this server has `%s`"):format(model,
-                self.limits.model), { code = "model_not_found", param = "model" })
+            problem.raise(404, "Validation", ("the model `%s` does not exist here; this server has `%s`"):format(
+                problem.brief(model), self.limits.model), { code = "model_not_found", param = "model" })
         end }, "/v1/models"
     end
     if ROUTES[path] then return ROUTES[path], path end
@@ -104,7 +104,7 @@ function Routes:begin(head)
     local route = self:find(head.path)
     local form = route and route.form or head.path:find "^/v1/" and "openai" or nil
     local function refuse(...) return M.response(problem.new(...), form) end
-    if not route then return refuse(404, "Validation", ("no route %s"):format(head.path)) end
+    if not route then return refuse(404, "Validation", ("no route %s"):format(problem.brief(head.path))) end
     local method = route.get and "GET" or "POST"
     if head.method ~= method and not (method == "GET" and head.method == "HEAD") then
         return refuse(405, "Validation", ("%s takes %s"):format(head.path, method), { headers = { allow = method } })
@@ -114,7 +114,7 @@ function Routes:begin(head)
     local kind = (head.content_type or ""):lower():match "^%s*([^;%s]*)"
     if kind ~= JSON then
         return refuse(415, "Validation", ("the request's Content-Type is %s, expected %s"):format(
-            kind == "" and "missing" or kind, JSON))
+            kind == "" and "missing" or problem.brief(kind), JSON))
     end
     return nil
 end

@@ -50,6 +50,8 @@ M.settings = settings.define {
     { name = "max_body", type = "integer", min = 64, max = 2 ^ 30, default = 2000000, group = "Server",
         help = "bytes of a request's body; larger ones are refused unread" },
     { name = "max_inputs", type = "integer", min = 1, default = 32, group = "Server", help = "texts in a request" },
+    { name = "max_context", type = "integer", min = 64, max = 2 ^ 30, default = 100000, group = "Server",
+        help = "bytes of the contexts of a request for answers, which are read in windows" },
     { name = "timeout", type = "number", above = 0, max = 3600, default = 30, group = "Server",
         help = "seconds for a request's head, for its body, and for each 64 KB of an answer to be taken" },
     { name = "idle_timeout", type = "number", above = 0, max = 86400, default = 60, group = "Server",
@@ -91,7 +93,8 @@ end
 --- What requests are checked against.
 local function limits_of(values, about, name)
     return {
-        model = name, max_inputs = math.min(values.max_inputs, values.max_queue), auto_truncate = values.auto_truncate,
+        model = name, max_inputs = math.min(values.max_inputs, values.max_queue),
+        max_context = values.max_context, auto_truncate = values.auto_truncate,
         hidden_size = about.hidden_size, max_length = about.max_length, classifies = about.classifies,
         answers = about.answers, fills_masks = about.fills_masks, values = about.problem == "values",
         pooling = values.pooling or "model", pooled = values.pooling or POOLINGS[about.pooling % NORMALIZED],
@@ -151,7 +154,7 @@ local function announce(server, values, limits)
 end
 
 --- Serve until a signal, and then until what is in flight is done.
--- @return true; or false where requests were left behind
+-- @return true; or false where requests were left behind, or something broke
 function M.run(values)
     http.need()
     local cores = #affinity.get()
@@ -186,12 +189,17 @@ function M.run(values)
             return { connections = server:connections(), active = server.active, started = started,
                 model = limits.model, version = version.engine }
         end }
-    server:wrap(function() table_of_routes.waiting:run() end)
+    server:wrap(function()
+        -- It runs for ever; without it no request would be answered.
+        log(tostring(select(2, pcall(table_of_routes.waiting.run, table_of_routes.waiting))))
+        server:finish()
+    end)
     announce(server, values, limits)
     local left = stopping.run { server = server, signals = signals, grace = values.grace, begin = function()
         table_of_routes.stopping = true
         if server.active > 0 then log(("stopping: %s in flight"):format(plural.count(server.active, "request"))) end
     end }
+    if not table_of_routes.stopping then return false end
     if left > 0 then
         log(("%s not finished within %g s (--grace)"):format(plural.count(left, "request was", "requests were"),
             values.grace))
@@ -204,7 +212,7 @@ end
 
 --- Entry point of the recipe.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, { program = "recipes/serve.lua", description = description })
+    local values = M.settings:parse(arg or {}, overrides, { description = description })
     stopping.leave(M.run(values))
 end
 

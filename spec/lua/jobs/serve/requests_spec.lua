@@ -4,7 +4,7 @@ local problem = require "bertlua.jobs.serve.problem"
 local requests = require "bertlua.jobs.serve.requests"
 
 local LIMITS = { model = "m", max_inputs = 3, hidden_size = 4, classifies = true, answers = true, fills_masks = true,
-    pooling = "model" }
+    max_context = 20, pooling = "model" }
 
 local function read(name, body, limits)
     return requests[name](requests.decode(body), limits or LIMITS)
@@ -65,6 +65,28 @@ describe("a body", function()
 
     it("may hold NUL, where a text of the engine would end", function()
         assert.are.same({ "a\1b" }, read("embed", '{"inputs": "a\\u0000b"}').texts)
+    end)
+end)
+
+describe("what is too much", function()
+    it("is refused before it is made", function()
+        assert.are.same({ 413, "inputs: 131073 bytes, expected at most 131072", "inputs" },
+            refused("tokenize", ('{"inputs": "%s"}'):format(("x"):rep(131073))))
+        assert.are.same({ 413, "contexts together: 21 bytes, expected at most 20", "contexts together" },
+            refused("answer", ('{"question": "q", "context": "%s"}'):format(("x"):rep(21))))
+        assert.are.same({ 413, "inputs: the texts filled with each word have 5000600 bytes, expected at most 4194304; "
+            .. "ask for fewer words, or fewer or shorter texts", "inputs" }, refused("fill_mask",
+            ('{"inputs": "[MASK]%s", "parameters": {"top_k": 100}}'):format(("x"):rep(50000))))
+    end)
+
+    it("is not repeated in messages", function()
+        local name = ("ü"):rep(1000)
+        local shown = ("ü"):rep(39) .. "..."
+        assert.are.same({ 422, ("unknown field %s; known are dimensions, inputs, normalize, prompt_name, truncate, "
+            .. "truncation_direction"):format(shown), shown }, refused("embed", ('{"%s": 1}'):format(name)))
+        assert.is_truthy(refused("openai_embeddings", ('{"input": "a", "model": "%s"}'):format(name))[2]
+            :find(("`%s`"):format(shown), 1, true))
+        assert.are.equal("unknown field a\\nb", refused("embed", '{"a\\nb": 1}')[2]:match "^[^;]*")
     end)
 end)
 

@@ -13,8 +13,14 @@ describe("the plan of a fine-tuning run", function()
     teardown(function() job:close() end)
 
     local function resolve(changes, recipe)
-        local all = { "--output-dir", job.out, "--bert-model", "custom", "--config-file", job.config, "--vocab-file",
+        local usual = { "--output-dir", job.out, "--bert-model", "custom", "--config-file", job.config, "--vocab-file",
             job.vocab, "--train-file", job.train, "--predict-file", job.dev }
+        local changed = {}
+        for _, word in ipairs(changes or {}) do
+            local name = word:match "^%-%-(.+)$"
+            if name then changed[(name:gsub("-", "_"))] = true end
+        end
+        local all = settings:without(usual, changed)
         for _, word in ipairs(changes or {}) do all[#all + 1] = word end
         local values, sources = settings:parse(all, recipe or { mode = "train" })
         local run = plan.resolve(task, values, sources, 1)

@@ -223,8 +223,8 @@ install: all $(BUILD)/bertlua.1
 uninstall:
 	@$(INSTALL) remove
 
-$(BUILD)/bertlua.1: $(BUILD)/bertlua $(BUILD)/libbertlua.so $(BUILD)/cdef.h scripts/man_page.lua lua/bertlua/prompt/commands.lua \
-  $(wildcard recipes/*.lua)
+$(BUILD)/bertlua.1: $(BUILD)/bertlua $(BUILD)/libbertlua.so $(BUILD)/cdef.h scripts/man_page.lua \
+  lua/bertlua/prompt/commands.lua $(wildcard recipes/*.lua)
 	$(call say,MAN,$@)
 	$(Q)$(BUILD)/bertlua scripts/man_page.lua > $@.tmp
 	$(Q)mv $@.tmp $@
@@ -394,7 +394,8 @@ docs: all
 
 # Two false alarms: a row has at least one class, a dataset at least one dimension.
 CPPCHECK_FALSE := --suppress=invalidFunctionArg:engine/cpu/cross_entropy.c --suppress=uninitvar:engine/data/hdf5_write.c
-C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch] spec/support/*.c spec/faults/*.c spec/fuzz/*.[ch] spec/engine/*/*.c)
+C_FILES = $(wildcard engine/*.h engine/*/*.[ch] bindings/*.[ch] spec/support/*.c spec/faults/*.c spec/fuzz/*.[ch] spec/engine/*/*.c \
+  examples/*.c)
 CUDA_FILES = $(wildcard engine/cuda/*.cu engine/cuda/*.cuh spec/cuda/emulation/*)
 lint:
 	@scripts/install_dependencies.sh build lint

@@ -1,4 +1,5 @@
---- The vector of each text of a file or of standard input: .npy, safetensors or JSON lines.
+--- Vectors of texts, from a file or a pipe.
+-- As .npy, safetensors or JSON lines.
 --
 --     bertlua recipes/embed.lua --checkpoint all-MiniLM-L6-v2 --input texts.txt --output vectors.npy
 --     head texts.txt | bertlua recipes/embed.lua --checkpoint all-MiniLM-L6-v2

@@ -48,6 +48,8 @@ describe("commands", function()
         local text = commands.recipes_text()
         for _, command in ipairs(commands.list) do text = text .. commands.help_text(command) end
         for line in text:gmatch "[^\n]+" do assert.is_true(#line <= 80, line) end
+        -- A line each: what the first line of a recipe says has room for 52 characters.
+        assert.is_nil(commands.recipes_text():match "\n   +[^\n]*")
         for _, name in ipairs(commands.names()) do
             assert.is_truthy(text:find(name, 1, true), name)
             -- The published settings of one model stand below a heading of their own.

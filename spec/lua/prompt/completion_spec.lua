@@ -29,7 +29,7 @@ describe("completion", function()
     it("knows what stands in front of a name", function()
         assert.are.same({ "cpu", "cuda" }, (texts("--device", "c")))
         assert.are.same({ "tokenize" }, (texts("--device", "cpu", "tok")))
-        assert.are.same({ "seal-shards" }, (texts("help", "se")))
+        assert.are.same({ "seal-shards" }, (texts("help", "sea")))
         assert.are.same({}, (texts("help", "seal-shards", "")))
     end)
 

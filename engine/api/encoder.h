@@ -51,7 +51,8 @@ typedef struct bl_encoder_options {
     int32_t device_index;
     int32_t threads;         /* of one call; 0: all cores that the process may use. Servers with many callers: 1 */
     int32_t dtype;           /* BL_F32; BL_BF16 or BL_F16 to compute in half precision (parameters are copied then) */
-    uint64_t memory;         /* bytes of working memory of all calls together, the model apart; 0: 1 GiB */
+    uint64_t memory;         /* bytes of working memory of all calls together, the model apart; 0: 1 GiB. oneDNN's
+                                prepared products come on top: at most 10 MiB for each call that runs at once */
     int32_t max_length;      /* most tokens of a text; 0: what the folder records, else the model's positions */
     int32_t lower_case;      /* 0: as the folder says; 1: yes; -1: no */
     const char *vocab_file;  /* NULL: vocab.txt or tokenizer.json of the folder */

@@ -41,9 +41,12 @@ static const char *const head_names[BL_HEADS] = {
 
 /* ---- sizes ---- */
 
-/* Kernels are made ready for a number of rows, once: so there are few of them. */
+/*
+ * Products are made ready for a number of rows, once, and kept (some 150 KiB
+ * for a model of 6 layers or 24): so there are few numbers.
+ */
 static int64_t rounded_tokens(int64_t tokens) {
-    int64_t step = tokens <= 64 ? 8 : tokens <= 256 ? 16 : tokens <= 1024 ? 32 : 64;
+    int64_t step = tokens <= 64 ? 8 : tokens <= 256 ? 16 : tokens <= 512 ? 32 : tokens <= 1024 ? 64 : 128;
     return (tokens + step - 1) / step * step;
 }
 

@@ -180,10 +180,12 @@ static void take_fields(bl_model_size *size, const json_t *values, bl_remarks *p
         } else if (f->offset != SIZE_MAX) {
             double number = value ? json_number_value(value) : f->fallback;
             char *place = (char *) size + f->offset;
+            int32_t whole = f->kind == SIZE ? (int32_t) number : 0;
+            float real = (float) number;
             if (f->kind == SIZE)
-                *(int32_t *) place = (int32_t) number;
+                memcpy(place, &whole, sizeof whole);
             else
-                *(float *) place = (float) number;
+                memcpy(place, &real, sizeof real);
         }
     }
     const char *activation = bl_json_text(values, "hidden_act");

@@ -84,7 +84,7 @@ BL_API bl_status bl_encoder_embed_pairs(bl_encoder *encoder, const char *const *
 
 static bl_status hidden(bl_encoder *encoder, bl_ids *ids, const char *text, const char *pair, int64_t capacity,
                         float *out, int64_t *rows) {
-    BL_TRY(bl_ids_add(ids, encoder, "hidden", 0, text, pair, NULL));
+    BL_TRY(bl_ids_add(ids, encoder, "hidden", -1, text, pair, NULL));
     if (ids->count > capacity)
         return bl_fail(BL_ERROR_ARGUMENT, "hidden: capacity is %lld rows, the text has %lld tokens",
                        (long long) capacity, (long long) ids->count);

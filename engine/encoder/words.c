@@ -312,7 +312,8 @@ static bl_status recorded_casing(const bl_model_folder *folder, const json_t *pr
     BL_TRY(bl_json_beside(folder->path, "tokenizer_config.json", &config));
     *lower = bl_json_truth(config, "do_lower_case");
     json_decref(config);
-    if (*lower < 0 && r->text) *lower = r->lower_case;
+    /* A vocabulary from elsewhere has files of its own. */
+    if (*lower < 0) *lower = r->lower_case;
     return BL_OK;
 }
 

@@ -23,31 +23,6 @@ struct bl_workspaces {
 
 static const size_t DEFAULT_MEMORY = (size_t) 1 << 30;
 
-bl_status bl_workspaces_open(struct bl_workspaces **out, const bl_encoder_options *options) {
-    struct bl_workspaces *all = calloc(1, sizeof *all);
-    if (!all) return bl_fail(BL_ERROR_MEMORY, "encoder: out of memory");
-    all->device = options->device;
-    all->device_index = options->device_index;
-    all->memory = options->memory ? (size_t) options->memory : DEFAULT_MEMORY;
-    if (pthread_mutex_init(&all->lock, NULL) != 0 || pthread_cond_init(&all->given, NULL) != 0) {
-        free(all);
-        return bl_fail(BL_ERROR_INTERNAL, "encoder: the system refuses a lock");
-    }
-    /* Asked of a context, which knows what 0 threads stand for. */
-    bl_context *ctx = NULL;
-    bl_status status = bl_context_create(&ctx, all->device, all->device_index, options->threads);
-    if (status != BL_OK) {
-        bl_workspaces_close(all);
-        return status;
-    }
-    all->threads = bl_context_threads(ctx);
-    bl_context_free(ctx);
-    int32_t calls = bl_processors() / all->threads;
-    all->share = all->memory / (size_t) (calls < 1 ? 1 : calls);
-    *out = all;
-    return BL_OK;
-}
-
 static void workspace_free(bl_workspace *workspace) {
     if (!workspace) return;
     bl_arena_free(workspace->arena);
@@ -97,12 +72,41 @@ static bl_status workspace_create(bl_workspace **out, const struct bl_workspaces
     if (!workspace) return bl_fail(BL_ERROR_MEMORY, "encoder: out of memory for a workspace");
     bl_status status = bl_context_create(&workspace->ctx, all->device, all->device_index, all->threads);
     /* Address space for the largest call; what a batch does not touch is not taken. */
-    if (status == BL_OK) status = bl_arena_create(&workspace->arena, workspace->ctx, all->memory);
+    if (status == BL_OK && bl_arena_create(&workspace->arena, workspace->ctx, all->memory) != BL_OK)
+        status =
+            bl_fail(BL_ERROR_MEMORY,
+                    "encoder: no %zu MiB of address space for a call (%s); lower the options' memory, or raise the "
+                    "limit (ulimit -v)",
+                    all->memory >> 20, bl_last_error());
     if (status != BL_OK) {
         workspace_free(workspace);
         return status;
     }
     *out = workspace;
+    return BL_OK;
+}
+
+bl_status bl_workspaces_open(struct bl_workspaces **out, const bl_encoder_options *options) {
+    struct bl_workspaces *all = calloc(1, sizeof *all);
+    if (!all) return bl_fail(BL_ERROR_MEMORY, "encoder: out of memory");
+    all->device = options->device;
+    all->device_index = options->device_index;
+    all->memory = options->memory ? (size_t) options->memory : DEFAULT_MEMORY;
+    if (pthread_mutex_init(&all->lock, NULL) != 0 || pthread_cond_init(&all->given, NULL) != 0) {
+        free(all);
+        return bl_fail(BL_ERROR_INTERNAL, "encoder: the system refuses a lock");
+    }
+    all->threads = options->threads;
+    /* The first one, idle: whether the system has room for it shows now. A context knows what 0 threads stand for. */
+    bl_status status = workspace_create(&all->idle, all);
+    if (status != BL_OK) {
+        bl_workspaces_close(all);
+        return status;
+    }
+    all->threads = bl_context_threads(all->idle->ctx);
+    int32_t calls = bl_processors() / all->threads;
+    all->share = all->memory / (size_t) (calls < 1 ? 1 : calls);
+    *out = all;
     return BL_OK;
 }
 

@@ -69,6 +69,8 @@ end
 local function words_of(found, options)
     local home, path, lower = found.folder, found.vocab_file, options.do_lower_case
     if lower == nil then lower = folder.casing(home, checkpoint.progress(home)) end
+    -- A vocabulary from elsewhere has files of its own.
+    if lower == nil and options.vocab_file then lower = vocabulary.recorded_casing(path) end
     local known = lower
     if known == nil then known = vocabulary.casing(path) ~= false end
     local words = tokenizer.load(path, { do_lower_case = known, any_casing = lower ~= nil })

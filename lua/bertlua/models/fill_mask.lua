@@ -12,14 +12,9 @@ local MOST_MASKS = 256
 
 local function encode(tokenizer, text, max_length)
     local ids, masked = { tokenizer.cls_id }, {}
-    local from = 1
-    while true do
-        local first, last = text:find("[MASK]", from, true)
-        for _, id in ipairs(tokenizer:encode(text:sub(from, first and first - 1 or -1))) do ids[#ids + 1] = id end
-        if not first then break end
-        masked[#masked + 1] = #ids
-        ids[#ids + 1] = tokenizer.mask_id
-        from = last + 1
+    for _, id in ipairs(tokenizer:encode_marked(text)) do
+        if id == tokenizer.mask_id then masked[#masked + 1] = #ids end
+        ids[#ids + 1] = id
     end
     ids[#ids + 1] = tokenizer.sep_id
     if #masked == 0 then fault.raisef('fill_mask: "%s" has no [MASK]', text) end

@@ -174,7 +174,7 @@ end
 -- @tparam[opt] table options max_seq_length, doc_stride, max_query_length, n_best_size, max_answer_length,
 --   version_2_with_negative, null_score_diff_threshold (default: as the model was fine-tuned), batch_size (8)
 -- @return list of {text, probability, start_logit, end_logit}; with version_2_with_negative one of them has the text
---   "": no answer
+--   "": no answer. So has the only one where no part of the context can be an answer
 -- @treturn table {answer = the text chosen, "" for none; null_odds = score of no answer minus the best answer's, v2.0
 --   only; windows}
 function Reader:ask(question, context, options)
@@ -185,7 +185,13 @@ function Reader:ask(question, context, options)
     local starts, ends = predict.run(self.model, self.tape, set, { batch_size = options.batch_size or 8 })
     values.tokenizer, values.layout = self.tokenizer, "packed"
     local predictions, n_best, null_odds = extraction.extract(examples, set, starts, ends, values)
-    return n_best.question, { answer = predictions.question, null_odds = null_odds.question, windows = set.count }
+    local list, answer = n_best.question, predictions.question
+    -- Where no span can be an answer, files of SQuAD say "empty", which is no part of the context.
+    local only = #list == 1 and list[1]
+    if only and only.text == "empty" and only.start_logit == 0 and only.end_logit == 0 then
+        only.text, answer = "", ""
+    end
+    return list, { answer = answer, null_odds = null_odds.question, windows = set.count }
 end
 
 --- Ask in one call: bl.models.answer("results/bert-large-uncased/squad", question, context).

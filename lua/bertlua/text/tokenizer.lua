@@ -5,7 +5,8 @@
 --     tokenizer:tokenize("Hello, World!") --> { "hello", ",", "world", "!" }
 --
 -- No [CLS] or [SEP] is added, and "[MASK]" in a text is ordinary text: models
--- insert special tokens by id. Ids and byte offsets are 0-based.
+-- insert special tokens by id; encode_marked alone takes them as such. Ids and
+-- byte offsets are 0-based.
 -- @classmod bertlua.text.tokenizer
 
 local array = require "bertlua.array"
@@ -145,6 +146,28 @@ function Tokenizer:encode_with_offsets(text)
     check_text(text, "text")
     local ids, starts, stops, count = self.native:encode_with_offsets(text)
     return to_list(ids, count), to_list(starts, count), to_list(stops, count)
+end
+
+local MARKS = { ["[MASK]"] = true, ["[SEP]"] = true, ["[CLS]"] = true, ["[PAD]"] = true, ["[UNK]"] = true }
+
+--- Token ids of a text in which [MASK], [SEP], [CLS], [PAD] and [UNK] stand for these tokens, as in transformers.
+-- @treturn {number,...}
+function Tokenizer:encode_marked(text)
+    check_text(text, "text")
+    local ids, from, native = {}, 1, self.native
+    local function add(part)
+        local found, count = native:encode(part)
+        for i = 0, count - 1 do ids[#ids + 1] = found[i] end
+    end
+    for first, name, after in text:gmatch "()(%[%u+%])()" do
+        if MARKS[name] then
+            add(text:sub(from, first - 1))
+            ids[#ids + 1] = native:id(name)
+            from = after
+        end
+    end
+    add(text:sub(from))
+    return ids
 end
 
 --- Tokens of a text.

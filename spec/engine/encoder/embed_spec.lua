@@ -132,6 +132,10 @@ describe("an encoder", function()
             assert.is_false(ok)
             assert.is_truthy(message:find("encoder: " .. text, 1, true), message)
         end
+        local encoder, message = api.open(FOLDER, { memory = 2 ^ 60 })
+        assert.is_nil(encoder)
+        assert.matches("^encoder: no %d+ MiB of address space for a call %(memory: cannot map .*%); lower the options' "
+            .. "memory, or raise the limit %(ulimit %-v%)$", message)
         local options = ffi.new "bl_encoder_options"
         options.lower_case = 2
         local out = ffi.new "bl_encoder *[1]"

@@ -26,7 +26,7 @@ describe("the engine's guesses", function()
 
     it("are those of the graph in Lua for every [MASK]", function()
         for _, text in ipairs { "The [MASK] sat on the mats, unseen.", "[MASK]", "[MASK][MASK] 北京[MASK]",
-            ("[MASK] "):rep(40), "ЯЖИ [MASK] (अब) [mask]" } do
+            "who? [SEP] the [MASK]", ("[MASK] "):rep(40), "ЯЖИ [MASK] (अब) [mask]" } do
             local theirs, mine = lua:fill_mask(text, 7), assert(c:fill_mask(text, 7))
             assert.are.equal(#theirs, #mine)
             for m, guesses in ipairs(theirs) do

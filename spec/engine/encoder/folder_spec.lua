@@ -115,6 +115,14 @@ describe("a model's folder", function()
         same(base, { lower_case = false }, { do_lower_case = false })
         same(with { ["vocab.txt"] = false }, { vocab_file = base .. "/vocab.txt" },
             { vocab_file = base .. "/vocab.txt" })
+        -- A vocabulary from elsewhere, whose own files say that it is cased.
+        local elsewhere = with { ["tokenizer_config.json"] = '{"do_lower_case": false}' } .. "/vocab.txt"
+        local bare = with { ["vocab.txt"] = false, ["tokenizer_config.json"] = false }
+        same(bare, { vocab_file = elsewhere }, { vocab_file = elsewhere })
+        local c = assert(models.open(bare, { vocab_file = elsewhere }))
+        assert.are.same({ 4 }, c:lengths { "The a" })
+        assert.is_true(math.abs(c:hidden("The a"):tolist()[2][1] - c:hidden("[UNK] a"):tolist()[2][1]) < CLOSE)
+        c:close()
     end)
 
     it("limits texts as it records", function()

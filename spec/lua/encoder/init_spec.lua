@@ -150,6 +150,10 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         local both = model:fill_mask({ TEXT, "a [MASK]" }, 2, { batch_size = 2 })
         assert.are.same({ 2, guesses[1][1].token }, { #both, both[1][1][1].token })
         assert.are.equal('fill_mask: "a dog" has no [MASK]', fault_of(model.fill_mask, model, SHORT))
+        -- [SEP] is one token, not three.
+        local twice = model:fill_mask("a dog [SEP] the [MASK]", 1)[1][1].probability
+        assert.is_true(math.abs(twice - model:fill_mask("a dog ] sep [ the [MASK]", 1)[1][1].probability) > CLOSE)
+        assert.matches("^the text: byte 0: invalid UTF%-8", fault_of(model.fill_mask, model, "\255 [MASK]"))
     end)
 
     it("says which head it lacks", function()
@@ -273,6 +277,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         local all, their = m:tag({ words, long, { "a" } }, { batch_size = 2, stride = 4 })
         assert.are.same({ tags, 30, 1 }, { all[1], #all[2], #all[3] })
         assert.is_true(distance(scores, their[1]) < CLOSE)
+        assert.matches("^word number 2: byte 1: invalid UTF%-8", fault_of(m.tag, m, { "the", "a\255" }))
         fails_here("tag: got an empty list, expected a list of words", function() m:tag {} end)
         fails_here("tag: sentence 2 has no words", function() m:tag { { "a" }, {} } end)
         fails_here("tag: the word number 1 of sentence 1 is a number, expected a string",

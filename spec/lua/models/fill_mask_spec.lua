@@ -8,9 +8,11 @@ local tiny = require "spec.support.tiny_bert"
 --- A tokenizer of single letters: a = 10, b = 11 ...
 local letters = { cls_id = 1, sep_id = 2, mask_id = 3 }
 
-function letters.encode(_, text)
+function letters.encode_marked(_, text)
     local ids = {}
-    for letter in text:gmatch "%a" do ids[#ids + 1] = letter:byte() - 87 end
+    for letter in text:gsub("%[MASK%]", "*"):gmatch "[%a*]" do
+        ids[#ids + 1] = letter == "*" and letters.mask_id or letter:byte() - 87
+    end
     return ids
 end
 

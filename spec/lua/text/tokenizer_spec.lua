@@ -44,6 +44,19 @@ describe("Tokenizer", function()
         assert.are.equal(("Tokenizer(%s, 30522 tokens, uncased)"):format(UNCASED), tostring(tokenizer))
     end)
 
+    it("takes special tokens in brackets as such where that is asked for", function()
+        local function tokens(text)
+            local list = {}
+            for i, id in ipairs(tokenizer:encode_marked(text)) do list[i] = tokenizer:token(id) end
+            return table.concat(list, " ")
+        end
+        assert.are.equal("the [MASK] [SEP] a [CLS] [PAD] [UNK]", tokens "the [MASK][SEP]A [CLS] [PAD][UNK]")
+        assert.are.equal("[ [MASK] ] [ mask ] [ mas", tokens "[[MASK]] [mask] [MAS")
+        assert.are.equal("[ the [SEP]", tokens "[the[SEP]")
+        assert.are.equal("", tokens "")
+        assert.are.equal(tokenizer:encode("[MASK]")[1], tokenizer:id "[")
+    end)
+
     it("maps tokens and words to bytes of the text", function()
         local text = "Naïve cafés."
         local ids, starts, stops = tokenizer:encode_with_offsets(text)

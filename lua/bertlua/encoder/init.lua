@@ -225,7 +225,6 @@ function Encoder:fill_mask(text, k, options)
     local texts_given = type(text) == "table" and text or { text }
     for i, one in ipairs(texts_given) do
         check_text("fill_mask", texts_given == text and "text number " .. i or "text", one, 3)
-        text_source.checked(one, texts_given == text and "text number " .. i or "the text")
     end
     if #texts_given == 0 then check_text("fill_mask", "text", nil, 3) end
     need(self, self.heads.mlm, "MLM", "fill_mask")
@@ -237,7 +236,7 @@ function Encoder:fill_mask(text, k, options)
     k = math.min(k or 5, self.config.vocab_size, self.tokenizer:size())
     for i, one in ipairs(texts_given) do
         if not one:find("[MASK]", 1, true) then fault.raisef('fill_mask: "%s" has no [MASK]', one) end
-        list[i] = plain(one, "the text")
+        list[i] = plain(one, texts_given == text and "text number " .. i or "the text")
     end
     in_parts(#list, batch_size, function(from, to)
         local part, message = self.engine:fill_masks(part_of(list, from, to), k)
@@ -352,13 +351,11 @@ local function words_of(text)
     return words
 end
 
---- Words as the engine takes them.
-local function plain_words(sentences)
+--- The words of a sentence as the engine takes them.
+-- @param where for messages
+local function plain_words(words, where)
     local list = {}
-    for s, words in ipairs(sentences) do
-        list[s] = {}
-        for w, word in ipairs(words) do list[s][w] = plain(word, "a word") end
-    end
+    for w, word in ipairs(words) do list[w] = plain(word, ("word number %d%s"):format(w, where)) end
     return list
 end
 
@@ -381,14 +378,11 @@ function Encoder:tag(words, options)
     local many, sentences = type(words[1]) == "table", {}
     for i, list in ipairs(many and words or { words }) do
         for w, word in ipairs(list) do
-            local what = ("word number %d%s"):format(w, many and " of sentence " .. i or "")
-            check_text("tag", what, word, 3)
-            text_source.checked(word, what)
+            check_text("tag", ("word number %d%s"):format(w, many and " of sentence " .. i or ""), word, 3)
         end
         if #list == 0 then error(("tag: sentence %d has no words"):format(i), 2) end
-        sentences[i] = list
+        sentences[i] = plain_words(list, many and " of sentence " .. i or "")
     end
-    sentences = plain_words(sentences)
     local tags, scores, names, cuts, total = {}, {}, self.config.labels, 0, 0
     in_parts(#sentences, batch_size, function(from, to)
         local labels, their, cut = self.engine:tag(part_of(sentences, from, to), options.stride)

@@ -41,7 +41,10 @@ local DEFAULTS = { output_dir = "results/peers", optimizer = "AdamW", train_batc
     learning_rate = 5e-5, warmup_proportion = 0.1, epochs = 3, bert_model = "custom", tensorboard_dir = "none",
     log_freq = 10, show_config = false }
 -- Of a task: what its recipe sets, and what is not compared.
-local OWN_DEFAULTS = { embeddings = { epochs = 1, learning_rate = 2e-5 }, mlm = { dev_share = 0, pseudo_perplexity = 0 } }
+local OWN_DEFAULTS = {
+    embeddings = { epochs = 1, learning_rate = 2e-5 },
+    mlm = { dev_share = 0, pseudo_perplexity = 0 },
+}
 
 -- The columns of each side's figures: the one that counts first.
 local FIGURES = {
@@ -195,9 +198,9 @@ end
 local function run_peer(name, task, values, sources, dir)
     local words = { quote(values.python), quote(paths.root() .. "/spec/peers/finetune_peer.py"), name,
         quote(dir .. "/start"), quote(dir .. "/batches.safetensors"), quote(dir .. "/transformers") }
-    for _, option in ipairs { "train_file", "test_file", "text_column", "pair_column", "label_column",
-        "objective", "max_score", "similarity_scale", "max_seq_length", "doc_stride", "train_batch_size", "learning_rate", "warmup_proportion", "weight_decay", "epsilon",
-        "max_grad_norm", "seed", "skipped_steps" } do
+    for _, option in ipairs { "train_file", "test_file", "text_column", "pair_column", "label_column", "objective",
+        "max_score", "similarity_scale", "max_seq_length", "doc_stride", "train_batch_size", "learning_rate",
+        "warmup_proportion", "weight_decay", "epsilon", "max_grad_norm", "seed", "skipped_steps" } do
         local value = values[option]
         if type(value) == "number" then value = ("%.17g"):format(value) end
         if value then words[#words + 1] = ("--%s %s"):format(option:gsub("_", "-"), quote(value)) end
@@ -212,12 +215,11 @@ local function run_peer(name, task, values, sources, dir)
             report_file = dir .. "/transformers-here.json" }), sources)
         peer.here = outcome.metrics
         if outcome.prediction then
-            print(("the model that transformers trained: %d predictions, %d differ here, scores by at most %.1e"):format(
+            print(("the model trained there: %d predictions, %d differ here, scores by at most %.1e"):format(
                 differences(dir .. "/transformers/predictions.jsonl", outcome.prediction.file)))
         end
         for figure, value in pairs(peer.metrics) do
-            print(("the model that transformers trained: %s is %.7f, and %.7f here"):format(figure, value,
-                peer.here[figure]))
+            print(("the model trained there: %s is %.7f, and %.7f here"):format(figure, value, peer.here[figure]))
         end
     end
     return peer

@@ -65,8 +65,9 @@ class Task:
         hidden, kept = (sum(map(test, chosen)) / len(chosen) for test in (
             lambda c: c[0] == self.tokenizer.mask_token_id, lambda c: c[0] == c[1]))
         total = sum(map(len, ids))
-        print(f"{len(ids)} samples of {len(sequences)} sequences, {total} tokens, are equal; {len(chosen)} "
-              f"({len(chosen) / total:.4f}) are predicted, {hidden:.3f} of them [MASK], {kept:.3f} kept", file=sys.stderr)
+        print(f"{len(ids)} samples drawn from {len(sequences)} sequences, {total} tokens, are equal; {len(chosen)} "
+              f"({len(chosen) / total:.4f}) are predicted, {hidden:.3f} of them [MASK], {kept:.3f} kept",
+              file=sys.stderr)
         return ids, [[0] * len(row) for row in ids], [[mark if mark >= 0 else NONE for mark in row] for row in labels]
 
     def check(self, sequences, data):

@@ -1,21 +1,24 @@
---- Fine-tune here and with transformers, from the same parameters, on the same texts in the same order, and compare.
+--- Fine-tune here and with transformers or sentence-transformers, from the same parameters, on the same texts in the
+-- same order, and compare.
 --
 --     build/bertlua spec/peers/compare_finetuning.lua TASK --train-file F --test-file F ... --pretrained FOLDER
 --         [--compare-seeds 42,43,44] [--dropout 0.1] [--side ours|peer|both] [--python PATH]
 --
--- TASK is classify or tokens, and the other options are those of its recipe. For each seed the encoder of FOLDER, with
--- a new head, goes to OUTPUT_DIR/SEED/start, and the tokenized texts and the order of training to
--- OUTPUT_DIR/SEED/batches.safetensors. spec/peers/finetune_peer.py reads and tokenizes the files itself, stops where
--- an id or a label differs, and trains from the same start. Without dropout every step's loss can be compared; with
--- it the masks differ, and only means over seeds can. The model that transformers trained is then measured here too.
--- Speed is that of the training loop, also by the processor time of the process, which says more on a busy machine:
--- give --threads 1 then, as waiting threads count.
+-- TASK is classify, tokens, embeddings or mlm, and the other options are those of its recipe. For each seed the encoder
+-- of FOLDER, with a new head, goes to OUTPUT_DIR/SEED/start, and the tokenized texts and the order of training to
+-- OUTPUT_DIR/SEED/batches.safetensors; with mlm also what is masked, in training and in the test file.
+-- spec/peers/finetune_peer.py reads and tokenizes the files itself, stops where an id or a label differs, and trains
+-- from the same start. Without dropout every step's loss can be compared; with it the units that are dropped differ,
+-- and only means over seeds can. The model that transformers trained is then measured here too. Speed is that of the
+-- training loop, also by the processor time of the process, which says more on a busy machine: give --threads 1 then,
+-- as waiting threads count. A pair of embeddings counts as one sequence.
 
 local array = require "bertlua.array"
 local checkpoint = require "bertlua.train.checkpoint"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local held_out = require "bertlua.jobs.mlm.held_out"
 local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
 local plan = require "bertlua.jobs.common.plan"
@@ -33,15 +36,22 @@ local OWN = {
     { name = "skipped_steps", type = "integer", min = 0, default = 5, help = "steps before speed is measured" },
 }
 
--- What the recipes of both tasks set.
+-- What the recipes of all tasks set.
 local DEFAULTS = { output_dir = "results/peers", optimizer = "AdamW", train_batch_size = 32, predict_batch_size = 32,
     learning_rate = 5e-5, warmup_proportion = 0.1, epochs = 3, bert_model = "custom", tensorboard_dir = "none",
     log_freq = 10, show_config = false }
+-- Of a task: what its recipe sets, and what is not compared.
+local OWN_DEFAULTS = {
+    embeddings = { epochs = 1, learning_rate = 2e-5 },
+    mlm = { dev_share = 0, pseudo_perplexity = 0 },
+}
 
 -- The columns of each side's figures: the one that counts first.
 local FIGURES = {
     classify = { "accuracy", "macro_f1", "pearson", "spearman" },
     tokens = { "f1", "precision", "recall", "accuracy" },
+    embeddings = { "spearman", "pearson" },
+    mlm = { "mlm_loss", "mlm_accuracy" },
 }
 
 local function changed(values, changes)
@@ -49,6 +59,10 @@ local function changed(values, changes)
     for name, value in pairs(values) do copy[name] = value end
     for name, value in pairs(changes) do copy[name] = value or nil end
     return copy
+end
+
+local function list_of(name, list)
+    return { name = name, tensor = tensor.from(list, "i32") }
 end
 
 local function copy_of(name, dtype, pointer, count)
@@ -68,6 +82,58 @@ local function order_of(loader, steps)
     return { name = "order", tensor = t }
 end
 
+--- Sequences and labels of a set of data/sequences.lua, and their order.
+local function sequences_of(loader, steps)
+    local set = loader.set
+    local list = { order_of(loader, steps), copy_of("ids", "i32", set.ids, set.offsets[set.count]),
+        copy_of("offsets", "i32", set.offsets, set.count + 1) }
+    local _, label = next(set.labels or {})
+    if label then
+        if type(label) ~= "table" then label = { values = label } end
+        local entries = { rows = set.offsets[set.count], groups = loader.samples, sequences = set.count }
+        list[#list + 1] = copy_of("labels", label.dtype or "i32", label.values,
+            (label.width or 1) * entries[label.per or "sequences"])
+    end
+    return list
+end
+
+--- Samples of data/masked_sequences.lua as the model sees them, with the masked words, and the sequence of each.
+local function masked_of(loader, batches, prefix)
+    local ids, labels, offsets, sequences = {}, {}, { 0 }, {}
+    for n = 0, batches - 1 do
+        local batch = loader:batch(n)
+        local flat, rows, wanted = batch.ids:tolist(), batch.masked_index:tolist(), {}
+        for k, label in ipairs(batch.masked_labels:tolist()) do
+            if label >= 0 then wanted[rows[k] + 1] = label end
+        end
+        for _, segment in ipairs(batch.segments:tolist()) do
+            for i = segment[1] + 1, segment[1] + segment[2] do
+                ids[#ids + 1], labels[#labels + 1] = flat[i], wanted[i] or -1
+            end
+            local sample = #sequences
+            local epoch = math.floor(sample / loader.samples)
+            offsets[sample + 2] = #ids
+            sequences[sample + 1] = tonumber(loader:order(epoch)[sample - epoch * loader.samples])
+        end
+    end
+    return { list_of(prefix .. "ids", ids), list_of(prefix .. "labels", labels), list_of(prefix .. "offsets", offsets),
+        list_of(prefix .. "sequences", sequences) }
+end
+
+--- Masked samples of training in their order, and those of the test file.
+local function masked_samples(job, loader, steps)
+    local list = masked_of(loader, steps, "")
+    local order = {}
+    for i = 1, steps * loader.batch_size do order[i] = i - 1 end
+    list[5], list[6] = list_of("order", order), list_of("packed", { loader.set.count })
+    if job.data.held_out.test then
+        local test = held_out.open(job, job.data.held_out.test.set)
+        for _, item in ipairs(masked_of(test.batches, test.batches.batches, "test_")) do list[#list + 1] = item end
+        held_out.close(test)
+    end
+    return list
+end
+
 --- Write the start and the batches of a seed.
 local function write_start(task, values, sources, dir)
     local job = { task = task, values = values, sources = sources, ranks = { rank = 0, size = 1, main = true } }
@@ -81,16 +147,11 @@ local function write_start(task, values, sources, dir)
         do_lower_case = job.run.do_lower_case }
     checkpoint.load_pretrained(values.from_pretrained_params, files)
     checkpoint.export(dir .. "/start", files)
+    job.run.model_dir = dir .. "/start"
+    if task.exported then task.exported(job) end
     plan.set_steps(job.run, values, loader.samples)
-    local set = loader.set
-    local label = set.labels.labels or set.labels.values
-    if type(label) ~= "table" then label = { values = label } end
-    fault.check(storage.save(dir .. "/batches.safetensors", {
-        order_of(loader, job.run.max_steps),
-        copy_of("ids", "i32", set.ids, set.offsets[set.count]), copy_of("offsets", "i32", set.offsets, set.count + 1),
-        copy_of("labels", label.dtype or "i32", label.values, (label.width or 1)
-            * (label.per == "rows" and set.offsets[set.count] or set.count)),
-    }))
+    fault.check(storage.save(dir .. "/batches.safetensors", loader.members and sequences_of(loader, job.run.max_steps)
+        or masked_samples(job, loader, job.run.max_steps)))
     loader:close()
     model.store:free()
 end
@@ -137,9 +198,9 @@ end
 local function run_peer(name, task, values, sources, dir)
     local words = { quote(values.python), quote(paths.root() .. "/spec/peers/finetune_peer.py"), name,
         quote(dir .. "/start"), quote(dir .. "/batches.safetensors"), quote(dir .. "/transformers") }
-    for _, option in ipairs { "train_file", "test_file", "text_column", "pair_column", "label_column",
-        "max_seq_length", "train_batch_size", "learning_rate", "warmup_proportion", "weight_decay", "epsilon",
-        "max_grad_norm", "seed", "skipped_steps" } do
+    for _, option in ipairs { "train_file", "test_file", "text_column", "pair_column", "label_column", "objective",
+        "max_score", "similarity_scale", "max_seq_length", "doc_stride", "train_batch_size", "learning_rate",
+        "warmup_proportion", "weight_decay", "epsilon", "max_grad_norm", "seed", "skipped_steps" } do
         local value = values[option]
         if type(value) == "number" then value = ("%.17g"):format(value) end
         if value then words[#words + 1] = ("--%s %s"):format(option:gsub("_", "-"), quote(value)) end
@@ -153,8 +214,13 @@ local function run_peer(name, task, values, sources, dir)
             .. "/transformers/model", output_dir = dir .. "/transformers-here",
             report_file = dir .. "/transformers-here.json" }), sources)
         peer.here = outcome.metrics
-        print(("the model that transformers trained: %d predictions, %d differ here, scores by at most %.1e"):format(
-            differences(dir .. "/transformers/predictions.jsonl", dir .. "/transformers-here/predictions.jsonl")))
+        if outcome.prediction then
+            print(("the model trained there: %d predictions, %d differ here, scores by at most %.1e"):format(
+                differences(dir .. "/transformers/predictions.jsonl", outcome.prediction.file)))
+        end
+        for figure, value in pairs(peer.metrics) do
+            print(("the model trained there: %s is %.7f, and %.7f here"):format(figure, value, peer.here[figure]))
+        end
     end
     return peer
 end
@@ -209,10 +275,10 @@ end
 local function main()
     local name = arg[1] == "--help" and "classify" or table.remove(arg, 1)
     if not FIGURES[name or ""] then
-        fault.raise "usage: bertlua spec/peers/compare_finetuning.lua classify|tokens --train-file F ..."
+        fault.raise "usage: bertlua spec/peers/compare_finetuning.lua classify|tokens|embeddings|mlm --train-file F ..."
     end
     local task = require(("bertlua.jobs.%s.task"):format(name))
-    local values, sources = task.settings:extend(OWN):parse(arg, DEFAULTS, {
+    local values, sources = task.settings:extend(OWN):parse(arg, changed(DEFAULTS, OWN_DEFAULTS[name] or {}), {
         program = "spec/peers/compare_finetuning.lua " .. name,
         description = "Fine-tune here and with transformers from the same start, and compare." })
     context.open { threads = values.threads }

@@ -67,7 +67,7 @@ typedef struct bl_encoder_options {
  * tokenizer.json. sentence-transformers' modules.json is read if it is there.
  * Parameters in f32 are mapped from the file, which must not change while the
  * encoder is open; processes that open the same file share the memory. Other
- * formats (pickles, .pdparams): `bertlua convert` first.
+ * formats (pickles, .pdparams): `bertlua convert from-huggingface` first.
  */
 bl_status bl_encoder_open(bl_encoder **out, const char *folder, const bl_encoder_options *options);
 /* No call may be running. NULL is allowed. */

@@ -84,7 +84,7 @@ static bl_status refuse_other_formats(const char *path) {
     if (!found[0]) return BL_OK;
     return bl_fail(BL_ERROR_UNSUPPORTED,
                    "%s: its parameters are in %s, expected model.safetensors: make a folder of it with bertlua convert "
-                   "--input %s --output-dir FOLDER",
+                   "from-huggingface --input %s --output-dir FOLDER",
                    path, found, path);
 }
 
@@ -186,7 +186,7 @@ static bl_status find_parameters(bl_model_folder *folder, const char *path, cons
         if (!ends_in(path, ".safetensors") && !ends_in(path, ".index.json"))
             return bl_fail(BL_ERROR_UNSUPPORTED,
                            "%s: expected a folder or a .safetensors file: make a folder of it with bertlua convert "
-                           "--input %s --output-dir FOLDER",
+                           "from-huggingface --input %s --output-dir FOLDER",
                            path, path);
         folder->path = slash ? strndup(path, slash > path ? (size_t) (slash - path) : 1) : strdup(".");
         file = strdup(path);

@@ -450,12 +450,12 @@ describe("a model's folder", function()
             "pytorch_model.bin.index.json" } do
             assert(fs.write(path .. "/" .. name, "x"))
             assert.are.equal((": its parameters are in %s, expected model.safetensors: make a folder of it with "
-                .. "bertlua convert --input %s --output-dir FOLDER"):format(name, path), refused(path))
+                .. "bertlua convert from-huggingface --input %s --output-dir FOLDER"):format(name, path), refused(path))
             os.remove(path .. "/" .. name)
         end
         local file = base .. "/vocab.txt"
         assert.are.equal((": expected a folder or a .safetensors file: make a folder of it with bertlua convert "
-            .. "--input %s --output-dir FOLDER"):format(file), refused(file))
+            .. "from-huggingface --input %s --output-dir FOLDER"):format(file), refused(file))
         assert.matches("a Git LFS pointer, not the file itself: fetch it with git lfs pull",
             refused(with { ["model.safetensors"] = "version https://git-lfs.github.com/spec/v1\noid x\nsize 3\n" }))
     end)

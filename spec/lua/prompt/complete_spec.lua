@@ -45,7 +45,7 @@ describe("completion", function()
         assert.are.same({ "els", { "models", "models." } }, { session:complete 'require "bertlua.mod' })
         assert.are.same({ 'nfig"', { "bert_config" } }, { session:complete 'x = require("bertlua.models.bert_co' })
         assert.are.same({ "ear'", { "linear" } }, { session:complete "require 'bertlua.nn.lin" })
-        assert.are.same({ 'fi"', { "ffi" } }, { session:complete 'require "f' })
+        assert.are.same({ 'i"', { "ffi" } }, { session:complete 'require "ff' })
         assert.are.same({ "", {} }, { session:complete 'require "no.such.module' })
         -- Only behind the function of that name.
         assert.are.same({ "", {} }, { session:complete 'prerequire "bertlua.mod' })

@@ -157,6 +157,15 @@ describe("embed.lua", function()
         assert.is_false(fs.exists(folder .. "/p.npy.part"))
     end)
 
+    it("fails where standard output is closed, and its vectors would be lost", function()
+        for _, script in ipairs { "recipes/embed.lua", "recipes/predict.lua' --task 'embeddings" } do
+            local output, code = run("--input texts.txt >&-", nil, script)
+            assert.are.equal(1, code, output)
+            assert.matches("bertlua: standard output is closed: name a file with --output", output, 1, true)
+        end
+        succeed "--input texts.txt --output closed.npy >&-"
+    end)
+
     it("refuses what cannot be", function()
         refused("out: its name does not say what to write: name it .npy, .safetensors or .jsonl, or give --format",
             "--input texts.txt --output out")

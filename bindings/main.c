@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <lauxlib.h>
 #include <lualib.h>
@@ -40,11 +41,16 @@ static void set_paths(lua_State *L, const host_paths *paths) {
     lua_pop(L, 1);
 }
 
+/* Whether whoever started this had closed standard output, which is /dev/null since then. */
+static bool stdout_was_closed;
+
 /* package.loaded["bertlua.host"] and the global arg. */
 static void set_host(lua_State *L, const host_paths *paths, int argc, char **argv) {
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "loaded");
     host_open(L, paths);
+    lua_pushboolean(L, stdout_was_closed);
+    lua_setfield(L, -2, "stdout_was_closed");
     lua_setfield(L, -2, "bertlua.host");
     lua_pop(L, 2);
 
@@ -88,6 +94,7 @@ static bool open_standard_streams(void) {
         if (fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) continue;
         /* The lowest free number is this one: those below are open. */
         if (open("/dev/null", O_RDWR) != descriptor) return false;
+        if (descriptor == STDOUT_FILENO) stdout_was_closed = true;
     }
     return true;
 }

@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ static volatile sig_atomic_t pending_signal;    /* trapping: the first that came
 static volatile sig_atomic_t interrupt_waiting; /* interrupting: requested, not yet served */
 static volatile sig_atomic_t interrupt_served;
 static volatile sig_atomic_t reading_cancelled;
+static char heard[160]; /* trapping: what the first SIGINT is answered; written while nothing is trapped */
 
 static void interrupt_hook(lua_State *L, lua_Debug *activation) {
     (void) activation;
@@ -62,8 +64,7 @@ static void interrupt(void) {
 static void interrupt_training(void) {
     if (pending_signal != SIGINT) {
         if (pending_signal) return;
-        announce(at_prompt ? "\nbertlua: saving after this step; Ctrl-C again stops without saving\n"
-                           : "\nbertlua: finishing this step, then saving; press Ctrl-C again to quit at once\n");
+        announce(at_prompt ? "\nbertlua: saving after this step; Ctrl-C again stops without saving\n" : heard);
         pending_signal = SIGINT;
     } else if (at_prompt) {
         interrupt();
@@ -142,11 +143,16 @@ static bool is_ignored(int number) {
     return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-/* trap(on): flags only, or back to interrupting. */
+/* trap(on, what): flags only, or back to interrupting; what: happens after the first SIGINT, as the user is told. */
 static int host_trap(lua_State *L) {
     bool on = lua_toboolean(L, 1);
     int came = pending_signal;
     pending_signal = 0;
+    trapping = 0;
+    if (on) {
+        const char *what = luaL_optstring(L, 2, "finishing this step, then saving");
+        snprintf(heard, sizeof heard, "\nbertlua: %s; press Ctrl-C again to quit at once\n", what);
+    }
     trapping = on;
     for (int i = 0; i < TRAPPED; i++) {
         int number = trapped[i].number;

@@ -18,10 +18,12 @@ local PR_SET_PDEATHSIG, SIGKILL = 1, 9
 local M = {}
 
 --- From now on signals only set the flag.
+-- @param what happens after the first SIGINT, as the user is told then (under 100 bytes); nil: a step is finished, and
+--   the run saved
 -- @return true, or false where nobody catches signals (a plain LuaJIT)
-function M.trap()
+function M.trap(what)
     if not found then return false end
-    host.trap(true)
+    host.trap(true, what)
     return true
 end
 

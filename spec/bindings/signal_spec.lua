@@ -47,6 +47,19 @@ describe("signals", function()
         end
     end)
 
+    it("are answered as whoever traps them says", function()
+        assert_output("\nbertlua: leaving; press Ctrl-C again to quit at once\n" .. HEARD .. "end\n", 0,
+            run_bertlua(script(prelude .. [[
+                local signal = require "bertlua.signal"
+                signal.trap "leaving"
+                send "SIGINT"
+                signal.untrap()
+                signal.trap()
+                send "SIGINT"
+                print "end"
+            ]])))
+    end)
+
     it("keep the first flag, and give way to a second SIGINT", function()
         assert_output("SIGTERM\n", 0, run_bertlua(script(prelude .. [[
             require("bertlua.signal").trap()

@@ -122,7 +122,7 @@ describe("embed.lua", function()
         refused("was told otherwise (--pooling was mean, now it is cls)", command .. " --pooling cls")
         -- The row is mended: what was done is of the same texts.
         process.run(("cd '%s' && cp texts.txt in.txt"):format(folder))
-        assert.matches("going on behind 12 vectors of an interrupted run", succeed(command))
+        assert.matches("continues after 12 vectors of an interrupted run", succeed(command))
         local whole = assert(fs.read(folder .. "/v.npy"))
         assert(fs.remove(folder .. "/v.npy"))
         succeed(command)
@@ -135,10 +135,12 @@ describe("embed.lua", function()
             local output, code = run(command, nil, "spec/support/embed_until.lua' 8 '" .. signal)
             assert.are.equal(expected_code, code, output)
             assert.is_false(fs.exists(folder .. "/v.npy"))
+            assert.are.equal(signal == "SIGINT", output:find("bertlua: stopping; the chunks that are finished are kept"
+                .. "; press Ctrl-C again to quit at once\n", 1, true) ~= nil, output)
             if signal ~= "SIGKILL" then
                 assert.matches("interrupted by " .. signal .. "; 8 vectors are in ", output, 1, true)
             end
-            assert.matches("going on behind 8 vectors of an interrupted run", succeed(command))
+            assert.matches("continues after 8 vectors of an interrupted run", succeed(command))
             assert.are.equal(whole, fs.read(folder .. "/v.npy"))
         end
     end)
@@ -155,6 +157,15 @@ describe("embed.lua", function()
         refused("standard input:2: the text is empty; nothing was written to p.npy",
             "--output p.npy --chunk-size 1", "printf 'a\\n\\nb\\n' |")
         assert.is_false(fs.exists(folder .. "/p.npy.part"))
+    end)
+
+    it("fails where standard output is closed, and its vectors would be lost", function()
+        for _, script in ipairs { "recipes/embed.lua", "recipes/predict.lua' --task 'embeddings" } do
+            local output, code = run("--input texts.txt >&-", nil, script)
+            assert.are.equal(1, code, output)
+            assert.matches("bertlua: standard output is closed: name a file with --output", output, 1, true)
+        end
+        succeed "--input texts.txt --output closed.npy >&-"
     end)
 
     it("refuses what cannot be", function()

@@ -148,7 +148,8 @@ local function value_of(value, may_be_list)
 end
 
 --- One record of JSON lines.
-local function json_record(row, where, columns, lists)
+-- @param texts set of columns whose values are texts: a number there would be another text than the file has
+local function json_record(row, where, columns, lists, texts)
     local value, reason = json.decode(row)
     if type(value) ~= "table" then
         fault.raisef("%s: not a JSON object: %s", where, reason or "it is a " .. type(value))
@@ -157,7 +158,14 @@ local function json_record(row, where, columns, lists)
     for _, name in ipairs(columns) do
         local item = value[name]
         if item == nil then item = value[tonumber(name)] end
-        if item == nil or item == json.null then fault.raisef("%s: no column %q", where, name) end
+        if item == nil then fault.raisef("%s: no column %q", where, name) end
+        if item == json.null then
+            fault.raisef("%s: %s is null, expected %s", where, name, texts[name] and "a text" or "a text or a number")
+        end
+        if texts[name] and type(item) ~= "string" then
+            fault.raisef("%s: %s is %s, expected a text: write it between quotes", where, name,
+                type(item) == "table" and "a list or an object" or "a " .. type(item))
+        end
         record[name] = value_of(item, lists[name])
         if record[name] == nil then
             fault.raisef("%s: %s is a list or an object, expected a text or a number%s", where, name,
@@ -191,13 +199,14 @@ end
 function records.each(next_line, path, kind, columns, reading)
     reading = reading or {}
     local fields_of, lists = kind == "tsv" and tsv_fields or csv_fields, reading.lists or {}
+    local texts = reading.texts or {}
     local header, places, skipped = nil, nil, { count = 0 }
     local next_row = rows_of(next_line, kind, path)
 
     local function record_at(row, where)
         local record
         if kind == "jsonl" then
-            record = json_record(row, where, columns, lists)
+            record = json_record(row, where, columns, lists, texts)
         else
             record = table_record(fields_of(row, where), row, where, header, places, kind)
         end
@@ -245,7 +254,8 @@ end
 --   column, from 1, unless the header has such a name. Where all are numbers the file has no header, unless its first
 --   line consists of numbers, these among them. In JSON lines that are lists they are places too
 -- @tparam ?table reading encoding, invalid_utf8: see bertlua.data.text_source; header: whether tables have one (nil:
---   found out as above); lists: set of columns that may hold lists in JSON lines; check(record): what is wrong with
+--   found out as above); lists: set of columns that may hold lists in JSON lines; texts: set of columns that hold
+--   nothing but strings there; check(record): what is wrong with
 --   one, or nil; bad_rows: "skip" leaves out rows that are wrong in themselves; "error", or nil for readers without
 --   this setting: the first of them is a fault
 -- @return list of {[column] = string, or list of strings}, numbers of JSON as strings; list of the lines where they

@@ -93,7 +93,8 @@ local function each_of_columns(next_line, path, options)
 end
 
 --- A list of a JSON record, as strings.
-local function list_of(record, name, where)
+-- @param is_tags whether they are tags, which may be any numbers
+local function list_of(record, name, where, is_tags)
     local list = record[name]
     if type(list) ~= "table" or #list == 0 then
         fault.raisef('%s: "%s" is %s, expected a list of words', where, name,
@@ -101,7 +102,10 @@ local function list_of(record, name, where)
     end
     local strings = {}
     for i, item in ipairs(list) do
-        if type(item) == "number" then item = ("%.14g"):format(item) end
+        -- A number with more digits, or with a fraction, would become another word than the file has.
+        if type(item) == "number" and (is_tags or item % 1 == 0 and math.abs(item) < 1e14) then
+            item = ("%.14g"):format(item)
+        end
         if type(item) ~= "string" or item == "" then
             fault.raisef('%s: item %d of "%s" is %s, expected a string', where, i, name,
                 item == "" and "empty" or "a " .. type(item))
@@ -127,7 +131,7 @@ local function each_of_json(next_line, path, options)
         end
         local sentence = { words = list_of(record, words_name, where), line = number }
         if options.labeled then
-            sentence.tags = list_of(record, tags_name, where)
+            sentence.tags = list_of(record, tags_name, where, true)
             if #sentence.tags ~= #sentence.words then
                 fault.raisef("%s: %s and %s, expected as many", where, plural.count(#sentence.words, "word"),
                     plural.count(#sentence.tags, "tag"))

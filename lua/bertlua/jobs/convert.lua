@@ -1,5 +1,6 @@
 --- Jobs: convert our checkpoint to a Hugging Face folder, and any model's parameters to our checkpoint.
--- Parameters are kept bit by bit, except that 16-bit floats become f32.
+-- Parameters are kept bit by bit, except that 16-bit floats become f32. How the model
+-- makes vectors of texts goes along.
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertModel = require("bertlua.models.bert").BertModel
@@ -19,6 +20,7 @@ local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
 local term = require "bertlua.util.term"
+local text_vectors = require "bertlua.train.text_vectors"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
 
@@ -187,16 +189,26 @@ local function config_of(values, home)
     return BertConfig.load(file)
 end
 
---- Read a model, check the files next to it, hand it to write(), free the memory.
+--- Read a model, check the files next to it, hand it to write(folder, parts), free the memory.
 local function convert(values, home, file_path, progress, write)
     context.open { device = "cpu" }
     need_empty(values.output_dir)
     local config = config_of(values, home)
+    local vectors = text_vectors.of(home) or {}
+    if vectors.problem then
+        term.warn(vectors.problem .. "; the files that say so are copied, and the result has the same vectors only "
+            .. "for programs that implement it")
+    end
     local vocab_file, lower = words_of(values, home, progress)
     folder.check_vocabulary(home, { vocab_file = vocab_file, do_lower_case = values.do_lower_case, config = config },
         progress)
     local store = read_all(home, file_path, config)
-    write { store = store, config = config, vocab_file = vocab_file, do_lower_case = lower }
+    local most = math.min(vectors.max_length or math.huge, config.max_position_embeddings)
+    new_folder.write(values.output_dir, "config.json", function(path)
+        write(path, { store = store, config = config, vocab_file = vocab_file, do_lower_case = lower,
+            max_length = most })
+        text_vectors.carry(home, path, config.hidden_size)
+    end)
     io.stdout:write(("%s: %s from %s\n"):format(values.output_dir, plural.count(#store.list, "tensor"),
         printable.text(file_path)))
     if not vocab_file then io.stdout:write("no vocab.txt or tokenizer.json: give one with --vocab-file\n") end
@@ -212,9 +224,7 @@ function M.to_huggingface(values)
     end
     local file_path = fs.join(home, values.model_prefix .. ".safetensors")
     if not fs.is_file(file_path) then fault.raisef("%s: no such file: not a checkpoint", file_path) end
-    convert(values, home, file_path, checkpoint.progress(home), function(parts)
-        new_folder.write(values.output_dir, "config.json", function(path) checkpoint.export(path, parts) end)
-    end)
+    convert(values, home, file_path, checkpoint.progress(home), checkpoint.export)
 end
 
 --- Write a checkpoint (of step 0, without optimizer) from another program's parameters.
@@ -222,9 +232,9 @@ function M.from_huggingface(values)
     local home, file_path, reason = folder.find(values.input, values.model_prefix)
     if not home then fault.raisef("--input %s", reason) end
     for _, text in ipairs(fault.check(checksums.check(home))) do term.warn(text) end
-    convert(values, home, file_path, checkpoint.progress(home), function(parts)
+    convert(values, home, file_path, checkpoint.progress(home), function(path, parts)
         parts.progress = { do_lower_case = parts.do_lower_case }
-        new_folder.write(values.output_dir, "config.json", function(path) checkpoint.write(path, 0, parts) end)
+        checkpoint.write(path, 0, parts)
     end)
 end
 

@@ -147,4 +147,32 @@ function M.write(path, of)
     write_json(fs.join(path, "modules.json"), list, { "idx", "name", "path", "type" })
 end
 
+--- Copy these files beside an encoder that was converted, with whatever the modules' folders hold.
+-- @param from folder that read() knows
+-- @param to folder of the converted encoder
+-- @tparam table found what read() returned of it
+function M.copy(from, to, found)
+    for _, module in ipairs(assert(folder.read_json(from, "modules.json"))) do
+        local home = inside.is_name(module.path) and fs.join(from, module.path)
+        if home and module.type:match "[^.]*$" ~= "Transformer" then
+            fault.check(fs.mkdirs(fs.join(to, module.path)))
+            for _, name in ipairs(fs.is_directory(home) and fault.check(fs.list(home)) or {}) do
+                local path = fs.join(home, name)
+                if fs.is_file(path) then fault.check(fs.copy(path, fs.join(to, module.path, name))) end
+            end
+        end
+    end
+    for _, name in ipairs { "sentence_bert_config.json", "config_sentence_transformers.json", "modules.json" } do
+        local path = fs.join(from, name)
+        if fs.is_file(path) then fault.check(fs.copy(path, fs.join(to, name))) end
+    end
+    -- It may have stood in the tokenizer's files, which are not copied. transformers writes 1e30 where there is none.
+    local length = found.max_length
+    if length and length < 2 ^ 31 and M.read(to).max_length ~= length then
+        local config = folder.read_json(to, "sentence_bert_config.json") or {}
+        config.max_seq_length = length
+        write_json(fs.join(to, "sentence_bert_config.json"), config, { "max_seq_length" })
+    end
+end
+
 return M

@@ -143,6 +143,22 @@ describe("records", function()
         assert.are.equal("a,b", records.read(folder .. "/a.tsv.gz", columns)[1].text)
     end)
 
+    it("of JSON have strings for texts, and numbers only where labels stand", function()
+        local function read_texts(text)
+            assert(fs.write(folder .. "/t.jsonl", '{"text": "a", "label": 1}\n' .. text))
+            return records.read(folder .. "/t.jsonl", { "text", "label" }, { texts = { text = true } })
+        end
+        assert.are.same({ text = "5", label = "0.5" }, read_texts('{"text": "5", "label": 0.5}')[2])
+        for value, got in pairs { ["12345678901234567890"] = "a number", ["5"] = "a number", ["true"] = "a boolean",
+            ["[1]"] = "a list or an object" } do
+            local _, problem = pcall(read_texts, ('{"text": %s, "label": 1}'):format(value))
+            assert.matches(("t.jsonl:2: text is %s, expected a text: write it between quotes"):format(got),
+                tostring(problem), 1, true)
+        end
+        local _, problem = pcall(read_texts, '{"text": null, "label": 1}')
+        assert.matches("t.jsonl:2: text is null, expected a text$", tostring(problem))
+    end)
+
     it("are refused by file and line", function()
         refused(':2: a " is not closed', "a.csv", 'text,label\n"open,1\n')
         refused(':2: a " is not closed; inside a field that begins with ", write " as ""', "a.csv",
@@ -151,7 +167,8 @@ describe("records", function()
         refused(':2: no column "label"; the header has text, x', "a.csv", "text,x\na,b\n")
         refused(':2: no column "label"', "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1}')
         refused(":1: text is a list or an object, expected a text or a number", "a.jsonl", '{"text": [1], "label": 1}')
-        refused(":2: no column \"label\"", "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1, "label": null}')
+        refused(":2: label is null, expected a text or a number", "a.jsonl",
+            '{"text": 1, "label": 1}\n{"text": 1, "label": null}')
         refused(":2: not a JSON object: it is a number", "a.jsonl", '{"text": 1, "label": 1}\n5\n')
         refused(":3: byte 15: invalid UTF-8 (0xff); convert the file (iconv -t UTF-8)", "a.tsv",
             "text\tlabel\na\t1\n\255\t2\n")

@@ -77,6 +77,10 @@ describe("tagged words", function()
         refused("a%.jsonl:2: 2 words and 1 tag, expected as many", "a.jsonl", '\n{"words": ["a", "b"], "tags": ["O"]}')
         refused('a%.jsonl:1: "tags" is missing, expected a list', "a.jsonl", '{"words": ["a"]}')
         refused("a%.jsonl:1: item 2 of \"words\" is empty", "a.jsonl", '{"words": ["a", ""], "tags": ["O", "O"]}')
+        for _, number in ipairs { "12345678901234567890", "1.10", "1e400" } do
+            refused("a%.jsonl:1: item 1 of \"words\" is a number, expected a string", "a.jsonl",
+                ('{"words": [%s], "tags": ["O"]}'):format(number))
+        end
         refused("a%.jsonl:1: not a JSON object", "a.jsonl", "[1")
     end)
 

@@ -128,6 +128,54 @@ describe("conversion from Hugging Face", function()
             file .. ": left out, since they are no floats: steps (I64)" }, warnings)
     end)
 
+    it("takes along how vectors of texts are made, there and back", function()
+        local sentence_transformers = require "bertlua.weights.sentence_transformers"
+        local input = root .. "/in"
+        sentence_transformers.write(input, { pooling = "cls", normalize = true, max_length = 7, hidden = 8 })
+        -- As version 6 writes it: the length stands elsewhere.
+        assert(fs.write(input .. "/sentence_bert_config.json", "{}"))
+        assert(fs.write(input .. "/tokenizer_config.json", '{"model_max_length": 7}'))
+        local expected = { pooling = "cls", normalize = true, max_length = 7, similarity = "cosine" }
+        local path = assert(run())
+        assert.are.same(expected, sentence_transformers.read(path))
+        assert.are.same({}, warnings)
+
+        local function back(name)
+            local values = { checkpoint = path, output_dir = root .. "/" .. name, model_prefix = "model" }
+            io.stdout = { write = function() end } -- luacheck: ignore
+            local ok, problem = pcall(convert.to_huggingface, values)
+            io.stdout = stdout -- luacheck: ignore
+            assert.is_true(ok, tostring(problem))
+            return sentence_transformers.read(values.output_dir)
+        end
+        assert.are.same(expected, back "back")
+        -- A run that trained vectors has no such files: its settings say it.
+        for _, name in ipairs { "modules.json", "1_Pooling", "2_Normalize", "sentence_bert_config.json" } do
+            assert(fs.remove(path .. "/" .. name))
+        end
+        assert.is_nil(back "nothing")
+        local progress = checkpoint.progress(path)
+        progress.began = { settings = { pooling = "mean", normalize = false, max_seq_length = 6 } }
+        require("bertlua.train.progress_file").write(path, progress)
+        assert.are.same({ pooling = "mean", normalize = false, max_length = 6, similarity = "cosine" }, back "run")
+    end)
+
+    it("takes along modules that bertlua has not, and tells it", function()
+        local sentence_transformers = require "bertlua.weights.sentence_transformers"
+        local input = root .. "/in"
+        sentence_transformers.write(input, { pooling = "mean", max_length = 7, hidden = 8 })
+        local modules = assert(json.read(input .. "/modules.json"))
+        modules[3] = { idx = 2, name = "2", path = "2_Dense", type = "sentence_transformers.models.Dense" }
+        assert(fs.write(input .. "/modules.json", json.encode(modules)))
+        assert(fs.mkdirs(input .. "/2_Dense"))
+        assert(fs.write(input .. "/2_Dense/model.safetensors", "weights"))
+        local path = assert(run())
+        assert.are.equal(1, #warnings)
+        assert.matches("Dense is not implemented; the files that say so are copied", warnings[1], 1, true)
+        assert.are.equal("weights", fs.read(path .. "/2_Dense/model.safetensors"))
+        assert.matches("Dense is not implemented", sentence_transformers.read(path).problem, 1, true)
+    end)
+
     it("writes vocab.txt and how it cuts text from a tokenizer.json", function()
         local vocab = {}
         for i, word in ipairs { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "É", "##c", "e" } do

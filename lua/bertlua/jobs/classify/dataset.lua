@@ -35,6 +35,7 @@ function M.read(values, path)
     local columns = { values.text_column, values.label_column, values.pair_column }
     return records.read(path, columns, { encoding = values.encoding, invalid_utf8 = values.invalid_utf8,
         header = values.header, bad_rows = values.bad_rows, lists = { [values.label_column] = true },
+        texts = { [values.text_column] = true, [values.pair_column or values.text_column] = true },
         check = function(record) return problem_of(record, values) end })
 end
 

@@ -211,7 +211,7 @@ local function work(job)
         job.refused = true
         line = pass_over(input, output)
         job.refused = false
-        io.stdout:write(("%s: going on behind %s of an interrupted run\n"):format(values.output,
+        io.stdout:write(("%s: continues after %s of an interrupted run\n"):format(values.output,
             plural.count(count, "vector")))
         io.stdout:flush()
     end
@@ -298,7 +298,7 @@ function M.run(values, sources)
     -- What a link leads to is written, not the link.
     if job.into_file and fs.exists(values.output) then values.output = stdlib.realpath(values.output) end
     open_model(job)
-    if job.into_file then signal.trap() end
+    if job.into_file then signal.trap "stopping; the chunks that are finished are kept" end
     job.input = predict.open_rows(values, values.input, KIND)
     local ok, result = pcall(function()
         job.output = open_output(job)

@@ -27,9 +27,14 @@ local NAME, SAFETENSORS_HEAD = "embeddings", 192
 -- @param path "-" is standard output
 -- @treturn string
 function M.of(wanted, path)
-    if wanted then return wanted end
-    if path == "-" then return "jsonl" end
-    local form = ENDINGS[fs.basename(path):lower():match "%.(%w+)$" or ""]
+    if path == "-" then return wanted or "jsonl" end
+    local ending = fs.basename(path):lower():match "%.(%w+)$" or ""
+    local form = ENDINGS[ending]
+    if wanted and form and form ~= wanted then
+        fault.raisef("--format %s: --output %s is named as %s: name it .%s, or leave out --format", wanted, path, form,
+            wanted)
+    end
+    form = wanted or form
     if not form then
         fault.raisef("%s: its name does not say what to write: name it .npy, .safetensors or .jsonl, or give --format",
             path)

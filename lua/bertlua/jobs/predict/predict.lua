@@ -221,6 +221,9 @@ function M.run(values)
     if values.top_k and values.format == "tsv" then
         term.warn "--top-k has no place in --format tsv: ignored; JSON lines have it"
     end
+    if values.format == "jsonl" and values.output:lower():find "%.tsv$" then
+        term.warn(("%s holds JSON lines in spite of its name: --format tsv writes columns"):format(values.output))
+    end
     local input = M.open_rows(values, values.input, kind)
     local output = writer.open(values.output)
     local ok, result = pcall(work, values, model, kind, input, output)

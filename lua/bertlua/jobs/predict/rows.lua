@@ -76,7 +76,8 @@ local function each(next_line, name, form, wanted)
         end
     end
     local following = records.each(next_line, name, form, { text, wanted.pair or text, wanted.label or text },
-        { header = wanted.header, lists = wanted.label and { [wanted.label] = true } })
+        { header = wanted.header, texts = { [text] = true, [wanted.pair or text] = true },
+            lists = wanted.label and { [wanted.label] = true } })
     return function()
         local record, line = following()
         if not record then return nil end

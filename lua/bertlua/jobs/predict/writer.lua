@@ -9,6 +9,9 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local term = require "bertlua.util.term"
 
+-- Only the bertlua executable has it.
+local is_host, host = pcall(require, "bertlua.host")
+
 local M = {}
 
 local Writer = {}
@@ -31,6 +34,9 @@ end
 --- Open an output.
 -- @param path "-" is standard output
 function M.open(path)
+    if path == "-" and is_host and host.stdout_was_closed then
+        fault.raise "standard output is closed: name a file with --output, or open it (nothing was computed)"
+    end
     if path == "-" then return setmetatable({ file = io.stdout, name = "standard output" }, Writer) end
     local kind = fs.kind(path)
     if kind == "directory" then fault.raisef("%s: is a folder, expected a file to write", path) end

@@ -67,7 +67,14 @@ describe("files of vectors", function()
             ["d.json"] = "jsonl", ["-"] = "jsonl" } do
             assert.are.equal(form, formats.of(nil, path))
         end
-        assert.are.equal("npy", formats.of("npy", "a.jsonl"))
+        for path, form in pairs { ["a.bin"] = "npy", ["a.ndjson"] = "jsonl", ["-"] = "jsonl",
+            ["/dev/fd/3"] = "jsonl" } do
+            assert.are.equal(form, formats.of(form, path))
+        end
+        refused("--format jsonl: --output v.npy is named as npy: name it .jsonl, or leave out --format",
+            formats.of, "jsonl", "v.npy")
+        refused("--format npy: --output v.json is named as jsonl: name it .npy, or leave out --format",
+            formats.of, "npy", "v.json")
         refused("a.npz: its name does not say what to write: name it .npy, .safetensors or .jsonl, or give --format",
             formats.of, nil, "a.npz")
         assert.has_error(function() formats.of(nil, "npy") end)

@@ -71,6 +71,16 @@ describe("rows to predict", function()
             { text = "text", label = "l", labeled = true }, { "text", "label" }) })
     end)
 
+    it("are strings in JSON lines, but labels may be numbers", function()
+        local labeled = { text = "text", pair = "pair", label = "l", labeled = true }
+        assert.are.same({ { "x", "y", "5", 1 }, "jsonl" },
+            { read("a.jsonl", '{"text": "x", "pair": "y", "l": 5}\n', labeled, { "text", "pair", "label" }) })
+        for name, line in pairs { text = '{"text": 5, "pair": "y"}', pair = '{"text": "x", "pair": 5}' } do
+            local _, problem = pcall(read, "a.jsonl", line .. "\n", { text = "text", pair = "pair" }, { "text" })
+            assert.matches(("a.jsonl:1: %s is a number, expected a text"):format(name), tostring(problem), 1, true)
+        end
+    end)
+
     it("are words of columns, of JSON lines, or of text split at blanks", function()
         local function wanted() return { text = "text", words = true } end
         assert.are.same({ { { "a", "b" }, 1, { "c" }, 4 }, "conll" },

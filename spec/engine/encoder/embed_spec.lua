@@ -127,6 +127,11 @@ describe("an encoder", function()
             ["dtype is 3, expected 0 (f32), 1 (bf16) or 2 (f16)"] = { dtype = "i32" },
             ["threads is -1, expected 0 (all cores) or more"] = { threads = -1 },
             ["max_length is 2, expected 3 or more, or 0"] = { max_length = 2 },
+            ["threads is 1.5, expected a whole number"] = { threads = 1.5 },
+            ["threads is x, expected a whole number"] = { threads = "x" },
+            ["max_length is 4294967300, expected a whole number"] = { max_length = 2 ^ 32 + 4 },
+            ["option thread is not known, expected config_file, device, device_index, dtype, lower_case, max_length, "
+                .. "memory, parameters, refuse_long, threads, vocab_file"] = { thread = 1 },
         } do
             local ok, message = pcall(api.open, FOLDER, options)
             assert.is_false(ok)

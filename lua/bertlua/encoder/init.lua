@@ -109,8 +109,11 @@ end
 
 local function need(self, present, head, use)
     if not present then
-        fault.raisef("%s: this encoder has no %s head%s", use, head, self.heads.unknown
-            and (", and the head of a %s is not known here"):format(self.heads.unknown) or "")
+        local has = self.heads
+        local other = has.mlm and "an MLM head" or has.labels and "a classification head"
+            or has.tags and "a token-classification head" or has.answers and "a question-answering head" or "none"
+        fault.raisef("%s: this encoder has no %s head (it has %s): load a model that has one", use, head, has.unknown
+            and ("that of a %s, which is not known here"):format(has.unknown) or other)
     end
 end
 

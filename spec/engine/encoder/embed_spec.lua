@@ -90,9 +90,10 @@ describe("the encoder's vectors", function()
             lib.bl_encoder_hidden(handle, SHORT, nil, 3, out, rows))
         fails("hidden: text is NULL", lib.bl_encoder_hidden(handle, nil, nil, 3, out, rows))
         fails("hidden: rows is NULL", lib.bl_encoder_hidden(handle, SHORT, nil, 3, out, nil))
+        fails("hidden: out is NULL", lib.bl_encoder_hidden(handle, SHORT, nil, 3, nil, rows))
         fails("embed: encoder is NULL", lib.bl_encoder_embed(nil, nil, 1, 0, out))
         fails("embed: texts is NULL, expected 1 of them", lib.bl_encoder_embed(handle, nil, 1, 0, out))
-        fails("embed: out is NULL, expected 1 of them",
+        fails("embed: out is NULL, expected room for 1 x 16 floats",
             lib.bl_encoder_embed(handle, ffi.new("const char *[1]", { SHORT }), 1, 0, nil))
         local two = ffi.new "const char *[2]"
         two[0] = SHORT
@@ -148,6 +149,8 @@ describe("an encoder", function()
         assert.are.equal("encoder: lower_case is 2, expected -1, 0 or 1", bl.last_error())
         assert.are.equal(1, tonumber(bl.lib.bl_encoder_open(out, nil, nil)))
         assert.are.equal("encoder: folder is NULL, expected the path of a model folder", bl.last_error())
+        assert.are.equal(1, tonumber(bl.lib.bl_encoder_open(out, "", nil)))
+        assert.are.equal("encoder: the path is empty, expected that of a model folder", bl.last_error())
         assert.are.equal(1, tonumber(bl.lib.bl_encoder_describe(nil, nil)))
         assert.is_true(bl.lib.bl_encoder_label(nil, 0) == nil)
         bl.lib.bl_encoder_free(nil)

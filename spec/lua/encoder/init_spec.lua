@@ -157,11 +157,14 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
     end)
 
     it("says which head it lacks", function()
-        assert.are.equal("classify: this encoder has no classification head", fault_of(model.classify, model, TEXT))
-        assert.are.equal("answer: this encoder has no question-answering head",
+        assert.are.equal("classify: this encoder has no classification head (it has an MLM head): load a model that "
+            .. "has one", fault_of(model.classify, model, TEXT))
+        assert.are.equal("answer: this encoder has no question-answering head (it has an MLM head): load a model that "
+            .. "has one",
             fault_of(model.answer, model, PAIR, TEXT))
         local classifier = Encoder.load(FOLDER .. "classification")
-        assert.are.equal("fill_mask: this encoder has no MLM head", fault_of(classifier.fill_mask, classifier, TEXT))
+        assert.are.equal("fill_mask: this encoder has no MLM head (it has a classification head): load a model that "
+            .. "has one", fault_of(classifier.fill_mask, classifier, TEXT))
         classifier:close()
     end)
 
@@ -259,8 +262,9 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
             return (config:gsub("BertForSequenceClassification", "BertForMultipleChoice"))
         end))
         assert.matches("its head, of a BertForMultipleChoice, is left out", tostring(m))
-        assert.are.equal("classify: this encoder has no classification head, and the head of a "
-            .. "BertForMultipleChoice is not known here", fault_of(m.classify, m, TEXT))
+        assert.are.equal("classify: this encoder has no classification head (it has that of a "
+            .. "BertForMultipleChoice, which is not known here): load a model that has one",
+            fault_of(m.classify, m, TEXT))
         m:close()
     end)
 

@@ -132,7 +132,7 @@ end
 
 local function texts_and_pairs(texts, pairs_)
     if type(texts) ~= "table" then
-        error(("encoder: texts is a %s, expected a list"):format(type(texts)), 3)
+        error(("encoder: texts is %s, expected a list"):format(texts == nil and "nil" or "a " .. type(texts)), 3)
     elseif pairs_ and #pairs_ ~= #texts then
         error(("encoder: %d pairs for %d texts"):format(#pairs_, #texts), 3)
     end

@@ -113,6 +113,8 @@ describe("installation", function()
         assert_vectors(bl:embed { "a text", "", "another" }, run(("printf 'a text\\n\\nanother' | { %s %s; }"):format(
             embed, quote(MODEL))))
         assert_output("", 0, run(embed .. quote(MODEL) .. " < /dev/null"))
+        assert_output("embed: a line holds a NUL byte, where the text would end: remove it (tr -d '\\0')\n", 1,
+            run(("printf 'a\\0b\\n' | { %s %s; }"):format(embed, quote(MODEL))))
         assert_output("embed: /nope: no such file or folder\n", 1, run(embed .. "/nope"))
         assert_output("embed: usage: embed MODEL [TEXT TEXT]\n", 1, run(embed))
         assert_output("embed: cannot write standard output\n", 1, run("echo x | { " .. embed .. quote(MODEL)

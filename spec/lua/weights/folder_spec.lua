@@ -206,7 +206,7 @@ describe("a model's folder", function()
         it("not from what is not a model", function()
             local output, code = run("convert_to_huggingface", ("--checkpoint %s --output-dir %s/x"):format(root, root))
             assert.are.equal(1, code)
-            assert.matches("^bertlua: [^\n]*neither config.json nor a complete checkpoint\n$", output)
+            assert.matches("^bertlua: [^\n]*neither a model nor a complete checkpoint\n$", output)
             write("evil.bin", "cos\nsystem\n(S'touch " .. root .. "/pwned'\ntR.")
             output, code = run("convert_from_huggingface", ("--input %s/evil.bin --config-file %s --output-dir %s/x")
                 :format(root, write("config.json", '{"vocab_size": 1, "hidden_size": 8, "num_hidden_layers": 1, '

@@ -12,6 +12,7 @@
 #include <bertlua.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int fail(const char *message) {
     fprintf(stderr, "embed: %s\n", message);
@@ -24,7 +25,11 @@ static int embed_lines(bl_encoder *encoder, int32_t size, float *vector) {
     size_t room = 0;
     int result = EXIT_SUCCESS;
     for (ssize_t length; result == EXIT_SUCCESS && (length = getline(&line, &room, stdin)) >= 0;) {
-        if (length > 0 && line[length - 1] == '\n') line[length - 1] = '\0';
+        if (length > 0 && line[length - 1] == '\n') line[--length] = '\0';
+        if (strlen(line) < (size_t) length) {
+            result = fail("a line holds a NUL byte, where the text would end: remove it (tr -d '\\0')");
+            break;
+        }
         const char *text = line;
         if (bl_encoder_embed(encoder, &text, 1, BL_POOL_MODEL, vector) != BL_OK) result = fail(bl_last_error());
         for (int32_t k = 0; result == EXIT_SUCCESS && k < size; k++)

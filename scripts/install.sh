@@ -9,6 +9,13 @@
 set -eu
 umask 022
 
+case $PREFIX in
+'' | /*) ;; # none: below DESTDIR itself
+*)
+    echo "make install: PREFIX is $PREFIX, expected an absolute path, such as $PWD/$PREFIX" >&2
+    exit 1
+    ;;
+esac
 case $LIBDIR/ in
 "$PREFIX"/*) lib=${LIBDIR#"$PREFIX"/} ;;
 *)
@@ -133,12 +140,20 @@ PC
     put 644 scripts/completion/bertlua.fish share/fish/vendor_completions.d/bertlua.fish
     printf '%s' "$made" >> "$list"
     echo "installed $target/bin/bertlua"
+    [ -n "$DESTDIR" ] || tell_builders
+}
+
+tell_builders() {
+    # pkg-config has folders of its own, too.
+    case ":$(pkg-config --variable pc_path pkg-config 2>/dev/null):${PKG_CONFIG_PATH:-}:" in
+    *":$LIBDIR/pkgconfig:"*) ;;
+    *) echo "pkg-config does not look into $LIBDIR/pkgconfig: set PKG_CONFIG_PATH=$LIBDIR/pkgconfig" ;;
+    esac
     tell_linker
 }
 
 # The loader looks into folders that it knows, as of its last ldconfig.
 tell_linker() {
-    [ -z "$DESTDIR" ] || return 0
     PATH=$PATH:/sbin:/usr/sbin
     case $LIBDIR in
     /lib | /lib/* | /usr/lib | /usr/lib/*) ;;
@@ -157,6 +172,10 @@ trap 'rm -f "$files" "$files.folders"' EXIT
 case ${1:-} in
 install) install_all ;;
 remove)
+    if [ ! -f "$list" ] && [ ! -d "$target/$share/lua/bertlua" ]; then
+        echo "make uninstall: bertlua is not installed in $target: set the PREFIX and DESTDIR of make install" >&2
+        exit 1
+    fi
     remove
     echo "removed bertlua from $target"
     ;;

@@ -4,7 +4,8 @@
 --     e = encoder_api.open "all-MiniLM-L6-v2"
 --     e:embed { "a text", "another" }            tensor f32 [2,H]
 --
--- What a folder or the system refuses comes back as nil and a message; so does a text that is refused.
+-- What a folder or the system refuses comes back as nil and a message; so does a text that is refused. Such a message
+-- is C's and counts texts as C does: `texts[0]` is the first.
 -- @module bertlua.encoder_api
 
 local ffi = require "ffi"
@@ -22,6 +23,29 @@ local DEVICE = { cpu = 0, cuda = 1 }
 local POOLING = { model = 0, mean = 1, cls = 2 }
 local NORMALIZED = 16
 local PROBLEM = { [0] = "single", "multiple", "values" }
+
+local OPTIONS = { "config_file", "device", "device_index", "dtype", "lower_case", "max_length", "memory", "parameters",
+    "refuse_long", "threads", "vocab_file" }
+-- What fits into C's numbers; C itself says which of them mean something.
+local WHOLE = { device_index = 2 ^ 31, max_length = 2 ^ 31, memory = 2 ^ 63, threads = 2 ^ 31 }
+
+--- Options that are misspelled, or that C would round or take for others, end here. The level is that of error().
+local function check_options(options, level)
+    local known = {}
+    for _, name in ipairs(OPTIONS) do known[name] = true end
+    for name in pairs(options) do
+        if not known[name] then
+            error(("encoder: option %s is not known, expected %s"):format(tostring(name), table.concat(OPTIONS, ", ")),
+                level + 1)
+        end
+    end
+    for name, most in pairs(WHOLE) do
+        local value = options[name]
+        if value ~= nil and not (type(value) == "number" and value >= -most and value < most and value % 1 == 0) then
+            error(("encoder: %s is %s, expected a whole number"):format(name, tostring(value)), level + 1)
+        end
+    end
+end
 
 local function code_of(codes, what, name)
     local code = codes[name]
@@ -50,10 +74,11 @@ end
 -- @tparam[opt] table options device ("cpu"), device_index, threads, dtype ("f32", "bf16", "f16"), memory
 --   (bytes), max_length, lower_case (true, false; nil: as the folder says), vocab_file, config_file, refuse_long: see
 --   engine/api/encoder.h; parameters: list of {name, tensor} in place of the folder's files of them. They must keep
---   their memory while the encoder is open
+--   their memory while the encoder is open. Other names, and numbers that are not whole, are errors
 -- @return the encoder; or nil, message
 function M.open(folder, options)
     options = options or {}
+    check_options(options, 2)
     local c = ffi.new "bl_encoder_options"
     local kept = options.parameters and parameters_of(options.parameters)
     if kept then c.parameters = kept.c end
@@ -107,7 +132,7 @@ end
 
 local function texts_and_pairs(texts, pairs_)
     if type(texts) ~= "table" then
-        error(("encoder: texts is a %s, expected a list"):format(type(texts)), 3)
+        error(("encoder: texts is %s, expected a list"):format(texts == nil and "nil" or "a " .. type(texts)), 3)
     elseif pairs_ and #pairs_ ~= #texts then
         error(("encoder: %d pairs for %d texts"):format(#pairs_, #texts), 3)
     end

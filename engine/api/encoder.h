@@ -13,7 +13,8 @@
  * Texts are UTF-8, NUL-terminated, else refused (BL_ERROR_FORMAT, as is whatever
  * else is wrong with a text); [MASK], [SEP] and the other special tokens in them
  * are taken as such. A text of more than max_length tokens loses its end,
- * unless the options refuse it; bl_encoder_lengths tells before.
+ * unless the options refuse it; bl_encoder_lengths tells before. An empty text
+ * is a text, too: [CLS] [SEP].
  */
 #ifndef BERTLUA_API_ENCODER_H
 #define BERTLUA_API_ENCODER_H

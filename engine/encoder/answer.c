@@ -352,7 +352,7 @@ BL_API bl_status bl_encoder_answer_with(bl_encoder *encoder, const char *questio
         return bl_fail(BL_ERROR_ARGUMENT, "answer: encoder, answers or count is NULL, or capacity is not positive");
     bl_encoder_info info;
     BL_TRY(bl_encoder_describe(encoder, &info));
-    if (!info.answers) return bl_fail(BL_ERROR_UNSUPPORTED, "answer: this encoder has no question-answering head");
+    if (!info.answers) return bl_encoder_lacks(&info, "answer", "question-answering");
     question q = {.encoder = encoder};
     bl_status status = answer(&q, question_text, context, options ? options : &DEFAULTS);
     if (status == BL_OK) {

@@ -48,7 +48,7 @@ BL_API bl_status bl_encoder_classify(bl_encoder *encoder, const char *const *tex
         return bl_fail(BL_ERROR_ARGUMENT, "classify: encoder, texts or scores is NULL, or n is negative");
     bl_encoder_info info;
     BL_TRY(bl_encoder_describe(encoder, &info));
-    if (!info.classifies) return bl_fail(BL_ERROR_UNSUPPORTED, "classify: this encoder has no classification head");
+    if (!info.classifies) return bl_encoder_lacks(&info, "classify", "classification");
     if (n == 0) return BL_OK;
     bl_ids ids;
     BL_TRY(bl_ids_create(&ids));

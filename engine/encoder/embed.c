@@ -12,9 +12,11 @@ static bl_status check_texts(const char *op, const bl_encoder *encoder, const ch
                              const void *out) {
     if (!encoder) return bl_fail(BL_ERROR_ARGUMENT, "%s: encoder is NULL", op);
     if (n < 0) return bl_fail(BL_ERROR_ARGUMENT, "%s: n is %lld, expected 0 or more", op, (long long) n);
-    if (n > 0 && (!texts || !out))
-        return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is NULL, expected %lld of them", op, texts ? "out" : "texts",
-                       (long long) n);
+    if (n > 0 && !texts)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: texts is NULL, expected %lld of them", op, (long long) n);
+    if (n > 0 && !out)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: out is NULL, expected room for %lld x %d floats", op, (long long) n,
+                       (int) encoder->folder.size.hidden_size);
     return BL_OK;
 }
 
@@ -96,8 +98,9 @@ static bl_status hidden(bl_encoder *encoder, bl_ids *ids, const char *text, cons
 
 BL_API bl_status bl_encoder_hidden(bl_encoder *encoder, const char *text, const char *pair, int64_t capacity,
                                    float *out, int64_t *rows) {
-    BL_TRY(check_texts("hidden", encoder, &text, 1, out));
-    if (!text || !rows) return bl_fail(BL_ERROR_ARGUMENT, "hidden: %s is NULL", text ? "rows" : "text");
+    BL_TRY(check_texts("hidden", encoder, &text, 1, &text));
+    if (!text || !rows || !out)
+        return bl_fail(BL_ERROR_ARGUMENT, "hidden: %s is NULL", !text ? "text" : rows ? "out" : "rows");
     bl_ids ids;
     BL_TRY(bl_ids_create(&ids));
     bl_status status = hidden(encoder, &ids, text, pair, capacity, out, rows);

@@ -74,6 +74,7 @@ BL_API bl_status bl_encoder_open(bl_encoder **out, const char *folder, const bl_
     if (!out || !folder)
         return bl_fail(BL_ERROR_ARGUMENT, "encoder: %s is NULL, expected %s", out ? "folder" : "out",
                        out ? "the path of a model folder" : "a place for the encoder");
+    if (!*folder) return bl_fail(BL_ERROR_ARGUMENT, "encoder: the path is empty, expected that of a model folder");
     bl_encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder) return bl_fail(BL_ERROR_MEMORY, "encoder: out of memory");
     if (options) encoder->options = *options;
@@ -118,6 +119,16 @@ BL_API bl_status bl_encoder_describe(bl_encoder *encoder, bl_encoder_info *out) 
         .lower_case = folder->lower_case,
     };
     return BL_OK;
+}
+
+bl_status bl_encoder_lacks(const bl_encoder_info *info, const char *op, const char *head) {
+    const char *other = info->fills_masks  ? "an MLM head"
+                        : info->classifies ? "a classification head"
+                        : info->tags       ? "a token-classification head"
+                        : info->answers    ? "a question-answering head"
+                                           : "none";
+    return bl_fail(BL_ERROR_UNSUPPORTED, "%s: this encoder has no %s head (it has %s): open a model that has one", op,
+                   head, other);
 }
 
 BL_API const char *bl_encoder_label(const bl_encoder *encoder, int32_t index) {

@@ -88,6 +88,9 @@ bl_status bl_encoder_compute(bl_encoder *encoder, bl_head head, const bl_sequenc
 /* Whether one text of the folder's max_length fits into the options' memory. */
 bl_status bl_encoder_check_memory(bl_encoder *encoder);
 
+/* The error of a call whose head the encoder lacks: which it has, and what to do. */
+bl_status bl_encoder_lacks(const bl_encoder_info *info, const char *op, const char *head);
+
 struct bl_model;      /* parameters and plan */
 struct bl_workspaces; /* contexts and arenas, taken and given back */
 

@@ -145,7 +145,7 @@ static bl_status fill_masks(bl_encoder *encoder, const char *const *texts, int64
                        "fill_mask: encoder, text, guesses or masks is NULL, or capacity is negative");
     bl_encoder_info info;
     BL_TRY(bl_encoder_describe(encoder, &info));
-    if (!info.fills_masks) return bl_fail(BL_ERROR_UNSUPPORTED, "fill_mask: this encoder has no MLM head");
+    if (!info.fills_masks) return bl_encoder_lacks(&info, "fill_mask", "MLM");
     int32_t known = bl_tokenizer_size(encoder->folder.tokenizer);
     if (known > info.vocab_size) known = info.vocab_size;
     if (k < 1 || k > known)

@@ -212,7 +212,7 @@ BL_API bl_status bl_encoder_tag(bl_encoder *encoder, const char *const *words, c
                        "tokens: encoder, words, offsets, labels or scores is NULL, or their number is negative");
     bl_encoder_info info;
     BL_TRY(bl_encoder_describe(encoder, &info));
-    if (!info.tags) return bl_fail(BL_ERROR_UNSUPPORTED, "tokens: this encoder has no token-classification head");
+    if (!info.tags) return bl_encoder_lacks(&info, "tokens", "token-classification");
     BL_TRY(check_sentences(offsets, sentences, stride));
     if (cut) *cut = 0;
     if (sentences == 0 || offsets[sentences] == 0) return BL_OK;

@@ -28,7 +28,7 @@ local function make(target, prefix, more)
 end
 
 describe("installation", function()
-    local folder, prefix
+    local folder, prefix, told
 
     setup(function()
         -- Its name has a blank, and what lies beside it is not ours.
@@ -38,10 +38,24 @@ describe("installation", function()
             quote(prefix), quote(prefix))))))
         local text, code = make("install", prefix)
         assert.are.equal(0, code, text)
+        told = text
     end)
 
     teardown(function()
         run("rm -rf " .. quote(folder))
+    end)
+
+    it("tells where pkg-config has to look, and refuses a folder that means nothing", function()
+        local line = "pkg-config does not look into %s: set PKG_CONFIG_PATH=%s\n"
+        local place = prefix .. "/lib/pkgconfig"
+        assert.is_truthy(told:find(line:format(place, place), 1, true), told)
+        local text, code = make("install", "some/where")
+        assert.matches("make install: PREFIX is some/where, expected an absolute path, such as /.*/some/where\n", text)
+        assert.are_not.equal(0, code)
+        text, code = make("uninstall", folder .. "/none")
+        assert.is_truthy(text:find(("make uninstall: bertlua is not installed in %s/none: set the PREFIX and DESTDIR "
+            .. "of make install\n"):format(folder), 1, true), text)
+        assert.are_not.equal(0, code)
     end)
 
     it("works from any folder, and when it is moved", function()
@@ -99,6 +113,8 @@ describe("installation", function()
         assert_vectors(bl:embed { "a text", "", "another" }, run(("printf 'a text\\n\\nanother' | { %s %s; }"):format(
             embed, quote(MODEL))))
         assert_output("", 0, run(embed .. quote(MODEL) .. " < /dev/null"))
+        assert_output("embed: a line holds a NUL byte, where the text would end: remove it (tr -d '\\0')\n", 1,
+            run(("printf 'a\\0b\\n' | { %s %s; }"):format(embed, quote(MODEL))))
         assert_output("embed: /nope: no such file or folder\n", 1, run(embed .. "/nope"))
         assert_output("embed: usage: embed MODEL [TEXT TEXT]\n", 1, run(embed))
         assert_output("embed: cannot write standard output\n", 1, run("echo x | { " .. embed .. quote(MODEL)

@@ -107,6 +107,6 @@ describe("answering one question", function()
         refused("max_position_embeddings 32", { checkpoint = model, question = question, context = "w6",
             ["max-seq-length"] = "64" })
         assert.has_error(function() models.answer(model, question) end,
-            "answer: the context is a nil, expected a string")
+            "answer: the context is nil, expected a string")
     end)
 end)

@@ -36,8 +36,9 @@ local texts = require "bertlua.encoder.texts"
 local Encoder = {}
 Encoder.__index = Encoder
 
+-- command_line is for recipes: messages call the others --vocab-file etc.
 local OPTIONS = { "precision", "vocab_file", "config_file", "do_lower_case", "model_prefix", "max_seq_length",
-    "command_line" }
+    command_line = true }
 local EMBED_OPTIONS = { "pooling", "normalize", "batch_size" }
 local CLASSIFY_OPTIONS, TAG_OPTIONS = { "batch_size", "threshold" }, { "batch_size", "stride" }
 local ANSWER_SIZES = { "max_seq_length", "doc_stride", "max_query_length", "n_best_size", "max_answer_length",
@@ -74,14 +75,18 @@ local function open_engine(found, graph, options)
     return engine
 end
 
+local function kind_of(value)
+    return value == nil and "nil" or "a " .. type(value)
+end
+
 --- Open a model.
 -- @tparam string path folder of a model (ours or Hugging Face's), of a checkpoint or of checkpoints (the best is taken
 --   if their run keeps one, else the newest), or a file of parameters next to a config.json
 -- @tparam[opt] table options precision ("fp32", "bf16", "fp16"); vocab_file, config_file, do_lower_case,
---   model_prefix, max_seq_length: instead of what the folder holds; command_line: messages call these --vocab-file etc.
+--   model_prefix, max_seq_length: instead of what the folder holds
 -- @return the model; a fault if there is none, or if it is no BERT
 function Encoder.load(path, options)
-    if type(path) ~= "string" then error("load: path is a " .. type(path) .. ", expected a string", 2) end
+    if type(path) ~= "string" then error("load: path is " .. kind_of(path) .. ", expected a string", 2) end
     options = options_of.check("load", options, OPTIONS, 2)
     if not DTYPES[options.precision or "fp32"] then
         error(("load: precision is %s, expected fp32, bf16 or fp16"):format(tostring(options.precision)), 2)
@@ -109,15 +114,18 @@ end
 
 local function need(self, present, head, use)
     if not present then
-        fault.raisef("%s: this encoder has no %s head%s", use, head, self.heads.unknown
-            and (", and the head of a %s is not known here"):format(self.heads.unknown) or "")
+        local has = self.heads
+        local other = has.mlm and "an MLM head" or has.labels and "a classification head"
+            or has.tags and "a token-classification head" or has.answers and "a question-answering head" or "none"
+        fault.raisef("%s: this encoder has no %s head (it has %s): load a model that has one", use, head, has.unknown
+            and ("that of a %s, which is not known here"):format(has.unknown) or other)
     end
 end
 
 -- The level is that of error(), seen from here.
 local function check_text(use, what, text, level)
     if type(text) ~= "string" then
-        error(("%s: the %s is a %s, expected a string"):format(use, what, type(text)), level)
+        error(("%s: the %s is %s, expected a string"):format(use, what, kind_of(text)), level)
     end
 end
 

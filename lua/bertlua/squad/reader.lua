@@ -206,7 +206,8 @@ end
 function reader.answer(model, question, context, options)
     for name, value in pairs { question = question or false, context = context or false } do
         if type(value) ~= "string" then
-            error(("answer: the %s is a %s, expected a string"):format(name, type(value or nil)), 2)
+            local kind = value and "a " .. type(value) or "nil"
+            error(("answer: the %s is %s, expected a string"):format(name, kind), 2)
         end
     end
     if type(model) == "string" then model = reader.shared(model, options) end

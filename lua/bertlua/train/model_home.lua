@@ -12,12 +12,12 @@ local model_home = {}
 -- inside that its run keeps as the best, else the newest.
 -- @tparam string path
 -- @tparam[opt] string model_prefix ("model")
--- @return folder, file; or nil, nil, reason, whether the reason says all (there are checkpoints, and none is complete):
---   then there is no need to look elsewhere
+-- @return folder, file; or nil, nil, reason, whether the reason says all (there are checkpoints, and none is complete,
+--   or the folder may not be looked into): then there is no need to look elsewhere
 function model_home.find(path, model_prefix)
-    local home, file, reason = folder.find(path, model_prefix)
+    local home, file, reason, is_all = folder.find(path, model_prefix)
     if home then return home, file end
-    if not fs.is_directory(path) then return nil, nil, reason end
+    if is_all or not fs.is_directory(path) then return nil, nil, reason, is_all end
     home, file = folder.find(fs.join(path, "model"), model_prefix)
     if home then return home, file end
     if fs.is_directory(fs.join(path, "checkpoints")) then path = fs.join(path, "checkpoints") end

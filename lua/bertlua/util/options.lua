@@ -7,7 +7,7 @@ local M = {}
 --- An error unless `given` is nil or a table with known names only.
 -- @param what function, for the message
 -- @param given what the caller gave
--- @param known list of the names there are
+-- @param known list of the names there are; keys of it that are true are taken, too, but not told to anyone
 -- @param level whose line the error names: 1 the caller, 2 the caller's caller
 -- @return the table; an empty one for nil
 function M.check(what, given, known, level)
@@ -17,7 +17,7 @@ function M.check(what, given, known, level)
             level + 1)
     end
     for name in pairs(given) do
-        local found = false
+        local found = known[name] == true
         for i = 1, #known do found = found or known[i] == name end
         if not found then
             local guess = type(name) == "string" and suggest.closest(name, known)

@@ -39,17 +39,20 @@ local function find_in(path, model_prefix)
 end
 
 --- Find parameters given a folder, a file, or a file name without its .pdparams.
--- @return folder, file; or nil, nil, reason
+-- @return folder, file; or nil, nil, reason, whether the reason says all (the folder may not be looked into)
 function folder.find(path, model_prefix)
     local kind = fs.kind(path)
     if kind == "directory" then
         local file = find_in(path, model_prefix)
         if file then return path, file end
+        local names, problem = fs.list(path)
+        if not names then return nil, nil, problem, true end
         return nil, nil, ("%s: contains no %s.safetensors, pytorch_model.bin or .pdparams"):format(path,
             model_prefix or "model")
     end
     if kind == "file" then return fs.dirname(path), path end
     if fs.is_file(path .. ".pdparams") then return fs.dirname(path), path .. ".pdparams" end
+    if path == "" then return nil, nil, "the path is empty, expected that of a model", true end
     return nil, nil, path .. ": no such file or folder"
 end
 

@@ -103,11 +103,14 @@ describe("the engine's classifier", function()
         local _, message = c:classify { "a", "b\255" }
         assert.matches("^classify: texts%[1%]: byte 1: invalid UTF%-8", message)
         _, message = c:tokens { "a" }
-        assert.are.equal("tokens: this encoder has no token-classification head", message)
+        assert.are.equal("tokens: this encoder has no token-classification head (it has a classification "
+            .. "head): open a model that has one", message)
         _, message = c:answer("a", "b")
-        assert.are.equal("answer: this encoder has no question-answering head", message)
+        assert.are.equal("answer: this encoder has no question-answering head (it has a classification head): "
+            .. "open a model that has one", message)
         _, message = c:fill_mask "[MASK]"
-        assert.are.equal("fill_mask: this encoder has no MLM head", message)
+        assert.are.equal("fill_mask: this encoder has no MLM head (it has a classification head): open a model "
+            .. "that has one", message)
         lua:close()
         c:close()
     end)

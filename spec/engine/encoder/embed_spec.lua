@@ -90,9 +90,10 @@ describe("the encoder's vectors", function()
             lib.bl_encoder_hidden(handle, SHORT, nil, 3, out, rows))
         fails("hidden: text is NULL", lib.bl_encoder_hidden(handle, nil, nil, 3, out, rows))
         fails("hidden: rows is NULL", lib.bl_encoder_hidden(handle, SHORT, nil, 3, out, nil))
+        fails("hidden: out is NULL", lib.bl_encoder_hidden(handle, SHORT, nil, 3, nil, rows))
         fails("embed: encoder is NULL", lib.bl_encoder_embed(nil, nil, 1, 0, out))
         fails("embed: texts is NULL, expected 1 of them", lib.bl_encoder_embed(handle, nil, 1, 0, out))
-        fails("embed: out is NULL, expected 1 of them",
+        fails("embed: out is NULL, expected room for 1 x 16 floats",
             lib.bl_encoder_embed(handle, ffi.new("const char *[1]", { SHORT }), 1, 0, nil))
         local two = ffi.new "const char *[2]"
         two[0] = SHORT
@@ -127,6 +128,11 @@ describe("an encoder", function()
             ["dtype is 3, expected 0 (f32), 1 (bf16) or 2 (f16)"] = { dtype = "i32" },
             ["threads is -1, expected 0 (all cores) or more"] = { threads = -1 },
             ["max_length is 2, expected 3 or more, or 0"] = { max_length = 2 },
+            ["threads is 1.5, expected a whole number"] = { threads = 1.5 },
+            ["threads is x, expected a whole number"] = { threads = "x" },
+            ["max_length is 4294967300, expected a whole number"] = { max_length = 2 ^ 32 + 4 },
+            ["option thread is not known, expected config_file, device, device_index, dtype, lower_case, max_length, "
+                .. "memory, parameters, refuse_long, threads, vocab_file"] = { thread = 1 },
         } do
             local ok, message = pcall(api.open, FOLDER, options)
             assert.is_false(ok)
@@ -143,6 +149,8 @@ describe("an encoder", function()
         assert.are.equal("encoder: lower_case is 2, expected -1, 0 or 1", bl.last_error())
         assert.are.equal(1, tonumber(bl.lib.bl_encoder_open(out, nil, nil)))
         assert.are.equal("encoder: folder is NULL, expected the path of a model folder", bl.last_error())
+        assert.are.equal(1, tonumber(bl.lib.bl_encoder_open(out, "", nil)))
+        assert.are.equal("encoder: the path is empty, expected that of a model folder", bl.last_error())
         assert.are.equal(1, tonumber(bl.lib.bl_encoder_describe(nil, nil)))
         assert.is_true(bl.lib.bl_encoder_label(nil, 0) == nil)
         bl.lib.bl_encoder_free(nil)

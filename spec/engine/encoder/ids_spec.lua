@@ -84,7 +84,8 @@ describe("texts as ids", function()
                 at, bad:byte(at + 1)), message)
         end
         local _, message = c:classify({ "a" }, { "b" })
-        assert.are.equal("classify: this encoder has no classification head", message)
+        assert.are.equal("classify: this encoder has no classification head (it has an MLM head): open a model that "
+            .. "has one", message)
         _, message = c:lengths({ "a" }, { "\128" })
         assert.matches("^lengths: pairs%[0%]: byte 0: invalid UTF%-8", message)
     end)

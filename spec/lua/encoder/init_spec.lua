@@ -157,11 +157,14 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
     end)
 
     it("says which head it lacks", function()
-        assert.are.equal("classify: this encoder has no classification head", fault_of(model.classify, model, TEXT))
-        assert.are.equal("answer: this encoder has no question-answering head",
+        assert.are.equal("classify: this encoder has no classification head (it has an MLM head): load a model that "
+            .. "has one", fault_of(model.classify, model, TEXT))
+        assert.are.equal("answer: this encoder has no question-answering head (it has an MLM head): load a model that "
+            .. "has one",
             fault_of(model.answer, model, PAIR, TEXT))
         local classifier = Encoder.load(FOLDER .. "classification")
-        assert.are.equal("fill_mask: this encoder has no MLM head", fault_of(classifier.fill_mask, classifier, TEXT))
+        assert.are.equal("fill_mask: this encoder has no MLM head (it has a classification head): load a model that "
+            .. "has one", fault_of(classifier.fill_mask, classifier, TEXT))
         classifier:close()
     end)
 
@@ -259,8 +262,9 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
             return (config:gsub("BertForSequenceClassification", "BertForMultipleChoice"))
         end))
         assert.matches("its head, of a BertForMultipleChoice, is left out", tostring(m))
-        assert.are.equal("classify: this encoder has no classification head, and the head of a "
-            .. "BertForMultipleChoice is not known here", fault_of(m.classify, m, TEXT))
+        assert.are.equal("classify: this encoder has no classification head (it has that of a "
+            .. "BertForMultipleChoice, which is not known here): load a model that has one",
+            fault_of(m.classify, m, TEXT))
         m:close()
     end)
 
@@ -451,7 +455,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         fails_here("embed: call it with a colon: m:embed(...)", function() model.embed { SHORT } end)
         assert.matches("%(closed%)", tostring(named))
         fails_here("load: unknown option vocab, expected precision, vocab_file, config_file, do_lower_case, "
-            .. "model_prefix, max_seq_length, command_line", function() Encoder.load(empty, { vocab = "x" }) end)
+            .. "model_prefix, max_seq_length", function() Encoder.load(empty, { vocab = "x" }) end)
         fails_here("load: options is a string, expected a table with precision",
             function() Encoder.load(empty, "bf16") end)
         fails_here("embed: unknown option poling; did you mean pooling?",
@@ -471,7 +475,7 @@ BertForPretraining of spec/fixtures/encoder/masked_lm
         fails_here("fill_mask: k is 0, expected a whole number from 1", function() model:fill_mask(TEXT, 0) end)
         fails_here("hidden_states: the text is a number, expected a string", function() model:hidden_states(1) end)
         fails_here("tokens: the second text is a number, expected a string", function() model:tokens("a", 1) end)
-        fails_here("fill_mask: the text is a nil, expected a string", function() model:fill_mask() end)
+        fails_here("fill_mask: the text is nil, expected a string", function() model:fill_mask() end)
         fails_here("embed: the text number 2 is a boolean, expected a string", function() model:embed { "a", true } end)
     end)
 end)

@@ -148,6 +148,9 @@ describe("bertlua", function()
             assert.are.equal((by_path:gsub("recipes/fill_mask.lua", name, 1)), text)
         end
         assert_output(by_path:gsub("recipes/fill_mask.lua", "fill_mask", 1), 0, run_bertlua "help fill_mask")
+        for _, name in ipairs { "embed", "serve" } do
+            assert.matches("^Usage: bertlua " .. name .. " %[settings%]", (run_bertlua("help " .. name)))
+        end
         assert_output((run_bertlua "--help"), 0, run_bertlua "help")
         assert.matches("^Recipes: .*\n  fill_mask +The most likely words", (run_bertlua("recipes", "cd / &&")))
         assert.matches("^Usage: bertlua recipes\n", (run_bertlua "recipes --help"))

@@ -42,5 +42,15 @@ describe("the folder of a model", function()
         assert.are.same({ "none of the checkpoints in /run/checkpoints can be used: /run/checkpoints/3 (progress.json "
             .. "is missing)" }, found "/run")
         assert.are.same({ "/none: no such file or folder" }, found "/none")
+        assert.are.equal("the path is empty, expected that of a model", select(3, model_home.find ""))
+    end)
+
+    it("is not said to lack a model where it may not be looked into", function()
+        assert(fs.mkdirs(folder .. "/closed"))
+        -- Permissions do not bind root.
+        local list = fs.list
+        finally(function() fs.list = list end)
+        fs.list = function(path) return nil, path .. ": cannot be listed: Permission denied" end
+        assert.are.same({ "/closed: cannot be listed: Permission denied" }, found "/closed")
     end)
 end)

@@ -16,6 +16,14 @@ describe("options", function()
         assert.are.same({}, draw())
     end)
 
+    it("may be taken without being told", function()
+        local known = { "width", inner = true }
+        local given = { width = 1, inner = 2 }
+        assert.are.equal(given, options.check("draw", given, known, 1))
+        assert.error_matches(function() options.check("draw", { color = 1 }, known, 1) end,
+            "draw: unknown option color, expected width$")
+    end)
+
     it("are an error at the caller's line otherwise", function()
         errors.all_fail_here {
             { "draw: unknown option widt; did you mean width?", function() draw { widt = 1 } end },

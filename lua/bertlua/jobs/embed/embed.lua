@@ -319,8 +319,7 @@ end
 
 --- What the recipe calls: its own settings, then the command line.
 function M.main(overrides, description)
-    local values, sources = M.settings:parse(arg or {}, overrides, { program = "recipes/embed.lua",
-        description = description })
+    local values, sources = M.settings:parse(arg or {}, overrides, { description = description })
     return M.run(values, sources)
 end
 

@@ -17,6 +17,7 @@ local STRETCH = 8192
 function M.problem_of(reply, limits)
     if reply.status == "ok" then return nil end
     if reply.too_long then
+        -- The words of text-embeddings-inference, though as many as max_length are taken.
         return problem.new(413, "Validation", ("`inputs` must have less than %d tokens. Given: %d"):format(
             limits.max_length, reply:length(reply.too_long)), { code = "context_length_exceeded" })
     elseif reply.status == "argument" then

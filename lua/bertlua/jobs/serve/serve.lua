@@ -82,7 +82,7 @@ local DTYPE = { fp32 = "f32", bf16 = "bf16" }
 -- @return encoder, what files.inspect found
 local function open_model(values)
     local found = files.inspect(values.checkpoint, { vocab_file = values.vocab_file,
-        do_lower_case = values.do_lower_case, max_seq_length = values.max_seq_length })
+        do_lower_case = values.do_lower_case, max_seq_length = values.max_seq_length, command_line = true })
     local encoder = fault.check(encoder_api.open(found.folder, { vocab_file = values.vocab_file,
         threads = values.threads, dtype = DTYPE[values.precision], max_length = found.limit,
         lower_case = values.do_lower_case }))

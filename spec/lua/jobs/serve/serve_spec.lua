@@ -321,6 +321,8 @@ describe("a server with much to do", function()
     end)
 
     it("says in a line why it does not start", function()
+        process.assert_output("bertlua: --checkpoint: /no/such: no such file or folder\n", 1,
+            process.run_bertlua "recipes/serve.lua --checkpoint /no/such")
         local server = start ""
         local output, code = process.run_bertlua(("recipes/serve.lua --checkpoint %s --port %d"):format(MODEL,
             server.port))

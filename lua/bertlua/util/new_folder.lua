@@ -77,8 +77,8 @@ end
 --- Write a folder. On a failure nothing of it is left.
 -- @tparam string path created if missing; a fault unless check() allows it
 -- @tparam string last name of the file without which nobody takes the folder for complete
--- @tparam function make make(folder) writes plain files into a folder, durably. It may make folders too: if it is killed
---   while they are moved, check() refuses what is left, since only plain files are ever removed for it
+-- @tparam function make make(folder) writes plain files into a folder, durably. It may make folders too: if it is
+--   killed while they are moved, check() refuses what is left, since only plain files are ever removed for it
 function new_folder.write(path, last, make)
     fault.check(fs.mkdirs(path))
     sweep(path)

@@ -35,7 +35,9 @@ describe("an encoder in a C program", function()
         assert.is_true(tonumber(output:match "(%d+) bytes held") <= 900 * 1024)
     end)
 
-    it("leaves no memory behind", function()
+    -- AddressSanitizer keeps for a while what was freed.
+    local counted = (os.getenv "LD_PRELOAD" or ""):find "asan" and pending or it
+    counted("leaves no memory behind", function()
         assert.matches("^5000 calls", run(("soak %s %s 5000"):format(quote(folder .. "/model"),
             quote(folder .. "/texts"))))
     end)

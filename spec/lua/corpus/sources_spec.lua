@@ -157,7 +157,7 @@ describe("kill -9", function()
         for _ = 1, 20 do
             -- As soon as more of the file has arrived than before.
             local _, code = process.run(("%s %s --output-dir %s --quiet %s & pid=$!\n"
-                .. "for i in $(seq 200); do sleep 0.02\n"
+                .. "for i in $(seq 1500); do sleep 0.02\n"
                 .. "n=$(stat -c %%s %sslow.part 2>/dev/null || echo 0)\n"
                 .. "[ $n -gt %d ] && kill -9 $pid 2>/dev/null && break\ndone\nwait $pid"):format(
                 process.quote(process.bertlua), process.quote(process.root .. "/recipes/prepare_corpus.lua"),

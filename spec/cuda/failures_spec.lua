@@ -52,10 +52,10 @@ describe("a GPU that cannot be used", function()
             .. "driver; running on the CPU\n"
         for what, warning in pairs { ["no-driver"] = "", ["no-device"] = "", ["old-driver"] = old } do
             local _, output = pretraining.shell(failing(what) .. pretraining.BINARY .. answer)
-            assert.are.equal(warning .. "bertlua: missing: no such checkpoint\n", output)
+            assert.are.equal(warning .. "bertlua: missing: no such file or folder\n", output)
         end
         local _, output = pretraining.shell(failing("old-driver", "cpu") .. pretraining.BINARY .. answer)
-        assert.are.equal("bertlua: missing: no such checkpoint\n", output)
+        assert.are.equal("bertlua: missing: no such file or folder\n", output)
         _, output = pretraining.shell(failing "no-image" .. pretraining.BINARY .. answer)
         assert.matches("^bertlua: cuda: emulated GPU has compute capability 9%.0, for which [^\n]*\n$", output)
     end)
@@ -93,6 +93,8 @@ describe("a GPU that fails in the middle", function()
 
     --- A run that fails like this, then one that resumes: the result is that of a run that never failed.
     local function fails(what, pattern, more)
+        -- A report of another run would be kept, which is told.
+        os.remove(job.dir .. "/report.json")
         local code, output = job:run("pretrain_phase1.lua", changes(more), failing(what))
         assert.are.equal(1, code, output)
         assert.matches(pattern, last_line(output))

@@ -20,15 +20,6 @@ static bl_status check_texts(const char *op, const bl_encoder *encoder, const ch
     return BL_OK;
 }
 
-static bl_sequences sequences_of(const bl_ids *ids) {
-    return (bl_sequences){
-        .count = ids->sequences, .ids = ids->ids, .offsets = ids->offsets, .first_lengths = ids->first_lengths};
-}
-
-static void clear(bl_ids *ids) {
-    ids->count = ids->sequences = 0;
-}
-
 /* Each row divided by its Euclidean length. */
 static void normalize(float *rows, int64_t n, int64_t width) {
     for (int64_t i = 0; i < n; i++) {
@@ -47,10 +38,10 @@ static bl_status embed(bl_encoder *encoder, bl_ids *ids, const char *const *text
                        bl_head head, float *out) {
     int64_t width = encoder->folder.size.hidden_size;
     for (int64_t begin = 0, i = 0; i < n; begin = i) {
-        clear(ids);
+        bl_ids_clear(ids);
         for (; i < n && ids->count < PART; i++)
             BL_TRY(bl_ids_add(ids, encoder, "embed", i, texts[i], pairs ? pairs[i] : NULL, NULL));
-        bl_sequences sequences = sequences_of(ids);
+        bl_sequences sequences = bl_ids_sequences(ids);
         BL_TRY(bl_encoder_compute(encoder, head, &sequences, out + begin * width));
     }
     return BL_OK;
@@ -90,7 +81,7 @@ static bl_status hidden(bl_encoder *encoder, bl_ids *ids, const char *text, cons
     if (ids->count > capacity)
         return bl_fail(BL_ERROR_ARGUMENT, "hidden: capacity is %lld rows, the text has %lld tokens",
                        (long long) capacity, (long long) ids->count);
-    bl_sequences sequences = sequences_of(ids);
+    bl_sequences sequences = bl_ids_sequences(ids);
     BL_TRY(bl_encoder_compute(encoder, BL_HEAD_HIDDEN, &sequences, out));
     *rows = ids->count;
     return BL_OK;

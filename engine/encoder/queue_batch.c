@@ -212,13 +212,19 @@ static void compute_hidden(const bl_queue_limits *limits, bl_queue_job *job) {
     }
 }
 
+/* Room for rows and for all results of a request; NULL and failed if there is no memory. */
+static void *make_results(const bl_queue_limits *limits, bl_queue_job *job) {
+    uint64_t bytes = 0;
+    bl_queue_result_bytes(limits, &job->request, &bytes);
+    if (!make_rows(job)) return NULL;
+    job->results = malloc(bytes);
+    if (!job->results) fail_for_memory(job, bytes);
+    return job->results;
+}
+
 static void compute_answers(const bl_queue_limits *limits, bl_queue_job *job) {
     const bl_request *request = &job->request;
-    uint64_t bytes = 0;
-    bl_queue_result_bytes(limits, request, &bytes);
-    bl_encoder_answer *out = make_rows(job) ? malloc(bytes) : NULL;
-    job->results = out;
-    if (job->rows && !out) fail_for_memory(job, bytes);
+    bl_encoder_answer *out = make_results(limits, job);
     job->reply.answers = out;
     for (int32_t i = 0; out && job->reply.status == BL_OK && i < request->count; i++) {
         int32_t count = 0;
@@ -232,11 +238,7 @@ static void compute_answers(const bl_queue_limits *limits, bl_queue_job *job) {
 
 static void compute_masks(const bl_queue_limits *limits, bl_queue_job *job) {
     const bl_request *request = &job->request;
-    uint64_t bytes = 0;
-    bl_queue_result_bytes(limits, request, &bytes);
-    bl_guess *out = make_rows(job) ? malloc(bytes) : NULL;
-    job->results = out;
-    if (job->rows && !out) fail_for_memory(job, bytes);
+    bl_guess *out = make_results(limits, job);
     job->reply.guesses = out;
     for (int32_t i = 0; out && job->reply.status == BL_OK && i < request->count; i++) {
         int64_t masks = minimum(count_masks(request->texts[i]), limits->max_length);

@@ -98,6 +98,21 @@ end
 --- Open it in Lua, to compare with.
 M.load = lua_encoder.load
 
+--- A model of a kind, opened both ways, with one thread: {path, lua, c, close()}.
+function M.both(kind)
+    M.begin()
+    local folder = assert(fs.temporary_folder("bertlua-" .. kind .. "-"))
+    local path = M.write(folder .. "/" .. kind, kind)
+    local both = { path = path, lua = M.load(path), c = assert(M.open(path)) }
+    function both.close()
+        M.finish()
+        both.lua:close()
+        both.c:close()
+        fs.remove(folder)
+    end
+    return both
+end
+
 --- Change keys of a JSON file in a folder; false removes one.
 function M.change(folder, name, changes)
     local path = folder .. "/" .. name

@@ -1,6 +1,5 @@
 --- Answers to questions in C against the graph in Lua.
 
-local fs = require "bertlua.util.fs"
 local models = require "spec.support.encoder_models"
 local text = require "bertlua.squad.text"
 
@@ -18,20 +17,13 @@ local function folded(answer)
 end
 
 describe("the engine's answers", function()
-    local folder, path, lua, c
+    local both, path, lua, c
 
     setup(function()
-        models.begin()
-        folder = assert(fs.temporary_folder "bertlua-answer-")
-        path = models.write(folder .. "/answers", "answers")
-        lua, c = models.load(path), assert(models.open(path))
+        both = models.both "answers"
+        path, lua, c = both.path, both.lua, both.c
     end)
-    teardown(function()
-        models.finish()
-        lua:close()
-        c:close()
-        fs.remove(folder)
-    end)
+    teardown(function() both.close() end)
 
     local function compare(theirs, mine, question, context, none)
         local expected = theirs:answer(question, context, { version_2_with_negative = none })

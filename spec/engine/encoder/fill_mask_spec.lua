@@ -3,26 +3,18 @@
 local ffi = require "ffi"
 
 local fails_here = require("spec.support.errors").fails_here
-local fs = require "bertlua.util.fs"
 local models = require "spec.support.encoder_models"
 
 local CLOSE = 1e-6
 
 describe("the engine's guesses", function()
-    local folder, path, lua, c
+    local both, lua, c
 
     setup(function()
-        models.begin()
-        folder = assert(fs.temporary_folder "bertlua-fill-")
-        path = models.write(folder .. "/words", "words")
-        lua, c = models.load(path), assert(models.open(path))
+        both = models.both "words"
+        lua, c = both.lua, both.c
     end)
-    teardown(function()
-        models.finish()
-        lua:close()
-        c:close()
-        fs.remove(folder)
-    end)
+    teardown(function() both.close() end)
 
     it("are those of the graph in Lua for every [MASK]", function()
         for _, text in ipairs { "The [MASK] sat on the mats, unseen.", "[MASK]", "[MASK][MASK] 北京[MASK]",
@@ -55,8 +47,8 @@ describe("the engine's guesses", function()
     end)
 
     it("leave out rows of the model that no token belongs to", function()
-        local padded = models.write(folder .. "/padded", "words", { config = { vocab_size = lua.config.vocab_size + 9 },
-            seed = 2 })
+        local padded = models.write(both.path .. "-padded", "words",
+            { config = { vocab_size = lua.config.vocab_size + 9 }, seed = 2 })
         local mine, size = assert(models.open(padded)), lua.tokenizer:size()
         assert.matches("has rows for %d+ words, 9 more than .*vocab.txt has tokens: no text has these",
             table.concat(mine:notes(), "\n"))

@@ -1,6 +1,5 @@
 --- Texts as token ids in C: the same as those of Lua, which the states that a model makes of them show.
 
-local fs = require "bertlua.util.fs"
 local lua_encoder = require "spec.support.lua_encoder"
 local models = require "spec.support.encoder_models"
 
@@ -19,20 +18,13 @@ local function distance(a, b)
 end
 
 describe("texts as ids", function()
-    local folder, path, lua, c
+    local both, path, lua, c
 
     setup(function()
-        models.begin()
-        folder = assert(fs.temporary_folder "bertlua-ids-")
-        path = models.write(folder .. "/words", "words")
-        lua, c = models.load(path), assert(models.open(path))
+        both = models.both "words"
+        path, lua, c = both.path, both.lua, both.c
     end)
-    teardown(function()
-        models.finish()
-        lua:close()
-        c:close()
-        fs.remove(folder)
-    end)
+    teardown(function() both.close() end)
 
     local function assert_same(mine, theirs, text, pair)
         local states = theirs:hidden_states(text, pair)

@@ -88,12 +88,7 @@ local function all_settings()
     for _, more in ipairs { rows, model } do
         for _, setting in ipairs(more) do list[#list + 1] = setting end
     end
-    local device = {}
-    for key, value in pairs(devices.setting) do device[key] = value end
-    device.group = "Machine"
-    list[#list + 1] = device
-    list[#list + 1] = { name = "threads", type = "integer", min = 0, default = 0, group = "Machine",
-        help = "0: OMP_NUM_THREADS, or all cores" }
+    for _, name in ipairs { "device", "threads" } do list[#list + 1] = predict.settings.by_name[name] end
     return list
 end
 

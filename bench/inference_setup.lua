@@ -50,7 +50,7 @@ local function write_random(folder, config_file)
     checkpoint.export(folder, { store = store, config = config, do_lower_case = true,
         vocab_file = paths.root() .. "/vocab/bert-base-uncased-vocab.txt" })
     -- The machine's memory is the measured programs'.
-    for _, buffer in ipairs(store.buffers) do buffer:free() end
+    store:free()
 end
 
 local function write_lines(path, list)

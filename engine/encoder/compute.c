@@ -8,8 +8,13 @@
 #include "encoder/model.h"
 #include "encoder/workspace.h"
 
-/* More tokens in a batch gain no speed. */
-enum { MOST_TOKENS = 4096 };
+/*
+ * A batch of this many tokens, or this many a thread, keeps what one op leaves to
+ * the next in the second cache level; more tokens only make calls slower.
+ */
+enum { MOST_TOKENS = 512, THREAD_TOKENS = 256 };
+/* A GPU wants more of them at once. */
+enum { DEVICE_TOKENS = 4096 };
 
 /* One sequence, and its part of `places`. */
 typedef struct item {
@@ -122,11 +127,13 @@ static outline next_batch(const job *j, int64_t begin, size_t *need) {
     const item *first = &j->items[begin];
     outline b = {begin, 1, first->length, first->places, first->length};
     size_t share = bl_workspaces_share(j->encoder->workspaces);
+    int64_t tokens = THREAD_TOKENS * (int64_t) bl_workspaces_threads(j->encoder->workspaces);
+    int64_t most = j->encoder->options.device != BL_CPU ? DEVICE_TOKENS : tokens > MOST_TOKENS ? tokens : MOST_TOKENS;
     *need = need_of(j, &b);
     for (int64_t i = begin + 1; i < j->count; i++) {
         outline more = {begin, b.sequences + 1, b.tokens + j->items[i].length, b.places + j->items[i].places,
                         b.longest};
-        if (more.tokens > MOST_TOKENS) break;
+        if (more.tokens > most) break;
         size_t bytes = need_of(j, &more);
         if (bytes > share) break;
         b = more;

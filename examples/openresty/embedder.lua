@@ -24,7 +24,8 @@ end
 --- Open the model; a failure is logged, and told to whoever asks.
 function M.open(folder)
     if folder then
-        encoder, problem = try(encoder_api.open, folder, { threads = 1, memory = MEMORY, refuse_long = true })
+        encoder, problem = try(encoder_api.open, folder, { threads = 1, memory = MEMORY, refuse_long = true,
+            share_parameters = true })
     else
         problem = "BERTLUA_MODEL is not set"
     end

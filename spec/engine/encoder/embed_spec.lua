@@ -132,7 +132,7 @@ describe("an encoder", function()
             ["threads is x, expected a whole number"] = { threads = "x" },
             ["max_length is 4294967300, expected a whole number"] = { max_length = 2 ^ 32 + 4 },
             ["option thread is not known, expected config_file, device, device_index, dtype, lower_case, max_length, "
-                .. "memory, parameters, refuse_long, threads, vocab_file"] = { thread = 1 },
+                .. "memory, parameters, refuse_long, share_parameters, threads, vocab_file"] = { thread = 1 },
         } do
             local ok, message = pcall(api.open, FOLDER, options)
             assert.is_false(ok)

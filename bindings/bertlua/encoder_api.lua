@@ -25,7 +25,7 @@ local NORMALIZED = 16
 local PROBLEM = { [0] = "single", "multiple", "values" }
 
 local OPTIONS = { "config_file", "device", "device_index", "dtype", "lower_case", "max_length", "memory", "parameters",
-    "refuse_long", "threads", "vocab_file" }
+    "refuse_long", "share_parameters", "threads", "vocab_file" }
 -- What fits into C's numbers; C itself says which of them mean something.
 local WHOLE = { device_index = 2 ^ 31, max_length = 2 ^ 31, memory = 2 ^ 63, threads = 2 ^ 31 }
 
@@ -72,8 +72,8 @@ end
 --- Open a model's folder.
 -- @tparam string folder
 -- @tparam[opt] table options device ("cpu"), device_index, threads, dtype ("f32", "bf16", "f16"), memory
---   (bytes), max_length, lower_case (true, false; nil: as the folder says), vocab_file, config_file, refuse_long: see
---   engine/api/encoder.h; parameters: list of {name, tensor} in place of the folder's files of them. They must keep
+--   (bytes), max_length, lower_case (true, false; nil: as the folder says), vocab_file, config_file, refuse_long,
+--   share_parameters: see engine/api/encoder.h; parameters: list of {name, tensor} in place of the folder's files of them. They must keep
 --   their memory while the encoder is open. Other names, and numbers that are not whole, are errors
 -- @return the encoder; or nil, message
 function M.open(folder, options)
@@ -89,6 +89,7 @@ function M.open(folder, options)
     c.memory, c.max_length = options.memory or 0, options.max_length or 0
     if options.lower_case ~= nil then c.lower_case = options.lower_case and 1 or -1 end
     c.vocab_file, c.refuse_long = options.vocab_file, options.refuse_long or false
+    c.share_parameters = options.share_parameters or false
     local out = ffi.new "bl_encoder *[1]"
     local status = lib.bl_encoder_open(out, folder, c)
     if status ~= 0 then return refused(status) end

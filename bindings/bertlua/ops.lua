@@ -87,6 +87,21 @@ function M.linear_backward(dx, dw, dbias, dy, x, w, saved, activation)
     check(C.bl_linear_backward(handle(), dx, dw, dbias, dy, x, w, saved, activation_code(activation)))
 end
 
+--- Weights made ready for packed_linear_forward; they are freed when they are collected.
+-- @param w act or i8 [N,K]
+-- @param[opt] scales f32 [N], of an i8 w
+-- @return a handle; nil where packing gains nothing on this CPU and w itself is to be used
+function M.pack(w, scales)
+    local out, on = ffi.new "bl_packed *[1]", handle()
+    check(C.bl_pack(on, out, w, scales))
+    if out[0] == nil then return nil end
+    return ffi.gc(out[0], function(packed) C.bl_packed_free(on, packed) end)
+end
+
+function M.packed_linear_forward(y, x, packed, bias, activation)
+    check(C.bl_packed_linear_forward(handle(), y, x, packed, bias, activation_code(activation)))
+end
+
 function M.attention_forward(out, stats, qkv, segments, heads, max_length, scale, dropout)
     check(C.bl_attention_forward(handle(), out, stats, qkv, segments, heads, max_length, scale, dropout))
 end

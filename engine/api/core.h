@@ -97,7 +97,11 @@ bl_status bl_context_create(bl_context **out, int32_t device, int32_t device_ind
 void bl_context_free(bl_context *ctx);
 int32_t bl_context_device(const bl_context *ctx);
 int32_t bl_context_threads(const bl_context *ctx);
-/* True if the device multiplies this dtype in hardware (bf16 on AVX-512-BF16 or AMX, bf16 and f16 on GPUs). */
+/*
+ * True if the device multiplies this dtype at least as fast as f32: bf16 and f16
+ * on GPUs; bf16 on a CPU that has instructions for it, if a measurement of some
+ * 0.05 s, taken by the first call of a process, says so.
+ */
 bool bl_context_fast_dtype(const bl_context *ctx, int32_t dtype);
 /* One line for people: CPU model, cores, vector extensions, oneDNN version; or the GPU's. */
 const char *bl_context_describe(const bl_context *ctx);

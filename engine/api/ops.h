@@ -58,6 +58,29 @@ bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_t
                              const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation);
 
 /*
+ * The weights of a linear layer made ready once for many forwards, in memory of
+ * their own: w act or i8 [N,K] in the layout that the CPU multiplies fastest. It
+ * is only read afterwards, so any number of contexts may use it at once. scales:
+ * f32 [N] for an i8 w, whose row j stands for scales[j] w[j]; else NULL. *out is
+ * NULL where packing gains nothing and w itself is to be used (never for i8, which
+ * becomes f32 on a CPU without fast products of integers). On the CPU only.
+ */
+typedef struct bl_packed bl_packed;
+bl_status bl_pack(bl_context *ctx, bl_packed **out, const bl_tensor *w, const bl_tensor *scales);
+/* The context that packed it must still be open. NULL is allowed. */
+void bl_packed_free(bl_context *ctx, bl_packed *packed);
+/* [N,K], the dtype that x must have, and whether products are of integers. */
+void bl_packed_shape(bl_context *ctx, const bl_packed *packed, int64_t shape[2], int32_t *dtype, bool *integers);
+/*
+ * y = f(x w^T + bias) as bl_linear_forward, without pre; x of the packed dtype,
+ * which is f32 for i8 weights. Of these, each row of x is rounded to 256 steps
+ * between its smallest and its largest element (128 where the CPU has no VNNI),
+ * and sums of products are exact. A row with inf or NaN gives NaN.
+ */
+bl_status bl_packed_linear_forward(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_packed *packed,
+                                   const bl_tensor *bias, int32_t activation);
+
+/*
  * Multi-head self-attention: out = dropout(softmax(Q K^T * scale)) V per head
  * (arXiv 1706.03762, eq. 1). qkv act [T,3H]: row = q | k | v, each A heads of
  * D. segments i32 [B,2]: first row and length of each sequence; queries and

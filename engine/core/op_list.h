@@ -37,6 +37,10 @@
     BOTH(fill_uniform, fill)                                                                                           \
     BOTH(linear_forward, linear)                                                                                       \
     BOTH(linear_backward, linear)                                                                                      \
+    CPU(pack, packed_linear)                                                                                           \
+    CPU(packed_free, packed_linear)                                                                                    \
+    CPU(packed_shape, packed_linear)                                                                                   \
+    CPU(packed_linear_forward, packed_linear)                                                                          \
     BOTH(attention_forward, attention)                                                                                 \
     BOTH(attention_backward, attention)                                                                                \
     BOTH(layernorm_forward, layernorm)                                                                                 \

@@ -81,7 +81,7 @@ static bl_status cpu_synchronize(bl_context *ctx) {
 
 static bool cpu_fast_dtype(const bl_context *ctx, int32_t dtype) {
     (void) ctx;
-    return bl_cpu_matmul_native(dtype);
+    return bl_cpu_is_fast(dtype);
 }
 
 static bl_status map_memory(size_t bytes, int flags, void **out) {

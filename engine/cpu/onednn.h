@@ -11,9 +11,34 @@
 
 #include <dnnl.h>
 #include <dnnl_version.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #if DNNL_VERSION_MAJOR >= 3
+
+/* A description that someone else owns. */
+typedef const_dnnl_memory_desc_t onednn_layout;
+
+static inline onednn_layout onednn_layout_of(const dnnl_memory_desc_t *description) {
+    return *description;
+}
+
+static inline dnnl_status_t onednn_copy(dnnl_memory_desc_t *out, onednn_layout from) {
+    return dnnl_memory_desc_clone(out, from);
+}
+
+/* Describes a matrix whose layout oneDNN chooses. */
+static inline dnnl_status_t onednn_describe_any(dnnl_memory_desc_t *out, const dnnl_dims_t dims,
+                                                dnnl_data_type_t dtype) {
+    return dnnl_memory_desc_create_with_tag(out, 2, dims, dtype, dnnl_format_tag_any);
+}
+
+/* True if the layout is one of blocks, which no strides describe. */
+static inline bool onednn_is_blocked(onednn_layout layout) {
+    int blocks = 0;
+    return dnnl_memory_desc_query(layout, dnnl_query_inner_nblks_s32, &blocks) == dnnl_success && blocks > 0;
+}
 
 /* Describes a tensor, to be released by onednn_release; NULL if it fails. */
 static inline dnnl_status_t onednn_describe(dnnl_memory_desc_t *out, int ndims, const dnnl_dims_t dims,
@@ -37,12 +62,27 @@ static inline dnnl_status_t onednn_append_sum(dnnl_post_ops_t post) {
     return dnnl_post_ops_append_sum(post, 1.0f, 0, dnnl_data_type_undef);
 }
 
-static inline size_t onednn_queried_bytes(const_dnnl_primitive_desc_t description, dnnl_query_t query) {
-    const_dnnl_memory_desc_t memory = dnnl_primitive_desc_query_md(description, query, 0);
-    return memory ? dnnl_memory_desc_get_size(memory) : 0;
+#else
+
+typedef const dnnl_memory_desc_t *onednn_layout;
+
+static inline onednn_layout onednn_layout_of(const dnnl_memory_desc_t *description) {
+    return description;
 }
 
-#else
+static inline dnnl_status_t onednn_copy(dnnl_memory_desc_t *out, onednn_layout from) {
+    *out = *from;
+    return dnnl_success;
+}
+
+static inline dnnl_status_t onednn_describe_any(dnnl_memory_desc_t *out, const dnnl_dims_t dims,
+                                                dnnl_data_type_t dtype) {
+    return dnnl_memory_desc_init_by_tag(out, 2, dims, dtype, dnnl_format_tag_any);
+}
+
+static inline bool onednn_is_blocked(onednn_layout layout) {
+    return layout->format_kind == dnnl_blocked && layout->format_desc.blocking.inner_nblks > 0;
+}
 
 static inline dnnl_status_t onednn_describe(dnnl_memory_desc_t *out, int ndims, const dnnl_dims_t dims,
                                             dnnl_data_type_t dtype, const dnnl_dims_t strides) {
@@ -65,11 +105,29 @@ static inline dnnl_status_t onednn_append_sum(dnnl_post_ops_t post) {
     return dnnl_post_ops_append_sum(post, 1.0f);
 }
 
-static inline size_t onednn_queried_bytes(const_dnnl_primitive_desc_t description, dnnl_query_t query) {
-    const dnnl_memory_desc_t *memory = dnnl_primitive_desc_query_md(description, query, 0);
-    return memory ? dnnl_memory_desc_get_size(memory) : 0;
+#endif
+
+static inline size_t onednn_bytes(onednn_layout layout) {
+    return dnnl_memory_desc_get_size(layout);
 }
 
-#endif
+/* NULL if it fails. */
+static inline onednn_layout onednn_layout_of_memory(dnnl_memory_t memory) {
+    onednn_layout layout = NULL;
+    return dnnl_memory_get_memory_desc(memory, &layout) == dnnl_success ? layout : NULL;
+}
+
+/* True if it is the loop that oneDNN has where no fast code fits. */
+static inline bool onednn_is_reference(const_dnnl_primitive_desc_t description) {
+    const char *name = NULL;
+    return dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &name) == dnnl_success && name &&
+           strncmp(name, "ref", 3) == 0;
+}
+
+/* Bytes of what a query of a primitive's memory describes; 0 for nothing. */
+static inline size_t onednn_queried_bytes(const_dnnl_primitive_desc_t description, dnnl_query_t query) {
+    onednn_layout memory = dnnl_primitive_desc_query_md(description, query, 0);
+    return memory ? onednn_bytes(memory) : 0;
+}
 
 #endif

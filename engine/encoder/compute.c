@@ -77,7 +77,7 @@ static int64_t result_rows(const job *j, const outline *b) {
  * has for each thread three panels of a head and a block of 64 rows of scores
  * (cpu/attention.c). Products have 257 KiB a thread (oneDNN 2.6, measured); in
  * half precision also f32 sums, and copies in f32 where the CPU has no
- * instructions for it.
+ * instructions for it; of int8, a chunk of rows in integers (cpu/packed_linear.c).
  */
 static size_t scratch_bytes(const job *j, const outline *b) {
     const struct bl_model *model = j->model;
@@ -95,6 +95,10 @@ static size_t scratch_bytes(const job *j, const outline *b) {
         if (words) matrix = vocabulary * hidden;
         if (words > sums) sums = words;
         product += 4 * (bl_context_fast_dtype(model->ctx, model->dtype) ? sums : 2 * sums + matrix);
+    }
+    if (model->integers) {
+        int64_t rows = tokens < 256 ? tokens : 256;
+        product += rows * (sizes[BL_SIZE_INTERMEDIATE] + (int64_t) (2 * sizeof(float))) + 256;
     }
     return (size_t) (attention > product ? attention : product);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encoder/folder.h"
 #include "encoder/model.h"
 #include "encoder/workspace.h"
 
@@ -58,10 +59,19 @@ static bl_status settle_labels(bl_encoder *encoder) {
     return BL_OK;
 }
 
+/* What is computed otherwise than it was asked for. */
+static bl_status note_dtype(bl_encoder *encoder) {
+    int32_t asked = encoder->options.dtype, got = encoder->model->dtype;
+    if (asked == got) return BL_OK;
+    const char *name = bl_dtype_name(asked);
+    return bl_folder_note(&encoder->folder, "this CPU computes %s slower than f32: the model computes in f32", name);
+}
+
 static bl_status open_encoder(bl_encoder *encoder, const char *path) {
     bl_encoder_options *options = &encoder->options;
     BL_TRY(bl_folder_open(&encoder->folder, path, options));
     BL_TRY(bl_model_open(&encoder->model, &encoder->folder, options));
+    BL_TRY(note_dtype(encoder));
     /* The caller's, and read by now. */
     options->vocab_file = options->config_file = NULL;
     options->parameters = NULL;
@@ -117,6 +127,8 @@ BL_API bl_status bl_encoder_describe(bl_encoder *encoder, bl_encoder_info *out) 
         .parameters = model->numel,
         .bytes_of_calls = bl_workspaces_held(encoder->workspaces),
         .lower_case = folder->lower_case,
+        .dtype = model->dtype,
+        .int8 = model->integers,
     };
     return BL_OK;
 }

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "encoder/names.h"
+#include "encoder/weights.h"
 #include "storage/safetensors.h"
 
 typedef struct mapping {
@@ -30,6 +31,7 @@ typedef struct opening {
     struct bl_model *model;
     const bl_model_folder *folder;
     const bl_encoder_parameters *parameters; /* in memory, in place of the files; NULL */
+    bool packs;                              /* matrices of layers, for the CPU's products */
     bl_safetensors **files;
     bl_names names;
 } opening;
@@ -107,14 +109,23 @@ static const char *format_shape(const int64_t *shape, int32_t ndim, char *text, 
     return text;
 }
 
+static bool is_floating(const bl_safetensors_info *info) {
+    return info->native == BL_F32 || info->native == BL_BF16 || info->native == BL_F16 ||
+           strcmp(info->dtype, "F64") == 0;
+}
+
+/* A matrix of the layers, which only linear maps read. */
+static bool is_matrix(const bl_plan_parameter *p) {
+    return p->layered && p->columns != BL_SIZE_NONE;
+}
+
 static bl_status check_tensor(const opening *o, const bl_named *named, const bl_safetensors_info *info, int32_t ndim,
-                              const int64_t *shape) {
+                              const int64_t *shape, bool integers) {
     char got[128], want[128];
     bool same = info->ndim == ndim;
     for (int32_t i = 0; same && i < ndim; i++)
         same = info->shape[i] == shape[i];
-    bool number =
-        info->native == BL_F32 || info->native == BL_BF16 || info->native == BL_F16 || strcmp(info->dtype, "F64") == 0;
+    bool number = is_floating(info) || (integers && info->native == BL_I8);
     if (same && number) return BL_OK;
     return bl_fail(BL_ERROR_FORMAT, "%s: %.100s is %s %s, expected %s by the config.json beside it; is this its model?",
                    path_of(o, named), info->name, info->dtype, format_shape(info->shape, info->ndim, got, sizeof got),
@@ -249,6 +260,76 @@ static bl_status copy_parts(opening *o, bl_model_tensor *out, const bl_named *co
     return BL_OK;
 }
 
+/* Packs a matrix from where its parts lie. */
+static bl_status pack_places(opening *o, bl_model_tensor *out, void *const *places, int32_t parts, int32_t dtype,
+                             const int64_t shape[2]) {
+    bl_weight_place list[BL_PLAN_PARTS];
+    size_t bytes = 0;
+    BL_TRY(bl_shape_bytes("encoder", dtype, 2, shape, &bytes));
+    for (int32_t i = 0; i < parts; i++)
+        list[i] = (bl_weight_place){places[i], bytes, !o->parameters};
+    BL_TRY(bl_weights_pack(o->model->ctx, &out->packed, list, parts, dtype, shape, NULL));
+    if (out->packed) out->parts = 1;
+    return BL_OK;
+}
+
+/* Packs a matrix that was copied last, and lets go of the copy. */
+static bl_status pack_copy(opening *o, bl_model_tensor *out) {
+    struct bl_model_store *store = o->model->store;
+    BL_TRY(bl_pack(o->model->ctx, &out->packed, &out->part[0], NULL));
+    if (out->packed) bl_buffer_free(store->buffers[--store->buffer_count]);
+    return BL_OK;
+}
+
+/* The scales of the rows of a part; `pattern` is the name of its int8 matrix. */
+static bl_status read_scales(opening *o, const char *pattern, int32_t layer, bl_tensor *out) {
+    char name[256], scale_name[272];
+    bl_safetensors_info info;
+    name_of(name, sizeof name, pattern, layer);
+    snprintf(scale_name, sizeof scale_name, "%s_scale", name);
+    const bl_named *named = find_tensor(o, scale_name);
+    if (!named) return fail_missing(o, scale_name);
+    BL_TRY(describe(o, named, &info));
+    const int64_t column[2] = {out->shape[0], 1};
+    BL_TRY(check_tensor(o, named, &info, info.ndim == 1 ? 1 : 2, column, false));
+    bl_tensor shaped = *out;
+    if (info.ndim == 2) BL_TRY(bl_tensor_wrap(&shaped, out->data, BL_F32, 2, column));
+    return bl_safetensors_read(o->model->ctx, o->files[named->file], named->index, &shaped);
+}
+
+/* A matrix whose parts are int8, each with a scale a row. */
+static bl_status open_int8(opening *o, bl_model_tensor *out, const bl_plan_parameter *p, int32_t layer,
+                           const bl_named *const *named, int32_t integers, const int64_t shape[2]) {
+    struct bl_model *model = o->model;
+    const int64_t whole[2] = {shape[0] * p->parts, shape[1]};
+    if (integers < p->parts)
+        return bl_fail(BL_ERROR_FORMAT, "%s: some of the matrices of layer %d are int8, and some are not",
+                       path_of(o, named[0]), (int) layer);
+    if (model->ctx->device != BL_CPU || model->dtype != BL_F32)
+        return bl_fail(BL_ERROR_UNSUPPORTED,
+                       "%s: an int8 model runs on the CPU, in fp32 but for its products: leave out the device and the "
+                       "precision, or open the model that it was made from",
+                       path_of(o, named[0]));
+    bl_buffer *matrix = NULL, *scales = NULL;
+    bl_tensor w, s, part;
+    bl_status status = bl_buffer_create(&matrix, model->ctx, (size_t) (whole[0] * whole[1]));
+    if (status == BL_OK) status = bl_buffer_create(&scales, model->ctx, (size_t) whole[0] * sizeof(float));
+    if (status == BL_OK) status = bl_buffer_tensor(matrix, &w, 0, BL_I8, 2, whole);
+    if (status == BL_OK) status = bl_buffer_tensor(scales, &s, 0, BL_F32, 1, whole);
+    for (int32_t i = 0; status == BL_OK && i < p->parts; i++) {
+        status = bl_tensor_slice(&part, &w, 0, i * shape[0], (i + 1) * shape[0]);
+        if (status == BL_OK) status = bl_safetensors_read(model->ctx, o->files[named[i]->file], named[i]->index, &part);
+        if (status == BL_OK) status = bl_tensor_slice(&part, &s, 0, i * shape[0], (i + 1) * shape[0]);
+        if (status == BL_OK) status = read_scales(o, p->names[i], layer, &part);
+    }
+    if (status == BL_OK) status = bl_pack(model->ctx, &out->packed, &w, &s);
+    bl_buffer_free(matrix);
+    bl_buffer_free(scales);
+    out->parts = 1;
+    model->integers = true;
+    return status;
+}
+
 static bl_status open_parameter(opening *o, int32_t row, int32_t layer) {
     struct bl_model *model = o->model;
     const bl_plan_parameter *p = &bl_plan_parameters[row];
@@ -258,7 +339,7 @@ static bl_status open_parameter(opening *o, int32_t row, int32_t layer) {
     int32_t ndim = p->columns == BL_SIZE_NONE ? 1 : 2, dtype = p->low ? model->dtype : BL_F32;
     const bl_named *named[BL_PLAN_PARTS];
     void *places[BL_PLAN_PARTS];
-    int32_t placed = 0;
+    int32_t placed = 0, integers = 0;
     for (int32_t i = 0; i < p->parts; i++) {
         char name[256];
         bl_safetensors_info info;
@@ -266,18 +347,28 @@ static bl_status open_parameter(opening *o, int32_t row, int32_t layer) {
         named[i] = find_tensor(o, name);
         if (!named[i]) return fail_missing(o, name);
         BL_TRY(describe(o, named[i], &info));
-        BL_TRY(check_tensor(o, named[i], &info, ndim, shape));
+        BL_TRY(check_tensor(o, named[i], &info, ndim, shape, is_matrix(p)));
         BL_TRY(check_twin(o, name, named[i], &info));
+        integers += info.native == BL_I8;
         BL_TRY(find_place(o, named[i], &info, dtype, &places[i]));
         placed += places[i] != NULL;
     }
     size_t bytes = 0;
     BL_TRY(bl_shape_bytes("encoder", dtype, ndim, shape, &bytes));
     model->numel += (uint64_t) p->parts * bytes / bl_dtype_size(dtype);
-    if (placed < p->parts) return copy_parts(o, out, named, p->parts, dtype, ndim, shape);
+    if (integers) return open_int8(o, out, p, layer, named, integers, shape);
+    bool packs = o->packs && is_matrix(p);
+    if (packs && placed == p->parts) BL_TRY(pack_places(o, out, places, p->parts, dtype, shape));
+    if (out->packed) return BL_OK;
+    if (placed < p->parts) {
+        BL_TRY(copy_parts(o, out, named, p->parts, dtype, ndim, shape));
+        return packs ? pack_copy(o, out) : BL_OK;
+    }
     bool joined = true;
     for (int32_t i = 1; i < p->parts; i++)
         joined = joined && (char *) places[i] == (char *) places[i - 1] + bytes;
+    /* Packed matrices are one, and so must be what is added to their products. */
+    if (!joined && ndim == 1) return copy_parts(o, out, named, p->parts, dtype, ndim, shape);
     out->parts = joined ? 1 : p->parts;
     int64_t rows[2] = {joined ? shape[0] * p->parts : shape[0], shape[1]};
     for (int32_t i = 0; i < out->parts; i++) {
@@ -349,19 +440,22 @@ static void take_sizes(struct bl_model *model, const bl_model_size *size) {
 static bl_status prepare(struct bl_model *model, const bl_model_folder *folder, const bl_encoder_options *options) {
     int32_t files = folder->weight_file_count;
     take_sizes(model, &folder->size);
-    model->dtype = options->dtype;
     model->store = calloc(1, sizeof *model->store);
     model->tensors = calloc((size_t) bl_plan_parameter_count * (size_t) folder->size.layers, sizeof *model->tensors);
     if (model->store) model->store->maps = calloc((size_t) files + 1, sizeof *model->store->maps);
     if (!model->store || !model->tensors || !model->store->maps)
         return bl_fail(BL_ERROR_MEMORY, "encoder: out of memory for %d layers", (int) folder->size.layers);
     model->store->map_count = files;
-    return bl_context_create(&model->ctx, options->device, options->device_index, options->threads);
+    BL_TRY(bl_context_create(&model->ctx, options->device, options->device_index, options->threads));
+    /* What the device multiplies slower than f32 is worth nothing to those who ask for speed. */
+    model->dtype = bl_context_fast_dtype(model->ctx, options->dtype) ? options->dtype : BL_F32;
+    return BL_OK;
 }
 
 static bl_status open_model(struct bl_model *model, const bl_model_folder *folder, const bl_encoder_options *options) {
     BL_TRY(prepare(model, folder, options));
     opening o = {.model = model, .folder = folder, .parameters = options->parameters};
+    o.packs = model->ctx->device == BL_CPU && !options->share_parameters;
     o.files = calloc((size_t) folder->weight_file_count + 1, sizeof(bl_safetensors *));
     bl_status status = o.files ? BL_OK : bl_fail(BL_ERROR_MEMORY, "encoder: out of memory for file handles");
     for (int32_t i = 0; status == BL_OK && i < folder->weight_file_count; i++)
@@ -389,6 +483,9 @@ bl_status bl_model_open(struct bl_model **out, const bl_model_folder *folder, co
 void bl_model_close(struct bl_model *model) {
     if (!model) return;
     struct bl_model_store *store = model->store;
+    int64_t tensors = model->tensors ? (int64_t) bl_plan_parameter_count * model->layers : 0;
+    for (int64_t i = 0; i < tensors; i++)
+        bl_packed_free(model->ctx, model->tensors[i].packed);
     for (int64_t i = 0; store && i < store->buffer_count; i++)
         bl_buffer_free(store->buffers[i]);
     for (int32_t i = 0; store && store->maps && i < store->map_count; i++)

@@ -9,7 +9,8 @@
 /* A parameter of the plan: one tensor, or several that do not lie side by side. */
 typedef struct bl_model_tensor {
     bl_tensor part[BL_PLAN_PARTS];
-    int32_t parts; /* 0: the model has none */
+    int32_t parts;     /* 0: the model has none */
+    bl_packed *packed; /* all of them, in place of the parts; NULL */
 } bl_model_tensor;
 
 struct bl_model {
@@ -19,6 +20,7 @@ struct bl_model {
     float layer_norm_eps;
     int64_t sizes[BL_SIZES]; /* of the model; those of the batch are 0 */
     bool has[BL_HEADS];
+    bool integers;                /* some of its matrices are int8 */
     uint64_t numel;               /* of all parameters */
     bl_context *ctx;              /* in which parameters were copied */
     bl_model_tensor *tensors;     /* row of bl_plan_parameters * layers + layer */

@@ -52,6 +52,7 @@ static bl_status run_linear(run *r, const bl_plan_step *step, bl_tensor *y) {
     const bl_tensor *x = operand_of(r, step->in[0]);
     const bl_model_tensor *w = bl_model_find(r->model, step->in[1], r->layer);
     const bl_model_tensor *bias = bl_model_find(r->model, step->in[2], r->layer);
+    if (w->packed) return bl_packed_linear_forward(r->ctx, y, x, w->packed, &bias->part[0], step->activation);
     if (w->parts == 1 && bias->parts == 1)
         return bl_linear_forward(r->ctx, y, NULL, x, &w->part[0], &bias->part[0], step->activation);
     int32_t parts = w->parts > bias->parts ? w->parts : bias->parts;

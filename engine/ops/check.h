@@ -44,6 +44,10 @@ bl_status bl_check_same(const char *op, const bl_context *ctx, const char *const
 /* The output y shares no memory with t; with in_place, unless t lies in it as y does, element upon element. */
 bl_status bl_check_apart(const char *op, const char *name_y, const bl_tensor *y, const char *name, const bl_tensor *t,
                          bool in_place);
+/* [T,N] with rows that have no gaps but may lie further apart than they are long (linear.c). */
+bl_status bl_check_row_stride(const char *op, const char *name, const bl_tensor *t);
+/* A bl_activation (linear.c). */
+bl_status bl_check_activation(const char *op, int32_t activation);
 /* Every element of an i32 tensor in [low, high); only where the host can read it. */
 bl_status bl_check_index(const char *op, const bl_context *ctx, const char *name, const bl_tensor *index, int64_t low,
                          int64_t high);

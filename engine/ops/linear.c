@@ -3,8 +3,7 @@
  */
 #include "check.h"
 
-/* Rows without gaps in them, which may lie further apart than they are long. */
-static bl_status check_row_stride(const char *op, const char *name, const bl_tensor *t) {
+bl_status bl_check_row_stride(const char *op, const char *name, const bl_tensor *t) {
     char text[128];
     bool dense = (t->shape[1] <= 1 || t->stride[1] == 1) && (t->shape[0] <= 1 || t->stride[0] >= t->shape[1]);
     if (t->shape[0] == 0 || dense) return BL_OK;
@@ -21,10 +20,10 @@ static bl_status check_operands(const char *op, const bl_context *ctx, const bl_
     if (w->shape[0] == 0 || w->shape[1] == 0)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: w is %s, expected at least one row and one column", op,
                        bl_tensor_format(w, w_text, sizeof w_text));
-    return check_row_stride(op, "x", x);
+    return bl_check_row_stride(op, "x", x);
 }
 
-static bl_status check_activation(const char *op, int32_t activation) {
+bl_status bl_check_activation(const char *op, int32_t activation) {
     if (activation >= BL_LINEAR && activation <= BL_TANH) return BL_OK;
     return bl_fail(BL_ERROR_ARGUMENT, "%s: activation is %d, expected 0 (none), 1 (gelu) or 2 (tanh)", op,
                    (int) activation);
@@ -35,12 +34,12 @@ BL_API bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre
     static const char op[] = "linear";
     BL_CHECK_CONTEXT(op, ctx, linear_forward);
     BL_TRY(check_operands(op, ctx, x, w));
-    BL_TRY(check_activation(op, activation));
+    BL_TRY(bl_check_activation(op, activation));
     int64_t rows = x->shape[0], outputs = w->shape[0];
     const int64_t dims[] = {rows, outputs};
     if (activation == BL_LINEAR) {
         BL_TRY(bl_check_strided(op, ctx, "y", y, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", dims));
-        BL_TRY(check_row_stride(op, "y", y));
+        BL_TRY(bl_check_row_stride(op, "y", y));
     } else {
         BL_TRY(bl_check_tensor(op, ctx, "y", y, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", dims));
     }
@@ -57,7 +56,7 @@ BL_API bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *d
     static const char op[] = "linear backward";
     BL_CHECK_CONTEXT(op, ctx, linear_backward);
     BL_TRY(check_operands(op, ctx, x, w));
-    BL_TRY(check_activation(op, activation));
+    BL_TRY(bl_check_activation(op, activation));
     int64_t rows = x->shape[0], inputs = x->shape[1], outputs = w->shape[0];
     BL_CHECK(op, ctx, dy, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", rows, outputs);
     BL_CHECK_OPTIONAL(op, ctx, dx, BL_SET(x->dtype), "TK", rows, inputs);

@@ -39,8 +39,8 @@ end
 local function cosines_of(model, pairs_)
     local texts, list = {}, {}
     for _, pair in ipairs(pairs_) do
-        texts[#texts + 1] = pair[1]
-        texts[#texts + 1] = pair[2]
+        texts[#texts + 1] = pair["1"]
+        texts[#texts + 1] = pair["2"]
     end
     local vectors = model:embed(texts, { normalize = true }):tolist()
     for i = 1, #pairs_ do
@@ -63,8 +63,8 @@ local function closeness(vectors, others)
 end
 
 local function of_pairs(path)
-    local pairs_, gold = records.read(path, { 1, 2, 3 }), {}
-    for i, pair in ipairs(pairs_) do gold[i - 1] = tonumber(pair[3]) end
+    local pairs_, gold = records.read(path, { "1", "2", "3" }), {}
+    for i, pair in ipairs(pairs_) do gold[i - 1] = tonumber(pair["3"]) end
     local first
     return ("Spearman on %d pairs"):format(#pairs_), function(model)
         local cosines, vectors = cosines_of(model, pairs_)

@@ -1,6 +1,7 @@
 --- bertlua quantize: what is written, and what is refused with nothing left behind.
 
 local BertConfig = require "bertlua.models.bert_config"
+local bl = require "bertlua"
 local checkpoint = require "bertlua.train.checkpoint"
 local checksums = require "bertlua.weights.checksums"
 local convert = require "bertlua.jobs.convert"
@@ -376,6 +377,37 @@ describe("quantize", function()
             return path .. "/model.safetensors: 12 matrices of 8 bits, read as f32 numbers: what rounding took stays "
                 .. "lost"
         end
+
+        it("the engine computes with as they are, and gives what the model gave, but for the rounding", function()
+            local texts = { "the cat sat on the mat", "a film", "who wrote it", "the dog was bad", "[MASK] house" }
+            local model, small = bl.load(from), bl.load(out)
+            assert.matches("parameters\n", tostring(model))
+            assert.matches("parameters, matrices of 8 bits\n", tostring(small))
+            local same = true
+            for i, result in ipairs(small:classify(texts)) do
+                for _, other in ipairs(model:classify(texts[i]).all) do
+                    for _, mine in ipairs(result.all) do
+                        if mine.label == other.label then
+                            assert.near(other.probability, mine.probability, 0.02)
+                            same = same and other.probability == mine.probability
+                        end
+                    end
+                end
+            end
+            assert.is_false(same)
+            local a, b = model:embed(texts, { normalize = true }), small:embed(texts, { normalize = true })
+            for i = 1, #texts do
+                local cosine = 0
+                for h = 1, 32 do cosine = cosine + a:tolist()[i][h] * b:tolist()[i][h] end
+                assert.is_true(cosine > 0.999, cosine)
+            end
+            assert.are.same({}, warnings)
+            -- The model in Lua knows no other numbers than f32.
+            assert.are.equal(3, #small:hidden_states "the cat")
+            assert.are.same({ told(out) }, warnings)
+            model:close()
+            small:close()
+        end)
 
         it("training starts from as f32 numbers, which is told", function()
             local config = BertConfig.load(out .. "/config.json")

@@ -3,7 +3,8 @@
 -- WORK/base/folder: the configuration's model with parameters drawn at random, as transformers saves it.
 -- WORK/MODEL/made/PEER: what a peer makes of a model's folder (bench/peers/inference_models.py).
 -- WORK/MODEL/int8: what `bertlua quantize` makes of it, where this build has the command.
--- WORK/MODEL/source: what the above was made of. WORK/MODEL/*.txt: texts.
+-- WORK/MODEL/source: what the above was made of. WORK/MODEL/*.txt: texts; those that OpenVINO's int8 was calibrated
+-- with are the first that --texts named.
 
 local lfs = require "lfs"
 
@@ -48,6 +49,8 @@ local function write_random(folder, config_file)
     store:allocate { precision = "fp32", seed = 1, training = false }
     checkpoint.export(folder, { store = store, config = config, do_lower_case = true,
         vocab_file = paths.root() .. "/vocab/bert-base-uncased-vocab.txt" })
+    -- The machine's memory is the measured programs'.
+    store:free()
 end
 
 local function write_lines(path, list)

@@ -18,6 +18,9 @@ for line in assert(io.open(path)):lines() do texts[#texts + 1] = line end
 context.open { device = "cpu", threads = threads }
 local model = bl.load(folder, { precision = precision == "bf16" and "bf16" or nil, max_seq_length = 512 })
 
+model.engine:describe()
+if precision == "int8" and not model.engine.info.int8 then error(folder .. " is not computed in int8") end
+
 local POOLING = { pooling = "mean", normalize = false }
 
 model:embed(texts[1], POOLING)

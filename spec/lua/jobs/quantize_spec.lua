@@ -184,6 +184,11 @@ describe("quantize", function()
             fs.list(out))
         assert.are.same({ "bert.pooler.dense", "pooler.dense", "classifier" },
             assert(json.read(out .. "/config.json")).quantization_config.ignore)
+        local model, small = bl.load(from), bl.load(out)
+        assert.are.same({ false, true }, { model.int8, small.int8 })
+        assert.near(model:classify("the cat sat").probability, small:classify("the cat sat").probability, 0.02)
+        model:close()
+        small:close()
     end)
 
     it("takes along what else describes a model, but no other parameters", function()

@@ -128,7 +128,7 @@ PC
 
     put 644 bindings/require.lua share/lua/5.1/bertlua.lua
     trees bert_configs bindings/bertlua examples lua recipes vocab
-    for name in convert_from_huggingface convert_to_huggingface seal_shards; do
+    for name in convert_from_huggingface convert_to_huggingface quantize seal_shards; do
         put 644 "scripts/$name.lua" "$share/scripts/$name.lua"
     done
     # How bertlua's Lua files find the library, wherever LIBDIR is.

@@ -168,6 +168,12 @@ Read a model of another program, and write it for transformers:
 bertlua convert from-huggingface --input MODEL --output-dir converted
 bertlua convert to-huggingface --checkpoint converted --output-dir exported
 .Ed
+.Pp
+Make a model smaller and faster:
+.Bd -literal -offset indent
+bertlua quantize MODEL MODEL-int8
+bertlua embed --checkpoint MODEL-int8 --input texts.txt --output vectors.npy
+.Ed
 ]]
 
 local text = { COMMANDS = items(command_items()), RECIPES = items(recipe_items()) }

@@ -141,7 +141,7 @@ local function texts_and_pairs(texts, pairs_)
 end
 
 --- What it is: {hidden_size, layers, attention_heads, vocab_size, max_length, labels, problem = "single", "multiple" or
--- "values", pooling = number, fills_masks, classifies, tags, answers, parameters, bytes_of_calls, lower_case}.
+-- "values", pooling = number, fills_masks, classifies, tags, answers, parameters, bytes_of_calls, lower_case, int8}.
 function Encoder:describe()
     local info, table_of = self.info, {}
     bl.check(lib.bl_encoder_describe(live(self), info))
@@ -149,7 +149,7 @@ function Encoder:describe()
         "parameters", "bytes_of_calls" } do
         table_of[name] = tonumber(info[name])
     end
-    for _, name in ipairs { "fills_masks", "classifies", "tags", "answers", "lower_case" } do
+    for _, name in ipairs { "fills_masks", "classifies", "tags", "answers", "lower_case", "int8" } do
         table_of[name] = info[name]
     end
     table_of.problem = PROBLEM[info.problem]

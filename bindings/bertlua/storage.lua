@@ -1,10 +1,11 @@
---- Files: safetensors in and out, durable writes, checksums.
+--- Files: safetensors in and out, weights of 8 bits, durable writes, checksums.
 -- What the operating system or a broken file refuses comes back as nil and a
 -- message; a wrong argument raises an error at the caller's line.
 -- @module bertlua.storage
 
 local ffi = require "ffi"
 local native = require "bertlua.ffi"
+local ownership = require "bertlua.ownership"
 
 local lib = native.lib
 local refused = native.refused
@@ -183,6 +184,36 @@ function storage.save(path, tensors, metadata)
     lib.bl_safetensors_writer_free(ffi.gc(writer, nil))
     if status ~= 0 then return refused(status) end
     return true
+end
+
+--- A tensor in memory of the host, whatever device the context works on; its elements are 0. The collector frees it.
+-- @tparam string dtype "f32", ...
+-- @param dims list of at most 4 sizes
+-- @return contiguous bl_tensor
+function storage.host_tensor(dtype, dims)
+    local t = declared { dtype = dtype, dims = dims }
+    local array = ffi.new("uint8_t[?]", math.max(1, tonumber(lib.bl_tensor_numel(t) * lib.bl_dtype_size(t.dtype))))
+    t.data = array
+    return ownership.keep(t, array)
+end
+
+--- Write weights as 8 bits and a scale for each row: q = w / scale, scale = largest magnitude of the row / 127.
+-- @param w tensor f32 [R,C] without NaN and inf; like the others contiguous, on the CPU
+-- @param q tensor i8 [R,C], written
+-- @param scale tensor f32 [R,1], written
+-- @treturn number how far q * scale is from w, relative to w: root of the sum of squares over that of w
+function storage.quantize_rows(w, q, scale)
+    local miss = ffi.new "double[1]"
+    native.check(lib.bl_quantize_rows(w, q, scale, miss), 2)
+    return miss[0]
+end
+
+--- The weights that quantize_rows() has written, into a tensor.
+-- @param q tensor i8 [R,C]; like the others contiguous, on the CPU
+-- @param scale tensor f32 [R,1]
+-- @param w tensor f32 [R,C], written
+function storage.dequantize_rows(q, scale, w)
+    native.check(lib.bl_dequantize_rows(q, scale, w), 2)
 end
 
 --- Replace a file by this string, durably and atomically. True, or nil, message.

@@ -1,5 +1,5 @@
 /*
- * storage.h - safetensors files, durable writes, checksums.
+ * storage.h - safetensors files, weights of 8 bits, durable writes, checksums.
  *
  * Part of the public C API (include "bertlua.h"). HDF5 shards are in data.h.
  * Every message starts with the file's path and says what is wrong with it.
@@ -99,6 +99,19 @@ bl_status bl_safetensors_writer_begin(bl_safetensors_writer *writer);
 const char *bl_safetensors_writer_next(const bl_safetensors_writer *writer);
 bl_status bl_safetensors_writer_put(bl_context *ctx, bl_safetensors_writer *writer, const bl_tensor *t);
 bl_status bl_safetensors_writer_finish(bl_safetensors_writer *writer);
+
+/*
+ * Weights of 8 bits, symmetric, with a scale for each row (output channel):
+ *     scale[r] = max_c |w[r][c]| / 127, or 1 where that is 0
+ *     q[r][c] = w[r][c] / scale[r], rounded to nearest even, in [-127, 127]
+ * as "int-quantized" files of compressed-tensors hold them. w f32 [R,C], q i8
+ * [R,C], scale f32 [R,1]: contiguous, on the CPU. A NaN or inf in w is
+ * BL_ERROR_ARGUMENT. *error (may be NULL) is the root of the squared
+ * differences of w and q * scale over that of the squares of w; 0 where w is 0.
+ */
+bl_status bl_quantize_rows(const bl_tensor *w, bl_tensor *q, bl_tensor *scale, double *error);
+/* w[r][c] = q[r][c] * scale[r]; dtypes and shapes as above. */
+bl_status bl_dequantize_rows(const bl_tensor *q, const bl_tensor *scale, bl_tensor *w);
 
 /* Replace path by these bytes: temporary file beside it, fsync, rename, folder synced. */
 bl_status bl_file_write(const char *path, const void *data, size_t bytes);

@@ -69,6 +69,29 @@ static bool is_original(const json_t *value) {
 static bool is_absolute(const json_t *value) {
     return json_is_string(value) && strcmp(json_string_value(value), "absolute") == 0;
 }
+static bool is_text(const json_t *object, const char *key, const char *expected) {
+    const char *text = bl_json_text(object, key);
+    return text && strcmp(text, expected) == 0;
+}
+/* Weights of 8 bits, symmetric, with a scale for each row. Where they are, their file says. */
+static bool is_rows_of_int8(const json_t *value) {
+    if (is_empty(value)) return true;
+    const json_t *groups = bl_json_get(value, "config_groups");
+    if (!is_text(value, "quant_method", "compressed-tensors") || !is_text(value, "format", "int-quantized") ||
+        !json_is_object(groups) || json_object_size(groups) == 0)
+        return false;
+    const char *key;
+    json_t *group;
+    json_object_foreach((json_t *) groups, key, group) {
+        const json_t *of = bl_json_get(group, "weights");
+        double bits = 0;
+        if (!bl_json_number(of, "num_bits", &bits) || bits != 8 || !is_text(of, "type", "int") ||
+            bl_json_truth(of, "symmetric") != 1 || !is_text(of, "strategy", "channel") ||
+            bl_json_truth(of, "dynamic") == 1)
+            return false;
+    }
+    return true;
+}
 /* Classes that a folder's own code stands in for may be its configuration and tokenizer, not its model. */
 static bool names_no_model(const json_t *value) {
     if (!json_is_object(value)) return is_empty(value);
@@ -93,7 +116,9 @@ static const struct {
     {"is_encoder_decoder", is_false, "false: only BERT's encoder"},
     {"position_embedding_type", is_absolute, "\"absolute\": positions are looked up in a table"},
     {"pruned_heads", is_empty, "none: attention heads are not pruned"},
-    {"quantization_config", is_empty, "none: parameters as F32, F16, BF16 or F64"},
+    {"quantization_config", is_rows_of_int8,
+     "none (parameters as F32, F16, BF16 or F64) or that of bertlua quantize (compressed-tensors, int-quantized: 8 "
+     "bits, symmetric, a scale for each row)"},
     {"tie_word_embeddings", is_true, "true: words are scored with the embeddings of the words"},
 };
 enum { NETWORK_COUNT = sizeof NETWORK / sizeof *NETWORK };

@@ -100,8 +100,8 @@ function Encoder.load(path, options)
     local about = engine:describe()
     return setmetatable({
         config = found.config, folder = found.folder, heads = found.heads, limit = about.max_length,
-        problem = found.problem, kind = about.problem, sentences = found.sentences or {}, engine = engine,
-        graph = graph, size = graph.size,
+        problem = found.problem, kind = about.problem, int8 = about.int8, sentences = found.sentences or {},
+        engine = engine, graph = graph, size = graph.size,
         tokenizer = Tokenizer.of(text_native.wrap(engine:tokenizer(), engine), found.vocab_file, about.lower_case),
     }, Encoder)
 end
@@ -465,9 +465,10 @@ function Encoder:__tostring()
     for _, name in ipairs { "m:embed", "m:hidden_states", "m:attention", "m:tokens" } do uses[#uses + 1] = name end
     local lines = {
         ("%s of %s%s"):format(self.graph.model.class_name, self.folder, self.engine and "" or " (closed)"),
-        ("  %s, hidden size %d, %s, %s parameters"):format(plural.count(config.num_hidden_layers, "layer"),
+        ("  %s, hidden size %d, %s, %s parameters%s"):format(plural.count(config.num_hidden_layers, "layer"),
             config.hidden_size, plural.count(config.num_attention_heads, "head"),
-            size < 1e6 and ("%d"):format(size) or ("%.1f M"):format(size / 1e6)),
+            size < 1e6 and ("%d"):format(size) or ("%.1f M"):format(size / 1e6),
+            self.int8 and ", matrices of 8 bits" or ""),
         ("  %d words, %s; texts of up to %d tokens"):format(config.vocab_size,
             self.tokenizer.do_lower_case and "lower-cased" or "cased", self.limit),
     }

@@ -26,6 +26,23 @@ local function names_no_model(value)
     return true
 end
 
+--- Weights of 8 bits, symmetric, with a scale for each row. Where they are, their file says.
+local function is_rows_of_int8(value)
+    if is_empty(value) then return true end
+    if type(value) ~= "table" or value.quant_method ~= "compressed-tensors" or value.format ~= "int-quantized"
+        or type(value.config_groups) ~= "table" or not next(value.config_groups) then
+        return false
+    end
+    for _, group in pairs(value.config_groups) do
+        local of = type(group) == "table" and group.weights
+        if type(of) ~= "table" or of.num_bits ~= 8 or of.type ~= "int" or of.symmetric ~= true
+            or of.strategy ~= "channel" or of.dynamic == true then
+            return false
+        end
+    end
+    return true
+end
+
 -- name -> whether a value is implemented, what is. null says the same as no such key.
 local NETWORK = {
     add_cross_attention = { is(false), "false: only BERT's encoder" },
@@ -36,7 +53,8 @@ local NETWORK = {
     is_encoder_decoder = { is(false), "false: only BERT's encoder" },
     position_embedding_type = { is "absolute", '"absolute": positions are looked up in a table' },
     pruned_heads = { is_empty, "none: attention heads are not pruned" },
-    quantization_config = { is_empty, "none: parameters as F32, F16, BF16 or F64" },
+    quantization_config = { is_rows_of_int8, "none (parameters as F32, F16, BF16 or F64) or that of bertlua quantize "
+        .. "(compressed-tensors, int-quantized: 8 bits, symmetric, a scale for each row)" },
     tie_word_embeddings = { is(true), "true: words are scored with the embeddings of the words" },
 }
 

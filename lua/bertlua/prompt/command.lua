@@ -22,6 +22,8 @@ Usage: bertlua [NAME|FILE [arguments]]
   bertlua convert from-huggingface|to-huggingface [settings]
                               parameters of another program to a checkpoint, or
                               a checkpoint to a folder of transformers
+  bertlua quantize FOLDER OUT a model with weights of 8 bits, for faster
+                              inference
   bertlua seal-shards [settings]
                               put a seal behind each shard of other programs
   bertlua -e CODE             run CODE; prints the value of an expression, and

@@ -15,6 +15,8 @@ M.list = {
             ["to-huggingface"] = "convert_to_huggingface.lua" } },
     { name = "doctor", arguments = "", summary = "check this machine and the installation" },
     { name = "help", arguments = "[NAME]", summary = "how to start; with a name, the settings of a recipe or command" },
+    { name = "quantize", arguments = "FOLDER OUT", summary = "a model with weights of 8 bits, for faster inference",
+        script = "quantize.lua" },
     { name = "recipes", arguments = "", summary = "list the recipes" },
     { name = "seal-shards", arguments = "[settings]", summary = "put a seal behind each shard of other programs",
         script = "seal_shards.lua" },

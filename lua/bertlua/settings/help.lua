@@ -125,9 +125,9 @@ end
 --- Text of --help.
 function M.text(spec, values, options)
     local out = {}
-    local positional = options.positional
-    for _, line in ipairs(M.wrap(("Usage: bertlua %s [settings]%s"):format(options.program or "RECIPE",
-        positional and " " .. positional.name:upper() or ""), WIDTH)) do
+    local positional, groups = options.positional, groups_of(spec)
+    for _, line in ipairs(M.wrap(("Usage: bertlua %s%s%s"):format(options.program or "RECIPE",
+        groups[1] and " [settings]" or "", positional and " " .. positional.name:upper() or ""), WIDTH)) do
         out[#out + 1] = line
     end
     if options.description then
@@ -140,7 +140,7 @@ function M.text(spec, values, options)
         out[#out + 1] = ""
         option_lines(out, "  " .. positional.name:upper(), positional.help)
     end
-    for _, group in ipairs(groups_of(spec)) do
+    for _, group in ipairs(groups) do
         out[#out + 1] = ""
         out[#out + 1] = group.title .. ":"
         for _, setting in ipairs(group.settings) do
@@ -149,6 +149,7 @@ function M.text(spec, values, options)
             option_lines(out, "  " .. option_text(setting), meaning_text(setting, default))
         end
     end
+    if not groups[1] then return table.concat(out, "\n") .. "\n" end
     out[#out + 1] = ""
     out[#out + 1] = "BOOL is true, false, yes, no, 1 or 0; --name alone is true, --no-name is false."
     return table.concat(out, "\n") .. "\n"

@@ -548,19 +548,26 @@ function checkpoint.load_pretrained(path, parts)
     return report
 end
 
+--- Write the tokenizer_config.json of a folder for other programs; nothing without a vocabulary.
+-- @tparam string path folder
+-- @tparam table parts vocab_file: the vocabulary; do_lower_case (nil: as the vocabulary shows); max_length: the most
+--   tokens of a text (nil: the positions of config)
+function checkpoint.write_tokenizer(path, parts)
+    if not parts.vocab_file then return end
+    local lower = parts.do_lower_case
+    if lower == nil then lower = vocabulary.casing(parts.vocab_file) ~= false end
+    local settings = vocabulary.config_of(parts.vocab_file, lower)
+    settings.tokenizer_class, settings.do_lower_case = "BertTokenizer", lower
+    settings.model_max_length = parts.max_length
+        or parts.config and config_table(parts.config).max_position_embeddings or nil
+    write_tokenizer(path, settings)
+end
+
 local function export(path, parts, contents)
     fault.check(fs.mkdirs(path))
     fault.check(checksums.remove(path))
     write_model(path, parts, contents.model)
-    if parts.vocab_file then
-        local lower = parts.do_lower_case
-        if lower == nil then lower = vocabulary.casing(parts.vocab_file) ~= false end
-        local settings = vocabulary.config_of(parts.vocab_file, lower)
-        settings.tokenizer_class, settings.do_lower_case = "BertTokenizer", lower
-        settings.model_max_length = parts.max_length
-            or parts.config and config_table(parts.config).max_position_embeddings or nil
-        write_tokenizer(path, settings)
-    end
+    checkpoint.write_tokenizer(path, parts)
     fault.check(checksums.write(path, { model_file(parts.model_prefix), parts.config and "config.json" or nil,
         parts.vocab_file and "vocab.txt" or nil, parts.vocab_file and "tokenizer_config.json" or nil }))
 end

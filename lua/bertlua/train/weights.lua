@@ -8,6 +8,7 @@ local formats = require "bertlua.weights.formats"
 local names = require "bertlua.weights.names"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
+local quantized = require "bertlua.weights.quantized"
 local storage = require "bertlua.storage"
 local tensor = require "bertlua.tensor"
 
@@ -264,9 +265,9 @@ function weights.state(store, flat, prefix, gatherer)
     return list
 end
 
---- Open a file of parameters, or throw a fault that names it.
+--- Open a file of parameters, or throw a fault that names it. Weights of 8 bits are read as f32.
 function weights.open(path)
-    return formats.open(path)
+    return quantized.view(formats.open(path))
 end
 
 return weights

@@ -80,6 +80,7 @@ end
 -- @tparam function make make(folder) writes plain files into a folder, durably. It may make folders too: if it is
 --   killed while they are moved, check() refuses what is left, since only plain files are ever removed for it
 function new_folder.write(path, last, make)
+    local is_new = not fs.exists(path)
     fault.check(fs.mkdirs(path))
     sweep(path)
     local hidden = (".unfinished-%d"):format(unistd.getpid())
@@ -94,6 +95,8 @@ function new_folder.write(path, last, make)
     end)
     if ok then return end
     pcall(sweep, path)
+    -- Fails, as it should, where somebody else has put something there.
+    if is_new then os.remove(path) end
     error(problem, 0)
 end
 

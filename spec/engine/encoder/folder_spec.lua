@@ -7,6 +7,7 @@ local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local models = require "spec.support.encoder_models"
 local process = require "spec.support.process"
+local quantized = require "bertlua.weights.quantized"
 local sentence_transformers = require "bertlua.weights.sentence_transformers"
 local self_checksum = require "bertlua.util.self_checksum"
 local term = require "bertlua.util.term"
@@ -320,6 +321,21 @@ describe("a model's folder", function()
         assert.are.equal('/config.json: position_embedding_type is "relative_key", expected "absolute": positions are '
             .. 'looked up in a table; hidden_act is "relu", expected "gelu"; other values are not implemented',
             both_refuse(config { hidden_act = "relu", position_embedding_type = "relative_key" }))
+        -- Weights of 8 bits in any other form than bertlua's.
+        for _, change in ipairs {
+            { "format", "pack-quantized" }, { "quant_method", "gptq" }, { "config_groups", {} }, { "num_bits", 4 },
+            { "num_bits", "8" }, { "type", "float" }, { "symmetric", false }, { "strategy", "tensor" },
+            { "dynamic", true }, { "weights", json.null },
+        } do
+            local entry = quantized.config {}
+            local group = entry.config_groups.group_0
+            for _, part in ipairs { entry, group, group.weights } do
+                if part[change[1]] ~= nil then part[change[1]] = change[2] end
+            end
+            assert.matches("^/config.json: quantization_config is .*, expected none .* or that of bertlua quantize "
+                .. "%(compressed%-tensors, int%-quantized: 8 bits, symmetric, a scale for each row%)$",
+                both_refuse(config { quantization_config = entry }))
+        end
         assert.are.equal('/config.json: unknown key "hidden_layers"; did you mean "num_hidden_layers"?; '
             .. "num_hidden_layers is missing, expected a positive integer",
             both_refuse(config { num_hidden_layers = "none", hidden_layers = 2 }))
@@ -331,6 +347,7 @@ describe("a model's folder", function()
     it("may say what leaves the network alone, and what nobody knows, which is told", function()
         for _, changes in ipairs {
             { hidden_act = "gelu_python", is_decoder = false, pruned_heads = {}, auto_map = { AutoConfig = "a.B" } },
+            { quantization_config = quantized.config { "pooler.dense" } },
             { position_embedding_type = json.null, quantization_config = json.null, hidden_act = json.null,
                 type_vocab_size = json.null, layer_norm_eps = 1e-5, transformers_version = "9" },
         } do

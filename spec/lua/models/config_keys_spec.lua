@@ -85,7 +85,9 @@ describe("keys of a config.json", function()
             { { pruned_heads = { ["0"] = { 1, 2 } } },
                 "pruned_heads is set, expected none: attention heads are not pruned" },
             { { quantization_config = { quant_method = "bitsandbytes" } },
-                "quantization_config is bitsandbytes, expected none: parameters as F32, F16, BF16 or F64" },
+                "quantization_config is bitsandbytes, expected none (parameters as F32, F16, BF16 or F64) or that "
+                    .. "of bertlua quantize (compressed-tensors, int-quantized: 8 bits, symmetric, a scale for each "
+                    .. "row)" },
             { { auto_map = { AutoModel = "modeling.X" } }, "auto_map is set, expected no class of a model: code of the "
                 .. "folder's own is not run; remove the key if the network is BERT's" },
             { { feed_forward_type = "geglu" }, 'feed_forward_type is "geglu", expected "original"' },

@@ -21,7 +21,7 @@ describe("commands", function()
                 scripts = scripts + 1
             end
         end
-        assert.are.equal(3, scripts)
+        assert.are.equal(4, scripts)
     end)
 
     it("are found with dashes or underscores", function()

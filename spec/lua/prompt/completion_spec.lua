@@ -45,6 +45,8 @@ describe("completion", function()
         assert.are.same({ "from-huggingface", "to-huggingface" }, (texts("convert", "")))
         assert.are.same({ "--input" }, (texts("convert", "from-huggingface", "--inp")))
         assert.are.same({ "--input-dir" }, (texts("seal-shards", "--inp")))
+        assert.are.same({ "--help" }, (texts("quantize", "--")))
+        assert.are.same({ {}, "any" }, { texts("quantize", "") })
         assert.are.same({}, (texts("doctor", "")))
     end)
 

@@ -46,7 +46,10 @@ describe("help", function()
             .. "step to resume from: none, auto, or a number\n")
         has(text, "(required)")
         assert.is_nil(help.text({ list = {} }, nil, {}):find "%-%-batch")
-        has(help.text({ list = {} }, nil, {}), "Usage: bertlua RECIPE [settings]\n")
+        -- A program without settings says nothing of any.
+        assert.are.equal("Usage: bertlua quantize FROM TO\n\n  FROM TO                       folders\n",
+            help.text({ list = {} }, nil,
+                { program = "quantize", positional = { name = "from to", help = "folders" } }))
     end)
 
     it("lists resolved values", function()

@@ -10,6 +10,7 @@
 #
 #   make test             install what is missing, then the whole suite
 #   make suite            the suite; BUSTED_ARGS="spec/lua/nn" for a part of it
+#   make test-levels      the specs of ops on the kernels of each level of x86-64
 #   make asan             the suite under ASan and UBSan
 #   make tsan             one encoder in eight threads under ThreadSanitizer
 #   make encoder-soak     a million calls of an encoder
@@ -23,11 +24,11 @@
 #   make fuzz-corpus      its short form
 #   make help             this list
 #
-# Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs
-# elsewhere), CC=gcc or clang (with libomp-dev), OPT=-O3, BUILD=build, V=1 to
-# show the commands, DEV=1 for developers (a warning is an error), CFLAGS and
-# LDFLAGS to add your own. For CUDA: CUDA_HOME (which contains bin/nvcc),
-# CUDA_ARCHS="80 89 90a".
+# Variables: ARCH=native (any -march; x86-64 for a binary that runs on every
+# x86-64 and is fast on each), CC=gcc or clang (with libomp-dev), OPT=-O3,
+# BUILD=build, V=1 to show the commands, DEV=1 for developers (a warning is an
+# error), CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (which
+# contains bin/nvcc), CUDA_ARCHS="80 89 90a".
 
 comma := ,
 BUILD ?= build
@@ -312,6 +313,19 @@ test-cuda-ops: all cuda
 test-cuda-training: all cuda
 	$(Q)BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(TRAINING_SPECS)
 
+# A build for any x86-64 has kernels for each level of it: the specs of ops, on those of each level that this CPU runs.
+LEVELS_BUILD ?= build-levels
+LEVEL_SPECS := $(OP_SPECS) spec/engine/core/cpu_check_spec.lua spec/engine/cpu
+test-levels:
+	@$(MAKE) --no-print-directory ARCH=x86-64 BUILD=$(LEVELS_BUILD) all
+	@for level in x86-64 $(LEVELS_ABOVE_x86-64); do \
+	  export BERTLUA_MAX_CPU=$$level BERTLUA_LIB='$(abspath $(LEVELS_BUILD))/libbertlua.so' \
+	    BERTLUA_BIN='$(abspath $(LEVELS_BUILD))/bertlua'; \
+	  if $(LEVELS_BUILD)/bertlua --version | grep -q " kernels for $$level,"; then \
+	    echo "kernels for $$level"; $(BUSTED) $(LEVEL_SPECS) || exit 1; \
+	  else echo "kernels for $$level: this CPU does not run them"; fi; \
+	done
+
 # Two processes in parallel: each uses one core.
 test-cuda-emulated: test-emulated-ops test-emulated-training
 EMULATED_TEST = BERTLUA_CUDA_LIB='$(abspath $(BUILD))/libbertlua-cuda-emulated.so' $(DEVICE_TEST)
@@ -440,6 +454,6 @@ FORCE:
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
 .PHONY: all help install uninstall clean demo cuda docs gpu-report FORCE
 .PHONY: test suite suite-chosen suite-waiting suite-others asan tsan encoder-soak lint
-.PHONY: test-cuda test-cuda-emulated faults flips fuzz fuzz-corpus
+.PHONY: test-levels test-cuda test-cuda-emulated faults flips fuzz fuzz-corpus
 .PHONY: test-cuda-ops test-cuda-training test-emulated-ops test-emulated-training encoder-model fuzz-programs
 .DELETE_ON_ERROR:

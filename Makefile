@@ -313,9 +313,11 @@ test-cuda-ops: all cuda
 test-cuda-training: all cuda
 	$(Q)BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(TRAINING_SPECS)
 
-# A build for any x86-64 has kernels for each level of it: the specs of ops, on those of each level that this CPU runs.
+# A build for any x86-64 has kernels for each level of it: the specs of what they compute, on those of each level that
+# this CPU runs.
 LEVELS_BUILD ?= build-levels
-LEVEL_SPECS := $(OP_SPECS) spec/engine/core/cpu_check_spec.lua spec/engine/cpu
+LEVEL_SPECS := spec/engine/ops spec/engine/optim spec/engine/cpu spec/lua/models \
+  $(patsubst %,spec/engine/core/%_spec.lua,cpu_check half philox)
 test-levels:
 	@$(MAKE) --no-print-directory ARCH=x86-64 BUILD=$(LEVELS_BUILD) all
 	@for level in x86-64 $(LEVELS_ABOVE_x86-64); do \

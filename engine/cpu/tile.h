@@ -35,8 +35,8 @@ enum {
 enum { BL_TILE_LANES = 16, BL_TILE_BLOCK_ROWS = 8, BL_TILE_VECTORS = 2 };
 #elif defined(__AVX__)     /* 16 */
 enum { BL_TILE_LANES = 8, BL_TILE_BLOCK_ROWS = 6, BL_TILE_VECTORS = 2 };
-#elif defined(__aarch64__) /* 32 */
-enum { BL_TILE_LANES = 4, BL_TILE_BLOCK_ROWS = 6, BL_TILE_VECTORS = 4 };
+#elif defined(__aarch64__) /* 32, of which the schedule takes many for products */
+enum { BL_TILE_LANES = 4, BL_TILE_BLOCK_ROWS = 6, BL_TILE_VECTORS = 2 };
 #else                      /* 16 in SSE; products need one more */
 enum { BL_TILE_LANES = 4, BL_TILE_BLOCK_ROWS = 4, BL_TILE_VECTORS = 2 };
 #endif

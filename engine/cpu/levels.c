@@ -67,9 +67,10 @@ bl_status bl_cpu_backend_open(const bl_backend **out) {
     int count;
     BL_TRY(allowed(&count));
     uint64_t here = COUNT > 1 ? bl_cpu_features() : 0;
-    /* The lowest needs what all of this build does, and the CPU has that: cpu_check.c looked. */
-    while (count > 1 && *LEVELS[count - 1].needs & ~here)
-        count--;
-    *out = LEVELS[count - 1].backend;
+    /* The first needs what all of this build does, and the CPU has that: cpu_check.c looked. */
+    const cpu_level *best = &LEVELS[0];
+    for (int i = 1; i < count; i++)
+        if (!(*LEVELS[i].needs & ~here)) best = &LEVELS[i];
+    *out = best->backend;
     return BL_OK;
 }

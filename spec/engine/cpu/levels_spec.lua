@@ -1,4 +1,4 @@
---- The levels of CPUs that a build has kernels for, and BERTLUA_MAX_CPU. What the kernels of each compute: make test-levels.
+--- The levels of CPUs that a build has kernels for, and BERTLUA_MAX_CPU. What those of each compute: make test-levels.
 
 local process = require "spec.support.process"
 
@@ -6,7 +6,7 @@ local quote, run = process.quote, process.run
 
 --- Output and code of a program that opens a context and describes it.
 local function describe_under(most)
-    return run(("env -u BERTLUA_DEVICE BERTLUA_MAX_CPU=%s %s --device cpu -e %s"):format(quote(most), quote(process.bertlua),
+    return run(("BERTLUA_MAX_CPU=%s %s --device cpu -e %s"):format(quote(most), quote(process.bertlua),
         quote "require('bertlua.context').describe()"))
 end
 

@@ -68,9 +68,9 @@ bl_status bl_cpu_backend_open(const bl_backend **out) {
     BL_TRY(allowed(&count));
     uint64_t here = COUNT > 1 ? bl_cpu_features() : 0;
     /* The first needs what all of this build does, and the CPU has that: cpu_check.c looked. */
-    const cpu_level *best = &LEVELS[0];
-    for (int i = 1; i < count; i++)
-        if (!(*LEVELS[i].needs & ~here)) best = &LEVELS[i];
+    const cpu_level *best = LEVELS;
+    for (const cpu_level *level = LEVELS + 1; level < LEVELS + count; level++)
+        if (!(*level->needs & ~here)) best = level;
     *out = best->backend;
     return BL_OK;
 }

@@ -10,6 +10,7 @@
 #
 #   make test             install what is missing, then the whole suite
 #   make suite            the suite; BUSTED_ARGS="spec/lua/nn" for a part of it
+#   make test-levels      the specs of ops on the kernels of each level of x86-64
 #   make asan             the suite under ASan and UBSan
 #   make tsan             one encoder in eight threads under ThreadSanitizer
 #   make encoder-soak     a million calls of an encoder
@@ -23,11 +24,11 @@
 #   make fuzz-corpus      its short form
 #   make help             this list
 #
-# Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs
-# elsewhere), CC=gcc or clang (with libomp-dev), OPT=-O3, BUILD=build, V=1 to
-# show the commands, DEV=1 for developers (a warning is an error), CFLAGS and
-# LDFLAGS to add your own. For CUDA: CUDA_HOME (which contains bin/nvcc),
-# CUDA_ARCHS="80 89 90a".
+# Variables: ARCH=native (any -march; x86-64 for a binary that runs on every
+# x86-64 and is fast on each), CC=gcc or clang (with libomp-dev), OPT=-O3,
+# BUILD=build, V=1 to show the commands, DEV=1 for developers (a warning is an
+# error), CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (which
+# contains bin/nvcc), CUDA_ARCHS="80 89 90a".
 
 comma := ,
 BUILD ?= build
@@ -88,6 +89,19 @@ $(BUILD)/engine/core/cpu_check.o: private CFLAGS_ALL += $(patsubst %,-march=%,$(
 # The declarations that the bindings read: what is between the markers, core first.
 CDEF_HEADERS := engine/api/core.h $(filter-out engine/api/core.h,$(sort $(wildcard engine/api/*.h)))
 
+# Kernels for levels of x86-64 above ARCH, among which a context chooses (engine/cpu/levels.h). LEVELS= leaves them out.
+LEVELS_ABOVE_x86-64 := x86-64-v3 x86-64-v4 x86-64-v4-bf16
+LEVELS_ABOVE_x86-64-v2 := $(LEVELS_ABOVE_x86-64)
+LEVELS_ABOVE_x86-64-v3 := x86-64-v4 x86-64-v4-bf16
+LEVELS_ABOVE_x86-64-v4 := x86-64-v4-bf16
+LEVELS ?= $(LEVELS_ABOVE_$(ARCH))
+LEVEL_FLAGS = -march=$(patsubst %-bf16,% -mavx512bf16,$(1))
+LEVEL_SRC := $(filter-out engine/cpu/levels.c,$(wildcard engine/cpu/*.c)) $(patsubst %,engine/core/%.c,cpu_needs half philox)
+LEVEL_OBJ := $(foreach level,$(LEVELS),$(LEVEL_SRC:%.c=$(BUILD)/$(level)/%.o))
+OBJCOPY ?= $(shell $(CC) -print-prog-name=objcopy)
+LEVEL_ROWS := $(foreach level,$(LEVELS),ROW($(subst -,_,$(level)),"$(level)"))
+$(BUILD)/engine/cpu/levels.o: private CPPFLAGS_ALL += -DBL_CPU_ARCH='"$(ARCH)"' $(if $(LEVELS),'-DBL_CPU_LEVELS(ROW)=$(LEVEL_ROWS)')
+
 # Many processes: built if there is an MPI compiler (apt-get install libopenmpi-dev openmpi-bin).
 MPICC ?= $(shell command -v mpicc 2>/dev/null)
 
@@ -98,7 +112,7 @@ quote = '$(subst ','\'',$(1))'
 # Rewritten only when the compiler, the flags or what "native" means differ from those of the last build: a tree that was
 # carried to another machine is built anew.
 TARGET := $(shell $(CC) -march=$(ARCH) -dM -E -x c /dev/null 2>/dev/null | cksum)
-FLAGS := $(TARGET) $(CC) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) $(LIBS) $(MAIN_LIBS) $(LDFLAGS_ALL)
+FLAGS := $(TARGET) $(CC) $(LEVELS) $(CPPFLAGS_ALL) $(MAIN_CPPFLAGS) $(CFLAGS_ALL) $(LIBS) $(MAIN_LIBS) $(LDFLAGS_ALL)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' $(call quote,$(FLAGS)) | cmp -s - $@ || printf '%s\n' $(call quote,$(FLAGS)) > $@
@@ -108,6 +122,21 @@ $(BUILD)/engine/%.o: engine/%.c $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
+# The same sources for another level: one object, of whose symbols only two are seen outside, with the level in their names.
+define LEVEL_RULES
+$(BUILD)/$(1)/engine/%.o: engine/%.c $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,"$$< for $(1)")
+	$$(Q)$$(CC) $$(CPPFLAGS_ALL) $$(foreach name,bl_cpu_backend bl_cpu_needs,-D$$(name)=$$(name)_$(subst -,_,$(1))) \
+	  $$(CFLAGS_ALL) $$(call LEVEL_FLAGS,$(1)) -MMD -MP -c $$< -o $$@
+$(BUILD)/$(1)/kernels.o: $(LEVEL_SRC:%.c=$(BUILD)/$(1)/%.o)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) -r -nostdlib $$^ -o $$@.tmp
+	$$(Q)$$(OBJCOPY) $$(foreach name,bl_cpu_backend bl_cpu_needs,-G $$(name)_$(subst -,_,$(1))) $$@.tmp $$@
+	$$(Q)rm $$@.tmp
+endef
+$(foreach level,$(LEVELS),$(eval $(call LEVEL_RULES,$(level))))
+
 $(BUILD)/bindings/%.o: bindings/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
@@ -115,10 +144,10 @@ $(BUILD)/bindings/%.o: bindings/%.c $(BUILD)/flags
 
 # Linked to a temporary file and renamed, so that running processes keep their library. nodelete: who closes the library
 # (LuaJIT does, when its state ends) must not unmap it, nor oneDNN and OpenMP, under the threads that still run in them.
-$(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(BUILD)/flags
+$(BUILD)/libbertlua.so: $(ENGINE_OBJ) $(LEVELS:%=$(BUILD)/%/kernels.o) $(BUILD)/flags
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared -fopenmp -Wl,-soname,libbertlua.so.$(ABI) -Wl,-z,nodelete $(if $(SANITIZE),,-Wl,-z,defs) $(LDFLAGS_ALL) \
-	  $(ENGINE_OBJ) -o $@.tmp $(LIBS) -ldl
+	  $(ENGINE_OBJ) $(LEVELS:%=$(BUILD)/%/kernels.o) -o $@.tmp $(LIBS) -ldl
 	$(Q)mv $@.tmp $@
 	$(Q)ln -sf libbertlua.so $@.$(ABI)
 
@@ -284,6 +313,21 @@ test-cuda-ops: all cuda
 test-cuda-training: all cuda
 	$(Q)BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(TRAINING_SPECS)
 
+# A build for any x86-64 has kernels for each level of it: the specs of what they compute, on those of each level that
+# this CPU runs.
+LEVELS_BUILD ?= build-levels
+LEVEL_SPECS := spec/engine/ops spec/engine/optim spec/engine/cpu spec/lua/models \
+  $(patsubst %,spec/engine/core/%_spec.lua,cpu_check half philox)
+test-levels:
+	@$(MAKE) --no-print-directory ARCH=x86-64 BUILD=$(LEVELS_BUILD) all
+	@for level in x86-64 $(LEVELS_ABOVE_x86-64); do \
+	  export BERTLUA_MAX_CPU=$$level BERTLUA_LIB='$(abspath $(LEVELS_BUILD))/libbertlua.so' \
+	    BERTLUA_BIN='$(abspath $(LEVELS_BUILD))/bertlua'; \
+	  if $(LEVELS_BUILD)/bertlua --version | grep -q " kernels for $$level,"; then \
+	    echo "kernels for $$level"; $(BUSTED) $(LEVEL_SPECS) || exit 1; \
+	  else echo "kernels for $$level: this CPU does not run them"; fi; \
+	done
+
 # Two processes in parallel: each uses one core.
 test-cuda-emulated: test-emulated-ops test-emulated-training
 EMULATED_TEST = BERTLUA_CUDA_LIB='$(abspath $(BUILD))/libbertlua-cuda-emulated.so' $(DEVICE_TEST)
@@ -408,10 +452,10 @@ lint:
 	  $(CPPCHECK_FALSE) $(filter %.c,$(C_FILES))
 
 FORCE:
--include $(ENGINE_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
+-include $(ENGINE_OBJ:.o=.d) $(LEVEL_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
 .PHONY: all help install uninstall clean demo cuda docs gpu-report FORCE
 .PHONY: test suite suite-chosen suite-waiting suite-others asan tsan encoder-soak lint
-.PHONY: test-cuda test-cuda-emulated faults flips fuzz fuzz-corpus
+.PHONY: test-levels test-cuda test-cuda-emulated faults flips fuzz fuzz-corpus
 .PHONY: test-cuda-ops test-cuda-training test-emulated-ops test-emulated-training encoder-model fuzz-programs
 .DELETE_ON_ERROR:

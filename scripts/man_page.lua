@@ -131,6 +131,9 @@ The device, as
 Path of another build of the library.
 .It Ev BERTLUA_CUDA_LIB
 Path of another build of the CUDA backend.
+.It Ev BERTLUA_MAX_CPU
+The highest level of CPUs whose kernels are used, such as x86-64-v3, in a build
+that has several.
 .It Ev BL_DEBUG
 1 shows tracebacks.
 .It Ev NO_COLOR

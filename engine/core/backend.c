@@ -54,8 +54,7 @@ static bl_status open_cuda(const bl_backend **out) {
 bl_status bl_backend_open(int32_t device, const bl_backend **out) {
     switch (device) {
     case BL_CPU:
-        *out = &bl_cpu_backend;
-        return BL_OK;
+        return bl_cpu_backend_open(out);
     case BL_CUDA:
         return open_cuda(out);
     default:

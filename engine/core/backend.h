@@ -95,7 +95,10 @@ static inline uint64_t bl_backend_layout(void) {
 /* The table of a bl_device; fails with what is missing and the fix. */
 bl_status bl_backend_open(int32_t device, const bl_backend **out);
 
-/* The CPU backend: oneDNN for matrix products, OpenMP for the rest. */
-extern const bl_backend bl_cpu_backend;
+/*
+ * The CPU backend: oneDNN for matrix products, OpenMP for the rest; of its
+ * levels (cpu/levels.h) the highest that this CPU runs and BERTLUA_MAX_CPU allows.
+ */
+bl_status bl_cpu_backend_open(const bl_backend **out);
 
 #endif

@@ -6,7 +6,8 @@
  * another CPU dies of an illegal instruction, at its first op or at an
  * arbitrary place. So this is the one place of the engine that prints and ends
  * the process. Compiled for the oldest CPU of its architecture (the Makefile
- * sees to that), and uses nothing else of the engine.
+ * sees to that), and uses nothing else of the engine. What it finds also
+ * decides among the kernels of a build for several levels (cpu/levels.c).
  */
 #include <stdbool.h>
 #include <string.h>
@@ -121,6 +122,19 @@ static void look(cpu_row rows[BL_CPU_FEATURES]) {
 
 #if defined(__x86_64__) || defined(__aarch64__)
 
+static uint64_t set_of(const cpu_row rows[BL_CPU_FEATURES]) {
+    uint64_t set = 0;
+    for (int f = 0; f < BL_CPU_FEATURES; f++)
+        set |= (uint64_t) rows[f].here << f;
+    return set;
+}
+
+uint64_t bl_cpu_features(void) {
+    cpu_row rows[BL_CPU_FEATURES];
+    look(rows);
+    return set_of(rows);
+}
+
 typedef struct cpu_text {
     char bytes[1024];
     size_t length;
@@ -159,9 +173,7 @@ static void append_names(cpu_text *text, const cpu_row *rows, uint64_t set, int 
 __attribute__((constructor(101))) static void check_cpu(void) {
     cpu_row rows[BL_CPU_FEATURES];
     look(rows);
-    uint64_t here = 0;
-    for (int f = 0; f < BL_CPU_FEATURES; f++)
-        here |= (uint64_t) rows[f].here << f;
+    uint64_t here = set_of(rows);
     uint64_t missing = bl_cpu_needs & ~here, above = missing;
     if (!missing) return;
 
@@ -184,6 +196,12 @@ __attribute__((constructor(101))) static void check_cpu(void) {
     ssize_t written = write(STDERR_FILENO, text.bytes, text.length);
     (void) written;
     _exit(1);
+}
+
+#else
+
+uint64_t bl_cpu_features(void) {
+    return 0;
 }
 
 #endif

@@ -71,7 +71,13 @@ enum bl_cpu_feature {
 enum bl_cpu_feature { BL_CPU_FEATURES };
 #endif
 
-/* Bit F is set if this build was compiled for CPUs with feature F. */
+/*
+ * Bit F is set if this build was compiled for CPUs with feature F. Kernels for
+ * higher levels (cpu/levels.h) have sets of their own.
+ */
 extern const uint64_t bl_cpu_needs;
+
+/* Bit F is set if this CPU and its system have feature F (cpu_check.c). */
+uint64_t bl_cpu_features(void);
 
 #endif

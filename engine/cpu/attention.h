@@ -9,6 +9,7 @@
 
 #include "core/half.h"
 #include "core/philox.h"
+#include "softmax.h"
 #include "tile.h"
 #include "vecmath.h"
 
@@ -74,16 +75,16 @@ static inline void bl_attention_keep(float *keep, const bl_attention_shape *shap
 static inline float bl_attention_softmax(float *restrict row, float *restrict keep, const bl_attention_shape *shape,
                                          const bl_attention_pair *pair, int64_t query) {
     int64_t length = pair->length;
-    float scale = shape->scale, top = row[0] * scale, sum = 0.0f;
-#pragma omp simd reduction(max : top)
-    for (int64_t j = 0; j < length; j++) {
+    float scale = shape->scale, sum = 0.0f;
+#pragma omp simd
+    for (int64_t j = 0; j < length; j++)
         row[j] *= scale;
-        top = row[j] > top ? row[j] : top;
-    }
+    float top = bl_row_max(row, length);
 #pragma omp simd reduction(+ : sum)
     for (int64_t j = 0; j < length; j++) {
-        row[j] = bl_vec_exp(row[j] - top);
-        sum += row[j];
+        float e = bl_vec_exp(row[j] - top);
+        row[j] = e;
+        sum += e;
     }
     float inverse = 1.0f / sum;
     if (shape->drop.active) {

@@ -13,6 +13,7 @@
 #endif
 
 #include "cpu.h"
+#include "levels.h"
 #include "matmul.h"
 
 /* From here on, memory comes straight from the kernel: zeroed lazily, in huge pages where it can. */
@@ -59,9 +60,10 @@ static bl_status cpu_open(bl_context *ctx) {
     char model[128];
     cpu_model(model, sizeof model);
     const dnnl_version_t *version = dnnl_version();
-    snprintf(ctx->description, sizeof ctx->description, "%s, %d thread%s, %s, oneDNN %d.%d.%d", model,
-             (int) ctx->threads, ctx->threads == 1 ? "" : "s", vector_extension(), version->major, version->minor,
-             version->patch);
+    const char *level = bl_cpu_level(ctx->backend);
+    snprintf(ctx->description, sizeof ctx->description, "%s, %d thread%s, %s, %s%s%soneDNN %d.%d.%d", model,
+             (int) ctx->threads, ctx->threads == 1 ? "" : "s", vector_extension(), level ? "kernels for " : "",
+             level ? level : "", level ? ", " : "", version->major, version->minor, version->patch);
     return BL_OK;
 }
 
@@ -134,6 +136,7 @@ static bl_status cpu_download(bl_context *ctx, void *dst, const bl_tensor *src, 
     return BL_OK;
 }
 
+extern const bl_backend bl_cpu_backend;
 #define BL_ROW(op, file) .op = bl_cpu_##op,
 const bl_backend bl_cpu_backend = {
     .name = "cpu",

@@ -69,7 +69,10 @@ end)
 
 check("processor", function()
     local context = require "bertlua.context"
-    context.open { device = "cpu" }
+    local opened, reason = pcall(context.open, { device = "cpu" })
+    if not opened then
+        return "missing", tostring(reason):gsub("^.-%.lua:%d+: ", ""), "unset BERTLUA_MAX_CPU, or name another level"
+    end
     if context.fast_dtype "bf16" then return "ok", context.describe() end
     return "note", context.describe(), "no bf16 in hardware: fp32 is the faster precision here"
 end)

@@ -14,8 +14,13 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512F__) || defined(__FMA__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#if defined(__AVX512BF16__)
 #define BL_TILE_BF16 1
 #else
 #define BL_TILE_BF16 0
@@ -71,7 +76,16 @@ BL_TILE_INLINE void bl_tile_add(bl_tile_vector *sum, const bl_word *a, const bl_
     (void) pairs;
     float factor;
     memcpy(&factor, a, sizeof factor);
+    /* C11 rounds a product before it is added; fused it is more exact, and takes half the time. */
+#if defined(__AVX512F__)
+    *sum = (bl_tile_vector) _mm512_fmadd_ps(_mm512_set1_ps(factor), (__m512) *row, (__m512) *sum);
+#elif defined(__FMA__)
+    *sum = (bl_tile_vector) _mm256_fmadd_ps(_mm256_set1_ps(factor), (__m256) *row, (__m256) *sum);
+#elif defined(__aarch64__)
+    *sum = (bl_tile_vector) vfmaq_n_f32((float32x4_t) *sum, (float32x4_t) *row, factor);
+#else
     *sum += factor * *row;
+#endif
 }
 
 /* rows x (LANES * vectors) of C. Where this is called, rows, vectors and pairs are constants. */

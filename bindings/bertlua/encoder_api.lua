@@ -73,8 +73,9 @@ end
 -- @tparam string folder
 -- @tparam[opt] table options device ("cpu"), device_index, threads, dtype ("f32", "bf16", "f16"), memory
 --   (bytes), max_length, lower_case (true, false; nil: as the folder says), vocab_file, config_file, refuse_long,
---   share_parameters: see engine/api/encoder.h; parameters: list of {name, tensor} in place of the folder's files of them. They must keep
---   their memory while the encoder is open. Other names, and numbers that are not whole, are errors
+--   share_parameters: see engine/api/encoder.h; parameters: list of {name, tensor} in place of the folder's files of
+--   them. They must keep their memory while the encoder is open. Other names, and numbers that are not whole, are
+--   errors
 -- @return the encoder; or nil, message
 function M.open(folder, options)
     options = options or {}

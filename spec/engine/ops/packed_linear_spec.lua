@@ -23,7 +23,7 @@ local function int8_weights(random, outputs, inputs, largest)
     local integers, scales = {}, {}
     for n = 1, outputs do
         scales[n] = (0.5 + random:double()) / largest / math.sqrt(inputs)
-        for k = 1, inputs do integers[#integers + 1] = random:integer(-largest, largest) end
+        for _ = 1, inputs do integers[#integers + 1] = random:integer(-largest, largest) end
     end
     local w = tensor.new("i8", { outputs, inputs }):set(integers)
     local rows = w:tolist()

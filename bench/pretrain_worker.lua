@@ -5,45 +5,14 @@
 -- training, {"f32": FLOP/s, "bf16": FLOP/s} for the matmul peak.
 
 local BertConfig = require("bertlua.models.bert").BertConfig
-local BertForPretraining = require("bertlua.models.bert").BertForPretraining
-local Optimizer = require "bertlua.train.optimizer"
-local Tape = require "bertlua.autograd.tape"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
 local json = require "bertlua.util.json"
 local ops = require "bertlua.ops"
 local paths = require "bertlua.paths"
-local rng = require "bertlua.rng"
 local tensor = require "bertlua.tensor"
 
-local function filled(dims, fn)
-    local values, n = {}, 1
-    for i = 1, #dims do n = n * dims[i] end
-    for i = 1, n do values[i] = fn(i - 1) end
-    return tensor.new("i32", dims):set(values)
-end
-
---- A batch of full sequences of random words, with masked positions spread over each.
-local function random_batch(config, sequences, length, masked)
-    local random = rng.new(1)
-    local function word() return random:integer(0, config.vocab_size - 1) end
-    local function position(i) return i % length end
-    return {
-        batch_size = sequences, max_length = length, rows = sequences * length, tokens = sequences * length,
-        ids = filled({ sequences * length }, word),
-        positions = filled({ sequences * length }, position),
-        types = filled({ sequences * length }, function(i) return position(i) < length / 2 and 0 or 1 end),
-        segments = filled({ sequences, 2 }, function(i)
-            return i % 2 == 0 and i / 2 * length or length
-        end),
-        cls_index = filled({ sequences }, function(i) return i * length end),
-        masked_index = filled({ sequences * masked }, function(i)
-            return math.floor(i / masked) * length + 1 + i % masked * math.floor((length - 1) / masked)
-        end),
-        masked_labels = filled({ sequences * masked }, word),
-        nsp_labels = filled({ sequences }, function() return random:integer(0, 1) end),
-    }
-end
+local pretraining_step = dofile(paths.root() .. "/bench/pretraining_step.lua")
 
 local function peak_rss()
     for line in io.lines "/proc/self/status" do
@@ -54,18 +23,12 @@ end
 
 local function train(precision, warmup, steps, sequences, length, masked)
     local config = BertConfig.load(paths.find("config", "bert-base-uncased.json"))
-    local model = BertForPretraining.new(config)
-    model.store:allocate { precision = precision, seed = 1 }
-    local optimizer = Optimizer.new { kind = "Lamb", store = model.store, max_grad_norm = 1.0 }
-    local tape = Tape.new { seed = 1 }
-    local batch = random_batch(config, sequences, length, masked)
+    local one_step, model, batch = pretraining_step.new(config, { precision = precision, batch_size = sequences,
+        max_seq_length = length, max_predictions_per_seq = masked })
     local seconds = {}
     for step = 1, warmup + steps do
         local begin = clock.monotonic()
-        model.store:zero_grad()
-        tape:start(step, 0, true)
-        tape:backward(model:forward(tape, batch).loss)
-        optimizer:step(1e-4)
+        one_step(step)
         if step > warmup then seconds[#seconds + 1] = clock.monotonic() - begin end
     end
     local loss = model.results.loss:item()

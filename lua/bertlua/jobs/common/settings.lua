@@ -125,8 +125,8 @@ local TRAINING = {
 
 local ADVANCED = {
     { name = "amp", type = "boolean", passing = "precision says what it comes to", default = false,
-        help = "mixed precision, the same as precision amp; on a CPU that multiplies bf16 slower than fp32, fp32 unless "
-            .. "amp_dtype is given" },
+        help = "mixed precision, the same as precision amp; on a CPU that multiplies bf16 slower than fp32 it is "
+            .. "fp32, unless amp_dtype is given" },
     { name = "precision", type = "choice", choices = { "fp32", "tf32", "amp" },
         help = "of matrices and activations; weights, moments and sums are always fp32; tf32: fp32 with products "
             .. "rounded to TF32, on a GPU; unset: determined by amp" },

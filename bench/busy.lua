@@ -21,6 +21,7 @@ local spec = settings.define {
         help = "what waiting threads do, in turn: default, passive, active, or a number for GOMP_SPINCOUNT" },
     { name = "work", type = "string", default = "train small,train base,infer small,infer base",
         help = "what is measured" },
+    { name = "scenes", type = "string", default = "quiet,1 loop,2 loops,2 runs", help = "what else is running" },
     { name = "pin", type = "boolean", default = true, help = "pin threads in training, as runs do by default" },
 }
 
@@ -37,7 +38,7 @@ cores      processor time that the run used, waiting included, per second.
 default    what bertlua sets: GOMP_SPINCOUNT, unless the environment has a word on it.
 passive, active  OMP_WAIT_POLICY.]]
 
-local SCENES = { "quiet", "1 loop", "2 loops", "2 runs" }
+local SCENES = { quiet = true, ["1 loop"] = true, ["2 loops"] = true, ["2 runs"] = true }
 local FREE = "env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "
 
 local function split(text)
@@ -123,8 +124,9 @@ end
 local function print_table(work, rates, used, policies, values, cores)
     local best = 0
     for _, policy in ipairs(policies) do best = math.max(best, median(rates[policy].quiet)) end
+    local scenes = split(values.scenes)
     print(("\n%-12s %-10s %9s %9s %6s %9s %6s"):format(work, "", "per s", "of quiet", "fair", "of fair", "cores"))
-    for _, scene in ipairs(SCENES) do
+    for _, scene in ipairs(scenes) do
         for _, policy in ipairs(policies) do
             local rate, fair = median(rates[policy][scene]), fair_share(scene, values.threads, cores)
             print(("%-12s %-10s %9.2f %9.2f %6.2f %7.0f %% %6.2f"):format(scene, policy, rate, rate / best, fair,
@@ -142,7 +144,7 @@ local function run(values, folders)
     for round = 1, values.rounds do
         for _, work in ipairs(list) do
             io.stderr:write(("round %d of %d: %s\n"):format(round, values.rounds, work))
-            for _, scene in ipairs(SCENES) do
+            for _, scene in ipairs(split(values.scenes)) do
                 for _, policy in ipairs(policies) do
                     local result = measure(work, scene, policy, values, folders)
                     for all, value in pairs { [rates] = result.rate, [used] = result.cores } do
@@ -167,6 +169,14 @@ local function main()
         description = "Measure training and inference beside other work." })
     if not values then return end
     context.open { device = "cpu" }
+    for _, scene in ipairs(split(values.scenes)) do
+        if not SCENES[scene] then
+            fault.raisef("--scenes: got %s, expected quiet, 1 loop, 2 loops or 2 runs", scene)
+        end
+    end
+    if not (values.scenes .. ","):find("quiet,", 1, true) then
+        fault.raise("--scenes: quiet is missing: the others are compared with it")
+    end
     values.threads = values.threads or context.threads()
     local folder = fault.check(fs.temporary_folder "busy")
     local good, problem = pcall(run, values, { small = folder .. "/small", base = folder .. "/base" })

@@ -11,6 +11,7 @@ local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
 local posix_signal = require "posix.signal"
 local settings = require "bertlua.settings"
+local unistd = require "posix.unistd"
 local quote = require("bertlua.util.shell").quote
 
 local spec = settings.define {
@@ -59,8 +60,8 @@ local function environment(policy, threads)
 end
 
 local function open(arguments, policy, threads)
-    return assert(io.popen(("exec %s%s %s %s"):format(environment(policy, threads), quote(paths.program()),
-        quote(paths.root() .. "/bench/busy_worker.lua"), arguments)))
+    return assert(io.popen(("exec %s%s %s %d %s"):format(environment(policy, threads), quote(paths.program()),
+        quote(paths.root() .. "/bench/busy_worker.lua"), unistd.getpid(), arguments)))
 end
 
 --- The JSON line that a worker prints next.

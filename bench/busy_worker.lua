@@ -1,6 +1,6 @@
 --- A process of bench/busy.lua: work that is measured, or that others are measured beside.
 --
--- Arguments:
+-- Arguments: the process id of its parent, with which it ends, and one of
 --
 --     train MODEL SECONDS PIN       pre-training steps
 --     infer MODEL SECONDS FOLDER    vectors of one text
@@ -75,13 +75,13 @@ local function measure(work, seconds)
     io.write(json.encode { rate = count / elapsed, cores = (os.clock() - used) / elapsed }, "\n")
 end
 
-signal.die_with(unistd.getppid())
-local kind, model = arg[1], arg[2]
+signal.die_with(tonumber(arg[1]))
+local kind, model = arg[2], arg[3]
 if kind == "loop" then
     tell_running()
     while true do end
 elseif kind == "export" then
-    export(model, arg[3])
+    export(model, arg[4])
 else
-    measure((kind == "train" and trainer or reader)(model, arg[4]), tonumber(arg[3]))
+    measure((kind == "train" and trainer or reader)(model, arg[5]), tonumber(arg[4]))
 end

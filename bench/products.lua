@@ -27,17 +27,18 @@ local spec = settings.define {
 }
 
 local DEFINITIONS = [[
-m x k : k x n  dimensions of the product, rows of C, summed, columns of C. n by step:
-           how many of them a step has.
+m x k : k x n  rows of C, what is summed, columns of C.
 A, B       how the operands lie: in rows or in columns; copied: rows that oneDNN would
            read slowly, so they are put into a layout of its own first.
 C          set, or added to: gradients of weights accumulate.
 ms         median over the rounds of the best of several calls in a round. The bias
            is added in the forward; its gradient and activations, which are passes of
            their own, are left out.
-of peak    rate relative to the best of any product of [1024,1024], [2048,2048] and
-           [4096,1024] operands in this process.
-step       calls of a step x ms, and their share of the sum of all.]]
+of peak    rate relative to the best single call in this process, of these products or
+           of three large ones (1024x1024:1024x1024, 2048x2048:2048x2048,
+           4096x1024:1024x1024).
+step ms    how many of them a step has, ms x that, and the share of the sum of all.
+by work    all operations of a step / the sum of its ms.]]
 
 local DTYPE = { fp32 = "f32", bf16 = "bf16" }
 local PEAK = { { 1024, 1024, 1024 }, { 2048, 2048, 2048 }, { 4096, 1024, 1024 } }
@@ -142,6 +143,7 @@ local function measure(rows, values, dtype)
         peak = math.max(peak, measure_peak(dtype))
         for _, row in ipairs(rows) do
             tensor.scope(function() row.seconds[round] = best(row.prepare(row.open())) end)
+            peak = math.max(peak, flops(row) / row.seconds[round])
         end
     end
     return peak

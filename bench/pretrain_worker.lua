@@ -5,9 +5,6 @@
 -- training, {"f32": FLOP/s, "bf16": FLOP/s} for the matmul peak.
 
 local BertConfig = require("bertlua.models.bert").BertConfig
-local BertForPretraining = require("bertlua.models.bert").BertForPretraining
-local Optimizer = require "bertlua.train.optimizer"
-local Tape = require "bertlua.autograd.tape"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
 local json = require "bertlua.util.json"
@@ -15,7 +12,7 @@ local ops = require "bertlua.ops"
 local paths = require "bertlua.paths"
 local tensor = require "bertlua.tensor"
 
-local random_batch = dofile(paths.root() .. "/bench/random_batch.lua")
+local pretraining_step = dofile(paths.root() .. "/bench/pretraining_step.lua")
 
 local function peak_rss()
     for line in io.lines "/proc/self/status" do
@@ -26,21 +23,14 @@ end
 
 local function train(precision, warmup, steps, sequences, length, masked)
     local config = BertConfig.load(paths.find("config", "bert-base-uncased.json"))
-    local model = BertForPretraining.new(config)
-    model.store:allocate { precision = precision, seed = 1 }
-    local optimizer = Optimizer.new { kind = "Lamb", store = model.store, max_grad_norm = 1.0 }
-    local tape = Tape.new { seed = 1 }
-    local batch = random_batch(config, sequences, length, masked)
-    local seconds = {}
+    local one_step, model, batch = pretraining_step.new(config, { precision = precision, batch_size = sequences,
+        max_seq_length = length, max_predictions_per_seq = masked })
+    local seconds, loss = {}, nil
     for step = 1, warmup + steps do
         local begin = clock.monotonic()
-        model.store:zero_grad()
-        tape:start(step, 0, true)
-        tape:backward(model:forward(tape, batch).loss)
-        optimizer:step(1e-4)
+        loss = one_step(step)
         if step > warmup then seconds[#seconds + 1] = clock.monotonic() - begin end
     end
-    local loss = model.results.loss:item()
     if loss ~= loss or loss <= 0 then error("the loss is " .. loss) end
     return { seconds = seconds, flops = model:flops(batch), rss = peak_rss(), loss = loss }
 end

@@ -24,7 +24,7 @@ recipe.pretrain({
     warmup_proportion = 0.2843,
     max_steps = 7038,
 
-    amp = true,                  -- bf16 activations, fp32 weights
+    amp = true,                  -- fp32 weights; bf16 activations, unless they are slower
     scale_loss = 2 ^ 20,
     use_dynamic_loss_scaling = true,
 

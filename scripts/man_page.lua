@@ -127,6 +127,12 @@ RECIPES
 .It Ev BERTLUA_DEVICE
 The device, as
 .Fl -device .
+.It Ev BERTLUA_CPU_BF16
+.Cm fast
+or
+.Cm slow :
+whether this CPU multiplies bf16 at least as fast as fp32, in place of a
+measurement.
 .It Ev BERTLUA_LIB
 Path of another build of the library.
 .It Ev BERTLUA_CUDA_LIB

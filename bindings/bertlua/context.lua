@@ -125,7 +125,8 @@ function M.device()
     return M.current().device
 end
 
---- True if the device multiplies matrices of this dtype in hardware.
+--- True if the device multiplies matrices of this dtype at least as fast as those in f32: bf16 and f16 on GPUs, bf16
+-- on a CPU that was measured to, or that BERTLUA_CPU_BF16=fast says is.
 function M.fast_dtype(dtype)
     return C.bl_context_fast_dtype(M.handle(), bl.dtype(dtype))
 end

@@ -100,7 +100,8 @@ int32_t bl_context_threads(const bl_context *ctx);
 /*
  * True if the device multiplies this dtype at least as fast as f32: bf16 and f16
  * on GPUs; bf16 on a CPU that has instructions for it, if a measurement of some
- * 0.05 s, taken by the first call of a process, says so.
+ * 0.05 s, taken by the first call of a process, says so. The environment
+ * variable BERTLUA_CPU_BF16, fast or slow, takes the measurement's place.
  */
 bool bl_context_fast_dtype(const bl_context *ctx, int32_t dtype);
 /* One line for people: CPU model, cores, vector extensions, oneDNN version; or the GPU's. */

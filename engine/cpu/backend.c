@@ -58,6 +58,7 @@ static void cpu_model(char *model, size_t bytes) {
 
 static bl_status cpu_open(bl_context *ctx) {
     char model[128];
+    BL_TRY(bl_cpu_check_answer());
     cpu_model(model, sizeof model);
     const dnnl_version_t *version = dnnl_version();
     const char *level = bl_cpu_level(ctx->backend);

@@ -72,8 +72,11 @@ void bl_cpu_matrix_free(bl_packed_matrix *matrix);
 /* Steps of u8 that products take without loss: without VNNI, pairs of products are summed in 16 bits. */
 float bl_cpu_int8_levels(void);
 
-/* True if products of this dtype are not slower than in f32, measured (probe.c). */
+/* True if products of this dtype are not slower than in f32, measured or as BERTLUA_CPU_BF16 says (probe.c). */
 bool bl_cpu_is_fast(int32_t dtype);
+
+/* An error if BERTLUA_CPU_BF16 is neither fast nor slow; for the backend's open. */
+bl_status bl_cpu_check_answer(void);
 
 /* Frees what the products kept in the context; for the backend's close. */
 void bl_cpu_matmul_close(bl_context *ctx);

@@ -1,6 +1,8 @@
 /*
  * probe.c - which of two dtypes this CPU multiplies faster. Instructions for
- * bf16 do not settle it: some CPUs run them at half the rate of f32's.
+ * bf16 do not settle it: some CPUs run them at half the rate of f32's. The
+ * environment variable BERTLUA_CPU_BF16, fast or slow, takes the place of the
+ * measurement.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -16,6 +18,18 @@ static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
+}
+
+static const char *given_answer(void) {
+    const char *given = getenv("BERTLUA_CPU_BF16");
+    return given && given[0] ? given : NULL;
+}
+
+bl_status bl_cpu_check_answer(void) {
+    const char *given = given_answer();
+    if (given && strcmp(given, "fast") != 0 && strcmp(given, "slow") != 0)
+        return bl_fail(BL_ERROR_ARGUMENT, "context: BERTLUA_CPU_BF16 is %s, expected fast or slow", given);
+    return BL_OK;
 }
 
 /* Seconds of the fastest of some products on one thread, which other work on the machine delays least; 0 on failure. */
@@ -55,6 +69,9 @@ static void compare(void) {
 
 bool bl_cpu_is_fast(int32_t dtype) {
     if (dtype == BL_F32) return true;
-    if (dtype != BL_BF16 || !bl_cpu_matmul_native(BL_BF16)) return false;
+    if (dtype != BL_BF16) return false;
+    const char *given = given_answer();
+    if (given) return strcmp(given, "fast") == 0;
+    if (!bl_cpu_matmul_native(BL_BF16)) return false;
     return pthread_once(&once, compare) == 0 && bf16_is_faster;
 }

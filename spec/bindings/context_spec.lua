@@ -16,6 +16,15 @@ describe("context", function()
         assert.is_boolean(context.fast_dtype "bf16")
     end)
 
+    it("takes BERTLUA_CPU_BF16 for whether the CPU's bf16 is fast", function()
+        local line = "-e 'print(pcall(require(\"bertlua.context\").fast_dtype, \"bf16\"))'"
+        for value, expected in pairs { fast = "^true%s+true\n", slow = "^true%s+false\n",
+            no = "context: BERTLUA_CPU_BF16 is no, expected fast or slow" } do
+            assert.matches(expected, (run(("env BERTLUA_DEVICE=cpu BERTLUA_CPU_BF16=%s %s %s"):format(value,
+                quote(process.bertlua), line))))
+        end
+    end)
+
     it("opens the same settings once, and refuses wrong ones", function()
         local before = context.current()
         local one = context.open { threads = 1 }

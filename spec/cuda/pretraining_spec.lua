@@ -33,7 +33,7 @@ describe("pre-training on a GPU", function()
     for _, variant in ipairs {
         { name = "fp32, packed", limit = 1e-3, changes = {} },
         { name = "fp32, padded, AdamW", limit = 1e-3, changes = { ["pack-sequences"] = "false", optimizer = "AdamW" } },
-        { name = "bf16", limit = 2e-2, changes = { amp = "true" } },
+        { name = "bf16", limit = 2e-2, changes = { amp = "true", ["amp-dtype"] = "bf16" } },
     } do
         it("follows the CPU with the same dropout: " .. variant.name, function()
             assert_losses(run("cpu", "cpu", variant.changes), (run("cuda", "cuda", variant.changes)), variant.limit)

@@ -42,8 +42,8 @@ describe("fine-tuning on SQuAD", function()
     for _, variant in ipairs {
         { name = "fp32, Lamb", changes = {} },
         { name = "amp, AdamW, accumulation, dynamic loss scale, padded", changes = { amp = "true",
-            optimizer = "AdamW", ["gradient-merge-steps"] = 2, ["use-dynamic-loss-scaling"] = "true",
-            ["scale-loss"] = 128, ["pack-sequences"] = "false" } },
+            ["amp-dtype"] = "bf16", optimizer = "AdamW", ["gradient-merge-steps"] = 2,
+            ["use-dynamic-loss-scaling"] = "true", ["scale-loss"] = 128, ["pack-sequences"] = "false" } },
     } do
         it("resumes exactly where a killed run left off: " .. variant.name, function()
             local function with(more)

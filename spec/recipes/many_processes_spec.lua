@@ -122,8 +122,10 @@ describe("many processes", function()
 
     it("make the same updates as one process in bf16, and nearly the same with gradients sent in bf16", function()
         local start = reference()
-        good("one16", 1, { amp = "true", ["from-pretrained-params"] = start })
-        good("two16", 2, { amp = "true", ["from-pretrained-params"] = start, optimizer = "DistributedFusedLamb" })
+        local changes = { amp = "true", ["amp-dtype"] = "bf16", ["from-pretrained-params"] = start }
+        good("one16", 1, changes)
+        changes.optimizer = "DistributedFusedLamb"
+        good("two16", 2, changes)
         assert_same_losses("one16", "two16", 1e-4)
         assert_close(folder "one16", folder "two16", "model.safetensors", 1e-3)
         good("low", 2, { ["gradient-reduction-dtype"] = "bf16" })
@@ -286,7 +288,7 @@ describe("many processes", function()
             assert_close(folder "part", folder(name), "optimizer.safetensors", 1e-4)
         end
         -- In bf16 ranks hold a part of the master weights, but all of what is frozen.
-        local changes = { optimizer = "DistributedFusedLamb", amp = "true" }
+        local changes = { optimizer = "DistributedFusedLamb", amp = "true", ["amp-dtype"] = "bf16" }
         part("part16", 2, changes)
         changes["steps-this-run"] = 4
         part("stopped16", 2, changes)

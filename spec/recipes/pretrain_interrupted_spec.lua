@@ -143,7 +143,8 @@ describe("pre-training that is interrupted", function()
                 local own = { device = "cpu", optimizer = optimizer,
                     ["gradient-reduction-dtype"] = dtype == "bf16" and "bf16" or "fp32" }
                 if dtype == "bf16" then
-                    own.amp, own["use-dynamic-loss-scaling"], own["scale-loss"] = "true", "true", 1024
+                    own.amp, own["amp-dtype"] = "true", "bf16"
+                    own["use-dynamic-loss-scaling"], own["scale-loss"] = "true", 1024
                 end
                 local output, code = mpi.run(2, arguments(options("straight", own)))
                 assert.are.equal(0, code, output)

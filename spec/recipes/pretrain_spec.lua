@@ -28,8 +28,8 @@ describe("pre-training", function()
 
     for _, variant in ipairs {
         { name = "fp32, Lamb", changes = {} },
-        { name = "amp bf16, Lamb, dynamic loss scale", changes = { amp = "true", ["scale-loss"] = 1024,
-            ["use-dynamic-loss-scaling"] = "true" } },
+        { name = "amp bf16, Lamb, dynamic loss scale", changes = { amp = "true", ["amp-dtype"] = "bf16",
+            ["scale-loss"] = 1024, ["use-dynamic-loss-scaling"] = "true" } },
         { name = "fp32, AdamW, new masks, padded", changes = { optimizer = "AdamW", ["dynamic-masking"] = "true",
             ["pack-sequences"] = "false" } },
     } do
@@ -66,7 +66,8 @@ describe("pre-training", function()
     end
 
     it("gives the same bits with DistributedFusedLamb in one process as with Lamb", function()
-        for name, changes in pairs { fp32 = {}, amp = { amp = "true", ["use-dynamic-loss-scaling"] = "true" } } do
+        for name, changes in pairs { fp32 = {}, amp = { amp = "true", ["amp-dtype"] = "bf16",
+            ["use-dynamic-loss-scaling"] = "true" } } do
             for _, optimizer in ipairs { "Lamb", "DistributedFusedLamb" } do
                 changes.optimizer, changes["output-dir"] = optimizer, ("%s/%s%s"):format(job.dir, name, optimizer)
                 local code, output = job:run("pretrain_phase1.lua", changes)

@@ -6,6 +6,7 @@
 --     config    the model's configuration
 --     data      files that are trained and evaluated on (data_files.lua)
 --     origin    the parameters it began from (origin.lua)
+--     amp       whether mixed precision was asked for: settings.precision is what that came to (precision.lua)
 --     phase     of the task; features: samples per epoch
 --
 -- One rule. Refused is what would make the checkpoint another model's: other parameters to begin from, settings
@@ -79,7 +80,8 @@ end
 function M.of(job)
     local run = job.run
     return { settings = settings_of(job.task, run, job.values), data = data_files.of(job), origin = run.origin,
-        config = config_of(job.data.config, job.parts.model.store.labeled), phase = run.phase, features = run.features }
+        config = config_of(job.data.config, job.parts.model.store.labeled), phase = run.phase, features = run.features,
+        amp = run.amp }
 end
 
 local function shown(value)
@@ -113,6 +115,17 @@ local function record_of(task, path)
     if type(progress.began) == "table" then return progress.began, nil end
     local settings, missing = former_settings(task, path, progress)
     return { settings = settings, phase = progress.phase, features = progress.features }, missing
+end
+
+--- The precision of the run that left a checkpoint, where that run asked for mixed precision.
+-- @param task of task.define()
+-- @param path of the checkpoint
+-- @return "fp32", "bf16" or "fp16"; nil if it did not ask for it
+function M.mixed_precision(task, path)
+    local record = record_of(task, path)
+    local recorded = record.settings.precision
+    -- Those of older versions, which do not hold what was asked for, computed in it wherever it was.
+    if record.amp or recorded == "bf16" or recorded == "fp16" then return recorded end
 end
 
 --- Lines about settings that differ; a fault for one that is fixed.

@@ -5,6 +5,7 @@
 -- fault; rules about a task's own settings live in the task. What a single
 -- setting accepts does not belong here: see settings.lua.
 
+local began = require "bertlua.jobs.common.began"
 local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local context = require "bertlua.context"
@@ -18,6 +19,7 @@ local origin = require "bertlua.jobs.common.origin"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
+local precision = require "bertlua.jobs.common.precision"
 local tasks = require "bertlua.jobs.common.task"
 local training = require "bertlua.jobs.common.training"
 local vocabulary = require "bertlua.weights.vocabulary"
@@ -44,46 +46,6 @@ end
 -- @param why what they mean, for the message
 function M.exclude(values, a, b, why)
     if values[a] and values[b] then fault.raisef("%s and %s are both set: %s", option(a), option(b), why) end
-end
-
---- "fp32", "bf16" or "fp16".
-function M.precision(values, sources)
-    local on_cpu = context.choose(values.device) == "cpu"
-    if values.use_pure_fp16 and on_cpu then
-        fault.raise("--use-pure-fp16 needs a GPU: on the CPU use --amp, which keeps fp32 master weights")
-    end
-    if values.precision == "tf32" and on_cpu then
-        fault.raise("--precision tf32 needs a GPU: on the CPU use fp32 or --amp")
-    end
-    if values.use_pure_fp16 then
-        if values.precision and values.precision ~= "amp" then
-            fault.raisef("--use-pure-fp16 and --precision %s contradict each other: give one of them", values.precision)
-        end
-        return "fp16"
-    end
-    local amp = values.amp
-    if values.precision then
-        local wanted = values.precision == "amp"
-        if sources.amp == "command line" and amp ~= wanted then
-            fault.raisef("--amp %s and --precision %s contradict each other: give one of them", tostring(amp),
-                values.precision)
-        end
-        amp = wanted
-    end
-    return amp and values.amp_dtype or "fp32"
-end
-
---- Warn of settings of mixed precision that have no effect, or a harmful one.
--- @param run plan with work and precision; gets warnings
-function M.warn_of_precision(run, values, sources)
-    local note
-    if run.precision == "fp32" and sources.amp_dtype then
-        note = "amp_dtype has no effect without amp"
-    elseif run.work.train and run.precision == "fp16" and values.scale_loss == 1
-        and not values.use_dynamic_loss_scaling then
-        note = "fp16 without loss scaling: small gradients become 0; add --use-dynamic-loss-scaling"
-    end
-    run.warnings[#run.warnings + 1] = note
 end
 
 --- Kernels of attention: "auto", "native", "unfused" or "cudnn".
@@ -389,7 +351,7 @@ end
 -- @param values resolved settings
 -- @param sources where each came from, as Spec:parse returns it
 -- @param size processes of the job
--- @return plan, which can be written as JSON: { phase, work, precision, tf32, attention, config_file, vocab_file,
+-- @return plan, which can be written as JSON: { phase, work, precision, amp, tf32, attention, config_file, vocab_file,
 --   do_lower_case, checkpoint_dir, model_dir, results_dir, start, accumulation: micro-steps per update, update_size:
 --   its sequences, effective: values of settings where they differ from what was set, first_step, last_step,
 --   max_steps, steps_per_epoch, features: samples per epoch, warnings, notes; and what the task added }
@@ -410,8 +372,7 @@ function M.resolve(task, values, sources, size)
     if run.work.train then warn_of_optimizer(run, values) end
     evaluating.plan(task, run, values)
     callbacks.warn(values, run)
-    run.precision, run.tf32 = M.precision(values, sources), values.precision == "tf32"
-    M.warn_of_precision(run, values, sources)
+    run.tf32 = values.precision == "tf32"
     run.attention = M.attention(values)
     local folders = M.folders(task, values, run.phase)
     run.checkpoint_dir, run.model_dir, run.results_dir = folders.checkpoints, folders.model, folders.results
@@ -427,6 +388,9 @@ function M.resolve(task, values, sources, size)
     else
         run.start = trained_parameters(values, sources, run.checkpoint_dir, run.model_dir, run.warnings, run.notes)
     end
+    local resumes = run.work.train and run.start.kind == "resume"
+    precision.settle(run, values, sources, resumes and began.mixed_precision(task, run.start.path) or nil)
+    precision.warn(run, values, sources)
     find_files(run, values, finetunes or values.data ~= nil)
     local batch_size = values[task.batch_setting]
     run.accumulation = M.accumulation(values, batch_size, run.warnings, size)

@@ -125,13 +125,14 @@ local TRAINING = {
 
 local ADVANCED = {
     { name = "amp", type = "boolean", passing = "precision says what it comes to", default = false,
-        help = "mixed precision, the same as precision amp" },
+        help = "mixed precision, the same as precision amp; on a CPU that multiplies bf16 slower than fp32 it is "
+            .. "fp32, unless amp_dtype is given" },
     { name = "precision", type = "choice", choices = { "fp32", "tf32", "amp" },
         help = "of matrices and activations; weights, moments and sums are always fp32; tf32: fp32 with products "
             .. "rounded to TF32, on a GPU; unset: determined by amp" },
     { name = "amp_dtype", type = "choice", passing = "precision says what it comes to",
         choices = { "bf16", "fp16" }, default = "bf16",
-        help = "low precision of amp; fp16 requires loss scaling" },
+        help = "low precision of amp, also on a CPU where it is slower if given; fp16 requires loss scaling" },
     { name = "scale_loss", type = "number", above = 0, default = 1.0, help = "loss scale; the initial one if dynamic" },
     { name = "use_dynamic_loss_scaling", type = "boolean", default = false,
         help = "skip an update that overflows and halve the scale; double it after 2000 good ones" },

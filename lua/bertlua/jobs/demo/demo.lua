@@ -193,7 +193,7 @@ local function training_settings(paths, values)
     return {
         common = {
             output_dir = paths.dir, bert_model = "custom", config_file = paths.config, vocab_file = paths.vocab,
-            report_file = paths.report, optimizer = "AdamW", amp = context.fast_dtype("bf16"),
+            report_file = paths.report, optimizer = "AdamW", amp = true,
             dynamic_masking = true, last_step_of_checkpoint = "auto", log_freq = 10, seed = values.seed,
             threads = values.threads, show_config = false, device = context.device(),
         },

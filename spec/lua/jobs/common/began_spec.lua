@@ -158,7 +158,7 @@ describe("what a run began with", function()
         -- An edited copy of the configuration, as one is tempted to make: the tensors are whole.
         local copy = job.out .. "/custom/phase1/2/config.json"
         assert(fs.write(copy, (assert(fs.read(copy)):gsub("BertForPreTraining", "BertForMaskedLM"))))
-        local changes = { amp = "true", ["max-grad-norm"] = 0, ["dynamic-masking"] = "true",
+        local changes = { amp = "true", ["amp-dtype"] = "bf16", ["max-grad-norm"] = 0, ["dynamic-masking"] = "true",
             ["config-file"] = job:write_config({ hidden_dropout_prob = 0 }, "other.json") }
         local output = run(1, changes)
         for _, text in ipairs { "dynamic_masking was false in .-/2 and is true now: the run will differ",

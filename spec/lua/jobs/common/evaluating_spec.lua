@@ -333,7 +333,7 @@ describe("evaluation in fine-tuning", function()
         job = classify.new()
         local output = run_recipe(job, "classify", 'evaluate = { every = 2, better = "lower", keep = "best" }',
             job:command { device = "cpu", optimizer = "DistributedFusedLamb", ["num-steps-per-checkpoint"] = 2,
-                amp = "true" }, 0, function(command)
+                amp = "true", ["amp-dtype"] = "bf16" }, 0, function(command)
                 return mpi.command(2, (command:gsub("^%S+ ", "")))
             end)
         local folder, step = job.out, output:match "is that of step (%d+): its model is used"

@@ -11,51 +11,6 @@ local function refused(pattern, fn, ...)
     assert.matches(pattern, tostring(problem))
 end
 
-describe("precision", function()
-    local function precision(changes, sources)
-        local values = { device = "cpu", amp = false, amp_dtype = "bf16" }
-        for name, value in pairs(changes) do values[name] = value end
-        return plan.precision(values, sources or {})
-    end
-
-    it("is what precision says, else what amp says", function()
-        assert.are.equal("fp32", precision {})
-        assert.are.equal("bf16", precision { amp = true })
-        assert.are.equal("fp16", precision { amp = true, amp_dtype = "fp16" })
-        assert.are.equal("bf16", precision { precision = "amp" })
-        -- The command line's precision overrides the recipe's amp, but not the command line's own.
-        assert.are.equal("fp32", precision({ precision = "fp32", amp = true }, { amp = "recipe" }))
-        refused("^%-%-amp true and %-%-precision fp32 contradict each other", precision,
-            { precision = "fp32", amp = true }, { amp = "command line" })
-    end)
-
-    it("that only a GPU supports is refused on the CPU", function()
-        refused("use%-pure%-fp16 needs a GPU", precision, { use_pure_fp16 = true })
-        refused("precision tf32 needs a GPU", precision, { precision = "tf32" })
-    end)
-end)
-
-describe("a setting of mixed precision", function()
-    local function warnings(precision, values, sources, work)
-        local run = { precision = precision, warnings = {}, work = work or { train = true } }
-        values.scale_loss = values.scale_loss or 1
-        plan.warn_of_precision(run, values, sources or {})
-        return run.warnings
-    end
-
-    it("that has no effect, or a harmful one, is told", function()
-        assert.are.same({ "amp_dtype has no effect without amp" },
-            warnings("fp32", {}, { amp_dtype = "command line" }))
-        assert.are.same({}, warnings("fp32", {}))
-        assert.are.same({}, warnings("bf16", {}, { amp_dtype = "recipe" }))
-        assert.are.same({ "fp16 without loss scaling: small gradients become 0; add --use-dynamic-loss-scaling" },
-            warnings("fp16", {}))
-        assert.are.same({}, warnings("fp16", { use_dynamic_loss_scaling = true }))
-        assert.are.same({}, warnings("fp16", { scale_loss = 128 }))
-        assert.are.same({}, warnings("fp16", {}, {}, {}))
-    end)
-end)
-
 describe("attention", function()
     it("is one kernel on the CPU", function()
         assert.are.equal("auto", plan.attention { device = "cpu", fuse_mha = true })

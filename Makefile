@@ -7,6 +7,7 @@
 #   make demo             train a small BERT
 #   make cuda             the CUDA backend; needs nvcc
 #   make docs             the Lua API as HTML
+#   make dist             the sources as an archive, with a rockspec beside it
 #
 #   make test             install what is missing, then the whole suite
 #   make suite            the suite; BUSTED_ARGS="spec/lua/nn" for a part of it
@@ -73,7 +74,7 @@ MAIN_CPPFLAGS := $(call pkg,--cflags luajit libedit) \
 MAIN_LIBS := $(or $(call pkg,--libs luajit libedit),-lluajit-5.1 -ledit)
 
 # engine/mpi and engine/nccl are separate shared objects, engine/hdf5 is a program.
-ENGINE_SRC := $(filter-out engine/mpi/% engine/nccl/% engine/hdf5/%,$(wildcard engine/*/*.c))
+ENGINE_SRC := $(filter-out engine/mpi/% engine/nccl/% engine/hdf5/%,$(sort $(wildcard engine/*/*.c)))
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/%.o)
 HDF5_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/hdf5/*.c) engine/core/status.c engine/core/tensor.c)
 LINK_HDF5 = $(CC) $(LDFLAGS_ALL) $(HDF5_OBJ) $(CPU_CHECK) -o $@.tmp
@@ -166,7 +167,7 @@ $(BUILD)/engine/cuda/%.o: engine/cuda/%.cu $(BUILD)/cuda-flags | $(NVCC)
 # cudart is linked in; cuBLASLt must be installed where this runs; cuDNN and the driver are looked up at run time.
 $(BUILD)/libbertlua-cuda.so: $(CUDA_OBJ) $(BUILD)/libbertlua.so
 	$(call say,LINK,$@)
-	$(Q)$(CXX) -shared -o $@.tmp $(CUDA_OBJ) -L$(CUDA_HOME)/lib64 -L$(BUILD) -lcudart_static -lcublasLt -lbertlua -ldl \
+	$(Q)$(C) -shared -o $@.tmp $(CUDA_OBJ) -L$(CUDA_HOME)/lib64 -L$(BUILD) -lcudart_static -lcublasLt -lbertlua -ldl \
 	  -lrt -lpthread -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN' -Wl,-rpath,$(abspath $(CUDA_HOME))/lib64 -Wl,-z,defs
 	$(Q)mv $@.tmp $@
 
@@ -212,13 +213,22 @@ $(BUILD)/bertlua: $(MAIN_OBJ) $(CPU_CHECK) $(BUILD)/flags
 	$(Q)$(CC) $(LDFLAGS_ALL) $(MAIN_OBJ) $(CPU_CHECK) -o $@.tmp $(MAIN_LIBS) -Wl,-E
 	$(Q)mv $@.tmp $@
 
+VERSION = $(shell sed -n 's/^ *return "\([0-9.]*\)";$$/\1/p' engine/core/status.c)
+
 # DESTDIR is for packagers: files are installed below it, but refer only to PREFIX.
 INSTALL = BUILD=$(call quote,$(BUILD)) PREFIX=$(call quote,$(PREFIX)) LIBDIR=$(call quote,$(LIBDIR)) ABI=$(ABI) \
   DESTDIR=$(call quote,$(DESTDIR)) PRIVATE_LIBS=$(call quote,$(LIBS) -lgomp -ldl) \
-  VERSION="$$(sed -n 's/^ *return "\([0-9.]*\)";$$/\1/p' engine/core/status.c)" scripts/install.sh
+  VERSION=$(VERSION) scripts/install.sh
 
 install: all $(BUILD)/bertlua.1
 	@$(INSTALL) install
+
+# For LuaRocks (scripts/rockspec.in): in PREFIX as ever, with a command in BINDIR and a module in LUADIR that lead to it.
+rock: install
+	$(Q)mkdir -p '$(BINDIR)' '$(LUADIR)'
+	$(Q)printf '#!/bin/sh\nexec "%s/bin/bertlua" "$$@"\n' '$(PREFIX)' > '$(BINDIR)/bertlua'
+	$(Q)chmod 755 '$(BINDIR)/bertlua'
+	$(Q)printf 'return assert(loadfile "%s/share/lua/5.1/bertlua.lua")(...)\n' '$(PREFIX)' > '$(LUADIR)/bertlua.lua'
 
 uninstall:
 	@$(INSTALL) remove
@@ -228,6 +238,15 @@ $(BUILD)/bertlua.1: $(BUILD)/bertlua $(BUILD)/libbertlua.so $(BUILD)/cdef.h scri
 	$(call say,MAN,$@)
 	$(Q)$(BUILD)/bertlua scripts/man_page.lua > $@.tmp
 	$(Q)mv $@.tmp $@
+
+# What is committed, as an archive that is the same wherever and whenever it is made.
+DIST = $(BUILD)/dist/bertlua-$(VERSION)
+dist:
+	@mkdir -p $(dir $(DIST))
+	@test -z "$$(git status --porcelain)" || echo "make dist takes what is committed; git status lists what is not" >&2
+	$(Q)git -c tar.tar.gz.command='gzip -9n' archive --prefix=bertlua-$(VERSION)/ -o $(DIST).tar.gz HEAD
+	$(Q)sed 's/VERSION/$(VERSION)/' scripts/rockspec.in > $(DIST)-1.rockspec
+	@echo $(DIST).tar.gz
 
 help:
 	@sed -n '/^[^#]/q; /^$$/q; s/^# \{0,1\}//p' Makefile
@@ -410,7 +429,7 @@ lint:
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
-.PHONY: all help install uninstall clean demo cuda docs gpu-report FORCE
+.PHONY: all help install uninstall clean demo cuda docs dist rock gpu-report FORCE
 .PHONY: test suite suite-chosen suite-waiting suite-others asan tsan encoder-soak lint
 .PHONY: test-cuda test-cuda-emulated faults flips fuzz fuzz-corpus
 .PHONY: test-cuda-ops test-cuda-training test-emulated-ops test-emulated-training encoder-model fuzz-programs

@@ -167,7 +167,7 @@ $(BUILD)/engine/cuda/%.o: engine/cuda/%.cu $(BUILD)/cuda-flags | $(NVCC)
 # cudart is linked in; cuBLASLt must be installed where this runs; cuDNN and the driver are looked up at run time.
 $(BUILD)/libbertlua-cuda.so: $(CUDA_OBJ) $(BUILD)/libbertlua.so
 	$(call say,LINK,$@)
-	$(Q)$(C) -shared -o $@.tmp $(CUDA_OBJ) -L$(CUDA_HOME)/lib64 -L$(BUILD) -lcudart_static -lcublasLt -lbertlua -ldl \
+	$(Q)$(CXX) -shared -o $@.tmp $(CUDA_OBJ) -L$(CUDA_HOME)/lib64 -L$(BUILD) -lcudart_static -lcublasLt -lbertlua -ldl \
 	  -lrt -lpthread -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN' -Wl,-rpath,$(abspath $(CUDA_HOME))/lib64 -Wl,-z,defs
 	$(Q)mv $@.tmp $@
 
@@ -245,7 +245,7 @@ dist:
 	@mkdir -p $(dir $(DIST))
 	@test -z "$$(git status --porcelain)" || echo "make dist takes what is committed; git status lists what is not" >&2
 	$(Q)git -c tar.tar.gz.command='gzip -9n' archive --prefix=bertlua-$(VERSION)/ -o $(DIST).tar.gz HEAD
-	$(Q)sed 's/VERSION/$(VERSION)/' scripts/rockspec.in > $(DIST)-1.rockspec
+	$(Q)sed 's/VERSION/$(VERSION)/g' scripts/rockspec.in > $(DIST)-1.rockspec
 	@echo $(DIST).tar.gz
 
 help:

@@ -27,7 +27,8 @@
 # Variables: ARCH=native (any -march; x86-64-v3 for a binary that runs
 # elsewhere), CC=gcc or clang (with libomp-dev), OPT=-O3, BUILD=build, V=1 to
 # show the commands, DEV=1 for developers (a warning is an error), CFLAGS and
-# LDFLAGS to add your own. For CUDA: CUDA_HOME (which contains bin/nvcc),
+# LDFLAGS to add your own, MPICC=mpicc (mpicc.mpich for MPICH). For CUDA:
+# CUDA_HOME (which contains bin/nvcc),
 # CUDA_ARCHS="80 89 90a".
 
 comma := ,
@@ -89,7 +90,8 @@ $(BUILD)/engine/core/cpu_check.o: private CFLAGS_ALL += $(patsubst %,-march=%,$(
 # The declarations that the bindings read: what is between the markers, core first.
 CDEF_HEADERS := engine/api/core.h $(filter-out engine/api/core.h,$(sort $(wildcard engine/api/*.h)))
 
-# Many processes: built if there is an MPI compiler (apt-get install libopenmpi-dev openmpi-bin).
+# Many processes: built if there is an MPI compiler (apt-get install libopenmpi-dev openmpi-bin). Where Debian has both,
+# mpicc is Open MPI's; MPICC=mpicc.mpich is for mpirun.mpich.
 MPICC ?= $(shell command -v mpicc 2>/dev/null)
 
 all: $(BUILD)/libbertlua.so $(BUILD)/bertlua-hdf5 $(BUILD)/cdef.h $(if $(MAIN_SRC),$(BUILD)/bertlua) $(if $(MPICC),$(BUILD)/libbertlua-mpi.so)
@@ -131,7 +133,12 @@ $(BUILD)/bertlua-hdf5: $(HDF5_OBJ) $(CPU_CHECK) $(BUILD)/flags
 	  $(LINK_HDF5) $(HDF5_LIBS)
 	$(Q)mv $@.tmp $@
 
-$(BUILD)/libbertlua-mpi.so: engine/mpi/mpi.c engine/comm/p2p.h $(BUILD)/flags
+# Rewritten only when the MPI differs, as flags is.
+$(BUILD)/mpi-flags: FORCE
+	@mkdir -p $(@D)
+	@$(MPICC) -show 2>&1 | cmp -s - $@ || $(MPICC) -show > $@ 2>&1
+
+$(BUILD)/libbertlua-mpi.so: engine/mpi/mpi.c engine/comm/p2p.h $(BUILD)/flags $(BUILD)/mpi-flags
 	$(call say,MPICC,$@)
 	$(Q)OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -shared $(LDFLAGS_ALL) $< -o $@.tmp
 	$(Q)mv $@.tmp $@

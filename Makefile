@@ -28,8 +28,7 @@
 # elsewhere), CC=gcc or clang (with libomp-dev), OPT=-O3, BUILD=build, V=1 to
 # show the commands, DEV=1 for developers (a warning is an error), CFLAGS and
 # LDFLAGS to add your own, MPICC=mpicc (mpicc.mpich for MPICH). For CUDA:
-# CUDA_HOME (which contains bin/nvcc),
-# CUDA_ARCHS="80 89 90a".
+# CUDA_HOME (which contains bin/nvcc), CUDA_ARCHS="80 89 90a".
 
 comma := ,
 BUILD ?= build

@@ -99,8 +99,9 @@ count_specs() {
 
 # Sequences per second of a worker of bench/, the median of its steps: [...] of its JSON, and sequences per step.
 per_second() { # SEQUENCES COMMAND
-    { inside "$2" 2>>"$log" || true; } | tee -a "$log" | sed -n 's/.*"seconds":\[\([^]]*\)\].*/\1/p' | tr ',' '\n' | sort -g |
-        awk -v n="$1" '{ s[NR] = $1 } END { if (NR) printf "%.2f\n", n / s[int((NR + 1) / 2)]; else print "failed" }'
+    { inside "$2" 2>>"$log" || true; } | tee -a "$log" | sed -n 's/.*"seconds":\[\([^]]*\)\].*/\1/p' | tr ',' '\n' |
+        sort -g | awk -v n="$1" '{ s[NR] = $1 }
+            END { if (NR) printf "%.2f\n", n / s[int((NR + 1) / 2)]; else print "failed" }'
 }
 
 limits_hold() { # what the engine and a run make of a control group of 1000 MiB and one processor: ok or failed
@@ -130,7 +131,8 @@ limits_hold() { # what the engine and a run make of a control group of 1000 MiB 
 
 mpich_trains() { # two processes of a small model, started by MPICH's mpirun: ok or failed
     inside "rm -rf /tmp/mpich && mkdir -p /tmp/mpich/text && cd /tmp/mpich && for i in 1 2 3 4 5 6 7 8; do
-            for k in 1 2 3 4 5 6; do echo \"Ship \$i left the harbour on day \$k. It carried letters.\"; done > text/\$i.txt
+            for k in 1 2 3 4 5 6; do echo \"Ship \$i left the harbour on day \$k. It carried letters.\"; done \
+                > text/\$i.txt
         done &&
         B=/bertlua/$build/bertlua V='--vocab-file /bertlua/vocab/bert-base-uncased-vocab.txt' &&
         \$B create_pretraining_data --input-dir text --output-dir data --text-form prose \$V --shards 1 &&
@@ -181,8 +183,8 @@ run_row() { # NAME and the columns of its row
         fi
     fi
     note="$note; $(git rev-parse --short HEAD)"
-    printf '| %s ' "$name" "$arch, ${isa/DEFAULT/all}" "$result" "${specs:-all}" "$passed" "$failed" "$pending" "$fp32" \
-        "$amp" "$inference" "${note#-; }" > "$work/results/$name"
+    printf '| %s ' "$name" "$arch, ${isa/DEFAULT/all}" "$result" "${specs:-all}" "$passed" "$failed" "$pending" \
+        "$fp32" "$amp" "$inference" "${note#-; }" > "$work/results/$name"
     echo "|" >> "$work/results/$name"
     unmount_all
     cat "$work/results/$name"
@@ -211,7 +213,7 @@ esac
 for wanted in "${@:-}"; do
     for name in ${wanted:-$names}; do
         row=$(printf '%s\n' "$rows" | awk -v name="$name" '$1 == name')
-        [ -n "$row" ] || fail "no row $name, expected one of" $names
+        [ -n "$row" ] || fail "no row $name, expected one of ${names//$'\n'/, }"
         # shellcheck disable=SC2086 # columns
         run_row $row
     done

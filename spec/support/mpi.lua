@@ -13,16 +13,18 @@ end
 
 local plugin = process.bertlua:match "^(.*/)" .. "libbertlua-mpi.so"
 
+--- Open MPI's major version; nil where there is none.
+M.major = tonumber((process.run("mpirun --version 2>/dev/null"):match "Open MPI%) (%d+)"))
+
 --- nil, or why jobs of several processes cannot run here.
 M.missing = nil
 if not has "mpirun" then
     M.missing = "no mpirun: apt-get install openmpi-bin"
+elseif not M.major then
+    M.missing = "mpirun is not Open MPI's, whose options the specs use"
 elseif not io.open(plugin) then
     M.missing = plugin .. " was not built: apt-get install libopenmpi-dev, then make"
 end
-
---- Open MPI's major version; nil where there is none.
-M.major = tonumber((process.run("mpirun --version 2>/dev/null"):match "Open MPI%) (%d+)"))
 
 -- mpirun itself runs without the sanitizers that its processes get.
 local function passed_on()

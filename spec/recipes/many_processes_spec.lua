@@ -349,7 +349,7 @@ describe("many processes", function()
 
     it("say which rank's settings differ", function()
         local output, code = mpi.run(2, arguments(options "differ"), nil,
-            '[ "$RANK" = 0 ] || set -- "$@" --learning-rate 0.02')
+            '[ "$RANK" = 0 ] || set -- "$@" --weight-decay 0.02')
         assert.are_not.equal(0, code)
         assert.is_truthy(output:find("settings: rank 1 differs from rank 0: start every process with the same command "
             .. "line", 1, true), output)

@@ -9,7 +9,8 @@
 # Needs root, debootstrap, and for arm64 qemu-user-static with binfmt-support. Other systems are chroots in
 # PLATFORMS (/var/tmp/bertlua-platforms; 2 GB each), and stay there: a second run of a row builds only what changed.
 # Other CPUs are builds for them (ARCH), with oneDNN held to their instructions (ONEDNN_MAX_CPU_ISA). Containers are
-# control groups of this machine. SPECS="spec/engine/ops ..." runs fewer specs, SPECS=none none.
+# control groups of this machine. SPECS="spec/engine/ops ..." runs fewer specs, SPECS=none none; MEASURE=none measures
+# nothing, for a machine that others use.
 #
 # Checks what is committed. What a row wrote is in PLATFORMS/log/ROW.
 set -euo pipefail
@@ -145,8 +146,9 @@ mpich_trains() { # two processes of a small model, started by MPICH's mpirun: ok
 
 run_row() { # NAME and the columns of its row
     local suite=$2 architecture=$3 arch=$4 kind=$8 more="" passed=- failed=- pending=- fp32=- amp=- inference=- note=-
-    local make specs result
+    local make specs result groups="build test demo"
     name=$1 isa=$5 compiler=$6 log=$work/log/$1 build=build-$1
+    [ "$8" != build ] || groups="build mpi"
     [ "$7" = - ] || more=${7//,/ }
     mkdir -p "$work/log" "$work/results"
     : > "$log"
@@ -154,7 +156,7 @@ run_row() { # NAME and the columns of its row
     make_root "$suite" "$architecture" >> "$log" 2>&1 || fail "$name: no chroot: see $log"
     copy_tree >> "$log"
     inside "apt-get update -q && apt-get install -y -q --no-install-recommends make ca-certificates $more \
-        && scripts/install_dependencies.sh build test demo" >> "$log" 2>&1 || fail "$name: no packages: see $log"
+        && scripts/install_dependencies.sh $groups" >> "$log" 2>&1 || fail "$name: no packages: see $log"
 
     make="make ARCH=$arch CC=$compiler BUILD=$build DEV=1"
     [ "$kind" != build ] || make=${make% DEV=1}
@@ -176,7 +178,7 @@ run_row() { # NAME and the columns of its row
             read -r passed failed pending < <(count_specs < "$log.specs")
             rm "$log.specs"
         fi
-        if [ "$kind" = cpu ]; then
+        if [ "$kind" = cpu ] && [ "${MEASURE:-}" != none ]; then
             fp32=$(per_second 4 "$build/bertlua bench/pretrain_worker.lua fp32 1 3 4 128 20")
             amp=$(per_second 4 "$build/bertlua bench/pretrain_worker.lua bf16 1 3 4 128 20")
             inference=$(per_second 8 \

@@ -141,6 +141,7 @@ while IFS= read -r line; do
 done < "$dockerfile"
 
 data=${DATA:-$(mktemp -d)}
+mkdir -p "$data"
 mkdir -p "$root/data"
 mount --bind "$data" "$root/data"
 user=$(stat -c %u:%g "$data") # as docker run --user $(id -u):$(id -g)

@@ -64,8 +64,9 @@ make_root() { # SUITE ARCHITECTURE: sets root
     mount_at "$root/sys" -t sysfs sysfs
     mount_at "$root/dev" --bind /dev
     mount_at "$root/dev/shm" -t tmpfs -o size=4g shm
-    for groups in "" /unified /cpu /memory; do
-        [ ! -d "/sys/fs/cgroup$groups" ] || mount_at "$root/sys/fs/cgroup$groups" --bind "/sys/fs/cgroup$groups"
+    local hierarchy
+    for hierarchy in "" /unified /cpu /memory; do
+        [ ! -d "/sys/fs/cgroup$hierarchy" ] || mount_at "$root/sys/fs/cgroup$hierarchy" --bind "/sys/fs/cgroup$hierarchy"
     done
     cp /etc/resolv.conf "$root/etc/"
 }

@@ -66,7 +66,8 @@ make_root() { # SUITE ARCHITECTURE: sets root
     mount_at "$root/dev/shm" -t tmpfs -o size=4g shm
     local hierarchy
     for hierarchy in "" /unified /cpu /memory; do
-        [ ! -d "/sys/fs/cgroup$hierarchy" ] || mount_at "$root/sys/fs/cgroup$hierarchy" --bind "/sys/fs/cgroup$hierarchy"
+        [ ! -d "/sys/fs/cgroup$hierarchy" ] ||
+            mount_at "$root/sys/fs/cgroup$hierarchy" --bind "/sys/fs/cgroup$hierarchy"
     done
     cp /etc/resolv.conf "$root/etc/"
 }

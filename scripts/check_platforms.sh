@@ -77,21 +77,18 @@ inside() { # COMMAND in the chroot's copy of the tree
         ONEDNN_MAX_CPU_ISA="$isa" DNNL_MAX_CPU_ISA="$isa" bash -c "cd /bertlua && $1"
 }
 
-# The tree as committed; files that did not change keep their times, and build folders stay.
+# The tree as committed. Files that did not change since the last time keep their times, and build folders stay.
 copy_tree() {
-    local file
-    rm -rf "$work/tree"
-    mkdir -p "$work/tree" "$root/bertlua"
-    git archive HEAD | tar -xf - -C "$work/tree"
-    (cd "$root/bertlua" && find . -path './build*' -prune -o -type f -print) | while IFS= read -r file; do
-        [ -f "$work/tree/$file" ] || rm "$root/bertlua/$file"
-    done
-    (cd "$work/tree" && find . -type f) | while IFS= read -r file; do
-        cmp -s "$work/tree/$file" "$root/bertlua/$file" || {
-            mkdir -p "$root/bertlua/${file%/*}"
-            cp "$work/tree/$file" "$root/bertlua/$file"
-        }
-    done
+    local last changed=.
+    last=$(cat "$root/bertlua/.revision" 2>/dev/null) || true
+    mkdir -p "$root/bertlua"
+    if [ -n "$last" ] && git cat-file -e "$last" 2>/dev/null; then
+        changed=$(git diff --name-only --no-renames --diff-filter=d "$last" HEAD)
+        git diff --name-only --no-renames --diff-filter=D "$last" HEAD | (cd "$root/bertlua" && xargs -d '\n' -r rm -f)
+    fi
+    # shellcheck disable=SC2086 # names without blanks
+    [ -z "$changed" ] || git archive HEAD $changed | tar -xmf - -C "$root/bertlua"
+    git rev-parse HEAD > "$root/bertlua/.revision"
 }
 
 # What a run of the suite printed, as "passed failed pending"; busted runs twice where all of it runs.

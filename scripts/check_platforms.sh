@@ -60,6 +60,8 @@ make_root() { # SUITE ARCHITECTURE: sets root
         debootstrap --variant=minbase --arch="$2" "$1" "$root" "$mirror"
         touch "$root/bertlua-ready"
     fi
+    # A mount of its own: what unshares mounts inside makes "/" private.
+    mount_at "$root" --bind "$root"
     mount_at "$root/proc" -t proc proc
     mount_at "$root/sys" -t sysfs sysfs
     mount_at "$root/dev" --bind /dev

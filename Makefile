@@ -7,6 +7,7 @@
 #   make demo             train a small BERT
 #   make cuda             the CUDA backend; needs nvcc
 #   make docs             the Lua API as HTML
+#   make dist             the sources as an archive, with a rockspec beside it
 #
 #   make test             install what is missing, then the whole suite
 #   make suite            the suite; BUSTED_ARGS="spec/lua/nn" for a part of it
@@ -27,8 +28,8 @@
 # Variables: ARCH=native (any -march; x86-64 for a binary that runs on every
 # x86-64 and is fast on each), CC=gcc or clang (with libomp-dev), OPT=-O3,
 # BUILD=build, V=1 to show the commands, DEV=1 for developers (a warning is an
-# error), CFLAGS and LDFLAGS to add your own. For CUDA: CUDA_HOME (which
-# contains bin/nvcc), CUDA_ARCHS="80 89 90a".
+# error), CFLAGS and LDFLAGS to add your own, MPICC=mpicc (mpicc.mpich for
+# MPICH). For CUDA: CUDA_HOME (which contains bin/nvcc), CUDA_ARCHS="80 89 90a".
 
 comma := ,
 BUILD ?= build
@@ -74,7 +75,7 @@ MAIN_CPPFLAGS := $(call pkg,--cflags luajit libedit) \
 MAIN_LIBS := $(or $(call pkg,--libs luajit libedit),-lluajit-5.1 -ledit)
 
 # engine/mpi and engine/nccl are separate shared objects, engine/hdf5 is a program.
-ENGINE_SRC := $(filter-out engine/mpi/% engine/nccl/% engine/hdf5/%,$(wildcard engine/*/*.c))
+ENGINE_SRC := $(filter-out engine/mpi/% engine/nccl/% engine/hdf5/%,$(sort $(wildcard engine/*/*.c)))
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/%.o)
 HDF5_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard engine/hdf5/*.c) engine/core/status.c engine/core/tensor.c)
 LINK_HDF5 = $(CC) $(LDFLAGS_ALL) $(HDF5_OBJ) $(CPU_CHECK) -o $@.tmp
@@ -102,7 +103,8 @@ OBJCOPY ?= $(shell $(CC) -print-prog-name=objcopy)
 LEVEL_ROWS := $(foreach level,$(LEVELS),ROW($(subst -,_,$(level)),"$(level)"))
 $(BUILD)/engine/cpu/levels.o: private CPPFLAGS_ALL += -DBL_CPU_ARCH='"$(ARCH)"' $(if $(LEVELS),'-DBL_CPU_LEVELS(ROW)=$(LEVEL_ROWS)')
 
-# Many processes: built if there is an MPI compiler (apt-get install libopenmpi-dev openmpi-bin).
+# Many processes: built if there is an MPI compiler (apt-get install libopenmpi-dev openmpi-bin). Where Debian has both,
+# mpicc is Open MPI's; MPICC=mpicc.mpich is for mpirun.mpich.
 MPICC ?= $(shell command -v mpicc 2>/dev/null)
 
 all: $(BUILD)/libbertlua.so $(BUILD)/bertlua-hdf5 $(BUILD)/cdef.h $(if $(MAIN_SRC),$(BUILD)/bertlua) $(if $(MPICC),$(BUILD)/libbertlua-mpi.so)
@@ -159,7 +161,12 @@ $(BUILD)/bertlua-hdf5: $(HDF5_OBJ) $(CPU_CHECK) $(BUILD)/flags
 	  $(LINK_HDF5) $(HDF5_LIBS)
 	$(Q)mv $@.tmp $@
 
-$(BUILD)/libbertlua-mpi.so: engine/mpi/mpi.c engine/comm/p2p.h $(BUILD)/flags
+# Rewritten only when the MPI differs, as flags is.
+$(BUILD)/mpi-flags: FORCE
+	@mkdir -p $(@D)
+	@$(MPICC) -show 2>&1 | cmp -s - $@ || $(MPICC) -show > $@ 2>&1
+
+$(BUILD)/libbertlua-mpi.so: engine/mpi/mpi.c engine/comm/p2p.h $(BUILD)/flags $(BUILD)/mpi-flags
 	$(call say,MPICC,$@)
 	$(Q)OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -shared $(LDFLAGS_ALL) $< -o $@.tmp
 	$(Q)mv $@.tmp $@
@@ -241,13 +248,22 @@ $(BUILD)/bertlua: $(MAIN_OBJ) $(CPU_CHECK) $(BUILD)/flags
 	$(Q)$(CC) $(LDFLAGS_ALL) $(MAIN_OBJ) $(CPU_CHECK) -o $@.tmp $(MAIN_LIBS) -Wl,-E
 	$(Q)mv $@.tmp $@
 
+VERSION = $(shell sed -n 's/^ *return "\([0-9.]*\)";$$/\1/p' engine/core/status.c)
+
 # DESTDIR is for packagers: files are installed below it, but refer only to PREFIX.
 INSTALL = BUILD=$(call quote,$(BUILD)) PREFIX=$(call quote,$(PREFIX)) LIBDIR=$(call quote,$(LIBDIR)) ABI=$(ABI) \
   DESTDIR=$(call quote,$(DESTDIR)) PRIVATE_LIBS=$(call quote,$(LIBS) -lgomp -ldl) \
-  VERSION="$$(sed -n 's/^ *return "\([0-9.]*\)";$$/\1/p' engine/core/status.c)" scripts/install.sh
+  VERSION=$(VERSION) scripts/install.sh
 
 install: all $(BUILD)/bertlua.1
 	@$(INSTALL) install
+
+# For LuaRocks (scripts/rockspec.in): in PREFIX as ever, with a command in BINDIR and a module in LUADIR that lead to it.
+rock: install
+	$(Q)mkdir -p '$(BINDIR)' '$(LUADIR)'
+	$(Q)printf '#!/bin/sh\nexec "%s/bin/bertlua" "$$@"\n' '$(PREFIX)' > '$(BINDIR)/bertlua'
+	$(Q)chmod 755 '$(BINDIR)/bertlua'
+	$(Q)printf 'return assert(loadfile "%s/share/lua/5.1/bertlua.lua")(...)\n' '$(PREFIX)' > '$(LUADIR)/bertlua.lua'
 
 uninstall:
 	@$(INSTALL) remove
@@ -257,6 +273,15 @@ $(BUILD)/bertlua.1: $(BUILD)/bertlua $(BUILD)/libbertlua.so $(BUILD)/cdef.h scri
 	$(call say,MAN,$@)
 	$(Q)$(BUILD)/bertlua scripts/man_page.lua > $@.tmp
 	$(Q)mv $@.tmp $@
+
+# What is committed, as an archive that is the same wherever and whenever it is made.
+DIST = $(BUILD)/dist/bertlua-$(VERSION)
+dist:
+	@mkdir -p $(dir $(DIST))
+	@test -z "$$(git status --porcelain)" || echo "make dist takes what is committed; git status lists what is not" >&2
+	$(Q)git -c tar.tar.gz.command='gzip -9n' archive --prefix=bertlua-$(VERSION)/ -o $(DIST).tar.gz HEAD
+	$(Q)sed 's/VERSION/$(VERSION)/g' scripts/rockspec.in > $(DIST)-1.rockspec
+	@echo $(DIST).tar.gz
 
 help:
 	@sed -n '/^[^#]/q; /^$$/q; s/^# \{0,1\}//p' Makefile
@@ -454,7 +479,7 @@ lint:
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(LEVEL_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
-.PHONY: all help install uninstall clean demo cuda docs gpu-report FORCE
+.PHONY: all help install uninstall clean demo cuda docs dist rock gpu-report FORCE
 .PHONY: test suite suite-chosen suite-waiting suite-others asan tsan encoder-soak lint
 .PHONY: test-levels test-cuda test-cuda-emulated faults flips fuzz fuzz-corpus
 .PHONY: test-cuda-ops test-cuda-training test-emulated-ops test-emulated-training encoder-model fuzz-programs

@@ -188,7 +188,7 @@ end
 -- How the ranks of GPUs find each other: at the given address, over the MPI that started them, or, if all are on one
 -- machine, there.
 local function nccl_meeting(job, launch)
-    local mpi = (launch.source == "Open MPI" or launch.source == "Slurm") and mpi_plugin()
+    local mpi = launch.source and launch.source ~= "torchrun" and mpi_plugin()
     if launch.master_addr then
         job.master_addr = launch.master_addr
     elseif mpi then

@@ -24,12 +24,19 @@ static const char *explain(int code) {
     return problem;
 }
 
-/* The first line, up to a comma: "Open MPI v4.1.4". */
+/* The first line, up to a comma: "Open MPI v4.1.4"; MPICH puts "Version:" and blanks between: "MPICH 4.2.1". */
 static const char *describe(void) {
     static char text[MPI_MAX_LIBRARY_VERSION_STRING + 1];
+    static const char label[] = " Version:";
     int length = 0;
     if (MPI_Get_library_version(text, &length) != MPI_SUCCESS) return "MPI of an unknown version";
     text[strcspn(text, ",\n")] = '\0';
+    char *version = strstr(text, label);
+    if (version) {
+        const char *number = version + sizeof label - 1;
+        number += strspn(number, " \t");
+        memmove(version + 1, number, strlen(number) + 1);
+    }
     return text;
 }
 

@@ -200,6 +200,7 @@ describe("many processes", function()
     for _, case in ipairs { { "TERM", 1, "mpirun", the_launcher, PATIENCE }, { "TERM", 143, "one rank", second_rank },
         { "USR1", 138, "mpirun", the_launcher } } do
         it(("save one checkpoint and stop when SIG%s comes to %s"):format(case[1], case[3]), function()
+            if case[5] and mpi.major >= 5 then return pending "Open MPI 5 kills at once, and has no option for it" end
             local name = "signal" .. case[1] .. case[2]
             local code, output = interrupt(name, case[1], case[4], case[5])
             assert.are.equal(case[2], code, output)
@@ -213,7 +214,8 @@ describe("many processes", function()
     end
 
     it("leave complete checkpoints behind when mpirun kills them too early", function()
-        local code, output = interrupt("impatient", "TERM", the_launcher, "--mca odls_base_sigkill_timeout 0")
+        local impatience = mpi.major < 5 and "--mca odls_base_sigkill_timeout 0" or nil
+        local code, output = interrupt("impatient", "TERM", the_launcher, impatience)
         assert.are.equal(1, code, output)
         local checkpoint = require "bertlua.train.checkpoint"
         local steps = checkpoint.steps(fs.dirname(folder "impatient"))
@@ -237,10 +239,10 @@ describe("many processes", function()
             fs.remove(job.dir .. "/machine1")
             local line = arguments(options("apart", { ["input-dir"] = "shards", ["gradient-merge-steps"] = 2,
                 ["vocab-file"] = "vocab.txt" }))
-            local one, two = machine(0, shards.values(20, 16, 3)), machine(1, second)
+            machine(0, shards.values(20, 16, 3))
+            local two = machine(1, second)
             if change then change(two) end
-            local output, code = mpi.run(1, ("%s : -n 1 -wdir %s %s %s"):format(line, process.quote(two),
-                process.quote(process.bertlua), line), "-wdir " .. process.quote(one))
+            local output, code = mpi.run(2, line, nil, "cd " .. process.quote(job.dir .. "/machine") .. "$RANK")
             assert.are_not.equal(0, code, output)
             assert.is_false(fs.exists(folder "apart"))
             return output
@@ -348,8 +350,8 @@ describe("many processes", function()
     end)
 
     it("say which rank's settings differ", function()
-        local other = job:command("pretrain_phase1.lua", options("differ", { ["learning-rate"] = 0.02 }))
-        local output, code = mpi.run(1, ("%s : -n 1 %s"):format(arguments(options "differ"), other))
+        local output, code = mpi.run(2, arguments(options "differ"), nil,
+            '[ "$RANK" = 0 ] || set -- "$@" --weight-decay 0.02')
         assert.are_not.equal(0, code)
         assert.is_truthy(output:find("settings: rank 1 differs from rank 0: start every process with the same command "
             .. "line", 1, true), output)

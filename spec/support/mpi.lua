@@ -13,10 +13,15 @@ end
 
 local plugin = process.bertlua:match "^(.*/)" .. "libbertlua-mpi.so"
 
+--- Open MPI's major version; nil where there is none.
+M.major = tonumber((process.run("mpirun --version 2>/dev/null"):match "Open MPI%) (%d+)"))
+
 --- nil, or why jobs of several processes cannot run here.
 M.missing = nil
 if not has "mpirun" then
     M.missing = "no mpirun: apt-get install openmpi-bin"
+elseif not M.major then
+    M.missing = "mpirun is not Open MPI's, whose options the specs use"
 elseif not io.open(plugin) then
     M.missing = plugin .. " was not built: apt-get install libopenmpi-dev, then make"
 end
@@ -36,19 +41,24 @@ end
 -- @param n processes
 -- @param arguments of bertlua, quoted
 -- @param options for mpirun, or nil
-function M.command(n, arguments, options)
+-- @param each what a shell does in each process before, or nil: RANK is its number, "$@" the program and its arguments
+--   (Open MPI 5.0 crashes where mpirun is given several programs)
+function M.command(n, arguments, options, each)
+    local program = quote(process.bertlua)
+    if each then
+        program = ("sh -c %s sh %s"):format(quote("RANK=$OMPI_COMM_WORLD_RANK; " .. each .. '; exec "$@"'), program)
+    end
     return ("env -u LD_PRELOAD OMP_NUM_THREADS=1 mpirun --allow-run-as-root --oversubscribe --bind-to none "
         .. "--mca mpi_yield_when_idle 1 --mca btl_base_warn_component_unused 0 --mca orte_base_help_aggregate 0 "
-        .. "-x OMP_NUM_THREADS %s %s -n %d %s %s"):format(passed_on(), options or "", n, quote(process.bertlua),
-        arguments)
+        .. "-x OMP_NUM_THREADS %s %s -n %d %s %s"):format(passed_on(), options or "", n, program, arguments)
 end
 
 --- Run n processes of bertlua; a job that hangs is ended after a minute.
 -- @return output, exit code, seconds
-function M.run(n, arguments, options)
+function M.run(n, arguments, options, each)
     local clock = require "bertlua.util.clock"
     local began = clock.monotonic()
-    local output, code = process.run("timeout -k 5 60 " .. M.command(n, arguments, options) .. " </dev/null")
+    local output, code = process.run("timeout -k 5 60 " .. M.command(n, arguments, options, each) .. " </dev/null")
     return output, code, clock.monotonic() - began
 end
 

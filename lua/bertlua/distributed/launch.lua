@@ -1,6 +1,6 @@
 --- Which process of the job this is, from the variables that launchers set:
--- Open MPI's (mpirun), Slurm's (srun) and torchrun's. bertlua has no launcher
--- of its own.
+-- Open MPI's and MPICH's (mpirun), Slurm's (srun) and torchrun's. bertlua has no
+-- launcher of its own.
 --
 -- If two launchers disagree, a fault names both. Slurm also sets its variables
 -- where it starts no ranks: in the batch script, and for the one daemon per node
@@ -13,11 +13,15 @@ local M = {}
 local SOURCES = {
     { name = "Open MPI", rank = "OMPI_COMM_WORLD_RANK", size = "OMPI_COMM_WORLD_SIZE",
         local_rank = "OMPI_COMM_WORLD_LOCAL_RANK", local_size = "OMPI_COMM_WORLD_LOCAL_SIZE" },
+    -- Those of Intel MPI, too, and of srun where it starts ranks of MPICH (then Slurm's own say the same).
+    { name = "MPICH", rank = "PMI_RANK", size = "PMI_SIZE", local_rank = "MPI_LOCALRANKID",
+        local_size = "MPI_LOCALNRANKS" },
     { name = "Slurm", rank = "SLURM_PROCID", size = { "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS" },
         local_rank = "SLURM_LOCALID" },
     { name = "torchrun", rank = "RANK", size = "WORLD_SIZE", local_rank = "LOCAL_RANK",
         local_size = "LOCAL_WORLD_SIZE" },
 }
+local TORCHRUN = SOURCES[#SOURCES]
 
 local function first_set(env, names)
     for _, name in ipairs(type(names) == "table" and names or { names }) do
@@ -108,14 +112,14 @@ end
 --- Work out the launch.
 -- @param env function(name) -> value of the environment variable; default: os.getenv
 -- @return { rank, size (1 without a launcher), local_rank, local_size (processes on this machine), source
---   ("Open MPI", "Slurm", "torchrun" or nil), master_addr, master_port (nil where unset) }
+--   ("Open MPI", "MPICH", "Slurm", "torchrun" or nil), master_addr, master_port (nil where unset) }
 function M.detect(env)
     env = env or os.getenv
     local found = {}
     for _, source in ipairs(SOURCES) do
         local launch = read(env, source)
         if launch and (source.name ~= "Slurm"
-            or slurm_counts(env, found[1] or read(env, SOURCES[3]))) then
+            or slurm_counts(env, found[1] or read(env, TORCHRUN))) then
             found[#found + 1] = launch
         end
     end

@@ -33,6 +33,17 @@ describe("launch", function()
         assert.are.same({ source = "Open MPI", rank = 5, size = 8, local_rank = 1, local_size = 4 }, detect(OPEN_MPI))
     end)
 
+    it("reads MPICH's, which Slurm's agree with where srun starts it", function()
+        local MPICH = { PMI_RANK = "1", PMI_SIZE = "3", MPI_LOCALRANKID = "1", MPI_LOCALNRANKS = "2" }
+        local expected = { source = "MPICH", rank = 1, size = 3, local_rank = 1, local_size = 2 }
+        assert.are.same(expected, detect(MPICH))
+        assert.are.same(expected, detect(with(MPICH, { SLURM_JOB_ID = "1", SLURM_STEP_ID = "0", SLURM_PROCID = "1",
+            SLURM_NTASKS = "3", SLURM_LOCALID = "1" })))
+        -- Slurm's daemon on each node, which starts the ranks of mpirun, is no rank of them.
+        assert.are.same(expected, detect(with(MPICH, { SLURM_JOB_ID = "1", SLURM_STEP_ID = "0", SLURM_PROCID = "0",
+            SLURM_STEP_NUM_TASKS = "2", SLURM_STEP_NUM_NODES = "2", SLURM_LOCALID = "0" })))
+    end)
+
     it("reads Slurm's, including tasks per node", function()
         assert.are.same({ source = "Slurm", rank = 9, size = 11, local_rank = 1, local_size = 3 }, detect {
             SLURM_JOB_ID = "1", SLURM_STEP_ID = "0", SLURM_PROCID = "9", SLURM_NTASKS = "11", SLURM_LOCALID = "1",

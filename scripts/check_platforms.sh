@@ -1,0 +1,226 @@
+#!/bin/bash
+# Builds, tests and measures bertlua on the systems and CPUs of its users, as far as one x86-64 machine can be them.
+#
+#   scripts/check_platforms.sh [ROW ...]     those rows, or all of them; then the table
+#   scripts/check_platforms.sh --list        the rows
+#   scripts/check_platforms.sh --table       the table of what was found so far
+#   scripts/check_platforms.sh --docs        writes that table into docs/platforms.md
+#
+# Needs root, debootstrap, and for arm64 qemu-user-static with binfmt-support. Other systems are chroots in
+# PLATFORMS (/var/tmp/bertlua-platforms; 2 GB each), and stay there: a second run of a row builds only what changed.
+# Other CPUs are builds for them (ARCH), with oneDNN held to their instructions (ONEDNN_MAX_CPU_ISA). Containers are
+# control groups of this machine. SPECS="spec/engine/ops ..." runs fewer specs, SPECS=none none; MEASURE=none measures
+# nothing, for a machine that others use.
+#
+# Checks what is committed. What a row wrote is in PLATFORMS/log/ROW.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+work=${PLATFORMS:-/var/tmp/bertlua-platforms}
+mirror=${MIRROR:-http://deb.debian.org/debian}
+
+# What is tried, each row: suite architecture ARCH ISA compiler "packages" kind
+rows='debian12          bookworm amd64 native    DEFAULT gcc   -     cpu
+debian12-avx2     bookworm amd64 x86-64-v3 AVX2    gcc   -     cpu
+debian12-sse4     bookworm amd64 x86-64-v2 SSE41   gcc   -     cpu
+debian12-clang    bookworm amd64 native    DEFAULT clang clang,libomp-dev cpu
+debian12-limits   bookworm amd64 native    DEFAULT gcc   -     limits
+debian12-arm64    bookworm arm64 armv8-a   DEFAULT gcc   -     emulated
+debian13          trixie   amd64 native    DEFAULT gcc   -     cpu
+debian13-avx2     trixie   amd64 x86-64-v3 AVX2    gcc   -     cpu
+debian13-mpich    trixie   amd64 native    DEFAULT gcc   mpich,libmpich-dev mpich
+sid               sid      amd64 native    DEFAULT gcc   -     build'
+names=$(printf '%s\n' "$rows" | awk '{ print $1 }')
+
+fail() { echo "check_platforms: $*" >&2; exit 1; }
+
+mounted=()
+unmount_all() {
+    local i
+    for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do umount "${mounted[i]}" || true; done
+    mounted=()
+}
+trap unmount_all EXIT
+
+mount_at() { # PLACE, and what mount takes
+    local place=$1
+    shift
+    mountpoint -q "$place" && return 0
+    mkdir -p "$place"
+    mount "$@" "$place"
+    mounted+=("$place")
+}
+
+make_root() { # SUITE ARCHITECTURE: sets root
+    root=$work/$1-$2
+    if [ ! -e "$root/bertlua-ready" ]; then
+        command -v debootstrap >/dev/null || fail "no debootstrap: apt-get install debootstrap"
+        [ "$2" = amd64 ] || grep -qs enabled "/proc/sys/fs/binfmt_misc/qemu-aarch64" ||
+            fail "programs of $2 do not run here: apt-get install qemu-user-static binfmt-support"
+        rm -rf --one-file-system "$root"
+        debootstrap --variant=minbase --arch="$2" "$1" "$root" "$mirror"
+        touch "$root/bertlua-ready"
+    fi
+    # A mount of its own: what unshares mounts inside makes "/" private.
+    mount_at "$root" --bind "$root"
+    mount_at "$root/proc" -t proc proc
+    mount_at "$root/sys" -t sysfs sysfs
+    mount_at "$root/dev" --bind /dev
+    mount_at "$root/dev/shm" -t tmpfs -o size=4g shm
+    local hierarchy
+    for hierarchy in "" /unified /cpu /memory; do
+        [ ! -d "/sys/fs/cgroup$hierarchy" ] ||
+            mount_at "$root/sys/fs/cgroup$hierarchy" --bind "/sys/fs/cgroup$hierarchy"
+    done
+    cp /etc/resolv.conf "$root/etc/"
+}
+
+inside() { # COMMAND in the chroot's copy of the tree
+    chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+        ONEDNN_MAX_CPU_ISA="$isa" DNNL_MAX_CPU_ISA="$isa" bash -c "cd /bertlua && $1"
+}
+
+# The tree as committed. Files that did not change since the last time keep their times, and build folders stay.
+copy_tree() {
+    local last changed=.
+    last=$(cat "$root/bertlua/.revision" 2>/dev/null) || true
+    mkdir -p "$root/bertlua"
+    if [ -n "$last" ] && git cat-file -e "$last" 2>/dev/null; then
+        changed=$(git diff --name-only --no-renames --diff-filter=d "$last" HEAD)
+        git diff --name-only --no-renames --diff-filter=D "$last" HEAD | (cd "$root/bertlua" && xargs -d '\n' -r rm -f)
+    fi
+    # shellcheck disable=SC2086 # names without blanks
+    [ -z "$changed" ] || git archive HEAD $changed | tar -xmf - -C "$root/bertlua"
+    git rev-parse HEAD > "$root/bertlua/.revision"
+}
+
+# What a run of the suite printed, as "passed failed pending"; busted runs twice where all of it runs.
+count_specs() {
+    awk '$2 == "successes" { passed += $1; failed += $4 + $7; pending += $10; runs++ }
+        END { if (runs) print passed, failed, pending; else print "- - -" }'
+}
+
+# Sequences per second of a worker of bench/, the median of its steps: [...] of its JSON, and sequences per step. bf16
+# where the CPU has none takes longer than anyone would wait.
+per_second() { # SEQUENCES COMMAND
+    { inside "timeout 600 $2" 2>>"$log" || true; } | tee -a "$log" | sed -n 's/.*"seconds":\[\([^]]*\)\].*/\1/p' |
+        tr ',' '\n' | sort -g | awk -v n="$1" '{ s[NR] = $1 }
+            END { if (NR) printf "%.2f\n", n / s[int((NR + 1) / 2)]; else print "none in 10 min" }'
+}
+
+limits_hold() { # what the engine and a run make of a control group of 1000 MiB and one processor: ok or failed
+    local group=bertlua-check seen
+    if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+        mkdir -p "/sys/fs/cgroup/$group"
+        echo 1048576000 > "/sys/fs/cgroup/$group/memory.max"
+        echo "100000 100000" > "/sys/fs/cgroup/$group/cpu.max"
+        joins="echo 0 > /sys/fs/cgroup/$group/cgroup.procs"
+        removes=("/sys/fs/cgroup/$group")
+    else
+        mkdir -p "/sys/fs/cgroup/memory/$group" "/sys/fs/cgroup/cpu/$group"
+        echo 1048576000 > "/sys/fs/cgroup/memory/$group/memory.limit_in_bytes"
+        echo 100000 > "/sys/fs/cgroup/cpu/$group/cpu.cfs_period_us"
+        echo 100000 > "/sys/fs/cgroup/cpu/$group/cpu.cfs_quota_us"
+        joins="echo 0 > /sys/fs/cgroup/memory/$group/cgroup.procs; echo 0 > /sys/fs/cgroup/cpu/$group/cgroup.procs"
+        removes=("/sys/fs/cgroup/memory/$group" "/sys/fs/cgroup/cpu/$group")
+    fi
+    seen=$(inside "($joins; $build/bertlua doctor)") || true
+    printf '%s\n' "$seen" >> "$log"
+    rmdir "${removes[@]}"
+    case $seen in
+    *"this container gets the time of 1"*"GiB that this container may use"*) echo ok ;;
+    *) echo failed ;;
+    esac
+}
+
+mpich_trains() { # two processes of a small model, started by MPICH's mpirun: ok or failed
+    inside "rm -rf /tmp/mpich && mkdir -p /tmp/mpich/text && cd /tmp/mpich && for i in 1 2 3 4 5 6 7 8; do
+            for k in 1 2 3 4 5 6; do echo \"Ship \$i left the harbour on day \$k. It carried letters.\"; done \
+                > text/\$i.txt
+        done &&
+        B=/bertlua/$build/bertlua V='--vocab-file /bertlua/vocab/bert-base-uncased-vocab.txt' &&
+        \$B create_pretraining_data --input-dir text --output-dir data --text-form prose \$V --shards 1 &&
+        sed 's/768/32/; s/3072/64/; s/12/2/' /bertlua/bert_configs/bert-base-uncased.json > model.json &&
+        OMP_NUM_THREADS=1 mpirun.mpich -n 2 \$B pretrain_phase1 --input-dir data \$V --bert-model custom \
+            --config-file model.json --batch-size 4 --gradient-merge-steps 1 --max-steps 20 --output-dir results &&
+        test -f results/custom/phase1/20/model.safetensors" >> "$log" 2>&1 && echo ok || echo failed
+}
+
+run_row() { # NAME and the columns of its row
+    local suite=$2 architecture=$3 arch=$4 kind=$8 more="" passed=- failed=- pending=- fp32=- amp=- inference=- note=-
+    local make specs result groups="build test demo"
+    name=$1 isa=$5 compiler=$6 log=$work/log/$1 build=build-$1
+    [ "$8" != build ] || groups="build mpi"
+    [ "$7" = - ] || more=${7//,/ }
+    mkdir -p "$work/log" "$work/results"
+    : > "$log"
+    echo "$name: log in $log" >&2
+    make_root "$suite" "$architecture" >> "$log" 2>&1 || fail "$name: no chroot: see $log"
+    copy_tree >> "$log"
+    # A mirror may be older than its own date allows; what debootstrap read then stays.
+    inside "{ apt-get update -q || true; } && apt-get install -y -q --no-install-recommends make ca-certificates $more \
+        && scripts/install_dependencies.sh $groups" >> "$log" 2>&1 || fail "$name: no packages: see $log"
+
+    make="make ARCH=$arch CC=$compiler BUILD=$build DEV=1"
+    [ "$kind" != build ] || make=${make% DEV=1}
+    [ "$kind" != mpich ] || make="$make MPICC=mpicc.mpich"
+    result=failed
+    ! inside "$make" >> "$log" 2>&1 || result=ok
+
+    specs=${SPECS:-}
+    if [ $result = ok ]; then
+        case $kind in
+        emulated) specs=${specs:-spec/engine/ops spec/lua/models} ;;
+        limits) specs=${specs:-spec/engine/core} note="1000 MiB, 1 processor: $(limits_hold)" ;;
+        mpich) specs=none note="2 processes of mpirun.mpich: $(mpich_trains)" ;;
+        build) specs=none ;;
+        esac
+        if [ "$specs" != none ]; then
+            inside "$make suite BUSTED_ARGS='$specs'" > "$log.specs" 2>&1 || true
+            cat "$log.specs" >> "$log"
+            read -r passed failed pending < <(count_specs < "$log.specs")
+            rm "$log.specs"
+        fi
+        if [ "$kind" = cpu ] && [ "${MEASURE:-}" != none ]; then
+            fp32=$(per_second 4 "$build/bertlua bench/pretrain_worker.lua fp32 1 3 4 128 20")
+            amp=$(per_second 4 "$build/bertlua bench/pretrain_worker.lua bf16 1 3 4 128 20")
+            inference=$(per_second 8 \
+                "$build/bertlua bench/squad_inference_worker.lua fp32 1 3 8 128 bert_configs/bert-base-uncased.json")
+        fi
+    fi
+    note="$note; $(git rev-parse --short HEAD)"
+    printf '| %s ' "$name" "$arch, ${isa/DEFAULT/all}" "$result" "${specs:-all}" "$passed" "$failed" "$pending" \
+        "$fp32" "$amp" "$inference" "${note#-; }" > "$work/results/$name"
+    echo "|" >> "$work/results/$name"
+    unmount_all
+    cat "$work/results/$name"
+}
+
+table() {
+    echo "| row | ARCH, oneDNN | build | specs | passed | failed | pending | fp32 | amp | inference | also; revision |"
+    echo "|---|---|---|---|---|---|---|---|---|---|---|"
+    for name in $names; do
+        if [ -f "$work/results/$name" ]; then cat "$work/results/$name"; fi
+    done
+}
+
+case ${1:-} in
+--list) printf '%s\n' "$rows"; exit ;;
+--table) table; exit ;;
+--docs)
+    table > "$work/table"
+    awk -v file="$work/table" '/<!-- end of platforms -->/ { on = 0 } !on { print }
+        /<!-- platforms/ { on = 1; while ((getline line < file) > 0) print line }' docs/platforms.md > "$work/page"
+    cat "$work/page" > docs/platforms.md
+    exit
+    ;;
+esac
+[ "$(id -u)" -eq 0 ] || fail "chroots need root"
+for wanted in "${@:-}"; do
+    for name in ${wanted:-$names}; do
+        row=$(printf '%s\n' "$rows" | awk -v name="$name" '$1 == name')
+        [ -n "$row" ] || fail "no row $name, expected one of ${names//$'\n'/, }"
+        # shellcheck disable=SC2086 # columns
+        run_row $row
+    done
+done
+table

@@ -157,15 +157,13 @@ template <typename T> __device__ __forceinline__ uint4 repack(const float (&x)[P
 template <typename T> __device__ __forceinline__ void load_pack(const T *p, float (&x)[Pack<T>::N]) {
     unpack<T>(*reinterpret_cast<const uint4 *>(p), x);
 }
+/* To global memory only. By an intrinsic: an assignment may become four stores of 4 bytes. */
 template <typename T> __device__ __forceinline__ void store_pack(T *p, const float (&x)[Pack<T>::N]) {
-    *reinterpret_cast<uint4 *>(p) = repack<T>(x);
+    __stwb(reinterpret_cast<uint4 *>(p), repack<T>(x));
 }
 /* For what is touched once: evicted first. */
 template <typename T> __device__ __forceinline__ void load_pack_once(const T *p, float (&x)[Pack<T>::N]) {
     unpack<T>(__ldcs(reinterpret_cast<const uint4 *>(p)), x);
-}
-template <typename T> __device__ __forceinline__ void store_pack_once(T *p, const float (&x)[Pack<T>::N]) {
-    __stcs(reinterpret_cast<uint4 *>(p), repack<T>(x));
 }
 
 /* Eight elements whatever the type: one access of 16 bytes, or two for f32. */
@@ -181,8 +179,8 @@ template <typename T> __device__ __forceinline__ void store8(T *p, const float (
     store_pack<T>(p, x);
 }
 template <> __device__ __forceinline__ void store8<float>(float *p, const float (&x)[8]) {
-    *reinterpret_cast<float4 *>(p) = make_float4(x[0], x[1], x[2], x[3]);
-    *reinterpret_cast<float4 *>(p + 4) = make_float4(x[4], x[5], x[6], x[7]);
+    __stwb(reinterpret_cast<float4 *>(p), make_float4(x[0], x[1], x[2], x[3]));
+    __stwb(reinterpret_cast<float4 *>(p + 4), make_float4(x[4], x[5], x[6], x[7]));
 }
 
 /* ---- sums and maxima, in a fixed order; every thread gets the result ---- */

@@ -54,7 +54,7 @@ template <typename T> static inline T __ldcs(const T *p) {
 template <typename T> static inline T __ldcg(const T *p) {
     return *p;
 }
-template <typename T> static inline void __stcs(T *p, T value) {
+template <typename T> static inline void __stwb(T *p, T value) {
     *p = value;
 }
 template <typename T> static inline void __stcg(T *p, T value) {

@@ -125,6 +125,33 @@ template <typename T> __device__ __forceinline__ float round_to(float x) {
     return to_float(from_float<T>(x));
 }
 
+/* ---- one instruction of the special function unit, in place of the library's, which cares for subnormal numbers ---- */
+
+#ifndef BL_CUDA_EMULATION
+/* 2^x within 2 units in the last place; results below 2^-126 are 0. */
+__device__ __forceinline__ float exp2_fast(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+/* 1 / x within 1 unit in the last place; subnormal x count as 0, subnormal results are 0. */
+__device__ __forceinline__ float reciprocal_fast(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#else
+static inline float bl_emulated_flushed(float x) {
+    return fabsf(x) < 0x1p-126f ? copysignf(0.0f, x) : x;
+}
+static inline float exp2_fast(float x) {
+    return bl_emulated_flushed(exp2f(x));
+}
+static inline float reciprocal_fast(float x) {
+    return bl_emulated_flushed(1.0f / bl_emulated_flushed(x));
+}
+#endif
+
 /* ---- 16 bytes at a time ---- */
 
 /* Elements of T in 16 bytes: 4 of f32, 8 of bf16 and f16. Addresses must be multiples of 16 bytes. */

@@ -64,9 +64,6 @@ template <typename T> static inline void __stcg(T *p, T value) {
 /* The C library has functions of these names. */
 #define __expf expf
 #define __logf logf
-static inline float __fdividef(float a, float b) {
-    return a / b;
-}
 static inline float rsqrtf(float x) {
     return 1.0f / sqrtf(x);
 }

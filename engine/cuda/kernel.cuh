@@ -125,7 +125,8 @@ template <typename T> __device__ __forceinline__ float round_to(float x) {
     return to_float(from_float<T>(x));
 }
 
-/* ---- one instruction of the special function unit, in place of the library's, which cares for subnormal numbers ---- */
+/* ---- one instruction of the special function unit, in place of the library's, which cares for subnormal numbers ----
+ */
 
 #ifndef BL_CUDA_EMULATION
 /* 2^x within 2 units in the last place; results below 2^-126 are 0. */

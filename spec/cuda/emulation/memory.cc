@@ -309,6 +309,7 @@ static CUresult CUDAAPI create(CUmemGenericAllocationHandle *out, size_t bytes, 
     if (bl_emulated_capture_forbids("cuMemCreate")) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     if (bytes % PAGE) return CUDA_ERROR_INVALID_VALUE;
     if (bl_emulated_lost() != cudaSuccess) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    if (bl_emulated_forbids_mapping()) return CUDA_ERROR_NOT_PERMITTED;
     if (bl_emulated_memory_is_out() || bytes > total() - memory.taken) return CUDA_ERROR_OUT_OF_MEMORY;
     memory.taken += bytes;
     *out = bytes;
@@ -357,8 +358,7 @@ static CUresult CUDAAPI unmap(CUdeviceptr base, size_t bytes) {
     return CUDA_SUCCESS;
 }
 
-cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **out, unsigned, unsigned long long,
-                                             cudaDriverEntryPointQueryResult *result) {
+static cudaError_t find_function(const char *symbol, void **out, cudaDriverEntryPointQueryResult *result) {
     static const struct {
         const char *name;
         void *function;
@@ -374,7 +374,19 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **out, uns
     };
     *out = nullptr;
     for (const auto &function : functions)
-        if (strcmp(function.name, symbol) == 0) *out = function.function;
+        if (strcmp(function.name, symbol) == 0 && bl_emulated_has_mapping()) *out = function.function;
     if (result) *result = *out ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
     return cudaSuccess;
 }
+
+#if CUDART_VERSION >= 12050
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **out, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult *result) {
+    return find_function(symbol, out, result);
+}
+#else
+cudaError_t cudaGetDriverEntryPoint(const char *symbol, void **out, unsigned long long,
+                                    cudaDriverEntryPointQueryResult *result) {
+    return find_function(symbol, out, result);
+}
+#endif

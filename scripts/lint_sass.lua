@@ -225,6 +225,7 @@ end
 for _, name in ipairs(sorted_names(lines)) do
     if not kernels[name] then problems[#problems + 1] = ("%s: in %s, but there is none"):format(name, TABLE) end
 end
-if #problems > 0 then fault.raisef("%d faults in compiled kernels:\n%s", #problems, table.concat(problems, "\n")) end
+for _, text in ipairs(problems) do io.stderr:write(text, "\n") end
+if #problems > 0 then fault.raisef("%d faults in compiled kernels", #problems) end
 print(("%s: %d kernels as %s says, %d more without local memory"):format(arch, compared, TABLE,
     #sorted_names(kernels) - compared))

@@ -140,14 +140,19 @@ local function needs_line(name)
     return name:find("bf16", 1, true) or not (name:find("f16", 1, true) or name:find("float", 1, true))
 end
 
---- Lines of the table by kernel, the architecture, and the text before them.
+--- Lines of the table by kernel, the architecture, the text before them, accesses to local memory by kernel without its
+-- types.
 local function read_table()
-    local lines, head, arch = {}, {}, nil
+    local lines, head, allowed, arch = {}, {}, {}, nil
     for line in (fault.check(fs.read(TABLE)) .. "\n"):gmatch "(.-)\n" do
         local name, loads, stores, hmma, ldsm, registers, elements, each =
             line:match "^(%S+)%s+(%d+)%s+(%d+)%s+(%d+)%s+(%d+)%s+(%d+)%s+(%S+)%s+(%S+)$"
         if line:match "^#" then
             head[#head + 1] = line
+        elseif line:match "^local " then
+            local kernel, accesses = line:match "^local (%S+) (%d+) %S"
+            if not kernel then fault.raisef("%s: expected local KERNEL ACCESSES REASON, got: %s", TABLE, line) end
+            allowed[kernel], head[#head + 1] = tonumber(accesses), line
         elseif line:match "^architecture " then
             arch, head[#head + 1] = line:match "^architecture (sm_%w+)$", line
         elseif name then
@@ -159,7 +164,7 @@ local function read_table()
         end
     end
     if not arch then fault.raisef("%s: no line `architecture sm_NN`", TABLE) end
-    return lines, arch, head
+    return lines, arch, head, allowed
 end
 
 local function sorted_names(list)
@@ -193,7 +198,7 @@ local function compare(kernel, line)
     return worse
 end
 
-local lines, arch, head = read_table()
+local lines, arch, head, allowed = read_table()
 local kernels = read_folder(arch)
 
 if print_table then
@@ -212,7 +217,7 @@ end
 local problems, compared = {}, 0
 for _, name in ipairs(sorted_names(kernels)) do
     local kernel, line = kernels[name], lines[name]
-    if kernel.local_memory > 0 then
+    if kernel.local_memory > (allowed[name:match "^[%w_:]+"] or 0) then
         problems[#problems + 1] = ("%s: %d accesses to local memory"):format(name, kernel.local_memory)
     end
     if line then
@@ -227,5 +232,5 @@ for _, name in ipairs(sorted_names(lines)) do
 end
 for _, text in ipairs(problems) do io.stderr:write(text, "\n") end
 if #problems > 0 then fault.raisef("%d faults in compiled kernels", #problems) end
-print(("%s: %d kernels as %s says, %d more without local memory"):format(arch, compared, TABLE,
+print(("%s: %d kernels as %s says, %d more whose local memory is right"):format(arch, compared, TABLE,
     #sorted_names(kernels) - compared))

@@ -16,6 +16,7 @@
 #   make tsan             one encoder in eight threads under ThreadSanitizer
 #   make encoder-soak     a million calls of an encoder
 #   make lint             luacheck, clang-format, cppcheck
+#   make lint-sass        the machine code of the CUDA kernels; needs nvcc and cuobjdump
 #   make test-cuda        the specs of devices on a GPU
 #   make test-cuda-emulated  the same on an emulated one; needs nvcc
 #   make gpu-report       checks and measurements that need a GPU, as Markdown
@@ -329,7 +330,7 @@ OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spe
   $(addprefix spec/bindings/,creation_spec.lua device_spec.lua ownership_spec.lua tensor_index_spec.lua) \
   spec/bindings/tensor_math_spec.lua spec/bindings/tensor_methods_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train \
   $(filter-out $(TRAINING_SPECS),$(wildcard spec/cuda/*_spec.lua))
-DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
+DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda XDG_CACHE_HOME='$(abspath $(BUILD))/cache' BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
   BERTLUA_BIN='$(abspath $(BUILD))/bertlua' $(BUSTED)
 
 test-cuda: test-cuda-ops test-cuda-training
@@ -476,11 +477,16 @@ lint:
 	  --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective -D__GNUC__=12 -Iengine \
 	  $(CPPCHECK_FALSE) $(filter %.c,$(C_FILES))
 
+# Kernels that spill, and what else of their machine code has become worse: scripts/sass_table.txt.
+lint-sass: all $(CUDA_OBJ)
+	$(Q)$(BUILD)/bertlua scripts/check_spills.lua $(BUILD)/engine/cuda
+	$(Q)CUDA_HOME='$(CUDA_HOME)' $(BUILD)/bertlua scripts/lint_sass.lua $(BUILD)/engine/cuda
+
 FORCE:
 -include $(ENGINE_OBJ:.o=.d) $(LEVEL_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
 .PHONY: all help install uninstall clean demo cuda docs dist rock gpu-report FORCE
-.PHONY: test suite suite-chosen suite-waiting suite-others asan tsan encoder-soak lint
+.PHONY: test suite suite-chosen suite-waiting suite-others asan tsan encoder-soak lint lint-sass
 .PHONY: test-levels test-cuda test-cuda-emulated faults flips fuzz fuzz-corpus
 .PHONY: test-cuda-ops test-cuda-training test-emulated-ops test-emulated-training encoder-model fuzz-programs
 .DELETE_ON_ERROR:

@@ -165,9 +165,11 @@ end
 
 --- Time the algorithms of each matrix product on the GPU at its first use, and keep the fastest in a file. Runs that
 -- must agree bit for bit share the file. An error on the CPU.
--- @param path the file, created if missing; nil, as at first: the library's first suggestion, no timing
-function M.matmul_choices(path)
-    check(C.bl_context_matmul_choices(M.handle(), path))
+-- @param path the file, created if missing
+-- @param folder of a file for each GPU, driver and library, which `path` begins with and adds to, or which is used
+--   alone if path is nil; both nil, as at first: the library's first suggestion, no timing
+function M.matmul_choices(path, folder)
+    check(C.bl_context_matmul_choices(M.handle(), path, folder))
 end
 
 --- Wait until the device has done all work given to it.

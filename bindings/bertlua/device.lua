@@ -13,6 +13,7 @@ require "bertlua.tensor" -- gives tensors their methods
 local C, check, handle = bl.lib, bl.check, context.handle
 local set_shape, shape = bl.set_shape, bl.shape
 local new_tensor = ffi.typeof "bl_tensor"
+local finalize_event, finalize_pinned = ownership.finalizer(C.bl_event_free), ownership.finalizer(C.bl_pinned_free)
 
 local M = {}
 
@@ -39,7 +40,7 @@ Event.__index = Event
 function M.event(timed, collected)
     local out = ffi.new "bl_event *[1]"
     check(C.bl_event_create(out, handle(), timed or false))
-    local event = collected and ffi.gc(out[0], C.bl_event_free) or out[0]
+    local event = collected and ffi.gc(out[0], finalize_event) or out[0]
     return setmetatable({ handle = event, done = ffi.new "bool[1]" }, Event)
 end
 
@@ -90,7 +91,7 @@ function M.pinned(bytes, collected)
     end
     local out = ffi.new "bl_pinned *[1]"
     check(C.bl_pinned_create(out, handle(), bytes))
-    local pinned = collected and ffi.gc(out[0], C.bl_pinned_free) or out[0]
+    local pinned = collected and ffi.gc(out[0], finalize_pinned) or out[0]
     return setmetatable({ handle = pinned, bytes = bytes, data = C.bl_pinned_data(pinned) }, Pinned)
 end
 
@@ -187,26 +188,27 @@ Graph.__index = Graph
 --- Record the ops that run() calls, without running them. A device that fails meanwhile is raised.
 -- @return graph; or nil, message where the device has no graphs or the recording failed (then nothing ran either)
 function M.record(run)
-    local status = C.bl_graph_begin(handle())
-    if status == DEVICE_FAILED then check(status) end
-    if status ~= 0 then return nil, bl.last_error(), status == UNSUPPORTED end
-    -- The collector must not free device objects while the device records.
+    local out = ffi.new "bl_graph *[1]"
+    -- From before the recording begins until after its end, the collector must not free what belongs to the device. It
+    -- stands still, and if run() sets it going, what it collects waits in `ownership`.
     collectgarbage "stop"
     ownership.pause()
-    local ok, message = pcall(run)
+    local status = C.bl_graph_begin(handle())
+    local begun, ok, message = status == 0, false, nil
+    if begun then
+        ok, message = pcall(run)
+        status = C.bl_graph_end(ok and out or nil, handle())
+    end
+    local failure = status ~= 0 and bl.last_error()
     collectgarbage "restart"
-    if not ok then
-        C.bl_graph_end(nil, handle())
-        ownership.resume()
+    ownership.resume(ok and status == 0)
+    if status == DEVICE_FAILED then check(status) end
+    if begun and not ok then
         -- A device that failed, or memory that ran out, would fail again without a recording.
         if type(message) == "table" then error(message, 0) end
         return nil, message
     end
-    local out = ffi.new "bl_graph *[1]"
-    status = C.bl_graph_end(out, handle())
-    ownership.resume(status == 0)
-    if status == DEVICE_FAILED then check(status) end
-    if status ~= 0 then return nil, bl.last_error() end
+    if failure then return nil, failure, not begun and status == UNSUPPORTED end
     return setmetatable({ handle = out[0] }, Graph)
 end
 

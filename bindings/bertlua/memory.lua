@@ -13,6 +13,8 @@ require "bertlua.tensor" -- gives the tensors of a buffer their methods
 local C, check, set_shape, shape = bl.lib, bl.check, bl.set_shape, bl.shape
 local DTYPE = bl.DTYPE
 local ERROR_MEMORY = 2
+-- What an arena that cannot grow has beyond what is planned, at most.
+local WHOLE_SPARE = 64 * 2 ^ 20
 local new_tensor = ffi.typeof "bl_tensor"
 
 local M = {}
@@ -85,16 +87,9 @@ end
 local Arena = {}
 Arena.__index = Arena
 
---- Reserve address space for the activations of a step. Memory is touched only as used.
--- @param capacity bytes
--- @param least bytes that will do where the system allows no more, as under `ulimit -v` (capacity if left out). The
---   arena then takes at most half of what is left, as others need address space too; its field `capacity` says how much
-function M.arena(capacity, least)
-    if type(capacity) ~= "number" or capacity <= 0 then
-        error(("memory: capacity is %s, expected a number of bytes above 0"):format(tostring(capacity)), 2)
-    end
-    least = math.min(least or capacity, capacity)
-    local out, wanted = ffi.new "bl_arena *[1]", capacity
+-- Address space, at most half of what is left if that is less than `capacity`; returns the status and how much it is.
+local function reserve(out, capacity, least)
+    local wanted = capacity
     local status = C.bl_arena_create(out, context.handle(), wanted)
     while tonumber(status) == ERROR_MEMORY and wanted > least do
         wanted = math.max(least, math.floor(wanted / 2))
@@ -105,9 +100,43 @@ function M.arena(capacity, least)
         wanted = math.max(least, math.floor(wanted / 2))
         status = C.bl_arena_create(out, context.handle(), wanted)
     end
+    return status, wanted
+end
+
+-- All of the memory at once: what is planned and an eighth (at most 64 MiB) for gaps, else a quarter of what is free.
+local function take_whole(out, capacity, least, planned)
+    local wanted = planned and planned + math.min(planned / 8, WHOLE_SPARE)
+    if not wanted then
+        local free, total = ffi.new "uint64_t[1]", ffi.new "uint64_t[1]"
+        local status = C.bl_device_memory(context.handle(), free, total)
+        if status ~= 0 then return status end
+        wanted = tonumber(free[0]) / 4
+    end
+    wanted = math.min(capacity, math.max(least, math.floor(wanted)))
+    return C.bl_arena_create(out, context.handle(), wanted), wanted
+end
+
+--- Reserve address space for the activations of a step. Memory is touched only as used, but on a GPU whose driver does
+-- not let memory be mapped (field `whole`): there the arena takes its memory at once, and no more than it needs.
+-- @param capacity bytes
+-- @param least bytes that will do where the system allows no more, as under `ulimit -v` (capacity if left out). The
+--   arena then takes at most half of what is left, as others need address space too; its field `capacity` says how much
+-- @param planned bytes that will be used at most, if that is known
+function M.arena(capacity, least, planned)
+    if type(capacity) ~= "number" or capacity <= 0 then
+        error(("memory: capacity is %s, expected a number of bytes above 0"):format(tostring(capacity)), 2)
+    end
+    least = math.min(least or capacity, capacity)
+    local out, grow = ffi.new "bl_arena *[1]", ffi.new "bool[1]"
+    check(C.bl_arenas_grow(context.handle(), grow))
+    local status, got
+    if grow[0] then
+        status, got = reserve(out, capacity, least)
+    else
+        status, got = take_whole(out, capacity, least, planned)
+    end
     check(status)
-    capacity = wanted
-    local arena = setmetatable({ handle = out[0], capacity = capacity }, Arena)
+    local arena = setmetatable({ handle = out[0], capacity = got, whole = not grow[0] }, Arena)
     arenas[arena] = true
     return arena
 end

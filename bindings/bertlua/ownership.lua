@@ -34,8 +34,8 @@ local held, limit = 0, 32 * MEBIBYTE
 local paused = false
 -- Recorded graphs that live, and the last block that one of them can have seen.
 local graphs, seen = 0, 0
--- Blocks to be freed once recording has ended, or no graph is left.
-local parked = {}
+-- Blocks to be freed once recording has ended, or no graph is left; calls {free, handle} that wait for its end.
+local parked, delayed = {}, {}
 
 --- Note that a tensor was given memory of its own.
 function M.mark(t)
@@ -78,6 +78,13 @@ local function finalize(t)
     end
 end
 
+--- A finalizer for ffi.gc that calls free(handle), though never while a device records.
+function M.finalizer(free_handle)
+    return function(handle)
+        if paused then delayed[#delayed + 1] = { free_handle, handle } else free_handle(handle) end
+    end
+end
+
 --- Give a buffer to the collector: it is freed when nothing refers to the tensor and to views of it.
 -- @param t the tensor that was marked when it got the memory; it begins where the buffer begins
 -- @param handle bl_buffer
@@ -117,8 +124,9 @@ function M.held()
 end
 
 local function free_parked()
-    local list = parked
-    parked = {}
+    local list, calls = parked, delayed
+    parked, delayed = {}, {}
+    for i = 1, #calls do calls[i][1](calls[i][2]) end
     for i = 1, #list do
         if graphs > 0 and list[i].number <= seen then parked[#parked + 1] = list[i] else free(list[i]) end
     end

@@ -123,11 +123,14 @@ bl_status bl_context_allow_tf32(bl_context *ctx, bool allow);
  * Time the algorithms of each matrix product at its first use and keep the
  * fastest, in the file `path`, which later contexts read instead of timing
  * again: the choice decides in which order sums are taken, so runs that are to
- * agree bit for bit must share the file. NULL, the default: no timing, always
- * the library's first suggestion. A file for another GPU or library version is
- * rebuilt. BL_ERROR_UNSUPPORTED on the CPU.
+ * agree bit for bit must share the file. A file for another GPU, driver or
+ * library version is rebuilt. `folder` has a file for each of these, which
+ * `path` begins with and adds to; where it cannot be read or written it is done
+ * without. With `folder` alone its file is all there is. Both NULL, the default:
+ * no timing, always the library's first suggestion. BL_ERROR_UNSUPPORTED on the
+ * CPU.
  */
-bl_status bl_context_matmul_choices(bl_context *ctx, const char *path);
+bl_status bl_context_matmul_choices(bl_context *ctx, const char *path, const char *folder);
 /*
  * Which kernels attention takes. BL_ATTENTION_AUTO, the default: the fastest
  * that fits the call. NATIVE: the engine's own fused kernels; on a GPU for bf16
@@ -164,6 +167,12 @@ bl_status bl_buffer_tensor(bl_buffer *buffer, bl_tensor *out, size_t byte_offset
  */
 typedef struct bl_arena bl_arena;
 bl_status bl_arena_create(bl_arena **out, bl_context *ctx, size_t capacity);
+/*
+ * Whether arenas take memory as it is used. False on a GPU whose driver does not
+ * let this process map memory to addresses (an old one, some sandboxes): there an
+ * arena takes its whole capacity at once.
+ */
+bl_status bl_arenas_grow(bl_context *ctx, bool *grow);
 void bl_arena_free(bl_arena *arena);
 bl_status bl_arena_tensor(bl_arena *arena, bl_tensor *out, int32_t dtype, int32_t ndim, const int64_t *shape);
 /* Give back the block that starts at t->data; an error for any other pointer. */

@@ -34,6 +34,8 @@ typedef struct bl_backend {
     bl_status (*allocate)(bl_context *ctx, size_t bytes, void **out); /* zero-filled */
     void (*deallocate)(bl_context *ctx, void *data, size_t bytes);
     bl_status (*reserve)(bl_context *ctx, size_t bytes, void **out);
+    /* False where a reservation takes its memory at once; NULL where it never does. */
+    bl_status (*arenas_grow)(bl_context *ctx, bool *grow);
     /* The first `bytes` of a reservation are about to be used; NULL where touching memory is enough. */
     bl_status (*commit)(bl_context *ctx, void *data, size_t bytes);
     void (*unreserve)(bl_context *ctx, void *data, size_t bytes);

@@ -27,8 +27,9 @@ struct bl_context {
     char description[256];
     bool allow_tf32;
     int32_t attention;              /* bl_attention */
-    int32_t matmul_choices_version; /* counts changes of the name below */
+    int32_t matmul_choices_version; /* counts changes of the names below */
     char matmul_choices[1024];      /* file of timed algorithms; "" for none */
+    char matmul_folder[1024];       /* of files that runs share; "" for none */
 };
 
 /* Sets the calling thread's message (printf form, one line) and returns status. */

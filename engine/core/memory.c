@@ -7,7 +7,8 @@
 
 #include "backend.h"
 
-enum { ALIGNMENT = 64 };
+/* The most that matrix products of a GPU ask for. */
+enum { ALIGNMENT = 256 };
 
 struct bl_buffer {
     bl_context *ctx;
@@ -108,6 +109,12 @@ BL_API bl_status bl_arena_create(bl_arena **out, bl_context *ctx, size_t capacit
     arena_clear(arena);
     *out = arena;
     return BL_OK;
+}
+
+BL_API bl_status bl_arenas_grow(bl_context *ctx, bool *grow) {
+    if (!ctx || !grow) return bl_fail(BL_ERROR_ARGUMENT, "arena: %s is NULL", ctx ? "grow" : "ctx");
+    *grow = true;
+    return ctx->backend->arenas_grow ? ctx->backend->arenas_grow(ctx, grow) : BL_OK;
 }
 
 BL_API void bl_arena_free(bl_arena *arena) {

@@ -11,16 +11,22 @@ BL_API bl_status bl_context_allow_tf32(bl_context *ctx, bool allow) {
     return BL_OK;
 }
 
-BL_API bl_status bl_context_matmul_choices(bl_context *ctx, const char *path) {
+static bl_status keep_name(char (*to)[1024], const char *name) {
+    const size_t length = name ? strlen(name) : 0;
+    if (length >= sizeof *to)
+        return bl_fail(BL_ERROR_ARGUMENT, "matmul choices: the name has %zu characters, expected fewer than %zu",
+                       length, sizeof *to);
+    memset(*to, 0, sizeof *to);
+    if (name) memcpy(*to, name, length);
+    return BL_OK;
+}
+
+BL_API bl_status bl_context_matmul_choices(bl_context *ctx, const char *path, const char *folder) {
     if (!ctx) return bl_fail(BL_ERROR_ARGUMENT, "context: NULL, expected an open context");
     if (ctx->device != BL_CUDA)
         return bl_fail(BL_ERROR_UNSUPPORTED, "matmul choices: cuda only; on the CPU oneDNN offers no choice");
-    size_t length = path ? strlen(path) : 0;
-    if (length >= sizeof ctx->matmul_choices)
-        return bl_fail(BL_ERROR_ARGUMENT, "matmul choices: the name has %zu characters, expected fewer than %zu",
-                       length, sizeof ctx->matmul_choices);
-    memset(ctx->matmul_choices, 0, sizeof ctx->matmul_choices);
-    if (path) memcpy(ctx->matmul_choices, path, length);
+    BL_TRY(keep_name(&ctx->matmul_choices, path));
+    BL_TRY(keep_name(&ctx->matmul_folder, folder));
     ctx->matmul_choices_version++;
     return BL_OK;
 }

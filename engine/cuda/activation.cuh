@@ -11,7 +11,9 @@
  * relative precision. For f32 the CPU's polynomial and a precise exponential;
  * for bf16 and f16 a minimax fit of degree 5 (largest relative error 2.9e-5,
  * f16 rounds at 2.4e-4), one ex2 and one reciprocal of the special function
- * unit: some 15 instructions, which hide behind the 4 bytes a GELU moves.
+ * unit, both without care for subnormal numbers: below 2^-126 the tail is 0.
+ * Loads, conversions and stores included that is 18 instructions an element,
+ * by count 0.6 of the time of the 4 bytes on an H200.
  *
  * cuBLASLt's GELU epilogues are not used: they compute the tanh form, which is
  * up to 4.7e-4 away from this one (at 2.7), 0.2 % too small at -2, 10 % at -3,
@@ -23,28 +25,18 @@
 
 #include "cuda/kernel.cuh"
 
-/* 1 / x to about 1 unit in the last place, x of ordinary size. */
-__device__ __forceinline__ float fast_reciprocal(float x) {
-#ifdef BL_CUDA_EMULATION
-    return 1.0f / x;
-#else
-    return __fdividef(1.0f, x);
-#endif
-}
-
 /* Normal distribution function and density at x, as precise as results of type T need. */
 template <typename T> __device__ __forceinline__ float normal_cdf(float x, float *density) {
-    const float a = fminf(fabsf(x), 16.0f);
-    const float square = a * a;
-    const float e = exp2f(-0.721347520f * square);
-    const float inverse = fast_reciprocal(fmaf(a, 0.707106781f, 2.0f));
+    const float a = fabsf(x);
+    const float e = exp2_fast(-0.721347520f * (a * a));
+    const float inverse = reciprocal_fast(fmaf(a, 0.707106781f, 2.0f));
     const float w = fmaf(-4.0f, inverse, 1.0f);
-    float f = fmaf(w, 3.83919439e-3f, -1.90904037e-2f);
-    f = fmaf(f, w, -3.50764438e-2f);
-    f = fmaf(f, w, 2.78886691e-1f);
-    f = fmaf(f, w, -6.87303171e-1f);
-    f = fmaf(f, w, 1.02160635e+0f);
-    const float tail = 0.5f * e * f * inverse;
+    float half = fmaf(w, 1.91959715e-3f, -9.54520144e-3f); /* f / 2 */
+    half = fmaf(half, w, -1.75382216e-2f);
+    half = fmaf(half, w, 1.39443353e-1f);
+    half = fmaf(half, w, -3.43651593e-1f);
+    half = fmaf(half, w, 5.10803163e-1f);
+    const float tail = e * half * inverse;
     *density = 0.398942280f * e;
     return x < 0.0f ? tail : 1.0f - tail;
 }
@@ -85,7 +77,7 @@ template <typename T> __device__ __forceinline__ float gelu_derivative(float x) 
 /* 1 / (1 + exp(-x)), and *slope = s (1 - s), neither of which cancels or overflows. */
 __device__ __forceinline__ float sigmoid(float x, float *slope) {
     const float e = expf(-fabsf(x)); /* at most 1 */
-    const float inverse = fast_reciprocal(1.0f + e);
+    const float inverse = reciprocal_fast(1.0f + e);
     *slope = e * inverse * inverse;
     return x < 0.0f ? e * inverse : inverse;
 }

@@ -217,6 +217,7 @@ static bl_backend make_table(void) {
     table.allocate = bl_cuda_allocate;
     table.deallocate = bl_cuda_deallocate;
     table.reserve = bl_cuda_reserve;
+    table.arenas_grow = bl_cuda_arenas_grow;
     table.commit = bl_cuda_commit;
     table.unreserve = bl_cuda_unreserve;
     table.upload = bl_cuda_upload;

@@ -109,6 +109,7 @@ void bl_cuda_report(char *text, size_t bytes);
 bl_status bl_cuda_allocate(bl_context *ctx, size_t bytes, void **out);
 void bl_cuda_deallocate(bl_context *ctx, void *data, size_t bytes);
 bl_status bl_cuda_reserve(bl_context *ctx, size_t bytes, void **out);
+bl_status bl_cuda_arenas_grow(bl_context *ctx, bool *grow);
 bl_status bl_cuda_commit(bl_context *ctx, void *data, size_t bytes);
 /* By how much the memory behind an arena whose peak is `bytes` may exceed it. */
 size_t bl_cuda_commit_slack(size_t bytes);

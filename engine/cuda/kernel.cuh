@@ -125,6 +125,34 @@ template <typename T> __device__ __forceinline__ float round_to(float x) {
     return to_float(from_float<T>(x));
 }
 
+/* ---- one instruction of the special function unit, in place of the library's, which cares for subnormal numbers ----
+ */
+
+#ifndef BL_CUDA_EMULATION
+/* 2^x within 2 units in the last place; results below 2^-126 are 0. */
+__device__ __forceinline__ float exp2_fast(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+/* 1 / x within 1 unit in the last place; subnormal x count as 0, subnormal results are 0. */
+__device__ __forceinline__ float reciprocal_fast(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#else
+static inline float bl_emulated_flushed(float x) {
+    return fabsf(x) < 0x1p-126f ? copysignf(0.0f, x) : x;
+}
+static inline float exp2_fast(float x) {
+    return bl_emulated_flushed(exp2f(x));
+}
+static inline float reciprocal_fast(float x) {
+    return bl_emulated_flushed(1.0f / bl_emulated_flushed(x));
+}
+#endif
+
 /* ---- 16 bytes at a time ---- */
 
 /* Elements of T in 16 bytes: 4 of f32, 8 of bf16 and f16. Addresses must be multiples of 16 bytes. */
@@ -157,15 +185,13 @@ template <typename T> __device__ __forceinline__ uint4 repack(const float (&x)[P
 template <typename T> __device__ __forceinline__ void load_pack(const T *p, float (&x)[Pack<T>::N]) {
     unpack<T>(*reinterpret_cast<const uint4 *>(p), x);
 }
+/* To global memory only. By an intrinsic: an assignment may become four stores of 4 bytes. */
 template <typename T> __device__ __forceinline__ void store_pack(T *p, const float (&x)[Pack<T>::N]) {
-    *reinterpret_cast<uint4 *>(p) = repack<T>(x);
+    __stwb(reinterpret_cast<uint4 *>(p), repack<T>(x));
 }
 /* For what is touched once: evicted first. */
 template <typename T> __device__ __forceinline__ void load_pack_once(const T *p, float (&x)[Pack<T>::N]) {
     unpack<T>(__ldcs(reinterpret_cast<const uint4 *>(p)), x);
-}
-template <typename T> __device__ __forceinline__ void store_pack_once(T *p, const float (&x)[Pack<T>::N]) {
-    __stcs(reinterpret_cast<uint4 *>(p), repack<T>(x));
 }
 
 /* Eight elements whatever the type: one access of 16 bytes, or two for f32. */
@@ -181,8 +207,8 @@ template <typename T> __device__ __forceinline__ void store8(T *p, const float (
     store_pack<T>(p, x);
 }
 template <> __device__ __forceinline__ void store8<float>(float *p, const float (&x)[8]) {
-    *reinterpret_cast<float4 *>(p) = make_float4(x[0], x[1], x[2], x[3]);
-    *reinterpret_cast<float4 *>(p + 4) = make_float4(x[4], x[5], x[6], x[7]);
+    __stwb(reinterpret_cast<float4 *>(p), make_float4(x[0], x[1], x[2], x[3]));
+    __stwb(reinterpret_cast<float4 *>(p + 4), make_float4(x[4], x[5], x[6], x[7]));
 }
 
 /* ---- sums and maxima, in a fixed order; every thread gets the result ---- */

@@ -23,9 +23,11 @@ struct bl_cuda_plan {
 typedef struct matmul_state {
     struct bl_cuda_plan *buckets[BUCKETS];
     int64_t count;
-    int32_t version; /* of the context's choice of file that `choices` were read for */
+    int32_t version; /* of the context's choice of files that `choices` were read for */
+    bool timed;      /* algorithms are timed and kept */
     bl_cuda_choices choices;
-    char device[192]; /* GPU and library, as the file names them */
+    char shared[2048]; /* file in the context's folder; "" for none */
+    char device[224];  /* GPU, driver and library, as the files name them */
 } matmul_state;
 
 static const char WHAT[] = "matmul";
@@ -57,7 +59,29 @@ static void close_state(bl_cuda *cuda) {
     cuda->blas_state = NULL;
 }
 
-/* The state; reread if another file of choices was named since the last product. */
+/* The choices that the context's files hold. */
+static bl_status read_choices(bl_context *ctx, matmul_state *state) {
+    const char *own = ctx->matmul_choices;
+    state->timed = own[0] || ctx->matmul_folder[0];
+    state->shared[0] = 0;
+    if (own[0]) BL_TRY(bl_cuda_choices_read(&state->choices, own, state->device));
+    if (!ctx->matmul_folder[0]) return BL_OK;
+    BL_TRY(bl_cuda_choices_name(state->shared, sizeof state->shared, ctx->matmul_folder, state->device));
+    /* What cannot be read is done without, and replaced at the first choice. */
+    bl_cuda_choices others;
+    (void) bl_cuda_choices_read(&others, state->shared, state->device);
+    const int64_t before = state->choices.count;
+    bl_status status = BL_OK;
+    for (int64_t i = 0; i < others.count && status == BL_OK; i++)
+        if (!bl_cuda_choices_find(&state->choices, &others.items[i].key))
+            status = bl_cuda_choices_add(&state->choices, &others.items[i]);
+    bl_cuda_choices_free(&others);
+    BL_TRY(status);
+    /* At once: the shared file may be gone, or say otherwise, when the run that `own` belongs to goes on. */
+    return own[0] && state->choices.count > before ? bl_cuda_choices_write(&state->choices, own, state->device) : BL_OK;
+}
+
+/* The state; reread if other files of choices were named since the last product. */
 static bl_status open_state(bl_context *ctx, matmul_state **out) {
     bl_cuda *cuda = bl_cuda_of(ctx);
     matmul_state *state = (matmul_state *) cuda->blas_state;
@@ -66,15 +90,19 @@ static bl_status open_state(bl_context *ctx, matmul_state **out) {
         BL_CUDA_TRY(cudaGetDeviceProperties(&device, cuda->device), WHAT);
         state = (matmul_state *) calloc(1, sizeof *state);
         if (!state) return bl_fail(BL_ERROR_MEMORY, "matmul: out of memory");
-        snprintf(state->device, sizeof state->device, "%.120s, %d multiprocessors, cuBLASLt %zu, workspace %zu",
-                 device.name, (int) cuda->sm_count, cublasLtGetVersion(), cuda->blas_workspace_bytes);
+        int driver = 0;
+        (void) cudaDriverGetVersion(&driver);
+        snprintf(state->device, sizeof state->device,
+                 "%.120s, %d multiprocessors, driver for CUDA %d.%d, cuBLASLt %zu, workspace %zu", device.name,
+                 (int) cuda->sm_count, driver / 1000, driver % 1000 / 10, cublasLtGetVersion(),
+                 cuda->blas_workspace_bytes);
         cuda->blas_state = state;
         cuda->blas_close = close_state;
     }
     if (state->version != ctx->matmul_choices_version) {
         clear(state);
         bl_cuda_choices_free(&state->choices);
-        if (ctx->matmul_choices[0]) BL_TRY(bl_cuda_choices_read(&state->choices, ctx->matmul_choices, state->device));
+        BL_TRY(read_choices(ctx, state));
         state->version = ctx->matmul_choices_version;
     }
     *out = state;
@@ -85,9 +113,11 @@ static cudaDataType_t data_type(int32_t dtype) {
     return dtype == BL_BF16 ? CUDA_R_16BF : dtype == BL_F16 ? CUDA_R_16F : CUDA_R_32F;
 }
 
-/* 64, 16 or the largest smaller power of 2 that divides the address: all that buffers promise or kernels ask for. */
+/* 256, 64, 16 or the largest smaller power of 2 that divides the address: all that buffers promise or kernels ask for.
+ */
 static int32_t alignment(const void *data) {
     uintptr_t address = (uintptr_t) data;
+    if (address % 256 == 0) return 256;
     if (address % 64 == 0) return 64;
     if (address % 16 == 0) return 16;
     return (int32_t) (address & (~address + 1));
@@ -290,8 +320,14 @@ static bl_status time_in_place(bl_context *ctx, const struct bl_cuda_plan *plan,
     const int64_t before = p->batch > 1 ? (p->batch - 1) * p->batch_d : 0;
     const size_t bytes = (size_t) (before + p->ldd * (p->n - 1) + p->m) * bl_dtype_size(p->result);
     void *saved = NULL;
-    BL_CUDA_TRY(cudaMalloc(&saved, bytes), WHAT);
-    cudaError_t error = cudaMemcpyAsync(saved, p->d, bytes, cudaMemcpyDeviceToDevice, cuda->stream);
+    cudaError_t error = cudaMalloc(&saved, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+        /* The plan of the memory leaves no room for trials: the first suggestion then, as without timing. */
+        (void) cudaGetLastError();
+        return BL_OK;
+    }
+    BL_CUDA_TRY(error, WHAT);
+    error = cudaMemcpyAsync(saved, p->d, bytes, cudaMemcpyDeviceToDevice, cuda->stream);
     bl_status status = error == cudaSuccess ? time_candidates(ctx, plan, p, results, found, choice) : BL_OK;
     if (error == cudaSuccess) error = cudaMemcpyAsync(p->d, saved, bytes, cudaMemcpyDeviceToDevice, cuda->stream);
     if (error == cudaSuccess) error = cudaStreamSynchronize(cuda->stream);
@@ -301,7 +337,10 @@ static bl_status time_in_place(bl_context *ctx, const struct bl_cuda_plan *plan,
     return BL_OK;
 }
 
-static bl_status save(const bl_context *ctx, const matmul_state *state) {
+/* Keeps a choice that was made or changed; what was not timed is no use to others. */
+static bl_status save(const bl_context *ctx, const matmul_state *state, const bl_cuda_choice *choice) {
+    if (state->shared[0] && choice->microseconds > 0) bl_cuda_choices_share(choice, state->shared, state->device);
+    if (!ctx->matmul_choices[0]) return BL_OK;
     return bl_cuda_choices_write(&state->choices, ctx->matmul_choices, state->device);
 }
 
@@ -309,8 +348,8 @@ static bl_status save(const bl_context *ctx, const matmul_state *state) {
 
 /* The algorithm of a new plan. */
 static bl_status choose(bl_context *ctx, matmul_state *state, struct bl_cuda_plan *plan, const bl_cuda_product *p) {
-    const bool by_file = ctx->matmul_choices[0] != 0, timed = by_file && !bl_cuda_capturing(ctx);
-    const bl_cuda_choice *known = by_file ? bl_cuda_choices_find(&state->choices, &plan->key) : NULL;
+    const bool timed = state->timed && !bl_cuda_capturing(ctx);
+    const bl_cuda_choice *known = state->timed ? bl_cuda_choices_find(&state->choices, &plan->key) : NULL;
     if (known) {
         plan->available = true;
         plan->algorithm = known->algorithm;
@@ -325,7 +364,7 @@ static bl_status choose(bl_context *ctx, matmul_state *state, struct bl_cuda_pla
     plan->available = found > 0;
     if (found == 0) return BL_OK;
     plan->algorithm = results[0].algo;
-    if (!by_file) return BL_OK;
+    if (!state->timed) return BL_OK;
     bl_cuda_choice choice;
     memset(&choice, 0, sizeof choice);
     choice.key = plan->key;
@@ -335,7 +374,7 @@ static bl_status choose(bl_context *ctx, matmul_state *state, struct bl_cuda_pla
     if (timed) BL_TRY(time_in_place(ctx, plan, p, results, found, &choice));
     plan->algorithm = choice.algorithm;
     BL_TRY(bl_cuda_choices_add(&state->choices, &choice));
-    return save(ctx, state);
+    return save(ctx, state, &choice);
 }
 
 static size_t bucket_of(const bl_cuda_matmul_key *key) {
@@ -388,12 +427,13 @@ bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_pro
                                 const bl_cuda_product *plain, bl_status (*rest)(bl_context *ctx, void *argument),
                                 void *argument) {
     *prefer = false;
-    if (!ctx->matmul_choices[0]) return BL_OK;
+    matmul_state *state = NULL;
+    BL_TRY(open_state(ctx, &state));
+    if (!state->timed) return BL_OK;
     struct bl_cuda_plan *plan = NULL;
     BL_TRY(bl_cuda_matmul_plan(ctx, &plan, fused));
     if (!plan) return BL_OK;
     BL_TRY(bl_cuda_matmul_plan(ctx, &plan, plain)); /* the first one may be gone now, its choice is not */
-    matmul_state *state = (matmul_state *) bl_cuda_of(ctx)->blas_state;
     const bl_cuda_matmul_key with = key_of(ctx, fused), without = key_of(ctx, plain);
     bl_cuda_choice *choice = bl_cuda_choices_find(&state->choices, &with);
     const bl_cuda_choice *other = bl_cuda_choices_find(&state->choices, &without);
@@ -403,7 +443,7 @@ bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_pro
         const bool measured = !bl_cuda_capturing(ctx) && choice->microseconds > 0 && other->microseconds > 0;
         if (measured) BL_TRY(measure(ctx, rest, argument, &microseconds));
         choice->use = measured && choice->microseconds < other->microseconds + microseconds;
-        BL_TRY(save(ctx, state));
+        BL_TRY(save(ctx, state, choice));
     }
     *prefer = choice->use == 1;
     return BL_OK;

@@ -12,12 +12,14 @@
  *   - cuBLASLt's first suggestion, by default. It depends on the library, the
  *     GPU and the key below alone, so a resumed run repeats the bits of the
  *     run it continues.
- *   - With bl_context_matmul_choices(ctx, file): the fastest of several,
+ *   - With bl_context_matmul_choices(ctx, file, folder): the fastest of several,
  *     timed once per shape on the real operands. Timings differ from run to run
  *     and another algorithm sums in another order, so each choice is written
  *     to the file at once, and what the file holds is never timed again: runs
  *     that share the file share the bits. Nothing can be timed during a
  *     capture: a new shape then gets the first suggestion as its choice.
+ *     The folder has a file of timed choices for each GPU, driver and library,
+ *     which a new `file` begins with, so that few runs time anything.
  *
  * Sums are in f32. Where the sum over k is split, partial sums of 16-bit
  * results stay f32 as well (no reduction in the output type).
@@ -81,7 +83,7 @@ typedef struct bl_cuda_matmul_key {
     int32_t operand, result;
     int32_t accumulate, epilogue;
     int32_t tf32;
-    int32_t align_a, align_b, align_d, align_vector; /* in bytes: 64, 16 or less */
+    int32_t align_a, align_b, align_d, align_vector; /* in bytes: 256, 64, 16 or less */
     int32_t reserved;                                /* 0 */
 } bl_cuda_matmul_key;
 
@@ -99,10 +101,18 @@ typedef struct bl_cuda_choices {
     int64_t count, capacity;
 } bl_cuda_choices;
 
-/* Reads the file if it is there and was made with this GPU and library (`device`); else there are no choices. */
+/* Reads the file if it is there and was made with this GPU, driver and library (`device`); else there are no choices.
+ */
 bl_status bl_cuda_choices_read(bl_cuda_choices *choices, const char *path, const char *device);
 /* The file is replaced whole. */
 bl_status bl_cuda_choices_write(const bl_cuda_choices *choices, const char *path, const char *device);
+/* The file for `device` in a folder. */
+bl_status bl_cuda_choices_name(char *path, size_t bytes, const char *folder, const char *device);
+/*
+ * Puts a choice into a file that other processes change as well; of two that do at once, one may lose its choice,
+ * which then is timed again some day. Nothing is reported: the file is a convenience.
+ */
+void bl_cuda_choices_share(const bl_cuda_choice *choice, const char *path, const char *device);
 bl_status bl_cuda_choices_add(bl_cuda_choices *choices, const bl_cuda_choice *choice);
 bl_cuda_choice *bl_cuda_choices_find(const bl_cuda_choices *choices, const bl_cuda_matmul_key *key);
 void bl_cuda_choices_free(bl_cuda_choices *choices);

@@ -5,10 +5,12 @@
  * Text, one product per line: the key, then what was chosen, then, for a batch,
  * its size and steps. An algorithm is
  * cuBLASLt's own record, valid for one version of the library and one kind of
- * GPU; both are in the second line, and a file for others is rebuilt.
+ * GPU; both are in the second line, with the driver's version, and a file for
+ * others is rebuilt.
  */
 #include "cuda/matmul.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -109,9 +111,10 @@ static void write_line(FILE *file, const bl_cuda_choice *choice) {
     fputc('\n', file);
 }
 
-bl_status bl_cuda_choices_write(const bl_cuda_choices *choices, const char *path, const char *device) {
+/* The file is written under another name beside it, with this ending, first. */
+static bl_status replace(const bl_cuda_choices *choices, const char *path, const char *ending, const char *device) {
     char beside[4096];
-    if ((size_t) snprintf(beside, sizeof beside, "%s.tmp", path) >= sizeof beside)
+    if ((size_t) snprintf(beside, sizeof beside, "%s%s", path, ending) >= sizeof beside)
         return bl_fail(BL_ERROR_IO, "%.200s...: the name is too long", path);
     /* What is left over at this name is removed, never written to, and a link is not followed. */
     unlink(beside);
@@ -129,4 +132,42 @@ bl_status bl_cuda_choices_write(const bl_cuda_choices *choices, const char *path
     if (fclose(file) != 0 || bad) return bl_fail(BL_ERROR_IO, "%s: %s", beside, strerror(errno));
     if (rename(beside, path) != 0) return bl_fail(BL_ERROR_IO, "%s: %s", path, strerror(errno));
     return BL_OK;
+}
+
+bl_status bl_cuda_choices_write(const bl_cuda_choices *choices, const char *path, const char *device) {
+    return replace(choices, path, ".tmp", device);
+}
+
+bl_status bl_cuda_choices_name(char *path, size_t bytes, const char *folder, const char *device) {
+    int length = snprintf(path, bytes, "%s/matmul-%s.txt", folder, device);
+    if (length < 0 || (size_t) length >= bytes) return bl_fail(BL_ERROR_IO, "%.200s...: the name is too long", folder);
+    /* What is neither letter nor digit nor point becomes one hyphen. */
+    char *to = path + strlen(folder) + 1;
+    for (const char *from = to; *from; from++) {
+        if (isalnum((unsigned char) *from) || *from == '.')
+            *to++ = *from;
+        else if (to[-1] != '-')
+            *to++ = '-';
+    }
+    *to = 0;
+    return BL_OK;
+}
+
+void bl_cuda_choices_share(const bl_cuda_choice *choice, const char *path, const char *device) {
+    bl_cuda_choices all;
+    /* A damaged file counts as an empty one. */
+    (void) bl_cuda_choices_read(&all, path, device);
+    bl_cuda_choice *known = bl_cuda_choices_find(&all, &choice->key);
+    const bool decides = known && known->use < 0 && choice->use >= 0;
+    bl_status status = BL_OK;
+    if (decides)
+        known->use = choice->use;
+    else if (!known)
+        status = bl_cuda_choices_add(&all, choice);
+    if (status == BL_OK && (decides || !known)) {
+        char ending[32]; /* processes that write at once have a file each */
+        snprintf(ending, sizeof ending, ".%ld.tmp", (long) getpid());
+        (void) replace(&all, path, ending, device);
+    }
+    bl_cuda_choices_free(&all);
 }

@@ -42,7 +42,11 @@ void bl_cuda_deallocate(bl_context *ctx, void *data, size_t bytes) {
     (void) cudaFree(data);
 }
 
-/* ---- arenas: reserved addresses, mapped from the front in chunks ---- */
+/*
+ * ---- arenas: reserved addresses, mapped from the front in chunks ----
+ *
+ * Where the driver does not let this process map memory, an arena is one block of cudaMalloc's.
+ */
 
 /* The driver's functions, found at run time: a machine without a driver has no libcuda to link to. */
 struct driver {
@@ -59,6 +63,7 @@ struct driver {
 /* One reservation. Chunk i covers ends[i - 1] to ends[i]. */
 struct reservation {
     struct reservation *next;
+    bool whole; /* memory that was taken at once, without chunks */
     CUdeviceptr base;
     size_t bytes;
     size_t mapped;
@@ -68,7 +73,7 @@ struct reservation {
 
 struct memory_state {
     struct driver driver;
-    size_t granularity;
+    size_t granularity; /* 0: memory cannot be mapped */
     struct reservation *reservations;
 };
 
@@ -79,14 +84,25 @@ struct memory_state {
 static const size_t CHUNK = (size_t) 64 << 20;
 static const size_t CHUNK_SHARE = 8;
 
-template <typename Function> static bl_status find_driver(Function *function, const char *name) {
+template <typename Function> static bool find_driver(Function *function, const char *name) {
     void *found = NULL;
     cudaDriverEntryPointQueryResult result;
-    BL_CUDA_TRY(cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &result), name);
-    if (result != cudaDriverEntryPointSuccess || !found)
-        return bl_fail(BL_ERROR_UNSUPPORTED, "arena: the NVIDIA driver has no %s; install a newer one", name);
+#if CUDART_VERSION >= 12050
+    cudaError_t error = cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &result);
+#else
+    cudaError_t error = cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &result);
+#endif
+    if (error != cudaSuccess) (void) cudaGetLastError();
     *function = reinterpret_cast<Function>(found);
-    return BL_OK;
+    return error == cudaSuccess && result == cudaDriverEntryPointSuccess && found;
+}
+
+static bool find_functions(struct driver *driver) {
+    return find_driver(&driver->granularity, "cuMemGetAllocationGranularity") &&
+           find_driver(&driver->reserve, "cuMemAddressReserve") && find_driver(&driver->free, "cuMemAddressFree") &&
+           find_driver(&driver->create, "cuMemCreate") && find_driver(&driver->release, "cuMemRelease") &&
+           find_driver(&driver->map, "cuMemMap") && find_driver(&driver->unmap, "cuMemUnmap") &&
+           find_driver(&driver->access, "cuMemSetAccess");
 }
 
 static bl_status fail_driver(CUresult result, const char *what) {
@@ -104,57 +120,8 @@ static CUmemAllocationProp memory_of(const bl_cuda *cuda) {
     return kind;
 }
 
-static bl_status open_memory(bl_cuda *cuda, struct memory_state **out) {
-    if (!cuda->memory_state) {
-        struct driver driver;
-        BL_TRY(find_driver(&driver.granularity, "cuMemGetAllocationGranularity"));
-        BL_TRY(find_driver(&driver.reserve, "cuMemAddressReserve"));
-        BL_TRY(find_driver(&driver.free, "cuMemAddressFree"));
-        BL_TRY(find_driver(&driver.create, "cuMemCreate"));
-        BL_TRY(find_driver(&driver.release, "cuMemRelease"));
-        BL_TRY(find_driver(&driver.map, "cuMemMap"));
-        BL_TRY(find_driver(&driver.unmap, "cuMemUnmap"));
-        BL_TRY(find_driver(&driver.access, "cuMemSetAccess"));
-        CUmemAllocationProp kind = memory_of(cuda);
-        size_t granularity = 0;
-        CUresult result = driver.granularity(&granularity, &kind, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED);
-        if (result != CUDA_SUCCESS) return fail_driver(result, "granularity");
-        struct memory_state *state = (struct memory_state *) calloc(1, sizeof *state);
-        if (!state) return bl_fail(BL_ERROR_MEMORY, "arena: out of memory");
-        state->driver = driver;
-        state->granularity = granularity;
-        cuda->memory_state = state;
-    }
-    *out = (struct memory_state *) cuda->memory_state;
-    return BL_OK;
-}
-
 static size_t round_up(size_t bytes, size_t to) {
     return (bytes + to - 1) / to * to;
-}
-
-bl_status bl_cuda_reserve(bl_context *ctx, size_t bytes, void **out) {
-    struct memory_state *state = NULL;
-    BL_TRY(open_memory(bl_cuda_of(ctx), &state));
-    struct reservation *r = (struct reservation *) calloc(1, sizeof *r);
-    if (!r) return bl_fail(BL_ERROR_MEMORY, "arena: out of memory");
-    r->bytes = round_up(bytes, state->granularity);
-    CUresult result = state->driver.reserve(&r->base, r->bytes, 0, 0, 0);
-    if (result != CUDA_SUCCESS) {
-        free(r);
-        return fail_driver(result, "reserving address space");
-    }
-    r->next = state->reservations;
-    state->reservations = r;
-    *out = reinterpret_cast<void *>(r->base);
-    return BL_OK;
-}
-
-static struct reservation **find_reservation(struct memory_state *state, const void *data) {
-    struct reservation **link = &state->reservations;
-    while (*link && (*link)->base != reinterpret_cast<CUdeviceptr>(data))
-        link = &(*link)->next;
-    return link;
 }
 
 /* Memory behind the next `bytes` of the reservation; what was done is undone on failure. */
@@ -186,6 +153,108 @@ static bl_status map_chunk(bl_cuda *cuda, struct memory_state *state, struct res
     return BL_OK;
 }
 
+static void free_reservation(struct memory_state *state, struct reservation *r) {
+    size_t begin = 0;
+    if (r->whole) {
+        (void) cudaFree(reinterpret_cast<void *>(r->base));
+        free(r);
+        return;
+    }
+    for (size_t i = 0; i < r->count; i++) {
+        (void) state->driver.unmap(r->base + begin, r->ends[i] - begin);
+        begin = r->ends[i];
+    }
+    (void) state->driver.free(r->base, r->bytes);
+    free(r->ends);
+    free(r);
+}
+
+/*
+ * Maps one chunk, as arenas will, and gives it back. Drivers that are too old and sandboxes that forbid it refuse at
+ * one step or another, and granularity stays 0; a lost device, or no memory at all, fails.
+ */
+static bl_status try_mapping(bl_cuda *cuda, struct memory_state *state) {
+    if (!find_functions(&state->driver)) return BL_OK;
+    CUmemAllocationProp kind = memory_of(cuda);
+    size_t bytes = 0;
+    CUresult result = state->driver.granularity(&bytes, &kind, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED);
+    if (result != CUDA_SUCCESS || bytes == 0) return BL_OK;
+    struct reservation *r = (struct reservation *) calloc(1, sizeof *r);
+    if (!r) return bl_fail(BL_ERROR_MEMORY, "arena: out of memory");
+    r->bytes = bytes;
+    if (state->driver.reserve(&r->base, bytes, 0, 0, 0) != CUDA_SUCCESS) {
+        free(r);
+        return BL_OK;
+    }
+    bl_status status = map_chunk(cuda, state, r, bytes);
+    free_reservation(state, r);
+    if (status == BL_OK) state->granularity = bytes;
+    return status == BL_ERROR_MEMORY || status == BL_ERROR_DEVICE ? status : BL_OK;
+}
+
+static bl_status open_memory(bl_cuda *cuda, struct memory_state **out) {
+    if (!cuda->memory_state) {
+        struct memory_state *state = (struct memory_state *) calloc(1, sizeof *state);
+        if (!state) return bl_fail(BL_ERROR_MEMORY, "arena: out of memory");
+        bl_status status = try_mapping(cuda, state);
+        if (status != BL_OK) {
+            free(state);
+            return status;
+        }
+        cuda->memory_state = state;
+    }
+    *out = (struct memory_state *) cuda->memory_state;
+    return BL_OK;
+}
+
+bl_status bl_cuda_arenas_grow(bl_context *ctx, bool *grow) {
+    struct memory_state *state = NULL;
+    BL_TRY(open_memory(bl_cuda_of(ctx), &state));
+    *grow = state->granularity != 0;
+    return BL_OK;
+}
+
+static bl_status take_whole(struct reservation *r) {
+    void *data = NULL;
+    cudaError_t error = cudaMalloc(&data, r->bytes);
+    if (error == cudaErrorMemoryAllocation) return fail_memory(r->bytes, "arena");
+    BL_CUDA_TRY(error, "arena");
+    r->base = reinterpret_cast<CUdeviceptr>(data);
+    r->mapped = r->bytes;
+    r->whole = true;
+    return BL_OK;
+}
+
+static bl_status reserve_addresses(const struct memory_state *state, struct reservation *r) {
+    r->bytes = round_up(r->bytes, state->granularity);
+    CUresult result = state->driver.reserve(&r->base, r->bytes, 0, 0, 0);
+    return result == CUDA_SUCCESS ? BL_OK : fail_driver(result, "reserving address space");
+}
+
+bl_status bl_cuda_reserve(bl_context *ctx, size_t bytes, void **out) {
+    struct memory_state *state = NULL;
+    BL_TRY(open_memory(bl_cuda_of(ctx), &state));
+    struct reservation *r = (struct reservation *) calloc(1, sizeof *r);
+    if (!r) return bl_fail(BL_ERROR_MEMORY, "arena: out of memory");
+    r->bytes = bytes;
+    bl_status status = state->granularity ? reserve_addresses(state, r) : take_whole(r);
+    if (status != BL_OK) {
+        free(r);
+        return status;
+    }
+    r->next = state->reservations;
+    state->reservations = r;
+    *out = reinterpret_cast<void *>(r->base);
+    return BL_OK;
+}
+
+static struct reservation **find_reservation(struct memory_state *state, const void *data) {
+    struct reservation **link = &state->reservations;
+    while (*link && (*link)->base != reinterpret_cast<CUdeviceptr>(data))
+        link = &(*link)->next;
+    return link;
+}
+
 bl_status bl_cuda_commit(bl_context *ctx, void *data, size_t bytes) {
     bl_cuda *cuda = bl_cuda_of(ctx);
     struct memory_state *state = (struct memory_state *) cuda->memory_state;
@@ -206,17 +275,6 @@ bl_status bl_cuda_commit(bl_context *ctx, void *data, size_t bytes) {
 size_t bl_cuda_commit_slack(size_t bytes) {
     const size_t largest_granularity = (size_t) 2 << 20;
     return (bytes / CHUNK_SHARE < CHUNK ? bytes / CHUNK_SHARE : CHUNK) + 2 * largest_granularity;
-}
-
-static void free_reservation(struct memory_state *state, struct reservation *r) {
-    size_t begin = 0;
-    for (size_t i = 0; i < r->count; i++) {
-        (void) state->driver.unmap(r->base + begin, r->ends[i] - begin);
-        begin = r->ends[i];
-    }
-    (void) state->driver.free(r->base, r->bytes);
-    free(r->ends);
-    free(r);
 }
 
 void bl_cuda_unreserve(bl_context *ctx, void *data, size_t bytes) {

@@ -97,13 +97,6 @@ __device__ __forceinline__ void multiply_add<bl_f16>(float (&c)[4], const uint32
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-/* 2^x in one instruction, within 2 units in the last place; results below 2^-126 are 0. */
-__device__ __forceinline__ float exp2_fast(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 #else
 
 /* A thread's copies are held back until it waits, as late as they may come on a GPU. */
@@ -207,10 +200,6 @@ template <typename T>
 __device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
     bl_mma_product<T> mine = {c, a, {b0, b1}};
     bl_emulated_warp(BL_FULL_WARP, "multiply_add", &mine, bl_mma_product<T>::run);
-}
-
-__device__ __forceinline__ float exp2_fast(float x) {
-    return exp2f(x);
 }
 
 #endif

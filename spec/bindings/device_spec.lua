@@ -91,4 +91,42 @@ describe("device", function()
         work()
         assert.are.equal(16, x:tolist()[1], "ops run again after a recording that failed")
     end)
+
+    -- On a GPU a free spoils the recording that it falls into.
+    it("frees nothing while it records, though the collector runs within and is due at both edges", function()
+        if context.device() == "cpu" then return end
+        local x = tensor.new("f32", { 8 })
+        local function work() ops.axpby(x, x, 1, 1) end
+        local function litter()
+            local list = {}
+            for i = 1, 20 do
+                list[i] = { device.pinned(64, true), device.event(false, true), tensor.new("f32", { 8 }) }
+            end
+            return list
+        end
+        ops.fill(x, 1)
+        work()
+        local held = { before = litter(), within = litter(), after = litter() }
+        local left = setmetatable({}, { __mode = "k" })
+        for _, list in pairs(held) do left[list] = true end
+        -- The collector begins a cycle at the next allocation, and ends it in one step.
+        local pause, step = collectgarbage("setpause", 1), collectgarbage("setstepmul", 1000000)
+        held.before = nil
+        local graph, message = device.record(function()
+            held.within = nil
+            collectgarbage()
+            collectgarbage()
+            work()
+            held.after = nil
+        end)
+        collectgarbage("setpause", pause)
+        collectgarbage("setstepmul", step)
+        assert.is_truthy(graph, message)
+        collectgarbage()
+        collectgarbage()
+        assert.is_nil(next(left), "all were free to go")
+        graph:launch()
+        assert.are.equal(4, x:tolist()[1])
+        graph:free()
+    end)
 end)

@@ -15,10 +15,10 @@ local emulated = context.describe():find("mulat", 1, true) ~= nil
 
 -- A separate context each time, by its number of threads, which means nothing on a GPU.
 local fresh = 40
-local function open(path)
+local function open(path, folder)
     fresh = fresh + 1
     context.open { device = "cuda", threads = fresh }
-    context.matmul_choices(path)
+    context.matmul_choices(path, folder)
 end
 
 --- A layer forward and backward, in bf16; lists of all results.
@@ -54,6 +54,23 @@ local function set_use(text, use)
     return changed
 end
 
+local function lines_of(text)
+    return select(2, text:gsub("\n", ""))
+end
+
+-- A real library may lack what the emulated one has: then there is nothing to choose.
+local function sums_in_products(text)
+    return text:find("\n64 32 24 [%d ]+ 1 2 0 ") ~= nil
+end
+
+--- Skips the spec, with a word, unless what it needs is there; the emulated library has everything.
+-- @return true if it goes on
+local function needs(found, what)
+    if emulated then assert.is_true(found, what) end
+    if not found then pending("cuBLASLt " .. what) end
+    return found
+end
+
 describe("matrix products on a GPU", function()
     local path
     before_each(function() path = os.tmpname() os.remove(path) end)
@@ -66,10 +83,10 @@ describe("matrix products on a GPU", function()
         open(path)
         local first = train()
         local text = fs.read(path)
-        local _, lines = text:gsub("\n", "")
-        -- Title, device, columns; y, dx, dw, and dw with the sums of dy.
-        assert.are.equal(7, lines)
+        -- Title, device, columns; y, dx, dw, and dw with the sums of dy where the library offers that.
+        assert.are.equal(sums_in_products(text) and 7 or 6, lines_of(text))
         assert.is_truthy(text:find(" use : algorithm [: batch", 1, true))
+        assert.is_truthy(text:find(" 256 256 256 0 :", 1, true), "tensors lie as well as any kernel can ask for")
         assert.are.same(first, train())
         open(path)
         assert.are.same(first, train())
@@ -87,6 +104,7 @@ describe("matrix products on a GPU", function()
         open(path)
         train()
         local text = fs.read(path)
+        if not needs(sums_in_products(text), "has no product in bf16 with sums in f32 of this shape") then return end
         for _, use in ipairs { 0, 1 } do
             assert(fs.write(path, set_use(text, use)))
             open(path)
@@ -116,6 +134,62 @@ describe("matrix products on a GPU", function()
         assert.are.equal(text, fs.read(path))
     end)
 
+    describe("whose choices runs share", function()
+        local folder
+        before_each(function() folder = assert(fs.temporary_folder "bertlua-choices") end)
+        after_each(function() assert(fs.remove(folder)) end)
+
+        local function shared()
+            local names = assert(fs.list(folder))
+            assert.are.equal(1, #names)
+            assert.matches("^matmul%-.+%-driver%-for%-CUDA%-[%d.]+%-cuBLASLt%-%d+%-workspace%-%d+%.txt$", names[1])
+            return fs.join(folder, names[1])
+        end
+
+        it("are kept in a file for the device, driver and library, and read by the next run", function()
+            open(nil, folder)
+            local first = train()
+            local text = fs.read(shared())
+            assert.are.equal(sums_in_products(text) and 7 or 6, lines_of(text))
+            open(nil, folder)
+            assert.are.same(first, train())
+            assert.are.equal(text, fs.read(shared()))
+        end)
+
+        it("are copied to the run's own file, which then has the last word", function()
+            open(nil, folder)
+            local first = train()
+            open(path, folder)
+            assert.are.same(first, train())
+            assert.are.equal(fs.read(shared()), fs.read(path))
+            assert(fs.write(shared(), "damaged"))
+            open(path, folder)
+            assert.are.same(first, train())
+            assert.are.equal("damaged", fs.read(shared()), "nothing new, nothing to share")
+        end)
+
+        it("are added to both files, a damaged one being replaced", function()
+            open(path, folder)
+            train()
+            local before = lines_of(fs.read(path))
+            assert(fs.write(shared(), "damaged"))
+            tensor.scope(function()
+                local x = tensor.new("f32", { 16, 16 }):fill(1)
+                ops.matmul(tensor.new("f32", { 16, 16 }), x, x, false)
+            end)
+            assert.are.equal(4, lines_of(fs.read(shared())))
+            assert.are.equal(before + 1, lines_of(fs.read(path)))
+        end)
+
+        it("are done without where the folder cannot be written", function()
+            open(path, "/nowhere")
+            train()
+            assert.is_true(lines_of(fs.read(path)) >= 6)
+            open(nil, "/nowhere")
+            train()
+        end)
+    end)
+
     it("start over a file of another device or library", function()
         assert(fs.write(path, "bertlua matmul choices 1\nsome other GPU\nnonsense\n"))
         open(path)
@@ -127,9 +201,10 @@ describe("matrix products on a GPU", function()
     it("name the line of a damaged file, and files that are something else", function()
         open(path)
         train()
-        assert(fs.write(path, fs.read(path) .. "64 24 what\n"))
+        local text = fs.read(path)
+        assert(fs.write(path, text .. "64 24 what\n"))
         open(path)
-        dense.assert_fails(path .. ": line 8: not a choice of an algorithm", train)
+        dense.assert_fails(("%s: line %d: not a choice of an algorithm"):format(path, lines_of(text) + 1), train)
         assert(fs.write(path, "shopping list\n"))
         open(path)
         dense.assert_fails(path .. ": not a file of matmul choices", train)
@@ -150,7 +225,7 @@ describe("matrix products on a GPU", function()
             ops.linear_forward(y, nil, x, w, nil, "none")
             context.allow_tf32(false)
             dense.assert_close(expected, y, 2e-3, "TF32")
-            dense.assert_fails("differs by", dense.assert_close, expected, y, 1e-5, "TF32")
+            needs(not pcall(dense.assert_close, expected, y, 1e-5, "TF32"), "computes products this small in f32")
         end)
     end)
 

@@ -55,4 +55,35 @@ describe("pre-training on a GPU", function()
         run("cuda", "resumed", { ["pack-sequences"] = "false", ["last-step-of-checkpoint"] = "auto" })
         assert.is_true(bytes == fs.read(job.dir .. "/resumed" .. model), "resuming changes the parameters")
     end)
+
+    it("keeps the timed products beside the checkpoints, repeats them when it is resumed, and shares them", function()
+        local cache = job.dir .. "/cache"
+        local function start(name, changes)
+            local all = { ["max-steps"] = 5, device = "cuda", ["output-dir"] = job.dir .. "/" .. name }
+            for key, value in pairs(changes) do all[key] = value end
+            local code, output = job:run("pretrain_phase1.lua", all, ("XDG_CACHE_HOME=%s "):format(cache))
+            assert.are.equal(0, code, output)
+            return assert(fs.read(("%s/%s/custom/phase1/5/model.safetensors"):format(job.dir, name)))
+        end
+        local own = job.dir .. "/%s/custom/phase1/matmul_choices.txt"
+        local once = start("once", {})
+        local choices = assert(fs.read(own:format "once"))
+        local shared = fs.join(cache .. "/bertlua", assert(fs.list(cache .. "/bertlua"))[1])
+        assert.are.equal(choices, fs.read(shared))
+        -- A run with the same choices, stopped, and resumed when the shared file is gone.
+        assert(fs.mkdirs(job.dir .. "/parts/custom/phase1"))
+        assert(fs.write(own:format "parts", choices))
+        job:run("pretrain_phase1.lua", { ["max-steps"] = 5, device = "cuda", ["output-dir"] = job.dir .. "/parts",
+            ["steps-this-run"] = 3 }, ("XDG_CACHE_HOME=%s "):format(cache))
+        assert(fs.remove(cache))
+        local parts = start("parts", { ["last-step-of-checkpoint"] = "auto" })
+        assert.is_true(once == parts, "resuming changes the parameters")
+        assert.are.equal(choices, fs.read(own:format "parts"))
+        assert.are.equal(nil, fs.read(shared))
+    end)
+
+    it("takes the library's first suggestion where that is asked for", function()
+        run("cuda", "first", { ["matmul-choices"] = "none" })
+        assert.is_false(fs.is_file(job.dir .. "/first/custom/phase1/matmul_choices.txt"))
+    end)
 end)

@@ -57,14 +57,14 @@ local LEAST_CAPACITY = 64 * 2 ^ 20
 -- @param options table of
 --   arena: where activations live (default: one of its own);
 --   capacity: bytes of its own arena; least: bytes that will do where the system allows no more (capacity; 64 MiB where
---   that is left out, too); seed: dropout seed (0);
+--   that is left out, too); planned: bytes that will be used at most, if that is known; seed: dropout seed (0);
 --   accumulation: micro-steps per step (1), so that each has its own dropout masks
 function Tape.new(options)
     options = options or {}
     local self = setmetatable({
         own_arena = not options.arena,
         arena = options.arena or memory.arena(options.capacity or DEFAULT_CAPACITY,
-            options.least or not options.capacity and LEAST_CAPACITY or nil),
+            options.least or not options.capacity and LEAST_CAPACITY or nil, options.planned),
         seed = options.seed or 0,
         accumulation = options.accumulation or 1,
         nodes = {},

@@ -28,8 +28,9 @@ local tensor = require "bertlua.tensor"
 local ParameterStore = {}
 ParameterStore.__index = ParameterStore
 
---- Segments start at a multiple of this many elements: 64 bytes of f32.
-local ALIGNMENT = 16
+--- Segments start at a multiple of this many elements: 256 bytes even in a bf16 buffer, the most that matrix products
+-- of a GPU ask for.
+local ALIGNMENT = 128
 local LOW_DTYPE = { fp32 = false, bf16 = "bf16", fp16 = "f16" }
 local INITS = { normal = true, zeros = true, ones = true }
 

@@ -12,8 +12,8 @@
 local Partition = {}
 Partition.__index = Partition
 
---- Parts start at a multiple of this many elements: 64 bytes even in a bf16 buffer, whose tensors ops read.
-local ALIGNMENT = 32
+--- Parts start at a multiple of this many elements: 256 bytes even in a bf16 buffer, whose tensors ops read.
+local ALIGNMENT = 128
 local MIB_OF_F32 = 2 ^ 18
 
 --- Create the division; cut() sets the buckets.

@@ -6,6 +6,8 @@
  *     old-driver      a driver for CUDA 11.4
  *     no-device       a driver and no GPU
  *     no-image        kernels for other GPUs only
+ *     no-mapping      a driver without functions that map memory to addresses
+ *     sandbox         a driver that has them, in a process that may not use them
  *     malloc:N        the Nth allocation of device memory finds none left
  *     kernel:NAME:N   the Nth run of work whose name holds NAME touches what it must not: every call fails from then on
  *     launch:NAME:N   the same for another reason
@@ -54,6 +56,14 @@ cudaError_t bl_emulated_no_device(int *driver) {
 
 bool bl_emulated_has_image() {
     return plan().kind != "no-image";
+}
+
+bool bl_emulated_has_mapping() {
+    return plan().kind != "no-mapping";
+}
+
+bool bl_emulated_forbids_mapping() {
+    return plan().kind == "sandbox";
 }
 
 bool bl_emulated_memory_is_out() {

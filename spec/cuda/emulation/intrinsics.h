@@ -54,7 +54,7 @@ template <typename T> static inline T __ldcs(const T *p) {
 template <typename T> static inline T __ldcg(const T *p) {
     return *p;
 }
-template <typename T> static inline void __stcs(T *p, T value) {
+template <typename T> static inline void __stwb(T *p, T value) {
     *p = value;
 }
 template <typename T> static inline void __stcg(T *p, T value) {
@@ -64,9 +64,6 @@ template <typename T> static inline void __stcg(T *p, T value) {
 /* The C library has functions of these names. */
 #define __expf expf
 #define __logf logf
-static inline float __fdividef(float a, float b) {
-    return a / b;
-}
 static inline float rsqrtf(float x) {
     return 1.0f / sqrtf(x);
 }

@@ -228,6 +228,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
 
 cudaError_t cudaFree(void *data) {
     Guard guard;
+    if (bl_emulated_capture_forbids("cudaFree")) return cudaErrorStreamCaptureUnsupported;
     if (!data) return cudaSuccess;
     bl_emulated_drain_all();
     auto found = memory.live.find(static_cast<char *>(data));
@@ -248,6 +249,7 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *all) {
 
 cudaError_t cudaMallocHost(void **out, size_t bytes) {
     Guard guard;
+    if (bl_emulated_capture_forbids("cudaMallocHost")) return cudaErrorStreamCaptureUnsupported;
     void *data = nullptr;
     if (posix_memalign(&data, 256, bytes ? bytes : 1) != 0) return out_of_memory(bytes);
     memset(data, FRESH_BYTE, bytes);
@@ -262,6 +264,7 @@ cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
 
 cudaError_t cudaFreeHost(void *data) {
     Guard guard;
+    if (bl_emulated_capture_forbids("cudaFreeHost")) return cudaErrorStreamCaptureUnsupported;
     bl_emulated_drain_all();
     if (memory.pinned.erase(static_cast<char *>(data)) == 0 && data)
         return bl_emulated_fail(cudaErrorInvalidValue, "cudaFreeHost: %p is not a block", data);
@@ -278,6 +281,7 @@ static CUresult CUDAAPI granularity(size_t *out, const CUmemAllocationProp *, CU
 
 static CUresult CUDAAPI reserve(CUdeviceptr *out, size_t bytes, size_t, CUdeviceptr, unsigned long long) {
     Guard guard;
+    if (bl_emulated_capture_forbids("cuMemAddressReserve")) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     if (bytes % PAGE) return CUDA_ERROR_INVALID_VALUE;
     char *base = take_addresses(bytes);
     if (!base) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -288,6 +292,7 @@ static CUresult CUDAAPI reserve(CUdeviceptr *out, size_t bytes, size_t, CUdevice
 
 static CUresult CUDAAPI release_addresses(CUdeviceptr base, size_t bytes) {
     Guard guard;
+    if (bl_emulated_capture_forbids("cuMemAddressFree")) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     char *p = reinterpret_cast<char *>(base);
     auto found = memory.reservations.find(p);
     if (found == memory.reservations.end() || found->second.bytes != bytes || found->second.mapped != 0)
@@ -301,8 +306,10 @@ static CUresult CUDAAPI release_addresses(CUdeviceptr base, size_t bytes) {
 static CUresult CUDAAPI create(CUmemGenericAllocationHandle *out, size_t bytes, const CUmemAllocationProp *,
                                unsigned long long) {
     Guard guard;
+    if (bl_emulated_capture_forbids("cuMemCreate")) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     if (bytes % PAGE) return CUDA_ERROR_INVALID_VALUE;
     if (bl_emulated_lost() != cudaSuccess) return CUDA_ERROR_ILLEGAL_ADDRESS;
+    if (bl_emulated_forbids_mapping()) return CUDA_ERROR_NOT_PERMITTED;
     if (bl_emulated_memory_is_out() || bytes > total() - memory.taken) return CUDA_ERROR_OUT_OF_MEMORY;
     memory.taken += bytes;
     *out = bytes;
@@ -316,6 +323,7 @@ static CUresult CUDAAPI release(CUmemGenericAllocationHandle) {
 static CUresult CUDAAPI map(CUdeviceptr base, size_t bytes, size_t, CUmemGenericAllocationHandle handle,
                             unsigned long long) {
     Guard guard;
+    if (bl_emulated_capture_forbids("cuMemMap")) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     char *at = reinterpret_cast<char *>(base);
     auto found = reservation_of(at);
     if (handle != bytes || found == memory.reservations.end() || at != found->first + found->second.mapped ||
@@ -326,6 +334,7 @@ static CUresult CUDAAPI map(CUdeviceptr base, size_t bytes, size_t, CUmemGeneric
 
 static CUresult CUDAAPI set_access(CUdeviceptr base, size_t bytes, const CUmemAccessDesc *, size_t) {
     Guard guard;
+    if (bl_emulated_capture_forbids("cuMemSetAccess")) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     auto found = reservation_of(reinterpret_cast<char *>(base));
     if (found == memory.reservations.end()) return CUDA_ERROR_INVALID_VALUE;
     found->second.mapped += bytes;
@@ -337,6 +346,7 @@ static CUresult CUDAAPI set_access(CUdeviceptr base, size_t bytes, const CUmemAc
 
 static CUresult CUDAAPI unmap(CUdeviceptr base, size_t bytes) {
     Guard guard;
+    if (bl_emulated_capture_forbids("cuMemUnmap")) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     bl_emulated_drain_all();
     char *at = reinterpret_cast<char *>(base);
     auto found = reservation_of(at);
@@ -348,8 +358,7 @@ static CUresult CUDAAPI unmap(CUdeviceptr base, size_t bytes) {
     return CUDA_SUCCESS;
 }
 
-cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **out, unsigned, unsigned long long,
-                                             cudaDriverEntryPointQueryResult *result) {
+static cudaError_t find_function(const char *symbol, void **out, cudaDriverEntryPointQueryResult *result) {
     static const struct {
         const char *name;
         void *function;
@@ -365,7 +374,19 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **out, uns
     };
     *out = nullptr;
     for (const auto &function : functions)
-        if (strcmp(function.name, symbol) == 0) *out = function.function;
+        if (strcmp(function.name, symbol) == 0 && bl_emulated_has_mapping()) *out = function.function;
     if (result) *result = *out ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
     return cudaSuccess;
 }
+
+#if CUDART_VERSION >= 12050
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **out, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult *result) {
+    return find_function(symbol, out, result);
+}
+#else
+cudaError_t cudaGetDriverEntryPoint(const char *symbol, void **out, unsigned long long,
+                                    cudaDriverEntryPointQueryResult *result) {
+    return find_function(symbol, out, result);
+}
+#endif

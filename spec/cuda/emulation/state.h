@@ -26,6 +26,9 @@ bool bl_emulated_reachable(const void *p);
 /* failures.cc: why no device can be used, and the driver's version; whether kernels can run on it. */
 cudaError_t bl_emulated_no_device(int *driver);
 bool bl_emulated_has_image();
+/* Whether the driver has functions that map memory, and whether this process may not use them. */
+bool bl_emulated_has_mapping();
+bool bl_emulated_forbids_mapping();
 /* Whether this allocation, this piece of work fails. */
 bool bl_emulated_memory_is_out();
 bool bl_emulated_work_fails(const char *name);

@@ -42,19 +42,19 @@ describe("arena", function()
     it("reserves far more than the machine has, and touches what is used", function()
         local arena = memory.arena(2 ^ 42)
         arena:tensor("f32", { 1000 }):fill(1)
-        assert.are.equal(4032, arena:used())
+        assert.are.equal(4096, arena:used())
         arena:free()
     end)
 
-    it("aligns to 64 bytes and reuses the first gap that fits", function()
+    it("aligns to 256 bytes and reuses the first gap that fits", function()
         local arena = memory.arena(MIB)
-        local a, b, c = arena:tensor("i8", { 100 }), arena:tensor("i8", { 64 }), arena:tensor("i8", { 1 })
-        assert.are.equal(128, distance(a, b))
-        assert.are.equal(192, distance(a, c))
+        local a, b, c = arena:tensor("i8", { 400 }), arena:tensor("i8", { 256 }), arena:tensor("i8", { 1 })
+        assert.are.equal(512, distance(a, b))
+        assert.are.equal(768, distance(a, c))
         arena:release(a)
-        assert.are.equal(0, distance(a, arena:tensor("i8", { 128 })))
-        assert.are.equal(256, distance(a, arena:tensor("i8", { 65 })))
-        assert.are.equal(384, arena:used())
+        assert.are.equal(0, distance(a, arena:tensor("i8", { 512 })))
+        assert.are.equal(1024, distance(a, arena:tensor("i8", { 257 })))
+        assert.are.equal(1536, arena:used())
         arena:free()
     end)
 
@@ -62,11 +62,11 @@ describe("arena", function()
         for _, order in ipairs { { 1, 2, 3 }, { 3, 2, 1 }, { 1, 3, 2 }, { 2, 1, 3 } } do
             local arena = memory.arena(MIB)
             local blocks = {}
-            for i = 1, 3 do blocks[i] = arena:tensor("i8", { 64 }) end
-            local guard = arena:tensor("i8", { 64 })
+            for i = 1, 3 do blocks[i] = arena:tensor("i8", { 256 }) end
+            local guard = arena:tensor("i8", { 256 })
             for _, i in ipairs(order) do arena:release(blocks[i]) end
-            assert.are.equal(0, distance(blocks[1], arena:tensor("i8", { 192 })))
-            assert.are.equal(192, distance(blocks[1], guard))
+            assert.are.equal(0, distance(blocks[1], arena:tensor("i8", { 768 })))
+            assert.are.equal(768, distance(blocks[1], guard))
             arena:free()
         end
     end)

@@ -229,6 +229,7 @@ function M.run(task, values, sources, options)
     training.check_equal_start(job.parts.model.store, ranks, job.parts.groups)
     -- Only now: a run that cannot start must not erase the report of an earlier one.
     held = training.hold(run, values, ranks)
+    training.choose_products(run, values, ranks)
     job.log = ranks.main and logs.open(job, options) or logs.quiet()
     job.log:start()
     local outcome = { status = "finished", step = run.start.step }

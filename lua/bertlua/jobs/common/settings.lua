@@ -151,10 +151,11 @@ local ADVANCED = {
             .. "about a third more work, the same gradients" },
     { name = "cuda_graph", type = "boolean", passing = "the same kernels", default = true,
         help = "on a GPU, record the step once per batch shape and replay it as one launch" },
-    { name = "matmul_choices", type = "path", rounding = true,
+    { name = "matmul_choices", type = "path", rounding = true, default = "auto",
         help = "file with the fastest algorithm for each matrix product on a GPU; missing ones are timed; a resumed "
-            .. "run is bit-identical only with the same file. FILE.rankN for the other processes; unset: the "
-            .. "library's first suggestion" },
+            .. "run is bit-identical only with the same file. FILE.rankN for the other processes. auto: next to the "
+            .. "checkpoints, begun with what earlier runs timed (~/.cache/bertlua); none: the library's first "
+            .. "suggestion" },
 }
 
 local MACHINE = {

@@ -17,6 +17,7 @@ local launch = require "bertlua.distributed.launch"
 local device = require "bertlua.device"
 local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
 local heads = require "bertlua.weights.heads"
 local lock = require "bertlua.util.lock"
 local lua_value = require "bertlua.util.lua_value"
@@ -44,11 +45,31 @@ local DIVIDED = { DistributedFusedLamb = "Lamb" }
 local OWN = { threads = true, report_file = true, tensorboard_dir = true }
 
 local function open_context(values, joined, threads)
-    local name = devices.open(values, joined, threads)
-    local choices = values.matmul_choices
-    if not choices then return end
-    if name ~= "cuda" then fault.raise("--matmul-choices needs a GPU: on the CPU there is nothing to choose") end
-    context.matmul_choices(joined.rank == 0 and choices or ("%s.rank%d"):format(choices, joined.rank))
+    local name, choices = devices.open(values, joined, threads), values.matmul_choices
+    if name ~= "cuda" and choices ~= "auto" and choices ~= "none" then
+        fault.raise("--matmul-choices needs a GPU: on the CPU there is nothing to choose")
+    end
+end
+
+-- Where runs share the timed algorithms of matrix products; nil if there can be no such folder.
+local function shared_choices()
+    local cache, home = os.getenv "XDG_CACHE_HOME" or "", os.getenv "HOME" or ""
+    if cache == "" and home ~= "" then cache = fs.join(home, ".cache") end
+    local folder = fs.join(cache, "bertlua")
+    return cache ~= "" and fs.mkdirs(folder) and folder or nil
+end
+
+--- Say which file holds the algorithms of matrix products on a GPU. A run's own file lies beside its checkpoints, where
+-- a run that resumes finds it; a benchmark has only the shared one.
+function M.choose_products(run, values, ranks)
+    local own, shared = values.matmul_choices, nil
+    if context.device() ~= "cuda" or own == "none" then return end
+    if own == "auto" then
+        local saves = run.work.train and not values.benchmark and fs.is_directory(run.checkpoint_dir)
+        own, shared = saves and fs.join(run.checkpoint_dir, "matmul_choices.txt") or nil, shared_choices()
+    end
+    if own and ranks.rank > 0 then own = ("%s.rank%d"):format(own, ranks.rank) end
+    context.matmul_choices(own, shared)
 end
 
 --- Open the device and join the job that this process is part of.
@@ -148,20 +169,24 @@ end
 
 --- A tape with the run's seed, and address space for its activations: as much as the settings say, else 32 GiB, or
 -- less where the system does not allow that much.
+-- Where memory cannot be mapped it is what is planned.
 -- @param plan of the memory, or nil
 function M.tape(run, values, plan)
     context.attention(run.attention)
     local capacity = activation_limit(values)
     local least = not values.activation_memory and (plan and plan.activations or LEAST_ACTIVATIONS) or nil
-    local made, tape = pcall(Tape.new, { capacity = capacity, least = least, seed = values.seed,
-        accumulation = run.accumulation })
+    local made, tape = pcall(Tape.new, { capacity = capacity, least = least, planned = plan and plan.activations,
+        seed = values.seed, accumulation = run.accumulation })
     if not made then
         fault.raisef("activations: cannot reserve %.2f GiB of address space (%s): %s, or raise the limit (ulimit -v)",
             (least or capacity) / GIB, fault.message(tape), values.activation_memory
                 and ("lower --activation-memory, which is %g GiB"):format(values.activation_memory)
                 or "use a smaller batch")
     end
-    if tape.arena.capacity < capacity then
+    if tape.arena.whole then
+        run.notes[#run.notes + 1] = ("activations take %.2f GiB at once, as the driver does not let memory be mapped; "
+            .. "--activation-memory sets how much"):format(tape.arena.capacity / GIB)
+    elseif tape.arena.capacity < capacity then
         run.notes[#run.notes + 1] = ("activations have %.2f GiB of address space, as the system does not allow %g GiB "
             .. "(ulimit -v); --activation-memory sets how much to reserve"):format(tape.arena.capacity / GIB,
             capacity / GIB)

@@ -170,7 +170,8 @@ __global__ void __launch_bounds__(ATTENTION_THREADS, 3) attention_forward_kernel
     sum.low = quad_sum(sum.low);
     sum.high = quad_sum(sum.high);
     const float keep = DROP ? call.dropout.scale : 1.0f;
-    /* A warp's rows of the tile of queries are its own: it took them into registers. */
+    /* A warp's rows of the tile of queries are its own: all its lanes have taken them into registers. */
+    __syncwarp();
     tile_put<T, D>(q_tile, o, row, keep / sum.low, keep / sum.high);
     __syncwarp();
     T *const out = static_cast<T *>(call.out) + segment.begin * call.hidden + a * D;

@@ -18,7 +18,6 @@
 
 #include "races.h"
 
-#include <execinfo.h>
 #include <link.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,6 +33,9 @@
 #include <vector>
 
 #include "emulation.h"
+
+/* places.cc: lines of the sources behind a return address, as an offset into the library at `base`. */
+const std::string &bl_watch_lines(uintptr_t base, uint32_t offset);
 
 namespace {
 
@@ -176,35 +178,6 @@ size_t first_unwritten(uintptr_t p, size_t bytes) {
 
 /* ---- reports ---- */
 
-/* Lines of the sources, innermost first, the emulation's own left out. */
-std::string find_lines(uint32_t offset) {
-    char library[512] = "", command[700], line[400];
-    void *own = reinterpret_cast<void *>(library_base());
-    char **symbols = backtrace_symbols(&own, 1);
-    if (symbols) snprintf(library, sizeof library, "%.*s", static_cast<int>(strcspn(symbols[0], "(")), symbols[0]);
-    free(symbols);
-    snprintf(command, sizeof command, "addr2line -i -e '%s' 0x%x 2>/dev/null", library, offset - 1);
-    std::string lines;
-    FILE *pipe = popen(command, "r");
-    while (pipe && fgets(line, sizeof line, pipe)) {
-        const char *name = strrchr(line, '/') ? strrchr(line, '/') + 1 : line;
-        if (strstr(line, "/include/") || strstr(line, "intrinsics.h") || strstr(line, "emulation.h")) continue;
-        if (!lines.empty()) lines += " < ";
-        lines.append(name, strcspn(name, " \n"));
-    }
-    if (pipe) pclose(pipe);
-    snprintf(line, sizeof line, "+0x%x", offset);
-    return lines.empty() ? line : lines;
-}
-
-/* Finding them takes long, and every thread of a kernel may be at the same place. */
-const std::string &describe_place(uint32_t offset) {
-    static std::unordered_map<uint32_t, std::string> known;
-    std::string &lines = known[offset];
-    if (lines.empty()) lines = find_lines(offset);
-    return lines;
-}
-
 std::string describe_thread(int thread) {
     char text[40];
     snprintf(text, sizeof text, thread < 0 ? "warp %d" : "thread %d", thread < 0 ? -1 - thread : thread);
@@ -221,7 +194,7 @@ void report(const char *text) {
 void tell(const std::string &what, uint32_t place, const std::string &more) {
     if (!watch.told.insert(std::make_tuple(std::string(watch.launch.kernel), what, place)).second) return;
     const char *seed = getenv("BERTLUA_EMULATION_SEED");
-    const std::string at = place ? " at " + describe_place(place) : "";
+    const std::string at = place ? " at " + bl_watch_lines(library_base(), place) : "";
     char text[500];
     snprintf(text, sizeof text, "%s: %s%s by %s of block (%u,%u,%u)%s%s%s", watch.launch.kernel, what.c_str(),
              at.c_str(), describe_thread(watch.thread).c_str(), blockIdx.x, blockIdx.y, blockIdx.z, more.c_str(),
@@ -299,7 +272,7 @@ void tell_race(Kind kind, size_t bytes, Where where, uint32_t place, Kind other,
     std::string more = std::string(", in no order with the ") + NAMES[other];
     if (mark)
         more += " by " + describe_thread(mark->thread) + (mark->several ? " and others at " : " at ") +
-                describe_place(mark->place);
+                bl_watch_lines(library_base(), mark->place);
     else
         more += " by another block";
     tell(what, place, more);

@@ -21,6 +21,7 @@ function Seen:overlaps(parameter)
     return false
 end
 
+--- Remember a place.
 function Seen:add(parameter)
     local n = self.count + 1
     self.count = n

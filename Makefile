@@ -19,6 +19,7 @@
 #   make lint-sass        the machine code of the CUDA kernels; needs nvcc and cuobjdump
 #   make test-cuda        the specs of devices on a GPU
 #   make test-cuda-emulated  the same on an emulated one; needs nvcc
+#   make test-cuda-races  its ops with every access to memory watched
 #   make gpu-report       checks and measurements that need a GPU, as Markdown
 #   make faults           kills and errors at every call that writes
 #   make flips            every kind of file with one byte changed
@@ -207,36 +208,46 @@ $(BUILD)/libbertlua-cuda.so: $(CUDA_OBJ) $(BUILD)/libbertlua.so
 	  -lrt -lpthread -Wl,--exclude-libs,ALL -Wl,-rpath,'$$ORIGIN' -Wl,-rpath,$(abspath $(CUDA_HOME))/lib64 -Wl,-z,defs
 	$(Q)mv $@.tmp $@
 
-# The same kernels built with the host compiler (spec/cuda/emulation), so that a machine without a GPU can test them.
+# The same kernels built with the host compiler (spec/cuda/emulation), so that a machine without a GPU can test them: once
+# as they are, and once with a call before every access of a kernel, for the watch over memory (races.cc).
 EMULATION_SRC := $(wildcard spec/cuda/emulation/*.cc spec/cuda/emulation/*.c)
-EMULATION_OBJ := $(CUDA_SRC:%.cu=$(BUILD)/emulated/%.o) $(EMULATION_SRC:%=$(BUILD)/emulated/%.o)
-EMULATION_FLAGS := -DBL_CUDA_EMULATION -Ispec/cuda/emulation -Iengine -isystem $(CUDA_HOME)/include -O2 -g \
-  -march=$(ARCH) -fPIC -fvisibility=hidden -Wall -Wextra $(WERROR) -Wno-unknown-pragmas -Wno-maybe-uninitialized
+EMULATION_FLAGS := -DBL_CUDA_EMULATION -Ispec/cuda/emulation -Iengine -isystem $(CUDA_HOME)/include -g -march=$(ARCH) \
+  -fPIC -fvisibility=hidden -Wall -Wextra $(WERROR) -Wno-unknown-pragmas -Wno-maybe-uninitialized
+# Files that hold kernels.
+EMULATED_KERNELS := $(CUDA_SRC) $(patsubst %,spec/cuda/emulation/%.cc,faults fragments race_faults)
 
-$(BUILD)/emulated/flags: FORCE
-	@mkdir -p $(@D)
-	@printf '%s\n' $(call quote,$(CXX) $(EMULATION_FLAGS)) | cmp -s - $@ || \
-	  printf '%s\n' $(call quote,$(CXX) $(EMULATION_FLAGS)) > $@
+# The name of the variant and its flags; those of kernels are in a variable.
+define EMULATION
+$(1)_OBJ := $$(CUDA_SRC:%.cu=$$(BUILD)/$(1)/%.o) $$(EMULATION_SRC:%=$$(BUILD)/$(1)/%.o)
 
-$(BUILD)/emulated/%.o: %.cu $(BUILD)/emulated/flags | $(NVCC)
-	@mkdir -p $(@D)
-	$(call say,EMUL,$<)
-	$(Q)$(CXX) -x c++ -std=c++17 $(EMULATION_FLAGS) -Wno-class-memaccess -MMD -MP -c $< -o $@
+$$(BUILD)/$(1)/flags: FORCE
+	@mkdir -p $$(@D)
+	@printf '%s\n' $$(call quote,$$(CXX) $$(EMULATION_FLAGS) $(2) $$($(1)_KERNEL_FLAGS)) | cmp -s - $$@ || \
+	  printf '%s\n' $$(call quote,$$(CXX) $$(EMULATION_FLAGS) $(2) $$($(1)_KERNEL_FLAGS)) > $$@
 
-$(BUILD)/emulated/%.cc.o: %.cc $(BUILD)/emulated/flags | $(NVCC)
-	@mkdir -p $(@D)
-	$(call say,EMUL,$<)
-	$(Q)$(CXX) -std=c++17 $(EMULATION_FLAGS) -MMD -MP -c $< -o $@
+$$(BUILD)/$(1)/%.o: %.cu $$(BUILD)/$(1)/flags | $$(NVCC)
+	@mkdir -p $$(@D)
+	$$(call say,EMUL,$$<)
+	$$(Q)$$(CXX) -x c++ -std=c++17 $$(EMULATION_FLAGS) $(2) $$($(1)_KERNEL_FLAGS) -Wno-class-memaccess -MMD -MP -c $$< -o $$@
 
-$(BUILD)/emulated/%.c.o: %.c $(BUILD)/emulated/flags | $(NVCC)
-	@mkdir -p $(@D)
-	$(call say,EMUL,$<)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(EMULATION_FLAGS) -MMD -MP -c $< -o $@
+$$(BUILD)/$(1)/%.cc.o: %.cc $$(BUILD)/$(1)/flags | $$(NVCC)
+	@mkdir -p $$(@D)
+	$$(call say,EMUL,$$<)
+	$$(Q)$$(CXX) -std=c++17 $$(EMULATION_FLAGS) $(2) $$(if $$(filter $$(EMULATED_KERNELS),$$<),$$($(1)_KERNEL_FLAGS)) -MMD -MP -c $$< -o $$@
 
-$(BUILD)/libbertlua-cuda-emulated.so: $(EMULATION_OBJ) $(BUILD)/libbertlua.so
-	$(call say,LINK,$@)
-	$(Q)$(CXX) -shared -o $@.tmp $(EMULATION_OBJ) -L$(BUILD) -lbertlua -ldl -lm -lpthread -Wl,-rpath,'$$ORIGIN' -Wl,-z,defs
-	$(Q)mv $@.tmp $@
+$$(BUILD)/$(1)/%.c.o: %.c $$(BUILD)/$(1)/flags | $$(NVCC)
+	@mkdir -p $$(@D)
+	$$(call say,EMUL,$$<)
+	$$(Q)$$(CC) -std=c11 -D_GNU_SOURCE $$(EMULATION_FLAGS) $(2) -MMD -MP -c $$< -o $$@
+
+$$(BUILD)/libbertlua-cuda-$(1).so: $$($(1)_OBJ) $$(BUILD)/libbertlua.so
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CXX) -shared -o $$@.tmp $$($(1)_OBJ) -L$$(BUILD) -lbertlua -ldl -lm -lpthread -Wl,-rpath,'$$$$ORIGIN' -Wl,-z,defs
+	$$(Q)mv $$@.tmp $$@
+endef
+$(eval $(call EMULATION,emulated,-O2))
+watched_KERNEL_FLAGS := -fsanitize=thread$(comma)alignment$(comma)bounds
+$(eval $(call EMULATION,watched,-O1 -DBL_EMULATION_RACES))
 
 $(BUILD)/cdef.h: $(CDEF_HEADERS) Makefile
 	@mkdir -p $(@D)
@@ -334,7 +345,7 @@ DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda XDG_CACHE_HOME='$(abspath $(BUILD))/cache
   BERTLUA_BIN='$(abspath $(BUILD))/bertlua' $(BUSTED)
 
 test-cuda: test-cuda-ops test-cuda-training
-test-cuda-ops: all cuda
+test-cuda-ops: all cuda $(BUILD)/libfragments.so
 	$(Q)BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(OP_SPECS)
 test-cuda-training: all cuda
 	$(Q)BERTLUA_CUDA_LIB= $(DEVICE_TEST) $(TRAINING_SPECS)
@@ -361,6 +372,20 @@ test-emulated-ops: all $(BUILD)/libbertlua-cuda-emulated.so
 	$(Q)$(EMULATED_TEST) $(OP_SPECS)
 test-emulated-training: all $(BUILD)/libbertlua-cuda-emulated.so
 	$(Q)$(EMULATED_TEST) $(TRAINING_SPECS)
+
+# What the instructions of engine/cuda/mma.cuh do with one warp's data, for spec/cuda/fragments_spec.lua.
+$(BUILD)/libfragments.so: spec/cuda/emulation/fragments.cc engine/cuda/mma.cuh engine/cuda/kernel.cuh $(BUILD)/cuda-flags | $(NVCC)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(NVCC_FLAGS) -x cu -shared -o $@ $< > $@.ptxas 2>&1 || { cat $@.ptxas >&2; false; }
+
+# The specs of ops under the watch over memory (spec/cuda/emulation/races.h), blocks and threads in an order drawn from
+# SEED: two accesses that nothing orders, accesses out of bounds or misaligned, reads of what nobody has written. The
+# watch has other words for what emulation_spec.lua plants, and the processes of comm_spec.lua would take too long.
+RACE_SPECS ?= $(filter-out spec/lua/% spec/bindings/% $(patsubst %,spec/cuda/%_spec.lua,emulation comm),$(OP_SPECS))
+test-cuda-races: all $(BUILD)/libbertlua-cuda-watched.so
+	$(Q)seed=$${SEED:-$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}; BERTLUA_EMULATION_SEED=$$seed \
+	  BERTLUA_CUDA_LIB='$(abspath $(BUILD))/libbertlua-cuda-watched.so' $(DEVICE_TEST) $(RACE_SPECS) || \
+	  { echo "make $@: the order was that of SEED=$$seed" >&2; false; }
 
 # What is lost when a call that writes fails, or the process dies there, for every one; races for the lock of a folder.
 # docs/reliability.md has the figures.
@@ -483,10 +508,10 @@ lint-sass: all $(CUDA_OBJ)
 	$(Q)CUDA_HOME='$(CUDA_HOME)' $(BUILD)/bertlua scripts/lint_sass.lua $(BUILD)/engine/cuda
 
 FORCE:
--include $(ENGINE_OBJ:.o=.d) $(LEVEL_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(EMULATION_OBJ:.o=.d)
+-include $(ENGINE_OBJ:.o=.d) $(LEVEL_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(emulated_OBJ:.o=.d) $(watched_OBJ:.o=.d)
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
 .PHONY: all help install uninstall clean demo cuda docs dist rock gpu-report FORCE
 .PHONY: test suite suite-chosen suite-waiting suite-others asan tsan encoder-soak lint lint-sass
-.PHONY: test-levels test-cuda test-cuda-emulated faults flips fuzz fuzz-corpus
+.PHONY: test-levels test-cuda test-cuda-emulated test-cuda-races faults flips fuzz fuzz-corpus
 .PHONY: test-cuda-ops test-cuda-training test-emulated-ops test-emulated-training encoder-model fuzz-programs
 .DELETE_ON_ERROR:

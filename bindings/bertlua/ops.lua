@@ -15,7 +15,7 @@ local C, check, handle = bl.lib, bl.check, context.handle
 
 local M = {}
 
-local ACTIVATION = { none = 0, gelu = 1, tanh = 2 }
+local ACTIVATION = { none = 0, gelu = 1, tanh = 2, gelu_tanh = 3 }
 local UNARY = {
     neg = 0, exp = 1, log = 2, sqrt = 3, abs = 4, relu = 5, silu = 6, gelu_tanh = 7, sigmoid = 8, pow = 9,
     exponential = 10, reciprocal = 11, clamp_min = 12, clamp_max = 13,
@@ -37,7 +37,7 @@ end
 
 local function activation_code(name)
     local code = ACTIVATION[name or "none"]
-    if not code then error(("activation is %s, expected none, gelu or tanh"):format(tostring(name)), 3) end
+    if not code then error(("activation is %s, expected none, gelu, gelu_tanh or tanh"):format(tostring(name)), 3) end
     return code
 end
 
@@ -83,8 +83,9 @@ function M.linear_forward(y, pre, x, w, bias, activation)
     check(C.bl_linear_forward(handle(), y, pre, x, w, bias, activation_code(activation)))
 end
 
-function M.linear_backward(dx, dw, dbias, dy, x, w, saved, activation)
-    check(C.bl_linear_backward(handle(), dx, dw, dbias, dy, x, w, saved, activation_code(activation)))
+-- @param fresh true: dw and dbias are written; otherwise they are added to
+function M.linear_backward(dx, dw, dbias, dy, x, w, saved, activation, fresh)
+    check(C.bl_linear_backward(handle(), dx, dw, dbias, dy, x, w, saved, activation_code(activation), not fresh))
 end
 
 --- Weights made ready for packed_linear_forward; they are freed when they are collected.
@@ -96,6 +97,13 @@ function M.pack(w, scales)
     check(C.bl_pack(on, out, w, scales))
     if out[0] == nil then return nil end
     return ffi.gc(out[0], function(packed) C.bl_packed_free(on, packed) end)
+end
+
+--- N, K, the dtype of x, and whether products are of integers.
+function M.packed_shape(packed)
+    local shape, dtype, integers = ffi.new "int64_t[2]", ffi.new "int32_t[1]", ffi.new "bool[1]"
+    C.bl_packed_shape(handle(), packed, shape, dtype, integers)
+    return tonumber(shape[0]), tonumber(shape[1]), bl.dtype_name(dtype[0]), integers[0]
 end
 
 function M.packed_linear_forward(y, x, packed, bias, activation)

@@ -37,25 +37,26 @@ typedef struct bl_dropout {
     uint32_t op;
 } bl_dropout;
 
-typedef enum bl_activation { BL_LINEAR = 0, BL_GELU = 1, BL_TANH = 2 } bl_activation;
+typedef enum bl_activation { BL_LINEAR = 0, BL_GELU = 1, BL_TANH = 2, BL_GELU_TANH = 3 } bl_activation;
 
 /*
  * y = f(x w^T + bias). x act [T,K], w act [N,K], bias f32 or act [N] (NULL:
- * none), y act or f32 [T,N]. f is the identity, GELU in its erf form (arXiv
- * 1606.08415) or tanh. With GELU, pre act [T,N] receives x w^T + bias for the backward (NULL
- * in inference); otherwise pre is NULL. x may have a row stride above K, and y
+ * none), y act or f32 [T,N]. f is the identity, tanh, or GELU (arXiv
+ * 1606.08415) in its erf form (BL_GELU) or its tanh form. With GELU, pre act [T,N] receives x w^T + bias for the
+ * backward (NULL in inference); otherwise pre is NULL. x may have a row stride above K, and y
  * one above N where f is the identity: columns of a wider tensor. A GPU rounds
  * the bias to the dtype of the product before it adds it.
  */
 bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, const bl_tensor *x, const bl_tensor *w,
                             const bl_tensor *bias, int32_t activation);
 /*
- * dx act [T,K] (NULL to skip), dw f32 [N,K] accumulated, dbias f32 [N]
- * accumulated (both NULL to skip). dy [T,N] is CLOBBERED when the activation
+ * dx act [T,K], dw f32 [N,K], dbias f32 [N] (each NULL to skip). With `add`
+ * dw and dbias are added to, else written, whatever they held. dy [T,N] is CLOBBERED when the activation
  * is not BL_LINEAR. saved is `pre` for GELU, `y` for tanh, else NULL.
  */
 bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
-                             const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation);
+                             const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
+                             bool add);
 
 /*
  * The weights of a linear layer made ready once for many forwards, in memory of

@@ -21,6 +21,9 @@ bl_status bl_cpu_upload_async(bl_context *ctx, bl_tensor *dst, const void *src, 
 bl_status bl_cpu_download_async(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream);
 bl_status bl_cpu_memory_info(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
 
+/* y = f(x) of n elements, which may be the same ones; f is not the identity (linear.c). */
+void bl_cpu_activate(float *y, const float *x, int64_t n, int32_t activation);
+
 /* Kernels: the ops of the list that the CPU has, with their signatures. */
 #define BL_KERNEL(op, file) __typeof__(bl_##op) bl_cpu_##op;
 BL_OP_LIST(BL_KERNEL, BL_KERNEL, BL_NO_ROW)

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "activation.h"
 #include "cpu.h"
 #include "matmul.h"
 #include "vecmath.h"
@@ -23,11 +24,17 @@ static bl_matrix transposed(const bl_tensor *t) {
     return (bl_matrix){.data = t->data, .row = 1, .column = t->stride[0], .dtype = t->dtype};
 }
 
-static void activate(float *y, const float *x, int64_t n, int32_t activation) {
+void bl_cpu_activate(float *y, const float *x, int64_t n, int32_t activation) {
     if (activation == BL_GELU) {
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
             y[i] = bl_vec_gelu(x[i]);
+    } else if (activation == BL_GELU_TANH) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++) {
+            float slope;
+            y[i] = bl_activation_gelu_tanh(x[i], &slope);
+        }
     } else {
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
@@ -44,7 +51,7 @@ static void activation_forward_kernel(const bl_context *ctx, bl_tensor *y, const
         int64_t count = n - first < PIECE ? n - first : PIECE;
         const float *from = bl_row_read(x->data, x->dtype, first, count, in);
         float *to = bl_row_open(y->data, y->dtype, first, out);
-        activate(to, from, count, activation);
+        bl_cpu_activate(to, from, count, activation);
         bl_row_close(y->data, y->dtype, first, count, to);
     }
 }
@@ -55,6 +62,13 @@ static void differentiate(float *dy, const float *saved, int64_t n, int32_t acti
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
             dy[i] *= bl_vec_gelu_derivative(saved[i]);
+    } else if (activation == BL_GELU_TANH) {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++) {
+            float slope;
+            bl_activation_gelu_tanh(saved[i], &slope);
+            dy[i] *= slope;
+        }
     } else {
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
@@ -136,8 +150,8 @@ bl_status bl_cpu_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, c
     return BL_OK;
 }
 
-/* dw += dy^T x. */
-static bl_status weight_gradient(bl_context *ctx, bl_tensor *dw, const bl_tensor *dy, const bl_tensor *x) {
+/* dw += dy^T x, or = without `add`. */
+static bl_status weight_gradient(bl_context *ctx, bl_tensor *dw, const bl_tensor *dy, const bl_tensor *x, bool add) {
     int64_t inputs = x->shape[1];
     bl_cpu_product product = {.m = dy->shape[1],
                               .n = inputs,
@@ -145,7 +159,7 @@ static bl_status weight_gradient(bl_context *ctx, bl_tensor *dw, const bl_tensor
                               .a = transposed(dy),
                               .b = plain(x),
                               .c = plain(dw),
-                              .accumulate = true,
+                              .accumulate = add,
                               .compute = x->dtype};
     bool direct = x->dtype == BL_BF16 && dy->dtype == BL_BF16 && bl_cpu_matmul_native(BL_BF16);
     if (!direct) return bl_cpu_multiply(ctx, &product);
@@ -161,9 +175,14 @@ static bl_status weight_gradient(bl_context *ctx, bl_tensor *dw, const bl_tensor
 }
 
 bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
-                                 const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation) {
+                                 const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
+                                 bool add) {
     int64_t rows = x->shape[0], inputs = w->shape[1], outputs = w->shape[0];
-    if (rows == 0) return BL_OK;
+    if (dbias && !add) memset(dbias->data, 0, (size_t) outputs * sizeof(float));
+    if (rows == 0) {
+        if (dw && !add) memset(dw->data, 0, (size_t) (outputs * inputs) * sizeof(float));
+        return BL_OK;
+    }
     if (activation != BL_LINEAR || dbias)
         BL_TRY(activation_backward_kernel(ctx, dbias ? dbias->data : NULL, dy, saved, activation));
     if (dx)
@@ -174,6 +193,6 @@ bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, 
                                                       .b = plain(w),
                                                       .c = plain(dx),
                                                       .compute = w->dtype}));
-    if (dw) BL_TRY(weight_gradient(ctx, dw, dy, x));
+    if (dw) BL_TRY(weight_gradient(ctx, dw, dy, x, add));
     return BL_OK;
 }

@@ -126,18 +126,6 @@ static bl_matrix rows_of(const bl_tensor *t, int64_t first) {
                        .dtype = t->dtype};
 }
 
-static void activate(float *row, int64_t n, int32_t activation) {
-    if (activation == BL_GELU) {
-#pragma omp simd
-        for (int64_t j = 0; j < n; j++)
-            row[j] = bl_vec_gelu(row[j]);
-    } else if (activation == BL_TANH) {
-#pragma omp simd
-        for (int64_t j = 0; j < n; j++)
-            row[j] = bl_vec_tanh(row[j]);
-    }
-}
-
 /* What an element of a quantized row stands for: low + step q. */
 typedef struct range {
     float low, step;
@@ -178,7 +166,7 @@ static void finish_row(float *restrict y, const bl_packed *packed, range r, cons
         for (int64_t j = 0; j < n; j++)
             y[j] = bl_vec_fma(r.step * scales[j], (float) sums[j], r.low * row_sums[j]);
     }
-    activate(y, n, activation);
+    if (activation != BL_LINEAR) bl_cpu_activate(y, y, n, activation);
 }
 
 /* ---- forward ---- */
@@ -236,7 +224,7 @@ static bl_status forward_float(bl_context *ctx, bl_tensor *y, const bl_tensor *x
             int64_t part = n - j < CHUNK ? n - j : CHUNK, offset = (first + i) * y->stride[0] + j;
             float *row = bl_row_open(y->data, y->dtype, offset, wide);
             if (row == wide) bl_row_to_f32(wide, bl_element(y->data, y->dtype, offset), y->dtype, part);
-            activate(row, part, activation);
+            bl_cpu_activate(row, row, part, activation);
             bl_row_close(y->data, y->dtype, offset, part, row);
         }
     }

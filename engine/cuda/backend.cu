@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef BL_CUDA_EMULATION
+#include "emulation.h"
+#endif
+
 /* Errors that stay: the process has lost the device, whichever call is the first to say so. */
 static bool is_lost(cudaError_t error) {
     switch (error) {
@@ -82,6 +86,9 @@ bl_status bl_cuda_scratch(bl_context *ctx, size_t bytes, void **out) {
         cuda->scratch_bytes = grown;
     }
     *out = cuda->scratch;
+#ifdef BL_CUDA_EMULATION
+    bl_emulated_undefined(cuda->stream, cuda->scratch, cuda->scratch_bytes);
+#endif
     return BL_OK;
 }
 

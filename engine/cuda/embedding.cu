@@ -137,6 +137,10 @@ template <typename T> struct EmbeddingGradientRow {
         float *at = dz + t * pitch + column;
         if constexpr (N == 1) {
             *at = out[0];
+            /* The sums over rows read and add whole packs. */
+            if (column == tables.width - 1)
+                for (int64_t i = column + 1; i < pitch; i++)
+                    dz[t * pitch + i] = 0.0f;
         } else {
 #pragma unroll
             for (int i = 0; i < N; i += 4)

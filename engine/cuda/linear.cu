@@ -13,8 +13,8 @@
  * the caller already has it so and saves the launch. Where there is no such epilogue (odd row
  * lengths or addresses) the bias is added in a pass of its own.
  *
- * GELU: a pass over 2 T N elements after the product. cuBLASLt's own is the
- * tanh form, see activation.cuh.
+ * GELU, in either form: a pass over 2 T N elements after the product. Of
+ * cuBLASLt's own, which is the tanh form, see activation.cuh.
  *
  * dbias: one pass over dy that at the same time multiplies by the activation's
  * derivative and converts f32 gradients (linear_gradient_kernel). Without an
@@ -44,10 +44,12 @@ __global__ void add_bias_kernel(T *y, const B *bias, int64_t count, int64_t colu
     *at = from_float<T>(to_float(*at) + to_float(bias[i % columns]));
 }
 
-/* GELU from a 16-bit `pre` to an f32 y; the kernels of elementwise.cu are for one dtype. */
-template <typename T> __global__ void widening_gelu_kernel(float *y, const T *pre, int64_t count) {
+/* GELU from a 16-bit `pre` to an f32 y; the kernels of elementwise.cu and unary.cu are for one dtype. */
+template <typename T> __global__ void widening_gelu_kernel(float *y, const T *pre, int64_t count, bool tanh_form) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i < count) y[i] = gelu<float>(to_float(pre[i]));
+    if (i >= count) return;
+    float slope;
+    y[i] = tanh_form ? gelu_tanh(to_float(pre[i]), &slope) : gelu<float>(to_float(pre[i]));
 }
 
 static int64_t row_stride(const bl_tensor *t) {
@@ -118,11 +120,13 @@ bl_status bl_cuda_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, 
     BL_TRY(multiply(ctx, product, x, w, bias));
     if (activation == BL_LINEAR) return BL_OK;
     if (activation == BL_TANH) return bl_cuda_tanh_forward(ctx, y, product);
-    if (y->dtype == product->dtype) return bl_cuda_gelu_forward(ctx, y, product);
+    if (y->dtype == product->dtype)
+        return activation == BL_GELU ? bl_cuda_gelu_forward(ctx, y, product)
+                                     : bl_cuda_unary_forward(ctx, y, product, BL_UNARY_GELU_TANH, 0.0f);
     const int64_t count = bl_tensor_numel(y);
     BL_DISPATCH_FLOAT(product->dtype, T, {
         BL_LAUNCH((widening_gelu_kernel<T>), bl_blocks(count, 256), 256, 0, bl_cuda_of(ctx)->stream, bl_data<float>(y),
-                  bl_data<T>(product), count);
+                  bl_data<T>(product), count, activation == BL_GELU_TANH);
     });
     return BL_OK;
 }
@@ -187,6 +191,11 @@ __global__ void __launch_bounds__(BL_WARP *GRADIENT_WARPS)
 #pragma unroll
                 for (int i = 0; i < VEC; i++) {
                     if (ACTIVATION == BL_GELU) g[r][i] *= gelu_derivative<S>(s[r][i]);
+                    if (ACTIVATION == BL_GELU_TANH) {
+                        float slope;
+                        gelu_tanh(s[r][i], &slope);
+                        g[r][i] *= slope;
+                    }
                     if (ACTIVATION == BL_TANH) g[r][i] *= 1.0f - s[r][i] * s[r][i];
                     sum[i] += g[r][i];
                 }
@@ -209,9 +218,9 @@ __global__ void __launch_bounds__(BL_WARP *GRADIENT_WARPS)
     }
 }
 
-/* sum += the rows of partial [chunks, columns]: 32 columns per block, every 32nd row per warp. */
+/* sum = the rows of partial [chunks, columns], or += with `add`: 32 columns per block, every 32nd row per warp. */
 __global__ void __launch_bounds__(BL_WARP *SUM_WARPS)
-    add_partial_sums_kernel(float *sum, const float *partial, int64_t chunks, int64_t columns) {
+    add_partial_sums_kernel(float *sum, const float *partial, int64_t chunks, int64_t columns, bool add) {
     __shared__ float tile[SUM_WARPS][BL_WARP];
     const int lane = threadIdx.x % BL_WARP, warp = threadIdx.x / BL_WARP;
     const int64_t column = static_cast<int64_t>(blockIdx.x) * BL_WARP + lane;
@@ -228,7 +237,7 @@ __global__ void __launch_bounds__(BL_WARP *SUM_WARPS)
 #pragma unroll
     for (int w = 0; w < SUM_WARPS; w++)
         total += tile[w][lane];
-    sum[column] += total;
+    sum[column] = add ? sum[column] + total : total;
 }
 
 /* What one backward works on. */
@@ -238,7 +247,8 @@ typedef struct gradient {
     int32_t activation;
     void *out;      /* where dy f'(saved) goes; NULL: nowhere, it is dy itself */
     float *partial; /* [chunks, N]; NULL: no sums */
-    float *sum;     /* [N], the partial sums are added to it */
+    float *sum;     /* [N], of the partial sums */
+    bool add;       /* to what it holds */
     int64_t chunk, chunks;
     bool vector; /* 8 elements at a time */
 } gradient;
@@ -268,18 +278,21 @@ static bl_status launch_gradient(bl_context *ctx, const gradient *g) {
               rows, columns, g->chunk);
     if (!g->partial) return BL_OK;
     BL_LAUNCH(add_partial_sums_kernel, bl_blocks(columns, BL_WARP), BL_WARP * SUM_WARPS, 0, bl_cuda_of(ctx)->stream,
-              g->sum, g->partial, g->chunks, columns);
+              g->sum, g->partial, g->chunks, columns, g->add);
     return BL_OK;
+}
+
+template <typename T, typename D, int ACTIVATION> static bl_status launch_widths(bl_context *ctx, const gradient *g) {
+    return g->vector ? launch_gradient<D, T, T, ACTIVATION, 8>(ctx, g)
+                     : launch_gradient<D, T, T, ACTIVATION, 1>(ctx, g);
 }
 
 /* T: the activation dtype, of out and of GELU's saved; D: of dy. tanh is the pooler's, on B rows: it needs no vectors.
  */
 template <typename T, typename D> static bl_status run_gradient_of(bl_context *ctx, const gradient *g) {
-    if (g->activation == BL_GELU)
-        return g->vector ? launch_gradient<D, T, T, BL_GELU, 8>(ctx, g) : launch_gradient<D, T, T, BL_GELU, 1>(ctx, g);
-    if (g->activation == BL_LINEAR)
-        return g->vector ? launch_gradient<D, T, T, BL_LINEAR, 8>(ctx, g)
-                         : launch_gradient<D, T, T, BL_LINEAR, 1>(ctx, g);
+    if (g->activation == BL_GELU) return launch_widths<T, D, BL_GELU>(ctx, g);
+    if (g->activation == BL_GELU_TANH) return launch_widths<T, D, BL_GELU_TANH>(ctx, g);
+    if (g->activation == BL_LINEAR) return launch_widths<T, D, BL_LINEAR>(ctx, g);
     return g->saved->dtype == BL_F32 ? launch_gradient<D, float, T, BL_TANH, 1>(ctx, g)
                                      : launch_gradient<D, T, T, BL_TANH, 1>(ctx, g);
 }
@@ -334,7 +347,8 @@ static bl_status prepare(bl_context *ctx, gradient *g, float **spare, const bl_t
     return BL_OK;
 }
 
-/* dw += dy^T x, and dbias as an epilogue of it if that was timed to be faster; *summed says whether. */
+/* dw += dy^T x (= without g->add), and dbias as an epilogue of it if that was timed to be faster; *summed says whether.
+ */
 static bl_status weight_gradient(bl_context *ctx, bool *summed, bl_tensor *dw, const gradient *g, float *spare,
                                  const void *dy, const bl_tensor *x) {
     const int64_t outputs = dw->shape[0];
@@ -343,7 +357,7 @@ static bl_status weight_gradient(bl_context *ctx, bool *summed, bl_tensor *dw, c
     p.a = x->data, p.lda = row_stride(x);
     p.b = dy, p.ldb = outputs, p.transpose_b = true;
     p.d = dw->data, p.ldd = dw->shape[1];
-    p.operand = x->dtype, p.result = BL_F32, p.accumulate = true;
+    p.operand = x->dtype, p.result = BL_F32, p.accumulate = g->add;
     *summed = false;
     if (!g->partial || g->out) return bl_cuda_matmul_plain(ctx, &p);
     bl_cuda_product fused = p;
@@ -357,14 +371,19 @@ static bl_status weight_gradient(bl_context *ctx, bool *summed, bl_tensor *dw, c
     BL_TRY(bl_cuda_matmul_plan(ctx, &plan, &fused));
     BL_TRY(bl_cuda_matmul_run(ctx, plan, &fused));
     BL_LAUNCH(add_partial_sums_kernel, bl_blocks(outputs, BL_WARP), BL_WARP * SUM_WARPS, 0, bl_cuda_of(ctx)->stream,
-              g->sum, spare, static_cast<int64_t>(1), outputs);
+              g->sum, spare, static_cast<int64_t>(1), outputs, g->add);
     return BL_OK;
 }
 
 bl_status bl_cuda_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
-                                  const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation) {
-    if (x->shape[0] == 0) return BL_OK;
+                                  const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
+                                  bool add) {
+    if (x->shape[0] == 0) {
+        if (dw && !add) BL_TRY(bl_cuda_fill(ctx, dw, 0.0));
+        return dbias && !add ? bl_cuda_fill(ctx, dbias, 0.0) : BL_OK;
+    }
     gradient g = {};
+    g.add = add;
     float *spare = NULL;
     BL_TRY(prepare(ctx, &g, &spare, dbias, x, dy, saved, activation));
     if (g.out) BL_TRY(run_gradient(ctx, &g, x->dtype));

@@ -17,10 +17,6 @@
 
 #include "cuda/kernel.cuh"
 
-#ifdef BL_CUDA_EMULATION
-#include <vector>
-#endif
-
 /* Two f32 as two T in one word, the first in the low half. */
 template <typename T> __device__ __forceinline__ uint32_t pack_pair(float low, float high);
 
@@ -106,41 +102,70 @@ struct bl_mma_copy {
     size_t bytes;
 };
 
-static inline std::vector<bl_mma_copy> &bl_mma_copies() {
-    static std::vector<bl_mma_copy> of_threads[1024];
-    return of_threads[threadIdx.x];
+struct bl_mma_copies {
+    int count;
+    bl_mma_copy copies[256];
+};
+
+BL_UNWATCHED static inline void bl_mma_hold(bl_mma_copies *held, const bl_mma_copy &copy) {
+    if (held->count == static_cast<int>(sizeof held->copies / sizeof held->copies[0]))
+        bl_emulated_fault(cudaErrorLaunchFailure, "copy_async: more copies under way than the emulation keeps");
+    else
+        held->copies[held->count++] = copy;
 }
 
-__device__ __forceinline__ void copy_async16(void *shared, const void *p, bool valid) {
-    bl_mma_copies().push_back({shared, valid ? p : nullptr, 16});
-}
-__device__ __forceinline__ void copy_async8(void *shared, const void *p, bool valid) {
-    bl_mma_copies().push_back({shared, valid ? p : nullptr, 8});
-}
-__device__ __forceinline__ void copy_async_wait() {
-    for (const bl_mma_copy &copy : bl_mma_copies()) {
+BL_UNWATCHED static inline void bl_mma_release(bl_mma_copies *held) {
+    for (int i = 0; i < held->count; i++) {
+        const bl_mma_copy &copy = held->copies[i];
         if (copy.from)
             memcpy(copy.to, copy.from, copy.bytes);
         else
             memset(copy.to, 0, copy.bytes);
+        bl_watch_copy_ends(copy.to, copy.from, copy.bytes);
     }
-    bl_mma_copies().clear();
+    held->count = 0;
+}
+
+static inline bl_mma_copies *bl_mma_own_copies() {
+    static bl_mma_copies of_threads[1024];
+    return &of_threads[threadIdx.x];
+}
+
+__device__ __forceinline__ void copy_async16(void *shared, const void *p, bool valid) {
+    bl_watch_copy_begins(shared, valid ? p : nullptr, 16);
+    bl_mma_hold(bl_mma_own_copies(), {shared, valid ? p : nullptr, 16});
+}
+__device__ __forceinline__ void copy_async8(void *shared, const void *p, bool valid) {
+    bl_watch_copy_begins(shared, valid ? p : nullptr, 8);
+    bl_mma_hold(bl_mma_own_copies(), {shared, valid ? p : nullptr, 8});
+}
+__device__ __forceinline__ void copy_async_wait() {
+    bl_mma_release(bl_mma_own_copies());
 }
 
 /* One lane's part in a load of matrices; what all lanes contribute makes everyone's result. */
 struct bl_mma_load {
     const void *row;
     uint32_t *r;
+    const void *here;
 
+    static void watch(void *const lanes[32]) {
+        for (int lane = 0; lane < 32; lane++) {
+            const bl_mma_load *load = static_cast<const bl_mma_load *>(lanes[lane]);
+            bl_watch_warp_reads(load->row, 16, load->here);
+        }
+    }
     static const uint16_t *at(void *const lanes[32], int lane) {
         return static_cast<const uint16_t *>(static_cast<const bl_mma_load *>(lanes[lane])->row);
     }
     static void straight(void *const lanes[32]) {
+        watch(lanes);
         for (int lane = 0; lane < 32; lane++)
             for (int i = 0; i < 4; i++)
                 memcpy(&static_cast<bl_mma_load *>(lanes[lane])->r[i], at(lanes, 8 * i + lane / 4) + lane % 4 * 2, 4);
     }
     static void transposed(void *const lanes[32]) {
+        watch(lanes);
         for (int lane = 0; lane < 32; lane++) {
             const int g = lane / 4, t = lane % 4;
             for (int i = 0; i < 4; i++) {
@@ -152,11 +177,11 @@ struct bl_mma_load {
 };
 
 __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void *row) {
-    bl_mma_load mine = {row, r};
+    bl_mma_load mine = {row, r, bl_watch_here()};
     bl_emulated_warp(BL_FULL_WARP, "load_matrices", &mine, bl_mma_load::straight);
 }
 __device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const void *row) {
-    bl_mma_load mine = {row, r};
+    bl_mma_load mine = {row, r, bl_watch_here()};
     bl_emulated_warp(BL_FULL_WARP, "load_matrices_transposed", &mine, bl_mma_load::transposed);
 }
 

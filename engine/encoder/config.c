@@ -214,8 +214,12 @@ static void take_fields(bl_model_size *size, const json_t *values, bl_remarks *p
         }
     }
     const char *activation = bl_json_text(values, "hidden_act");
-    if (activation && strcmp(activation, "gelu") != 0 && strcmp(activation, "gelu_python") != 0)
-        bl_remark(problems, "; ", "hidden_act is \"%.60s\", expected \"gelu\"; other values are not implemented",
+    size->gelu_tanh =
+        activation && (strcmp(activation, "gelu_new") == 0 || strcmp(activation, "gelu_pytorch_tanh") == 0);
+    if (activation && !size->gelu_tanh && strcmp(activation, "gelu") != 0 && strcmp(activation, "gelu_python") != 0)
+        bl_remark(problems, "; ",
+                  "hidden_act is \"%.60s\", expected \"gelu\", \"gelu_new\" or \"gelu_pytorch_tanh\"; other values are "
+                  "not implemented",
                   activation);
     if (size->hidden_size > 0 && size->attention_heads > 0 && size->hidden_size % size->attention_heads != 0)
         bl_remark(problems, "; ", "hidden_size is %d, expected a multiple of num_attention_heads (%d)",

@@ -21,6 +21,7 @@ typedef struct bl_model_size {
     int32_t positions;
     int32_t types;
     float layer_norm_eps;
+    bool gelu_tanh; /* GELU in its tanh form */
 } bl_model_size;
 
 /* How questions are read: as the model was fine-tuned, else SQuAD's usual values. */

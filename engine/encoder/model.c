@@ -428,6 +428,7 @@ static void take_sizes(struct bl_model *model, const bl_model_size *size) {
     model->layers = size->layers;
     model->attention_heads = size->attention_heads;
     model->layer_norm_eps = size->layer_norm_eps;
+    model->gelu_tanh = size->gelu_tanh;
     model->sizes[BL_SIZE_HIDDEN] = size->hidden_size;
     model->sizes[BL_SIZE_HIDDEN_3] = 3 * (int64_t) size->hidden_size;
     model->sizes[BL_SIZE_INTERMEDIATE] = size->intermediate_size;

@@ -18,6 +18,7 @@ struct bl_model {
     int32_t layers;
     int32_t attention_heads;
     float layer_norm_eps;
+    bool gelu_tanh;          /* where the plan says GELU, it is the tanh form */
     int64_t sizes[BL_SIZES]; /* of the model; those of the batch are 0 */
     bool has[BL_HEADS];
     bool integers;                /* some of its matrices are int8 */

@@ -52,9 +52,11 @@ static bl_status run_linear(run *r, const bl_plan_step *step, bl_tensor *y) {
     const bl_tensor *x = operand_of(r, step->in[0]);
     const bl_model_tensor *w = bl_model_find(r->model, step->in[1], r->layer);
     const bl_model_tensor *bias = bl_model_find(r->model, step->in[2], r->layer);
-    if (w->packed) return bl_packed_linear_forward(r->ctx, y, x, w->packed, &bias->part[0], step->activation);
+    const int32_t activation =
+        step->activation == BL_GELU && r->model->gelu_tanh ? BL_GELU_TANH : (int32_t) step->activation;
+    if (w->packed) return bl_packed_linear_forward(r->ctx, y, x, w->packed, &bias->part[0], activation);
     if (w->parts == 1 && bias->parts == 1)
-        return bl_linear_forward(r->ctx, y, NULL, x, &w->part[0], &bias->part[0], step->activation);
+        return bl_linear_forward(r->ctx, y, NULL, x, &w->part[0], &bias->part[0], activation);
     int32_t parts = w->parts > bias->parts ? w->parts : bias->parts;
     int64_t columns = y->shape[1] / parts;
     for (int32_t i = 0; i < parts; i++) {
@@ -69,7 +71,7 @@ static bl_status run_linear(run *r, const bl_plan_step *step, bl_tensor *y) {
             added = bias->part[i];
         else
             BL_TRY(bl_tensor_slice(&added, &bias->part[0], 0, begin, begin + columns));
-        BL_TRY(bl_linear_forward(r->ctx, &out, NULL, x, &matrix, &added, step->activation));
+        BL_TRY(bl_linear_forward(r->ctx, &out, NULL, x, &matrix, &added, activation));
     }
     return BL_OK;
 }

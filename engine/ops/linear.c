@@ -24,9 +24,13 @@ static bl_status check_operands(const char *op, const bl_context *ctx, const bl_
 }
 
 bl_status bl_check_activation(const char *op, int32_t activation) {
-    if (activation >= BL_LINEAR && activation <= BL_TANH) return BL_OK;
-    return bl_fail(BL_ERROR_ARGUMENT, "%s: activation is %d, expected 0 (none), 1 (gelu) or 2 (tanh)", op,
-                   (int) activation);
+    if (activation >= BL_LINEAR && activation <= BL_GELU_TANH) return BL_OK;
+    return bl_fail(BL_ERROR_ARGUMENT, "%s: activation is %d, expected 0 (none), 1 (gelu), 2 (tanh) or 3 (gelu_tanh)",
+                   op, (int) activation);
+}
+
+static bool is_gelu(int32_t activation) {
+    return activation == BL_GELU || activation == BL_GELU_TANH;
 }
 
 BL_API bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, const bl_tensor *x,
@@ -44,15 +48,15 @@ BL_API bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre
         BL_TRY(bl_check_tensor(op, ctx, "y", y, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", dims));
     }
     BL_CHECK_OPTIONAL(op, ctx, bias, BL_SET(BL_F32) | BL_SET(x->dtype), "N", outputs);
-    if (pre && activation != BL_GELU)
+    if (pre && !is_gelu(activation))
         return bl_fail(BL_ERROR_ARGUMENT, "%s: pre is given, expected NULL without GELU", op);
     BL_CHECK_OPTIONAL(op, ctx, pre, BL_SET(x->dtype), "TN", rows, outputs);
     return ctx->backend->ops.linear_forward(ctx, y, pre, x, w, bias, activation);
 }
 
 BL_API bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
-                                    const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved,
-                                    int32_t activation) {
+                                    const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
+                                    bool add) {
     static const char op[] = "linear backward";
     BL_CHECK_CONTEXT(op, ctx, linear_backward);
     BL_TRY(check_operands(op, ctx, x, w));
@@ -62,9 +66,9 @@ BL_API bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *d
     BL_CHECK_OPTIONAL(op, ctx, dx, BL_SET(x->dtype), "TK", rows, inputs);
     BL_CHECK_OPTIONAL(op, ctx, dw, BL_SET(BL_F32), "NK", outputs, inputs);
     BL_CHECK_OPTIONAL(op, ctx, dbias, BL_SET(BL_F32), "N", outputs);
-    if (activation == BL_GELU) BL_CHECK(op, ctx, saved, BL_SET(x->dtype), "TN", rows, outputs);
+    if (is_gelu(activation)) BL_CHECK(op, ctx, saved, BL_SET(x->dtype), "TN", rows, outputs);
     if (activation == BL_TANH) BL_CHECK(op, ctx, saved, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", rows, outputs);
     if (activation == BL_LINEAR && saved)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: saved is given, expected NULL without an activation", op);
-    return ctx->backend->ops.linear_backward(ctx, dx, dw, dbias, dy, x, w, saved, activation);
+    return ctx->backend->ops.linear_backward(ctx, dx, dw, dbias, dy, x, w, saved, activation, add);
 }

@@ -19,6 +19,7 @@ local dataset = require "bertlua.squad.dataset"
 local fault = require "bertlua.fault"
 local formats = require "bertlua.weights.formats"
 local fs = require "bertlua.util.fs"
+local hidden_act = require "bertlua.nn.hidden_act"
 local manifest = require "bertlua.corpus.manifest"
 local mutation = require "spec.fuzz.mutation"
 local progress_file = require "bertlua.train.progress_file"
@@ -66,7 +67,7 @@ end
 
 local function read_config(path)
     local config = BertConfig.load(path)
-    assert(config.hidden_size >= 1 and config.vocab_size >= 1 and config.hidden_act == "gelu")
+    assert(config.hidden_size >= 1 and config.vocab_size >= 1 and hidden_act(config.hidden_act))
     assert(config.labels == nil or #config.labels > 0)
     config:to_table(true)
 end

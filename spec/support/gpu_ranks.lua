@@ -10,7 +10,7 @@ local M = {}
 local quote = process.quote
 
 local library = os.getenv "BERTLUA_CUDA_LIB" or ""
-M.emulated = library:find("emulated", 1, true) ~= nil
+M.emulated = context.device() == "cuda" and context.describe():find "^emulated" ~= nil
 
 --- nil, or why a job of n processes cannot run here.
 function M.missing(n)

@@ -22,11 +22,21 @@ local function erf(x)
     return x < 0 and -value or value
 end
 
+local ROOT = math.sqrt(2 / math.pi)
+
 local ACTIVATION = {
     none = { function(x) return x end, function() return 1 end },
     gelu = {
         function(x) return x / 2 * (1 + erf(x / math.sqrt(2))) end,
         function(x) return (1 + erf(x / math.sqrt(2))) / 2 + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi) end,
+    },
+    -- As PyTorch documents gelu(x, approximate="tanh").
+    gelu_tanh = {
+        function(x) return x / 2 * (1 + math.tanh(ROOT * (x + 0.044715 * x ^ 3))) end,
+        function(x)
+            local t = math.tanh(ROOT * (x + 0.044715 * x ^ 3))
+            return (1 + t) / 2 + x / 2 * (1 - t * t) * ROOT * (1 + 3 * 0.044715 * x ^ 2)
+        end,
     },
     tanh = { math.tanh, function(x) return 1 - math.tanh(x) ^ 2 end },
 }

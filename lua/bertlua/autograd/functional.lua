@@ -31,7 +31,8 @@ local function linear_backward(tape, node)
     local activation = node.activation
     local saved = activation == "tanh" and y.value or node[1]
     local dx = tape:gradient_like(x)
-    ops.linear_backward(dx, weight.grad, bias and bias.grad, y.grad, x.value, weight.compute, saved, activation)
+    ops.linear_backward(dx, weight.grad, bias and bias.grad, y.grad, x.value, weight.compute, saved, activation,
+        node.fresh)
     tape:accumulate(x, dx)
 end
 
@@ -39,7 +40,7 @@ end
 -- @param x [T,K]
 -- @param weight parameter [N,K]
 -- @param bias parameter [N], or nil
--- @param activation "none" (default), "gelu" or "tanh"
+-- @param activation "none" (default), "gelu" (erf form), "gelu_tanh" (GELU in its tanh form) or "tanh"
 -- @return y [T,N] in x's dtype
 function F.linear(tape, x, weight, bias, activation)
     activation = activation or "none"
@@ -47,11 +48,13 @@ function F.linear(tape, x, weight, bias, activation)
     local dims = { x.dims[1], weight.dims[1] }
     local y = tape:variable(x.dtype, dims)
     local learns = tape:learns(x, weight, bias)
-    local pre = activation == "gelu" and learns and tape:tensor(x.dtype, dims) or nil
+    local is_gelu = activation == "gelu" or activation == "gelu_tanh"
+    local pre = is_gelu and learns and tape:tensor(x.dtype, dims) or nil
     local added = bias and (device.is_host() and bias.value or bias.rounded or bias.value)
     ops.linear_forward(y.value, pre, input, weight.compute, added, activation)
     tape:record(y, learns, {
-        backward = linear_backward, x = x, weight = weight, bias = bias, activation = activation, pre,
+        backward = linear_backward, writes_gradients = true, x = x, weight = weight, bias = bias,
+        activation = activation, pre,
     })
     x.disposable = nil
     y.disposable = activation ~= "tanh"

@@ -40,6 +40,7 @@
 -- until that op's backward pass. Dropout stays as it is in training.
 
 local Variable = require "bertlua.autograd.variable"
+local fresh_gradients = require "bertlua.autograd.fresh_gradients"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
 local summary = require "bertlua.summary"
@@ -308,7 +309,11 @@ local function walk_back(self, first, watcher)
         local output = node.output
         -- What the node records when it is recomputed is added after it.
         self.count = i
-        if output.grad then node.backward(self, node) end
+        if output.grad then
+            node.backward(self, node)
+        elseif node.fresh then
+            fresh_gradients.skip(node)
+        end
         if output.grad then
             arena:release(output.grad)
             output.grad = nil
@@ -385,7 +390,9 @@ end
 -- @param seed gradient of y: nothing (1), an f32 [1] tensor such as the loss scale, or a tensor of y's shape
 -- @param watcher nil, or an object that follows the progress: begin(nodes, count) is called first, passed(i) once node
 --   i is done. A node has its parameters directly in its fields, or in the list `parameters`.
-function Tape:backward(y, seed, watcher)
+-- @param fresh nil: gradients of parameters are added to what they hold; or a ParameterStore whose gradients are to be
+--   those of this pass alone, whatever they hold
+function Tape:backward(y, seed, watcher, fresh)
     if y.epoch ~= self.epoch then renew(self, y, 2) end
     -- The walk behind the recipe's function would add the gradients once more.
     if self.computes then
@@ -402,6 +409,7 @@ function Tape:backward(y, seed, watcher)
     else
         ops.fill(y.grad, 1)
     end
+    if fresh then fresh_gradients.prepare(fresh, self.nodes, self.count) end
     if watcher then watcher:begin(self.nodes, self.count) end
     walk_back(self, 1, watcher)
 end

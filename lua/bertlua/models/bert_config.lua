@@ -12,6 +12,7 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local hidden_act = require "bertlua.nn.hidden_act"
 local json = require "bertlua.util.json"
 local keys = require "bertlua.models.config_keys"
 local plural = require "bertlua.util.plural"
@@ -114,9 +115,6 @@ end
 -- What a model for classification gives, in transformers' names: one label a text, any number of them, numbers.
 local PROBLEM_TYPES = { single_label_classification = true, multi_label_classification = true, regression = true }
 
--- Other names for activations that are the same function.
-local SAME_ACTIVATION = { gelu_python = "gelu" }
-
 --- Take the fields; what is wrong with them goes to `problems`.
 local function take_fields(self, values, problems)
     for _, field in ipairs(FIELDS) do
@@ -131,10 +129,10 @@ local function take_fields(self, values, problems)
             self[name] = value
         end
     end
-    self.hidden_act = SAME_ACTIVATION[self.hidden_act] or self.hidden_act
-    if self.hidden_act and self.hidden_act ~= "gelu" and not self.own then
-        problems[#problems + 1] = ('hidden_act is "%s", expected "gelu"; other values are not implemented'):format(
-            printable.text(self.hidden_act))
+    if self.hidden_act == "gelu_python" then self.hidden_act = "gelu" end
+    if self.hidden_act and not hidden_act(self.hidden_act) and not self.own then
+        problems[#problems + 1] = ('hidden_act is "%s", expected "gelu", "gelu_new" or "gelu_pytorch_tanh"; other '
+            .. "values are not implemented"):format(printable.text(self.hidden_act))
     end
     local problem_type = values.problem_type
     if PROBLEM_TYPES[problem_type] then
@@ -231,6 +229,11 @@ function BertConfig.read(path)
         fault.raisef("%s: not a JSON object: %s", path, reason or "it is a " .. type(values))
     end
     return values
+end
+
+--- Whether the hidden_act of saved parameters is the function of this configuration.
+function BertConfig:is_same_activation(name)
+    return name == self.hidden_act or hidden_act(name) ~= nil and hidden_act(name) == hidden_act(self.hidden_act)
 end
 
 --- Refuse the configuration of saved parameters that asks for a network of another kind than this one.

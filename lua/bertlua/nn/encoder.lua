@@ -5,12 +5,13 @@ local LayerNorm = require "bertlua.nn.layer_norm"
 local Linear = require "bertlua.nn.linear"
 local Module = require "bertlua.nn.module"
 local SelfAttention = require "bertlua.nn.self_attention"
+local hidden_act = require "bertlua.nn.hidden_act"
 
 local EncoderLayer = Module.class("EncoderLayer")
 
 --- Create one layer.
 -- @param store, prefix see Module.init
--- @param config BertConfig
+-- @param config BertConfig; of a recipe's own model hidden_act may be a name that is not known here: "gelu" then
 function EncoderLayer.new(store, prefix, config)
     local self = Module.init(EncoderLayer, store, prefix)
     local hidden, std = config.hidden_size, config.initializer_range
@@ -22,7 +23,7 @@ function EncoderLayer.new(store, prefix, config)
     self.attention_norm = self:add("attention_norm", LayerNorm.new(store, self:name("attention.output.LayerNorm"),
         hidden, norm))
     self.feed_forward = self:add("feed_forward", FeedForward.new(store, prefix, hidden, config.intermediate_size,
-        { std = std }))
+        { activation = hidden_act(config.hidden_act) or "gelu", std = std }))
     self.output_norm = self:add("output_norm", LayerNorm.new(store, self:name("output.LayerNorm"), hidden, norm))
     return self
 end

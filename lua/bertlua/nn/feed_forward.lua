@@ -10,12 +10,12 @@ local FeedForward = Module.class("FeedForward")
 -- @param prefix full name of the encoder layer: the parameters are PREFIX.intermediate.dense.weight,
 --   PREFIX.output.dense.weight and their biases
 -- @param hidden, intermediate sizes H and I
--- @param options {std = 0.02}
+-- @param options {activation = "gelu" or "gelu_tanh", std = 0.02}
 function FeedForward.new(store, prefix, hidden, intermediate, options)
-    local std = options and options.std
+    local std, activation = options and options.std, options and options.activation or "gelu"
     local self = Module.init(FeedForward, store, prefix)
     self.up = self:add("up", Linear.new(store, self:name("intermediate.dense"), hidden, intermediate,
-        { activation = "gelu", std = std }))
+        { activation = activation, std = std }))
     self.down = self:add("down", Linear.new(store, self:name("output.dense"), intermediate, hidden, { std = std }))
     return self
 end

@@ -5,12 +5,12 @@ local Module = require "bertlua.nn.module"
 
 local Linear = Module.class("Linear")
 
-local ACTIVATIONS = { none = true, gelu = true, tanh = true }
+local ACTIVATIONS = { none = true, gelu = true, gelu_tanh = true, tanh = true }
 
 --- Create a linear layer.
 -- @param store, prefix see Module.init
 -- @param inputs, outputs sizes K and N
--- @param options {activation = "none"|"gelu"|"tanh", std = 0.02}
+-- @param options {activation = "none"|"gelu"|"gelu_tanh"|"tanh", std = 0.02}; "gelu_tanh" is GELU in its tanh form
 function Linear.new(store, prefix, inputs, outputs, options)
     options = options or {}
     for name in pairs(options) do
@@ -19,7 +19,8 @@ function Linear.new(store, prefix, inputs, outputs, options)
         end
     end
     if not ACTIVATIONS[options.activation or "none"] then
-        error(("Linear: activation is %s, expected none, gelu or tanh"):format(tostring(options.activation)), 2)
+        error(("Linear: activation is %s, expected none, gelu, gelu_tanh or tanh"):format(
+            tostring(options.activation)), 2)
     end
     local self = Module.init(Linear, store, prefix)
     self.activation = options.activation or "none"

@@ -240,9 +240,17 @@ function ParameterStore:allocate(options)
         self.low = self.low_buffer:tensor(0, low_dtype, { total })
     end
 
+    -- What has a place in the buffers, joint parameters as well.
+    self.members = {}
     for _, group in ipairs(self.groups) do
-        if group.joint then bind_views(self, group.joint) end
-        for _, entry in ipairs(group) do bind_views(self, entry) end
+        if group.joint then
+            bind_views(self, group.joint)
+            self.members[group.joint] = true
+        end
+        for _, entry in ipairs(group) do
+            bind_views(self, entry)
+            self.members[entry] = true
+        end
     end
 
     local count = #self.order

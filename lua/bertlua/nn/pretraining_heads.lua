@@ -8,6 +8,7 @@ local F = require "bertlua.autograd.functional"
 local LayerNorm = require "bertlua.nn.layer_norm"
 local Linear = require "bertlua.nn.linear"
 local Module = require "bertlua.nn.module"
+local hidden_act = require "bertlua.nn.hidden_act"
 
 local PretrainingHeads = Module.class("PretrainingHeads")
 
@@ -23,7 +24,7 @@ function PretrainingHeads.new(store, prefix, config, word, options)
     self.decoder_bias = self:parameter("predictions.bias", { config.padded_vocab_size },
         { init = "zeros", decay = false, rows = config.vocab_size })
     self.transform = self:add("transform", Linear.new(store, self:name("predictions.transform.dense"), hidden, hidden,
-        { activation = "gelu", std = std }))
+        { activation = hidden_act(config.hidden_act) or "gelu", std = std }))
     self.transform_norm = self:add("transform_norm", LayerNorm.new(store,
         self:name("predictions.transform.LayerNorm"), hidden, { eps = config.layer_norm_eps }))
     if not options or options.next_sentence ~= false then

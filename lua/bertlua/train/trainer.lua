@@ -105,7 +105,8 @@ function Trainer:learn_results()
 end
 
 --- Forward and backward pass of one micro-step.
-local function compute(trainer, batch, gradients)
+-- @param fresh the store whose gradients are written, not added to; or nil
+local function compute(trainer, batch, gradients, fresh)
     local tape = trainer.tape
     local trace = trainer.trace
     local began = trace.now()
@@ -121,7 +122,7 @@ local function compute(trainer, batch, gradients)
         local scalar = result[name]
         if type(scalar) == "table" then scalar.external = true end
     end
-    tape:backward(result.loss, trainer.optimizer.loss_scale_tensor, gradients)
+    tape:backward(result.loss, trainer.optimizer.loss_scale_tensor, gradients, fresh)
     trace:span("compute", "backward", middle, trace.now())
     return result
 end
@@ -136,7 +137,10 @@ end
 -- @param visit called with each batch and its results
 function Trainer:accumulate(step, visit)
     local rank, size = self.ranks.rank, self.ranks.size
-    self.optimizer.store:zero_grad()
+    local store = self.optimizer.store
+    -- A micro-step that writes gradients is not the recording of one that adds to them: where most add, all do.
+    local writes = not self.graphs.enabled or self.accumulation == size
+    if not writes then store:zero_grad() end
     for number = rank, self.accumulation - 1, size do
         local read, batch = true, nil
         if not self.failure then
@@ -147,9 +151,10 @@ function Trainer:accumulate(step, visit)
         local input = self.feeder:load(batch)
         self.tape:set_step(step, number)
         local gradients = number + size >= self.accumulation and self.gradients
+        local fresh = writes and number == rank and store or nil
         -- Messages to other ranks are queued op by op as the pass proceeds; they cannot be part of a recording.
-        local result = gradients and compute(self, input, gradients)
-            or self.graphs:run(self.graphs.enabled and Graphs.key(batch), compute, self, input)
+        local result = gradients and compute(self, input, gradients, fresh)
+            or self.graphs:run(self.graphs.enabled and Graphs.key(batch), compute, self, input, nil, fresh)
         visit(batch, result)
     end
 end

@@ -81,7 +81,7 @@ function folder.check_config(path, config)
     end
     for _, key in ipairs(keys) do
         local before, now = saved[key], config[key]
-        if before == "gelu_python" then before = "gelu" end
+        if key == "hidden_act" and config.is_same_activation and config:is_same_activation(before) then before = now end
         if before ~= nil and before ~= json.null and now ~= nil and before ~= now then
             fault.raisef("%s: %s is %s, but this model has %s: use this configuration for it (--bert-model "
                 .. "custom takes that of the folder)", file, key,

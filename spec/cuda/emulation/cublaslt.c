@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "core/half.h"
+#include "races.h"
 #include "runtime.h"
 
 enum { ALGORITHMS = 3, MAGIC = 0xb1a5 };
@@ -338,7 +339,28 @@ static const void *matrix_at(const void *data, const layout *matrix, int32_t i) 
     return (const char *) data + (int64_t) i * matrix->step * (int64_t) size_of(matrix->type);
 }
 
+/* What the watch over memory has to know of a product. */
+static void report(const job *w) {
+    const char *who = "cublasLtMatmul";
+    const layout *d = &w->d;
+    size_t size = size_of(d->type);
+    for (uint64_t j = 0; j < w->a.columns; j++)
+        bl_watch_library_reads(who, (const char *) w->a_data + j * w->a.ld * size_of(w->a.type),
+                               w->a.rows * size_of(w->a.type));
+    for (uint64_t j = 0; j < w->b.columns; j++)
+        bl_watch_library_reads(who, (const char *) w->b_data + j * w->b.ld * size_of(w->b.type),
+                               w->b.rows * size_of(w->b.type));
+    for (uint64_t j = 0; j < d->columns; j++) {
+        char *column = (char *) w->d_data + j * d->ld * size;
+        if (w->beta != 0.0f) bl_watch_library_reads(who, column, d->rows * size);
+        bl_watch_library_writes(column, d->rows * size);
+    }
+    if (w->what.epilogue == CUBLASLT_EPILOGUE_BIAS) bl_watch_library_reads(who, w->what.vector, d->rows * size);
+    if (w->what.epilogue == CUBLASLT_EPILOGUE_BGRADB) bl_watch_library_writes(w->what.vector, d->columns * size);
+}
+
 static void run_one(const job *w) {
+    report(w);
     size_t m = w->d.rows, n = w->d.columns;
     bool tf32 = w->what.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
     float *a = unpacked(w->a_data, &w->a, w->what.transpose_a == CUBLAS_OP_N, tf32);

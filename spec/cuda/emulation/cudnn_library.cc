@@ -133,6 +133,8 @@ std::vector<float> read(const Run &run, const Descriptor *d) {
         int64_t o = 0;
         if (!t.place(run, at, &o)) return;
         float &x = all[static_cast<size_t>(i)];
+        const size_t size = t.type == CUDNN_DATA_BFLOAT16 || t.type == CUDNN_DATA_HALF ? 2 : 4;
+        bl_watch_library_reads("cuDNN", static_cast<const char *>(data) + static_cast<size_t>(o) * size, size);
         if (t.type == CUDNN_DATA_BFLOAT16) x = __bfloat162float(static_cast<const __nv_bfloat16 *>(data)[o]);
         if (t.type == CUDNN_DATA_HALF) x = __half2float(static_cast<const __half *>(data)[o]);
         if (t.type == CUDNN_DATA_FLOAT) x = static_cast<const float *>(data)[o];
@@ -154,6 +156,8 @@ void write(Run &run, const Descriptor *d, std::vector<float> all) {
         int64_t o = 0;
         if (!t.place(run, at, &o)) return;
         const float x = all[static_cast<size_t>(i)];
+        const size_t size = t.type == CUDNN_DATA_BFLOAT16 || t.type == CUDNN_DATA_HALF ? 2 : 4;
+        bl_watch_library_writes(static_cast<char *>(data) + static_cast<size_t>(o) * size, size);
         if (t.type == CUDNN_DATA_BFLOAT16) static_cast<__nv_bfloat16 *>(data)[o] = __float2bfloat16(x);
         if (t.type == CUDNN_DATA_HALF) static_cast<__half *>(data)[o] = __float2half(x);
         if (t.type == CUDNN_DATA_FLOAT) static_cast<float *>(data)[o] = x;

@@ -19,6 +19,7 @@
 #include <functional>
 #include <tuple>
 
+#include "races.h"
 #include "runtime.h"
 
 /* ---- words ---- */
@@ -54,8 +55,12 @@ static constexpr int warpSize = 32;
 
 /* ---- launching ---- */
 
-/* Runs every thread of every block; a fault is kept for cudaGetLastError. */
-void bl_emulated_grid(const char *name, dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread);
+/*
+ * Runs every thread of every block; a fault is kept for cudaGetLastError. `arguments` is what `thread` passes to the
+ * kernel.
+ */
+void bl_emulated_grid(const char *name, dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread,
+                      const void *arguments, size_t arguments_bytes);
 /* Puts work at the end of a stream, or into the graph that is being captured from it. */
 cudaError_t bl_emulated_push(cudaStream_t stream, const char *name, std::function<void()> work);
 cudaError_t bl_emulated_check_launch(const char *name, dim3 grid, dim3 block, size_t shared);
@@ -80,7 +85,8 @@ cudaError_t bl_emulated_launch(const char *name, void (*kernel)(Parameters...), 
         std::apply([](const auto &...value) { return (bl_emulated_argument(value) && ...); }, values);
     if (!reachable) return bl_emulated_fail(cudaErrorIllegalAddress, "%s: an argument points at host memory", name);
     return bl_emulated_push(stream, name, [=]() {
-        bl_emulated_grid(name, grid, block, shared, [&values, kernel]() { std::apply(kernel, values); });
+        bl_emulated_grid(
+            name, grid, block, shared, [&values, kernel]() { std::apply(kernel, values); }, &values, sizeof values);
     });
 }
 

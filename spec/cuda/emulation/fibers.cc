@@ -3,12 +3,17 @@
  * returns or meets the others of its warp or block, then the next one runs.
  *
  * Every other launch runs warps and lanes backwards, so that a missing barrier
- * gives wrong results in one order or the other. Threads that wait for each
- * other for ever are reported with the kernel's name, not hung.
+ * gives wrong results in one order or the other. With BERTLUA_EMULATION_SEED
+ * blocks, warps and lanes run in an order drawn from that number instead, anew
+ * each time they are resumed. Threads that wait for each other for ever are
+ * reported with the kernel's name, not hung.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+
+#include <utility>
+#include <vector>
 
 #include "emulation.h"
 
@@ -113,6 +118,37 @@ static struct {
     bool failed;
 } block;
 
+/* ---- order ---- */
+
+/* xorshift64*; 0: in order. */
+static uint64_t random_state;
+
+static bool shuffles() {
+    static const uint64_t seed = []() {
+        const char *given = getenv("BERTLUA_EMULATION_SEED");
+        /* Neighbouring seeds give unrelated orders. */
+        return given ? (strtoull(given, nullptr, 10) + 1) * 0x9e3779b97f4a7c15ull | 1u : 0;
+    }();
+    if (random_state == 0) random_state = seed;
+    return seed != 0;
+}
+
+static unsigned random_below(unsigned n) {
+    random_state ^= random_state >> 12;
+    random_state ^= random_state << 25;
+    random_state ^= random_state >> 27;
+    return static_cast<unsigned>((random_state * 0x2545f4914f6cdd1dull >> 32) * n >> 32);
+}
+
+/* The numbers below n in the order in which to run them. */
+template <typename T> static void draw_order(T *order, unsigned n, bool backwards) {
+    for (unsigned i = 0; i < n; i++)
+        order[i] = static_cast<T>(backwards ? n - 1 - i : i);
+    if (!shuffles()) return;
+    for (unsigned i = n; i > 1; i--)
+        std::swap(order[i - 1], order[random_below(i)]);
+}
+
 static bool open_pool() {
     if (block.stacks) return true;
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -155,7 +191,9 @@ void bl_emulated_warp(unsigned mask, const char *what, void *mine, void (*all)(v
 static void resume(Fiber *fiber) {
     block.running = fiber;
     bl_emulated_here.thread = fiber->thread;
+    bl_watch_resume(static_cast<int>(fiber - block.fibers));
     switch_to(&block.scheduler, &fiber->context);
+    bl_watch_pause();
 }
 
 /* ---- meeting ---- */
@@ -170,7 +208,10 @@ static bool release_lanes(Fiber *warp, int lanes, int first) {
         if (warp[lane].state != IN_WARP || warp[lane].mask != mask || warp[lane].what != warp[first].what) return false;
         posts[lane] = warp[lane].mine;
     }
-    if (warp[first].all) warp[first].all(posts);
+    if (warp[first].all)
+        warp[first].all(posts);
+    else if (mask == 0xffffffffu) /* only that orders the whole warp; what part of it agrees on, the watch ignores */
+        bl_watch_syncwarp(static_cast<int>(warp - block.fibers) / 32);
     for (int lane = 0; lane < lanes; lane++)
         if (posts[lane]) warp[lane].state = READY;
     return true;
@@ -180,8 +221,10 @@ static bool release_lanes(Fiber *warp, int lanes, int first) {
 static void run_warp(Fiber *warp, int lanes) {
     for (bool again = true; again;) {
         again = false;
+        int order[32];
+        draw_order(order, static_cast<unsigned>(lanes), block.backwards);
         for (int i = 0; i < lanes; i++) {
-            Fiber *fiber = &warp[block.backwards ? lanes - 1 - i : i];
+            Fiber *fiber = &warp[order[i]];
             if (fiber->state == READY) resume(fiber);
         }
         for (int lane = 0; lane < lanes; lane++)
@@ -206,6 +249,7 @@ static bool release_block(int threads) {
         block.fibers[t].predicate = answer;
         block.fibers[t].state = READY;
     }
+    bl_watch_barrier();
     return true;
 }
 
@@ -241,6 +285,7 @@ static bool run_block(const char *name, int threads, size_t shared) {
     /* What a block before left there must not be relied on. */
     memset(block.shared, 0xff, shared);
     memset(block.shared + shared, 0xa7, FENCE);
+    bl_watch_block();
     for (int t = 0; t < threads; t++) {
         Fiber *fiber = &block.fibers[t];
         fiber->state = READY;
@@ -252,9 +297,10 @@ static bool run_block(const char *name, int threads, size_t shared) {
     }
     const int warps = (threads + 31) / 32;
     for (;;) {
-        int running = 0;
+        int running = 0, order[THREADS / 32];
+        draw_order(order, static_cast<unsigned>(warps), block.backwards);
         for (int i = 0; i < warps; i++) {
-            const int first = 32 * (block.backwards ? warps - 1 - i : i);
+            const int first = 32 * order[i];
             run_warp(&block.fibers[first], threads - first < 32 ? threads - first : 32);
         }
         for (int t = 0; t < threads; t++)
@@ -277,7 +323,8 @@ static bool run_block(const char *name, int threads, size_t shared) {
     return true;
 }
 
-void bl_emulated_grid(const char *name, dim3 grid, dim3 size, size_t shared, const std::function<void()> &thread) {
+void bl_emulated_grid(const char *name, dim3 grid, dim3 size, size_t shared, const std::function<void()> &thread,
+                      const void *arguments, size_t arguments_bytes) {
     if (!open_pool()) {
         bl_emulated_fault(cudaErrorMemoryAllocation, "%s: no memory for the emulated block", name);
         return;
@@ -287,10 +334,13 @@ void bl_emulated_grid(const char *name, dim3 grid, dim3 size, size_t shared, con
     bl_emulated_here.threads = size;
     bl_emulated_here.blocks = grid;
     bl_emulated_here.shared = block.shared;
-    for (unsigned z = 0; z < grid.z; z++)
-        for (unsigned y = 0; y < grid.y; y++)
-            for (unsigned x = 0; x < grid.x; x++) {
-                bl_emulated_here.block = make_uint3(x, y, z);
-                if (!run_block(name, static_cast<int>(size.x * size.y * size.z), shared)) return;
-            }
+    const bl_watch_launch watched = {name,      block.shared,    shared,  SHARED + FENCE, block.stacks, THREADS * STACK,
+                                     arguments, arguments_bytes, &thread, sizeof thread};
+    bl_watch_launches(&watched);
+    std::vector<unsigned> order(grid.x * grid.y * grid.z);
+    draw_order(order.data(), grid.x * grid.y * grid.z, false);
+    for (unsigned i : order) {
+        bl_emulated_here.block = make_uint3(i % grid.x, i / grid.x % grid.y, i / grid.x / grid.y);
+        if (!run_block(name, static_cast<int>(size.x * size.y * size.z), shared)) return;
+    }
 }

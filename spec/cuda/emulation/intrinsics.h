@@ -119,43 +119,51 @@ static inline double max(double a, double b) {
     return fmax(a, b);
 }
 
-template <typename T> static inline T atomicAdd(T *p, T value) {
+template <typename T> BL_UNWATCHED static inline T atomicAdd(T *p, T value) {
+    bl_watch_atomic(p, sizeof *p, __builtin_return_address(0));
     const T old = *p;
     *p = static_cast<T>(old + value);
     return old;
 }
-template <typename T> static inline T atomicSub(T *p, T value) {
+template <typename T> BL_UNWATCHED static inline T atomicSub(T *p, T value) {
+    bl_watch_atomic(p, sizeof *p, __builtin_return_address(0));
     const T old = *p;
     *p = static_cast<T>(old - value);
     return old;
 }
-template <typename T> static inline T atomicMax(T *p, T value) {
+template <typename T> BL_UNWATCHED static inline T atomicMax(T *p, T value) {
+    bl_watch_atomic(p, sizeof *p, __builtin_return_address(0));
     const T old = *p;
     if (old < value) *p = value;
     return old;
 }
-template <typename T> static inline T atomicMin(T *p, T value) {
+template <typename T> BL_UNWATCHED static inline T atomicMin(T *p, T value) {
+    bl_watch_atomic(p, sizeof *p, __builtin_return_address(0));
     const T old = *p;
     if (value < old) *p = value;
     return old;
 }
-template <typename T> static inline T atomicOr(T *p, T value) {
+template <typename T> BL_UNWATCHED static inline T atomicOr(T *p, T value) {
+    bl_watch_atomic(p, sizeof *p, __builtin_return_address(0));
     const T old = *p;
     *p = old | value;
     return old;
 }
-template <typename T> static inline T atomicExch(T *p, T value) {
+template <typename T> BL_UNWATCHED static inline T atomicExch(T *p, T value) {
+    bl_watch_atomic(p, sizeof *p, __builtin_return_address(0));
     const T old = *p;
     *p = value;
     return old;
 }
-template <typename T> static inline T atomicCAS(T *p, T expected, T value) {
+template <typename T> BL_UNWATCHED static inline T atomicCAS(T *p, T expected, T value) {
+    bl_watch_atomic(p, sizeof *p, __builtin_return_address(0));
     const T old = *p;
     if (old == expected) *p = value;
     return old;
 }
 /* Counts up to `limit`, then starts again at 0. */
-static inline unsigned atomicInc(unsigned *p, unsigned limit) {
+BL_UNWATCHED static inline unsigned atomicInc(unsigned *p, unsigned limit) {
+    bl_watch_atomic(p, sizeof *p, __builtin_return_address(0));
     const unsigned old = *p;
     *p = old >= limit ? 0 : old + 1;
     return old;

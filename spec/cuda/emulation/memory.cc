@@ -19,6 +19,7 @@
 #include <map>
 #include <vector>
 
+#include "races.h"
 #include "runtime.h"
 #include "state.h"
 
@@ -182,6 +183,29 @@ bool bl_emulated_on_device(const void *p, size_t bytes) {
     return offset <= found->second.mapped && bytes <= found->second.mapped - offset;
 }
 
+#ifdef BL_EMULATION_RACES
+bool bl_emulated_find(const void *p, bl_watch_region *region) {
+    char *at = const_cast<char *>(static_cast<const char *>(p));
+    auto live = memory.live.upper_bound(at);
+    auto pinned = memory.pinned.upper_bound(at);
+    auto reservation = reservation_of(p);
+    const char *begin = nullptr;
+    size_t bytes = 0;
+    region->device = true;
+    if (live != memory.live.begin() && at < (--live)->first + live->second.bytes) {
+        begin = live->first, bytes = live->second.bytes;
+    } else if (reservation != memory.reservations.end()) {
+        begin = reservation->first, bytes = reservation->second.mapped;
+    } else if (pinned != memory.pinned.begin() && at < (--pinned)->first + pinned->second) {
+        begin = pinned->first, bytes = pinned->second;
+        region->device = false;
+    }
+    region->begin = reinterpret_cast<size_t>(begin);
+    region->end = region->begin + bytes;
+    return begin && at < begin + bytes;
+}
+#endif
+
 bool bl_emulated_pinned(const void *p, size_t bytes) {
     Guard guard;
     return inside(memory.pinned, p, bytes);
@@ -222,6 +246,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
     memset(data, FRESH_BYTE, bytes);
     memset(data + bytes, FENCE_BYTE, FENCE);
     bl_emulated_close_memory();
+    bl_watch_forget(data, bytes);
     *out = data;
     return cudaSuccess;
 }
@@ -341,6 +366,7 @@ static CUresult CUDAAPI set_access(CUdeviceptr base, size_t bytes, const CUmemAc
     bl_emulated_open_memory("cuMemSetAccess");
     memset(reinterpret_cast<char *>(base), FRESH_BYTE, bytes);
     bl_emulated_close_memory();
+    bl_watch_forget(reinterpret_cast<char *>(base), bytes);
     return CUDA_SUCCESS;
 }
 

@@ -138,9 +138,14 @@ static void reduce_into(Comm *comm, void *out, const void *in, size_t count, int
     const size_t size = size_of(type);
     in_pieces(
         comm, count * size,
-        [=](size_t at, size_t length) { memcpy(window, static_cast<const char *>(in) + at, length); },
         [=](size_t at, size_t length) {
-            if (out) reduce_typed(comm, static_cast<char *>(out) + at, length / size, type, op);
+            bl_watch_library_reads("NCCL", static_cast<const char *>(in) + at, length);
+            memcpy(window, static_cast<const char *>(in) + at, length);
+        },
+        [=](size_t at, size_t length) {
+            if (!out) return;
+            reduce_typed(comm, static_cast<char *>(out) + at, length / size, type, op);
+            bl_watch_library_writes(static_cast<char *>(out) + at, length);
         });
 }
 
@@ -150,9 +155,14 @@ static void send_from(Comm *comm, void *out, const void *in, size_t bytes, int r
     in_pieces(
         comm, bytes,
         [=](size_t at, size_t length) {
-            if (comm->rank == root) memcpy(window, static_cast<const char *>(in) + at, length);
+            if (comm->rank != root) return;
+            bl_watch_library_reads("NCCL", static_cast<const char *>(in) + at, length);
+            memcpy(window, static_cast<const char *>(in) + at, length);
         },
-        [=](size_t at, size_t length) { memcpy(static_cast<char *>(out) + at, window, length); });
+        [=](size_t at, size_t length) {
+            memcpy(static_cast<char *>(out) + at, window, length);
+            bl_watch_library_writes(static_cast<char *>(out) + at, length);
+        });
 }
 
 EXPORT int ncclGetVersion(int *version) {

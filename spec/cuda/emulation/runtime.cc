@@ -190,6 +190,10 @@ cudaError_t bl_emulated_enqueue(cudaStream_t stream, const char *name, void (*ru
     });
 }
 
+void bl_emulated_undefined(cudaStream_t stream, void *p, size_t bytes) {
+    (void) bl_emulated_push(stream, "undefined", [=]() { bl_watch_forget(p, bytes); });
+}
+
 cudaError_t bl_emulated_check_launch(const char *name, dim3 grid, dim3 block, size_t shared) {
     BL_EMULATED_ALIVE();
     const uint64_t threads = static_cast<uint64_t>(block.x) * block.y * block.z;
@@ -407,9 +411,15 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
         /* Ordinary memory may change as soon as this returns. */
         auto copy =
             std::make_shared<std::vector<char>>(static_cast<const char *>(src), static_cast<const char *>(src) + bytes);
-        return bl_emulated_push(stream, "copy", [=]() { memcpy(dst, copy->data(), bytes); });
+        return bl_emulated_push(stream, "copy", [=]() {
+            memcpy(dst, copy->data(), bytes);
+            bl_watch_library_writes(dst, bytes);
+        });
     }
-    const cudaError_t pushed = bl_emulated_push(stream, "copy", [=]() { memmove(dst, src, bytes); });
+    const cudaError_t pushed = bl_emulated_push(stream, "copy", [=]() {
+        memmove(dst, src, bytes);
+        bl_watch_copied(dst, src, bytes);
+    });
     if (pushed == cudaSuccess && !captured && kind == cudaMemcpyDeviceToHost && !bl_emulated_pinned(dst, bytes))
         drain(stream_of(stream), nullptr);
     return pushed;
@@ -428,7 +438,10 @@ cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t str
     BL_EMULATED_ALIVE();
     if (!bl_emulated_on_device(dst, bytes))
         return bl_emulated_fail(cudaErrorInvalidValue, "cudaMemset: %p is not on the device", dst);
-    return bl_emulated_push(stream, "memset", [=]() { memset(dst, value, bytes); });
+    return bl_emulated_push(stream, "memset", [=]() {
+        memset(dst, value, bytes);
+        bl_watch_library_writes(dst, bytes);
+    });
 }
 
 /* ---- the device ---- */

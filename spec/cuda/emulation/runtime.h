@@ -29,6 +29,9 @@ cudaError_t bl_emulated_fail(cudaError_t error, const char *format, ...) __attri
 /* The same from within running work: the next cudaGetLastError reports it. */
 void bl_emulated_fault(cudaError_t error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Behind what is in the stream, the contents of this memory are undefined: who watches memory minds (races.h). */
+void bl_emulated_undefined(cudaStream_t stream, void *p, size_t bytes);
+
 /* memory.cc: device memory becomes accessible, and is hidden again; calls nest. */
 void bl_emulated_open_memory(const char *who);
 void bl_emulated_close_memory(void);

@@ -68,6 +68,24 @@ describe("the encoder's heads", function()
         end
     end
 
+    it("have GELU in its tanh form where config.json says so", function()
+        local erf = models.model "BertForPreTraining"
+        for _, name in ipairs { "gelu_new", "gelu_pytorch_tanh" } do
+            local model = models.model("BertForPreTraining", { sizes = { hidden_act = name } })
+            local encoder = assert(api.open(models.write(model, folder .. "/" .. name), {
+                device = DEVICE, threads = 1,
+            }))
+            local results = assert(compute.run(encoder, "words", sequences, VOCABULARY))
+            for i, s in ipairs(sequences) do
+                if #s.masked > 0 then
+                    assert.is_true(models.distance(models.logits(model, s), results[i]) < CLOSE)
+                    assert.is_true(models.distance(models.logits(erf, s), results[i]) > CLOSE)
+                end
+            end
+            encoder:close()
+        end
+    end)
+
     it("score a sequence as alone, whatever shares a batch with it, in any order and with little memory", function()
         local path = models.write(models.model "BertModel", folder .. "/alone")
         local encoder = assert(api.open(path, { threads = 1 }))

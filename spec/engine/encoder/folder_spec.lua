@@ -304,7 +304,7 @@ describe("a model's folder", function()
 
     it("must be a BERT: what config.json asks for otherwise is refused, all in one line", function()
         for name, values in pairs {
-            model_type = { "roberta", 3 }, hidden_act = { "relu", "gelu_new", 1 }, is_decoder = { true, 1 },
+            model_type = { "roberta", 3 }, hidden_act = { "relu", "gelu_fast", 1 }, is_decoder = { true, 1 },
             add_cross_attention = { true }, position_embedding_type = { "relative_key" },
             pruned_heads = { { ["1"] = { 0 } } }, quantization_config = { { quant_method = "gptq" } },
             tie_word_embeddings = { false }, auto_map = { { AutoModel = "x.Y" } }, is_encoder_decoder = { "yes" },
@@ -319,7 +319,8 @@ describe("a model's folder", function()
             end
         end
         assert.are.equal('/config.json: position_embedding_type is "relative_key", expected "absolute": positions are '
-            .. 'looked up in a table; hidden_act is "relu", expected "gelu"; other values are not implemented',
+            .. 'looked up in a table; hidden_act is "relu", expected "gelu", "gelu_new" or "gelu_pytorch_tanh"; other '
+            .. "values are not implemented",
             both_refuse(config { hidden_act = "relu", position_embedding_type = "relative_key" }))
         -- Weights of 8 bits in any other form than bertlua's.
         for _, change in ipairs {
@@ -346,6 +347,7 @@ describe("a model's folder", function()
 
     it("may say what leaves the network alone, and what nobody knows, which is told", function()
         for _, changes in ipairs {
+            { hidden_act = "gelu_new" }, { hidden_act = "gelu_pytorch_tanh" },
             { hidden_act = "gelu_python", is_decoder = false, pruned_heads = {}, auto_map = { AutoConfig = "a.B" } },
             { quantization_config = quantized.config { "pooler.dense" } },
             { position_embedding_type = json.null, quantization_config = json.null, hidden_act = json.null,

@@ -15,6 +15,10 @@ local function tolerance(dtype, depth)
     return dtype == "f32" and 2e-6 * math.sqrt(depth + 1) or 3 * dense.EPSILON[dtype]
 end
 
+local function is_gelu(activation)
+    return activation == "gelu" or activation == "gelu_tanh"
+end
+
 local function case(random, dtype, shape, with_bias)
     local rows, inputs, outputs = unpack(shape)
     local c = {}
@@ -26,7 +30,7 @@ end
 
 describe("linear", function()
     for _, dtype in ipairs { "f32", "bf16", "f16" } do
-        for _, activation in ipairs { "none", "gelu", "tanh" } do
+        for _, activation in ipairs { "none", "gelu", "gelu_tanh", "tanh" } do
             it(("computes f(x w^T + bias) in %s, activation %s"):format(dtype, activation), function()
                 local random = rng.new(11)
                 for index, shape in ipairs(SHAPES) do
@@ -34,7 +38,7 @@ describe("linear", function()
                         local c = case(random, dtype, shape, index % 2 == 1)
                         local dims = { shape[1], shape[3] }
                         local y, pre = dense.poisoned(dtype, dims), nil
-                        if activation == "gelu" then pre = dense.poisoned(dtype, dims) end
+                        if is_gelu(activation) then pre = dense.poisoned(dtype, dims) end
                         ops.linear_forward(y, pre, c.x, c.w, c.bias, activation)
                         local y_list, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list, activation)
                         dense.assert_close(y_list, y, tolerance(dtype, shape[2]), "y")
@@ -52,10 +56,10 @@ describe("linear", function()
                         local dy, dy_list = dense.random(random, dtype, { rows, outputs })
                         local saved
                         local y, pre = tensor.new(dtype, { rows, outputs }), tensor.new(dtype, { rows, outputs })
-                        ops.linear_forward(y, activation == "gelu" and pre or nil, c.x, c.w, c.bias, activation)
+                        ops.linear_forward(y, is_gelu(activation) and pre or nil, c.x, c.w, c.bias, activation)
                         local _, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list)
                         -- The saved value counts, as the dtype holds it: that is the op's input.
-                        if activation == "gelu" then saved, pre_list = pre, pre:tolist() end
+                        if is_gelu(activation) then saved, pre_list = pre, pre:tolist() end
                         if activation == "tanh" then saved = y end
 
                         local dx = dense.poisoned(dtype, { rows, inputs })
@@ -127,12 +131,12 @@ describe("linear", function()
         end)
 
         it("applies GELU and tanh to f32 results of " .. dtype .. " operands, and back", function()
-            for _, activation in ipairs { "gelu", "tanh" } do
+            for _, activation in ipairs { "gelu", "gelu_tanh", "tanh" } do
                 tensor.scope(function()
                     local random = rng.new(19)
                     local c = case(random, dtype, { 6, 20, 16 }, true)
                     local y = dense.poisoned("f32", { 6, 16 })
-                    local pre = activation == "gelu" and dense.poisoned(dtype, { 6, 16 }) or nil
+                    local pre = is_gelu(activation) and dense.poisoned(dtype, { 6, 16 }) or nil
                     ops.linear_forward(y, pre, c.x, c.w, c.bias, activation)
                     local y_list, pre_list = reference.forward(c.x_list, c.w_list, c.bias_list, activation)
                     dense.assert_close(y_list, y, tolerance(dtype, 20), "y")
@@ -190,7 +194,7 @@ describe("linear", function()
         end)
     end
 
-    for _, activation in ipairs { "none", "gelu", "tanh" } do
+    for _, activation in ipairs { "none", "gelu", "gelu_tanh", "tanh" } do
         it("computes each gradient alone, as where the others' parameters are frozen, " .. activation, function()
             for _, dtype in ipairs { "f32", "bf16" } do
                 tensor.scope(function()
@@ -249,7 +253,35 @@ describe("linear", function()
             ops.linear_forward(y, nil, x, w, nil, "none")
             ops.linear_backward(tensor.new("f32", { 0, 4 }), dw, nil, y, x, w, nil, "none")
             assert.are.equal(7, dw:tolist()[3][4])
+            local dbias = dense.poisoned("f32", { 3 })
+            ops.linear_backward(tensor.new("f32", { 0, 4 }), dw, dbias, y, x, w, nil, "none", true)
+            assert.are.same({ 0, 0, 0 }, dbias:tolist())
+            assert.are.same({ 0, 0, 0, 0 }, dw:tolist()[3])
         end)
+    end)
+
+    it("writes gradients, whatever was there, with the bits that adding to zeros gives", function()
+        for _, dtype in ipairs { "f32", "bf16", "f16" } do
+            for _, activation in ipairs { "none", "gelu_tanh" } do
+                local random = rng.new(23)
+                for _, shape in ipairs(SHAPES) do
+                    tensor.scope(function()
+                        local rows, inputs, outputs = unpack(shape)
+                        local c = case(random, dtype, shape)
+                        local first = dense.random(random, dtype, { rows, outputs })
+                        local saved = activation ~= "none" and dense.random(random, dtype, { rows, outputs }) or nil
+                        local function backward(dw, dbias, fresh)
+                            local dy = tensor.new(dtype, { rows, outputs }):copy_from(first)
+                            ops.linear_backward(nil, dw, dbias, dy, c.x, c.w, saved, activation, fresh)
+                            return { dw:tolist(), dbias:tolist() }
+                        end
+                        local added = backward(tensor.new("f32", { outputs, inputs }), tensor.new("f32", { outputs }))
+                        assert.are.same(added, backward(dense.poisoned("f32", { outputs, inputs }),
+                            dense.poisoned("f32", { outputs }), true))
+                    end)
+                end
+            end
+        end
     end)
 
     it("names what does not fit and leaves outputs alone", function()

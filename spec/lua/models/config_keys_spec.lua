@@ -91,8 +91,8 @@ describe("keys of a config.json", function()
             { { auto_map = { AutoModel = "modeling.X" } }, "auto_map is set, expected no class of a model: code of the "
                 .. "folder's own is not run; remove the key if the network is BERT's" },
             { { feed_forward_type = "geglu" }, 'feed_forward_type is "geglu", expected "original"' },
-            { { hidden_act = "gelu_new" },
-                'hidden_act is "gelu_new", expected "gelu"; other values are not implemented' },
+            { { hidden_act = "silu" }, 'hidden_act is "silu", expected "gelu", "gelu_new" or "gelu_pytorch_tanh"; '
+                .. "other values are not implemented" },
         } do
             assert.are.equal("c.json: " .. case[2], message(with(NEW, case[1])))
         end
@@ -102,7 +102,8 @@ describe("keys of a config.json", function()
     it("are refused together, but a model of another type for its type alone", function()
         assert.are.equal("c.json: is_decoder is true, expected false: only BERT's encoder; tie_word_embeddings is "
             .. "false, expected true: words are scored with the embeddings of the words; num_hidden_layers is 0, "
-            .. 'expected a positive integer; hidden_act is "relu", expected "gelu"; other values are not implemented',
+            .. 'expected a positive integer; hidden_act is "relu", expected "gelu", "gelu_new" or "gelu_pytorch_tanh"; '
+            .. "other values are not implemented",
             message(with(NEW, { is_decoder = true, tie_word_embeddings = false, num_hidden_layers = 0,
                 hidden_act = "relu" })))
         assert.are.equal('c.json: model_type is "electra", expected "bert"',

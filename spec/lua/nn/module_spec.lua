@@ -52,7 +52,7 @@ describe("nn", function()
             { "nn.create: got a nil, expected a class", function() nn.create(nil, 3) end },
         }
         assert.has_error(function() nn.create(nn.Linear, 1, 2, { activation = "gelo" }) end,
-            "Linear: activation is gelo, expected none, gelu or tanh")
+            "Linear: activation is gelo, expected none, gelu, gelu_tanh or tanh")
         assert.has_error(function() nn.create(nn.Linear, 1, 2, { activaton = "gelu" }) end,
             "Linear: unknown option activaton, expected activation or std")
         assert.has_error(function() nn.create(nn.Linear) end,

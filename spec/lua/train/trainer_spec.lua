@@ -27,7 +27,9 @@ local function rig(changes)
         tape = {
             set_step = function(_, step, micro) note("start", step, micro) end,
             reset = function(_, training) note("reset", tostring(training)) end,
-            backward = function(_, loss, scale) note("backward", loss.value:item(), scale) end,
+            backward = function(_, loss, scale, _, fresh)
+                note(fresh and "write" or "add", loss.value:item(), scale)
+            end,
         },
         model = { forward = function()
             local loss = state.loss_of(state.n)
@@ -52,8 +54,7 @@ describe("trainer", function()
     it("does one update per step, in order", function()
         local parts, calls = rig { last_step = 1 }
         local outcome = Trainer.new(parts):run()
-        assert.are.same({ "zero", "batch 0", "start 1 0", "reset true", "backward 0 scale", "rate 0.1",
-            "update" }, calls)
+        assert.are.same({ "batch 0", "start 1 0", "reset true", "write 0 scale", "rate 0.1", "update" }, calls)
         assert.are.equal("finished", outcome.status)
         assert.are.equal(1, outcome.step)
     end)
@@ -70,14 +71,27 @@ describe("trainer", function()
         assert.is_false(good)
         assert.is_true(fault.is(message))
         assert.are.equal("the loss depends on no parameter that is trained: freeze less", fault.message(message))
-        assert.are.same({ "zero", "batch 0", "start 1 0", "reset true" }, calls)
+        assert.are.same({ "batch 0", "start 1 0", "reset true" }, calls)
     end)
 
     it("accumulates micro-steps whose batches are numbered throughout the run", function()
         local parts, calls = rig { accumulation = 2, first_step = 3, last_step = 3 }
         Trainer.new(parts):run()
-        assert.are.same({ "zero", "batch 4", "start 3 0", "reset true", "backward 4 scale", "batch 5", "start 3 1",
-            "reset true", "backward 5 scale", "rate 0.3", "update" }, calls)
+        assert.are.same({ "batch 4", "start 3 0", "reset true", "write 4 scale", "batch 5", "start 3 1", "reset true",
+            "add 5 scale", "rate 0.3", "update" }, calls)
+    end)
+
+    it("adds in every micro-step of a recorded step that has several, so that one recording serves them all", function()
+        for micro_steps, expected in pairs { { "write 0 scale" }, { "zero", "add 0 scale", "add 1 scale" } } do
+            local parts, calls = rig { accumulation = micro_steps, last_step = 1 }
+            parts.graphs = { enabled = true, run = function(_, _, work, ...) return work(...) end }
+            Trainer.new(parts):run()
+            local gradients = {}
+            for _, call in ipairs(calls) do
+                if call:find "^zero" or call:find "^write" or call:find "^add" then gradients[#gradients + 1] = call end
+            end
+            assert.are.same(expected, gradients)
+        end
     end)
 
     it("logs means over the steps since the last line, and always the last step", function()
@@ -345,7 +359,7 @@ describe("trainer", function()
         local batches = {}
         for _, call in ipairs(calls) do batches[#batches + 1] = call:match "^batch (%d+)" end
         assert.are.same({ "0", "1", "2", "1" }, batches)
-        assert.are.equal("backward nan scale", (calls[#calls]:gsub("%-nan", "nan")))
+        assert.are.equal("write nan scale", (calls[#calls]:gsub("%-nan", "nan")))
     end)
 
     it("does nothing when there is no step left", function()

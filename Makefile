@@ -16,7 +16,7 @@
 #   make tsan             one encoder in eight threads under ThreadSanitizer
 #   make encoder-soak     a million calls of an encoder
 #   make lint             luacheck, clang-format, cppcheck
-#   make lint-sass        the machine code of the CUDA kernels; needs nvcc and cuobjdump
+#   make lint-sass        machine code of the CUDA kernels; nvcc and cuobjdump
 #   make test-cuda        the specs of devices on a GPU
 #   make test-cuda-emulated  the same on an emulated one; needs nvcc
 #   make test-cuda-races  its ops with every access to memory watched

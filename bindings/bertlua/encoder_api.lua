@@ -142,7 +142,8 @@ local function texts_and_pairs(texts, pairs_)
 end
 
 --- What it is: {hidden_size, layers, attention_heads, vocab_size, max_length, labels, problem = "single", "multiple" or
--- "values", pooling = number, fills_masks, classifies, tags, answers, parameters, bytes_of_calls, lower_case, int8}.
+-- "values", pooling = number, fills_masks, classifies, tags, answers, parameters, bytes_of_calls, lower_case, int8,
+-- dtype = name}.
 function Encoder:describe()
     local info, table_of = self.info, {}
     bl.check(lib.bl_encoder_describe(live(self), info))
@@ -153,7 +154,7 @@ function Encoder:describe()
     for _, name in ipairs { "fills_masks", "classifies", "tags", "answers", "lower_case", "int8" } do
         table_of[name] = info[name]
     end
-    table_of.problem = PROBLEM[info.problem]
+    table_of.problem, table_of.dtype = PROBLEM[info.problem], bl.DTYPE_NAME[info.dtype]
     return table_of
 end
 

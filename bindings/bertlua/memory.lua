@@ -6,6 +6,7 @@
 local ffi = require "ffi"
 local bl = require "bertlua.ffi"
 local context = require "bertlua.context"
+local device = require "bertlua.device"
 local ownership = require "bertlua.ownership"
 local summary = require "bertlua.summary"
 require "bertlua.tensor" -- gives the tensors of a buffer their methods
@@ -107,10 +108,7 @@ end
 local function take_whole(out, capacity, least, planned)
     local wanted = planned and planned + math.min(planned / 8, WHOLE_SPARE)
     if not wanted then
-        local free, total = ffi.new "uint64_t[1]", ffi.new "uint64_t[1]"
-        local status = C.bl_device_memory(context.handle(), free, total)
-        if status ~= 0 then return status end
-        wanted = tonumber(free[0]) / 4
+        wanted = (device.memory() or 0) / 4
     end
     wanted = math.min(capacity, math.max(least, math.floor(wanted)))
     return C.bl_arena_create(out, context.handle(), wanted), wanted

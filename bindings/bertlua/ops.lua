@@ -103,7 +103,7 @@ end
 function M.packed_shape(packed)
     local shape, dtype, integers = ffi.new "int64_t[2]", ffi.new "int32_t[1]", ffi.new "bool[1]"
     C.bl_packed_shape(handle(), packed, shape, dtype, integers)
-    return tonumber(shape[0]), tonumber(shape[1]), bl.dtype_name(dtype[0]), integers[0]
+    return tonumber(shape[0]), tonumber(shape[1]), bl.DTYPE_NAME[dtype[0]], integers[0]
 end
 
 function M.packed_linear_forward(y, x, packed, bias, activation)

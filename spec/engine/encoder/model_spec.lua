@@ -36,6 +36,14 @@ describe("the encoder's parameters", function()
     end)
     teardown(function() fs.remove(folder) end)
 
+    it("are packed, or read where they lie in the file, with the same results but for rounding", function()
+        local encoder = assert(api.open(write "plain", { threads = 1, share_parameters = true }))
+        assert.is_true(distance(encoder) < 2e-6)
+        local about = encoder:describe()
+        assert.are.same({ "f32", false }, { about.dtype, about.int8 })
+        encoder:close()
+    end)
+
     it("are found under the names of other programs and of modules around the model", function()
         for name, rename in pairs {
             bare = function(ours) return not ours:find "^cls" and ours:gsub("^bert%.", "") or nil end,

@@ -154,6 +154,8 @@ describe("packed linear", function()
             dense.assert_fails("pack: scales are given, expected NULL", ops.pack, tensor.new("f32", { 6, 4 }), scales)
             dense.assert_fails("pack: scales is f32 [5], expected f32 [6]", ops.pack, w, tensor.new("f32", { 5 }))
             local packed = ops.pack(w, scales)
+            local outputs, inputs, dtype = ops.packed_shape(packed)
+            assert.are.same({ 6, 4, "f32" }, { outputs, inputs, dtype })
             dense.assert_fails("packed linear: x is f32 [2,5], expected f32 [T,4]", ops.packed_linear_forward, y,
                 tensor.new("f32", { 2, 5 }), packed)
             dense.assert_fails("packed linear: y is f32 [3,6], expected f32 [2,6]", ops.packed_linear_forward,

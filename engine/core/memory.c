@@ -7,8 +7,13 @@
 
 #include "backend.h"
 
-/* The most that matrix products of a GPU ask for. */
-enum { ALIGNMENT = 256 };
+enum { ALIGNMENT = 64, DEVICE_ALIGNMENT = 256 };
+
+/* Bytes that a tensor of an arena starts at a multiple of: a vector's, or the most that products of a GPU ask for. */
+static size_t aligned(const bl_context *ctx, size_t bytes) {
+    size_t alignment = ctx->device == BL_CPU ? ALIGNMENT : DEVICE_ALIGNMENT;
+    return (bytes + alignment - 1) / alignment * alignment;
+}
 
 struct bl_buffer {
     bl_context *ctx;
@@ -91,7 +96,7 @@ BL_API bl_status bl_arena_create(bl_arena **out, bl_context *ctx, size_t capacit
     bl_arena *arena = calloc(1, sizeof *arena);
     if (!arena) return bl_fail(BL_ERROR_MEMORY, "arena: out of memory");
     arena->ctx = ctx;
-    arena->capacity = (capacity + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    arena->capacity = aligned(ctx, capacity);
     arena->room = 256;
     arena->blocks = malloc(arena->room * sizeof *arena->blocks);
     if (!arena->blocks) {
@@ -148,7 +153,7 @@ BL_API bl_status bl_arena_tensor(bl_arena *arena, bl_tensor *out, int32_t dtype,
     BL_TRY(bl_shape_bytes("arena", dtype, ndim, shape, &bytes));
     size_t need = bytes ? bytes : 1;
     if (need <= arena->capacity) {
-        need = (need + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        need = aligned(arena->ctx, need);
         for (size_t i = 0; i < arena->count; i++) {
             if (arena->blocks[i].live || arena->blocks[i].bytes < need) continue;
             size_t offset = arena->blocks[i].offset;

@@ -18,6 +18,7 @@
 local Graph = require "bertlua.encoder.graph"
 local Tokenizer = require "bertlua.text.tokenizer"
 local context = require "bertlua.context"
+local device = require "bertlua.device"
 local encoder_api = require "bertlua.encoder_api"
 local fault = require "bertlua.fault"
 local files = require "bertlua.encoder.files"
@@ -75,6 +76,21 @@ local function open_engine(found, graph, options)
     return engine
 end
 
+--- The options, in fp32 where a CPU computes slower in the precision that they ask for.
+local function computable(options)
+    local precision = options.precision or "fp32"
+    if not device.is_host() or context.fast_dtype(DTYPES[precision]) then return options end
+    local line = ("this CPU computes %s slower than fp32: the model computes in fp32"):format(precision)
+    if not told[line] then
+        told[line] = true
+        term.warn(line)
+    end
+    local changed = {}
+    for name, value in pairs(options) do changed[name] = value end
+    changed.precision = "fp32"
+    return changed
+end
+
 local function kind_of(value)
     return value == nil and "nil" or "a " .. type(value)
 end
@@ -91,6 +107,7 @@ function Encoder.load(path, options)
     if not DTYPES[options.precision or "fp32"] then
         error(("load: precision is %s, expected fp32, bf16 or fp16"):format(tostring(options.precision)), 2)
     end
+    options = computable(options)
     -- Trailing slashes would show up in every message.
     path = path:gsub("^~/", (os.getenv "HOME" or "~") .. "/"):gsub("(.)/+$", "%1")
     local found = files.look(path, options)

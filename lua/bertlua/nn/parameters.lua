@@ -18,6 +18,7 @@
 -- `grad` are f32 views, `compute` is what matmuls and table look-ups read. Names
 -- are those of Hugging Face's BERT.
 
+local device = require "bertlua.device"
 local fault = require "bertlua.fault"
 local memory = require "bertlua.memory"
 local ops = require "bertlua.ops"
@@ -28,9 +29,12 @@ local tensor = require "bertlua.tensor"
 local ParameterStore = {}
 ParameterStore.__index = ParameterStore
 
---- Segments start at a multiple of this many elements: 256 bytes even in a bf16 buffer, the most that matrix products
--- of a GPU ask for.
-local ALIGNMENT = 128
+--- Segments start at a multiple of this many elements: 64 bytes of f32, a vector's; on a GPU 256 bytes even in a bf16
+-- buffer, the most that its matrix products ask for.
+local function alignment()
+    return device.is_host() and 16 or 128
+end
+
 local LOW_DTYPE = { fp32 = false, bf16 = "bf16", fp16 = "f16" }
 local INITS = { normal = true, zeros = true, ones = true }
 
@@ -159,7 +163,7 @@ local function put_groups(self, takes, total, order)
                 order[#order + 1] = entry
                 self.numel = self.numel + product(entry.stored_dims)
             end
-            total = round_up(total, ALIGNMENT)
+            total = round_up(total, alignment())
         end
     end
     return total
@@ -219,7 +223,7 @@ function ParameterStore:allocate(options)
 
     local partition = options.partition
     local divided = partition and partition.divide and low_dtype
-    local regions = lay_out(self, divided, partition and partition.multiple or ALIGNMENT)
+    local regions = lay_out(self, divided, partition and partition.multiple or alignment())
     if partition then partition:cut(regions) end
     self.partition, self.precision = partition, precision
     self.dtype, self.low_dtype = low_dtype or "f32", low_dtype or nil

@@ -9,11 +9,17 @@
 -- elements: memory is in parameters.lua, messages are in train/. A shard is
 -- something else throughout: a file of samples or text.
 
+local device = require "bertlua.device"
+
 local Partition = {}
 Partition.__index = Partition
 
---- Parts start at a multiple of this many elements: 256 bytes even in a bf16 buffer, whose tensors ops read.
-local ALIGNMENT = 128
+--- Parts start at a multiple of this many elements: 64 bytes even in a bf16 buffer, whose tensors ops read, and 256 on
+-- a GPU.
+local function alignment()
+    return device.is_host() and 32 or 128
+end
+
 local MIB_OF_F32 = 2 ^ 18
 
 --- Create the division; cut() sets the buckets.
@@ -27,7 +33,7 @@ function Partition.new(options)
         rank = options.rank or 0, size = options.size or 1, divide = options.divide or false,
     }, Partition)
     --- What the length of every bucket is a multiple of.
-    self.multiple = ALIGNMENT * (self.divide and self.size or 1)
+    self.multiple = alignment() * (self.divide and self.size or 1)
     local elements = (options.bucket_mib or 25) * MIB_OF_F32
     self.bucket = math.max(1, math.floor(elements / self.multiple)) * self.multiple
     return self

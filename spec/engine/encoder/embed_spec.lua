@@ -114,7 +114,7 @@ describe("an encoder", function()
         assert.are.same({
             hidden_size = 16, layers = 2, attention_heads = 2, vocab_size = 25, max_length = 20, labels = 0,
             pooling = 1, fills_masks = true, classifies = false, tags = false, answers = false, parameters = 5097,
-            problem = "single", lower_case = true, int8 = false,
+            problem = "single", lower_case = true, int8 = false, dtype = "f32",
         }, info)
         encoder:embed { SHORT }
         assert.is_true(encoder:describe().bytes_of_calls > 0)

@@ -20,14 +20,14 @@ end
 describe("partition", function()
     it("cuts buckets from the end, and each into one part per rank", function()
         local partition = Partition.new { rank = 1, size = 3, divide = true, bucket_mib = BUCKET }
-        assert.are.equal(384, partition.multiple)
-        assert.are.equal(1920, partition.bucket)
-        local buckets = partition:cut { { offset = 0, count = 384 * 13, low = true }, { offset = 4992, count = 384 } }
+        assert.are.equal(96, partition.multiple)
+        assert.are.equal(2016, partition.bucket)
+        local buckets = partition:cut { { offset = 0, count = 96 * 50, low = true }, { offset = 4800, count = 96 } }
         local seen = {}
         for i, b in ipairs(buckets) do seen[i] = { b.offset, b.count, b.part, b.own, b.state } end
-        assert.are.same({ { 0, 1152, 384, 384, 0 }, { 1152, 1920, 640, 1792, 384 }, { 3072, 1920, 640, 3712, 1024 },
-            { 4992, 384, 128, 5120, 1664 } }, seen)
-        assert.are.equal(1792, partition.state_count)
+        assert.are.same({ { 0, 768, 256, 256, 0 }, { 768, 2016, 672, 1440, 256 }, { 2784, 2016, 672, 3456, 928 },
+            { 4800, 96, 32, 4832, 1600 } }, seen)
+        assert.are.equal(1632, partition.state_count)
         assert.are.equal(true, buckets[1].low)
         assert.is_nil(buckets[4].low)
     end)
@@ -44,7 +44,7 @@ describe("partition", function()
         local owners = {}
         for rank = 0, 2 do
             local partition = Partition.new { rank = rank, size = 3, divide = true, bucket_mib = BUCKET }
-            partition:cut { { offset = 0, count = 4992 } }
+            partition:cut { { offset = 0, count = 4800 } }
             partition:owned(100, 4000, function(first, count, state)
                 assert.is_true(state >= 0 and state + count <= partition.state_count)
                 for i = first, first + count - 1 do

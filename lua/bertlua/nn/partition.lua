@@ -26,14 +26,15 @@ local MIB_OF_F32 = 2 ^ 18
 -- @param options table of
 --   rank (0), size (1): of this process in the job;
 --   divide: true for state that is divided over the ranks (false);
---   bucket_mib: MiB of f32 gradients a bucket (25)
+--   bucket_mib: MiB of f32 gradients a bucket (25);
+--   alignment: elements that parts start at a multiple of (the device's)
 function Partition.new(options)
     options = options or {}
     local self = setmetatable({
         rank = options.rank or 0, size = options.size or 1, divide = options.divide or false,
     }, Partition)
     --- What the length of every bucket is a multiple of.
-    self.multiple = alignment() * (self.divide and self.size or 1)
+    self.multiple = (options.alignment or alignment()) * (self.divide and self.size or 1)
     local elements = (options.bucket_mib or 25) * MIB_OF_F32
     self.bucket = math.max(1, math.floor(elements / self.multiple)) * self.multiple
     return self

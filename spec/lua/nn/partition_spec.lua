@@ -19,7 +19,7 @@ end
 
 describe("partition", function()
     it("cuts buckets from the end, and each into one part per rank", function()
-        local partition = Partition.new { rank = 1, size = 3, divide = true, bucket_mib = BUCKET }
+        local partition = Partition.new { rank = 1, size = 3, divide = true, bucket_mib = BUCKET, alignment = 32 }
         assert.are.equal(96, partition.multiple)
         assert.are.equal(2016, partition.bucket)
         local buckets = partition:cut { { offset = 0, count = 96 * 50, low = true }, { offset = 4800, count = 96 } }
@@ -43,7 +43,7 @@ describe("partition", function()
     it("says what a rank owns of a range; together the ranks own all of it, once", function()
         local owners = {}
         for rank = 0, 2 do
-            local partition = Partition.new { rank = rank, size = 3, divide = true, bucket_mib = BUCKET }
+            local partition = Partition.new { rank = rank, size = 3, divide = true, bucket_mib = BUCKET, alignment = 32 }
             partition:cut { { offset = 0, count = 4800 } }
             partition:owned(100, 4000, function(first, count, state)
                 assert.is_true(state >= 0 and state + count <= partition.state_count)
@@ -61,7 +61,7 @@ describe("a divided ParameterStore", function()
     local function each_rank(size, precision, visit)
         for rank = 0, size - 1 do
             tensor.scope(function()
-                local partition = Partition.new { rank = rank, size = size, divide = true, bucket_mib = BUCKET }
+                local partition = Partition.new { rank = rank, size = size, divide = true, bucket_mib = BUCKET, alignment = 32 }
                 local store = build(partition, precision)
                 visit(store, partition)
                 store:free()

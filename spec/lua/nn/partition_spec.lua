@@ -5,8 +5,12 @@ local Partition = require "bertlua.nn.partition"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local tensor = require "bertlua.tensor"
 
--- 2,048 elements of f32.
-local BUCKET = 2048 / 2 ^ 18
+-- 2,048 elements of f32, and parts as the CPU has them, on any device.
+local BUCKET, ALIGNMENT = 2048 / 2 ^ 18, 32
+
+local function divided(rank, size)
+    return Partition.new { rank = rank, size = size, divide = true, bucket_mib = BUCKET, alignment = ALIGNMENT }
+end
 
 local function build(partition, precision)
     local store = ParameterStore.new()
@@ -19,7 +23,7 @@ end
 
 describe("partition", function()
     it("cuts buckets from the end, and each into one part per rank", function()
-        local partition = Partition.new { rank = 1, size = 3, divide = true, bucket_mib = BUCKET, alignment = 32 }
+        local partition = divided(1, 3)
         assert.are.equal(96, partition.multiple)
         assert.are.equal(2016, partition.bucket)
         local buckets = partition:cut { { offset = 0, count = 96 * 50, low = true }, { offset = 4800, count = 96 } }
@@ -43,7 +47,7 @@ describe("partition", function()
     it("says what a rank owns of a range; together the ranks own all of it, once", function()
         local owners = {}
         for rank = 0, 2 do
-            local partition = Partition.new { rank = rank, size = 3, divide = true, bucket_mib = BUCKET, alignment = 32 }
+            local partition = divided(rank, 3)
             partition:cut { { offset = 0, count = 4800 } }
             partition:owned(100, 4000, function(first, count, state)
                 assert.is_true(state >= 0 and state + count <= partition.state_count)
@@ -61,7 +65,7 @@ describe("a divided ParameterStore", function()
     local function each_rank(size, precision, visit)
         for rank = 0, size - 1 do
             tensor.scope(function()
-                local partition = Partition.new { rank = rank, size = size, divide = true, bucket_mib = BUCKET, alignment = 32 }
+                local partition = divided(rank, size)
                 local store = build(partition, precision)
                 visit(store, partition)
                 store:free()

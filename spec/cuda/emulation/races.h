@@ -78,23 +78,22 @@ bool bl_emulated_find(const void *p, bl_watch_region *region);
 #else
 
 #define BL_UNWATCHED
-__attribute__((unused)) static inline void bl_watch_nothing(int zero, ...) {
-    (void) zero;
+template <class... Arguments> static inline void bl_watch_nothing(const Arguments &...) {
 }
-#define bl_watch_launches(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_block(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_resume(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_pause(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_barrier(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_syncwarp(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_warp_reads(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_atomic(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_copy_begins(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_copy_ends(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_library_reads(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_library_writes(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_copied(...) bl_watch_nothing(0, ##__VA_ARGS__)
-#define bl_watch_forget(...) bl_watch_nothing(0, ##__VA_ARGS__)
+#define bl_watch_launches(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_block(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_resume(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_pause(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_barrier(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_syncwarp(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_warp_reads(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_atomic(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_copy_begins(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_copy_ends(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_library_reads(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_library_writes(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_copied(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_forget(...) bl_watch_nothing(__VA_ARGS__)
 #define bl_watch_here() nullptr
 
 #endif

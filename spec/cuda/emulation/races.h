@@ -78,22 +78,23 @@ bool bl_emulated_find(const void *p, bl_watch_region *region);
 #else
 
 #define BL_UNWATCHED
-template <class... Arguments> static inline void bl_watch_nothing(const Arguments &...) {
+__attribute__((unused)) static inline void bl_watch_nothing(int zero, ...) {
+    (void) zero;
 }
-#define bl_watch_launches(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_block(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_resume(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_pause(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_barrier(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_syncwarp(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_warp_reads(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_atomic(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_copy_begins(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_copy_ends(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_library_reads(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_library_writes(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_copied(...) bl_watch_nothing(__VA_ARGS__)
-#define bl_watch_forget(...) bl_watch_nothing(__VA_ARGS__)
+#define bl_watch_launches(...) bl_watch_nothing(0, __VA_ARGS__)
+#define bl_watch_block() ((void) 0)
+#define bl_watch_resume(...) bl_watch_nothing(0, __VA_ARGS__)
+#define bl_watch_pause() ((void) 0)
+#define bl_watch_barrier() ((void) 0)
+#define bl_watch_syncwarp(...) bl_watch_nothing(0, __VA_ARGS__)
+#define bl_watch_warp_reads(...) bl_watch_nothing(0, __VA_ARGS__)
+#define bl_watch_atomic(...) bl_watch_nothing(0, __VA_ARGS__)
+#define bl_watch_copy_begins(...) bl_watch_nothing(0, __VA_ARGS__)
+#define bl_watch_copy_ends(...) bl_watch_nothing(0, __VA_ARGS__)
+#define bl_watch_library_reads(...) bl_watch_nothing(0, __VA_ARGS__)
+#define bl_watch_library_writes(...) bl_watch_nothing(0, __VA_ARGS__)
+#define bl_watch_copied(...) bl_watch_nothing(0, __VA_ARGS__)
+#define bl_watch_forget(...) bl_watch_nothing(0, __VA_ARGS__)
 #define bl_watch_here() nullptr
 
 #endif

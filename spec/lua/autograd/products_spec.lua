@@ -5,6 +5,7 @@ local F = require "bertlua.autograd.functional"
 local ParameterStore = require "bertlua.nn.parameters"
 local Tape = require "bertlua.autograd.tape"
 local differences = require "spec.support.differences"
+local device = require "bertlua.device"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local ops = require "spec.support.ops"
@@ -237,7 +238,7 @@ describe("products on a tape", function()
         local y = F.rmsnorm(tape, random({ 4, 8 }, 1), store:get "root", 1e-5)
         assert.is_false(y.needs_grad)
         assert.are.equal(0, tape.count)
-        assert.are.equal(4 * 8 * 4, (tape:memory()))
+        assert.are.equal(device.is_host() and 4 * 8 * 4 or 256, (tape:memory()))
         assert.is_false(F.parameter(tape, store:get "root").needs_grad)
         store:free()
     end)

@@ -148,7 +148,7 @@ function M.candidates(words)
     return complete_settings(spec, words)
 end
 
---- What `--complete` prints: a candidate a line, behind a tab what it means; a last line ":any" or ":lua" for files.
+--- What a shell reads: a candidate a line, behind a tab what it means; a last line ":any" or ":lua" for files.
 function M.text(words)
     local list, files = M.candidates(words)
     local lines = {}

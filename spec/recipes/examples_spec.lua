@@ -327,13 +327,13 @@ describe("the example", function()
     end)
 
     it("own_model.lua trains its model", function()
-        local output, straight = resumes_exactly("own_model", {})
+        local output, straight = resumes_exactly("own_model", { ["matmul-choices"] = "none" })
         assert.matches("\nmodel     PreLnBert: ", output)
         local config = json.read(straight .. "/custom/phase1/8/config.json")
         assert.are.same({ { "PreLnBert" }, "gelu" }, { config.architectures, config.gate })
-        -- Recomputing the layers changes nothing but the memory.
+        -- Recomputing the layers changes nothing but the memory; on a GPU it times other products.
         local again = job.dir .. "/again"
-        run("own_model", again, { ["activation-checkpointing"] = "true" })
+        run("own_model", again, { ["activation-checkpointing"] = "true", ["matmul-choices"] = "none" })
         assert.is_true(fs.read(straight .. "/custom/phase1/8/model.safetensors")
             == fs.read(again .. "/custom/phase1/8/model.safetensors"))
     end)

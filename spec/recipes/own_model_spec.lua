@@ -292,7 +292,9 @@ end
 ]]
         it("is what the model computes where it says the same, in steps of many parts, and resumes exactly", function()
             local function options(name, more)
-                local all = { ["output-dir"] = job.dir .. "/" .. name, ["gradient-merge-steps"] = 3, ["max-steps"] = 5 }
+                -- Op by op, a GPU times other products than in a recorded step.
+                local all = { ["output-dir"] = job.dir .. "/" .. name, ["gradient-merge-steps"] = 3, ["max-steps"] = 5,
+                    ["matmul-choices"] = "none" }
                 for key, value in pairs(more or {}) do all[key] = value end
                 return all
             end

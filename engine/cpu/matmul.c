@@ -4,31 +4,27 @@
  */
 #include "matmul.h"
 
-#include <omp.h>
-#include <string.h>
-
 #include "core/half.h"
 #include "onednn.h"
 #include "primitives.h"
 
-enum { ALIGNMENT = 64 };
-
-static size_t padded(size_t bytes) {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+#if defined(__x86_64__)
+static bool has_isa(dnnl_cpu_isa_t isa) {
+    return (dnnl_get_effective_cpu_isa() & isa) == isa;
 }
+#endif
 
 bool bl_cpu_matmul_native(int32_t dtype) {
 #if defined(__x86_64__)
     /* Without the instructions oneDNN either refuses bf16 or emulates it slower than f32. */
-    if (dtype == BL_BF16)
-        return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+    if (dtype == BL_BF16) return has_isa(dnnl_cpu_isa_avx512_core_bf16);
 #endif
     return dtype == BL_F32;
 }
+
 float bl_cpu_int8_levels(void) {
 #if defined(__x86_64__)
-    bool vnni = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni;
-    return vnni ? 255.0f : 127.0f;
+    return has_isa(dnnl_cpu_isa_avx512_core_vnni) ? 255.0f : 127.0f;
 #else
     return 255.0f;
 #endif
@@ -85,6 +81,7 @@ static void normalise(bl_matrix *matrix, int64_t rows, int64_t columns) {
     if (matrix->column == 1 && rows == 1) matrix->row = columns;
     if (matrix->column != 1 && columns == 1) matrix->column = rows;
 }
+
 /* The result from its f32 copy, rounded. */
 static void write_back(const bl_context *ctx, const bl_matrix *matrix, const bl_matrix *copy, int64_t rows,
                        int64_t columns, const int64_t batch[2]) {
@@ -100,13 +97,13 @@ static void write_back(const bl_context *ctx, const bl_matrix *matrix, const bl_
 
 /* Bytes of an operand's copy. */
 static size_t copy_bytes(const bl_matrix *matrix, int64_t elements, const int64_t batch[2], size_t size) {
-    return padded((size_t) (matrices(matrix, batch, 0) * matrices(matrix, batch, 1) * elements) * size);
+    return bl_cpu_padded((size_t) (matrices(matrix, batch, 0) * matrices(matrix, batch, 1) * elements) * size);
 }
 
 /* True where oneDNN has f32 products that want B in blocks. */
 static bool has_blocked_f32(void) {
 #if defined(__x86_64__)
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+    return has_isa(dnnl_cpu_isa_avx512_core);
 #else
     return false;
 #endif
@@ -165,7 +162,7 @@ static bl_status multiply(bl_context *ctx, const bl_cpu_product *product, size_t
     size_t a_bytes = a.dtype != operand ? copy_bytes(&a, p.m * p.k, p.batch, size) : 0;
     size_t b_bytes = b.dtype != operand ? copy_bytes(&b, p.k * p.n, p.batch, size) : 0;
     size_t c_bytes = c.dtype != result ? copy_bytes(&c, p.m * p.n, p.batch, sizeof(float)) : 0;
-    size_t bias_bytes = p.bias && p.bias_dtype != BL_F32 ? padded((size_t) p.n * sizeof(float)) : 0;
+    size_t bias_bytes = p.bias && p.bias_dtype != BL_F32 ? bl_cpu_padded((size_t) p.n * sizeof(float)) : 0;
     /* The primitive depends on how the copies lie, not on where; and it says how much scratch it wants itself. */
     if (a_bytes) point_to_copy(&p.a, p.m, p.k, p.batch, operand, NULL);
     if (b_bytes) point_to_copy(&p.b, p.k, p.n, p.batch, operand, NULL);

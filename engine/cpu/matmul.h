@@ -49,6 +49,11 @@ typedef struct bl_cpu_product {
     int32_t compute; /* dtype the product is wanted in: operands of another dtype are converted first */
 } bl_cpu_product;
 
+/* Bytes rounded up, so that what lies behind them in scratch starts on a vector. */
+static inline size_t bl_cpu_padded(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+
 /* Sums are in f32. Where the CPU has no instructions for `compute`, the product is done in f32. Uses the scratch. */
 bl_status bl_cpu_multiply(bl_context *ctx, const bl_cpu_product *product);
 

@@ -21,7 +21,7 @@
 #include "vecmath.h"
 
 /* Rows at once: what a product writes is still in the second cache level when it is read again. */
-enum { CHUNK = 256, ALIGNMENT = 64 };
+enum { CHUNK = 256 };
 
 /* s32 sums lie in the memory of y until they become its f32 elements. */
 typedef int32_t sum_word __attribute__((may_alias));
@@ -37,19 +37,15 @@ struct bl_packed {
     float levels;             /* steps that the range of a row of x is cut into */
 };
 
-static size_t padded(size_t bytes) {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 /* ---- packing ---- */
 
 /* With them in the order of w; sums of up to 2^16 integers are exact in 32 bits. */
 static bl_status keep_scales(bl_context *ctx, bl_packed *packed, const bl_tensor *w, const bl_tensor *scales) {
     int64_t n = packed->n, k = packed->k;
     const int8_t *integers = w->data;
-    BL_TRY(bl_buffer_create(&packed->memory, ctx, 2 * padded((size_t) n * sizeof(float))));
+    BL_TRY(bl_buffer_create(&packed->memory, ctx, 2 * bl_cpu_padded((size_t) n * sizeof(float))));
     packed->scales = bl_buffer_data(packed->memory);
-    packed->row_sums = packed->scales + padded((size_t) n * sizeof(float)) / sizeof(float);
+    packed->row_sums = packed->scales + bl_cpu_padded((size_t) n * sizeof(float)) / sizeof(float);
     memcpy(packed->scales, scales->data, (size_t) n * sizeof(float));
     for (int64_t j = 0; j < n; j++) {
         int32_t sum = 0;
@@ -184,10 +180,11 @@ static bl_status forward_int8(bl_context *ctx, bl_tensor *y, const bl_tensor *x,
                               .packed = packed->matrix,
                               .c = c,
                               .compute = BL_OPERAND_U8};
-    size_t own = 0, integers = padded((size_t) (count * k)), ranges = padded((size_t) count * sizeof(range));
+    size_t own = 0, integers = bl_cpu_padded((size_t) (count * k)),
+           ranges = bl_cpu_padded((size_t) count * sizeof(range));
     void *scratch = NULL;
     BL_TRY(bl_cpu_product_scratch(ctx, &product, &own));
-    BL_TRY(bl_scratch(ctx, integers + ranges + padded(own), &scratch));
+    BL_TRY(bl_scratch(ctx, integers + ranges + bl_cpu_padded(own), &scratch));
     uint8_t *q = scratch;
     range *r = (void *) (q + integers);
     product.a.data = q;

@@ -15,11 +15,7 @@
 
 #include "onednn.h"
 
-enum { BUCKETS = 256, CAPACITY = 1024, ALIGNMENT = 64 };
-
-static size_t padded(size_t bytes) {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
+enum { BUCKETS = 256, CAPACITY = 1024 };
 
 struct bl_primitive {
     bl_primitive *next;
@@ -223,7 +219,7 @@ static dnnl_status_t make_reorder(bl_primitive *entry, dnnl_engine_t engine, one
         status = dnnl_memory_create(&entry->strided, onednn_layout_of(&strided), engine, DNNL_MEMORY_NONE);
     if (description) dnnl_primitive_desc_destroy(description);
     onednn_release(&strided);
-    entry->reordered_bytes = padded(onednn_bytes(layout));
+    entry->reordered_bytes = bl_cpu_padded(onednn_bytes(layout));
     entry->is_blocked = onednn_is_blocked(layout);
     return status;
 }
@@ -287,6 +283,7 @@ bl_status bl_primitive_find(bl_context *ctx, bl_primitive **out, const bl_primit
     state->count++;
     return BL_OK;
 }
+
 /* B, which lies at `from`, to `to` in the layout of the product. */
 static bl_status reorder(matmul_state *state, bl_primitive *entry, const void *from, void *to) {
     TRY_DNNL(dnnl_memory_set_data_handle(entry->strided, (void *) (uintptr_t) from), "setting b");
@@ -322,6 +319,7 @@ bl_status bl_primitive_run(bl_context *ctx, bl_primitive *entry, const bl_cpu_pr
     TRY_DNNL(dnnl_stream_wait(state->stream), "waiting for a product");
     return BL_OK;
 }
+
 size_t bl_primitive_scratch(const bl_primitive *primitive) {
     return primitive->reordered_bytes + primitive->scratchpad_bytes;
 }

@@ -260,19 +260,6 @@ static bl_status copy_parts(opening *o, bl_model_tensor *out, const bl_named *co
     return BL_OK;
 }
 
-/* Packs a matrix from where its parts lie. */
-static bl_status pack_places(opening *o, bl_model_tensor *out, void *const *places, int32_t parts, int32_t dtype,
-                             const int64_t shape[2]) {
-    bl_weight_place list[BL_PLAN_PARTS];
-    size_t bytes = 0;
-    BL_TRY(bl_shape_bytes("encoder", dtype, 2, shape, &bytes));
-    for (int32_t i = 0; i < parts; i++)
-        list[i] = (bl_weight_place){places[i], bytes, !o->parameters};
-    BL_TRY(bl_weights_pack(o->model->ctx, &out->packed, list, parts, dtype, shape, NULL));
-    if (out->packed) out->parts = 1;
-    return BL_OK;
-}
-
 /* Packs a matrix that was copied last, and lets go of the copy. */
 static bl_status pack_copy(opening *o, bl_model_tensor *out) {
     struct bl_model_store *store = o->model->store;
@@ -358,8 +345,12 @@ static bl_status open_parameter(opening *o, int32_t row, int32_t layer) {
     model->numel += (uint64_t) p->parts * bytes / bl_dtype_size(dtype);
     if (integers) return open_int8(o, out, p, layer, named, integers, shape);
     bool packs = o->packs && is_matrix(p);
-    if (packs && placed == p->parts) BL_TRY(pack_places(o, out, places, p->parts, dtype, shape));
-    if (out->packed) return BL_OK;
+    if (packs && placed == p->parts)
+        BL_TRY(bl_weights_pack(model->ctx, &out->packed, places, p->parts, !o->parameters, dtype, shape));
+    if (out->packed) {
+        out->parts = 1;
+        return BL_OK;
+    }
     if (placed < p->parts) {
         BL_TRY(copy_parts(o, out, named, p->parts, dtype, ndim, shape));
         return packs ? pack_copy(o, out) : BL_OK;

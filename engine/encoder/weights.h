@@ -6,19 +6,12 @@
 
 #include "encoder/model.h"
 
-/* Bytes that a file's mapping holds, of which no more is read: its pages need no memory until they are. */
-typedef struct bl_weight_place {
-    const void *data;
-    size_t bytes;
-    bool mapped;
-} bl_weight_place;
-
 /*
- * Pack the parts of a matrix, each [rows, columns] of one dtype, one below the
- * other. *out is NULL where it gains nothing. scales: f32 [rows * parts] of int8
- * parts, else NULL.
+ * Pack the parts of a matrix, each [rows, columns] of one dtype without gaps, one
+ * below the other. *out is NULL where it gains nothing. mapped: the places are in
+ * a file's mapping, whose pages need no memory then until something else reads them.
  */
-bl_status bl_weights_pack(bl_context *ctx, bl_packed **out, const bl_weight_place *places, int32_t parts, int32_t dtype,
-                          const int64_t shape[2], const bl_tensor *scales);
+bl_status bl_weights_pack(bl_context *ctx, bl_packed **out, void *const *places, int32_t parts, bool mapped,
+                          int32_t dtype, const int64_t shape[2]);
 
 #endif

@@ -4,6 +4,7 @@
 --
 -- Each measurement is a process of its own, beside nothing, one or two busy loops, or a second run of the same kind.
 
+local benchmark = require "bertlua.train.benchmark"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
@@ -111,11 +112,6 @@ local function measure(work, scene, policy, values, folders)
     end)
 end
 
-local function median(list)
-    table.sort(list)
-    return (list[math.floor((#list + 1) / 2)] + list[math.ceil((#list + 1) / 2)]) / 2
-end
-
 --- Share of the quiet machine's speed, as in DEFINITIONS.
 local function fair_share(scene, threads, cores)
     local others = scene == "2 runs" and threads or tonumber(scene:match "^(%d) loop" or 0)
@@ -124,14 +120,14 @@ end
 
 local function print_table(work, rates, used, policies, values, cores)
     local best = 0
-    for _, policy in ipairs(policies) do best = math.max(best, median(rates[policy].quiet)) end
+    for _, policy in ipairs(policies) do best = math.max(best, benchmark.median(rates[policy].quiet)) end
     local scenes = split(values.scenes)
     print(("\n%-12s %-10s %9s %9s %6s %9s %6s"):format(work, "", "per s", "of quiet", "fair", "of fair", "cores"))
     for _, scene in ipairs(scenes) do
         for _, policy in ipairs(policies) do
-            local rate, fair = median(rates[policy][scene]), fair_share(scene, values.threads, cores)
+            local rate, fair = benchmark.median(rates[policy][scene]), fair_share(scene, values.threads, cores)
             print(("%-12s %-10s %9.2f %9.2f %6.2f %7.0f %% %6.2f"):format(scene, policy, rate, rate / best, fair,
-                100 * rate / best / fair, median(used[policy][scene])))
+                100 * rate / best / fair, benchmark.median(used[policy][scene])))
         end
     end
 end

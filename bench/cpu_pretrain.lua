@@ -7,6 +7,7 @@
 -- them. If Python has no torch and transformers, the script reports it and
 -- measures only bertlua.
 
+local benchmark = require "bertlua.train.benchmark"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local paths = require "bertlua.paths"
@@ -55,11 +56,6 @@ local function has_peer(values)
     return os.execute(quote(values.python) .. " -c 'import torch, transformers' >/dev/null 2>&1") == 0
 end
 
-local function median(list)
-    table.sort(list)
-    return (list[math.floor((#list + 1) / 2)] + list[math.ceil((#list + 1) / 2)]) / 2
-end
-
 --- Add a process's seconds to those of its kind.
 local function collect(total, result)
     total = total or { seconds = {}, rss = 0 }
@@ -92,7 +88,7 @@ local function print_rows(found, values)
         for _, kind in ipairs { "fp32", "bf16" } do
             local row = found[side .. kind]
             if row then
-                row.step = median(row.seconds)
+                row.step = benchmark.median(row.seconds)
                 local name = side == "" and "bertlua" or "PyTorch " .. row.version:match "^[%d.]+"
                 local rate = found[kind].flops / row.step
                 print(("%-22s %10.1f %10.3f %10.1f %7.1f %% %10.0f"):format(name .. " " .. kind,

@@ -6,6 +6,7 @@
 -- Every measurement is a separate process, ours and PyTorch's taking turns. The
 -- result is Markdown, on standard output and in --output.
 
+local benchmark = require "bertlua.train.benchmark"
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local data = require "bertlua.data"
@@ -58,11 +59,6 @@ local DEFINITIONS = [[
 - update: bytes are those of reading parameter, two moments and gradient and of writing parameter, two moments and the
   low-precision copy once: 30 per parameter with bf16. The rate it is compared with is that of a large f32 copy.
 - times of ops: one eager step with events around every op; bytes are the sizes of all tensors that an op is given.]]
-
-local function median(list)
-    table.sort(list)
-    return (list[math.floor((#list + 1) / 2)] + list[math.ceil((#list + 1) / 2)]) / 2
-end
 
 local function own(job)
     local result, text = command.own("gpu_worker.lua", quote(json.encode(job)) .. " 2>&1")
@@ -136,7 +132,7 @@ local function measure_all(values, size, folder)
     for _, job in ipairs(cases(values, size)) do
         io.stderr:write(job.name, "\n")
         local row = { job = job, own = own(job) }
-        row.step = median(row.own.seconds)
+        row.step = benchmark.median(row.own.seconds)
         if with_peer and not (job.pair and job.packed) then
             row.peer = peer(values, job)
             found.torch = row.peer and row.peer.version or found.torch
@@ -173,7 +169,7 @@ local function rate_rows(found, add)
     add "|---|---|---|---|---|---|---|"
     for _, row in ipairs(found.rows) do
         local count, flops = #row.job.lengths, row.own.flops / row.step
-        local theirs = row.peer and count / median(row.peer.seconds)
+        local theirs = row.peer and count / benchmark.median(row.peer.seconds)
         add(("| %s | %.1f | %.2f | %.3f | %.1f %% | %s | %s |"):format(row.job.name, count / row.step, 1e3 * row.step,
             flops / 1e12, 100 * flops / found.peak.flops, theirs and ("%.1f"):format(theirs) or "not measured",
             theirs and ("%.2f"):format(count / row.step / theirs) or ""))

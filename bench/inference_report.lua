@@ -24,11 +24,6 @@ local LABELS = { onnxruntime = "ONNX Runtime", openvino = "OpenVINO", torch = "P
 
 local CLASSES = { "fp32", "half", "int8" }
 
-local function median(list)
-    table.sort(list)
-    return benchmark.percentile(list, 50)
-end
-
 local function cosine(x, y)
     local xy, xx, yy = 0, 0, 0
     for i = 1, #x do xy, xx, yy = xy + x[i] * y[i], xx + x[i] * x[i], yy + y[i] * y[i] end
@@ -67,7 +62,7 @@ local function gathered(rows)
             seconds[i], total.seconds[#total.seconds + 1] = value, value
         end
         local i = #total.rates + 1
-        total.rates[i], total.rss[i], total.start[i] = row.texts / median(seconds), result.rss, result.start
+        total.rates[i], total.rss[i], total.start[i] = row.texts / benchmark.median(seconds), result.rss, result.start
     end
     return list, by_key
 end
@@ -80,7 +75,8 @@ function M.point(point, raw)
     print(("\n%-36s %10s %10s %10s %9s %8s %9s"):format(point.name, "seq/s", "p50 ms", "p99 ms", "peak MiB", "start s",
         "cosine"))
     for _, row in ipairs(list) do
-        row.rate, row.memory, row.start_up = median(row.rates), median(row.rss) / 2 ^ 20, median(row.start)
+        row.rate, row.start_up = benchmark.median(row.rates), benchmark.median(row.start)
+        row.memory = benchmark.median(row.rss) / 2 ^ 20
         table.sort(row.seconds)
         local agrees = reference and agreement(row.vectors, reference.vectors)
         row.wrong = agrees and row.class == "fp32" and (agrees <= LEAST_COSINE or agrees ~= agrees)

@@ -8,6 +8,7 @@
 -- gradients at a time. Attention's own products, which are small and batched, are not among them.
 
 local BertConfig = require("bertlua.models.bert").BertConfig
+local benchmark = require "bertlua.train.benchmark"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
 local ops = require "bertlua.ops"
@@ -113,11 +114,6 @@ local function products_of(layer, dtype)
     }
 end
 
-local function median(list)
-    table.sort(list)
-    return (list[math.floor((#list + 1) / 2)] + list[math.ceil((#list + 1) / 2)]) / 2
-end
-
 local function flops(row)
     return 2 * row.m * row.k * row.n
 end
@@ -152,7 +148,7 @@ end
 local function print_rows(rows, peak)
     local total, work = 0, 0
     for _, row in ipairs(rows) do
-        row.median = median(row.seconds)
+        row.median = benchmark.median(row.seconds)
         total, work = total + row.count * row.median, work + row.count * flops(row)
     end
     print(("%-16s %-8s %20s  %-7s %-7s %-5s %9s %8s %8s %3s %9s"):format("", "", "m x k : k x n", "A", "B", "C", "ms",

@@ -12,6 +12,12 @@ function M.percentile(sorted, p)
     return sorted[low] + (sorted[high] - sorted[low]) * (position - low)
 end
 
+--- The middle of a list of numbers, which is sorted by this.
+function M.median(list)
+    table.sort(list)
+    return M.percentile(list, 50)
+end
+
 --- Figures from the records of the measured steps (seconds, sequences, tokens of each).
 function M.summary(steps)
     local seconds, total, sequences, tokens = {}, 0, 0, 0

@@ -10,6 +10,12 @@ describe("benchmark", function()
         assert.are.equal(1, benchmark.percentile({ 1 }, 99))
     end)
 
+    it("finds the middle of a list in any order", function()
+        assert.are.equal(3, benchmark.median { 5, 1, 3, 2, 4 })
+        assert.are.equal(2.5, benchmark.median { 4, 1, 3, 2 })
+        assert.are.equal(7, benchmark.median { 7 })
+    end)
+
     it("divides all work by all time", function()
         local summary = benchmark.summary {
             { seconds = 1, sequences = 10, tokens = 100 },

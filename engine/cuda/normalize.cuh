@@ -31,7 +31,9 @@
 #include "cuda/elements.cuh"
 
 enum {
-    NORM_WARPS = 4,         /* rows of a forward block */
+    NORM_WARPS = 4,         /* rows of a forward block ... */
+    NORM_BLOCKS = 4,        /* ... of which a multiprocessor holds these: without a bound of ours ptxas takes a tighter
+                               one of its own, and spills a few bytes */
     NORM_THREADS = 256,     /* most of a block of the `any` kernels */
     NORM_LANE_VALUES = 32,  /* most elements of a row that a lane holds */
     NORM_MAX_THREADS = 256, /* of a backward block: more would leave too few registers */
@@ -47,7 +49,7 @@ static inline unsigned norm_threads(int width) {
 /* ---- forward ---- */
 
 template <int PACKS, class Row>
-__global__ void __launch_bounds__(NORM_WARPS *BL_WARP)
+__global__ void __launch_bounds__(NORM_WARPS *BL_WARP, NORM_BLOCKS)
     normalize_forward_kernel(Row row, float *mean, float *rstd, const float *gamma, const float *beta, float eps,
                              int64_t rows, int width) {
     constexpr int N = Row::PACK;

@@ -1,6 +1,6 @@
 --- The engine's ops: one function each, with the arguments of engine/api/ops.h without the context.
 --
--- Outputs first, then inputs, then scalars; nil where the header allows NULL.
+-- Outputs first, then inputs, then scalars; nil where the header allows NULL, at the end left out.
 -- In the header's order, one wrapper per op: it adds the context and turns names
 -- into numbers, nothing else.
 -- Shapes, formulas and what is accumulated are in the header: `? ops.NAME` at
@@ -84,8 +84,10 @@ function M.linear_forward(y, pre, x, w, bias, activation)
 end
 
 -- @param fresh true: dw and dbias are written; otherwise they are added to
-function M.linear_backward(dx, dw, dbias, dy, x, w, saved, activation, fresh)
-    check(C.bl_linear_backward(handle(), dx, dw, dbias, dy, x, w, saved, activation_code(activation), not fresh))
+-- @param dy_sums, x_pre, dx_sums sums that other ops give and take, and the input of GELU before; see the header
+function M.linear_backward(dx, dw, dbias, dy, x, w, saved, activation, fresh, dy_sums, x_pre, dx_sums)
+    check(C.bl_linear_backward(handle(), dx, dw, dbias, dy, x, w, saved, activation_code(activation), not fresh,
+        dy_sums, x_pre, dx_sums))
 end
 
 --- Weights made ready for packed_linear_forward; they are freed when they are collected.
@@ -114,16 +116,17 @@ function M.attention_forward(out, stats, qkv, segments, heads, max_length, scale
     check(C.bl_attention_forward(handle(), out, stats, qkv, segments, heads, max_length, scale, dropout))
 end
 
-function M.attention_backward(dqkv, dout, out, stats, qkv, segments, heads, max_length, scale, dropout)
-    check(C.bl_attention_backward(handle(), dqkv, dout, out, stats, qkv, segments, heads, max_length, scale, dropout))
+function M.attention_backward(dqkv, dout, out, stats, qkv, segments, heads, max_length, scale, dropout, sums)
+    check(C.bl_attention_backward(handle(), dqkv, dout, out, stats, qkv, segments, heads, max_length, scale, dropout,
+        sums))
 end
 
 function M.layernorm_forward(y, z, mean, rstd, x, residual, gamma, beta, eps, dropout)
     check(C.bl_layernorm_forward(handle(), y, z, mean, rstd, x, residual, gamma, beta, eps, dropout))
 end
 
-function M.layernorm_backward(dx, dresidual, dgamma, dbeta, dy, z, mean, rstd, gamma, dropout)
-    check(C.bl_layernorm_backward(handle(), dx, dresidual, dgamma, dbeta, dy, z, mean, rstd, gamma, dropout))
+function M.layernorm_backward(dx, dresidual, dgamma, dbeta, dy, z, mean, rstd, gamma, dropout, sums)
+    check(C.bl_layernorm_backward(handle(), dx, dresidual, dgamma, dbeta, dy, z, mean, rstd, gamma, dropout, sums))
 end
 
 function M.embedding_forward(y, mean, rstd, word, position, type, ids, positions, types, gamma, beta, eps, dropout)

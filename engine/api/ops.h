@@ -7,7 +7,8 @@
  *
  * Conventions of every op:
  *  - outputs first, then inputs, then scalars; outputs are caller-allocated,
- *    contiguous and overwritten, unless marked "accumulated";
+ *    contiguous and overwritten, unless marked "accumulated"; last what ops
+ *    hand to each other to save a pass over memory, NULL in a plain call;
  *  - gradients of parameters (dw, dbias, dgamma, ...) are f32 and accumulated;
  *    gradients of activations (dx, ...) are overwritten;
  *  - "act" is the activation dtype: f32, bf16 or f16, the same for all act
@@ -53,10 +54,15 @@ bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, const
  * dx act [T,K], dw f32 [N,K], dbias f32 [N] (each NULL to skip). With `add`
  * dw and dbias are added to, else written, whatever they held. dy [T,N] is CLOBBERED when the activation
  * is not BL_LINEAR. saved is `pre` for GELU, `y` for tanh, else NULL.
+ *
+ * What ops before and after this one save each other, each NULL where not: dy_sums f32 [N], the sums of dy over
+ * its rows where the op that computed dy has them (BL_LINEAR only), so that dbias takes no pass over dy. x_pre
+ * act [T,K]: x is GELU of it in the tanh form, and dx becomes the gradient by x_pre instead of that by x.
+ * dx_sums f32 [K]: written with the sums of dx over its rows; on a GPU perhaps rounded to the dtype of dx.
  */
 bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
                              const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
-                             bool add);
+                             bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums);
 
 /*
  * The weights of a linear layer made ready once for many forwards, in memory of
@@ -93,10 +99,13 @@ bl_status bl_packed_linear_forward(bl_context *ctx, bl_tensor *y, const bl_tenso
 bl_status bl_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
                                const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
                                const bl_dropout *dropout);
-/* dqkv act [T,3H], rows outside every segment 0. out, stats, qkv as in the forward. */
+/*
+ * dqkv act [T,3H], rows outside every segment 0; sums f32 [3H] (NULL to skip) is written with the sums of dqkv over
+ * its rows. out, stats, qkv as in the forward.
+ */
 bl_status bl_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *out,
                                 const bl_tensor *stats, const bl_tensor *qkv, const bl_tensor *segments, int32_t heads,
-                                int32_t max_length, float scale, const bl_dropout *dropout);
+                                int32_t max_length, float scale, const bl_dropout *dropout, bl_tensor *sums);
 
 /*
  * z = dropout(x) + residual; y = (z - mean) * rstd * gamma + beta over rows
@@ -111,10 +120,12 @@ bl_status bl_layernorm_forward(bl_context *ctx, bl_tensor *y, bl_tensor *z, bl_t
 /*
  * dx act [T,H] = dz through the dropout; dresidual act [T,H] = dz (NULL to
  * skip; may be the same memory as dy). dgamma, dbeta f32 [H] accumulated.
+ * sums f32 [H] (NULL to skip) is written with the sums of dx over its rows.
  */
 bl_status bl_layernorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dresidual, bl_tensor *dgamma,
                                 bl_tensor *dbeta, const bl_tensor *dy, const bl_tensor *z, const bl_tensor *mean,
-                                const bl_tensor *rstd, const bl_tensor *gamma, const bl_dropout *dropout);
+                                const bl_tensor *rstd, const bl_tensor *gamma, const bl_dropout *dropout,
+                                bl_tensor *sums);
 
 /*
  * y = dropout(layernorm(word[ids] + position[positions] + type[types])).

@@ -185,7 +185,8 @@ bl_status bl_cpu_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *s
 
 bl_status bl_cpu_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *out,
                                     const bl_tensor *stats, const bl_tensor *qkv, const bl_tensor *segments,
-                                    int32_t heads, int32_t max_length, float scale, const bl_dropout *dropout) {
+                                    int32_t heads, int32_t max_length, float scale, const bl_dropout *dropout,
+                                    bl_tensor *sums) {
     (void) out; /* delta is summed from the probabilities at hand, which is more exact than out in half precision */
     bl_attention_shape shape = make_shape(qkv, heads, max_length, scale, dropout);
     const int32_t *bounds = segments->data;
@@ -200,5 +201,5 @@ bl_status bl_cpu_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_t
         bl_attention_pair pair = make_pair(&shape, bounds, i);
         kernels->backward(dqkv, dout, stats, qkv, &shape, &pair, workspace + floats * omp_get_thread_num());
     }
-    return BL_OK;
+    return sums ? bl_cpu_column_sums(ctx, sums, dqkv) : BL_OK;
 }

@@ -24,6 +24,9 @@ bl_status bl_cpu_memory_info(bl_context *ctx, uint64_t *free_bytes, uint64_t *to
 /* y = f(x) of n elements, which may be the same ones; f is not the identity (linear.c). */
 void bl_cpu_activate(float *y, const float *x, int64_t n, int32_t activation);
 
+/* sums f32 [N] = the sums of t [T,N] over its rows, in the order of bl_linear_backward's dbias (linear.c). */
+bl_status bl_cpu_column_sums(bl_context *ctx, bl_tensor *sums, bl_tensor *t);
+
 /* Kernels: the ops of the list that the CPU has, with their signatures. */
 #define BL_KERNEL(op, file) __typeof__(bl_##op) bl_cpu_##op;
 BL_OP_LIST(BL_KERNEL, BL_KERNEL, BL_NO_ROW)

@@ -133,6 +133,11 @@ static bl_status activation_backward_kernel(bl_context *ctx, float *dbias, bl_te
     return BL_OK;
 }
 
+bl_status bl_cpu_column_sums(bl_context *ctx, bl_tensor *sums, bl_tensor *t) {
+    memset(sums->data, 0, (size_t) t->shape[1] * sizeof(float));
+    return t->shape[0] ? activation_backward_kernel(ctx, sums->data, t, NULL, BL_LINEAR) : BL_OK;
+}
+
 bl_status bl_cpu_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, const bl_tensor *x, const bl_tensor *w,
                                 const bl_tensor *bias, int32_t activation) {
     if (x->shape[0] == 0) return BL_OK;
@@ -176,14 +181,17 @@ static bl_status weight_gradient(bl_context *ctx, bl_tensor *dw, const bl_tensor
 
 bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
                                  const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
-                                 bool add) {
+                                 bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums) {
     int64_t rows = x->shape[0], inputs = w->shape[1], outputs = w->shape[0];
     if (dbias && !add) memset(dbias->data, 0, (size_t) outputs * sizeof(float));
+    if (dx_sums) memset(dx_sums->data, 0, (size_t) inputs * sizeof(float));
     if (rows == 0) {
         if (dw && !add) memset(dw->data, 0, (size_t) (outputs * inputs) * sizeof(float));
         return BL_OK;
     }
-    if (activation != BL_LINEAR || dbias)
+    if (dbias && dy_sums)
+        add_row(dbias->data, dy_sums->data, outputs);
+    else if (activation != BL_LINEAR || dbias)
         BL_TRY(activation_backward_kernel(ctx, dbias ? dbias->data : NULL, dy, saved, activation));
     if (dx)
         BL_TRY(bl_cpu_multiply(ctx, &(bl_cpu_product){.m = rows,
@@ -194,5 +202,6 @@ bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, 
                                                       .c = plain(dx),
                                                       .compute = w->dtype}));
     if (dw) BL_TRY(weight_gradient(ctx, dw, dy, x, add));
-    return BL_OK;
+    if (!x_pre && !dx_sums) return BL_OK;
+    return activation_backward_kernel(ctx, dx_sums ? dx_sums->data : NULL, dx, x_pre, x_pre ? BL_GELU_TANH : BL_LINEAR);
 }

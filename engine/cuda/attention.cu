@@ -144,7 +144,8 @@ bl_status bl_cuda_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *
 
 bl_status bl_cuda_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *out,
                                      const bl_tensor *stats, const bl_tensor *qkv, const bl_tensor *segments,
-                                     int32_t heads, int32_t max_length, float scale, const bl_dropout *dropout) {
+                                     int32_t heads, int32_t max_length, float scale, const bl_dropout *dropout,
+                                     bl_tensor *sums) {
     Attention call = make_call(qkv, segments, heads, max_length, scale, dropout);
     call.out = out->data;
     call.stats = static_cast<float *>(stats->data);
@@ -153,8 +154,9 @@ bl_status bl_cuda_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_
     int32_t chosen = BL_ATTENTION_AUTO;
     BL_TRY(choose(ctx, call, qkv->dtype, &chosen));
     BL_TRY(clear_gaps(ctx, call, dqkv));
-    if (call.batch == 0 || call.rows == 0) return BL_OK;
-    if (chosen == BL_ATTENTION_CUDNN) return bl_cuda_attention_cudnn_backward(ctx, call, qkv->dtype);
-    if (chosen == BL_ATTENTION_NATIVE) return bl_cuda_attention_native_backward(ctx, call, qkv->dtype);
-    return bl_cuda_attention_unfused_backward(ctx, call, qkv->dtype);
+    if (call.batch == 0 || call.rows == 0) return sums ? bl_cuda_fill(ctx, sums, 0.0) : BL_OK;
+    if (chosen == BL_ATTENTION_NATIVE) return bl_cuda_attention_native_backward(ctx, call, qkv->dtype, sums);
+    BL_TRY(chosen == BL_ATTENTION_CUDNN ? bl_cuda_attention_cudnn_backward(ctx, call, qkv->dtype)
+                                        : bl_cuda_attention_unfused_backward(ctx, call, qkv->dtype));
+    return sums ? bl_cuda_column_sums(ctx, sums, dqkv) : BL_OK;
 }

@@ -25,6 +25,7 @@ struct Attention {
     float *stats;    /* [B,A,max_length] or NULL */
     const void *dout;
     void *dqkv;
+    float *sums;             /* [B,3H] or NULL: for each sequence the sums of dqkv over its rows */
     const int32_t *segments; /* [B,2] */
     int64_t rows;            /* T */
     int64_t hidden;          /* H */
@@ -224,7 +225,8 @@ bl_status bl_cuda_attention_unfused_backward(bl_context *ctx, const Attention &c
 /* attention_native.cu, attention_native_backward.cu: bf16 and f16, head size 32 or 64. */
 size_t bl_cuda_attention_native_bytes(const bl_cuda *cuda, const Attention &call);
 bl_status bl_cuda_attention_native_forward(bl_context *ctx, const Attention &call, int32_t dtype);
-bl_status bl_cuda_attention_native_backward(bl_context *ctx, const Attention &call, int32_t dtype);
+/* sums f32 [3H] or NULL: of dqkv over its rows; the others leave them to a pass of its own. */
+bl_status bl_cuda_attention_native_backward(bl_context *ctx, const Attention &call, int32_t dtype, bl_tensor *sums);
 
 /* attention_cudnn.cu: bf16 and f16, no dropout, where cuDNN has an engine. */
 /* Both passes of a training step; call has no tensors, and of dropout only the threshold. */

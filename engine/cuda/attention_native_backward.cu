@@ -14,7 +14,9 @@
  * P and dS go from accumulators to A operands in registers; dS^T crosses warps
  * through shared memory once, for dQ. What dQ got from earlier key tiles
  * waits in scratch as f32, in the accumulators' own layout: a lane reads back
- * what it wrote. delta = rowsum(dO * O) is in scratch too. Blocks loop over
+ * what it wrote. delta = rowsum(dO * O) is in scratch too. The gradient of the
+ * bias of queries, keys and values is the sum of dqkv over all rows: what a warp
+ * writes it also multiplies by ones, and the sums of each pair go to scratch. Blocks loop over
  * pairs, so scratch does not grow with the batch and stays in the L2 cache.
  *
  * Roofline, BERT-large at B=256, S=128: 42.9 GFLOP (54 us at 790 TFLOP/s), 537
@@ -104,15 +106,64 @@ template <int N> __device__ __forceinline__ void clear(float (&c)[N][4]) {
 /* Tiles in shared memory; q and dout are two each. */
 template <typename T, int D> struct BackwardTiles {
     static constexpr int SIZE = ATTENTION_TILE * D, SQUARE = ATTENTION_TILE * ATTENTION_TILE;
-    static constexpr size_t BYTES = (6 * SIZE + SQUARE) * sizeof(T) + 2 * ATTENTION_TILE * sizeof(float2);
+    static constexpr int SUMS = 3 * D; /* of a warp, for queries, keys and values */
+    static constexpr size_t BYTES = (6 * SIZE + SQUARE) * sizeof(T) + 2 * ATTENTION_TILE * sizeof(float2) +
+                                    ATTENTION_THREADS / BL_WARP * SUMS * sizeof(float);
     T *k, *v, *q, *dout, *ds;
     float2 *rows;
+    float *sums; /* of all warps */
 
     __device__ __forceinline__ explicit BackwardTiles(T *shared)
         : k(shared), v(k + SIZE), q(v + SIZE), dout(q + 2 * SIZE), ds(dout + 2 * SIZE),
-          rows(reinterpret_cast<float2 *>(ds + SQUARE)) {
+          rows(reinterpret_cast<float2 *>(ds + SQUARE)), sums(reinterpret_cast<float *>(rows + 2 * ATTENTION_TILE)) {
     }
 };
+
+/* threadIdx.x, read anew: what is made of it is not kept in registers, which are short, from one use to the next. */
+__device__ __forceinline__ int fresh_thread() {
+#ifdef BL_CUDA_EMULATION
+    return static_cast<int>(threadIdx.x);
+#else
+    int thread;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+    return thread;
+#endif
+}
+
+/*
+ * The warp's sums of part 0, 1 or 2 += those of rows [16 warp, 16 warp + 16) of a tile, which the warp has put there:
+ * lane t of the first four has columns 8 n + 2 t.
+ */
+template <typename T, int D>
+__device__ __forceinline__ void add_rows(const BackwardTiles<T, D> &tiles, int part, const T *tile) {
+    const uint32_t one = pack_pair<T>(1.0f, 1.0f), ones[4] = {one, one, one, one};
+    const int thread = fresh_thread(), warp = thread / BL_WARP, lane = thread % BL_WARP;
+    float *const sums = tiles.sums + warp * tiles.SUMS + part * D;
+#pragma unroll
+    for (int n = 0; n < D / 8; n += 2) {
+        uint32_t b[4];
+        float c[2][4];
+        clear(c);
+        tile_inner<T, D>(b, tile, warp, n);
+        multiply_add<T>(c[0], ones, b[0], b[1]);
+        multiply_add<T>(c[1], ones, b[2], b[3]);
+        if (lane >= 4) continue; /* the other lanes have the same */
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            float2 *const to = reinterpret_cast<float2 *>(sums + 8 * (n + i)) + lane;
+            *to = make_float2(to->x + c[i][0], to->y + c[i][1]);
+        }
+    }
+}
+
+/* By the lanes that add to them. */
+template <typename T, int D> __device__ __forceinline__ void clear_sums(const BackwardTiles<T, D> &tiles) {
+    const int thread = fresh_thread(), lane = thread % BL_WARP;
+    if (lane >= 4) return;
+#pragma unroll 1
+    for (int i = lane; i < tiles.SUMS / 2; i += 4)
+        reinterpret_cast<float2 *>(tiles.sums + thread / BL_WARP * tiles.SUMS)[i] = make_float2(0.0f, 0.0f);
+}
 
 /* The pair a block is working on: little more than where it begins, because registers are short. */
 template <typename T> struct BackwardPair {
@@ -232,6 +283,7 @@ __device__ __forceinline__ void multiply_queries(const BackwardTiles<T, D> &tile
     tile_put<T, D>(q, dq, 16 * warp, pair.call.scale, pair.call.scale);
     __syncwarp();
     tile_store<T, D>(pair.dqkv(0), pair.stride(), q, 16 * warp, query, pair.length);
+    if (pair.call.sums) add_rows(tiles, 0, q);
 }
 
 template <typename T, int D, bool DROP>
@@ -261,7 +313,24 @@ __device__ __forceinline__ void backward_keys(const BackwardTiles<T, D> &tiles, 
     __syncwarp();
     tile_store<T, D>(pair.dqkv(1), pair.stride(), tiles.k, row, key, pair.length);
     tile_store<T, D>(pair.dqkv(2), pair.stride(), tiles.v, row, key, pair.length);
+    if (pair.call.sums) {
+        add_rows(tiles, 1, tiles.k);
+        add_rows(tiles, 2, tiles.v);
+    }
     __syncthreads();
+}
+
+/* The sums of a pair, of all its warps. */
+template <typename T, int D>
+__device__ __forceinline__ void store_sums(const BackwardTiles<T, D> &tiles, const Attention &call, int b, int column) {
+#pragma unroll 1
+    for (int i = threadIdx.x; i < tiles.SUMS; i += ATTENTION_THREADS) {
+        float sum = 0.0f;
+#pragma unroll
+        for (int warp = 0; warp < ATTENTION_THREADS / BL_WARP; warp++)
+            sum += tiles.sums[warp * tiles.SUMS + i];
+        call.sums[b * 3 * call.hidden + i / D * call.hidden + column + i % D] = sum;
+    }
 }
 
 /* Blocks per multiprocessor: what shared memory allows; three need all 168 registers that they then may have. */
@@ -288,9 +357,11 @@ __global__ void __launch_bounds__(ATTENTION_THREADS, BACKWARD_BLOCKS(DROP))
         prepare_rows<T, D>(scratch.rows, pair.out(), pair.dout(), call.stats + index * call.max_length, call.hidden,
                            segment.length);
         __syncthreads();
+        if (call.sums) clear_sums(tiles);
         for (int key = 0; key < segment.length; key += ATTENTION_TILE)
             backward_keys<T, D, DROP>(tiles, pair, scratch, dropout, key);
         __syncthreads(); /* the next pair's rows overwrite this one's */
+        if (call.sums) store_sums(tiles, call, b, a * D);
     }
 }
 
@@ -306,22 +377,27 @@ template <typename T, int D> static int64_t count_blocks(const bl_cuda *cuda, bo
     return each * cuda->sm_count;
 }
 
-template <typename T, int D> static bl_status launch(bl_context *ctx, const Attention &call) {
+static size_t sums_bytes(const Attention &call) {
+    return static_cast<size_t>(call.batch) * 3 * static_cast<size_t>(call.hidden) * sizeof(float);
+}
+
+template <typename T, int D> static bl_status launch(bl_context *ctx, Attention call, bl_tensor *sums) {
     const bl_cuda *cuda = bl_cuda_of(ctx);
     const int64_t pairs = static_cast<int64_t>(call.batch) * call.heads;
     const int64_t most = count_blocks<T, D>(cuda, call.dropout.state != nullptr);
     const unsigned blocks = static_cast<unsigned>(pairs < most ? pairs : most);
     const size_t each = scratch_bytes<D>(call.max_length), shared = BackwardTiles<T, D>::BYTES;
     void *memory;
-    BL_TRY(bl_cuda_scratch(ctx, blocks * each, &memory));
+    BL_TRY(bl_cuda_scratch(ctx, blocks * each + (sums ? sums_bytes(call) : 0), &memory));
     unsigned char *bytes = static_cast<unsigned char *>(memory);
+    call.sums = sums ? reinterpret_cast<float *>(bytes + blocks * each) : NULL;
     if (call.dropout.state)
         BL_LAUNCH((attention_backward_kernel<T, D, true>), blocks, ATTENTION_THREADS, shared, cuda->stream, call, bytes,
                   each);
     else
         BL_LAUNCH((attention_backward_kernel<T, D, false>), blocks, ATTENTION_THREADS, shared, cuda->stream, call,
                   bytes, each);
-    return BL_OK;
+    return sums ? bl_cuda_add_partial_sums(ctx, sums, call.sums, call.batch) : BL_OK;
 }
 
 size_t bl_cuda_attention_native_bytes(const bl_cuda *cuda, const Attention &call) {
@@ -330,10 +406,11 @@ size_t bl_cuda_attention_native_bytes(const bl_cuda *cuda, const Attention &call
     const int64_t most =
         call.size == 64 ? count_blocks<bl_bf16, 64>(cuda, true) : count_blocks<bl_bf16, 32>(cuda, true);
     const size_t each = call.size == 64 ? scratch_bytes<64>(call.max_length) : scratch_bytes<32>(call.max_length);
-    return static_cast<size_t>(pairs < most ? pairs : most) * each;
+    return static_cast<size_t>(pairs < most ? pairs : most) * each + sums_bytes(call);
 }
 
-bl_status bl_cuda_attention_native_backward(bl_context *ctx, const Attention &call, int32_t dtype) {
-    if (dtype == BL_BF16) return call.size == 64 ? launch<bl_bf16, 64>(ctx, call) : launch<bl_bf16, 32>(ctx, call);
-    return call.size == 64 ? launch<bl_f16, 64>(ctx, call) : launch<bl_f16, 32>(ctx, call);
+bl_status bl_cuda_attention_native_backward(bl_context *ctx, const Attention &call, int32_t dtype, bl_tensor *sums) {
+    if (dtype == BL_BF16)
+        return call.size == 64 ? launch<bl_bf16, 64>(ctx, call, sums) : launch<bl_bf16, 32>(ctx, call, sums);
+    return call.size == 64 ? launch<bl_f16, 64>(ctx, call, sums) : launch<bl_f16, 32>(ctx, call, sums);
 }

@@ -140,8 +140,12 @@ void bl_cuda_graph_destroy(bl_context *ctx, void *graph);
 bl_status bl_cuda_step_workspace(bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack);
 bl_status bl_cuda_reserve_scratch(bl_context *ctx, size_t bytes);
 
+/* linear.cu: sums f32 [N] = the sums over the rows of t [T,N]; or over those of partial f32 [rows,N]. */
+bl_status bl_cuda_column_sums(bl_context *ctx, bl_tensor *sums, bl_tensor *t);
+bl_status bl_cuda_add_partial_sums(bl_context *ctx, bl_tensor *sums, const float *partial, int64_t rows);
+
 /* The most scratch that ops ask for; each defined with its op. */
-size_t bl_cuda_embedding_backward_bytes(int64_t rows, int64_t width);
+size_t bl_cuda_embedding_backward_bytes(const bl_cuda *cuda, int64_t rows, int64_t width);
 bl_status bl_cuda_attention_bytes(bl_context *ctx, const bl_step_shape *shape, size_t *bytes);
 size_t bl_cuda_linear_bytes(int64_t rows, int64_t columns);
 size_t bl_cuda_lamb_bytes(int64_t parameters, int64_t tensors);

@@ -103,7 +103,7 @@ template <typename T> struct EmbeddingRow {
 
 template <typename T> struct EmbeddingGradientRow {
     static constexpr int PACK = Pack<T>::N;
-    static constexpr bool CENTERED = true;
+    static constexpr bool CENTERED = true, SUMS = false;
     float *dz; /* [T, pitch]; NULL if no table wants it */
     int64_t pitch;
     const T *dy;
@@ -173,9 +173,10 @@ struct BackwardScratch {
     Groups groups;
 };
 
-static void backward_carve(BackwardScratch *s, Carver *carver, int64_t rows, int64_t width, int64_t pitch) {
+static void backward_carve(BackwardScratch *s, Carver *carver, const bl_cuda *cuda, int64_t rows, int64_t width,
+                           int64_t pitch) {
     const int64_t chunks = group_chunks(rows);
-    s->partial = carver->take<float>(normalize_partial_size(rows, width));
+    s->partial = carver->take<float>(normalize_partial_size(cuda, rows, width));
     if (s->groups.count == 0) return;
     s->dz = carver->take<float>(rows * pitch);
     for (int i = 0; i < s->groups.count; i++) {
@@ -187,11 +188,11 @@ static void backward_carve(BackwardScratch *s, Carver *carver, int64_t rows, int
     }
 }
 
-size_t bl_cuda_embedding_backward_bytes(int64_t rows, int64_t width) {
+size_t bl_cuda_embedding_backward_bytes(const bl_cuda *cuda, int64_t rows, int64_t width) {
     BackwardScratch s = {};
     s.groups.count = 3; /* words, positions, types */
     Carver carver = {0, 0};
-    backward_carve(&s, &carver, rows, width, (width + 3) / 4 * 4);
+    backward_carve(&s, &carver, cuda, rows, width, (width + 3) / 4 * 4);
     return carver.used;
 }
 
@@ -216,11 +217,11 @@ bl_status bl_cuda_embedding_backward(bl_context *ctx, bl_tensor *dword, bl_tenso
     groups_add(&s.groups, dposition, positions);
     groups_add(&s.groups, dtype, types);
     Carver carver = {0, 0};
-    backward_carve(&s, &carver, rows, width, pitch);
+    backward_carve(&s, &carver, cuda, rows, width, pitch);
     void *scratch;
     BL_TRY(bl_cuda_scratch(ctx, carver.used, &scratch));
     carver = carver_open(scratch);
-    backward_carve(&s, &carver, rows, width, pitch);
+    backward_carve(&s, &carver, cuda, rows, width, pitch);
 
     const float *scale = bl_data<float>(gamma);
     BL_DISPATCH_FLOAT(dy->dtype, T, {
@@ -228,9 +229,9 @@ bl_status bl_cuda_embedding_backward(bl_context *ctx, bl_tensor *dword, bl_tenso
                                        tables_open<T>(word, position, type, ids, positions, types),
                                        bl_cuda_dropout(dropout)};
         const bool packed = rows_packed<T>(width, row.dy, row.tables.word, row.tables.position, row.tables.type, scale);
-        BL_TRY(normalize_backward(cuda, row, bl_data<float>(dgamma), bl_data<float>(dbeta), s.partial,
-                                  bl_data<float>(mean), bl_data<float>(rstd), scale, rows, static_cast<int>(width),
-                                  packed));
+        BL_TRY(normalize_backward(cuda, row, bl_data<float>(dgamma), bl_data<float>(dbeta),
+                                  static_cast<float *>(nullptr), s.partial, bl_data<float>(mean), bl_data<float>(rstd),
+                                  scale, rows, static_cast<int>(width), packed));
     });
     BL_TRY(group_rows(cuda, s.groups));
     return add_groups(cuda, s.groups, s.dz, pitch, static_cast<int>(width));

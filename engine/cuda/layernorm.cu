@@ -3,8 +3,8 @@
  * memory, forward and backward. Mapping and order of sums: normalize.cuh.
  *
  * Bytes per element of bf16 [T,H]: forward 8 (x and residual in, z and y out),
- * backward 8 (dy and z in, dx and dresidual out), and 16 bytes per column and
- * chunk of rows for dgamma and dbeta in transit. Bound by memory, Philox rounds
+ * backward 8 (dy and z in, dx and dresidual out), and 24 bytes per column and
+ * chunk of rows for dgamma, dbeta and the sums of dx in transit. Bound by memory, Philox rounds
  * (some 25 integer instructions per element) included.
  */
 #include "cuda/normalize.cuh"
@@ -57,7 +57,7 @@ template <typename T> struct LayernormRow {
 
 template <typename T> struct LayernormGradientRow {
     static constexpr int PACK = Pack<T>::N;
-    static constexpr bool CENTERED = true;
+    static constexpr bool CENTERED = true, SUMS = true;
     T *dx;        /* may be NULL */
     T *dresidual; /* may be NULL, may be dy */
     const T *dy;
@@ -112,16 +112,20 @@ bl_status bl_cuda_layernorm_forward(bl_context *ctx, bl_tensor *y, bl_tensor *z,
 
 bl_status bl_cuda_layernorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dresidual, bl_tensor *dgamma,
                                      bl_tensor *dbeta, const bl_tensor *dy, const bl_tensor *z, const bl_tensor *mean,
-                                     const bl_tensor *rstd, const bl_tensor *gamma, const bl_dropout *dropout) {
+                                     const bl_tensor *rstd, const bl_tensor *gamma, const bl_dropout *dropout,
+                                     bl_tensor *sums) {
     const int64_t rows = dy->shape[0], width = dy->shape[1];
     const float *scale = bl_data<float>(gamma);
+    if (rows == 0) return sums ? bl_cuda_fill(ctx, sums, 0.0) : BL_OK;
+    bl_cuda *cuda = bl_cuda_of(ctx);
     void *partial;
-    BL_TRY(bl_cuda_scratch(ctx, static_cast<size_t>(normalize_partial_size(rows, width)) * sizeof(float), &partial));
+    BL_TRY(
+        bl_cuda_scratch(ctx, static_cast<size_t>(normalize_partial_size(cuda, rows, width)) * sizeof(float), &partial));
     BL_DISPATCH_FLOAT(dy->dtype, T, {
         LayernormGradientRow<T> row = {bl_data<T>(dx), bl_data<T>(dresidual),    bl_data<T>(dy),
                                        bl_data<T>(z),  bl_cuda_dropout(dropout), width};
         const bool packed = rows_packed<T>(width, row.dx, row.dresidual, row.dy, row.z, scale);
-        return normalize_backward(bl_cuda_of(ctx), row, bl_data<float>(dgamma), bl_data<float>(dbeta),
+        return normalize_backward(cuda, row, bl_data<float>(dgamma), bl_data<float>(dbeta), bl_data<float>(sums),
                                   static_cast<float *>(partial), bl_data<float>(mean), bl_data<float>(rstd), scale,
                                   rows, static_cast<int>(width), packed);
     });

@@ -13,15 +13,23 @@
  * the caller already has it so and saves the launch. Where there is no such epilogue (odd row
  * lengths or addresses) the bias is added in a pass of its own.
  *
- * GELU, in either form: a pass over 2 T N elements after the product. Of
- * cuBLASLt's own, which is the tanh form, see activation.cuh.
+ * GELU: a pass over 2 T N elements after the product. The tanh form of 16-bit
+ * results can also ride on the product (GELU_AUX_BIAS); the erf form cannot, see
+ * activation.cuh.
  *
  * dbias: one pass over dy that at the same time multiplies by the activation's
- * derivative and converts f32 gradients (linear_gradient_kernel). Without an
- * activation the sum can also ride on the product of dw (BGRADB): that saves
- * reading dy once, but restricts cuBLASLt to kernels that have that epilogue,
- * which may be slower ones. It is used where it was timed to be faster
- * (bl_context_matmul_choices), never by guessing.
+ * derivative and converts f32 gradients (linear_gradient_kernel). None where the
+ * op that computed dy has the sums (dy_sums). Else, without an activation, the sum
+ * can also ride on the product of dw (BGRADB).
+ *
+ * dx of a layer behind GELU in its tanh form: that function's derivative and the
+ * sums for the bias before it can ride on the product of dx (DGELU_BGRAD), which
+ * has them in the dtype of dx, where a pass of our own has f32.
+ *
+ * An epilogue saves a pass over memory, but restricts cuBLASLt to kernels that
+ * have it, which may be slower ones. But for the bias, which they all have, it is
+ * used where it was timed to be faster (bl_context_matmul_choices), never by
+ * guessing.
  */
 #include "cuda/activation.cuh"
 #include "cuda/matmul.h"
@@ -92,10 +100,38 @@ static bl_status epilogue_bias(bl_context *ctx, const bl_tensor *bias, int32_t d
     return BL_OK;
 }
 
-/* product = x w^T + bias */
-static bl_status multiply(bl_context *ctx, bl_tensor *product, const bl_tensor *x, const bl_tensor *w,
-                          const bl_tensor *bias) {
+/* GELU in its tanh form, of two tensors of one dtype. */
+typedef struct gelu_pass {
+    bl_tensor *y;
+    const bl_tensor *pre;
+} gelu_pass;
+
+static bl_status run_gelu(bl_context *ctx, void *argument) {
+    const gelu_pass *pass = static_cast<const gelu_pass *>(argument);
+    return bl_cuda_unary_forward(ctx, pass->y, pass->pre, BL_UNARY_GELU_TANH, 0.0f);
+}
+
+/* Whether a product with GELU in its epilogue is to take the place of one with the bias only, and a pass. */
+static bl_status prefer_gelu(bl_context *ctx, bl_cuda_product *fused, const bl_cuda_product *with_bias, bl_tensor *y,
+                             bl_tensor *product, bool *prefer) {
+    *fused = *with_bias;
+    *prefer = false;
+    if (y->dtype == BL_F32 || y->dtype != product->dtype || y->shape[1] % 8 != 0) return BL_OK;
+    fused->d = y->data;
+    fused->epilogue = y == product ? BL_EPILOGUE_GELU_BIAS : BL_EPILOGUE_GELU_AUX_BIAS;
+    fused->aux = y == product ? NULL : product->data;
+    gelu_pass pass = {y, product};
+    return bl_cuda_matmul_prefer(ctx, prefer, fused, with_bias, run_gelu, &pass);
+}
+
+/*
+ * product = x w^T + bias; and y = GELU of it in the tanh form, unless y is NULL, where an epilogue is to do that:
+ * *activated says whether it did. product may be y.
+ */
+static bl_status multiply(bl_context *ctx, bool *activated, bl_tensor *y, bl_tensor *product, const bl_tensor *x,
+                          const bl_tensor *w, const bl_tensor *bias) {
     bl_cuda_product p = {};
+    *activated = false;
     p.m = w->shape[0], p.n = x->shape[0], p.k = w->shape[1];
     p.a = w->data, p.lda = w->shape[1], p.transpose_a = true;
     p.b = x->data, p.ldb = row_stride(x);
@@ -105,9 +141,12 @@ static bl_status multiply(bl_context *ctx, bl_tensor *product, const bl_tensor *
         bl_cuda_product with_bias = p;
         with_bias.epilogue = BL_EPILOGUE_BIAS;
         BL_TRY(epilogue_bias(ctx, bias, product->dtype, &with_bias.vector));
+        bl_cuda_product fused = {};
+        if (y) BL_TRY(prefer_gelu(ctx, &fused, &with_bias, y, product, activated));
+        const bl_cuda_product *chosen = *activated ? &fused : &with_bias;
         struct bl_cuda_plan *plan = NULL;
-        BL_TRY(bl_cuda_matmul_plan(ctx, &plan, &with_bias));
-        if (plan) return bl_cuda_matmul_run(ctx, plan, &with_bias);
+        BL_TRY(bl_cuda_matmul_plan(ctx, &plan, chosen));
+        if (plan) return bl_cuda_matmul_run(ctx, plan, chosen);
     }
     BL_TRY(bl_cuda_matmul_plain(ctx, &p));
     return bias ? add_bias(ctx, product, bias) : BL_OK;
@@ -117,8 +156,9 @@ bl_status bl_cuda_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, 
                                  const bl_tensor *bias, int32_t activation) {
     if (x->shape[0] == 0) return BL_OK;
     bl_tensor *product = pre ? pre : y;
-    BL_TRY(multiply(ctx, product, x, w, bias));
-    if (activation == BL_LINEAR) return BL_OK;
+    bool activated = false;
+    BL_TRY(multiply(ctx, &activated, activation == BL_GELU_TANH ? y : NULL, product, x, w, bias));
+    if (activation == BL_LINEAR || activated) return BL_OK;
     if (activation == BL_TANH) return bl_cuda_tanh_forward(ctx, y, product);
     if (y->dtype == product->dtype)
         return activation == BL_GELU ? bl_cuda_gelu_forward(ctx, y, product)
@@ -240,6 +280,17 @@ __global__ void __launch_bounds__(BL_WARP *SUM_WARPS)
     sum[column] = add ? sum[column] + total : total;
 }
 
+static bl_status add_partial_sums(bl_context *ctx, float *sum, const float *partial, int64_t chunks, int64_t columns,
+                                  bool add) {
+    BL_LAUNCH(add_partial_sums_kernel, bl_blocks(columns, BL_WARP), BL_WARP * SUM_WARPS, 0, bl_cuda_of(ctx)->stream,
+              sum, partial, chunks, columns, add);
+    return BL_OK;
+}
+
+bl_status bl_cuda_add_partial_sums(bl_context *ctx, bl_tensor *sums, const float *partial, int64_t rows) {
+    return add_partial_sums(ctx, bl_data<float>(sums), partial, rows, sums->shape[0], false);
+}
+
 /* What one backward works on. */
 typedef struct gradient {
     bl_tensor *dy;
@@ -276,10 +327,7 @@ static bl_status launch_gradient(bl_context *ctx, const gradient *g) {
     BL_LAUNCH((linear_gradient_kernel<D, S, O, ACTIVATION, VEC>), grid, BL_WARP * GRADIENT_WARPS, 0,
               bl_cuda_of(ctx)->stream, static_cast<O *>(g->out), g->partial, bl_data<D>(g->dy), bl_data<S>(g->saved),
               rows, columns, g->chunk);
-    if (!g->partial) return BL_OK;
-    BL_LAUNCH(add_partial_sums_kernel, bl_blocks(columns, BL_WARP), BL_WARP * SUM_WARPS, 0, bl_cuda_of(ctx)->stream,
-              g->sum, g->partial, g->chunks, columns, g->add);
-    return BL_OK;
+    return g->partial ? add_partial_sums(ctx, g->sum, g->partial, g->chunks, columns, g->add) : BL_OK;
 }
 
 template <typename T, typename D, int ACTIVATION> static bl_status launch_widths(bl_context *ctx, const gradient *g) {
@@ -347,6 +395,13 @@ static bl_status prepare(bl_context *ctx, gradient *g, float **spare, const bl_t
     return BL_OK;
 }
 
+bl_status bl_cuda_column_sums(bl_context *ctx, bl_tensor *sums, bl_tensor *t) {
+    gradient g = {};
+    float *spare = NULL;
+    BL_TRY(prepare(ctx, &g, &spare, sums, t, t, NULL, BL_LINEAR));
+    return run_gradient(ctx, &g, t->dtype);
+}
+
 /* dw += dy^T x (= without g->add), and dbias as an epilogue of it if that was timed to be faster; *summed says whether.
  */
 static bl_status weight_gradient(bl_context *ctx, bool *summed, bl_tensor *dw, const gradient *g, float *spare,
@@ -370,17 +425,56 @@ static bl_status weight_gradient(bl_context *ctx, bool *summed, bl_tensor *dw, c
     struct bl_cuda_plan *plan = NULL;
     BL_TRY(bl_cuda_matmul_plan(ctx, &plan, &fused));
     BL_TRY(bl_cuda_matmul_run(ctx, plan, &fused));
-    BL_LAUNCH(add_partial_sums_kernel, bl_blocks(outputs, BL_WARP), BL_WARP * SUM_WARPS, 0, bl_cuda_of(ctx)->stream,
-              g->sum, spare, static_cast<int64_t>(1), outputs, g->add);
+    return add_partial_sums(ctx, g->sum, spare, 1, outputs, g->add);
+}
+
+/* The product dx = dy w, and what of x_pre and dx_sums (api/ops.h) is asked for. */
+static bl_status input_gradient(bl_context *ctx, bl_tensor *dx, bl_tensor *dx_sums, const void *dy, bool in_scratch,
+                                const bl_tensor *w, const bl_tensor *x_pre) {
+    bl_cuda_product p = {};
+    p.m = w->shape[1], p.n = dx->shape[0], p.k = w->shape[0];
+    p.a = w->data, p.lda = w->shape[1];
+    p.b = dy, p.ldb = w->shape[0];
+    p.d = dx->data, p.ldd = dx->shape[1];
+    p.operand = w->dtype, p.result = dx->dtype;
+    const bool epilogue = x_pre && dx_sums && dx->dtype != BL_F32 && p.m % 8 == 0 && !in_scratch;
+    if (!epilogue) BL_TRY(bl_cuda_matmul_plain(ctx, &p));
+    if (!x_pre && !dx_sums) return BL_OK;
+    gradient g = {};
+    float *spare = NULL;
+    BL_TRY(prepare(ctx, &g, &spare, dx_sums, dx, dx, x_pre, x_pre ? BL_GELU_TANH : BL_LINEAR));
+    if (!epilogue) return run_gradient(ctx, &g, dx->dtype);
+    bl_cuda_product fused = p;
+    fused.epilogue = BL_EPILOGUE_DGELU_SUM;
+    fused.vector = spare;
+    fused.aux = x_pre->data;
+    bool prefer = false;
+    BL_TRY(bl_cuda_matmul_prefer(ctx, &prefer, &fused, &p, run_gradient_idly, &g));
+    if (!prefer) {
+        BL_TRY(bl_cuda_matmul_plain(ctx, &p));
+        return run_gradient(ctx, &g, dx->dtype);
+    }
+    struct bl_cuda_plan *plan = NULL;
+    BL_TRY(bl_cuda_matmul_plan(ctx, &plan, &fused));
+    BL_TRY(bl_cuda_matmul_run(ctx, plan, &fused));
+    BL_DISPATCH_FLOAT(dx->dtype, T, {
+        BL_LAUNCH((convert_bias_kernel<float, T>), bl_blocks(p.m, 256), 256, 0, bl_cuda_of(ctx)->stream, g.sum,
+                  reinterpret_cast<const T *>(spare), p.m);
+    });
     return BL_OK;
 }
 
 bl_status bl_cuda_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
                                   const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
-                                  bool add) {
+                                  bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums) {
     if (x->shape[0] == 0) {
         if (dw && !add) BL_TRY(bl_cuda_fill(ctx, dw, 0.0));
+        if (dx_sums) BL_TRY(bl_cuda_fill(ctx, dx_sums, 0.0));
         return dbias && !add ? bl_cuda_fill(ctx, dbias, 0.0) : BL_OK;
+    }
+    if (dbias && dy_sums) {
+        BL_TRY(add_partial_sums(ctx, bl_data<float>(dbias), bl_data<float>(dy_sums), 1, dbias->shape[0], add));
+        dbias = NULL;
     }
     gradient g = {};
     g.add = add;
@@ -391,12 +485,6 @@ bl_status bl_cuda_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw,
     bool summed = g.out != NULL;
     if (dw) BL_TRY(weight_gradient(ctx, &summed, dw, &g, spare, product_dy, x));
     if (dbias && !g.out && !summed) BL_TRY(run_gradient(ctx, &g, x->dtype));
-    if (!dx) return BL_OK;
-    bl_cuda_product p = {};
-    p.m = w->shape[1], p.n = x->shape[0], p.k = w->shape[0];
-    p.a = w->data, p.lda = w->shape[1];
-    p.b = product_dy, p.ldb = dy->shape[1];
-    p.d = dx->data, p.ldd = dx->shape[1];
-    p.operand = x->dtype, p.result = dx->dtype;
-    return bl_cuda_matmul_plain(ctx, &p);
+    const bool in_scratch = dy->dtype != x->dtype;
+    return dx ? input_gradient(ctx, dx, dx_sums, product_dy, in_scratch, w, x_pre) : BL_OK;
 }

@@ -146,6 +146,7 @@ static bl_cuda_matmul_key key_of(const bl_context *ctx, const bl_cuda_product *p
     key.align_a = batch_alignment(p->a, key.batch_a, p->operand);
     key.align_b = batch_alignment(p->b, key.batch_b, p->operand);
     key.align_d = batch_alignment(p->d, key.batch_d, p->result);
+    if (p->aux && alignment(p->aux) < key.align_d) key.align_d = alignment(p->aux);
     key.align_vector = p->epilogue == BL_EPILOGUE_NONE ? 0 : alignment(p->vector);
     return key;
 }
@@ -160,6 +161,40 @@ static bl_status describe_batch(cublasLtMatrixLayout_t layout, int64_t batch, in
     return BL_OK;
 }
 
+static uint32_t library_epilogue(int32_t epilogue) {
+    switch (epilogue) {
+    case BL_EPILOGUE_BIAS:
+        return CUBLASLT_EPILOGUE_BIAS;
+    case BL_EPILOGUE_SUM_B:
+        return CUBLASLT_EPILOGUE_BGRADB;
+    case BL_EPILOGUE_GELU_BIAS:
+        return CUBLASLT_EPILOGUE_GELU_BIAS;
+    case BL_EPILOGUE_GELU_AUX_BIAS:
+        return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+    case BL_EPILOGUE_DGELU_SUM:
+        return CUBLASLT_EPILOGUE_DGELU_BGRAD;
+    default:
+        return CUBLASLT_EPILOGUE_DEFAULT;
+    }
+}
+
+/* Whether separate passes can take an epilogue's place, so that it has to be worth it. */
+static bool is_optional(int32_t epilogue) {
+    return epilogue != BL_EPILOGUE_NONE && epilogue != BL_EPILOGUE_BIAS;
+}
+
+/* What an epilogue reads and writes besides D. */
+static bl_status set_addresses(const struct bl_cuda_plan *plan, const bl_cuda_product *p) {
+    BL_BLAS_TRY(cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->vector,
+                                               sizeof p->vector),
+                WHAT);
+    if (p->aux)
+        BL_BLAS_TRY(cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &p->aux,
+                                                   sizeof p->aux),
+                    WHAT);
+    return BL_OK;
+}
+
 static bl_status describe(struct bl_cuda_plan *plan, const bl_cuda_product *p) {
     const cublasComputeType_t compute = plan->key.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const int32_t turned = CUBLAS_OP_T;
@@ -171,14 +206,16 @@ static bl_status describe(struct bl_cuda_plan *plan, const bl_cuda_product *p) {
         BL_BLAS_TRY(
             cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_TRANSB, &turned, sizeof turned), WHAT);
     if (p->epilogue != BL_EPILOGUE_NONE) {
-        const uint32_t epilogue = p->epilogue == BL_EPILOGUE_BIAS ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_BGRADB;
+        const uint32_t epilogue = library_epilogue(p->epilogue);
         BL_BLAS_TRY(
             cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue),
             WHAT);
-        /* The suggestions look at the address for its alignment. */
-        BL_BLAS_TRY(cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->vector,
-                                                   sizeof p->vector),
-                    WHAT);
+        if (p->aux)
+            BL_BLAS_TRY(cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &p->ldd,
+                                                       sizeof p->ldd),
+                        WHAT);
+        /* The suggestions look at the addresses for their alignment. */
+        BL_TRY(set_addresses(plan, p));
     }
     const uint64_t m = (uint64_t) p->m, n = (uint64_t) p->n, k = (uint64_t) p->k;
     const cudaDataType_t operand = data_type(p->operand);
@@ -247,10 +284,7 @@ static bl_status launch(bl_context *ctx, const struct bl_cuda_plan *plan, const 
                         const bl_cuda_product *p) {
     bl_cuda *cuda = bl_cuda_of(ctx);
     const float one = 1.0f, beta = p->accumulate ? 1.0f : 0.0f;
-    if (p->epilogue != BL_EPILOGUE_NONE)
-        BL_BLAS_TRY(cublasLtMatmulDescSetAttribute(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->vector,
-                                                   sizeof p->vector),
-                    WHAT);
+    if (p->epilogue != BL_EPILOGUE_NONE) BL_TRY(set_addresses(plan, p));
     BL_BLAS_TRY(cublasLtMatmul(cuda->blas, plan->operation, &one, p->a, plan->a, p->b, plan->b, &beta, p->d, plan->d,
                                p->d, plan->d, algorithm, cuda->blas_workspace, cuda->blas_workspace_bytes,
                                cuda->stream),
@@ -370,7 +404,7 @@ static bl_status choose(bl_context *ctx, matmul_state *state, struct bl_cuda_pla
     choice.key = plan->key;
     choice.algorithm = results[0].algo;
     choice.workspace = results[0].workspaceSize;
-    choice.use = p->epilogue == BL_EPILOGUE_SUM_B ? -1 : 1;
+    choice.use = is_optional(p->epilogue) ? -1 : 1;
     if (timed) BL_TRY(time_in_place(ctx, plan, p, results, found, &choice));
     plan->algorithm = choice.algorithm;
     BL_TRY(bl_cuda_choices_add(&state->choices, &choice));
@@ -434,6 +468,7 @@ bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_pro
     BL_TRY(bl_cuda_matmul_plan(ctx, &plan, fused));
     if (!plan) return BL_OK;
     BL_TRY(bl_cuda_matmul_plan(ctx, &plan, plain)); /* the first one may be gone now, its choice is not */
+    if (!plan) return BL_OK;
     const bl_cuda_matmul_key with = key_of(ctx, fused), without = key_of(ctx, plain);
     bl_cuda_choice *choice = bl_cuda_choices_find(&state->choices, &with);
     const bl_cuda_choice *other = bl_cuda_choices_find(&state->choices, &without);
@@ -441,6 +476,7 @@ bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_pro
     if (choice->use < 0) {
         double microseconds = 0;
         const bool measured = !bl_cuda_capturing(ctx) && choice->microseconds > 0 && other->microseconds > 0;
+        if (measured && !plain->accumulate) BL_TRY(bl_cuda_matmul_run(ctx, plan, plain));
         if (measured) BL_TRY(measure(ctx, rest, argument, &microseconds));
         choice->use = measured && choice->microseconds < other->microseconds + microseconds;
         BL_TRY(save(ctx, state, choice));

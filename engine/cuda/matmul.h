@@ -33,6 +33,10 @@ typedef enum bl_cuda_epilogue {
     BL_EPILOGUE_NONE = 0,
     BL_EPILOGUE_BIAS = 1,  /* vector [m], of D's dtype, is added to every column of D */
     BL_EPILOGUE_SUM_B = 2, /* vector [n], of D's dtype, is overwritten with the sum over k of op(B) */
+    /* GELU in its tanh form, of 16-bit results only, m a multiple of 8; aux has D's dtype and leading dimension. */
+    BL_EPILOGUE_GELU_BIAS = 3,     /* D = GELU(D + vector) */
+    BL_EPILOGUE_GELU_AUX_BIAS = 4, /* ... and aux = D + vector */
+    BL_EPILOGUE_DGELU_SUM = 5      /* D *= GELU'(aux); vector [m], of D's dtype, is overwritten with its sums over n */
 } bl_cuda_epilogue;
 
 typedef struct bl_cuda_product {
@@ -48,6 +52,7 @@ typedef struct bl_cuda_product {
     int32_t result;  /* dtype of D: that of the operands, or f32 */
     int32_t epilogue;
     void *vector;
+    void *aux; /* of the epilogues that name it */
 } bl_cuda_product;
 
 struct bl_cuda_plan;
@@ -66,7 +71,8 @@ bl_status bl_cuda_matmul_plain(bl_context *ctx, const bl_cuda_product *product);
 /*
  * Whether `fused`, which has an epilogue, is to be run in place of `plain`
  * followed by rest(ctx, argument): as the file of choices says, or timed if
- * it does not say; false without a file. rest must leave no trace.
+ * it does not say; false without a file. rest must leave no trace; where plain
+ * does not accumulate, rest finds its result.
  */
 bl_status bl_cuda_matmul_prefer(bl_context *ctx, bool *prefer, const bl_cuda_product *fused,
                                 const bl_cuda_product *plain, bl_status (*rest)(bl_context *ctx, void *argument),
@@ -83,7 +89,7 @@ typedef struct bl_cuda_matmul_key {
     int32_t operand, result;
     int32_t accumulate, epilogue;
     int32_t tf32;
-    int32_t align_a, align_b, align_d, align_vector; /* in bytes: 256, 64, 16 or less */
+    int32_t align_a, align_b, align_d, align_vector; /* in bytes: 256, 64, 16 or less; align_d is also that of aux */
     int32_t reserved;                                /* 0 */
 } bl_cuda_matmul_key;
 

@@ -11,7 +11,8 @@
  *     backward: read<N>(drop, raw, t, column, dy, z), write<N>(drop, t, column, dz)
  *
  * with drop = begin() once per thread. Row::CENTERED says whether the mean is
- * subtracted; if not, mean and beta are NULL and a mean of 0 takes its place. Each call is made by the thread that
+ * subtracted; if not, mean and beta are NULL and a mean of 0 takes its place. Row::SUMS says whether the backward also
+ * sums, over rows, what write() leaves in dz. Each call is made by the thread that
  * owns these elements, fetch before write, so that outputs may lie over inputs.
  *
  * Mapping. Forward: one warp per row, the row in registers (H up to 1024), so
@@ -22,8 +23,11 @@
  * number of packs take the `any` kernels: one block per row (or chunk), an
  * element at a time, the row reread from cache for each pass.
  *
- * Sums are taken in an order fixed by the shape: statistics in a tree over the
- * row, parameter gradients by row within a chunk, then by chunk.
+ * Sums are taken in a fixed order: statistics in a tree over the row; parameter
+ * gradients by row within a chunk, then by chunk. There are as many chunks as
+ * the device holds blocks at once: with some more, most of the device would wait
+ * for the last. So these sums depend, in their last bits, on the number of
+ * multiprocessors, as those of cuBLASLt do.
  */
 #ifndef BERTLUA_CUDA_NORMALIZE_CUH
 #define BERTLUA_CUDA_NORMALIZE_CUH
@@ -36,9 +40,10 @@ enum {
                                one of its own, and spills a few bytes */
     NORM_THREADS = 256,     /* most of a block of the `any` kernels */
     NORM_LANE_VALUES = 32,  /* most elements of a row that a lane holds */
-    NORM_MAX_THREADS = 256, /* of a backward block: more would leave too few registers */
-    NORM_CHUNK_ROWS = 32,   /* fewest rows of a chunk ... */
-    NORM_CHUNKS = 1024      /* ... of which there are at most these */
+    NORM_MAX_THREADS = 320, /* of a backward block: more would leave too few registers */
+    NORM_SM_THREADS = 640,  /* of the backward that a multiprocessor holds, with up to 96 registers each */
+    NORM_SM_BLOCKS = 16,    /* ... and blocks, where they are small */
+    NORM_CHUNK_ROWS = 16    /* fewest rows of a chunk */
 };
 
 /* Threads of an `any` block: no more than the row has columns. */
@@ -173,18 +178,30 @@ static bl_status normalize_forward(bl_cuda *cuda, const Row &row, float *mean, f
  * - mean) * rstd; dgamma += dy * xhat, dbeta += dy. Not centered: without mean(g).
  */
 
-/* Rows of a chunk and the number of chunks, by the number of rows alone. */
-static inline int64_t normalize_chunk_rows(int64_t rows) {
-    const int64_t chunk = (rows + NORM_CHUNKS - 1) / NORM_CHUNKS;
+/* Threads of a backward block for rows of `width`, PACK elements each; of the `any` kernel where that would be too many. */
+static inline unsigned normalize_threads(int width, int pack) {
+    const unsigned threads = bl_blocks(width, pack * BL_WARP) * BL_WARP;
+    return threads <= NORM_MAX_THREADS ? threads : norm_threads(width);
+}
+/* Rows of a chunk, where blocks of so many threads take one each. */
+static inline int64_t normalize_chunk_rows(const bl_cuda *cuda, int64_t rows, unsigned threads) {
+    const int64_t fit = NORM_SM_THREADS / threads, most = NORM_SM_BLOCKS;
+    const int64_t blocks = cuda->sm_count * (fit < most ? fit : most);
+    const int64_t chunk = (rows + blocks - 1) / blocks;
     return chunk < NORM_CHUNK_ROWS ? static_cast<int64_t>(NORM_CHUNK_ROWS) : chunk;
 }
-static inline int64_t normalize_chunks(int64_t rows) {
-    const int64_t chunk = normalize_chunk_rows(rows);
-    return (rows + chunk - 1) / chunk;
-}
-/* Floats of the chunks' parameter gradients, [chunks, 2, width]. */
-static inline int64_t normalize_partial_size(int64_t rows, int64_t width) {
-    return 2 * normalize_chunks(rows) * width;
+/*
+ * Floats of the chunks' parameter gradients and sums, [chunks, 3, width] (2 without sums), whatever the dtype of the
+ * rows and the kernel that takes them: small blocks make most chunks.
+ */
+static inline int64_t normalize_partial_size(const bl_cuda *cuda, int64_t rows, int64_t width) {
+    int64_t most = 0;
+    for (int pack = 1; pack <= 8; pack *= 2) {
+        const int64_t chunk = normalize_chunk_rows(cuda, rows, normalize_threads(static_cast<int>(width), pack));
+        const int64_t chunks = (rows + chunk - 1) / chunk;
+        most = chunks > most ? chunks : most;
+    }
+    return 3 * most * width;
 }
 
 /* Two sums over a block of whole warps with one barrier: `parity` must alternate between calls. */
@@ -202,9 +219,12 @@ __device__ __forceinline__ void block_sum_pair(float &a, float &b, int parity) {
     b = warp_sum(part.y);
 }
 
+/* What a chunk leaves for each column: dgamma, dbeta and, where asked for, sums. */
+template <class Row> constexpr int normalize_parts = Row::SUMS ? 3 : 2;
+
 /* blockDim.x threads of Row::PACK columns cover the row. */
 template <class Row>
-__global__ void __launch_bounds__(NORM_MAX_THREADS)
+__global__ void __launch_bounds__(NORM_MAX_THREADS, NORM_SM_THREADS / NORM_MAX_THREADS)
     normalize_backward_kernel(Row row, float *partial, const float *mean, const float *rstd, const float *gamma,
                               int64_t rows, int64_t chunk, int width) {
     constexpr int N = Row::PACK;
@@ -212,7 +232,7 @@ __global__ void __launch_bounds__(NORM_MAX_THREADS)
     const bool live = column < width;
     const int64_t begin = blockIdx.x * chunk, end = begin + chunk < rows ? begin + chunk : rows;
     const float over = 1.0f / static_cast<float>(width);
-    float scale[N], dgamma[N], dbeta[N], dy[N], z[N];
+    float scale[N], dgamma[N], dbeta[N], sums[N], dy[N], z[N];
     typename Row::template Held<N> raw;
     const DropoutStream drop = row.begin();
     if (live) {
@@ -222,7 +242,7 @@ __global__ void __launch_bounds__(NORM_MAX_THREADS)
     float next_center = Row::CENTERED ? mean[begin] : 0.0f, next_rise = rstd[begin];
 #pragma unroll
     for (int i = 0; i < N; i++)
-        dgamma[i] = dbeta[i] = 0.0f;
+        dgamma[i] = dbeta[i] = sums[i] = 0.0f;
     for (int64_t t = begin; t < end; t++) {
         const float center = next_center, rise = next_rise;
         float sum = 0.0f, product = 0.0f;
@@ -252,14 +272,21 @@ __global__ void __launch_bounds__(NORM_MAX_THREADS)
             for (int i = 0; i < N; i++)
                 dz[i] = rise * (dy[i] - sum - z[i] * product);
             row.template write<N>(drop, t, column, dz);
+            if constexpr (Row::SUMS) {
+#pragma unroll
+                for (int i = 0; i < N; i++)
+                    sums[i] += dz[i];
+            }
         }
     }
     if (!live) return;
-    float *part = partial + static_cast<int64_t>(blockIdx.x) * 2 * width + column;
+    float *part = partial + static_cast<int64_t>(blockIdx.x) * normalize_parts<Row> * width + column;
 #pragma unroll
     for (int i = 0; i < N; i += 4) {
         store_pack<float>(part + i, {dgamma[i], dgamma[i + 1], dgamma[i + 2], dgamma[i + 3]});
         store_pack<float>(part + width + i, {dbeta[i], dbeta[i + 1], dbeta[i + 2], dbeta[i + 3]});
+        if constexpr (Row::SUMS)
+            store_pack<float>(part + 2 * width + i, {sums[i], sums[i + 1], sums[i + 2], sums[i + 3]});
     }
 }
 
@@ -269,7 +296,8 @@ __global__ void __launch_bounds__(NORM_THREADS)
                                   int64_t rows, int64_t chunk, int width) {
     const int64_t begin = blockIdx.x * chunk, end = begin + chunk < rows ? begin + chunk : rows;
     const float over = 1.0f / static_cast<float>(width);
-    float *dgamma = partial + static_cast<int64_t>(blockIdx.x) * 2 * width, *dbeta = dgamma + width;
+    float *dgamma = partial + static_cast<int64_t>(blockIdx.x) * normalize_parts<Row> * width, *dbeta = dgamma + width;
+    float *sums = dbeta + width;
     float dy[1], z[1];
     const DropoutStream drop = row.begin();
     for (int64_t t = begin; t < end; t++) {
@@ -291,53 +319,58 @@ __global__ void __launch_bounds__(NORM_THREADS)
             const float xhat = (z[0] - center) * rise;
             float dz[1] = {rise * (dy[0] * gamma[column] - sum - xhat * product)};
             row.template write<1>(drop, t, column, dz);
+            if constexpr (Row::SUMS) sums[column] = (t == begin ? 0.0f : sums[column]) + dz[0];
         }
     }
 }
 
 enum { COLUMN_LANES = 32, COLUMN_ROWS = 32 };
 
-/* dgamma += sum of parts [parts, 2, width] over chunks, dbeta alike: 32 columns per block, chunks in 32 strands. */
+/*
+ * dgamma += sum of partial [chunks, parts, width] over chunks, dbeta alike, sums = that of the third part: 32 columns
+ * per block, chunks in 32 strands.
+ */
 static __global__ void __launch_bounds__(COLUMN_LANES *COLUMN_ROWS)
-    add_partials_kernel(float *dgamma, float *dbeta, const float *partial, int64_t chunks, int width) {
+    add_partials_kernel(float *dgamma, float *dbeta, float *sums, const float *partial, int64_t chunks, int width) {
     __shared__ float strand[COLUMN_ROWS][COLUMN_LANES];
     const int lane = threadIdx.x % COLUMN_LANES, first = threadIdx.x / COLUMN_LANES;
     const int column = blockIdx.x * COLUMN_LANES + lane;
-    float *out = blockIdx.y == 0 ? dgamma : dbeta;
+    float *out = blockIdx.y == 0 ? dgamma : blockIdx.y == 1 ? dbeta : sums;
     if (!out) return;
     float sum = 0.0f;
     if (column < width) {
         const float *in = partial + static_cast<int64_t>(blockIdx.y) * width + column;
 #pragma unroll 8
         for (int64_t c = first; c < chunks; c += COLUMN_ROWS)
-            sum += in[2 * c * width];
+            sum += in[gridDim.y * c * width];
     }
     strand[first][lane] = sum;
     __syncthreads();
     if (first != 0 || column >= width) return;
     for (int i = 1; i < COLUMN_ROWS; i++)
         sum += strand[i][lane];
-    out[column] += sum;
+    out[column] = blockIdx.y == 2 ? sum : out[column] + sum;
 }
 
-/* partial: normalize_partial_size() floats, on a 16-byte boundary. dgamma and dbeta may be NULL. */
+/* partial: normalize_partial_size() floats, on a 16-byte boundary. dgamma, dbeta and sums may be NULL. */
 template <class Row>
-static bl_status normalize_backward(bl_cuda *cuda, const Row &row, float *dgamma, float *dbeta, float *partial,
-                                    const float *mean, const float *rstd, const float *gamma, int64_t rows, int width,
-                                    bool packed) {
+static bl_status normalize_backward(bl_cuda *cuda, const Row &row, float *dgamma, float *dbeta, float *sums,
+                                    float *partial, const float *mean, const float *rstd, const float *gamma,
+                                    int64_t rows, int width, bool packed) {
     if (rows == 0) return BL_OK;
-    const int64_t chunk = normalize_chunk_rows(rows), chunks = normalize_chunks(rows);
-    if (packed && width <= NORM_MAX_THREADS * Row::PACK) {
-        const unsigned warps = bl_blocks(width, Row::PACK * BL_WARP);
-        BL_LAUNCH((normalize_backward_kernel<Row>), static_cast<unsigned>(chunks), warps * BL_WARP, 0, cuda->stream,
-                  row, partial, mean, rstd, gamma, rows, chunk, width);
+    packed = packed && width <= NORM_MAX_THREADS * Row::PACK;
+    const unsigned threads = normalize_threads(width, packed ? static_cast<int>(Row::PACK) : 1);
+    const int64_t chunk = normalize_chunk_rows(cuda, rows, threads), chunks = (rows + chunk - 1) / chunk;
+    if (packed) {
+        BL_LAUNCH((normalize_backward_kernel<Row>), static_cast<unsigned>(chunks), threads, 0, cuda->stream, row,
+                  partial, mean, rstd, gamma, rows, chunk, width);
     } else {
-        BL_LAUNCH((normalize_backward_any_kernel<Row>), static_cast<unsigned>(chunks), norm_threads(width), 0,
-                  cuda->stream, row, partial, mean, rstd, gamma, rows, chunk, width);
+        BL_LAUNCH((normalize_backward_any_kernel<Row>), static_cast<unsigned>(chunks), threads, 0, cuda->stream, row,
+                  partial, mean, rstd, gamma, rows, chunk, width);
     }
-    if (!dgamma && !dbeta) return BL_OK;
-    BL_LAUNCH(add_partials_kernel, dim3(bl_blocks(width, COLUMN_LANES), 2), COLUMN_LANES * COLUMN_ROWS, 0, cuda->stream,
-              dgamma, dbeta, partial, chunks, width);
+    if (!dgamma && !dbeta && !sums) return BL_OK;
+    BL_LAUNCH(add_partials_kernel, dim3(bl_blocks(width, COLUMN_LANES), normalize_parts<Row>),
+              COLUMN_LANES * COLUMN_ROWS, 0, cuda->stream, dgamma, dbeta, sums, partial, chunks, width);
     return BL_OK;
 }
 

@@ -46,7 +46,7 @@ template <typename T> struct RmsnormRow {
 
 template <typename T> struct RmsnormGradientRow {
     static constexpr int PACK = Pack<T>::N;
-    static constexpr bool CENTERED = false;
+    static constexpr bool CENTERED = false, SUMS = false;
     T *dx; /* may be NULL, may be dy */
     const T *dy;
     const T *x;
@@ -96,12 +96,15 @@ bl_status bl_cuda_rmsnorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dg
     const int64_t rows = x->shape[0], width = x->shape[1];
     const float *scale = bl_data<float>(gamma);
     void *partial;
-    BL_TRY(bl_cuda_scratch(ctx, static_cast<size_t>(normalize_partial_size(rows, width)) * sizeof(float), &partial));
+    bl_cuda *cuda = bl_cuda_of(ctx);
+    BL_TRY(
+        bl_cuda_scratch(ctx, static_cast<size_t>(normalize_partial_size(cuda, rows, width)) * sizeof(float), &partial));
     BL_DISPATCH_FLOAT(x->dtype, T, {
         RmsnormGradientRow<T> row = {bl_data<T>(dx), bl_data<T>(dy), bl_data<T>(x), width};
         const bool packed = rows_packed<T>(width, row.dx, row.dy, row.x, scale);
-        return normalize_backward(bl_cuda_of(ctx), row, bl_data<float>(dgamma), static_cast<float *>(nullptr),
-                                  static_cast<float *>(partial), static_cast<const float *>(nullptr),
-                                  bl_data<float>(rstd), scale, rows, static_cast<int>(width), packed);
+        return normalize_backward(cuda, row, bl_data<float>(dgamma), static_cast<float *>(nullptr),
+                                  static_cast<float *>(nullptr), static_cast<float *>(partial),
+                                  static_cast<const float *>(nullptr), bl_data<float>(rstd), scale, rows,
+                                  static_cast<int>(width), packed);
     });
 }

@@ -18,14 +18,15 @@ static size_t list_bytes(int64_t entries) {
 }
 
 bl_status bl_cuda_step_workspace(bl_context *ctx, const bl_step_shape *shape, uint64_t *scratch, uint64_t *slack) {
+    const bl_cuda *cuda = bl_cuda_of(ctx);
     const int64_t rows = shape->rows, hidden = shape->hidden;
     const int64_t widths[] = {3 * hidden, shape->intermediate, hidden};
     uint64_t most = 0;
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
         at_least(&most, bl_cuda_linear_bytes(rows, widths[i]));
     if (shape->classes) at_least(&most, bl_cuda_linear_bytes(shape->picked, shape->classes));
-    at_least(&most, static_cast<size_t>(normalize_partial_size(rows, hidden)) * sizeof(float));
-    at_least(&most, bl_cuda_embedding_backward_bytes(rows, hidden));
+    at_least(&most, static_cast<size_t>(normalize_partial_size(cuda, rows, hidden)) * sizeof(float));
+    at_least(&most, bl_cuda_embedding_backward_bytes(cuda, rows, hidden));
     size_t attention = 0;
     BL_TRY(bl_cuda_attention_bytes(ctx, shape, &attention));
     at_least(&most, attention);

@@ -41,15 +41,17 @@ BL_API bl_status bl_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor
 
 BL_API bl_status bl_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *out,
                                        const bl_tensor *stats, const bl_tensor *qkv, const bl_tensor *segments,
-                                       int32_t heads, int32_t max_length, float scale, const bl_dropout *dropout) {
+                                       int32_t heads, int32_t max_length, float scale, const bl_dropout *dropout,
+                                       bl_tensor *sums) {
     static const char op[] = "attention backward";
     BL_CHECK_CONTEXT(op, ctx, attention_backward);
     BL_TRY(check_inputs(op, ctx, qkv, segments, heads, max_length, scale, dropout));
     int64_t rows = qkv->shape[0], hidden = qkv->shape[1] / 3;
     BL_CHECK(op, ctx, dqkv, BL_SET(qkv->dtype), "TX", rows, 3 * hidden);
+    BL_CHECK_OPTIONAL(op, ctx, sums, BL_SET(BL_F32), "X", 3 * hidden);
     BL_CHECK(op, ctx, dout, BL_SET(qkv->dtype), "TH", rows, hidden);
     BL_CHECK(op, ctx, out, BL_SET(qkv->dtype), "TH", rows, hidden);
     BL_CHECK(op, ctx, stats, BL_SET(BL_F32), "BAS", segments->shape[0], heads, max_length);
     return ctx->backend->ops.attention_backward(ctx, dqkv, dout, out, stats, qkv, segments, heads, max_length, scale,
-                                                dropout);
+                                                dropout, sums);
 }

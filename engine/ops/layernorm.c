@@ -25,13 +25,16 @@ BL_API bl_status bl_layernorm_forward(bl_context *ctx, bl_tensor *y, bl_tensor *
 
 BL_API bl_status bl_layernorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dresidual, bl_tensor *dgamma,
                                        bl_tensor *dbeta, const bl_tensor *dy, const bl_tensor *z, const bl_tensor *mean,
-                                       const bl_tensor *rstd, const bl_tensor *gamma, const bl_dropout *dropout) {
+                                       const bl_tensor *rstd, const bl_tensor *gamma, const bl_dropout *dropout,
+                                       bl_tensor *sums) {
     static const char op[] = "layernorm_backward";
     BL_CHECK_CONTEXT(op, ctx, layernorm_backward);
     BL_TRY(bl_check_rows(op, ctx, "dy", dy));
     int64_t rows = dy->shape[0], width = dy->shape[1];
     uint32_t act = BL_SET(dy->dtype);
     BL_CHECK_OPTIONAL(op, ctx, dx, act, "TH", rows, width);
+    BL_CHECK_OPTIONAL(op, ctx, sums, BL_SET(BL_F32), "H", width);
+    if (sums && !dx) return bl_fail(BL_ERROR_ARGUMENT, "%s: sums are given without dx, whose they are", op);
     BL_CHECK_OPTIONAL(op, ctx, dresidual, act, "TH", rows, width);
     BL_CHECK_OPTIONAL(op, ctx, dgamma, BL_SET(BL_F32), "H", width);
     BL_CHECK_OPTIONAL(op, ctx, dbeta, BL_SET(BL_F32), "H", width);
@@ -40,5 +43,6 @@ BL_API bl_status bl_layernorm_backward(bl_context *ctx, bl_tensor *dx, bl_tensor
     BL_CHECK(op, ctx, rstd, BL_SET(BL_F32), "T", rows);
     BL_CHECK(op, ctx, gamma, BL_SET(BL_F32), "H", width);
     BL_TRY(bl_check_dropout(op, ctx, dropout));
-    return ctx->backend->ops.layernorm_backward(ctx, dx, dresidual, dgamma, dbeta, dy, z, mean, rstd, gamma, dropout);
+    return ctx->backend->ops.layernorm_backward(ctx, dx, dresidual, dgamma, dbeta, dy, z, mean, rstd, gamma, dropout,
+                                                sums);
 }

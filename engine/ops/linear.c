@@ -56,7 +56,7 @@ BL_API bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre
 
 BL_API bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
                                     const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
-                                    bool add) {
+                                    bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums) {
     static const char op[] = "linear backward";
     BL_CHECK_CONTEXT(op, ctx, linear_backward);
     BL_TRY(check_operands(op, ctx, x, w));
@@ -70,5 +70,13 @@ BL_API bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *d
     if (activation == BL_TANH) BL_CHECK(op, ctx, saved, BL_SET(x->dtype) | BL_SET(BL_F32), "TN", rows, outputs);
     if (activation == BL_LINEAR && saved)
         return bl_fail(BL_ERROR_ARGUMENT, "%s: saved is given, expected NULL without an activation", op);
-    return ctx->backend->ops.linear_backward(ctx, dx, dw, dbias, dy, x, w, saved, activation, add);
+    BL_CHECK_OPTIONAL(op, ctx, dy_sums, BL_SET(BL_F32), "N", outputs);
+    if (activation != BL_LINEAR && dy_sums)
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: dy_sums is given, expected NULL with an activation", op);
+    BL_CHECK_OPTIONAL(op, ctx, x_pre, BL_SET(x->dtype), "TK", rows, inputs);
+    BL_CHECK_OPTIONAL(op, ctx, dx_sums, BL_SET(BL_F32), "K", inputs);
+    if (!dx && (x_pre || dx_sums))
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is given without dx", op, x_pre ? "x_pre" : "dx_sums");
+    return ctx->backend->ops.linear_backward(ctx, dx, dw, dbias, dy, x, w, saved, activation, add, dy_sums, x_pre,
+                                             dx_sums);
 }

@@ -151,6 +151,16 @@ function M.layernorm(z, rows, width, gamma, beta, eps)
     return y, means, rstds
 end
 
+--- Sums over the rows of a flat list with `width` columns.
+function M.column_sums(list, width)
+    local sums = zeros(width)
+    for i, value in ipairs(list) do
+        local column = (i - 1) % width + 1
+        sums[column] = sums[column] + value
+    end
+    return sums
+end
+
 --- @return dz, dgamma, dbeta
 function M.layernorm_gradient(dy, z, rows, width, gamma, eps)
     local dz, dgamma, dbeta = {}, zeros(width), zeros(width)

@@ -79,4 +79,14 @@ function M.backward(dy, x, w, pre, activation)
     return dx, dw, dbias
 end
 
+--- dy [T][N] times the slope of an activation at pre [T][N].
+function M.through(dy, pre, activation)
+    local slope, d = ACTIVATION[activation][2], {}
+    for t = 1, #dy do
+        d[t] = {}
+        for n = 1, #dy[t] do d[t][n] = dy[t][n] * slope(pre[t][n]) end
+    end
+    return d
+end
+
 return M

@@ -13,6 +13,10 @@
 -- sets x.disposable = nil; one whose backward does not read its own output sets
 -- y.disposable = true: the next op may then work in that memory (Tape:take).
 --
+-- The gradient of a linear layer's bias is that of its output, summed over rows, and what computes the latter can sum
+-- it on the way: F.linear sets y.sums_wanted where its bias learns, and an op that can asks tape:sums_like(x). With
+-- "gelu_tanh" that is the gradient by y.pre, what GELU was applied to, which a linear layer behind can compute at once.
+--
 -- A frozen parameter has no `grad`: ops get nil in its place and skip the work. An
 -- op that nobody wants a gradient of (Tape:learns) keeps nothing and is not recorded.
 --
@@ -28,12 +32,15 @@ local F = {}
 
 local function linear_backward(tape, node)
     local x, y, weight, bias = node.x, node.output, node.weight, node.bias
-    local activation = node.activation
-    local saved = activation == "tanh" and y.value or node[1]
+    local activation, saved = node.activation, node[1]
+    if activation == "tanh" then saved = y.value end
+    if y.grad_by_pre then activation, saved = "none", nil end
     local dx = tape:gradient_like(x)
+    local by_pre = dx and x.pre and not x.grad
+    local dx_sums = by_pre and tape:sums_like(x, true) or nil
     ops.linear_backward(dx, weight.grad, bias and bias.grad, y.grad, x.value, weight.compute, saved, activation,
-        node.fresh)
-    tape:accumulate(x, dx)
+        node.fresh, y.grad_sums, by_pre and x.pre or nil, dx_sums)
+    tape:accumulate(x, dx, dx_sums, by_pre)
 end
 
 --- y = activation(x weight^T + bias).
@@ -58,15 +65,17 @@ function F.linear(tape, x, weight, bias, activation)
     })
     x.disposable = nil
     y.disposable = activation ~= "tanh"
+    y.sums_wanted = (activation == "none" or activation == "gelu_tanh") and bias and bias.grad and true
+    if activation == "gelu_tanh" then y.pre = pre end
     return y
 end
 
 local function attention_backward(tape, node)
     local qkv, y = node.x, node.output
-    local dqkv = tape:gradient_like(qkv)
+    local dqkv, sums = tape:gradient_like(qkv), tape:sums_like(qkv)
     ops.attention_backward(dqkv, y.grad, y.value, node[1], qkv.value, node.segments, node.heads, node.max_length,
-        node.scale, node.dropout)
-    tape:accumulate(qkv, dqkv)
+        node.scale, node.dropout, sums)
+    tape:accumulate(qkv, dqkv, sums)
 end
 
 --- Multi-head self-attention within each segment.
@@ -95,10 +104,11 @@ local function layernorm_backward(tape, node)
     local z, mean, rstd = node[1], node[2], node[3]
     local gamma, beta, dy = node.gamma, node.beta, y.grad
     local dx = tape:gradient_like(x)
+    local sums = dx and tape:sums_like(x)
     -- The residual's gradient reuses dy's memory: nothing else reads dy.
     local dresidual = residual and residual.needs_grad and dy or nil
-    ops.layernorm_backward(dx, dresidual, gamma.grad, beta.grad, dy, z, mean, rstd, gamma.value, node.dropout)
-    tape:accumulate(x, dx)
+    ops.layernorm_backward(dx, dresidual, gamma.grad, beta.grad, dy, z, mean, rstd, gamma.value, node.dropout, sums)
+    tape:accumulate(x, dx, sums)
     if dresidual then tape:pass_gradient(y, residual) end
 end
 

@@ -140,11 +140,12 @@ end
 
 --- Add dy, which may be clobbered, to the part of x's gradient that it belongs to.
 local function add_part(tape, x, dy, dim, first, last)
-    if not x.grad then
+    -- What is more than a gradient by x alone, only accumulate() adds to.
+    if not x.grad or x.grad_sums or x.grad_by_pre then
         local dx = tape:gradient_like(x)
         ops.fill(dx, 0)
         ops.copy(dx:slice(dim, first, last), dy)
-        x.grad = dx
+        tape:accumulate(x, dx)
         return
     end
     local place = x.grad:slice(dim, first, last)

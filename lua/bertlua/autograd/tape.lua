@@ -274,16 +274,32 @@ function Tape:gradient_like(x)
     return self.arena:tensor(x.dtype, x.dims)
 end
 
+--- A tensor for the sums of x's gradient over its rows, f32 [columns], which the producer of x needs for its bias; for
+-- an op that has them while it computes the gradient, and hands both to accumulate().
+-- @param by_pre the gradient will be that by x.pre
+-- @return nil if nobody needs them, or if they would not be those of the whole gradient
+function Tape:sums_like(x, by_pre)
+    if not x.sums_wanted or x.grad or (x.pre and not by_pre) then return nil end
+    return self.arena:tensor("f32", { x.dims[2] })
+end
+
 --- Hand a gradient to x: the first one becomes x.grad, later ones are added and released.
 -- dx belongs to x from here on; nil is ignored.
-function Tape:accumulate(x, dx)
+-- @param sums what sums_like() gave, written; they belong to x, too
+-- @param by_pre true: dx is the gradient by x.pre, of which x is gelu_tanh, and x had no gradient
+function Tape:accumulate(x, dx, sums, by_pre)
     if not dx then return end
-    if x.grad then
-        ops.axpby(x.grad, dx, 1, 1)
-        self.arena:release(dx)
-    else
-        x.grad = dx
+    if not x.grad then
+        x.grad, x.grad_sums, x.grad_by_pre = dx, sums, by_pre
+        return
     end
+    if x.grad_by_pre then ops.unary_backward(dx, dx, x.pre, nil, "gelu_tanh") end
+    if x.grad_sums then
+        self.arena:release(x.grad_sums)
+        x.grad_sums = nil
+    end
+    ops.axpby(x.grad, dx, 1, 1)
+    self.arena:release(dx)
 end
 
 local function release_owned(arena, node)
@@ -317,6 +333,10 @@ local function walk_back(self, first, watcher)
         if output.grad then
             arena:release(output.grad)
             output.grad = nil
+        end
+        if output.grad_sums then
+            arena:release(output.grad_sums)
+            output.grad_sums = nil
         end
         release_node(arena, node)
         nodes[i] = nil

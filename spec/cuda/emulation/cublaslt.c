@@ -10,9 +10,13 @@
  *     1 in order, 2 two halves of k, the second through the workspace,
  *     3 from the last to the first.
  * Epilogues want rows of D and vectors on 16 bytes; the library is not always
- * that strict, but the way without them has to run somewhere.
+ * that strict, but the way without them has to run somewhere. GELU is the tanh
+ * form, as in the library; its auxiliary matrix is of D's type, on 16 bytes, with
+ * a leading dimension of its own that 8 divides and D's rows do not exceed. The
+ * epilogues with GELU are for 16-bit matrices and beta = 0 here.
  */
 #include <cublasLt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +34,8 @@ typedef struct operation {
     int32_t compute, scale;
     int32_t transpose_a, transpose_b;
     uint32_t epilogue;
-    void *vector;
+    void *vector, *aux;
+    int64_t aux_ld;
 } operation;
 
 typedef struct layout {
@@ -122,6 +127,10 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t descriptor, c
         return set(&what->epilogue, sizeof what->epilogue, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
         return set(&what->vector, sizeof what->vector, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER:
+        return set(&what->aux, sizeof what->aux, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
+        return set(&what->aux_ld, sizeof what->aux_ld, value, bytes);
     default:
         return CUBLAS_STATUS_NOT_SUPPORTED;
     }
@@ -208,6 +217,45 @@ static bool on_16_bytes(const void *p) {
     return (uintptr_t) p % 16 == 0;
 }
 
+/* What an epilogue consists of. */
+static bool adds_bias(const operation *what) {
+    return what->epilogue == CUBLASLT_EPILOGUE_BIAS || what->epilogue == CUBLASLT_EPILOGUE_GELU_BIAS ||
+           what->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+}
+
+static bool has_gelu(const operation *what) {
+    return what->epilogue == CUBLASLT_EPILOGUE_GELU_BIAS || what->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+}
+
+static bool has_aux(const operation *what) {
+    return what->epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS || what->epilogue == CUBLASLT_EPILOGUE_DGELU_BGRAD;
+}
+
+/* Elements of the vector: one for each column of D of the sums over B, else one for each row. */
+static size_t vector_length(const operation *what, const layout *d) {
+    if (what->epilogue == CUBLASLT_EPILOGUE_DEFAULT) return 0;
+    return what->epilogue == CUBLASLT_EPILOGUE_BGRADB ? d->columns : d->rows;
+}
+
+static layout aux_layout(const operation *what, const layout *d) {
+    layout aux = *d;
+    aux.ld = what->aux_ld;
+    return aux;
+}
+
+static cublasStatus_t check_epilogue(const operation *what, const layout *d) {
+    if (what->epilogue == CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_SUCCESS;
+    if (!adds_bias(what) && !has_aux(what) && what->epilogue != CUBLASLT_EPILOGUE_BGRADB)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    if ((has_gelu(what) || has_aux(what)) && d->type == CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (has_aux(what)) {
+        if (!what->aux || what->aux_ld % 8 != 0 || what->aux_ld < (int64_t) d->rows) return CUBLAS_STATUS_INVALID_VALUE;
+        if (!on_16_bytes(what->aux)) return CUBLAS_STATUS_NOT_SUPPORTED;
+    }
+    bool aligned = on_16_bytes(what->vector) && d->ld * (int64_t) size_of(d->type) % 16 == 0;
+    return what->vector && aligned ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
 /* Shapes, types and epilogue against each other. D's address is not known to the heuristics: its rows must do. */
 static cublasStatus_t check(const operation *what, const layout *a, const layout *b, const layout *c, const layout *d) {
     bool turn_a = what->transpose_a == CUBLAS_OP_T, turn_b = what->transpose_b == CUBLAS_OP_T;
@@ -226,11 +274,7 @@ static cublasStatus_t check(const operation *what, const layout *a, const layout
     if (!is_float(a->type) || a->type != b->type || c->type != d->type || (tf32 && a->type != CUDA_R_32F))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (d->type != a->type && d->type != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (what->epilogue == CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_SUCCESS;
-    if (what->epilogue != CUBLASLT_EPILOGUE_BIAS && what->epilogue != CUBLASLT_EPILOGUE_BGRADB)
-        return CUBLAS_STATUS_NOT_SUPPORTED;
-    bool aligned = on_16_bytes(what->vector) && d->ld * (int64_t) size_of(d->type) % 16 == 0;
-    return what->vector && aligned ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+    return check_epilogue(what, d);
 }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t descriptor,
@@ -334,6 +378,26 @@ static void multiply_column(const job *w, const float *a, const float *b, size_t
     }
 }
 
+/* GELU (arXiv 1606.08415) in its tanh form, and its derivative. */
+static float gelu(float x, float *slope) {
+    double t = tanh(0.7978845608028654 * (x + 0.044715 * (double) x * x * x));
+    *slope = (float) (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * 0.7978845608028654 * (1 + 0.134145 * (double) x * x));
+    return (float) (0.5 * x * (1 + t));
+}
+
+/* One element of D from its product; `total` gathers what goes to the vector of sums. */
+static float finish(const job *w, size_t row, size_t column, float x, float *total) {
+    size_t at = column * (size_t) w->what.aux_ld + row;
+    float slope;
+    if (adds_bias(&w->what)) x += read_element(w->what.vector, w->d.type, row);
+    if (w->what.epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS) write_element(w->what.aux, w->d.type, at, x);
+    if (has_gelu(&w->what)) return gelu(x, &slope);
+    if (w->what.epilogue != CUBLASLT_EPILOGUE_DGELU_BGRAD) return x;
+    gelu(read_element(w->what.aux, w->d.type, at), &slope);
+    total[row] += x * slope;
+    return x * slope;
+}
+
 /* Where matrix number i of a batch begins. */
 static const void *matrix_at(const void *data, const layout *matrix, int32_t i) {
     return (const char *) data + (int64_t) i * matrix->step * (int64_t) size_of(matrix->type);
@@ -355,8 +419,18 @@ static void report(const job *w) {
         if (w->beta != 0.0f) bl_watch_library_reads(who, column, d->rows * size);
         bl_watch_library_writes(column, d->rows * size);
     }
-    if (w->what.epilogue == CUBLASLT_EPILOGUE_BIAS) bl_watch_library_reads(who, w->what.vector, d->rows * size);
-    if (w->what.epilogue == CUBLASLT_EPILOGUE_BGRADB) bl_watch_library_writes(w->what.vector, d->columns * size);
+    size_t vector_bytes = vector_length(&w->what, d) * size;
+    if (adds_bias(&w->what))
+        bl_watch_library_reads(who, w->what.vector, vector_bytes);
+    else if (vector_bytes)
+        bl_watch_library_writes(w->what.vector, vector_bytes);
+    for (uint64_t j = 0; has_aux(&w->what) && j < d->columns; j++) {
+        char *column = (char *) w->what.aux + j * w->what.aux_ld * size;
+        if (has_gelu(&w->what))
+            bl_watch_library_writes(column, d->rows * size);
+        else
+            bl_watch_library_reads(who, column, d->rows * size);
+    }
 }
 
 static void run_one(const job *w) {
@@ -365,24 +439,26 @@ static void run_one(const job *w) {
     bool tf32 = w->what.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
     float *a = unpacked(w->a_data, &w->a, w->what.transpose_a == CUBLAS_OP_N, tf32);
     float *b = unpacked(w->b_data, &w->b, w->what.transpose_b == CUBLAS_OP_T, tf32);
-    float *sum = malloc(m * sizeof *sum);
-    if (a && b && sum) {
+    float *sum = malloc(m * sizeof *sum), *total = calloc(m, sizeof *total);
+    if (a && b && sum && total) {
         for (size_t column = 0; column < n; column++) {
             multiply_column(w, a, b, column, sum);
             for (size_t i = 0; i < m; i++) {
                 size_t at = column * (size_t) w->d.ld + i;
                 float x = w->alpha * sum[i];
                 if (w->beta != 0.0f) x += w->beta * read_element(w->d_data, w->d.type, at);
-                if (w->what.epilogue == CUBLASLT_EPILOGUE_BIAS) x += read_element(w->what.vector, w->d.type, i);
-                write_element(w->d_data, w->d.type, at, x);
+                write_element(w->d_data, w->d.type, at, finish(w, i, column, x, total));
             }
         }
+        for (size_t i = 0; w->what.epilogue == CUBLASLT_EPILOGUE_DGELU_BGRAD && i < m; i++)
+            write_element(w->what.vector, w->d.type, i, total[i]);
     } else {
         bl_emulated_fault(cudaErrorMemoryAllocation, "cuBLASLt: no host memory for a product");
     }
     free(a);
     free(b);
     free(sum);
+    free(total);
 }
 
 static void run(void *arguments) {
@@ -424,12 +500,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
         !divides(algorithm->data[WORD_D], d_data))
         return CUBLAS_STATUS_INVALID_VALUE;
     if (w.number == 2 && workspace_bytes < w.d.rows * w.d.columns * sizeof(float)) return CUBLAS_STATUS_INVALID_VALUE;
-    size_t vector_bytes = w.what.epilogue == CUBLASLT_EPILOGUE_DEFAULT ? 0
-                          : w.what.epilogue == CUBLASLT_EPILOGUE_BIAS  ? w.d.rows * size_of(w.d.type)
-                                                                       : w.d.columns * size_of(w.d.type);
+    if (w.beta != 0.0f && (has_gelu(&w.what) || has_aux(&w.what))) return CUBLAS_STATUS_NOT_SUPPORTED;
+    size_t vector_bytes = vector_length(&w.what, &w.d) * size_of(w.d.type);
+    layout aux = aux_layout(&w.what, &w.d);
     if (!bl_emulated_on_device(a_data, extent(&w.a)) || !bl_emulated_on_device(b_data, extent(&w.b)) ||
         !bl_emulated_on_device(d_data, extent(&w.d)) ||
         (vector_bytes && !bl_emulated_on_device(w.what.vector, vector_bytes)) ||
+        (has_aux(&w.what) && !bl_emulated_on_device(w.what.aux, extent(&aux))) ||
         (w.number == 2 && !bl_emulated_on_device(workspace, workspace_bytes))) {
         bl_emulated_fail(cudaErrorIllegalAddress, "cuBLASLt: a matrix is not wholly in device memory");
         return CUBLAS_STATUS_EXECUTION_FAILED;

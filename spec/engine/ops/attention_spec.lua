@@ -43,16 +43,30 @@ local function run(c, dtype)
     c.out = dense.poisoned(dtype, { c.rows, c.hidden })
     c.stats = dense.poisoned("f32", { #c.segments, c.heads, c.max_length })
     c.dqkv = dense.poisoned(dtype, { c.rows, 3 * c.hidden })
+    c.sums = dense.poisoned("f32", { 3 * c.hidden })
     ops.attention_forward(c.out, c.stats, c.qkv, c.bounds, c.heads, c.max_length, c.scale, c.dropout)
     ops.attention_backward(c.dqkv, c.dout, c.out, c.stats, c.qkv, c.bounds, c.heads, c.max_length, c.scale,
-        c.dropout)
+        c.dropout, c.sums)
+end
+
+-- Over the rows of a list.
+local function column_sums(list)
+    local sums = {}
+    for _, row in ipairs(list) do
+        for i, value in ipairs(row) do sums[i] = (sums[i] or 0) + value end
+    end
+    return sums
 end
 
 local function check(c, dtype)
     local limit = dtype == "f32" and 1e-5 or 4 * dense.EPSILON[dtype]
     local out, lse = reference.forward(c.qkv_list, c.segments, c.options)
     dense.assert_close(out, c.out, limit, "out")
-    dense.assert_close(reference.backward(c.dout_list, c.qkv_list, c.segments, c.options), c.dqkv, limit, "dqkv")
+    local dqkv = reference.backward(c.dout_list, c.qkv_list, c.segments, c.options)
+    dense.assert_close(dqkv, c.dqkv, limit, "dqkv")
+    -- The sums of what was written are exact but for f32; what was written is rounded, and terms cancel.
+    dense.assert_close(column_sums(c.dqkv:tolist()), c.sums, 1e-5, "sums of what was written")
+    dense.assert_close(column_sums(dqkv), c.sums, limit * math.max(1, math.sqrt(c.rows)), "sums")
     local stats = c.stats:tolist()
     for b = 1, #lse do
         for a = 1, #lse[b] do
@@ -114,6 +128,11 @@ describe("attention", function()
             run(first, "bf16")
             run(second, "bf16")
             assert.are.same(first.dqkv:tolist(), second.dqkv:tolist())
+            assert.are.same(first.sums:tolist(), second.sums:tolist())
+            second.dqkv:fill(0)
+            ops.attention_backward(second.dqkv, second.dout, second.out, second.stats, second.qkv, second.bounds,
+                second.heads, second.max_length, second.scale, second.dropout)
+            assert.are.same(first.dqkv:tolist(), second.dqkv:tolist())
             local out = dense.poisoned("bf16", { first.rows, first.hidden })
             ops.attention_forward(out, nil, first.qkv, first.bounds, first.heads, first.max_length, first.scale,
                 first.dropout)
@@ -126,6 +145,10 @@ describe("attention", function()
             local qkv, out = tensor.new("f32", { 2, 6 }), dense.poisoned("f32", { 2, 2 })
             ops.attention_forward(out, nil, qkv, tensor.new("i32", { 0, 2 }), 1, 4, 1, nil)
             assert.are.same({ { 0, 0 }, { 0, 0 } }, out:tolist())
+            local dqkv, sums = dense.poisoned("f32", { 2, 6 }), dense.poisoned("f32", { 6 })
+            ops.attention_backward(dqkv, out, out, tensor.new("f32", { 0, 1, 4 }), qkv, tensor.new("i32", { 0, 2 }), 1,
+                4, 1, nil, sums)
+            assert.are.same({ 0, 0, 0, 0, 0, 0 }, sums:tolist())
         end)
     end)
 
@@ -161,6 +184,8 @@ describe("attention", function()
             fails("dropout p is 1", forward, out, nil, qkv, good, 2, 4, 1, ops.dropout(state, 1, 0))
             fails("attention backward: stats is NULL, expected f32 [2,2,4]", ops.attention_backward, qkv, out, out,
                 nil, qkv, good, 2, 4, 1, nil)
+            fails("attention backward: sums is f32 [4], expected f32 [12]", ops.attention_backward, qkv, out, out,
+                tensor.new("f32", { 2, 2, 4 }), qkv, good, 2, 4, 1, nil, tensor.new("f32", { 4 }))
         end)
     end)
 end)

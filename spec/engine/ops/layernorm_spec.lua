@@ -78,7 +78,8 @@ describe("layernorm_backward", function()
             local dgamma, dgamma_before = support.random("f32", { width }, 9)
             local dbeta, dbeta_before = support.random("f32", { width }, 10)
             local dx, dresidual = support.poisoned(dtype, f.dims), support.poisoned(dtype, f.dims)
-            ops.layernorm_backward(dx, dresidual, dgamma, dbeta, dy, f.z, f.mean, f.rstd, f.gamma, dropout)
+            local sums = support.poisoned("f32", { width })
+            ops.layernorm_backward(dx, dresidual, dgamma, dbeta, dy, f.z, f.mean, f.rstd, f.gamma, dropout, sums)
             local dz, gamma_gradient, beta_gradient =
                 reference.layernorm_gradient(dy_values, support.flat(f.z), rows, width, f.gamma_values, EPS)
             local keep = reference.dropout_keep(rows * width, d.seed, d.step, d.op, d.p)
@@ -86,7 +87,9 @@ describe("layernorm_backward", function()
             local wide = tolerance + (width < 8 and 2e-3 or 2e-5)
             if width > 1 then
                 support.assert_close(dresidual, dz, wide, "dresidual")
-                support.assert_close(dx, reference.map(dz, function(v, i) return v * keep[i] end), wide, "dx")
+                local expected = reference.map(dz, function(v, i) return v * keep[i] end)
+                support.assert_close(dx, expected, wide, "dx")
+                support.assert_close(sums, reference.column_sums(expected, width), wide, "sums")
             end
             support.assert_close(dgamma, reference.map(gamma_gradient, function(v, i)
                 return v + dgamma_before[i]
@@ -106,10 +109,11 @@ describe("layernorm_backward", function()
             local dy = support.random(dtype, f.dims, 8)
             local function outputs()
                 return { support.poisoned(dtype, f.dims), support.poisoned(dtype, f.dims), tensor.new("f32", { 24 }),
-                    tensor.new("f32", { 24 }) }
+                    tensor.new("f32", { 24 }), support.poisoned("f32", { 24 }) }
             end
             local function backward(list)
-                ops.layernorm_backward(list[1], list[2], list[3], list[4], dy, f.z, f.mean, f.rstd, f.gamma)
+                ops.layernorm_backward(list[1], list[2], list[3], list[4], dy, f.z, f.mean, f.rstd, f.gamma, nil,
+                    list[5])
             end
             local whole, alone = outputs(), outputs()
             backward(whole)
@@ -119,7 +123,16 @@ describe("layernorm_backward", function()
                 backward(one)
                 support.assert_same(alone[i], whole[i])
             end
+            backward { alone[1], nil, nil, nil, alone[5] }
+            support.assert_same(alone[5], whole[5])
         end)
+    end))
+
+    it("has sums of 0 over no rows", scoped(function()
+        local none, f32 = tensor.new("f32", { 0, 4 }), tensor.new("f32", { 0 })
+        local sums = support.poisoned("f32", { 4 })
+        ops.layernorm_backward(none, nil, nil, nil, none, none, f32, f32, tensor.new("f32", { 4 }), nil, sums)
+        support.assert_close(sums, { 0, 0, 0, 0 }, 0)
     end))
 
     it("passes dz to both inputs without dropout", scoped(function()
@@ -154,8 +167,9 @@ describe("layernorm_backward", function()
             local dy = support.random("bf16", f.dims, 8)
             local dgamma, dbeta = tensor.new("f32", { 96 }), tensor.new("f32", { 96 })
             local dx, dresidual = support.poisoned("bf16", f.dims), support.poisoned("bf16", f.dims)
-            ops.layernorm_backward(dx, dresidual, dgamma, dbeta, dy, f.z, f.mean, f.rstd, f.gamma, dropout)
-            return { f.y, f.z, f.mean, f.rstd, dx, dresidual, dgamma, dbeta }
+            local sums = support.poisoned("f32", { 96 })
+            ops.layernorm_backward(dx, dresidual, dgamma, dbeta, dy, f.z, f.mean, f.rstd, f.gamma, dropout, sums)
+            return { f.y, f.z, f.mean, f.rstd, dx, dresidual, dgamma, dbeta, sums }
         end)
     end))
 end)
@@ -180,6 +194,10 @@ describe("validation of layernorm", function()
         rejects("layernorm: eps is -1, expected 0 or more", y, z, nil, nil, x, nil, vector, vector, -1)
         support.assert_rejects("layernorm_backward: rstd is NULL, expected f32 [2]", { y, z }, function()
             ops.layernorm_backward(y, z, nil, nil, x, x, tensor.new("f32", { 2 }), nil, vector)
+        end)
+        support.assert_rejects("layernorm_backward: sums are given without dx", { y, z }, function()
+            ops.layernorm_backward(nil, z, nil, nil, x, x, tensor.new("f32", { 2 }), tensor.new("f32", { 2 }), vector,
+                nil, vector)
         end)
         support.assert_rejects("layernorm_backward: z is f32 [8], expected f32 [2,8]", { y, z }, function()
             ops.layernorm_backward(y, z, nil, nil, x, vector, tensor.new("f32", { 2 }), tensor.new("f32", { 2 }),

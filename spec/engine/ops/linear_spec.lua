@@ -220,6 +220,61 @@ describe("linear", function()
         end)
     end
 
+    for _, dtype in ipairs { "f32", "bf16", "f16" } do
+        it("takes the sums of dy instead of computing them, in " .. dtype, function()
+            local random = rng.new(29)
+            for _, shape in ipairs { { 3, 5, 7 }, { 37, 16, 64 } } do
+                tensor.scope(function()
+                    local c = case(random, dtype, shape)
+                    local rows, inputs, outputs = unpack(shape)
+                    local dy = dense.random(random, dtype, { rows, outputs })
+                    -- Not what they are, so that the spec sees where dbias is from.
+                    local sums, sums_list = dense.random(random, "f32", { outputs })
+                    local dw, dbias = tensor.new("f32", { outputs, inputs }), dense.poisoned("f32", { outputs })
+                    ops.linear_backward(nil, dw, dbias, dy, c.x, c.w, nil, "none", true, sums)
+                    assert.are.same(sums_list, dbias:tolist())
+                    ops.linear_backward(nil, nil, dbias, dy, c.x, c.w, nil, "none", false, sums)
+                    for i = 1, outputs do sums_list[i] = 2 * sums_list[i] end
+                    assert.are.same(sums_list, dbias:tolist())
+                end)
+            end
+        end)
+
+        it("goes on to what GELU in its tanh form was applied to, in " .. dtype, function()
+            local random = rng.new(30)
+            for _, shape in ipairs(SHAPES) do
+                tensor.scope(function()
+                    local c = case(random, dtype, shape)
+                    local rows, inputs, outputs = unpack(shape)
+                    local dy, dy_list = dense.random(random, dtype, { rows, outputs })
+                    local pre, pre_list = dense.random(random, dtype, { rows, inputs }, 1.5)
+                    local function backward(x_pre, with_sums)
+                        local dx = dense.poisoned(dtype, { rows, inputs })
+                        local sums = with_sums and dense.poisoned("f32", { inputs }) or nil
+                        local copy = tensor.new(dtype, { rows, outputs }):copy_from(dy)
+                        ops.linear_backward(dx, nil, nil, copy, c.x, c.w, nil, "none", false, nil, x_pre, sums)
+                        return dx, sums
+                    end
+                    local dx_list = reference.backward(dy_list, c.x_list, c.w_list, dy_list, "none")
+                    local function check(x_pre, list, what)
+                        local dx, sums = backward(x_pre, true)
+                        local total = {}
+                        for t = 1, rows do
+                            for k = 1, inputs do total[k] = (total[k] or 0) + list[t][k] end
+                        end
+                        local limit = 4 * tolerance(dtype, outputs)
+                        dense.assert_close(list, dx, limit, what)
+                        dense.assert_close(total, sums, limit, what .. "'s sums")
+                        local alone = backward(x_pre, false)
+                        dense.assert_close(list, alone, limit, what .. " without sums")
+                    end
+                    check(nil, dx_list, "dx")
+                    check(pre, reference.through(dx_list, pre_list, "gelu_tanh"), "the gradient by x_pre")
+                end)
+            end
+        end)
+    end
+
     it("gives the same inference result as training with GELU", function()
         tensor.scope(function()
             local c = case(rng.new(15), "bf16", { 9, 24, 40 }, true)
@@ -254,8 +309,10 @@ describe("linear", function()
             ops.linear_backward(tensor.new("f32", { 0, 4 }), dw, nil, y, x, w, nil, "none")
             assert.are.equal(7, dw:tolist()[3][4])
             local dbias = dense.poisoned("f32", { 3 })
-            ops.linear_backward(tensor.new("f32", { 0, 4 }), dw, dbias, y, x, w, nil, "none", true)
+            local sums = dense.poisoned("f32", { 4 })
+            ops.linear_backward(tensor.new("f32", { 0, 4 }), dw, dbias, y, x, w, nil, "none", true, nil, nil, sums)
             assert.are.same({ 0, 0, 0 }, dbias:tolist())
+            assert.are.same({ 0, 0, 0, 0 }, sums:tolist())
             assert.are.same({ 0, 0, 0, 0 }, dw:tolist()[3])
         end)
     end)
@@ -304,6 +361,12 @@ describe("linear", function()
             fails("at least one row and one column", ops.linear_forward, y, nil, x, new("f32", 0, 8))
             fails("linear backward: saved", ops.linear_backward, nil, nil, nil, y, x, w, nil, "gelu")
             fails("linear backward: saved is given", ops.linear_backward, nil, nil, nil, y, x, w, y, "none")
+            fails("linear backward: dy_sums is given, expected NULL with an activation", ops.linear_backward, nil, nil,
+                nil, y, x, w, y, "gelu", false, new("f32", 3))
+            fails("linear backward: x_pre is given without dx", ops.linear_backward, nil, nil, nil, y, x, w, nil,
+                "none", false, nil, x)
+            fails("linear backward: dx_sums is f32 [3], expected f32 [8]", ops.linear_backward, new("f32", 2, 8), nil,
+                nil, y, x, w, nil, "none", false, nil, nil, new("f32", 3))
             fails("linear backward: dw is bf16 [3,8], expected f32 [3,8]", ops.linear_backward, nil,
                 new("bf16", 3, 8), nil, y, x, w, nil, "none")
             for _, row in ipairs(y:tolist()) do

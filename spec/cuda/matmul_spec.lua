@@ -47,11 +47,45 @@ local function train()
     end)
 end
 
--- The part of a line that says how the bias gradient is computed: epilogue 2 (sum of dy) and whether to use it.
-local function set_use(text, use)
-    local changed, n = text:gsub("( 1 2 0 %d+ %d+ %d+ %d+ : %d+ [%d.]+ )%-?%d :", "%1" .. use .. " :")
+-- The part of a line that says whether to use an epilogue: 2 (sum of dy), of a product that adds, or another one.
+local function set_use(text, use, epilogue)
+    local changed, n = text:gsub((epilogue and " 0 " .. epilogue or " 1 2") .. " 0 %d+ %d+ %d+ %d+ : %d+ [%d.]+ ",
+        "%0\1")
     assert.are.equal(1, n)
-    return changed
+    return (changed:gsub("\1%-?%d :", use .. " :"))
+end
+
+--- Two layers with GELU in its tanh form between them, forward and backward; lists of all results, in the order of
+-- their names.
+local GELU_RESULTS = { "y", "pre", "inference", "dpre", "sums" }
+local function train_gelu(dtype)
+    local random = rng.new(37)
+    return tensor.scope(function()
+        local x, x_list = dense.random(random, dtype, { 24, 64 })
+        local w, w_list = dense.random(random, dtype, { 32, 64 }, 0.1)
+        local bias, bias_list = dense.random(random, dtype, { 32 })
+        local down, down_list = dense.random(random, dtype, { 16, 32 }, 0.2)
+        local dy, dy_list = dense.random(random, dtype, { 24, 16 })
+        local y, pre = dense.poisoned(dtype, { 24, 32 }), dense.poisoned(dtype, { 24, 32 })
+        local inference = dense.poisoned(dtype, { 24, 32 })
+        local dpre, sums = dense.poisoned(dtype, { 24, 32 }), dense.poisoned("f32", { 32 })
+        ops.linear_forward(y, pre, x, w, bias, "gelu_tanh")
+        ops.linear_forward(inference, nil, x, w, bias, "gelu_tanh")
+        ops.linear_backward(dpre, nil, nil, dy, y, down, nil, "none", false, nil, pre, sums)
+        local y_list, pre_list = reference.forward(x_list, w_list, bias_list, "gelu_tanh")
+        local limit = 4 * dense.EPSILON[dtype]
+        dense.assert_close(y_list, y, limit, "y")
+        dense.assert_close(y_list, inference, limit, "inference")
+        dense.assert_close(pre_list, pre, limit, "pre")
+        local dx_list = reference.backward(dy_list, y_list, down_list, dy_list)
+        local dpre_list, sums_list = reference.through(dx_list, pre_list, "gelu_tanh"), {}
+        for _, row in ipairs(dpre_list) do
+            for i, value in ipairs(row) do sums_list[i] = (sums_list[i] or 0) + value end
+        end
+        dense.assert_close(dpre_list, dpre, limit, "dpre")
+        dense.assert_close(sums_list, sums, limit, "sums")
+        return { y:tolist(), pre:tolist(), inference:tolist(), dpre:tolist(), sums:tolist() }
+    end)
 end
 
 local function lines_of(text)
@@ -111,6 +145,45 @@ describe("matrix products on a GPU", function()
             train()
             assert.are.equal(set_use(text, use), fs.read(path))
         end
+    end)
+
+    for _, dtype in ipairs { "bf16", "f16" } do
+        it("have GELU's tanh form in their epilogues where that is the choice, in " .. dtype, function()
+            open(path)
+            train_gelu(dtype)
+            local text = fs.read(path)
+            local function offered(epilogue)
+                return needs(text:find(" 0 " .. epilogue .. " 0 %d+ %d+ %d+ %d+ : ") ~= nil,
+                    "has no such product in " .. dtype .. " with epilogue " .. epilogue)
+            end
+            if not (offered(3) and offered(4) and offered(5)) then return end
+            local results = {}
+            for use = 0, 1 do
+                -- One order of sums for all.
+                local changed = emulated and text:gsub(": b1a5 %d", ": b1a5 1") or text
+                for epilogue = 3, 5 do changed = set_use(changed, use, epilogue) end
+                assert(fs.write(path, changed))
+                open(path)
+                results[use] = train_gelu(dtype)
+                assert.are.equal(changed, fs.read(path))
+            end
+            if emulated then
+                -- Only passes of our own round what GELU is applied to and differentiated at, and have sums in f32.
+                for i, name in ipairs(GELU_RESULTS) do
+                    local same = pcall(assert.are.same, results[0][i], results[1][i])
+                    assert.are.equal(name == "pre", same, name)
+                end
+            end
+            open(nil)
+            local untimed = train_gelu(dtype)
+            if emulated then assert.are.same(results[0], untimed, "passes of our own") end
+        end)
+    end
+
+    it("have no GELU in f32", function()
+        open(path)
+        train_gelu "f32"
+        assert.is_nil(fs.read(path):find " [01] [345] 0 %d+ %d+ %d+ %d+ : ")
     end)
 
     it("keep the choice for a batch with its size and steps, and add to y only once while it is timed", function()

@@ -22,7 +22,7 @@ describe("gradients agree with finite differences:", function()
         end)
     end
 
-    for _, activation in ipairs { "none", "gelu", "tanh" } do
+    for _, activation in ipairs { "none", "gelu", "gelu_tanh", "tanh" } do
         check("linear, " .. activation, function()
             local store = store_of { { "weight", { 5, 7 } }, { "bias", { 5 } } }
             return {
@@ -59,6 +59,81 @@ describe("gradients agree with finite differences:", function()
             forward = function(tape, x)
                 local h = F.linear(tape, x, store:get "weight")
                 return F.layernorm(tape, h, h, store:get "gamma", store:get "beta", 1e-6, 0.3)
+            end,
+        }
+    end)
+
+    -- What computes the gradient of a linear layer's output sums it for the bias, unless there is more of it: from an op
+    -- that the backward pass comes to before or after that.
+    local OTHERS = {
+        ["alone"] = function() end,
+        ["and its square"] = function(tape, h) return F.mul(tape, h, h) end,
+        ["and a row"] = function(tape, h) return F.slice(tape, h, 1, 2, 2) end,
+    }
+    for name, other in pairs(OTHERS) do
+        local function join(tape, h, earlier, last)
+            local o = earlier and other(tape, h)
+            local y = last()
+            o = o or other(tape, h)
+            return o and F.add(tape, y, o) or y
+        end
+        for _, earlier in ipairs(name == "alone" and { true } or { true, false }) do
+            local what = name .. (earlier and "" or " later")
+
+            -- Nobody may read its input later: it works in its memory.
+            if earlier then
+                check("layernorm with dropout of a linear layer with bias, " .. what, function()
+                    local store = store_of { { "weight", { 8, 8 } }, { "bias", { 8 } }, { "gamma", { 8 } },
+                        { "beta", { 8 } } }
+                    return {
+                        store = store, inputs = { random({ 3, 8 }, 1) },
+                        forward = function(tape, x)
+                            local h = F.linear(tape, x, store:get "weight", store:get "bias")
+                            return join(tape, h, earlier, function()
+                                return F.layernorm(tape, h, x, store:get "gamma", store:get "beta", 1e-6, 0.3)
+                            end)
+                        end,
+                    }
+                end)
+            end
+
+            for _, activation in ipairs { "gelu_tanh", "gelu" } do
+                check(("a linear layer of one with %s, %s"):format(activation, what), function()
+                    local store = store_of { { "up", { 8, 6 } }, { "up_bias", { 8 } }, { "down", { 8, 8 } },
+                        { "down_bias", { 8 } } }
+                    return {
+                        store = store, inputs = { random({ 3, 6 }, 1) },
+                        forward = function(tape, x)
+                            local h = F.linear(tape, x, store:get "up", store:get "up_bias", activation)
+                            return join(tape, h, earlier, function()
+                                return F.linear(tape, h, store:get "down", store:get "down_bias")
+                            end)
+                        end,
+                    }
+                end)
+            end
+        end
+    end
+
+    check("layernorm of GELU in its tanh form of a linear layer", function()
+        local store = store_of { { "weight", { 8, 8 } }, { "bias", { 8 } }, { "gamma", { 8 } }, { "beta", { 8 } } }
+        return {
+            store = store, inputs = { random({ 3, 8 }, 1) },
+            forward = function(tape, x)
+                local h = F.linear(tape, x, store:get "weight", store:get "bias", "gelu_tanh")
+                return F.layernorm(tape, h, nil, store:get "gamma", store:get "beta", 1e-6, 0)
+            end,
+        }
+    end)
+
+    check("attention of a linear layer with bias", function()
+        local store = store_of { { "weight", { 24, 8 } }, { "bias", { 24 } } }
+        local segments = tensor.from({ { 0, 3 }, { 4, 2 } }, "i32")
+        return {
+            store = store, inputs = { random({ 6, 8 }, 2) },
+            forward = function(tape, x)
+                local qkv = F.linear(tape, x, store:get "weight", store:get "bias")
+                return F.attention(tape, qkv, segments, 2, 4, 0.3)
             end,
         }
     end)

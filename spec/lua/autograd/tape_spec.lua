@@ -26,6 +26,39 @@ describe("tape", function()
         tape:close()
     end)
 
+    it("takes the sums of a linear layer's gradient from the op that computed it, if it computed all of it", function()
+        for _, others in ipairs { 0, 1 } do
+            local store = store_of { { "weight", { 4, 3 } }, { "bias", { 4 } } }
+            local tape = Tape.new {}
+            tape:start(1, 0, true)
+            local x = F.linear(tape, tape:input(random({ 5, 3 }, 1)), store:get "weight", store:get "bias")
+            -- Not what they are, so that the spec sees where the bias has its gradient from.
+            local function backward(_, node)
+                local dx, sums = tape:gradient_like(node.x), tape:sums_like(node.x)
+                dx:fill(2)
+                sums:fill(7)
+                tape:accumulate(node.x, dx, sums)
+            end
+            local first = others > 0 and F.sum(tape, x)
+            local y = F.sum(tape, tape:record(tape:variable_like(x), x, { backward = backward, x = x }))
+            tape:backward(first and F.add(tape, first, y) or y)
+            assert.are.equal(others > 0 and 5 * (2 + 1) or 7, store:get("bias").grad:tolist()[1])
+            assert.are.equal(0, (tape:memory()))
+            tape:close()
+        end
+        local tape = Tape.new {}
+        tape:start(1, 0, true)
+        local input = tape:input(random({ 5, 3 }, 1), true)
+        local weight = store_of({ { "weight", { 4, 3 } }, { "bias", { 4 } } })
+        assert.is_nil(tape:sums_like(input), "no bias")
+        assert.is_nil(tape:sums_like(F.linear(tape, input, weight:get "weight")), "no bias")
+        for _, activation in ipairs { "gelu", "gelu_tanh", "tanh" } do
+            assert.is_nil(tape:sums_like(F.linear(tape, input, weight:get "weight", weight:get "bias", activation)),
+                "its gradient is not that of the bias")
+        end
+        tape:close()
+    end)
+
     it("scales the gradient by the seed", function()
         local tape = Tape.new {}
         tape:start(1, 0, true)

@@ -30,10 +30,10 @@ local spec = settings.define {
 local DEFINITIONS = [[
 TFLOP/s    2 rows K N / seconds on the device, back-to-back launches, random operands, bf16, sums in f32.
 forward    y = x w^T + bias, then GELU where the layer has one.
-dgrad      dx = dy w.
+dgrad      dx = dy w; behind GELU times its derivative, and sums over the rows.
 wgrad      dw += dy^T x into f32, and dbias += the sums of dy.
 of peak    relative to the best square product (4096, 8192, 16384) measured in this run.
-PyTorch    F.linear (and erf GELU), dy @ w, and dy^T @ x into bf16 with dy.sum(0); eager, the same operands.]]
+PyTorch    F.linear (and GELU), dy @ w alone, and dy^T @ x into bf16 with dy.sum(0); eager, the same operands.]]
 
 -- K inputs, N outputs. The MLM head sees 20 masked tokens out of every 128.
 local LAYERS = {
@@ -41,11 +41,15 @@ local LAYERS = {
     { name = "attention out", inputs = 1024, outputs = 1024 },
     { name = "ffn 1 + GELU", inputs = 1024, outputs = 4096, activation = "gelu" },
     { name = "ffn 2", inputs = 4096, outputs = 1024 },
+    { name = "ffn 1 + GELU, tanh form", inputs = 1024, outputs = 4096, activation = "gelu_tanh" },
+    { name = "ffn 2 behind GELU, tanh form", inputs = 4096, outputs = 1024, behind = true },
     { name = "MLM transform + GELU", inputs = 1024, outputs = 1024, activation = "gelu", masked = true },
     { name = "MLM decoder", inputs = 1024, outputs = 30528, masked = true },
 }
 
 local KINDS = { "forward", "dgrad", "wgrad" }
+-- F.gelu's argument `approximate`.
+local GELU_OF_PEER = { gelu = "none", gelu_tanh = "tanh" }
 
 local function peak(values)
     local best, size = 0, nil
@@ -71,9 +75,11 @@ local function products(layer)
     local y, dx = tensor.new("bf16", { rows, outputs }), tensor.new("bf16", { rows, inputs })
     local pre = layer.activation and tensor.new("bf16", { rows, outputs })
     local dw, dbias = tensor.new("f32", { outputs, inputs }), tensor.new("f32", { outputs })
+    local x_pre = layer.behind and random("bf16", { rows, inputs }, 5) or nil
+    local dx_sums = layer.behind and tensor.new("f32", { inputs }) or nil
     return {
         forward = function() ops.linear_forward(y, pre, x, w, bias, layer.activation) end,
-        dgrad = function() ops.linear_backward(dx, nil, nil, dy, x, w, nil, "none") end,
+        dgrad = function() ops.linear_backward(dx, nil, nil, dy, x, w, nil, "none", false, nil, x_pre, dx_sums) end,
         wgrad = function() ops.linear_backward(nil, dw, dbias, dy, x, w, nil, "none") end,
     }
 end
@@ -97,7 +103,7 @@ end
 local function peer(layers, values)
     local shapes = {}
     for i, layer in ipairs(layers) do
-        shapes[i] = { layer.rows, layer.inputs, layer.outputs, layer.activation == "gelu" and 1 or 0 }
+        shapes[i] = { layer.rows, layer.inputs, layer.outputs, GELU_OF_PEER[layer.activation] or false }
     end
     return (command.peer(values.python, "gpu_linear.py", ("%s %d %g 2>/dev/null"):format(quote(json.encode(shapes)),
         values.rounds, values.milliseconds / 1e3)))

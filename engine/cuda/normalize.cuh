@@ -178,7 +178,8 @@ static bl_status normalize_forward(bl_cuda *cuda, const Row &row, float *mean, f
  * - mean) * rstd; dgamma += dy * xhat, dbeta += dy. Not centered: without mean(g).
  */
 
-/* Threads of a backward block for rows of `width`, PACK elements each; of the `any` kernel where that would be too many. */
+/* Threads of a backward block for rows of `width`, PACK elements each; of the `any` kernel where that would be too
+ * many. */
 static inline unsigned normalize_threads(int width, int pack) {
     const unsigned threads = bl_blocks(width, pack * BL_WARP) * BL_WARP;
     return threads <= NORM_MAX_THREADS ? threads : norm_threads(width);

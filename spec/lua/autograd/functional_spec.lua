@@ -63,8 +63,8 @@ describe("gradients agree with finite differences:", function()
         }
     end)
 
-    -- What computes the gradient of a linear layer's output sums it for the bias, unless there is more of it: from an op
-    -- that the backward pass comes to before or after that.
+    -- What computes the gradient of a linear layer's output sums it for the bias, unless there is more of it: from an
+    -- op that the backward pass comes to before or after that.
     local OTHERS = {
         ["alone"] = function() end,
         ["and its square"] = function(tape, h) return F.mul(tape, h, h) end,

@@ -198,7 +198,8 @@ BL_API bl_status bl_file_crc32c(const char *path, uint32_t *crc, uint64_t *bytes
     if (!path || !crc || !bytes) return bl_fail(BL_ERROR_ARGUMENT, "file_crc32c: an argument is NULL");
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) return bl_file_fail(path, "open", errno);
-    const size_t chunk = 1u << 20;
+    /* Small enough to be in the second cache level when it is summed. */
+    const size_t chunk = 1u << 18;
     char *buffer = malloc(chunk);
     if (!buffer) {
         close(descriptor);

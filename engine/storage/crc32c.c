@@ -3,15 +3,9 @@
  * SSE4.2 instruction where the compiler may use it, else by a table. Lanes of
  * long data are put together by the algebra of zlib's crc32_combine.
  */
-#include "core/internal.h"
-
 #include <string.h>
 
-#ifdef __SSE4_2__
-#include <nmmintrin.h>
-
-/* Fewer bytes than this are one lane. */
-enum { LANES_FROM = 1 << 14 };
+#include "storage/file.h"
 
 /* a b modulo the polynomial, which is reflected as they are: bit 31 is x^0. */
 static uint32_t multiply(uint32_t a, uint32_t b) {
@@ -24,7 +18,7 @@ static uint32_t multiply(uint32_t a, uint32_t b) {
 }
 
 /* x^(8 bytes): what a state is multiplied by to go on as if that many zeros had followed. */
-static uint32_t power(size_t bytes) {
+static uint32_t power(uint64_t bytes) {
     uint32_t result = 1u << 31, square = 1u << 23;
     for (; bytes > 0; bytes >>= 1) {
         if (bytes & 1) result = multiply(result, square);
@@ -32,6 +26,16 @@ static uint32_t power(size_t bytes) {
     }
     return result;
 }
+
+uint32_t bl_crc32c_join(uint32_t first, uint32_t second, uint64_t bytes) {
+    return multiply(power(bytes), first) ^ second;
+}
+
+#ifdef __SSE4_2__
+#include <nmmintrin.h>
+
+/* Fewer bytes than this are one lane. */
+enum { LANES_FROM = 1 << 14 };
 
 static uint64_t word_at(const unsigned char *p) {
     uint64_t word;

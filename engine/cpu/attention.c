@@ -79,11 +79,14 @@ static void forward_pair(bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
         int64_t count = pair->length - first < BLOCK ? pair->length - first : BLOCK;
         int64_t rows = bl_attention_round(count, BL_TILE_ROWS);
         bl_tile_product(scores, padded, q + first * width, width, 1, kt, padded, rows, padded, shape->size, false);
+        float factors[BLOCK];
         for (int64_t i = 0; i < count; i++) {
-            float value = bl_attention_softmax(scores + i * padded, keep, shape, pair, first + i);
+            float value = bl_attention_softmax(scores + i * padded, keep, shape, pair, first + i, &factors[i]);
             if (lse) lse[first + i] = value;
         }
         bl_tile_product(result, width, scores, padded, 1, v, width, rows, width, pair->length, false);
+        for (int64_t i = 0; i < count; i++)
+            bl_attention_scale(result + i * width, factors[i], width);
         bl_attention_store(result, shape, pair, first, count, out, 0);
     }
 }

@@ -70,36 +70,40 @@ static inline void bl_attention_keep(float *keep, const bl_attention_shape *shap
 
 /*
  * Products q k of one query become dropped-out probabilities, zero past the
- * length; returns the log-sum-exp of the scaled scores.
+ * length, but for a factor that they all lack; returns the log-sum-exp of the
+ * scaled scores.
  */
 static inline float bl_attention_softmax(float *restrict row, float *restrict keep, const bl_attention_shape *shape,
-                                         const bl_attention_pair *pair, int64_t query) {
+                                         const bl_attention_pair *pair, int64_t query, float *factor) {
     int64_t length = pair->length;
     float scale = shape->scale, sum = 0.0f;
-#pragma omp simd
-    for (int64_t j = 0; j < length; j++)
-        row[j] *= scale;
-    float top = bl_row_max(row, length);
+    if (scale < 0.0f) {
+        for (int64_t j = 0; j < length; j++)
+            row[j] = -row[j];
+        scale = -scale;
+    }
+    float top = scale * bl_row_max(row, length);
 #pragma omp simd reduction(+ : sum)
     for (int64_t j = 0; j < length; j++) {
-        float e = bl_vec_exp(row[j] - top);
+        float below = bl_vec_fma(-scale, row[j], top);
+        float e = bl_vec_decay(below > 88.0f ? 88.0f : below);
         row[j] = e;
         sum += e;
     }
-    float inverse = 1.0f / sum;
     if (shape->drop.active) {
         bl_attention_keep(keep, shape, pair, query);
-#pragma omp simd
-        for (int64_t j = 0; j < length; j++)
-            row[j] *= inverse * keep[j];
-    } else {
-#pragma omp simd
-        for (int64_t j = 0; j < length; j++)
-            row[j] *= inverse;
+        bl_attention_multiply(row, keep, length);
     }
     for (int64_t j = length; j < pair->padded; j++)
         row[j] = 0.0f;
+    *factor = 1.0f / sum;
     return top + logf(sum);
+}
+
+static inline void bl_attention_scale(float *restrict row, float factor, int64_t n) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        row[j] *= factor;
 }
 
 /*

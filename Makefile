@@ -20,6 +20,7 @@
 #   make test-cuda        the specs of devices on a GPU
 #   make test-cuda-emulated  the same on an emulated one; needs nvcc
 #   make test-cuda-races  its ops with every access to memory watched
+#   make gpu-model        predicted times of docs/gpu.md; nvcc and cuobjdump
 #   make gpu-report       checks and measurements that need a GPU, as Markdown
 #   make faults           kills and errors at every call that writes
 #   make flips            every kind of file with one byte changed
@@ -387,6 +388,11 @@ test-cuda-races: all $(BUILD)/libbertlua-cuda-watched.so
 	  BERTLUA_CUDA_LIB='$(abspath $(BUILD))/libbertlua-cuda-watched.so' $(DEVICE_TEST) $(RACE_SPECS) || \
 	  { echo "make $@: the order was that of SEED=$$seed" >&2; false; }
 
+# The tables of docs/gpu.md that predict a step's time on GPUs from what is counted of it (bench/gpu_model.lua): records of
+# real steps on the emulation, and the machine code of `make cuda`.
+gpu-model: all $(CUDA_OBJ) $(BUILD)/libbertlua-cuda-watched.so
+	$(Q)CUDA_HOME='$(CUDA_HOME)' $(BUILD)/bertlua bench/gpu_model.lua --docs docs/gpu.md $(GPU_MODEL_ARGS)
+
 # What is lost when a call that writes fails, or the process dies there, for every one; races for the lock of a folder.
 # docs/reliability.md has the figures.
 $(BUILD)/faults.so: spec/faults/inject.c $(BUILD)/flags
@@ -512,6 +518,6 @@ FORCE:
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
 .PHONY: all help install uninstall clean demo cuda docs dist rock gpu-report FORCE
 .PHONY: test suite suite-chosen suite-waiting suite-others asan tsan encoder-soak lint lint-sass
-.PHONY: test-levels test-cuda test-cuda-emulated test-cuda-races faults flips fuzz fuzz-corpus
+.PHONY: test-levels test-cuda test-cuda-emulated test-cuda-races gpu-model faults flips fuzz fuzz-corpus
 .PHONY: test-cuda-ops test-cuda-training test-emulated-ops test-emulated-training encoder-model fuzz-programs
 .DELETE_ON_ERROR:

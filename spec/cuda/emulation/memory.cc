@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "races.h"
+#include "record.h"
 #include "runtime.h"
 #include "state.h"
 
@@ -109,8 +110,8 @@ static char *take_addresses(size_t bytes) {
     char *aligned = reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(base) + PAGE - 1) / PAGE * PAGE);
     if (aligned > first) munmap(first, static_cast<size_t>(aligned - first));
     if (aligned < first + PAGE) munmap(aligned + bytes, static_cast<size_t>(first + PAGE - aligned));
-    /* Large pages make opening and closing cheap; without them it is merely slower. */
-    (void) madvise(aligned, bytes, MADV_HUGEPAGE);
+    /* Large pages make opening and closing cheap; without them it is merely slower. A record touches little of them. */
+    (void) madvise(aligned, bytes, bl_records() ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
     return aligned;
 }
 
@@ -243,7 +244,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
     memory.live[data] = Block{bytes, got};
     memory.taken += bytes;
     bl_emulated_open_memory("cudaMalloc");
-    memset(data, FRESH_BYTE, bytes);
+    if (!bl_records()) memset(data, FRESH_BYTE, bytes);
     memset(data + bytes, FENCE_BYTE, FENCE);
     bl_emulated_close_memory();
     bl_watch_forget(data, bytes);
@@ -364,7 +365,7 @@ static CUresult CUDAAPI set_access(CUdeviceptr base, size_t bytes, const CUmemAc
     if (found == memory.reservations.end()) return CUDA_ERROR_INVALID_VALUE;
     found->second.mapped += bytes;
     bl_emulated_open_memory("cuMemSetAccess");
-    memset(reinterpret_cast<char *>(base), FRESH_BYTE, bytes);
+    if (!bl_records()) memset(reinterpret_cast<char *>(base), FRESH_BYTE, bytes);
     bl_emulated_close_memory();
     bl_watch_forget(reinterpret_cast<char *>(base), bytes);
     return CUDA_SUCCESS;

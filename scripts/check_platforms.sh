@@ -8,9 +8,9 @@
 #
 # Needs root, debootstrap, and for arm64 qemu-user-static with binfmt-support. Other systems are chroots in
 # PLATFORMS (/var/tmp/bertlua-platforms; 2 GB each), and stay there: a second run of a row builds only what changed.
-# Other CPUs are builds for them (ARCH), with oneDNN held to their instructions (ONEDNN_MAX_CPU_ISA). Containers are
-# control groups of this machine. SPECS="spec/engine/ops ..." runs fewer specs, SPECS=none none; MEASURE=none measures
-# nothing, for a machine that others use.
+# Other CPUs are builds for them (ARCH, without kernels for newer ones), with oneDNN held to their instructions
+# (ONEDNN_MAX_CPU_ISA). Containers are control groups of this machine. SPECS="spec/engine/ops ..." runs fewer specs,
+# SPECS=none none; MEASURE=none measures nothing, for a machine that others use.
 #
 # Checks what is committed. What a row wrote is in PLATFORMS/log/ROW.
 set -euo pipefail
@@ -160,7 +160,7 @@ run_row() { # NAME and the columns of its row
     inside "{ apt-get update -q || true; } && apt-get install -y -q --no-install-recommends make ca-certificates $more \
         && scripts/install_dependencies.sh $groups" >> "$log" 2>&1 || fail "$name: no packages: see $log"
 
-    make="make ARCH=$arch CC=$compiler BUILD=$build DEV=1"
+    make="make ARCH=$arch LEVELS= CC=$compiler BUILD=$build DEV=1"
     [ "$kind" != build ] || make=${make% DEV=1}
     [ "$kind" != mpich ] || make="$make MPICC=mpicc.mpich"
     result=failed

@@ -13,8 +13,8 @@
 -- declared `fixed`, fields of the configuration (but those of DRAWN). All else is told, one line a difference: "beta1
 -- was 0.9 in FOLDER/6 and is 0.8 now". The vocabulary, its casing, the optimizer's kind and the
 -- tensors' shapes are compared by checkpoint.load; what a recipe's function yields, by own_data.lua. What only changes
--- the order of sums (`rounding` in the declaration: the number of processes, the device, kernels) is a note, not a
--- warning.
+-- the order of sums (`rounding` in the declaration: the number of processes or threads, the device, kernels) is a note,
+-- not a warning.
 --
 -- A checkpoint holds what its own run had, so a difference is told once: by the run that changed it.
 
@@ -136,8 +136,11 @@ local function compare_settings(job, before, missing)
     for _, setting in ipairs(job.task.settings.list) do
         local name = setting.name
         local was, is = before.settings[name], now[name]
-        -- One that did not exist yet did what its default does.
-        if was == nil then was = setting.default end
+        -- One that did not exist yet did what its default does; what that came to on a machine is not known any more.
+        if was == nil then
+            local unknown = setting.rounding and run.effective[name] ~= nil
+            if unknown then was = is else was = setting.default end
+        end
         if M.is_recorded(setting, run) and not (missing and missing[name]) and was ~= is then
             local text = change(name, was, path, is)
             if setting.fixed then

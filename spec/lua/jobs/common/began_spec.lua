@@ -16,7 +16,7 @@ for name in ([[amp amp_dtype use_pure_fp16 fuse_mha activation_checkpointing cud
     output_dir bert_model config_file vocab_file from_pretrained_params from_phase1_final_params input_dir train_file
     dev_file test_file predict_file from_checkpoint last_step_of_checkpoint steps_this_run phase1 phase2
     log_freq num_steps_per_checkpoint on_step on_checkpoint on_evaluate report_file tensorboard_dir trace_file
-    model_prefix show_config enable_cpu_affinity threads num_workers comm_timeout activation_memory
+    model_prefix show_config enable_cpu_affinity num_workers comm_timeout activation_memory
     benchmark benchmark_steps benchmark_warmup_steps predict_batch_size
     test_file pseudo_perplexity seeds folds sweep sweep_processes
     mode do_train do_predict do_eval squad_url eval_script cache_dir verbose_logging]]):gmatch "%S+" do

@@ -38,7 +38,7 @@ local spec = settings.define {
         .. "half: bf16, f16, and what OpenVINO chooses by itself; int8: q8_0 too" },
     { name = "rounds", type = "integer", min = 1, default = 3, help = "processes of each kind" },
     { name = "seconds", type = "number", above = 0, default = 5,
-        help = "of steps per process; at least 3 steps, or one of a mix" },
+        help = "of steps per process; three times that, if it takes that for 3 steps, or for one of a mix" },
     { name = "threads", type = "integer", min = 1, help = "of each program; unset: all cores" },
     { name = "work", type = "path", default = "build/bench_inference",
         help = "folder for models, kept for the next time" },

@@ -210,8 +210,13 @@ def measure(peer, precision, folder, made, path, shape, threads, seconds, begun)
     model.embed(texts[:1])
     start = time.monotonic() - float(begun)
     model.embed(texts)
-    taken, least, first = [], 1 if mix else 3, time.monotonic()
-    while len(taken) < least or time.monotonic() - first < float(seconds):
+    taken, least, first, seconds = [], 1 if mix else 3, time.monotonic(), float(seconds)
+
+    def goes_on():
+        passed = time.monotonic() - first
+        return passed < seconds or (len(taken) < least and passed < 3 * seconds)
+
+    while goes_on():
         before = time.monotonic()
         vectors = model.embed(texts)
         taken.append(time.monotonic() - before)

@@ -36,7 +36,8 @@ fail() { echo "check_platforms: $*" >&2; exit 1; }
 mounted=()
 unmount_all() {
     local i
-    for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do umount "${mounted[i]}" || true; done
+    # With what specs mount below: names of networks.
+    for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do umount -R "${mounted[i]}" || true; done
     mounted=()
 }
 trap unmount_all EXIT
@@ -65,6 +66,7 @@ make_root() { # SUITE ARCHITECTURE: sets root
     mount_at "$root/proc" -t proc proc
     mount_at "$root/sys" -t sysfs sysfs
     mount_at "$root/dev" --bind /dev
+    mount_at "$root/dev/pts" -t devpts -o gid=5,mode=620,ptmxmode=666 devpts
     mount_at "$root/dev/shm" -t tmpfs -o size=4g shm
     local hierarchy
     for hierarchy in "" /unified /cpu /memory; do

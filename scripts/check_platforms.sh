@@ -134,11 +134,12 @@ limits_hold() { # what the engine and a run make of a control group of 1000 MiB 
     esac
 }
 
-ends_well() { # a library may crash when its threads outlive it: how many of 60 short runs, and of a whole one
+ends_well() { # a library may crash when its threads outlive it: how many of 60 short runs, and a shorter demo
     local failed=0 demo=ok
     failed=$(inside "for i in \$(seq 60); do $build/bertlua -e 'bl.ones(64, 64):matmul(bl.ones(64, 64)):sum()' \
         > /tmp/short 2>&1 || { cat /tmp/short >&2; echo failed; }; done" 2>>"$log" | grep -c failed) || true
-    inside "$make demo DEMO_ARGS='--output-dir /tmp/demo-$name'" >> "$log" 2>&1 || demo=failed
+    inside "$make demo DEMO_ARGS='--output-dir /tmp/demo-$name --phase1-steps 100 --phase2-steps 20'" >> "$log" 2>&1 ||
+        demo=failed
     inside "rm -rf /tmp/demo-$name"
     echo "make demo $demo, $failed of 60 short runs failed"
 }

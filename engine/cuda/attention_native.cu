@@ -11,10 +11,10 @@
  * rounded elements of P, and its scale is one factor at the end. Which were
  * kept goes to memory, a bit each, for the backward.
  *
- * Roofline, BERT-large at B=256, S=128: 17.2 GFLOP (22 us at 790 TFLOP/s), 268
- * MB (67 us at 4.0 TB/s): bound by memory. At B=32, S=512: 34.4 GFLOP (43 us),
- * 134 MB (34 us): bound by products and, with dropout, by Philox: 13
- * instructions per element, 5 of them its rounds.
+ * Roofline, BERT-large at B=256, S=128: 17.2 GFLOP (22 us at 790 TFLOP/s), 277
+ * MB (69 us at 4.0 TB/s): bound by memory. At B=32, S=512: 34.4 GFLOP (43 us),
+ * 151 MB (38 us): bound by products and, with dropout, by its instructions: 10
+ * per element, of which Philox's rounds are 5.
  */
 #include "cuda/attention.cuh"
 

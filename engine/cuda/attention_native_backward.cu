@@ -14,12 +14,12 @@
  * P and dS go from accumulators to A operands in registers; dS^T crosses warps
  * through shared memory once, for dQ. What dQ got from earlier key tiles
  * waits in scratch as f32, in the accumulators' own layout: a lane reads back
- * what it wrote. delta = rowsum(dO * O) is in scratch too. Blocks loop over
- * pairs, so scratch does not grow with the batch and stays in the L2 cache.
+ * what it wrote. What dropout kept comes as bits from the forward (kept_tile). delta = rowsum(dO * O) is in scratch
+ * too. Blocks loop over pairs, so scratch does not grow with the batch and stays in the L2 cache.
  *
- * Roofline, BERT-large at B=256, S=128: 42.9 GFLOP (54 us at 790 TFLOP/s), 537
- * MB (134 us at 4.0 TB/s): bound by memory. At B=32, S=512: 85.9 GFLOP (109
- * us), 268 MB (67 us), and 0.9 GB of dQ through the L2 cache.
+ * Roofline, BERT-large at B=256, S=128: 42.9 GFLOP (54 us at 790 TFLOP/s), 545
+ * MB (136 us at 4.0 TB/s): bound by memory. At B=32, S=512: 85.9 GFLOP (109
+ * us), 285 MB (71 us), and 0.9 GB of dQ through the L2 cache.
  */
 #include "cuda/attention.cuh"
 

@@ -24,6 +24,9 @@ typedef struct bl_attention_shape {
     int64_t max_padded; /* S padded */
     float scale;
     bl_dropout_stream drop;
+    uint8_t *kept;     /* bits of the elements that dropout keeps, query by query; NULL: no backward will ask */
+    int64_t kept_row;  /* bytes of a query ... */
+    int64_t kept_pair; /* ... and of a pair */
 } bl_attention_shape;
 
 /* One sequence and head. */
@@ -61,11 +64,23 @@ static inline void bl_attention_multiply(float *restrict row, const float *restr
         row[j] *= factor[j];
 }
 
-/* Dropout multipliers of one query's probabilities. */
-static inline void bl_attention_keep(float *keep, const bl_attention_shape *shape, const bl_attention_pair *pair,
+static inline uint8_t *bl_attention_kept(const bl_attention_shape *shape, const bl_attention_pair *pair,
+                                         int64_t query) {
+    return shape->kept + pair->index * shape->kept_pair + query * shape->kept_row;
+}
+
+/* Dropout multipliers of one query's probabilities, drawn; the backward finds them in `kept`. */
+static inline void bl_attention_draw(float *keep, const bl_attention_shape *shape, const bl_attention_pair *pair,
                                      int64_t query) {
-    int64_t element = (pair->index * shape->max_length + query) * shape->max_length;
-    bl_dropout_fill(&shape->drop, element, pair->length, keep);
+    int64_t row = bl_attention_round(shape->max_length, 8);
+    int64_t element = (pair->index * shape->max_length + query) * row;
+    if (shape->kept) {
+        uint8_t *bits = bl_attention_kept(shape, pair, query);
+        bl_dropout_draw(&shape->drop, element, pair->length, bits);
+        bl_dropout_spread(&shape->drop, bits, pair->length, keep);
+    } else {
+        bl_dropout_fill(&shape->drop, element, pair->length, keep);
+    }
 }
 
 /*
@@ -91,7 +106,7 @@ static inline float bl_attention_softmax(float *restrict row, float *restrict ke
         sum += e;
     }
     if (shape->drop.active) {
-        bl_attention_keep(keep, shape, pair, query);
+        bl_attention_draw(keep, shape, pair, query);
         bl_attention_multiply(row, keep, length);
     }
     for (int64_t j = length; j < pair->padded; j++)
@@ -118,7 +133,7 @@ static inline void bl_attention_backward_row(float *restrict row, float *restric
     int64_t length = pair->length;
     float scale = shape->scale, delta = 0.0f;
     if (shape->drop.active) {
-        bl_attention_keep(keep, shape, pair, query);
+        bl_dropout_spread(&shape->drop, bl_attention_kept(shape, pair, query), length, keep);
         bl_attention_multiply(gradient, keep, length);
     }
 #pragma omp simd reduction(+ : delta)

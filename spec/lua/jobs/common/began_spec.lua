@@ -126,9 +126,9 @@ describe("what a run began with", function()
         local task = task_of "pretrain"
         local job = job_of(task)
         local config = { hidden_size = 8, num_attention_heads = 2, hidden_dropout_prob = 0.1 }
-        record(task, job.values, { config = config })
+        record(task, job.values, { config = config, dropout_bits = 16 })
         local function compare(changes)
-            local now = { settings = {}, data = {}, config = {}, phase = "phase1" }
+            local now = { settings = {}, data = {}, config = {}, phase = "phase1", dropout_bits = 16 }
             for key, value in pairs(config) do now.config[key] = value end
             for key, value in pairs(changes) do now.config[key] = value end
             job.run.warnings = {}
@@ -142,6 +142,19 @@ describe("what a run began with", function()
         assert.is_false(ok)
         assert.matches("^num_attention_heads was 2 in .- and is 4 now: use the configuration that it began with",
             fault.message(problem))
+    end)
+
+    it("holds the random bits of dropout: older checkpoints, which do not say, took 32", function()
+        local task = task_of "pretrain"
+        local job = job_of(task)
+        for _, case in ipairs { { 0.1, nil, true }, { 0.1, 16, false }, { 0, nil, false } } do
+            local config = { hidden_dropout_prob = case[1], attention_probs_dropout_prob = 0 }
+            record(task, job.values, { config = config, dropout_bits = case[2] })
+            job.run.warnings = {}
+            began.compare(job, { settings = {}, data = {}, config = config, phase = "phase1", dropout_bits = 16 }, false)
+            assert.are.same(case[3] and { "dropout took 32 random bits an element in " .. folder
+                .. " and takes 16 now: the run will differ from one that never stopped" } or {}, job.run.warnings)
+        end
     end)
 
     it("is compared with what a real run resumes with, and once", function()

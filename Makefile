@@ -400,7 +400,8 @@ test-cuda-races: all $(BUILD)/libbertlua-cuda-watched.so
 	  { echo "make $@: the order was that of SEED=$$seed" >&2; false; }
 
 # The specs of ops on the code that nvcc made: the emulation launches, and spec/cuda/emulation/ptx.h runs the PTX.
-PTX_SPECS ?= $(filter-out spec/lua/% spec/bindings/% $(patsubst %,spec/cuda/%_spec.lua,emulation races comm),$(OP_SPECS))
+PTX_SPECS ?= spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \
+  $(patsubst %,spec/cuda/%_spec.lua,attention fused matmul ptx)
 test-cuda-ptx: all $(BUILD)/libbertlua-cuda-emulated.so $(PTX)
 	$(Q)BERTLUA_EMULATION_PTX='$(abspath $(BUILD))/ptx' $(EMULATED_TEST) $(PTX_SPECS)
 

@@ -104,17 +104,15 @@ struct Kernel {
     size_t parameter_bytes = 0;
     /* Static shared memory: first byte and size of each array that the kernel uses, gaps between them. */
     std::vector<std::pair<size_t, size_t>> shared;
-    size_t static_bytes = 0;  /* as the GPU lays them out */
-    size_t dynamic_start = 0; /* behind the arrays and a gap */
+    std::vector<std::pair<uint64_t, uint64_t>> tables; /* addresses of constants: first, end */
+    size_t static_bytes = 0;                           /* as the GPU lays them out */
+    size_t dynamic_start = 0;                          /* behind the arrays and a gap */
     size_t local_bytes = 0;
     unsigned max_threads = 1024;
 };
 
 /* The file's kernel of this name, parsed on first use; NULL: it has none. */
 const Kernel *find_kernel(const std::string &file, const std::string &name);
-bool file_exists(const std::string &file);
-/* A file's text is read again at its next use. */
-void forget_files();
 
 /* The handler of an opcode with all its suffixes; NULL: unknown. */
 struct Opcode {

@@ -106,6 +106,9 @@ char *shared_at(Warp &w, int lane, uint64_t address, unsigned bytes, bool write)
 static char *global_at(Warp &w, uint64_t address, unsigned bytes, bool write) {
     Block &b = *w.block;
     check_alignment(address, bytes);
+    for (const auto &table : b.kernel->tables)
+        if (!write && address >= table.first && address + bytes <= table.second)
+            return reinterpret_cast<char *>(address);
     if (address < b.region_begin || address + bytes > b.region_end) {
         const void *p = reinterpret_cast<const void *>(address);
         if (!bl_emulated_bounds(p, &b.region_begin, &b.region_end) || address + bytes > b.region_end) {

@@ -78,6 +78,7 @@ struct File {
     std::string path;
     std::unordered_map<std::string, Function> functions;
     std::unordered_map<std::string, Variable> shared; /* of no bytes: the launch's */
+    std::unordered_map<std::string, std::vector<uint64_t>> tables;
     std::map<std::string, std::unique_ptr<Kernel>> kernels;
 };
 
@@ -124,6 +125,23 @@ static std::string parse_variable(const std::vector<Token> &tokens, const std::s
     return name;
 }
 
+/* .global .align N .b8 name[bytes] = {value, ...}: constants of the math library. */
+static void parse_table(File *file, const std::vector<Token> &statement) {
+    Variable variable;
+    size_t i = 0;
+    const std::vector<Token> words(statement.begin() + 1, statement.end());
+    const std::string name = parse_variable(words, file->path, &variable);
+    while (i < words.size() && words[i].text != "{")
+        i++;
+    std::vector<unsigned char> bytes;
+    for (i++; i < words.size() && words[i].text != "}"; i++)
+        if (words[i].text != ",") bytes.push_back(static_cast<unsigned char>(number_of(words[i], file->path)));
+    if (bytes.size() != variable.bytes || !has(words, ".b8")) return; /* missed where it is used */
+    std::vector<uint64_t> &table = file->tables[name];
+    table.resize((bytes.size() + 7) / 8);
+    memcpy(table.data(), bytes.data(), bytes.size());
+}
+
 static void parse_file(File *file, const std::string &text) {
     const std::vector<Token> tokens = tokenize(text, 0, text.size(), 1);
     std::vector<Token> statement;
@@ -140,6 +158,8 @@ static void parse_file(File *file, const std::string &text) {
                 Variable variable;
                 const std::string name = parse_variable(statement, file->path, &variable);
                 file->shared[name] = variable;
+            } else if (!statement.empty() && statement[0].text == ".global") {
+                parse_table(file, statement);
             }
             statement.clear(); /* other variables are missed where they are used */
         } else if (word == "{" && (has(statement, ".entry") || has(statement, ".func"))) {
@@ -313,6 +333,12 @@ uint32_t Parser::value(const Token &token, bool negative) {
     if (shared != file.shared.end()) {
         if (shared->second.bytes) return constant(CONSTANT, share(text, shared->second));
         return constant(LAUNCH_SHARED, 0);
+    }
+    auto table = file.tables.find(text);
+    if (table != file.tables.end()) {
+        const uint64_t start = reinterpret_cast<uint64_t>(table->second.data());
+        kernel->tables.push_back({start, start + 8 * table->second.size()});
+        return constant(CONSTANT, start);
     }
     char *end = nullptr;
     uint64_t number = 0;
@@ -549,10 +575,6 @@ static File *open_file(const std::string &path) {
     return (files[path] = std::move(file)).get();
 }
 
-bool file_exists(const std::string &path) {
-    return open_file(path) != nullptr;
-}
-
 const Kernel *find_kernel(const std::string &path, const std::string &name) {
     File *file = open_file(path);
     if (!file) return nullptr;
@@ -565,10 +587,6 @@ const Kernel *find_kernel(const std::string &path, const std::string &name) {
     kernel->file = path;
     Parser(*file, kernel.get()).kernel_body(function->second);
     return (file->kernels[name] = std::move(kernel)).get();
-}
-
-void forget_files() {
-    files.clear();
 }
 
 } // namespace ptx

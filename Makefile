@@ -252,7 +252,8 @@ $(eval $(call EMULATION,watched,-O1 -DBL_EMULATION_RACES))
 
 # What nvcc makes of every kernel before it chooses registers, for the emulation's interpreter (spec/cuda/emulation/ptx.h).
 PTX := $(CUDA_SRC:engine/cuda/%.cu=$(BUILD)/ptx/%.ptx)
-PTX_FLAGS := -arch=compute_90 -ptx -O3 -std=c++17 -Iengine
+PTX_ARCH ?= 90
+PTX_FLAGS := -arch=compute_$(PTX_ARCH) -ptx -O3 -std=c++17 -Iengine
 $(BUILD)/ptx/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' $(call quote,$(NVCC) $(PTX_FLAGS)) | cmp -s - $@ || \
@@ -401,7 +402,7 @@ test-cuda-races: all $(BUILD)/libbertlua-cuda-watched.so
 
 # The specs of ops on the code that nvcc made: the emulation launches, and spec/cuda/emulation/ptx.h runs the PTX.
 PTX_SPECS ?= spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \
-  $(patsubst %,spec/cuda/%_spec.lua,attention fused matmul ptx)
+  $(patsubst %,spec/cuda/%_spec.lua,attention fused matmul ptx ptx_instructions)
 test-cuda-ptx: all $(BUILD)/libbertlua-cuda-emulated.so $(PTX)
 	$(Q)BERTLUA_EMULATION_PTX='$(abspath $(BUILD))/ptx' $(EMULATED_TEST) $(PTX_SPECS)
 

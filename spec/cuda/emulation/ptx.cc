@@ -337,3 +337,29 @@ extern "C" __attribute__((visibility("default"))) double bl_emulated_ptx_launche
         if (each.first.find(text) != std::string::npos) count += each.second;
     return static_cast<double>(count);
 }
+
+/*
+ * For specs: runs the kernel of a file on `bytes` at data, to which its one parameter points on the device. Returns ""
+ * or what was wrong.
+ */
+extern "C" __attribute__((visibility("default"))) const char *
+bl_emulated_ptx_try(const char *path, const char *kernel, unsigned threads, void *data, size_t bytes) {
+    static std::string message;
+    void *device = nullptr;
+    message.clear();
+    if (cudaMalloc(&device, bytes) != cudaSuccess) return "no memory";
+    bl_emulated_open_memory(kernel);
+    memcpy(device, data, bytes);
+    try {
+        const ptx::Kernel *found = ptx::find_kernel(path, kernel);
+        const bl_emulated_value argument = {&device, sizeof device};
+        if (!found) ptx::fail("there is no PTX of it");
+        ptx::launch(*found, dim3(1), dim3(threads), 0, &argument, 1);
+    } catch (const ptx::Fault &fault) {
+        message = fault.text;
+    }
+    memcpy(data, device, bytes);
+    bl_emulated_close_memory();
+    if (cudaFree(device) != cudaSuccess && message.empty()) message = "the memory cannot be freed";
+    return message.c_str();
+}

@@ -184,26 +184,37 @@ bool bl_emulated_on_device(const void *p, size_t bytes) {
     return offset <= found->second.mapped && bytes <= found->second.mapped - offset;
 }
 
-#ifdef BL_EMULATION_RACES
-bool bl_emulated_find(const void *p, bl_watch_region *region) {
+/* The allocated memory that an address lies in, and whether that is the device's. */
+static bool find_region(const void *p, size_t *first, size_t *end, bool *device) {
     char *at = const_cast<char *>(static_cast<const char *>(p));
     auto live = memory.live.upper_bound(at);
     auto pinned = memory.pinned.upper_bound(at);
     auto reservation = reservation_of(p);
     const char *begin = nullptr;
     size_t bytes = 0;
-    region->device = true;
+    *device = true;
     if (live != memory.live.begin() && at < (--live)->first + live->second.bytes) {
         begin = live->first, bytes = live->second.bytes;
     } else if (reservation != memory.reservations.end()) {
         begin = reservation->first, bytes = reservation->second.mapped;
     } else if (pinned != memory.pinned.begin() && at < (--pinned)->first + pinned->second) {
         begin = pinned->first, bytes = pinned->second;
-        region->device = false;
+        *device = false;
     }
-    region->begin = reinterpret_cast<size_t>(begin);
-    region->end = region->begin + bytes;
+    *first = reinterpret_cast<size_t>(begin);
+    *end = *first + bytes;
     return begin && at < begin + bytes;
+}
+
+bool bl_emulated_bounds(const void *p, size_t *begin, size_t *end) {
+    Guard guard;
+    bool device;
+    return find_region(p, begin, end, &device);
+}
+
+#ifdef BL_EMULATION_RACES
+bool bl_emulated_find(const void *p, bl_watch_region *region) {
+    return find_region(p, &region->begin, &region->end, &region->device);
 }
 #endif
 

@@ -207,7 +207,7 @@ describe("the record of a step", function()
         -- Normalisation: x, the residual and f32 factors in; z, y and two f32 statistics a row out.
         local normalize = launches "normalize_forward_kernel"[2]
         assert.are.equal(2 * 2 * T * H + 8 * H, normalize.fetched)
-        -- A block's statistics are half a sector, which counts as a whole one where a sampled block is without neighbours.
+        -- A block's statistics are half a sector, which counts as a whole one where a sampled block has no neighbours.
         assert.is_true(normalize.written >= 2 * 2 * T * H + 8 * T)
         assert.is_true(normalize.written <= 2 * 2 * T * H + 16 * T)
     end)

@@ -110,8 +110,12 @@ function M.kernel_seconds(gpu, entry, code, assumed)
     local cycles, pipe = M.cycles(gpu, code.counts)
     local at_once = M.resident(gpu, entry, code.registers) * gpu.multiprocessors
     local waves = entry.blocks / at_once
-    local uneven = waves > 1 and math.ceil(waves) / waves or 1
-    local busy = entry.blocks * warps * cycles / (4 * gpu.multiprocessors * share * gpu.clock) / assumed.pipe_share * uneven
+    local last = waves - math.floor(waves)
+    -- Half of the blocks that fit keep the pipes busy; fewer, at the end, do not.
+    local uneven = last > 0 and (math.floor(waves) + math.max(last, 0.5)) / waves or 1
+    if entry.blocks < gpu.multiprocessors then uneven = 1 end
+    local turns = entry.blocks * warps * cycles / (4 * gpu.multiprocessors * share)
+    local busy = turns / gpu.clock / assumed.pipe_share * uneven
     local traffic, limit = math.max(bytes, through), bytes >= through and "memory" or "cache"
     local most, least = math.max(traffic, busy), math.min(traffic, busy)
     return {
@@ -149,7 +153,8 @@ function M.product_seconds(gpu, entry, assumed)
     local memory = bytes / (gpu.memory * assumed.memory)
     return {
         seconds = math.max(busy, memory) + gpu.gap * assumed.gap,
-        memory = memory, cache = 0, busy = busy, bound = busy > memory and "tensor" or "memory", bytes = bytes, flops = flops,
+        memory = memory, cache = 0, busy = busy, bound = busy > memory and "tensor" or "memory", bytes = bytes,
+        flops = flops,
     }
 end
 

@@ -65,7 +65,8 @@ end
 --- Mangled names of the kernels by their places in the emulation's library, as entries have them in `at`.
 function M.names()
     local names = {}
-    for line in sass.output_of(("nm --defined-only %s"):format(quote(fs.join(paths.root(), LIBRARY)))):gmatch "[^\n]+" do
+    local command = ("nm --defined-only %s"):format(quote(fs.join(paths.root(), LIBRARY)))
+    for line in sass.output_of(command):gmatch "[^\n]+" do
         local at, name = line:match "^(%x+) [tTwW] (%S+)$"
         if at then names[tonumber(at, 16)] = name end
     end

@@ -121,7 +121,7 @@ local function sensitivity(found, cases, add)
     for _, change in ipairs(CHANGES) do
         local cells = {}
         for _, one in ipairs(found) do
-            if one.gpu == gpu then
+            if one.gpu.name == gpu.name then
                 local pair = {}
                 for n = 2, 3 do
                     local step, update = step_seconds(one, change[n])
@@ -131,6 +131,36 @@ local function sensitivity(found, cases, add)
             end
         end
         add(("| %s | %s |"):format(change[1], table.concat(cells, " | ")))
+    end
+end
+
+-- Of a program that does one op after another, what it reads and writes in a layer, forward and backward: matrices of
+-- tokens by hidden size (biases, GELU, dropout with stored masks, residuals, normalisation, heads apart and together),
+-- and scores of attention (scaled, masked, softmax, dropout, and their gradients), each in bf16.
+local UNFUSED = { gpu = "A100", layers = 24, hidden = 1024, heads = 16, of_tokens = 77, of_scores = 20 }
+
+--- What the same assumptions say of a program whose speed has been published.
+local function check(found, add)
+    add("| on an A100, sequences/s | products alone | op by op, predicted | published | published / predicted | ours, "
+        .. "predicted |")
+    add "|---|---|---|---|---|---|"
+    for _, one in ipairs(found) do
+        local case, gpu = one.case, one.gpu
+        if gpu.name == UNFUSED.gpu then
+            local products = 0
+            for _, entry in ipairs(one.entries) do
+                if entry.is == "product" then
+                    products = products + gpus.product_seconds(gpu, entry, gpus.assumed).seconds
+                end
+            end
+            local tokens = case.sequences * case.length
+            local elements = UNFUSED.layers * (UNFUSED.of_tokens * tokens * UNFUSED.hidden
+                + UNFUSED.of_scores * tokens * case.length * UNFUSED.heads)
+            local step, update = step_seconds(one)
+            local expected = rate(case, products + 2 * elements / gpu.memory + update / case.merged)
+            add(("| %s | %.0f | %.0f | %d | %.2f | %.0f |"):format(case.name, rate(case, products), expected,
+                case.published, case.published / expected, rate(case, step + update / case.merged)))
+        end
     end
 end
 
@@ -164,8 +194,10 @@ function M.report(found, cases)
     overview(found, cases, add)
     add ""
     sensitivity(found, cases, add)
+    add ""
+    check(found, add)
     for _, one in ipairs(found) do
-        if one.gpu == gpus.list[1] then
+        if one.gpu.name == gpus.list[1].name then
             add ""
             launches(one, add)
         end

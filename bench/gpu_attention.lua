@@ -61,12 +61,13 @@ local function work_of(shape, heads, p)
     local qkv, dout = clock.random("bf16", { rows, 3 * hidden }, 1), clock.random("bf16", { rows, hidden }, 2)
     local out, dqkv = tensor.new("bf16", { rows, hidden }), tensor.new("bf16", { rows, 3 * hidden })
     local stats = tensor.new("f32", { batch, heads, length })
+    local kept = p > 0 and tensor.new("i32", { batch, heads, ops.attention_kept_words(length) }) or nil
     local dropout, scale = p > 0 and ops.dropout(state, p, 1) or nil, 1 / math.sqrt(SIZE)
     return {
         state = state, -- dropout points at it
-        forward = function() ops.attention_forward(out, stats, qkv, segments, heads, length, scale, dropout) end,
+        forward = function() ops.attention_forward(out, stats, kept, qkv, segments, heads, length, scale, dropout) end,
         backward = function()
-            ops.attention_backward(dqkv, dout, out, stats, qkv, segments, heads, length, scale, dropout)
+            ops.attention_backward(dqkv, dout, out, stats, kept, qkv, segments, heads, length, scale, dropout)
         end,
     }
 end

@@ -1,4 +1,5 @@
---- Vectors of texts on the CPU, compared with ONNX Runtime, OpenVINO, PyTorch and sentence-transformers.
+--- Vectors of texts on the CPU, compared with ONNX Runtime, OpenVINO, PyTorch, sentence-transformers
+-- and llama.cpp.
 --
 --     build/bertlua bench/inference.lua [--python PATH] [--model FOLDER] [--texts FILE] [--rounds 3]
 --         [--only bertlua,onnxruntime] [--points base:1x128,model:mix] [--work FOLDER] [--json FILE]
@@ -20,7 +21,7 @@ local command = dofile(paths.root() .. "/bench/command.lua")
 local report = dofile(paths.root() .. "/bench/inference_report.lua")
 local setup = dofile(paths.root() .. "/bench/inference_setup.lua")
 
-local NAMES = { "bertlua", "onnxruntime", "openvino", "torch", "sentence-transformers" }
+local NAMES = { "bertlua", "onnxruntime", "openvino", "torch", "sentence-transformers", "llama.cpp" }
 
 local spec = settings.define {
     { name = "python", type = "string", default = os.getenv "PYTHON" or "python3", help = "interpreter of the peers" },
@@ -34,10 +35,10 @@ local spec = settings.define {
         .. "unset: batches of 1 and 32, lengths of 16, 128 and 384, and the mix, of each model" },
     { name = "only", type = "string", default = table.concat(NAMES, ","), help = "programs, comma-separated" },
     { name = "precisions", type = "string", default = "fp32,half,int8", help = "classes of precision, comma-separated; "
-        .. "half: bf16, and what OpenVINO chooses by itself" },
+        .. "half: bf16, f16, and what OpenVINO chooses by itself; int8: q8_0 too" },
     { name = "rounds", type = "integer", min = 1, default = 3, help = "processes of each kind" },
     { name = "seconds", type = "number", above = 0, default = 5,
-        help = "of steps per process; at least 3 steps, or one of a mix" },
+        help = "of steps per process; three times that, if it takes that for 3 steps, or for one of a mix" },
     { name = "threads", type = "integer", min = 1, help = "of each program; unset: all cores" },
     { name = "work", type = "path", default = "build/bench_inference",
         help = "folder for models, kept for the next time" },
@@ -45,7 +46,7 @@ local spec = settings.define {
 }
 
 -- Of bertlua, and of each peer in bench/peers/inference.py: the classes that --precisions names.
-local CLASSES = { fp32 = "fp32", bf16 = "half", default = "half", int8 = "int8" }
+local CLASSES = { fp32 = "fp32", bf16 = "half", default = "half", f16 = "half", int8 = "int8", q8_0 = "int8" }
 
 local function words(text)
     local list, set = {}, {}

@@ -27,7 +27,11 @@ model:embed(texts[1], POOLING)
 local start = clock.monotonic() - begun
 model:embed(texts, POOLING)
 local seconds, least, first, vectors = {}, shape == "mix" and 1 or 3, clock.monotonic(), nil
-while #seconds < least or clock.monotonic() - first < least_seconds do
+local function goes_on()
+    local taken = clock.monotonic() - first
+    return taken < least_seconds or #seconds < least and taken < 3 * least_seconds
+end
+while goes_on() do
     local before = clock.monotonic()
     vectors = model:embed(texts, POOLING)
     seconds[#seconds + 1] = clock.monotonic() - before

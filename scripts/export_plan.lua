@@ -190,7 +190,7 @@ local OPS = {
     embedding_forward = { "EMBEDDING",
         { "out", "-", "-", "in", "in", "in", "in", "in", "in", "in", "in", "eps", "-" } },
     linear_forward = { "LINEAR", { "out", "-", "in", "in", "in", "activation" } },
-    attention_forward = { "ATTENTION", { "out", "-", "in", "in", "heads", "max_length", "scale", "-" } },
+    attention_forward = { "ATTENTION", { "out", "-", "-", "in", "in", "heads", "max_length", "scale", "-" } },
     layernorm_forward = { "LAYERNORM", { "out", "-", "-", "-", "in", "in", "in", "in", "eps", "-" } },
     gather_forward = { "GATHER", { "out", "in", "in" } },
     segment_mean_forward = { "SEGMENT_MEAN", { "out", "in", "in" } },

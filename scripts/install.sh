@@ -25,6 +25,7 @@ case $LIBDIR/ in
 esac
 target=$DESTDIR$PREFIX
 share=share/bertlua
+own=$lib/bertlua-$VERSION # what belongs to this library: another version may be installed beside it
 list=$target/$share/installed
 
 # Before there was a list: folders that held nothing of anyone else.
@@ -103,10 +104,10 @@ install_all() {
     put 644 "$BUILD/libbertlua.so" "$lib/libbertlua.so.$VERSION"
     link "libbertlua.so.$VERSION" "$lib/libbertlua.so.$ABI"
     link "libbertlua.so.$ABI" "$lib/libbertlua.so"
-    put 644 "$BUILD/cdef.h" "$lib/bertlua/cdef.h"
-    put 755 "$BUILD/bertlua-hdf5" "$lib/bertlua/bertlua-hdf5"
+    put 644 "$BUILD/cdef.h" "$own/cdef.h"
+    put 755 "$BUILD/bertlua-hdf5" "$own/bertlua-hdf5"
     for name in libbertlua-mpi.so libbertlua-cuda.so; do
-        [ ! -f "$BUILD/$name" ] || put 644 "$BUILD/$name" "$lib/bertlua/$name"
+        [ ! -f "$BUILD/$name" ] || put 644 "$BUILD/$name" "$own/$name"
     done
 
     put 644 engine/bertlua.h include/bertlua/bertlua.h

@@ -11,7 +11,10 @@
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local lfs = require "lfs"
+local paths = require "bertlua.paths"
 local quote = require("bertlua.util.shell").quote
+
+local sass = dofile(paths.root() .. "/scripts/sass.lua")
 
 local TABLE = "scripts/sass_table.txt"
 -- What another version of the compiler may change.
@@ -19,39 +22,6 @@ local MORE_INSTRUCTIONS, MORE_LOADS, MORE_REGISTERS = 1.05, 1.05, 8
 
 local folder, print_table = arg[1] or "build/engine/cuda", arg[2] == "--table"
 if arg[2] and not print_table then fault.raisef("lint_sass: %s: expected --table, or nothing", arg[2]) end
-
-local function output_of(command)
-    local pipe = assert(io.popen(command))
-    local text = pipe:read "*a"
-    pipe:close()
-    return text
-end
-
-local function find_cuobjdump()
-    local given = os.getenv "CUOBJDUMP"
-    if given then return given end
-    local toolkit = (os.getenv "CUDA_HOME" or "/usr/local/cuda") .. "/bin/cuobjdump"
-    if fs.is_file(toolkit) then return toolkit end
-    local found = output_of("command -v cuobjdump"):match "%S+"
-    if found then return found end
-    fault.raise("lint_sass: no cuobjdump: install that part of the CUDA toolkit, or set CUOBJDUMP")
-end
-
---- "gelu_kernel<bf16,8>" of each mangled name.
-local function readable(mangled)
-    local path = os.tmpname()
-    fault.check(fs.write(path, table.concat(mangled, "\n") .. "\n"))
-    local names, i = {}, 0
-    for line in output_of(("c++filt < %s"):format(quote(path))):gmatch "[^\n]+" do
-        i = i + 1
-        local name = line:gsub("^void ", ""):gsub("__nv_bfloat16", "bf16"):gsub("__half", "f16")
-            :gsub("%(bool%)1", "true"):gsub("%(bool%)0", "false"):gsub("%(%a+%)(%d)", "%1"):gsub(" ", "")
-        names[mangled[i]] = name:match "^[%w_:]+%b<>" or name:match "^[%w_:]+"
-    end
-    os.remove(path)
-    if i ~= #mangled then fault.raisef("lint_sass: c++filt read %d of %d names", i, #mangled) end
-    return names
-end
 
 -- Bytes of an access, by the modifiers of its instruction.
 local function width_of(op)
@@ -88,7 +58,7 @@ end
 --- The kernels of an object, by mangled name, added to `kernels`.
 local function read_object(program, path, arch, kernels)
     local current
-    local text = output_of(("%s -arch %s -sass -res-usage %s 2>&1 && echo read"):format(quote(program), arch,
+    local text = sass.output_of(("%s -arch %s -sass -res-usage %s 2>&1 && echo read"):format(quote(program), arch,
         quote(path)))
     if not text:match "read\n$" then fault.raisef("lint_sass: %s: %s", path, text:match "[^\n]*") end
     local registers = {}
@@ -111,7 +81,7 @@ end
 
 --- {name = kernel} of a folder; instructions between the first and the last 16-byte access are `span`.
 local function read_folder(arch)
-    local program, kernels, files = find_cuobjdump(), {}, 0
+    local program, kernels, files = sass.find_cuobjdump(), {}, 0
     for entry in lfs.dir(folder) do
         if entry:match "%.o$" then
             files = files + 1
@@ -127,7 +97,7 @@ local function read_folder(arch)
     end
     if #mangled == 0 then fault.raisef("no kernels for %s in %s; run make cuda", arch, folder) end
     table.sort(mangled)
-    local names, list = readable(mangled), {}
+    local names, list = sass.readable(mangled), {}
     for _, name in ipairs(mangled) do
         local text = names[name]
         if list[text] then fault.raisef("lint_sass: two kernels are called %s", text) end

@@ -165,12 +165,33 @@ class SentenceTransformers:
         return self.model.encode(texts, batch_size=MOST, show_progress_bar=False)
 
 
+class Llama:
+    """llama.cpp, through its Python bindings; a text's vector is that of its sequence in a batch of tokens."""
+
+    def __init__(self, precision, folder, made, threads, mix):
+        import llama_cpp
+
+        self.precision = precision
+        # Tokens at a time: attention is over all of them, so more take longer.
+        options = {"n_ctx": LIMIT, "n_batch": LIMIT, "n_ubatch": LIMIT, "n_threads": threads, "n_threads_batch": threads}
+        path = os.path.join(made, precision + ".gguf")
+        self.model = llama_cpp.Llama(path, embedding=True, verbose=False, **options)
+
+    def embed(self, texts):
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        vectors = [None] * len(texts)
+        for place, vector in zip(order, self.model.embed([texts[i] for i in order])):
+            vectors[place] = vector
+        return vectors
+
+
 # Name: packages, the first of which is the peer; the class; its precisions.
 PEERS = {
     "onnxruntime": (["onnxruntime", "tokenizers"], OnnxRuntime, ["fp32", "int8"]),
     "openvino": (["openvino", "tokenizers"], OpenVino, ["fp32", "default", "int8"]),
     "torch": (["torch", "transformers"], Torch, ["fp32", "bf16"]),
     "sentence-transformers": (["sentence_transformers"], SentenceTransformers, ["fp32"]),
+    "llama.cpp": (["llama_cpp", "gguf", "transformers"], Llama, ["f16", "q8_0"]),
 }
 
 
@@ -189,8 +210,13 @@ def measure(peer, precision, folder, made, path, shape, threads, seconds, begun)
     model.embed(texts[:1])
     start = time.monotonic() - float(begun)
     model.embed(texts)
-    taken, least, first = [], 1 if mix else 3, time.monotonic()
-    while len(taken) < least or time.monotonic() - first < float(seconds):
+    taken, least, first, seconds = [], 1 if mix else 3, time.monotonic(), float(seconds)
+
+    def goes_on():
+        passed = time.monotonic() - first
+        return passed < seconds or (len(taken) < least and passed < 3 * seconds)
+
+    while goes_on():
         before = time.monotonic()
         vectors = model.embed(texts)
         taken.append(time.monotonic() - before)

@@ -7,6 +7,8 @@ not there yet:
                   int8.onnx: of that, dynamic, weights per channel
     openvino      fp32.xml: converted from transformers; int8.xml: weights and activations, by NNCF's
                   post-training quantization for transformers, calibrated with TEXTS
+    llama.cpp     f16.gguf, q8_0.gguf: as its converter writes a BERT with WordPiece; matrices and
+                  embeddings of words in that form, the rest in f32
 
 The graphs end in the mean over a text's tokens. Prints {"made": [...], "lacks":
 {precision: why}} as one JSON line.
@@ -137,9 +139,68 @@ def openvino_int8(folder, made, texts):
     save_openvino(model, made, "int8")
 
 
+def write_gguf(folder, path, kind):
+    """A BERT whose vectors are means over tokens; kind is a name of gguf.GGMLQuantizationType."""
+    import gguf
+    import torch
+    import transformers
+
+    model = transformers.BertModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)
+    config = model.config
+    with open(os.path.join(folder, "tokenizer_config.json")) as file:
+        if not json.load(file).get("do_lower_case", True):
+            raise RuntimeError("llama.cpp lower-cases all texts, this vocabulary is cased")
+    with open(os.path.join(folder, "vocab.txt"), encoding="utf-8") as file:
+        words = file.read().splitlines()
+
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_layer_norm_eps(config.layer_norm_eps)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    writer.add_file_type(gguf.LlamaFileType["MOSTLY_" + kind])
+    writer.add_tokenizer_model("bert")
+    writer.add_token_type_count(config.type_vocab_size)
+    # Where a word begins has a mark, in place of one where it goes on.
+    special = {word for word in words if word[:1] == "[" and word[-1:] == "]" and len(word) > 2}
+    writer.add_token_list([w if w in special else w[2:] if w.startswith("##") else "\u2581" + w for w in words])
+    writer.add_token_types([gguf.TokenType.CONTROL if w in special else gguf.TokenType.NORMAL for w in words])
+    writer.add_bos_token_id(words.index("[CLS]"))
+    writer.add_sep_token_id(words.index("[SEP]"))
+    writer.add_unk_token_id(words.index("[UNK]"))
+    writer.add_pad_token_id(words.index("[PAD]"))
+
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, config.num_hidden_layers)
+    for name, tensor in model.state_dict().items():
+        theirs = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if theirs is None:
+            raise RuntimeError("gguf has no name for " + name)
+        low = tensor.ndim == 2 and not theirs.startswith(("position_embd", "token_types"))
+        form = gguf.GGMLQuantizationType[kind if low else "F32"]
+        writer.add_tensor(theirs, gguf.quants.quantize(tensor.numpy(), form), raw_dtype=form)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def gguf_maker(kind):
+    def make(folder, made, texts):
+        path = os.path.join(made, "partial.gguf")
+        write_gguf(folder, path, kind)
+        os.rename(path, os.path.join(made, kind.lower() + ".gguf"))
+
+    return make
+
+
 MAKERS = {
     "onnxruntime": [("fp32", "fp32.onnx", onnx_fp32), ("int8", "int8.onnx", onnx_int8)],
     "openvino": [("fp32", "fp32.xml", openvino_fp32), ("int8", "int8.xml", openvino_int8)],
+    "llama.cpp": [("f16", "f16.gguf", gguf_maker("F16")), ("q8_0", "q8_0.gguf", gguf_maker("Q8_0"))],
 }
 
 

@@ -62,14 +62,16 @@ end
 
 M.library_path = M.realpath(find_library())
 
---- A file that belongs to the library: beside it, or in the folder bertlua beside it (engine/core/companion.h).
+--- A file that belongs to the library: beside it, or, where its name has a version, in the folder bertlua-VERSION
+-- beside it (engine/core/companion.h).
 -- @return path, or nil if there is none; the first path that was tried
 function M.companion(name)
     local folder = M.library_path:gsub("[^/]+$", "")
     local path = folder .. name
     if readable(path) then return path, path end
-    local installed = folder .. "bertlua/" .. name
-    return readable(installed) and installed or nil, path
+    local version = M.library_path:match "%.so%.([^/]+)$"
+    local installed = version and ("%sbertlua-%s/%s"):format(folder, version, name)
+    return installed and readable(installed) and installed or nil, path
 end
 
 local cdef, beside = M.companion "cdef.h"

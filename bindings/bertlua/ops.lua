@@ -112,13 +112,19 @@ function M.packed_linear_forward(y, x, packed, bias, activation)
     check(C.bl_packed_linear_forward(handle(), y, x, packed, bias, activation_code(activation)))
 end
 
-function M.attention_forward(out, stats, qkv, segments, heads, max_length, scale, dropout)
-    check(C.bl_attention_forward(handle(), out, stats, qkv, segments, heads, max_length, scale, dropout))
+function M.attention_forward(out, stats, kept, qkv, segments, heads, max_length, scale, dropout)
+    check(C.bl_attention_forward(handle(), out, stats, kept, qkv, segments, heads, max_length, scale, dropout))
 end
 
-function M.attention_backward(dqkv, dout, out, stats, qkv, segments, heads, max_length, scale, dropout, sums)
-    check(C.bl_attention_backward(handle(), dqkv, dout, out, stats, qkv, segments, heads, max_length, scale, dropout,
-        sums))
+function M.attention_backward(dqkv, dout, out, stats, kept, qkv, segments, heads, max_length, scale, dropout, sums)
+    check(C.bl_attention_backward(handle(), dqkv, dout, out, stats, kept, qkv, segments, heads, max_length, scale,
+        dropout, sums))
+end
+
+--- Words of a sequence and head in `kept`, i32 [B,A,words], which the forward of attention leaves for the backward
+-- where it drops; 0 where there is none.
+function M.attention_kept_words(max_length)
+    return tonumber(C.bl_attention_kept_words(handle(), max_length))
 end
 
 function M.layernorm_forward(y, z, mean, rstd, x, residual, gamma, beta, eps, dropout)

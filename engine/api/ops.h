@@ -26,11 +26,14 @@
 /* CDEF-BEGIN */
 
 /*
- * Dropout without a stored mask. Element i of an op is dropped when Philox
- * word i % 4 of block (counter = {i / 4, op, step low, step high}, key = seed)
- * is below p * 2^32; kept elements are scaled by 1 / (1 - p). state is an i64
- * [2] tensor on the op's device: {seed, step}. op numbers the call within the
- * step. p = 0, or a NULL dropout, switches it off.
+ * Dropout. Element i of an op takes 16 random bits: piece i % 8, counted from
+ * the low half of the first word, of Philox block (counter = {i / 8, op, step
+ * low, step high}, key = seed). It is dropped when they are below p in steps of
+ * 2^-16, rounded to nearest; kept elements are scaled by 1 / (1 - the share
+ * dropped), so that expectations are exact, though the share differs from p by
+ * up to 2^-17 (p = 0.1: 0.100006). state is an i64 [2] tensor on the op's
+ * device: {seed, step}. op numbers the call within the step. p = 0, or a NULL
+ * dropout, switches it off. No mask is stored but in attention.
  */
 typedef struct bl_dropout {
     const bl_tensor *state; /* i64 [2] */
@@ -93,19 +96,29 @@ bl_status bl_packed_linear_forward(bl_context *ctx, bl_tensor *y, const bl_tenso
  * D. segments i32 [B,2]: first row and length of each sequence; queries and
  * keys of one sequence meet only each other. Rows outside every segment
  * (padding) get 0. stats f32 [B,A,max_length]: log-sum-exp of each query row,
- * for the backward (entries past a length are unspecified). Dropout element
- * index: ((b*A + a)*max_length + query)*max_length + key.
+ * for the backward (entries past a length are unspecified). kept i32 [B,A,W],
+ * W = bl_attention_kept_words(): bits of the elements that dropout keeps, for
+ * the backward, in a layout of the device's own. Both may be NULL where there
+ * is no backward; kept is not touched without dropout. Dropout element index:
+ * ((b*A + a)*max_length + query)*S + key, S = max_length rounded up to a
+ * multiple of 8.
  */
-bl_status bl_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
+bl_status bl_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, bl_tensor *kept, const bl_tensor *qkv,
                                const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
                                const bl_dropout *dropout);
 /*
  * dqkv act [T,3H], rows outside every segment 0; sums f32 [3H] (NULL to skip) is written with the sums of dqkv over
- * its rows. out, stats, qkv as in the forward.
+ * its rows. out, stats, kept (with dropout), qkv as in the forward.
  */
 bl_status bl_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *out,
-                                const bl_tensor *stats, const bl_tensor *qkv, const bl_tensor *segments, int32_t heads,
-                                int32_t max_length, float scale, const bl_dropout *dropout, bl_tensor *sums);
+                                const bl_tensor *stats, const bl_tensor *kept, const bl_tensor *qkv,
+                                const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
+                                const bl_dropout *dropout, bl_tensor *sums);
+/*
+ * Words of kept for a sequence and head: a bit per element of whole tiles of 64 queries and 64 keys. 0, and kept NULL,
+ * where attention is cuDNN's, which draws again.
+ */
+int64_t bl_attention_kept_words(const bl_context *ctx, int32_t max_length);
 
 /*
  * z = dropout(x) + residual; y = (z - mean) * rstd * gamma + beta over rows

@@ -23,7 +23,9 @@ bl_status bl_companion_find(const char *what, const char *name, char *path, size
     /* A link to the library may lie anywhere: then what it leads to counts. */
     char real[PATH_MAX];
     const char *libraries[2] = {engine.dli_fname, realpath(engine.dli_fname, real)};
-    static const char *const below[2] = {"", "bertlua/"};
+    char own[64];
+    snprintf(own, sizeof own, "bertlua-%s/", bl_version());
+    const char *const below[2] = {"", own};
     for (int i = 0; i < 2 && libraries[i]; i++) {
         for (int k = 0; k < 2; k++) {
             int folder = folder_length(libraries[i]);

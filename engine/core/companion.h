@@ -1,8 +1,8 @@
 /*
  * companion.h - files that belong to libbertlua.so: the program and the shared
  * objects that it starts or opens when they are needed. They lie beside the
- * library (a build), or in the folder `bertlua` beside it (an installation),
- * wherever that is.
+ * library (a build), or in a folder beside it with the version in its name (an
+ * installation, which another version may stand next to), wherever that is.
  */
 #ifndef BERTLUA_CORE_COMPANION_H
 #define BERTLUA_CORE_COMPANION_H

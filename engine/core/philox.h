@@ -1,6 +1,6 @@
 /*
  * philox.h - Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy
- * as 1, 2, 3", SC'11) and dropout on top of it.
+ * as 1, 2, 3", SC'11) and dropout (core/dropout.h) on top of it.
  *
  * Dropout in a kernel: open the stream once, then ask for the multipliers of
  * any run of elements, from any thread:
@@ -8,18 +8,18 @@
  *     bl_dropout_stream drop = bl_dropout_open(dropout);
  *     if (drop.active) bl_dropout_fill(&drop, first_element, n, keep);
  *
- * keep[i] is 0 or 1 / (1 - p). Runs that start at a multiple of 4 are faster.
+ * keep[i] is 0 or the scale. Runs that start at a multiple of 8 are faster.
  */
 #ifndef BERTLUA_CORE_PHILOX_H
 #define BERTLUA_CORE_PHILOX_H
 
-#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dropout.h"
 #include "internal.h"
 
-enum { BL_PHILOX_LANES = 32 };
+enum { BL_PHILOX_LANES = 16 };
 
 /* One block: counter in, four random words out. */
 static inline void bl_philox_block(uint32_t words[4], const uint32_t counter[4], uint64_t seed) {
@@ -52,8 +52,8 @@ typedef struct bl_dropout_stream {
     uint64_t seed;
     uint64_t step;
     uint32_t op;
-    uint32_t threshold; /* an element is dropped when its word is below this */
-    float scale;        /* 1 / (1 - p) */
+    uint32_t threshold; /* an element is dropped when its 16 bits are below this */
+    float scale;        /* of what is kept */
     bool active;
 } bl_dropout_stream;
 
@@ -65,8 +65,8 @@ static inline bl_dropout_stream bl_dropout_open(const bl_dropout *dropout) {
         drop.seed = (uint64_t) state[0];
         drop.step = (uint64_t) state[1];
         drop.op = dropout->op;
-        drop.threshold = (uint32_t) ceil((double) dropout->p * 4294967296.0);
-        drop.scale = 1.0f / (1.0f - dropout->p);
+        drop.threshold = bl_dropout_threshold(dropout->p);
+        drop.scale = bl_dropout_scale(drop.threshold);
         drop.active = true;
     }
     return drop;
@@ -74,5 +74,10 @@ static inline bl_dropout_stream bl_dropout_open(const bl_dropout *dropout) {
 
 /* Multipliers of elements [begin, begin + n) (core/philox.c). */
 void bl_dropout_fill(const bl_dropout_stream *drop, int64_t begin, int64_t n, float *keep);
+
+/* The same in two steps: which of the elements are kept, as ceil(n / 8) bytes, the first in the lowest bit ... */
+void bl_dropout_draw(const bl_dropout_stream *drop, int64_t begin, int64_t n, uint8_t *bits); /* begin % 8 == 0 */
+/* ... and bits to multipliers. */
+void bl_dropout_spread(const bl_dropout_stream *drop, const uint8_t *bits, int64_t n, float *keep);
 
 #endif

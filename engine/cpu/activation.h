@@ -18,20 +18,6 @@
 
 #include "vecmath.h"
 
-/*
- * exp(-a) for a from 0 to 88; 0 from 87.7, where the result would be subnormal.
- * As bl_vec_exp, but that the exponent always fits into one factor.
- */
-static inline float bl_activation_decay(float a) {
-    const float magic = 12582912.0f;
-    float t = bl_vec_fma(a, -1.44269504f, magic);
-    int32_t n = (int32_t) (bl_float_bits(t) - bl_float_bits(magic));
-    float whole = t - magic;
-    float r = bl_vec_fma(whole, -0.693145752f, -a);
-    r = bl_vec_fma(whole, -1.42860677e-6f, r);
-    return bl_vec_exp_fraction(r) * bl_bits_float((uint32_t) (n + 127) << 23);
-}
-
 /* sigmoid(u) from e = exp(-|u|) and any x of u's sign, and *slope = s (1 - s), neither of which cancels. */
 static inline float bl_activation_share(float e, float x, float *slope) {
     float inverse = 1.0f / (1.0f + e);
@@ -43,7 +29,7 @@ static inline float bl_activation_share(float e, float x, float *slope) {
 static inline float bl_activation_sigmoid(float x, float *slope) {
     float a = bl_vec_abs(x);
     a = a > 88.0f ? 88.0f : a;
-    return bl_activation_share(bl_activation_decay(a), x, slope);
+    return bl_activation_share(bl_vec_decay(a), x, slope);
 }
 
 /* x sigmoid(x) */
@@ -61,7 +47,7 @@ static inline float bl_activation_gelu_tanh(float x, float *slope) {
     a = a > 10.03f ? 10.03f : a;
     float square = a * a;
     float s, ds;
-    s = bl_activation_share(bl_activation_decay(a * bl_vec_fma(0.0713548163f, square, 1.59576912f)), x, &ds);
+    s = bl_activation_share(bl_vec_decay(a * bl_vec_fma(0.0713548163f, square, 1.59576912f)), x, &ds);
     *slope = bl_vec_fma(x * ds, bl_vec_fma(0.214064449f, square, 1.59576912f), s);
     return x * s;
 }

@@ -15,8 +15,8 @@
 
 enum { BLOCK = BL_ATTENTION_BLOCK };
 
-static bl_attention_shape make_shape(const bl_tensor *qkv, int32_t heads, int32_t max_length, float scale,
-                                     const bl_dropout *dropout) {
+static bl_attention_shape make_shape(const bl_tensor *qkv, const bl_tensor *kept, int32_t heads, int32_t max_length,
+                                     float scale, const bl_dropout *dropout) {
     int64_t size = qkv->shape[1] / (3 * (int64_t) heads);
     return (bl_attention_shape){.heads = heads,
                                 .size = size,
@@ -24,7 +24,10 @@ static bl_attention_shape make_shape(const bl_tensor *qkv, int32_t heads, int32_
                                 .max_length = max_length,
                                 .max_padded = bl_attention_round(max_length, BL_TILE_COLUMNS),
                                 .scale = scale,
-                                .drop = bl_dropout_open(dropout)};
+                                .drop = bl_dropout_open(dropout),
+                                .kept = kept ? kept->data : NULL,
+                                .kept_row = (max_length + 63) / 64 * 8,
+                                .kept_pair = kept ? kept->shape[2] * (int64_t) sizeof(int32_t) : 0};
 }
 
 static bl_attention_pair make_pair(const bl_attention_shape *shape, const int32_t *segments, int64_t index) {
@@ -79,11 +82,14 @@ static void forward_pair(bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
         int64_t count = pair->length - first < BLOCK ? pair->length - first : BLOCK;
         int64_t rows = bl_attention_round(count, BL_TILE_ROWS);
         bl_tile_product(scores, padded, q + first * width, width, 1, kt, padded, rows, padded, shape->size, false);
+        float factors[BLOCK];
         for (int64_t i = 0; i < count; i++) {
-            float value = bl_attention_softmax(scores + i * padded, keep, shape, pair, first + i);
+            float value = bl_attention_softmax(scores + i * padded, keep, shape, pair, first + i, &factors[i]);
             if (lse) lse[first + i] = value;
         }
         bl_tile_product(result, width, scores, padded, 1, v, width, rows, width, pair->length, false);
+        for (int64_t i = 0; i < count; i++)
+            bl_attention_scale(result + i * width, factors[i], width);
         bl_attention_store(result, shape, pair, first, count, out, 0);
     }
 }
@@ -164,10 +170,10 @@ static bl_status make_workspace(bl_context *ctx, int64_t floats, int64_t rows, f
     return BL_OK;
 }
 
-bl_status bl_cpu_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
-                                   const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
-                                   const bl_dropout *dropout) {
-    bl_attention_shape shape = make_shape(qkv, heads, max_length, scale, dropout);
+bl_status bl_cpu_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, bl_tensor *kept,
+                                   const bl_tensor *qkv, const bl_tensor *segments, int32_t heads, int32_t max_length,
+                                   float scale, const bl_dropout *dropout) {
+    bl_attention_shape shape = make_shape(qkv, kept, heads, max_length, scale, dropout);
     const int32_t *bounds = segments->data;
     const bl_attention_kernels *kernels = choose_kernels(&shape, qkv);
     int64_t pairs = segments->shape[0] * heads, floats = kernels->forward_floats(&shape);
@@ -184,11 +190,11 @@ bl_status bl_cpu_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *s
 }
 
 bl_status bl_cpu_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *out,
-                                    const bl_tensor *stats, const bl_tensor *qkv, const bl_tensor *segments,
-                                    int32_t heads, int32_t max_length, float scale, const bl_dropout *dropout,
-                                    bl_tensor *sums) {
+                                    const bl_tensor *stats, const bl_tensor *kept, const bl_tensor *qkv,
+                                    const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
+                                    const bl_dropout *dropout, bl_tensor *sums) {
     (void) out; /* delta is summed from the probabilities at hand, which is more exact than out in half precision */
-    bl_attention_shape shape = make_shape(qkv, heads, max_length, scale, dropout);
+    bl_attention_shape shape = make_shape(qkv, kept, heads, max_length, scale, dropout);
     const int32_t *bounds = segments->data;
     const bl_attention_kernels *kernels = choose_kernels(&shape, qkv);
     int64_t pairs = segments->shape[0] * heads, floats = kernels->backward_floats(&shape);

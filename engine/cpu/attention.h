@@ -24,6 +24,9 @@ typedef struct bl_attention_shape {
     int64_t max_padded; /* S padded */
     float scale;
     bl_dropout_stream drop;
+    uint8_t *kept;     /* bits of the elements that dropout keeps, query by query; NULL: no backward will ask */
+    int64_t kept_row;  /* bytes of a query ... */
+    int64_t kept_pair; /* ... and of a pair */
 } bl_attention_shape;
 
 /* One sequence and head. */
@@ -61,45 +64,61 @@ static inline void bl_attention_multiply(float *restrict row, const float *restr
         row[j] *= factor[j];
 }
 
-/* Dropout multipliers of one query's probabilities. */
-static inline void bl_attention_keep(float *keep, const bl_attention_shape *shape, const bl_attention_pair *pair,
+static inline uint8_t *bl_attention_kept(const bl_attention_shape *shape, const bl_attention_pair *pair,
+                                         int64_t query) {
+    return shape->kept + pair->index * shape->kept_pair + query * shape->kept_row;
+}
+
+/* Dropout multipliers of one query's probabilities, drawn; the backward finds them in `kept`. */
+static inline void bl_attention_draw(float *keep, const bl_attention_shape *shape, const bl_attention_pair *pair,
                                      int64_t query) {
-    int64_t element = (pair->index * shape->max_length + query) * shape->max_length;
-    bl_dropout_fill(&shape->drop, element, pair->length, keep);
+    int64_t row = bl_attention_round(shape->max_length, 8);
+    int64_t element = (pair->index * shape->max_length + query) * row;
+    if (shape->kept) {
+        uint8_t *bits = bl_attention_kept(shape, pair, query);
+        bl_dropout_draw(&shape->drop, element, pair->length, bits);
+        bl_dropout_spread(&shape->drop, bits, pair->length, keep);
+    } else {
+        bl_dropout_fill(&shape->drop, element, pair->length, keep);
+    }
 }
 
 /*
  * Products q k of one query become dropped-out probabilities, zero past the
- * length; returns the log-sum-exp of the scaled scores.
+ * length, but for a factor that they all lack; returns the log-sum-exp of the
+ * scaled scores.
  */
 static inline float bl_attention_softmax(float *restrict row, float *restrict keep, const bl_attention_shape *shape,
-                                         const bl_attention_pair *pair, int64_t query) {
+                                         const bl_attention_pair *pair, int64_t query, float *factor) {
     int64_t length = pair->length;
     float scale = shape->scale, sum = 0.0f;
-#pragma omp simd
-    for (int64_t j = 0; j < length; j++)
-        row[j] *= scale;
-    float top = bl_row_max(row, length);
+    if (scale < 0.0f) {
+        for (int64_t j = 0; j < length; j++)
+            row[j] = -row[j];
+        scale = -scale;
+    }
+    float top = scale * bl_row_max(row, length);
 #pragma omp simd reduction(+ : sum)
     for (int64_t j = 0; j < length; j++) {
-        float e = bl_vec_exp(row[j] - top);
+        float below = bl_vec_fma(-scale, row[j], top);
+        float e = bl_vec_decay(below > 88.0f ? 88.0f : below);
         row[j] = e;
         sum += e;
     }
-    float inverse = 1.0f / sum;
     if (shape->drop.active) {
-        bl_attention_keep(keep, shape, pair, query);
-#pragma omp simd
-        for (int64_t j = 0; j < length; j++)
-            row[j] *= inverse * keep[j];
-    } else {
-#pragma omp simd
-        for (int64_t j = 0; j < length; j++)
-            row[j] *= inverse;
+        bl_attention_draw(keep, shape, pair, query);
+        bl_attention_multiply(row, keep, length);
     }
     for (int64_t j = length; j < pair->padded; j++)
         row[j] = 0.0f;
+    *factor = 1.0f / sum;
     return top + logf(sum);
+}
+
+static inline void bl_attention_scale(float *restrict row, float factor, int64_t n) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+        row[j] *= factor;
 }
 
 /*
@@ -114,7 +133,7 @@ static inline void bl_attention_backward_row(float *restrict row, float *restric
     int64_t length = pair->length;
     float scale = shape->scale, delta = 0.0f;
     if (shape->drop.active) {
-        bl_attention_keep(keep, shape, pair, query);
+        bl_dropout_spread(&shape->drop, bl_attention_kept(shape, pair, query), length, keep);
         bl_attention_multiply(gradient, keep, length);
     }
 #pragma omp simd reduction(+ : delta)

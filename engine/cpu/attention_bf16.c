@@ -94,7 +94,8 @@ static void forward_pair(bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
         for (int64_t i = 0; i < rows; i++) {
             float *row = scores + i * padded;
             if (i < count) {
-                float value = bl_attention_softmax(row, keep, shape, pair, first + i);
+                float factor, value = bl_attention_softmax(row, keep, shape, pair, first + i, &factor);
+                bl_attention_scale(row, factor, pair->length);
                 if (lse) lse[first + i] = value;
             }
             round_scores(p + i * padded / 2, row, padded);

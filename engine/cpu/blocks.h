@@ -9,7 +9,7 @@
 #include "core/philox.h"
 #include "cpu.h"
 
-enum { BLOCK = 1024 }; /* a multiple of 4, so that dropout runs start on a Philox block */
+enum { BLOCK = 1024 }; /* a multiple of 8, so that dropout runs start on a Philox block */
 
 typedef struct factors {
     float a;

@@ -30,6 +30,14 @@ float bl_cpu_int8_levels(void) {
 #endif
 }
 
+bool bl_cpu_best_is_vnni(void) {
+#if defined(__x86_64__)
+    return has_isa(dnnl_cpu_isa_avx512_core_vnni) && !has_isa(dnnl_cpu_isa_avx512_core_amx);
+#else
+    return false;
+#endif
+}
+
 /* Rows and row length of an operand as it lies in memory. */
 static void stored_shape(const bl_matrix *matrix, int64_t rows, int64_t columns, int64_t *count, int64_t *length) {
     bool transposed = matrix->column != 1;

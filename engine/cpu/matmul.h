@@ -77,6 +77,9 @@ void bl_cpu_matrix_free(bl_packed_matrix *matrix);
 /* Steps of u8 that products take without loss: without VNNI, pairs of products are summed in 16 bits. */
 float bl_cpu_int8_levels(void);
 
+/* True if VNNI of 512 bits is what multiplies integers fastest here: there is no AMX. */
+bool bl_cpu_best_is_vnni(void);
+
 /* True if products of this dtype are not slower than in f32, measured or as BERTLUA_CPU_BF16 says (probe.c). */
 bool bl_cpu_is_fast(int32_t dtype);
 

@@ -1,7 +1,7 @@
 /*
  * packed_linear.c - the forward of linear layers whose weights were made ready
- * once: in oneDNN's own layout, and of int8 weights, with what turns sums of
- * integers into numbers.
+ * once: as panels of ours or in oneDNN's own layout, and of int8 weights, with
+ * what turns sums of integers into numbers.
  *
  * An int8 product takes each row of x on its own range: x = low + step q, q u8.
  * With w = scale p, p s8, the element of row i and column j is
@@ -18,6 +18,7 @@
 
 #include "cpu.h"
 #include "matmul.h"
+#include "panels.h"
 #include "vecmath.h"
 
 /* Rows at once: what a product writes is still in the second cache level when it is read again. */
@@ -29,6 +30,7 @@ typedef int32_t sum_word __attribute__((may_alias));
 struct bl_packed {
     int64_t n, k;
     int32_t dtype;            /* of x: f32 or bf16 */
+    bl_panels *panels;        /* NULL: `matrix` is multiplied */
     bl_packed_matrix *matrix; /* NULL: `plain` is multiplied */
     bl_buffer *memory;        /* of scales and sums, or of `plain` */
     bl_tensor plain;          /* [n,k]: int8 weights in f32, where the CPU has no fast product for them */
@@ -56,6 +58,12 @@ static bl_status keep_scales(bl_context *ctx, bl_packed *packed, const bl_tensor
     return BL_OK;
 }
 
+/* An f32 or bf16 matrix; nothing is set where packing gains nothing. */
+static bl_status pack_floats(bl_context *ctx, bl_packed *packed, const void *w, int32_t dtype) {
+    return bl_cpu_has_panels(dtype) ? bl_cpu_panels_pack(ctx, &packed->panels, w, packed->n, packed->k, dtype)
+                                    : bl_cpu_matrix_pack(ctx, &packed->matrix, w, packed->n, packed->k, dtype);
+}
+
 static bl_status keep_dequantized(bl_context *ctx, bl_packed *packed, const bl_tensor *w, const bl_tensor *scales) {
     int64_t n = packed->n, k = packed->k;
     const int8_t *integers = w->data;
@@ -66,8 +74,8 @@ static bl_status keep_dequantized(bl_context *ctx, bl_packed *packed, const bl_t
     for (int64_t j = 0; j < n; j++)
         for (int64_t i = 0; i < k; i++)
             out[j * k + i] = scale[j] * (float) integers[j * k + i];
-    BL_TRY(bl_cpu_matrix_pack(ctx, &packed->matrix, out, n, k, BL_F32));
-    if (!packed->matrix) return BL_OK;
+    BL_TRY(pack_floats(ctx, packed, out, BL_F32));
+    if (!packed->panels && !packed->matrix) return BL_OK;
     bl_buffer_free(packed->memory);
     packed->memory = NULL;
     return BL_OK;
@@ -76,6 +84,10 @@ static bl_status keep_dequantized(bl_context *ctx, bl_packed *packed, const bl_t
 static bl_status pack_int8(bl_context *ctx, bl_packed *packed, const bl_tensor *w, const bl_tensor *scales) {
     packed->dtype = BL_F32;
     packed->levels = bl_cpu_int8_levels();
+    if (bl_cpu_has_panels(BL_I8)) {
+        BL_TRY(bl_cpu_panels_pack(ctx, &packed->panels, w->data, packed->n, packed->k, BL_I8));
+        return keep_scales(ctx, packed, w, scales);
+    }
     BL_TRY(bl_cpu_matrix_pack(ctx, &packed->matrix, w->data, packed->n, packed->k, BL_OPERAND_U8));
     return packed->matrix ? keep_scales(ctx, packed, w, scales) : keep_dequantized(ctx, packed, w, scales);
 }
@@ -87,10 +99,9 @@ bl_status bl_cpu_pack(bl_context *ctx, bl_packed **out, const bl_tensor *w, cons
     packed->n = w->shape[0];
     packed->k = w->shape[1];
     packed->dtype = w->dtype;
-    bl_status status = w->dtype == BL_I8
-                           ? pack_int8(ctx, packed, w, scales)
-                           : bl_cpu_matrix_pack(ctx, &packed->matrix, w->data, packed->n, packed->k, w->dtype);
-    if (status != BL_OK || (!packed->matrix && !packed->plain.data)) {
+    bl_status status =
+        w->dtype == BL_I8 ? pack_int8(ctx, packed, w, scales) : pack_floats(ctx, packed, w->data, w->dtype);
+    if (status != BL_OK || (!packed->panels && !packed->matrix && !packed->plain.data)) {
         bl_cpu_packed_free(ctx, packed);
         return status;
     }
@@ -100,6 +111,7 @@ bl_status bl_cpu_pack(bl_context *ctx, bl_packed **out, const bl_tensor *w, cons
 
 void bl_cpu_packed_free(bl_context *ctx, bl_packed *packed) {
     (void) ctx;
+    bl_cpu_panels_free(packed->panels);
     bl_cpu_matrix_free(packed->matrix);
     bl_buffer_free(packed->memory);
     free(packed);
@@ -147,13 +159,13 @@ static range quantize_row(uint8_t *restrict q, const float *restrict x, int64_t 
     return (range){low, step};
 }
 
-/* y = f(step scale sums + low row_sums + bias), the sums being where y is. */
+/* Columns of y = f(step scale sums + low row_sums + bias), the sums being where y is. */
 static void finish_row(float *restrict y, const bl_packed *packed, range r, const float *restrict bias,
-                       int32_t activation) {
+                       int32_t activation, int64_t first, int64_t n) {
     const sum_word *sums = (const sum_word *) (const void *) y;
-    const float *scales = packed->scales, *row_sums = packed->row_sums;
-    int64_t n = packed->n;
+    const float *scales = packed->scales + first, *row_sums = packed->row_sums + first;
     if (bias) {
+        bias += first;
 #pragma omp simd
         for (int64_t j = 0; j < n; j++)
             y[j] = bl_vec_fma(r.step * scales[j], (float) sums[j], bl_vec_fma(r.low, row_sums[j], bias[j]));
@@ -165,12 +177,36 @@ static void finish_row(float *restrict y, const bl_packed *packed, range r, cons
     if (activation != BL_LINEAR) bl_cpu_activate(y, y, n, activation);
 }
 
+/* What is left to do of a layer once its sums are in y. */
+typedef struct finish {
+    const bl_packed *packed;
+    float *y;
+    int64_t y_row;
+    const range *ranges; /* of int8 */
+    const float *bias;
+    int32_t activation;
+} finish;
+
+static void finish_int8(const void *data, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+    const finish *f = data;
+    for (int64_t i = row; i < row + rows; i++)
+        finish_row(f->y + i * f->y_row + column, f->packed, f->ranges[i], f->bias, f->activation, column, columns);
+}
+
+static void finish_floats(const void *data, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+    const finish *f = data;
+    for (int64_t i = row; i < row + rows; i++) {
+        float *y = f->y + i * f->y_row + column;
+        bl_cpu_activate(y, y, columns, f->activation);
+    }
+}
+
 /* ---- forward ---- */
 
 /* Rows [first, first + count) of an int8 layer. */
 static bl_status forward_int8(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_packed *packed,
                               const float *bias, int32_t activation, int64_t first, int64_t count) {
-    int64_t k = packed->k;
+    int64_t k = packed->k, row = packed->panels ? bl_cpu_panels_row(packed->panels) : k;
     bl_matrix c = rows_of(y, first);
     c.dtype = BL_I32;
     bl_cpu_product product = {.m = count,
@@ -180,23 +216,48 @@ static bl_status forward_int8(bl_context *ctx, bl_tensor *y, const bl_tensor *x,
                               .packed = packed->matrix,
                               .c = c,
                               .compute = BL_OPERAND_U8};
-    size_t own = 0, integers = bl_cpu_padded((size_t) (count * k)),
+    size_t own = 0, integers = bl_cpu_padded((size_t) (count * row)),
            ranges = bl_cpu_padded((size_t) count * sizeof(range));
     void *scratch = NULL;
-    BL_TRY(bl_cpu_product_scratch(ctx, &product, &own));
+    if (!packed->panels) BL_TRY(bl_cpu_product_scratch(ctx, &product, &own));
     BL_TRY(bl_scratch(ctx, integers + ranges + bl_cpu_padded(own), &scratch));
     uint8_t *q = scratch;
     range *r = (void *) (q + integers);
+#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (count * k > 1 << 13)
+    for (int64_t i = 0; i < count; i++) {
+        r[i] = quantize_row(q + i * row, (const float *) x->data + (first + i) * x->stride[0], k, packed->levels);
+        memset(q + i * row + k, 0, (size_t) (row - k));
+    }
+    const finish rest = {
+        .packed = packed, .y = c.data, .y_row = c.row, .ranges = r, .bias = bias, .activation = activation};
+    if (packed->panels) {
+        bl_cpu_panels_multiply(
+            ctx, packed->panels,
+            &(bl_panels_product){
+                .m = count, .a = q, .a_row = row, .c = c.data, .c_row = c.row, .finish = finish_int8, .data = &rest});
+        return BL_OK;
+    }
     product.a.data = q;
     product.scratch = q + integers + ranges;
-#pragma omp parallel for num_threads(ctx->threads) schedule(static) if (count * k > 1 << 13)
-    for (int64_t i = 0; i < count; i++)
-        r[i] = quantize_row(q + i * k, (const float *) x->data + (first + i) * x->stride[0], k, packed->levels);
     BL_TRY(bl_cpu_multiply(ctx, &product));
 #pragma omp parallel for num_threads(ctx->threads) schedule(static) if (count * packed->n > 1 << 13)
     for (int64_t i = 0; i < count; i++)
-        finish_row((float *) y->data + (first + i) * y->stride[0], packed, r[i], bias, activation);
+        finish_int8(&rest, i, 1, 0, packed->n);
     return BL_OK;
+}
+
+static void forward_panels(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_packed *packed,
+                           const bl_tensor *bias, int32_t activation) {
+    const finish rest = {.y = y->data, .y_row = y->stride[0], .activation = activation};
+    bl_cpu_panels_multiply(ctx, packed->panels,
+                           &(bl_panels_product){.m = x->shape[0],
+                                                .a = x->data,
+                                                .a_row = x->stride[0] * (int64_t) sizeof(float),
+                                                .c = y->data,
+                                                .c_row = y->stride[0],
+                                                .bias = bias ? bias->data : NULL,
+                                                .finish = activation == BL_LINEAR ? NULL : finish_floats,
+                                                .data = &rest});
 }
 
 static bl_status forward_float(bl_context *ctx, bl_tensor *y, const bl_tensor *x, const bl_packed *packed,
@@ -232,6 +293,10 @@ bl_status bl_cpu_packed_linear_forward(bl_context *ctx, bl_tensor *y, const bl_t
                                        const bl_tensor *bias, int32_t activation) {
     int64_t rows = x->shape[0];
     bool int8 = packed->scales != NULL;
+    if (packed->panels && !int8) {
+        forward_panels(ctx, y, x, packed, bias, activation);
+        return BL_OK;
+    }
     int64_t chunk = int8 || activation != BL_LINEAR ? CHUNK : rows;
     for (int64_t first = 0; first < rows; first += chunk) {
         int64_t count = rows - first < chunk ? rows - first : chunk;

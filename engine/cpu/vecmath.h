@@ -62,6 +62,20 @@ static inline float bl_vec_exp(float x) {
     return p * first * second;
 }
 
+/*
+ * exp(-a) for a from 0 to 88; 0 from 87.7, where the result would be subnormal.
+ * As bl_vec_exp, but that the exponent always fits into one factor.
+ */
+static inline float bl_vec_decay(float a) {
+    const float magic = 12582912.0f;
+    float t = bl_vec_fma(a, -1.44269504f, magic);
+    int32_t n = (int32_t) (bl_float_bits(t) - bl_float_bits(magic));
+    float whole = t - magic;
+    float r = bl_vec_fma(whole, -0.693145752f, -a);
+    r = bl_vec_fma(whole, -1.42860677e-6f, r);
+    return bl_vec_exp_fraction(r) * bl_bits_float((uint32_t) (n + 127) << 23);
+}
+
 /* log(x): exponent and a fraction 1 + f in [sqrt(1/2), sqrt(2)), log(1 + f) as f - f^2 / 2 + f^3 * polynomial. */
 static inline float bl_vec_log(float x) {
     bool tiny = x < 1.17549435e-38f;
@@ -106,10 +120,11 @@ static inline float bl_vec_tanh(float x) {
  */
 static inline float bl_vec_normal(float x, float *density) {
     float a = bl_vec_abs(x);
-    a = a < 16.0f ? a : 16.0f;
+    /* Half its square is 87.9, where the exponential is 0. */
+    a = a < 13.26f ? a : 13.26f;
     float square = a * a;
     float rest = bl_vec_square_rest(a, square);
-    float e = bl_vec_exp(-0.5f * square);
+    float e = bl_vec_decay(0.5f * square);
     e = bl_vec_fma(-0.5f * rest, e, e);
     float inverse = 1.0f / bl_vec_fma(a, 0.707106781f, 2.0f);
     float w = bl_vec_fma(-4.0f, inverse, 1.0f);

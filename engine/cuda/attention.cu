@@ -75,7 +75,7 @@ static Attention make_call(const bl_tensor *qkv, const bl_tensor *segments, int3
 /* The fused kernels fold the scale into the maximum, so it must be positive. */
 static bool native_fits(const Attention &call, int32_t dtype) {
     return dtype != BL_F32 && (call.size == 64 || call.size == 32) && call.scale > 0.0f && bl_aligned16(call.qkv) &&
-           bl_aligned16(call.out) && bl_aligned16(call.dout) && bl_aligned16(call.dqkv);
+           bl_aligned16(call.out) && bl_aligned16(call.dout) && bl_aligned16(call.dqkv) && bl_aligned16(call.kept);
 }
 
 /* Which implementation runs, or why the requested one cannot. */
@@ -127,12 +127,13 @@ bl_status bl_cuda_attention_bytes(bl_context *ctx, const bl_step_shape *shape, s
     return BL_OK;
 }
 
-bl_status bl_cuda_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
-                                    const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
-                                    const bl_dropout *dropout) {
+bl_status bl_cuda_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, bl_tensor *kept,
+                                    const bl_tensor *qkv, const bl_tensor *segments, int32_t heads, int32_t max_length,
+                                    float scale, const bl_dropout *dropout) {
     Attention call = make_call(qkv, segments, heads, max_length, scale, dropout);
     call.out = out->data;
     call.stats = bl_data<float>(stats);
+    call.kept = bl_data<uint32_t>(kept);
     int32_t chosen = BL_ATTENTION_AUTO;
     BL_TRY(choose(ctx, call, qkv->dtype, &chosen));
     BL_TRY(clear_gaps(ctx, call, out));
@@ -143,12 +144,13 @@ bl_status bl_cuda_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *
 }
 
 bl_status bl_cuda_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *out,
-                                     const bl_tensor *stats, const bl_tensor *qkv, const bl_tensor *segments,
-                                     int32_t heads, int32_t max_length, float scale, const bl_dropout *dropout,
-                                     bl_tensor *sums) {
+                                     const bl_tensor *stats, const bl_tensor *kept, const bl_tensor *qkv,
+                                     const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
+                                     const bl_dropout *dropout, bl_tensor *sums) {
     Attention call = make_call(qkv, segments, heads, max_length, scale, dropout);
     call.out = out->data;
     call.stats = static_cast<float *>(stats->data);
+    call.kept = kept ? static_cast<uint32_t *>(kept->data) : nullptr;
     call.dout = dout->data;
     call.dqkv = dqkv->data;
     int32_t chosen = BL_ATTENTION_AUTO;

@@ -23,6 +23,7 @@ struct Attention {
     const void *qkv; /* [T,3H] */
     void *out;       /* [T,H] */
     float *stats;    /* [B,A,max_length] or NULL */
+    uint32_t *kept;  /* [B,A,bl_attention_kept_words()], which elements dropout keeps; NULL: nobody asks */
     const void *dout;
     void *dqkv;
     float *sums;             /* [B,3H] or NULL: for each sequence the sums of dqkv over its rows */
@@ -132,88 +133,68 @@ __device__ __forceinline__ void tile_turned(uint32_t (&a)[4], const T *tile, int
 
 /* ---- dropout ---- */
 
+/* Tiles of queries, or of keys, of a pair. */
+__host__ __device__ __forceinline__ int attention_tiles(int max_length) {
+    return (max_length + ATTENTION_TILE - 1) / ATTENTION_TILE;
+}
+
+/* Number of the Philox block of keys [key, key + 8), key a multiple of 8. Rows of elements begin at whole blocks. */
+__device__ __forceinline__ uint32_t attention_block(const Attention &call, int64_t pair, int query, int key) {
+    const uint32_t row = static_cast<uint32_t>(pair) * call.max_length + query;
+    return row * ((call.max_length + 7) / 8) + key / 8;
+}
+
 /*
- * Which of a lane's 32 elements of a 16 x 64 accumulator are kept, as bits. One
- * Philox block covers four consecutive keys of a query, which lie in two or
- * four lanes: each lane computes eight blocks and passes on what is not its own.
- * That needs max_length to be a multiple of 4; otherwise one block per lane and
- * element is computed.
+ * Bits of the elements that dropout keeps, for the native kernels, in the
+ * layout of accumulators. The forward draws those of 16 queries and 64 keys at
+ * a time, four Philox blocks per lane, and leaves them for the backward, whose
+ * rows are keys: in `kept`, 128 words for each tile of queries and of keys, 32
+ * for each warp of the forward.
  */
-struct AttentionDropout {
-    const Dropout &drop;
-    int64_t pair;
-    int32_t max_length;
+enum { KEPT_WORDS = ATTENTION_TILE * ATTENTION_TILE / 32 };
 
-    __device__ __forceinline__ AttentionDropout(const Attention &call, int64_t pair_index)
-        : drop(call.dropout), pair(pair_index), max_length(call.max_length) {
-    }
+/* Words of the tile of keys `key` among queries from `query` on, multiples of 64. */
+__device__ __forceinline__ uint32_t *kept_tile(const Attention &call, int64_t pair, int query, int key) {
+    const int64_t tiles = attention_tiles(call.max_length);
+    return call.kept + ((pair * tiles + query / ATTENTION_TILE) * tiles + key / ATTENTION_TILE) * KEPT_WORDS;
+}
 
-    __device__ __forceinline__ int64_t element(int query, int key) const {
-        return (pair * max_length + query) * max_length + key;
-    }
-
-    __device__ __forceinline__ uint32_t kept(uint32_t word) const {
-        return word >= drop.threshold;
-    }
-
-    __device__ __forceinline__ uint32_t kept_one(const DropoutStream &stream, int query, int key) const {
-        return stream.keep(element(query, key)) != 0.0f;
-    }
-
-    /* Rows are queries from `query`, columns keys from `key` (a multiple of 64). Bit 4 n + i: element c[n][i]. */
-    __device__ __forceinline__ uint32_t rows_are_queries(int query, int key) const {
-        const int lane = threadIdx.x % BL_WARP, g = lane / 4, t = lane % 4;
-        /* Reopened for each tile: seed and step would occupy six registers throughout. */
-        const DropoutStream stream(drop);
-        uint32_t bits = 0;
-        if (max_length % 4 != 0) {
-#pragma unroll 1
-            for (int i = 0; i < 32; i++)
-                bits |= kept_one(stream, query + g + i % 4 / 2 * 8, key + i / 4 * 8 + 2 * t + i % 2) << i;
-            return bits;
-        }
-        /* Even lanes take row g, odd ones row g + 8, four keys each: half of them the neighbour's. */
-        const bool odd = t % 2 == 1;
-        const int64_t first = element(query + g + (odd ? 8 : 0), key + t / 2 * 4) / 4;
-        uint32_t other = 0;
+/* Queries from `query`, keys from `key`, a multiple of 64: bit 16 (i % 2) + 2 n + i / 2 is that of element c[n][i]. */
+__device__ __forceinline__ uint32_t draw_kept(const Attention &call, int64_t pair, int query, int key) {
+    const int lane = threadIdx.x % BL_WARP, g = lane / 4, t = lane % 4;
+    /* Reopened for each tile: seed and step would occupy six registers throughout. */
+    const DropoutStream stream(call.dropout);
+    const uint32_t first = attention_block(call, pair, query + g, key + 16 * t);
+    const uint32_t below = (call.max_length + 7) / 8 * 8; /* 8 queries on */
+    uint32_t bits = 0;
+    /* Eight keys of rows g and g + 8, then the next eight: nibble j of the halves is what lane j of the four needs. */
 #pragma unroll
-        for (int n = 0; n < 8; n++) {
-            const uint4 w = stream.words(first + 2 * n);
-            const uint32_t low = kept(w.x) | kept(w.y) << 1, high = kept(w.z) | kept(w.w) << 1;
-            bits |= (odd ? high << 2 : low) << 4 * n;
-            other |= (odd ? low << 2 : high) << 4 * n;
-        }
-        return bits | __shfl_xor_sync(BL_FULL_WARP, other, 1);
+    for (int i = 0; i < 4; i++) {
+        const uint4 w = stream.words(first + i / 2 + (i % 2 ? below : 0));
+        if (stream.keeps_low(w.x)) bits |= 0x1u << i;
+        if (stream.keeps_low(w.y)) bits |= 0x10u << i;
+        if (stream.keeps_low(w.z)) bits |= 0x100u << i;
+        if (stream.keeps_low(w.w)) bits |= 0x1000u << i;
+        if (stream.keeps_high(w.x)) bits |= 0x10000u << i;
+        if (stream.keeps_high(w.y)) bits |= 0x100000u << i;
+        if (stream.keeps_high(w.z)) bits |= 0x1000000u << i;
+        if (stream.keeps_high(w.w)) bits |= 0x10000000u << i;
     }
+    /* Transpose the nibbles of each half among the four lanes, in two exchanges. */
+    const uint32_t a = __shfl_xor_sync(BL_FULL_WARP, bits, 1);
+    bits = t % 2 ? (bits & 0xf0f0f0f0u) | (a >> 4 & 0x0f0f0f0fu) : (bits & 0x0f0f0f0fu) | (a << 4 & 0xf0f0f0f0u);
+    const uint32_t b = __shfl_xor_sync(BL_FULL_WARP, bits, 2);
+    return choose_bytes(bits, b, t / 2 ? 0x3715 : 0x6240);
+}
 
-    /* Rows are keys from `key` (a multiple of 16), columns queries from `query`. Bit 8 i + n: element c[n][i]. */
-    __device__ __forceinline__ uint32_t rows_are_keys(int key, int query) const {
-        const int lane = threadIdx.x % BL_WARP, g = lane / 4, t = lane % 4;
-        /* Reopened for each tile: seed and step would occupy six registers throughout. */
-        const DropoutStream stream(drop);
-        uint32_t bits = 0;
-        if (max_length % 4 != 0) {
-#pragma unroll 1
-            for (int i = 0; i < 32; i++)
-                bits |= kept_one(stream, query + i % 8 * 8 + 2 * t + i / 8 % 2, key + g + i / 16 * 8) << i;
-            return bits;
-        }
-        /* The four lanes with the same t and g / 4 need the same four blocks, one word each: block r is lane r's. */
-        const int r = g % 4;
-        const int64_t first = element(query + 2 * t + r % 2, key + g / 4 * 4 + r / 2 * 8) / 4;
-        const int64_t step = 2 * static_cast<int64_t>(max_length); /* 8 queries on */
-#pragma unroll
-        for (int n = 0; n < 8; n++) {
-            const uint4 w = stream.words(first + n * step);
-            bits |= (kept(w.x) | kept(w.y) << 8 | kept(w.z) << 16 | kept(w.w) << 24) << n;
-        }
-        /* Now byte w of lane r is word w of block r: transpose the 4 x 4 bytes in two exchanges. */
-        const uint32_t a = __shfl_xor_sync(BL_FULL_WARP, bits, 4);
-        bits = r % 2 ? (bits & 0xff00ff00u) | (a & 0xff00ff00u) >> 8 : (bits & 0x00ff00ffu) | (a & 0x00ff00ffu) << 8;
-        const uint32_t b = __shfl_xor_sync(BL_FULL_WARP, bits, 8);
-        return r / 2 ? (bits & 0xffff0000u) | b >> 16 : (bits & 0x0000ffffu) | b << 16;
-    }
-};
+/*
+ * The same bits with keys as rows: word w of the warps of the forward, shifted
+ * right by 4 k for keys [16 k, 16 k + 16), has in bit 16 (i % 2) + 2 (i / 2) +
+ * n % 2 that of element c[n][i], n = 2 w and 2 w + 1, queries as columns.
+ */
+__device__ __forceinline__ uint32_t turn_kept(uint32_t bits) {
+    return transpose_pairs(bits);
+}
 
 /* ---- the implementations; each checks nothing ---- */
 

@@ -8,13 +8,13 @@
  * flight while one is computed. Per tile and warp: S = Q K^T on tensor cores,
  * running maximum and sum, P = 2^(S - max) rounded in place as the next
  * product's A, O += P V. The sum takes P before dropout; dropping clears
- * elements of P, and
- * 1 / (1 - p) is one factor at the end.
+ * rounded elements of P, and its scale is one factor at the end. Which were
+ * kept goes to memory, a bit each, for the backward.
  *
- * Roofline, BERT-large at B=256, S=128: 17.2 GFLOP (22 us at 790 TFLOP/s), 268
- * MB (67 us at 4.0 TB/s): bound by memory. At B=32, S=512: 34.4 GFLOP (43 us),
- * 134 MB (34 us): bound by products and, with dropout, as much by Philox:
- * about 15 instructions per element.
+ * Roofline, BERT-large at B=256, S=128: 17.2 GFLOP (22 us at 790 TFLOP/s), 277
+ * MB (69 us at 4.0 TB/s): bound by memory. At B=32, S=512: 34.4 GFLOP (43 us),
+ * 151 MB (38 us): bound by products and, with dropout, by its instructions: 10
+ * per element, of which Philox's rounds are 5.
  */
 #include "cuda/attention.cuh"
 
@@ -51,14 +51,21 @@ __device__ __forceinline__ void score(float (&s)[8][4], const uint32_t (&q)[D / 
     }
 }
 
-/* o += P V; a set bit of `kept` keeps an element. */
-template <typename T, int D>
-__device__ __forceinline__ void weigh(float (&o)[D / 8][4], const float (&p)[8][4], const T *v_tile) {
+/* o += P V of the elements of P that are kept (draw_kept). */
+template <typename T, int D, bool DROP>
+__device__ __forceinline__ void weigh(float (&o)[D / 8][4], const float (&p)[8][4], const T *v_tile, uint32_t kept) {
+    uint32_t pairs[8][2];
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            pairs[n][i] = pack_pair<T>(p[n][2 * i], p[n][2 * i + 1]);
+            if (DROP) pairs[n][i] &= half_masks(kept, 2 * n + i);
+        }
+    }
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-        const uint32_t a[4] = {pack_pair<T>(p[2 * k][0], p[2 * k][1]), pack_pair<T>(p[2 * k][2], p[2 * k][3]),
-                               pack_pair<T>(p[2 * k + 1][0], p[2 * k + 1][1]),
-                               pack_pair<T>(p[2 * k + 1][2], p[2 * k + 1][3])};
+        const uint32_t a[4] = {pairs[2 * k][0], pairs[2 * k][1], pairs[2 * k + 1][0], pairs[2 * k + 1][1]};
 #pragma unroll
         for (int n = 0; n < D / 8; n += 2) {
             uint32_t b[4];
@@ -133,7 +140,6 @@ __global__ void __launch_bounds__(ATTENTION_THREADS, 3) attention_forward_kernel
     tile_load<T, D>(k_tile, k, stride, 0, segment.length);
     tile_load<T, D>(v_tile, v, stride, 0, segment.length);
 
-    const AttentionDropout dropout(call, pair);
     const float factor = call.scale * BL_LOG2E;
     uint32_t q_rows[D / 16][4];
     float o[D / 8][4];
@@ -158,13 +164,12 @@ __global__ void __launch_bounds__(ATTENTION_THREADS, 3) attention_forward_kernel
         score<T, D>(s, q_rows, k_tile + slot * SIZE);
         if (key + ATTENTION_TILE > segment.length) hide(s, segment.length - key);
         exponentiate<D>(s, o, top, sum, factor);
+        uint32_t kept = 0;
         if (DROP) {
-            const uint32_t kept = dropout.rows_are_queries(first + row, key);
-#pragma unroll
-            for (int i = 0; i < 32; i++)
-                if (!(kept >> i & 1)) s[i / 4][i % 4] = 0.0f;
+            kept = draw_kept(call, pair, first + row, key);
+            if (call.kept) kept_tile(call, pair, first, key)[2 * row + lane] = turn_kept(kept);
         }
-        weigh<T, D>(o, s, v_tile + slot * SIZE);
+        weigh<T, D, DROP>(o, s, v_tile + slot * SIZE, kept);
     }
 
     sum.low = quad_sum(sum.low);
@@ -185,7 +190,7 @@ __global__ void __launch_bounds__(ATTENTION_THREADS, 3) attention_forward_kernel
 }
 
 template <typename T, int D> static bl_status launch(bl_context *ctx, const Attention &call) {
-    const int tiles = (call.max_length + ATTENTION_TILE - 1) / ATTENTION_TILE;
+    const int tiles = attention_tiles(call.max_length);
     const unsigned blocks = static_cast<unsigned>(call.batch) * call.heads * tiles;
     const size_t shared = 5 * ATTENTION_TILE * D * sizeof(T);
     if (call.dropout.state)

@@ -14,14 +14,15 @@
  * P and dS go from accumulators to A operands in registers; dS^T crosses warps
  * through shared memory once, for dQ. What dQ got from earlier key tiles
  * waits in scratch as f32, in the accumulators' own layout: a lane reads back
- * what it wrote. delta = rowsum(dO * O) is in scratch too. The gradient of the
- * bias of queries, keys and values is the sum of dqkv over all rows: what a warp
- * writes it also multiplies by ones, and the sums of each pair go to scratch. Blocks loop over
+ * what it wrote. What dropout kept comes as bits from the forward (kept_tile).
+ * delta = rowsum(dO * O) is in scratch too. The gradient of the bias of queries,
+ * keys and values is the sum of dqkv over all rows: what a warp writes it also
+ * multiplies by ones, and the sums of each pair go to scratch. Blocks loop over
  * pairs, so scratch does not grow with the batch and stays in the L2 cache.
  *
- * Roofline, BERT-large at B=256, S=128: 42.9 GFLOP (54 us at 790 TFLOP/s), 537
- * MB (134 us at 4.0 TB/s): bound by memory. At B=32, S=512: 85.9 GFLOP (109
- * us), 268 MB (67 us), and 0.9 GB of dQ through the L2 cache.
+ * Roofline, BERT-large at B=256, S=128: 42.9 GFLOP (54 us at 790 TFLOP/s), 545
+ * MB (136 us at 4.0 TB/s): bound by memory. At B=32, S=512: 85.9 GFLOP (109
+ * us), 285 MB (71 us), and 0.9 GB of dQ through the L2 cache.
  */
 #include "cuda/attention.cuh"
 
@@ -103,19 +104,22 @@ template <int N> __device__ __forceinline__ void clear(float (&c)[N][4]) {
         c[n][0] = c[n][1] = c[n][2] = c[n][3] = 0.0f;
 }
 
-/* Tiles in shared memory; q and dout are two each. */
+/* Tiles in shared memory; q, dout, rows and kept are two each. */
 template <typename T, int D> struct BackwardTiles {
     static constexpr int SIZE = ATTENTION_TILE * D, SQUARE = ATTENTION_TILE * ATTENTION_TILE;
     static constexpr int SUMS = 3 * D; /* of a warp, for queries, keys and values */
     static constexpr size_t BYTES = (6 * SIZE + SQUARE) * sizeof(T) + 2 * ATTENTION_TILE * sizeof(float2) +
+                                    2 * KEPT_WORDS * sizeof(uint32_t) +
                                     ATTENTION_THREADS / BL_WARP * SUMS * sizeof(float);
     T *k, *v, *q, *dout, *ds;
     float2 *rows;
+    uint32_t *kept;
     float *sums; /* of all warps */
 
     __device__ __forceinline__ explicit BackwardTiles(T *shared)
         : k(shared), v(k + SIZE), q(v + SIZE), dout(q + 2 * SIZE), ds(dout + 2 * SIZE),
-          rows(reinterpret_cast<float2 *>(ds + SQUARE)), sums(reinterpret_cast<float *>(rows + 2 * ATTENTION_TILE)) {
+          rows(reinterpret_cast<float2 *>(ds + SQUARE)), kept(reinterpret_cast<uint32_t *>(rows + 2 * ATTENTION_TILE)),
+          sums(reinterpret_cast<float *>(kept + 2 * KEPT_WORDS)) {
     }
 };
 
@@ -168,7 +172,7 @@ template <typename T, int D> __device__ __forceinline__ void clear_sums(const Ba
 /* The pair a block is working on: little more than where it begins, because registers are short. */
 template <typename T> struct BackwardPair {
     const Attention &call;
-    int64_t begin; /* first row */
+    int64_t index, begin; /* of the pair; first row */
     int32_t column, length;
 
     __device__ __forceinline__ int stride() const {
@@ -192,24 +196,30 @@ template <typename T> struct BackwardPair {
     }
 };
 
-template <typename T, int D>
+/* What 64 queries bring to a tile of keys. */
+template <typename T, int D, bool DROP>
 __device__ __forceinline__ void load_queries(const BackwardTiles<T, D> &tiles, const BackwardPair<T> &pair,
-                                             const float2 *rows, int query, int slot) {
+                                             const float2 *rows, int key, int query, int slot) {
     tile_load<T, D>(tiles.q + slot * tiles.SIZE, pair.qkv(0), pair.stride(), query, pair.length);
     tile_load<T, D>(tiles.dout + slot * tiles.SIZE, pair.dout(), static_cast<int>(pair.call.hidden), query,
                     pair.length);
     if (threadIdx.x < ATTENTION_TILE)
         copy_async8(tiles.rows + slot * ATTENTION_TILE + threadIdx.x, rows + query + threadIdx.x, true);
+    const int piece = static_cast<int>(threadIdx.x) - (ATTENTION_THREADS - KEPT_WORDS / 4);
+    if (DROP && piece >= 0)
+        copy_async16(tiles.kept + slot * KEPT_WORDS + 4 * piece,
+                     kept_tile(pair.call, pair.index, query, key) + 4 * piece, true);
 }
 
 /* A warp's 16 keys against a tile of 64 queries, 32 at a time: dK and dV grow, dS^T goes to shared memory. */
 template <typename T, int D, bool DROP>
 __device__ __forceinline__ void multiply_keys(float (&dk)[D / 8][4], float (&dv)[D / 8][4],
                                               const BackwardTiles<T, D> &tiles, const BackwardPair<T> &pair, int key,
-                                              int slot, uint32_t kept) {
+                                              int slot) {
     const int lane = threadIdx.x % BL_WARP, row = threadIdx.x / BL_WARP * 16, t = lane % 4;
     const T *const q = tiles.q + slot * tiles.SIZE, *const dout = tiles.dout + slot * tiles.SIZE;
     const float2 *const rows = tiles.rows + slot * ATTENTION_TILE;
+    const uint32_t *const kept = tiles.kept + slot * KEPT_WORDS + lane;
     const float factor = pair.call.scale * BL_LOG2E;
     const int at = tile_at<ATTENTION_TILE>(row + lane / 4, 0) + 2 * t;
     /* Keys past the end would give 2^-lse, perhaps infinite. */
@@ -220,6 +230,8 @@ __device__ __forceinline__ void multiply_keys(float (&dk)[D / 8][4], float (&dv)
         uint32_t p_pairs[4][2], ds_pairs[4][2];
         multiply_rows<T, D>(p, tiles.k, row, q, 32 * half);
         multiply_rows<T, D>(ds, tiles.v, row, dout, 32 * half);
+        uint32_t bits[2]; /* of 16 queries each: turn_kept */
+        if (DROP) bits[0] = kept[64 * half] >> row / 4, bits[1] = kept[64 * half + 32] >> row / 4;
 #pragma unroll
         for (int n = 0; n < 4; n++) {
             const int column = 32 * half + 8 * n + 2 * t;
@@ -229,13 +241,16 @@ __device__ __forceinline__ void multiply_keys(float (&dk)[D / 8][4], float (&dv)
             for (int i = 0; i < 4; i++) {
                 float x = exp2_fast(p[n][i] * factor - lse[i % 2]);
                 x = (i < 2 ? low : high) ? x : 0.0f;
-                const bool keep = !DROP || (kept >> (8 * i + 4 * half + n) & 1);
-                ds[n][i] = x * ((keep ? (DROP ? ds[n][i] * pair.call.dropout.scale : ds[n][i]) : 0.0f) - delta[i % 2]);
-                p[n][i] = keep ? x : 0.0f;
+                const bool keep = !DROP || (bits[n / 2] >> (16 * (i % 2) + 2 * (i / 2) + n % 2) & 1);
+                /* The bits of P are cleared in pairs, below. */
+                ds[n][i] = x * (DROP ? fmaf(ds[n][i], keep ? pair.call.dropout.scale : 0.0f, -delta[i % 2])
+                                     : ds[n][i] - delta[i % 2]);
+                p[n][i] = x;
             }
 #pragma unroll
             for (int i = 0; i < 2; i++) {
                 p_pairs[n][i] = pack_pair<T>(p[n][2 * i], p[n][2 * i + 1]);
+                if (DROP) p_pairs[n][i] &= half_masks(bits[n / 2], 2 * i + n % 2);
                 ds_pairs[n][i] = pack_pair<T>(ds[n][2 * i], ds[n][2 * i + 1]);
                 T *const to = tiles.ds + (at ^ 8 * (4 * half + n)) + 8 * i * ATTENTION_TILE;
                 *reinterpret_cast<uint32_t *>(to) = ds_pairs[n][i];
@@ -288,22 +303,20 @@ __device__ __forceinline__ void multiply_queries(const BackwardTiles<T, D> &tile
 
 template <typename T, int D, bool DROP>
 __device__ __forceinline__ void backward_keys(const BackwardTiles<T, D> &tiles, const BackwardPair<T> &pair,
-                                              const BackwardScratch &scratch, const AttentionDropout &dropout,
-                                              int key) {
+                                              const BackwardScratch &scratch, int key) {
     const int row = threadIdx.x / BL_WARP * 16;
     float dk[D / 8][4], dv[D / 8][4];
     clear(dk);
     clear(dv);
     tile_load<T, D>(tiles.k, pair.qkv(1), pair.stride(), key, pair.length);
     tile_load<T, D>(tiles.v, pair.qkv(2), pair.stride(), key, pair.length);
-    load_queries<T, D>(tiles, pair, scratch.rows, 0, 0);
+    load_queries<T, D, DROP>(tiles, pair, scratch.rows, key, 0, 0);
     for (int query = 0, slot = 0; query < pair.length; query += ATTENTION_TILE, slot ^= 1) {
-        const uint32_t kept = DROP ? dropout.rows_are_keys(key + row, query) : 0;
         copy_async_wait();
         __syncthreads(); /* this tile is there, and nobody reads the other one or dS any more */
         if (query + ATTENTION_TILE < pair.length)
-            load_queries<T, D>(tiles, pair, scratch.rows, query + ATTENTION_TILE, slot ^ 1);
-        multiply_keys<T, D, DROP>(dk, dv, tiles, pair, key, slot, kept);
+            load_queries<T, D, DROP>(tiles, pair, scratch.rows, key, query + ATTENTION_TILE, slot ^ 1);
+        multiply_keys<T, D, DROP>(dk, dv, tiles, pair, key, slot);
         __syncthreads(); /* dS is there, and nobody reads this tile of queries any more */
         multiply_queries<T, D>(tiles, pair, scratch.dq, query, slot, key == 0, key + ATTENTION_TILE >= pair.length);
     }
@@ -352,14 +365,13 @@ __global__ void __launch_bounds__(ATTENTION_THREADS, BACKWARD_BLOCKS(DROP))
     for (int64_t index = blockIdx.x; index < pairs; index += gridDim.x) {
         const int b = static_cast<int>(index / call.heads), a = static_cast<int>(index % call.heads);
         const Segment segment(call, b);
-        const AttentionDropout dropout(call, index);
-        const BackwardPair<T> pair = {call, segment.begin, a * D, segment.length};
+        const BackwardPair<T> pair = {call, index, segment.begin, a * D, segment.length};
         prepare_rows<T, D>(scratch.rows, pair.out(), pair.dout(), call.stats + index * call.max_length, call.hidden,
                            segment.length);
         __syncthreads();
         if (call.sums) clear_sums(tiles);
         for (int key = 0; key < segment.length; key += ATTENTION_TILE)
-            backward_keys<T, D, DROP>(tiles, pair, scratch, dropout, key);
+            backward_keys<T, D, DROP>(tiles, pair, scratch, key);
         __syncthreads(); /* the next pair's rows overwrite this one's */
         if (call.sums) store_sums(tiles, call, b, a * D);
     }

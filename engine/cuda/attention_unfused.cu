@@ -113,8 +113,33 @@ template <typename T> __device__ __forceinline__ Matrix<const T> readable(const 
     return {m.p, m.row, m.column};
 }
 
-/* Scaled scores of a query become dropped-out probabilities, by a warp; returns the log-sum-exp. */
-__device__ __forceinline__ float softmax_row(float *row, int length, const DropoutStream &drop, int64_t element) {
+/* Where a query's bits of kept elements lie: a byte for eight keys, the first in the lowest bit. */
+__device__ __forceinline__ unsigned char *kept_row(const Attention &call, int64_t pair, int query) {
+    const int64_t tiles = attention_tiles(call.max_length), pitch = tiles * ATTENTION_TILE / 8;
+    return reinterpret_cast<unsigned char *>(kept_tile(call, pair, 0, 0)) + query * pitch;
+}
+
+/*
+ * Drops probabilities of a query, by a warp: each lane draws those of eight
+ * keys, for all to take, and leaves them in `kept` unless that is NULL. `block`
+ * is the Philox block of the first.
+ */
+__device__ __forceinline__ void drop_row(float *row, int length, const DropoutStream &drop, uint32_t block,
+                                         unsigned char *kept) {
+    const int lane = threadIdx.x % BL_WARP;
+    for (int first = 0; first < length; first += 8 * BL_WARP) {
+        const uint32_t mine = drop.kept8(block + first / 8 + lane);
+        if (kept && first + 8 * lane < length) kept[first / 8 + lane] = static_cast<unsigned char>(mine);
+        for (int i = 0; i < 8 && first + i * BL_WARP < length; i++) {
+            const uint32_t eight = __shfl_sync(BL_FULL_WARP, mine, 4 * i + lane / 8);
+            const int j = first + i * BL_WARP + lane;
+            if (j < length) row[j] *= eight >> lane % 8 & 1 ? drop.scale : 0.0f;
+        }
+    }
+}
+
+/* Scaled scores of a query become probabilities, by a warp; returns the log-sum-exp. */
+__device__ __forceinline__ float softmax_row(float *row, int length) {
     const int lane = threadIdx.x % BL_WARP;
     float top = -INFINITY, sum = 0.0f;
     for (int j = lane; j < length; j += BL_WARP)
@@ -127,7 +152,7 @@ __device__ __forceinline__ float softmax_row(float *row, int length, const Dropo
     sum = warp_sum(sum);
     const float inverse = 1.0f / sum;
     for (int j = lane; j < length; j += BL_WARP)
-        row[j] *= drop.active ? inverse * drop.keep(element + j) : inverse;
+        row[j] *= inverse;
     return top + logf(sum);
 }
 
@@ -148,9 +173,13 @@ __global__ void __launch_bounds__(THREADS, 2)
         multiply(tiles, scores, pair.qkv(call, 0, first), turned(pair.qkv(call, 1, 0)), count, pair.length, call.size,
                  call.scale, false);
         for (int i = threadIdx.x / BL_WARP; i < count; i += THREADS / BL_WARP) {
-            const int64_t query = pair.index * call.max_length + first + i;
-            const float lse = softmax_row(scores.p + i * scores.row, pair.length, drop, query * call.max_length);
-            if (call.stats && threadIdx.x % BL_WARP == 0) call.stats[query] = lse;
+            const int query = first + i;
+            float *const row = scores.p + i * scores.row;
+            const float lse = softmax_row(row, pair.length);
+            if (drop.active)
+                drop_row(row, pair.length, drop, attention_block(call, pair.index, query, 0),
+                         call.kept ? kept_row(call, pair.index, query) : nullptr);
+            if (call.stats && threadIdx.x % BL_WARP == 0) call.stats[pair.index * call.max_length + query] = lse;
         }
         __syncthreads();
         const Matrix<T> out = {static_cast<T *>(call.out) + pair.out_offset + first * call.hidden, call.hidden, 1};
@@ -161,23 +190,22 @@ __global__ void __launch_bounds__(THREADS, 2)
 /*
  * One query in the backward, by a warp: row holds scaled scores, gradient dO
  * V^T; they become R P and dS, as in bl_attention_backward_row of the CPU.
+ * factor: of what is kept; kept: as drop_row left it, NULL without dropout.
  */
 __device__ __forceinline__ void backward_row(float *row, float *gradient, int length, float lse, float scale,
-                                             const DropoutStream &drop, int64_t element) {
+                                             float factor, const unsigned char *kept) {
     const int lane = threadIdx.x % BL_WARP;
     float delta = 0.0f;
     for (int j = lane; j < length; j += BL_WARP) {
-        const bool kept = !drop.active || drop.keep(element + j) != 0.0f;
         const float p = expf(row[j] - lse);
-        gradient[j] = kept ? gradient[j] * drop.scale : 0.0f;
+        if (kept) gradient[j] *= kept[j / 8] >> j % 8 & 1 ? factor : 0.0f;
         delta += p * gradient[j];
-        row[j] = kept ? p : -p; /* the sign remembers */
+        row[j] = p;
     }
     delta = warp_sum(delta);
     for (int j = lane; j < length; j += BL_WARP) {
-        const bool kept = !signbit(row[j]);
-        gradient[j] = fabsf(row[j]) * scale * (gradient[j] - delta);
-        row[j] = kept ? row[j] * drop.scale : 0.0f;
+        gradient[j] = row[j] * scale * (gradient[j] - delta);
+        if (kept) row[j] *= kept[j / 8] >> j % 8 & 1 ? factor : 0.0f;
     }
 }
 
@@ -190,7 +218,6 @@ __global__ void __launch_bounds__(THREADS, 2)
     const Matrix<float> ds = {p.p + static_cast<int64_t>(ROWS) * call.max_length, call.max_length, 1};
     const Matrix<float> dk = {ds.p + static_cast<int64_t>(ROWS) * call.max_length, call.size, 1};
     const Matrix<float> dv = {dk.p + static_cast<int64_t>(call.size) * call.max_length, call.size, 1};
-    const DropoutStream drop(call.dropout);
     const int64_t pairs = static_cast<int64_t>(call.batch) * call.heads;
     for (int64_t index = blockIdx.x; index < pairs; index += gridDim.x) {
         const UnfusedPair<T> pair(call, index);
@@ -202,9 +229,10 @@ __global__ void __launch_bounds__(THREADS, 2)
             multiply(tiles, p, q, turned(k), count, length, size, call.scale, false);
             multiply(tiles, ds, dout, turned(v), count, length, size, 1.0f, false);
             for (int i = threadIdx.x / BL_WARP; i < count; i += THREADS / BL_WARP) {
-                const int64_t query = index * call.max_length + first + i;
-                backward_row(p.p + i * p.row, ds.p + i * ds.row, length, call.stats[query], call.scale, drop,
-                             query * call.max_length);
+                const int query = first + i;
+                backward_row(p.p + i * p.row, ds.p + i * ds.row, length, call.stats[index * call.max_length + query],
+                             call.scale, call.dropout.scale,
+                             call.dropout.state ? kept_row(call, index, query) : nullptr);
             }
             __syncthreads();
             multiply(tiles, dv, turned(readable(p)), dout, length, size, count, 1.0f, first > 0);

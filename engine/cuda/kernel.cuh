@@ -25,6 +25,7 @@
 #include <cuda_fp16.h>
 #include <math.h>
 
+#include "core/dropout.h"
 #include "cuda/cuda.h"
 
 #ifndef BL_CUDA_EMULATION
@@ -266,19 +267,19 @@ __device__ __forceinline__ uint4 philox4x32_10(uint4 c, uint64_t seed) {
 }
 
 /*
- * Dropout as a kernel argument: Dropout drop = bl_cuda_dropout(dropout) on the
- * host; on the device open it once per thread and ask for multipliers, 0 or
- * 1 / (1 - p). Element i of the op takes word i % 4 of block i / 4.
+ * Dropout (core/dropout.h) as a kernel argument: Dropout drop =
+ * bl_cuda_dropout(dropout) on the host; on the device open it once per thread
+ * and ask for multipliers, 0 or the scale.
  */
 struct Dropout {
     const int64_t *state; /* {seed, step} on the device; NULL: nothing is dropped */
     uint32_t op;
-    uint32_t threshold; /* an element is dropped when its word is below this */
+    uint32_t threshold; /* in the upper half of a word, where 16 random bits are compared */
     float scale;
 };
 
 static inline uint32_t bl_cuda_dropout_threshold(float p) {
-    return static_cast<uint32_t>(ceil(static_cast<double>(p) * 4294967296.0));
+    return bl_dropout_threshold(p) << 16;
 }
 
 static inline Dropout bl_cuda_dropout(const bl_dropout *dropout) {
@@ -287,7 +288,7 @@ static inline Dropout bl_cuda_dropout(const bl_dropout *dropout) {
         drop.state = static_cast<const int64_t *>(dropout->state->data);
         drop.op = dropout->op;
         drop.threshold = bl_cuda_dropout_threshold(dropout->p);
-        drop.scale = 1.0f / (1.0f - dropout->p);
+        drop.scale = bl_dropout_scale(bl_dropout_threshold(dropout->p));
     }
     return drop;
 }
@@ -309,37 +310,55 @@ struct DropoutStream {
         }
     }
 
-    /* Words of elements [4 * block, 4 * block + 4). */
-    __device__ __forceinline__ uint4 words(int64_t block) const {
-        return philox4x32_10(make_uint4(static_cast<uint32_t>(block), op, step_low, step_high), seed);
+    /* Words of elements [8 * block, 8 * block + 8), two of them in each. */
+    __device__ __forceinline__ uint4 words(uint32_t block) const {
+        return philox4x32_10(make_uint4(block, op, step_low, step_high), seed);
     }
 
-    __device__ __forceinline__ float multiplier(uint32_t word) const {
-        return word < threshold ? 0.0f : scale;
+    /* Whether the first, or the second, element of a word is kept. What lies below its bits decides nothing. */
+    __device__ __forceinline__ bool keeps_low(uint32_t word) const {
+        return word << 16 >= threshold;
+    }
+    __device__ __forceinline__ bool keeps_high(uint32_t word) const {
+        return word >= threshold;
     }
 
-    /* Multipliers of 4 elements from `element`, a multiple of 4. */
-    __device__ __forceinline__ void keep4(int64_t element, float (&keep)[4]) const {
-        const uint4 w = words(element / 4);
-        keep[0] = multiplier(w.x), keep[1] = multiplier(w.y), keep[2] = multiplier(w.z), keep[3] = multiplier(w.w);
+    /* Which elements of block `block` are kept, the first in the lowest bit. */
+    __device__ __forceinline__ uint32_t kept8(uint32_t block) const {
+        const uint4 w = words(block);
+        return keeps_low(w.x) | keeps_high(w.x) << 1 | keeps_low(w.y) << 2 | keeps_high(w.y) << 3 |
+               keeps_low(w.z) << 4 | keeps_high(w.z) << 5 | keeps_low(w.w) << 6 | keeps_high(w.w) << 7;
     }
 
     /* Multiplier of any one element: a whole Philox block for it. */
     __device__ __forceinline__ float keep(int64_t element) const {
-        const uint4 w = words(element / 4);
-        const int word = static_cast<int>(element & 3);
-        return multiplier(word == 0 ? w.x : word == 1 ? w.y : word == 2 ? w.z : w.w);
+        const uint4 w = words(static_cast<uint32_t>(element / 8));
+        const int word = static_cast<int>(element / 2 & 3);
+        const uint32_t both = word == 0 ? w.x : word == 1 ? w.y : word == 2 ? w.z : w.w;
+        return (element & 1 ? keeps_high(both) : keeps_low(both)) ? scale : 0.0f;
     }
 
-    /* x[i] *= multiplier of element + i, element a multiple of 4, N as well; nothing when inactive. */
+    __device__ __forceinline__ void apply_word(uint32_t word, float &first, float &second) const {
+        first *= keeps_low(word) ? scale : 0.0f;
+        second *= keeps_high(word) ? scale : 0.0f;
+    }
+
+    /* x[i] *= multiplier of element + i, element a multiple of N; nothing when inactive. Four are half of a block. */
     template <int N> __device__ __forceinline__ void apply(int64_t element, float (&x)[N]) const {
-        static_assert(N % 4 == 0, "whole Philox blocks");
+        static_assert(N == 4 || N % 8 == 0, "whole Philox blocks");
         if (!active) return;
+        if constexpr (N == 4) {
+            const uint4 w = words(static_cast<uint32_t>(element / 8));
+            const bool second = element & 4;
+            apply_word(second ? w.z : w.x, x[0], x[1]);
+            apply_word(second ? w.w : w.y, x[2], x[3]);
+        } else {
 #pragma unroll
-        for (int i = 0; i < N; i += 4) {
-            const uint4 w = words((element + i) / 4);
-            x[i] *= multiplier(w.x), x[i + 1] *= multiplier(w.y);
-            x[i + 2] *= multiplier(w.z), x[i + 3] *= multiplier(w.w);
+            for (int i = 0; i < N; i += 8) {
+                const uint4 w = words(static_cast<uint32_t>((element + i) / 8));
+                apply_word(w.x, x[i], x[i + 1]), apply_word(w.y, x[i + 2], x[i + 3]);
+                apply_word(w.z, x[i + 4], x[i + 5]), apply_word(w.w, x[i + 6], x[i + 7]);
+            }
         }
     }
 };

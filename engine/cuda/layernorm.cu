@@ -4,8 +4,8 @@
  *
  * Bytes per element of bf16 [T,H]: forward 8 (x and residual in, z and y out),
  * backward 8 (dy and z in, dx and dresidual out), and 24 bytes per column and
- * chunk of rows for dgamma, dbeta and the sums of dx in transit. Bound by memory, Philox rounds
- * (some 25 integer instructions per element) included.
+ * chunk of rows for dgamma, dbeta and the sums of dx in transit. Bound by memory,
+ * dropout (5 instructions of Philox per element, and 4 that apply it) included.
  */
 #include "cuda/normalize.cuh"
 

@@ -74,6 +74,24 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const
                  : "memory");
 }
 
+/* An 8 x 8 matrix of 16 bits transposed: the lane gives elements (g, 2t..2t+1) and gets (2t, g) and (2t+1, g). */
+__device__ __forceinline__ uint32_t transpose_pairs(uint32_t pair) {
+    uint32_t turned;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(turned) : "r"(pair));
+    return turned;
+}
+
+/*
+ * Four bytes of the eight of low and high: byte i is that of the number in the
+ * lower three bits of nibble i of `choice`; its sign eight times where the
+ * fourth bit is set.
+ */
+__device__ __forceinline__ uint32_t choose_bytes(uint32_t low, uint32_t high, uint32_t choice) {
+    uint32_t chosen;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(chosen) : "r"(low), "r"(high), "r"(choice));
+    return chosen;
+}
+
 /* c += a b. */
 template <typename T>
 __device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
@@ -185,6 +203,35 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const
     bl_emulated_warp(BL_FULL_WARP, "load_matrices_transposed", &mine, bl_mma_load::transposed);
 }
 
+static inline uint32_t choose_bytes(uint32_t low, uint32_t high, uint32_t choice) {
+    const uint64_t bytes = low | static_cast<uint64_t>(high) << 32;
+    uint32_t chosen = 0;
+    for (int i = 0; i < 4; i++) {
+        const uint32_t nibble = choice >> 4 * i & 15u, byte = bytes >> 8 * (nibble & 7u) & 0xffu;
+        chosen |= (nibble < 8 ? byte : byte >= 128 ? 0xffu : 0u) << 8 * i;
+    }
+    return chosen;
+}
+
+struct bl_mma_turn {
+    uint32_t given, got;
+
+    static void run(void *const lanes[32]) {
+        for (int lane = 0; lane < 32; lane++) {
+            const int g = lane / 4, t = lane % 4, half = 16 * (g % 2);
+            const uint32_t low = static_cast<const bl_mma_turn *>(lanes[8 * t + g / 2])->given >> half & 0xffffu;
+            const uint32_t high = static_cast<const bl_mma_turn *>(lanes[8 * t + 4 + g / 2])->given >> half & 0xffffu;
+            static_cast<bl_mma_turn *>(lanes[lane])->got = low | high << 16;
+        }
+    }
+};
+
+__device__ __forceinline__ uint32_t transpose_pairs(uint32_t pair) {
+    bl_mma_turn mine = {pair, 0};
+    bl_emulated_warp(BL_FULL_WARP, "transpose_pairs", &mine, bl_mma_turn::run);
+    return mine.got;
+}
+
 template <typename T> struct bl_mma_product {
     float *c;
     const uint32_t *a;
@@ -228,5 +275,10 @@ __device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[
 }
 
 #endif
+
+/* Each half all ones where its bit `index` is set, else 0. */
+__device__ __forceinline__ uint32_t half_masks(uint32_t bits, int index) {
+    return choose_bytes(bits << (7 - index % 8), 0, index < 8 ? 0xaa88 : 0xbb99);
+}
 
 #endif

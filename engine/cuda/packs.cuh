@@ -5,8 +5,8 @@
  * element. A thread takes 64 bytes of input in packs of 16, a block apart from
  * each other, and loads all of them before it computes: that covers the
  * latency at half occupancy. The last block, and tensors that do not lie on 16
- * bytes, go element by element in the same kernel. Packs start at multiples of
- * 4 elements, as Philox blocks do.
+ * bytes, go element by element in the same kernel. A pack has the elements of a
+ * Philox block, or of f32 half of them.
  */
 #ifndef BERTLUA_CUDA_PACKS_CUH
 #define BERTLUA_CUDA_PACKS_CUH

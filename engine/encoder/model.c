@@ -32,6 +32,7 @@ typedef struct opening {
     const bl_model_folder *folder;
     const bl_encoder_parameters *parameters; /* in memory, in place of the files; NULL */
     bool packs;                              /* matrices of layers, for the CPU's products */
+    bl_buffer *joined;                       /* of weights.h */
     bl_safetensors **files;
     bl_names names;
 } opening;
@@ -346,7 +347,7 @@ static bl_status open_parameter(opening *o, int32_t row, int32_t layer) {
     if (integers) return open_int8(o, out, p, layer, named, integers, shape);
     bool packs = o->packs && is_matrix(p);
     if (packs && placed == p->parts)
-        BL_TRY(bl_weights_pack(model->ctx, &out->packed, places, p->parts, !o->parameters, dtype, shape));
+        BL_TRY(bl_weights_pack(model->ctx, &out->packed, &o->joined, places, p->parts, !o->parameters, dtype, shape));
     if (out->packed) {
         out->parts = 1;
         return BL_OK;
@@ -456,6 +457,7 @@ static bl_status open_model(struct bl_model *model, const bl_model_folder *folde
     for (int32_t i = 0; o.files && i < folder->weight_file_count; i++)
         bl_safetensors_close(o.files[i]);
     free(o.files);
+    bl_buffer_free(o.joined);
     bl_names_close(&o.names);
     return status;
 }

@@ -90,7 +90,7 @@ static bl_status run_op(run *r, const bl_plan_step *step, bl_tensor *y) {
         return run_linear(r, step, y);
     case BL_PLAN_ATTENTION: {
         double size = (double) model->sizes[BL_SIZE_HIDDEN] / model->attention_heads;
-        return bl_attention_forward(r->ctx, y, NULL, in[0], in[1], model->attention_heads, r->batch->max_length,
+        return bl_attention_forward(r->ctx, y, NULL, NULL, in[0], in[1], model->attention_heads, r->batch->max_length,
                                     (float) (1 / sqrt(size)), NULL);
     }
     case BL_PLAN_LAYERNORM:

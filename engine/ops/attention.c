@@ -28,21 +28,29 @@ static bl_status check_inputs(const char *op, const bl_context *ctx, const bl_te
     return bl_check_dropout(op, ctx, dropout);
 }
 
-BL_API bl_status bl_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, const bl_tensor *qkv,
-                                      const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
-                                      const bl_dropout *dropout) {
+BL_API int64_t bl_attention_kept_words(const bl_context *ctx, int32_t max_length) {
+    enum { TILE = 64 };
+    int64_t tiles = ((int64_t) max_length + TILE - 1) / TILE;
+    return ctx->attention == BL_ATTENTION_CUDNN ? 0 : tiles * tiles * TILE * TILE / 32;
+}
+
+BL_API bl_status bl_attention_forward(bl_context *ctx, bl_tensor *out, bl_tensor *stats, bl_tensor *kept,
+                                      const bl_tensor *qkv, const bl_tensor *segments, int32_t heads,
+                                      int32_t max_length, float scale, const bl_dropout *dropout) {
     static const char op[] = "attention";
     BL_CHECK_CONTEXT(op, ctx, attention_forward);
     BL_TRY(check_inputs(op, ctx, qkv, segments, heads, max_length, scale, dropout));
     BL_CHECK(op, ctx, out, BL_SET(qkv->dtype), "TH", qkv->shape[0], qkv->shape[1] / 3);
     BL_CHECK_OPTIONAL(op, ctx, stats, BL_SET(BL_F32), "BAS", segments->shape[0], heads, max_length);
-    return ctx->backend->ops.attention_forward(ctx, out, stats, qkv, segments, heads, max_length, scale, dropout);
+    BL_CHECK_OPTIONAL(op, ctx, kept, BL_SET(BL_I32), "BAW", segments->shape[0], heads,
+                      bl_attention_kept_words(ctx, max_length));
+    return ctx->backend->ops.attention_forward(ctx, out, stats, kept, qkv, segments, heads, max_length, scale, dropout);
 }
 
 BL_API bl_status bl_attention_backward(bl_context *ctx, bl_tensor *dqkv, const bl_tensor *dout, const bl_tensor *out,
-                                       const bl_tensor *stats, const bl_tensor *qkv, const bl_tensor *segments,
-                                       int32_t heads, int32_t max_length, float scale, const bl_dropout *dropout,
-                                       bl_tensor *sums) {
+                                       const bl_tensor *stats, const bl_tensor *kept, const bl_tensor *qkv,
+                                       const bl_tensor *segments, int32_t heads, int32_t max_length, float scale,
+                                       const bl_dropout *dropout, bl_tensor *sums) {
     static const char op[] = "attention backward";
     BL_CHECK_CONTEXT(op, ctx, attention_backward);
     BL_TRY(check_inputs(op, ctx, qkv, segments, heads, max_length, scale, dropout));
@@ -52,6 +60,11 @@ BL_API bl_status bl_attention_backward(bl_context *ctx, bl_tensor *dqkv, const b
     BL_CHECK(op, ctx, dout, BL_SET(qkv->dtype), "TH", rows, hidden);
     BL_CHECK(op, ctx, out, BL_SET(qkv->dtype), "TH", rows, hidden);
     BL_CHECK(op, ctx, stats, BL_SET(BL_F32), "BAS", segments->shape[0], heads, max_length);
-    return ctx->backend->ops.attention_backward(ctx, dqkv, dout, out, stats, qkv, segments, heads, max_length, scale,
-                                                dropout, sums);
+    int64_t words = bl_attention_kept_words(ctx, max_length);
+    if (words && dropout && dropout->p > 0.0f)
+        BL_CHECK(op, ctx, kept, BL_SET(BL_I32), "BAW", segments->shape[0], heads, words);
+    else
+        kept = NULL;
+    return ctx->backend->ops.attention_backward(ctx, dqkv, dout, out, stats, kept, qkv, segments, heads, max_length,
+                                                scale, dropout, sums);
 }

@@ -35,4 +35,7 @@ bl_status bl_file_output_commit(bl_file_output *out);
 /* Drop an output that was not committed; harmless after a commit. */
 void bl_file_output_discard(bl_file_output *out);
 
+/* CRC32C of data whose first part has the one and whose second part, of `bytes`, the other. */
+uint32_t bl_crc32c_join(uint32_t first, uint32_t second, uint64_t bytes);
+
 #endif

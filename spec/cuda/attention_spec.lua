@@ -23,8 +23,10 @@ local function run(c, dtype, name, p)
         local dropout = p > 0 and ops.dropout(state, p, OP) or nil
         local out, dqkv = dense.poisoned(dtype, { c.rows, hidden }), dense.poisoned(dtype, { c.rows, 3 * hidden })
         local stats = dense.poisoned("f32", { #c.segments, c.heads, c.max_length })
-        ops.attention_forward(out, stats, qkv, bounds, c.heads, c.max_length, c.scale, dropout)
-        ops.attention_backward(dqkv, dout, out, stats, qkv, bounds, c.heads, c.max_length, c.scale, dropout)
+        local words = dropout and ops.attention_kept_words(c.max_length) or 0
+        local kept = words > 0 and tensor.new("i32", { #c.segments, c.heads, words }):fill(-1) or nil
+        ops.attention_forward(out, stats, kept, qkv, bounds, c.heads, c.max_length, c.scale, dropout)
+        ops.attention_backward(dqkv, dout, out, stats, kept, qkv, bounds, c.heads, c.max_length, c.scale, dropout)
         return { out = out:tolist(), stats = stats:tolist(), dqkv = dqkv:tolist(), qkv = qkv:tolist(),
             dout = dout:tolist() }
     end)
@@ -105,7 +107,7 @@ describe("attention on a GPU", function()
             end)
 
             it(("drops the documented elements: %s, heads of %d"):format(dtype, size), function()
-                -- A length that is not a multiple of 4 makes mask rows straddle Philox blocks.
+                -- Rows of elements are as long as the next multiple of 8.
                 check(packed(size, { 65, 3, 40 }, 68), dtype, "native", 0.2)
                 check(packed(size, { 66, 5 }, 67), dtype, "native", 0.2)
             end)
@@ -192,7 +194,7 @@ describe("attention on a GPU", function()
             local qkv = tensor.new("f16", { 65, 192 }):fill(200)
             local out, stats = dense.poisoned("f16", { 65, 64 }), dense.poisoned("f32", { 1, 1, 65 })
             context.attention "native"
-            ops.attention_forward(out, stats, qkv, tensor.from({ { 0, 65 } }, "i32"), 1, 65, 1, nil)
+            ops.attention_forward(out, stats, nil, qkv, tensor.from({ { 0, 65 } }, "i32"), 1, 65, 1, nil)
             for i = 1, 65 do
                 assert.are.equal(200, out:tolist()[i][64])
                 assert.is_true(math.abs(stats:tolist()[1][1][i] - (64 * 200 * 200 + math.log(65))) < 1)
@@ -222,11 +224,11 @@ describe("attention on a GPU", function()
             for _, case in ipairs { { "f32", 64, "got f32, 64 and 1" }, { "bf16", 48, "got bf16, 48 and 1" } } do
                 local qkv = tensor.new(case[1], { 4, 3 * case[2] })
                 local out = tensor.new(case[1], { 4, case[2] })
-                dense.assert_fails(case[3], ops.attention_forward, out, nil, qkv, bounds, 1, 4, 1, nil)
+                dense.assert_fails(case[3], ops.attention_forward, out, nil, nil, qkv, bounds, 1, 4, 1, nil)
             end
             context.attention "cudnn"
             local qkv, out = tensor.new("f32", { 4, 192 }), tensor.new("f32", { 4, 64 })
-            dense.assert_fails("got f32 and 64", ops.attention_forward, out, nil, qkv, bounds, 1, 4, 1, nil)
+            dense.assert_fails("got f32 and 64", ops.attention_forward, out, nil, nil, qkv, bounds, 1, 4, 1, nil)
         end)
     end)
 end)

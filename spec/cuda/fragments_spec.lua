@@ -1,6 +1,6 @@
 --- Which lane holds which element: the formulas of the PTX ISA ("Matrix Fragments for mma.m16n8k16 with floating point
--- type", "ldmatrix", "cp.async") against the instructions of engine/cuda/mma.cuh, on the emulation against their twins
--- there. The formulas are written down here once more, independently of both.
+-- type", "ldmatrix", "movmatrix", "prmt", "cp.async") against the instructions of engine/cuda/mma.cuh, on the emulation
+-- against their twins there. The formulas are written down here once more, independently of both.
 
 local ffi = require "ffi"
 local bit = require "bit"
@@ -14,6 +14,7 @@ local library = ffi.load(emulated and os.getenv "BERTLUA_CUDA_LIB"
     or (os.getenv "BERTLUA_LIB"):gsub("[^/]*$", "") .. "libfragments.so")
 
 local LOAD, LOAD_TRANSPOSED, MULTIPLY, COPY16, COPY8, PACK = 0, 1, { bf16 = 2, f16 = 3 }, 4, 5, { bf16 = 6, f16 = 7 }
+local TURN, CHOOSE = 8, 9
 
 --- Bits of a whole number of at most 7 binary digits, from the fields of its format: bias of the exponent, bits behind.
 local function whole_bits(bias, digits)
@@ -186,6 +187,33 @@ describe("fragments", function()
         end)
     end
 
+    it("of movmatrix.trans are those of the matrix transposed", function()
+        -- Element (row, column) of 8 x 8 is 8 row + column; a lane holds (lane / 4, 2 (lane % 4)) and the next column.
+        local words = {}
+        for lane = 0, 31 do words[lane] = 2 * lane + 65536 * (2 * lane + 1) end
+        local out = probe(TURN, words)
+        for lane = 0, 31 do
+            local low = 8 * (2 * thread(lane)) + group(lane)
+            assert.are.equal(low + 65536 * (low + 8), out[lane])
+        end
+    end)
+
+    it("of prmt are bytes by number, or their signs", function()
+        math.randomseed(6)
+        local words = {}
+        for i = 0, 95 do words[i] = math.random(0, 65535) + 65536 * math.random(0, 65535) end
+        local out = probe(CHOOSE, words)
+        for lane = 0, 31 do
+            for i = 0, 3 do
+                local nibble = bit.band(bit.rshift(words[3 * lane + 2], 4 * i), 15)
+                local from = words[3 * lane + (nibble % 8 < 4 and 0 or 1)]
+                local byte = bit.band(bit.rshift(from, 8 * (nibble % 4)), 255)
+                if nibble >= 8 then byte = byte >= 128 and 255 or 0 end
+                assert.are.equal(byte, bit.band(bit.rshift(out[lane], 8 * i), 255))
+            end
+        end
+    end)
+
     -- The emulation runs the twins: that the instructions behind them have these shapes and operands, the text shows.
     it("belong to the instructions that mma.cuh names", function()
         local file = assert(io.open "engine/cuda/mma.cuh")
@@ -208,5 +236,9 @@ describe("fragments", function()
                 .. '"r"(valid ? %d : 0) : "memory"'):format(cache, bytes, bytes), 1, true), cache)
         end
         assert.is_truthy(text:find('asm volatile("cp.async.wait_all;" ::: "memory")', 1, true))
+        assert.is_truthy(text:find('asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(turned) '
+            .. ': "r"(pair));', 1, true))
+        assert.is_truthy(text:find('asm("prmt.b32 %0, %1, %2, %3;" : "=r"(chosen) : "r"(low), "r"(high), "r"(choice));',
+            1, true))
     end)
 end)

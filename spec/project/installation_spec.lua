@@ -69,7 +69,7 @@ describe("installation", function()
             assert.are.equal(0, code, text)
             text, code = run(bertlua .. " convert to-huggingface --help")
             assert.are.equal(0, code, text)
-            -- bertlua-hdf5 lies in a folder beside the library.
+            -- bertlua-hdf5 lies in a folder beside the library, which no other version has.
             local read = "%s -e 'require(\"bertlua.data\").read_shard(\"%s\").samples'"
             assert_output("5\n", 0, run(read:format(bertlua, SHARD)))
         end

@@ -53,18 +53,22 @@ function M.philox_word(seed, i, c1, c2, c3)
     return M.philox({ block % 2 ^ 32, c1, c2, c3 }, low, high)[i % 4 + 1]
 end
 
---- Multipliers of elements first..first+n-1 (from 0): 0 or 1 / (1 - p). p is what f32 holds of it.
+--- Multipliers of elements first..first+n-1 (from 0): 0 or the scale of what is kept. An element takes a half of a word,
+-- the low one first, and is dropped below p in steps of 2^-16. p is what f32 holds of it.
 function M.dropout_keep(n, seed, step, op, p, first)
     local keep, step_low, step_high = {}, split(step)
     local words, held
     local seed_low, seed_high = split(seed)
+    local steps = math.min(math.floor(p * 65536 + 0.5), 65535)
     for i = 0, n - 1 do
         local element = (first or 0) + i
-        local block = math.floor(element / 4)
+        local block = math.floor(element / 8)
         if block ~= held then
             words, held = M.philox({ block % 2 ^ 32, op, step_low, step_high }, seed_low, seed_high), block
         end
-        keep[i + 1] = words[element % 4 + 1] < p * 2 ^ 32 and 0 or 1 / (1 - p)
+        local word = words[math.floor(element % 8 / 2) + 1]
+        local half = element % 2 == 0 and word % 65536 or math.floor(word / 65536)
+        keep[i + 1] = half < steps and 0 or 1 / (1 - steps / 65536)
     end
     return keep
 end

@@ -17,10 +17,18 @@ local function philox(c0, c1, c2, c3, k0, k1)
     return c0, c1, c2, c3
 end
 
---- Multiplier of an element under dropout: 0, or 1 / (1 - p). All arguments are plain numbers below 2^32.
+--- Multiplier of an element under dropout: 0, or 1 / (1 - share dropped), which is p in steps of 2^-16. All arguments
+-- are plain numbers below 2^32.
 function M.keep(element, p, op, seed, step)
-    local words = { philox(math.floor(element / 4) + 0ULL, op + 0ULL, step + 0ULL, 0ULL, seed + 0ULL, 0ULL) }
-    return tonumber(words[element % 4 + 1]) < p * 2 ^ 32 and 0 or 1 / (1 - p)
+    local words = { philox(math.floor(element / 8) + 0ULL, op + 0ULL, step + 0ULL, 0ULL, seed + 0ULL, 0ULL) }
+    local piece = bit.rshift(words[math.floor(element % 8 / 2) + 1], 16 * (element % 2))
+    local share = math.floor(p * 2 ^ 16 + 0.5) / 2 ^ 16
+    return tonumber(bit.band(piece, 0xffffULL)) < share * 2 ^ 16 and 0 or 1 / (1 - share)
+end
+
+-- Number of a query's first element; rows of elements begin at multiples of 8.
+local function first_element(options, b, a, i)
+    return (((b - 1) * options.heads + a - 1) * options.max_length + i - 1) * math.ceil(options.max_length / 8) * 8
 end
 
 -- Probabilities of one query before dropout, and the log of their normaliser.
@@ -66,7 +74,7 @@ function M.forward(qkv, segments, options)
             for i = 1, length do
                 local p, total = probabilities(qkv, begin, length, i, column, hidden, size, options.scale)
                 lse[b][a][i] = total
-                local base = (((b - 1) * options.heads + a - 1) * options.max_length + i - 1) * options.max_length
+                local base = first_element(options, b, a, i)
                 for j = 1, length do
                     local weight = p[j] * (options.keep and options.keep(base + j - 1) or 1)
                     for d = 1, size do
@@ -113,7 +121,7 @@ function M.backward(dout, qkv, segments, options)
             local column = (a - 1) * size
             for i = 1, length do
                 local p = probabilities(qkv, begin, length, i, column, hidden, size, options.scale)
-                local base = (((b - 1) * options.heads + a - 1) * options.max_length + i - 1) * options.max_length
+                local base = first_element(options, b, a, i)
                 local keep = {}
                 for j = 1, length do keep[j] = options.keep and options.keep(base + j - 1) or 1 end
                 backward_query(dqkv, dout, qkv,

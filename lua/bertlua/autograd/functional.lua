@@ -73,8 +73,8 @@ end
 local function attention_backward(tape, node)
     local qkv, y = node.x, node.output
     local dqkv, sums = tape:gradient_like(qkv), tape:sums_like(qkv)
-    ops.attention_backward(dqkv, y.grad, y.value, node[1], qkv.value, node.segments, node.heads, node.max_length,
-        node.scale, node.dropout, sums)
+    ops.attention_backward(dqkv, y.grad, y.value, node[1], node[2], qkv.value, node.segments, node.heads,
+        node.max_length, node.scale, node.dropout, sums)
     tape:accumulate(qkv, dqkv, sums)
 end
 
@@ -89,13 +89,18 @@ function F.attention(tape, qkv, segments, heads, max_length, p)
     local input = tape:value_of(qkv)
     local hidden = qkv.dims[2] / 3
     local y = tape:variable(qkv.dtype, { qkv.dims[1], hidden })
-    local stats = tape:learns(qkv) and tape:tensor("f32", { segments:dims()[1], heads, max_length }) or nil
     local scale = 1 / math.sqrt(hidden / heads)
     local dropout = tape:dropout(p)
-    ops.attention_forward(y.value, stats, input, segments, heads, max_length, scale, dropout)
+    local stats, kept
+    if tape:learns(qkv) then
+        local sequences, words = segments:dims()[1], dropout and ops.attention_kept_words(max_length) or 0
+        stats = tape:tensor("f32", { sequences, heads, max_length })
+        kept = words > 0 and tape:tensor("i32", { sequences, heads, words }) or nil
+    end
+    ops.attention_forward(y.value, stats, kept, input, segments, heads, max_length, scale, dropout)
     return tape:record(y, qkv, {
         backward = attention_backward, x = qkv, segments = segments, heads = heads, max_length = max_length,
-        scale = scale, dropout = dropout, stats,
+        scale = scale, dropout = dropout, stats, kept,
     })
 end
 

@@ -14,6 +14,7 @@ local F = require "bertlua.autograd.functional"
 local Module = require "bertlua.nn.module"
 local Pooler = require "bertlua.nn.pooler"
 local PretrainingHeads = require "bertlua.nn.pretraining_heads"
+local ops = require "bertlua.ops"
 local size_check = require "bertlua.models.size_check"
 
 local BertModel = Module.class("BertModel")
@@ -56,8 +57,10 @@ function BertModel:activation_bytes(shape, head_bytes)
     local config, rows = self.config, shape.rows
     local size = (shape.precision or self.store.precision or "fp32") == "fp32" and 4 or 2
     local hidden, inner = config.hidden_size, config.intermediate_size
-    local stats = 4 * shape.batch_size * config.num_attention_heads * shape.max_length
-    local layer = rows * (size * (8 * hidden + 2 * inner) + 16) + stats
+    -- Of each query a float for the backward, and the bits of what dropout keeps.
+    local words = config.attention_probs_dropout_prob > 0 and ops.attention_kept_words(shape.max_length) or 0
+    local attention = 4 * shape.batch_size * config.num_attention_heads * (shape.max_length + words)
+    local layer = rows * (size * (8 * hidden + 2 * inner) + 16) + attention
     local layers = self.encoder:held_bytes(layer, rows * size * hidden)
     local heads, gradients = head_bytes(size)
     return rows * (size * hidden + 8) + layers + heads + size * rows * (hidden + inner) + gradients

@@ -17,7 +17,9 @@
 #include <vector_functions.h>
 
 #include <functional>
+#include <string>
 #include <tuple>
+#include <type_traits>
 
 #include "races.h"
 #include "runtime.h"
@@ -61,9 +63,24 @@ static constexpr int warpSize = 32;
  */
 void bl_emulated_grid(const char *name, dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread,
                       const void *arguments, size_t arguments_bytes);
+/* The same for the blocks that a record takes for all (record.h). */
+void bl_emulated_sample(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared,
+                        const std::function<void()> &thread, const std::string &parameters, const std::string &key);
 /* Puts work at the end of a stream, or into the graph that is being captured from it. */
 cudaError_t bl_emulated_push(cudaStream_t stream, const char *name, std::function<void()> work);
 cudaError_t bl_emulated_check_launch(const char *name, dim3 grid, dim3 block, size_t shared);
+
+/* One argument of a launch. */
+struct bl_emulated_value {
+    const void *p;
+    size_t bytes;
+};
+/*
+ * Where BERTLUA_EMULATION_PTX names a folder with the PTX that nvcc made of the source file, runs that instead of the
+ * kernel (ptx.h), and keeps a fault like bl_emulated_grid; false elsewhere.
+ */
+bool bl_emulated_ptx(const char *source, const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared,
+                     const bl_emulated_value *arguments, int count);
 /* A pointer that a kernel may be given: into device or pinned memory, or NULL. */
 bool bl_emulated_reachable(const void *p);
 
@@ -74,10 +91,24 @@ template <typename T> bool bl_emulated_argument(T *const &p) {
     return bl_emulated_reachable(reinterpret_cast<const void *>(p));
 }
 
+/* A parameter as the device's code finds it behind those before it, and what tells launches that differ apart. */
+template <typename T> void bl_emulated_pack(const T &value, std::string *parameters, std::string *key) {
+    const char *bytes = reinterpret_cast<const char *>(&value);
+    parameters->resize((parameters->size() + alignof(T) - 1) / alignof(T) * alignof(T));
+    parameters->append(bytes, sizeof value);
+    if (std::is_arithmetic<T>::value) {
+        key->append(bytes, sizeof value);
+        return;
+    }
+    /* Of pointers and structures: which words are 0. */
+    for (size_t i = 0; i + 8 <= sizeof value; i += 8)
+        key->push_back(memcmp(bytes + i, "\0\0\0\0\0\0\0\0", 8) == 0 ? '0' : '1');
+}
+
 /* Arguments are converted and copied at the call, as a real launch does: the work may run much later, and often. */
 template <typename... Parameters, typename... Arguments>
-cudaError_t bl_emulated_launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
-                               cudaStream_t stream, Arguments &&...arguments) {
+cudaError_t bl_emulated_launch(const char *source, const char *name, void (*kernel)(Parameters...), dim3 grid,
+                               dim3 block, size_t shared, cudaStream_t stream, Arguments &&...arguments) {
     const cudaError_t error = bl_emulated_check_launch(name, grid, block, shared);
     if (error != cudaSuccess) return error;
     std::tuple<Parameters...> values(static_cast<Arguments &&>(arguments)...);
@@ -85,14 +116,29 @@ cudaError_t bl_emulated_launch(const char *name, void (*kernel)(Parameters...), 
         std::apply([](const auto &...value) { return (bl_emulated_argument(value) && ...); }, values);
     if (!reachable) return bl_emulated_fail(cudaErrorIllegalAddress, "%s: an argument points at host memory", name);
     return bl_emulated_push(stream, name, [=]() {
-        bl_emulated_grid(
-            name, grid, block, shared, [&values, kernel]() { std::apply(kernel, values); }, &values, sizeof values);
+        const auto thread = [&values, kernel]() { std::apply(kernel, values); };
+        if (bl_records()) {
+            std::string parameters, key;
+            std::apply([&](const auto &...value) { (bl_emulated_pack(value, &parameters, &key), ...); }, values);
+            bl_emulated_sample(name, reinterpret_cast<const void *>(kernel), grid, block, shared, thread, parameters,
+                               key);
+            return;
+        }
+        const bool done = std::apply(
+            [=](const auto &...value) {
+                const bl_emulated_value list[] = {{&value, sizeof value}..., {nullptr, 0}};
+                return bl_emulated_ptx(source, name, reinterpret_cast<const void *>(kernel), grid, block, shared, list,
+                                       static_cast<int>(sizeof...(value)));
+            },
+            values);
+        if (!done) bl_emulated_grid(name, grid, block, shared, thread, &values, sizeof values);
     });
 }
 
 #define BL_LAUNCH(kernel, grid, block, shared, stream, ...)                                                            \
     do {                                                                                                               \
-        BL_CUDA_TRY(bl_emulated_launch(#kernel, kernel, grid, block, shared, stream, __VA_ARGS__), #kernel);           \
+        BL_CUDA_TRY(bl_emulated_launch(__BASE_FILE__, #kernel, kernel, grid, block, shared, stream, __VA_ARGS__),      \
+                    #kernel);                                                                                          \
         BL_CUDA_TRY(cudaGetLastError(), #kernel);                                                                      \
     } while (0)
 

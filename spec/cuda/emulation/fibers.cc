@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "emulation.h"
+#include "record.h"
 
 bl_emulated_place bl_emulated_here;
 
@@ -208,6 +209,7 @@ static bool release_lanes(Fiber *warp, int lanes, int first) {
         if (warp[lane].state != IN_WARP || warp[lane].mask != mask || warp[lane].what != warp[first].what) return false;
         posts[lane] = warp[lane].mine;
     }
+    if (bl_records()) bl_record_warp(warp[first].what);
     if (warp[first].all)
         warp[first].all(posts);
     else if (mask == 0xffffffffu) /* only that orders the whole warp; what part of it agrees on, the watch ignores */
@@ -323,11 +325,11 @@ static bool run_block(const char *name, int threads, size_t shared) {
     return true;
 }
 
-void bl_emulated_grid(const char *name, dim3 grid, dim3 size, size_t shared, const std::function<void()> &thread,
-                      const void *arguments, size_t arguments_bytes) {
+static bool begin_grid(const char *name, dim3 grid, dim3 size, size_t shared, const std::function<void()> &thread,
+                       const void *arguments, size_t arguments_bytes) {
     if (!open_pool()) {
         bl_emulated_fault(cudaErrorMemoryAllocation, "%s: no memory for the emulated block", name);
-        return;
+        return false;
     }
     block.thread = &thread;
     block.backwards = !block.backwards;
@@ -337,10 +339,38 @@ void bl_emulated_grid(const char *name, dim3 grid, dim3 size, size_t shared, con
     const bl_watch_launch watched = {name,      block.shared,    shared,  SHARED + FENCE, block.stacks, THREADS * STACK,
                                      arguments, arguments_bytes, &thread, sizeof thread};
     bl_watch_launches(&watched);
+    return true;
+}
+
+static bool run_numbered(const char *name, unsigned i, dim3 grid, dim3 size, size_t shared) {
+    bl_emulated_here.block = make_uint3(i % grid.x, i / grid.x % grid.y, i / grid.x / grid.y);
+    return run_block(name, static_cast<int>(size.x * size.y * size.z), shared);
+}
+
+void bl_emulated_sample(const char *name, const void *kernel, dim3 grid, dim3 size, size_t shared,
+                        const std::function<void()> &thread, const std::string &parameters, const std::string &key) {
+    const bl_record_launch launch = {kernel,
+                                     name,
+                                     {grid.x, grid.y, grid.z},
+                                     {size.x, size.y, size.z},
+                                     shared,
+                                     parameters.data(),
+                                     parameters.size(),
+                                     key.data(),
+                                     key.size()};
+    if (!bl_record_begins(&launch)) return;
+    if (!begin_grid(name, grid, size, shared, thread, nullptr, 0)) return;
+    unsigned turn = 0;
+    for (long i = bl_record_block(turn); i >= 0; i = bl_record_block(++turn))
+        if (!run_numbered(name, static_cast<unsigned>(i), grid, size, shared)) return;
+    bl_record_ends();
+}
+
+void bl_emulated_grid(const char *name, dim3 grid, dim3 size, size_t shared, const std::function<void()> &thread,
+                      const void *arguments, size_t arguments_bytes) {
+    if (!begin_grid(name, grid, size, shared, thread, arguments, arguments_bytes)) return;
     std::vector<unsigned> order(grid.x * grid.y * grid.z);
     draw_order(order.data(), grid.x * grid.y * grid.z, false);
-    for (unsigned i : order) {
-        bl_emulated_here.block = make_uint3(i % grid.x, i / grid.x % grid.y, i / grid.x / grid.y);
-        if (!run_block(name, static_cast<int>(size.x * size.y * size.z), shared)) return;
-    }
+    for (unsigned i : order)
+        if (!run_numbered(name, i, grid, size, shared)) return;
 }

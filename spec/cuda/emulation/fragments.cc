@@ -16,7 +16,7 @@
 
 namespace {
 
-enum Probe { LOAD, LOAD_TRANSPOSED, MULTIPLY_BF16, MULTIPLY_F16, COPY16, COPY8, PACK_BF16, PACK_F16 };
+enum Probe { LOAD, LOAD_TRANSPOSED, MULTIPLY_BF16, MULTIPLY_F16, COPY16, COPY8, PACK_BF16, PACK_F16, TURN, CHOOSE };
 
 struct Words {
     uint32_t in[32 * 16];
@@ -76,6 +76,17 @@ template <typename T> __global__ void pack_kernel(Words *words) {
     words->out[threadIdx.x] = pack_pair<T>(__uint_as_float(in[0]), __uint_as_float(in[1]));
 }
 
+/* in: a word of each lane. out: what it gets of the matrix transposed. */
+__global__ void turn_kernel(Words *words) {
+    words->out[threadIdx.x] = transpose_pairs(words->in[threadIdx.x]);
+}
+
+/* in: low, high and choice of each lane. out: the bytes chosen. */
+__global__ void choose_kernel(Words *words) {
+    const uint32_t *in = &words->in[3 * threadIdx.x];
+    words->out[threadIdx.x] = choose_bytes(in[0], in[1], in[2]);
+}
+
 cudaError_t launch(int probe, Words *words) {
     switch (probe) {
     case LOAD:
@@ -99,8 +110,14 @@ cudaError_t launch(int probe, Words *words) {
     case PACK_BF16:
         BL_LAUNCH(pack_kernel<bl_bf16>, 1, 32, 0, nullptr, words);
         break;
-    default:
+    case PACK_F16:
         BL_LAUNCH(pack_kernel<bl_f16>, 1, 32, 0, nullptr, words);
+        break;
+    case TURN:
+        BL_LAUNCH(turn_kernel, 1, 32, 0, nullptr, words);
+        break;
+    default:
+        BL_LAUNCH(choose_kernel, 1, 32, 0, nullptr, words);
     }
     return cudaSuccess;
 }

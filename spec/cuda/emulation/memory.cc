@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "races.h"
+#include "record.h"
 #include "runtime.h"
 #include "state.h"
 
@@ -109,8 +110,8 @@ static char *take_addresses(size_t bytes) {
     char *aligned = reinterpret_cast<char *>((reinterpret_cast<uintptr_t>(base) + PAGE - 1) / PAGE * PAGE);
     if (aligned > first) munmap(first, static_cast<size_t>(aligned - first));
     if (aligned < first + PAGE) munmap(aligned + bytes, static_cast<size_t>(first + PAGE - aligned));
-    /* Large pages make opening and closing cheap; without them it is merely slower. */
-    (void) madvise(aligned, bytes, MADV_HUGEPAGE);
+    /* Large pages make opening and closing cheap; without them it is merely slower. A record touches little of them. */
+    (void) madvise(aligned, bytes, bl_records() ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
     return aligned;
 }
 
@@ -183,26 +184,37 @@ bool bl_emulated_on_device(const void *p, size_t bytes) {
     return offset <= found->second.mapped && bytes <= found->second.mapped - offset;
 }
 
-#ifdef BL_EMULATION_RACES
-bool bl_emulated_find(const void *p, bl_watch_region *region) {
+/* The allocated memory that an address lies in, and whether that is the device's. */
+static bool find_region(const void *p, size_t *first, size_t *end, bool *device) {
     char *at = const_cast<char *>(static_cast<const char *>(p));
     auto live = memory.live.upper_bound(at);
     auto pinned = memory.pinned.upper_bound(at);
     auto reservation = reservation_of(p);
     const char *begin = nullptr;
     size_t bytes = 0;
-    region->device = true;
+    *device = true;
     if (live != memory.live.begin() && at < (--live)->first + live->second.bytes) {
         begin = live->first, bytes = live->second.bytes;
     } else if (reservation != memory.reservations.end()) {
         begin = reservation->first, bytes = reservation->second.mapped;
     } else if (pinned != memory.pinned.begin() && at < (--pinned)->first + pinned->second) {
         begin = pinned->first, bytes = pinned->second;
-        region->device = false;
+        *device = false;
     }
-    region->begin = reinterpret_cast<size_t>(begin);
-    region->end = region->begin + bytes;
+    *first = reinterpret_cast<size_t>(begin);
+    *end = *first + bytes;
     return begin && at < begin + bytes;
+}
+
+bool bl_emulated_bounds(const void *p, size_t *begin, size_t *end) {
+    Guard guard;
+    bool device;
+    return find_region(p, begin, end, &device);
+}
+
+#ifdef BL_EMULATION_RACES
+bool bl_emulated_find(const void *p, bl_watch_region *region) {
+    return find_region(p, &region->begin, &region->end, &region->device);
 }
 #endif
 
@@ -243,7 +255,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
     memory.live[data] = Block{bytes, got};
     memory.taken += bytes;
     bl_emulated_open_memory("cudaMalloc");
-    memset(data, FRESH_BYTE, bytes);
+    if (!bl_records()) memset(data, FRESH_BYTE, bytes);
     memset(data + bytes, FENCE_BYTE, FENCE);
     bl_emulated_close_memory();
     bl_watch_forget(data, bytes);
@@ -364,7 +376,7 @@ static CUresult CUDAAPI set_access(CUdeviceptr base, size_t bytes, const CUmemAc
     if (found == memory.reservations.end()) return CUDA_ERROR_INVALID_VALUE;
     found->second.mapped += bytes;
     bl_emulated_open_memory("cuMemSetAccess");
-    memset(reinterpret_cast<char *>(base), FRESH_BYTE, bytes);
+    if (!bl_records()) memset(reinterpret_cast<char *>(base), FRESH_BYTE, bytes);
     bl_emulated_close_memory();
     bl_watch_forget(reinterpret_cast<char *>(base), bytes);
     return CUDA_SUCCESS;

@@ -33,6 +33,7 @@
 #include <vector>
 
 #include "emulation.h"
+#include "record.h"
 
 /* places.cc: lines of the sources behind a return address, as an offset into the library at `base`. */
 const std::string &bl_watch_lines(uintptr_t base, uint32_t offset);
@@ -152,6 +153,7 @@ uint8_t *written_bits() {
 }
 
 void set_written(uintptr_t p, size_t bytes, bool value) {
+    if (bl_records()) return;
     uint8_t *bits = written_bits();
     const uintptr_t end = p + bytes;
     while (p < end && (p % 8 || end - p < 8)) {
@@ -166,6 +168,7 @@ void set_written(uintptr_t p, size_t bytes, bool value) {
 
 /* The first byte that was never written, or `bytes`. */
 size_t first_unwritten(uintptr_t p, size_t bytes) {
+    if (bl_records()) return bytes;
     const uint8_t *bits = written_bits();
     for (size_t i = 0; i < bytes; i++) {
         if ((p + i) % 8 == 0 && bytes - i >= 8 && bits[(p + i) / 8] == 0xff)
@@ -364,6 +367,11 @@ uint32_t offset_of(const void *code) {
 void look(uintptr_t p, size_t bytes, Kind kind, const void *code) {
     const Where where = where_is(p, bytes);
     if (where == UNSEEN || (where == CONSTANT && kind == READ)) return;
+    if (bl_records()) {
+        if (where == DEVICE || where == PINNED || where == SHARED)
+            bl_record_touches(p, bytes, static_cast<bl_record_access>(kind), where == SHARED);
+        return;
+    }
     const uint32_t place = offset_of(code);
     if (where == NOWHERE || where == CONSTANT || where == PAST_SHARED) {
         char outside[100] = " outside of what is allocated";
@@ -458,6 +466,10 @@ void bl_watch_atomic(const void *p, size_t bytes, const void *here) {
 
 void bl_watch_copy_begins(const void *to, const void *from, size_t bytes) {
     const void *here = __builtin_return_address(0);
+    if (bl_records()) {
+        if (from) bl_record_touches(reinterpret_cast<uintptr_t>(from), bytes, BL_RECORD_COPY, false);
+        return bl_record_touches(reinterpret_cast<uintptr_t>(to), bytes, BL_RECORD_WRITE, true);
+    }
     tell_misaligned(to, bytes, ASYNC, here);
     if (from) {
         tell_misaligned(from, bytes, ASYNC, here);
@@ -467,6 +479,7 @@ void bl_watch_copy_begins(const void *to, const void *from, size_t bytes) {
 }
 
 void bl_watch_copy_ends(const void *to, const void *from, size_t bytes) {
+    if (bl_records()) return;
     if (from) touch(from, bytes, READ, __builtin_return_address(0));
     each_cell(reinterpret_cast<uintptr_t>(to), bytes, [](Cell *cell) {
         cell->pending = false;
@@ -490,6 +503,7 @@ void bl_watch_library_writes(const void *p, size_t bytes) {
 }
 
 void bl_watch_copied(const void *to, const void *from, size_t bytes) {
+    if (bl_records()) return;
     const uintptr_t begin = reinterpret_cast<uintptr_t>(from), end = begin + bytes;
     const uintptr_t target = reinterpret_cast<uintptr_t>(to);
     if (!bl_emulated_on_device(to, bytes)) return bl_watch_library_reads("copy to the host", from, bytes);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "emulation.h"
+#include "record.h"
 #include "state.h"
 
 std::recursive_mutex bl_emulated_mutex;
@@ -380,8 +381,10 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     std::shared_ptr<std::vector<Work>> all = graph->work;
     return push(stream_of(stream), Work{"graph",
                                         [all]() {
+                                            bl_record_line("{\"is\":\"graph\"}");
                                             for (const Work &work : *all)
                                                 run(work);
+                                            bl_record_line("{\"is\":\"end\"}");
                                         },
                                         nullptr, nullptr});
 }
@@ -412,11 +415,14 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
         auto copy =
             std::make_shared<std::vector<char>>(static_cast<const char *>(src), static_cast<const char *>(src) + bytes);
         return bl_emulated_push(stream, "copy", [=]() {
+            if (bl_record_transfer("upload", bytes)) return;
             memcpy(dst, copy->data(), bytes);
             bl_watch_library_writes(dst, bytes);
         });
     }
+    const char *what = kind == cudaMemcpyHostToDevice ? "upload" : kind == cudaMemcpyDeviceToHost ? "download" : "copy";
     const cudaError_t pushed = bl_emulated_push(stream, "copy", [=]() {
+        if (bl_record_transfer(what, bytes)) return;
         memmove(dst, src, bytes);
         bl_watch_copied(dst, src, bytes);
     });
@@ -439,6 +445,7 @@ cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t str
     if (!bl_emulated_on_device(dst, bytes))
         return bl_emulated_fail(cudaErrorInvalidValue, "cudaMemset: %p is not on the device", dst);
     return bl_emulated_push(stream, "memset", [=]() {
+        if (bl_record_transfer("memset", bytes)) return;
         memset(dst, value, bytes);
         bl_watch_library_writes(dst, bytes);
     });
@@ -478,12 +485,16 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *device, int) {
     snprintf(device->name, sizeof device->name, "emulated GPU");
     size_t available = 0;
     cudaMemGetInfo(&available, &device->totalGlobalMem);
-    device->major = 9;
-    device->minor = 0;
-    device->multiProcessorCount = 4;
+    /* Compute capability and multiprocessors: of an H100 but for their number, or BERTLUA_EMULATION_DEVICE=80,108. */
+    const char *given = getenv("BERTLUA_EMULATION_DEVICE");
+    int capability = 90, multiprocessors = 4;
+    if (given && sscanf(given, "%d,%d", &capability, &multiprocessors) != 2) return cudaErrorInvalidValue;
+    device->major = capability / 10;
+    device->minor = capability % 10;
+    device->multiProcessorCount = multiprocessors;
     device->sharedMemPerBlock = 48 << 10;
-    device->sharedMemPerBlockOptin = 227 << 10;
-    device->sharedMemPerMultiprocessor = 228 << 10;
+    device->sharedMemPerMultiprocessor = (capability == 80 ? 164 : 228) << 10;
+    device->sharedMemPerBlockOptin = device->sharedMemPerMultiprocessor - (1 << 10);
     device->maxThreadsPerBlock = 1024;
     device->maxThreadsPerMultiProcessor = 2048;
     device->regsPerBlock = 65536;

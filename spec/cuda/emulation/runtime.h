@@ -29,6 +29,13 @@ cudaError_t bl_emulated_fail(cudaError_t error, const char *format, ...) __attri
 /* The same from within running work: the next cudaGetLastError reports it. */
 void bl_emulated_fault(cudaError_t error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Whether this process writes a record (record.h). */
+#ifdef BL_EMULATION_RACES
+bool bl_records(void);
+#else
+#define bl_records() false
+#endif
+
 /* Behind what is in the stream, the contents of this memory are undefined: who watches memory minds (races.h). */
 void bl_emulated_undefined(cudaStream_t stream, void *p, size_t bytes);
 

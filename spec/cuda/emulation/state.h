@@ -22,6 +22,8 @@ void bl_emulated_drain_all();
 /* True (and the capture is spoilt) if this thread captures a graph, which must not hold such a call. */
 bool bl_emulated_capture_forbids(const char *what);
 bool bl_emulated_reachable(const void *p);
+/* memory.cc: the allocated memory that an address lies in; false where there is none. */
+bool bl_emulated_bounds(const void *p, size_t *begin, size_t *end);
 
 /* failures.cc: why no device can be used, and the driver's version; whether kernels can run on it. */
 cudaError_t bl_emulated_no_device(int *driver);

@@ -8,7 +8,8 @@ local models = require "spec.support.graph_models"
 local rng = require "bertlua.rng"
 
 local LENGTHS = { 9, 2, 37, 3, 16, 1, 8, 25, 17, 30, 7, 33, 2, 12 }
-local CLOSE = 1e-6
+-- The encoder sums products in another order: by some units in the last place of numbers up to 8 they differ.
+local CLOSE = 3e-6
 local DEVICE = context.device()
 
 local HIDDEN, VOCABULARY = models.SIZES.hidden_size, models.SIZES.vocab_size

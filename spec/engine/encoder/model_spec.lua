@@ -17,6 +17,13 @@ describe("the encoder's parameters", function()
         return models.distance(expected, assert(encoder:embed(TEXTS)):tolist())
     end
 
+    --- Fail unless the encoder has the same numbers. Where matrices are not packed, those of queries, keys and values
+    -- are multiplied at once if they lie one behind the other, and else one by one: sums may be rounded otherwise.
+    local function assert_same(encoder, name)
+        local off = distance(encoder)
+        assert.is_true(off < 2e-6, ("%s is %g off"):format(name, off))
+    end
+
     local function refused(path)
         local encoder, message = api.open(path)
         assert.is_nil(encoder)
@@ -63,7 +70,7 @@ describe("the encoder's parameters", function()
             end,
         } do
             local encoder = assert(api.open(write(name, { rename = rename }), { threads = 1 }))
-            assert.are.equal(0, distance(encoder), name)
+            assert_same(encoder, name)
             assert.are.equal(name ~= "bare", encoder:describe().fills_masks)
             encoder:close()
         end
@@ -72,7 +79,7 @@ describe("the encoder's parameters", function()
     it("keep the names that bertlua wrote", function()
         local path = write("ours", { metadata = { writer = "bertlua 0.1.0" } })
         local encoder = assert(api.open(path, { threads = 1 }))
-        assert.are.equal(0, distance(encoder))
+        assert_same(encoder, "ours")
         encoder:close()
         path = write("ours", { metadata = { writer = "bertlua 0.1.0" },
             rename = function(ours) return "module." .. ours end })
@@ -93,7 +100,7 @@ describe("the encoder's parameters", function()
         end
         assert(fs.write(path .. "/model.safetensors.index.json", json.encode { weight_map = map }))
         local encoder = assert(api.open(path, { threads = 1 }))
-        assert.are.equal(0, distance(encoder))
+        assert_same(encoder, "parts")
         encoder:close()
         -- One parameter in both.
         table.insert(parts[1], parts[2][1])
@@ -128,7 +135,7 @@ describe("the encoder's parameters", function()
         assert(fs.write(path .. "/model.safetensors", bytes .. text:sub(9, 8 + length) .. "   "
             .. text:sub(9 + length)))
         local encoder = assert(api.open(path, { threads = 1 }))
-        assert.are.equal(0, distance(encoder))
+        assert_same(encoder, "odd")
         encoder:close()
     end)
 

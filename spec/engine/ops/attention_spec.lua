@@ -44,8 +44,10 @@ local function run(c, dtype)
     c.stats = dense.poisoned("f32", { #c.segments, c.heads, c.max_length })
     c.dqkv = dense.poisoned(dtype, { c.rows, 3 * c.hidden })
     c.sums = dense.poisoned("f32", { 3 * c.hidden })
-    ops.attention_forward(c.out, c.stats, c.qkv, c.bounds, c.heads, c.max_length, c.scale, c.dropout)
-    ops.attention_backward(c.dqkv, c.dout, c.out, c.stats, c.qkv, c.bounds, c.heads, c.max_length, c.scale,
+    local words = ops.attention_kept_words(c.max_length)
+    c.kept = c.dropout and tensor.new("i32", { #c.segments, c.heads, words }):fill(-1) or nil
+    ops.attention_forward(c.out, c.stats, c.kept, c.qkv, c.bounds, c.heads, c.max_length, c.scale, c.dropout)
+    ops.attention_backward(c.dqkv, c.dout, c.out, c.stats, c.kept, c.qkv, c.bounds, c.heads, c.max_length, c.scale,
         c.dropout, c.sums)
 end
 
@@ -115,13 +117,13 @@ describe("attention", function()
             local qkv = tensor.new("f32", { 2, 3 }):set { 1000, 1000, 1, 1000, -1000, 2 }
             local out, stats = tensor.new("f32", { 2, 1 }), tensor.new("f32", { 1, 1, 2 })
             local segments = tensor.from({ { 0, 2 } }, "i32")
-            ops.attention_forward(out, stats, qkv, segments, 1, 2, 1, nil)
+            ops.attention_forward(out, stats, nil, qkv, segments, 1, 2, 1, nil)
             assert.are.same({ { 1 }, { 1 } }, out:tolist())
             assert.are.equal(1e6, stats:tolist()[1][1][1])
         end)
     end)
 
-    it("repeats bit for bit and needs no stats in inference", function()
+    it("repeats bit for bit and needs no stats and no bits in inference", function()
         tensor.scope(function()
             local first = make(rng.new(24), "bf16", "bert_heads", true)
             local second = make(rng.new(24), "bf16", "bert_heads", true)
@@ -130,11 +132,11 @@ describe("attention", function()
             assert.are.same(first.dqkv:tolist(), second.dqkv:tolist())
             assert.are.same(first.sums:tolist(), second.sums:tolist())
             second.dqkv:fill(0)
-            ops.attention_backward(second.dqkv, second.dout, second.out, second.stats, second.qkv, second.bounds,
-                second.heads, second.max_length, second.scale, second.dropout)
+            ops.attention_backward(second.dqkv, second.dout, second.out, second.stats, second.kept, second.qkv,
+                second.bounds, second.heads, second.max_length, second.scale, second.dropout)
             assert.are.same(first.dqkv:tolist(), second.dqkv:tolist())
             local out = dense.poisoned("bf16", { first.rows, first.hidden })
-            ops.attention_forward(out, nil, first.qkv, first.bounds, first.heads, first.max_length, first.scale,
+            ops.attention_forward(out, nil, nil, first.qkv, first.bounds, first.heads, first.max_length, first.scale,
                 first.dropout)
             assert.are.same(first.out:tolist(), out:tolist())
         end)
@@ -143,11 +145,11 @@ describe("attention", function()
     it("takes no sequences", function()
         tensor.scope(function()
             local qkv, out = tensor.new("f32", { 2, 6 }), dense.poisoned("f32", { 2, 2 })
-            ops.attention_forward(out, nil, qkv, tensor.new("i32", { 0, 2 }), 1, 4, 1, nil)
+            ops.attention_forward(out, nil, nil, qkv, tensor.new("i32", { 0, 2 }), 1, 4, 1, nil)
             assert.are.same({ { 0, 0 }, { 0, 0 } }, out:tolist())
             local dqkv, sums = dense.poisoned("f32", { 2, 6 }), dense.poisoned("f32", { 6 })
-            ops.attention_backward(dqkv, out, out, tensor.new("f32", { 0, 1, 4 }), qkv, tensor.new("i32", { 0, 2 }), 1,
-                4, 1, nil, sums)
+            ops.attention_backward(dqkv, out, out, tensor.new("f32", { 0, 1, 4 }), nil, qkv,
+                tensor.new("i32", { 0, 2 }), 1, 4, 1, nil, sums)
             assert.are.same({ 0, 0, 0, 0, 0, 0 }, sums:tolist())
         end)
     end)
@@ -169,23 +171,27 @@ describe("attention", function()
             local fails, forward = dense.assert_fails, ops.attention_forward
             local function bounds(list) return tensor.from(list, "i32") end
             local good = bounds { { 0, 4 }, { 4, 4 } }
-            fails("attention: qkv is f32 [8,12], expected [T,3*3*D]", forward, out, nil, qkv, good, 3, 4, 1, nil)
-            fails("attention: out is f32 [8,12], expected f32 [8,4]", forward, qkv, nil, qkv, good, 2, 4, 1, nil)
-            fails("max_length is 0", forward, out, nil, qkv, good, 2, 0, 1, nil)
+            fails("attention: qkv is f32 [8,12], expected [T,3*3*D]", forward, out, nil, nil, qkv, good, 3, 4, 1, nil)
+            fails("attention: out is f32 [8,12], expected f32 [8,4]", forward, qkv, nil, nil, qkv, good, 2, 4, 1, nil)
+            fails("max_length is 0", forward, out, nil, nil, qkv, good, 2, 0, 1, nil)
             if context.device() == "cpu" then -- elsewhere the host cannot see the segments
-                fails("segments[0] (from 0) has length 4", forward, out, nil, qkv, good, 2, 3, 1, nil)
-                fails("expected within 8 rows", forward, out, nil, qkv, bounds { { 5, 4 } }, 2, 4, 1, nil)
-                fails("share row 3", forward, out, nil, qkv, bounds { { 3, 4 }, { 0, 4 } }, 2, 4, 1, nil)
+                fails("segments[0] (from 0) has length 4", forward, out, nil, nil, qkv, good, 2, 3, 1, nil)
+                fails("expected within 8 rows", forward, out, nil, nil, qkv, bounds { { 5, 4 } }, 2, 4, 1, nil)
+                fails("share row 3", forward, out, nil, nil, qkv, bounds { { 3, 4 }, { 0, 4 } }, 2, 4, 1, nil)
             end
             fails("attention: stats is f32 [2,2,5], expected f32 [2,2,4]", forward, out, tensor.new("f32", { 2, 2, 5 }),
-                qkv, good, 2, 4, 1, nil)
-            fails("attention: scale is inf", forward, out, nil, qkv, good, 2, 4, math.huge, nil)
-            local state = tensor.new("i64", { 2 })
-            fails("dropout p is 1", forward, out, nil, qkv, good, 2, 4, 1, ops.dropout(state, 1, 0))
-            fails("attention backward: stats is NULL, expected f32 [2,2,4]", ops.attention_backward, qkv, out, out,
                 nil, qkv, good, 2, 4, 1, nil)
+            fails("attention: kept is i32 [2,2,4], expected i32 [2,2,128]", forward, out, nil,
+                tensor.new("i32", { 2, 2, 4 }), qkv, good, 2, 4, 1, nil)
+            fails("attention: scale is inf", forward, out, nil, nil, qkv, good, 2, 4, math.huge, nil)
+            local state = tensor.new("i64", { 2 })
+            fails("dropout p is 1", forward, out, nil, nil, qkv, good, 2, 4, 1, ops.dropout(state, 1, 0))
+            fails("attention backward: stats is NULL, expected f32 [2,2,4]", ops.attention_backward, qkv, out, out,
+                nil, nil, qkv, good, 2, 4, 1, nil)
+            fails("attention backward: kept is NULL, expected i32 [2,2,128]", ops.attention_backward, qkv, out, out,
+                tensor.new("f32", { 2, 2, 4 }), nil, qkv, good, 2, 4, 1, ops.dropout(state, 0.5, 0))
             fails("attention backward: sums is f32 [4], expected f32 [12]", ops.attention_backward, qkv, out, out,
-                tensor.new("f32", { 2, 2, 4 }), qkv, good, 2, 4, 1, nil, tensor.new("f32", { 4 }))
+                tensor.new("f32", { 2, 2, 4 }), nil, qkv, good, 2, 4, 1, nil, tensor.new("f32", { 4 }))
         end)
     end)
 end)

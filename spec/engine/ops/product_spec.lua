@@ -106,6 +106,8 @@ describe("matmul", function()
 
     it("gives the bits of a single product in a batch of equal ones", scoped(function()
         if context.device() ~= "cpu" then return end -- another algorithm may be suggested for a batch
+        -- Several threads may divide the batch in the midst of a matrix.
+        context.open { threads = 1 }
         local a, b = support.random("f32", { 1, 40, 48 }, 1), support.random("f32", { 1, 48, 24 }, 2)
         local many_a, many_b = tensor.new("f32", { 3, 40, 48 }), tensor.new("f32", { 3, 48, 24 })
         for i = 1, 3 do
@@ -114,6 +116,7 @@ describe("matmul", function()
         end
         local y = support.poisoned("f32", { 3, 40, 24 })
         ops.matmul(y, many_a, many_b)
+        context.open {}
         for i = 2, 3 do support.assert_same(y:select(i), y:select(1)) end
     end))
 

@@ -42,6 +42,17 @@ describe("crc32c", function()
         end
     end)
 
+    it("agrees with the definition on long data, whose parts are summed side by side", function()
+        local text = {}
+        for i = 1, 50100 do text[i] = string.char(i * i % 251) end
+        text = table.concat(text)
+        for _, bytes in ipairs { 16383, 16384, 16385, 49152, 49999, 50100 } do
+            local part = text:sub(1, bytes)
+            assert.are.equal(reference(part), storage.crc32c(part))
+            assert.are.equal(reference(part), storage.crc32c(part:sub(101), storage.crc32c(part:sub(1, 100))))
+        end
+    end)
+
     it("continues from an earlier part", function()
         assert.are.equal(0xE3069283, storage.crc32c("56789", storage.crc32c "1234"))
     end)

@@ -8,13 +8,14 @@
 --     origin    the parameters it began from (origin.lua)
 --     amp       whether mixed precision was asked for: settings.precision is what that came to (precision.lua)
 --     phase     of the task; features: samples per epoch
+--     dropout_bits  random bits that an element's dropout takes: with it the masks change
 --
 -- One rule. Refused is what would make the checkpoint another model's: other parameters to begin from, settings
 -- declared `fixed`, fields of the configuration (but those of DRAWN). All else is told, one line a difference: "beta1
 -- was 0.9 in FOLDER/6 and is 0.8 now". The vocabulary, its casing, the optimizer's kind and the
 -- tensors' shapes are compared by checkpoint.load; what a recipe's function yields, by own_data.lua. What only changes
--- the order of sums (`rounding` in the declaration: the number of processes, the device, kernels) is a note, not a
--- warning.
+-- the order of sums (`rounding` in the declaration: the number of processes or threads, the device, kernels) is a note,
+-- not a warning.
 --
 -- A checkpoint holds what its own run had, so a difference is told once: by the run that changed it.
 
@@ -30,6 +31,9 @@ local M = {}
 -- Fields of a configuration that only draw random numbers: a run may go on with others.
 local DRAWN = { hidden_dropout_prob = true, attention_probs_dropout_prob = true, classifier_dropout = true,
     initializer_range = true }
+
+-- core/dropout.h; checkpoints that do not hold it are of versions that took a whole word.
+local DROPOUT_BITS, FORMER_DROPOUT_BITS = 16, 32
 
 -- Checkpoints of older versions have no `began`: some settings stood in progress.json itself, some in settings.json.
 -- Of these, only what differed from the default.
@@ -81,7 +85,7 @@ function M.of(job)
     local run = job.run
     return { settings = settings_of(job.task, run, job.values), data = data_files.of(job), origin = run.origin,
         config = config_of(job.data.config, job.parts.model.store.labeled), phase = run.phase, features = run.features,
-        amp = run.amp }
+        amp = run.amp, dropout_bits = DROPOUT_BITS }
 end
 
 local function shown(value)
@@ -136,8 +140,11 @@ local function compare_settings(job, before, missing)
     for _, setting in ipairs(job.task.settings.list) do
         local name = setting.name
         local was, is = before.settings[name], now[name]
-        -- One that did not exist yet did what its default does.
-        if was == nil then was = setting.default end
+        -- One that did not exist yet did what its default does; what that came to on a machine is not known any more.
+        if was == nil then
+            local unknown = setting.rounding and run.effective[name] ~= nil
+            if unknown then was = is else was = setting.default end
+        end
         if M.is_recorded(setting, run) and not (missing and missing[name]) and was ~= is then
             local text = change(name, was, path, is)
             if setting.fixed then
@@ -169,6 +176,15 @@ local function compare_config(lines, before, now, path)
     end
 end
 
+--- Whether the model drops anything, as far as is known: a recipe's own may.
+local function drops(job, config)
+    if model_choice.is_own(job.values) then return true end
+    for _, name in ipairs { "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout" } do
+        if (config[name] or 0) ~= 0 then return true end
+    end
+    return false
+end
+
 local function warn(run, lines, consequence)
     for _, text in ipairs(lines) do run.warnings[#run.warnings + 1] = text .. consequence end
 end
@@ -186,6 +202,11 @@ function M.compare(job, now, is_done)
         lines[#lines + 1] = change("phase", before.phase, path, now.phase)
     end
     if before.config then compare_config(lines, before.config, now.config, path) end
+    local bits = before.dropout_bits or FORMER_DROPOUT_BITS
+    if bits ~= now.dropout_bits and drops(job, now.config) then
+        lines[#lines + 1] = ("dropout took %d random bits an element in %s and takes %d now"):format(bits, path,
+            now.dropout_bits)
+    end
     local data = before.data or {}
     local same_file = data.train_file and now.data.train_file
         and not data_files.difference(data.train_file, now.data.train_file, path)

@@ -399,6 +399,8 @@ function M.resolve(task, values, sources, size)
     run.effective.precision = run.tf32 and "tf32" or run.precision
     run.effective.device, run.effective.world_size = context.choose(values.device), size
     run.effective.attention, run.effective.do_lower_case = run.attention, run.do_lower_case
+    -- A GPU's sums do not depend on them; products of a CPU may.
+    run.effective.threads = context.device() == "cpu" and context.threads() or 0
     if run.work.train and not finetunes then M.set_steps(run, values) end
     return run
 end

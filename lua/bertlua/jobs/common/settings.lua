@@ -165,7 +165,7 @@ local MACHINE = {
         help = "MiB of fp32 gradients that are reduced at a time while the backward pass continues" },
     { name = "device", type = "choice", rounding = true, choices = { "auto", "cpu", "cuda" }, default = "auto",
         help = "where to compute; auto: on a GPU if one is found" },
-    { name = "threads", type = "integer", passing = "sums do not depend on their number", min = 0, default = 0,
+    { name = "threads", type = "integer", rounding = true, min = 0, default = 0,
         help = "0: OMP_NUM_THREADS, or all cores (as many as a container's limit gives); processes share them" },
     { name = "comm_timeout", type = "number", passing = "when a silent process counts as lost", above = 0,
         default = 600,

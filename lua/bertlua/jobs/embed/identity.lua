@@ -1,5 +1,5 @@
 --- What decides the bytes of a file of vectors, beside the texts: what an interrupted run is compared with before
--- another one goes on with it. Where files are and how many threads compute makes no difference.
+-- another one goes on with it. Where files are makes no difference, how many threads compute none but in last bits.
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"

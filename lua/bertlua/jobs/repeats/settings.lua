@@ -13,7 +13,7 @@ M.SETTINGS = { "Several runs", {
     { name = "sweep", type = "string", accepts = { table = true }, passing = "the settings of each run are compared",
         help = "train once with each combination of values, \"learning_rate=2e-5,5e-5;epochs=2,3\", and sort the runs "
             .. "by their figures; with seeds or folds, each combination with each of those; unset: one run" },
-    { name = "sweep_processes", type = "integer", min = 1, passing = "the same runs",
+    { name = "sweep_processes", type = "integer", min = 1, passing = "the same runs, but for rounding",
         help = "of seeds, folds or sweep, run so many at once, each with its share of the threads and with its output "
             .. "in log.txt of its folder; unset: 1" },
 } }

@@ -16,7 +16,7 @@ for name in ([[amp amp_dtype use_pure_fp16 fuse_mha activation_checkpointing cud
     output_dir bert_model config_file vocab_file from_pretrained_params from_phase1_final_params input_dir train_file
     dev_file test_file predict_file from_checkpoint last_step_of_checkpoint steps_this_run phase1 phase2
     log_freq num_steps_per_checkpoint on_step on_checkpoint on_evaluate report_file tensorboard_dir trace_file
-    model_prefix show_config enable_cpu_affinity threads num_workers comm_timeout activation_memory
+    model_prefix show_config enable_cpu_affinity num_workers comm_timeout activation_memory
     benchmark benchmark_steps benchmark_warmup_steps predict_batch_size
     test_file pseudo_perplexity seeds folds sweep sweep_processes
     mode do_train do_predict do_eval squad_url eval_script cache_dir verbose_logging]]):gmatch "%S+" do
@@ -126,9 +126,9 @@ describe("what a run began with", function()
         local task = task_of "pretrain"
         local job = job_of(task)
         local config = { hidden_size = 8, num_attention_heads = 2, hidden_dropout_prob = 0.1 }
-        record(task, job.values, { config = config })
+        record(task, job.values, { config = config, dropout_bits = 16 })
         local function compare(changes)
-            local now = { settings = {}, data = {}, config = {}, phase = "phase1" }
+            local now = { settings = {}, data = {}, config = {}, phase = "phase1", dropout_bits = 16 }
             for key, value in pairs(config) do now.config[key] = value end
             for key, value in pairs(changes) do now.config[key] = value end
             job.run.warnings = {}
@@ -142,6 +142,19 @@ describe("what a run began with", function()
         assert.is_false(ok)
         assert.matches("^num_attention_heads was 2 in .- and is 4 now: use the configuration that it began with",
             fault.message(problem))
+    end)
+
+    it("holds the random bits of dropout: older checkpoints, which do not say, took 32", function()
+        local task = task_of "pretrain"
+        local job = job_of(task)
+        for _, case in ipairs { { 0.1, nil, true }, { 0.1, 16, false }, { 0, nil, false } } do
+            local config = { hidden_dropout_prob = case[1], attention_probs_dropout_prob = 0 }
+            record(task, job.values, { config = config, dropout_bits = case[2] })
+            job.run.warnings = {}
+            began.compare(job, { settings = {}, data = {}, config = config, phase = "phase1", dropout_bits = 16 }, false)
+            assert.are.same(case[3] and { "dropout took 32 random bits an element in " .. folder
+                .. " and takes 16 now: the run will differ from one that never stopped" } or {}, job.run.warnings)
+        end
     end)
 
     it("is compared with what a real run resumes with, and once", function()

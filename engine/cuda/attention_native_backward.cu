@@ -143,7 +143,7 @@ __device__ __forceinline__ void add_rows(const BackwardTiles<T, D> &tiles, int p
     const uint32_t one = pack_pair<T>(1.0f, 1.0f), ones[4] = {one, one, one, one};
     const int thread = fresh_thread(), warp = thread / BL_WARP, lane = thread % BL_WARP;
     float *const sums = tiles.sums + warp * tiles.SUMS + part * D;
-#pragma unroll
+#pragma unroll 1 /* else kernels with dropout spill on sm_90a */
     for (int n = 0; n < D / 8; n += 2) {
         uint32_t b[4];
         float c[2][4];

@@ -13,7 +13,8 @@
 
 #include "cuda/kernel.cuh"
 
-enum { THREADS = 256 };
+/* Of a block; blocks of a multiprocessor: without a bound of ours ptxas takes a tighter one of its own, and spills. */
+enum { THREADS = 256, BLOCKS = 2 };
 
 /* Packs a thread takes of each operand. */
 template <typename Op> struct Packs { static constexpr int N = Op::TWO ? 2 : 4; };
@@ -62,7 +63,7 @@ __device__ __forceinline__ void run_packs(T *y, const T *x, const T *z, int64_t 
 
 /* y = op(x, z); Op::TWO says whether z is read. The output may be an input: each thread reads what it writes first. */
 template <typename T, typename Op>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, BLOCKS)
     elementwise_kernel(T *y, const T *x, const T *z, int64_t n, bool vector, Op op) {
     constexpr int N = Pack<T>::N, SHARE = Packs<Op>::N * THREADS * N;
     const int64_t block = static_cast<int64_t>(blockIdx.x) * SHARE;

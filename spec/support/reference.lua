@@ -53,7 +53,7 @@ function M.philox_word(seed, i, c1, c2, c3)
     return M.philox({ block % 2 ^ 32, c1, c2, c3 }, low, high)[i % 4 + 1]
 end
 
---- Multipliers of elements first..first+n-1 (from 0): 0 or the scale of what is kept. An element takes a half of a word,
+--- Multipliers of elements first..first+n-1 (from 0): 0 or the scale of what is kept. An element takes half of a word,
 -- the low one first, and is dropped below p in steps of 2^-16. p is what f32 holds of it.
 function M.dropout_keep(n, seed, step, op, p, first)
     local keep, step_low, step_high = {}, split(step)

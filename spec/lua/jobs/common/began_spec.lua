@@ -151,7 +151,8 @@ describe("what a run began with", function()
             local config = { hidden_dropout_prob = case[1], attention_probs_dropout_prob = 0 }
             record(task, job.values, { config = config, dropout_bits = case[2] })
             job.run.warnings = {}
-            began.compare(job, { settings = {}, data = {}, config = config, phase = "phase1", dropout_bits = 16 }, false)
+            local now = { settings = {}, data = {}, config = config, phase = "phase1", dropout_bits = 16 }
+            began.compare(job, now, false)
             assert.are.same(case[3] and { "dropout took 32 random bits an element in " .. folder
                 .. " and takes 16 now: the run will differ from one that never stopped" } or {}, job.run.warnings)
         end

@@ -2,6 +2,8 @@
  * compute.c - token ids of many sequences to numbers: sorted by length, packed
  * without padding into batches that fit a workspace, results in their order.
  */
+#include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +15,12 @@
  * the next in the second cache level; more tokens only make calls slower.
  */
 enum { MOST_TOKENS = 512, THREAD_TOKENS = 256 };
+/*
+ * A few threads with enough for each take batches of their own: none waits for
+ * another between ops, and what one leaves to the next is in its own cache. More
+ * threads would each read all weights from memory that they share.
+ */
+enum { LANES = 8, LANE_TOKENS = 256, LEAST_LANE_TOKENS = 96 };
 /* A GPU wants more of them at once. */
 enum { DEVICE_TOKENS = 4096 };
 
@@ -29,13 +37,16 @@ typedef struct job {
     const bl_sequences *sequences;
     item *items; /* longest first */
     int64_t count;
+    int32_t threads, lanes; /* of a batch; batches at the same time */
+    int64_t lane_tokens;    /* tokens of a batch of a lane */
     float *out;
     int64_t width; /* numbers of a row of out */
 } job;
 
-/* What a batch has: items [begin, begin + sequences). */
+/* What a batch has: items [begin, begin + sequences); and the memory that it needs. */
 typedef struct outline {
     int64_t begin, sequences, tokens, places, longest;
+    size_t need;
 } outline;
 
 static const char *const head_names[BL_HEADS] = {
@@ -87,7 +98,7 @@ static int64_t result_rows(const job *j, const outline *b) {
 static size_t scratch_bytes(const job *j, const outline *b) {
     const struct bl_model *model = j->model;
     const int64_t *sizes = model->sizes;
-    int64_t threads = bl_workspaces_threads(j->encoder->workspaces);
+    int64_t threads = j->threads;
     int64_t width = (sizes[BL_SIZE_HIDDEN] / model->attention_heads + 15) / 16 * 16;
     int64_t padded = (b->longest + 15) / 16 * 16, tokens = rounded_tokens(b->tokens);
     int64_t attention = threads * 4 * (3 * padded * width + 64 * (padded + width) + padded) + tokens;
@@ -122,22 +133,28 @@ static size_t need_of(const job *j, const outline *b) {
 
 /* ---- a batch ---- */
 
-/* Cuts the next batch off the items: as many as a call's share of the memory takes, at least one. */
-static outline next_batch(const job *j, int64_t begin, size_t *need) {
+/* Tokens of a batch, unless a sequence has more. */
+static int64_t most_tokens(const job *j) {
+    if (j->encoder->options.device != BL_CPU) return DEVICE_TOKENS;
+    if (j->lanes > 1) return j->lane_tokens;
+    int64_t tokens = THREAD_TOKENS * (int64_t) j->threads;
+    return tokens > MOST_TOKENS ? tokens : MOST_TOKENS;
+}
+
+/* Cuts the next batch off the items: as many as its share of the memory takes, at least one. */
+static outline next_batch(const job *j, int64_t begin) {
     const item *first = &j->items[begin];
-    outline b = {begin, 1, first->length, first->places, first->length};
-    size_t share = bl_workspaces_share(j->encoder->workspaces);
-    int64_t tokens = THREAD_TOKENS * (int64_t) bl_workspaces_threads(j->encoder->workspaces);
-    int64_t most = j->encoder->options.device != BL_CPU ? DEVICE_TOKENS : tokens > MOST_TOKENS ? tokens : MOST_TOKENS;
-    *need = need_of(j, &b);
+    outline b = {begin, 1, first->length, first->places, first->length, 0};
+    size_t share = bl_workspaces_share(j->encoder->workspaces) / (size_t) j->lanes;
+    int64_t most = most_tokens(j);
+    b.need = need_of(j, &b);
     for (int64_t i = begin + 1; i < j->count; i++) {
-        outline more = {begin, b.sequences + 1, b.tokens + j->items[i].length, b.places + j->items[i].places,
-                        b.longest};
+        outline more = {begin, b.sequences + 1, b.tokens + j->items[i].length, b.places + j->items[i].places, b.longest,
+                        0};
         if (more.tokens > most) break;
-        size_t bytes = need_of(j, &more);
-        if (bytes > share) break;
+        more.need = need_of(j, &more);
+        if (more.need > share) break;
         b = more;
-        *need = bytes;
     }
     return b;
 }
@@ -244,10 +261,11 @@ static bl_status scatter(const job *j, const outline *b, const float *rows) {
     return BL_OK;
 }
 
-static bl_status run_batch(const job *j, const outline *b, size_t need) {
+static bl_status run_batch(const job *j, const outline *b) {
     struct bl_workspaces *all = j->encoder->workspaces;
     bl_workspace *w = NULL;
-    BL_TRY(bl_workspaces_take(all, head_names[j->head], need, &w));
+    BL_TRY(bl_workspaces_take(all, head_names[j->head], b->need, &w));
+    if (j->encoder->options.device == BL_CPU) w->ctx->threads = j->threads;
     bl_plan_batch batch;
     bl_tensor result;
     const float *rows = NULL;
@@ -300,6 +318,90 @@ static int64_t width_of(const struct bl_model *model, bl_head head) {
     }
 }
 
+static int64_t total_tokens(const job *j) {
+    int64_t tokens = 0;
+    for (int64_t i = 0; i < j->count; i++)
+        tokens += j->items[i].length;
+    return tokens;
+}
+
+/* All batches: their number. */
+static int64_t cut_batches(const job *j, outline *batches) {
+    int64_t count = 0;
+    for (int64_t begin = 0; begin < j->count; begin += batches[count++].sequences)
+        batches[count] = next_batch(j, begin);
+    return count;
+}
+
+/* True if lanes, each of which takes the next batch when it is done, end at nearly the same time. */
+static bool is_even(const job *j, const outline *batches, int64_t count) {
+    int64_t loads[LANES] = {0}, most = 0, total = 0;
+    for (int64_t b = 0; b < count; b++) {
+        int32_t least = 0;
+        for (int32_t lane = 1; lane < j->lanes; lane++)
+            if (loads[lane] < loads[least]) least = lane;
+        loads[least] += batches[b].tokens;
+        total += batches[b].tokens;
+        if (loads[least] > most) most = loads[least];
+    }
+    return most * j->lanes <= total + total / 10;
+}
+
+/* The error of the first batch that has one is that of all. */
+static bl_status run_lanes(const job *j, const outline *batches, int64_t count) {
+    typedef struct failure {
+        bl_status status;
+        char message[512];
+    } failure;
+    /* Of each lane its first, as it takes batches in their order. */
+    failure failures[LANES] = {{BL_OK, ""}};
+    int64_t failed[LANES] = {0};
+#pragma omp parallel for num_threads(j->lanes) schedule(monotonic : dynamic)
+    for (int64_t b = 0; b < count; b++) {
+        failure *mine = &failures[omp_get_thread_num()];
+        if (mine->status != BL_OK) continue;
+        mine->status = run_batch(j, &batches[b]);
+        if (mine->status == BL_OK) continue;
+        failed[omp_get_thread_num()] = b;
+        snprintf(mine->message, sizeof mine->message, "%s", bl_last_error());
+    }
+    int32_t first = 0;
+    for (int32_t lane = 1; lane < j->lanes; lane++)
+        if (failures[lane].status != BL_OK && (failures[first].status == BL_OK || failed[lane] < failed[first]))
+            first = lane;
+    return failures[first].status == BL_OK ? BL_OK : bl_fail(failures[first].status, "%s", failures[first].message);
+}
+
+static bl_status run_batches(job *j) {
+    outline *batches = malloc((size_t) (j->count + 1) * sizeof *batches);
+    if (!batches)
+        return bl_fail(BL_ERROR_MEMORY, "%s: out of memory for %lld texts", head_names[j->head], (long long) j->count);
+    const int32_t threads = bl_workspaces_threads(j->encoder->workspaces);
+    int64_t tokens = total_tokens(j), count = 0;
+    if (j->encoder->options.device == BL_CPU && threads > 1 && threads <= LANES && j->count >= threads &&
+        tokens >= LEAST_LANE_TOKENS * (int64_t) threads) {
+        j->threads = 1;
+        j->lanes = threads;
+        /* As many for each, of nearly the same size: with room for what does not divide. */
+        int64_t each = (tokens - 1) / ((int64_t) threads * LANE_TOKENS) + 1;
+        j->lane_tokens = (tokens - 1) / (threads * each) + 1 + j->items[0].length / 2;
+        count = cut_batches(j, batches);
+    }
+    if (count == 0 || !is_even(j, batches, count)) {
+        j->threads = threads;
+        j->lanes = 1;
+        count = cut_batches(j, batches);
+    }
+    bl_status status = BL_OK;
+    if (j->lanes > 1)
+        status = run_lanes(j, batches, count);
+    else
+        for (int64_t b = 0; status == BL_OK && b < count; b++)
+            status = run_batch(j, &batches[b]);
+    free(batches);
+    return status;
+}
+
 BL_API bl_status bl_encoder_compute(bl_encoder *encoder, bl_head head, const bl_sequences *sequences, float *out) {
     const struct bl_model *model = encoder->model;
     if (!model->has[head])
@@ -312,20 +414,16 @@ BL_API bl_status bl_encoder_compute(bl_encoder *encoder, bl_head head, const bl_
         return bl_fail(BL_ERROR_MEMORY, "%s: out of memory for %lld texts", head_names[head],
                        (long long) sequences->count);
     bl_status status = list_items(&j);
-    for (int64_t begin = 0; status == BL_OK && begin < j.count;) {
-        size_t need = 0;
-        outline batch = next_batch(&j, begin, &need);
-        status = run_batch(&j, &batch, need);
-        begin += batch.sequences;
-    }
+    if (status == BL_OK) status = run_batches(&j);
     free(j.items);
     return status;
 }
 
 bl_status bl_encoder_check_memory(bl_encoder *encoder) {
-    job j = {.encoder = encoder, .model = encoder->model, .head = BL_HEAD_HIDDEN};
+    job j = {.encoder = encoder, .model = encoder->model, .head = BL_HEAD_HIDDEN, .lanes = 1};
+    j.threads = bl_workspaces_threads(encoder->workspaces);
     int32_t length = encoder->folder.max_length;
-    outline b = {0, 1, length, 0, length};
+    outline b = {0, 1, length, 0, length, 0};
     size_t need = need_of(&j, &b), memory = bl_workspaces_memory(encoder->workspaces);
     if (need <= memory) return BL_OK;
     return bl_fail(BL_ERROR_ARGUMENT,

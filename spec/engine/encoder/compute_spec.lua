@@ -114,6 +114,27 @@ describe("the encoder's heads", function()
         small:close()
     end)
 
+    it("score the same where threads take batches of their own, and say the same of damage", function()
+        local model = models.model "BertModel"
+        local path = models.write(model, folder .. "/lanes")
+        local many, random = {}, rng.new(9)
+        for i = 1, 60 do many[i] = models.sequence(random, random:integer(2, 37)) end
+        local one, three = assert(api.open(path, { threads = 1 })), assert(api.open(path, { threads = 3 }))
+        local expected, results = assert(compute.run(one, "mean", many, HIDDEN)),
+            assert(compute.run(three, "mean", many, HIDDEN))
+        for i, rows in ipairs(expected) do assert.is_true(models.distance(rows, results[i]) < CLOSE) end
+        one:close()
+        three:close()
+        model.store:get("bert.encoder.layer.2.output.dense.bias").value:slice(1, 4, 4):fill(0 / 0)
+        local damaged = assert(api.open(models.write(model, folder .. "/lanes-nan"), { threads = 3 }))
+        local longest = 1
+        for i, s in ipairs(many) do if #s.ids > #many[longest].ids then longest = i end end
+        local nothing, message = compute.run(damaged, "mean", many, HIDDEN)
+        assert.is_nil(nothing)
+        assert.matches(("computes inf or NaN %%(text %d, from 0%%)"):format(longest - 1), message)
+        damaged:close()
+    end)
+
     it("have as much memory as asked for, and a text that needs more says so", function()
         local path = models.write(models.model "BertForMaskedLM", folder .. "/little")
         local ok, message = pcall(api.open, path, { memory = 4096, threads = 1 })

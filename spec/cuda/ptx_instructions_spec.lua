@@ -248,6 +248,47 @@ describe("the interpreter of PTX", function()
             shr.u32 %r2, %r0, 2; setp.eq.u32 %p0, %r2, 1; vote.sync.ballot.b32 %r1, %p0, -1;]]))
     end)
 
+    it("transposes matrices of 8 x 8 between lanes", function()
+        -- Element (row, column) is 8 row + column; a lane holds two beside each other in a row.
+        assert.are.same(each(function(lane)
+            local row, column = math.floor(lane / 4), lane % 4 * 2
+            return 8 * column + row + 65536 * (8 * (column + 1) + row)
+        end), (lanes [[mul.lo.u32 %r2, %r0, 131074; add.u32 %r2, %r2, 65536;
+            movmatrix.sync.aligned.m8n8.trans.b16 %r1, %r2;]]))
+    end)
+
+    it("loads matrices of 8 x 8 from shared memory, transposed or not", function()
+        -- Thread i writes bytes 16 i to 16 i + 15: row i % 8 of matrix i / 8, each element 8 row + column + 64 matrix.
+        local text = [[.shared .align 16 .b8 room[512]; mov.u32 %%r2, room; shl.b32 %%r3, %%r0, 4;
+            add.s32 %%r3, %%r2, %%r3; mul.lo.u32 %%r4, %%r0, 524296; add.u32 %%r4, %%r4, 65536;
+            add.u32 %%r5, %%r4, 131074; add.u32 %%r6, %%r5, 131074; add.u32 %%r7, %%r6, 131074;
+            st.shared.v4.u32 [%%r3], {%%r4, %%r5, %%r6, %%r7}; bar.warp.sync -1;
+            ldmatrix.sync.aligned.m8n8.x4%s.shared.b16 {%%r4, %%r5, %%r1, %%r6}, [%%r3];]]
+        assert.are.same(each(function(lane)
+            local first = 128 + 8 * math.floor(lane / 4) + lane % 4 * 2
+            return first + 65536 * (first + 1)
+        end), (lanes(text:format "")))
+        assert.are.same(each(function(lane)
+            local first = 128 + 8 * (lane % 4 * 2) + math.floor(lane / 4)
+            return first + 65536 * (first + 8)
+        end), (lanes(text:format ".trans")))
+    end)
+
+    it("multiplies matrices with the fragments of the PTX ISA", function()
+        -- A is 1 at (group, 2 member) and 2 at (group + 8, 2 member + 9); B is column + 1 in row 2 member, 64 times
+        -- that in row 2 member + 9.
+        assert.are.same(each(function(lane) return f(4 * (lane % 4 * 2 + 1)) end), (lanes [[
+            shr.u32 %r2, %r0, 2; add.u32 %r2, %r2, 1; cvt.rn.f32.u32 %r3, %r2; cvt.rn.bf16x2.f32 %r4, 0f00000000, %r3;
+            mov.u32 %r5, 0; mov.u32 %r6, 0x00003f80;
+            mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%r1, %r7, %r2, %r3}, {%r6, %r5, %r5, %r5}, {%r4, %r5},
+                {%r5, %r5, %r5, %r5};]]))
+        assert.are.same(each(function(lane) return f(4 * 2 * 64 * (lane % 4 * 2 + 2)) end), (lanes [[
+            shr.u32 %r2, %r0, 2; add.u32 %r2, %r2, 1; shl.b32 %r2, %r2, 6; cvt.rn.f32.u32 %r3, %r2;
+            cvt.rn.f16x2.f32 %r4, %r3, 0f00000000; mov.u32 %r5, 0; mov.u32 %r6, 0x40000000;
+            mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%r2, %r3, %r7, %r1}, {%r5, %r5, %r5, %r6}, {%r5, %r4},
+                {%r5, %r5, %r5, %r5};]]))
+    end)
+
     it("brings lanes together again where their ways join", function()
         -- Lane i goes round i + 1 times; every second one takes a way of its own.
         assert.are.same(each(function(lane) return bit.bxor(lane, 1) + 1 + (lane % 2 == 0 and 100 or 0) end), (lanes [[

@@ -4,7 +4,7 @@
 local context = require "bertlua.context"
 
 local FOLDER = os.getenv "BERTLUA_EMULATION_PTX"
-if context.device() ~= "cuda" or not context.describe():find "^emulated" or not FOLDER then return end
+if context.device() ~= "cuda" or not context.describe():find "^emulated" or (FOLDER or "") == "" then return end
 
 local ffi = require "ffi"
 local fs = require "bertlua.util.fs"

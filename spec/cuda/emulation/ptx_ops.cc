@@ -4,9 +4,9 @@
  * unknown.
  *
  * f32 and f64 are the host's, which rounds as IEEE 754 demands and a GPU does.
- * Approximate instructions give what their definition allows, not what the
- * host's library gives: a result up to the bound of the PTX ISA away from the
- * true one, which of them being drawn from the argument's bits.
+ * Approximate instructions do not give what the host's library gives, but a
+ * result as far from the true one as their bound allows, drawn from the
+ * argument's bits.
  */
 #include <math.h>
 
@@ -376,7 +376,7 @@ static float near_to(double exact, int ulps, float argument) {
     return low;
 }
 
-/* PTX ISA 9.0: at most 2 ulp, over the full range. */
+/* Up to 2 units in the last place away: the CUDA programming guide's bound of exp2f, which is this instruction. */
 struct Exp2 {
     static float run(float a) {
         return near_to(exp2(static_cast<double>(a)), 2, a);
@@ -387,13 +387,13 @@ struct Exp2Flush {
         return flush(Exp2::run(flush(a)));
     }
 };
-/* PTX ISA: at most 1 ulp. */
+/* Up to 1 unit in the last place away. */
 struct ReciprocalFlush {
     static float run(float a) {
         return flush(near_to(1 / static_cast<double>(flush(a)), 1, a));
     }
 };
-/* PTX ISA: the upper 32 bits of argument and result, about 20 bits of a mantissa; the lower ones are 0. */
+/* The upper 32 bits of argument and result, about 20 bits of a mantissa; the lower ones are 0. */
 struct ReciprocalUpper {
     static double run(double a) {
         uint64_t bits;

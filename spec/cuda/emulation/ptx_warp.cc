@@ -1,6 +1,6 @@
 /*
  * ptx_warp.cc - instructions that the lanes of a warp run together: shuffles,
- * votes, bar.warp.sync, ldmatrix, mma. Which lane holds what is written from
+ * votes, bar.warp.sync, ldmatrix, movmatrix, mma. Which lane holds what is written from
  * the PTX ISA, independently of mma.cuh. None but bar.warp.sync orders memory.
  */
 #include <math.h>
@@ -82,6 +82,21 @@ template <bool TRANSPOSED> static void load_matrices(Warp &w, const Instruction 
     }
 }
 
+/* A matrix of 8 x 8 that the warp holds as above, from registers to registers. */
+static void transpose(Warp &w, const Instruction &i, uint32_t mask) {
+    if (mask != 0xffffffffu) fail("a movmatrix without the whole warp");
+    uint16_t matrix[8][8];
+    for (int lane = 0; lane < LANES; lane++) {
+        const uint32_t word = get<uint32_t>(w, i.operands[1].slots[0], lane);
+        matrix[lane / 4][lane % 4 * 2] = static_cast<uint16_t>(word);
+        matrix[lane / 4][lane % 4 * 2 + 1] = static_cast<uint16_t>(word >> 16);
+    }
+    for (int lane = 0; lane < LANES; lane++) {
+        const uint32_t low = matrix[lane % 4 * 2][lane / 4], high = matrix[lane % 4 * 2 + 1][lane / 4];
+        put<uint32_t>(w, i.operands[0].slots[0], lane, low | high << 16);
+    }
+}
+
 /* ---- products ---- */
 
 /* Towards zero, as tensor cores have been seen to round; the PTX ISA leaves it open. */
@@ -139,6 +154,7 @@ void add_warp(Opcodes &table) {
     add(table, "bar.warp.sync", warp_barrier, 1, 0);
     add(table, "ldmatrix.sync.aligned.m8n8.x4.shared.b16", load_matrices<false>, 2, -1);
     add(table, "ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16", load_matrices<true>, 2, -1);
+    add(table, "movmatrix.sync.aligned.m8n8.trans.b16", transpose, 2, -1);
     add(table, "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", multiply<from_bf16>, 4, -1);
     add(table, "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", multiply<from_f16>, 4, -1);
     Opcode row;

@@ -2,6 +2,7 @@
 # Builds, tests and measures bertlua on the systems and CPUs of its users, as far as one x86-64 machine can be them.
 #
 #   scripts/check_platforms.sh [ROW ...]     those rows, or all of them; then the table
+#   scripts/check_platforms.sh --measure ROW ...   only the measurements of rows that were built before
 #   scripts/check_platforms.sh --list        the rows
 #   scripts/check_platforms.sh --table       the table of what was found so far
 #   scripts/check_platforms.sh --docs        writes that table into docs/platforms.md
@@ -157,6 +158,26 @@ mpich_trains() { # two processes of a small model, started by MPICH's mpirun: ok
         test -f results/custom/phase1/20/model.safetensors" >> "$log" 2>&1 && echo ok || echo failed
 }
 
+measure() { # sets fp32, amp and inference
+    fp32=$(per_second 4 "$build/bertlua bench/pretrain_worker.lua fp32 1 3 4 128 20")
+    amp=$(per_second 4 "$build/bertlua bench/pretrain_worker.lua bf16 1 3 4 128 20")
+    inference=$(per_second 8 \
+        "$build/bertlua bench/squad_inference_worker.lua fp32 1 3 8 128 bert_configs/bert-base-uncased.json")
+}
+
+measure_row() { # NAME and the columns of its row: the rest of what was found stays
+    local fp32 amp inference was
+    name=$1 isa=$5 log=$work/log/$1 build=build-$1
+    [ "$8" = cpu ] || fail "$name: nothing is measured there"
+    [ -f "$work/results/$name" ] || fail "$name: run the row first"
+    make_root "$2" "$3" >> "$log" 2>&1 || fail "$name: no chroot: see $log"
+    measure
+    unmount_all
+    was=$(cat "$work/results/$name")
+    awk -F'|' -v OFS='|' -v fp32=" $fp32 " -v amp=" $amp " -v inference=" $inference " \
+        '{ $9 = fp32; $10 = amp; $11 = inference; print }' <<< "$was" | tee "$work/results/$name"
+}
+
 run_row() { # NAME and the columns of its row
     local suite=$2 architecture=$3 arch=$4 kind=$8 more="" passed=- failed=- pending=- fp32=- amp=- inference=- note=-
     local make specs result groups="build test demo"
@@ -194,10 +215,7 @@ run_row() { # NAME and the columns of its row
             rm "$log.specs"
         fi
         if [ "$kind" = cpu ] && [ "${MEASURE:-}" != none ]; then
-            fp32=$(per_second 4 "$build/bertlua bench/pretrain_worker.lua fp32 1 3 4 128 20")
-            amp=$(per_second 4 "$build/bertlua bench/pretrain_worker.lua bf16 1 3 4 128 20")
-            inference=$(per_second 8 \
-                "$build/bertlua bench/squad_inference_worker.lua fp32 1 3 8 128 bert_configs/bert-base-uncased.json")
+            measure
         fi
     fi
     note="$note; $(git rev-parse --short HEAD)"
@@ -228,12 +246,14 @@ case ${1:-} in
     ;;
 esac
 [ "$(id -u)" -eq 0 ] || fail "chroots need root"
+action=run_row
+[ "${1:-}" != --measure ] || { action=measure_row && shift; }
 for wanted in "${@:-}"; do
     for name in ${wanted:-$names}; do
         row=$(printf '%s\n' "$rows" | awk -v name="$name" '$1 == name')
         [ -n "$row" ] || fail "no row $name, expected one of ${names//$'\n'/, }"
         # shellcheck disable=SC2086 # columns
-        run_row $row
+        $action $row
     done
 done
 table

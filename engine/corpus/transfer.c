@@ -71,10 +71,21 @@ static size_t take_header(char *data, size_t size, size_t count, void *user) {
     return bytes;
 }
 
+/* What URLs may name, and what they may lead to. The names of protocols are taken since libcurl 7.85. */
+static bool set_protocols(CURL *easy) {
+#if LIBCURL_VERSION_NUM >= 0x075500
+    return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https,ftp,file") == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") == CURLE_OK;
+#else
+    const long web = CURLPROTO_HTTP | CURLPROTO_HTTPS;
+    return curl_easy_setopt(easy, CURLOPT_PROTOCOLS, web | CURLPROTO_FTP | CURLPROTO_FILE) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS, web) == CURLE_OK;
+#endif
+}
+
 static bl_status set_options(bl_transfer *t, const char *url, const char *etag, int32_t timeout_s) {
     bool good = curl_easy_setopt(t->easy, CURLOPT_URL, url) == CURLE_OK;
-    good = good && curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https,ftp,file") == CURLE_OK;
-    good = good && curl_easy_setopt(t->easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") == CURLE_OK;
+    good = good && set_protocols(t->easy);
     curl_easy_setopt(t->easy, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(t->easy, CURLOPT_MAXREDIRS, 8L);
     curl_easy_setopt(t->easy, CURLOPT_FAILONERROR, 1L);

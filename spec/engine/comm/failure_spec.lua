@@ -10,11 +10,16 @@ local worker = process.quote(process.root .. "/spec/support/failing_worker.lua")
 -- Seconds of silence, and what the whole job may take beyond that, including startup.
 local TIMEOUT, MORE = 1.5, 10
 
---- @return the one line that the job printed, exit code
-local function fail(n, way, rank)
+--- @param reported what mpirun says of a rank that ended; where it does, Open MPI 5 may end the others before they can
+-- @return the one line that the job printed, or nil if mpirun was faster; exit code
+local function fail(n, way, rank, reported)
     local output, code, seconds = mpi.run(n, ("%s %s %d %g"):format(worker, way, rank, TIMEOUT))
     local lines = mpi.messages(output)
-    assert.are.equal(1, #lines, output)
+    if #lines > 0 or not reported or mpi.major < 5 then
+        assert.are.equal(1, #lines, output)
+    else
+        assert.matches(reported, output)
+    end
     assert.is_true(seconds < TIMEOUT + MORE, ("the job took %.1f s"):format(seconds))
     assert.is_true(code ~= 0)
     return lines[1], code
@@ -28,7 +33,8 @@ describe("a job of several processes", function()
     for _, case in ipairs { { 2, 1 }, { 4, 2 }, { 2, 0 } } do
         local n, rank = case[1], case[2]
         mpi_it(("ends when rank %d of %d is killed"):format(rank, n), function()
-            expect(fail(n, "kill", rank), ("rank %d of %d died"):format(rank, n), "collective 1", "all_reduce f32")
+            local line = fail(n, "kill", rank, "on signal 9")
+            if line then expect(line, ("rank %d of %d died"):format(rank, n), "collective 1", "all_reduce f32") end
         end)
 
         mpi_it(("ends when rank %d of %d is stopped"):format(rank, n), function()
@@ -71,8 +77,8 @@ describe("a job of several processes", function()
     end)
 
     mpi_it("ends when a rank leaves early", function()
-        local line, code = fail(2, "exit", 1)
-        expect(line, "rank 1 of 2 died")
+        local line, code = fail(2, "exit", 1, "Exit code: +5")
+        if line then expect(line, "rank 1 of 2 died") end
         assert.is_true(code == 5 or code == 71, "exit code " .. code)
     end)
 

@@ -152,7 +152,7 @@ mpich_trains() { # two processes of a small model, started by MPICH's mpirun: ok
         done &&
         B=/bertlua/$build/bertlua V='--vocab-file /bertlua/vocab/bert-base-uncased-vocab.txt' &&
         \$B create_pretraining_data --input-dir text --output-dir data --text-form prose \$V --shards 1 &&
-        sed 's/768/32/; s/3072/64/; s/12/2/' /bertlua/bert_configs/bert-base-uncased.json > model.json &&
+        sed 's/: 768/: 32/; s/: 3072/: 64/; s/: 12\b/: 2/' /bertlua/bert_configs/bert-base-uncased.json > model.json &&
         OMP_NUM_THREADS=1 mpirun.mpich -n 2 \$B pretrain_phase1 --input-dir data \$V --bert-model custom \
             --config-file model.json --batch-size 4 --gradient-merge-steps 1 --max-steps 20 --output-dir results &&
         test -f results/custom/phase1/20/model.safetensors" >> "$log" 2>&1 && echo ok || echo failed

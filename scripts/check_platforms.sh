@@ -161,8 +161,12 @@ mpich_trains() { # two processes of a small model, started by MPICH's mpirun: ok
 measure() { # sets fp32, amp and inference
     fp32=$(per_second 4 "$build/bertlua bench/pretrain_worker.lua fp32 1 3 4 128 20")
     amp=$(per_second 4 "$build/bertlua bench/pretrain_worker.lua bf16 1 3 4 128 20")
-    inference=$(per_second 8 \
-        "$build/bertlua bench/squad_inference_worker.lua fp32 1 3 8 128 bert_configs/bert-base-uncased.json")
+    inside "rm -rf /tmp/base && mkdir /tmp/base && $build/bertlua -e 'dofile(\"bench/inference_setup.lua\").write_random(
+            \"/tmp/base/model\", \"bert_configs/bert-base-uncased.json\")' &&
+        for i in 1 2 3 4 5 6 7 8; do printf 'ship %.0s' \$(seq 126); echo; done > /tmp/base/texts" >> "$log" 2>&1 || true
+    inference=$(per_second 8 "$build/bertlua bench/inference_worker.lua fp32 /tmp/base/model /tmp/base/texts batch \
+        $(nproc) 1 0")
+    inside "rm -rf /tmp/base"
 }
 
 measure_row() { # NAME and the columns of its row: the rest of what was found stays

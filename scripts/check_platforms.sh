@@ -107,7 +107,7 @@ count_specs() {
 per_second() { # SEQUENCES COMMAND
     { inside "timeout 600 $2" 2>>"$log" || true; } | tee -a "$log" | sed -n 's/.*"seconds":\[\([^]]*\)\].*/\1/p' |
         tr ',' '\n' | sort -g | awk -v n="$1" '{ s[NR] = $1 }
-            END { if (NR) printf "%.2f\n", n / s[int((NR + 1) / 2)]; else print "none in 10 min" }'
+            END { if (NR) printf "%.2f\n", n / s[int((NR + 1) / 2)]; else print "none" }'
 }
 
 limits_hold() { # what the engine and a run make of a control group of 1000 MiB and one processor: ok or failed

@@ -43,7 +43,7 @@ local function identity(path)
 end
 
 --- Parameters at random, in a folder that every program opens.
-local function write_random(folder, config_file)
+function M.write_random(folder, config_file)
     local config = BertConfig.load(config_file)
     local store = BertForPretraining.new(config).store
     store:allocate { precision = "fp32", seed = 1, training = false }
@@ -152,7 +152,7 @@ function M.model(values, name, list, missing)
         fault.raisef("--work %s: its models were made of %s, not of %s: take another folder, or delete it", values.work,
             kept:match "[^\n]*", source:match "[^\n]*")
     end
-    if name == "base" and not kept then write_random(model.folder, values.config_file) end
+    if name == "base" and not kept then M.write_random(model.folder, values.config_file) end
     fault.check(fs.write(fs.join(home, "source"), source))
     model.about = name == "base" and values.config_file .. ", parameters at random" or values.model
 

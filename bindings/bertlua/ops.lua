@@ -85,9 +85,10 @@ end
 
 -- @param fresh true: dw and dbias are written; otherwise they are added to
 -- @param dy_sums, x_pre, dx_sums sums that other ops give and take, and the input of GELU before; see the header
-function M.linear_backward(dx, dw, dbias, dy, x, w, saved, activation, fresh, dy_sums, x_pre, dx_sums)
+-- @param add_to_dx true: dx is added to; otherwise it is written
+function M.linear_backward(dx, dw, dbias, dy, x, w, saved, activation, fresh, dy_sums, x_pre, dx_sums, add_to_dx)
     check(C.bl_linear_backward(handle(), dx, dw, dbias, dy, x, w, saved, activation_code(activation), not fresh,
-        dy_sums, x_pre, dx_sums))
+        dy_sums, x_pre, dx_sums, add_to_dx or false))
 end
 
 --- Weights made ready for packed_linear_forward; they are freed when they are collected.

@@ -62,10 +62,13 @@ bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre, const
  * its rows where the op that computed dy has them (BL_LINEAR only), so that dbias takes no pass over dy. x_pre
  * act [T,K]: x is GELU of it in the tanh form, and dx becomes the gradient by x_pre instead of that by x.
  * dx_sums f32 [K]: written with the sums of dx over its rows; on a GPU perhaps rounded to the dtype of dx.
+ * add_to_dx: dx holds another gradient of x, to which this one is added before the sum is rounded; not with x_pre
+ * or dx_sums.
  */
 bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
                              const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
-                             bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums);
+                             bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums,
+                             bool add_to_dx);
 
 /*
  * The weights of a linear layer made ready once for many forwards, in memory of

@@ -181,7 +181,8 @@ static bl_status weight_gradient(bl_context *ctx, bl_tensor *dw, const bl_tensor
 
 bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
                                  const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
-                                 bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums) {
+                                 bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums,
+                                 bool add_to_dx) {
     int64_t rows = x->shape[0], inputs = w->shape[1], outputs = w->shape[0];
     if (dbias && !add) memset(dbias->data, 0, (size_t) outputs * sizeof(float));
     if (dx_sums) memset(dx_sums->data, 0, (size_t) inputs * sizeof(float));
@@ -200,6 +201,7 @@ bl_status bl_cpu_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, 
                                                       .a = plain(dy),
                                                       .b = plain(w),
                                                       .c = plain(dx),
+                                                      .accumulate = add_to_dx,
                                                       .compute = w->dtype}));
     if (dw) BL_TRY(weight_gradient(ctx, dw, dy, x, add));
     if (!x_pre && !dx_sums) return BL_OK;

@@ -5,7 +5,7 @@
  * Row-major tensors as column-major matrices: x [T,K] is K x T, w [N,K] is
  * K x N, y [T,N] is N x T. So
  *     y  = w^T x    m N, n T, k K, A = w^T, B = x;  epilogue: bias [N]
- *     dx = w dy     m K, n T, k N
+ *     dx = w dy     m K, n T, k N;  += where it holds a gradient of x already
  *     dw += x dy^T  m K, n N, k T, B = dy^T;        epilogue: sum of dy
  *
  * Bias: cuBLASLt adds a bias of D's dtype. With bf16 or f16 results it is
@@ -428,15 +428,15 @@ static bl_status weight_gradient(bl_context *ctx, bool *summed, bl_tensor *dw, c
     return add_partial_sums(ctx, g->sum, spare, 1, outputs, g->add);
 }
 
-/* The product dx = dy w, and what of x_pre and dx_sums (api/ops.h) is asked for. */
+/* The product dx = dy w (+= with `add`), and what of x_pre and dx_sums (api/ops.h) is asked for. */
 static bl_status input_gradient(bl_context *ctx, bl_tensor *dx, bl_tensor *dx_sums, const void *dy, bool in_scratch,
-                                const bl_tensor *w, const bl_tensor *x_pre) {
+                                const bl_tensor *w, const bl_tensor *x_pre, bool add) {
     bl_cuda_product p = {};
     p.m = w->shape[1], p.n = dx->shape[0], p.k = w->shape[0];
     p.a = w->data, p.lda = w->shape[1];
     p.b = dy, p.ldb = w->shape[0];
     p.d = dx->data, p.ldd = dx->shape[1];
-    p.operand = w->dtype, p.result = dx->dtype;
+    p.operand = w->dtype, p.result = dx->dtype, p.accumulate = add;
     const bool epilogue = x_pre && dx_sums && dx->dtype != BL_F32 && p.m % 8 == 0 && !in_scratch;
     if (!epilogue) BL_TRY(bl_cuda_matmul_plain(ctx, &p));
     if (!x_pre && !dx_sums) return BL_OK;
@@ -466,7 +466,8 @@ static bl_status input_gradient(bl_context *ctx, bl_tensor *dx, bl_tensor *dx_su
 
 bl_status bl_cuda_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
                                   const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
-                                  bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums) {
+                                  bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums,
+                                  bool add_to_dx) {
     if (x->shape[0] == 0) {
         if (dw && !add) BL_TRY(bl_cuda_fill(ctx, dw, 0.0));
         if (dx_sums) BL_TRY(bl_cuda_fill(ctx, dx_sums, 0.0));
@@ -486,5 +487,5 @@ bl_status bl_cuda_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw,
     if (dw) BL_TRY(weight_gradient(ctx, &summed, dw, &g, spare, product_dy, x));
     if (dbias && !g.out && !summed) BL_TRY(run_gradient(ctx, &g, x->dtype));
     const bool in_scratch = dy->dtype != x->dtype;
-    return dx ? input_gradient(ctx, dx, dx_sums, product_dy, in_scratch, w, x_pre) : BL_OK;
+    return dx ? input_gradient(ctx, dx, dx_sums, product_dy, in_scratch, w, x_pre, add_to_dx) : BL_OK;
 }

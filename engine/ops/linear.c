@@ -56,7 +56,8 @@ BL_API bl_status bl_linear_forward(bl_context *ctx, bl_tensor *y, bl_tensor *pre
 
 BL_API bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *dw, bl_tensor *dbias, bl_tensor *dy,
                                     const bl_tensor *x, const bl_tensor *w, const bl_tensor *saved, int32_t activation,
-                                    bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums) {
+                                    bool add, const bl_tensor *dy_sums, const bl_tensor *x_pre, bl_tensor *dx_sums,
+                                    bool add_to_dx) {
     static const char op[] = "linear backward";
     BL_CHECK_CONTEXT(op, ctx, linear_backward);
     BL_TRY(check_operands(op, ctx, x, w));
@@ -77,6 +78,11 @@ BL_API bl_status bl_linear_backward(bl_context *ctx, bl_tensor *dx, bl_tensor *d
     BL_CHECK_OPTIONAL(op, ctx, dx_sums, BL_SET(BL_F32), "K", inputs);
     if (!dx && (x_pre || dx_sums))
         return bl_fail(BL_ERROR_ARGUMENT, "%s: %s is given without dx", op, x_pre ? "x_pre" : "dx_sums");
+    if (add_to_dx && (!dx || x_pre || dx_sums))
+        return bl_fail(BL_ERROR_ARGUMENT, "%s: add_to_dx is true %s, expected false", op,
+                       !dx     ? "without dx"
+                       : x_pre ? "with x_pre"
+                               : "with dx_sums");
     return ctx->backend->ops.linear_backward(ctx, dx, dw, dbias, dy, x, w, saved, activation, add, dy_sums, x_pre,
-                                             dx_sums);
+                                             dx_sums, add_to_dx);
 }

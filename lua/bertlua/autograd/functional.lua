@@ -35,12 +35,13 @@ local function linear_backward(tape, node)
     local activation, saved = node.activation, node[1]
     if activation == "tanh" then saved = y.value end
     if y.grad_by_pre then activation, saved = "none", nil end
-    local dx = tape:gradient_like(x)
+    local before = tape:gradient_to_extend(x)
+    local dx = before or tape:gradient_like(x)
     local by_pre = dx and x.pre and not x.grad
     local dx_sums = by_pre and tape:sums_like(x, true) or nil
     ops.linear_backward(dx, weight.grad, bias and bias.grad, y.grad, x.value, weight.compute, saved, activation,
-        node.fresh, y.grad_sums, by_pre and x.pre or nil, dx_sums)
-    tape:accumulate(x, dx, dx_sums, by_pre)
+        node.fresh, y.grad_sums, by_pre and x.pre or nil, dx_sums, before ~= nil)
+    if not before then tape:accumulate(x, dx, dx_sums, by_pre) end
 end
 
 --- y = activation(x weight^T + bias).

@@ -268,6 +268,11 @@ function Tape:free(x)
     release(self.arena, x, "it was freed after its last use")
 end
 
+local function drop_sums(arena, x)
+    if x.grad_sums then arena:release(x.grad_sums) end
+    x.grad_sums = nil
+end
+
 --- A tensor for the gradient of x, with the same shape and dtype; nil if x needs none.
 function Tape:gradient_like(x)
     if not x.needs_grad then return nil end
@@ -283,6 +288,15 @@ function Tape:sums_like(x, by_pre)
     return self.arena:tensor("f32", { x.dims[2] })
 end
 
+--- The gradient that x has already, for an op that adds its own to it while it computes that, and then has nothing to
+-- hand to accumulate(). Sums over its rows would not be those of the whole: they are dropped.
+-- @return nil if x has none yet, or needs none
+function Tape:gradient_to_extend(x)
+    if not x.needs_grad or not x.grad or x.grad_by_pre then return nil end
+    drop_sums(self.arena, x)
+    return x.grad
+end
+
 --- Hand a gradient to x: the first one becomes x.grad, later ones are added and released.
 -- dx belongs to x from here on; nil is ignored.
 -- @param sums what sums_like() gave, written; they belong to x, too
@@ -294,10 +308,7 @@ function Tape:accumulate(x, dx, sums, by_pre)
         return
     end
     if x.grad_by_pre then ops.unary_backward(dx, dx, x.pre, nil, "gelu_tanh") end
-    if x.grad_sums then
-        self.arena:release(x.grad_sums)
-        x.grad_sums = nil
-    end
+    drop_sums(self.arena, x)
     ops.axpby(x.grad, dx, 1, 1)
     self.arena:release(dx)
 end

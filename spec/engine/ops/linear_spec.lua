@@ -240,6 +240,26 @@ describe("linear", function()
             end
         end)
 
+        it("adds to a gradient that x has, in " .. dtype, function()
+            local random = rng.new(31)
+            for _, shape in ipairs(SHAPES) do
+                for _, dy_dtype in ipairs(dtype == "f32" and { "f32" } or { dtype, "f32" }) do
+                    tensor.scope(function()
+                        local c = case(random, dtype, shape)
+                        local rows, inputs, outputs = unpack(shape)
+                        local dy, dy_list = dense.random(random, dy_dtype, { rows, outputs })
+                        local dx, before = dense.random(random, dtype, { rows, inputs })
+                        ops.linear_backward(dx, nil, nil, dy, c.x, c.w, nil, "none", false, nil, nil, nil, true)
+                        local list = reference.backward(dy_list, c.x_list, c.w_list, dy_list, "none")
+                        for t = 1, rows do
+                            for k = 1, inputs do list[t][k] = list[t][k] + before[t][k] end
+                        end
+                        dense.assert_close(list, dx, 4 * tolerance(dtype, outputs), "dx")
+                    end)
+                end
+            end
+        end)
+
         it("goes on to what GELU in its tanh form was applied to, in " .. dtype, function()
             local random = rng.new(30)
             for _, shape in ipairs(SHAPES) do
@@ -365,6 +385,10 @@ describe("linear", function()
                 nil, y, x, w, y, "gelu", false, new("f32", 3))
             fails("linear backward: x_pre is given without dx", ops.linear_backward, nil, nil, nil, y, x, w, nil,
                 "none", false, nil, x)
+            fails("linear backward: add_to_dx is true without dx, expected false", ops.linear_backward, nil, nil, nil, y,
+                x, w, nil, "none", false, nil, nil, nil, true)
+            fails("linear backward: add_to_dx is true with dx_sums, expected false", ops.linear_backward,
+                new("f32", 2, 8), nil, nil, y, x, w, nil, "none", false, nil, nil, new("f32", 8), true)
             fails("linear backward: dx_sums is f32 [3], expected f32 [8]", ops.linear_backward, new("f32", 2, 8), nil,
                 nil, y, x, w, nil, "none", false, nil, nil, new("f32", 3))
             fails("linear backward: dw is bf16 [3,8], expected f32 [3,8]", ops.linear_backward, nil,

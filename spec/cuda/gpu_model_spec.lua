@@ -155,7 +155,7 @@ describe("the price of a launch", function()
         assert.is_true(gpus.product_seconds(gpu, full, assumed).seconds > 1.02 * time.seconds)
     end)
 
-    it("of a product with GELU has the bytes of one more matrix, and the rate that is assumed of its epilogue", function()
+    it("of a product with GELU has one matrix more, and the rate that is assumed of its epilogue", function()
         local assumed = { product_share = 1, epilogue_share = 0.5, memory = 1, gap = 0 }
         local shape = { m = 4096, n = 32768, k = 1024, batch = 1, ["in"] = 2, out = 2, epilogue = 4 }
         local with_bias = gpus.product_seconds(gpu, shape, assumed)

@@ -25,8 +25,6 @@ local spec = settings.define {
     { name = "kernels", type = "boolean", default = false, help = "print what was counted of every kernel" },
     { name = "folder", type = "path", default = "build/model", help = "where records go" },
     { name = "again", type = "boolean", default = true, help = "record anew; false: read the records of the last run" },
-    { name = "hidden_act", type = "choice", choices = { "gelu", "gelu_pytorch_tanh" }, default = "gelu",
-        help = "the model's activation" },
     { name = "docs", type = "path", help = "file whose text between the markers of the model is replaced" },
 }
 
@@ -38,9 +36,11 @@ local CASES = {
     { name = "SQuAD, 32 x 384", sequences = 32, length = 384, merged = 1, published = 120 },
 }
 
+local ERF, TANH = "gelu", "gelu_pytorch_tanh"
+
 local function config_with(activation, folder)
     local path = paths.find("config", "bert-large-uncased.json")
-    if activation == "gelu" then return path end
+    if activation == ERF then return path end
     local text = fault.check(fs.read(path))
     local changed, times = text:gsub('("hidden_act":%s*)"gelu"', '%1"' .. activation .. '"')
     if times ~= 1 then fault.raisef("%s: no \"hidden_act\": \"gelu\"", path) end
@@ -50,29 +50,40 @@ local function config_with(activation, folder)
 end
 
 --- Entries of a case, as GPUs of this kind get them.
-local function entries_of(case, gpu, values)
-    local path = fs.join(values.folder, ("%s-%s-%d.json"):format(values.hidden_act, gpu.arch, case.length))
+local function entries_of(case, gpu, activation, values)
+    local name = ("%s-%s-%d"):format(activation, gpu.arch, case.length)
+    local path, choices = fs.join(values.folder, name .. ".json"), fs.join(values.folder, name .. "-choices.txt")
     if not values.again and fs.is_file(path) then return record.read(path) end
+    if fs.is_file(choices) then fault.check(fs.remove(choices)) end
     local lengths = {}
     for i = 1, case.sequences do lengths[i] = case.length end
     return record.run({
-        name = case.name, config_file = config_with(values.hidden_act, values.folder), precision = "bf16",
+        name = case.name, config_file = config_with(activation, values.folder), precision = "bf16",
         lengths = lengths, max_length = case.length, max_predictions = case.masked, packed = false,
         arena_bytes = 32 * 2 ^ 30,
+        -- With choices timed by what is recorded, epilogues take the place of passes.
+        choices = activation == TANH and choices or nil,
     }, gpu, path)
 end
 
+--- {activation = one of each GPU and case}
 local function predict(values)
-    local kinds, names, found = {}, record.names(), {}
+    local kinds, names, found = {}, record.names(), { [ERF] = {}, [TANH] = {} }
     for _, gpu in ipairs(gpus.list) do
         local kind = kinds[gpu.arch]
         if not kind then
-            kind = { kernels = code.read(fs.join(paths.root(), "build/engine/cuda"), gpu.arch), entries = {} }
+            kind = { kernels = code.read(fs.join(paths.root(), "build/engine/cuda"), gpu.arch),
+                entries = { [ERF] = {}, [TANH] = {} } }
             kinds[gpu.arch] = kind
         end
-        for n, case in ipairs(CASES) do
-            kind.entries[n] = kind.entries[n] or warps.count(entries_of(case, gpu, values), kind.kernels, names, gpu)
-            found[#found + 1] = { gpu = gpu, case = case, entries = kind.entries[n] }
+        for activation, list in pairs(found) do
+            local entries = kind.entries[activation]
+            for n, case in ipairs(CASES) do
+                if not entries[n] then
+                    entries[n] = warps.count(entries_of(case, gpu, activation, values), kind.kernels, names, gpu)
+                end
+                list[#list + 1] = { gpu = gpu, case = case, entries = entries[n] }
+            end
         end
     end
     return found
@@ -84,8 +95,8 @@ local function main()
     if not values then return end
     fault.check(fs.mkdirs(values.folder))
     local found = predict(values)
-    if values.kernels then io.write(tables.kernels(found), "\n") end
-    local text = tables.report(found, CASES)
+    if values.kernels then io.write(tables.kernels(found[ERF]), "\n", tables.kernels(found[TANH]), "\n") end
+    local text = tables.report(found[ERF], found[TANH], CASES)
     if values.docs then
         tables.replace(values.docs, text)
     else

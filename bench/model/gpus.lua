@@ -34,8 +34,17 @@ M.list = {
     },
 }
 
--- What a pipe reaches of its rate with the few warps that fit, and how much of the smaller of two times is hidden.
-M.assumed = { pipe_share = 0.8, overlap = 0.8, product_share = 1, memory = 1, gap = 1 }
+-- What a pipe reaches of its rate with the few warps that fit, and how much of the smaller of two times is hidden;
+-- epilogue_share: what a product with GELU or its derivative in its epilogue reaches of the rate of one without.
+M.assumed = { pipe_share = 0.8, overlap = 0.8, product_share = 1, epilogue_share = 1, memory = 1, gap = 1 }
+
+-- Epilogues of cuBLASLt (cublasLtEpilogue_t) that are more than a bias: whether they write or read a matrix besides D.
+M.epilogues = {
+    [36] = { label = "GELU", gelu = true },
+    [164] = { label = "GELU, its argument kept", gelu = true, aux = true },
+    [208] = { label = "GELU', sums", gelu = true, aux = true },
+    [512] = { label = "sums" },
+}
 
 -- Pipes by instruction; what is not named takes a turn of the scheduler and no more.
 local PIPES = {
@@ -145,11 +154,12 @@ end
 --- Seconds of a product.
 function M.product_seconds(gpu, entry, assumed)
     local flops = 2 * entry.m * entry.n * entry.k * entry.batch
-    local share = gpu.product_share * assumed.product_share
+    local epilogue = M.epilogues[entry.epilogue] or {}
+    local share = gpu.product_share * assumed.product_share * (epilogue.gelu and assumed.epilogue_share or 1)
     local peak = entry["in"] == 4 and gpu.peak / 2 or gpu.peak
     local busy = flops / (peak * share * use_of(gpu, entry))
     local bytes = entry.batch * (entry["in"] * (entry.m * entry.k + entry.n * entry.k)
-        + entry.out * entry.m * entry.n * (entry.accumulates and 2 or 1))
+        + entry.out * entry.m * entry.n * ((entry.accumulates and 2 or 1) + (epilogue.aux and 1 or 0)))
     local memory = bytes / (gpu.memory * assumed.memory)
     return {
         seconds = math.max(busy, memory) + gpu.gap * assumed.gap,

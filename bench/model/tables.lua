@@ -40,7 +40,9 @@ end
 
 local function label_of(entry)
     if entry.is == "product" then
-        return ("product %d x %d x %d%s"):format(entry.m, entry.n, entry.k, entry.accumulates and ", added" or "")
+        local epilogue = gpus.epilogues[entry.epilogue]
+        return ("product %d x %d x %d%s%s"):format(entry.m, entry.n, entry.k, entry.accumulates and ", added" or "",
+            epilogue and ", " .. epilogue.label or "")
     end
     if entry.is == "kernel" then
         local name = entry.readable:gsub("_kernel", "")
@@ -83,10 +85,10 @@ end
 
 local function rate(case, seconds) return case.sequences / seconds end
 
-local function overview(found, cases, add)
+local function overview(found, cases, title, add)
     local names = {}
     for _, gpu in ipairs(gpus.list) do names[#names + 1] = gpu.name end
-    add("| predicted sequences/s (ms of the micro-step + of the update) | " .. table.concat(names, " | ") .. " |")
+    add(("| %s (ms of the micro-step + of the update) | %s |"):format(title, table.concat(names, " | ")))
     add("|---|" .. ("---|"):rep(#names))
     for _, case in ipairs(cases) do
         local each, merged = {}, {}
@@ -112,13 +114,17 @@ local CHANGES = {
     { "none, all of the smaller time hidden in place of 0.8", { overlap = 0 }, { overlap = 1 } },
     { "twice, half the time between launches", { gap = 2 }, { gap = 0.5 } },
 }
+local TANH_CHANGES = {
+    { "products with GELU in the epilogue at 0.8, 0.9 of the others' rate", { epilogue_share = 0.8 },
+        { epilogue_share = 0.9 } },
+}
 
-local function sensitivity(found, cases, add)
+local function sensitivity(found, cases, changes, title, add)
     local gpu, names = gpus.list[1], {}
     for _, case in ipairs(cases) do names[#names + 1] = case.name end
-    add(("| %s, predicted sequences/s with | %s |"):format(gpu.name, table.concat(names, " | ")))
+    add(("| %s, %s with | %s |"):format(gpu.name, title, table.concat(names, " | ")))
     add("|---|" .. ("---|"):rep(#names))
-    for _, change in ipairs(CHANGES) do
+    for _, change in ipairs(changes) do
         local cells = {}
         for _, one in ipairs(found) do
             if one.gpu.name == gpu.name then
@@ -188,12 +194,19 @@ local function launches(one, add)
 end
 
 --- All tables as Markdown.
-function M.report(found, cases)
+-- @tparam table found of the model with GELU in its erf form: one of each GPU and case
+-- @tparam table tanh the same of the tanh form, of which there are only speeds
+-- @tparam table cases
+function M.report(found, tanh, cases)
     local lines = {}
     local function add(line) lines[#lines + 1] = line end
-    overview(found, cases, add)
+    overview(found, cases, "predicted sequences/s", add)
     add ""
-    sensitivity(found, cases, add)
+    overview(tanh, cases, "`gelu_pytorch_tanh`, predicted sequences/s", add)
+    add ""
+    sensitivity(found, cases, CHANGES, "predicted sequences/s", add)
+    add ""
+    sensitivity(tanh, cases, TANH_CHANGES, "`gelu_pytorch_tanh`, predicted sequences/s", add)
     add ""
     check(found, add)
     for _, one in ipairs(found) do

@@ -154,6 +154,18 @@ describe("the price of a launch", function()
         full.m = full.m + 1
         assert.is_true(gpus.product_seconds(gpu, full, assumed).seconds > 1.02 * time.seconds)
     end)
+
+    it("of a product with GELU has one matrix more, and the rate that is assumed of its epilogue", function()
+        local assumed = { product_share = 1, epilogue_share = 0.5, memory = 1, gap = 0 }
+        local shape = { m = 4096, n = 32768, k = 1024, batch = 1, ["in"] = 2, out = 2, epilogue = 4 }
+        local with_bias = gpus.product_seconds(gpu, shape, assumed)
+        for _, epilogue in ipairs { 164, 208 } do
+            shape.epilogue = epilogue
+            local time = gpus.product_seconds(gpu, shape, assumed)
+            assert.are.equal(2 * 4096 * 32768, time.bytes - with_bias.bytes)
+            assert.is_near(2 * with_bias.seconds, time.seconds, 1e-12)
+        end
+    end)
 end)
 
 if not fs.is_file(LIBRARY) then return end
@@ -163,18 +175,22 @@ describe("the record of a step", function()
     local T, H, I, LAYERS, V, MASKED, SEQUENCES = 256, 64, 128, 2, 208, 32, 4
     local folder, entries
 
-    setup(function()
-        folder = assert(fs.temporary_folder "bertlua-model")
-        entries = record.run({
-            name = "tiny", config_file = "spec/fixtures/bert_tiny.json", precision = "bf16",
+    local function record_with(config_file, choices)
+        return record.run({
+            name = "tiny", config_file = config_file, precision = "bf16", choices = choices,
             lengths = { 64, 64, 64, 64 }, max_length = 64, max_predictions = 8, packed = false, arena_bytes = 2 ^ 28,
         }, { capability = 90, multiprocessors = 132, memory_mib = 8192 }, folder .. "/record.json")
+    end
+
+    setup(function()
+        folder = assert(fs.temporary_folder "bertlua-model")
+        entries = record_with "spec/fixtures/bert_tiny.json"
     end)
     teardown(function() assert(fs.remove(folder)) end)
 
-    local function launches(pattern)
+    local function launches(pattern, of)
         local list = {}
-        for _, entry in ipairs(entries) do
+        for _, entry in ipairs(of or entries) do
             if entry.is == "kernel" and entry.name:find(pattern) then list[#list + 1] = entry end
         end
         return list
@@ -210,6 +226,26 @@ describe("the record of a step", function()
         -- A block's statistics are half a sector, which counts as a whole one where a sampled block has no neighbours.
         assert.is_true(normalize.written >= 2 * 2 * T * H + 8 * T)
         assert.is_true(normalize.written <= 2 * 2 * T * H + 16 * T)
+    end)
+
+    it("has GELU's tanh form in products where choices are timed, as that takes fewer launches", function()
+        local text, times = assert(fs.read "spec/fixtures/bert_tiny.json"):gsub('("hidden_act":%s*)"gelu"',
+            '%1"gelu_pytorch_tanh"')
+        assert.are.equal(1, times)
+        local config = folder .. "/tanh.json"
+        assert(fs.write(config, text))
+        local passes, fused = record_with(config), record_with(config, folder .. "/choices.txt")
+        local function products(of, epilogue)
+            local n = 0
+            for _, entry in ipairs(of) do
+                if entry.is == "product" and entry.epilogue == epilogue then n = n + 1 end
+            end
+            return n
+        end
+        -- GELU_AUX_BIAS also in the head's transform; DGELU_BGRAD in layers alone.
+        assert.are.same({ 0, 0 }, { products(passes, 164), products(passes, 208) })
+        assert.are.same({ LAYERS + 1, LAYERS }, { products(fused, 164), products(fused, 208) })
+        assert.are.equal(LAYERS + 1, #launches("elementwise", passes) - #launches("elementwise", fused))
     end)
 
     it("keeps parameters as the device's code finds them", function()

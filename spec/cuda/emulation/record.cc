@@ -56,6 +56,7 @@ struct {
     std::unordered_map<uintptr_t, Sector> sectors;
     std::map<uintptr_t, std::string> values;
     std::map<std::string, size_t> seen; /* launches by key: their numbers */
+    size_t lines;
 } record;
 
 FILE *file() {
@@ -132,6 +133,11 @@ void bl_record_line(const char *format, ...) {
     vfprintf(file(), format, args);
     va_end(args);
     fputc('\n', file());
+    record.lines++;
+}
+
+size_t bl_record_lines(void) {
+    return record.lines;
 }
 
 bool bl_record_transfer(const char *kind, size_t bytes) {

@@ -9,6 +9,10 @@
  * many blocks only some run, and what they touch stands for the others: of
  * thousands two windows of eight neighbours, else four single blocks. A launch of the same kernel, grid and
  * parameters as one before it, addresses and what structures hold aside, is that one again.
+ *
+ * Events take the number of lines for the time, in microseconds: of two ways to
+ * compute the same, the one with fewer launches is timed to be the faster one,
+ * so that what the engine chooses by timing does not depend on chance.
  */
 #ifndef BERTLUA_EMULATION_RECORD_H
 #define BERTLUA_EMULATION_RECORD_H
@@ -42,6 +46,8 @@ extern "C" {
 
 /* A line of the file. */
 void bl_record_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* How many lines there are so far. */
+size_t bl_record_lines(void);
 /* Writes the transfer down; true if it is too large to be done. Without a file: false. */
 bool bl_record_transfer(const char *kind, size_t bytes);
 
@@ -64,6 +70,7 @@ __attribute__((unused)) static inline void bl_record_nothing(int zero, ...) {
     (void) zero;
 }
 #define bl_record_line(...) bl_record_nothing(0, __VA_ARGS__)
+#define bl_record_lines() ((size_t) 0)
 #define bl_record_transfer(...) (bl_record_nothing(0, __VA_ARGS__), false)
 #define bl_record_begins(...) (bl_record_nothing(0, __VA_ARGS__), false)
 #define bl_record_block(...) (bl_record_nothing(0, __VA_ARGS__), -1L)

@@ -146,7 +146,7 @@ static void drain(CUstream_st *stream, const Mark *until) {
         run(work);
         if (work.mark) {
             work.mark->done = true;
-            work.mark->time = now();
+            work.mark->time = bl_records() ? 1e-6 * static_cast<double>(bl_record_lines()) : now();
         }
     }
 }

@@ -83,10 +83,10 @@ describe("several runs", function()
     it("of a recipe's sweep go on where one fails, and name the best", function()
         local recipe = job.dir .. "/sweep.lua"
         assert(fs.write(recipe, [[require("bertlua.recipe").run("classify", {
-            optimizer = "AdamW", epochs = 8, train_batch_size = 8, last_step_of_checkpoint = "auto",
+            optimizer = "AdamW", epochs = 20, train_batch_size = 8, last_step_of_checkpoint = "auto",
             sweep = { learning_rate = { 1e-9, 5e-3 }, max_seq_length = { 16, 64 } },
         }, "A sweep.")]]))
-        local command = job:command { ["max-seq-length"] = false, ["learning-rate"] = false, epochs = 8,
+        local command = job:command { ["max-seq-length"] = false, ["learning-rate"] = false, epochs = 20,
             ["tensorboard-dir"] = "none", ["sweep-processes"] = 2, ["eval-steps"] = "epoch" }
         local output, code = process.run((command:gsub("recipes/%S+", recipe)))
         assert.are.equal(1, code, output)
@@ -97,7 +97,7 @@ describe("several runs", function()
         assert.are.equal("max_seq_length=16,learning_rate=0.005", figures.best)
         assert.matches("best by dev accuracy: " .. job.out .. "/max_seq_length=16,learning_rate=0.005", output, 1, true)
         local log = assert(fs.read(job.out .. "/max_seq_length=16,learning_rate=0.005/log.txt"))
-        assert.are.equal(8, select(2, log:gsub("evaluation +%d+", "")), log)
+        assert.are.equal(20, select(2, log:gsub("evaluation +%d+", "")), log)
     end)
 
     it("stop together at a signal, each after a checkpoint", function()

@@ -385,8 +385,8 @@ describe("linear", function()
                 nil, y, x, w, y, "gelu", false, new("f32", 3))
             fails("linear backward: x_pre is given without dx", ops.linear_backward, nil, nil, nil, y, x, w, nil,
                 "none", false, nil, x)
-            fails("linear backward: add_to_dx is true without dx, expected false", ops.linear_backward, nil, nil, nil, y,
-                x, w, nil, "none", false, nil, nil, nil, true)
+            fails("linear backward: add_to_dx is true without dx, expected false", ops.linear_backward, nil, nil, nil,
+                y, x, w, nil, "none", false, nil, nil, nil, true)
             fails("linear backward: add_to_dx is true with dx_sums, expected false", ops.linear_backward,
                 new("f32", 2, 8), nil, nil, y, x, w, nil, "none", false, nil, nil, new("f32", 8), true)
             fails("linear backward: dx_sums is f32 [3], expected f32 [8]", ops.linear_backward, new("f32", 2, 8), nil,

@@ -21,6 +21,8 @@ enum { MOST_TOKENS = 512, THREAD_TOKENS = 256 };
  * threads would each read all weights from memory that they share.
  */
 enum { LANES = 8, LANE_TOKENS = 256, LEAST_LANE_TOKENS = 96 };
+/* Products of fewer multiplications than this are too few for several threads. */
+enum { SMALL = 20 * 1000 * 1000 };
 /* A GPU wants more of them at once. */
 enum { DEVICE_TOKENS = 4096 };
 
@@ -372,6 +374,17 @@ static bl_status run_lanes(const job *j, const outline *batches, int64_t count) 
     return failures[first].status == BL_OK ? BL_OK : bl_fail(failures[first].status, "%s", failures[first].message);
 }
 
+/*
+ * Whether one thread does: for some 0.2 ms of work the others would save little,
+ * and cost much where something else has their core, since between any two ops
+ * all wait for the last one.
+ */
+static bool is_small(const job *j, int64_t tokens) {
+    const int64_t *sizes = j->model->sizes, hidden = sizes[BL_SIZE_HIDDEN];
+    int64_t weights = j->model->layers * (4 * hidden * hidden + 2 * hidden * sizes[BL_SIZE_INTERMEDIATE]);
+    return j->encoder->options.device == BL_CPU && j->head != BL_HEAD_WORDS && tokens * weights < SMALL;
+}
+
 static bl_status run_batches(job *j) {
     outline *batches = malloc((size_t) (j->count + 1) * sizeof *batches);
     if (!batches)
@@ -388,7 +401,7 @@ static bl_status run_batches(job *j) {
         count = cut_batches(j, batches);
     }
     if (count == 0 || !is_even(j, batches, count)) {
-        j->threads = threads;
+        j->threads = is_small(j, tokens) ? 1 : threads;
         j->lanes = 1;
         count = cut_batches(j, batches);
     }

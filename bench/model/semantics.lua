@@ -25,17 +25,22 @@ local function half_bits(x)
     return sign + (exponent + 14) * 1024 + math.floor((mantissa * 2 - 1) * 1024 + 0.5)
 end
 
-local Warp = {}
-Warp.__index = Warp
-
-function Warp:constant(offset, bytes)
+-- Bytes from an address of a table of bytes as a number, the lowest first; nil if one is not known.
+local function number_at(bytes_at, address, bytes)
     local value = 0
     for i = bytes - 1, 0, -1 do
-        local byte = self.constants[offset + i]
+        local byte = bytes_at[address + i]
         if not byte then return nil end
         value = value * 256 + byte
     end
     return value
+end
+
+local Warp = {}
+Warp.__index = Warp
+
+function Warp:constant(offset, bytes)
+    return number_at(self.constants, offset, bytes)
 end
 
 --- An operand as a number below 2^32, or nil; `second` is the upper word of a pair.
@@ -101,13 +106,7 @@ end
 
 --- The bytes at an address of global memory as a number, or nil.
 function Warp:loaded(address, bytes)
-    local value = 0
-    for i = bytes - 1, 0, -1 do
-        local byte = self.memory[address + i]
-        if not byte then return nil end
-        value = value * 256 + byte
-    end
-    return value
+    return number_at(self.memory, address, bytes)
 end
 
 local function both(a, b, fn) return a and b and fn(a, b) or nil end

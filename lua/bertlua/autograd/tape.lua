@@ -345,10 +345,7 @@ local function walk_back(self, first, watcher)
             arena:release(output.grad)
             output.grad = nil
         end
-        if output.grad_sums then
-            arena:release(output.grad_sums)
-            output.grad_sums = nil
-        end
+        drop_sums(arena, output)
         release_node(arena, node)
         nodes[i] = nil
         if watcher then watcher:passed(i) end

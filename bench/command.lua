@@ -2,15 +2,15 @@
 
 local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
-local quote = require("bertlua.util.shell").quote
+local shell = require "bertlua.util.shell"
+
+local quote = shell.quote
 
 local M = {}
 
 --- The JSON object at the end of a command's output; nil and all of the output if there is none.
 function M.json(command)
-    local pipe = assert(io.popen(command))
-    local text = pipe:read "*a"
-    pipe:close()
+    local text = shell.output(command)
     local line = text:match "(%b{})%s*$"
     if not line then return nil, text end
     return json.decode(line)

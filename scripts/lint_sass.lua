@@ -12,7 +12,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local lfs = require "lfs"
 local paths = require "bertlua.paths"
-local quote = require("bertlua.util.shell").quote
+local shell = require "bertlua.util.shell"
 
 local sass = dofile(paths.root() .. "/scripts/sass.lua")
 
@@ -57,26 +57,19 @@ end
 
 --- The kernels of an object, by mangled name, added to `kernels`.
 local function read_object(program, path, arch, kernels)
-    local current
-    local text = sass.output_of(("%s -arch %s -sass -res-usage %s 2>&1 && echo read"):format(quote(program), arch,
-        quote(path)))
+    local text = shell.output(("%s -arch %s -sass -res-usage %s 2>&1 && echo read"):format(shell.quote(program), arch,
+        shell.quote(path)))
     if not text:match "read\n$" then fault.raisef("lint_sass: %s: %s", path, text:match "[^\n]*") end
-    local registers = {}
-    for line in text:gmatch "[^\n]+" do
-        local used = line:match "^%s+Function (%S+):$"
-        if used then current = used end
-        local number = line:match "^%s+REG:(%d+)"
-        if number then registers[current] = tonumber(number) end
-        local name = line:match "^%s+Function : (%S+)"
-        if name then
-            current = name
-            kernels[name] = { count = 0, hmma = 0, ldsm = 0, local_memory = 0, loads = { bytes = 0, wide = 0 },
-                stores = { bytes = 0, wide = 0 }, registers = registers[name] }
-        end
+    local kernel
+    sass.read(text, function(name, registers)
+        kernel = { count = 0, hmma = 0, ldsm = 0, local_memory = 0, loads = { bytes = 0, wide = 0 },
+            stores = { bytes = 0, wide = 0 }, registers = registers }
+        kernels[name] = kernel
+    end, function(line)
         -- Where a predicate stands before an instruction, it is not counted as one.
         local op = line:match "^%s+/%*%x+%*/%s+@!?U?P%w+%s+([%w_.]+)" or line:match "^%s+/%*%x+%*/%s+([%w_.]+)"
-        if op and current and kernels[current] then count(kernels[current], op) end
-    end
+        if op then count(kernel, op) end
+    end)
 end
 
 --- {name = kernel} of a folder; instructions between the first and the last 16-byte access are `span`.

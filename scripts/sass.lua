@@ -2,22 +2,9 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
-local quote = require("bertlua.util.shell").quote
+local shell = require "bertlua.util.shell"
 
 local M = {}
-
-function M.output_of(command)
-    local pipe = assert(io.popen(command))
-    local text = pipe:read "*a"
-    pipe:close()
-    return text
-end
-
---- Whether a command of the shell ends with 0.
-function M.succeeds(command)
-    local first, _, status = os.execute(command)
-    return first == true or first == 0 and (status == nil or status == 0)
-end
 
 --- The toolkit's cuobjdump, or PyPI's nvidia-cuda-cuobjdump in PATH; CUOBJDUMP names another.
 function M.find_cuobjdump()
@@ -25,9 +12,29 @@ function M.find_cuobjdump()
     if given then return given end
     local toolkit = (os.getenv "CUDA_HOME" or "/usr/local/cuda") .. "/bin/cuobjdump"
     if fs.is_file(toolkit) then return toolkit end
-    local found = M.output_of("command -v cuobjdump"):match "%S+"
+    local found = shell.output("command -v cuobjdump"):match "%S+"
     if found then return found end
     fault.raise("no cuobjdump: install that part of the CUDA toolkit, or set CUOBJDUMP")
+end
+
+--- Read what cuobjdump shows of an object with -sass -res-usage.
+-- @tparam function begin called with the mangled name of each kernel, and its registers
+-- @tparam function each called with every line behind that
+function M.read(text, begin, each)
+    local name, registers, inside = nil, {}, false
+    for line in text:gmatch "[^\n]+" do
+        local used = line:match "^%s+Function (%S+):$"
+        local number = line:match "^%s+REG:(%d+)"
+        local begun = line:match "^%s+Function : (%S+)"
+        if used then name = used end
+        if number then registers[name] = tonumber(number) end
+        if begun then
+            inside = true
+            begin(begun, registers[begun])
+        elseif inside then
+            each(line)
+        end
+    end
 end
 
 --- "gelu_kernel<bf16,8>" of each mangled name.
@@ -35,7 +42,7 @@ function M.readable(mangled)
     local path = os.tmpname()
     fault.check(fs.write(path, table.concat(mangled, "\n") .. "\n"))
     local names, i = {}, 0
-    for line in M.output_of(("c++filt < %s"):format(quote(path))):gmatch "[^\n]+" do
+    for line in shell.output(("c++filt < %s"):format(shell.quote(path))):gmatch "[^\n]+" do
         i = i + 1
         local name = line:gsub("^void ", ""):gsub("__nv_bfloat16", "bf16"):gsub("__half", "f16")
             :gsub("%(bool%)1", "true"):gsub("%(bool%)0", "false"):gsub("%(%a+%)(%d)", "%1"):gsub(" ", "")

@@ -18,7 +18,7 @@ local function text_of(object, arch, program)
     if not made or made < lfs.attributes(object, "modification") then
         local command = ("%s -arch %s -sass -res-usage %s > %s.new 2>&1 && mv %s.new %s"):format(quote(program), arch,
             quote(object), quote(kept), quote(kept), quote(kept))
-        if not sass.succeeds(command) then
+        if os.execute(command) ~= 0 then
             fault.raisef("%s: %s", object, (fs.read(kept .. ".new") or ""):match "[^\n]*" or "cuobjdump failed")
         end
     end
@@ -31,20 +31,11 @@ function M.read(folder, arch)
     local program, kernels = sass.find_cuobjdump(), {}
     for entry in lfs.dir(folder) do
         if entry:match "%.o$" then
-            local name, registers = nil, {}
-            for line in text_of(folder .. "/" .. entry, arch, program):gmatch "[^\n]+" do
-                local used = line:match "^%s+Function (%S+):$"
-                local number = line:match "^%s+REG:(%d+)"
-                if used then name = used end
-                if number then registers[name] = tonumber(number) end
-                local begun = line:match "^%s+Function : (%S+)"
-                if begun then
-                    name = begun
-                    kernels[name] = { registers = registers[name], lines = {} }
-                elseif kernels[name] then
-                    table.insert(kernels[name].lines, line)
-                end
-            end
+            local lines
+            sass.read(text_of(folder .. "/" .. entry, arch, program), function(name, registers)
+                lines = {}
+                kernels[name] = { registers = registers, lines = lines }
+            end, function(line) lines[#lines + 1] = line end)
         end
     end
     if next(kernels) == nil then fault.raisef("no kernels for %s in %s; run make cuda", arch, folder) end

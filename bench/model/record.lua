@@ -7,9 +7,9 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local paths = require "bertlua.paths"
-local quote = require("bertlua.util.shell").quote
+local shell = require "bertlua.util.shell"
 
-local sass = dofile(paths.root() .. "/scripts/sass.lua")
+local quote = shell.quote
 
 local M = {}
 
@@ -29,7 +29,7 @@ function M.run(job, device, path)
         .. "BERTLUA_CUDA_LIB=%s %s %s %s 2>&1"):format(device.capability, device.multiprocessors, device.memory_mib,
         quote(path), quote(library), quote(fs.join(paths.root(), "build/bertlua")),
         quote(fs.join(paths.root(), "bench/gpu_worker.lua")), quote(json.encode(job)))
-    local text = sass.output_of(command)
+    local text = shell.output(command)
     local last = text:match "([^\n]+)\n?$" or ""
     if last:sub(1, 1) ~= "{" then fault.raisef("recording %s failed: %s", job.name, text:sub(-2000)) end
     return M.read(path)
@@ -66,7 +66,7 @@ end
 function M.names()
     local names = {}
     local command = ("nm --defined-only %s"):format(quote(fs.join(paths.root(), LIBRARY)))
-    for line in sass.output_of(command):gmatch "[^\n]+" do
+    for line in shell.output(command):gmatch "[^\n]+" do
         local at, name = line:match "^(%x+) [tTwW] (%S+)$"
         if at then names[tonumber(at, 16)] = name end
     end

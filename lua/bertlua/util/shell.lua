@@ -1,4 +1,4 @@
---- Words for the shell.
+--- Words for the shell, and what its commands print.
 -- @module bertlua.util.shell
 
 local M = {}
@@ -6,6 +6,14 @@ local M = {}
 --- A string or number quoted as one word of a shell command, whatever it contains.
 function M.quote(text)
     return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
+end
+
+--- All that a command of the shell prints on its standard output.
+function M.output(command)
+    local pipe = assert(io.popen(command))
+    local text = pipe:read "*a"
+    pipe:close()
+    return text
 end
 
 return M

@@ -26,7 +26,7 @@ static bl_attention_shape make_shape(const bl_tensor *qkv, const bl_tensor *kept
                                 .scale = scale,
                                 .drop = bl_dropout_open(dropout),
                                 .kept = kept ? kept->data : NULL,
-                                .kept_row = (max_length + 63) / 64 * 8,
+                                .kept_row = bl_attention_round(max_length, 64) / 8,
                                 .kept_pair = kept ? kept->shape[2] * (int64_t) sizeof(int32_t) : 0};
 }
 

@@ -21,6 +21,11 @@ bl_status bl_cpu_upload_async(bl_context *ctx, bl_tensor *dst, const void *src, 
 bl_status bl_cpu_download_async(bl_context *ctx, void *dst, const bl_tensor *src, size_t bytes, int32_t stream);
 bl_status bl_cpu_memory_info(bl_context *ctx, uint64_t *free_bytes, uint64_t *total_bytes);
 
+/* a / b rounded up, of a >= 0 and b > 0. */
+static inline int64_t bl_cpu_ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+
 /* y = f(x) of n elements, which may be the same ones; f is not the identity (linear.c). */
 void bl_cpu_activate(float *y, const float *x, int64_t n, int32_t activation);
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu.h"
 #include "matmul.h"
 #include "tile.h"
 
@@ -162,12 +163,8 @@ static BL_TILE_WIDE void multiply_integers(bl_word *c, int64_t c_row, const bl_w
 }
 #endif
 
-static int64_t quotient(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static int64_t panel_count(const bl_panels *panels) {
-    return quotient(panels->n, WIDTH);
+    return bl_cpu_ceil_div(panels->n, WIDTH);
 }
 
 /* Where words [k, k + depth) of a panel lie. */
@@ -180,10 +177,11 @@ static bl_word *piece_at(const bl_panels *panels, int64_t panel, int64_t k, int6
 static void multiply_piece(const bl_panels *panels, const bl_panels_product *p, int64_t first, int64_t rows,
                            int64_t panel, int64_t k, piece *b) {
     int64_t column = panel * WIDTH, columns = panels->n - column < WIDTH ? panels->n - column : WIDTH;
-    int64_t blocks = quotient(rows, ROWS), a_row = p->a_row / (int64_t) sizeof(bl_word);
+    int64_t blocks = bl_cpu_ceil_div(rows, ROWS), a_row = p->a_row / (int64_t) sizeof(bl_word);
     _Alignas(64) bl_word start[WIDTH] = {0}, narrow[ROWS * WIDTH];
     if (p->bias) memcpy(start, p->bias + column, (size_t) columns * sizeof *start);
-    b->lines = quotient(quotient(b->depth * WIDTH * (int64_t) sizeof(bl_word), LINE) * STRETCH, blocks * b->depth);
+    b->lines = bl_cpu_ceil_div(bl_cpu_ceil_div(b->depth * WIDTH * (int64_t) sizeof(bl_word), LINE) * STRETCH,
+                               blocks * b->depth);
     for (int64_t i = 0; i < blocks; i++) {
         int64_t begin = first + rows * i / blocks, count = first + rows * (i + 1) / blocks - begin;
         const bl_word *a = (const bl_word *) p->a + begin * a_row + k;
@@ -226,10 +224,10 @@ static void multiply_group(const bl_panels *panels, const bl_panels_product *p, 
 }
 
 void bl_cpu_panels_multiply(const bl_context *ctx, const bl_panels *panels, const bl_panels_product *p) {
-    int64_t count = panel_count(panels), blocks = quotient(p->m, BLOCK);
+    int64_t count = panel_count(panels), blocks = bl_cpu_ceil_div(p->m, BLOCK);
     int64_t group = count * blocks / ((int64_t) TASKS * ctx->threads);
     group = group < 1 ? 1 : group > GROUP ? GROUP : group;
-    int64_t groups = quotient(count, group);
+    int64_t groups = bl_cpu_ceil_div(count, group);
 #pragma omp parallel for num_threads(ctx->threads) schedule(dynamic) if (p->m * panels->n * panels->words > 1 << 15)
     for (int64_t t = 0; t < groups * blocks; t++) {
         int64_t first = p->m * (t / groups) / blocks, end = p->m * (t / groups + 1) / blocks;
@@ -277,7 +275,7 @@ static void pack_panel(const bl_panels *panels, const void *w, int64_t k_element
 bl_status bl_cpu_panels_pack(bl_context *ctx, bl_panels **out, const void *w, int64_t n, int64_t k, int32_t dtype) {
     bl_panels *panels = calloc(1, sizeof *panels);
     if (!panels) return bl_fail(BL_ERROR_MEMORY, "pack: out of memory");
-    *panels = (bl_panels){.n = n, .words = dtype == BL_I8 ? quotient(k, 4) : k, .dtype = dtype};
+    *panels = (bl_panels){.n = n, .words = dtype == BL_I8 ? bl_cpu_ceil_div(k, 4) : k, .dtype = dtype};
     int64_t count = panel_count(panels);
     bl_status status =
         bl_buffer_create(&panels->memory, ctx, (size_t) (count * WIDTH * panels->words) * sizeof(bl_word));

@@ -32,10 +32,6 @@ typedef struct plan {
     int64_t chunks;
 } plan;
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-
 static plan plan_of(const bl_tensor *x, const bl_tensor *y, int32_t fold) {
     plan p = {.kept = bl_operand_open(x), .reduced = bl_operand_open(x), .fold = fold, .results = 1, .elements = 1};
     for (int32_t d = 0; d < x->ndim; d++) {
@@ -51,9 +47,9 @@ static plan plan_of(const bl_tensor *x, const bl_tensor *y, int32_t fold) {
     /* Chunks only where there are too few groups to share among threads. */
     int64_t width = p.results < BLOCK ? p.results + 1 : BLOCK;
     int64_t least = p.rows ? WORK : WORK / width + 1;
-    p.chunk = ceil_div(p.elements, CHUNKS) < least ? least : ceil_div(p.elements, CHUNKS);
-    if (ceil_div(p.results, p.group) >= CHUNKS || p.elements < 2 * least) p.chunk = p.elements ? p.elements : 1;
-    p.chunks = p.elements ? ceil_div(p.elements, p.chunk) : 1;
+    p.chunk = bl_cpu_ceil_div(p.elements, CHUNKS) < least ? least : bl_cpu_ceil_div(p.elements, CHUNKS);
+    if (bl_cpu_ceil_div(p.results, p.group) >= CHUNKS || p.elements < 2 * least) p.chunk = p.elements ? p.elements : 1;
+    p.chunks = p.elements ? bl_cpu_ceil_div(p.elements, p.chunk) : 1;
     return p;
 }
 
@@ -166,7 +162,7 @@ static size_t partial_bytes(const plan *p) {
 
 /* partials: room for partial_bytes. */
 static void reduce(bl_context *ctx, const plan *p, bl_tensor *y, double *partials) {
-    int64_t groups = ceil_div(p->results, p->group), tasks = groups * p->chunks;
+    int64_t groups = bl_cpu_ceil_div(p->results, p->group), tasks = groups * p->chunks;
 #pragma omp parallel for num_threads(ctx->threads) schedule(static) if (p->results * p->elements > WORK)
     for (int64_t task = 0; task < tasks; task++) {
         double results[BLOCK];
@@ -294,7 +290,7 @@ bl_status bl_cpu_argmax(bl_context *ctx, bl_tensor *index, const bl_tensor *x, i
     (void) dim; /* index says it: its size there is 1 */
     plan p = plan_of(x, index, BL_MAX);
     int32_t *to = index->data;
-    int64_t groups = ceil_div(p.results, p.group);
+    int64_t groups = bl_cpu_ceil_div(p.results, p.group);
 #pragma omp parallel for num_threads(ctx->threads) schedule(static) if (p.results * p.elements > WORK)
     for (int64_t g = 0; g < groups; g++) {
         int64_t first = g * p.group;

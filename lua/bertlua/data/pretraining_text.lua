@@ -128,7 +128,7 @@ function pretraining_text.prepare(options)
             fault.check(fs.write(fs.join(options.folder, LIST), ""))
         end
         local list = fault.check(io.open(fs.join(options.folder, LIST), "ab"))
-        fault.check(list:write(name, "\n"))
+        fault.check(fs.put(list, name, "\n"))
         fault.check(list:close())
         summary.copied = summary.copied + 1
         return fs.join(options.folder, name)

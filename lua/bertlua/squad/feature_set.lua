@@ -21,6 +21,7 @@
 
 local array = require "bertlua.array"
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
 local random = require "bertlua.rng"
 local sequences = require "bertlua.data.sequences"
 
@@ -87,7 +88,7 @@ function FeatureSet.write_part(path, part)
     each_column(function(name) pieces[#pieces + 1] = array.string(part[name].data, 4 * part[name].count) end)
     local file, message = io.open(path, "wb")
     if not file then return nil, message end
-    local written, problem = file:write(unpack(pieces))
+    local written, problem = fs.put(file, unpack(pieces))
     local closed, late_problem = file:close()
     if not written or not closed then return nil, path .. ": " .. (problem or late_problem) end
     return true

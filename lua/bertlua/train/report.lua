@@ -59,8 +59,7 @@ local function write(self, record)
     local whole = math.floor(now)
     record.datetime = os.date("%Y-%m-%d %H:%M:%S", whole) .. (".%06d"):format(math.floor((now - whole) * 1e6))
     local line = "DLLL " .. json.encode(record, { order = ORDER, nan = "string" }) .. "\n"
-    local ok, reason = self.file:write(line)
-    if ok then ok, reason = self.file:flush() end
+    local ok, reason = fs.append(self.file, line)
     if not ok then return nil, ("%s: cannot write: %s"):format(self.path, reason) end
     return true
 end

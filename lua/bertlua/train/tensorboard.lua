@@ -105,8 +105,7 @@ end
 --- Append one framed record and flush it. True; or nil, message.
 function Writer:write(data)
     if not self.file then return nil, self.path .. " is closed" end
-    local ok, reason = self.file:write(frame(data))
-    if ok then ok, reason = self.file:flush() end
+    local ok, reason = fs.append(self.file, frame(data))
     if not ok then return nil, ("%s: cannot write: %s"):format(self.path, reason) end
     return true
 end

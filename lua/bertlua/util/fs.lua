@@ -132,13 +132,29 @@ end
 --- The same function, named after what it guarantees.
 fs.atomic_write = fs.write
 
+--- Write strings to an open file, noticing a failure. Returns true; or nil, message.
+-- Compiled, a write that fails is repeated by the interpreter, and so is a flush: the C library dropped what it could
+-- not write at the first try, so the second succeeds and the failure is lost. These two are therefore never compiled.
+function fs.put(file, ...)
+    return file:write(...)
+end
+jit.off(fs.put)
+
+--- The same, and flush it. Returns true; or nil, message.
+function fs.append(file, ...)
+    local ok, reason = file:write(...)
+    if ok then ok, reason = file:flush() end
+    return ok, reason
+end
+jit.off(fs.append)
+
 --- Write a file that the user names: a device, a pipe, or what a link leads to is written into, never replaced; a plain
 -- file is replaced as by write(). Returns true; or nil, message.
 function fs.write_output(path, text)
     if fs.is_replaceable(path) then return fs.write(path, text) end
     local file, reason = io.open(path, "wb")
     if not file then return nil, "cannot write " .. tostring(reason) end
-    local ok, problem = file:write(text)
+    local ok, problem = fs.put(file, text)
     local closed, late = file:close()
     if not ok or not closed then return nil, ("%s: cannot write: %s"):format(path, problem or late) end
     return true

@@ -48,9 +48,9 @@ end
 -- @param event table with the fields of Chrome's trace event format
 function Trace:event(event)
     if not self.file then return end
-    if self.started then self.file:write ",\n" end
+    local ok, reason = fs.put(self.file, self.started and ",\n" or "", json.encode(event, { order = ORDER }))
     self.started = true
-    self.file:write(json.encode(event, { order = ORDER }))
+    if not ok then self.problem = self.problem or reason end
 end
 
 local function track_number(self, name)
@@ -92,9 +92,10 @@ function Trace:close()
     local file = self.file
     if not file then return true end
     self.file = nil
-    local ok, reason = file:write "\n]}\n"
-    if ok then ok, reason = file:close() end
-    if not ok then return nil, ("%s: cannot write: %s"):format(self.path, reason) end
+    local _, reason = fs.put(file, "\n]}\n")
+    local _, late = file:close()
+    reason = self.problem or reason or late
+    if reason then return nil, ("%s: cannot write: %s"):format(self.path, reason) end
     return true
 end
 

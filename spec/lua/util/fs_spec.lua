@@ -76,4 +76,18 @@ describe("fs", function()
         assert.is_true(fs.remove(folder .. "/renamed"))
         assert.is_nil((fs.remove(folder .. "/renamed")))
     end)
+
+    it("notices a failed write however often the code ran before", function()
+        -- Enough calls that LuaJIT compiles what it may, with the failing file last.
+        for count = 1, 120, 7 do
+            local files = {}
+            for i = 1, count do files[i] = assert(io.open("/dev/null", "wb")) end
+            files[count + 1] = assert(io.open("/dev/full", "wb"))
+            local ok, reason
+            for _, file in ipairs(files) do ok, reason = fs.append(file, "x") end
+            assert.is_nil(ok)
+            assert.matches("No space left", reason)
+            for _, file in ipairs(files) do file:close() end
+        end
+    end)
 end)

@@ -3,6 +3,7 @@
 local cjson = require "cjson"
 
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local settings = require "bertlua.settings"
@@ -84,7 +85,7 @@ function M.main(overrides, description)
     local input = text_source.open("-", { form = "jsonl", encoding = values.encoding,
         invalid_utf8 = values.invalid_utf8, text_field = values.text_field })
     M.run(tokenizer, input:lines(), function(line)
-        local ok, message = io.stdout:write(line)
+        local ok, message = fs.put(io.stdout, line)
         if not ok then fault.raise("standard output: " .. message) end
     end, values.text_field)
     if input:replaced() > 0 then
@@ -92,7 +93,7 @@ function M.main(overrides, description)
             plural.count(input:replaced(), "byte")))
     end
     input:close()
-    local ok, message = io.stdout:flush()
+    local ok, message = fs.append(io.stdout)
     if not ok then fault.raise("standard output: " .. message) end
 end
 

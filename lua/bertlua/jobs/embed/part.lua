@@ -162,8 +162,7 @@ end
 
 --- Write bytes at the file's place; they don't count before record().
 function Part:put(bytes)
-    local ok, reason = self.file:write(bytes)
-    if ok then ok, reason = self.file:flush() end
+    local ok, reason = fs.append(self.file, bytes)
     if not ok then fault.raisef("%s: cannot write: %s", self.part, reason) end
 end
 

@@ -60,8 +60,7 @@ end
 
 --- Append text; what is written stays in order and is flushed.
 function Writer:write(text)
-    local ok, reason = self.file:write(text)
-    if ok then ok, reason = self.file:flush() end
+    local ok, reason = fs.append(self.file, text)
     if not ok then fault.raisef("%s: cannot write: %s", self.name, reason) end
 end
 

@@ -1,11 +1,31 @@
 /*
  * crc32c.c - CRC32C (Castagnoli polynomial, RFC 3720 appendix B.4), by the
- * SSE4.2 instruction where the compiler may use it, else by a table. Lanes of
- * long data are put together by the algebra of zlib's crc32_combine.
+ * CPU's instruction where it has one, else by a table. Lanes of long data are
+ * put together by the algebra of zlib's crc32_combine.
  */
 #include <string.h>
 
 #include "storage/file.h"
+
+/* Asked when it runs: packages are built for CPUs without the instruction. */
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#define BL_CRC_TARGET __attribute__((target("sse4.2")))
+#define BL_CRC_WORD(state, word) _mm_crc32_u64(state, word)
+#define BL_CRC_BYTE(state, byte) _mm_crc32_u8((uint32_t) (state), byte)
+static bool has_instruction(void) {
+    return __builtin_cpu_supports("sse4.2");
+}
+#elif defined(__aarch64__)
+#include <arm_acle.h>
+#include <sys/auxv.h>
+#define BL_CRC_TARGET __attribute__((target("+crc")))
+#define BL_CRC_WORD(state, word) __crc32cd((uint32_t) (state), word)
+#define BL_CRC_BYTE(state, byte) __crc32cb((uint32_t) (state), byte)
+static bool has_instruction(void) {
+    return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0;
+}
+#endif
 
 /* a b modulo the polynomial, which is reflected as they are: bit 31 is x^0. */
 static uint32_t multiply(uint32_t a, uint32_t b) {
@@ -31,9 +51,7 @@ uint32_t bl_crc32c_join(uint32_t first, uint32_t second, uint64_t bytes) {
     return multiply(power(bytes), first) ^ second;
 }
 
-#ifdef __SSE4_2__
-#include <nmmintrin.h>
-
+#if defined(BL_CRC_TARGET)
 /* Fewer bytes than this are one lane. */
 enum { LANES_FROM = 1 << 14 };
 
@@ -44,20 +62,20 @@ static uint64_t word_at(const unsigned char *p) {
 }
 
 /* Three lanes of the same number of words: an instruction takes three times as long as the next one has to wait. */
-static uint64_t add_lanes(uint64_t state, const unsigned char *p, size_t lane) {
+static BL_CRC_TARGET uint64_t add_lanes(uint64_t state, const unsigned char *p, size_t lane) {
     uint64_t second = 0, third = 0;
     for (size_t i = 0; i < lane; i += 8) {
-        state = _mm_crc32_u64(state, word_at(p + i));
-        second = _mm_crc32_u64(second, word_at(p + lane + i));
-        third = _mm_crc32_u64(third, word_at(p + 2 * lane + i));
+        state = BL_CRC_WORD(state, word_at(p + i));
+        second = BL_CRC_WORD(second, word_at(p + lane + i));
+        third = BL_CRC_WORD(third, word_at(p + 2 * lane + i));
     }
     uint32_t factor = power(lane);
     uint32_t two = multiply((uint32_t) state, factor) ^ (uint32_t) second;
     return multiply(two, factor) ^ (uint32_t) third;
 }
 
-BL_API uint32_t bl_crc32c(uint32_t crc, const void *data, size_t bytes) {
-    const unsigned char *p = data;
+/* As bl_crc32c. */
+static BL_CRC_TARGET uint32_t by_instruction(uint32_t crc, const unsigned char *p, size_t bytes) {
     uint64_t state = crc ^ 0xFFFFFFFFu;
     if (bytes >= LANES_FROM) {
         size_t lane = bytes / 3 / 8 * 8;
@@ -66,13 +84,12 @@ BL_API uint32_t bl_crc32c(uint32_t crc, const void *data, size_t bytes) {
         bytes -= 3 * lane;
     }
     for (; bytes >= 8; bytes -= 8, p += 8)
-        state = _mm_crc32_u64(state, word_at(p));
+        state = BL_CRC_WORD(state, word_at(p));
     for (; bytes > 0; bytes--, p++)
-        state = _mm_crc32_u8((uint32_t) state, *p);
+        state = BL_CRC_BYTE(state, *p);
     return (uint32_t) state ^ 0xFFFFFFFFu;
 }
-
-#else
+#endif
 
 /* Remainders of the 16 half-bytes under the reflected polynomial 0x82F63B78. */
 static const uint32_t nibble_table[16] = {
@@ -82,6 +99,9 @@ static const uint32_t nibble_table[16] = {
 
 BL_API uint32_t bl_crc32c(uint32_t crc, const void *data, size_t bytes) {
     const unsigned char *p = data;
+#if defined(BL_CRC_TARGET)
+    if (has_instruction()) return by_instruction(crc, p, bytes);
+#endif
     uint32_t state = crc ^ 0xFFFFFFFFu;
     for (; bytes > 0; bytes--, p++) {
         state ^= *p;
@@ -90,8 +110,6 @@ BL_API uint32_t bl_crc32c(uint32_t crc, const void *data, size_t bytes) {
     }
     return state ^ 0xFFFFFFFFu;
 }
-
-#endif
 
 BL_API uint32_t bl_crc32c_mask(uint32_t crc) {
     return ((crc >> 15) | (crc << 17)) + 0xA282EAD8u;

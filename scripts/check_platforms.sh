@@ -10,8 +10,9 @@
 # Needs root, debootstrap, and for arm64 qemu-user-static with binfmt-support. Other systems are chroots in
 # PLATFORMS (/var/tmp/bertlua-platforms; 2 GB each), and stay there: a second run of a row builds only what changed.
 # Other CPUs are builds for them (ARCH, without kernels for newer ones), with oneDNN held to their instructions
-# (ONEDNN_MAX_CPU_ISA). Containers are control groups of this machine. SPECS="spec/engine/ops ..." runs fewer specs,
-# SPECS=none none; MEASURE=none measures nothing, for a machine that others use.
+# (ONEDNN_MAX_CPU_ISA). Containers are control groups of this machine. All specs are `make test`; SPECS="spec/engine/ops
+# ..." runs fewer, SPECS=none none; DEMO=whole runs the demo to its end, and not a shorter one; MEASURE=none measures
+# nothing, for a machine that others use.
 #
 # Checks what is committed. What a row wrote is in PLATFORMS/log/ROW.
 set -euo pipefail
@@ -135,14 +136,15 @@ limits_hold() { # what the engine and a run make of a control group of 1000 MiB 
     esac
 }
 
-ends_well() { # a library may crash when its threads outlive it: how many of 60 short runs, and a shorter demo
-    local failed=0 demo=ok
+ends_well() { # a library may crash when its threads outlive it: how many of 60 short runs, and the demo
+    local failed=0 demo=ok shorter="--phase1-steps 100 --phase2-steps 20"
+    [ "${DEMO:-}" != whole ] || shorter=""
     failed=$(inside "for i in \$(seq 60); do $build/bertlua -e 'bl.ones(64, 64):matmul(bl.ones(64, 64)):sum()' \
         > /tmp/short 2>&1 || { cat /tmp/short >&2; echo failed; }; done" 2>>"$log" | grep -c failed) || true
-    inside "$make demo DEMO_ARGS='--output-dir /tmp/demo-$name --phase1-steps 100 --phase2-steps 20'" >> "$log" 2>&1 ||
+    inside "$make demo DEMO_ARGS='--output-dir /tmp/demo-$name $shorter'" >> "$log" 2>&1 ||
         demo=failed
     inside "rm -rf /tmp/demo-$name"
-    echo "make demo $demo, $failed of 60 short runs failed"
+    echo "make demo${shorter:+, shortened,} $demo, $failed of 60 short runs failed"
 }
 
 mpich_trains() { # two processes of a small model, started by MPICH's mpirun: ok or failed
@@ -184,7 +186,7 @@ measure_row() { # NAME and the columns of its row: the rest of what was found st
 
 run_row() { # NAME and the columns of its row
     local suite=$2 architecture=$3 arch=$4 kind=$8 more="" passed=- failed=- pending=- fp32=- amp=- inference=- note=-
-    local make specs result groups="build test demo"
+    local make specs tests tested result revision groups="build test demo"
     name=$1 isa=$5 compiler=$6 log=$work/log/$1 build=build-$1
     [ "$8" != build ] || groups="build mpi"
     [ "$7" = - ] || more=${7//,/ }
@@ -193,6 +195,7 @@ run_row() { # NAME and the columns of its row
     echo "$name: log in $log" >&2
     make_root "$suite" "$architecture" >> "$log" 2>&1 || fail "$name: no chroot: see $log"
     copy_tree >> "$log"
+    revision=$(git rev-parse --short "$(cat "$root/bertlua/.revision")")
     # A mirror may be older than its own date allows; what debootstrap read then stays.
     inside "{ apt-get update -q || true; } && apt-get install -y -q --no-install-recommends make ca-certificates $more \
         && scripts/install_dependencies.sh $groups" >> "$log" 2>&1 || fail "$name: no packages: see $log"
@@ -213,7 +216,10 @@ run_row() { # NAME and the columns of its row
         cpu) [ "$arch" != native ] || [ "$compiler" != gcc ] || note=$(ends_well) ;;
         esac
         if [ "$specs" != none ]; then
-            inside "$make suite BUSTED_ARGS='$specs'" > "$log.specs" 2>&1 || true
+            tests=test tested=ok
+            [ -z "$specs" ] || tests="suite BUSTED_ARGS='$specs'"
+            inside "$make $tests" > "$log.specs" 2>&1 || tested=failed
+            [ -n "$specs" ] || note="make test $tested; $note"
             cat "$log.specs" >> "$log"
             read -r passed failed pending < <(count_specs < "$log.specs")
             rm "$log.specs"
@@ -222,7 +228,7 @@ run_row() { # NAME and the columns of its row
             measure
         fi
     fi
-    note="$note; $(git rev-parse --short HEAD)"
+    note="${note%; -}; $revision"
     printf '| %s ' "$name" "$arch, ${isa/DEFAULT/all}" "$result" "${specs:-all}" "$passed" "$failed" "$pending" \
         "$fp32" "$amp" "$inference" "${note#-; }" > "$work/results/$name"
     echo "|" >> "$work/results/$name"

@@ -27,9 +27,11 @@ debian12-sse4     bookworm amd64 x86-64-v2 SSE41   gcc   -     cpu
 debian12-clang    bookworm amd64 native    DEFAULT clang clang,libomp-dev cpu
 debian12-limits   bookworm amd64 native    DEFAULT gcc   -     limits
 debian12-arm64    bookworm arm64 armv8-a   DEFAULT gcc   -     emulated
+debian12-packages bookworm amd64 x86-64    DEFAULT gcc   -     packages
 debian13          trixie   amd64 native    DEFAULT gcc   -     cpu
 debian13-avx2     trixie   amd64 x86-64-v3 AVX2    gcc   -     cpu
 debian13-mpich    trixie   amd64 native    DEFAULT gcc   mpich,libmpich-dev mpich
+debian13-packages trixie   amd64 x86-64    DEFAULT gcc   -     packages
 sid               sid      amd64 native    DEFAULT gcc   -     build'
 names=$(printf '%s\n' "$rows" | awk '{ print $1 }')
 
@@ -53,8 +55,8 @@ mount_at() { # PLACE, and what mount takes
     mounted+=("$place")
 }
 
-make_root() { # SUITE ARCHITECTURE: sets root
-    root=$work/$1-$2
+make_root() { # SUITE ARCHITECTURE [FOR]: sets root
+    root=$work/$1-$2${3:+-$3}
     if [ ! -e "$root/bertlua-ready" ]; then
         command -v debootstrap >/dev/null || fail "no debootstrap: apt-get install debootstrap"
         [ "$2" = amd64 ] || grep -qs enabled "/proc/sys/fs/binfmt_misc/qemu-aarch64" ||
@@ -78,9 +80,9 @@ make_root() { # SUITE ARCHITECTURE: sets root
     cp /etc/resolv.conf "$root/etc/"
 }
 
-inside() { # COMMAND in the chroot's copy of the tree
+inside() { # COMMAND in the chroot's copy of the tree, if it has one
     chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        ONEDNN_MAX_CPU_ISA="$isa" DNNL_MAX_CPU_ISA="$isa" bash -c "cd /bertlua && $1"
+        ONEDNN_MAX_CPU_ISA="$isa" DNNL_MAX_CPU_ISA="$isa" bash -c "cd /bertlua 2>/dev/null || cd /; $1"
 }
 
 # The tree as committed. Files that did not change since the last time keep their times, and build folders stay.
@@ -187,6 +189,7 @@ measure_row() { # NAME and the columns of its row: the rest of what was found st
 run_row() { # NAME and the columns of its row
     local suite=$2 architecture=$3 arch=$4 kind=$8 more="" passed=- failed=- pending=- fp32=- amp=- inference=- note=-
     local make specs tests tested result revision groups="build test demo"
+    [ "$kind" != packages ] || { run_packages "$@" && return; }
     name=$1 isa=$5 compiler=$6 log=$work/log/$1 build=build-$1
     [ "$8" != build ] || groups="build mpi"
     [ "$7" = - ] || more=${7//,/ }
@@ -233,6 +236,57 @@ run_row() { # NAME and the columns of its row
         "$fp32" "$amp" "$inference" "${note#-; }" > "$work/results/$name"
     echo "|" >> "$work/results/$name"
     unmount_all
+    cat "$work/results/$name"
+}
+
+# The packages, built in a chroot with what debian/control names, then installed in one that has had nothing else:
+# debian/tests there train 20 steps, build a program in C and run LuaJIT.
+run_packages() { # NAME and the columns of its row
+    local suite=$2 architecture=$3 arch=$4 result=failed passed=- failed=- note=- revision test depends
+    name=$1 isa=$5 log=$work/log/$1
+    mkdir -p "$work/log" "$work/results"
+    : > "$log"
+    echo "$name: log in $log" >&2
+    revision=$(git rev-parse --short HEAD)
+    make_root "$suite" "$architecture" packages >> "$log" 2>&1 || fail "$name: no chroot: see $log"
+    rm -rf "$root/packages"
+    mkdir -p "$root/packages/repository" "$root/packages/again/deeper"
+    git archive --prefix=bertlua/ HEAD | tar -xf - -C "$root/packages"
+    cp -a "$root/packages/bertlua" "$root/packages/again/deeper"
+    inside "{ apt-get update -q || true; } && apt-get install -y -q --no-install-recommends dpkg-dev lintian &&
+        apt-get build-dep -y -q --no-install-recommends /packages/bertlua" >> "$log" 2>&1 ||
+        fail "$name: no packages: see $log"
+    if inside "cd /packages/bertlua && dpkg-buildpackage -us -uc -b && cd .. && cp ./*.deb repository &&
+            cd repository && dpkg-scanpackages . > Packages" >> "$log" 2>&1; then
+        result=ok passed=0 failed=0
+        inside "lintian --fail-on error /packages/*.changes" >> "$log" 2>&1 && note="no error of lintian" ||
+            note="errors of lintian"
+        inside "cd /packages/again/deeper/bertlua && DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b &&
+            cd .. && for package in *.deb; do cmp \$package /packages/\$package || exit 1; done" >> "$log" 2>&1 &&
+            note="$note, a second build is equal" || note="$note, a second build differs"
+        rm -rf "$work/packages" && mkdir "$work/packages"
+        mv "$root/packages/repository" "$root/packages/bertlua" "$work/packages"
+        unmount_all
+
+        rm -rf --one-file-system "${work:?}/$suite-$architecture-bare"
+        make_root "$suite" "$architecture" bare >> "$log" 2>&1 || fail "$name: no chroot: see $log"
+        mv "$work/packages" "$root/packages"
+        echo "deb [trusted=yes] file:/packages/repository ./" > "$root/etc/apt/sources.list.d/built.list"
+        inside "apt-get update -q || true" >> "$log" 2>&1
+        while read -r test depends; do
+            echo "== $test, with $depends" >> "$log"
+            if inside "apt-get install -y -q --no-install-recommends ${depends//,/} && cd /packages/bertlua &&
+                    debian/tests/$test" >> "$log" 2>&1 < /dev/null; then
+                passed=$((passed + 1))
+            else
+                failed=$((failed + 1))
+            fi
+        done < <(awk '$1 == "Tests:" { name = $2 } $1 == "Depends:" { $1 = ""; print name $0 }' debian/tests/control)
+    fi
+    unmount_all
+    printf '| %s ' "$name" "$arch, all" "$result" debian/tests "$passed" "$failed" - - - - "$note; $revision" \
+        > "$work/results/$name"
+    echo "|" >> "$work/results/$name"
     cat "$work/results/$name"
 }
 

@@ -189,7 +189,10 @@ measure_row() { # NAME and the columns of its row: the rest of what was found st
 run_row() { # NAME and the columns of its row
     local suite=$2 architecture=$3 arch=$4 kind=$8 more="" passed=- failed=- pending=- fp32=- amp=- inference=- note=-
     local make specs tests tested result revision groups="build test demo"
-    [ "$kind" != packages ] || { run_packages "$@" && return; }
+    if [ "$kind" = packages ]; then
+        run_packages "$@"
+        return
+    fi
     name=$1 isa=$5 compiler=$6 log=$work/log/$1 build=build-$1
     [ "$8" != build ] || groups="build mpi"
     [ "$7" = - ] || more=${7//,/ }
@@ -312,12 +315,16 @@ esac
 [ "$(id -u)" -eq 0 ] || fail "chroots need root"
 action=run_row
 [ "${1:-}" != --measure ] || { action=measure_row && shift; }
-for wanted in "${@:-}"; do
-    for name in ${wanted:-$names}; do
-        row=$(printf '%s\n' "$rows" | awk -v name="$name" '$1 == name')
-        [ -n "$row" ] || fail "no row $name, expected one of ${names//$'\n'/, }"
-        # shellcheck disable=SC2086 # columns
-        $action $row
+# One command, so that what is read of this file does not change while rows run.
+{
+    for wanted in "${@:-}"; do
+        for name in ${wanted:-$names}; do
+            row=$(printf '%s\n' "$rows" | awk -v name="$name" '$1 == name')
+            [ -n "$row" ] || fail "no row $name, expected one of ${names//$'\n'/, }"
+            # shellcheck disable=SC2086 # columns
+            $action $row
+        done
     done
-done
-table
+    table
+    exit
+}

@@ -315,8 +315,8 @@ esac
 [ "$(id -u)" -eq 0 ] || fail "chroots need root"
 action=run_row
 [ "${1:-}" != --measure ] || { action=measure_row && shift; }
-# One command, so that what is read of this file does not change while rows run.
-{
+run_rows() { # NAME ..., or all
+    local wanted row
     for wanted in "${@:-}"; do
         for name in ${wanted:-$names}; do
             row=$(printf '%s\n' "$rows" | awk -v name="$name" '$1 == name')
@@ -326,5 +326,7 @@ action=run_row
         done
     done
     table
-    exit
 }
+
+# One line, so that no more of this file is read once rows run: it may change meanwhile.
+run_rows "$@"; exit

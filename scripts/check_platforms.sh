@@ -37,9 +37,11 @@ names=$(printf '%s\n' "$rows" | awk '{ print $1 }')
 
 fail() { echo "check_platforms: $*" >&2; exit 1; }
 
-mounted=()
+joins="" groups_made=() mounted=()
 unmount_all() {
     local i
+    [ ${#groups_made[@]} -eq 0 ] || rmdir "${groups_made[@]}" || true
+    joins="" groups_made=()
     # With what specs mount below: names of networks.
     for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do umount -R "${mounted[i]}" || true; done
     mounted=()
@@ -82,7 +84,7 @@ make_root() { # SUITE ARCHITECTURE [FOR]: sets root
 
 inside() { # COMMAND in the chroot's copy of the tree, if it has one
     chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        ONEDNN_MAX_CPU_ISA="$isa" DNNL_MAX_CPU_ISA="$isa" bash -c "cd /bertlua 2>/dev/null || cd /; $1"
+        ONEDNN_MAX_CPU_ISA="$isa" DNNL_MAX_CPU_ISA="$isa" bash -c "${joins}cd /bertlua 2>/dev/null || cd /; $1"
 }
 
 # The tree as committed. Files that did not change since the last time keep their times, and build folders stay.
@@ -113,29 +115,36 @@ per_second() { # SEQUENCES COMMAND
             END { if (NR) printf "%.2f\n", n / s[int((NR + 1) / 2)]; else print "none" }'
 }
 
-limits_hold() { # what the engine and a run make of a control group of 1000 MiB and one processor: ok or failed
-    local group=bertlua-check seen
+limit() { # what is inside from now on to a control group of 1000 MiB and one processor
+    local group=bertlua-check
     if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
-        mkdir -p "/sys/fs/cgroup/$group"
-        echo 1048576000 > "/sys/fs/cgroup/$group/memory.max"
-        echo "100000 100000" > "/sys/fs/cgroup/$group/cpu.max"
-        joins="echo 0 > /sys/fs/cgroup/$group/cgroup.procs"
-        removes=("/sys/fs/cgroup/$group")
+        groups_made=("/sys/fs/cgroup/$group")
+        mkdir -p "${groups_made[@]}"
+        echo 1048576000 > "${groups_made[0]}/memory.max"
+        echo "100000 100000" > "${groups_made[0]}/cpu.max"
     else
-        mkdir -p "/sys/fs/cgroup/memory/$group" "/sys/fs/cgroup/cpu/$group"
-        echo 1048576000 > "/sys/fs/cgroup/memory/$group/memory.limit_in_bytes"
-        echo 100000 > "/sys/fs/cgroup/cpu/$group/cpu.cfs_period_us"
-        echo 100000 > "/sys/fs/cgroup/cpu/$group/cpu.cfs_quota_us"
-        joins="echo 0 > /sys/fs/cgroup/memory/$group/cgroup.procs; echo 0 > /sys/fs/cgroup/cpu/$group/cgroup.procs"
-        removes=("/sys/fs/cgroup/memory/$group" "/sys/fs/cgroup/cpu/$group")
+        groups_made=("/sys/fs/cgroup/memory/$group" "/sys/fs/cgroup/cpu/$group")
+        mkdir -p "${groups_made[@]}"
+        echo 1048576000 > "${groups_made[0]}/memory.limit_in_bytes"
+        echo 100000 > "${groups_made[1]}/cpu.cfs_period_us"
+        echo 100000 > "${groups_made[1]}/cpu.cfs_quota_us"
     fi
-    seen=$(inside "($joins; $build/bertlua doctor)") || true
+    joins=$(printf 'echo 0 > %s/cgroup.procs; ' "${groups_made[@]}")
+}
+
+limits_hold() { # what doctor, a small run and one that is too large make of them: ok or failed
+    local seen
+    seen=$(inside "$build/bertlua doctor" 2>&1) || true
     printf '%s\n' "$seen" >> "$log"
-    rmdir "${removes[@]}"
     case $seen in
-    *"this container gets the time of 1"*"GiB that this container may use"*) echo ok ;;
-    *) echo failed ;;
+    *"this container gets the time of 1"*"GiB that this container may use"*) ;;
+    *) echo failed && return ;;
     esac
+    [ "$(trains "")" = ok ] || { echo failed && return; }
+    seen=$(inside "cd /tmp/small && /bertlua/$build/bertlua pretrain_phase1 --input-dir data $vocabulary \
+        --bert-model bert-large-uncased --max-steps 1 --output-dir large" 2>&1) && { echo failed && return; }
+    printf '%s\n' "$seen" >> "$log"
+    case $seen in *"GiB is free"*) echo ok ;; *) echo failed ;; esac
 }
 
 ends_well() { # a library may crash when its threads outlive it: how many of 60 short runs, and the demo
@@ -149,15 +158,16 @@ ends_well() { # a library may crash when its threads outlive it: how many of 60 
     echo "make demo${shorter:+, shortened,} $demo, $failed of 60 short runs failed"
 }
 
-mpich_trains() { # two processes of a small model, started by MPICH's mpirun: ok or failed
-    inside "rm -rf /tmp/mpich && mkdir -p /tmp/mpich/text && cd /tmp/mpich && for i in 1 2 3 4 5 6 7 8; do
+vocabulary="--vocab-file /bertlua/vocab/bert-base-uncased-vocab.txt"
+trains() { # LAUNCHER: 20 steps of a small model, started by it: ok or failed
+    inside "rm -rf /tmp/small && mkdir -p /tmp/small/text && cd /tmp/small && for i in 1 2 3 4 5 6 7 8; do
             for k in 1 2 3 4 5 6; do echo \"Ship \$i left the harbour on day \$k. It carried letters.\"; done \
                 > text/\$i.txt
         done &&
-        B=/bertlua/$build/bertlua V='--vocab-file /bertlua/vocab/bert-base-uncased-vocab.txt' &&
-        \$B create_pretraining_data --input-dir text --output-dir data --text-form prose \$V --shards 1 &&
+        B=/bertlua/$build/bertlua &&
+        \$B create_pretraining_data --input-dir text --output-dir data --text-form prose $vocabulary --shards 1 &&
         sed 's/: 768/: 32/; s/: 3072/: 64/; s/: 12\b/: 2/' /bertlua/bert_configs/bert-base-uncased.json > model.json &&
-        OMP_NUM_THREADS=1 mpirun.mpich -n 2 \$B pretrain_phase1 --input-dir data \$V --bert-model custom \
+        OMP_NUM_THREADS=1 $1 \$B pretrain_phase1 --input-dir data $vocabulary --bert-model custom \
             --config-file model.json --batch-size 4 --gradient-merge-steps 1 --max-steps 20 --output-dir results &&
         test -f results/custom/phase1/20/model.safetensors" >> "$log" 2>&1 && echo ok || echo failed
 }
@@ -216,8 +226,8 @@ run_row() { # NAME and the columns of its row
     if [ $result = ok ]; then
         case $kind in
         emulated) specs=${specs:-spec/engine/ops spec/lua/models} ;;
-        limits) specs=${specs:-spec/engine/core} note="1000 MiB, 1 processor: $(limits_hold)" ;;
-        mpich) specs=none note="2 processes of mpirun.mpich: $(mpich_trains)" ;;
+        limits) limit && specs=${specs:-spec/engine/core} note="1000 MiB, 1 processor: $(limits_hold)" ;;
+        mpich) specs=none note="2 processes of mpirun.mpich: $(trains "mpirun.mpich -n 2")" ;;
         build) specs=none ;;
         cpu) [ "$arch" != native ] || [ "$compiler" != gcc ] || note=$(ends_well) ;;
         esac
@@ -230,7 +240,7 @@ run_row() { # NAME and the columns of its row
             read -r passed failed pending < <(count_specs < "$log.specs")
             rm "$log.specs"
         fi
-        if [ "$kind" = cpu ] && [ "${MEASURE:-}" != none ]; then
+        if [[ $kind =~ ^(cpu|limits)$ ]] && [ "${MEASURE:-}" != none ]; then
             measure
         fi
     fi

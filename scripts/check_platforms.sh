@@ -19,6 +19,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${PLATFORMS:-/var/tmp/bertlua-platforms}
 mirror=${MIRROR:-http://deb.debian.org/debian}
+ubuntu_mirror=${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}
 
 # What is tried, each row: suite architecture ARCH ISA compiler "packages" kind
 rows='debian12          bookworm amd64 native    DEFAULT gcc   -     cpu
@@ -32,7 +33,8 @@ debian13          trixie   amd64 native    DEFAULT gcc   -     cpu
 debian13-avx2     trixie   amd64 x86-64-v3 AVX2    gcc   -     cpu
 debian13-mpich    trixie   amd64 native    DEFAULT gcc   mpich,libmpich-dev mpich
 debian13-packages trixie   amd64 x86-64    DEFAULT gcc   -     packages
-sid               sid      amd64 native    DEFAULT gcc   -     build'
+sid               sid      amd64 native    DEFAULT gcc   -     build
+ubuntu22          jammy    amd64 native    DEFAULT gcc   -     cpu'
 names=$(printf '%s\n' "$rows" | awk '{ print $1 }')
 
 fail() { echo "check_platforms: $*" >&2; exit 1; }
@@ -64,7 +66,10 @@ make_root() { # SUITE ARCHITECTURE [FOR]: sets root
         [ "$2" = amd64 ] || grep -qs enabled "/proc/sys/fs/binfmt_misc/qemu-aarch64" ||
             fail "programs of $2 do not run here: apt-get install qemu-user-static binfmt-support"
         rm -rf --one-file-system "$root"
-        debootstrap --variant=minbase --arch="$2" "$1" "$root" "$mirror"
+        case $1 in
+        jammy) debootstrap --variant=minbase --arch="$2" --components=main,universe "$1" "$root" "$ubuntu_mirror" ;;
+        *) debootstrap --variant=minbase --arch="$2" "$1" "$root" "$mirror" ;;
+        esac
         touch "$root/bertlua-ready"
     fi
     # A mount of its own: what unshares mounts inside makes "/" private.

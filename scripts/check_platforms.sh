@@ -11,8 +11,8 @@
 # PLATFORMS (/var/tmp/bertlua-platforms; 2 GB each), and stay there: a second run of a row builds only what changed.
 # Other CPUs are builds for them (ARCH, without kernels for newer ones), with oneDNN held to their instructions
 # (ONEDNN_MAX_CPU_ISA). Containers are control groups of this machine. All specs are `make test`; SPECS="spec/engine/ops
-# ..." runs fewer, SPECS=none none; DEMO=whole runs the demo to its end, and not a shorter one; MEASURE=none measures
-# nothing, for a machine that others use.
+# ..." runs fewer, SPECS=none none; DEMO=whole runs the demo to its end, and not a shorter one, DEMO=none no demo;
+# MEASURE=none measures nothing, for a machine that others use.
 #
 # Checks what is committed. What a row wrote is in PLATFORMS/log/ROW.
 set -euo pipefail
@@ -234,7 +234,7 @@ run_row() { # NAME and the columns of its row
         limits) limit && specs=${specs:-spec/engine/core} note="1000 MiB, 1 processor: $(limits_hold)" ;;
         mpich) specs=none note="2 processes of mpirun.mpich: $(trains "mpirun.mpich -n 2")" ;;
         build) specs=none ;;
-        cpu) [ "$arch" != native ] || [ "$compiler" != gcc ] || note=$(ends_well) ;;
+        cpu) [[ $arch != native || $compiler != gcc || ${DEMO:-} = none ]] || note=$(ends_well) ;;
         esac
         if [ "$specs" != none ]; then
             tests=test tested=ok

@@ -10,9 +10,9 @@
 # Needs root, debootstrap, and for arm64 qemu-user-static with binfmt-support. Other systems are chroots in
 # PLATFORMS (/var/tmp/bertlua-platforms; 2 GB each), and stay there: a second run of a row builds only what changed.
 # Other CPUs are builds for them (ARCH, without kernels for newer ones), with oneDNN held to their instructions
-# (ONEDNN_MAX_CPU_ISA). Containers are control groups of this machine. All specs are `make test`; SPECS="spec/engine/ops
-# ..." runs fewer, SPECS=none none; DEMO=whole runs the demo to its end, and not a shorter one, DEMO=none no demo;
-# MEASURE=none measures nothing, for a machine that others use.
+# (ONEDNN_MAX_CPU_ISA); arm64 is a Cortex-A57, which has what every 64-bit ARM has. Containers are control groups of this
+# machine. All specs are `make test`; SPECS="spec/engine/ops ..." runs fewer, SPECS=none none; DEMO=whole runs the demo to
+# its end, and not a shorter one, DEMO=none no demo; MEASURE=none measures nothing, for a machine that others use.
 #
 # Checks what is committed. What a row wrote is in PLATFORMS/log/ROW.
 set -euo pipefail
@@ -89,7 +89,7 @@ make_root() { # SUITE ARCHITECTURE [FOR]: sets root
 
 inside() { # COMMAND in the chroot's copy of the tree, if it has one
     chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        ONEDNN_MAX_CPU_ISA="$isa" DNNL_MAX_CPU_ISA="$isa" bash -c "${joins}cd /bertlua 2>/dev/null || cd /; $1"
+        QEMU_CPU=cortex-a57 ONEDNN_MAX_CPU_ISA="$isa" DNNL_MAX_CPU_ISA="$isa" bash -c "${joins}cd /bertlua 2>/dev/null || cd /; $1"
 }
 
 # The tree as committed. Files that did not change since the last time keep their times, and build folders stay.

@@ -16,8 +16,8 @@ local function place_of_needs(path)
     return tonumber(address, 16) - tonumber(start, 16) + tonumber(offset, 16)
 end
 
--- Bits of AT_HWCAP and AT_HWCAP2 that cpu_check.c looks at on 64-bit ARM. No x86-64 has every feature of its table; newer
--- ARM has, as has what qemu emulates where QEMU_CPU names none.
+-- Bits of AT_HWCAP and AT_HWCAP2 that cpu_check.c looks at on 64-bit ARM. No x86-64 has every feature of its table;
+-- newer ARM has, as has what qemu emulates where QEMU_CPU names none.
 local ARM_BITS = { [16] = { 8, 10, 12, 14, 15, 20, 22, 23 }, [26] = { 1, 8, 13, 14 } }
 
 local function has_every_feature()

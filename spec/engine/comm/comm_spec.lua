@@ -68,8 +68,9 @@ describe("communicator", function()
         local command = "cd %s && ${CC:-cc} -shared -o libgone.so -x c /dev/null && "
             .. "${CC:-cc} -shared -Wl,--no-as-needed -o plug-in.so -x c /dev/null -x none libgone.so && rm libgone.so"
         assert.are.equal(0, os.execute(command:format(process.quote(folder))))
+        local script = OPEN:format((", library = %q"):format(folder .. "/plug-in.so"))
         local output, code = process.run("env OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=2 " .. process.quote(
-            process.bertlua) .. " -e " .. process.quote(OPEN:format((", library = %q"):format(folder .. "/plug-in.so"))))
+            process.bertlua) .. " -e " .. process.quote(script))
         fs.remove(folder)
         assert.is_truthy(output:find("libgone.so", 1, true), output)
         assert.is_truthy(output:find("built with: apt-get install openmpi-bin", 1, true), output)

@@ -191,9 +191,10 @@ measure() { # sets fp32, amp and inference
 measure_row() { # NAME and the columns of its row: the rest of what was found stays
     local fp32 amp inference was
     name=$1 isa=$5 log=$work/log/$1 build=build-$1
-    [ "$8" = cpu ] || fail "$name: nothing is measured there"
+    [[ $8 =~ ^(cpu|limits)$ ]] || fail "$name: nothing is measured there"
     [ -f "$work/results/$name" ] || fail "$name: run the row first"
     make_root "$2" "$3" >> "$log" 2>&1 || fail "$name: no chroot: see $log"
+    [ "$8" != limits ] || limit
     measure
     unmount_all
     was=$(cat "$work/results/$name")

@@ -6,8 +6,8 @@
 # Each COMMAND is one argument: what stands behind the image's name, such as "demo --phase1-steps 20"; the entry point
 # comes before it, as the image's user, with the folder DATA (a new one) as /data, which is kept. Needs root and
 # debootstrap; BUILD_ARGS="ARCH=native" are --build-arg's. Debian's and Ubuntu's base images are made by debootstrap,
-# without documentation, as those are. CUDA is not part of them: of NVIDIA's images, the folder CUDA_HOME
-# (/usr/local/cuda) of this machine stands in for the one with nvcc.
+# without documentation, as those are. CUDA is not part of them: in NVIDIA's images, the folder CUDA_HOME
+# (/usr/local/cuda) of this machine stands in for theirs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${PLATFORMS:-/var/tmp/bertlua-platforms}
@@ -73,7 +73,7 @@ from() { # IMAGE [AS NAME]
     cp -a "$base" "$root"
     mount_in "$root"
     case $image in
-    *-devel-*)
+    nvidia/*)
         [ -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ] || fail "FROM $image: no nvcc in ${CUDA_HOME:-/usr/local/cuda}"
         mkdir -p "$root/usr/local/cuda"
         mount --bind "$(readlink -f "${CUDA_HOME:-/usr/local/cuda}")" "$root/usr/local/cuda"

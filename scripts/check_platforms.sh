@@ -10,14 +10,16 @@
 # Needs root, debootstrap, and for arm64 qemu-user-static with binfmt-support. Other systems are chroots in
 # PLATFORMS (/var/tmp/bertlua-platforms; 2 GB each), and stay there: a second run of a row builds only what changed.
 # Other CPUs are builds for them (ARCH, without kernels for newer ones), with oneDNN held to their instructions
-# (ONEDNN_MAX_CPU_ISA). Containers are control groups of this machine. SPECS="spec/engine/ops ..." runs fewer specs,
-# SPECS=none none; MEASURE=none measures nothing, for a machine that others use.
+# (ONEDNN_MAX_CPU_ISA); arm64 is a Cortex-A57, which has what every 64-bit ARM has. Containers are control groups of this
+# machine. All specs are `make test`; SPECS="spec/engine/ops ..." runs fewer, SPECS=none none; DEMO=whole runs the demo to
+# its end, and not a shorter one, DEMO=none no demo; MEASURE=none measures nothing, for a machine that others use.
 #
 # Checks what is committed. What a row wrote is in PLATFORMS/log/ROW.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${PLATFORMS:-/var/tmp/bertlua-platforms}
 mirror=${MIRROR:-http://deb.debian.org/debian}
+ubuntu_mirror=${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}
 
 # What is tried, each row: suite architecture ARCH ISA compiler "packages" kind
 rows='debian12          bookworm amd64 native    DEFAULT gcc   -     cpu
@@ -26,17 +28,22 @@ debian12-sse4     bookworm amd64 x86-64-v2 SSE41   gcc   -     cpu
 debian12-clang    bookworm amd64 native    DEFAULT clang clang,libomp-dev cpu
 debian12-limits   bookworm amd64 native    DEFAULT gcc   -     limits
 debian12-arm64    bookworm arm64 armv8-a   DEFAULT gcc   -     emulated
+debian12-packages bookworm amd64 x86-64    DEFAULT gcc   -     packages
 debian13          trixie   amd64 native    DEFAULT gcc   -     cpu
 debian13-avx2     trixie   amd64 x86-64-v3 AVX2    gcc   -     cpu
 debian13-mpich    trixie   amd64 native    DEFAULT gcc   mpich,libmpich-dev mpich
-sid               sid      amd64 native    DEFAULT gcc   -     build'
+debian13-packages trixie   amd64 x86-64    DEFAULT gcc   -     packages
+sid               sid      amd64 native    DEFAULT gcc   -     build
+ubuntu22          jammy    amd64 native    DEFAULT gcc   -     cpu'
 names=$(printf '%s\n' "$rows" | awk '{ print $1 }')
 
 fail() { echo "check_platforms: $*" >&2; exit 1; }
 
-mounted=()
+joins="" groups_made=() mounted=()
 unmount_all() {
     local i
+    [ ${#groups_made[@]} -eq 0 ] || rmdir "${groups_made[@]}" || true
+    joins="" groups_made=()
     # With what specs mount below: names of networks.
     for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do umount -R "${mounted[i]}" || true; done
     mounted=()
@@ -52,14 +59,17 @@ mount_at() { # PLACE, and what mount takes
     mounted+=("$place")
 }
 
-make_root() { # SUITE ARCHITECTURE: sets root
-    root=$work/$1-$2
+make_root() { # SUITE ARCHITECTURE [FOR]: sets root
+    root=$work/$1-$2${3:+-$3}
     if [ ! -e "$root/bertlua-ready" ]; then
         command -v debootstrap >/dev/null || fail "no debootstrap: apt-get install debootstrap"
         [ "$2" = amd64 ] || grep -qs enabled "/proc/sys/fs/binfmt_misc/qemu-aarch64" ||
             fail "programs of $2 do not run here: apt-get install qemu-user-static binfmt-support"
         rm -rf --one-file-system "$root"
-        debootstrap --variant=minbase --arch="$2" "$1" "$root" "$mirror"
+        case $1 in
+        jammy) debootstrap --variant=minbase --arch="$2" --components=main,universe "$1" "$root" "$ubuntu_mirror" ;;
+        *) debootstrap --variant=minbase --arch="$2" "$1" "$root" "$mirror" ;;
+        esac
         touch "$root/bertlua-ready"
     fi
     # A mount of its own: what unshares mounts inside makes "/" private.
@@ -77,9 +87,9 @@ make_root() { # SUITE ARCHITECTURE: sets root
     cp /etc/resolv.conf "$root/etc/"
 }
 
-inside() { # COMMAND in the chroot's copy of the tree
+inside() { # COMMAND in the chroot's copy of the tree, if it has one
     chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        ONEDNN_MAX_CPU_ISA="$isa" DNNL_MAX_CPU_ISA="$isa" bash -c "cd /bertlua && $1"
+        QEMU_CPU=cortex-a57 ONEDNN_MAX_CPU_ISA="$isa" DNNL_MAX_CPU_ISA="$isa" bash -c "${joins}cd /bertlua 2>/dev/null || cd /; $1"
 }
 
 # The tree as committed. Files that did not change since the last time keep their times, and build folders stay.
@@ -110,50 +120,59 @@ per_second() { # SEQUENCES COMMAND
             END { if (NR) printf "%.2f\n", n / s[int((NR + 1) / 2)]; else print "none" }'
 }
 
-limits_hold() { # what the engine and a run make of a control group of 1000 MiB and one processor: ok or failed
-    local group=bertlua-check seen
+limit() { # what is inside from now on to a control group of 1000 MiB and one processor
+    local group=bertlua-check
     if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
-        mkdir -p "/sys/fs/cgroup/$group"
-        echo 1048576000 > "/sys/fs/cgroup/$group/memory.max"
-        echo "100000 100000" > "/sys/fs/cgroup/$group/cpu.max"
-        joins="echo 0 > /sys/fs/cgroup/$group/cgroup.procs"
-        removes=("/sys/fs/cgroup/$group")
+        groups_made=("/sys/fs/cgroup/$group")
+        mkdir -p "${groups_made[@]}"
+        echo 1048576000 > "${groups_made[0]}/memory.max"
+        echo "100000 100000" > "${groups_made[0]}/cpu.max"
     else
-        mkdir -p "/sys/fs/cgroup/memory/$group" "/sys/fs/cgroup/cpu/$group"
-        echo 1048576000 > "/sys/fs/cgroup/memory/$group/memory.limit_in_bytes"
-        echo 100000 > "/sys/fs/cgroup/cpu/$group/cpu.cfs_period_us"
-        echo 100000 > "/sys/fs/cgroup/cpu/$group/cpu.cfs_quota_us"
-        joins="echo 0 > /sys/fs/cgroup/memory/$group/cgroup.procs; echo 0 > /sys/fs/cgroup/cpu/$group/cgroup.procs"
-        removes=("/sys/fs/cgroup/memory/$group" "/sys/fs/cgroup/cpu/$group")
+        groups_made=("/sys/fs/cgroup/memory/$group" "/sys/fs/cgroup/cpu/$group")
+        mkdir -p "${groups_made[@]}"
+        echo 1048576000 > "${groups_made[0]}/memory.limit_in_bytes"
+        echo 100000 > "${groups_made[1]}/cpu.cfs_period_us"
+        echo 100000 > "${groups_made[1]}/cpu.cfs_quota_us"
     fi
-    seen=$(inside "($joins; $build/bertlua doctor)") || true
-    printf '%s\n' "$seen" >> "$log"
-    rmdir "${removes[@]}"
-    case $seen in
-    *"this container gets the time of 1"*"GiB that this container may use"*) echo ok ;;
-    *) echo failed ;;
-    esac
+    joins=$(printf 'echo 0 > %s/cgroup.procs; ' "${groups_made[@]}")
 }
 
-ends_well() { # a library may crash when its threads outlive it: how many of 60 short runs, and a shorter demo
-    local failed=0 demo=ok
+limits_hold() { # what doctor, a small run and one that is too large make of them: ok or failed
+    local seen
+    seen=$(inside "$build/bertlua doctor" 2>&1) || true
+    printf '%s\n' "$seen" >> "$log"
+    case $seen in
+    *"this container gets the time of 1"*"GiB that this container may use"*) ;;
+    *) echo failed && return ;;
+    esac
+    [ "$(trains "")" = ok ] || { echo failed && return; }
+    seen=$(inside "cd /tmp/small && /bertlua/$build/bertlua pretrain_phase1 --input-dir data $vocabulary \
+        --bert-model bert-large-uncased --max-steps 1 --output-dir large" 2>&1) && { echo failed && return; }
+    printf '%s\n' "$seen" >> "$log"
+    case $seen in *"GiB is free"*) echo ok ;; *) echo failed ;; esac
+}
+
+ends_well() { # a library may crash when its threads outlive it: how many of 60 short runs, and the demo
+    local failed=0 demo=ok shorter="--phase1-steps 100 --phase2-steps 20"
+    [ "${DEMO:-}" != whole ] || shorter=""
     failed=$(inside "for i in \$(seq 60); do $build/bertlua -e 'bl.ones(64, 64):matmul(bl.ones(64, 64)):sum()' \
         > /tmp/short 2>&1 || { cat /tmp/short >&2; echo failed; }; done" 2>>"$log" | grep -c failed) || true
-    inside "$make demo DEMO_ARGS='--output-dir /tmp/demo-$name --phase1-steps 100 --phase2-steps 20'" >> "$log" 2>&1 ||
+    inside "$make demo DEMO_ARGS='--output-dir /tmp/demo-$name $shorter'" >> "$log" 2>&1 ||
         demo=failed
     inside "rm -rf /tmp/demo-$name"
-    echo "make demo $demo, $failed of 60 short runs failed"
+    echo "make demo${shorter:+, shortened,} $demo, $failed of 60 short runs failed"
 }
 
-mpich_trains() { # two processes of a small model, started by MPICH's mpirun: ok or failed
-    inside "rm -rf /tmp/mpich && mkdir -p /tmp/mpich/text && cd /tmp/mpich && for i in 1 2 3 4 5 6 7 8; do
+vocabulary="--vocab-file /bertlua/vocab/bert-base-uncased-vocab.txt"
+trains() { # LAUNCHER: 20 steps of a small model, started by it: ok or failed
+    inside "rm -rf /tmp/small && mkdir -p /tmp/small/text && cd /tmp/small && for i in 1 2 3 4 5 6 7 8; do
             for k in 1 2 3 4 5 6; do echo \"Ship \$i left the harbour on day \$k. It carried letters.\"; done \
                 > text/\$i.txt
         done &&
-        B=/bertlua/$build/bertlua V='--vocab-file /bertlua/vocab/bert-base-uncased-vocab.txt' &&
-        \$B create_pretraining_data --input-dir text --output-dir data --text-form prose \$V --shards 1 &&
+        B=/bertlua/$build/bertlua &&
+        \$B create_pretraining_data --input-dir text --output-dir data --text-form prose $vocabulary --shards 1 &&
         sed 's/: 768/: 32/; s/: 3072/: 64/; s/: 12\b/: 2/' /bertlua/bert_configs/bert-base-uncased.json > model.json &&
-        OMP_NUM_THREADS=1 mpirun.mpich -n 2 \$B pretrain_phase1 --input-dir data \$V --bert-model custom \
+        OMP_NUM_THREADS=1 $1 \$B pretrain_phase1 --input-dir data $vocabulary --bert-model custom \
             --config-file model.json --batch-size 4 --gradient-merge-steps 1 --max-steps 20 --output-dir results &&
         test -f results/custom/phase1/20/model.safetensors" >> "$log" 2>&1 && echo ok || echo failed
 }
@@ -172,9 +191,10 @@ measure() { # sets fp32, amp and inference
 measure_row() { # NAME and the columns of its row: the rest of what was found stays
     local fp32 amp inference was
     name=$1 isa=$5 log=$work/log/$1 build=build-$1
-    [ "$8" = cpu ] || fail "$name: nothing is measured there"
+    [[ $8 =~ ^(cpu|limits)$ ]] || fail "$name: nothing is measured there"
     [ -f "$work/results/$name" ] || fail "$name: run the row first"
     make_root "$2" "$3" >> "$log" 2>&1 || fail "$name: no chroot: see $log"
+    [ "$8" != limits ] || limit
     measure
     unmount_all
     was=$(cat "$work/results/$name")
@@ -184,7 +204,11 @@ measure_row() { # NAME and the columns of its row: the rest of what was found st
 
 run_row() { # NAME and the columns of its row
     local suite=$2 architecture=$3 arch=$4 kind=$8 more="" passed=- failed=- pending=- fp32=- amp=- inference=- note=-
-    local make specs result groups="build test demo"
+    local make specs tests tested result revision groups="build test demo"
+    if [ "$kind" = packages ]; then
+        run_packages "$@"
+        return
+    fi
     name=$1 isa=$5 compiler=$6 log=$work/log/$1 build=build-$1
     [ "$8" != build ] || groups="build mpi"
     [ "$7" = - ] || more=${7//,/ }
@@ -193,6 +217,7 @@ run_row() { # NAME and the columns of its row
     echo "$name: log in $log" >&2
     make_root "$suite" "$architecture" >> "$log" 2>&1 || fail "$name: no chroot: see $log"
     copy_tree >> "$log"
+    revision=$(git rev-parse --short "$(cat "$root/bertlua/.revision")")
     # A mirror may be older than its own date allows; what debootstrap read then stays.
     inside "{ apt-get update -q || true; } && apt-get install -y -q --no-install-recommends make ca-certificates $more \
         && scripts/install_dependencies.sh $groups" >> "$log" 2>&1 || fail "$name: no packages: see $log"
@@ -207,26 +232,80 @@ run_row() { # NAME and the columns of its row
     if [ $result = ok ]; then
         case $kind in
         emulated) specs=${specs:-spec/engine/ops spec/lua/models} ;;
-        limits) specs=${specs:-spec/engine/core} note="1000 MiB, 1 processor: $(limits_hold)" ;;
-        mpich) specs=none note="2 processes of mpirun.mpich: $(mpich_trains)" ;;
+        limits) limit && specs=${specs:-spec/engine/core} note="1000 MiB, 1 processor: $(limits_hold)" ;;
+        mpich) specs=none note="2 processes of mpirun.mpich: $(trains "mpirun.mpich -n 2")" ;;
         build) specs=none ;;
-        cpu) [ "$arch" != native ] || [ "$compiler" != gcc ] || note=$(ends_well) ;;
+        cpu) [[ $arch != native || $compiler != gcc || ${DEMO:-} = none ]] || note=$(ends_well) ;;
         esac
         if [ "$specs" != none ]; then
-            inside "$make suite BUSTED_ARGS='$specs'" > "$log.specs" 2>&1 || true
+            tests=test tested=ok
+            [ -z "$specs" ] || tests="suite BUSTED_ARGS='$specs'"
+            inside "$make $tests" > "$log.specs" 2>&1 || tested=failed
+            [ -n "$specs" ] || note="make test $tested; $note"
             cat "$log.specs" >> "$log"
             read -r passed failed pending < <(count_specs < "$log.specs")
             rm "$log.specs"
         fi
-        if [ "$kind" = cpu ] && [ "${MEASURE:-}" != none ]; then
+        if [[ $kind =~ ^(cpu|limits)$ ]] && [ "${MEASURE:-}" != none ]; then
             measure
         fi
     fi
-    note="$note; $(git rev-parse --short HEAD)"
+    note="${note%; -}; $revision"
     printf '| %s ' "$name" "$arch, ${isa/DEFAULT/all}" "$result" "${specs:-all}" "$passed" "$failed" "$pending" \
         "$fp32" "$amp" "$inference" "${note#-; }" > "$work/results/$name"
     echo "|" >> "$work/results/$name"
     unmount_all
+    cat "$work/results/$name"
+}
+
+# The packages, built in a chroot with what debian/control names, then installed in one that has had nothing else:
+# debian/tests there train 20 steps, build a program in C and run LuaJIT.
+run_packages() { # NAME and the columns of its row
+    local suite=$2 architecture=$3 arch=$4 result=failed passed=- failed=- note=- revision test depends
+    name=$1 isa=$5 log=$work/log/$1
+    mkdir -p "$work/log" "$work/results"
+    : > "$log"
+    echo "$name: log in $log" >&2
+    revision=$(git rev-parse --short HEAD)
+    make_root "$suite" "$architecture" packages >> "$log" 2>&1 || fail "$name: no chroot: see $log"
+    rm -rf "$root/packages"
+    mkdir -p "$root/packages/repository" "$root/packages/again/deeper"
+    git archive --prefix=bertlua/ HEAD | tar -xf - -C "$root/packages"
+    cp -a "$root/packages/bertlua" "$root/packages/again/deeper"
+    inside "{ apt-get update -q || true; } && apt-get install -y -q --no-install-recommends dpkg-dev lintian &&
+        apt-get build-dep -y -q --no-install-recommends /packages/bertlua" >> "$log" 2>&1 ||
+        fail "$name: no packages: see $log"
+    if inside "cd /packages/bertlua && dpkg-buildpackage -us -uc -b && cd .. && cp ./*.deb repository &&
+            cd repository && dpkg-scanpackages . > Packages" >> "$log" 2>&1; then
+        result=ok passed=0 failed=0
+        inside "lintian --fail-on error /packages/*.changes" >> "$log" 2>&1 && note="no error of lintian" ||
+            note="errors of lintian"
+        inside "cd /packages/again/deeper/bertlua && DEB_BUILD_OPTIONS=nocheck dpkg-buildpackage -us -uc -b &&
+            cd .. && for package in *.deb; do cmp \$package /packages/\$package || exit 1; done" >> "$log" 2>&1 &&
+            note="$note, a second build is equal" || note="$note, a second build differs"
+        rm -rf "$work/packages" && mkdir "$work/packages"
+        mv "$root/packages/repository" "$root/packages/bertlua" "$work/packages"
+        unmount_all
+
+        rm -rf --one-file-system "${work:?}/$suite-$architecture-bare"
+        make_root "$suite" "$architecture" bare >> "$log" 2>&1 || fail "$name: no chroot: see $log"
+        mv "$work/packages" "$root/packages"
+        echo "deb [trusted=yes] file:/packages/repository ./" > "$root/etc/apt/sources.list.d/built.list"
+        inside "apt-get update -q || true" >> "$log" 2>&1
+        while read -r test depends; do
+            echo "== $test, with $depends" >> "$log"
+            if inside "apt-get install -y -q --no-install-recommends ${depends//,/} && cd /packages/bertlua &&
+                    debian/tests/$test" >> "$log" 2>&1 < /dev/null; then
+                passed=$((passed + 1))
+            else
+                failed=$((failed + 1))
+            fi
+        done < <(awk '$1 == "Tests:" { name = $2 } $1 == "Depends:" { $1 = ""; print name $0 }' debian/tests/control)
+    fi
+    unmount_all
+    printf '| %s ' "$name" "$arch, all" "$result" debian/tests "$passed" "$failed" - - - - "$note; $revision" \
+        > "$work/results/$name"
+    echo "|" >> "$work/results/$name"
     cat "$work/results/$name"
 }
 
@@ -252,12 +331,17 @@ esac
 [ "$(id -u)" -eq 0 ] || fail "chroots need root"
 action=run_row
 [ "${1:-}" != --measure ] || { action=measure_row && shift; }
-for wanted in "${@:-}"; do
-    for name in ${wanted:-$names}; do
-        row=$(printf '%s\n' "$rows" | awk -v name="$name" '$1 == name')
-        [ -n "$row" ] || fail "no row $name, expected one of ${names//$'\n'/, }"
-        # shellcheck disable=SC2086 # columns
-        $action $row
+run_rows() { # NAME ..., or all
+    local wanted row
+    for wanted in "${@:-}"; do
+        for name in ${wanted:-$names}; do
+            row=$(printf '%s\n' "$rows" | awk -v name="$name" '$1 == name')
+            [ -n "$row" ] || fail "no row $name, expected one of ${names//$'\n'/, }"
+            # shellcheck disable=SC2086 # columns
+            $action $row
+        done
     done
-done
-table
+    table
+}
+
+run_rows "$@"

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "comm.h"
 #include "ops/check.h"
@@ -28,9 +29,10 @@ void *bl_comm_load(const char *kind, const char *path, const char *symbol) {
     void *library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
     if (!library) {
         const char *why = path ? dlerror() : "it was not built";
-        bl_fail(BL_ERROR_UNSUPPORTED,
-                "comm: %s is not available (%s); apt-get install libopenmpi-dev openmpi-bin, then make", kind,
-                why ? why : path);
+        const bool built = path && access(path, F_OK) == 0; /* It lacks what it was linked with. */
+        bl_fail(BL_ERROR_UNSUPPORTED, "comm: %s is not available (%s); %s", kind, why ? why : path,
+                built ? "install the MPI that it was built with: apt-get install openmpi-bin"
+                      : "apt-get install libopenmpi-dev openmpi-bin, then make");
         return NULL;
     }
     void *found = dlsym(library, symbol);

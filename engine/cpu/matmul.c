@@ -128,6 +128,16 @@ static bool is_slow_in_place(const bl_cpu_product *p, int32_t operand, bool batc
            has_blocked_f32();
 }
 
+/*
+ * Version 2.2 adds the bias, and rounds to bf16, as if the rows of C followed
+ * each other: it writes between them. Version 2.6 does not.
+ */
+static bool writes_between_rows(const bl_cpu_product *p, int32_t operand) {
+    if (p->c.row == p->n || operand == BL_OPERAND_U8 || (operand == BL_F32 && !p->bias)) return false;
+    const dnnl_version_t *version = dnnl_version();
+    return version->major == 2 && version->minor < 6;
+}
+
 static bl_primitive_key key_of(const bl_cpu_product *p, int32_t operand, int32_t result, bool batched) {
     bl_primitive_key key = {.m = p->m,
                             .n = p->n,
@@ -165,11 +175,12 @@ static bl_status multiply(bl_context *ctx, const bl_cpu_product *product, size_t
     if (p.packed) p.b = (bl_matrix){.row = p.n, .column = 1, .dtype = operand};
     const bl_matrix a = p.a, b = p.b, c = p.c;
     /* oneDNN writes f32, or the operands' dtype, or s32 for int8; anything else goes through scratch. */
-    int32_t result = operand == BL_OPERAND_U8 ? BL_I32 : c.dtype == operand ? operand : BL_F32;
+    bool apart = writes_between_rows(&p, operand);
+    int32_t result = operand == BL_OPERAND_U8 ? BL_I32 : c.dtype == operand && !apart ? operand : BL_F32;
     size_t size = operand == BL_OPERAND_U8 ? 1 : bl_dtype_size(operand);
     size_t a_bytes = a.dtype != operand ? copy_bytes(&a, p.m * p.k, p.batch, size) : 0;
     size_t b_bytes = b.dtype != operand ? copy_bytes(&b, p.k * p.n, p.batch, size) : 0;
-    size_t c_bytes = c.dtype != result ? copy_bytes(&c, p.m * p.n, p.batch, sizeof(float)) : 0;
+    size_t c_bytes = c.dtype != result || apart ? copy_bytes(&c, p.m * p.n, p.batch, sizeof(float)) : 0;
     size_t bias_bytes = p.bias && p.bias_dtype != BL_F32 ? bl_cpu_padded((size_t) p.n * sizeof(float)) : 0;
     /* The primitive depends on how the copies lie, not on where; and it says how much scratch it wants itself. */
     if (a_bytes) point_to_copy(&p.a, p.m, p.k, p.batch, operand, NULL);

@@ -14,6 +14,8 @@ stdlib.setenv("BERTLUA_DEVICE", os.getenv "BERTLUA_TEST_DEVICE" or "cpu")
 -- mean the same current context, on a device that runs on its own, the same scopes and the same collector.
 require "bertlua.context"
 require "bertlua.tensor"
+-- LuaJIT of before 2022 refuses the methods of a type a second time.
+require "bertlua.rng"
 
 -- An op may have a kernel on only one kind of device (engine/core/op_list.h). Where it has none, the specs that come
 -- to need it are pending, not failed.

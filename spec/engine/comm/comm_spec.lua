@@ -1,5 +1,6 @@
 --- Communicators of every kind: spec/support/comm_worker.lua says what they must do. NCCL: spec/cuda/comm_spec.lua.
 
+local fs = require "bertlua.util.fs"
 local mpi = require "spec.support.mpi"
 local process = require "spec.support.process"
 
@@ -59,6 +60,20 @@ describe("communicator", function()
         local output, code = process.run("env OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=2 " .. process.quote(
             process.bertlua) .. " -e " .. process.quote(OPEN:format ', library = "/none/libbertlua-mpi.so"'))
         assert.is_truthy(output:find("apt-get install libopenmpi-dev openmpi-bin", 1, true), output)
+        assert.are.equal(71, code)
+    end)
+
+    it("says what to install where a plug-in lacks its MPI", function()
+        local folder = assert(fs.temporary_folder "bertlua-plug-in-")
+        local command = "cd %s && ${CC:-cc} -shared -o libgone.so -x c /dev/null && "
+            .. "${CC:-cc} -shared -Wl,--no-as-needed -o plug-in.so -x c /dev/null -x none libgone.so && rm libgone.so"
+        assert.are.equal(0, os.execute(command:format(process.quote(folder))))
+        local script = OPEN:format((", library = %q"):format(folder .. "/plug-in.so"))
+        local output, code = process.run("env OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=2 " .. process.quote(
+            process.bertlua) .. " -e " .. process.quote(script))
+        fs.remove(folder)
+        assert.is_truthy(output:find("libgone.so", 1, true), output)
+        assert.is_truthy(output:find("built with: apt-get install openmpi-bin", 1, true), output)
         assert.are.equal(71, code)
     end)
 

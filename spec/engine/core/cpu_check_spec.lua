@@ -1,5 +1,6 @@
 --- A build for another CPU: what it says, and that it says so before it runs anything.
 
+local ffi = require "ffi"
 local paths = require "bertlua.paths"
 local process = require "spec.support.process"
 
@@ -15,7 +16,28 @@ local function place_of_needs(path)
     return tonumber(address, 16) - tonumber(start, 16) + tonumber(offset, 16)
 end
 
---- A copy of a built file that needs every feature of the table, 37 or 12; no CPU has all.
+-- Bits of AT_HWCAP and AT_HWCAP2 that cpu_check.c looks at on 64-bit ARM. No x86-64 has every feature of its table;
+-- newer ARM has, as has what qemu emulates where QEMU_CPU names none.
+local ARM_BITS = { [16] = { 8, 10, 12, 14, 15, 20, 22, 23 }, [26] = { 1, 8, 13, 14 } }
+
+local function has_every_feature()
+    if jit.arch ~= "arm64" then return false end
+    ffi.cdef "unsigned long getauxval(unsigned long type);"
+    for kind, bits in pairs(ARM_BITS) do
+        local has = tonumber(ffi.C.getauxval(kind) % 2 ^ 32)
+        for _, i in ipairs(bits) do
+            if math.floor(has / 2 ^ i) % 2 == 0 then return false end
+        end
+    end
+    return true
+end
+
+local refused_it = it
+if has_every_feature() then
+    refused_it = function(name) it(name, function() pending "this CPU lacks no feature of the table" end) end
+end
+
+--- A copy of a built file that needs every feature of the table, 37 or 12.
 local function demanding(folder, name)
     local file = assert(io.open(build .. "/" .. name, "rb"))
     local bytes = file:read "*a"
@@ -48,12 +70,12 @@ describe("a build for another CPU", function()
         assert.is_truthy(lacks:find "%a", text)
     end
 
-    it("is refused in one line by both programs, before they do anything", function()
+    refused_it("is refused in one line by both programs, before they do anything", function()
         assert_refusal(run(quote((demanding(folder, "bertlua"))) .. " --version"))
         assert_refusal(run(quote((demanding(folder, "bertlua-hdf5")))))
     end)
 
-    it("is refused when the library is opened", function()
+    refused_it("is refused when the library is opened", function()
         local path = demanding(folder, "libbertlua.so")
         assert_refusal(run(("luajit -e %s"):format(quote(("require('ffi').load(%q) print 'opened'"):format(path)))))
     end)

@@ -41,7 +41,9 @@ end)
 
 describe("arena", function()
     it("reserves far more than the machine has, and touches what is used", function()
-        local arena = memory.arena(2 ^ 42)
+        -- Not more than that: emulators keep a record of each page.
+        local _, total = device.memory()
+        local arena = memory.arena(4 * total)
         arena:tensor("f32", { 1000 }):fill(1)
         assert.are.equal(device.is_host() and 4032 or 4096, arena:used())
         arena:free()

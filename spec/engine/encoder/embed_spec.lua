@@ -12,7 +12,7 @@ local tensor = require "bertlua.tensor"
 
 local FOLDER = "spec/fixtures/encoder/masked_lm"
 local TEXT, SHORT, PAIR = "The [MASK] sat on the mats, unseen.", "a dog", "was it good?"
-local CLOSE = 1e-6
+local CLOSE = 2e-6 -- of values up to 2.7: 8 units in the last place of f32, which compilers round apart
 
 local expected = assert(storage.open "spec/fixtures/encoder/expected.safetensors")
 

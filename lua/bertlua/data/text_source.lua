@@ -3,13 +3,16 @@
 -- Nothing of a text is dropped in silence: what cannot be read is a fault that names file and byte.
 -- @module bertlua.data.text_source
 
+local errno = require "posix.errno"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local native = require "bertlua.text"
 local plural = require "bertlua.util.plural"
+local poll = require "posix.poll"
 local printable = require "bertlua.printable"
 local text_stream = require "bertlua.text_stream"
+local unistd = require "posix.unistd"
 
 local text_source = {}
 
@@ -56,6 +59,14 @@ local function piece_of(stream)
     if not piece then fault.raise((advised(message))) end
     return piece
 end
+
+--- Wait for a line from the terminal. A read that waits does not see Ctrl-C, but what runs between two looks does.
+local function await_typing()
+    repeat
+        local ready, _, code = poll.rpoll(0, 200)
+    until ready == 1 or (not ready and code ~= errno.EINTR)
+end
+jit.off(await_typing)
 
 --- Names of the members of an object, for a message.
 local function members(object)
@@ -128,9 +139,14 @@ end
 --   whether the file as it stands is UTF-8 text, if it is valid}
 function text_source.open(path, options)
     options = options or {}
+    local typed = path == "-" and unistd.isatty(0) == 1
+    if typed then
+        io.stderr:write "bertlua: reading lines from the terminal; Ctrl-D ends them\n"
+        await_typing()
+    end
     local stream = fault.check(text_stream.open(path, { encoding = options.encoding,
         replace = options.invalid_utf8 == "replace" }))
-    local self = setmetatable({ path = path == "-" and "standard input" or path, stream = stream,
+    local self = setmetatable({ path = path == "-" and "standard input" or path, stream = stream, typed = typed,
         text_field = options.text_field or "text" }, Source)
     self.head = piece_of(stream)
     self.form = form_of(self, { form = options.form, text_field = self.text_field, literal = options.literal,
@@ -148,7 +164,10 @@ end
 function Source:chunk()
     local piece = self.head
     self.head = nil
-    if not piece or piece == "" then piece = piece_of(self.stream) end
+    if not piece or piece == "" then
+        if self.typed then await_typing() end
+        piece = piece_of(self.stream)
+    end
     return piece ~= "" and piece or nil
 end
 

@@ -145,4 +145,23 @@ describe("text_source", function()
             text_source.list(folder .. "/find/a.txt," .. folder .. "/deep/readme.md"))
         assert.are.equal("none.txt: no such file", refused(text_source.list, folder .. "/none.txt"))
     end)
+
+    it("waits for what is typed where Ctrl-C is heard", function()
+        local code = "for line in require [[bertlua.data.text_source]].open([[-]], { form = [[text]] }):lines() do "
+            .. "print(#line) end"
+        local program = process.quote(("%s -e %s"):format(process.quote(process.bertlua), process.quote(code)))
+        local keys = "{ sleep 1; printf 'abc\\n'; sleep 1; printf '%s'; sleep 3; }"
+        local function typed(what)
+            local output, status = process.run(("%s | timeout 30 script -qec %s /dev/null"):format(keys:format(what),
+                program))
+            return (output:gsub("\r", "")), status
+        end
+        local output, status = typed "\\003"
+        assert.matches("bertlua: reading lines from the terminal; Ctrl%-D ends them\n", output)
+        assert.matches("\n3\n.*bertlua: interrupted\n$", output)
+        assert.are.equal(130, status)
+        output, status = typed "de\\n\\004"
+        assert.matches("\n3\n.*\n2\n", output)
+        assert.are.equal(0, status)
+    end)
 end)

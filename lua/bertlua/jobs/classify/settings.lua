@@ -16,8 +16,8 @@ return settings.finetuning {
             help = "whether .csv and .tsv files have a line of column names; unset: they have none if all columns are "
                 .. "given by number" },
         { name = "bad_rows", type = "choice", choices = { "error", "skip" }, default = "error",
-            help = "on a row of another length, without a text or a label, or with a label that should be a number: "
-                .. "stop and report it, or leave such rows out" },
+            help = "on a row of another length, without a label, or with a label that should be a number: stop and "
+                .. "report it, or leave such rows out, and those without a text" },
         { name = "text_column", type = "string", default = "text",
             help = "column of the text: its name, or its number from 1" },
         { name = "pair_column", type = "string",

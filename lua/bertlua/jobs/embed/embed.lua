@@ -55,7 +55,7 @@ local function all_settings()
     local rows = of_predict(predict.of_rows, { pair_column = true })
     rows.input_form.choices = { "text", "csv", "tsv", "jsonl" }
     rows.input_form.help = "text: a text a line; csv, tsv; jsonl: JSON lines. Unset: by the file's ending, else by its "
-        .. "first line"
+        .. "first line: an object, columns by name, or a text"
     rows.text_column.help = "column of the text; unset: text"
     local model = of_predict(predict.of_model, { task = true, threshold = true, doc_stride = true, batch_size = true,
         model_prefix = true })

@@ -51,7 +51,7 @@ M.of_model = {
 M.of_rows = {
     { name = "input_form", type = "choice", choices = rows.FORMS, group = "Data",
         help = "text: a text a line; csv, tsv; jsonl: JSON lines; conll: a word a line. Unset: by the file's ending, "
-            .. "else by its first line" },
+            .. "else by its first line: an object, columns by name, tags behind tabs, or a text" },
     { name = "text_column", type = "string", group = "Data",
         help = "column of the text; unset: text; for tags the list words of JSON lines, or the first column; for "
             .. "answers context" },

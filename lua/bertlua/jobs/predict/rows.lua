@@ -22,6 +22,17 @@ local ENDINGS = { txt = "text", csv = "csv", tsv = "tsv", json = "jsonl", jsonl 
 local Rows = {}
 Rows.__index = Rows
 
+--- Whether rows have columns: the user names some, or the first line is names, one of which is that of the text.
+local function has_columns(wanted, first_line, mark)
+    if wanted.columns_named then return true end
+    local count, found = 0, false
+    for name in (first_line .. mark):gmatch("(.-)" .. mark) do
+        if not name:find "^[%w_%-]+$" then return false end
+        count, found = count + 1, found or name == wanted.text
+    end
+    return found and count > 1
+end
+
 --- The form of an input.
 -- @param first_line or nil
 local function form_of(wanted, first_line)
@@ -30,8 +41,8 @@ local function form_of(wanted, first_line)
         if first_line:find "^%s*{" then
             form = "jsonl"
         elseif first_line:find("\t", 1, true) then
-            form = wanted.words and "conll" or wanted.columns_named and "tsv"
-        elseif wanted.columns_named and not wanted.words then
+            form = wanted.words and "conll" or has_columns(wanted, first_line, "\t") and "tsv"
+        elseif not wanted.words and has_columns(wanted, first_line, ",") then
             form = "csv"
         end
     end

@@ -67,6 +67,11 @@ describe("rows to predict", function()
         assert.are.same({ { "x", "y", 1 }, "jsonl" }, { read("a", '{"a": "x", "b": "y"}\n', pairs_of, both) })
         assert.are.same({ { "x", "y", 1 }, "csv" },
             { read("a", "x,y\n", { text = "1", pair = "2", columns_named = true }, both) })
+        assert.are.same({ { "y", 2 }, "csv" }, { read("a", "label,text\nx,y\n", { text = "text" }, { "text" }) })
+        assert.are.same({ { "x", 2 }, "tsv" }, { read("a", "text\tlabel\nx\ty\n", { text = "text" }, { "text" }) })
+        for _, line in ipairs { "text", "text, or not", "a text,label" } do
+            assert.are.same({ { line, 1 }, "text" }, { read("a", line .. "\n", { text = "text" }, { "text" }) })
+        end
         assert.are.same({ { "x", { "p", "q" }, 1 }, "jsonl" }, { read("a.jsonl", '{"text": "x", "l": ["p", "q"]}\n',
             { text = "text", label = "l", labeled = true }, { "text", "label" }) })
     end)

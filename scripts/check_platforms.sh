@@ -202,6 +202,10 @@ measure_row() { # NAME and the columns of its row: the rest of what was found st
         '{ $9 = fp32; $10 = amp; $11 = inference; print }' <<< "$was" | tee "$work/results/$name"
 }
 
+write_row() { # the cells of the row behind its name
+    { printf '| %s ' "$name" "$@" && echo "|"; } | tee "$work/results/$name"
+}
+
 run_row() { # NAME and the columns of its row
     local suite=$2 architecture=$3 arch=$4 kind=$8 more="" passed=- failed=- pending=- fp32=- amp=- inference=- note=-
     local make specs tests tested result revision groups="build test demo"
@@ -251,11 +255,9 @@ run_row() { # NAME and the columns of its row
         fi
     fi
     note="${note%; -}; $revision"
-    printf '| %s ' "$name" "$arch, ${isa/DEFAULT/all}" "$result" "${specs:-all}" "$passed" "$failed" "$pending" \
-        "$fp32" "$amp" "$inference" "${note#-; }" > "$work/results/$name"
-    echo "|" >> "$work/results/$name"
     unmount_all
-    cat "$work/results/$name"
+    write_row "$arch, ${isa/DEFAULT/all}" "$result" "${specs:-all}" "$passed" "$failed" "$pending" "$fp32" "$amp" \
+        "$inference" "${note#-; }"
 }
 
 # The packages, built in a chroot with what debian/control names, then installed in one that has had nothing else:
@@ -303,10 +305,7 @@ run_packages() { # NAME and the columns of its row
         done < <(awk '$1 == "Tests:" { name = $2 } $1 == "Depends:" { $1 = ""; print name $0 }' debian/tests/control)
     fi
     unmount_all
-    printf '| %s ' "$name" "$arch, all" "$result" debian/tests "$passed" "$failed" - - - - "$note; $revision" \
-        > "$work/results/$name"
-    echo "|" >> "$work/results/$name"
-    cat "$work/results/$name"
+    write_row "$arch, all" "$result" debian/tests "$passed" "$failed" - - - - "$note; $revision"
 }
 
 table() {

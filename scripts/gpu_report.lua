@@ -14,7 +14,9 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local paths = require "bertlua.paths"
 local settings = require "bertlua.settings"
-local quote = require("bertlua.util.shell").quote
+local shell = require "bertlua.util.shell"
+
+local quote = shell.quote
 
 local spec = settings.define {
     { name = "output", type = "path", default = "gpu-report.md", help = "file for the Markdown" },
@@ -71,9 +73,8 @@ end
 --- Exit code (124: ran out of time), output, seconds.
 local function run(command, minutes)
     local begun = clock.monotonic()
-    local pipe = io.popen(("timeout %d sh -c %s 2>&1; echo \"code $?\""):format(minutes * 60, quote(command)))
-    local text = pipe:read "*a"
-    pipe:close()
+    local text = shell.output(("timeout %d sh -c %s 2>&1; echo \"code $?\""):format(minutes * 60,
+        quote(command)))
     local output, code = text:match "^(.*)code (%d+)%s*$"
     return tonumber(code), output, clock.monotonic() - begun
 end

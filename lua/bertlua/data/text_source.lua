@@ -77,8 +77,6 @@ local function members(object)
     return table.concat(names, ", ", 1, math.min(#names, 8)) .. (#names > 8 and ", ..." or "")
 end
 
---- Whether the text is JSON lines: by its name, or by its first line.
--- @param sure whether an object without the field is still one
 --- Whether a text is JSON lines: by its name, or by its first line.
 local function is_json_lines(self, line, options)
     if JSON[ending(self.path)] then return true end

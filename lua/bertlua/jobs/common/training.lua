@@ -149,6 +149,20 @@ function M.optimizer(run, values, store, ranks)
     return optimizer, storage.crc32c(("%s; %s"):format(decays_text, rates_text))
 end
 
+--- Warn of a schedule that is 0 at every step, such as that of a single step without a warm-up, whose last step has 0.
+local function warn_of_rates(run, values, rate)
+    if values.benchmark then return end
+    -- Most schedules say no at the first step or the second.
+    for step = 1, run.max_steps do
+        if rate(step) ~= 0 then return end
+    end
+    local why = values.learning_rate == 0 and "--learning-rate is 0"
+        or type(values.schedule) == "function" and "as the recipe's schedule says"
+        or ("with %s, as schedule %s ends at 0: train for more, or take --schedule constant"):format(
+            plural.count(run.max_steps, "step"), values.schedule)
+    run.warnings[#run.warnings + 1] = "the learning rate is 0 at every step, so nothing is learned: " .. why
+end
+
 --- function(step) -> learning rate, as the settings say.
 function M.schedule(run, values)
     local settings = {
@@ -156,8 +170,10 @@ function M.schedule(run, values)
         warmup_proportion = values.warmup_proportion, max_steps = run.max_steps, power = values.schedule_power,
         decay_proportion = values.decay_proportion,
     }
-    if type(values.schedule) == "function" then return schedule.from_function(values.schedule, settings) end
-    return schedule.make(values.schedule, settings)
+    local rate = type(values.schedule) == "function" and schedule.from_function(values.schedule, settings)
+        or schedule.make(values.schedule, settings)
+    if run.max_steps > 0 then warn_of_rates(run, values, rate) end
+    return rate
 end
 
 --- Maximum bytes of activations: address space, of which only the part that is used is touched.

@@ -113,6 +113,20 @@ describe("embed.lua", function()
         assert.matches("standard input: invalid UTF-8: 1 byte replaced by U+FFFD", output, 1, true)
     end)
 
+    it("takes the file that it is given, not another one of its folder, and no table for a model", function()
+        process.run(("cp -r '%s/%s' '%s/two'"):format(process.root, MODEL, folder))
+        assert(fs.write(folder .. "/two/train.csv", "text\nthe cat\n"))
+        assert(fs.copy(process.root .. "/spec/fixtures/bert_tiny.safetensors", folder .. "/two/other.safetensors"))
+        local function embed(path)
+            return process.run(("cd '%s' && echo the cat | '%s' '%s/recipes/embed.lua' --threads 1 --checkpoint %s")
+                :format(folder, process.bertlua, process.root, path))
+        end
+        assert.matches("two/train.csv: a text, not a model: expected a folder with", embed "two/train.csv", 1, true)
+        assert.matches("two/other.safetensors: no tensor", embed "two/other.safetensors", 1, true)
+        assert.matches('^{"text":"the cat","embedding":', embed "two")
+        assert.are.equal(embed "two", embed "two/model.safetensors")
+    end)
+
     it("goes on after a run that was stopped, killed or had a wrong row, and makes the same bytes", function()
         local command = "--input in.txt --output v.npy --chunk-size 4"
         assert(fs.write(folder .. "/in.txt", (assert(fs.read(folder .. "/texts.txt")):gsub("\n[^\n]* 15\n", "\n \n"))))

@@ -4,6 +4,7 @@ local BertConfig = require "bertlua.models.bert_config"
 local checkpoint = require "bertlua.train.checkpoint"
 local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
+local formats = require "bertlua.weights.formats"
 local fs = require "bertlua.util.fs"
 local heads = require "bertlua.weights.heads"
 local model_home = require "bertlua.train.model_home"
@@ -39,7 +40,10 @@ end
 -- @param use what messages begin with ("bl.load")
 function M.find(path, model_prefix, use)
     local home, file, reason, is_all = model_home.find(path, model_prefix)
-    if home then return home, file end
+    if home then
+        if fs.is_file(path) then formats.check(path) end
+        return home, file
+    end
     local list = not is_all and fs.is_directory(path) and models_below(path, DEPTH, {}) or {}
     fault.raisef("%s: %s%s", use or "bl.load", reason,
         #list > 0 and "; there is one in " .. table.concat(list, ", ") or "")
@@ -111,6 +115,12 @@ local function limit_of(home, sentences, config, wanted)
         or not sentences and recorded(home, "sentence_bert_config.json", "max_seq_length")
         or recorded(home, "tokenizer_config.json", "model_max_length") or of_run(home)
     return limit and math.min(limit, most) or most
+end
+
+--- What the engine opens for a path: its folder, or where the path names one of several files there, that file.
+-- @param home, file of find()
+function M.named(path, home, file)
+    return fs.is_file(path) and file or home
 end
 
 --- Look at a model's files, as far as bl.load does: the engine opens the rest.

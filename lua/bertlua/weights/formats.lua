@@ -26,6 +26,9 @@ local TORCH_MAGIC = "\138\10\108\252\156\70\249\32\106\168\80\25."
 local TORCH_MAGIC_TEXT = "L119547037146038801333356L\n."
 local TORCH_VERSION = 1001
 
+local A_MODEL = "expected a folder with config.json and model.safetensors, or beside a config.json a file of "
+    .. "parameters (.safetensors, .bin, .pdparams, .npz)"
+
 -- An index of ten thousand tensors has 1 MiB.
 local MOST_INDEX_BYTES = 32 * 2 ^ 20
 
@@ -201,17 +204,26 @@ function formats.open_index(path)
     return joined
 end
 
---- Open a parameter file; a fault that says what the file is if it is something else.
-function formats.open(path)
-    if path:find "%.index%.json$" then return formats.open_index(path) end
+local function head_of(path)
     local reader = ByteReader.open(path)
     local head = reader:bytes(math.min(64, reader.size))
     reader:close()
     if head == "" then fault.raisef("%s: the file is empty", path) end
-    if head:sub(1, 4) == "PK\3\4" or head:sub(1, 4) == "PK\5\6" then return open_zip(path) end
-    local magic_length = torch_magic_length(head)
-    if magic_length then return open_torch_legacy(path, magic_length) end
-    if head:find "^\128[\2-\5]" then return open_pickle(path) end
+    return head
+end
+
+--- Whether a file's first bytes are those of a text, such as a table of the data or a page that says why there was no
+-- download. A safetensors file begins with a length of eight bytes, of which the last are zero.
+local function is_text(head)
+    return not head:find "[%z\1-\8\14-\26\28-\31\127]"
+end
+
+--- What reads a file: a function of its path and first bytes; nil for safetensors. A fault that says what the file is
+-- if it is something else.
+local function reader_of(path, head)
+    if head:sub(1, 4) == "PK\3\4" or head:sub(1, 4) == "PK\5\6" then return open_zip end
+    if torch_magic_length(head) then return open_torch_legacy end
+    if head:find "^\128[\2-\5]" then return open_pickle end
     if head:find "^version https://git%-lfs" then
         fault.raisef("%s: a Git LFS pointer, not the file itself: fetch it with git lfs pull", path)
     end
@@ -220,9 +232,39 @@ function formats.open(path)
     end
     -- Protocols 0 and 1 have no magic number; no program writes parameters in them any more, so rely on the name.
     if path:find "%.pdparams$" or path:find "%.pkl$" or path:find "%.bin$" or path:find "%.pt$" then
-        return open_pickle(path)
+        return open_pickle
     end
-    return fault.check(storage.open(path))
+    if is_text(head) then
+        if path:find "%.safetensors$" then
+            fault.raisef("%s: a text, not a safetensors file: fetch it again", path)
+        end
+        fault.raisef("%s: a text, not a model: %s", path, A_MODEL)
+    end
+    return nil
+end
+
+--- A safetensors file; a fault that says what a model is where the name does not say so.
+local function open_safetensors(path)
+    local file, message = storage.open(path)
+    if file then return file end
+    if not path:find "%.safetensors$" and message:find(": not a safetensors file", 1, true) then
+        fault.raisef("%s: not a model: %s", path, A_MODEL)
+    end
+    fault.raise(message)
+end
+
+--- Refuse a file that holds no parameters by its first bytes, before anything is made of it.
+function formats.check(path)
+    if path:find "%.index%.json$" or reader_of(path, head_of(path)) then return end
+    open_safetensors(path):close()
+end
+
+--- Open a parameter file; a fault that says what the file is if it is something else.
+function formats.open(path)
+    if path:find "%.index%.json$" then return formats.open_index(path) end
+    local head = head_of(path)
+    local open = reader_of(path, head) or open_safetensors
+    return open(path, torch_magic_length(head))
 end
 
 return formats

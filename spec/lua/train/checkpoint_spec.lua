@@ -601,7 +601,8 @@ describe("checkpoint", function()
             assert.error_matches(function() checkpoint.load_pretrained(root, parts) end,
                 "word_embeddings.weight is I32, expected F32, F16, BF16 or F64: convert the file first")
             overwrite(root .. "/model.safetensors", "something else, of some length")
-            assert.error_matches(function() checkpoint.load_pretrained(root, parts) end, "not a safetensors file")
+            assert.error_matches(function() checkpoint.load_pretrained(root, parts) end,
+                "model.safetensors: a text, not a safetensors file")
         end)
 
         it("export as a folder with tokenizer settings and no training state", function()

@@ -191,7 +191,22 @@ describe("formats", function()
         refuses("is empty", "")
         refuses("a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n")
         refuses("HDF5 file", "\137HDF\r\n\26\n" .. ("\0"):rep(100))
-        refuses("not a safetensors file", "something else, of some length")
+        local model = ": expected a folder with config.json and model.safetensors, or beside a config.json a file of "
+            .. "parameters %(.safetensors, .bin, .pdparams, .npz%)$"
+        for _, name in ipairs { "train.csv", "train.tsv", "train.txt", "train" } do
+            refuses("/" .. name .. ": a text, not a model" .. model, "text,label\nc\195\169,1\n", name)
+        end
+        refuses("/a.csv.gz: not a model" .. model, "\31\139\8\0" .. ("x"):rep(60), "a.csv.gz")
+        refuses("/page.safetensors: a text, not a safetensors file: fetch it again$", "<html>Not found",
+            "page.safetensors")
+        refuses("/cut.safetensors: truncated, or not a safetensors file", "\9\0\0\0\0\0\0\0{}", "cut.safetensors")
+        -- As the engine says it, which reads the rest of the file.
+        refuses("/x.safetensors: not a safetensors file: its header would", ("\1"):rep(16), "x.safetensors")
+        assert.error_matches(function() formats.check(root .. "/train.csv") end, "a text, not a model")
+        assert.error_matches(function() formats.check(root .. "/a.csv.gz") end, "not a model")
+        for _, name in ipairs { "reference.safetensors", "tensorflow.npz", "views.bin" } do
+            formats.check(FOLDER .. name)
+        end
         refuses("unknown instruction", "\255garbage", "pytorch_model.bin")
         refuses("neither a PyTorch data.pkl nor numpy arrays", "PK\5\6" .. ("\0"):rep(18))
         refuses("its directory is missing", "PK\3\4" .. ("\0"):rep(100))

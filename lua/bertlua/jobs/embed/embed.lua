@@ -243,10 +243,12 @@ end
 local function open_model(job)
     local values = job.values
     job.device = devices.open(values)
-    job.folder = files.find(values.checkpoint, nil, "--checkpoint")
-    local ok, encoder, problem = pcall(encoder_api.open, job.folder, { device = job.device, threads = values.threads,
-        dtype = values.precision == "bf16" and "bf16" or "f32", max_length = values.max_seq_length,
-        lower_case = values.do_lower_case, vocab_file = values.vocab_file })
+    local file
+    job.folder, file = files.find(values.checkpoint, nil, "--checkpoint")
+    job.parameters = files.named(values.checkpoint, job.folder, file)
+    local ok, encoder, problem = pcall(encoder_api.open, job.parameters, { device = job.device,
+        threads = values.threads, dtype = values.precision == "bf16" and "bf16" or "f32",
+        max_length = values.max_seq_length, lower_case = values.do_lower_case, vocab_file = values.vocab_file })
     -- What is wrong with an argument is wrong with a setting here.
     if not ok then problem = fault.message(encoder) end
     if problem then

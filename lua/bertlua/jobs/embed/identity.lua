@@ -13,9 +13,9 @@ local SETTINGS = { "dtype", "chunk_size", "precision", "text_column", "header", 
     "do_lower_case" }
 
 --- Names, sizes and checksums of a model's files of parameters.
-local function parameters_of(folder)
+local function parameters_of(path)
     local parts = {}
-    for i, file in ipairs(fault.check(origin.of(folder)).files) do
+    for i, file in ipairs(fault.check(origin.of(path)).files) do
         parts[i] = ("%s of %.0f bytes, CRC32C %08x"):format(file[1], file[2], file[3])
     end
     return table.concat(parts, "; ")
@@ -37,7 +37,7 @@ local function descriptions_of(folder, below, names, crc)
 end
 
 --- What a run is told.
--- @param job see jobs/embed/embed.lua: values, input, form, folder, device, limit, pooling, normalize
+-- @param job see jobs/embed/embed.lua: values, input, form, folder, parameters, device, limit, pooling, normalize
 -- @return list of {name, text}
 function M.of(job)
     local values, names = job.values, {}
@@ -45,7 +45,7 @@ function M.of(job)
     local list = {
         { "the input", job.input.piped and "standard input" or "a file" },
         { "--format", job.form },
-        { "the parameters", parameters_of(job.folder) },
+        { "the parameters", parameters_of(job.parameters) },
         { "the model's folder", ("%s, CRC32C %08x"):format(table.concat(names, " "), crc) },
         { "the vocabulary", values.vocab_file and ("CRC32C %08x"):format(
             fault.check(storage.file_crc32c(values.vocab_file))) or "the folder's" },

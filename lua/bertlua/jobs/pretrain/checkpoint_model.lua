@@ -19,6 +19,10 @@ local M = {}
 -- @param shown what messages call the path: an option (--checkpoint), or a function of a recipe
 function M.folder(path, shown, model_prefix)
     shown = shown or "--checkpoint"
+    if fs.exists(path) and not fs.is_directory(path) then
+        fault.raisef("%s %s: is a file, expected the folder of a model, with config.json and model.safetensors", shown,
+            path)
+    end
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder", shown, path) end
     if fs.exists(fs.join(path, "config.json")) then return path end
     local home, _, reason, is_all = model_home.find(path, model_prefix)

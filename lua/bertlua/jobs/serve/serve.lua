@@ -83,7 +83,8 @@ local DTYPE = { fp32 = "f32", bf16 = "bf16" }
 local function open_model(values)
     local found = files.inspect(values.checkpoint, { vocab_file = values.vocab_file,
         do_lower_case = values.do_lower_case, max_seq_length = values.max_seq_length, command_line = true })
-    local encoder = fault.check(encoder_api.open(found.folder, { vocab_file = values.vocab_file,
+    local path = files.named(values.checkpoint, found.folder, found.file)
+    local encoder = fault.check(encoder_api.open(path, { vocab_file = values.vocab_file,
         threads = values.threads, dtype = DTYPE[values.precision], max_length = found.limit,
         lower_case = values.do_lower_case }))
     for _, note in ipairs(encoder:notes()) do term.warn(("%s: %s"):format(found.folder, note)) end

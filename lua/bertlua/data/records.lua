@@ -6,6 +6,7 @@
 local fault = require "bertlua.fault"
 local json = require "bertlua.util.json"
 local plural = require "bertlua.util.plural"
+local printable = require "bertlua.printable"
 local text_source = require "bertlua.data.text_source"
 
 local records = {}
@@ -105,8 +106,14 @@ end
 -- What parts the columns, for messages.
 local PARTED = { tsv = "tabs", csv = "commas" }
 
+--- ": name the column with --label-column", where a setting of the user's can.
+local function remedy(settings, name)
+    return settings and settings[name] and ": name the column with " .. settings[name] or ""
+end
+
 --- The place of a column; a fault if the header has none, or several of that name. A number that is no name is a place.
-local function place_of(header, name, where, kind)
+-- @param settings as in records.read(), or nil
+local function place_of(header, name, where, kind, settings)
     local place
     for i, title in ipairs(header) do
         if title == name and place then
@@ -118,12 +125,13 @@ local function place_of(header, name, where, kind)
     if number and header[number] then place = number end
     if place then return place end
     if header.by_number then
-        fault.raisef("%s: no column %q; %s", where, name, name:find "^%d+$"
-            and "the line has " .. plural.count(#header, "field") or "without a header, columns are numbers from 1")
+        fault.raisef("%s: no column %q; %s%s", where, name, name:find "^%d+$"
+            and "the line has " .. plural.count(#header, "field") or "without a header, columns are numbers from 1",
+            remedy(settings, name))
     end
     local mixed = #header == 1 and header[1]:find(name, 1, true)
     fault.raisef("%s: no column %q; the header has %s%s", where, name, table.concat(header, ", "),
-        mixed and ("; columns of a .%s are parted by %s"):format(kind, PARTED[kind]) or "")
+        mixed and ("; columns of a .%s are parted by %s"):format(kind, PARTED[kind]) or remedy(settings, name))
 end
 
 --- Why the fields of a line may be fewer or more than those of the first.
@@ -147,9 +155,23 @@ local function value_of(value, may_be_list)
     return type(value) == "number" and ("%.14g"):format(value) or tostring(value)
 end
 
+-- Names of an object that a message tells.
+local MOST_NAMES = 8
+
+--- "; the object has id, sentence", for what has names.
+local function names_in(value)
+    local names = {}
+    for name in pairs(value) do names[#names + 1] = type(name) == "string" and printable.text(name) or nil end
+    if #names == 0 then return "" end
+    table.sort(names)
+    return "; the object has " .. table.concat(names, ", ", 1, math.min(#names, MOST_NAMES))
+        .. (#names > MOST_NAMES and ", ..." or "")
+end
+
 --- One record of JSON lines.
 -- @param texts set of columns whose values are texts: a number there would be another text than the file has
-local function json_record(row, where, columns, lists, texts)
+-- @param settings as in records.read(), or nil
+local function json_record(row, where, columns, lists, texts, settings)
     local value, reason = json.decode(row)
     if type(value) ~= "table" then
         fault.raisef("%s: not a JSON object: %s", where, reason or "it is a " .. type(value))
@@ -158,7 +180,9 @@ local function json_record(row, where, columns, lists, texts)
     for _, name in ipairs(columns) do
         local item = value[name]
         if item == nil then item = value[tonumber(name)] end
-        if item == nil then fault.raisef("%s: no column %q", where, name) end
+        if item == nil then
+            fault.raisef("%s: no column %q%s%s", where, name, names_in(value), remedy(settings, name))
+        end
         if item == json.null then
             fault.raisef("%s: %s is null, expected %s", where, name, texts[name] and "a text" or "a text or a number")
         end
@@ -206,7 +230,7 @@ function records.each(next_line, path, kind, columns, reading)
     local function record_at(row, where)
         local record
         if kind == "jsonl" then
-            record = json_record(row, where, columns, lists, texts)
+            record = json_record(row, where, columns, lists, texts, reading.settings)
         else
             record = table_record(fields_of(row, where), row, where, header, places, kind)
         end
@@ -238,7 +262,9 @@ function records.each(next_line, path, kind, columns, reading)
             if not is_first or header.by_number then
                 if header and not places then
                     places = {}
-                    for _, name in ipairs(columns) do places[name] = place_of(header, name, where, kind) end
+                    for _, name in ipairs(columns) do
+                        places[name] = place_of(header, name, where, kind, reading.settings)
+                    end
                 end
                 local record = taken(row, where)
                 if record then return record, line, header ~= nil and header.by_number == true end
@@ -255,9 +281,9 @@ end
 --   line consists of numbers, these among them. In JSON lines that are lists they are places too
 -- @tparam ?table reading encoding, invalid_utf8: see bertlua.data.text_source; header: whether tables have one (nil:
 --   found out as above); lists: set of columns that may hold lists in JSON lines; texts: set of columns that hold
---   nothing but strings there; check(record): what is wrong with
---   one, or nil; bad_rows: "skip" leaves out rows that are wrong in themselves; "error", or nil for readers without
---   this setting: the first of them is a fault
+--   nothing but strings there; settings: by column, the setting that names it ("--label-column"), for messages;
+--   check(record): what is wrong with one, or nil; bad_rows: "skip" leaves out rows that are wrong in themselves;
+--   "error", or nil for readers without this setting: the first of them is a fault
 -- @return list of {[column] = string, or list of strings}, numbers of JSON as strings; list of the lines where they
 --   start; whether the columns of a table were taken by number; {count, first: what was wrong} of what was left out
 function records.read(path, columns, reading)

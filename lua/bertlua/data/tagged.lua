@@ -97,8 +97,9 @@ end
 local function list_of(record, name, where, is_tags)
     local list = record[name]
     if type(list) ~= "table" or #list == 0 then
-        fault.raisef('%s: "%s" is %s, expected a list of words', where, name,
-            list == nil and "missing" or type(list) == "table" and "empty" or "no list")
+        fault.raisef('%s: "%s" is %s, expected a list of words%s', where, name,
+            list == nil and "missing" or type(list) == "table" and "empty" or "no list",
+            list == nil and ": name the field with " .. (is_tags and "--label-column" or "--text-column") or "")
     end
     local strings = {}
     for i, item in ipairs(list) do

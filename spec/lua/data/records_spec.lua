@@ -165,7 +165,7 @@ describe("records", function()
             'text,label\na","\n')
         refused(':2: text follows a closing ": inside a field write " as ""', "a.csv", 'text,label\n"a\n"b,1\n')
         refused(':2: no column "label"; the header has text, x', "a.csv", "text,x\na,b\n")
-        refused(':2: no column "label"', "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1}')
+        refused(':2: no column "label"; the object has text', "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1}')
         refused(":1: text is a list or an object, expected a text or a number", "a.jsonl", '{"text": [1], "label": 1}')
         refused(":2: label is null, expected a text or a number", "a.jsonl",
             '{"text": 1, "label": 1}\n{"text": 1, "label": null}')

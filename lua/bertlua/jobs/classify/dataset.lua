@@ -36,6 +36,8 @@ function M.read(values, path)
     return records.read(path, columns, { encoding = values.encoding, invalid_utf8 = values.invalid_utf8,
         header = values.header, bad_rows = values.bad_rows, lists = { [values.label_column] = true },
         texts = { [values.text_column] = true, [values.pair_column or values.text_column] = true },
+        settings = { [values.label_column] = "--label-column", [values.pair_column or ""] = "--pair-column",
+            [values.text_column] = "--text-column" },
         check = function(record) return problem_of(record, values) end })
 end
 

@@ -63,10 +63,14 @@ end
 function M.read(path, columns, reading)
     local wanted = { unpack(columns.texts) }
     wanted[#wanted + 1] = columns.label
-    local texts = {}
-    for _, name in ipairs(columns.texts) do texts[name] = true end
+    local texts, settings = {}, { [columns.label or ""] = "--label-column" }
+    for i, name in ipairs(columns.texts) do
+        texts[name] = true
+        settings[name] = i == 1 and "--text-column" or i == 2 and "--pair-column" or "--negative-column"
+    end
     local list, lines, by_number, skipped = records.read(path, wanted, { encoding = reading.encoding,
         invalid_utf8 = reading.invalid_utf8, header = reading.header, bad_rows = reading.bad_rows, texts = texts,
+        settings = settings,
         check = function(record) return problem_of(record, columns) end })
     local found = { path = path, rows = {}, lines = lines, kind = columns.kind, by_number = by_number,
         skipped = skipped, scores = columns.label and array.double(#list) or nil, least = math.huge,

@@ -88,7 +88,9 @@ local function each(next_line, name, form, wanted)
     end
     local following = records.each(next_line, name, form, { text, wanted.pair or text, wanted.label or text },
         { header = wanted.header, texts = { [text] = true, [wanted.pair or text] = true },
-            lists = wanted.label and { [wanted.label] = true } })
+            lists = wanted.label and { [wanted.label] = true },
+            settings = { [wanted.label or ""] = "--label-column", [wanted.pair or ""] = "--pair-column",
+                [text] = "--text-column" } })
     return function()
         local record, line = following()
         if not record then return nil end

@@ -58,6 +58,19 @@ describe("prediction", function()
         return worst
     end
 
+    it("tells the checkpoint that it takes where a run's model is gone", function()
+        local model = job.out .. "/model/model.safetensors"
+        local before = predict(("--checkpoint %s"):format(job.out), "echo w7 |")
+        assert(fs.rename(model, model .. ".gone"))
+        finally(function() assert(fs.rename(model .. ".gone", model)) end)
+        local after, line = predict(("--checkpoint %s"):format(job.out), "echo w7 |"), nil
+        line, after = after:match "^(bertlua: [^{]*)(.*)$"
+        assert.matches(("bertlua: warning: %s/model holds no parameters; taking the checkpoint %s/checkpoints/"):format(
+            job.out, job.out), line:gsub("\n%s*", " "), 1, true)
+        -- The last checkpoint is the model.
+        assert.are.equal(before, after)
+    end)
+
     it("says of each row what training said, whatever form it has", function()
         local trained = records_of(fs.read(job.out .. "/predictions.jsonl"))
         local texts = {}

@@ -5,11 +5,21 @@
 local checkpoint = require "bertlua.train.checkpoint"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
+local term = require "bertlua.util.term"
 
 local model_home = {}
 
+-- Lines that were told already: several parts of a program look for the same model.
+local told = {}
+
+local function tell(line)
+    if not told[line] then term.warn(line) end
+    told[line] = true
+end
+
 --- Look for a model's parameters: at the path itself, as the finished model of a run's OUTPUT_DIR, or as the checkpoint
--- inside that its run keeps as the best, else the newest.
+-- inside that its run keeps as the best, else the newest. A warning tells the checkpoint that is taken in place of a
+-- model or of a damaged checkpoint.
 -- @tparam string path
 -- @tparam[opt] string model_prefix ("model")
 -- @return folder, file; or nil, nil, reason, whether the reason says all (there are checkpoints, and none is complete,
@@ -20,9 +30,18 @@ function model_home.find(path, model_prefix)
     if is_all or not fs.is_directory(path) then return nil, nil, reason, is_all end
     home, file = folder.find(fs.join(path, "model"), model_prefix)
     if home then return home, file end
-    if fs.is_directory(fs.join(path, "checkpoints")) then path = fs.join(path, "checkpoints") end
-    local chosen, _, note = checkpoint.preferred(path)
-    if chosen then return chosen, select(2, folder.find(chosen, model_prefix)) end
+    local root, finished = path, fs.join(path, "model")
+    if fs.is_directory(fs.join(path, "checkpoints")) then root = fs.join(path, "checkpoints") end
+    local chosen, _, note = checkpoint.preferred(root)
+    if chosen then
+        if note then tell((note:gsub("; resuming from .*", "; taking " .. chosen:gsub("%%", "%%%%")))) end
+        -- A folder of steps means one of them; who names a run's folder means its model.
+        if root ~= path then
+            tell(("%s; taking the checkpoint %s"):format(fs.is_directory(finished)
+                and finished .. " holds no parameters" or path .. " holds no finished model", chosen))
+        end
+        return chosen, select(2, folder.find(chosen, model_prefix))
+    end
     if note then return nil, nil, note, true end
     return nil, nil, reason .. ", and no complete checkpoint"
 end

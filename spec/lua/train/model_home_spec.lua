@@ -1,7 +1,9 @@
 --- What a path to a model may be.
 
+local checkpoint = require "bertlua.train.checkpoint"
 local fs = require "bertlua.util.fs"
 local model_home = require "bertlua.train.model_home"
+local term = require "bertlua.util.term"
 
 describe("the folder of a model", function()
     local folder
@@ -32,6 +34,27 @@ describe("the folder of a model", function()
         put "/run/model/model.safetensors"
         put "/run/checkpoints/3/model.safetensors"
         assert.are.same({ "/run/model", "/run/model/model.safetensors" }, found "/run")
+    end)
+
+    it("may be a checkpoint, which is told where a model or another checkpoint was to be expected", function()
+        local preferred, warn, note, warnings = checkpoint.preferred, term.warn, nil, {}
+        finally(function() checkpoint.preferred, term.warn = preferred, warn end)
+        checkpoint.preferred = function(root) return root .. "/3", 3, note end
+        term.warn = function(text) warnings[#warnings + 1] = text:gsub(folder:gsub("%p", "%%%0"), "") end
+        put "/steps/3/model.safetensors"
+        assert.are.same({ "/steps/3", "/steps/3/model.safetensors" }, found "/steps")
+        assert.are.same({}, warnings)
+        put "/run/checkpoints/3/model.safetensors"
+        assert.are.same({ "/run/checkpoints/3", "/run/checkpoints/3/model.safetensors" }, found "/run")
+        found "/run"
+        assert.are.same({ "/run holds no finished model; taking the checkpoint /run/checkpoints/3" }, warnings)
+        put "/run/model/config.json"
+        found "/run"
+        assert.are.equal("/run/model holds no parameters; taking the checkpoint /run/checkpoints/3", warnings[2])
+        note = "skipped /steps/9 (model.safetensors is damaged); resuming from /steps/3"
+        found "/steps"
+        assert.are.equal("skipped /steps/9 (model.safetensors is damaged); taking /steps/3", warnings[3])
+        assert.are.equal(3, #warnings)
     end)
 
     it("is said to be missing where there is none, or no complete checkpoint", function()

@@ -66,6 +66,22 @@ describe("a device that cannot be used", function()
         assert.are.equal("bertlua: missing: no such file or folder\n", output)
     end)
 
+    it("is opened with more threads than the process has processors, which is told", function()
+        local function told(arguments, environment)
+            local output, code = run("recipes/fill_mask.lua", "--device cpu --checkpoint missing " .. arguments,
+                environment)
+            assert.are.equal(1, code)
+            return (output:gsub("\n%s+", " "))
+        end
+        local missing = "bertlua: %-%-checkpoint missing: no such folder\n$"
+        local text = " is 4000, but this process has %d+ processors?: that many threads take turns, which is slower\n"
+            .. missing
+        assert.matches("^bertlua: warning: %-%-threads" .. text, told("--threads 4000", "env -u OMP_NUM_THREADS"))
+        assert.matches("^bertlua: warning: OMP_NUM_THREADS" .. text, told("", "env OMP_NUM_THREADS=4000"))
+        assert.matches("^" .. missing, told("--threads 1", "env OMP_NUM_THREADS=4000"))
+        assert.matches("^" .. missing, told("", "env -u OMP_NUM_THREADS"))
+    end)
+
     it("is reported with the variable that names it", function()
         for _, name in ipairs { "pretrain_phase1", "answer" } do
             local output, code = run(("recipes/%s.lua"):format(name), REQUIRED[name] or "", "BERTLUA_DEVICE=tpu")

@@ -63,8 +63,7 @@ describe("prediction", function()
         local before = predict(("--checkpoint %s"):format(job.out), "echo w7 |")
         assert(fs.rename(model, model .. ".gone"))
         finally(function() assert(fs.rename(model .. ".gone", model)) end)
-        local after, line = predict(("--checkpoint %s"):format(job.out), "echo w7 |"), nil
-        line, after = after:match "^(bertlua: [^{]*)(.*)$"
+        local line, after = predict(("--checkpoint %s"):format(job.out), "echo w7 |"):match "^(bertlua: [^{]*)(.*)$"
         assert.matches(("bertlua: warning: %s/model holds no parameters; taking the checkpoint %s/checkpoints/"):format(
             job.out, job.out), line:gsub("\n%s*", " "), 1, true)
         -- The last checkpoint is the model.

@@ -4,6 +4,8 @@
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local launch = require "bertlua.distributed.launch"
+local plural = require "bertlua.util.plural"
+local process = require "bertlua.process"
 local settings = require "bertlua.jobs.common.settings"
 local term = require "bertlua.util.term"
 
@@ -13,7 +15,7 @@ local M = {}
 M.setting = settings.shared "device"
 
 -- auto skips a GPU whose driver is too old, but not silently: the GPU was meant to be used.
-local warned = false
+local warned, told_threads = false, false
 
 local function warn_of_driver()
     if warned then return end
@@ -21,6 +23,18 @@ local function warn_of_driver()
     local _, reason = context.count "cuda"
     local driver = reason and reason:match "the NVIDIA driver is for CUDA .-; install a newer driver"
     if driver then term.warn(driver .. "; running on the CPU") end
+end
+
+--- Say that threads will wait for each other, where a user asks for more than the process has processors. It is not
+-- refused: products of a CPU may add in another order with another number, so a run may have to keep its own.
+-- @param threads of the computation
+-- @param given the user's --threads; 0 or nil: OMP_NUM_THREADS decides
+function M.warn_of_threads(threads, given)
+    local processors = process.processors()
+    if told_threads or threads <= processors then return end
+    told_threads = true
+    term.warn(("%s is %d, but this process has %s: that many threads take turns, which is slower"):format(
+        (given or 0) > 0 and "--threads" or "OMP_NUM_THREADS", threads, plural.count(processors, "processor")))
 end
 
 --- Open the device that the settings name. An unusable device is the machine's problem, not a bug: a fault.
@@ -36,6 +50,7 @@ function M.open(values, joined, threads)
     local ok, message = pcall(context.open, { device = name, device_index = index, threads = threads or values.threads,
         tf32 = values.precision == "tf32" })
     if not ok then fault.raise(fault.message(message)) end
+    if joined.rank == 0 then M.warn_of_threads(context.threads(), threads or values.threads) end
     local left_to_us = values.device == "auto" and os.getenv "BERTLUA_DEVICE" ~= "cpu"
     if left_to_us and name == "cpu" and joined.rank == 0 then warn_of_driver() end
     return name

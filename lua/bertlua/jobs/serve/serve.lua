@@ -4,6 +4,7 @@
 -- for /health is therefore answered in the middle of a batch.
 
 local affinity = require "bertlua.affinity"
+local devices = require "bertlua.jobs.common.devices"
 local encoder_api = require "bertlua.encoder_api"
 local encoder_queue = require "bertlua.encoder_queue"
 local fault = require "bertlua.fault"
@@ -83,6 +84,7 @@ local DTYPE = { fp32 = "f32", bf16 = "bf16" }
 local function open_model(values)
     local found = files.inspect(values.checkpoint, { vocab_file = values.vocab_file,
         do_lower_case = values.do_lower_case, max_seq_length = values.max_seq_length, command_line = true })
+    if values.threads > 0 then devices.warn_of_threads(values.threads, values.threads) end
     local path = files.named(values.checkpoint, found.folder, found.file)
     local encoder = fault.check(encoder_api.open(path, { vocab_file = values.vocab_file,
         threads = values.threads, dtype = DTYPE[values.precision], max_length = found.limit,

@@ -192,6 +192,7 @@ describe("embed.lua", function()
         refused("--output texts.txt is the same file as --input texts.txt: name another one",
             "--input texts.txt --output texts.txt --format jsonl")
         refused("standard input: nothing in it to embed; nothing was written", "--output b.npy", "printf '' |")
+        assert.are.equal("bertlua: warning: standard input: nothing in it to embed\n", succeed("", "printf '' |"))
         refused("bertlua: --max-seq-length is 25, but ", "--input texts.txt --output b.npy --max-seq-length 25")
         assert.is_false(fs.exists(folder .. "/b.npy.part"))
     end)

@@ -149,7 +149,18 @@ describe("prediction", function()
             refused(("--output %s is the same file as --%s %s: name another one"):format(job.dev, name, job.dev),
                 recipe, ("--checkpoint %s --%s %s --output %s"):format(job.out, name, job.dev, job.dev))
         end
-        refused("standard input: nothing in it to predict", "predict", "--checkpoint " .. job.out, "printf '' |")
+        -- In a pipe nothing in is nothing out.
+        assert.are.equal("bertlua: warning: standard input: nothing in it to predict\n",
+            predict("--checkpoint " .. job.out, "printf '' |"))
+        local none = job.dir .. "/none"
+        assert(fs.write(none, ""))
+        refused("none: nothing in it to predict", "predict", ("--checkpoint %s --input %s"):format(job.out, none))
+        refused("standard input: nothing in it to predict; nothing was written to ", "predict",
+            ("--checkpoint %s --output %s.jsonl"):format(job.out, none), "printf '' |")
+        for _, text in ipairs { "", "\n \n" } do
+            local said, status = run("fill_mask", "--checkpoint " .. MASKED, ("printf '%s' |"):format(text))
+            assert.are.same({ "bertlua: warning: standard input: no text in it\n", 0 }, { said, status })
+        end
         refused('dev.csv:2: no column "words"; the header has text, label, weight', "predict",
             ("--checkpoint %s --input %s --text-column words"):format(job.out, job.dev))
         refused("--task tags: " .. job.out .. "/model has no head for it", "predict",

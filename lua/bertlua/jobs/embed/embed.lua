@@ -233,7 +233,7 @@ local function work(job)
             output:write(bytes)
         end
     end
-    if count == 0 then fault.raisef("%s: nothing in it to embed", input.name) end
+    if count == 0 then predict.tell_nothing(input, values.output, "embed") end
     if bar then bar:finish { texts = count } end
     tell(job, tell_cuts)
     return count

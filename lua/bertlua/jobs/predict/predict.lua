@@ -172,6 +172,15 @@ function M.watch_cuts(model, kind, input, before)
     end, function() return count end
 end
 
+--- An input without a row: a fault where the user named a file; in a pipe, as those of grep may be empty, the right
+-- output is empty too, and a warning says so.
+-- @param output its path, or "-"
+function M.tell_nothing(input, output, verb)
+    local text = ("%s: nothing in it to %s"):format(input.name, verb)
+    if not input.piped or output ~= "-" then fault.raise(text) end
+    term.warn(text)
+end
+
 local function encoded(record, kind, format)
     if format == "tsv" then return kinds[kind].line(record) .. "\n" end
     return json.encode(record, { order = kinds[kind].order }) .. "\n"
@@ -207,7 +216,7 @@ local function work(values, model, kind, input, output)
     if bar and count > 0 then bar:finish { rows = count } end
     tell_cuts()
     input:tell_replaced()
-    if count == 0 then fault.raisef("%s: nothing in it to predict", input.name) end
+    if count == 0 then M.tell_nothing(input, values.output, "predict") end
     return count
 end
 

@@ -5,6 +5,7 @@ local devices = require "bertlua.jobs.common.devices"
 local fill_mask = require "bertlua.models.fill_mask"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
+local term = require "bertlua.util.term"
 local text_source = require "bertlua.data.text_source"
 
 local M = {}
@@ -45,12 +46,16 @@ function M.run(values)
         for _, text in ipairs(values.text) do io.stdout:write(M.text(opened, words, text, values.top)) end
         return
     end
+    local count = 0
     for text in text_source.open("-", { form = "text" }):lines() do
         if text:match("%S") then
             io.stdout:write(M.text(opened, words, text, values.top))
             io.stdout:flush()
+            count = count + 1
         end
     end
+    -- No error: in a pipe, as those of grep may be empty, the right output is empty too.
+    if count == 0 then term.warn "standard input: no text in it" end
 end
 
 return M

@@ -49,6 +49,21 @@ describe("fine-tuning on classification", function()
         assert.are.same({ "label 1", "label 2" }, labels)
     end)
 
+    it("leaves its report in its own folder; a benchmark leaves none unless it is told where", function()
+        local output = succeed { ["report-file"] = false, ["max-steps"] = 2 }
+        local report = job.out .. "/report.json"
+        assert.matches("\nreport +" .. report:gsub("%p", "%%%0") .. "\n", output)
+        local text = assert(fs.read(report))
+        assert.matches('"step":"PARAMETER"', text, 1, true)
+        local measured = { benchmark = "true", ["dev-file"] = false, ["benchmark-steps"] = 2,
+            ["benchmark-warmup-steps"] = 1, ["report-file"] = false }
+        assert.is_nil(succeed(measured):find "report")
+        assert.are.equal(text, fs.read(report))
+        measured["report-file"] = job.dir .. "/measured.json"
+        assert.matches("\nreport +" .. measured["report-file"]:gsub("%p", "%%%0") .. "\n", succeed(measured))
+        assert.matches('"sequences_per_second":', fs.read(measured["report-file"]), 1, true)
+    end)
+
     it("resumes exactly where a killed run left off", function()
         local function changes(name, more)
             local all = { epochs = 8, ["num-steps-per-checkpoint"] = 6, ["output-dir"] = job.dir .. "/" .. name,

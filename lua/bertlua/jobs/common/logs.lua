@@ -7,6 +7,7 @@ local console = require "bertlua.train.console"
 local context = require "bertlua.context"
 local device = require "bertlua.device"
 local fault = require "bertlua.fault"
+local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
 local own_data = require "bertlua.jobs.common.own_data"
@@ -31,6 +32,10 @@ local SCALARS = { "learning_rate", "grad_norm", "loss_scale", "sequences_per_sec
 local FIRST_SIGN = 4
 local UNITS = { sequences_per_second = "sequences/s", tokens_per_second = "tokens/s, padding not counted" }
 
+local function nothing() return true end
+-- A benchmark's, which saves nothing unless a file is named.
+local NO_REPORT = { parameters = nothing, metadata = nothing, log = nothing, close = nothing }
+
 local function bytes_text(bytes)
     if bytes >= 2 ^ 30 then return ("%.2f GiB"):format(bytes / 2 ^ 30) end
     return ("%.0f MiB"):format(bytes / 2 ^ 20)
@@ -43,11 +48,12 @@ function M.open(job, options)
     local run, values = job.run, job.values
     local self = setmetatable({ job = job, run = run, values = values, options = options or {}, warned = {},
         now = options and options.now or clock.monotonic }, Logs)
-    self.report = fault.check(report.open(values.report_file, {
+    self.report_file = values.report_file or not values.benchmark and fs.join(run.results_dir, "report.json") or nil
+    self.report = self.report_file and fault.check(report.open(self.report_file, {
         append = self.options.append or run.start.kind == "resume",
-    }))
+    })) or NO_REPORT
     if self.report.kept then
-        term.warn(("%s is another run's: kept as %s"):format(values.report_file, self.report.kept))
+        term.warn(("%s is another run's: kept as %s"):format(self.report_file, self.report.kept))
     end
     self:try("report", self.report:parameters(lua_value.flat(values, lua_value.shown)))
     for metric, unit in pairs(UNITS) do self:try("report", self.report:metadata(metric, { unit = unit })) end
@@ -68,7 +74,6 @@ end
 
 --- The logs of a rank that prints nothing: rank 0 prints for all.
 function M.quiet()
-    local nothing = function() end
     return setmetatable({}, { __index = function() return nothing end })
 end
 
@@ -312,6 +317,7 @@ end
 function Logs:benchmark(summary, text)
     self:note(text, 16)
     self:try("report", self.report:log(nil, summary))
+    if self.report_file then self:row("report", self.report_file) end
 end
 
 --- "1.2345 (margin 0.5000), mean of the last 10 steps".
@@ -364,7 +370,7 @@ function Logs:rows(outcome)
     if outcome.totals or outcome.checkpoint then rows[#rows + 1] = { "checkpoint", outcome.checkpoint or "none" } end
     if outcome.best then rows[#rows + 1] = { "best", outcome.best.text } end
     if outcome.model then rows[#rows + 1] = { "model", outcome.model } end
-    rows[#rows + 1] = { "report", self.values.report_file .. (self.warned.report and ", incomplete: see the warning"
+    rows[#rows + 1] = { "report", self.report_file .. (self.warned.report and ", incomplete: see the warning"
         or "") }
     return rows
 end

@@ -98,8 +98,9 @@ function M.run(values, sources, options)
     if not values.benchmark and (first or not own.from_pretrained_params) then
         own.from_pretrained_params, own.from_phase1_final_params = nil, "auto"
     end
-    -- One report file for both phases.
-    local outcome = runner.run(task, own, own_sources, { bar = options and options.bar, append = true })
+    -- A report that is named is one for both phases.
+    local outcome = runner.run(task, own, own_sources, { bar = options and options.bar,
+        append = own.report_file ~= nil })
     outcome.first = first
     return outcome
 end

@@ -7,6 +7,8 @@
 -- Without trap() SIGINT interrupts the Lua code.
 
 local ffi = require "ffi"
+local fault = require "bertlua.fault"
+local posix_signal = require "posix.signal"
 local unistd = require "posix.unistd"
 
 local found, host = pcall(require, "bertlua.host")
@@ -36,6 +38,12 @@ end
 function M.pending()
     if not found then return nil end
     return host.pending()
+end
+
+--- A fault if a signal has come since trap(): "interrupted by SIGINT", with the exit code that shells give it.
+function M.check()
+    local name = M.pending()
+    if name then fault.raise("interrupted by " .. name, 128 + posix_signal[name]) end
 end
 
 --- Forget the signal.

@@ -30,6 +30,19 @@ describe("signals", function()
         assert.are.equal(130, code)
     end)
 
+    it("that were trapped can end the program where it looks", function()
+        assert_output("before\nbertlua: interrupted by SIGTERM\n", 143, run_bertlua(script(prelude .. [[
+            local signal = require "bertlua.signal"
+            signal.check()
+            signal.trap()
+            signal.check()
+            print "before"
+            io.stdout:flush()
+            send "SIGTERM"
+            signal.check()
+            print "after"]])))
+    end)
+
     local HEARD = "\nbertlua: finishing this step, then saving; press Ctrl-C again to quit at once\n"
 
     it("only set a flag after trap(), and tell that Ctrl-C was heard", function()

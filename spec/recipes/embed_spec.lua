@@ -159,6 +159,23 @@ describe("embed.lua", function()
         end
     end)
 
+    it("stops where it waits for a line, at a terminal and in a pipe", function()
+        local command = ("cd '%s' && '%s' '%s/recipes/embed.lua' --threads 1 --checkpoint '%s/%s' --output waits.npy")
+            :format(folder, process.bertlua, process.root, process.root, MODEL)
+        -- Nothing comes behind the signal before LATE does.
+        local typed, status = process.run(("{ sleep 2; printf 'the cat\\n'; sleep 1; printf '\\003'; sleep 3; "
+            .. "echo LATE >&2; } | timeout 30 script -qec %s /dev/null"):format(process.quote(command)))
+        typed = typed:gsub("\r", ""):gsub("\n%s+", " ")
+        assert.matches("bertlua: stopping; the chunks that are finished are kept; press Ctrl-C again", typed, 1, true)
+        assert.matches("bertlua: interrupted by SIGINT; nothing was written to waits.npy\n.*LATE\n$", typed)
+        assert.are.equal(130, status)
+        local output, code = process.run(("{ echo the cat; sleep 6; echo LATE >&2; } | timeout --preserve-status "
+            .. "-s TERM 3 sh -c %s"):format(process.quote((command:gsub(" && ", " && exec ")))))
+        assert.matches("bertlua: interrupted by SIGTERM; nothing was written to waits.npy\n.*LATE\n$", output)
+        assert.are.equal(143, code)
+        assert.is_false(fs.exists(folder .. "/waits.npy"))
+    end)
+
     it("does not go on where texts are no longer the same, or the input was a pipe", function()
         local command = "--input in.txt --output w.npy --chunk-size 4"
         local text = assert(fs.read(folder .. "/texts.txt"))

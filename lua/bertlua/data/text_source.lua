@@ -11,6 +11,7 @@ local native = require "bertlua.text"
 local plural = require "bertlua.util.plural"
 local poll = require "posix.poll"
 local printable = require "bertlua.printable"
+local signal = require "bertlua.signal"
 local text_stream = require "bertlua.text_stream"
 local unistd = require "posix.unistd"
 
@@ -60,13 +61,15 @@ local function piece_of(stream)
     return piece
 end
 
---- Wait for a line from the terminal. A read that waits does not see Ctrl-C, but what runs between two looks does.
-local function await_typing()
+--- Wait for standard input, such as a line from the terminal. A read that waits does not see Ctrl-C, but what runs
+-- between two looks does; where signals are trapped, that is signal.check().
+local function await_input()
     repeat
+        signal.check()
         local ready, _, code = poll.rpoll(0, 200)
     until ready == 1 or (not ready and code ~= errno.EINTR)
 end
-jit.off(await_typing)
+jit.off(await_input)
 
 --- Names of the members of an object, for a message.
 local function members(object)
@@ -140,17 +143,19 @@ function text_source.open(path, options)
     local typed = path == "-" and unistd.isatty(0) == 1
     if typed then
         io.stderr:write "bertlua: reading lines from the terminal; Ctrl-D ends them\n"
-        await_typing()
     end
+    if path == "-" then await_input() end
     local stream = fault.check(text_stream.open(path, { encoding = options.encoding,
         replace = options.invalid_utf8 == "replace" }))
-    local self = setmetatable({ path = path == "-" and "standard input" or path, stream = stream, typed = typed,
+    local self = setmetatable({ path = path == "-" and "standard input" or path, stream = stream,
         text_field = options.text_field or "text" }, Source)
     self.head = piece_of(stream)
     self.form = form_of(self, { form = options.form, text_field = self.text_field, literal = options.literal,
         as_text = options.as_text or "text" })
     local format = stream:describe()
     self.format = format
+    -- What unpacks takes from standard input by itself.
+    self.awaits = path == "-" and not format.regular and not format.packing
     self.plain = self.form == "text" and format.regular and not format.packing and format.encoding == "UTF-8"
         and format.mark_bytes == 0 and format.line_ends ~= "cr"
     self.doubtful = options.encoding and format.regular and not format.packing and format.mark_bytes == 0
@@ -163,7 +168,7 @@ function Source:chunk()
     local piece = self.head
     self.head = nil
     if not piece or piece == "" then
-        if self.typed then await_typing() end
+        if self.awaits then await_input() end
         piece = piece_of(self.stream)
     end
     return piece ~= "" and piece or nil

@@ -4,7 +4,6 @@
 -- appears when it is whole; a run that was killed goes on where its last whole chunk ended (part.lua). Chunks and
 -- batches depend on the texts and the settings alone, so the file is the same, byte for byte.
 
-local posix_signal = require "posix.signal"
 local stdlib = require "posix.stdlib"
 
 local array = require "bertlua.array"
@@ -117,14 +116,10 @@ local function chunk_of(input, most, waited_for)
     repeat
         local row = input:next()
         if not row then break end
+        if not waited_for then signal.check() end
         rows[#rows + 1], bytes = row, bytes + #row.text
     until #rows >= most or bytes >= MOST_BYTES or waited_for and not input:is_ready()
     return rows
-end
-
-local function stop_if_told(trapped)
-    local name = trapped and signal.pending()
-    if name then fault.raise("interrupted by " .. name, 128 + posix_signal[name]) end
 end
 
 --- The engine's message, with the place of the text that it speaks of.
@@ -222,7 +217,7 @@ local function work(job)
         local function place(i) return input:where(rows[i]) end
         local vectors = vectors_of(job, texts, place, function(done)
             if bar then bar:update(first + size * done / #rows) end
-            stop_if_told(job.into_file)
+            if job.into_file then signal.check() end
         end)
         formats.check(vectors, values.dtype, place)
         local bytes = formats.rows(job.form, values.dtype, vectors, texts)

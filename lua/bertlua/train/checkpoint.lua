@@ -35,7 +35,8 @@ local weights = require "bertlua.train.weights"
 
 local checkpoint = {}
 
-local KEEP = 3
+--- The newest checkpoints that stay.
+checkpoint.KEEP = 3
 
 --- Whether a parameter belongs to a head: what a task adds on top of the encoder, including the pooler.
 local function is_head(name)
@@ -382,7 +383,7 @@ local function save(root, step, parts, contents)
         local left = #newest > 0 and ("; the checkpoint of step %d is intact"):format(newest[#newest]) or ""
         fault.raisef("checkpoint of step %d was not saved: %s%s", step, fault.message(problem), left)
     end
-    prune(root, parts.keep or KEEP, step, parts.best)
+    prune(root, parts.keep or checkpoint.KEEP, step, parts.best)
 end
 
 --- Refuse to save a state that no run can go on from; on all ranks, whichever holds it.

@@ -7,6 +7,7 @@ local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
 local context = require "bertlua.context"
+local disk_plan = require "bertlua.jobs.common.disk_plan"
 local equal_files = require "bertlua.jobs.common.equal_files"
 local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
@@ -227,6 +228,7 @@ function M.run(task, values, sources, options)
         return job.parts
     end)
     training.check_equal_start(job.parts.model.store, ranks, job.parts.groups)
+    ranks:first(function() disk_plan.check(job) end)
     -- Only now: a run that cannot start must not erase the report of an earlier one.
     held = training.hold(run, values, ranks)
     training.choose_products(run, values, ranks)

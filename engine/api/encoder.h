@@ -109,7 +109,7 @@ const char *bl_encoder_label(const bl_encoder *encoder, int32_t index);
 /*
  * What is read otherwise than a file of the folder may suggest, one line each:
  * keys that are not known, rows that no token belongs to, tokens that are not
- * looked for. NULL past the last. Valid as long as the encoder.
+ * looked for, a checkpoint in place of a run's model. NULL past the last. Valid as long as the encoder.
  */
 const char *bl_encoder_note(const bl_encoder *encoder, int32_t index);
 

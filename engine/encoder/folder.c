@@ -98,16 +98,24 @@ static bool take(char **home, char *path) {
     return false;
 }
 
-/* The folder of parameters that a path means: itself, `model` of a run's OUTPUT_DIR, or the checkpoint of its run. */
-static bl_status find(const char *path, char **home) {
-    *home = NULL;
+/*
+ * The folder of parameters that a path means: itself, `model` of a run's
+ * OUTPUT_DIR, or the checkpoint of its run, which is noted where that model or
+ * another checkpoint was to be expected.
+ */
+static bl_status find(bl_model_folder *folder, const char *path) {
+    char **home = &folder->path, skipped[300];
     if (take(home, strdup(path)) || take(home, bl_path_join(path, "model"))) return BL_OK;
     BL_TRY(refuse_other_formats(path));
     char *root = bl_path_join(path, "checkpoints");
     if (!root) return out_of_memory(path);
-    bl_status status = bl_records_preferred(bl_is_folder(root) ? root : path, home);
+    bool is_run = bl_is_folder(root);
+    bl_status status = bl_records_preferred(is_run ? root : path, home, skipped, sizeof skipped);
     free(root);
     BL_TRY(status);
+    if (*home && skipped[0]) BL_TRY(bl_folder_note(folder, "%s; taking %s", skipped, *home));
+    if (*home && is_run)
+        BL_TRY(bl_folder_note(folder, "%s holds no finished model; taking the checkpoint %s", path, *home));
     if (*home && has_parameters(*home)) return BL_OK;
     return bl_fail(BL_ERROR_IO, "%s: contains no model.safetensors, no %s, and no complete checkpoint", path, INDEX);
 }
@@ -191,7 +199,7 @@ static bl_status find_parameters(bl_model_folder *folder, const char *path, cons
         folder->path = slash ? strndup(path, slash > path ? (size_t) (slash - path) : 1) : strdup(".");
         file = strdup(path);
     } else if (bl_is_folder(path)) {
-        BL_TRY(find(path, &folder->path));
+        BL_TRY(find(folder, path));
         if (folder->path)
             file = bl_path_join(folder->path, holds(folder->path, "model.safetensors") ? "model.safetensors" : INDEX);
     } else {

@@ -26,9 +26,9 @@ const json_t *bl_records_settings(const json_t *progress);
 /*
  * The checkpoint in a folder of steps that stands for its run: the best if the
  * run keeps one, else the newest that is complete and undamaged. *out is NULL
- * if there is no step at all.
+ * if there is no step at all. skipped: what is wrong with a newer one, or "".
  */
-bl_status bl_records_preferred(const char *root, char **out);
+bl_status bl_records_preferred(const char *root, char **out, char *skipped, size_t room);
 
 /* Open the tokenizer: vocabulary, casing, the vocabulary's size against the model's. */
 bl_status bl_words_open(bl_model_folder *folder, const bl_encoder_options *options, const json_t *progress);

@@ -258,13 +258,13 @@ static bool best_step(const json_t *progress, uint64_t newest, uint64_t *best) {
     return *best != newest;
 }
 
-bl_status bl_records_preferred(const char *root, char **out) {
+bl_status bl_records_preferred(const char *root, char **out, char *skipped, size_t room) {
     uint64_t *steps, best;
     size_t count;
     *out = NULL;
     BL_TRY(list_steps(root, &steps, &count));
     bl_status status = BL_OK;
-    char reason[300] = "";
+    skipped[0] = 0;
     for (size_t i = 0; i < count && !*out; i++) {
         char *path = step_path(root, steps[i]);
         json_t *progress = NULL, *other = NULL;
@@ -282,11 +282,11 @@ bl_status bl_records_preferred(const char *root, char **out) {
             json_decref(progress);
             break;
         }
-        if (!reason[0]) snprintf(reason, sizeof reason, "%s", bl_last_error());
+        if (!skipped[0]) snprintf(skipped, room, "%s", bl_last_error());
         free(path);
         if (status == BL_ERROR_MEMORY) break;
     }
     free(steps);
     if (*out || count == 0 || status == BL_ERROR_MEMORY) return *out ? BL_OK : status;
-    return bl_fail(BL_ERROR_FORMAT, "none of the checkpoints in %s can be used: %s", root, reason);
+    return bl_fail(BL_ERROR_FORMAT, "none of the checkpoints in %s can be used: %s", root, skipped);
 }

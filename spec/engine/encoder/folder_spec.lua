@@ -235,14 +235,20 @@ describe("a model's folder", function()
             checkpoint.save(steps, step, parts)
             parameters.bert.embeddings.word.value:fill(0.5)
         end
-        assert.are.equal(20, same(steps).max_length)
+        local info = same(steps)
+        assert.are.equal(20, info.max_length)
+        assert.are.same({}, info.notes)
         same(steps .. "/5")
-        same(folder .. "/phase")
+        -- Who names a run's folder means its model.
+        assert.are.same({ ("%s/phase holds no finished model; taking the checkpoint %s/10"):format(folder, steps) },
+            same(folder .. "/phase").notes)
         -- One changed byte: the one before stands for the run.
         local newest = steps .. "/10/model.safetensors"
         local bytes = assert(fs.read(newest))
         assert(fs.write(newest, bytes:sub(1, -2) .. string.char((bytes:byte(-1) + 1) % 256)))
-        same(steps)
+        local notes = same(steps).notes
+        assert.matches("^.*/10/model.safetensors: is damaged: .*; taking .*/5$", notes[1])
+        assert.is_nil(notes[2])
         assert.matches("^/model.safetensors: is damaged: it has %d+ bytes and CRC32C %x+, expected %d+ and %x+$",
             refused(steps .. "/10"))
         assert(fs.write(newest, bytes:sub(1, -9)))

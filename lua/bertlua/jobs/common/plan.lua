@@ -12,6 +12,7 @@ local context = require "bertlua.context"
 local evaluating = require "bertlua.jobs.common.evaluating"
 local fault = require "bertlua.fault"
 local folder = require "bertlua.weights.folder"
+local formats = require "bertlua.weights.formats"
 local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
 local model_choice = require "bertlua.jobs.common.model_choice"
@@ -191,6 +192,7 @@ end
 -- @param given {setting = name of the setting that names it, path}
 local function parameters_at(given, model_prefix, notes)
     local shown, path = option(given.setting), given.path
+    if fs.is_file(path) then formats.check(path) end
     if checkpoint.has_parameters(path, model_prefix) then return path end
     if not fs.is_directory(path) then fault.raisef("%s %s: no such folder or file", shown, path) end
     -- What a run with folders of its own left in its OUTPUT_DIR.

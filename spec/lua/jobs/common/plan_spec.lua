@@ -116,6 +116,10 @@ describe("the start of a run", function()
         values.from_pretrained_params = folder .. "/none"
         refused("^%-%-from%-pretrained%-params .*/none: no such folder or file$", plan.starting_point, values,
             folder .. "/own", {})
+        values.from_pretrained_params = folder .. "/train.csv"
+        assert(fs.write(values.from_pretrained_params, "text,label\n"))
+        refused("/train%.csv: a text, not a model: expected a folder with ", plan.starting_point, values,
+            folder .. "/own", {}, {})
     end)
 
     it("refuses what is missing or contradictory", function()

@@ -319,8 +319,8 @@ describe("the interpreter of PTX", function()
         ["a form"] = { "bar.sync 0, 32;", ":%d+: bar.sync with 2 operands is unknown" },
         ["a register"] = { "add.s32 %r1, %r1, %x1;", ":%d+: %%x1 is unknown" },
         ["a label"] = { "bra NOWHERE;", "label NOWHERE is missing" },
-        ["an address"] = { "ld.global.u32 %r1, [%d4+1099511627776];", "^read of 4 bytes outside of what is allocated, at .*, in "
-            .. "block %(0,0,0%) at [^:]*:%d+: ld.global.u32" },
+        ["an address"] = { "ld.global.u32 %r1, [%d4+1099511627776];", "^read of 4 bytes outside of what is allocated, "
+            .. "at .*, in block %(0,0,0%) at [^:]*:%d+: ld.global.u32" },
         ["a misaligned address"] = { "ld.global.u32 %r1, [%d4+2];", "^a misaligned access of 4 bytes" },
         ["shared memory"] = { ".shared .align 4 .b8 room[4]; ld.shared.u32 %r1, [room+4];",
             "^read of 4 bytes outside of the shared memory" },

@@ -355,7 +355,7 @@ OP_SPECS := spec/engine/ops spec/engine/optim spec/engine/core/half_spec.lua spe
   $(addprefix spec/bindings/,creation_spec.lua device_spec.lua ownership_spec.lua tensor_index_spec.lua) \
   spec/bindings/tensor_math_spec.lua spec/bindings/tensor_methods_spec.lua spec/lua/autograd spec/lua/nn spec/lua/train \
   $(filter-out $(TRAINING_SPECS),$(wildcard spec/cuda/*_spec.lua))
-DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda XDG_CACHE_HOME='$(abspath $(BUILD))/cache' BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
+DEVICE_TEST = BERTLUA_TEST_DEVICE=cuda XDG_CACHE_HOME='$(abspath $(BUILD))/cache/$@' BERTLUA_LIB='$(abspath $(BUILD))/libbertlua.so' \
   BERTLUA_BIN='$(abspath $(BUILD))/bertlua' $(BUSTED)
 
 test-cuda: test-cuda-ops test-cuda-training

@@ -39,6 +39,7 @@ struct bl_watch {
     pthread_t thread;
     bool running;
     int64_t last_beat;
+    int64_t awoke;        /* when it last beat again after longer than the timeout; 0 if it never was so late */
     pthread_mutex_t lock; /* guards sending and what follows */
     pthread_cond_t changed;
     atomic_bool leaving;
@@ -290,14 +291,19 @@ static void note_self(bl_watch *watch) {
     bl_peer_note(&watch->peers[0], &m, bl_now());
 }
 
+/* If it was this process that was stopped, the others have left it, and said so. */
+static bool was_stopped(const bl_watch *watch) {
+    int64_t now = bl_now();
+    return (double) (now - watch->last_beat) * 1e-9 > watch->comm->timeout ||
+           (watch->awoke && now - watch->awoke < LINGER);
+}
+
 static void lost_peer(bl_watch *watch, int32_t rank) {
     char where[96], line[512];
     note_self(watch);
     bl_watch_where(watch->peers, watch->links, where, sizeof where);
     snprintf(line, sizeof line, "rank %d of %d died; the job is in %s", (int) rank, (int) watch->comm->size, where);
-    /* If it was this process that was stopped, the others have left it, and said so. */
-    bool stopped = (double) (bl_now() - watch->last_beat) * 1e-9 > watch->comm->timeout;
-    end_job(watch, rank, stopped ? -1 : 0, BL_COMM_EXIT_FAILED, line);
+    end_job(watch, rank, was_stopped(watch) ? -1 : 0, BL_COMM_EXIT_FAILED, line);
 }
 
 static void handle(bl_watch *watch, int32_t index, bl_message *m) {
@@ -350,14 +356,15 @@ static void hear(bl_watch *watch, int32_t index) {
         lost_rank_0(watch, "died");
 }
 
-static void judge(bl_watch *watch) {
+/* By the time at which `now` was read: what passed since then, this process may have spent stopped. */
+static void judge(bl_watch *watch, int64_t now) {
     bl_comm *comm = watch->comm;
     char line[512];
     if (comm->rank == 0) {
         note_self(watch);
-        int32_t rank = bl_watch_judge(watch->peers, watch->links, bl_now(), comm->timeout, line, sizeof line);
+        int32_t rank = bl_watch_judge(watch->peers, watch->links, now, comm->timeout, line, sizeof line);
         if (rank >= 0) end_job(watch, rank, 0, BL_COMM_EXIT_FAILED, line);
-    } else if (!watch->leaving && (double) (bl_now() - watch->peers[0].heard) * 1e-9 > comm->timeout) {
+    } else if (!watch->leaving && (double) (now - watch->peers[0].heard) * 1e-9 > comm->timeout) {
         lost_rank_0(watch, "hangs: no sign of life");
     }
 }
@@ -377,7 +384,6 @@ static int64_t interval_of(double timeout) {
 static void *run(void *argument) {
     bl_watch *watch = argument;
     int64_t interval = interval_of(watch->comm->timeout), next = bl_now();
-    watch->last_beat = next;
     struct pollfd *entries = calloc((size_t) watch->links + 1, sizeof *entries);
     /* Without it this process hears nothing; the others notice its silence. */
     while (entries && !watch->ended) {
@@ -386,9 +392,10 @@ static void *run(void *argument) {
             /* This process itself was stopped or starved: the others' silence proves nothing. */
             for (int32_t i = 0; now - watch->last_beat > 4 * interval && i < watch->links; i++)
                 watch->peers[i].heard = watch->peers[i].moved = now;
+            if ((double) (now - watch->last_beat) * 1e-9 > watch->comm->timeout) watch->awoke = now;
             watch->last_beat = now;
             beat(watch);
-            judge(watch);
+            judge(watch, now);
             next = now + interval;
         }
         entries[0] = (struct pollfd){.fd = watch->wake, .events = POLLIN};
@@ -412,6 +419,8 @@ bl_status bl_watch_start(bl_watch *watch) {
     int64_t now = bl_now();
     for (int32_t i = 0; i < watch->links; i++)
         watch->peers[i].heard = watch->peers[i].moved = now;
+    /* Before the thread runs, which may be late: the process may be stopped before. */
+    watch->last_beat = now;
     watch->wake = eventfd(0, EFD_CLOEXEC);
     int failure = watch->wake < 0 ? errno : bl_comm_thread(&watch->thread, run, watch);
     if (failure) return bl_fail(BL_ERROR_MEMORY, "comm: cannot start a thread: %s", strerror(failure));

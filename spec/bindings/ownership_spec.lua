@@ -105,14 +105,16 @@ describe("a tensor outside a scope", function()
 
     it("makes the collector run before much is held", function()
         local before, most = settled(), 0
+        -- It is put off in proportion to Lua's own heap, which many specs before this one have made larger.
+        local allowed = 2 * math.max(32 * MEBIBYTE, before / 2, collectgarbage "count" * 1024 / 2)
         away(function()
-            for _ = 1, 200 do
+            for _ = 1, math.ceil(3 * allowed / MEBIBYTE) do
                 bl.tensor.new("f32", { 1024, 256 })
                 most = math.max(most, ownership.held() - before)
             end
         end)
         assert.is_true(most >= 16 * MEBIBYTE, "it does not run for every tensor")
-        assert.is_true(most <= 64 * MEBIBYTE + before, ("%g MiB"):format(most / MEBIBYTE))
+        assert.is_true(most <= allowed, ("%g MiB"):format(most / MEBIBYTE))
         settled()
     end)
 

@@ -29,6 +29,7 @@ describe("search", function()
             assert(fs.mkdirs(folder .. "/posix"))
             assert(fs.mkdirs(folder .. "/bertlua/util"))
         end)
+        after_each(function() assert(fs.remove(folder)) end)
 
         local function put(name, text)
             assert(fs.write(folder .. "/" .. name, text))

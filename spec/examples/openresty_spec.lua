@@ -6,6 +6,7 @@ local encoder_api = require "bertlua.encoder_api"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local posix_signal = require "posix.signal"
+local ports = require "spec.support.ports"
 local posix_time = require "posix.time"
 local process = require "spec.support.process"
 local socket = require "posix.sys.socket"
@@ -37,14 +38,6 @@ local function connect(port)
     local connected = socket.connect(client, { family = socket.AF_INET, addr = "127.0.0.1", port = port })
     if connected then return client end
     unistd.close(client)
-end
-
-local function free_port()
-    local server = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
-    assert(socket.bind(server, { family = socket.AF_INET, addr = "127.0.0.1", port = 0 }))
-    local port = socket.getsockname(server).port
-    unistd.close(server)
-    return port
 end
 
 --- One request on a connection of its own: status, headers, body.
@@ -103,7 +96,7 @@ describe("the example of nginx", function()
     setup(function()
         if not nginx then return end
         folder = process.temporary_folder()
-        port = free_port()
+        port = ports.free()
         process.run(("cp examples/openresty/* %s/"):format(quote(folder)))
         local conf = assert(fs.read(folder .. "/nginx.conf"))
         local paths = ("%s/lua/?.lua;%s/lua/?/init.lua;%s/bindings/?.lua;%s"):format(ROOT, ROOT, ROOT, nginx.lua)

@@ -1,9 +1,8 @@
 --- Run jobs of several processes on GPUs, or on the emulation, from specs: started as torchrun starts them, over NCCL.
 
 local context = require "bertlua.context"
+local ports = require "spec.support.ports"
 local process = require "spec.support.process"
-local socket = require "posix.sys.socket"
-local unistd = require "posix.unistd"
 
 local M = {}
 
@@ -20,14 +19,6 @@ function M.missing(n)
     return nil
 end
 
-local function free_port()
-    local fd = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
-    assert(socket.bind(fd, { family = socket.AF_INET, addr = "127.0.0.1", port = 0 }))
-    local port = assert(socket.getsockname(fd)).port
-    unistd.close(fd)
-    return port
-end
-
 --- Run n processes of bertlua; a job that hangs is ended after a minute.
 -- @param arguments of bertlua, quoted
 -- @param signal for the last rank, {name, after}: sent once the file `after` exists; or nil
@@ -35,7 +26,7 @@ end
 function M.run(n, arguments, signal)
     local lines = {
         ("export WORLD_SIZE=%d LOCAL_WORLD_SIZE=%d MASTER_ADDR=127.0.0.1 MASTER_PORT=%d OMP_NUM_THREADS=1 "
-            .. "BERTLUA_DEVICE=cuda %s"):format(n, n, free_port(), M.emulated and "BERTLUA_NCCL=" .. quote(library)
+            .. "BERTLUA_DEVICE=cuda %s"):format(n, n, ports.free(), M.emulated and "BERTLUA_NCCL=" .. quote(library)
             or ""),
     }
     for rank = 0, n - 1 do

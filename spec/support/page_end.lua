@@ -7,9 +7,10 @@ local ffi = require "ffi"
 ffi.cdef [[
 void *mmap(void *address, size_t bytes, int protection, int flags, int descriptor, int64_t offset);
 int mprotect(void *address, size_t bytes, int protection);
+int getpagesize(void);
 ]]
 
-local PAGE = 4096
+local PAGE = ffi.C.getpagesize()
 local NONE, READ_WRITE = 0, 3
 local PRIVATE_ANONYMOUS = 0x22
 

@@ -26,10 +26,24 @@ function M.quote(text)
     return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
+-- A shell cannot undo what its parent ignores: nohup, or a shell that runs the suite in the background.
+local ANSWERED = { "SIGHUP", "SIGINT", "SIGPIPE", "SIGTERM", "SIGUSR1" }
+
+--- io.popen for a program that has the signals as a terminal's shell leaves them, whatever started the specs.
+function M.popen(command, mode)
+    local before = {}
+    for _, name in ipairs(ANSWERED) do
+        before[name] = posix_signal.signal(posix_signal[name], posix_signal.SIG_DFL)
+    end
+    local pipe, message = io.popen(command, mode)
+    for name, handler in pairs(before) do posix_signal.signal(posix_signal[name], handler) end
+    return pipe, message
+end
+
 --- Run a shell command.
 -- @return standard output and error together, exit code
 function M.run(command)
-    local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1; echo \"rc=$?\""))
+    local pipe = assert(M.popen("{ " .. command .. "\n} 2>&1; echo \"rc=$?\""))
     local text = pipe:read "*a"
     pipe:close()
     local output, code = text:match "^(.*)rc=(%d+)\n$"
@@ -38,35 +52,44 @@ end
 
 --- Ids of a process's living children, oldest first.
 function M.children(pid)
-    local list = {}
+    local list, began = {}, {}
     for name in lfs.dir "/proc" do
         local file = name:match "^%d+$" and io.open(("/proc/%s/stat"):format(name))
         if file then
-            local parent = (file:read "*a" or ""):match ".*%) %a (%d+)"
+            -- State, parent, and as the 20th field from here when it was started.
+            local parent, rest = (file:read "*a" or ""):match ".*%) %a (%d+)(.*)"
             file:close()
-            if tonumber(parent) == tonumber(pid) then list[#list + 1] = tonumber(name) end
+            if tonumber(parent) == tonumber(pid) then
+                local id, number = tonumber(name), 0
+                list[#list + 1] = id
+                for field in rest:gmatch "%S+" do
+                    number = number + 1
+                    if number == 18 then began[id] = tonumber(field) end
+                end
+            end
         end
     end
-    table.sort(list)
+    -- Ids begin again from below when the last one was given out.
+    table.sort(list, function(a, b) return began[a] < began[b] or began[a] == began[b] and a < b end)
     return list
 end
 
---- Start a shell command, wait up to half a minute for a file, send a signal, and wait for the end.
+--- Start a shell command, wait up to two minutes for a file, send a signal, and wait for the end.
 -- @param path of the file; it is an error if it never appears
 -- @param signal "TERM", "KILL", ...
 -- @param whom(pid) -> process to send it to; that of the command if left out
 -- @return output, exit code
 function M.interrupt(command, path, signal, whom)
     local log = M.temporary ""
-    local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo rc=$?; } 2> /dev/null"):format(command,
+    local pipe = assert(M.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo rc=$?; } 2> /dev/null"):format(command,
         M.quote(log))))
     local pid = tonumber(pipe:read "*l")
-    for _ = 1, 6000 do
-        if lfs.attributes(path) then break end
+    for _ = 1, 24000 do
+        if lfs.attributes(path) or not posix_signal.kill(pid, 0) then break end
         posix_time.nanosleep { tv_sec = 0, tv_nsec = 5e6 }
     end
     local came = lfs.attributes(path) ~= nil
-    posix_signal.kill(whom and whom(pid) or pid, posix_signal["SIG" .. (came and signal or "KILL")])
+    posix_signal.kill(came and whom and whom(pid) or pid, posix_signal["SIG" .. (came and signal or "KILL")])
     local code = tonumber(pipe:read("*a"):match "rc=(%d+)")
     pipe:close()
     local file = assert(io.open(log))

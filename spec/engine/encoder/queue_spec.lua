@@ -304,13 +304,22 @@ describe("the queue of an encoder", function()
 
     it("loses and mixes up nothing when many threads ask and cancel, without a data race", function()
         open()
-        local program, sanitizer = os.tmpname(), "-fsanitize=thread -O1 -g"
+        local program = os.tmpname()
         finally(function() os.remove(program) end)
-        local build = ("%s %%s -o %s spec/support/queue_threads.c %s"):format(BUILD, quote(program), SOURCES)
-        local text, code = process.run(build:format(sanitizer))
-        -- Not every compiler brings the sanitizer: then without it.
-        if code ~= 0 then text, code = process.run(build:format "-O1 -g") end
-        assert.are.equal(0, code, text)
-        process.assert_output("ok\n", 0, process.run("env -u LD_PRELOAD timeout 60 " .. quote(program)))
+        -- The sanitizer wants addresses where they are without randomization.
+        local _, fixed = process.run "setarch -R true"
+        local output, code
+        -- Not every compiler brings the sanitizer, nor can it run on every kernel: then without it.
+        for _, flags in ipairs { "-fsanitize=thread -O1 -g", "-O1 -g" } do
+            local text, failed = process.run(("%s %s -o %s spec/support/queue_threads.c %s"):format(BUILD, flags,
+                quote(program), SOURCES))
+            output, code = text, failed
+            if failed == 0 then
+                output, code = process.run(("env -u LD_PRELOAD timeout 60 %s %s"):format(
+                    fixed == 0 and "setarch -R" or "", quote(program)))
+                if not output:find("FATAL: ThreadSanitizer: unexpected memory mapping", 1, true) then break end
+            end
+        end
+        process.assert_output("ok\n", 0, output, code)
     end)
 end)

@@ -127,14 +127,14 @@ describe("vocabulary trainer under a limit", function()
         -- A build with sanitizers has other sizes: there only the results count.
         local sanitized = (os.getenv "LD_PRELOAD" or ""):find("asan", 1, true)
         local free, distinct, none = peak "none"
-        local bounded, same, left_out = peak "96"
+        local bounded, same, left_out = peak "80"
         fs.remove(folder)
         assert.are.equal(0, none)
         assert.are.equal(distinct, same)
         assert.is_true(left_out > 600000)
         if not sanitized then
-            assert.is_true(free > 96 * 2 ^ 20, "without a limit: " .. free)
-            assert.is_true(bounded < 96 * 2 ^ 20, "with it: " .. bounded)
+            assert.is_true(free > 80 * 2 ^ 20, "without a limit: " .. free)
+            assert.is_true(bounded < 80 * 2 ^ 20, "with it: " .. bounded)
         end
     end)
 

@@ -1,5 +1,6 @@
 --- Run programs from specs: the bertlua executable of the build under test, and its output.
 
+local clock = require "bertlua.util.clock"
 local lfs = require "lfs"
 local posix_signal = require "posix.signal"
 local posix_time = require "posix.time"
@@ -51,7 +52,8 @@ function M.children(pid)
     return list
 end
 
---- Start a shell command, wait up to half a minute for a file, send a signal, and wait for the end.
+--- Start a shell command, wait for a file as long as the command runs, two minutes at most, send a signal, and wait for
+-- the end.
 -- @param path of the file; it is an error if it never appears
 -- @param signal "TERM", "KILL", ...
 -- @param whom(pid) -> process to send it to; that of the command if left out
@@ -61,12 +63,14 @@ function M.interrupt(command, path, signal, whom)
     local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo rc=$?; } 2> /dev/null"):format(command,
         M.quote(log))))
     local pid = tonumber(pipe:read "*l")
-    for _ = 1, 6000 do
-        if lfs.attributes(path) then break end
+    local deadline, came = clock.monotonic() + 120, nil
+    repeat
         posix_time.nanosleep { tv_sec = 0, tv_nsec = 5e6 }
-    end
-    local came = lfs.attributes(path) ~= nil
-    posix_signal.kill(whom and whom(pid) or pid, posix_signal["SIG" .. (came and signal or "KILL")])
+        -- In this order, so that a file that came just before the end is seen.
+        local runs = lfs.attributes(("/proc/%d"):format(pid)) ~= nil
+        came = lfs.attributes(path) ~= nil
+    until came or not runs or clock.monotonic() > deadline
+    posix_signal.kill(came and whom and whom(pid) or pid, posix_signal["SIG" .. (came and signal or "KILL")])
     local code = tonumber(pipe:read("*a"):match "rc=(%d+)")
     pipe:close()
     local file = assert(io.open(log))

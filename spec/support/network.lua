@@ -33,7 +33,7 @@ function M.new(delay, loss)
     self.log = self.folder .. "/relay"
     self.cable = io.popen(("env -u LD_PRELOAD luajit %s %s %s %g %g >%s 2>&1"):format(
         process.quote(process.root .. "/spec/support/relay.lua"), self.a, self.b, delay, loss, self.log), "w")
-    for _ = 1, 100 do
+    for _ = 1, 600 do
         if self:said():find "ready" then return self end
         posix_time.nanosleep { tv_sec = 0, tv_nsec = 50e6 }
     end

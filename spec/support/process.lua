@@ -63,7 +63,8 @@ function M.interrupt(command, path, signal, whom)
     local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo rc=$?; } 2> /dev/null"):format(command,
         M.quote(log))))
     local pid = tonumber(pipe:read "*l")
-    local deadline, came = clock.monotonic() + 120, nil
+    local deadline = clock.monotonic() + 120
+    local came
     repeat
         posix_time.nanosleep { tv_sec = 0, tv_nsec = 5e6 }
         -- In this order, so that a file that came just before the end is seen.

@@ -34,7 +34,7 @@ end
 
 local function connect(port)
     local client = assert(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0))
-    socket.setsockopt(client, socket.SOL_SOCKET, socket.SO_RCVTIMEO, 10, 0)
+    socket.setsockopt(client, socket.SOL_SOCKET, socket.SO_RCVTIMEO, 60, 0)
     local connected = socket.connect(client, { family = socket.AF_INET, addr = "127.0.0.1", port = port })
     if connected then return client end
     unistd.close(client)
@@ -115,7 +115,7 @@ describe("the example of nginx", function()
         local options = nginx.load .. "env BERTLUA_LIB; " .. (unistd.geteuid() == 0 and "user root;" or "")
         process.run(command:format(nginx.environment, quote(MODEL), quote(library), nginx.program, quote(folder),
             quote(options), quote(folder)))
-        for _ = 1, 500 do
+        for _ = 1, 3000 do
             pid = tonumber(fs.read(folder .. "/nginx.pid") or "")
             local client = pid and connect(port)
             if client then
@@ -131,7 +131,7 @@ describe("the example of nginx", function()
         if not folder then return end
         if pid then posix_signal.kill(pid, posix_signal.SIGQUIT) end
         local gone
-        for _ = 1, 500 do
+        for _ = 1, 3000 do
             gone = not pid or not fs.is_file(("/proc/%d/stat"):format(pid))
             if gone then break end
             sleep()

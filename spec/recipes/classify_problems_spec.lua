@@ -85,7 +85,7 @@ describe("finetune_classify.lua", function()
         assert(fs.write(job.dir .. "/several.jsonl", table.concat(lines, "\n")))
         assert(fs.write(job.dir .. "/several.tsv", table.concat(rows, "\n")))
         local file = job.dir .. "/several.jsonl"
-        local output = succeed { ["train-file"] = file, ["dev-file"] = file, epochs = 30, ["learning-rate"] = 1e-2,
+        local output = succeed { ["train-file"] = file, ["dev-file"] = file, epochs = 40, ["learning-rate"] = 5e-3,
             ["log-freq"] = 500 }
         assert.matches("several.jsonl: 96 texts of up to %d+ tokens, 3 labels, 1%.%d a text", output)
         assert.matches("result +dev: micro F1 %d+%.%d%d %%, macro F1 %d+%.%d%d %%, all labels right", output)

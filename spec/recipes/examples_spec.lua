@@ -307,12 +307,14 @@ describe("the example", function()
 
     it("distillation.lua brings a student closer to its teacher", function()
         local out = job.dir .. "/teacher"
-        run("mlm_only", out, { ["max-steps"] = 2 })
-        local _, straight = resumes_exactly("distillation", { ["bert-model"] = false },
+        -- The teacher is to know more than a fresh model, or noise decides which of the student's steps is nearest.
+        run("mlm_only", out, { ["max-steps"] = 120, ["num-steps-per-checkpoint"] = 1000, ["learning-rate"] = 0.03 })
+        local _, straight = resumes_exactly("distillation", { ["bert-model"] = false, ["learning-rate"] = 0.1 },
             ("TEACHER='%s' "):format(out .. "/custom/phase1"))
         local kl = logged(straight .. ".json", "kl")
         assert.are.equal(8, #kl)
-        assert.is_true(kl[1] > 0 and kl[8] < kl[1])
+        -- For 14 seeds, 0.72 to 0.83 of the first.
+        assert.is_true(kl[1] > 0 and kl[8] < 0.9 * kl[1], kl[1] .. " " .. kl[8])
         local config = json.read(straight .. "/custom/phase1/8/config.json")
         assert.are.same({ "BertForMaskedLM" }, config.architectures)
         assert.are.equal(4, config.num_hidden_layers)
@@ -320,10 +322,16 @@ describe("the example", function()
 
     it("contrastive.lua finds a sequence's other pass, which has another dropout", function()
         local _, straight = resumes_exactly("contrastive", { ["learning-rate"] = 0.01 })
-        local loss, cosine = logged(straight .. ".json", "loss"), logged(straight .. ".json", "cosine")
-        assert.are.equal(8, #loss)
-        assert.is_true(loss[8] < loss[1])
+        local cosine = logged(straight .. ".json", "cosine")
+        assert.are.equal(8, #cosine)
         for _, value in ipairs(cosine) do assert.is_true(value > 0 and value < 0.99999) end
+        -- Learnt: among four sequences, chance is a loss of ln 4 = 1.39. For 13 seeds it was 0.13 to 0.42.
+        local longer, sum = job.dir .. "/longer", 0
+        run("contrastive", longer, { ["learning-rate"] = 0.006, ["max-steps"] = 400,
+            ["num-steps-per-checkpoint"] = 1000 })
+        local loss = logged(longer .. ".json", "loss")
+        for i = #loss - 9, #loss do sum = sum + loss[i] end
+        assert.is_true(sum / 10 < 0.8, sum / 10)
     end)
 
     it("own_model.lua trains its model", function()

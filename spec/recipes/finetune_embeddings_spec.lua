@@ -26,7 +26,7 @@ describe("fine-tuning on sentence embeddings", function()
     it("learns from pairs, evaluates, predicts, and leaves a folder of sentence-transformers", function()
         job:close()
         job = embeddings.new { pairs = 320 }
-        local changes = { epochs = 12, ["learning-rate"] = 1e-2, ["log-freq"] = 200, pooling = "cls",
+        local changes = { epochs = 32, ["learning-rate"] = 5e-3, ["log-freq"] = 200, pooling = "cls",
             normalize = "true", ["max-seq-length"] = 12 }
         local output = succeed(changes)
         assert.matches("dev%.tsv: 10 pairs of up to 5 tokens", output)
@@ -43,7 +43,7 @@ describe("fine-tuning on sentence embeddings", function()
         assert.are.same({ pooling = "cls", normalize = true, max_length = 12, similarity = "cosine" },
             sentence_transformers.read(job.out .. "/model"))
         -- The same vectors from bl.load, whose defaults are those of the folder.
-        for _, path in ipairs { "/model", "/checkpoints/480" } do
+        for _, path in ipairs { "/model", "/checkpoints/1280" } do
             local model = Encoder.load(job.out .. path)
             assert.are.equal(12, model.limit)
             local vectors, dot = model:embed({ first.text, first.pair }):tolist(), 0
@@ -64,7 +64,7 @@ describe("fine-tuning on sentence embeddings", function()
         job:close()
         job = embeddings.new { pairs = 320 }
         for _, objective in ipairs { "cosine", "cosent" } do
-            local output = succeed(job:of_scores { epochs = 8, ["learning-rate"] = 5e-3, ["log-freq"] = 200,
+            local output = succeed(job:of_scores { epochs = 16, ["learning-rate"] = 5e-3, ["log-freq"] = 200,
                 objective = objective, ["output-dir"] = job.dir .. "/" .. objective })
             assert.matches("scored%.csv: 320 scored pairs of up to 5 tokens, scores from 0 to 5; no header, columns by "
                 .. "number" .. (objective == "cosine" and ", divided by 5\n" or "\n"), (output:gsub("\n +", " ")))

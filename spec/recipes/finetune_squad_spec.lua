@@ -133,11 +133,12 @@ describe("fine-tuning on SQuAD", function()
 
     it("learns the training questions", function()
         -- The answer follows the word repeated from the question.
-        local output = succeed { ["predict-file"] = job.train, epochs = 60, optimizer = "AdamW",
-            ["learning-rate"] = 5e-3, ["log-freq"] = 1000, ["config-file"] = job:write_config({ hidden_size = 32,
+        local output = succeed { ["predict-file"] = job.train, epochs = 100, optimizer = "AdamW",
+            ["learning-rate"] = 1e-3, ["warmup-proportion"] = 0.1, ["log-freq"] = 1000,
+            ["config-file"] = job:write_config({ hidden_size = 64, num_attention_heads = 4, initializer_range = 0.1,
                 hidden_dropout_prob = 0, attention_probs_dropout_prob = 0 }, "large.json") }
-        -- Without training none of a window's 24 other words is likelier than the others.
-        assert.is_true(job:records().summary.f1 > 35, output)
+        -- It is 100 for each of 40 seeds; where a run learns only the places of the answers it is 70 at most.
+        assert.is_true(job:records().summary.f1 > 80, output)
     end)
 
     it("trains, predicts and evaluates in separate runs with the same result as in one", function()

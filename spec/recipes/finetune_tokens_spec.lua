@@ -19,7 +19,7 @@ describe("fine-tuning on the tagging of words", function()
 
     it("learns, evaluates, predicts, and leaves a model that transformers opens", function()
         job:close()
-        job = tokens.new { sentences = 320 }
+        job = tokens.new { sentences = 640 }
         local output = succeed { epochs = 14, ["learning-rate"] = 5e-3, ["log-freq"] = 200 }
         assert.matches("dev%.conll: 20 sentences of %d+ words, up to %d+ tokens, 5 tags, entities in IOB2", output)
         local figures = assert(json.read(job.out .. "/eval.json")).dev

@@ -189,10 +189,7 @@ describe("many processes", function()
     end
 
     local function the_launcher(pid) return pid end
-    local function second_rank(pid)
-        local ranks = process.children(pid)
-        return ranks[#ranks]
-    end
+    local function second_rank(pid) return mpi.process_of(pid, 1) end
 
     -- After a SIGTERM mpirun's own exit code is 1, and it sleeps for this long before it passes the signal on, and
     -- again before it kills. It takes in no output then, so more than a pipe's worth of it would block the ranks.

@@ -114,9 +114,9 @@ describe("prediction", function()
     it("answers in a pipe that stays open, and stops quietly where nobody reads", function()
         -- The second text is written only once the first has its answer.
         local script = ("set -e; mkfifo %s/in; '%s' recipes/predict.lua --threads 1 --checkpoint %s < %s/in | "
-            .. "{ exec 3> %s/in; echo w6 >&3; read -r -t 20 one; echo w7 >&3; read -r -t 20 two; exec 3>&-; "
+            .. "{ exec 3> %s/in; echo w6 >&3; read -r -t 60 one; echo w7 >&3; read -r -t 60 two; exec 3>&-; "
             .. "echo \"$one $two\"; }"):format(job.dir, BINARY, job.out, job.dir, job.dir)
-        local output, code = process.run("timeout 60 bash -c " .. process.quote(script))
+        local output, code = process.run("timeout 180 bash -c " .. process.quote(script))
         assert.are.equal(0, code, output)
         assert.matches('^{"label":"label %d","score":[%d.]+} {"label":"label %d","score":[%d.]+}\n$', output)
         output = process.run(("yes w6 | head -n 3000 | '%s' recipes/predict.lua --threads 1 --checkpoint %s | "

@@ -6,7 +6,7 @@ local unistd = require "posix.unistd"
 
 local M = {}
 
-local SECONDS = 20
+local SECONDS = 60
 
 local Connection = {}
 Connection.__index = Connection
@@ -36,6 +36,11 @@ local function more(self)
     if not bytes or bytes == "" then return false end
     self.text = self.text .. bytes
     return true
+end
+
+--- Whether something has come, or the server has closed.
+function Connection:is_ready()
+    return self.text ~= "" or poll.rpoll(self.descriptor, 0) == 1
 end
 
 --- The next response.

@@ -3,7 +3,6 @@
 local assert = require "luassert"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
-local process = require "spec.support.process"
 
 local Job = {}
 Job.__index = Job
@@ -72,7 +71,7 @@ end
 --- Run a shell command.
 -- @return exit code, output (stdout and stderr)
 function Job.shell(command)
-    local pipe = assert(process.popen("{ " .. command .. "; } 2>&1; echo \"code $?\"", "r"))
+    local pipe = assert(io.popen("{ " .. command .. "; } 2>&1; echo \"code $?\"", "r"))
     local output = pipe:read "*a"
     pipe:close()
     local text, code = output:match "^(.*)code (%d+)%s*$"

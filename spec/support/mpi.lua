@@ -53,13 +53,24 @@ function M.command(n, arguments, options, each)
         .. "-x OMP_NUM_THREADS %s %s -n %d %s %s"):format(passed_on(), options or "", n, program, arguments)
 end
 
---- Run n processes of bertlua; a job that hangs is ended after a minute.
+--- Run n processes of bertlua; a job that hangs is ended after five minutes, more than a busy machine takes for any.
 -- @return output, exit code, seconds
 function M.run(n, arguments, options, each)
     local clock = require "bertlua.util.clock"
     local began = clock.monotonic()
-    local output, code = process.run("timeout -k 5 60 " .. M.command(n, arguments, options, each) .. " </dev/null")
+    local output, code = process.run("timeout -k 5 300 " .. M.command(n, arguments, options, each) .. " </dev/null")
     return output, code, clock.monotonic() - began
+end
+
+--- The process of a rank, among those that an mpirun has started on this machine; nil if there is none.
+-- @param pid of mpirun
+function M.process_of(pid, rank)
+    for _, child in ipairs(process.children(pid)) do
+        local file = io.open(("/proc/%d/environ"):format(child), "rb")
+        local text = file and "\0" .. file:read "*a" or ""
+        if file then file:close() end
+        if text:find(("%%zOMPI_COMM_WORLD_RANK=%d%%z"):format(rank)) then return child end
+    end
 end
 
 --- The lines that bertlua itself printed as messages.

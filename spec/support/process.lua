@@ -1,5 +1,6 @@
 --- Run programs from specs: the bertlua executable of the build under test, and its output.
 
+local clock = require "bertlua.util.clock"
 local lfs = require "lfs"
 local posix_signal = require "posix.signal"
 local posix_time = require "posix.time"
@@ -26,24 +27,10 @@ function M.quote(text)
     return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
--- A shell cannot undo what its parent ignores: nohup, or a shell that runs the suite in the background.
-local ANSWERED = { "SIGHUP", "SIGINT", "SIGPIPE", "SIGTERM", "SIGUSR1" }
-
---- io.popen for a program that has the signals as a terminal's shell leaves them, whatever started the specs.
-function M.popen(command, mode)
-    local before = {}
-    for _, name in ipairs(ANSWERED) do
-        before[name] = posix_signal.signal(posix_signal[name], posix_signal.SIG_DFL)
-    end
-    local pipe, message = io.popen(command, mode)
-    for name, handler in pairs(before) do posix_signal.signal(posix_signal[name], handler) end
-    return pipe, message
-end
-
 --- Run a shell command.
 -- @return standard output and error together, exit code
 function M.run(command)
-    local pipe = assert(M.popen("{ " .. command .. "\n} 2>&1; echo \"rc=$?\""))
+    local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1; echo \"rc=$?\""))
     local text = pipe:read "*a"
     pipe:close()
     local output, code = text:match "^(.*)rc=(%d+)\n$"
@@ -74,21 +61,25 @@ function M.children(pid)
     return list
 end
 
---- Start a shell command, wait up to two minutes for a file, send a signal, and wait for the end.
+--- Start a shell command, wait for a file as long as the command runs, two minutes at most, send a signal, and wait for
+-- the end.
 -- @param path of the file; it is an error if it never appears
 -- @param signal "TERM", "KILL", ...
 -- @param whom(pid) -> process to send it to; that of the command if left out
 -- @return output, exit code
 function M.interrupt(command, path, signal, whom)
     local log = M.temporary ""
-    local pipe = assert(M.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo rc=$?; } 2> /dev/null"):format(command,
+    local pipe = assert(io.popen(("{ %s > %s 2>&1 & echo $!; wait $!; echo rc=$?; } 2> /dev/null"):format(command,
         M.quote(log))))
     local pid = tonumber(pipe:read "*l")
-    for _ = 1, 24000 do
-        if lfs.attributes(path) or not posix_signal.kill(pid, 0) then break end
+    local deadline = clock.monotonic() + 120
+    local came
+    repeat
         posix_time.nanosleep { tv_sec = 0, tv_nsec = 5e6 }
-    end
-    local came = lfs.attributes(path) ~= nil
+        -- In this order, so that a file that came just before the end is seen.
+        local runs = lfs.attributes(("/proc/%d"):format(pid)) ~= nil
+        came = lfs.attributes(path) ~= nil
+    until came or not runs or clock.monotonic() > deadline
     posix_signal.kill(came and whom and whom(pid) or pid, posix_signal["SIG" .. (came and signal or "KILL")])
     local code = tonumber(pipe:read("*a"):match "rc=(%d+)")
     pipe:close()

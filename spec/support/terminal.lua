@@ -1,4 +1,4 @@
---- The prompt at a terminal of 80 columns, provided by `script`: typed into, and waited for.
+--- A program at a terminal, provided by `script`: typed into, and waited for.
 
 local clock = require "bertlua.util.clock"
 local fs = require "bertlua.util.fs"
@@ -13,14 +13,21 @@ M.available = select(2, process.run "command -v script >/dev/null") == 0
 local Terminal = {}
 Terminal.__index = Terminal
 
---- Start the prompt.
--- @param folder temporary; holds the history and what is on the terminal
+--- Start a program.
+-- @param folder temporary; holds the history of a prompt, what is on the terminal, and the exit code
+-- @param command for the shell
 -- @param directory to start it in
+function M.start(folder, command, directory)
+    local self = setmetatable({ path = folder .. "/terminal", code = folder .. "/code", seen = 1 }, Terminal)
+    self.pipe = assert(io.popen(("cd %s && XDG_STATE_HOME=%s NO_COLOR=1 TERM=xterm timeout 300 script -qfec %s "
+        .. "/dev/null > %s 2>&1; echo $? > %s"):format(process.quote(directory or "."), process.quote(folder),
+        process.quote(command), process.quote(self.path), process.quote(self.code)), "w"))
+    return self
+end
+
+--- Start the prompt.
 function M.open(folder, directory)
-    local self = setmetatable({ path = folder .. "/terminal", seen = 1 }, Terminal)
-    self.pipe = assert(io.popen(("cd %s && XDG_STATE_HOME=%s NO_COLOR=1 TERM=xterm timeout 120 script -qfec %s "
-        .. "/dev/null > %s 2>&1"):format(process.quote(directory or "."), process.quote(folder),
-        process.quote(process.quote(process.bertlua)), process.quote(self.path)), "w"))
+    local self = M.start(folder, process.quote(process.bertlua), directory)
     self:wait "Ctrl-D to leave"
     return self
 end
@@ -32,7 +39,7 @@ end
 
 --- Wait until a text comes behind what was waited for before; it must not occur in what is typed meanwhile.
 function Terminal:wait(text)
-    local deadline = clock.monotonic() + 20
+    local deadline = clock.monotonic() + 60
     while clock.monotonic() < deadline do
         local _, last = self:output():find(text, self.seen, true)
         if last then
@@ -56,11 +63,11 @@ function Terminal:paste(text)
 end
 
 --- End the session with Ctrl-D, if it has not ended.
--- @return everything that was on the terminal
+-- @return everything that was on the terminal, exit code of the program
 function Terminal:close()
     pcall(self.send, self, "\4")
     self.pipe:close()
-    return self:output()
+    return self:output(), tonumber(fs.read(self.code))
 end
 
 return M

@@ -121,11 +121,10 @@ describe("records", function()
     end)
 
     it("are read in linear time, whatever their quotes", function()
-        local clock = require "bertlua.util.clock"
-        local started = clock.monotonic()
+        local started = os.clock()
         refused(':2: a " is not closed', "a.csv", 'text,label\n"' .. ("a\n"):rep(100000))
         assert.are.equal(150000, #read("b.csv", 'text,label\n"' .. ('""'):rep(150000) .. '",1\n')[1].text)
-        local seconds = clock.monotonic() - started
+        local seconds = os.clock() - started
         assert.is_true(seconds < 2, ("took %.1f s"):format(seconds))
     end)
 

@@ -38,7 +38,7 @@ describe("workers", function()
             assert.is_true(wait_until(function() return not lives(pids[i]) end))
         end
         -- They would have slept for a minute.
-        assert.is_true(clock.monotonic() - started < 10)
+        assert.is_true(clock.monotonic() - started < 40)
         fs.remove(base)
     end)
 end)

@@ -44,10 +44,13 @@ describe("a run", function()
     terminal_it("fits a terminal of 80 columns, and breaks no word", function()
         local lines, text = on_terminal()
         assert_fits(lines)
+        assert.matches("\n          %S", text)
+        -- Where lines break depends on the paths, and what lies above them.
+        text = text:gsub("\n *", " ")
         for _, line in ipairs { "update    4 sequences: 4 x 1 micro%-steps; steps 1 to 12 of 12",
-            "data      %S+/shards: 48 samples in 2 shards, 16\n          tokens long, packed",
-            "note      no checkpoint in\n +%S+/a_folder_with_a_long_name/custom/phase1\n          yet: starting",
-            "checkpoint\n? +%S+/a_folder_with_a_long_name/custom/phase1/12\n" } do
+            "data +%S+/shards: 48 samples in 2 shards, 16 tokens long, packed",
+            "note +no checkpoint in %S+/a_folder_with_a_long_name/custom/phase1 yet: starting",
+            "checkpoint +%S+/a_folder_with_a_long_name/custom/phase1/12 " } do
             assert.matches(line, text)
         end
         -- Warnings, a resumed run, an interrupted table.

@@ -18,7 +18,7 @@ end
 
 --- Start a server on a free port.
 -- @param model its folder, if not MODEL
--- @return {port, pid, stop(signal) -> output, exit code}
+-- @return {port, pid, finish() -> output, exit code: waits for its end; stop(signal): the same after a signal}
 local function start(arguments, model)
     local log = process.temporary ""
     local pipe = assert(io.popen(("{ %s recipes/serve.lua --checkpoint %s --port 0 %s > %s 2>&1 & echo $!; wait $!; "
@@ -32,19 +32,22 @@ local function start(arguments, model)
         return text
     end
     local port
-    for _ = 1, 2000 do
+    for _ = 1, 6000 do
         port = tonumber(output():match "on http://127.0.0.1:(%d+)")
         if port then break end
         pause(0.01)
     end
     local server = { pid = pid, port = port }
-    function server.stop(signal)
-        posix_signal.kill(pid, posix_signal["SIG" .. (signal or "TERM")])
+    function server.finish()
         local code = tonumber(pipe:read("*a"):match "rc=(%d+)")
         pipe:close()
         local text = output()
         os.remove(log)
         return text, code
+    end
+    function server.stop(signal)
+        posix_signal.kill(pid, posix_signal["SIG" .. (signal or "TERM")])
+        return server.finish()
     end
     if not port then error("the server did not start: " .. (server.stop "KILL")) end
     return server
@@ -71,7 +74,7 @@ describe("a server", function()
     local server, model
 
     setup(function()
-        server = start(("--timeout 1 --idle-timeout 20 --max-body %d --max-inputs 4"):format(MOST))
+        server = start(("--max-body %d --max-inputs 4"):format(MOST))
         model = assert(encoder_api.open(MODEL, { threads = 1 }))
     end)
 
@@ -191,16 +194,24 @@ describe("a server", function()
     end)
 
     it("waits for no one for ever", function()
+        local impatient = start "--timeout 2"
+        finally(impatient.stop)
         local slow = { "POST /em", "POST /embed HTTP/1.1\r\nContent-Type: application/json\r\n",
             "POST /embed HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{" }
         local connections = {}
         for i, text in ipairs(slow) do
-            connections[i] = client.connect(server.port)
+            connections[i] = client.connect(impatient.port)
             connections[i]:send(text)
         end
         for i, connection in ipairs(connections) do
             assert.are.equal(408, connection:receive().status, slow[i])
             connection:close()
+        end
+        -- Those that came with a whole head count for their route.
+        local counts = client.ask(impatient.port, "GET /metrics HTTP/1.1\r\nHost: spec\r\n\r\n").body
+        for route, count in pairs { other = 2, ["/embed"] = 1 } do
+            local line = ('\nbertlua_requests_total{route="%s",code="408"} %d\n'):format(route, count)
+            assert.is_truthy(counts:find(line, 1, true), counts)
         end
     end)
 
@@ -209,8 +220,7 @@ describe("a server", function()
         assert.is_truthy(answer.headers["content-type"]:find("text/plain; version=0.0.4", 1, true))
         for _, line in ipairs { 'bertlua_requests_total{route="/embed",code="200"} %d+', "bertlua_queue_texts 0",
             -- Nothing is left of all that was refused above.
-            "bertlua_requests_in_flight 1", 'bertlua_requests_total{route="other",code="408"} 2',
-            "bertlua_queue_bytes 0",
+            "bertlua_requests_in_flight 1", "bertlua_queue_bytes 0",
             'bertlua_request_duration_seconds_bucket{route="/embed",le="%+Inf"} %d+', "bertlua_batch_texts_sum %d+" } do
             assert.is_truthy(answer.body:find("\n" .. line .. "\n"), line .. "\n" .. answer.body)
         end
@@ -220,7 +230,9 @@ end)
 describe("a server with much to do", function()
     if not has_library() then return end
 
-    -- Long enough to be in the middle of it when something happens.
+    -- Long enough to be in the middle of it when something happens; where a busy machine lets a spec wait meanwhile, it
+    -- is asked again, so often at most.
+    local TRIES = 50
     local LONG = cjson.encode { inputs = ("the mouse "):rep(400000), truncate = true }
 
     local function begin(server)
@@ -229,7 +241,7 @@ describe("a server with much to do", function()
         for _ = 1, 500 do
             local answer = client.ask(server.port, "GET /metrics HTTP/1.1\r\nHost: spec\r\n\r\n")
             -- The queue has it: /metrics is answered in the middle of a computation.
-            if answer.body:find "\nbertlua_queue_bytes [1-9]" then break end
+            if answer.body:find "\nbertlua_queue_bytes [1-9]" or connection:is_ready() then break end
             pause(0.005)
         end
         return connection
@@ -239,20 +251,26 @@ describe("a server with much to do", function()
         local log = os.tmpname()
         local server = start("--max-queue 1 --workers 1 --max-body 8000000 --access-log " .. process.quote(log))
         finally(function() os.remove(log) end)
-        local connection = begin(server)
-        local answer = client.ask(server.port, client.post("/v1/embeddings", '{"input": "a"}'))
-        assert.are.equal(429, answer.status)
-        assert.are.equal("1", answer.headers["retry-after"])
-        assert.are.equal("rate_limit_exceeded", cjson.decode(answer.body).error.type)
-        connection:close()
-        for _ = 1, 500 do
-            answer = client.ask(server.port, client.post("/embed", '{"inputs": "a"}'))
-            if answer.status == 200 then break end
-            pause(0.01)
+        local full, cancelled
+        for _ = 1, TRIES do
+            local connection = begin(server)
+            local answer = client.ask(server.port, client.post("/v1/embeddings", '{"input": "a"}'))
+            if answer.status == 429 then full = answer end
+            connection:close()
+            for _ = 1, 6000 do
+                answer = client.ask(server.port, client.post("/embed", '{"inputs": "a"}'))
+                if answer.status == 200 then break end
+                pause(0.01)
+            end
+            assert.are.equal(200, answer.status)
+            answer = client.ask(server.port, "GET /metrics HTTP/1.1\r\nHost: spec\r\n\r\n")
+            cancelled = tonumber(answer.body:match "\nbertlua_cancelled_total (%d+)\n")
+            if full and cancelled > 0 then break end
         end
-        assert.are.equal(200, answer.status)
-        answer = client.ask(server.port, "GET /metrics HTTP/1.1\r\nHost: spec\r\n\r\n")
-        assert.is_truthy(answer.body:find "\nbertlua_cancelled_total 1\n")
+        assert.is_truthy(full, "its queue was never full")
+        assert.is_true(cancelled > 0)
+        assert.are.equal("1", full.headers["retry-after"])
+        assert.are.equal("rate_limit_exceeded", cjson.decode(full.body).error.type)
         local output, code = server.stop()
         assert.are.equal(0, code, output)
         local file = assert(io.open(log))
@@ -264,29 +282,42 @@ describe("a server with much to do", function()
     end)
 
     it("finishes what is in flight at SIGTERM, and takes nothing new", function()
-        local server = start "--max-body 8000000"
-        local connection = begin(server)
-        local idle = client.connect(server.port)
-        idle:send "GET /health HTTP/1.1\r\nHost: spec\r\n\r\n"
-        assert.are.equal(200, idle:receive().status)
-        posix_signal.kill(server.pid, posix_signal.SIGTERM)
-        local answer = connection:receive()
-        assert.are.same({ 200, "close" }, { answer.status, answer.headers.connection })
-        local output, code = server.stop()
-        assert.are.equal(0, code, output)
-        assert.is_truthy(output:find("bertlua: stopping: 1 request in flight\n", 1, true), output)
-        assert.is_false((pcall(client.connect, server.port)))
-        connection:close()
-        idle:close()
+        local output, found
+        for _ = 1, TRIES do
+            local server = start "--max-body 8000000"
+            local connection = begin(server)
+            local idle = client.connect(server.port)
+            idle:send "GET /health HTTP/1.1\r\nHost: spec\r\n\r\n"
+            assert.are.equal(200, idle:receive().status)
+            posix_signal.kill(server.pid, posix_signal.SIGTERM)
+            local answer = connection:receive()
+            assert.are.equal(200, answer.status)
+            local code
+            output, code = server.finish()
+            assert.are.equal(0, code, output)
+            assert.is_false((pcall(client.connect, server.port)))
+            connection:close()
+            idle:close()
+            found = output:find("bertlua: stopping: 1 request in flight\n", 1, true)
+            if found then
+                assert.are.equal("close", answer.headers.connection)
+                break
+            end
+        end
+        assert.is_truthy(found, output)
     end)
 
     it("says what it left behind when its time is over", function()
-        local server = start "--max-body 8000000 --grace 0"
-        local connection = begin(server)
-        local output, code = server.stop "INT"
+        local output, code
+        for _ = 1, TRIES do
+            local server = start "--max-body 8000000 --grace 0"
+            local connection = begin(server)
+            output, code = server.stop "INT"
+            connection:close()
+            if code ~= 0 then break end
+        end
         assert.are.equal(1, code)
         assert.is_truthy(output:find("bertlua: 1 request was not finished within 0 s (--grace)\n", 1, true), output)
-        connection:close()
     end)
 
     it("serves labels and answers of models that have them", function()

@@ -88,6 +88,28 @@ describe("recipe.run", function()
         end
         assert.is_true(names.classify and names.pretrain and names.squad and names.tokens)
     end)
+
+    it("fine-tunes as the recipe that comes with the task, if it is told no more than its files", function()
+        local dir = assert(fs.temporary_folder "bertlua-recipe")
+        finally(function() fs.remove(dir) end)
+        local path = dir .. "/own.lua"
+        local function help(recipe)
+            local code, output = pretraining.shell(("%s %s --help"):format(pretraining.BINARY, recipe))
+            assert.are.equal(0, code, output)
+            return (assert(output:match "\n%w+:\n.*", output))
+        end
+        local recipes = { classify = "finetune_classify", tokens = "finetune_tokens", squad = "finetune_squad",
+            embeddings = "finetune_embeddings", mlm = "pretrain_continue" }
+        for task, recipe in pairs(recipes) do
+            -- What there is no default for.
+            local named = task == "squad" and 'mode = "train_eval", output_dir = "results"' or 'output_dir = "results"'
+            assert(fs.write(path, ('require("bertlua.recipe").run("%s", { %s })'):format(task, named)))
+            local own = help(path)
+            assert.are.equal(help("recipes/" .. recipe .. ".lua"), own)
+            assert.matches(task == "squad" and "%(default 4.6e%-05%)" or task == "embeddings" and "%(default 2e%-05%)"
+                or "%(default 5e%-05%)", own)
+        end
+    end)
 end)
 
 describe("every recipe", function()

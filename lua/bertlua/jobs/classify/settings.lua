@@ -5,7 +5,7 @@ local texts = require "bertlua.jobs.common.texts"
 
 local files = texts.settings "labeled texts"
 
-return settings.finetuning {
+return settings.finetuning({
     { "Data", {
         files[1],
         { name = "data", type = "lua", accepts = { ["function"] = true },
@@ -43,4 +43,4 @@ return settings.finetuning {
             help = "the model goes to OUTPUT_DIR/model, figures and predictions to eval.json and predictions.jsonl, "
                 .. "checkpoints to OUTPUT_DIR/checkpoints" },
     } },
-}
+}, settings.usual())

@@ -65,7 +65,8 @@ local JOB = {
     { name = "model_prefix", type = "string", passing = "the name of a file", default = "model",
         help = "checkpoints hold MODEL_PREFIX.safetensors" },
     { name = "show_config", type = "boolean", passing = "what is shown", choices = { "all" }, default = true,
-        help = "print the settings before the run: those that differ from their defaults; all: every one" },
+        help = "print the settings before the run: those to which the recipe or the command line gives another value "
+            .. "than the task's default; all: every one" },
     { name = "enable_cpu_affinity", type = "boolean", passing = "where threads run", default = true,
         help = "pin each thread to a core if threads equals the number of cores this process may use" },
     { name = "benchmark", type = "boolean", passing = "it saves nothing", default = false,
@@ -259,9 +260,23 @@ end
 
 --- The settings of a fine-tuning task: its own, those of every fine-tuning, those of every job.
 -- @param own as in task()
-function M.finetuning(own)
+-- @param defaults {name = value} for settings that it shares with others, or nil; such as M.usual()
+function M.finetuning(own, defaults)
     local spec = define { own, FINETUNING, SHARED }
-    return spec
+    if not defaults then return spec end
+    local changed = {}
+    for name, value in pairs(defaults) do changed[#changed + 1] = merged(spec.by_name[name], { default = value }) end
+    return spec:extend(changed)
+end
+
+--- Defaults of the fine-tuning tasks that come with bertlua. They are the tasks' and not those of the recipes, so that
+-- a recipe of one's own trains as the one that comes with it. What every job has are the reference's.
+-- @param changes {name = value} for a task that has others, or nil
+function M.usual(changes)
+    local defaults = { optimizer = "AdamW", learning_rate = 5e-5, warmup_proportion = 0.1, predict_batch_size = 32,
+        last_step_of_checkpoint = "auto" }
+    for name, value in pairs(changes or {}) do defaults[name] = value end
+    return defaults
 end
 
 local by_name = M.task({}).by_name

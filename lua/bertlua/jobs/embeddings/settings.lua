@@ -4,7 +4,7 @@ local sentence_transformers = require "bertlua.weights.sentence_transformers"
 local settings = require "bertlua.jobs.common.settings"
 local texts = require "bertlua.jobs.common.texts"
 
-return settings.finetuning {
+return settings.finetuning({
     { "Data", texts.settings "pairs of texts" },
     { "Data", {
         { name = "header", type = "boolean",
@@ -47,4 +47,4 @@ return settings.finetuning {
             help = "the model goes to OUTPUT_DIR/model, figures and predictions to eval.json and predictions.jsonl, "
                 .. "checkpoints to OUTPUT_DIR/checkpoints" },
     } },
-}
+}, settings.usual { learning_rate = 2e-5, epochs = 1 })

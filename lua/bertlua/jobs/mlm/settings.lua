@@ -16,7 +16,7 @@ local function of_texts()
     return list
 end
 
-return settings.finetuning {
+return settings.finetuning({
     { "Data", {
         { name = "train_file", type = "path", passing = "its bytes are compared",
             help = "texts to train on (plain, JSON lines or WikiExtractor's, compressed or not): " .. FORMS
@@ -61,4 +61,4 @@ return settings.finetuning {
             help = "the model goes to OUTPUT_DIR/model, figures to OUTPUT_DIR/eval.json, checkpoints to "
                 .. "OUTPUT_DIR/checkpoints" },
     } },
-}
+}, settings.usual())

@@ -1,12 +1,13 @@
 --- The settings of fine-tuning on SQuAD: names and defaults as in NVIDIA's BERT
--- scripts, in snake_case. Rules that relate several settings do not belong here:
--- see plan.lua.
+-- scripts, in snake_case; rate, warm-up and epochs are those of its published
+-- runs, and the same call resumes, as with every fine-tuning task. Rules that
+-- relate several settings do not belong here: see plan.lua.
 
 local extraction = require "bertlua.squad.extraction"
 local features = require "bertlua.squad.features"
 local settings = require "bertlua.jobs.common.settings"
 
-return settings.finetuning {
+return settings.finetuning({
     { "Job", {
         { name = "mode", type = "choice", passing = "what is done after training",
             choices = { "train", "eval", "prediction", "train_eval" },
@@ -47,4 +48,4 @@ return settings.finetuning {
             help = "folder for converted features; unset: next to the data" },
     } },
     { "Answers", extraction.settings },
-}
+}, { learning_rate = 4.6e-5, warmup_proportion = 0.2, epochs = 2, last_step_of_checkpoint = "auto" })

@@ -3,7 +3,7 @@
 local settings = require "bertlua.jobs.common.settings"
 local texts = require "bertlua.jobs.common.texts"
 
-return settings.finetuning {
+return settings.finetuning({
     { "Data", texts.settings("tagged words", "CoNLL columns, or JSON lines (.json, .jsonl)") },
     { "Data", {
         { name = "text_column", type = "string",
@@ -20,4 +20,4 @@ return settings.finetuning {
             help = "the model goes to OUTPUT_DIR/model, figures and predictions to eval.json and predictions.jsonl, "
                 .. "checkpoints to OUTPUT_DIR/checkpoints" },
     } },
-}
+}, settings.usual())

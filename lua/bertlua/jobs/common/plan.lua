@@ -132,14 +132,37 @@ local function joined(list)
     return table.concat(words, ", ")
 end
 
+--- The folder that --from-checkpoint means: itself, or where a run with that OUTPUT_DIR has its checkpoints.
+-- @param own_dir where this run has its own
+local function given_checkpoints(values, own_dir)
+    local given = values.from_checkpoint
+    if not fs.is_directory(given) then
+        fault.raisef("--from-checkpoint %s: no such folder: correct it, or leave it out to look in %s", given, own_dir)
+    end
+    if checkpoint.is_complete(given) or #checkpoint.steps(given) > 0 or checkpoint.unusable(given) then return given end
+    local root = (values.output_dir or ""):gsub("(.)/+$", "%1")
+    local inside = own_dir:sub(1, #root + 1) == root .. "/" and fs.join(given, own_dir:sub(#root + 2))
+    return inside and fs.is_directory(inside) and inside or given
+end
+
+--- A fault for a folder that --from-checkpoint names and that holds no checkpoint.
+local function no_checkpoint(values)
+    local given = values.from_checkpoint
+    if checkpoint.has_parameters(given, values.model_prefix) then
+        local _, reason = checkpoint.is_complete(given)
+        fault.raisef("--from-checkpoint %s: this folder holds parameters, but no complete checkpoint (%s): to start "
+            .. "from the parameters alone, give --from-pretrained-params", given, reason)
+    end
+    fault.raisef("--from-checkpoint %s: this folder holds no complete checkpoint: name a STEP folder, the folder that "
+        .. "holds these, or the OUTPUT_DIR of such a run", given)
+end
+
 --- Where to resume from, as {path=, step=}, or nil to start from scratch.
 -- @param warnings, notes lists that get lines for the user
 function M.resume_point(values, own_dir, warnings, notes)
     local wanted, given = values.last_step_of_checkpoint, values.from_checkpoint
     if wanted == "none" and not given then return nil end
-    if given and not fs.is_directory(given) then
-        fault.raisef("--from-checkpoint %s: no such folder: correct it, or leave it out to look in %s", given, own_dir)
-    end
+    given = given and given_checkpoints(values, own_dir)
     local dir = given or own_dir
     if wanted == "auto" then
         if given and checkpoint.is_complete(given) then
@@ -151,6 +174,8 @@ function M.resume_point(values, own_dir, warnings, notes)
         end
         if note then warnings[#warnings + 1] = note end
         if path then return { path = path, step = step } end
+        -- That of a run which has not saved one yet may be named, too.
+        if given and fs.identity(given) ~= fs.identity(own_dir) then no_checkpoint(values) end
         notes[#notes + 1] = ("no checkpoint in %s yet: starting from step 1"):format(dir)
         return nil
     end
@@ -163,7 +188,7 @@ function M.resume_point(values, own_dir, warnings, notes)
     end
     local steps = checkpoint.steps(dir)
     if wanted == "none" then
-        if #steps == 0 then fault.raisef("--from-checkpoint %s: this folder holds no complete checkpoint", given) end
+        if #steps == 0 then no_checkpoint(values) end
         fault.raisef("--from-checkpoint %s holds steps %s: add --last-step-of-checkpoint auto, or one of them", given,
             joined(steps))
     end

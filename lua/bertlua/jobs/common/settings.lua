@@ -36,8 +36,8 @@ local JOB = {
         help = "parameters to start from: a checkpoint, a Hugging Face folder, or a .safetensors, .bin, .pt, .pdparams "
             .. "or .npz file; the optimizer starts from scratch" },
     { name = "from_checkpoint", type = "path", passing = "where to go on from",
-        help = "checkpoint to resume from: parameters, optimizer and schedule; either one STEP folder or the folder "
-            .. "that holds them" },
+        help = "checkpoint to resume from: parameters, optimizer and schedule; one STEP folder, the folder that holds "
+            .. "them, or the OUTPUT_DIR of a run" },
     { name = "last_step_of_checkpoint", type = "choice", passing = "where to go on from",
         choices = { "none", "auto" }, or_integer = true,
         default = "none",

@@ -3,6 +3,7 @@
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local plan = require "bertlua.jobs.common.plan"
+local progress_file = require "bertlua.train.progress_file"
 
 local function refused(pattern, fn, ...)
     local ok, problem = pcall(fn, ...)
@@ -123,17 +124,52 @@ describe("the start of a run", function()
     end)
 
     it("refuses what is missing or contradictory", function()
+        assert(fs.mkdirs(folder .. "/empty"))
         local function start(values)
             values.last_step_of_checkpoint = values.last_step_of_checkpoint or "none"
             return plan.starting_point(values, folder, {}, {})
         end
         refused("^%-%-last%-step%-of%-checkpoint 7: .* holds no complete checkpoint$", start,
             { last_step_of_checkpoint = 7 })
-        refused("this folder holds no complete checkpoint$", start, { from_checkpoint = folder })
+        refused("this folder holds no complete checkpoint: name a STEP", start,
+            { from_checkpoint = folder .. "/empty" })
+        refused("holds parameters, but no complete checkpoint %(progress%.json is missing%): to start from the "
+            .. "parameters alone, give %-%-from%-pretrained%-params$", start,
+            { from_checkpoint = folder, model_prefix = "model" })
         refused("^%-%-from%-checkpoint /no/such: no such folder", start, { from_checkpoint = "/no/such" })
         refused("both set: the first restores the whole run", start, { from_pretrained_params = "a",
             from_checkpoint = "b" })
     end)
+
+    it("may be the OUTPUT_DIR of another run, and is never a fresh one where the folder that is named has nothing",
+        function()
+            local other = assert(fs.temporary_folder "other run")
+            finally(function() fs.remove(other) end)
+            local step = fs.join(other, "checkpoints", "6")
+            assert(fs.mkdirs(step))
+            progress_file.write(step, { step = 6 })
+            local function start(wanted, from, own)
+                own = own or folder
+                return plan.resume_point({ last_step_of_checkpoint = wanted, from_checkpoint = from,
+                    model_prefix = "model", output_dir = own .. "/" }, own .. "/checkpoints", {}, {})
+            end
+            for _, from in ipairs { other, other .. "/", other .. "/checkpoints", step } do
+                assert.are.same({ from, 6 }, { from, start("auto", from).step })
+                assert.are.same({ from, 6 }, { from, start(6, from).step })
+            end
+            refused("holds steps 6: add %-%-last%-step%-of%-checkpoint auto", start, "none", other)
+            assert(fs.mkdirs(other .. "/empty"))
+            for _, wanted in ipairs { "auto", "none" } do
+                refused("^%-%-from%-checkpoint .*/empty: this folder holds no complete checkpoint: name a STEP "
+                    .. "folder, the folder that holds these, or the OUTPUT_DIR of such a run$", start, wanted,
+                    other .. "/empty")
+            end
+            -- That of a run which has not saved one yet.
+            local own = other .. "/own"
+            assert(fs.mkdirs(own .. "/checkpoints"))
+            assert.is_nil(start("auto", own .. "/checkpoints", own))
+            assert.is_nil(start("auto", own, own))
+        end)
 
     it("may be phase 1's end, for phase 2 alone", function()
         local make = require("bertlua.jobs.pretrain.task").plan

@@ -66,6 +66,20 @@ local function metrics_of(by_step, steps)
     return names, seen
 end
 
+--- Whether a figure has the values of a series already, of the same steps: one curve would hide the other.
+local function is_drawn(figure, series)
+    for _, other in ipairs(figure.series) do
+        local same = #other.y == #series.y
+        for i = 1, same and #series.y or 0 do
+            -- NaN is NaN here.
+            same = same and other.x[i] == series.x[i]
+                and (other.y[i] == series.y[i] or other.y[i] ~= other.y[i] and series.y[i] ~= series.y[i])
+        end
+        if same then return true end
+    end
+    return false
+end
+
 --- Add the series of a report to a figure: the asked metric, or all losses.
 -- @param alone whether it is the only run
 local function add_report(figure, path, options, alone)
@@ -87,7 +101,8 @@ local function add_report(figure, path, options, alone)
                     series.y[#series.y + 1] = tonumber(value) or 0 / 0
                 end
             end
-            figure.series[#figure.series + 1] = series
+            -- Of two runs, even equal ones are both asked for.
+            if metric or not is_drawn(figure, series) then figure.series[#figure.series + 1] = series end
         end
     end
     if #figure.series == 0 then

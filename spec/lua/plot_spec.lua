@@ -95,6 +95,20 @@ describe("plot", function()
         assert.are.equal(drawn "loss", drawn "mlm_loss")
     end)
 
+    it("draws a loss once that the report has under two names", function()
+        local path, lines = folder .. "/alone.json", {}
+        for step = 1, 3 do
+            lines[step] = "DLLL " .. json.encode { type = "LOG", step = step,
+                data = { loss = 1 / step, mlm_loss = 1 / step } }
+        end
+        lines[4] = 'DLLL {"type":"LOG","step":3,"data":{"dev_loss":0.5,"dev_mlm_loss":0.5}}'
+        assert(fs.write(path, table.concat(lines, "\n") .. "\n"))
+        local text = draw(path)
+        assert.matches("● dev_loss   ○ loss *\n", text)
+        assert.is_nil(text:find "mlm_loss")
+        assert.matches("^ +mlm_loss\n", draw(path, { metric = "mlm_loss" }))
+    end)
+
     it("refuses what it cannot read", function()
         local function fault_of(...)
             local ok, problem = pcall(draw, ...)

@@ -66,6 +66,30 @@ describe("going on with pre-training", function()
         assert.are.same({ "BertForPreTraining" }, config.architectures)
     end)
 
+    it("reports what is held out under names that no step of the training has", function()
+        succeed { epochs = 1, ["log-freq"] = 1, ["pseudo-perplexity"] = 0, ["test-file"] = job.dev }
+        local of_steps, held, summary, last = {}, {}, nil, 0
+        for line in io.lines(job.dir .. "/report.json") do
+            local record = json.decode(line:match "^DLLL (.*)$")
+            if record.type == "LOG" and type(record.step) == "number" then
+                last = record.step
+                local into = record.data.learning_rate and of_steps or held
+                for name, value in pairs(record.data) do into[name] = value end
+            elseif record.type == "LOG" and type(record.step) == "table" then
+                summary = record.data
+            end
+        end
+        local test = figures().test
+        assert.is_true(last > 1)
+        assert.are.equal(test.mlm_loss, held.test_mlm_loss)
+        assert.are.equal(test.sequences, held.test_sequences)
+        for name in pairs(held) do assert.is_nil(of_steps[name], name) end
+        -- The summary has both, apart.
+        assert.are.equal(test.loss, summary.test_loss)
+        assert.is_true(summary.loss ~= nil and summary.loss ~= test.loss)
+        assert.is_nil(summary.mlm_loss)
+    end)
+
     it("resumes exactly where a killed run left off", function()
         local function changes(name)
             return { epochs = 8, ["num-steps-per-checkpoint"] = 6, ["output-dir"] = job.dir .. "/" .. name,

@@ -304,9 +304,24 @@ function Logs:evaluation(step, metrics, text)
     if self.events then self:try("tensorboard", self.events:scalars(step, scalars)) end
 end
 
+--- Figures of an evaluation after the training under names of their own, which no record of a training step has:
+-- dev_loss; where a task does not say what it measured, eval_loss for what its training reports too.
+local function own_names(job, outcome)
+    local taken, named = {}, {}
+    for _, names in ipairs { tasks.names(job.results), SCALARS } do
+        for _, name in ipairs(names) do taken[name] = "eval_" end
+    end
+    for name, value in pairs(outcome.metrics or {}) do
+        named[(outcome.measured and outcome.measured .. "_" or taken[name] or "") .. name] = value
+    end
+    return named
+end
+
 --- Figures of an evaluation after the training, for the files.
-function Logs:metrics(step, result)
-    self:try("report", self.report:log(step, result))
+-- @param outcome with metrics, and measured: "dev" or "test", or nil
+function Logs:metrics(step, outcome)
+    local result = outcome.metrics
+    self:try("report", self.report:log(step, own_names(self.job, outcome)))
     if not self.events then return end
     local scalars = {}
     for name, value in pairs(result) do scalars["eval/" .. name] = value end
@@ -376,14 +391,13 @@ function Logs:rows(outcome)
 end
 
 --- The record that ends a report.
-local function summary_of(task, outcome)
-    local data, totals, prediction = {}, outcome.totals or {}, outcome.prediction or {}
-    for name, value in pairs(outcome.metrics or {}) do data[name] = value end
+local function summary_of(job, outcome)
+    local data, totals, prediction = own_names(job, outcome), outcome.totals or {}, outcome.prediction or {}
     data.steps, data.loss, data.status = outcome.step, outcome.record and outcome.record.loss, outcome.status
     data.best_step = outcome.best and outcome.best.step
     data.peak_memory = Meter.peak_memory()
     -- A task that only trains reports the figures of its steps; any other, those of everything it did.
-    if not task.predict then
+    if not job.task.predict then
         data.seconds = totals.seconds
         data.sequences_per_second, data.tokens_per_second = totals.sequences_per_second, totals.tokens_per_second
         return data
@@ -403,7 +417,7 @@ function Logs:finish(outcome)
         if ranks then table.insert(rows, #rows, { "ranks", ranks }) end
         for _, row in ipairs(rows) do self:note(("%-11s%s"):format(row[1], row[2]), 11) end
         local task = self.job.task
-        self:try("report", self.report:log(nil, summary_of(task, outcome)))
+        self:try("report", self.report:log(nil, summary_of(self.job, outcome)))
         local text = task.summary and task.summary(outcome)
         if text then self:note(text) end
     end

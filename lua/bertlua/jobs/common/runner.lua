@@ -178,7 +178,7 @@ local function predict(job, outcome)
         job.task.predict(job, outcome)
         if outcome.metrics then
             local step = outcome.best and outcome.best.step or outcome.step
-            job.log:metrics(step, outcome.metrics)
+            job.log:metrics(step, outcome)
             callbacks.call(job, "on_evaluate", step, { metrics = outcome.metrics })
         end
     end

@@ -180,7 +180,7 @@ require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_ste
             ["dev-share"] = 0, ["text-field"] = "body" }
         assert.matches("43 %% of the tokens are %[UNK%]: the vocabulary does not fit the text", output)
         assert.matches("1 of 2 files has no text", output)
-        assert.matches("only 1 sequence, fewer than the 8 of an update", output)
+        assert.matches("an update takes 8 sequences, and there is 1 to train on: this run makes 8.0 passes", output)
         assert.matches("nothing is held out %(dev_share 0%)", output)
         assert.matches("text_field is ignored", output)
         assert.is_false(fs.exists(job.out .. "/eval.json"))

@@ -321,6 +321,17 @@ local function find_files(run, values, reads_text)
     run.do_lower_case = M.casing(values, run.start, run.vocab_file)
 end
 
+--- Warn where an update takes more than an epoch has: what --epochs says is then no longer what happens.
+local function warn_of_passes(run, values)
+    if run.update_size <= run.features or values.benchmark then return end
+    local smaller = values.gradient_merge_steps > 1 and "fewer --gradient-merge-steps or a smaller --train-batch-size"
+        or "a smaller --train-batch-size"
+    run.warnings[#run.warnings + 1] = ("an update takes %s, and there %s to train on: this run makes %.1f passes over "
+        .. "the data in %s, not the %d of --epochs; give %s, or more data"):format(
+        plural.count(run.update_size, "sequence"), run.features == 1 and "is 1" or "are " .. run.features,
+        run.max_steps * run.update_size / run.features, plural.count(run.max_steps, "update"), values.epochs, smaller)
+end
+
 --- Settle the steps of a run that trains: those of the schedule, and the first and last of this run.
 -- @param run of resolve()
 -- @param values resolved settings
@@ -334,6 +345,7 @@ function M.set_steps(run, values, samples)
         run.features, run.steps_per_epoch = samples, math.ceil(samples / run.update_size)
         run.max_steps = values.epochs * run.steps_per_epoch
         if values.max_steps and values.max_steps > 0 then run.max_steps = math.min(run.max_steps, values.max_steps) end
+        warn_of_passes(run, values)
     else
         run.max_steps = values.max_steps
     end

@@ -65,12 +65,6 @@ local function batches(job, text)
     })
     -- What checkpoints and other processes compare.
     loader.listed, loader.input_dir, loader.named_by = text.listed, text.path, "train_file"
-    local update = job.run.update_size
-    if update and loader.samples < update then
-        job.run.warnings[#job.run.warnings + 1] = ("%s: only %s, fewer than the %d of an update, which sees some of "
-            .. "them more than once: more text, a smaller --train-batch-size or --max-seq-length would help"):format(
-            text.path, plural.count(loader.samples, "sequence"), update)
-    end
     return loader
 end
 

@@ -89,6 +89,7 @@ describe("the plan of a fine-tuning run", function()
     end)
 
     it("counts steps by epochs or max_steps, whichever is fewer", function()
+        local warned
         local function steps(more, features)
             local words = { "--train-batch-size", "4", "--epochs", "2" }
             for _, word in ipairs(more) do words[#words + 1] = word end
@@ -98,6 +99,7 @@ describe("the plan of a fine-tuning run", function()
             local values, sources = settings:parse(all, { mode = "train" })
             local run = plan.resolve(task, values, sources, 1)
             plan.set_steps(run, values, features)
+            warned = run.warnings[#run.warnings]
             return run.max_steps, run.last_step, run.steps_per_epoch
         end
         assert.are.same({ 6, 6, 3 }, { steps({}, 9) })
@@ -108,5 +110,15 @@ describe("the plan of a fine-tuning run", function()
         assert.are.same({ 6, 2, 3 }, { steps({ "--steps-this-run", "2" }, 12) })
         assert.are.same({ 4, 4, 2 }, { steps({ "--gradient-merge-steps", "2" }, 12) })
         assert.has_error(function() steps({ "--max-steps", "0" }, 12) end)
+        -- An update that takes more than an epoch makes more passes than --epochs says.
+        assert.are.same({ 2, 2, 1 }, { steps({ "--gradient-merge-steps", "3" }, 12) })
+        assert.is_nil(warned and warned:find "passes")
+        assert.are.same({ 2, 2, 1 }, { steps({ "--gradient-merge-steps", "100" }, 90) })
+        assert.are.equal("an update takes 400 sequences, and there are 90 to train on: this run makes 8.9 passes over "
+            .. "the data in 2 updates, not the 2 of --epochs; give fewer --gradient-merge-steps or a smaller "
+            .. "--train-batch-size, or more data", warned)
+        steps({ "--max-steps", "1" }, 1)
+        assert.are.equal("an update takes 4 sequences, and there is 1 to train on: this run makes 4.0 passes over the "
+            .. "data in 1 update, not the 2 of --epochs; give a smaller --train-batch-size, or more data", warned)
     end)
 end)

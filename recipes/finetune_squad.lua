@@ -12,7 +12,6 @@ local recipe = require "bertlua.recipe"
 recipe.finetune_squad({
     mode = "train_eval",
     output_dir = "results",
-    bert_model = "bert-large-uncased",
     max_seq_length = 384,
     doc_stride = 128,
     train_batch_size = 32,

@@ -137,6 +137,13 @@ describe("fine-tuning on classification", function()
 
     it("refuses what does not fit, in one line", function()
         refused("nothing to do: give a %-%-train%-file", { ["train-file"] = false, ["dev-file"] = false })
+        -- Nobody means to train the default, BERT-large, from random parameters.
+        refused("%-%-from%-pretrained%-params is not set: name the model to start from %(with %-%-bert%-model custom, "
+            .. "unless it is bert%-large%-uncased%); %-%-bert%-model NAME alone trains from random parameters\n$",
+            { ["bert-model"] = false, ["config-file"] = false, ["vocab-file"] = false })
+        assert.is_false(fs.exists(job.out))
+        assert.matches("warning: no %-%-from%-pretrained%-params: training starts from random parameters",
+            succeed { epochs = 1, ["output-dir"] = job.dir .. "/random" })
         refused("%-%-dev%-file no%.csv: no such file", { ["dev-file"] = "no.csv" })
         refused("%-%-pair%-column and %-%-text%-column are both text", { ["pair-column"] = "text" })
         refused('train%.csv:2: no column "kind"; the header has text, label, weight', { ["label-column"] = "kind" })

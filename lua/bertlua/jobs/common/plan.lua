@@ -375,6 +375,17 @@ local function warn_of_optimizer(run, values)
     end
 end
 
+--- A run that would fine-tune nothing: no parameters to start from. Who names a model may want to train it from random
+-- ones; who names none has forgotten it, and the default is BERT-large.
+local function check_start(run, values, sources)
+    if run.start.kind ~= "fresh" or values.benchmark then return end
+    if not (sources.bert_model or values.config_file or values.model) then
+        fault.raise("--from-pretrained-params is not set: name the model to start from (with --bert-model custom, "
+            .. "unless it is bert-large-uncased); --bert-model NAME alone trains from random parameters")
+    end
+    run.warnings[#run.warnings + 1] = "no --from-pretrained-params: training starts from random parameters"
+end
+
 --- Settings of one schedule alone.
 local function check_schedule(values)
     for name, owner in pairs { schedule_power = "polynomial", decay_proportion = "warmup_stable_decay" } do
@@ -418,9 +429,7 @@ function M.resolve(task, values, sources, size)
     local finetunes = tasks.finetunes(task)
     if run.work.train then
         run.start = M.starting_point(values, run.checkpoint_dir, run.warnings, run.notes, run.parameters)
-        if finetunes and run.start.kind == "fresh" and not values.benchmark then
-            run.warnings[#run.warnings + 1] = "no --from-pretrained-params: training starts from random parameters"
-        end
+        if finetunes then check_start(run, values, sources) end
         if not values.benchmark then
             origin.settle(run, parameters_setting(values, run.parameters), values.model_prefix)
         end

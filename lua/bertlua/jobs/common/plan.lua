@@ -65,17 +65,37 @@ function M.attention(values)
     return wanted
 end
 
+local function greatest_divisor(a, b)
+    while b > 0 do a, b = b, a % b end
+    return a
+end
+
+--- What to do where the micro-steps of an update cannot be divided among processes: first what leaves the update as
+-- large as it is.
+local function divisible(values, batch_setting, micro_steps, size)
+    local batch, merge = values[batch_setting], values.gradient_merge_steps
+    local parts = size / greatest_divisor(micro_steps, size)
+    local grows = ("without --world-size it has %d"):format(batch * merge * size)
+    if batch % parts ~= 0 then
+        return ("start %s, for an update of %s; %s"):format(
+            micro_steps == 1 and "one process" or "a number of processes that divides " .. micro_steps,
+            plural.count(micro_steps * batch, "sequence"), grows)
+    end
+    return ("%s %d with --gradient-merge-steps %d keeps an update of %s; %s"):format(option(batch_setting),
+        batch / parts, merge * parts, plural.count(micro_steps * batch, "sequence"), grows)
+end
+
 --- Micro-steps per update, of all processes together. Settings meant for a different number of processes keep their
 -- global batch.
--- @param batch_size sequences per micro-step
+-- @param batch_setting that holds the sequences per micro-step
 -- @param size processes of the job
-function M.accumulation(values, batch_size, warnings, size)
-    local wanted = values.world_size or size
+function M.accumulation(values, batch_setting, warnings, size)
+    local wanted, batch_size = values.world_size or size, values[batch_setting]
     local micro_steps = values.gradient_merge_steps * wanted
     if micro_steps % size ~= 0 then
-        fault.raisef("--world-size %d with --gradient-merge-steps %d makes %d micro-steps per update, which cannot be "
-            .. "divided evenly among %d processes: leave out --world-size, or choose a multiple of %d", wanted,
-            values.gradient_merge_steps, micro_steps, size, size)
+        fault.raisef("--world-size %d with --gradient-merge-steps %d makes %s per update, which cannot be divided "
+            .. "evenly among %d processes: %s", wanted, values.gradient_merge_steps,
+            plural.count(micro_steps, "micro-step"), size, divisible(values, batch_setting, micro_steps, size))
     end
     if wanted ~= size then
         warnings[#warnings + 1] = ("these settings are for %s and this run has %d: gradient_merge_steps is %d instead "
@@ -440,9 +460,8 @@ function M.resolve(task, values, sources, size)
     precision.settle(run, values, sources, resumes and began.mixed_precision(task, run.start.path) or nil)
     precision.warn(run, values, sources)
     find_files(run, values, finetunes or values.data ~= nil)
-    local batch_size = values[task.batch_setting]
-    run.accumulation = M.accumulation(values, batch_size, run.warnings, size)
-    run.update_size = batch_size * run.accumulation
+    run.accumulation = M.accumulation(values, task.batch_setting, run.warnings, size)
+    run.update_size = values[task.batch_setting] * run.accumulation
     run.effective.gradient_merge_steps, run.effective.optimizer = run.accumulation, training.optimizer_family(values)
     run.effective.precision = run.tf32 and "tf32" or run.precision
     run.effective.device, run.effective.world_size = context.choose(values.device), size

@@ -25,7 +25,8 @@ end)
 describe("micro-steps", function()
     local function accumulation(merge, world, size)
         local warnings = {}
-        return plan.accumulation({ gradient_merge_steps = merge, world_size = world }, 4, warnings, size), warnings
+        return plan.accumulation({ gradient_merge_steps = merge, world_size = world, train_batch_size = 4 },
+            "train_batch_size", warnings, size), warnings
     end
 
     it("of an update are counted over all processes", function()
@@ -39,8 +40,21 @@ describe("micro-steps", function()
         assert.are.equal(16, count)
         assert.are.same({ "these settings are for 8 processes and this run has 4: gradient_merge_steps is 4 instead of "
             .. "2, so that an update still sees 64 sequences" }, warnings)
-        refused("makes 3 micro%-steps per update, which cannot be divided evenly among 2 processes", accumulation,
-            1, 3, 2)
+    end)
+
+    it("that cannot be divided are refused with what keeps the update", function()
+        refused("^%-%-world%-size 3 with %-%-gradient%-merge%-steps 1 makes 3 micro%-steps per update, which cannot be "
+            .. "divided evenly among 2 processes: %-%-train%-batch%-size 2 with %-%-gradient%-merge%-steps 2 keeps an "
+            .. "update of 12 sequences; without %-%-world%-size it has 8$", accumulation, 1, 3, 2)
+        assert.are.equal(6, (plan.accumulation({ gradient_merge_steps = 2, world_size = 3, train_batch_size = 2 },
+            "train_batch_size", {}, 2)))
+        -- 6 micro-steps for 4 processes: a half of each batch will do.
+        refused("%-%-train%-batch%-size 2 with %-%-gradient%-merge%-steps 4 keeps an update of 24 ", accumulation,
+            2, 3, 4)
+        refused("among 3 processes: start a number of processes that divides 2, for an update of 8 ", accumulation,
+            2, 1, 3)
+        refused("makes 1 micro%-step per update, .* among 3 processes: start one process, for an update of 4 "
+            .. "sequences; without %-%-world%-size it has 12$", accumulation, 1, 1, 3)
     end)
 end)
 

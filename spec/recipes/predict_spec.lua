@@ -197,6 +197,19 @@ describe("prediction", function()
             assert(json.read(tagging.dir .. "/eval1.json")).types.PER)
     end)
 
+    it("shows the worst rows whole in a pipe, and cut at the width of a terminal", function()
+        local text = ("some words "):rep(20) .. "end"
+        assert(fs.write(job.dir .. "/long.csv", ("text,label\nw,a\n%s,a\n"):format(text)))
+        assert(fs.write(job.dir .. "/long.jsonl", '{"label":"a","score":0.9}\n{"label":"b","score":0.8}\n'))
+        local options = ("--gold %s/long.csv --predictions %s/long.jsonl --worst 1"):format(job.dir, job.dir)
+        local output, code = run("evaluate", options, "COLUMNS=70")
+        assert.are.equal(0, code, output)
+        assert.matches("\nline 3       80.0 %  a as b\n            " .. text .. "\n", output, 1, true)
+        output = process.run(("TERM=xterm script -qec \"COLUMNS=70 '%s' recipes/evaluate.lua %s\" /dev/null"):format(BINARY,
+            options)):gsub("\r", "")
+        assert.matches("\nline 3       80.0 %  a as b\n            " .. text:sub(1, 58) .. "\n", output, 1, true)
+    end)
+
     it("of pairs by embeddings is measured by their order", function()
         assert(fs.write(job.dir .. "/pairs.csv", "a dog,a dog,5\na dog,the cat sat,1\ngood film,bad film,3\n"))
         local output, code = run("evaluate", ("--checkpoint %s --task embeddings --gold %s/pairs.csv --text-column 1 "

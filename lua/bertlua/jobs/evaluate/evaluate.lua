@@ -176,7 +176,7 @@ function M.run(values)
         fault.check(written, kept)
         if kept then term.warn(("%s was there already and differs: kept as %s"):format(values.output, kept)) end
     end
-    io.stdout:write(report.text(result, values.gold, term.columns "stdout"))
+    io.stdout:write(report.text(result, values.gold, term.is_terminal "stdout" and term.columns "stdout" or nil))
     return result
 end
 

@@ -205,8 +205,8 @@ describe("prediction", function()
         local output, code = run("evaluate", options, "COLUMNS=70")
         assert.are.equal(0, code, output)
         assert.matches("\nline 3       80.0 %  a as b\n            " .. text .. "\n", output, 1, true)
-        output = process.run(("TERM=xterm script -qec \"COLUMNS=70 '%s' recipes/evaluate.lua %s\" /dev/null"):format(BINARY,
-            options)):gsub("\r", "")
+        output = process.run(("TERM=xterm script -qec \"COLUMNS=70 '%s' recipes/evaluate.lua %s\" /dev/null"):format(
+            BINARY, options)):gsub("\r", "")
         assert.matches("\nline 3       80.0 %  a as b\n            " .. text:sub(1, 58) .. "\n", output, 1, true)
     end)
 
@@ -217,6 +217,34 @@ describe("prediction", function()
         assert.are.equal(0, code, output)
         assert.matches("Spearman +%-?[%d.]+\n", output)
         assert.is_nil(output:find "squared")
+    end)
+
+    it("refuses settings that the model has no use for", function()
+        local one = "for models of several labels a text, but " .. job.out .. " gives a text one label: leave it out"
+        for options, message in pairs {
+            ["--threshold 0.9"] = "--threshold is " .. one,
+            ["--pooling cls"] = "--pooling is for embeddings, but " .. job.out .. " gives a text one label: leave",
+            ["--no-normalize"] = "--normalize is for embeddings, but ",
+            ["--doc-stride 4"] = "--doc-stride is for tags and answers, but ",
+            ["--task embeddings --threshold 0.5"] = "several labels a text, but " .. job.out .. " makes embeddings",
+            ["--task embeddings --top-k 2"] = "--top-k is for labels, answers and masked words, but ",
+        } do refused(message, "predict", ("--checkpoint %s %s"):format(job.out, options), "echo w6 |") end
+        for options, message in pairs {
+            ["--top-k 2"] = "--top-k is for labels, answers and masked words, but " .. tagging.out .. " tags words",
+            ["--pair-column other"] = "--pair-column is for labels, numbers, embeddings and answers, but ",
+        } do refused(message, "predict", ("--checkpoint %s %s"):format(tagging.out, options), "echo w6 |") end
+        predict(("--checkpoint %s --doc-stride 4"):format(tagging.out), "echo w6 |")
+        refused("--top-k is for labels, answers and masked words, but " .. job.dir .. "/number gives a text numbers",
+            "predict", ("--checkpoint %s/number --top-k 2"):format(job.dir),
+            ("cp -r %s/model %s/number && rm %s/number/checksums.json && "
+            .. "sed -i 's/single_label_classification/regression/' %s/number/config.json && echo w6 |"):format(job.out, job.dir, job.dir, job.dir))
+        refused("--label-separator is " .. one, "evaluate", ("--checkpoint %s --gold %s --label-separator ,"):format(
+            job.out, job.dev))
+        local file = job.out .. "/predictions.jsonl"
+        for option, message in pairs {
+            ["--label-separator ,"] = "--label-separator is for models of several labels a text, but " .. file,
+            ["--batch-size 4"] = "--batch-size is for --checkpoint, but --predictions " .. file .. " runs no model",
+        } do refused(message, "evaluate", ("--predictions %s --gold %s %s"):format(file, job.dev, option)) end
     end)
 
     it("is refused where gold and predictions do not fit", function()

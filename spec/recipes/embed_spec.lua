@@ -101,7 +101,7 @@ describe("embed.lua", function()
             same(npy.read(folder .. "/there/v.npy"):tolist())
         end
         assert.are.same({ "v.npy" }, fs.list(folder .. "/there"))
-        refused('rows.csv:2: no column "text"; the header has id, body', "--input rows.csv --output none.npy")
+        refused('rows.csv:1: no column "text"; the header has id, body', "--input rows.csv --output none.npy")
         assert.is_false(fs.exists(folder .. "/none.npy"))
     end)
 

@@ -161,7 +161,7 @@ describe("prediction", function()
             local said, status = run("fill_mask", "--checkpoint " .. MASKED, ("printf '%s' |"):format(text))
             assert.are.same({ "bertlua: warning: standard input: no text in it\n", 0 }, { said, status })
         end
-        refused('dev.csv:2: no column "words"; the header has text, label, weight', "predict",
+        refused('dev.csv:1: no column "words"; the header has text, label, weight', "predict",
             ("--checkpoint %s --input %s --text-column words"):format(job.out, job.dev))
         refused("--task tags: " .. job.out .. "/model has no head for it", "predict",
             ("--checkpoint %s --task tags"):format(job.out))
@@ -237,7 +237,8 @@ describe("prediction", function()
         refused("--top-k is for labels, answers and masked words, but " .. job.dir .. "/number gives a text numbers",
             "predict", ("--checkpoint %s/number --top-k 2"):format(job.dir),
             ("cp -r %s/model %s/number && rm %s/number/checksums.json && "
-            .. "sed -i 's/single_label_classification/regression/' %s/number/config.json && echo w6 |"):format(job.out, job.dir, job.dir, job.dir))
+            .. "sed -i 's/single_label_classification/regression/' %s/number/config.json && echo w6 |"):format(
+                job.out, job.dir, job.dir, job.dir))
         refused("--label-separator is " .. one, "evaluate", ("--checkpoint %s --gold %s --label-separator ,"):format(
             job.out, job.dev))
         local file = job.out .. "/predictions.jsonl"

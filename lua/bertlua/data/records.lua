@@ -134,6 +134,19 @@ local function place_of(header, name, where, kind, settings)
         mixed and ("; columns of a .%s are parted by %s"):format(kind, PARTED[kind]) or remedy(settings, name))
 end
 
+--- The place of each column; a fault where two of them are one under two names, the header's and its number.
+local function places_of(header, columns, where, kind, settings)
+    local places, named = {}, {}
+    for _, name in ipairs(columns) do
+        local place = place_of(header, name, where, kind, settings)
+        if (named[place] or name) ~= name then
+            fault.raisef("%s: columns %q and %q are the same one", where, named[place], name)
+        end
+        places[name], named[place] = place, name
+    end
+    return places
+end
+
 --- Why the fields of a line may be fewer or more than those of the first.
 local function length_hint(kind, row, more)
     if kind == "csv" then return more and ": a comma within a field stands between quotes" or "" end
@@ -258,14 +271,11 @@ function records.each(next_line, path, kind, columns, reading)
             if not row then return nil end
             local where = ("%s:%d"):format(path, line)
             local is_first = kind ~= "jsonl" and not header
-            if is_first then header = header_of(fields_of(row, where), columns, reading.header) end
+            if is_first then
+                header = header_of(fields_of(row, where), columns, reading.header)
+                places = places_of(header, columns, where, kind, reading.settings)
+            end
             if not is_first or header.by_number then
-                if header and not places then
-                    places = {}
-                    for _, name in ipairs(columns) do
-                        places[name] = place_of(header, name, where, kind, reading.settings)
-                    end
-                end
                 local record = taken(row, where)
                 if record then return record, line, header ~= nil and header.by_number == true end
             end

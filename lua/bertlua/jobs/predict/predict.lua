@@ -10,6 +10,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local kinds = require "bertlua.jobs.predict.kinds"
+local leaks = require "bertlua.jobs.common.leaks"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local rows = require "bertlua.jobs.predict.rows"
@@ -130,6 +131,8 @@ end
 -- @param labeled whether rows have labels or tags
 function M.open_rows(values, path, kind, label, labeled)
     local wanted = kinds[kind].columns(values)
+    leaks.check_columns { text_column = wanted.words and values.text_column or not wanted.words and wanted.text or nil,
+        pair_column = wanted.pair, label_column = label }
     wanted.path, wanted.form, wanted.label = path, values.input_form, label
     wanted.encoding, wanted.invalid_utf8, wanted.header = values.encoding, values.invalid_utf8, values.header
     wanted.columns_named = (values.text_column or values.pair_column or label) ~= nil

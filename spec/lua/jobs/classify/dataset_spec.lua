@@ -70,11 +70,11 @@ describe("labeled texts", function()
             "text\tlabel\na\tx\nb\tc\tx\n")
         refused('a.jsonl:2: no column "label"; the object has text: name the column with --label-column' .. SKIP,
             "a.jsonl", '{"text": "a", "label": "x"}\n{"text": "b"}\n')
-        refused('a.csv:2: no column "kind"; the header has text, label: name the column with --label-column',
+        refused('a.csv:1: no column "kind"; the header has text, label: name the column with --label-column',
             "a.csv", "text,label\na,x\n", { label_column = "kind" })
-        refused('a.csv:2: no column "text"; the header has a, label: name the column with --text-column', "a.csv",
+        refused('a.csv:1: no column "text"; the header has a, label: name the column with --text-column', "a.csv",
             "a,label\na,x\n")
-        refused('a.csv:2: no column "b"; the header has text, label: name the column with --pair-column', "a.csv",
+        refused('a.csv:1: no column "b"; the header has text, label: name the column with --pair-column', "a.csv",
             "text,label\na,x\n", { pair_column = "b" })
         local list, lines, _, skipped = read("a.csv", "text,label\na,1\n ,2\nb,\nc,none\nd,0.5\n",
             { bad_rows = "skip", problem_type = "regression" })

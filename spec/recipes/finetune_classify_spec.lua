@@ -167,7 +167,8 @@ describe("fine-tuning on classification", function()
         refused("%-%-label%-column and %-%-text%-column are both text: the label is in another column",
             { ["label-column"] = "text" })
         refused("%-%-label%-column and %-%-pair%-column are both label: ", { ["pair-column"] = "label" })
-        refused('train%.csv:1: no column "kind"; the header has text, label, weight', { ["label-column"] = "kind" })
+        refused('train%.csv:1: no column "kind"; the header has "text", "label", "weight"',
+            { ["label-column"] = "kind" })
         refused('all texts have the label "1", expected at least two', { ["label-column"] = "weight" })
         refused("holds no trained model: train first", { ["train-file"] = false })
         assert(fs.write(job.dir .. "/other.csv", "text,label\nw7,label 9\n"))

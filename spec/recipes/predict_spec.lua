@@ -161,7 +161,7 @@ describe("prediction", function()
             local said, status = run("fill_mask", "--checkpoint " .. MASKED, ("printf '%s' |"):format(text))
             assert.are.same({ "bertlua: warning: standard input: no text in it\n", 0 }, { said, status })
         end
-        refused('dev.csv:1: no column "words"; the header has text, label, weight', "predict",
+        refused('dev.csv:1: no column "words"; the header has "text", "label", "weight"', "predict",
             ("--checkpoint %s --input %s --text-column words"):format(job.out, job.dev))
         refused("--task tags: " .. job.out .. "/model has no head for it", "predict",
             ("--checkpoint %s --task tags"):format(job.out))

@@ -3,7 +3,7 @@
 --     bertlua examples/own_data_classify.lua --bert-model bert-base-uncased --from-pretrained-params MODEL
 --
 -- The function is called once and its items stay in memory, so that epochs and shuffling work as with a train_file.
--- Files take over for the rest: --dev-file for an evaluation, --predict-file for predictions.
+-- Files take over for the rest: --dev-file for an evaluation, --test-file for one at the end, with predictions.
 
 local recipe = require "bertlua.recipe"
 

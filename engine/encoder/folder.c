@@ -69,6 +69,14 @@ static bool has_parameters(const char *folder) {
     return holds(folder, "model.safetensors") || holds(folder, INDEX);
 }
 
+/* Whether a file of this name has parameters in a format that is not read here. */
+static bool has_other_format(const char *name) {
+    static const char *const ENDINGS[] = {".pdparams", ".npz", ".bin", ".bin.index.json", ".pt", ".pkl", ".h5"};
+    for (size_t i = 0; i < sizeof ENDINGS / sizeof *ENDINGS; i++)
+        if (ends_in(name, ENDINGS[i])) return true;
+    return false;
+}
+
 /* Refuse a folder whose parameters are in a format that is not read here, naming the file. */
 static bl_status refuse_other_formats(const char *path) {
     DIR *folder = opendir(path);
@@ -76,9 +84,7 @@ static bl_status refuse_other_formats(const char *path) {
     char found[256] = "";
     for (struct dirent *entry; !found[0] && (entry = readdir(folder));) {
         const char *name = entry->d_name;
-        if (name[0] != '.' && (ends_in(name, ".pdparams") || ends_in(name, ".npz") || ends_in(name, ".bin") ||
-                               ends_in(name, ".bin.index.json") || ends_in(name, ".pt") || ends_in(name, ".h5")))
-            snprintf(found, sizeof found, "%s", name);
+        if (name[0] != '.' && has_other_format(name)) snprintf(found, sizeof found, "%s", name);
     }
     closedir(folder);
     if (!found[0]) return BL_OK;
@@ -170,16 +176,37 @@ static bl_status read_index(bl_model_folder *folder, const char *path) {
     return status;
 }
 
-/* A checkout without git-lfs has small texts in place of the files. */
-static bl_status refuse_pointer(const char *path) {
+/*
+ * Whether a file's first bytes are those of a text, such as a table of data or
+ * a page that says why there was no download. A safetensors file begins with a
+ * length of eight bytes, of which the last are zero.
+ */
+static bool is_text(const char *head, ssize_t bytes) {
+    for (ssize_t i = 0; i < bytes; i++) {
+        unsigned char c = (unsigned char) head[i];
+        if (c == 0x7f || (c < 0x20 && c != 0x1b && (c < '\t' || c > '\r'))) return false;
+    }
+    return bytes > 0;
+}
+
+/* Refuse a file in which no program would find parameters. */
+static bl_status refuse_texts(const char *path) {
+    /* A checkout without git-lfs has small texts in place of the files. */
     static const char POINTER[] = "version https://git-lfs";
-    char head[sizeof POINTER - 1];
+    char head[64];
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) return bl_fail(BL_ERROR_IO, "%s: %s", path, strerror(errno));
     ssize_t got = read(descriptor, head, sizeof head);
     close(descriptor);
-    if (got != (ssize_t) sizeof head || memcmp(head, POINTER, sizeof head) != 0) return BL_OK;
-    return bl_fail(BL_ERROR_FORMAT, "%s: a Git LFS pointer, not the file itself: fetch it with git lfs pull", path);
+    if (got >= (ssize_t) sizeof POINTER - 1 && memcmp(head, POINTER, sizeof POINTER - 1) == 0)
+        return bl_fail(BL_ERROR_FORMAT, "%s: a Git LFS pointer, not the file itself: fetch it with git lfs pull", path);
+    if (!is_text(head, got) || has_other_format(path)) return BL_OK;
+    if (ends_in(path, ".safetensors"))
+        return bl_fail(BL_ERROR_FORMAT, "%s: a text, not a safetensors file: fetch it again", path);
+    return bl_fail(BL_ERROR_FORMAT,
+                   "%s: a text, not a model: expected a folder with config.json and model.safetensors, or beside a "
+                   "config.json a .safetensors file",
+                   path);
 }
 
 static bl_status find_parameters(bl_model_folder *folder, const char *path, const bl_encoder_options *options) {
@@ -191,7 +218,9 @@ static bl_status find_parameters(bl_model_folder *folder, const char *path, cons
     }
     if (bl_is_file(path)) {
         const char *slash = strrchr(path, '/');
-        if (!ends_in(path, ".safetensors") && !ends_in(path, ".index.json"))
+        bool is_index = ends_in(path, ".index.json");
+        if (!is_index) BL_TRY(refuse_texts(path));
+        if (!ends_in(path, ".safetensors") && (!is_index || has_other_format(path)))
             return bl_fail(BL_ERROR_UNSUPPORTED,
                            "%s: expected a folder or a .safetensors file: make a folder of it with bertlua convert "
                            "from-huggingface --input %s --output-dir FOLDER",
@@ -212,7 +241,7 @@ static bl_status find_parameters(bl_model_folder *folder, const char *path, cons
     bl_status status = ends_in(file, ".index.json") ? read_index(folder, file) : add_file(folder, file);
     free(file);
     for (int32_t i = 0; status == BL_OK && i < folder->weight_file_count; i++)
-        status = refuse_pointer(folder->weight_files[i]);
+        status = refuse_texts(folder->weight_files[i]);
     return status;
 }
 

@@ -121,6 +121,16 @@ local function numbers(value)
     return value
 end
 
+--- Refuse a list that holds something else; what is wrong is the caller's.
+-- @param name of the list: "" for the only one, or " of series 2"
+local function check_numbers(list, name)
+    for i = 1, #list do
+        if type(list[i]) ~= "number" then
+            error(("plot: value %d%s is a %s, expected a number"):format(i, name, type(list[i])), 5)
+        end
+    end
+end
+
 local function is_options(value)
     if type(value) ~= "table" or next(value) == nil or #value > 0 or getmetatable(value) then return false end
     for name, option in pairs(value) do
@@ -147,6 +157,7 @@ local function add_values(figure, value, position)
             if not y then
                 error(("plot: series %d is a %s, expected a list of numbers"):format(i, type(row)), 4)
             end
+            check_numbers(y, " of series " .. i)
             figure.series[#figure.series + 1] = { name = "series " .. i, y = y }
         end
         return
@@ -161,10 +172,12 @@ local function add_values(figure, value, position)
                 error(("plot: %s is a %s, expected a list of numbers; options are %s"):format(name, type(list[name]),
                     "title, x_label, y_label, log_x, log_y, smoothing, width, height, ascii, metric"), 4)
             end
+            check_numbers(row, " of " .. name)
             figure.series[#figure.series + 1] = { name = name, y = row }
         end
         return
     end
+    check_numbers(list, "")
     figure.series[#figure.series + 1] = { y = list }
 end
 

@@ -20,6 +20,7 @@ local help = require "bertlua.settings.help"
 local leave = require "bertlua.leave"
 local lua_value = require "bertlua.util.lua_value"
 local suggest = require "bertlua.util.suggest"
+local undefined = require "bertlua.util.undefined"
 
 local M = {}
 
@@ -225,6 +226,8 @@ end
 function Spec:parse(argv, overrides, options)
     options = options or {}
     if M.inquiry then M.inquiry(self) end
+    -- Here a recipe goes on, perhaps for hours, without the name that it misspelt.
+    undefined.flush()
     self.sources, self.flag_before, self.given = {}, {}, {}
     local values = {}
     for _, setting in ipairs(self.list) do values[setting.name] = setting.default end

@@ -130,6 +130,10 @@ describe("plot", function()
             function() plot.plot(setmetatable({ x = 1 }, {})) end)
         fails_here("plot: series 2 is a string, expected a list of numbers",
             function() plot.plot { { 1, 2 }, "x" } end)
+        fails_here("plot: value 3 is a string, expected a number", function() plot.plot { 1, 2, "a" } end)
+        fails_here("plot: value 2 of series 2 is a boolean, expected a number",
+            function() plot.plot { { 1, 2 }, { 1, true } } end)
+        fails_here("plot: value 1 of loss is a string, expected a number", function() plot.plot { loss = { "1" } } end)
         fails_here("plot: values are missing, expected a list, a tensor or the name of a report",
             function() plot.plot() end)
         fails_here("plot: titel is a string, expected a list of numbers; options are title, ",

@@ -27,6 +27,10 @@ describe("the tutorial", function()
             "200%s+0%.0%d+\n", "frozen" } do
             assert.matches(expected, output)
         end
+        -- Nothing that says nothing to its reader.
+        for _, text in ipairs { "table: 0x", "cdata<", "is not defined" } do
+            assert.is_nil(output:find(text, 1, true), output)
+        end
         -- Always "other" would have 60 %.
         assert.is_true(tonumber(output:match "accuracy (%d+%.%d+)") > 85, output)
         --- Run the task of one file, with its output in a folder.

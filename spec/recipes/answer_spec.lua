@@ -100,8 +100,8 @@ describe("answering one question", function()
         refused("the context is not UTF%-8 at byte 4", { checkpoint = model, question = question,
             context = "w6 \255" })
         refused("no such file or folder", { checkpoint = job.dir .. "/none", question = question, context = passage })
-        refused("contains no model%.safetensors, [^\n]*, and no complete checkpoint", { checkpoint = job.dir,
-            question = question, context = passage })
+        refused("contains no model%.safetensors, [^\n]*, and no complete checkpoint; there is one in ", {
+            checkpoint = job.dir, question = question, context = passage })
         refused("give one of them", { checkpoint = model, question = question, context = "w6",
             ["context-file"] = job.vocab })
         refused("max_position_embeddings 32", { checkpoint = model, question = question, context = "w6",

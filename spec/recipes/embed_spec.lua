@@ -101,7 +101,12 @@ describe("embed.lua", function()
             same(npy.read(folder .. "/there/v.npy"):tolist())
         end
         assert.are.same({ "v.npy" }, fs.list(folder .. "/there"))
-        refused('rows.csv:2: no column "text"; the header has id, body', "--input rows.csv --output none.npy")
+        -- What it tells is the name that the user gave, whether there is a file or not.
+        for _ = 1, 2 do
+            local output = succeed "--input rows.csv --text-column body --output named.npy"
+            assert.matches("%f[%w/]named.npy: %d+ vectors of ", output)
+        end
+        refused('rows.csv:1: no column "text"; the header has "id", "body"', "--input rows.csv --output none.npy")
         assert.is_false(fs.exists(folder .. "/none.npy"))
     end)
 

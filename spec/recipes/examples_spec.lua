@@ -30,6 +30,28 @@ local function differing(a, b)
     return names
 end
 
+describe("the comments of recipes and examples", function()
+    it("name settings that there are", function()
+        local checked = 0
+        for _, room in ipairs { "examples", "recipes" } do
+            for _, name in ipairs(assert(fs.list(room))) do
+                local path = room .. "/" .. name
+                local text = name:find "%.lua$" and assert(fs.read(path)) or ""
+                local comment = text:match "^%-%-%-[^\n]*\n(.-)\n\n" or ""
+                if text:find "bertlua.recipe" and comment:find "%-%-%l" then
+                    local known = "\n  --help\n" .. process.run_bertlua(path .. " --help") .. "\n"
+                    for option in comment:gmatch "%f[%-]%-%-%l[%l%d%-]*" do
+                        assert.is_truthy(known:find("\n +" .. option:gsub("%-", "%%-") .. "[ \n]"),
+                            path .. ": " .. option)
+                        checked = checked + 1
+                    end
+                end
+            end
+        end
+        assert.is_true(checked > 40, checked)
+    end)
+end)
+
 describe("the example of a classifier", function()
     local job
     before_each(function() job = classify.new() end)

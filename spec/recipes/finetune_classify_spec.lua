@@ -135,6 +135,31 @@ describe("fine-tuning on classification", function()
             ["max-steps"] = 1 })
     end)
 
+    it("warns where it is measured on what it is trained on, also as a copy or in a recipe's table", function()
+        local seen = "warning: %s: this file is one to train on, too: figures of texts that a model has seen"
+        assert(fs.write(job.dir .. "/copy.csv", fs.read(job.train)))
+        local recipe = job.dir .. "/evaluated.lua"
+        assert(fs.write(recipe, ('require("bertlua.recipe").run("classify", { evaluate = { every = 1, '
+            .. 'dev_file = %q } })'):format(job.train)))
+        for _, case in ipairs {
+            { "--dev-file " .. job.train, { ["dev-file"] = job.train } },
+            { ("--test-file %s/copy.csv"):format(job.dir), { ["test-file"] = job.dir .. "/copy.csv" } },
+            { "evaluate: dev_file " .. job.train, {}, recipe },
+        } do
+            local changes = { ["max-steps"] = 1, ["output-dir"] = job.dir .. "/leaks" }
+            for name, value in pairs(case[2]) do changes[name] = value end
+            local command = job:command(changes):gsub("recipes/finetune_classify.lua", case[3] or "%0")
+            local code, output = job.shell(command)
+            assert.are.equal(0, code, output)
+            output = output:gsub("\n%s+", " ")
+            assert.matches(seen:format(case[1]), output, 1, true)
+            assert.are.equal(1, select(2, output:gsub("to train on, too", "")), output)
+            assert(fs.remove(job.dir .. "/leaks"))
+        end
+        local output = succeed { ["max-steps"] = 1 }
+        assert.is_nil(output:find("to train on, too", 1, true))
+    end)
+
     it("refuses what does not fit, in one line", function()
         refused("nothing to do: give a %-%-train%-file", { ["train-file"] = false, ["dev-file"] = false })
         -- Nobody means to train the default, BERT-large, from random parameters.
@@ -146,7 +171,11 @@ describe("fine-tuning on classification", function()
             succeed { epochs = 1, ["output-dir"] = job.dir .. "/random" })
         refused("%-%-dev%-file no%.csv: no such file", { ["dev-file"] = "no.csv" })
         refused("%-%-pair%-column and %-%-text%-column are both text", { ["pair-column"] = "text" })
-        refused('train%.csv:2: no column "kind"; the header has text, label, weight', { ["label-column"] = "kind" })
+        refused("%-%-label%-column and %-%-text%-column are both text: the label is in another column",
+            { ["label-column"] = "text" })
+        refused("%-%-label%-column and %-%-pair%-column are both label: ", { ["pair-column"] = "label" })
+        refused('train%.csv:1: no column "kind"; the header has "text", "label", "weight"',
+            { ["label-column"] = "kind" })
         refused('all texts have the label "1", expected at least two', { ["label-column"] = "weight" })
         refused("holds no trained model: train first", { ["train-file"] = false })
         assert(fs.write(job.dir .. "/other.csv", "text,label\nw7,label 9\n"))

@@ -161,7 +161,7 @@ describe("prediction", function()
             local said, status = run("fill_mask", "--checkpoint " .. MASKED, ("printf '%s' |"):format(text))
             assert.are.same({ "bertlua: warning: standard input: no text in it\n", 0 }, { said, status })
         end
-        refused('dev.csv:2: no column "words"; the header has text, label, weight', "predict",
+        refused('dev.csv:1: no column "words"; the header has "text", "label", "weight"', "predict",
             ("--checkpoint %s --input %s --text-column words"):format(job.out, job.dev))
         refused("--task tags: " .. job.out .. "/model has no head for it", "predict",
             ("--checkpoint %s --task tags"):format(job.out))
@@ -197,6 +197,19 @@ describe("prediction", function()
             assert(json.read(tagging.dir .. "/eval1.json")).types.PER)
     end)
 
+    it("shows the worst rows whole in a pipe, and cut at the width of a terminal", function()
+        local text = ("some words "):rep(20) .. "end"
+        assert(fs.write(job.dir .. "/long.csv", ("text,label\nw,a\n%s,a\n"):format(text)))
+        assert(fs.write(job.dir .. "/long.jsonl", '{"label":"a","score":0.9}\n{"label":"b","score":0.8}\n'))
+        local options = ("--gold %s/long.csv --predictions %s/long.jsonl --worst 1"):format(job.dir, job.dir)
+        local output, code = run("evaluate", options, "COLUMNS=70")
+        assert.are.equal(0, code, output)
+        assert.matches("\nline 3       80.0 %  a as b\n            " .. text .. "\n", output, 1, true)
+        output = process.run(("TERM=xterm script -qec \"COLUMNS=70 '%s' recipes/evaluate.lua %s\" /dev/null"):format(
+            BINARY, options)):gsub("\r", "")
+        assert.matches("\nline 3       80.0 %  a as b\n            " .. text:sub(1, 58) .. "\n", output, 1, true)
+    end)
+
     it("of pairs by embeddings is measured by their order", function()
         assert(fs.write(job.dir .. "/pairs.csv", "a dog,a dog,5\na dog,the cat sat,1\ngood film,bad film,3\n"))
         local output, code = run("evaluate", ("--checkpoint %s --task embeddings --gold %s/pairs.csv --text-column 1 "
@@ -204,6 +217,35 @@ describe("prediction", function()
         assert.are.equal(0, code, output)
         assert.matches("Spearman +%-?[%d.]+\n", output)
         assert.is_nil(output:find "squared")
+    end)
+
+    it("refuses settings that the model has no use for", function()
+        local one = "for models of several labels a text, but " .. job.out .. " gives a text one label: leave it out"
+        for options, message in pairs {
+            ["--threshold 0.9"] = "--threshold is " .. one,
+            ["--pooling cls"] = "--pooling is for embeddings, but " .. job.out .. " gives a text one label: leave",
+            ["--no-normalize"] = "--normalize is for embeddings, but ",
+            ["--doc-stride 4"] = "--doc-stride is for tags and answers, but ",
+            ["--task embeddings --threshold 0.5"] = "several labels a text, but " .. job.out .. " makes embeddings",
+            ["--task embeddings --top-k 2"] = "--top-k is for labels, answers and masked words, but ",
+        } do refused(message, "predict", ("--checkpoint %s %s"):format(job.out, options), "echo w6 |") end
+        for options, message in pairs {
+            ["--top-k 2"] = "--top-k is for labels, answers and masked words, but " .. tagging.out .. " tags words",
+            ["--pair-column other"] = "--pair-column is for labels, numbers, embeddings and answers, but ",
+        } do refused(message, "predict", ("--checkpoint %s %s"):format(tagging.out, options), "echo w6 |") end
+        predict(("--checkpoint %s --doc-stride 4"):format(tagging.out), "echo w6 |")
+        refused("--top-k is for labels, answers and masked words, but " .. job.dir .. "/number gives a text numbers",
+            "predict", ("--checkpoint %s/number --top-k 2"):format(job.dir),
+            ("cp -r %s/model %s/number && rm %s/number/checksums.json && "
+            .. "sed -i 's/single_label_classification/regression/' %s/number/config.json && echo w6 |"):format(
+                job.out, job.dir, job.dir, job.dir))
+        refused("--label-separator is " .. one, "evaluate", ("--checkpoint %s --gold %s --label-separator ,"):format(
+            job.out, job.dev))
+        local file = job.out .. "/predictions.jsonl"
+        for option, message in pairs {
+            ["--label-separator ,"] = "--label-separator is for models of several labels a text, but " .. file,
+            ["--batch-size 4"] = "--batch-size is for --checkpoint, but --predictions " .. file .. " runs no model",
+        } do refused(message, "evaluate", ("--predictions %s --gold %s %s"):format(file, job.dev, option)) end
     end)
 
     it("is refused where gold and predictions do not fit", function()

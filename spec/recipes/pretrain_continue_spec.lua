@@ -192,6 +192,22 @@ require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_ste
         assert.matches("warning: %S*other.txt: 100 %% of the tokens are %[UNK%]", output)
     end)
 
+    it("warns where held-out texts are among those to train on", function()
+        local folder = job.dir .. "/both"
+        assert(fs.mkdirs(folder))
+        for i = 1, 2 do assert(fs.write(("%s/%d.txt"):format(folder, i), mlm.texts(60, i))) end
+        assert.matches(("warning: --test-file %s: 2 of its 2 files are files to train on, too: "):format(folder),
+            succeed { ["train-file"] = folder, ["test-file"] = folder, ["max-steps"] = 1 }, 1, true)
+        local recipe = job.dir .. "/evaluated.lua"
+        assert(fs.write(recipe, ('require("bertlua.recipe").run("mlm", { evaluate = { every = 1, dev_file = %q } })')
+            :format(folder .. "/2.txt")))
+        local code, output = job.shell((job:command { ["train-file"] = folder, ["max-steps"] = 1, ["output-dir"] =
+            job.dir .. "/own" }:gsub("recipes/pretrain_continue.lua", recipe)))
+        assert.are.equal(0, code, output)
+        assert.matches(("warning: evaluate: dev_file %s/2.txt: this file is one to train on, too: "):format(folder),
+            (output:gsub("\n%s+", " ")), 1, true)
+    end)
+
     it("refuses what cannot be, in one line", function()
         refused("nothing to do: give a %-%-train%-file", { ["train-file"] = false })
         refused("%-%-train%-file no%.txt: no such file or folder", { ["train-file"] = "no.txt" })

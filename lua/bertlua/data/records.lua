@@ -111,6 +111,19 @@ local function remedy(settings, name)
     return settings and settings[name] and ": name the column with " .. settings[name] or ""
 end
 
+--- "; a file without a header has its columns by number (--label-column 1)": the first line may be a record.
+local function without_header(settings, name)
+    return settings and settings[name] and ("; a file without a header has its columns by number (%s 1)"):format(
+        settings[name]) or ""
+end
+
+--- Names between quotes, so that a blank at an end shows.
+local function quoted(names, most)
+    local list = {}
+    for i = 1, math.min(#names, most) do list[i] = ('"%s"'):format(printable.text(names[i])) end
+    return table.concat(list, ", ") .. (#names > most and ", ..." or "")
+end
+
 --- The place of a column; a fault if the header has none, or several of that name. A number that is no name is a place.
 -- @param settings as in records.read(), or nil
 local function place_of(header, name, where, kind, settings)
@@ -130,8 +143,22 @@ local function place_of(header, name, where, kind, settings)
             remedy(settings, name))
     end
     local mixed = #header == 1 and header[1]:find(name, 1, true)
-    fault.raisef("%s: no column %q; the header has %s%s", where, name, table.concat(header, ", "),
-        mixed and ("; columns of a .%s are parted by %s"):format(kind, PARTED[kind]) or remedy(settings, name))
+    fault.raisef("%s: no column %q; the header has %s%s", where, name, quoted(header, math.huge),
+        mixed and ("; columns of a .%s are parted by %s"):format(kind, PARTED[kind])
+        or remedy(settings, name) .. without_header(settings, name))
+end
+
+--- The place of each column; a fault where two of them are one under two names, the header's and its number.
+local function places_of(header, columns, where, kind, settings)
+    local places, named = {}, {}
+    for _, name in ipairs(columns) do
+        local place = place_of(header, name, where, kind, settings)
+        if (named[place] or name) ~= name then
+            fault.raisef("%s: columns %q and %q are the same one", where, named[place], name)
+        end
+        places[name], named[place] = place, name
+    end
+    return places
 end
 
 --- Why the fields of a line may be fewer or more than those of the first.
@@ -161,11 +188,10 @@ local MOST_NAMES = 8
 --- "; the object has id, sentence", for what has names.
 local function names_in(value)
     local names = {}
-    for name in pairs(value) do names[#names + 1] = type(name) == "string" and printable.text(name) or nil end
+    for name in pairs(value) do names[#names + 1] = type(name) == "string" and name or nil end
     if #names == 0 then return "" end
     table.sort(names)
-    return "; the object has " .. table.concat(names, ", ", 1, math.min(#names, MOST_NAMES))
-        .. (#names > MOST_NAMES and ", ..." or "")
+    return "; the object has " .. quoted(names, MOST_NAMES)
 end
 
 --- One record of JSON lines.
@@ -258,14 +284,11 @@ function records.each(next_line, path, kind, columns, reading)
             if not row then return nil end
             local where = ("%s:%d"):format(path, line)
             local is_first = kind ~= "jsonl" and not header
-            if is_first then header = header_of(fields_of(row, where), columns, reading.header) end
+            if is_first then
+                header = header_of(fields_of(row, where), columns, reading.header)
+                places = places_of(header, columns, where, kind, reading.settings)
+            end
             if not is_first or header.by_number then
-                if header and not places then
-                    places = {}
-                    for _, name in ipairs(columns) do
-                        places[name] = place_of(header, name, where, kind, reading.settings)
-                    end
-                end
                 local record = taken(row, where)
                 if record then return record, line, header ~= nil and header.by_number == true end
             end

@@ -63,6 +63,10 @@ local function add_row(sentence, columns, at, where)
         fault.raisef("%s: %s, but column %d is wanted", where, plural.count(#columns, "column"),
             word and tag_column or at.word)
     end
+    if tag_column == at.word then
+        fault.raisef("%s: column %d is that of the words and of their tags: name another one with --text-column or "
+            .. "--label-column", where, at.word)
+    end
     if word == "" then fault.raisef("%s: the word is empty", where) end
     if tag == "" then fault.raisef("%s: the tag is empty", where) end
     sentence.words[#sentence.words + 1] = word

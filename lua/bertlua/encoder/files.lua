@@ -15,25 +15,8 @@ local weights = require "bertlua.train.weights"
 
 local M = {}
 
--- How far below a folder models are looked for, to suggest them.
-local DEPTH, MOST = 3, 3
 -- Tokens of the shortest text that says something.
 local LEAST = 3
-
---- Folders below a path that bl.load would open.
-local function models_below(path, depth, list)
-    for _, name in ipairs(fs.list(path) or {}) do
-        local below = fs.join(path, name)
-        if #list < MOST and name:sub(1, 1) ~= "." and fs.is_directory(below) then
-            if folder.find(below) or #checkpoint.steps(below) > 0 then
-                list[#list + 1] = below
-            elseif depth > 1 then
-                models_below(below, depth - 1, list)
-            end
-        end
-    end
-    return list
-end
 
 --- The folder and file of the parameters that a path means, as model_home.find; a fault that says where there are some
 -- if it means none.
@@ -44,9 +27,7 @@ function M.find(path, model_prefix, use)
         if fs.is_file(path) then formats.check(path) end
         return home, file
     end
-    local list = not is_all and fs.is_directory(path) and models_below(path, DEPTH, {}) or {}
-    fault.raisef("%s: %s%s", use or "bl.load", reason,
-        #list > 0 and "; there is one in " .. table.concat(list, ", ") or "")
+    fault.raisef("%s: %s%s", use or "bl.load", reason, not is_all and model_home.hint(path) or "")
 end
 
 -- How a message calls an option: as Lua has it, or as a command line does.

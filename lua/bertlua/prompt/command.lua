@@ -6,6 +6,7 @@ local files = require "bertlua.prompt.files"
 local host = require "bertlua.host"
 local printable = require "bertlua.printable"
 local suggest = require "bertlua.util.suggest"
+local undefined = require "bertlua.util.undefined"
 local user_code = require "bertlua.util.user_code"
 
 local M = {}
@@ -95,6 +96,7 @@ local function report(failure)
         return INTERRUPTED
     end
     local message, code = tostring(problem), 1
+    undefined.failed(message)
     local fault = package.loaded["bertlua.fault"]
     if fault and fault.is(problem) then
         code = problem.code
@@ -143,7 +145,12 @@ local function run_path(path, argv, index, name)
         return 1
     end
     local arguments = set_arguments(argv, index, name)
-    return (run(chunk, unpack(arguments)))
+    undefined.watch(chunk, function(line)
+        if first_rank() then complain("warning: " .. line) end
+    end)
+    local code = run(chunk, unpack(arguments))
+    undefined.flush()
+    return code
 end
 
 local function run_file(argv, index)

@@ -27,6 +27,9 @@ for text, names in pairs {
     ["((x - x:mean()) ^ 2):mean()"] = { "var", "std" },
     ["x:tolist()"] = { "numpy", "totable", "table" },
     ["x:describe()"] = { "info" },
+    ["x:host()"] = { "cpu" },
+    ["tape:input(x, true)"] = { "requires_grad", "requires_grad_" },
+    ["tape:backward(loss)"] = { "backward" },
 } do
     for _, name in ipairs(names) do METHODS[name] = text end
 end
@@ -39,7 +42,12 @@ local FUNCTIONS = {
     stack = "bl.cat { x:unsqueeze(1), y:unsqueeze(1) }",
     manualSeed = "bl.manual_seed(1)", seed = "bl.manual_seed(1)", range = "bl.arange(1, 5)",
     no_grad = "tape:start(step, 0, false)",
+    -- That of bl is a module.
+    tensor = "bl.from { 1, 2 }",
 }
+
+-- Modules from elsewhere, and where their names are here.
+local MODULES = { torch = "bl", np = "bl", numpy = "bl", tf = "bl", nn = "bl.nn", F = "bl.autograd.functional" }
 
 local function tensor_methods()
     local tensor = package.loaded["bertlua.tensor"]
@@ -63,7 +71,9 @@ local function elsewhere(owner, name, env)
     -- Other objects may have methods of these names that are something else.
     if owner ~= nil and not has(owner, "matmul") then return nil end
     local text = METHODS[name]
-    local method = text and text:match ":(%a[%w_]*)"
+    -- A method of something else, such as a tape, is there.
+    local method = text and text:match "[x%)]:(%a[%w_]*)"
+    if text and not method then return text end
     if not text then
         -- torch's names of what works in place.
         local plain = name:match "^(%a[%w_]*)_$"
@@ -95,15 +105,36 @@ local function owner_in(code, name, separator, env)
     return nil, ""
 end
 
+--- What was meant by a name of another program's module; that of ours where the code does not say which name.
+-- @param module as the code calls it, such as "np"
+-- @param code nil if it is not known
+local function of_module(module, code, env)
+    local own = MODULES[module]
+    local path = (code or ""):match("%f[%w_]" .. module .. "%s*%.%s*([%a_][%w_%.]*)")
+    if not path then return own end
+    if own == "bl" and FUNCTIONS[path] then return FUNCTIONS[path] end
+    local name = path:match "[%w_]*$"
+    if complete.resolve(own .. "." .. path, env) ~= nil then return own .. "." .. path end
+    if tensor_methods()[name] then return ("x:%s(...)"):format(name) end
+    return METHODS[name] or own
+end
+
 --- A message of Lua, with the name that was meant where something is not set.
 -- @param code the input that failed; nil if it is not known
 -- @param env all names
 function M.message(message, code, env)
-    local line, kind, name, rest = message:match
-        "^([^\n]*attempt to %l+ (%l+) '([%w_]+)' %(a nil value%))(.*)$"
-    if not line then return message end
+    local line, kind, name, value, rest = message:match
+        "^([^\n]*attempt to %l+ (%l+) '([%w_]+)' %(a (%l+) value%))(.*)$"
     local guess
-    if kind == "global" then
+    if value == "table" then
+        -- A module here, a function elsewhere.
+        local called = kind == "field" and (code or ""):find("%f[%w_]bl%s*%.%s*" .. name .. "%f[^%w_]")
+        guess = called and FUNCTIONS[name]
+    elseif value ~= "nil" then
+        return message
+    elseif kind == "global" and MODULES[name] then
+        guess = of_module(name, code, env)
+    elseif kind == "global" then
         -- Short names resemble too many.
         guess = #name > 3 and suggest.closest(name, complete.fields(env, false))
     elseif kind == "field" or kind == "method" then

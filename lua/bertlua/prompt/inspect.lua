@@ -101,14 +101,15 @@ local function is_tensor(value)
 end
 
 -- A tensor inside a table is one line: what it is, not its values.
-local function short_cdata(value)
+-- shown: how many numbers of a C array count; nil for all
+local function short_cdata(value, shown)
     if is_tensor(value) then return "[" .. value:describe() .. "]" end
     -- shape and stride of a tensor, which are C arrays.
     local text = tostring(value)
     local count = tonumber(text:match "^cdata<int64_t %(&%)%[(%d+)%]>")
     if not count then return text end
     local numbers = {}
-    for i = 1, count do numbers[i] = ("%d"):format(tonumber(value[i - 1])) end
+    for i = 1, math.min(count, shown or count) do numbers[i] = ("%d"):format(tonumber(value[i - 1])) end
     return ("{ %s } int64_t[%d]"):format(table.concat(numbers, ", "), count)
 end
 
@@ -134,11 +135,25 @@ local function on_screen(text)
     return left_out > 1 and table.concat(lines, "\n") or text
 end
 
+--- How many numbers of a tensor's shape or stride count: it has room for four dimensions. nil for another value.
+local function dimensions_of(value, owner)
+    if not is_tensor(owner) then return nil end
+    for _, field in ipairs { "shape", "stride" } do
+        -- The addresses are compared: the numbers of another tensor may be the same.
+        if tostring(owner[field]) == tostring(value) then return owner.ndim end
+    end
+    return nil
+end
+
 --- Text of a value. Strings are bare at the top, quoted inside tables. A table takes a screen of 24 lines at most.
-function M.inspect(value)
+-- @param value anything
+-- @param owner the tensor whose field it is, where that is known
+function M.inspect(value, owner)
     local kind = type(value)
     if kind == "string" then return value end
-    if kind == "cdata" then return is_tensor(value) and tostring(value) or short_cdata(value) end
+    if kind == "cdata" then
+        return is_tensor(value) and tostring(value) or short_cdata(value, dimensions_of(value, owner))
+    end
     local text = format(value, { open = {} }, 0)
     return kind == "table" and on_screen(text) or text
 end

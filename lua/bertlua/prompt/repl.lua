@@ -78,6 +78,12 @@ local function topic_of(line)
     return line:match "^%s*%?%s*(.-)%s*$"
 end
 
+--- The value whose field an expression names, such as that of x in `x.shape`; nil if it is another expression.
+local function owner_in(code, env)
+    local path = code:match "^%s*=?%s*([%a_][%w_%.]*)%.[%a_][%w_]*[;%s]*$"
+    return path and complete.resolve(path, env)
+end
+
 local function help_on(topic, env)
     return topic == "" and M.HELP or help.describe(topic, env)
 end
@@ -97,7 +103,8 @@ function M.execute(code, name, ...)
     if not chunk then error(silent, 0) end
     local function show(...)
         if silent then return end
-        for i = 1, select("#", ...) do print(inspect.inspect((select(i, ...)))) end
+        local owner = owner_in(code, _G)
+        for i = 1, select("#", ...) do print(inspect.inspect((select(i, ...)), owner)) end
     end
     show(chunk(...))
 end
@@ -197,12 +204,14 @@ function Session:run(chunk)
 end
 
 --- Keep the first value in _, and print all.
-function Session:show(n, values, silent)
+-- @param code the expression that they are of; nil if it is none
+function Session:show(n, values, silent, code)
     if n == 0 then return end
     if values[1] ~= nil then self.env._ = values[1] end
     if silent then return end
+    local owner = code and owner_in(code, self:names())
     for i = 1, n do
-        local done, text = pcall(inspect.inspect, values[i])
+        local done, text = pcall(inspect.inspect, values[i], owner)
         if done then self.write(text .. "\n") else self:complain(text) end
     end
 end
@@ -224,7 +233,7 @@ function Session:evaluate(code)
     local ok, n, values = self:run(chunk)
     self.running = nil
     if not ok then return "error" end
-    self:show(n, values, silent)
+    self:show(n, values, silent, code)
     return "done"
 end
 

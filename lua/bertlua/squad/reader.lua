@@ -38,8 +38,8 @@ Reader.__index = Reader
 
 --- The folder with the parameters that a path refers to, and their file.
 local function home_of(path, model_prefix)
-    local home, file, reason = model_home.find(path, model_prefix)
-    if not home then fault.raise(reason) end
+    local home, file, reason, is_all = model_home.find(path, model_prefix)
+    if not home then fault.raise(reason .. (is_all and "" or model_home.hint(path))) end
     return home, file
 end
 

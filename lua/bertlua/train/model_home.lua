@@ -9,6 +9,9 @@ local term = require "bertlua.util.term"
 
 local model_home = {}
 
+-- How far below a folder models are looked for, and how many are named.
+local DEPTH, MOST = 3, 3
+
 -- Lines that were told already: several parts of a program look for the same model.
 local told = {}
 
@@ -44,6 +47,30 @@ function model_home.find(path, model_prefix)
     end
     if note then return nil, nil, note, true end
     return nil, nil, reason .. ", and no complete checkpoint"
+end
+
+--- Folders below a path that find() takes.
+local function models_below(path, depth, list)
+    for _, name in ipairs(fs.list(path) or {}) do
+        local below = fs.join(path, name)
+        if name:sub(1, 1) ~= "." and fs.is_directory(below) then
+            if folder.find(below) or #checkpoint.steps(below) > 0 then
+                list[#list + 1] = below
+            elseif depth > 1 then
+                models_below(below, depth - 1, list)
+            end
+        end
+    end
+    return list
+end
+
+--- Where models are, for who named a folder above them: "; there is one in A, B, C, and 2 more"; "" if there is none.
+-- @tparam string path
+function model_home.hint(path)
+    local list = fs.is_directory(path) and models_below(path, DEPTH, {}) or {}
+    if #list == 0 then return "" end
+    return ("; there is one in %s%s"):format(table.concat(list, ", ", 1, math.min(#list, MOST)),
+        #list > MOST and (", and %d more"):format(#list - MOST) or "")
 end
 
 return model_home

@@ -90,7 +90,7 @@ function M.from_function(fn, settings)
     return function(step)
         local rate = lua_value.call(("schedule, step %d"):format(step), fn, step, shown)
         if type(rate) ~= "number" or rate ~= rate or rate < 0 or rate == math.huge then
-            fault.raisef("schedule: the %s returned %s at step %d, expected a number of at least 0",
+            fault.raisef("schedule: the %s returned %s at step %d, expected a finite number of at least 0",
                 lua_value.shown(fn), tostring(rate), step)
         end
         return rate

@@ -478,9 +478,17 @@ describe("a model's folder", function()
                 .. "bertlua convert from-huggingface --input %s --output-dir FOLDER"):format(name, path), refused(path))
             os.remove(path .. "/" .. name)
         end
-        local file = base .. "/vocab.txt"
-        assert.are.equal((": expected a folder or a .safetensors file: make a folder of it with bertlua convert "
-            .. "from-huggingface --input %s --output-dir FOLDER"):format(file), refused(file))
+        for _, name in ipairs { "m.bin", "m.pdparams", "m.gz", "pytorch_model.bin.index.json" } do
+            local file = path .. "/" .. name
+            assert(fs.write(file, name == "m.gz" and "\31\139\8\0" or "text\n"))
+            assert.are.equal((": expected a folder or a .safetensors file: make a folder of it with bertlua convert "
+                .. "from-huggingface --input %s --output-dir FOLDER"):format(file), refused(file))
+        end
+        -- What is no model has no advice to convert it.
+        assert.are.equal(": a text, not a model: expected a folder with config.json and model.safetensors, or beside a "
+            .. "config.json a .safetensors file", refused(base .. "/vocab.txt"))
+        assert.are.equal("/model.safetensors: a text, not a safetensors file: fetch it again",
+            refused(with { ["model.safetensors"] = "<html>no such model</html>" }))
         assert.matches("a Git LFS pointer, not the file itself: fetch it with git lfs pull",
             refused(with { ["model.safetensors"] = "version https://git-lfs.github.com/spec/v1\noid x\nsize 3\n" }))
     end)

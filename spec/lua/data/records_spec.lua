@@ -58,7 +58,7 @@ describe("records", function()
         assert.is_false(select(3, records.read(folder .. "/b.csv", columns)))
         refused(':1: no column "4"; the line has 3 fields', "a.csv", text, { "1", "4" })
         refused(":2: 2 fields, expected 3 as in the first line", "a.csv", "a,b,c\nd,e\n", columns)
-        refused(':2: no column "3"; the header has text, label', "a.csv", "text,label\na,b\n", { "text", "3" })
+        refused(':1: no column "3"; the header has "text", "label"', "a.csv", "text,label\na,b\n", { "text", "3" })
         refused(':1: no column "3"', "a.jsonl", '["q", "a"]', columns)
     end)
 
@@ -78,18 +78,27 @@ describe("records", function()
         assert.is_false(ok)
         assert.matches('h.tsv:1: no column "sentence"; without a header, columns are numbers from 1$',
             tostring(problem))
-        refused(':2: the header has several columns "a": name the one that is meant by its number', "d.csv",
+        refused(':1: the header has several columns "a": name the one that is meant by its number', "d.csv",
             "a,b,a\n1,2,3\n", { "a" })
         assert.are.equal("3", read("d.csv", "a,b,a\n1,2,3\n", { "3" , "b" })[1]["3"])
     end)
 
+    it("refuse a column that is wanted under its name and its number", function()
+        refused(':1: columns "text" and "1" are the same one', "a.csv", "text,label\na,b\n", { "text", "1" })
+        assert.are.equal("a", read("a.csv", "text,label\na,b\n", { "text", "text" })[1].text)
+    end)
+
+    it("show a blank at the end of a column's name", function()
+        refused(':1: no column "text"; the header has "text ", "label"', "a.csv", "text ,label\na,b\n")
+    end)
+
     it("tell spaces from tabs", function()
-        refused(':2: no column "label"; the header has text label; columns of a .tsv are parted by tabs', "s.tsv",
+        refused(':1: no column "label"; the header has "text label"; columns of a .tsv are parted by tabs', "s.tsv",
             "text label\na 1\n", { "label" })
         refused(':3: 1 field, expected 2 as in the header: columns are parted by tabs, and here may be spaces in place '
             .. 'of one', "s.tsv", "text\tlabel\na b\t1\nc d   1\n")
-        refused(":2: no column \"label\"; the header has text\\tlabel; columns of a .csv are parted by commas", "s.csv",
-            "text\tlabel\na\t1\n", { "label" })
+        refused(":1: no column \"label\"; the header has \"text\\tlabel\"; columns of a .csv are parted by commas",
+            "s.csv", "text\tlabel\na\t1\n", { "label" })
         -- A row of tabs alone is a row of empty fields.
         assert.are.same({ { line = 2, text = "", label = "" } }, read("t.tsv", "text\tlabel\n\t\n"))
     end)
@@ -163,8 +172,8 @@ describe("records", function()
         refused(':2: a " is not closed; inside a field that begins with ", write " as ""', "a.csv",
             'text,label\na","\n')
         refused(':2: text follows a closing ": inside a field write " as ""', "a.csv", 'text,label\n"a\n"b,1\n')
-        refused(':2: no column "label"; the header has text, x', "a.csv", "text,x\na,b\n")
-        refused(':2: no column "label"; the object has text', "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1}')
+        refused(':1: no column "label"; the header has "text", "x"', "a.csv", "text,x\na,b\n")
+        refused(':2: no column "label"; the object has "text"', "a.jsonl", '{"text": 1, "label": 1}\n{"text": 1}')
         refused(":1: text is a list or an object, expected a text or a number", "a.jsonl", '{"text": [1], "label": 1}')
         refused(":2: label is null, expected a text or a number", "a.jsonl",
             '{"text": 1, "label": 1}\n{"text": 1, "label": null}')

@@ -71,6 +71,8 @@ describe("tagged words", function()
         refused("a%.txt:1: one column, expected a word and its tag", "a.txt", "a\n")
         refused("a%.txt:1: 2 columns, but column 4 is wanted", "a.txt", "a O\n", { label_column = "4" })
         refused('text_column is "word", expected the number of a column', "a.txt", "a O\n", { text_column = "word" })
+        refused("a%.txt:1: column 2 is that of the words and of their tags: name another one with %-%-text%-column",
+            "a.txt", "a O\n", { text_column = "2" })
         refused("a%.txt:1: the word is empty", "a.txt", "\tO\n")
         refused("a%.txt:2: the tag is empty", "a.txt", "a\tO\nb\t\n")
         refused("a%.txt: contains no words", "a.txt", "\n\n")

@@ -52,7 +52,13 @@ describe("inspect", function()
         local tensor = require "bertlua.tensor"
         tensor.scope(function()
             assert.are.equal("{ x = [f32 2x3 cpu] }", inspect.inspect { x = tensor.new("f32", { 2, 3 }) })
-            assert.are.equal("{ 2, 3, 1, 1 } int64_t[4]", inspect.inspect(tensor.new("f32", { 2, 3 }).shape))
+            local x, y = tensor.new("f32", { 2, 3 }), tensor.new("f32", { 2, 3 })
+            assert.are.equal("{ 2, 3 } int64_t[4]", inspect.inspect(x.shape, x))
+            assert.are.equal("{ 3, 1 } int64_t[4]", inspect.inspect(x.stride, x))
+            -- Of which tensor it is is not known, or it is of another one.
+            for _, owner in ipairs { false, y, "x" } do
+                assert.are.equal("{ 2, 3, 1, 1 } int64_t[4]", inspect.inspect(x.shape, owner))
+            end
         end)
         local object = setmetatable({}, { __tostring = function() return "an object" end })
         assert.are.equal("{ an object }", inspect.inspect { object })

@@ -38,6 +38,16 @@ describe("evaluation", function()
         assert.are.equal("{ 1, 2 }\n", (feed("{1,", "2}")))
     end)
 
+    it("shows as many numbers of a shape as there are dimensions", function()
+        local _, feed = prompt.new()
+        feed "x, holder = bl.zeros(2, 3), { y = bl.zeros(5) }"
+        assert.are.equal("{ 2, 3 } int64_t[4]\n", (feed "x.shape"))
+        assert.are.equal("{ 5 } int64_t[4]\n", (feed "= holder.y.shape"))
+        assert.are.equal("{ 2, 3 }\n", (feed "x:size()"))
+        feed "local z = x[1]"
+        assert.are.equal("{ 1 } int64_t[4]\n", (feed "z.stride"))
+    end)
+
     it("does not wait for the end of a string that can have none", function()
         local _, feed = prompt.new()
         local text, outcome = feed 'x = "abc'

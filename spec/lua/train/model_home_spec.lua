@@ -68,6 +68,18 @@ describe("the folder of a model", function()
         assert.are.equal("the path is empty, expected that of a model", select(3, model_home.find ""))
     end)
 
+    it("is looked for below, and of many three are named", function()
+        local function hint() return (model_home.hint(folder):gsub(folder:gsub("%p", "%%%0"), "")) end
+        assert.are.equal("", hint())
+        assert.are.equal("", model_home.hint(folder .. "/none"))
+        put "/a/b/model.safetensors"
+        put "/.hidden/model.safetensors"
+        put "/a/far/below/here/model.safetensors"
+        assert.are.equal("; there is one in /a/b", hint())
+        for i = 1, 4 do put(("/run%d/model/model.safetensors"):format(i)) end
+        assert.are.equal("; there is one in /a/b, /run1/model, /run2/model, and 2 more", hint())
+    end)
+
     it("is not said to lack a model where it may not be looked into", function()
         assert(fs.mkdirs(folder .. "/closed"))
         -- Permissions do not bind root.

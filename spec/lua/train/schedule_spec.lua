@@ -80,8 +80,11 @@ describe("a schedule", function()
         local good, problem = pcall(rate, 5)
         assert.is_false(good)
         assert.is_true(fault.is(problem))
-        assert.matches("the function at .*schedule_spec%.lua:%d+ returned much at step 5, expected a number",
+        assert.matches("the function at .*schedule_spec%.lua:%d+ returned much at step 5, expected a finite number",
             tostring(problem))
+        good, problem = pcall(schedule.from_function(function() return 1 / 0 end, settings), 3)
+        assert.is_false(good)
+        assert.matches("returned inf at step 3, expected a finite number of at least 0", tostring(problem))
     end)
 
     it("lets a function read the run and not change it", function()

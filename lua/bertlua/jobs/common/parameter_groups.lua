@@ -59,8 +59,8 @@ end
 
 local function check_number(setting, what, value)
     if type(value) ~= "number" or value ~= value or value < 0 or value == math.huge then
-        fault.raisef("%s: got %s for %s, expected a number of at least 0", setting, tostring(lua_value.shown(value)),
-            what)
+        fault.raisef("%s: got %s for %s, expected a finite number of at least 0", setting,
+            tostring(lua_value.shown(value)), what)
     end
 end
 

@@ -8,6 +8,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local inference = require "bertlua.train.inference"
 local json = require "bertlua.util.json"
+local leaks = require "bertlua.jobs.common.leaks"
 local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
@@ -52,9 +53,12 @@ function M.plan(run, values)
                 and "is a folder, expected a file" or "no such file")
         end
     end
-    if values.pair_column and values.pair_column == values.text_column then
-        fault.raisef("--pair-column and --text-column are both %s: the second text is in another column",
-            values.pair_column)
+    leaks.check_columns(values)
+    for _, setting in ipairs { "dev_file", "test_file" } do
+        if values.train_file and values[setting] then
+            leaks.warn_of_files(run, { values.train_file }, ("--%s %s"):format(setting:gsub("_", "-"), values[setting]),
+                { values[setting] })
+        end
     end
     local train, evaluate = values.train_file or values.data, values.dev_file or values.test_file
     run.work = { train = train and true, evaluate = evaluate and true }
@@ -126,12 +130,15 @@ end
 function M.evaluated(of, load, measure, own)
     local evaluation = {
         fields = { "dev_file" },
-        plan = function(_, values, evaluate)
+        plan = function(run, values, evaluate)
             local path = evaluate.dev_file or values.dev_file
             if not path then
                 fault.raisef("evaluate: no dev_file: name a file of %s, here or as --dev-file", of)
             elseif not fs.is_file(path) then
                 fault.raisef("evaluate: dev_file %s: no such file", path)
+            end
+            if values.train_file and path ~= values.dev_file then
+                leaks.warn_of_files(run, { values.train_file }, "evaluate: dev_file " .. path, { path })
             end
             evaluate.dev_file = path
         end,

@@ -268,8 +268,8 @@ end
 --- Where the vectors go: a Part for a plain file, or a writer for a device, a pipe or standard output.
 local function open_output(job)
     local values = job.values
-    if not job.into_file then return writer.open(values.output) end
-    return part.open(values.output, { head = #formats.head(job.form, values.dtype, 0, job.width),
+    if not job.into_file then return writer.open(job.path) end
+    return part.open(job.path, { head = #formats.head(job.form, values.dtype, 0, job.width),
         overwrite = values.overwrite, told = identity.of(job) })
 end
 
@@ -287,8 +287,9 @@ end
 function M.run(values, sources)
     local job = { values = values, form = plan(values, sources or {}) }
     job.into_file = values.output ~= "-" and (fs.is_file(values.output) or not fs.exists(values.output))
-    -- What a link leads to is written, not the link.
-    if job.into_file and fs.exists(values.output) then values.output = stdlib.realpath(values.output) end
+    -- What a link leads to is written, not the link; any other file keeps the name that the user gave it.
+    job.path = values.output
+    if job.into_file and not fs.is_replaceable(job.path) then job.path = stdlib.realpath(job.path) or job.path end
     open_model(job)
     if job.into_file then signal.trap "stopping; the chunks that are finished are kept" end
     job.input = predict.open_rows(values, values.input, KIND)

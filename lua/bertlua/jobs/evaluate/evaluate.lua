@@ -1,5 +1,6 @@
 --- Job: predictions, or a model's, against gold.
 
+local applicable = require "bertlua.jobs.predict.applicable"
 local aside = require "bertlua.util.aside"
 local comparing = require "bertlua.jobs.evaluate.comparing"
 local devices = require "bertlua.jobs.common.devices"
@@ -36,7 +37,10 @@ local function all_settings()
                 .. "instead; unset: a label is taken as it is" },
     }
     for _, more in ipairs { predict.of_rows, predict.of_model } do
-        for _, setting in ipairs(more) do list[#list + 1] = setting end
+        for _, setting in ipairs(more) do
+            -- Embeddings are measured by their cosine, which does not depend on their lengths.
+            if setting.name ~= "normalize" then list[#list + 1] = setting end
+        end
     end
     for _, name in ipairs { "device", "threads" } do list[#list + 1] = predict.settings.by_name[name] end
     return settings.define(list)
@@ -116,9 +120,9 @@ local function predicted(model, kind, gold, values)
     return list
 end
 
-local function with_model(values)
+local function with_model(values, sources)
     devices.open(values)
-    local model, kind = predict.open_model(values)
+    local model, kind = predict.open_model(values, sources)
     if ELSEWHERE[kind] then fault.raisef("%s: %s", values.checkpoint, ELSEWHERE[kind]) end
     if kind == "embeddings" and not values.pair_column then
         fault.raisef("%s: embeddings are measured by pairs with a score: name their columns with --text-column, "
@@ -138,9 +142,19 @@ local function with_model(values)
         place = function(i) return gold[i].where end }
 end
 
-local function with_file(values)
+-- What kinds of predictions are of, in applicable.lua's words.
+local USES = { value = "numbers" }
+
+local function with_file(values, sources)
+    for _, setting in ipairs(predict.of_model) do
+        if sources[setting.name] then
+            fault.raisef("--%s is for --checkpoint, but --predictions %s runs no model: leave it out",
+                setting.name:gsub("_", "-"), values.predictions)
+        end
+    end
     local predictions, lines = read_predictions(values.predictions)
     local kind = comparing.kind_of(predictions[1])
+    applicable.check(USES[kind] or kind, values.predictions, sources)
     local gold = read_gold(values, kind == "tags" and "tags" or "labels")
     if #gold ~= #predictions then
         fault.raisef("%s: %s, but %s has %d: are they of the same file?", values.predictions,
@@ -161,13 +175,15 @@ end
 
 --- Run the job: a report on standard output, and OUTPUT.
 -- @param values of M.settings
+-- @param sources where each was given, as Spec:parse returns it, or nil
 -- @return result of comparing.lua
-function M.run(values)
+function M.run(values, sources)
+    sources = sources or {}
     if (values.predictions ~= nil) == (values.checkpoint ~= nil) then
         fault.raise("give either --predictions or --checkpoint, whose predictions are to be measured")
     end
     predict.check_output(values.output, { gold = values.gold, predictions = values.predictions })
-    local gold, predictions, options = (values.predictions and with_file or with_model)(values)
+    local gold, predictions, options = (values.predictions and with_file or with_model)(values, sources)
     options.worst, options.separator = values.worst, values.label_separator
     local result = comparing.compare(gold, predictions, options)
     warn_of_unknown(result, values.gold)
@@ -176,14 +192,13 @@ function M.run(values)
         fault.check(written, kept)
         if kept then term.warn(("%s was there already and differs: kept as %s"):format(values.output, kept)) end
     end
-    io.stdout:write(report.text(result, values.gold, term.columns "stdout"))
+    io.stdout:write(report.text(result, values.gold, term.is_terminal "stdout" and term.columns "stdout" or nil))
     return result
 end
 
 --- What the recipe calls: its own settings, then the command line.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, { description = description })
-    return M.run(values)
+    return M.run(M.settings:parse(arg or {}, overrides, { description = description }))
 end
 
 return M

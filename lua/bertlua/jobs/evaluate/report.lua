@@ -1,4 +1,4 @@
---- An evaluation as text for a terminal, at most so many columns wide.
+--- An evaluation as text: for a terminal at most as wide as that is, for a pipe or a file whole.
 
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
@@ -14,6 +14,9 @@ local METRICS = { { "accuracy", "accuracy" }, { "precision", "precision" }, { "r
 
 -- Of more classes only the weakest are shown, of more confusions only the largest; the rest is in eval.json.
 local MOST_CLASSES, MOST_CONFUSIONS = 20, 15
+
+-- Where there is no terminal, a confusion table is at most this wide.
+local TABLE_COLUMNS = 80
 
 --- Text of exactly so many columns, cut or filled up.
 local function fit(text, columns, right)
@@ -62,8 +65,7 @@ local function add_confusions(lines, result, columns)
     local shown = math.min(#list, MOST_CONFUSIONS)
     lines[#lines + 1] = ""
     lines[#lines + 1] = ("confusions, the %d largest of %d"):format(shown, #list)
-    local width = math.floor((columns - 14) / 2)
-    local name = widest(result.names, width)
+    local name = widest(result.names, math.floor((columns - 14) / 2))
     for i = 1, shown do
         local entry = list[i]
         lines[#lines + 1] = ("%6d  %s  as  %s"):format(entry.count, fit(entry.gold, name), fit(entry.predicted, name))
@@ -106,19 +108,21 @@ local function add_worst(lines, result, columns)
             head = ("%s as %s"):format(entry.gold == "" and "(none)" or entry.gold, entry.predicted)
             if entry.score then head = ("%5.1f %%  "):format(100 * entry.score) .. head end
         end
-        -- The file stands in the first line.
-        lines[#lines + 1] = term.cut(printable.text(("%s  (line %s)"):format(head, entry.where:match ":(%d+)$")),
-            columns)
-        lines[#lines + 1] = "         " .. term.cut(printable.text(entry.text), columns - 9)
+        -- The file stands in the first line. The number comes first, so that it is never broken.
+        lines[#lines + 1] = term.wrap(printable.text(("line %-6s %s"):format(entry.where:match ":(%d+)$", head)),
+            columns, 12)
+        lines[#lines + 1] = (" "):rep(12) .. term.cut(printable.text(entry.text), columns - 12)
     end
 end
 
 --- The report.
 -- @param result of comparing.lua
 -- @param name of the gold file
--- @param columns of the terminal
+-- @param columns of the terminal; nil: a pipe or a file, where names and rows stand whole
 -- @treturn string
 function M.text(result, name, columns)
+    local table_columns = columns or TABLE_COLUMNS
+    columns = columns or math.huge
     local lines = { ("%s: %s%s%s"):format(name, plural.count(result.rows, "row"),
         result.words and (", %s"):format(plural.count(result.words, "word")) or "",
         result.scheme and (", entities in %s"):format(result.scheme) or result.classes
@@ -134,7 +138,7 @@ function M.text(result, name, columns)
         lines[#lines + 1] = "Pearson and Spearman are not defined: all numbers of one side are equal"
     end
     if result.classes then add_classes(lines, result, columns) end
-    if result.confusion and not add_matrix(lines, result, columns) then add_confusions(lines, result, columns) end
+    if result.confusion and not add_matrix(lines, result, table_columns) then add_confusions(lines, result, columns) end
     add_worst(lines, result, columns)
     return table.concat(lines, "\n") .. "\n"
 end

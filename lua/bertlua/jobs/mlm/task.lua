@@ -5,6 +5,7 @@ local BertForPretraining = require("bertlua.models.bert").BertForPretraining
 local context = require "bertlua.context"
 local fault = require "bertlua.fault"
 local held_out = require "bertlua.jobs.mlm.held_out"
+local leaks = require "bertlua.jobs.common.leaks"
 local masked_sequences = require "bertlua.data.masked_sequences"
 local model_choice = require "bertlua.jobs.common.model_choice"
 local model_files = require "bertlua.jobs.common.model_files"
@@ -25,8 +26,15 @@ local function make_plan(run, values, sources)
             .. "--train-file")
     end
     -- What is missing is told before anything is read.
+    local train_files
     for _, name in ipairs { "train_file", "dev_file", "test_file" } do
-        if values[name] then text_files.find(values[name], "--" .. name:gsub("_", "-")) end
+        local option = "--" .. name:gsub("_", "-")
+        local files = values[name] and text_files.find(values[name], option)
+        if name == "train_file" then
+            train_files = files
+        elseif files and train_files then
+            leaks.warn_of_files(run, train_files, ("%s %s"):format(option, values[name]), files)
+        end
     end
     local train, held = values.train_file ~= nil, values.dev_file or values.test_file
     if not train and not held then fault.raise("nothing to do: give a --train-file, --dev-file or --test-file") end
@@ -97,8 +105,13 @@ local evaluation = {
         if values.loss or model_choice.is_own(values) then return nil end
         return values.next_sentence and METRICS or ALONE
     end,
-    plan = function(_, values, evaluate)
-        evaluate.dev_file = evaluate.dev_file or values.dev_file
+    plan = function(run, values, evaluate)
+        local own = evaluate.dev_file
+        if own and own ~= values.dev_file then
+            leaks.warn_of_files(run, text_files.find(values.train_file, "--train-file"), "evaluate: dev_file " .. own,
+                text_files.find(own, "evaluate: dev_file"))
+        end
+        evaluate.dev_file = own or values.dev_file
         if not evaluate.dev_file and values.dev_share == 0 then
             fault.raise("evaluate: nothing is held out: set --dev-share above 0, or name a --dev-file")
         end

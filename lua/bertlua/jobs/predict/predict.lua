@@ -4,11 +4,13 @@
 -- pipe a window is what has come so far, so that whoever waits for a prediction gets it.
 
 local Encoder = require "bertlua.encoder"
+local applicable = require "bertlua.jobs.predict.applicable"
 local devices = require "bertlua.jobs.common.devices"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local kinds = require "bertlua.jobs.predict.kinds"
+local leaks = require "bertlua.jobs.common.leaks"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local rows = require "bertlua.jobs.predict.rows"
@@ -109,12 +111,14 @@ function M.check_output(output, inputs)
 end
 
 --- Open the model, and say what it predicts.
+-- @param sources of the values, as Spec:parse returns them, or nil
 -- @return model; name of its kind
-function M.open_model(values)
+function M.open_model(values, sources)
     local model = Encoder.load(values.checkpoint, { precision = values.precision, vocab_file = values.vocab_file,
         do_lower_case = values.do_lower_case, model_prefix = values.model_prefix,
         max_seq_length = values.max_seq_length, command_line = true })
     local kind = kinds.of(model, values.task)
+    applicable.check(applicable.use(model, kind), values.checkpoint, sources or {})
     local problem = kind == "embeddings" and model.sentences.problem
     if problem and not values.pooling then
         fault.raisef("%s; --pooling mean makes vectors regardless", problem)
@@ -127,6 +131,8 @@ end
 -- @param labeled whether rows have labels or tags
 function M.open_rows(values, path, kind, label, labeled)
     local wanted = kinds[kind].columns(values)
+    leaks.check_columns { text_column = wanted.words and values.text_column or not wanted.words and wanted.text or nil,
+        pair_column = wanted.pair, label_column = label }
     wanted.path, wanted.form, wanted.label = path, values.input_form, label
     wanted.encoding, wanted.invalid_utf8, wanted.header = values.encoding, values.invalid_utf8, values.header
     wanted.columns_named = (values.text_column or values.pair_column or label) ~= nil
@@ -222,11 +228,12 @@ end
 
 --- Run the job.
 -- @param values of M.settings
+-- @param sources where each was given, as Spec:parse returns it, or nil
 -- @return number of rows
-function M.run(values)
+function M.run(values, sources)
     M.check_output(values.output, { input = values.input })
     devices.open(values)
-    local model, kind = M.open_model(values)
+    local model, kind = M.open_model(values, sources)
     if values.top_k and values.format == "tsv" then
         term.warn "--top-k has no place in --format tsv: ignored; JSON lines have it"
     end
@@ -250,8 +257,7 @@ end
 
 --- What the recipe calls: its own settings, then the command line.
 function M.main(overrides, description)
-    local values = M.settings:parse(arg or {}, overrides, { description = description })
-    return M.run(values)
+    return M.run(M.settings:parse(arg or {}, overrides, { description = description }))
 end
 
 return M

@@ -27,7 +27,8 @@ function M.folder(path, shown, model_prefix)
     if fs.exists(fs.join(path, "config.json")) then return path end
     local home, _, reason, is_all = model_home.find(path, model_prefix)
     if not home then
-        fault.raisef("%s %s: %s", shown, path, is_all and reason or "holds neither a model nor a complete checkpoint")
+        fault.raisef("%s %s: %s", shown, path, is_all and reason
+            or "holds neither a model nor a complete checkpoint" .. model_home.hint(path))
     end
     return home
 end

@@ -4,6 +4,7 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local leaks = require "bertlua.jobs.common.leaks"
 local published = require "bertlua.squad.published"
 
 local M = {}
@@ -67,6 +68,9 @@ function M.make(run, values, sources)
     end
     run.train_file = work.train and M.data_file(run, values, "train_file", "train") or nil
     run.predict_file = work.predict and M.data_file(run, values, "predict_file", "dev") or nil
+    if run.train_file and run.predict_file then
+        leaks.warn_of_files(run, { run.train_file }, "--predict-file " .. run.predict_file, { run.predict_file })
+    end
     if values.eval_script and not fs.is_file(values.eval_script) then
         fault.raisef("--eval-script %s: no such file", values.eval_script)
     end

@@ -5,6 +5,7 @@ local clock = require "bertlua.util.clock"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
+local leaks = require "bertlua.jobs.common.leaks"
 local metrics = require "bertlua.squad.metrics"
 local plan = require "bertlua.jobs.squad.plan"
 local predict = require "bertlua.squad.predict"
@@ -109,6 +110,10 @@ end
 function M.evaluation.plan(run, values, wanted)
     if wanted.predict_file and not fs.is_file(wanted.predict_file) then
         fault.raisef("evaluate: predict_file %s: no such file", wanted.predict_file)
+    end
+    if wanted.predict_file and wanted.predict_file ~= run.predict_file then
+        leaks.warn_of_files(run, { run.train_file }, "evaluate: predict_file " .. wanted.predict_file,
+            { wanted.predict_file })
     end
     wanted.predict_file = wanted.predict_file or run.predict_file or plan.data_file(run, values, "predict_file", "dev")
 end

@@ -65,16 +65,18 @@ describe("labeled texts", function()
             assert.are.equal(folder .. "/" .. expected, tostring(problem))
         end
         local SKIP = "; --bad-rows skip leaves out such rows"
+        local NO_HEADER = "; a file without a header has its columns by number (%s 1)"
         refused("a.csv:3: the label is empty" .. SKIP, "a.csv", "text,label\na,x\nb,\n")
         refused("a.tsv:3: 3 fields, expected 2 as in the header: a tab cannot stand within a field" .. SKIP, "a.tsv",
             "text\tlabel\na\tx\nb\tc\tx\n")
-        refused('a.jsonl:2: no column "label"; the object has text: name the column with --label-column' .. SKIP,
+        refused('a.jsonl:2: no column "label"; the object has "text": name the column with --label-column' .. SKIP,
             "a.jsonl", '{"text": "a", "label": "x"}\n{"text": "b"}\n')
-        refused('a.csv:2: no column "kind"; the header has text, label: name the column with --label-column',
-            "a.csv", "text,label\na,x\n", { label_column = "kind" })
-        refused('a.csv:2: no column "text"; the header has a, label: name the column with --text-column', "a.csv",
-            "a,label\na,x\n")
-        refused('a.csv:2: no column "b"; the header has text, label: name the column with --pair-column', "a.csv",
+        refused('a.csv:1: no column "kind"; the header has "text", "label": name the column with --label-column'
+            .. NO_HEADER:format "--label-column", "a.csv", "text,label\na,x\n", { label_column = "kind" })
+        refused('a.csv:1: no column "text"; the header has "a", "label": name the column with --text-column'
+            .. NO_HEADER:format "--text-column", "a.csv", "a,label\na,x\n")
+        refused('a.csv:1: no column "b"; the header has "text", "label": name the column with --pair-column'
+            .. NO_HEADER:format "--pair-column", "a.csv",
             "text,label\na,x\n", { pair_column = "b" })
         local list, lines, _, skipped = read("a.csv", "text,label\na,1\n ,2\nb,\nc,none\nd,0.5\n",
             { bad_rows = "skip", problem_type = "regression" })

@@ -137,10 +137,10 @@ for _, setting in ipairs { "lr_scale", "weight_decay_of" } do
                 ["false"] = false } do
                 local message = refusal(groups.numbers, setting, { [setting] = function() return value end },
                     store_of())
-                assert.are.equal(("%s: got %s for bert.embeddings.word.weight, expected a number of at least 0"):format(
-                    setting, shown), (message:gsub("%-nan", "nan")))
+                assert.are.equal(("%s: got %s for bert.embeddings.word.weight, expected a finite number of at least 0")
+                    :format(setting, shown), (message:gsub("%-nan", "nan")))
             end
-            assert.are.equal(setting .. ': got -2 for "layer.0", expected a number of at least 0',
+            assert.are.equal(setting .. ': got -2 for "layer.0", expected a finite number of at least 0',
                 refusal(groups.check, { [setting] = { ["layer.0"] = -2 } }))
             assert.matches(setting .. ", bert%.embeddings%.word%.weight: spec/.-: broken",
                 refusal(groups.numbers, setting, { [setting] = function() error "broken" end }, store_of()))

@@ -72,7 +72,8 @@ describe("data of sentence embeddings", function()
         refused("a.csv:3: the text in column pair is empty", read, "a.csv", "text,pair\na,b\na, \n")
         refused("a.jsonl:2: the text in column n is empty", read, "a.jsonl",
             '{"text":"a","pair":"b","n":"c"}\n{"text":"a","pair":"b","n":""}\n', { negative_column = "n" })
-        refused('a.tsv:2: no column "n"; the header has text, pair: name the column with --negative-column', read,
+        refused('a.tsv:1: no column "n"; the header has "text", "pair": name the column with --negative-column; '
+            .. "a file without a header has its columns by number (--negative-column 1)", read,
             "a.tsv", "text\tpair\na\tb\n",
             { negative_column = "n" })
     end)

@@ -101,7 +101,8 @@ describe("rows to predict", function()
     it("are refused by file and line", function()
         refused("a.txt:2: the text is empty", "a.txt", "a\n \nb\n")
         refused("a.csv:3: the second is empty", "a.csv", "text,second\na,b\nc,\n", { text = "text", pair = "second" })
-        refused('a.csv:2: no column "text"; the header has a: name the column with --text-column', "a.csv",
+        refused('a.csv:1: no column "text"; the header has "a": name the column with --text-column; '
+            .. "a file without a header has its columns by number (--text-column 1)", "a.csv",
             "a\nx\n")
         refused("a.conll: CoNLL columns hold words, but this model reads texts: name the form with --input-form",
             "a.conll", "a\tO\n")

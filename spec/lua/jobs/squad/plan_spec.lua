@@ -49,6 +49,21 @@ describe("the plan of a fine-tuning run", function()
         refused("mode: got \"sing\", expected one of train, eval, prediction, train_eval", { "--mode", "sing" })
     end)
 
+    it("warns where the questions to answer are those to train on", function()
+        local line = "--predict-file " .. job.train .. ": this file is one to train on, too: figures of texts that a "
+            .. "model has seen do not tell what it has learned"
+        local function told(run)
+            local found = 0
+            for _, warning in ipairs(run.warnings) do
+                found = found + (warning:find("too: figures", 1, true) and 1 or 0)
+            end
+            return found, run.warnings[1]
+        end
+        assert.are.equal(line, select(2, told(resolve { "--mode", "train_eval", "--predict-file", job.train })))
+        assert.are.equal(0, (told(resolve { "--mode", "train_eval" })))
+        assert.are.equal(1, (told(resolve({}, { mode = "train", evaluate = { every = 1, predict_file = job.train } }))))
+    end)
+
     it("uses the published data where none is named", function()
         local function downloads(...) return resolve({ "--mode", "train_eval", ... }).downloads end
         assert.are.same({}, downloads())

@@ -103,9 +103,9 @@ function M.model_files(values)
     elseif config_file and not fs.is_file(config_file) then
         no_file("--config-file", config_file)
     end
-    if vocab_file and not fs.is_file(vocab_file) then
-        no_file("--vocab-file", vocab_file)
-    elseif not vocab_file and values.bert_model ~= "custom" then
+    local problem = vocab_file and paths.no_vocabulary(vocab_file)
+    if problem then fault.raise("--vocab-file " .. problem) end
+    if not vocab_file and values.bert_model ~= "custom" then
         vocab_file = paths.find("vocab", values.bert_model .. "-vocab.txt")
     end
     return model_choice.config_file(values, config_file), vocab_file

@@ -9,6 +9,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local kinds = require "bertlua.jobs.predict.kinds"
+local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local rows = require "bertlua.jobs.predict.rows"
@@ -40,7 +41,8 @@ M.of_model = {
     { name = "batch_size", type = "integer", min = 1, default = 32, group = "Model", help = "texts in a batch" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16", "fp16" }, default = "fp32", group = "Model",
         help = "of matrices and activations" },
-    { name = "vocab_file", type = "path", group = "Model", help = "unset: vocab.txt or tokenizer.json of the model" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary, group = "Model",
+        help = "unset: vocab.txt or tokenizer.json of the model" },
     { name = "do_lower_case", type = "boolean", group = "Model",
         help = "lower-case the text; unset: as the model was trained" },
     { name = "model_prefix", type = "string", default = "model", group = "Model",

@@ -13,6 +13,7 @@ local fs = require "bertlua.util.fs"
 local http = require "bertlua.jobs.serve.http"
 local json = require "bertlua.util.json"
 local metrics = require "bertlua.jobs.serve.metrics"
+local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local problem = require "bertlua.jobs.serve.problem"
@@ -38,7 +39,8 @@ M.settings = settings.define {
         help = "longer texts lose their end where a request does not say; otherwise it is refused" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16" }, default = "fp32", group = "Model",
         help = "of matrices and activations" },
-    { name = "vocab_file", type = "path", group = "Model", help = "unset: vocab.txt or tokenizer.json of the model" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary, group = "Model",
+        help = "unset: vocab.txt or tokenizer.json of the model" },
     { name = "do_lower_case", type = "boolean", group = "Model",
         help = "lower-case the text; unset: as the model was trained" },
 

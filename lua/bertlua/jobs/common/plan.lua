@@ -16,6 +16,7 @@ local formats = require "bertlua.weights.formats"
 local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
 local model_choice = require "bertlua.jobs.common.model_choice"
+local named_file = require "bertlua.util.named_file"
 local origin = require "bertlua.jobs.common.origin"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local paths = require "bertlua.paths"
@@ -348,6 +349,15 @@ local function check_schedule(values)
     end
 end
 
+--- The folders of files that the run writes must be there, but for those that it makes itself.
+local function check_named_files(values)
+    local made = values.output_dir:gsub("(.)/+$", "%1")
+    named_file.check("--report-file", values.report_file, made)
+    named_file.check("--trace-file", values.trace_file, made)
+    local choices = values.matmul_choices
+    if choices ~= "auto" and choices ~= "none" then named_file.check("--matmul-choices", choices, made) end
+end
+
 --- Work out a run; where epochs decide its steps, these come later, once the samples are counted: see set_steps().
 -- @param task of task.define()
 -- @param values resolved settings
@@ -360,6 +370,7 @@ end
 function M.resolve(task, values, sources, size)
     local run = { phase = task.name, work = { train = true }, warnings = {}, notes = {}, effective = {} }
     M.need(values, "output_dir", "name the folder for checkpoints and results")
+    check_named_files(values)
     if task.plan then task.plan(run, values, sources) end
     if values.model_prefix:find "/" then
         fault.raisef("--model-prefix %s: expected a name without a slash; it names a file inside the checkpoint",

@@ -9,6 +9,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local kinds = require "bertlua.jobs.predict.kinds"
+local named_file = require "bertlua.util.named_file"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
@@ -98,10 +99,11 @@ end
 
 M.settings = settings.define(all_settings())
 
---- Refuse an output that is one of the files that are read.
+--- Refuse an output whose folder is missing, or that is one of the files that are read.
 -- @param output path, "-" or nil
 -- @param inputs by the setting that names each: path, "-" or nil
 function M.check_output(output, inputs)
+    named_file.check("--output", output)
     if not output or not fs.is_file(output) then return end
     for name, path in pairs(inputs) do
         if fs.identity(path) == fs.identity(output) then

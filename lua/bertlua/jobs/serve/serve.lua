@@ -13,6 +13,7 @@ local fs = require "bertlua.util.fs"
 local http = require "bertlua.jobs.serve.http"
 local json = require "bertlua.util.json"
 local metrics = require "bertlua.jobs.serve.metrics"
+local named_file = require "bertlua.util.named_file"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
@@ -162,6 +163,7 @@ end
 -- @return true; or false where requests were left behind, or something broke
 function M.run(values)
     http.need()
+    named_file.check("--access-log", values.access_log)
     local cores = #affinity.get()
     if values.workers == 0 then
         local each = values.threads > 0 and values.threads or cores

@@ -1,7 +1,7 @@
 --- Text to HDF5 shards for pre-training.
 --
 --     bertlua recipes/create_pretraining_data.lua --input-dir text --output-dir data/phase1 \
---         --vocab-file vocab/bert-base-uncased-vocab.txt --num-workers 8
+--         --vocab-file bert-base-uncased-vocab.txt --num-workers 8
 --
 -- The text has one sentence per line and a blank line between documents; with
 -- --text-form prose any .txt files will do. Other encodings, compressed files,

@@ -1,6 +1,6 @@
 --- A Wikipedia dump, or any folder of text, to shards.
 --
---     bertlua recipes/prepare_corpus.lua --output-dir data --vocab-file vocab/bert-base-uncased-vocab.txt
+--     bertlua recipes/prepare_corpus.lua --output-dir data --vocab-file bert-base-uncased-vocab.txt
 --
 -- fetches the English Wikipedia and makes data/hdf5/seq128_pred20 (phase 1) and
 -- data/hdf5/seq512_pred80 (phase 2). --wikipedia FILE uses a dump you already

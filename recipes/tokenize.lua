@@ -2,7 +2,7 @@
 -- JSON lines {"text": ...} on standard input to {"tokens": [...], "ids": [...]}.
 --
 --     echo '{"text": "Hello, World!"}' | bertlua recipes/tokenize.lua \
---         --vocab-file vocab/bert-base-uncased-vocab.txt --do-lower-case true
+--         --vocab-file bert-base-uncased-vocab.txt --do-lower-case true
 
 local recipe = require "bertlua.recipe"
 

@@ -81,7 +81,9 @@ fine-tuning or prediction.
 Without arguments it opens a prompt for Lua, or runs standard input if that is
 no terminal.
 .Pp
-A word with a slash or a dot is a
+A word with a slash, or one that ends in
+.Pa .lua ,
+is a
 .Ar file
 of Lua: as given, or else below
 .Nm Ns 's

@@ -6,6 +6,7 @@
 -- were made in.
 
 local ffi = require "ffi"
+local affinity = require "bertlua.affinity"
 local bl = require "bertlua.ffi"
 
 local C, check = bl.lib, bl.check
@@ -132,16 +133,25 @@ function M.fast_dtype(dtype)
 end
 
 --- Pin each worker thread to a core, if the context uses every core this process may run on.
--- Threads started afterwards inherit the calling thread's core.
+-- Threads and programs started afterwards inherit the calling thread's core.
 -- @return true if they are pinned, now or by an earlier call
 function M.pin_threads()
     local context = M.current()
     if not context.pinned then
-        local pinned = ffi.new "bool[1]"
+        local pinned, cores = ffi.new "bool[1]", affinity.get()
         check(C.bl_context_pin_threads(context.handle, pinned))
-        context.pinned = pinned[0]
+        context.pinned = pinned[0] and cores or nil
     end
-    return context.pinned
+    return context.pinned ~= nil
+end
+
+--- Let all threads run again on every core that the process had before pin_threads(). Nothing if they are not pinned.
+function M.unpin_threads()
+    for _, context in pairs(opened) do
+        local cores = context.pinned
+        context.pinned = nil
+        if cores then affinity.set(cores) end
+    end
 end
 
 --- Let f32 matrix products round their operands to TF32 where the device has it; elsewhere they stay f32.

@@ -1,6 +1,7 @@
 --- Where bertlua's own files are: recipes, model configurations, vocabularies.
 
 local ffi = require "bertlua.ffi"
+local lfs = require "lfs"
 
 local M = {}
 
@@ -53,6 +54,33 @@ function M.find(kind, name)
         end
     end
     return nil, ("no such %s: %s"):format(kind, table.concat(candidates, ", "))
+end
+
+--- The vocabulary that a user means: a path, or the name of one of bertlua's own, from whatever folder.
+-- @param name as given; NAME and vocab/NAME both name bertlua's
+-- @return path; the name as it is where there is neither
+function M.vocabulary(name)
+    -- What lies there, readable or not, is what was meant.
+    if lfs.symlinkattributes(name, "mode") then return name end
+    local own = name:match "^[^/]+%.txt$" or name:match "^vocab/([^/]+%.txt)$"
+    local path = own and ("%s/%s/%s"):format(M.root(), FOLDER.vocab, own)
+    return path and lfs.attributes(path, "mode") == "file" and path or name
+end
+
+--- What is wrong with the path of a vocabulary, for who names one; nil if it is a file.
+-- @param path of vocabulary()
+function M.no_vocabulary(path)
+    local mode = lfs.attributes(path, "mode")
+    if mode == "directory" then return path .. ": is a folder, expected a file" end
+    if mode then return nil end
+    local folder, own = ("%s/%s"):format(M.root(), FOLDER.vocab), {}
+    if lfs.attributes(folder, "mode") == "directory" then
+        for name in lfs.dir(folder) do
+            if name:find "%.txt$" then own[#own + 1] = name end
+        end
+    end
+    table.sort(own)
+    return ("%s: no such file, nor one of bertlua's own vocabularies (%s)"):format(path, table.concat(own, ", "))
 end
 
 return M

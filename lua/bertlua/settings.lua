@@ -114,7 +114,7 @@ local function convert(setting, value)
         return number and number >= 0 and number == math.floor(number) and number or nil
     end
     if type(value) ~= "string" or (value == "" and not setting.allow_empty) then return nil end
-    return value
+    return setting.find and setting.find(value) or value
 end
 
 local function is_unset(setting, value)
@@ -321,8 +321,8 @@ local TYPES = { integer = true, number = true, boolean = true, string = true, pa
 --   min=, max=, above=, below= (numbers), choices= (and or_integer=true to accept a number too; of a
 --   boolean: words that it takes besides true and false), hidden=true: not in help and tables,
 --   required=true, allow_empty=true, accepts={ ["function"]=true, table=true }: what a recipe may give in place of
---   text; type lua takes nothing else }. A setting without a default is unset until given;
---   then "none" unsets it again, unless allow_empty makes any text a value.
+--   text; type lua takes nothing else; find = function(path) -> the path that it stands for }. A setting without a
+--   default is unset until given; then "none" unsets it again, unless allow_empty makes any text a value.
 function M.define(list)
     local spec = setmetatable({ list = list, by_name = {}, names = {}, sources = {} }, Spec)
     for index, setting in ipairs(list) do

@@ -63,10 +63,27 @@ describe("demo", function()
         assert.matches("phase2/4: all 4 steps are done", again)
         assert.are.equal(output:match "Accuracy on.*", again:match "Accuracy on.*")
 
-        code, again = demo(corpus, "--phase1-steps 2 --phase2-steps 2")
+        -- What others keep there, also beside the checkpoints, which are models for other recipes.
+        assert(fs.mkdirs(dir .. "/out/bank"))
+        for _, name in ipairs { "/out/notes.txt", "/out/bank/model", "/out/custom/phase2/notes.txt" } do
+            assert(fs.write(dir .. name, "mine"))
+        end
+        code, again = demo(corpus, "--phase1-steps 2 --phase2-steps 2 --seed 7")
+        assert.are.equal(1, code, again)
+        assert.are.equal(("bertlua: --output-dir %s/out: holds a demo of another text or other settings ("
+            .. "phase1_steps 12, now 2; phase2_steps 4, now 2; seed 42, now 7): add --restart, which removes what "
+            .. "that demo wrote there, or choose another folder\n"):format(dir), again)
+        assert.is_true(fs.exists(dir .. "/out/custom/phase1/12/model.safetensors"))
+        code, again = demo(corpus, "--phase1-steps 2 --phase2-steps 2 --restart")
         assert.are.equal(0, code, again)
-        assert.matches("text or settings differ from last time: removing", again)
+        assert.is_truthy(again:gsub("\n *", " "):find(("restart: removed what the demo had written in "
+            .. "%s/out; what it had not written stays: bank, custom/phase2/notes.txt, notes.txt"):format(dir), 1, true),
+            again)
         assert.is_true(fs.exists(dir .. "/out/custom/phase1/2"))
+        assert.is_false(fs.exists(dir .. "/out/custom/phase1/12"))
+        for _, name in ipairs { "/out/notes.txt", "/out/bank/model", "/out/custom/phase2/notes.txt" } do
+            assert.are.equal("mine", assert(fs.read(dir .. name)))
+        end
     end)
 
     --- A command of the demo with its outputs in another folder; text and config are still the demo's.
@@ -78,7 +95,8 @@ describe("demo", function()
     end
 
     it("prints commands that work by hand", function()
-        local output = select(2, demo(corpus_folder(dir .. "/corpus", 120000), "--phase1-steps 2 --phase2-steps 2"))
+        local output = select(2, demo(corpus_folder(dir .. "/corpus", 120000),
+            "--phase1-steps 2 --phase2-steps 2 --restart"))
         local commands = {}
         output = output:gsub("\\\n *", "")
         for command in output:gmatch "by hand: bertlua ([^\n]+)" do commands[#commands + 1] = command end

@@ -82,6 +82,36 @@ describe("a device that cannot be used", function()
         assert.matches("^" .. missing, told("", "env -u OMP_NUM_THREADS"))
     end)
 
+    it("is given back by a run with all its processors, also by one that fails", function()
+        local job = require("spec.support.classify").new()
+        local script = process.temporary(([[
+            local affinity, recipe = require "bertlua.affinity", require "bertlua.recipe"
+            local context = require "bertlua.context"
+            local cores = #affinity.get()
+            local bound
+            local function run(name, on_step)
+                recipe.run("classify", { train_file = %q, bert_model = "custom", config_file = %q, vocab_file = %q,
+                    text_column = "text", label_column = "label", max_seq_length = 16, train_batch_size = 8,
+                    max_steps = 2, output_dir = %q .. name, show_config = false, on_step = on_step })
+            end
+            run("a", function() bound = #affinity.get() end)
+            print("cores", bound, #affinity.get() == cores, context.current().pinned == nil)
+            print("failed", pcall(run, "b", function() error "stop" end))
+            run "c"
+            print("cores", bound, #affinity.get() == cores)
+        ]]):format(job.train, job.config, job.vocab, job.dir .. "/"))
+        local output, code = process.run(("cd %s && env -u OMP_NUM_THREADS %s --device cpu %s < /dev/null"):format(
+            folder, process.quote(process.bertlua), script))
+        os.remove(script)
+        assert.are.equal(0, code, output)
+        -- Pinned in the meantime, unless a quota gives the process fewer threads than cores.
+        local quota = require("bertlua.process").quota()
+        if not quota then assert.matches("cores\t1\ttrue\ttrue\n", output) end
+        assert.matches("\nfailed\tfalse\t.*\ncores\t%d+\ttrue\n", output)
+        assert.is_nil(output:find("take turns", 1, true), output)
+        job:close()
+    end)
+
     it("is reported with the variable that names it", function()
         for _, name in ipairs { "pretrain_phase1", "answer" } do
             local output, code = run(("recipes/%s.lua"):format(name), REQUIRED[name] or "", "BERTLUA_DEVICE=tpu")

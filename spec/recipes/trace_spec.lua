@@ -28,6 +28,7 @@ describe("trace_file", function()
     mpi_it("shows collectives beside the backward pass, one file per rank", function()
         local config = job:write_config({ hidden_size = 128, intermediate_size = 512, num_hidden_layers = 4 },
             "wide.json")
+        assert(fs.mkdirs(job.dir .. "/traces"))
         local trace = job.dir .. "/traces/step.json"
         local command = job:command("pretrain_phase1.lua", { device = "cpu", ["config-file"] = config,
             ["trace-file"] = trace, ["gradient-bucket-mib"] = 0.25, ["tensorboard-dir"] = "none" })

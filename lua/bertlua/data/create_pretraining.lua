@@ -10,6 +10,7 @@ local data = require "bertlua.data"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local instances = require "bertlua.data.instances"
+local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local random = require "bertlua.rng"
 local sample_checks = require "bertlua.data.sample_checks"
@@ -34,7 +35,8 @@ create.settings = {
       help = "files are named PREFIX_training_N.hdf5 and PREFIX_test_N.hdf5" },
     { name = "overwrite", type = "boolean", default = false, group = "Text",
       help = "remove existing shards with the same prefix from output_dir" },
-    { name = "vocab_file", type = "path", group = "Tokenizer", help = "WordPiece vocabulary, one token per line" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary, group = "Tokenizer",
+      help = "WordPiece vocabulary, one token per line: a path, or a name in bertlua's vocab/" },
     { name = "do_lower_case", type = "boolean", default = true, group = "Tokenizer",
       help = "lower-case and strip accents; must match the vocabulary" },
     { name = "max_seq_length", type = "integer", default = 128, min = 8, max = 4096, group = "Samples",
@@ -230,6 +232,8 @@ local function open_tokenizer(values, tokenizer)
     end
     if not tokenizer then
         if not values.vocab_file then fault.raise("vocab_file is not set: name a WordPiece vocabulary") end
+        local problem = paths.no_vocabulary(values.vocab_file)
+        if problem then fault.raise("--vocab-file " .. problem) end
         tokenizer = require("bertlua.text.tokenizer").load(values.vocab_file, { do_lower_case = values.do_lower_case })
     end
     return tokenizer, check_tokenizer(tokenizer, values)

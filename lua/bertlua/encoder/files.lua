@@ -8,6 +8,7 @@ local formats = require "bertlua.weights.formats"
 local fs = require "bertlua.util.fs"
 local heads = require "bertlua.weights.heads"
 local model_home = require "bertlua.train.model_home"
+local paths = require "bertlua.paths"
 local text_vectors = require "bertlua.train.text_vectors"
 local tokenizer = require "bertlua.text.tokenizer"
 local vocabulary = require "bertlua.weights.vocabulary"
@@ -37,13 +38,13 @@ end
 
 --- The vocabulary of a model.
 local function vocabulary_of(home, options)
-    local path = options.vocab_file or vocabulary.beside(home)
+    local path = options.vocab_file and paths.vocabulary(options.vocab_file) or vocabulary.beside(home)
     if not path then
         fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with %s", home,
             named(options, "vocab_file"))
-    elseif not fs.is_file(path) then
-        fault.raisef("%s: no such vocabulary", path)
     end
+    local problem = paths.no_vocabulary(path)
+    if problem then fault.raise(options.command_line and "--vocab-file " .. problem or problem) end
     return path
 end
 

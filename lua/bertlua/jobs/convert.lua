@@ -16,6 +16,7 @@ local heads = require "bertlua.weights.heads"
 local memory = require "bertlua.memory"
 local names = require "bertlua.weights.names"
 local new_folder = require "bertlua.util.new_folder"
+local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
@@ -27,7 +28,8 @@ local weights = require "bertlua.train.weights"
 local M = {}
 
 local COMMON = {
-    { name = "vocab_file", type = "path", help = "unset: vocab.txt or tokenizer.json of the model" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary,
+        help = "unset: vocab.txt or tokenizer.json of the model" },
     { name = "do_lower_case", type = "boolean",
         help = "casing of the text the model was trained on; unset: as the model records, else by the vocabulary" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
@@ -173,7 +175,8 @@ end
 --- Vocabulary and casing that go with a model.
 local function words_of(values, home, progress)
     local vocab_file = values.vocab_file
-    if vocab_file and not fs.is_file(vocab_file) then fault.raisef("--vocab-file %s: no such file", vocab_file) end
+    local problem = vocab_file and paths.no_vocabulary(vocab_file)
+    if problem then fault.raise("--vocab-file " .. problem) end
     vocab_file = vocab_file or vocabulary.beside(home)
     local lower = values.do_lower_case
     if lower == nil then lower = folder.casing(home, progress) end

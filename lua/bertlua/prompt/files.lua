@@ -15,6 +15,13 @@ local function readable(path)
     return is_file
 end
 
+-- Asked of what is not readable.
+local function is_folder(path)
+    local folder = io.open(path, "rb")
+    if folder then folder:close() end
+    return folder ~= nil
+end
+
 -- What lies in the current folder under a bare word, with or without the ending; nil if nothing does.
 local function beside(name)
     return readable(name) and name or readable(name .. ".lua") and name .. ".lua" or nil
@@ -40,21 +47,31 @@ local function find_path(name)
             if (folder == "" or name:sub(1, 1) ~= "/") and readable(path) then return path end
         end
     end
-    local folder = io.open(name, "rb")
-    if folder then
-        folder:close()
-        return nil, name .. " is a folder, expected a Lua file"
-    end
+    if is_folder(name) then return nil, name .. " is a folder, expected a Lua file" end
     local guess = guess_of(name)
     return nil, "no such file: " .. name .. (guess and "; did you mean " .. guess .. "?" or "")
 end
 
---- Find a Lua file. A word with a slash or a dot is a path: as given, or below bertlua's own folder. A
+-- A word without a slash that ends otherwise than a Lua file: most often data, whose setting was left out.
+local function refuse(name)
+    local file, guess = beside(name), guess_of((name:gsub("%.[^.]*$", "")))
+    if file then
+        local data = file == name and "; data are named by a setting of a recipe, as --train-file " .. name or ""
+        return nil, ("%s: a name without a slash is run as Lua only if it ends in .lua; if it is Lua: ./%s%s"):format(
+            name, file, data)
+    elseif is_folder(name) then
+        return nil, name .. " is a folder, expected a Lua file"
+    end
+    return nil, ("no file and no recipe is called %s%s"):format(name, guess and "; did you mean " .. guess .. "?" or "")
+end
+
+--- Find a Lua file. A word with a slash, or that ends in .lua, is a path: as given, or below bertlua's own folder. A
 -- bare word is the name of a recipe and never a file of the current folder, so that none can take a recipe's place.
 -- @return path, or nil and a message
 -- @return for a name, the file of the current folder that could have been meant
 function M.find(name)
-    if not recipe_files.is_name(name) then return find_path(name) end
+    if name:find("/", 1, true) or name:find "%.lua$" then return find_path(name) end
+    if not recipe_files.is_name(name) then return refuse(name) end
     local path, file = recipe_files.find(commands.root(), name), beside(name)
     if path then
         -- In recipes/ itself they are the same file.

@@ -10,6 +10,7 @@
 
 local BertConfig = require "bertlua.models.bert_config"
 local BertForQuestionAnswering = require "bertlua.models.question_answering"
+local paths = require "bertlua.paths"
 local Tape = require "bertlua.autograd.tape"
 local extraction = require "bertlua.squad.extraction"
 local checkpoint = require "bertlua.train.checkpoint"
@@ -66,9 +67,9 @@ local function words_of(home, options, config)
     if not vocab_file then
         fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with vocab_file "
             .. "(--vocab-file)", home)
-    elseif not fs.is_file(vocab_file) then
-        fault.raisef("%s: no such vocabulary", vocab_file)
     end
+    local problem = paths.no_vocabulary(vocab_file)
+    if problem then fault.raise(problem) end
     local lower = options.do_lower_case
     if lower == nil then lower = folder.casing(home, checkpoint.progress(home)) end
     if lower == nil then lower = vocabulary.casing(vocab_file) ~= false end

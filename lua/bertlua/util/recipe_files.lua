@@ -6,7 +6,7 @@ local lfs_found, lfs = pcall(require, "lfs")
 
 local M = {}
 
---- Whether a word of the command line is a name, and not a path: that has a slash or a dot.
+--- Whether a word of the command line can be a name: one with a slash or a dot cannot.
 function M.is_name(word)
     return word:match "^[%w_][%w_-]*$" ~= nil
 end

@@ -65,6 +65,9 @@ describe("bertlua", function()
             { "convert", "convert: a word is missing, expected from%-huggingface or to%-huggingface" },
             { "convert from-hugface", "got from%-hugface, expected .*; did you mean from%-huggingface%?" },
             { "help nope", "no command or recipe is called nope" },
+            { "README.md", "README%.md: a name without a slash is run as Lua only if it ends in %.lua; if it is Lua: "
+                .. "%./README%.md; data are named by a setting of a recipe, as %-%-train%-file README%.md; bertlua "
+                .. "%-%-help shows how to start" },
             { "Makefile", "no recipe is called Makefile; to run the file Makefile: ./Makefile" },
             { "seal-shards", "%-%-input%-dir is required" },
             { script "x = ", ":1: unexpected symbol near '<eof>'" },

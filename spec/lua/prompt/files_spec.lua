@@ -26,6 +26,32 @@ describe("files", function()
             { files.find "Makefile" })
     end)
 
+    it("are Lua by a slash or their ending, so that data are not run", function()
+        local here = lfs.currentdir()
+        local folder = process.temporary_folder()
+        for _, path in ipairs { "/train.csv", "/mine.v2.lua", "/own.lua" } do
+            assert(io.open(folder .. path, "w")):close()
+        end
+        assert(lfs.mkdir(folder .. "/old.d"))
+        assert(lfs.chdir(folder))
+        local found = {}
+        for i, name in ipairs { "train.csv", "./train.csv", "mine.v2", "mine.v2.lua", "./mine.v2", "own.lua", "old.d",
+            "none.txt", "." } do
+            found[i] = { files.find(name) }
+        end
+        assert(lfs.chdir(here))
+        process.run("rm -r " .. process.quote(folder))
+        local rule = ": a name without a slash is run as Lua only if it ends in .lua; if it is Lua: ./"
+        assert.are.same({
+            { nil, "train.csv" .. rule .. "train.csv; data are named by a setting of a recipe, as --train-file "
+                .. "train.csv" },
+            { "./train.csv" }, { nil, "mine.v2" .. rule .. "mine.v2.lua" }, { "mine.v2.lua" }, { "./mine.v2.lua" },
+            { "own.lua" }, { nil, "old.d is a folder, expected a Lua file" },
+            { nil, "no file and no recipe is called none.txt" }, { nil, ". is a folder, expected a Lua file" } }, found)
+        assert.are.same({ nil, "no file and no recipe is called demo.lau; did you mean demo?" },
+            { files.find "demo.lau" })
+    end)
+
     it("that lie in the current folder under a recipe's name are told of", function()
         local here = lfs.currentdir()
         local folder = process.temporary_folder()

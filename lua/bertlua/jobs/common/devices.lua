@@ -33,8 +33,28 @@ function M.warn_of_threads(threads, given)
     local processors = process.processors()
     if told_threads or threads <= processors then return end
     told_threads = true
-    term.warn(("%s is %d, but this process has %s: that many threads take turns, which is slower"):format(
-        (given or 0) > 0 and "--threads" or "OMP_NUM_THREADS", threads, plural.count(processors, "processor")))
+    local chosen = (os.getenv "OMP_NUM_THREADS" or "") ~= "" and ("OMP_NUM_THREADS is %d"):format(threads)
+        or ("OpenMP starts %s"):format(plural.count(threads, "thread"))
+    if (given or 0) > 0 then chosen = ("--threads is %d"):format(threads) end
+    term.warn(("%s, but this process has %s: that many threads take turns, which is slower"):format(chosen,
+        plural.count(processors, "processor")))
+end
+
+-- Whether a run's pin() stands.
+local pinned = false
+
+--- Pin the threads of a run that trains; to be lifted by unpin().
+-- @return whether they are pinned
+function M.pin()
+    -- Not what a program that runs recipes has pinned itself.
+    pinned = pinned or not context.current().pinned
+    return context.pin_threads()
+end
+
+--- Lift what pin() did: what comes after a run is not bound to one core, nor are the threads and programs it starts.
+function M.unpin()
+    if pinned then context.unpin_threads() end
+    pinned = false
 end
 
 --- Open the device that the settings name. An unusable device is the machine's problem, not a bug: a fault.
@@ -44,6 +64,8 @@ end
 -- @param threads overrides the settings' threads
 -- @return "cpu" or "cuda"
 function M.open(values, joined, threads)
+    -- A run that failed, where a program goes on after it, has not done so.
+    M.unpin()
     joined = joined or launch.detect()
     local name, index = context.choose(values.device), 0
     if name == "cuda" and joined.size > 1 then index = joined.local_rank % math.max(context.count "cuda", 1) end

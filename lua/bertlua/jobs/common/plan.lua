@@ -16,6 +16,7 @@ local formats = require "bertlua.weights.formats"
 local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
 local model_choice = require "bertlua.jobs.common.model_choice"
+local named_file = require "bertlua.util.named_file"
 local origin = require "bertlua.jobs.common.origin"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local paths = require "bertlua.paths"
@@ -123,9 +124,9 @@ function M.model_files(values)
     elseif config_file and not fs.is_file(config_file) then
         no_file("--config-file", config_file)
     end
-    if vocab_file and not fs.is_file(vocab_file) then
-        no_file("--vocab-file", vocab_file)
-    elseif not vocab_file and values.bert_model ~= "custom" then
+    local problem = vocab_file and paths.no_vocabulary(vocab_file)
+    if problem then fault.raise("--vocab-file " .. problem) end
+    if not vocab_file and values.bert_model ~= "custom" then
         vocab_file = paths.find("vocab", values.bert_model .. "-vocab.txt")
     end
     return model_choice.config_file(values, config_file), vocab_file
@@ -416,6 +417,15 @@ local function check_schedule(values)
     end
 end
 
+--- The folders of files that the run writes must be there, but for those that it makes itself.
+local function check_named_files(values)
+    local made = values.output_dir:gsub("(.)/+$", "%1")
+    named_file.check("--report-file", values.report_file, made)
+    named_file.check("--trace-file", values.trace_file, made)
+    local choices = values.matmul_choices
+    if choices ~= "auto" and choices ~= "none" then named_file.check("--matmul-choices", choices, made) end
+end
+
 --- Work out a run; where epochs decide its steps, these come later, once the samples are counted: see set_steps().
 -- @param task of task.define()
 -- @param values resolved settings
@@ -428,6 +438,7 @@ end
 function M.resolve(task, values, sources, size)
     local run = { phase = task.name, work = { train = true }, warnings = {}, notes = {}, effective = {} }
     M.need(values, "output_dir", "name the folder for checkpoints and results")
+    check_named_files(values)
     if task.plan then task.plan(run, values, sources) end
     if values.model_prefix:find "/" then
         fault.raisef("--model-prefix %s: expected a name without a slash; it names a file inside the checkpoint",

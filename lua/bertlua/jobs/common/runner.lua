@@ -6,7 +6,7 @@ local began = require "bertlua.jobs.common.began"
 local callbacks = require "bertlua.jobs.common.callbacks"
 local checkpoint = require "bertlua.train.checkpoint"
 local clock = require "bertlua.util.clock"
-local context = require "bertlua.context"
+local devices = require "bertlua.jobs.common.devices"
 local disk_plan = require "bertlua.jobs.common.disk_plan"
 local equal_files = require "bertlua.jobs.common.equal_files"
 local evaluating = require "bertlua.jobs.common.evaluating"
@@ -45,7 +45,7 @@ end
 local function build(job)
     local run, values, data, ranks = job.run, job.values, job.data, job.ranks
     local parts = { config = data.config, loader = data.train, accumulation = run.accumulation, ranks = ranks }
-    parts.pinned = values.enable_cpu_affinity and context.pin_threads()
+    parts.pinned = values.enable_cpu_affinity and devices.pin()
     parts.model, parts.objective = model_choice.build(job)
     local store = parts.model.store
     job.results = not parts.objective and tasks.results(job.task, values, data) or {}
@@ -189,6 +189,7 @@ end
 local function close(job, held)
     local parts = job.parts or {}
     if held then held:release() end
+    devices.unpin()
     evaluating.close(job)
     if parts.loader then parts.loader:close() end
     if parts.tape then parts.tape:close() end

@@ -10,6 +10,7 @@
 -- Rules between settings do not belong here: see plan.lua.
 
 local evaluating = require "bertlua.jobs.common.evaluation_settings"
+local paths = require "bertlua.paths"
 local repeats = require "bertlua.jobs.repeats.settings"
 local settings = require "bertlua.settings"
 
@@ -29,9 +30,9 @@ local JOB = {
     { name = "model", type = "lua", accepts = { table = true, ["function"] = true },
         help = "{ base = NAME, field = value, ... } changes fields of a configuration; function(config, store), or "
             .. "`new` in the table, returns a model of the recipe's own" },
-    { name = "vocab_file", type = "path", passing = "its words are compared",
-        help = "vocabulary, one token per line; checked against the model and copied into its checkpoints; unset: "
-            .. "vocab/BERT_MODEL-vocab.txt" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary, passing = "its words are compared",
+        help = "vocabulary, one token per line: a path, or a name in bertlua's vocab/; checked against the model and "
+            .. "copied into its checkpoints; unset: BERT_MODEL-vocab.txt" },
     { name = "from_pretrained_params", type = "path", passing = "the parameters are compared",
         help = "parameters to start from: a checkpoint, a Hugging Face folder, or a .safetensors, .bin, .pt, .pdparams "
             .. "or .npz file; the optimizer starts from scratch" },
@@ -184,8 +185,8 @@ local MACHINE = {
 local FINETUNING = { { "Job", {
     { name = "config_file", help = "model configuration; unset: bert_configs/BERT_MODEL.json, or config.json of "
         .. "from_pretrained_params with bert_model custom" },
-    { name = "vocab_file", help = "vocabulary, one token per line, or a tokenizer.json; unset: "
-        .. "vocab/BERT_MODEL-vocab.txt, or that of from_pretrained_params with bert_model custom" },
+    { name = "vocab_file", help = "vocabulary, one token per line, or a tokenizer.json: a path, or a name in bertlua's "
+        .. "vocab/; unset: BERT_MODEL-vocab.txt, or that of from_pretrained_params with bert_model custom" },
     { name = "do_lower_case", type = "boolean",
         help = "lower-case the text; unset: as recorded with the pretrained model, else by the vocabulary" },
 } }, { "Training", {

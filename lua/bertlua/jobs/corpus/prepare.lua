@@ -1,5 +1,6 @@
 --- Job: turns a Wikipedia dump or a folder of text into shards, stage by stage.
 
+local paths = require "bertlua.paths"
 local pipeline = require "bertlua.corpus.pipeline"
 local settings = require "bertlua.settings"
 local text_source = require "bertlua.data.text_source"
@@ -55,8 +56,8 @@ local OWN = {
       help = "training shards; 0: one per 5 MB of text" },
     { name = "test_share", type = "number", default = 0.01, min = 0, below = 0.5, group = "Shards",
       help = "fraction of documents held out for evaluation, chosen by their hash" },
-    { name = "vocab_file", type = "path", group = "Samples",
-      help = "WordPiece vocabulary; unset: the one made by stage vocab" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary, group = "Samples",
+      help = "WordPiece vocabulary: a path, or a name in bertlua's vocab/; unset: the one made by stage vocab" },
     { name = "vocab_size", type = "integer", default = trainer.DEFAULTS.vocab_size, min = 6, max = 2 ^ 24,
       group = "Samples", help = "stage vocab: tokens to learn" },
     { name = "min_frequency", type = "integer", default = trainer.DEFAULTS.min_frequency, min = 1, group = "Samples",

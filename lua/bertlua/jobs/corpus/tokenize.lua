@@ -13,8 +13,8 @@ local Tokenizer = require "bertlua.text.tokenizer"
 local M = {}
 
 M.settings = settings.define {
-    { name = "vocab_file", type = "path", required = true, group = "Text",
-      help = "one token per line; a bare name is looked up in bertlua's vocab/" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary, required = true, group = "Text",
+      help = "one token per line: a path, or a name in bertlua's vocab/" },
     { name = "do_lower_case", type = "boolean", default = true, group = "Text",
       help = "lower-case and strip accents; must match the vocabulary" },
     { name = "any_casing", type = "boolean", default = false, group = "Text",
@@ -77,8 +77,9 @@ function M.main(overrides, description)
     local values = M.settings:parse(arg or {}, overrides, {
         description = description,
     })
-    local vocab_file = fault.check(paths.find("vocab", values.vocab_file))
-    local tokenizer = Tokenizer.load(vocab_file, {
+    local problem = paths.no_vocabulary(values.vocab_file)
+    if problem then fault.raise("--vocab-file " .. problem) end
+    local tokenizer = Tokenizer.load(values.vocab_file, {
         do_lower_case = values.do_lower_case,
         any_casing = values.any_casing,
     })

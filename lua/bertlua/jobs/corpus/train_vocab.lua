@@ -3,6 +3,7 @@
 local clock = require "bertlua.util.clock"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local named_file = require "bertlua.util.named_file"
 local plural = require "bertlua.util.plural"
 local process = require "bertlua.process"
 local progress = require "bertlua.util.progress"
@@ -90,6 +91,7 @@ end
 -- @param values of M.settings
 -- @return stats from bertlua.text.vocab_trainer
 function M.run(values)
+    named_file.check("--output-file", values.output_file)
     local files, others = input_files(values)
     if values.encoding then fault.check(text_stream.check_encoding(values.encoding)) end
     local found = { kinds = {}, replaced = 0 }

@@ -11,6 +11,7 @@ local demo_results = require "bertlua.jobs.demo.results"
 local demo_text = require "bertlua.jobs.demo.text"
 local devices = require "bertlua.jobs.common.devices"
 local fault = require "bertlua.fault"
+local folder = require "bertlua.jobs.demo.folder"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local phases = require "bertlua.jobs.pretrain.phases"
@@ -28,7 +29,8 @@ M.settings = settings.define {
     { name = "corpus", type = "path", group = "Text",
         help = "folder of .txt files; unset: the Jargon File, Debian's jargon-text" },
     { name = "output_dir", type = "path", default = "results/demo", group = "Text", help = "folder for all output" },
-    { name = "restart", type = "boolean", default = false, group = "Text", help = "remove earlier output first" },
+    { name = "restart", type = "boolean", default = false, group = "Text",
+        help = "first remove what an earlier demo wrote in output_dir, and nothing else" },
     { name = "do_lower_case", type = "boolean", default = true, group = "Text", help = "false: keep capitals" },
     { name = "vocab_size", type = "integer", min = 500, max = 60000, default = 2000, group = "Model",
         help = "word pieces" },
@@ -88,14 +90,14 @@ local function layout(values)
     local dir = values.output_dir
     local function at(...) return fs.join(dir, ...) end
     return {
-        dir = dir, stamp = at("demo.json"), train_text = at("text/train.txt"), test_text = at("text/test.txt"),
+        dir = dir, train_text = at("text/train.txt"), test_text = at("text/test.txt"),
         vocab = at("vocab.txt"), config = at("config.json"), report = at("report.json"), svg = at("loss.svg"),
         shards = function(phase, split) return at("shards", phase, split) end,
         checkpoints = function(phase) return at("custom", phase) end,
     }
 end
 
---- What the outputs depend on; if any of it changes, the demo starts from scratch.
+--- What the outputs depend on; where any of it changes, they cannot be gone on from.
 local function fingerprint(values, documents)
     local crc = 0
     for _, document in ipairs(documents) do
@@ -106,21 +108,7 @@ local function fingerprint(values, documents)
         "dropout", "initializer_range", "batch_size", "learning_rate", "phase1_steps", "phase2_steps", "seed" } do
         print[name] = values[name]
     end
-    return json.encode(print, { pretty = true }) .. "\n"
-end
-
---- Keep outputs with the same fingerprint; remove other outputs of the demo, and nothing else.
-local function prepare_folder(paths, values, mark)
-    local before = fs.read(paths.stamp)
-    if before == mark and not values.restart then return end
-    if before then
-        say("%s: removing %s", values.restart and "restart" or "text or settings differ from last time", paths.dir)
-        fault.check(fs.remove(paths.dir))
-    elseif fs.is_directory(paths.dir) and #fault.check(fs.list(paths.dir)) > 0 then
-        fault.raisef("--output-dir %s: not empty, and not made by the demo; choose another folder", paths.dir)
-    end
-    fault.check(fs.mkdirs(paths.dir))
-    fault.check(fs.write(paths.stamp, mark))
+    return print
 end
 
 local function make_text(paths, documents, bytes, values)
@@ -160,11 +148,11 @@ local function make_shards(paths, tokenizer, values)
             tostring(values.do_lower_case), shape.max_seq_length, shape.max_predictions_per_seq, shape.dupe_factor,
             SHARDS, values.seed))
         for _, split in ipairs { "train", "test" } do
-            local folder = paths.shards(phase, split)
-            local done = fs.join(folder, "complete")
+            local shards = paths.shards(phase, split)
+            local done = fs.join(shards, "complete")
             if not fs.exists(done) then
                 local options = {
-                    input_files = { split == "train" and paths.train_text or paths.test_text }, output_dir = folder,
+                    input_files = { split == "train" and paths.train_text or paths.test_text }, output_dir = shards,
                     overwrite = true, tokenizer = tokenizer, vocab_file = paths.vocab,
                     max_seq_length = shape.max_seq_length, max_predictions_per_seq = shape.max_predictions_per_seq,
                     dupe_factor = split == "train" and shape.dupe_factor or HELD_OUT_PASSES,
@@ -174,7 +162,7 @@ local function make_shards(paths, tokenizer, values)
                 sample_checks.warn(create.warnings(summary, options))
                 fault.check(fs.write(done, ("%d\n"):format(summary.instances)))
             end
-            say("      %s: %s samples of up to %d tokens", folder, fault.check(fs.read(done)):match("%d+"),
+            say("      %s: %s samples of up to %d tokens", shards, fault.check(fs.read(done)):match("%d+"),
                 shape.max_seq_length)
         end
     end
@@ -240,7 +228,8 @@ function M.run(values)
     devices.open(values)
     local documents, bytes = demo_text.documents(values.corpus)
     local paths = layout(values)
-    prepare_folder(paths, values, fingerprint(values, documents))
+    local removed = folder.prepare(paths.dir, values.restart, fingerprint(values, documents))
+    if removed then say("%s", removed) end
     make_text(paths, documents, bytes, values)
     local tokenizer = make_vocabulary(paths, values)
     make_shards(paths, tokenizer, values)

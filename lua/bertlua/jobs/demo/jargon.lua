@@ -17,8 +17,8 @@ function M.read(path)
     path = path or M.path
     local probe = io.open(path, "rb")
     if not probe then
-        fault.raisef("%s is missing: apt-get install jargon-text, or give a folder of text files with CORPUS=folder",
-            path)
+        fault.raisef("%s is missing: apt-get install jargon-text, or give a folder of text files with --corpus FOLDER "
+            .. "(make demo CORPUS=FOLDER)", path)
     end
     probe:close()
     local pipe = assert(io.popen(("gzip -dc '%s'"):format((path:gsub("'", "'\\''"))), "r"))

@@ -15,6 +15,7 @@ local formats = require "bertlua.jobs.embed.formats"
 local fs = require "bertlua.util.fs"
 local identity = require "bertlua.jobs.embed.identity"
 local part = require "bertlua.jobs.embed.part"
+local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local predict = require "bertlua.jobs.predict.predict"
 local progress = require "bertlua.util.progress"
@@ -241,6 +242,8 @@ local function open_model(job)
     local file
     job.folder, file = files.find(values.checkpoint, nil, "--checkpoint")
     job.parameters = files.named(values.checkpoint, job.folder, file)
+    local no_words = values.vocab_file and paths.no_vocabulary(values.vocab_file)
+    if no_words then fault.raise("--vocab-file " .. no_words) end
     local ok, encoder, problem = pcall(encoder_api.open, job.parameters, { device = job.device,
         threads = values.threads, dtype = values.precision == "bf16" and "bf16" or "f32",
         max_length = values.max_seq_length, lower_case = values.do_lower_case, vocab_file = values.vocab_file })

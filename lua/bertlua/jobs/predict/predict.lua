@@ -11,6 +11,8 @@ local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local kinds = require "bertlua.jobs.predict.kinds"
 local leaks = require "bertlua.jobs.common.leaks"
+local named_file = require "bertlua.util.named_file"
+local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local rows = require "bertlua.jobs.predict.rows"
@@ -42,7 +44,8 @@ M.of_model = {
     { name = "batch_size", type = "integer", min = 1, default = 32, group = "Model", help = "texts in a batch" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16", "fp16" }, default = "fp32", group = "Model",
         help = "of matrices and activations" },
-    { name = "vocab_file", type = "path", group = "Model", help = "unset: vocab.txt or tokenizer.json of the model" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary, group = "Model",
+        help = "unset: vocab.txt or tokenizer.json of the model" },
     { name = "do_lower_case", type = "boolean", group = "Model",
         help = "lower-case the text; unset: as the model was trained" },
     { name = "model_prefix", type = "string", default = "model", group = "Model",
@@ -98,10 +101,11 @@ end
 
 M.settings = settings.define(all_settings())
 
---- Refuse an output that is one of the files that are read.
+--- Refuse an output whose folder is missing, or that is one of the files that are read.
 -- @param output path, "-" or nil
 -- @param inputs by the setting that names each: path, "-" or nil
 function M.check_output(output, inputs)
+    named_file.check("--output", output)
     if not output or not fs.is_file(output) then return end
     for name, path in pairs(inputs) do
         if fs.identity(path) == fs.identity(output) then

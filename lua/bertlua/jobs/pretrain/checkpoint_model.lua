@@ -7,6 +7,7 @@ local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
 local heads = require "bertlua.weights.heads"
 local model_home = require "bertlua.train.model_home"
+local paths = require "bertlua.paths"
 local tokenizer = require "bertlua.text.tokenizer"
 local vocabulary = require "bertlua.weights.vocabulary"
 local weights = require "bertlua.train.weights"
@@ -61,9 +62,8 @@ function M.open(path, options)
     checkpoint.load_pretrained(home, { store = model.store, config = config, model_prefix = options.model_prefix,
         missing = {} })
     local vocab_file = options.vocab_file or vocabulary.beside(home)
-    if options.vocab_file and not fs.exists(vocab_file) then
-        fault.raisef("--vocab-file %s: no such file", vocab_file)
-    end
+    local problem = options.vocab_file and paths.no_vocabulary(vocab_file)
+    if problem then fault.raise("--vocab-file " .. problem) end
     return { model = model, config = config, folder = home, vocab_file = vocab_file, predicts_next = predicts_next,
         own_vocabulary = not options.vocab_file }
 end

@@ -3,6 +3,7 @@
 local checkpoint_model = require "bertlua.jobs.pretrain.checkpoint_model"
 local devices = require "bertlua.jobs.common.devices"
 local fill_mask = require "bertlua.models.fill_mask"
+local paths = require "bertlua.paths"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
 local term = require "bertlua.util.term"
@@ -12,7 +13,8 @@ local M = {}
 
 M.settings = settings.define {
     { name = "checkpoint", type = "path", required = true, help = "checkpoint folder, or the folder of its steps" },
-    { name = "vocab_file", type = "path", help = "unset: vocab.txt or tokenizer.json of the checkpoint" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary,
+        help = "unset: vocab.txt or tokenizer.json of the checkpoint" },
     { name = "do_lower_case", type = "boolean",
         help = "lower-case the text; unset: only if the vocabulary has no capitals" },
     { name = "top", type = "integer", min = 1, max = 1000, default = 5, help = "number of guesses per [MASK]" },

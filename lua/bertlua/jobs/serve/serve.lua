@@ -13,6 +13,8 @@ local fs = require "bertlua.util.fs"
 local http = require "bertlua.jobs.serve.http"
 local json = require "bertlua.util.json"
 local metrics = require "bertlua.jobs.serve.metrics"
+local named_file = require "bertlua.util.named_file"
+local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local problem = require "bertlua.jobs.serve.problem"
@@ -38,7 +40,8 @@ M.settings = settings.define {
         help = "longer texts lose their end where a request does not say; otherwise it is refused" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16" }, default = "fp32", group = "Model",
         help = "of matrices and activations" },
-    { name = "vocab_file", type = "path", group = "Model", help = "unset: vocab.txt or tokenizer.json of the model" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary, group = "Model",
+        help = "unset: vocab.txt or tokenizer.json of the model" },
     { name = "do_lower_case", type = "boolean", group = "Model",
         help = "lower-case the text; unset: as the model was trained" },
 
@@ -160,6 +163,7 @@ end
 -- @return true; or false where requests were left behind, or something broke
 function M.run(values)
     http.need()
+    named_file.check("--access-log", values.access_log)
     local cores = #affinity.get()
     if values.workers == 0 then
         local each = values.threads > 0 and values.threads or cores

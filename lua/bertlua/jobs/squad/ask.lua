@@ -1,5 +1,6 @@
 --- Job: answer one question from a context.
 
+local paths = require "bertlua.paths"
 local reader = require "bertlua.squad.reader"
 local extraction = require "bertlua.squad.extraction"
 local devices = require "bertlua.jobs.common.devices"
@@ -21,7 +22,8 @@ local OWN = {
     { name = "top", type = "integer", min = 1, max = 1000, default = 3, help = "number of answers to show" },
     { name = "version_2_with_negative", type = "boolean",
         help = "there may be no answer; unset: as the model was fine-tuned" },
-    { name = "vocab_file", type = "path", help = "unset: vocab.txt or tokenizer.json of the checkpoint" },
+    { name = "vocab_file", type = "path", find = paths.vocabulary,
+        help = "unset: vocab.txt or tokenizer.json of the checkpoint" },
     { name = "do_lower_case", type = "boolean", help = "lower-case the text; unset: as the model was trained" },
     { name = "model_prefix", type = "string", default = "model", help = "reads MODEL_PREFIX.safetensors" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16" }, default = "fp32",

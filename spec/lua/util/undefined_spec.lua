@@ -22,9 +22,9 @@ describe("an undefined global", function()
             local function later() return qqq or lossf end
             print(settings.loss, later(), tostirng)
             print "end"]]
-        assert.are.same({ "bertlua: warning: FILE:2: lossfn is not defined: nil; did you mean lossf?\n"
-            .. "bertlua: warning: FILE:3: qqq is not defined: nil\n"
-            .. "bertlua: warning: FILE:4: tostirng is not defined: nil; did you mean tostring?\n", 0 },
+        assert.are.same({ "bertlua: warning: FILE:2: lossfn is not defined, so it is nil; did you mean lossf?\n"
+            .. "bertlua: warning: FILE:3: qqq is not defined, so it is nil\n"
+            .. "bertlua: warning: FILE:4: tostirng is not defined, so it is nil; did you mean tostring?\n", 0 },
             { (output:gsub("[^\n]*\n", function(line) return line:find "^bertlua" and line or "" end)), code })
         assert.matches("nil\t1\tnil\n", output, 1, true)
     end)
@@ -33,7 +33,7 @@ describe("an undefined global", function()
         local output, code = lines_of([[
             local loss_of = function() end
             require("bertlua.recipe").run("classify", { output_dir = "none", loss = los_of }, "A recipe.")]], " --none")
-        assert.are.same({ "bertlua: warning: FILE:2: los_of is not defined: nil; did you mean loss_of?\n"
+        assert.are.same({ "bertlua: warning: FILE:2: los_of is not defined, so it is nil; did you mean loss_of?\n"
             .. "bertlua: unknown setting --none; --help lists the settings\n", 1 }, { output, code })
     end)
 
@@ -42,7 +42,7 @@ describe("an undefined global", function()
             assert.are.same({ ("bertlua: FILE:1: attempt to %s global 'nothing' (a nil value)\n"):format(verb), 1 },
                 { lines_of(text) })
         end
-        assert.are.same({ "bertlua: warning: FILE:1: other is not defined: nil\nbertlua: FILE:1: failed\n", 1 },
+        assert.are.same({ "bertlua: warning: FILE:1: other is not defined, so it is nil\nbertlua: FILE:1: failed\n", 1 },
             { lines_of "local x = other error 'failed'" })
     end)
 

@@ -67,8 +67,8 @@ function M.watch(chunk, warn)
         -- Asked for by other means than by writing its name.
         if type(name) ~= "string" or at.currentline < 0 then return end
         local guess = closest(name, 4)
-        pending[#pending + 1] = { name = name, line = ("%s:%d: %s is not defined, so it is nil%s"):format(at.short_src,
-            at.currentline, name, guess and ("; did you mean %s?"):format(guess) or "") }
+        pending[#pending + 1] = { name = name, line = ("%s:%d: %s is not defined, so it is nil%s"):format(
+            at.short_src, at.currentline, name, guess and ("; did you mean %s?"):format(guess) or "") }
     end
     setfenv(chunk, setmetatable({}, {
         __index = function(_, name)

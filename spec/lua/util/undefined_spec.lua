@@ -42,7 +42,8 @@ describe("an undefined global", function()
             assert.are.same({ ("bertlua: FILE:1: attempt to %s global 'nothing' (a nil value)\n"):format(verb), 1 },
                 { lines_of(text) })
         end
-        assert.are.same({ "bertlua: warning: FILE:1: other is not defined, so it is nil\nbertlua: FILE:1: failed\n", 1 },
+        assert.are.same({ "bertlua: warning: FILE:1: other is not defined, so it is nil\n"
+            .. "bertlua: FILE:1: failed\n", 1 },
             { lines_of "local x = other error 'failed'" })
     end)
 

@@ -99,6 +99,10 @@ describe("a device that cannot be used", function()
             print("failed", pcall(run, "b", function() error "stop" end))
             run "c"
             print("cores", bound, #affinity.get() == cores)
+            -- What the program pins itself stays so.
+            local pinned = context.pin_threads()
+            run "d"
+            print("own", (context.current().pinned ~= nil) == pinned)
         ]]):format(job.train, job.config, job.vocab, job.dir .. "/"))
         local output, code = process.run(("cd %s && env -u OMP_NUM_THREADS %s --device cpu %s < /dev/null"):format(
             folder, process.quote(process.bertlua), script))
@@ -108,6 +112,7 @@ describe("a device that cannot be used", function()
         local quota = require("bertlua.process").quota()
         if not quota then assert.matches("cores\t1\ttrue\ttrue\n", output) end
         assert.matches("\nfailed\tfalse\t.*\ncores\t%d+\ttrue\n", output)
+        assert.matches("\nown\ttrue\n", output)
         assert.is_nil(output:find("take turns", 1, true), output)
         job:close()
     end)

@@ -126,8 +126,8 @@ describe("the example of a classifier", function()
         assert(fs.write(path, (text:gsub("DECAY %^ %(LAYERS %+ 1%)", '"no"'))))
         local code, output = job_class.shell((job:command { epochs = 2 }):gsub("recipes/finetune_classify%.lua", path))
         assert.are.equal(1, code, output)
-        assert.matches("lr_scale: got no for bert%.embeddings%.word_embeddings%.weight, expected a number of at "
-            .. "least 0\n$", output)
+        assert.matches("lr_scale: got no for bert%.embeddings%.word_embeddings%.weight, expected a finite "
+            .. "number of at least 0\n$", output)
     end)
 end)
 
@@ -379,7 +379,7 @@ describe("the example", function()
         end
         assert.matches("^on_step, step 1: .*wrong%.lua:1: attempt to index",
             fails "on_step = function(e) e.x.y = 1 end")
-        assert.matches("returned nil at step 1, expected a number", fails "schedule = function() end")
+        assert.matches("returned nil at step 1, expected a finite number", fails "schedule = function() end")
         assert.matches("^on_step: unknown field evry, expected { every = N", fails "on_step = { evry = 2, print }")
         assert.matches("^schedule: got { }, expected one of linear, .*, or in a recipe a function$",
             fails "schedule = {}")

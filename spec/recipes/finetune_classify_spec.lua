@@ -89,6 +89,24 @@ describe("fine-tuning on classification", function()
         assert.matches("warning: seed was 42 in .- and is 7 now: the run will differ", output)
     end)
 
+    it("goes on with the vocabulary of a checkpoint after that has made room for later ones", function()
+        succeed { ["max-steps"] = 1 }
+        local function changes(more)
+            local all = { ["bert-model"] = "custom", ["from-pretrained-params"] = job.out .. "/model",
+                ["config-file"] = false, ["vocab-file"] = false, ["output-dir"] = job.dir .. "/second",
+                ["max-steps"] = 6, ["num-steps-per-checkpoint"] = 1 }
+            for key, value in pairs(more or {}) do all[key] = value end
+            return all
+        end
+        local words = fs.read(job.out .. "/model/vocab.txt")
+        succeed(changes { ["steps-this-run"] = 1 })
+        assert.matches("resuming from [^\n]*/second/checkpoints/1\n", succeed(changes()))
+        assert.is_false(fs.exists(job.dir .. "/second/checkpoints/1"))
+        for _, folder in ipairs { "checkpoints/6", "model" } do
+            assert.are.equal(words, fs.read(("%s/second/%s/vocab.txt"):format(job.dir, folder)))
+        end
+    end)
+
     mpi.specs(it, pending)("trains alike on several processes", function()
         succeed { ["output-dir"] = job.dir .. "/one", ["gradient-merge-steps"] = 2, ["max-steps"] = 6, device = "cpu" }
         local command = job:command { ["output-dir"] = job.dir .. "/two", ["gradient-merge-steps"] = 2,

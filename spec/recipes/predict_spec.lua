@@ -149,6 +149,8 @@ describe("prediction", function()
             refused(("--output %s is the same file as --%s %s: name another one"):format(job.dev, name, job.dev),
                 recipe, ("--checkpoint %s --%s %s --output %s"):format(job.out, name, job.dev, job.dev))
         end
+        assert(fs.write(job.dir .. "/-", "a file of this name\n"))
+        assert.matches('^{"label"', predict("--checkpoint " .. job.out, ("cd %s && printf 'w6\\n' |"):format(job.dir)))
         -- In a pipe nothing in is nothing out.
         assert.are.equal("bertlua: warning: standard input: nothing in it to predict\n",
             predict("--checkpoint " .. job.out, "printf '' |"))

@@ -3,8 +3,27 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local stdlib = require "posix.stdlib"
 
 local M = {}
+
+--- One spelling of each folder, that is there or not: "./run", "run/" and "/here/run" are one.
+local function spelled(folder)
+    local there, missing = folder, {}
+    while not fs.exists(there) do
+        local name = fs.basename(there)
+        if name ~= "." then table.insert(missing, 1, name) end
+        there = fs.dirname(there)
+    end
+    return fs.join(stdlib.realpath(there) or there, unpack(missing))
+end
+
+--- Whether a folder is another one or lies below it.
+local function is_within(folder, other)
+    folder, other = spelled(folder) .. "/", spelled(other) .. "/"
+    -- From a folder that is missing no way leads back.
+    return folder:sub(1, #other) == other and not folder:find("/../", 1, true)
+end
 
 --- A fault if the folder of a file is missing.
 -- @param option as the user writes it: "--report-file"
@@ -13,8 +32,7 @@ local M = {}
 function M.check(option, path, made)
     if not path or path == "-" then return end
     local folder = fs.dirname(path)
-    if fs.is_directory(folder) then return end
-    if made and (folder .. "/"):sub(1, #made + 1) == made .. "/" then return end
+    if fs.is_directory(folder) or made and is_within(folder, made) then return end
     fault.raisef("%s: cannot write: there is no such folder: make it, or correct %s", path, option)
 end
 

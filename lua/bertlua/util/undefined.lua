@@ -70,14 +70,30 @@ function M.watch(chunk, warn)
         pending[#pending + 1] = { name = name, line = ("%s:%d: %s is not defined, so it is nil%s"):format(
             at.short_src, at.currentline, name, guess and ("; did you mean %s?"):format(guess) or "") }
     end
+    -- Metamethods that the program gives its globals are called in place of these here: their errors name its line.
+    local function own(event)
+        local meta = debug.getmetatable(globals)
+        local method = meta and rawget(meta, event)
+        return type(method) == "function" and method
+    end
     setfenv(chunk, setmetatable({}, {
         __index = function(_, name)
             if pending[1] then M.flush() end
-            local value = globals[name]
+            local value = rawget(globals, name)
+            if value ~= nil then return value end
+            local method = own "__index"
+            if method then return method(globals, name) end
+            value = globals[name]
             if value == nil and not told[name] then tell(name) end
             return value
         end,
-        __newindex = globals,
+        __newindex = function(_, name, value)
+            -- Nil on purpose, as of a cache that is to be filled.
+            if value == nil then told[name] = true end
+            local method = rawget(globals, name) == nil and own "__newindex"
+            if method then return method(globals, name, value) end
+            globals[name] = value
+        end,
     }))
 end
 

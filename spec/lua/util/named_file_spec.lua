@@ -18,6 +18,15 @@ describe("a named file", function()
         for _, path in ipairs { "/run/new.json", "/run/logs/new.json" } do
             named_file.check("--output", dir .. path, dir .. "/run")
         end
+        process.run(("ln -s %s %s/link"):format(dir, dir))
+        for _, path in ipairs { "/./run/new.json", "//run/new.json", "/link/run/a/new.json" } do
+            named_file.check("--output", dir .. path, dir .. "/run/.")
+            named_file.check("--output", dir .. path, dir .. "/link//run/")
+        end
+        named_file.check("--output", "bertlua-none/new.json", "./bertlua-none")
+        named_file.check("--output", "./bertlua-none/a/new.json", "bertlua-none/")
+        assert.is_false((pcall(named_file.check, "--output", dir .. "/run/../else/new.json", dir .. "/run")))
+        assert.is_false((pcall(named_file.check, "--output", dir .. "/else/new.json", dir .. "/else/run")))
         for _, path in ipairs { "/run/new.json", "/runs/new.json", "/run2/logs/new.json" } do
             local made = path ~= "/run/new.json" and dir .. "/run" or nil
             local ok, problem = pcall(named_file.check, "--output", dir .. path, made)

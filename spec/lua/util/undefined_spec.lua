@@ -58,5 +58,15 @@ describe("an undefined global", function()
             print(set_there, mine, _G.absent, jit ~= nil and arg ~= nil and _VERSION ~= nil, _G.mine + 1)
             setmetatable(_G, { __index = function() return 4 end })
             print(made_up)]]):format(module)) })
+        assert.are.same({ "nil\n", 0 }, { lines_of "cache = nil\nprint(cache)" })
+    end)
+
+    it("is left to a program that checks its globals itself: errors have its own lines", function()
+        local strict = [[
+            setmetatable(_G, { __index = function(_, name) error("no " .. name, 2) end,
+                __newindex = function(_, name) error("new " .. name, 2) end })
+            print(pcall(function() return misspelt end))
+            print(pcall(function() fresh = 1 end))]]
+        assert.are.same({ "false\tFILE:3: no misspelt\nfalse\tFILE:4: new fresh\n", 0 }, { lines_of(strict) })
     end)
 end)

@@ -72,7 +72,10 @@ function M.open(values, joined, threads)
     local ok, message = pcall(context.open, { device = name, device_index = index, threads = threads or values.threads,
         tf32 = values.precision == "tf32" })
     if not ok then fault.raise(fault.message(message)) end
-    if joined.rank == 0 then M.warn_of_threads(context.threads(), threads or values.threads) end
+    -- Of a program that has pinned its threads itself, this one sees one processor alone.
+    if joined.rank == 0 and not context.current().pinned then
+        M.warn_of_threads(context.threads(), threads or values.threads)
+    end
     local left_to_us = values.device == "auto" and os.getenv "BERTLUA_DEVICE" ~= "cpu"
     if left_to_us and name == "cpu" and joined.rank == 0 then warn_of_driver() end
     return name

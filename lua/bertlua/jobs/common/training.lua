@@ -283,6 +283,15 @@ function M.run_trainer(parts, values)
     return outcome
 end
 
+--- The checkpoint that a run resumes from makes room for later ones: where the vocabulary is its copy, that of the
+-- newest checkpoint takes its place.
+local function follow_vocabulary(run, path)
+    local home = run.vocab_file and fs.dirname(fs.dirname(run.vocab_file))
+    if home and run.start.kind == "resume" and fs.identity(home) == fs.identity(run.checkpoint_dir) then
+        run.vocab_file = fs.join(path, "vocab.txt")
+    end
+end
+
 --- Run the trainer with logs and checkpoints.
 -- @param job of the runner
 -- @param progress_of function(step, record) -> contents of progress.json
@@ -314,6 +323,7 @@ function M.train(job, progress_of, held)
             vocab_file = run.vocab_file, model_prefix = values.model_prefix, progress = progress_of(step, record),
             ranks = parts.ranks, best = evaluating.best_step(run),
         })
+        follow_vocabulary(run, path)
         callbacks.call(job, "on_checkpoint", step, { metrics = record, path = path })
         return path
     end

@@ -106,9 +106,10 @@ M.settings = settings.define(all_settings())
 -- @param inputs by the setting that names each: path, "-" or nil
 function M.check_output(output, inputs)
     named_file.check("--output", output)
-    if not output or not fs.is_file(output) then return end
+    -- A file that is called "-" is neither standard input nor output.
+    if not output or output == "-" or not fs.is_file(output) then return end
     for name, path in pairs(inputs) do
-        if fs.identity(path) == fs.identity(output) then
+        if path ~= "-" and fs.identity(path) == fs.identity(output) then
             fault.raisef("--output %s is the same file as --%s %s: name another one", output, name, path)
         end
     end

@@ -47,4 +47,36 @@ describe("leaks", function()
         assert.is_nil(told({ "a", "empty" }, { "b", "none" }))
         assert.is_nil(told({ "missing" }, { "missing", "gone" }))
     end)
+
+    it("are looked for in as few bytes as tell", function()
+        local storage = require "bertlua.storage"
+        local folder = assert(fs.temporary_folder "leaks_spec")
+        local read = spy.on(storage, "file_crc32c")
+        finally(function()
+            storage.file_crc32c:revert()
+            fs.remove(folder)
+        end)
+        local function files(name, count, text)
+            local list = {}
+            for i = 1, count do
+                list[i] = ("%s/%s%d"):format(folder, name, i)
+                assert(fs.write(list[i], text(i)))
+            end
+            return list
+        end
+        local tail = ("x"):rep(2 ^ 16)
+        local train = files("train", 5, function(i) return i .. tail end)
+        local function told(held)
+            local run = { warnings = {} }
+            leaks.warn_of_files(run, train, "--dev-file X", held)
+            return run.warnings[1]
+        end
+        -- They begin otherwise, or are longer, or are the very file.
+        assert.is_nil(told(files("other", 3, function(i) return i + 5 .. tail end)))
+        assert.is_nil(told(files("longer", 3, function(i) return i .. tail .. "x" end)))
+        assert.matches("2 of its 2 files", told { train[1], train[5] })
+        assert.spy(read).was.called(0)
+        assert.is_nil(told(files("end", 3, function(i) return i .. tail:sub(2) .. "y" end)))
+        assert.spy(read).was.called(6)
+    end)
 end)

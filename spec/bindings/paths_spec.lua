@@ -92,7 +92,8 @@ describe("paths", function()
             for _, command in ipairs {
                 "tokenize", "create_pretraining_data --input-files text.txt --output-dir out",
                 "prepare_corpus --variant corpus --corpus-dir . --output-dir out --stages hdf5",
-                "finetune_classify --train-file train.csv --show-config false --threads 1",
+                "finetune_classify --train-file train.csv --show-config false --threads 1 --bert-model "
+                    .. "bert-base-uncased",
                 "pretrain_phase1 --show-config false --threads 1 --input-dir . --bert-model custom --config-file "
                     .. config,
             } do

@@ -154,7 +154,7 @@ describe("fine-tuning on classification", function()
     end)
 
     it("warns where it is measured on what it is trained on, also as a copy or in a recipe's table", function()
-        local seen = "warning: %s: this file is one to train on, too: figures of texts that a model has seen"
+        local seen = "warning: %s: this file is also trained on: figures for texts that a model has seen"
         assert(fs.write(job.dir .. "/copy.csv", fs.read(job.train)))
         local recipe = job.dir .. "/evaluated.lua"
         assert(fs.write(recipe, ('require("bertlua.recipe").run("classify", { evaluate = { every = 1, '
@@ -171,11 +171,11 @@ describe("fine-tuning on classification", function()
             assert.are.equal(0, code, output)
             output = output:gsub("\n%s+", " ")
             assert.matches(seen:format(case[1]), output, 1, true)
-            assert.are.equal(1, select(2, output:gsub("to train on, too", "")), output)
+            assert.are.equal(1, select(2, output:gsub("also trained on", "")), output)
             assert(fs.remove(job.dir .. "/leaks"))
         end
         local output = succeed { ["max-steps"] = 1 }
-        assert.is_nil(output:find("to train on, too", 1, true))
+        assert.is_nil(output:find("also trained on", 1, true))
     end)
 
     it("refuses what does not fit, in one line", function()

@@ -196,7 +196,7 @@ require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_ste
         local folder = job.dir .. "/both"
         assert(fs.mkdirs(folder))
         for i = 1, 2 do assert(fs.write(("%s/%d.txt"):format(folder, i), mlm.texts(60, i))) end
-        assert.matches(("warning: --test-file %s: 2 of its 2 files are files to train on, too: "):format(folder),
+        assert.matches(("warning: --test-file %s: 2 of its 2 files are also trained on: "):format(folder),
             succeed { ["train-file"] = folder, ["test-file"] = folder, ["max-steps"] = 1 }, 1, true)
         local recipe = job.dir .. "/evaluated.lua"
         assert(fs.write(recipe, ('require("bertlua.recipe").run("mlm", { evaluate = { every = 1, dev_file = %q } })')
@@ -204,7 +204,7 @@ require("bertlua.recipe").run("mlm", { optimizer = "AdamW", epochs = 1, last_ste
         local code, output = job.shell((job:command { ["train-file"] = folder, ["max-steps"] = 1, ["output-dir"] =
             job.dir .. "/own" }:gsub("recipes/pretrain_continue.lua", recipe)))
         assert.are.equal(0, code, output)
-        assert.matches(("warning: evaluate: dev_file %s/2.txt: this file is one to train on, too: "):format(folder),
+        assert.matches(("warning: evaluate: dev_file %s/2.txt: this file is also trained on: "):format(folder),
             (output:gsub("\n%s+", " ")), 1, true)
     end)
 

@@ -6,13 +6,17 @@ local suggest = require "bertlua.util.suggest"
 
 local M = {}
 
+local ENOTDIR = 20
+
+-- Nothing is read: of a pipe, as <(...) of a shell names one, it would be gone.
 local function readable(path)
     local file = io.open(path, "rb")
     if not file then return false end
-    -- A folder can be opened, but not read.
-    local is_file = file:read(0) ~= nil or file:seek "end" == 0
     file:close()
-    return is_file
+    -- A folder can be opened, too.
+    local folder, _, code = io.open(path .. "/.", "rb")
+    if folder then folder:close() end
+    return code == ENOTDIR
 end
 
 -- Asked of what is not readable.

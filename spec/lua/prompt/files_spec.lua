@@ -15,6 +15,11 @@ describe("files", function()
         assert.are.same({ nil, "no such file: /no/such/thing" }, { files.find "/no/such/thing" })
     end)
 
+    it("may be a pipe, of which nothing is lost by looking", function()
+        local output, code = process.run_bertlua("/dev/stdin one", "printf 'print(arg[0], ...)' |")
+        assert.are.same({ "/dev/stdin\tone\n", 0 }, { output, code })
+    end)
+
     it("are never meant by a bare word: that is a recipe", function()
         assert.are.equal("./recipes/demo.lua", files.find "demo")
         assert.are.equal("./recipes/fill_mask.lua", files.find "fill-mask")

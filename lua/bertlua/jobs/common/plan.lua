@@ -16,6 +16,7 @@ local formats = require "bertlua.weights.formats"
 local fs = require "bertlua.util.fs"
 local lua_value = require "bertlua.util.lua_value"
 local model_choice = require "bertlua.jobs.common.model_choice"
+local model_home = require "bertlua.train.model_home"
 local named_file = require "bertlua.util.named_file"
 local origin = require "bertlua.jobs.common.origin"
 local parameter_groups = require "bertlua.jobs.common.parameter_groups"
@@ -246,8 +247,8 @@ local function parameters_at(given, model_prefix, notes)
     local found, _, note = preferred(path, notes)
     if not found then
         if note then fault.raisef("%s %s: %s", shown, path, note) end
-        fault.raisef("%s %s: contains no %s.safetensors, pytorch_model.bin, .pdparams or complete checkpoint",
-            shown, path, model_prefix)
+        fault.raisef("%s %s: contains no %s.safetensors, pytorch_model.bin, .pdparams or complete checkpoint%s",
+            shown, path, model_prefix, model_home.hint(path))
     end
     return found
 end

@@ -40,7 +40,9 @@ function M.check(use, name, sources)
         local fits = not sources[entry[1]]
         for _, one in ipairs(entry[3]) do fits = fits or one == use end
         if not fits then
-            fault.raisef("--%s is for %s, but %s %s: leave it out", entry[1]:gsub("_", "-"), entry[2], name, USES[use])
+            local shown = sources[entry[1]] == "recipe" and entry[1] .. " of the recipe"
+                or "--" .. entry[1]:gsub("_", "-")
+            fault.raisef("%s is for %s, but %s %s: leave it out", shown, entry[2], name, USES[use])
         end
     end
 end

@@ -131,6 +131,11 @@ describe("the start of a run", function()
         values.from_pretrained_params = folder .. "/none"
         refused("^%-%-from%-pretrained%-params .*/none: no such folder or file$", plan.starting_point, values,
             folder .. "/own", {})
+        assert(fs.mkdirs(folder .. "/runs/first"))
+        assert(fs.write(folder .. "/runs/first/model.safetensors", ""))
+        values.from_pretrained_params = folder .. "/runs"
+        refused("or complete checkpoint; there is one in .*/runs/first$", plan.starting_point, values,
+            folder .. "/own", {}, {})
         values.from_pretrained_params = folder .. "/train.csv"
         assert(fs.write(values.from_pretrained_params, "text,label\n"))
         refused("/train%.csv: a text, not a model: expected a folder with ", plan.starting_point, values,

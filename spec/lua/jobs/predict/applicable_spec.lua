@@ -18,6 +18,8 @@ describe("settings of some models", function()
             end
         end
         applicable.check("mask", "MODEL", { batch_size = "command line" })
+        local _, message = pcall(applicable.check, "mask", "MODEL", { label_separator = "recipe" })
+        assert.matches("^label_separator of the recipe is for ", tostring(message))
     end)
 
     it("go by what a classifier's outputs mean", function()

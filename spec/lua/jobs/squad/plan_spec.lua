@@ -50,7 +50,7 @@ describe("the plan of a fine-tuning run", function()
     end)
 
     it("warns where the questions to answer are those to train on", function()
-        local line = "--predict-file " .. job.train .. ": this file is one to train on, too: figures of texts that a "
+        local line = "--predict-file " .. job.train .. ": this file is also trained on: figures for texts that a "
             .. "model has seen do not tell what it has learned"
         local function told(run)
             local found = 0

@@ -82,9 +82,10 @@ function M.warn_of_files(run, train, shown, held)
         if is_trained_on(path) then both = both + 1 end
     end
     if both == 0 then return end
-    run.warnings[#run.warnings + 1] = ("%s: %s also trained on: figures for texts that a model has seen do not tell what "
-        .. "it has learned"):format(shown, #held == 1 and "this file is" or ("%d of its %s %s"):format(both,
-        plural.count(#held, "file"), both == 1 and "is" or "are"))
+    local files = #held == 1 and "this file is"
+        or ("%d of its %s %s"):format(both, plural.count(#held, "file"), both == 1 and "is" or "are")
+    run.warnings[#run.warnings + 1] = ("%s: %s also trained on: figures for texts that a model has seen do not tell "
+        .. "what it has learned"):format(shown, files)
 end
 
 return M

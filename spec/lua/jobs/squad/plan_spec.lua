@@ -55,7 +55,7 @@ describe("the plan of a fine-tuning run", function()
         local function told(run)
             local found = 0
             for _, warning in ipairs(run.warnings) do
-                found = found + (warning:find("too: figures", 1, true) and 1 or 0)
+                found = found + (warning:find("also trained on", 1, true) and 1 or 0)
             end
             return found, run.warnings[1]
         end

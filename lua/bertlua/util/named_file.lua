@@ -25,7 +25,7 @@ local function is_within(folder, other)
     return folder:sub(1, #other) == other and not folder:find("/../", 1, true)
 end
 
---- A fault if the folder of a file is missing.
+--- A fault if the folder of a file is missing; "-" is standard output.
 -- @param option as the user writes it: "--report-file"
 -- @param path nil or "-" for none
 -- @param made a folder that the program makes itself, or nil
@@ -34,6 +34,12 @@ function M.check(option, path, made)
     local folder = fs.dirname(path)
     if fs.is_directory(folder) or made and is_within(folder, made) then return end
     fault.raisef("%s: cannot write: there is no such folder: make it, or correct %s", path, option)
+end
+
+--- The same of what does not go to standard output: a fault for "-" as well.
+function M.check_file(option, path, made)
+    if path == "-" then fault.raisef("%s -: expected a file, not standard output; ./- is one of that name", option) end
+    M.check(option, path, made)
 end
 
 return M

@@ -36,6 +36,22 @@ describe("a named file", function()
         end
     end)
 
+    it("is not standard output where that holds something else", function()
+        local ok, problem = pcall(named_file.check_file, "--report-file", "-")
+        assert.is_false(ok)
+        assert.are.equal("--report-file -: expected a file, not standard output; ./- is one of that name",
+            fault.message(problem))
+        named_file.check_file("--report-file", "./-")
+        for _, command in ipairs {
+            "finetune_classify --train-file t.csv --bert-model custom --show-config false --report-file -",
+            "train_vocab --input-files text.txt --output-file -",
+        } do
+            local output, code = process.run_bertlua(command)
+            assert.are.equal(1, code)
+            assert.matches("file %-: expected a file, not standard output", output)
+        end
+    end)
+
     it("is refused in the same line by every program, before anything is written or opened", function()
         assert(fs.write(dir .. "/train.csv", "text,label\none,a\ntwo,b\n"))
         assert(fs.write(dir .. "/text.txt", "Some words.\n"))

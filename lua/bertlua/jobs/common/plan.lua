@@ -421,10 +421,12 @@ end
 --- The folders of files that the run writes must be there, but for those that it makes itself.
 local function check_named_files(values)
     local made = values.output_dir:gsub("(.)/+$", "%1")
-    named_file.check("--report-file", values.report_file, made)
-    named_file.check("--trace-file", values.trace_file, made)
+    named_file.check_file("--report-file", values.report_file, made)
+    named_file.check_file("--trace-file", values.trace_file, made)
     local choices = values.matmul_choices
-    if choices ~= "auto" and choices ~= "none" then named_file.check("--matmul-choices", choices, made) end
+    if choices ~= "auto" and choices ~= "none" then
+        named_file.check_file("--matmul-choices", choices, made)
+    end
 end
 
 --- Work out a run; where epochs decide its steps, these come later, once the samples are counted: see set_steps().

@@ -91,7 +91,7 @@ end
 -- @param values of M.settings
 -- @return stats from bertlua.text.vocab_trainer
 function M.run(values)
-    named_file.check("--output-file", values.output_file)
+    named_file.check_file("--output-file", values.output_file)
     local files, others = input_files(values)
     if values.encoding then fault.check(text_stream.check_encoding(values.encoding)) end
     local found = { kinds = {}, replaced = 0 }

@@ -1,5 +1,6 @@
 --- Where bertlua's own files are: recipes, model configurations, vocabularies.
 
+local fault = require "bertlua.fault"
 local ffi = require "bertlua.ffi"
 local lfs = require "lfs"
 
@@ -81,6 +82,14 @@ function M.no_vocabulary(path)
     end
     table.sort(own)
     return ("%s: no such file, nor one of bertlua's own vocabularies (%s)"):format(path, table.concat(own, ", "))
+end
+
+--- A fault if the path of a vocabulary is no file.
+-- @param path of vocabulary(); nil where none is named
+-- @param shown what the message begins with; "--vocab-file " if left out
+function M.check_vocabulary(path, shown)
+    local problem = path and M.no_vocabulary(path)
+    if problem then fault.raise((shown or "--vocab-file ") .. problem) end
 end
 
 return M

@@ -48,9 +48,11 @@ function M.nearest(name, candidates)
     return nil
 end
 
-local function to_option(name)
+--- "--batch-size" for batch_size.
+function M.option(name)
     return "--" .. name:gsub("_", "-")
 end
+local to_option = M.option
 
 --- "an integer of at least 1" and similar, for messages.
 local function expectation_of_text(setting)

@@ -348,8 +348,7 @@ local function check(job, values, stages, given)
     if wanted.hdf5 then
         samples.sets(values.sets)
         if values.vocab_file then
-            local problem = require("bertlua.paths").no_vocabulary(values.vocab_file)
-            if problem then fault.raise("--vocab-file " .. problem) end
+            require("bertlua.paths").check_vocabulary(values.vocab_file)
             require("bertlua.text.tokenizer").load(values.vocab_file, { do_lower_case = values.do_lower_case })
         elseif not wanted.vocab and not manifest.read(values.output_dir).stages.vocab then
             fault.raise("vocab_file is not set: name a WordPiece vocabulary, or add stage vocab before hdf5")

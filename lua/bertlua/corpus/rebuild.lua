@@ -4,6 +4,7 @@
 -- @module bertlua.corpus.rebuild
 
 local json = require "bertlua.util.json"
+local first_of = require("bertlua.util.listed").first
 local plural = require "bertlua.util.plural"
 
 local rebuild = {}
@@ -71,8 +72,7 @@ end
 local function listed(kind, names)
     if #names == 0 then return nil end
     table.sort(names)
-    local more = #names > NAMES and (" and %d more"):format(#names - NAMES) or ""
-    return ("%s: %s%s"):format(kind, table.concat(names, ", ", 1, math.min(#names, NAMES)), more)
+    return ("%s: %s"):format(kind, first_of(names, NAMES))
 end
 
 --- What became of the sources.

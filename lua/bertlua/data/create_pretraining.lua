@@ -232,8 +232,7 @@ local function open_tokenizer(values, tokenizer)
     end
     if not tokenizer then
         if not values.vocab_file then fault.raise("vocab_file is not set: name a WordPiece vocabulary") end
-        local problem = paths.no_vocabulary(values.vocab_file)
-        if problem then fault.raise("--vocab-file " .. problem) end
+        paths.check_vocabulary(values.vocab_file)
         tokenizer = require("bertlua.text.tokenizer").load(values.vocab_file, { do_lower_case = values.do_lower_case })
     end
     return tokenizer, check_tokenizer(tokenizer, values)

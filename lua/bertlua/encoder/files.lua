@@ -43,8 +43,7 @@ local function vocabulary_of(home, options)
         fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with %s", home,
             named(options, "vocab_file"))
     end
-    local problem = paths.no_vocabulary(path)
-    if problem then fault.raise(options.command_line and "--vocab-file " .. problem or problem) end
+    paths.check_vocabulary(path, options.command_line and "--vocab-file " or "")
     return path
 end
 

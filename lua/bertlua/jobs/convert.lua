@@ -17,6 +17,7 @@ local memory = require "bertlua.memory"
 local names = require "bertlua.weights.names"
 local new_folder = require "bertlua.util.new_folder"
 local paths = require "bertlua.paths"
+local first_of = require("bertlua.util.listed").first
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local settings = require "bertlua.settings"
@@ -105,8 +106,7 @@ local function encoder_of(config)
 end
 
 local function listed(list)
-    local more = #list > 4 and (" and %d more"):format(#list - 4) or ""
-    return table.concat(list, ", ", 1, math.min(#list, 4)) .. more
+    return first_of(list, 4)
 end
 
 --- Which tensors of a file become which parameters: the encoder whole, and whatever heads there are. What belongs to
@@ -175,8 +175,7 @@ end
 --- Vocabulary and casing that go with a model.
 local function words_of(values, home, progress)
     local vocab_file = values.vocab_file
-    local problem = vocab_file and paths.no_vocabulary(vocab_file)
-    if problem then fault.raise("--vocab-file " .. problem) end
+    paths.check_vocabulary(vocab_file)
     vocab_file = vocab_file or vocabulary.beside(home)
     local lower = values.do_lower_case
     if lower == nil then lower = folder.casing(home, progress) end

@@ -68,8 +68,7 @@ local function words_of(home, options, config)
         fault.raisef("%s holds neither vocab.txt nor tokenizer.json: name the vocabulary with vocab_file "
             .. "(--vocab-file)", home)
     end
-    local problem = paths.no_vocabulary(vocab_file)
-    if problem then fault.raise(problem) end
+    paths.check_vocabulary(vocab_file, "")
     local lower = options.do_lower_case
     if lower == nil then lower = folder.casing(home, checkpoint.progress(home)) end
     if lower == nil then lower = vocabulary.casing(vocab_file) ~= false end

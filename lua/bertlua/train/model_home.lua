@@ -5,6 +5,7 @@
 local checkpoint = require "bertlua.train.checkpoint"
 local folder = require "bertlua.weights.folder"
 local fs = require "bertlua.util.fs"
+local listed = require "bertlua.util.listed"
 local term = require "bertlua.util.term"
 
 local model_home = {}
@@ -69,8 +70,7 @@ end
 function model_home.hint(path)
     local list = fs.is_directory(path) and models_below(path, DEPTH, {}) or {}
     if #list == 0 then return "" end
-    return ("; there is one in %s%s"):format(table.concat(list, ", ", 1, math.min(#list, MOST)),
-        #list > MOST and (", and %d more"):format(#list - MOST) or "")
+    return "; there is one in " .. listed.first(list, MOST, ", and ")
 end
 
 return model_home

@@ -6,6 +6,7 @@ local fault = require "bertlua.fault"
 local finite = require "bertlua.train.finite"
 local formats = require "bertlua.weights.formats"
 local names = require "bertlua.weights.names"
+local listed = require "bertlua.util.listed"
 local plural = require "bertlua.util.plural"
 local printable = require "bertlua.printable"
 local quantized = require "bertlua.weights.quantized"
@@ -53,10 +54,7 @@ end
 
 --- "a, b, c and 5 more".
 local function enumerate(list)
-    local shown = {}
-    for i = 1, math.min(#list, 4) do shown[i] = list[i] end
-    local text = table.concat(shown, ", ")
-    return #list > 4 and ("%s and %d more"):format(text, #list - 4) or text
+    return listed.first(list, 4)
 end
 
 local function same(a, b)

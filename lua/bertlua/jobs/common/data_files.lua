@@ -7,6 +7,7 @@
 
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local first_of = require("bertlua.util.listed").first
 local plural = require "bertlua.util.plural"
 local storage = require "bertlua.storage"
 
@@ -69,8 +70,7 @@ end
 --- "removed a.hdf5, b.hdf5 and 4 more".
 local function listed(what, names)
     if #names == 0 then return nil end
-    local text = table.concat(names, ", ", 1, math.min(SHOWN, #names))
-    return ("%s %s%s"):format(what, text, #names > SHOWN and (" and %d more"):format(#names - SHOWN) or "")
+    return ("%s %s"):format(what, first_of(names, SHOWN))
 end
 
 --- How files differ, as text; nil if their contents are the same, in the same order.

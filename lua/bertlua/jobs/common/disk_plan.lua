@@ -5,17 +5,15 @@
 local checkpoint = require "bertlua.train.checkpoint"
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
+local memory_plan = require "bertlua.jobs.common.memory_plan"
 local plural = require "bertlua.util.plural"
 local storage = require "bertlua.storage"
 
 local M = {}
 
-local GIB = 2 ^ 30
-
 local function bytes_text(bytes)
-    if bytes >= 0.1 * GIB then return ("%.2f GiB"):format(bytes / GIB) end
     -- The small models of specs and trials.
-    return bytes >= 2 ^ 20 and ("%.1f MiB"):format(bytes / 2 ^ 20) or ("%.1f KiB"):format(bytes / 2 ^ 10)
+    return bytes < 2 ^ 20 and ("%.1f KiB"):format(bytes / 2 ^ 10) or memory_plan.gib(bytes)
 end
 
 --- Checkpoints that a run writes: every so many steps, and at its end.

@@ -4,6 +4,7 @@
 local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local plural = require "bertlua.util.plural"
+local settings = require "bertlua.settings"
 local storage = require "bertlua.storage"
 
 local M = {}
@@ -16,7 +17,7 @@ local COLUMNS = { { "pair_column", "second text" }, { "label_column", "label" } 
 function M.check_columns(values)
     local seen = { [values.text_column or ""] = "--text-column" }
     for _, entry in ipairs(COLUMNS) do
-        local name, option = values[entry[1]], "--" .. entry[1]:gsub("_", "-")
+        local name, option = values[entry[1]], settings.option(entry[1])
         if name and seen[name] then
             fault.raisef("%s and %s are both %s: the %s is in another column", option, seen[name], name, entry[2])
         end

@@ -121,10 +121,12 @@ local function advice(shape, fits)
         shape.accumulation * shape.batch_size / fits)
 end
 
+--- "2.35 GiB".
 local function gib(bytes)
     -- The small models of specs and trials are reported in MiB.
     return bytes < 0.1 * GIB and ("%.1f MiB"):format(bytes / 2 ^ 20) or ("%.2f GiB"):format(bytes / GIB)
 end
+M.gib = gib
 
 --- Reject micro-steps that do not fit, and suggest a batch size that does.
 -- @param model allocated, or not yet; then shape names its precision

@@ -23,16 +23,14 @@ local parameter_groups = require "bertlua.jobs.common.parameter_groups"
 local paths = require "bertlua.paths"
 local plural = require "bertlua.util.plural"
 local precision = require "bertlua.jobs.common.precision"
+local settings = require "bertlua.settings"
 local tasks = require "bertlua.jobs.common.task"
 local training = require "bertlua.jobs.common.training"
 local vocabulary = require "bertlua.weights.vocabulary"
 
 local M = {}
 
---- "--batch-size" for batch_size.
-function M.option(name)
-    return "--" .. name:gsub("_", "-")
-end
+M.option = settings.option
 local option = M.option
 
 --- A fault if a setting is unset.
@@ -125,8 +123,7 @@ function M.model_files(values)
     elseif config_file and not fs.is_file(config_file) then
         no_file("--config-file", config_file)
     end
-    local problem = vocab_file and paths.no_vocabulary(vocab_file)
-    if problem then fault.raise("--vocab-file " .. problem) end
+    paths.check_vocabulary(vocab_file)
     if not vocab_file and values.bert_model ~= "custom" then
         vocab_file = paths.find("vocab", values.bert_model .. "-vocab.txt")
     end
@@ -420,7 +417,7 @@ end
 
 --- The folders of files that the run writes must be there, but for those that it makes itself.
 local function check_named_files(values)
-    local made = values.output_dir:gsub("(.)/+$", "%1")
+    local made = values.output_dir
     named_file.check_file("--report-file", values.report_file, made)
     named_file.check_file("--trace-file", values.trace_file, made)
     local choices = values.matmul_choices

@@ -12,6 +12,7 @@ local leaks = require "bertlua.jobs.common.leaks"
 local own_data = require "bertlua.jobs.common.own_data"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
+local settings = require "bertlua.settings"
 local sequences = require "bertlua.data.sequences"
 local term = require "bertlua.util.term"
 
@@ -49,14 +50,14 @@ function M.plan(run, values)
     for _, setting in pairs(M.FILES) do
         local path = values[setting]
         if path and not fs.is_file(path) then
-            fault.raisef("--%s %s: %s", setting:gsub("_", "-"), path, fs.is_directory(path)
+            fault.raisef("%s %s: %s", settings.option(setting), path, fs.is_directory(path)
                 and "is a folder, expected a file" or "no such file")
         end
     end
     leaks.check_columns(values)
     for _, setting in ipairs { "dev_file", "test_file" } do
         if values.train_file and values[setting] then
-            leaks.warn_of_files(run, { values.train_file }, ("--%s %s"):format(setting:gsub("_", "-"), values[setting]),
+            leaks.warn_of_files(run, { values.train_file }, settings.option(setting) .. " " .. values[setting],
                 { values[setting] })
         end
     end

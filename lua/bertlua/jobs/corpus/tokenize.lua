@@ -77,8 +77,7 @@ function M.main(overrides, description)
     local values = M.settings:parse(arg or {}, overrides, {
         description = description,
     })
-    local problem = paths.no_vocabulary(values.vocab_file)
-    if problem then fault.raise("--vocab-file " .. problem) end
+    paths.check_vocabulary(values.vocab_file)
     local tokenizer = Tokenizer.load(values.vocab_file, {
         do_lower_case = values.do_lower_case,
         any_casing = values.any_casing,

@@ -5,6 +5,7 @@ local fault = require "bertlua.fault"
 local fs = require "bertlua.util.fs"
 local json = require "bertlua.util.json"
 local lfs = require "lfs"
+local listed = require "bertlua.util.listed"
 local lock = require "bertlua.util.lock"
 
 local M = {}
@@ -88,9 +89,7 @@ function M.contents(dir, steps)
 end
 
 local function some_of(list)
-    local shown = { unpack(list, 1, MOST_NAMES) }
-    if #list > MOST_NAMES then shown[#shown + 1] = ("and %d more"):format(#list - MOST_NAMES) end
-    return table.concat(shown, ", ")
+    return listed.first(list, MOST_NAMES, ", and ")
 end
 
 --- Remove what a demo wrote.

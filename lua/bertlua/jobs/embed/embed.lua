@@ -242,8 +242,7 @@ local function open_model(job)
     local file
     job.folder, file = files.find(values.checkpoint, nil, "--checkpoint")
     job.parameters = files.named(values.checkpoint, job.folder, file)
-    local no_words = values.vocab_file and paths.no_vocabulary(values.vocab_file)
-    if no_words then fault.raise("--vocab-file " .. no_words) end
+    paths.check_vocabulary(values.vocab_file)
     local ok, encoder, problem = pcall(encoder_api.open, job.parameters, { device = job.device,
         threads = values.threads, dtype = values.precision == "bf16" and "bf16" or "f32",
         max_length = values.max_seq_length, lower_case = values.do_lower_case, vocab_file = values.vocab_file })

@@ -148,8 +148,8 @@ local USES = { value = "numbers" }
 local function with_file(values, sources)
     for _, setting in ipairs(predict.of_model) do
         if sources[setting.name] then
-            fault.raisef("--%s is for --checkpoint, but --predictions %s runs no model: leave it out",
-                setting.name:gsub("_", "-"), values.predictions)
+            fault.raisef("%s is for --checkpoint, but --predictions %s runs no model: leave it out",
+                settings.option(setting.name), values.predictions)
         end
     end
     local predictions, lines = read_predictions(values.predictions)

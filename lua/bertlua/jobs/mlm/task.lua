@@ -12,6 +12,7 @@ local model_files = require "bertlua.jobs.common.model_files"
 local plural = require "bertlua.util.plural"
 local progress = require "bertlua.util.progress"
 local pseudo_perplexity = require "bertlua.jobs.mlm.pseudo_perplexity"
+local settings = require "bertlua.settings"
 local task = require "bertlua.jobs.common.task"
 local text_files = require "bertlua.data.text_files"
 local texts = require "bertlua.jobs.mlm.texts"
@@ -28,7 +29,7 @@ local function make_plan(run, values, sources)
     -- What is missing is told before anything is read.
     local train_files
     for _, name in ipairs { "train_file", "dev_file", "test_file" } do
-        local option = "--" .. name:gsub("_", "-")
+        local option = settings.option(name)
         local files = values[name] and text_files.find(values[name], option)
         if name == "train_file" then
             train_files = files

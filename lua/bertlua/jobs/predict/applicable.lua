@@ -1,6 +1,7 @@
 --- Settings that only some models have a use for: given with another one they would do nothing in silence.
 
 local fault = require "bertlua.fault"
+local settings = require "bertlua.settings"
 
 local M = {}
 
@@ -11,7 +12,7 @@ local USES = {
 }
 
 -- What a setting is for, and for which uses.
-local SETTINGS = {
+local LIMITED = {
     { "threshold", "models of several labels a text", { "labels" } },
     { "label_separator", "models of several labels a text", { "labels" } },
     { "pooling", "embeddings", { "embeddings" } },
@@ -36,12 +37,12 @@ end
 -- @param name what messages call the model, or the file of predictions
 -- @param sources name of each setting that was given to where, as Spec:parse returns it
 function M.check(use, name, sources)
-    for _, entry in ipairs(SETTINGS) do
+    for _, entry in ipairs(LIMITED) do
         local fits = not sources[entry[1]]
         for _, one in ipairs(entry[3]) do fits = fits or one == use end
         if not fits then
             local shown = sources[entry[1]] == "recipe" and entry[1] .. " of the recipe"
-                or "--" .. entry[1]:gsub("_", "-")
+                or settings.option(entry[1])
             fault.raisef("%s is for %s, but %s %s: leave it out", shown, entry[2], name, USES[use])
         end
     end

@@ -62,8 +62,7 @@ function M.open(path, options)
     checkpoint.load_pretrained(home, { store = model.store, config = config, model_prefix = options.model_prefix,
         missing = {} })
     local vocab_file = options.vocab_file or vocabulary.beside(home)
-    local problem = options.vocab_file and paths.no_vocabulary(vocab_file)
-    if problem then fault.raise("--vocab-file " .. problem) end
+    paths.check_vocabulary(options.vocab_file)
     return { model = model, config = config, folder = home, vocab_file = vocab_file, predicts_next = predicts_next,
         own_vocabulary = not options.vocab_file }
 end
